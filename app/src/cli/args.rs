@@ -1,0 +1,452 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rust_decimal::Decimal;
+
+/// Trade on a Tidemark chain.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidemark",
+    version,
+    disable_help_subcommand = true,
+    disable_help_flag = true,
+    after_help = "Exit codes: 0 done · 1 refused by the chain · 2 usage · 3 node not reachable · 4 outcome unknown"
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// gRPC address of the node
+    #[arg(
+        hide_env_values = true,
+        long,
+        global = true,
+        env = "TIDEMARK_NODE",
+        default_value = "http://127.0.0.1:9090",
+        value_name = "URL"
+    )]
+    pub node: String,
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Folder of the keys [default: ~/.tidemark]
+    #[arg(long, global = true, hide_env_values = true, env = "TIDEMARK_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Key to act with; may be left out while there is only one
+    #[arg(long, global = true, hide_env_values = true, env = "TIDEMARK_KEY", value_name = "NAME")]
+    pub key: Option<String>,
+    /// Numbered subaccount to act on
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub subaccount: u32,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    pub help: Option<bool>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON document, or one a line where results go on.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, list and show keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Credit collateral, signed by a devnet's faucet
+    Deposit(Deposit),
+    /// Take collateral off the exchange
+    Withdraw(Amount),
+    /// Move collateral between two of your subaccounts
+    Transfer(Transfer),
+    /// Set the leverage of a market, at most its tier's
+    Leverage(Leverage),
+    /// Place an order
+    Place(Place),
+    /// Cancel an order
+    Cancel(OrderName),
+    /// Change an order's price or size; a smaller size keeps its place in the queue
+    Replace(Replace),
+    /// Cancel all orders, or those of one market or side
+    CancelAll(CancelAll),
+    /// Collateral, equity and margin of an account
+    Account(Who),
+    /// Open positions of an account
+    Positions(Who),
+    /// Open orders of an account
+    Orders(Orders),
+    /// The best levels of order books
+    Book(Book),
+    /// All markets with their prices
+    Markets,
+    /// Last and next funding
+    Funding(OneMarket),
+    /// Height and time of the chain
+    Status,
+    /// Fees and limits of the chain
+    Params,
+    /// Show, list and change markets
+    #[command(subcommand)]
+    Market(MarketCommand),
+    /// Follow a book, trades and liquidations as they happen
+    Watch(OneMarket),
+}
+
+/// `keys …`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and show the 24 words that restore it
+    Add {
+        /// Its name: letters, digits, `-` and `_`
+        name: String,
+        /// Restore it from words, read from standard input
+        #[arg(long)]
+        recover: bool,
+    },
+    /// All keys
+    List,
+    /// One key's address
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `deposit`
+#[derive(Debug, Args)]
+pub struct Deposit {
+    /// How much, in USDC
+    #[arg(long, value_name = "USDC")]
+    pub amount: Decimal,
+    /// Address to credit [default: your key's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+    /// Key file of the faucet [default: ~/.tidemark/devnet/faucet.json]
+    #[arg(long, hide_env_values = true, env = "TIDEMARK_FAUCET", value_name = "FILE")]
+    pub faucet_key: Option<PathBuf>,
+}
+
+/// An amount.
+#[derive(Debug, Args)]
+pub struct Amount {
+    /// How much, in USDC
+    #[arg(long, value_name = "USDC")]
+    pub amount: Decimal,
+}
+
+/// `transfer`
+#[derive(Debug, Args)]
+pub struct Transfer {
+    /// How much, in USDC
+    #[arg(long, value_name = "USDC")]
+    pub amount: Decimal,
+    /// Subaccount that gets it; it comes from --subaccount
+    #[arg(long, value_name = "N")]
+    pub to_subaccount: u32,
+}
+
+/// `leverage`
+#[derive(Debug, Args)]
+pub struct Leverage {
+    /// Market, e.g. BTC-USD
+    #[arg(long)]
+    pub market: String,
+    /// At most this many times the margin; 0 is the most that the tier allows
+    #[arg(long, value_name = "TIMES")]
+    pub leverage: u32,
+}
+
+/// Buy or sell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SideArg {
+    /// Buy.
+    Buy,
+    /// Sell.
+    Sell,
+}
+
+/// Limit or market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TypeArg {
+    /// At --price or better.
+    Limit,
+    /// At once; --price, if given, is the worst price to take.
+    Market,
+}
+
+/// How long an order stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TifArg {
+    /// Good till cancelled.
+    Gtc,
+    /// Good till --expires has passed.
+    Gtt,
+    /// Immediate or cancel.
+    Ioc,
+    /// Fill or kill.
+    Fok,
+}
+
+/// What a post-only order does when it would trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PostOnlyArg {
+    /// It is refused.
+    Reject,
+    /// It moves to one tick outside the other side's best price.
+    Slide,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitArg {
+    /// Until it is in a block.
+    Committed,
+    /// Until the node has taken it.
+    Accepted,
+}
+
+/// Options of order commands.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// What to wait for
+    #[arg(long = "wait", value_enum, default_value_t = WaitArg::Committed)]
+    pub until: WaitArg,
+}
+
+/// `place`
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Market, e.g. BTC-USD
+    #[arg(long)]
+    pub market: String,
+    /// Buy or sell
+    #[arg(long, value_enum)]
+    pub side: SideArg,
+    /// Price in USDC, a whole number of ticks
+    #[arg(long)]
+    pub price: Option<Decimal>,
+    /// Size in base units, a whole number of lots
+    #[arg(long)]
+    pub size: Decimal,
+    /// Kind of order
+    #[arg(long = "type", value_enum, default_value_t = TypeArg::Limit)]
+    pub order_type: TypeArg,
+    /// How long it stays [default: gtc; ioc for market orders]
+    #[arg(long, value_enum)]
+    pub tif: Option<TifArg>,
+    /// Time to live, e.g. 30s, 10m, 2h; makes it gtt
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub expires: Option<Duration>,
+    /// Never take: be refused, or slide outside the other side
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "reject", value_name = "reject|slide")]
+    pub post_only: Option<PostOnlyArg>,
+    /// Only reduce the position
+    #[arg(long)]
+    pub reduce_only: bool,
+    /// Your own number for it; sending the same again is then harmless
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    pub client_id: u64,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// An order by either of its numbers.
+#[derive(Debug, Args)]
+pub struct OrderName {
+    /// Market, e.g. BTC-USD
+    #[arg(long)]
+    pub market: String,
+    /// The chain's number of the order
+    #[arg(long, conflicts_with = "client_id", required_unless_present = "client_id", value_name = "N")]
+    pub id: Option<u64>,
+    /// Your own number of it
+    #[arg(long, value_name = "N")]
+    pub client_id: Option<u64>,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `replace`
+#[derive(Debug, Args)]
+pub struct Replace {
+    /// Which order.
+    #[command(flatten)]
+    pub order: OrderName,
+    /// New price in USDC
+    #[arg(long, required_unless_present = "size")]
+    pub price: Option<Decimal>,
+    /// New open size in base units
+    #[arg(long)]
+    pub size: Option<Decimal>,
+}
+
+/// `cancel-all`
+#[derive(Debug, Args)]
+pub struct CancelAll {
+    /// Only in this market
+    #[arg(long)]
+    pub market: Option<String>,
+    /// Only on this side
+    #[arg(long, value_enum)]
+    pub side: Option<SideArg>,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Whose account.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// Address to look at [default: your key's]
+    #[arg(long)]
+    pub address: Option<String>,
+}
+
+/// `orders`
+#[derive(Debug, Args)]
+pub struct Orders {
+    /// Whose.
+    #[command(flatten)]
+    pub who: Who,
+    /// Only in this market
+    #[arg(long)]
+    pub market: Option<String>,
+}
+
+/// `book`
+#[derive(Debug, Args)]
+pub struct Book {
+    /// Market, e.g. BTC-USD [default: all]
+    #[arg(long)]
+    pub market: Option<String>,
+    /// Levels a side; 0 is all
+    #[arg(long, default_value_t = 10, value_name = "LEVELS")]
+    pub depth: u32,
+}
+
+/// A market, or all.
+#[derive(Debug, Args)]
+pub struct OneMarket {
+    /// Market, e.g. BTC-USD [default: all]
+    #[arg(long)]
+    pub market: Option<String>,
+}
+
+/// `market …`
+#[derive(Debug, Subcommand)]
+pub enum MarketCommand {
+    /// Parameters of a market; with --output json in the form that `update` reads
+    Show {
+        /// Its symbol
+        market: String,
+    },
+    /// Print a file for `list-new` with the rules' defaults
+    Template {
+        /// Its symbol, e.g. DOGE-USD
+        symbol: String,
+        /// USDC per base unit in one tick
+        #[arg(long)]
+        tick_size: Decimal,
+        /// Base units in one lot
+        #[arg(long)]
+        lot_size: Decimal,
+        /// Largest leverage
+        #[arg(long, value_parser = clap::value_parser!(u32).range(4..=100))]
+        max_leverage: u32,
+    },
+    /// List a market (signed by the chain's admin)
+    ListNew {
+        /// JSON of its parameters
+        file: PathBuf,
+    },
+    /// Change a market's parameters (signed by the chain's admin)
+    Update {
+        /// JSON of its parameters
+        file: PathBuf,
+    },
+}
+
+/// A span of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// A sentence with examples.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let span_ms = unit_ms.and_then(|unit_ms: u64| number.parse::<u64>().ok()?.checked_mul(unit_ms));
+    match span_ms {
+        Some(0) | None => {
+            Err("a duration is a whole number above 0 with a unit: 500ms, 30s, 10m, 2h, 1d".into())
+        }
+        Some(span_ms) => Ok(Duration::from_millis(span_ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["", "10", "m", "0s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn usage_mistakes_are_refused() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only").is_ok());
+        assert!(
+            parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only slide").is_ok()
+        );
+        for bad in [
+            "tidemark",
+            "tidemark place --market BTC-USD --side up --price 1 --size 1",
+            "tidemark place --market BTC-USD --side buy --price x --size 1",
+            "tidemark cancel --market BTC-USD",
+            "tidemark cancel --market BTC-USD --id 1 --client-id 2",
+            "tidemark replace --market BTC-USD --id 1",
+            "tidemark deposit",
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+}

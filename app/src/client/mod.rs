@@ -1,0 +1,243 @@
+//! A typed gRPC client: what the command line, the demo traders, tests and benchmarks speak to a node with.
+//! Not consensus: clocks and decimals are allowed.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod error;
+pub mod export;
+pub mod key_file;
+mod market;
+mod sender;
+
+use std::time::Duration;
+
+use tidemark_proto::v1;
+use tidemark_proto::v1::order_service_client::OrderServiceClient;
+use tidemark_proto::v1::query_service_client::QueryServiceClient;
+use tidemark_proto::v1::stream_service_client::StreamServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::Streaming;
+
+pub use error::ClientError;
+pub use market::{atoms_of_usdc, usdc, Market, Markets};
+pub use sender::{Sender, Submitted};
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a query may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer that is read: a whole book of some 100 000 levels a side.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// A connection to one node. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    node: String,
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to a node's gRPC address, e.g. `http://127.0.0.1:9090`; `http://` may be left out.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`] when nothing answers there, [`ClientError::BadAddress`] when it is no address.
+    pub async fn connect(node: &str) -> Result<Self, ClientError> {
+        let node = if node.contains("://") { node.to_owned() } else { format!("http://{node}") };
+        let bad_address = |why: String| ClientError::BadAddress { node: node.clone(), why };
+        if !node.starts_with("http://") {
+            return Err(bad_address("it must begin with http://".into()));
+        }
+        let endpoint = Endpoint::from_shared(node.clone()).map_err(|error| bad_address(error.to_string()))?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_while_idle(true);
+        let channel = endpoint.connect().await.map_err(|error| ClientError::Unreachable {
+            node: node.clone(),
+            why: error::root_cause(&error),
+        })?;
+        Ok(Self { node, channel })
+    }
+
+    /// The node's address as it was given.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn orders(&self) -> OrderServiceClient<Channel> {
+        OrderServiceClient::new(self.channel.clone())
+    }
+
+    fn queries(&self) -> QueryServiceClient<Channel> {
+        QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    fn streams(&self) -> StreamServiceClient<Channel> {
+        StreamServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    fn request<T>(message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(QUERY_TIMEOUT);
+        request
+    }
+
+    fn error(&self, status: &tonic::Status) -> ClientError {
+        ClientError::of_query(&self.node, status)
+    }
+
+    /// Sends signed bytes as they are. Sending the same bytes again is harmless.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the chain refuses the transaction, [`ClientError::Unknown`] when an answer is missing,
+    /// [`ClientError::Unreachable`] when it was not sent.
+    pub async fn submit(
+        &self,
+        tx: Vec<u8>,
+        wait_for: v1::WaitFor,
+        timeout: Duration,
+    ) -> Result<v1::SubmitResponse, ClientError> {
+        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        let request = v1::SubmitRequest { tx, wait_for: wait_for.into(), timeout_ms };
+        let mut request = tonic::Request::new(request);
+        // The node answers within its own timeout; the rest is for the way there and back.
+        request.set_timeout(timeout.saturating_add(Duration::from_secs(5)));
+        let answer = self.orders().submit(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| ClientError::of_submit(&self.node, &status))
+    }
+
+    /// The chain's height, time and app hash, and what the node runs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<v1::StatusResponse, ClientError> {
+        let answer = self.queries().status(Self::request(v1::StatusRequest {})).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Parameters of the whole chain.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn params(&self) -> Result<v1::ParamsResponse, ClientError> {
+        let answer = self.queries().params(Self::request(v1::ParamsRequest {})).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Every market with its state.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn markets(&self) -> Result<Markets, ClientError> {
+        let answer = self.queries().markets(Self::request(v1::MarketsRequest { market: None })).await;
+        answer.map(|answer| Markets::new(answer.into_inner().markets)).map_err(|status| self.error(&status))
+    }
+
+    /// One subaccount of an owner, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UNKNOWN_ACCOUNT` for an owner that never got a deposit.
+    pub async fn account(
+        &self,
+        owner: &str,
+        subaccount: Option<u32>,
+    ) -> Result<v1::AccountResponse, ClientError> {
+        let request = v1::AccountRequest { owner: owner.to_owned(), subaccount };
+        let answer = self.queries().account(Self::request(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Open orders of a subaccount, in one market or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_orders(
+        &self,
+        owner: &str,
+        subaccount: u32,
+        market: Option<u32>,
+    ) -> Result<v1::OrdersResponse, ClientError> {
+        let request = v1::OrdersRequest { owner: owner.to_owned(), subaccount, market };
+        let answer = self.queries().orders(Self::request(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// The best `depth` levels of a side of a book; 0 is all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn book(&self, market: u32, depth: u32) -> Result<v1::BookResponse, ClientError> {
+        let answer = self.queries().book(Self::request(v1::BookRequest { market, depth })).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Last and predicted funding of a market.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn funding(&self, market: u32) -> Result<v1::FundingResponse, ClientError> {
+        let answer = self.queries().funding(Self::request(v1::FundingRequest { market })).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// One message a block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn block_stream(&self) -> Result<Streaming<v1::BlockSummary>, ClientError> {
+        let answer = self.streams().blocks(v1::StreamBlocksRequest {}).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// A book, then its changes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn book_stream(&self, market: u32) -> Result<Streaming<v1::BookUpdate>, ClientError> {
+        let answer = self.streams().book(v1::StreamBookRequest { market }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Trades of one market or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn trade_stream(&self, market: Option<u32>) -> Result<Streaming<v1::Trade>, ClientError> {
+        let answer = self.streams().trades(v1::StreamTradesRequest { market }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Liquidations of one market or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn liquidation_stream(
+        &self,
+        market: Option<u32>,
+    ) -> Result<Streaming<v1::Liquidation>, ClientError> {
+        let answer = self.streams().liquidations(v1::StreamLiquidationsRequest { market }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Orders and fills of one subaccount, after a sequence; 0 starts now.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `OUT_OF_RANGE` as [`ClientError::Failed`] when the node no longer has what came after that sequence.
+    pub async fn account_stream(
+        &self,
+        owner: &str,
+        subaccount: u32,
+        after_sequence: u64,
+    ) -> Result<Streaming<v1::AccountEvent>, ClientError> {
+        let request = v1::StreamAccountRequest { owner: owner.to_owned(), subaccount, after_sequence };
+        let answer = self.streams().account(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// What a stream's end means.
+    #[must_use]
+    pub fn stream_ended(&self, status: &tonic::Status) -> ClientError {
+        self.error(status)
+    }
+}

@@ -1,0 +1,139 @@
+//! Signs and submits one key's transactions and keeps count of its sequence.
+
+use std::time::Duration;
+
+use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::{v1, Code, Refusal};
+
+use super::{Client, ClientError};
+
+/// How long a submission waits for its block.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a transaction that was refused for its sequence is signed anew.
+const SEQUENCE_TRIES: u32 = 3;
+/// The wait before one that ran ahead of the chain is tried again.
+const GAP_WAIT: Duration = Duration::from_millis(250);
+
+/// A key on a node, with its next sequence. One sender a key: two of them would use the same sequences.
+pub struct Sender {
+    client: Client,
+    signer: Signer,
+    next_sequence: Option<u64>,
+}
+
+/// What became of a transaction that was not refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Submitted {
+    /// SHA-256 of the transaction, upper-case hex.
+    pub tx_hash: String,
+    /// The block that it is in; `None` when it is only accepted.
+    pub height: Option<u64>,
+    /// One for each operation, once in a block.
+    pub results: Vec<v1::OperationResult>,
+}
+
+impl Sender {
+    /// A sender that learns its sequence from the node when it first sends.
+    #[must_use]
+    pub fn new(client: Client, signer: Signer) -> Self {
+        Self { client, signer, next_sequence: None }
+    }
+
+    /// The key's bech32 address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.signer.address().to_string()
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Signs `message` and submits it. A transaction that is refused for its sequence was not carried out, so it is signed
+    /// anew with the sequence that the node names; after an unknown outcome nothing is sent again.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
+    pub async fn submit<M: Sendable + Clone>(
+        &mut self,
+        message: &M,
+        wait_for: v1::WaitFor,
+    ) -> Result<Submitted, ClientError> {
+        let mut tries = 0;
+        loop {
+            let sequence = self.sequence().await?;
+            let tx = self.signer.sign(message.clone(), TxOptions { sequence, timeout_height: 0 })?;
+            let error = match self.client.submit(tx, wait_for, COMMIT_TIMEOUT).await {
+                Ok(answer) => {
+                    self.next_sequence = Some(sequence.saturating_add(1));
+                    return self.submitted(answer);
+                }
+                Err(error) => error,
+            };
+            tries += 1;
+            match error.code() {
+                Some(Code::SequenceReplayed) if tries < SEQUENCE_TRIES => self.next_sequence = None,
+                Some(Code::SequenceGap) if tries < SEQUENCE_TRIES => {
+                    // What was sent before may still be on its way into a block.
+                    tokio::time::sleep(GAP_WAIT).await;
+                    if tries + 1 == SEQUENCE_TRIES {
+                        self.next_sequence = None;
+                    }
+                }
+                _ => {
+                    // Whether the sequence was used is the node's to say.
+                    self.next_sequence = None;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Order operations of one subaccount, up to 512, waiting for their block.
+    ///
+    /// # Errors
+    /// As [`Sender::submit`].
+    pub async fn orders(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        wait_for: v1::WaitFor,
+    ) -> Result<Submitted, ClientError> {
+        let operations =
+            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) }).collect();
+        let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
+        self.submit(&message, wait_for).await
+    }
+
+    fn submitted(&mut self, answer: v1::SubmitResponse) -> Result<Submitted, ClientError> {
+        let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
+        match v1::SubmitOutcome::try_from(outcome) {
+            Ok(v1::SubmitOutcome::Committed) => Ok(Submitted { tx_hash, height: Some(height), results }),
+            Ok(v1::SubmitOutcome::Accepted) => Ok(Submitted { tx_hash, height: None, results }),
+            Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
+                self.next_sequence = None;
+                let why = format!("transaction {tx_hash} was not seen in a block in time");
+                Err(ClientError::Unknown { why, tx_hash: Some(tx_hash) })
+            }
+        }
+    }
+
+    async fn sequence(&mut self) -> Result<u64, ClientError> {
+        if let Some(sequence) = self.next_sequence {
+            return Ok(sequence);
+        }
+        let address = self.address();
+        let sequence = match self.client.account(&address, None).await {
+            Ok(account) => account.sequence,
+            Err(ClientError::Refused(Refusal { code: Code::UnknownAccount, .. })) => {
+                let why = format!("{address} is not known to this chain: it needs a deposit first");
+                return Err(Refusal::new(Code::UnknownAccount, why).into());
+            }
+            Err(error) => return Err(error),
+        };
+        self.next_sequence = Some(sequence);
+        Ok(sequence)
+    }
+}

@@ -1,0 +1,134 @@
+//! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into consensus.
+
+use tidemark_proto::tx::{Address, TxHash};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
+use tidemark_proto::{v1, Code};
+
+use crate::state::merkle::Hash;
+
+/// Everything that one block did, in order.
+#[derive(Clone, Debug, Default)]
+pub struct BlockEvents {
+    /// Height of the block.
+    pub height: u64,
+    /// Its time.
+    pub time_ms: TimeMs,
+    /// The app hash after it.
+    pub app_hash: Hash,
+    /// One for each transaction, in block order; the injected extended commit is not among them.
+    pub txs: Vec<TxOutcome>,
+    /// In order; an event's sequence is `height·2²⁴ + index`.
+    pub events: Vec<Event>,
+    /// Books that changed.
+    pub books: Vec<BookDelta>,
+    /// What the invariant check found wrong, as sentences; empty in a healthy chain.
+    pub violations: Vec<String>,
+    /// Voting power that reported prices, and all.
+    pub reporting_power: (u64, u64),
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug)]
+pub struct TxOutcome {
+    /// SHA-256 of its bytes.
+    pub hash: TxHash,
+    /// Who signed it; `None` when it does not decode.
+    pub signer: Option<Address>,
+    /// `Ok`, or why all of it was refused.
+    pub code: Code,
+    /// The sentence of a refusal.
+    pub message: String,
+    /// One for each operation.
+    pub results: Vec<v1::OperationResult>,
+}
+
+/// One thing that happened in a market or to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // fields are named by the exchange rules' terms and carry their units
+pub enum Event {
+    /// An order, or what is left of it, rests on the book.
+    Rested {
+        market: MarketId,
+        order_id: OrderId,
+        account: AccountId,
+        client_id: u64,
+        side: Side,
+        price_ticks: Ticks,
+        lots: Lots,
+        reduce_only: bool,
+        expires_ms: TimeMs,
+    },
+    /// A resting order lost quantity without a trade and rests on.
+    Reduced { market: MarketId, order_id: OrderId, account: AccountId, lots: Lots },
+    /// An order, or what was left of it, is gone without a trade.
+    Removed {
+        market: MarketId,
+        order_id: OrderId,
+        account: AccountId,
+        client_id: u64,
+        lots: Lots,
+        code: Code,
+    },
+    /// A trade.
+    Fill(Fill),
+    /// A step of a liquidation.
+    Liquidation(Liquidation),
+    /// A position was closed against a deleveraged one, at the zero price.
+    Adl { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
+    /// An hour's funding was paid, at an eighth of this rate.
+    Funding { market: MarketId, rate_8h_ppm: Ppm },
+}
+
+/// A trade between a maker and a taker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as above
+pub struct Fill {
+    pub market: MarketId,
+    pub price_ticks: Ticks,
+    pub lots: Lots,
+    pub taker_side: Side,
+    pub maker: AccountId,
+    pub maker_order_id: OrderId,
+    pub maker_client_id: u64,
+    pub maker_fee_atoms: Atoms,
+    pub maker_remaining_lots: Lots,
+    pub taker: AccountId,
+    pub taker_order_id: OrderId,
+    pub taker_client_id: u64,
+    pub taker_fee_atoms: Atoms,
+    pub taker_remaining_lots: Lots,
+    /// The taker is the liquidation sweep.
+    pub liquidation: bool,
+}
+
+/// A step of a liquidation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as above
+pub struct Liquidation {
+    pub market: MarketId,
+    pub account: AccountId,
+    pub stage: v1::LiquidationStage,
+    pub side: Side,
+    pub lots: Lots,
+    pub price_ticks: Ticks,
+    pub mark_ticks: Ticks,
+    pub zero_price_ticks: Ticks,
+    pub equity_atoms: Atoms,
+    pub maintenance_atoms: Atoms,
+    pub fee_atoms: Atoms,
+    pub fund_paid_atoms: Atoms,
+    pub orders_cancelled: u32,
+}
+
+/// Levels of one book that a block changed, and the root after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BookDelta {
+    /// Which book.
+    pub market: MarketId,
+    /// Price, lots, orders; 0 lots where the level is gone.
+    pub bids: Vec<(Ticks, Lots, u32)>,
+    /// As for bids.
+    pub asks: Vec<(Ticks, Lots, u32)>,
+    /// The L2 root that the app hash commits to.
+    pub l2_root: Hash,
+}

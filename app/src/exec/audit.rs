@@ -1,0 +1,100 @@
+//! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every block over what it wrote.
+
+use tidemark_proto::units::{Atoms, Lots, MarketId, SignedLots};
+use tidemark_risk::conservation::Totals;
+use tidemark_risk::Account;
+
+use crate::state::State;
+
+/// Running sums over all accounts, and each account's part in them as of the last audit.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    totals: Totals,
+    seen: Vec<Option<Account>>,
+    /// Long and short lots by market.
+    lots: Vec<(i128, i128)>,
+}
+
+impl Audit {
+    fn replace(&mut self, id: u32, after: &Account) -> Result<(), String> {
+        let slot = id as usize;
+        if slot >= self.seen.len() {
+            self.seen.resize(slot + 1, None);
+        }
+        let before = self.seen[slot].replace(after.clone());
+        self.totals.replace(before.as_ref(), Some(after)).map_err(|refusal| refusal.to_string())?;
+        for position in before.iter().flat_map(|account| &account.positions) {
+            self.count(position.market, position.lots, -1);
+        }
+        for position in &after.positions {
+            self.count(position.market, position.lots, 1);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, market: MarketId, lots: SignedLots, sign: i128) {
+        let at = usize::from(market);
+        if at >= self.lots.len() {
+            self.lots.resize(at + 1, (0, 0));
+        }
+        let (longs, shorts) = &mut self.lots[at];
+        let side = if lots > 0 { longs } else { shorts };
+        *side += sign * i128::from(lots.unsigned_abs());
+    }
+
+    fn lots(&self, market: usize) -> (i128, i128) {
+        self.lots.get(market).copied().unwrap_or_default()
+    }
+}
+
+/// Audits what the block wrote. Quarantines each market that fails; gates withdrawals while money does not add up. Returns
+/// what is wrong, as sentences.
+pub(super) fn run(state: &mut State) -> Vec<String> {
+    let mut violations = Vec::new();
+    for id in state.accounts.dirty().to_vec() {
+        if let Some(account) = state.accounts.get(id) {
+            violations.extend(state.audit.replace(id, account).err());
+        }
+    }
+    let imbalance = state.audit.totals.imbalance_atoms(
+        &state.chain.treasury,
+        state.markets.iter().map(|cell| &cell.market),
+        state.chain.deposits_atoms,
+        state.chain.withdrawals_atoms,
+    );
+    match imbalance {
+        Ok(0) => {}
+        Ok(atoms) => violations.push(money(atoms)),
+        Err(refusal) => violations.push(refusal.to_string()),
+    }
+    if !violations.is_empty() {
+        super::gate_withdrawals(state);
+    }
+    for market in 0..state.markets.len() {
+        violations.extend(check_market(state, market));
+    }
+    violations
+}
+
+fn money(atoms: Atoms) -> String {
+    format!("money is not conserved: {atoms} atoms more on the chain than came in")
+}
+
+/// A market's own invariants: longs equal shorts equal open interest, the book is not crossed. Once wrong, it stays
+/// quarantined.
+fn check_market(state: &mut State, at: usize) -> Option<String> {
+    let (longs, shorts) = state.audit.lots(at);
+    let cell = &mut state.markets[at];
+    let open_interest: Lots = cell.market.open_interest_lots;
+    let crossed = matches!(cell.top, (Some(bid), Some(ask)) if bid >= ask);
+    let wrong = if longs != shorts || longs != i128::from(open_interest) {
+        format!("{longs} lots are long, {shorts} short, open interest is {open_interest}")
+    } else if crossed {
+        format!("the book is crossed: {:?}", cell.top)
+    } else {
+        return None;
+    };
+    let sentence = format!("{}: {wrong}", cell.market.params.symbol);
+    cell.quarantined.get_or_insert(wrong);
+    Some(sentence)
+}

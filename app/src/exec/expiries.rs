@@ -1,0 +1,20 @@
+//! Phase 3: orders whose time has come.
+
+use tidemark_proto::units::MarketId;
+
+use super::venue::Venue;
+use crate::events::Event;
+use crate::state::State;
+
+/// Most orders of one market that expire in one block; the rest expire in the next.
+const MAX_PER_BLOCK: u32 = 10_000;
+
+/// Removes expired orders of every market, earliest first.
+pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
+    let now_ms = state.chain.time_ms;
+    for market in 0..state.markets.len() {
+        let Ok(market) = MarketId::try_from(market) else { break };
+        let (book, mut venue) = Venue::split(state, market, events);
+        book.expire(now_ms, MAX_PER_BLOCK, &mut venue);
+    }
+}

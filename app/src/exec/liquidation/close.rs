@@ -1,0 +1,316 @@
+//! The stages that close positions: book, insurance fund, deleveraging, bad debt (rules §§7.2–7.6).
+
+use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks};
+use tidemark_proto::v1::LiquidationStage;
+use tidemark_proto::Refusal;
+use tidemark_risk::liquidation::{self, FillOutcome};
+use tidemark_risk::margin::Health;
+use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
+use tidemark_risk::{adl, position, Account, Market, Markets, MarketsMut};
+
+use super::{restore_reserve, Closed, Facts, Step};
+use crate::events::Event;
+use crate::exec::margin::{self, Cells};
+use crate::exec::venue::Venue;
+use crate::state::table::Table;
+use crate::state::{MarketCell, State};
+
+/// The account's positions that may be closed now, largest maintenance margin first.
+pub(super) fn closable(state: &State, account: AccountId) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
+    let mut order = liquidation::closing_order(margin::account(state, account)?, &Cells(&state.markets))?;
+    order.retain(|(market, _)| {
+        let cell = &state.markets[usize::from(*market)];
+        let max_age_ms = cell.market.params.max_oracle_age_ms;
+        crate::exec::is_live(cell) && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
+    });
+    Ok(order)
+}
+
+/// Against a position: sell a long, buy a short.
+fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
+    let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
+    if held > 0 {
+        -lots
+    } else {
+        lots
+    }
+}
+
+/// Stage 2: on the book at the zero price or better, until the account is at maintenance.
+pub(super) fn on_book(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    for (market, held) in closable(state, step.account)? {
+        let health = margin::health(state, step.account)?;
+        if !health.is_liquidatable() {
+            return Ok(());
+        }
+        let cell = &state.markets[usize::from(market)].market;
+        let lots = liquidation::step_lots(cell, held)?;
+        let zero = zero_price(cell, held, lots, &health)?;
+        let facts = Facts { stage: LiquidationStage::Book, market, held, zero_price_ticks: zero };
+        let closed = immediate(step, state, &health, facts, zero, lots, events)?;
+        step.left.push((market, lots - closed.lots));
+    }
+    Ok(())
+}
+
+/// The price at which closing `lots` leaves the account as far below maintenance as it is, in proportion.
+fn zero_price(market: &Market, held: SignedLots, lots: Lots, health: &Health) -> Result<Ticks, Refusal> {
+    let delta = closing_delta(held, lots);
+    let quote =
+        liquidation::zero_quote_delta(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
+    liquidation::zero_price_ticks(market.k, delta, quote)
+}
+
+/// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund can pay.
+pub(super) fn with_fund(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    for (market, held) in closable(state, step.account)? {
+        let health = margin::health(state, step.account)?;
+        let lots = step.lots_due(market, held, &health);
+        if lots == 0 || !health.is_liquidatable() {
+            continue;
+        }
+        let cell = &state.markets[usize::from(market)].market;
+        let zero = zero_price(cell, held, lots, &health)?;
+        let limit = liquidation::fund_limit_ticks(cell, held)?;
+        let beyond = if held > 0 { limit < zero } else { limit > zero };
+        if !beyond {
+            continue;
+        }
+        let allowance = liquidation::fund_allowance_atoms(cell, &state.chain.treasury);
+        let fundable = liquidation::fundable_lots(zero, limit, cell.k, allowance, lots);
+        if fundable == 0 {
+            continue;
+        }
+        let facts = Facts { stage: LiquidationStage::InsuranceFund, market, held, zero_price_ticks: zero };
+        let closed = immediate(step, state, &health, facts, limit, fundable, events)?;
+        step.took(market, closed.lots);
+    }
+    Ok(())
+}
+
+/// Closes up to `lots` on the book at once, at `limit` or better; settles fee or fund payment against the zero price.
+fn immediate(
+    step: &Step,
+    state: &mut State,
+    health: &Health,
+    facts: Facts,
+    limit_ticks: Ticks,
+    lots: Lots,
+    events: &mut Vec<Event>,
+) -> Result<Closed, Refusal> {
+    let order = NewOrder {
+        owner: step.account,
+        client_id: 0,
+        side: Side::reducing(facts.held),
+        price_ticks: limit_ticks,
+        lots,
+        time_in_force: TimeInForce::Ioc,
+        post_only: PostOnly::No,
+        reduce_only: true,
+        stp: SelfTradePrevention::CancelMaker,
+        max_fills: state.markets[usize::from(facts.market)].market.params.max_fills,
+    };
+    let (book, mut venue) = Venue::split(state, facts.market, events);
+    venue.liquidation = true;
+    venue.taker_lots = lots;
+    let placed = book.place(&order, &mut venue)?;
+    let (filled, quote_atoms) = (placed.filled_lots, venue.quote_atoms);
+    if filled == 0 {
+        return Ok(Closed::default());
+    }
+    let (fee_atoms, fund_paid_atoms) = settle(step, state, health, facts, filled, quote_atoms)?;
+    let k = state.markets[usize::from(facts.market)].market.k;
+    let price_ticks = average_ticks(quote_atoms, filled, k);
+    let closed = Closed { lots: filled, price_ticks, fee_atoms, fund_paid_atoms };
+    events.push(step.event(state, health, facts, closed));
+    Ok(closed)
+}
+
+/// Takes the liquidation fee, or lets the fund pay what the fill lacked of the zero price.
+fn settle(
+    step: &Step,
+    state: &mut State,
+    health: &Health,
+    facts: Facts,
+    filled: Lots,
+    quote_atoms: Atoms,
+) -> Result<(Atoms, Atoms), Refusal> {
+    let market = &mut state.markets[usize::from(facts.market)].market;
+    let delta = closing_delta(facts.held, filled);
+    let sigma_ppm = market.params.zero_price_sigma_ppm;
+    let zero_atoms = liquidation::zero_quote_delta(market, facts.held, delta, health, sigma_ppm)?;
+    let treasury = &mut state.chain.treasury;
+    let outcome = liquidation::fill_outcome(quote_atoms, zero_atoms, market.params.liquidation_fee_ppm)?;
+    let (fee, paid) = match outcome {
+        FillOutcome::Fee(fee) => {
+            let insurance = treasury.insurance_atoms.checked_add(fee);
+            treasury.insurance_atoms = insurance.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
+            (fee, 0)
+        }
+        FillOutcome::FundPays(owed) => (0, liquidation::pay_from_fund(market, treasury, owed)),
+    };
+    if let Some(account) = state.accounts.get_mut(step.account) {
+        account.collateral_atoms = account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
+    }
+    Ok((fee, paid))
+}
+
+/// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
+fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
+    let lots_k = i128::from(lots).saturating_mul(i128::from(k));
+    let ticks = if quote_atoms > 0 {
+        mul_div_floor(quote_atoms, 1, lots_k)
+    } else {
+        mul_div_ceil(quote_atoms.saturating_neg(), 1, lots_k)
+    };
+    ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
+}
+
+/// Stage 5: against opposite positions at the zero price, for what is still open.
+pub(super) fn by_deleveraging(
+    step: &mut Step,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    for (market, held) in closable(state, step.account)? {
+        let health = margin::health(state, step.account)?;
+        let lots = step.lots_due(market, held, &health);
+        if lots == 0 || !health.is_liquidatable() {
+            continue;
+        }
+        let counterparties = counterparties(state, step.account, market, held)?;
+        let mut closing = margin::account(state, step.account)?.clone();
+        let fills = {
+            let mut accounts = TableAccounts(&mut state.accounts);
+            let mut cells = CellsMut(&mut state.markets);
+            adl::deleverage(&mut closing, market, lots, &counterparties, &mut accounts, &mut cells)?
+        };
+        if let Some(row) = state.accounts.get_mut(step.account) {
+            *row = closing;
+        }
+        report_deleveraging(step, state, &health, (market, held), &fills, events);
+        step.took(market, fills.iter().map(|fill| fill.lots).sum());
+        drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+        for fill in &fills {
+            drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
+            restore_reserve(state, fill.account, events)?;
+        }
+    }
+    Ok(())
+}
+
+fn report_deleveraging(
+    step: &Step,
+    state: &State,
+    health: &Health,
+    (market, held): (MarketId, SignedLots),
+    fills: &[adl::AdlFill],
+    events: &mut Vec<Event>,
+) {
+    let k = state.markets[usize::from(market)].market.k;
+    let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
+    if lots == 0 {
+        return;
+    }
+    let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
+    let price_ticks = average_ticks(quote_atoms, lots, k);
+    let facts = Facts { stage: LiquidationStage::Adl, market, held, zero_price_ticks: price_ticks };
+    events.push(step.event(state, health, facts, Closed { lots, price_ticks, ..Closed::default() }));
+    let side = Side::reducing(held).opposite();
+    for fill in fills {
+        let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
+        events.push(Event::Adl { market, account: fill.account, side, price_ticks, lots: fill.lots });
+    }
+}
+
+/// Everyone with an opposite position, by account id.
+fn counterparties(
+    state: &State,
+    closing: AccountId,
+    market: MarketId,
+    held: SignedLots,
+) -> Result<Vec<adl::Counterparty>, Refusal> {
+    let mut found = Vec::new();
+    for (id, account) in state.accounts.iter().filter(|(id, _)| *id != closing) {
+        found.extend(adl::counterparty(id, account, market, held, &Cells(&state.markets))?);
+    }
+    Ok(found)
+}
+
+/// Deleveraging closes positions outside the book: reduce-only orders with nothing left to reduce go.
+fn drop_spent_reduce_only(
+    state: &mut State,
+    account: AccountId,
+    market: MarketId,
+    side: Side,
+    events: &mut Vec<Event>,
+) {
+    if margin::held(state, account, market) == 0 {
+        let (book, mut venue) = Venue::split(state, market, events);
+        book.cancel_reduce_only(account, side, &mut venue);
+    }
+}
+
+/// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is booked: in the market that
+/// was closed first, or in the account's first, where it closed its last position itself.
+pub(super) fn book_debt(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    let closed = step.left.first().map(|(market, _)| *market);
+    let first =
+        || margin::account(state, step.account).ok()?.positions.first().map(|position| position.market);
+    let Some(market) = closed.or_else(first) else { return Ok(()) };
+    let health = margin::health(state, step.account)?;
+    let cell = &mut state.markets[usize::from(market)];
+    let Some(account) = state.accounts.get_mut(step.account) else { return Ok(()) };
+    let (fund_paid_atoms, _) = position::settle_debt(account, &mut cell.market, &mut state.chain.treasury)?;
+    let facts = Facts { stage: LiquidationStage::BadDebt, market, held: 0, zero_price_ticks: 0 };
+    events.push(step.event(state, &health, facts, Closed { fund_paid_atoms, ..Closed::default() }));
+    Ok(())
+}
+
+impl Step {
+    /// What is still to be closed of a position in this block: all of it once equity is negative, else what the step left.
+    fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
+        if health.equity_atoms < 0 {
+            return held.unsigned_abs();
+        }
+        let left = self.left.iter().find(|(of, _)| *of == market).map_or(0, |(_, left)| *left);
+        left.min(held.unsigned_abs())
+    }
+
+    fn took(&mut self, market: MarketId, lots: Lots) {
+        if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
+            *left = left.saturating_sub(lots);
+        }
+    }
+}
+
+/// Accounts as deleveraging reads and writes them.
+struct TableAccounts<'a>(&'a mut Table<Account>);
+
+impl adl::Accounts for TableAccounts<'_> {
+    fn load(&self, id: AccountId) -> Option<Account> {
+        self.0.get(id).cloned()
+    }
+
+    fn store(&mut self, id: AccountId, account: Account) {
+        if let Some(row) = self.0.get_mut(id) {
+            *row = account;
+        }
+    }
+}
+
+/// Markets as deleveraging reads and writes them.
+struct CellsMut<'a>(&'a mut [MarketCell]);
+
+impl Markets for CellsMut<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.0.get(usize::from(id)).map(|cell| &cell.market)
+    }
+}
+
+impl MarketsMut for CellsMut<'_> {
+    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
+        self.0.get_mut(usize::from(id)).map(|cell| &mut cell.market)
+    }
+}

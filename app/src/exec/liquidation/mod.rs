@@ -1,0 +1,165 @@
+//! Phase 4: the liquidation sweep (rules §7), part of every block, right after the prices.
+//!
+//! Every account below maintenance gets its step in the block that shows it. Positions in a market whose index is stale, or
+//! that is paused or quarantined, count at their last mark and are left alone.
+
+mod close;
+mod prune;
+
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks};
+use tidemark_proto::v1::LiquidationStage;
+use tidemark_proto::Refusal;
+use tidemark_risk::liquidation::{next_stage, Stage};
+use tidemark_risk::margin::Health;
+
+use super::margin;
+use crate::events::{Event, Liquidation};
+use crate::state::State;
+
+/// Looks at every account with a position or an order; the accounts' ids give the order. All accounts are pruned before the
+/// first position is closed: what a liquidation meets on the book was reserved.
+pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
+    let candidates: Vec<AccountId> = state
+        .accounts
+        .iter()
+        .filter(|(_, account)| !account.positions.is_empty())
+        .map(|(id, _)| id)
+        .collect();
+    let mut due = Vec::new();
+    for account in candidates {
+        match look_at(state, account, events) {
+            Ok(step) => due.extend(step),
+            // An account whose margin cannot be computed is left as it is: admission keeps amounts far below the bounds.
+            Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
+        }
+    }
+    for mut step in due {
+        if let Err(refusal) = step.run(state, events) {
+            tracing::debug!(account = step.account, "liquidation step: {refusal}");
+        }
+    }
+}
+
+/// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
+fn look_at(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> Result<Option<Step>, Refusal> {
+    let equity_atoms = margin::health(state, account)?.equity_atoms;
+    if equity_atoms < 0 {
+        super::gate_withdrawals(state);
+    }
+    let (health, cancelled) = restore_reserve(state, account, events)?;
+    let in_debt = equity_atoms < 0 && !margin::account(state, account)?.has_position();
+    let due = health.is_liquidatable() || in_debt;
+    Ok(due.then_some(Step { account, cancelled, left: Vec::new() }))
+}
+
+/// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no order that increases
+/// exposure and no reduce-only order worse than the zero price. Below maintenance, no order that increases exposure at all.
+/// Returns its margin after, and how many orders that increase went.
+pub(super) fn restore_reserve(
+    state: &mut State,
+    account: AccountId,
+    events: &mut Vec<Event>,
+) -> Result<(Health, u32), Refusal> {
+    let health = margin::health(state, account)?;
+    if health.free_atoms() >= 0 {
+        return Ok((health, 0));
+    }
+    margin::settle(state, account)?;
+    let cancelled = if health.is_liquidatable() {
+        prune::increasing(state, account, events)
+    } else {
+        prune::until_free(state, account, events)?
+    };
+    let health = margin::health(state, account)?;
+    if health.free_atoms() < 0 {
+        prune::worse_than_zero(state, account, &health, events)?;
+    }
+    Ok((health, cancelled))
+}
+
+/// One account's liquidation in one block.
+struct Step {
+    account: AccountId,
+    /// Orders that the prune stage cancelled.
+    cancelled: u32,
+    /// What the block's step has still to close, by market.
+    left: Vec<(MarketId, Lots)>,
+}
+
+impl Step {
+    fn run(&mut self, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        let mut done = None;
+        // `next_stage` ascends: at most one round for each of the six stages.
+        loop {
+            let health = margin::health(state, self.account)?;
+            let account = margin::account(state, self.account)?;
+            let backstop_ppm = account
+                .positions
+                .iter()
+                .filter(|position| position.lots != 0)
+                .map(|position| state.markets[usize::from(position.market)].market.params.backstop_ppm)
+                .max();
+            let has_position = account.has_position();
+            let Some(stage) = next_stage(done, &health, has_position, backstop_ppm.unwrap_or(0)) else {
+                return Ok(());
+            };
+            match stage {
+                Stage::Prune => self.report_prune(state, &health, events)?,
+                Stage::Book => close::on_book(self, state, events)?,
+                // No keeper can register yet: the stage passes everything on.
+                Stage::Backstop => {}
+                Stage::InsuranceFund => close::with_fund(self, state, events)?,
+                Stage::Adl => close::by_deleveraging(self, state, events)?,
+                Stage::BadDebt => close::book_debt(self, state, events)?,
+            }
+            done = Some(stage);
+        }
+    }
+
+    fn report_prune(&self, state: &State, health: &Health, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        let largest = close::closable(state, self.account)?.first().copied();
+        if let Some((market, lots)) = largest.filter(|_| self.cancelled > 0) {
+            let facts = Facts { stage: LiquidationStage::Prune, market, held: lots, zero_price_ticks: 0 };
+            events.push(self.event(state, health, facts, Closed::default()));
+        }
+        Ok(())
+    }
+
+    fn event(&self, state: &State, health: &Health, facts: Facts, closed: Closed) -> Event {
+        let cell = &state.markets[usize::from(facts.market)];
+        Event::Liquidation(Liquidation {
+            market: facts.market,
+            account: self.account,
+            stage: facts.stage,
+            side: tidemark_proto::units::Side::reducing(facts.held),
+            lots: closed.lots,
+            price_ticks: closed.price_ticks,
+            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            zero_price_ticks: facts.zero_price_ticks,
+            equity_atoms: health.equity_atoms,
+            maintenance_atoms: health.maintenance_atoms,
+            fee_atoms: closed.fee_atoms,
+            fund_paid_atoms: closed.fund_paid_atoms,
+            orders_cancelled: if facts.stage == LiquidationStage::Prune { self.cancelled } else { 0 },
+        })
+    }
+}
+
+/// Why a position is closed.
+#[derive(Clone, Copy)]
+struct Facts {
+    stage: LiquidationStage,
+    market: MarketId,
+    /// The position before.
+    held: i64,
+    zero_price_ticks: Ticks,
+}
+
+/// What a stage closed of a position.
+#[derive(Clone, Copy, Default)]
+struct Closed {
+    lots: Lots,
+    price_ticks: Ticks,
+    fee_atoms: Atoms,
+    fund_paid_atoms: Atoms,
+}

@@ -1,0 +1,215 @@
+//! Margin of an account in the running state: `risk`'s formulas over the account's positions and its orders in the books.
+
+use tidemark_matching::{Book, OrderView};
+use tidemark_proto::units::{
+    mul_div_ceil, notional_atoms, AccountId, MarketId, OrderId, Ppm, Side, Ticks, TimeMs, PPM,
+};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::fees::max_fee_ppm;
+use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
+use tidemark_risk::{liquidation, position, Account, Market, Markets, Position};
+
+use crate::state::{MarketCell, State};
+
+/// Markets of the state or of a view, as `risk` reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Cells<'a>(pub &'a [MarketCell]);
+
+impl Markets for Cells<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.0.get(usize::from(id)).map(|cell| &cell.market)
+    }
+}
+
+/// A change to an account's orders in one market, to be judged before it is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub market: MarketId,
+    pub add: OpenOrder,
+    pub remove: Option<OpenOrder>,
+}
+
+/// An order of a book, as margin sees it.
+#[must_use]
+pub fn open_order(order: &OrderView) -> OpenOrder {
+    OpenOrder {
+        side: order.side,
+        price_ticks: order.price_ticks,
+        lots: order.lots,
+        reduce_only: order.reduce_only,
+    }
+}
+
+/// The market of an id.
+///
+/// # Errors
+/// `UNKNOWN_MARKET`.
+pub(super) fn cell(state: &State, market: MarketId) -> Result<&MarketCell, Refusal> {
+    state.markets.get(usize::from(market)).ok_or_else(|| {
+        Refusal::new(
+            Code::UnknownMarket,
+            format!("there is no market {market}; {} are listed, with ids from 0", state.markets.len()),
+        )
+    })
+}
+
+/// An account that must exist.
+pub(super) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
+    state
+        .accounts
+        .get(account)
+        .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {account} does not exist")))
+}
+
+/// An account's lots in a market.
+pub(super) fn held(state: &State, account: AccountId, market: MarketId) -> i64 {
+    state.accounts.get(account).map_or(0, |account| account.lots(market))
+}
+
+/// The entry of a market in an account, made when there is none: every market with an order of the account has one.
+pub(super) fn position_mut(
+    state: &mut State,
+    id: AccountId,
+    market: MarketId,
+) -> Result<&mut Position, Refusal> {
+    account(state, id)?;
+    let row = state.accounts.get_mut(id).ok_or_else(|| Refusal::overflow("the account"))?;
+    Ok(row.position_mut(market))
+}
+
+/// Pays or takes the account's funding up to now in every market.
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(super) fn settle(state: &mut State, id: AccountId) -> Result<(), Refusal> {
+    let due = |position: &Position| {
+        let cell = state.markets.get(usize::from(position.market))?;
+        (position.lots != 0 && position.funding_index != cell.market.funding.cumulative_index)
+            .then_some(position.market)
+    };
+    let markets: Vec<MarketId> = account(state, id)?.positions.iter().filter_map(due).collect();
+    for market in markets {
+        if let Some(row) = state.accounts.get_mut(id) {
+            position::settle_funding(row, &mut state.markets[usize::from(market)].market)?;
+        }
+    }
+    Ok(())
+}
+
+fn totals(
+    market: &Market,
+    book: &Book,
+    id: AccountId,
+    change: Option<&Change>,
+    fee_ppm: Ppm,
+) -> Result<OrderTotals, Refusal> {
+    let change = change.filter(|change| change.market == market.params.id);
+    if book.open_orders(id) == 0 && change.is_none() {
+        return Ok(OrderTotals::default());
+    }
+    let (mark, k) = (market.mark()?, market.k);
+    let mut totals = OrderTotals::default();
+    for order in book.orders_of(id) {
+        totals.add(&open_order(&order), mark, k, fee_ppm)?;
+    }
+    if let Some(change) = change {
+        totals.add(&change.add, mark, k, fee_ppm)?;
+        if let Some(removed) = &change.remove {
+            totals.remove(removed, mark, k, fee_ppm)?;
+        }
+    }
+    Ok(totals)
+}
+
+/// The account's margin at the block's marks, with all its orders.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(super) fn health(state: &State, id: AccountId) -> Result<Health, Refusal> {
+    health_with(state, id, None)
+}
+
+/// The account's margin as it would be after a change of its orders.
+pub(super) fn health_with(state: &State, id: AccountId, change: Option<&Change>) -> Result<Health, Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let books = &state.books;
+    margin::health(account(state, id)?, &Cells(&state.markets), |market| {
+        let at = usize::from(market);
+        totals(&state.markets[at].market, &books[at], id, change, fee_ppm)
+    })
+}
+
+/// A market, and the totals of the account's open orders there.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(super) fn market_totals(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+) -> Result<(&Market, OrderTotals), Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let of = &cell(state, market)?.market;
+    Ok((of, totals(of, &state.books[usize::from(market)], id, None, fee_ppm)?))
+}
+
+/// A market with a stale index in which the account has a position or an order.
+pub(super) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Option<MarketId> {
+    let account = state.accounts.get(id)?;
+    let stale = |position: &&Position| {
+        let at = usize::from(position.market);
+        let concerns = position.lots != 0 || state.books[at].open_orders(id) > 0;
+        let cell = &state.markets[at];
+        concerns && cell.index.is_stale(now_ms, cell.market.params.max_oracle_age_ms)
+    };
+    account.positions.iter().find(stale).map(|position| position.market)
+}
+
+/// One of the account's orders that may increase exposure.
+pub(super) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> {
+    let account = state.accounts.get(id)?;
+    let orders =
+        account.positions.iter().flat_map(|position| state.books[usize::from(position.market)].orders_of(id));
+    orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
+}
+
+/// The zero price of an account's position (rules §7.2).
+///
+/// # Errors
+/// `OVERFLOW`, or no position.
+pub(super) fn zero_price(state: &State, id: AccountId, market: MarketId) -> Result<Ticks, Refusal> {
+    zero_price_at(state, id, market, &health(state, id)?)
+}
+
+/// The zero price of an account's position, whose margin is known.
+pub(super) fn zero_price_at(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+    health: &Health,
+) -> Result<Ticks, Refusal> {
+    liquidation::zero_price(&cell(state, market)?.market, held(state, id, market), health)
+}
+
+/// Whether an order, its fee counted, brings less than a zero price: the account would be left with less margin for its
+/// risk than it had, at zero with a debt.
+///
+/// # Errors
+/// `UNKNOWN_MARKET`, `OVERFLOW`.
+pub(super) fn is_worse_than(
+    state: &State,
+    market: MarketId,
+    order: &OpenOrder,
+    zero_ticks: Ticks,
+) -> Result<bool, Refusal> {
+    let k = cell(state, market)?.market.k;
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let overflow = || Refusal::overflow("an order's price");
+    let at = |ticks: Ticks| notional_atoms(ticks, 1, k).ok_or_else(overflow);
+    let (price, zero) = (at(order.price_ticks)?, at(zero_ticks)?);
+    let fee = mul_div_ceil(price, i128::from(fee_ppm), PPM).ok_or_else(overflow)?;
+    Ok(match order.side {
+        Side::Sell => price.checked_sub(fee).ok_or_else(overflow)? < zero,
+        Side::Buy => price.checked_add(fee).ok_or_else(overflow)? > zero,
+    })
+}

@@ -1,0 +1,118 @@
+//! Carries out a block: the numbered phases of the exchange rules' §8, in order.
+
+pub mod audit;
+mod cash;
+mod expiries;
+mod funding;
+mod liquidation;
+mod margin;
+pub mod order;
+mod orders;
+pub mod prices;
+mod txs;
+mod venue;
+pub mod votes;
+
+use std::sync::Arc;
+
+use tendermint_proto::v0_38::abci::ExtendedCommitInfo;
+use tidemark_proto::params::MarketStatus;
+use tidemark_proto::tx::DecodedTx;
+use tidemark_proto::units::TimeMs;
+use tidemark_proto::Refusal;
+
+use crate::events::{BlockEvents, BookDelta, Event};
+use crate::state::merkle::Hash;
+use crate::state::State;
+use crate::timing::Phase;
+
+/// A decided block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its height.
+    pub height: u64,
+    /// Its time, from the header.
+    pub time_ms: TimeMs,
+    /// Its hash.
+    pub hash: Hash,
+    /// The price reports of the block before; `None` where there are none.
+    pub extended_commit: Option<ExtendedCommitInfo>,
+    /// Its transactions after their stateless check, in order.
+    pub txs: Vec<Result<Arc<DecodedTx>, Refusal>>,
+}
+
+/// Carries out a block, and calls `lap` at the end of each phase.
+pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
+    let mut out = BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
+    clock(state, block);
+    out.reporting_power = prices::run(state, block);
+    lap(Phase::Prices);
+    funding::run(state, &mut out.events);
+    lap(Phase::Funding);
+    expiries::run(state, &mut out.events);
+    lap(Phase::Expiries);
+    liquidation::sweep(state, &mut out.events);
+    lap(Phase::Sweep);
+    out.txs = txs::run(state, &block.txs, &mut out.events);
+    lap(Phase::Transactions);
+    statistics(state, &mut out);
+    out.violations = audit::run(state);
+    lap(Phase::Invariants);
+    state.chain.block_hash = block.hash;
+    state.rehash();
+    out.app_hash = state.app_hash;
+    lap(Phase::Hash);
+    out
+}
+
+/// Phase 0: the clock. A long pause gates withdrawals (rules §7).
+fn clock(state: &mut State, block: &Block) {
+    let chain = &mut state.chain;
+    let pause_ms = block.time_ms.saturating_sub(chain.time_ms);
+    chain.height = block.height;
+    // At genesis the pause is the time between writing the genesis file and starting.
+    if block.height > 1 && pause_ms > chain.params.halt_ms {
+        gate_withdrawals(state);
+    }
+    state.chain.time_ms = block.time_ms;
+}
+
+/// Gates withdrawals for the governed number of blocks from this one on.
+fn gate_withdrawals(state: &mut State) {
+    let chain = &mut state.chain;
+    chain.withdrawals_gated_until = chain.height.saturating_add(chain.params.withdrawal_gate_blocks);
+}
+
+/// Phase 7: what the next block's mark is made of; and the books' changes for those who watch.
+fn statistics(state: &mut State, out: &mut BlockEvents) {
+    for event in &out.events {
+        if let Event::Fill(fill) = event {
+            state.markets[usize::from(fill.market)].last_trade_ticks = Some(fill.price_ticks);
+        }
+    }
+    for (cell, book) in state.markets.iter_mut().zip(&mut state.books) {
+        cell.top =
+            (book.best_bid().map(|level| level.price_ticks), book.best_ask().map(|level| level.price_ticks));
+        let dirty = book.take_dirty_levels();
+        if dirty.is_empty() {
+            continue;
+        }
+        cell.book_sequence = cell.book_sequence.saturating_add(1);
+        let mut delta =
+            BookDelta { market: cell.market.params.id, l2_root: book.l2_root(), ..BookDelta::default() };
+        for level in dirty {
+            let side = match level.side {
+                tidemark_proto::units::Side::Buy => &mut delta.bids,
+                tidemark_proto::units::Side::Sell => &mut delta.asks,
+            };
+            side.push((level.price_ticks, level.lots, level.count));
+        }
+        out.books.push(delta);
+    }
+}
+
+/// Whether a market trades and liquidates: not paused, closed or quarantined.
+fn is_live(cell: &crate::state::MarketCell) -> bool {
+    let status = cell.market.params.status;
+    cell.quarantined.is_none() && matches!(status, MarketStatus::Active | MarketStatus::ReduceOnly)
+}

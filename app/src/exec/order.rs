@@ -1,0 +1,139 @@
+//! The canonical order of a block's transactions (rules §8): a proposer can include or leave out, but not arrange.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tidemark_proto::tx::{Address, Class, DecodedTx};
+
+/// Position of a transaction in its block: class, then the account's hash under the previous block's hash, then sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CanonicalKey {
+    class: Class,
+    lot: [u8; 32],
+    account: Address,
+    sequence: u64,
+}
+
+/// Computes keys for one block.
+#[derive(Clone, Copy, Debug)]
+pub struct CanonicalOrder {
+    /// Hash of the block before.
+    pub previous_block_hash: [u8; 32],
+    /// Whether cancels go before other orders.
+    pub cancels_first: bool,
+}
+
+impl CanonicalOrder {
+    /// The transaction's key.
+    #[must_use]
+    pub fn key(&self, tx: &DecodedTx) -> CanonicalKey {
+        let lot =
+            Sha256::new().chain_update(self.previous_block_hash).chain_update(tx.signer.0).finalize().into();
+        let class = tx.message.class(self.cancels_first);
+        CanonicalKey { class, lot, account: tx.signer, sequence: tx.sequence }
+    }
+}
+
+/// What a block may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockBudget {
+    /// Bytes of transactions.
+    pub bytes: u64,
+    /// Gas of transactions.
+    pub gas: u64,
+}
+
+/// Chooses transactions for a block from those in the mempool, in arrival order, and puts them in canonical order.
+///
+/// Of each account it takes the run of sequences from `next_sequence(account)` on, as long as the class does not fall; the
+/// others wait for a later block. Returns indices into `txs`.
+pub fn select(
+    txs: &[Arc<DecodedTx>],
+    order: &CanonicalOrder,
+    mut budget: BlockBudget,
+    next_sequence: impl Fn(&Address) -> Option<u64>,
+) -> Vec<usize> {
+    let mut by_account: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
+    let mut arrival: Vec<Address> = Vec::new();
+    for (index, tx) in txs.iter().enumerate() {
+        let queue = by_account.entry(tx.signer).or_default();
+        if queue.is_empty() {
+            arrival.push(tx.signer);
+        }
+        queue.push(index);
+    }
+    let mut chosen: Vec<(CanonicalKey, usize)> = Vec::new();
+    for account in arrival {
+        let (Some(mut next), Some(mut queue)) = (next_sequence(&account), by_account.remove(&account)) else {
+            continue;
+        };
+        queue.sort_by_key(|&index| txs[index].sequence);
+        let mut class = Class::Cash;
+        for index in queue {
+            let tx = &txs[index];
+            if tx.sequence < next {
+                continue;
+            }
+            let key = order.key(tx);
+            let (size, gas) = (tx_bytes(tx.size), tx.message.gas());
+            if tx.sequence > next || key.class < class || size > budget.bytes || gas > budget.gas {
+                break;
+            }
+            budget.bytes -= size;
+            budget.gas -= gas;
+            class = key.class;
+            next += 1;
+            chosen.push((key, index));
+        }
+    }
+    chosen.sort_unstable_by_key(|(key, _)| *key);
+    chosen.into_iter().map(|(_, index)| index).collect()
+}
+
+/// Bytes that a transaction takes in a block: its own and its protobuf frame.
+#[must_use]
+pub fn tx_bytes(size: usize) -> u64 {
+    const FRAME: u64 = 8;
+    size as u64 + FRAME
+}
+
+/// Whether a block's transactions are what [`select`] could have chosen; says what is wrong.
+///
+/// # Errors
+/// A sentence naming the first transaction out of place.
+pub fn check(
+    txs: &[Arc<DecodedTx>],
+    order: &CanonicalOrder,
+    max_gas: u64,
+    next_sequence: impl Fn(&Address) -> Option<u64>,
+) -> Result<(), String> {
+    let mut gas: u64 = 0;
+    let mut expected: BTreeMap<Address, u64> = BTreeMap::new();
+    let mut last: Option<CanonicalKey> = None;
+    for (index, tx) in txs.iter().enumerate() {
+        let key = order.key(tx);
+        if last.is_some_and(|last| last >= key) {
+            return Err(format!("transaction {index} is not in canonical order"));
+        }
+        last = Some(key);
+        let next = match expected.get(&tx.signer) {
+            Some(next) => *next,
+            None => {
+                next_sequence(&tx.signer).ok_or_else(|| format!("transaction {index}: unknown account"))?
+            }
+        };
+        if tx.sequence != next {
+            return Err(format!(
+                "transaction {index} has sequence {}, its account is at {next}",
+                tx.sequence
+            ));
+        }
+        expected.insert(tx.signer, next.saturating_add(1));
+        gas = gas.saturating_add(tx.message.gas());
+        if gas > max_gas {
+            return Err(format!("transaction {index} brings the block's gas to {gas}, at most {max_gas}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Phase 1: index and mark from the validators' reports (rules §4); and the making of this validator's own report.
+
+use tidemark_oracle::feed::{self, FeedPrice, ReportedMarket};
+use tidemark_oracle::index::by_market;
+use tidemark_oracle::mark::MarkInputs;
+use tidemark_oracle::median::Quorum;
+use tidemark_oracle::report::{self, Limits, Report};
+use tidemark_proto::units::{MarketId, Ticks};
+
+use super::{votes, Block};
+use crate::state::{MarketCell, State, View};
+
+/// What this validator says of the markets that its feed knows: the bytes of its vote extension; empty when it knows nothing.
+#[must_use]
+pub fn report(view: &View, known: &[FeedPrice], height: u64) -> Vec<u8> {
+    let markets = view.markets.iter().map(|cell| ReportedMarket {
+        id: cell.market.params.id,
+        symbol: &cell.market.params.symbol,
+        tick_size_e9: cell.market.params.tick_size_e9,
+        max_age_ms: cell.market.params.max_oracle_age_ms,
+    });
+    let report = feed::to_report(known, markets);
+    if report.prices.is_empty() {
+        return Vec::new();
+    }
+    let base = |market| base(&view.markets, market, |cell| cell.index.voting_base());
+    let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
+    encoded.map(|(bytes, _)| bytes).unwrap_or_default()
+}
+
+fn base(
+    markets: &[MarketCell],
+    market: MarketId,
+    of: impl Fn(&MarketCell) -> Option<Ticks>,
+) -> Option<Ticks> {
+    markets.get(usize::from(market)).and_then(of)
+}
+
+/// Applies the block's reports: index, then mark, of every market. Returns the power that reported, and all power.
+pub(super) fn run(state: &mut State, block: &Block) -> (u64, u64) {
+    let (votes, total) = block.extended_commit.as_ref().map_or((Vec::new(), 0), votes::reports);
+    let decoded: Vec<(Report, u64)> = votes
+        .into_iter()
+        .filter_map(|(power, bytes)| {
+            let base = |market| base(&state.markets, market, |cell| cell.index.commit_base());
+            // A report that does not decode costs its validator only its say.
+            let report = report::decode(bytes, &base, Limits::default()).ok()?;
+            Some((report, power))
+        })
+        .collect();
+    let reporting = decoded.iter().map(|(_, power)| *power).fold(0, u64::saturating_add);
+    let mut reports = by_market(decoded.iter().map(|(report, power)| (report, *power)));
+    for cell in &mut state.markets {
+        let mut of_market = reports.remove(&cell.market.params.id).unwrap_or_default();
+        cell.index.apply(&mut of_market, u128::from(total), Quorum::MORE_THAN_TWO_THIRDS, block.time_ms);
+        mark(cell, block.time_ms);
+    }
+    (reporting, total)
+}
+
+fn mark(cell: &mut MarketCell, now_ms: u64) {
+    let params = &cell.market.params;
+    let inputs = MarkInputs {
+        index_ticks: cell.index.index_ticks(),
+        index_is_stale: cell.index.is_stale(now_ms, params.max_oracle_age_ms),
+        best_bid_ticks: cell.top.0,
+        best_ask_ticks: cell.top.1,
+        last_ticks: cell.last_trade_ticks,
+        external_ticks: cell.index.external_ticks(now_ms, params.max_oracle_age_ms),
+    };
+    cell.mark.update(&inputs, now_ms);
+    // Without an index the mark stays as it was: nothing is liquidated or increased on it.
+    if let Some(mark_ticks) = cell.mark.mark_ticks(&inputs, params.mark_band_ppm) {
+        cell.market.mark_ticks = Some(mark_ticks);
+    }
+}

@@ -1,0 +1,90 @@
+//! Phase 6: transactions, each refused alone.
+
+use std::sync::Arc;
+
+use tidemark_proto::tx::{DecodedTx, Message};
+use tidemark_proto::units::OwnerId;
+use tidemark_proto::{v1, Code, Refusal};
+
+use super::{cash, orders};
+use crate::events::{Event, TxOutcome};
+use crate::state::State;
+use crate::state::{check_timeout, unknown_signer};
+
+/// Carries out transactions in the order given, which ProcessProposal has checked.
+pub(super) fn run(
+    state: &mut State,
+    txs: &[Result<Arc<DecodedTx>, Refusal>],
+    events: &mut Vec<Event>,
+) -> Vec<TxOutcome> {
+    let one = |tx: &Result<Arc<DecodedTx>, Refusal>| match tx {
+        Ok(tx) => outcome(tx, admit(state, tx).and_then(|owner| carry_out(state, owner, tx, events))),
+        Err(refusal) => TxOutcome {
+            hash: [0; 32],
+            signer: None,
+            code: refusal.code,
+            message: refusal.message.clone(),
+            results: Vec::new(),
+        },
+    };
+    txs.iter().map(one).collect()
+}
+
+fn outcome(tx: &DecodedTx, result: Result<Vec<v1::OperationResult>, Refusal>) -> TxOutcome {
+    let (code, message, results) = match result {
+        Ok(results) => (Code::Ok, String::new(), results),
+        Err(refusal) => (refusal.code, refusal.message, Vec::new()),
+    };
+    TxOutcome { hash: tx.hash, signer: Some(tx.signer), code, message, results }
+}
+
+/// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its sequence up.
+fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
+    let owner = state.owner_id(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
+    let next = state.owners.get(owner).map_or(0, |owner| owner.sequence);
+    if tx.sequence != next {
+        let code = if tx.sequence < next { Code::SequenceReplayed } else { Code::SequenceGap };
+        return Err(Refusal::new(code, format!("sequence {}, the account is at {next}", tx.sequence)));
+    }
+    check_timeout(tx, state.chain.height)?;
+    let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;
+    if let Some(owner) = state.owners.get_mut(owner) {
+        owner.sequence = sequence;
+    }
+    Ok(owner)
+}
+
+fn carry_out(
+    state: &mut State,
+    owner: OwnerId,
+    tx: &DecodedTx,
+    events: &mut Vec<Event>,
+) -> Result<Vec<v1::OperationResult>, Refusal> {
+    match &tx.message {
+        Message::Orders { subaccount, operations } => {
+            let account = cash::existing(state, owner, *subaccount)?;
+            return Ok(operations
+                .iter()
+                .map(|operation| orders::run(state, account, operation, events))
+                .collect());
+        }
+        Message::Deposit { recipient, subaccount, amount_atoms } => {
+            cash::deposit(state, &tx.signer, *recipient, *subaccount, *amount_atoms)
+        }
+        Message::Withdraw { subaccount, amount_atoms } => {
+            cash::withdraw(state, owner, *subaccount, *amount_atoms)
+        }
+        Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
+            cash::transfer(state, owner, *from_subaccount, *to_subaccount, *amount_atoms)
+        }
+        Message::SetLeverage { subaccount, market, leverage } => {
+            cash::set_leverage(state, owner, *subaccount, *market, *leverage)
+        }
+        Message::SetSelfTradePrevention { subaccount, policy } => {
+            cash::set_self_trade_prevention(state, owner, *subaccount, *policy)
+        }
+        Message::ListMarket(params) => cash::list_market(state, &tx.signer, params),
+        Message::UpdateMarket(params) => cash::update_market(state, &tx.signer, params, events),
+    }
+    .map(|()| Vec::new())
+}

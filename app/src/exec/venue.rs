@@ -1,0 +1,167 @@
+//! What a book sees of the exchange while it matches: positions for reduce-only orders, and where its events go.
+
+use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
+use tidemark_proto::params::ChainParams;
+use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, Side};
+use tidemark_proto::Refusal;
+use tidemark_risk::fees::{self, FeeRates, TradeFees};
+use tidemark_risk::{position, Account, Treasury};
+
+use crate::events::{Event, Fill};
+use crate::state::table::Table;
+use crate::state::{MarketCell, State};
+
+/// One market's surroundings for the length of one book operation. Every fill is applied to both accounts at once.
+pub(super) struct Venue<'a> {
+    accounts: &'a mut Table<Account>,
+    cell: &'a mut MarketCell,
+    treasury: &'a mut Treasury,
+    params: &'a ChainParams,
+    now_ms: u64,
+    events: &'a mut Vec<Event>,
+    /// Lots of the taker that have not traded yet.
+    pub taker_lots: Lots,
+    /// The taker is the liquidation sweep: it pays no taker fee, and the maker gets no rebate.
+    pub liquidation: bool,
+    /// What the taker's fills paid or earned, without fees: negative for a buy.
+    pub quote_atoms: Atoms,
+}
+
+impl<'a> Venue<'a> {
+    /// A market's book and its surroundings.
+    pub fn split(state: &'a mut State, market: MarketId, events: &'a mut Vec<Event>) -> (&'a mut Book, Self) {
+        let at = usize::from(market);
+        let venue = Self {
+            accounts: &mut state.accounts,
+            cell: &mut state.markets[at],
+            treasury: &mut state.chain.treasury,
+            params: &state.chain.params,
+            now_ms: state.chain.time_ms,
+            events,
+            taker_lots: 0,
+            liquidation: false,
+            quote_atoms: 0,
+        };
+        (&mut state.books[at], venue)
+    }
+
+    fn rates(&self, account: AccountId) -> FeeRates {
+        let volume = self.accounts.get(account).map_or(0, |account| account.volume.atoms(self.now_ms));
+        fees::rates(&self.params.fee_tiers, volume)
+    }
+
+    /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked here.
+    fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
+        let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)
+            .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
+        let taker_ppm = if self.liquidation { 0 } else { self.rates(fill.taker).taker_ppm };
+        let trade_fees = fees::trade_fees(notional, self.rates(fill.maker).maker_ppm, taker_ppm)?;
+        let TradeFees { taker_atoms, maker_atoms } = trade_fees;
+        (fill.taker_fee_atoms, fill.maker_fee_atoms) = (taker_atoms, maker_atoms);
+        self.apply(fill.taker, fill.taker_side, fill, taker_atoms, notional)?;
+        self.apply(fill.maker, fill.taker_side.opposite(), fill, maker_atoms, notional)?;
+        let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
+        self.quote_atoms = self.quote_atoms.saturating_add(signed);
+        fees::collect(
+            trade_fees.net_atoms(),
+            self.params.insurance_fee_ppm,
+            &mut self.cell.market,
+            self.treasury,
+        )
+    }
+
+    fn apply(
+        &mut self,
+        account: AccountId,
+        side: Side,
+        fill: &Fill,
+        fee: Atoms,
+        notional: Atoms,
+    ) -> Result<(), Refusal> {
+        let account = self.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+        position::apply_fill(account, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
+        account.volume.add(self.now_ms, notional);
+        Ok(())
+    }
+
+    fn rested(&self, order: &OrderView) -> Event {
+        Event::Rested {
+            market: self.cell.market.params.id,
+            order_id: order.order_id,
+            account: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            reduce_only: order.reduce_only,
+            expires_ms: order.expires_ms.unwrap_or(0),
+        }
+    }
+}
+
+impl Host for Venue<'_> {
+    fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
+        let held = self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
+        if held != 0 && Side::reducing(held) == side {
+            held.unsigned_abs()
+        } else {
+            0
+        }
+    }
+
+    fn event(&mut self, event: BookEvent) {
+        let market = self.cell.market.params.id;
+        let event = match event {
+            BookEvent::Fill {
+                maker_order_id,
+                maker,
+                maker_client_id,
+                maker_remaining_lots,
+                taker_order_id,
+                taker,
+                taker_client_id,
+                taker_side,
+                price_ticks,
+                lots,
+                ..
+            } => {
+                self.taker_lots = self.taker_lots.saturating_sub(lots);
+                let mut fill = Fill {
+                    market,
+                    price_ticks,
+                    lots,
+                    taker_side,
+                    maker,
+                    maker_order_id,
+                    maker_client_id,
+                    maker_fee_atoms: 0,
+                    maker_remaining_lots,
+                    taker,
+                    taker_order_id,
+                    taker_client_id,
+                    taker_fee_atoms: 0,
+                    taker_remaining_lots: self.taker_lots,
+                    liquidation: self.liquidation,
+                };
+                if let Err(refusal) = self.trade(&mut fill) {
+                    // Admission bounds every amount, so this is a defect: the market stops, the chain goes on.
+                    self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
+                }
+                Event::Fill(fill)
+            }
+            BookEvent::Rested(order) => self.rested(&order),
+            BookEvent::Reduced { order, .. } => {
+                Event::Reduced { market, order_id: order.order_id, account: order.owner, lots: order.lots }
+            }
+            BookEvent::Removed { order, reason } => Event::Removed {
+                market,
+                order_id: order.order_id,
+                account: order.owner,
+                client_id: order.client_id,
+                lots: order.lots,
+                code: reason,
+            },
+        };
+        self.events.push(event);
+    }
+}

@@ -1,0 +1,245 @@
+//! What watches consensus for its clients: a replica of every book, open orders, the last blocks' events, and what became of
+//! transactions. One thread takes every block as it is published; readers share the result behind a lock that is held
+//! for copying only.
+//!
+//! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a slow reader costs no
+//! memory and is told so when the ring has passed it.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: unordered maps are harmless
+
+pub mod book;
+mod convert;
+pub mod history;
+mod orders;
+pub mod outcomes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::v1;
+use tokio::sync::watch;
+
+use crate::publish::{Published, Publisher};
+use book::L2Book;
+use history::{Block, History, TooOld};
+use orders::OpenOrders;
+use outcomes::Outcomes;
+
+pub use convert::wire_atoms;
+
+/// The replica. Shared by the thread that feeds it and by all who read.
+#[derive(Debug)]
+pub struct MarketData {
+    replica: RwLock<Replica>,
+    height: watch::Sender<u64>,
+    outcomes: Arc<Outcomes>,
+}
+
+#[derive(Debug, Default)]
+struct Replica {
+    height: u64,
+    books: Vec<L2Book>,
+    orders: OpenOrders,
+    history: History,
+    reporting_power: (u64, u64),
+}
+
+/// A book as it was after one block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BookSnapshot {
+    /// The block's height.
+    pub height: u64,
+    /// The book's updates so far.
+    pub sequence: u64,
+    /// Best first.
+    pub bids: Vec<v1::Level>,
+    /// Best first.
+    pub asks: Vec<v1::Level>,
+    /// Its L2 root.
+    pub checksum: Vec<u8>,
+}
+
+/// A side of a book in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// All lots.
+    pub lots: u128,
+    /// Price levels.
+    pub levels: usize,
+}
+
+impl MarketData {
+    /// An empty replica, fed by [`MarketData::apply`].
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let (height, _) = watch::channel(0);
+        Arc::new(Self { replica: RwLock::default(), height, outcomes: Arc::default() })
+    }
+
+    /// A replica on a thread of its own that takes every block from now on; call it before the first one.
+    ///
+    /// # Errors
+    /// What the system says when it gives no thread.
+    pub fn start(publisher: &Publisher) -> std::io::Result<Arc<Self>> {
+        let data = Self::new();
+        let (blocks, fed) = (publisher.subscribe(), Arc::clone(&data));
+        let feed = move || blocks.into_iter().for_each(|block| fed.apply(&block));
+        std::thread::Builder::new().name("market-data".into()).spawn(feed)?;
+        Ok(data)
+    }
+
+    /// Takes the next block.
+    pub fn apply(&self, published: &Published) {
+        let (view, events) = (&published.view, &published.events);
+        {
+            let mut guard = self.replica.write().unwrap_or_else(PoisonError::into_inner);
+            let replica = &mut *guard;
+            replica.books.resize_with(view.markets.len().max(replica.books.len()), L2Book::default);
+            for delta in &events.books {
+                let market = usize::from(delta.market);
+                let sequence = view.markets.get(market).map_or(0, |cell| cell.book_sequence);
+                if let Some(book) = replica.books.get_mut(market) {
+                    book.apply(delta, sequence);
+                }
+            }
+            let block = convert::block(view, events, &mut replica.orders);
+            replica.height = block.height;
+            replica.reporting_power = events.reporting_power;
+            replica.history.push(Arc::new(block));
+        }
+        // Outcomes after the replica: who was told of a commit finds its orders.
+        self.outcomes.resolve(events.height, &events.txs);
+        self.height.send_replace(events.height);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Replica> {
+        self.replica.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits for transactions, and what became of them.
+    #[must_use]
+    pub fn outcomes(&self) -> &Arc<Outcomes> {
+        &self.outcomes
+    }
+
+    /// The height of the last block taken, and word of every later one.
+    #[must_use]
+    pub fn heights(&self) -> watch::Receiver<u64> {
+        self.height.subscribe()
+    }
+
+    /// A book, with at most `depth` levels a side; all with 0.
+    #[must_use]
+    pub fn book(&self, market: MarketId, depth: usize) -> BookSnapshot {
+        snapshot(&self.read(), market, depth)
+    }
+
+    /// An account's open orders, of one market or all, and the height they are of.
+    #[must_use]
+    pub fn orders(&self, account: AccountId, market: Option<MarketId>) -> (u64, Vec<v1::Order>) {
+        let replica = self.read();
+        (replica.height, replica.orders.of(account, market).copied().collect())
+    }
+
+    /// Open orders of each of some accounts, all of one height.
+    #[must_use]
+    pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<Vec<v1::Order>>) {
+        let replica = self.read();
+        let orders = accounts.iter().map(|account| replica.orders.of(*account, None).copied().collect());
+        (replica.height, orders.collect())
+    }
+
+    /// Every open order with its account, by account, and the height they are of.
+    #[must_use]
+    pub fn all_orders(&self) -> (u64, Vec<(AccountId, v1::Order)>) {
+        let replica = self.read();
+        (replica.height, replica.orders.iter().map(|(account, order)| (account, *order)).collect())
+    }
+
+    /// Voting power that reported prices in the last block, and all.
+    #[must_use]
+    pub fn reporting_power(&self) -> (u64, u64) {
+        self.read().reporting_power
+    }
+
+    /// Sums of a book's bids and asks.
+    #[must_use]
+    pub fn depth(&self, market: MarketId) -> [Depth; 2] {
+        let replica = self.read();
+        let book = replica.books.get(usize::from(market));
+        [Side::Buy, Side::Sell].map(|side| {
+            let (lots, levels) = book.map_or((0, 0), |book| book.depth(side));
+            Depth { lots, levels }
+        })
+    }
+
+    /// A reader of all blocks from the next on.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        self.reader_from(self.read().height.saturating_add(1))
+    }
+
+    /// A book, and a reader of all blocks after it.
+    #[must_use]
+    pub fn book_and_reader(self: &Arc<Self>, market: MarketId) -> (BookSnapshot, Reader) {
+        let book = self.book(market, 0);
+        let next = book.height.saturating_add(1);
+        (book, self.reader_from(next))
+    }
+
+    /// A reader of all blocks from `height` on.
+    ///
+    /// # Errors
+    /// [`TooOld`] when some of them are no longer kept.
+    pub fn reader_since(self: &Arc<Self>, height: u64) -> Result<Reader, TooOld> {
+        self.read().history.get(height)?;
+        Ok(self.reader_from(height))
+    }
+
+    fn reader_from(self: &Arc<Self>, next: u64) -> Reader {
+        Reader { data: Arc::clone(self), next, heights: self.height.subscribe() }
+    }
+}
+
+fn snapshot(replica: &Replica, market: MarketId, depth: usize) -> BookSnapshot {
+    let empty = L2Book::default();
+    let book = replica.books.get(usize::from(market)).unwrap_or(&empty);
+    let most = if depth == 0 { usize::MAX } else { depth };
+    BookSnapshot {
+        height: replica.height,
+        sequence: book.sequence(),
+        bids: book.levels(Side::Buy).take(most).collect(),
+        asks: book.levels(Side::Sell).take(most).collect(),
+        checksum: book.root().to_vec(),
+    }
+}
+
+/// Walks the blocks in order, each once.
+#[derive(Debug)]
+pub struct Reader {
+    data: Arc<MarketData>,
+    next: u64,
+    heights: watch::Receiver<u64>,
+}
+
+impl Reader {
+    /// The next block, when it comes; `None` when the node stops.
+    ///
+    /// # Errors
+    /// [`TooOld`] when the reader was so slow that it is no longer kept.
+    pub async fn next(&mut self) -> Result<Option<Arc<Block>>, TooOld> {
+        loop {
+            // Seen before looking, so that a block that comes meanwhile wakes.
+            self.heights.borrow_and_update();
+            let found = self.data.read().history.get(self.next)?;
+            if let Some(block) = found {
+                self.next = block.height.saturating_add(1);
+                return Ok(Some(block));
+            }
+            if self.heights.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! CometBFT's `config.toml`: what Tidemark sets differently from CometBFT's defaults, each with its reason.
+
+use toml_edit::{DocumentMut, Value};
+
+use super::init::NodeInit;
+
+/// One value: the section (empty for the top), the key, the value, and why.
+struct Tuned {
+    section: &'static str,
+    key: &'static str,
+    value: Value,
+    reason: &'static str,
+}
+
+fn tuned(section: &'static str, key: &'static str, value: impl Into<Value>, reason: &'static str) -> Tuned {
+    Tuned { section, key, value: value.into(), reason }
+}
+
+/// Sets the node's values in the text of a `config.toml` that `cometbft init` wrote.
+///
+/// # Errors
+/// A sentence: the text is not TOML, or lacks a key, which means another version of CometBFT.
+pub(super) fn tune(text: &str, node: &NodeInit, persistent_peers: &str) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error| format!("it is not TOML: {error}"))?;
+    let values =
+        [addresses(node, persistent_peers), network(node), mempool(), consensus(node), storage(node)];
+    for tuned in values.into_iter().flatten() {
+        set(&mut document, tuned)?;
+    }
+    Ok(document.to_string())
+}
+
+fn set(document: &mut DocumentMut, tuned: Tuned) -> Result<(), String> {
+    let Tuned { section, key, value, reason } = tuned;
+    let table = if section.is_empty() {
+        Some(document.as_table_mut())
+    } else {
+        document.get_mut(section).and_then(toml_edit::Item::as_table_mut)
+    };
+    let missing =
+        || format!("it has no '{key}' in section '[{section}]': is it of another version of CometBFT?");
+    let table = table.ok_or_else(missing)?;
+    *table.get_mut(key).ok_or_else(missing)? = toml_edit::value(value);
+    let mut entry = table.key_mut(key).ok_or_else(missing)?;
+    let decor = entry.leaf_decor_mut();
+    let before = decor.prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+    decor.set_prefix(format!("{before}# Tidemark: {reason}\n"));
+    Ok(())
+}
+
+fn addresses(node: &NodeInit, persistent_peers: &str) -> Vec<Tuned> {
+    let NodeInit { p2p_listen, service_listen, ports, .. } = node;
+    let proxy_app = node.abci_addr().to_string();
+    let p2p = format!("tcp://{}", std::net::SocketAddr::new(*p2p_listen, ports.p2p()));
+    let rpc = format!("tcp://{}", std::net::SocketAddr::new(*service_listen, ports.comet_rpc()));
+    let metrics = std::net::SocketAddr::new(*service_listen, ports.comet_metrics()).to_string();
+    vec![
+        tuned(
+            "",
+            "proxy_app",
+            proxy_app,
+            "a socket file: no port, no delayed acknowledgements, the same user only",
+        ),
+        tuned("", "moniker", node.moniker.as_str(), "the name given to init"),
+        tuned("", "log_level", "main:info,p2p:info,*:error", "at info, every block writes a dozen lines"),
+        tuned("rpc", "laddr", rpc, "the address given to init"),
+        tuned("p2p", "laddr", p2p, "the address given to init"),
+        tuned("p2p", "persistent_peers", persistent_peers, "the other nodes given to init"),
+        tuned("instrumentation", "prometheus", true, "rounds, peers and block times are watched"),
+        tuned("instrumentation", "prometheus_listen_addr", metrics, "the address given to init"),
+    ]
+}
+
+fn network(node: &NodeInit) -> Vec<Tuned> {
+    let mut values = vec![
+        tuned(
+            "p2p",
+            "send_rate",
+            104_857_600,
+            "5 MB/s, the default, is less than the blocks of a busy second",
+        ),
+        tuned("p2p", "recv_rate", 104_857_600, "as send_rate"),
+        tuned(
+            "p2p",
+            "flush_throttle_timeout",
+            "5ms",
+            "100 ms, the default, delays each step of consensus by up to that",
+        ),
+    ];
+    if node.devnet {
+        values.extend([
+            tuned("p2p", "allow_duplicate_ip", true, "a devnet's nodes share one address"),
+            tuned("p2p", "addr_book_strict", false, "a devnet's addresses are private"),
+        ]);
+    }
+    values
+}
+
+fn mempool() -> Vec<Tuned> {
+    vec![
+        tuned(
+            "mempool",
+            "size",
+            20_000,
+            "5 000, the default, is about a second of load; each one costs a recheck",
+        ),
+        tuned(
+            "mempool",
+            "max_tx_bytes",
+            524_288,
+            "what fits into max_body_bytes of RPC as base64; the chain's own limit is lower",
+        ),
+        tuned(
+            "mempool",
+            "max_txs_bytes",
+            268_435_456,
+            "bounds the memory that waiting transactions can take",
+        ),
+        tuned(
+            "mempool",
+            "cache_size",
+            100_000,
+            "must exceed size, so that a seen transaction is not checked again",
+        ),
+        tuned(
+            "mempool",
+            "recheck",
+            true,
+            "proposals leave out what became invalid; without rechecks it would fill the mempool for ever",
+        ),
+    ]
+}
+
+fn consensus(node: &NodeInit) -> Vec<Tuned> {
+    let timeout_commit = format!("{}ms", node.timeout_commit_ms);
+    vec![
+        tuned(
+            "consensus",
+            "timeout_propose",
+            "2s",
+            "how long a missing proposer holds up a block; a full one can take a busy machine over 1 s",
+        ),
+        tuned(
+            "consensus",
+            "timeout_prevote",
+            "500ms",
+            "how long late votes are waited for once two thirds are there",
+        ),
+        tuned("consensus", "timeout_precommit", "500ms", "as timeout_prevote"),
+        tuned(
+            "consensus",
+            "timeout_commit",
+            timeout_commit,
+            "the pace of blocks, and the wait for the last votes and prices",
+        ),
+        tuned(
+            "consensus",
+            "skip_timeout_commit",
+            false,
+            "an idle chain keeps its pace and does not fill the disk",
+        ),
+        tuned("consensus", "create_empty_blocks", true, "funding, prices and liquidations need the beat"),
+        tuned(
+            "consensus",
+            "peer_gossip_sleep_duration",
+            "5ms",
+            "100 ms, the default, is most of a block's time",
+        ),
+    ]
+}
+
+fn storage(node: &NodeInit) -> Vec<Tuned> {
+    let (indexer, reason) = if node.tx_index {
+        ("kv", "this node serves tx_search to CosmJS clients")
+    } else {
+        ("null", "a validator serves no tx_search, and indexing costs it writes for each transaction")
+    };
+    vec![tuned("tx_index", "indexer", indexer, reason)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::ports::Ports;
+
+    fn node() -> NodeInit {
+        NodeInit::local("/home/n", "a \"name\"", Ports::default())
+    }
+
+    /// A file with every key that is tuned, and one that is not.
+    fn untuned() -> String {
+        let mut sections = std::collections::BTreeMap::<&str, String>::new();
+        let values =
+            [addresses(&node(), ""), network(&node()), mempool(), consensus(&node()), storage(&node())];
+        for Tuned { section, key, .. } in values.into_iter().flatten() {
+            *sections.entry(section).or_default() += &format!("\n# About {key}.\n{key} = 0\n");
+        }
+        sections.entry("p2p").or_default().push_str("pex = true\n");
+        let text = |(section, keys): (&str, String)| match section {
+            "" => keys,
+            section => format!("[{section}]\n{keys}"),
+        };
+        sections.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn values_are_set_with_their_reasons_and_the_rest_stays() {
+        let tuned = tune(&untuned(), &node(), "id@host:1,id@host:2").unwrap();
+        let reread: DocumentMut = tuned.parse().unwrap();
+        assert_eq!(reread["moniker"].as_str(), Some("a \"name\""));
+        assert_eq!(reread["proxy_app"].as_str(), Some("unix:///home/n/app.sock"));
+        assert_eq!(reread["p2p"]["persistent_peers"].as_str(), Some("id@host:1,id@host:2"));
+        assert_eq!(reread["p2p"]["pex"].as_bool(), Some(true));
+        assert_eq!(reread["consensus"]["timeout_commit"].as_str(), Some("100ms"));
+        assert_eq!(tuned.matches("= 0\n").count(), 0);
+        assert!(tuned.contains("# About send_rate.\n# Tidemark: 5 MB/s"), "{tuned}");
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused_with_the_key_that_it_lacks() {
+        let other = untuned().replace("send_rate = 0", "sending_rate = 0");
+        let refusal = tune(&other, &node(), "").unwrap_err();
+        assert!(refusal.contains("'send_rate'") && refusal.contains("[p2p]"), "{refusal}");
+    }
+}

@@ -1,0 +1,245 @@
+//! CometBFT: which version, and running it as a child that never outlives the node.
+
+use std::{
+    fs, io,
+    io::{Read, Seek, SeekFrom},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{ChildStdin, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::watch;
+
+use super::tools::Tool;
+use crate::abci::server::Address;
+
+/// The version of CometBFT that the node is built and tested with. It is pinned here and nowhere else.
+pub const COMETBFT: Tool = Tool {
+    title: "CometBFT",
+    binary: "cometbft",
+    package: "github.com/cometbft/cometbft/cmd/cometbft",
+    version: "v0.38.26",
+    version_arguments: &["version"],
+    version_line: Some("0.38.26"),
+};
+
+/// Runs a command until it ends or standard input closes, which the operating system does when the node dies, however
+/// it dies. Then the command gets SIGTERM, and after five seconds SIGKILL. (The kernel's own way, `PR_SET_PDEATHSIG`,
+/// needs unsafe code between fork and exec, and Linux.)
+pub const GUARD: &str = r#"
+exec 3<&0 </dev/null
+"$@" 3<&- & node=$!
+(
+    read -r _ <&3
+    kill -TERM $node
+    tenths=0
+    while kill -0 $node && [ $tenths -lt 50 ]; do sleep 0.1; tenths=$((tenths + 1)); done
+    kill -KILL $node
+) 2>/dev/null & guard=$!
+exec 3<&-
+wait $node; code=$?
+kill $guard 2>/dev/null
+wait $guard 2>/dev/null
+exit $code
+"#;
+
+/// A log beyond this many bytes is moved aside when CometBFT starts.
+const LOG_ROTATE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How much of the log's end is searched for the last words.
+const LAST_WORDS_BYTES: u64 = 2048;
+
+/// A running CometBFT. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Comet {
+    /// Closing it makes the guard end CometBFT.
+    lifeline: Option<ChildStdin>,
+    waiter: Option<JoinHandle<()>>,
+    ended: watch::Receiver<Option<String>>,
+    log: PathBuf,
+}
+
+impl Comet {
+    /// Starts `cometbft start` on `home`, against the application at `abci`. Its log is `cometbft.log` in the home.
+    ///
+    /// # Errors
+    /// When the log cannot be written or the process not be started.
+    pub fn spawn(binary: &Path, home: &Path, abci: &Address) -> io::Result<Self> {
+        let log = home.join("cometbft.log");
+        if fs::metadata(&log).is_ok_and(|found| found.len() > LOG_ROTATE_BYTES) {
+            fs::rename(&log, home.join("cometbft.log.1"))?;
+        }
+        let log_file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", GUARD, "cometbft-guard"])
+            .arg(binary)
+            .arg("start")
+            .arg("--home")
+            .arg(home)
+            // The address is the one that is listened on, also when the home was moved.
+            .args(["--proxy_app", &abci.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(log_file.try_clone()?)
+            .stderr(log_file)
+            // Ctrl-C in a terminal reaches the node only, which then ends CometBFT in order.
+            .process_group(0)
+            .spawn()?;
+        let lifeline = child.stdin.take();
+        let (tell, ended) = watch::channel(None);
+        let log_of_waiter = log.clone();
+        let waiter = thread::Builder::new().name("cometbft-wait".into()).spawn(move || {
+            let status = child.wait();
+            let _ = tell.send(Some(ending(status, &log_of_waiter)));
+        })?;
+        Ok(Self { lifeline, waiter: Some(waiter), ended, log })
+    }
+
+    /// Where CometBFT logs.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// A watch of how it ended: `None` while it runs, then a sentence that names the log. The node must stop when
+    /// CometBFT has stopped: the two restart together.
+    #[must_use]
+    pub fn ended(&self) -> watch::Receiver<Option<String>> {
+        self.ended.clone()
+    }
+
+    /// Waits until CometBFT has ended and returns the sentence.
+    pub async fn wait(&self) -> String {
+        let mut ended = self.ended();
+        let sentence = ended.wait_for(Option::is_some).await.ok().and_then(|sentence| sentence.clone());
+        sentence.unwrap_or_else(|| {
+            format!("CometBFT cannot be watched any more; its log is {}", self.log.display())
+        })
+    }
+
+    /// Ends CometBFT: SIGTERM, then SIGKILL after five seconds. Returns when it is gone. Dropping does the same.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Comet {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        if let Some(waiter) = self.waiter.take() {
+            let _ = waiter.join();
+        }
+    }
+}
+
+fn ending(status: io::Result<ExitStatus>, log: &Path) -> String {
+    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    let log_path = log.display();
+    match last_words(log) {
+        Some(words) => format!("CometBFT stopped ({status}), see {log_path}; its last words: {words}"),
+        None => format!("CometBFT stopped ({status}), see {log_path}"),
+    }
+}
+
+/// The last line of the log that is not blank, without the usage text that CometBFT prints after an error.
+fn last_words(log: &Path) -> Option<String> {
+    let mut file = fs::File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES))).ok()?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    let lines = || end.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines()
+        .rfind(|line| line.starts_with("ERROR") || line.starts_with("panic"))
+        .or_else(|| lines().next_back())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::PermissionsExt,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        script: PathBuf,
+    }
+
+    impl Fixture {
+        /// A script in place of CometBFT.
+        fn new(script: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("cometbft");
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+            Self { folder, script: path }
+        }
+
+        fn spawn(&self) -> Comet {
+            let abci = Address::Unix(self.folder.path().join("app.sock"));
+            Comet::spawn(&self.script, self.folder.path(), &abci).unwrap()
+        }
+
+        fn wait_for_log(&self, text: &str) {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !fs::read_to_string(self.folder.path().join("cometbft.log")).unwrap().contains(text) {
+                assert!(Instant::now() < deadline, "'{text}' never came");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+
+        /// Processes whose command line names the fixture's folder.
+        fn processes(&self) -> Vec<String> {
+            let folder = self.folder.path().to_str().unwrap().to_owned();
+            let entries = fs::read_dir("/proc").unwrap().flatten();
+            let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+            let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+            lines.filter(|line| line.contains(&folder)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn when_it_dies_the_sentence_has_its_status_its_log_and_its_last_words() {
+        let fixture = Fixture::new("echo starting; echo 'ERROR: no genesis'; echo usage; exit 7");
+        let comet = fixture.spawn();
+        let sentence = comet.wait().await;
+        let log = comet.log().display().to_string();
+        assert!(sentence.contains("exit status: 7") && sentence.contains(&log), "{sentence}");
+        assert!(sentence.ends_with("ERROR: no genesis"), "{sentence}");
+    }
+
+    #[test]
+    fn it_is_asked_to_end_and_is_gone_when_dropped() {
+        let fixture = Fixture::new("trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+        let comet = fixture.spawn();
+        fixture.wait_for_log("up");
+        drop(comet);
+        fixture.wait_for_log("asked");
+        assert_eq!(fixture.processes(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_that_does_not_listen_is_killed_after_five_seconds() {
+        let fixture = Fixture::new("trap '' TERM; echo up; while :; do sleep 0.05; done");
+        let comet = fixture.spawn();
+        fixture.wait_for_log("up");
+        let start = Instant::now();
+        comet.stop();
+        assert!(start.elapsed() >= Duration::from_secs(5));
+        assert_eq!(fixture.processes(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn it_is_started_on_the_home_and_the_address() {
+        let fixture = Fixture::new("echo \"$@\"");
+        let comet = fixture.spawn();
+        let home = fixture.folder.path().display();
+        fixture.wait_for_log(&format!("start --home {home} --proxy_app unix://{home}/app.sock\n"));
+        drop(comet);
+    }
+}

@@ -1,0 +1,60 @@
+//! The one way out of consensus: at Commit, the new read view and the block's events.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::events::BlockEvents;
+use crate::state::View;
+use crate::timing::BlockTimes;
+
+/// A committed block as watchers see it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The state after it.
+    pub view: Arc<View>,
+    /// What it did.
+    pub events: Arc<BlockEvents>,
+    /// How long its phases took on this node.
+    pub times: BlockTimes,
+}
+
+/// Holds the newest view, and hands every block to each subscriber. Publishing never waits.
+#[derive(Debug)]
+pub struct Publisher {
+    view: RwLock<Arc<View>>,
+    subscribers: Mutex<Vec<Sender<Published>>>,
+}
+
+impl Publisher {
+    /// Starts with a view.
+    #[must_use]
+    pub fn new(view: Arc<View>) -> Self {
+        Self { view: RwLock::new(view), subscribers: Mutex::default() }
+    }
+
+    /// The newest committed state.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All blocks from now on, in order. The receiver must keep up: it is for the node's own market-data thread, which
+    /// bounds what it hands on to clients.
+    pub fn subscribe(&self) -> Receiver<Published> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// Makes a view the newest, and hands the block on.
+    pub fn publish(&self, published: Published) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&published.view);
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|subscriber| subscriber.send(published.clone()).is_ok());
+    }
+
+    /// Replaces the view without a block, for InitChain.
+    pub fn reset(&self, view: Arc<View>) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}

@@ -1,0 +1,168 @@
+//! Where an account stands: margin figures of the published view, with the replica's open orders of the same block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemark_proto::tx::Address;
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::{v1, Code, Refusal};
+use tidemark_risk::margin::{self, Health};
+use tidemark_risk::orders::{order_totals, reserve, OpenOrder, OrderTotals};
+use tidemark_risk::{fees, funding, liquidation, Account, Market, Markets, Position};
+
+use crate::market_data::{wire_atoms, MarketData};
+use crate::publish::Publisher;
+use crate::state::View;
+
+/// How long the replica may take to catch up with the published view.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// A view's markets as margin reads them.
+pub(crate) struct ViewMarkets<'a>(pub &'a View);
+
+impl Markets for ViewMarkets<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.0.markets.get(usize::from(id)).map(|cell| &cell.market)
+    }
+}
+
+/// The account of a subaccount.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for what is no address, `UNKNOWN_ACCOUNT` when it does not exist.
+pub(super) fn find(view: &View, owner: &str, subaccount: u32) -> Result<AccountId, Refusal> {
+    let address = Address::parse(owner)?;
+    view.owner(&address).and_then(|owner| owner.account(subaccount)).ok_or_else(|| {
+        let message = format!("subaccount {subaccount} of {address} does not exist: it never got a deposit");
+        Refusal::new(Code::UnknownAccount, message)
+    })
+}
+
+/// A view, and something read from the replica at the same height. Under load the two may part for a moment; after some tries
+/// the newest of each has to do.
+pub(super) async fn at_one_height<T>(
+    publisher: &Publisher,
+    market_data: &MarketData,
+    read: impl Fn(&View) -> (u64, T),
+) -> (Arc<View>, T) {
+    let mut heights = market_data.heights();
+    for _ in 0..8 {
+        let view = publisher.view();
+        let height = view.chain.height;
+        let caught_up =
+            tokio::time::timeout(CATCH_UP, heights.wait_for(|seen| *seen >= height)).await.is_ok();
+        let (replica_height, found) = read(&view);
+        if replica_height == height {
+            return (view, found);
+        }
+        if !caught_up {
+            break;
+        }
+    }
+    let view = publisher.view();
+    let found = read(&view).1;
+    (view, found)
+}
+
+/// An account with its open orders, ready for margin.
+struct Standing<'a> {
+    view: &'a View,
+    account: &'a Account,
+    orders: &'a [v1::Order],
+}
+
+impl Standing<'_> {
+    fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
+        let of_market = self.orders.iter().filter(|order| order.market == u32::from(market));
+        let open = |order: &v1::Order| OpenOrder {
+            side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            reduce_only: order.reduce_only,
+        };
+        let open: Vec<_> = of_market.map(open).collect();
+        if open.is_empty() {
+            return Ok(OrderTotals::default());
+        }
+        let markets = ViewMarkets(self.view);
+        let market = markets.existing(market)?;
+        order_totals(&open, market.mark()?, market.k, fees::max_fee_ppm(&self.view.chain.params.fee_tiers))
+    }
+
+    fn health(&self) -> Result<Health, Refusal> {
+        margin::health(self.account, &ViewMarkets(self.view), |market| self.totals(market))
+    }
+
+    fn position(&self, position: &Position, health: &Health) -> Result<v1::Position, Refusal> {
+        let markets = ViewMarkets(self.view);
+        let market = markets.existing(position.market)?;
+        let notional = margin::marked_atoms(market, i128::from(position.lots))?.abs();
+        let price = liquidation::liquidation_price(market, position.lots, health)?;
+        Ok(v1::Position {
+            market: u32::from(position.market),
+            lots: position.lots,
+            cost_atoms: wire_atoms(position.cost_atoms),
+            notional_atoms: wire_atoms(notional),
+            unrealised_atoms: wire_atoms(margin::unrealised_atoms(market, position)?),
+            unpaid_funding_atoms: wire_atoms(funding::unpaid_atoms(&market.funding, position)?),
+            mark_ticks: market.mark_ticks.unwrap_or(0),
+            liquidation_price_ticks: price.unwrap_or(0),
+            leverage: position.leverage,
+            maintenance_atoms: wire_atoms(margin::maintenance_margin(&market.params, notional)?),
+            reserve_atoms: wire_atoms(reserve(market, position, &self.totals(position.market)?)?),
+        })
+    }
+}
+
+/// One subaccount with its figures at the view's marks.
+///
+/// # Errors
+/// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
+pub(super) fn subaccount(
+    view: &View,
+    id: AccountId,
+    orders: &[v1::Order],
+) -> Result<v1::Subaccount, Refusal> {
+    let (owner, account) = view
+        .account(id)
+        .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {id} does not exist")))?;
+    let standing = Standing { view, account, orders };
+    let health = standing.health()?;
+    let shown = account.positions.iter().filter(|position| position.lots != 0 || position.leverage != 0);
+    let positions = shown.map(|position| standing.position(position, &health)).collect::<Result<_, _>>()?;
+    Ok(v1::Subaccount {
+        owner: owner.address.to_string(),
+        subaccount: account.number,
+        account_id: id,
+        collateral_atoms: wire_atoms(account.collateral_atoms),
+        equity_atoms: wire_atoms(health.equity_atoms),
+        reserve_atoms: wire_atoms(health.reserve_atoms),
+        maintenance_atoms: wire_atoms(health.maintenance_atoms),
+        free_atoms: wire_atoms(health.free_atoms()),
+        withdrawable_atoms: wire_atoms(health.withdrawable_atoms()),
+        positions,
+        self_trade_prevention: v1::SelfTradePrevention::from(account.stp) as i32,
+        open_orders: u32::try_from(orders.len()).unwrap_or(u32::MAX),
+        volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.time_ms)),
+    })
+}
+
+/// Ids of an owner's accounts: of one subaccount, or all in order of number.
+///
+/// # Errors
+/// `UNKNOWN_ACCOUNT` for an owner or a subaccount that does not exist.
+pub(super) fn accounts_of(
+    view: &View,
+    owner: &str,
+    subaccount: Option<u32>,
+) -> Result<Vec<AccountId>, Refusal> {
+    if let Some(number) = subaccount {
+        return find(view, owner, number).map(|id| vec![id]);
+    }
+    let address = Address::parse(owner)?;
+    let unknown =
+        || Refusal::new(Code::UnknownAccount, format!("account {address} not found: it never got a deposit"));
+    let mut accounts = view.owner(&address).ok_or_else(unknown)?.accounts.clone();
+    accounts.sort_unstable();
+    Ok(accounts.into_iter().map(|(_, id)| id).collect())
+}

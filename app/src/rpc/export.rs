@@ -1,0 +1,243 @@
+//! `QueryService.Export`: the whole state as one JSON document, made page by page as it is read.
+//!
+//! `{"chain": …, "markets": […], "owners": […], "orders": […]}`; amounts beyond 53 bits are strings.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidemark_proto::params::{ChainParams, MarketParams};
+use tidemark_proto::units::AccountId;
+use tidemark_proto::v1;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::state::{MarketCell, Owner, View};
+
+/// Owners and orders of one page.
+const PAGE: usize = 256;
+
+/// Most bytes of one message.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks of the document, in order.
+pub(super) type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
+
+#[derive(Serialize)]
+struct Chain<'a> {
+    chain_id: &'a str,
+    height: u64,
+    time_ms: u64,
+    app_hash: String,
+    protocol_version: u32,
+    params: &'a ChainParams,
+    admin: String,
+    minters: Vec<String>,
+    insurance_atoms: String,
+    validators_atoms: String,
+    deposits_atoms: String,
+    withdrawals_atoms: String,
+    withdrawals_gated_until: u64,
+}
+
+#[derive(Serialize)]
+struct Market<'a> {
+    params: &'a MarketParams,
+    index_ticks: Option<u64>,
+    index_time_ms: Option<u64>,
+    mark_ticks: Option<u64>,
+    last_trade_ticks: Option<u64>,
+    open_interest_lots: u64,
+    cumulative_funding_index: String,
+    funding_pool_atoms: String,
+    bad_debt_atoms: String,
+    book_sequence: u64,
+    quarantined: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ExportedOwner {
+    address: String,
+    sequence: u64,
+    subaccounts: Vec<Subaccount>,
+}
+
+#[derive(Serialize)]
+struct Subaccount {
+    subaccount: u32,
+    account_id: AccountId,
+    collateral_atoms: String,
+    positions: Vec<Position>,
+}
+
+#[derive(Serialize)]
+struct Position {
+    market: u16,
+    lots: i64,
+    cost_atoms: String,
+    funding_index: String,
+    leverage: u32,
+}
+
+#[derive(Serialize)]
+struct Order {
+    account_id: AccountId,
+    market: u32,
+    order_id: u64,
+    client_id: String,
+    side: &'static str,
+    price_ticks: u64,
+    lots: u64,
+    reduce_only: bool,
+    expires_ms: u64,
+}
+
+fn chain(view: &View) -> Chain<'_> {
+    let chain = &view.chain;
+    Chain {
+        chain_id: &chain.chain_id,
+        height: chain.height,
+        time_ms: chain.time_ms,
+        app_hash: view.app_hash.iter().map(|byte| format!("{byte:02X}")).collect(),
+        protocol_version: chain.protocol_version,
+        params: &chain.params,
+        admin: chain.admin.to_string(),
+        minters: chain.minters.iter().map(ToString::to_string).collect(),
+        insurance_atoms: chain.treasury.insurance_atoms.to_string(),
+        validators_atoms: chain.treasury.validators_atoms.to_string(),
+        deposits_atoms: chain.deposits_atoms.to_string(),
+        withdrawals_atoms: chain.withdrawals_atoms.to_string(),
+        withdrawals_gated_until: chain.withdrawals_gated_until,
+    }
+}
+
+fn market(cell: &MarketCell) -> Market<'_> {
+    Market {
+        params: &cell.market.params,
+        index_ticks: cell.index.index_ticks(),
+        index_time_ms: cell.index.index.map(|point| point.time_ms),
+        mark_ticks: cell.market.mark_ticks,
+        last_trade_ticks: cell.last_trade_ticks,
+        open_interest_lots: cell.market.open_interest_lots,
+        cumulative_funding_index: cell.market.funding.cumulative_index.to_string(),
+        funding_pool_atoms: cell.market.funding_pool_atoms.to_string(),
+        bad_debt_atoms: cell.market.bad_debt_atoms.to_string(),
+        book_sequence: cell.book_sequence,
+        quarantined: cell.quarantined.as_deref(),
+    }
+}
+
+fn owner(view: &View, owner: &Owner) -> ExportedOwner {
+    let subaccount = |(number, id): &(u32, AccountId)| {
+        let account = view.accounts.get(*id)?;
+        let positions = account.positions.iter().map(|position| Position {
+            market: position.market,
+            lots: position.lots,
+            cost_atoms: position.cost_atoms.to_string(),
+            funding_index: position.funding_index.to_string(),
+            leverage: position.leverage,
+        });
+        Some(Subaccount {
+            subaccount: *number,
+            account_id: *id,
+            collateral_atoms: account.collateral_atoms.to_string(),
+            positions: positions.collect(),
+        })
+    };
+    ExportedOwner {
+        address: owner.address.to_string(),
+        sequence: owner.sequence,
+        subaccounts: owner.accounts.iter().filter_map(subaccount).collect(),
+    }
+}
+
+fn order((account_id, order): &(AccountId, v1::Order)) -> Order {
+    Order {
+        account_id: *account_id,
+        market: order.market,
+        order_id: order.order_id,
+        client_id: order.client_id.to_string(),
+        side: if order.side == v1::Side::Sell as i32 { "sell" } else { "buy" },
+        price_ticks: order.price_ticks,
+        lots: order.lots,
+        reduce_only: order.reduce_only,
+        expires_ms: order.expires_ms,
+    }
+}
+
+/// Values separated by commas; not before the first of all.
+fn list<T: Serialize>(values: impl Iterator<Item = T>, first: bool) -> Result<String, serde_json::Error> {
+    let mut out = String::new();
+    for (index, value) in values.enumerate() {
+        if index > 0 || !first {
+            out.push_str(",\n");
+        }
+        out.push_str(&serde_json::to_string(&value)?);
+    }
+    Ok(out)
+}
+
+/// The document in pages.
+fn pages(
+    view: Arc<View>,
+    orders: Vec<(AccountId, v1::Order)>,
+) -> impl Iterator<Item = Result<String, serde_json::Error>> + Send {
+    let head = serde_json::to_string(&chain(&view)).and_then(|chain| {
+        let markets = list(view.markets.iter().map(market), true)?;
+        Ok(format!("{{\"chain\":{chain},\n\"markets\":[{markets}],\n\"owners\":["))
+    });
+    let step = u32::try_from(PAGE).unwrap_or(u32::MAX);
+    let owners = (0..view.owners.len()).step_by(PAGE).map(move |from| {
+        let page = (from..from.saturating_add(step)).map_while(|id| view.owners.get(id));
+        list(page.map(|row| owner(&view, row)), from == 0)
+    });
+    let order_pages = (0..orders.len()).step_by(PAGE).map(move |from| {
+        let page = orders.iter().skip(from).take(PAGE);
+        list(page.map(order), from == 0)
+    });
+    let (between, tail) = (Ok("],\n\"orders\":[".to_owned()), Ok("]}\n".to_owned()));
+    std::iter::once(head).chain(owners).chain([between]).chain(order_pages).chain([tail])
+}
+
+/// The whole state as a stream of chunks.
+pub(super) fn export(view: Arc<View>, orders: Vec<(AccountId, v1::Order)>) -> ExportStream {
+    let chunks = pages(view, orders).flat_map(|page| match page {
+        Ok(text) => {
+            let pieces = text.as_bytes().chunks(CHUNK_BYTES);
+            pieces.map(|json| Ok(v1::ExportResponse { json: json.to_vec() })).collect::<Vec<_>>()
+        }
+        Err(error) => vec![Err(Status::internal(format!("the state does not encode: {error}")))],
+    });
+    Box::pin(tokio_stream::iter(chunks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_make_one_json_document() {
+        let mut view = View::empty("test-1");
+        let params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
+        let cell = MarketCell {
+            market: tidemark_risk::Market::new(params).unwrap(),
+            index: Default::default(),
+            mark: Default::default(),
+            last_trade_ticks: None,
+            top: (None, None),
+            quarantined: Some("why \"so\"".into()),
+            book_sequence: 3,
+        };
+        view.markets = Arc::new(vec![cell]);
+        let order =
+            |id| v1::Order { order_id: id, client_id: u64::MAX, side: 2, lots: 1, ..Default::default() };
+        let orders = (0..600).map(|id| (7, order(id))).collect();
+        let text: String = pages(Arc::new(view), orders).map(Result::unwrap).collect();
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["chain"]["chain_id"], "test-1");
+        assert_eq!(read["markets"][0]["quarantined"], "why \"so\"");
+        assert_eq!(read["owners"].as_array().unwrap().len(), 0);
+        assert_eq!(read["orders"].as_array().unwrap().len(), 600);
+        assert_eq!(read["orders"][599]["client_id"], u64::MAX.to_string());
+    }
+}

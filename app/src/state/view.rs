@@ -1,0 +1,163 @@
+//! The committed state as queries, CheckTx and proposals read it, without a lock.
+
+use std::sync::Arc;
+
+use tidemark_proto::tx::{Address, DecodedTx};
+use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::Account;
+
+use super::merkle::Hash;
+use super::table::TableView;
+use super::{Chain, MarketCell, Owner, OwnerIndex};
+use crate::exec::order::CanonicalOrder;
+
+/// How far ahead of its account's sequence a transaction may wait in the mempool.
+pub const MAX_PENDING_SEQUENCES: u64 = 64;
+
+/// An immutable state after one block.
+#[derive(Debug)]
+pub struct View {
+    /// The chain.
+    pub chain: Chain,
+    /// The app hash.
+    pub app_hash: Hash,
+    /// Owners by id.
+    pub owners: TableView<Owner>,
+    /// Subaccounts by id.
+    pub accounts: TableView<Account>,
+    /// Markets by id.
+    pub markets: Arc<Vec<MarketCell>>,
+    pub(super) owner_index: OwnerIndex,
+}
+
+impl View {
+    /// A view of nothing, before InitChain.
+    #[must_use]
+    pub fn empty(chain_id: &str) -> Self {
+        let chain = Chain {
+            protocol_version: super::PROTOCOL_VERSION,
+            chain_id: chain_id.to_owned(),
+            height: 0,
+            time_ms: 0,
+            block_hash: [0; 32],
+            params: tidemark_proto::params::ChainParams::default(),
+            admin: Address([0; 20]),
+            minters: Vec::new(),
+            validators: Vec::new(),
+            treasury: tidemark_risk::Treasury::default(),
+            deposits_atoms: 0,
+            withdrawals_atoms: 0,
+            withdrawals_gated_until: 0,
+        };
+        Self {
+            chain,
+            app_hash: [0; 32],
+            owners: TableView::default(),
+            accounts: TableView::default(),
+            markets: Arc::default(),
+            owner_index: OwnerIndex::default(),
+        }
+    }
+
+    /// The owner of an address.
+    #[must_use]
+    pub fn owner(&self, address: &Address) -> Option<&Owner> {
+        self.owners.get(self.owner_index.get(address)?)
+    }
+
+    /// An account with its owner's address.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<(&Owner, &Account)> {
+        let account = self.accounts.get(id)?;
+        Some((self.owners.get(account.owner)?, account))
+    }
+
+    /// The market of an id.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MARKET` naming the ids that exist.
+    pub fn market(&self, id: u32) -> Result<&MarketCell, Refusal> {
+        let known = MarketId::try_from(id).ok().and_then(|id| self.markets.get(usize::from(id)));
+        known.ok_or_else(|| {
+            let listed = self.markets.len();
+            Refusal::new(
+                Code::UnknownMarket,
+                format!("there is no market {id}; {listed} are listed, with ids from 0"),
+            )
+        })
+    }
+
+    /// The sequence that an account's next transaction must have.
+    #[must_use]
+    pub fn sequence(&self, address: &Address) -> Option<u64> {
+        self.owner(address).map(|owner| owner.sequence)
+    }
+
+    /// Most bytes of a transaction.
+    #[must_use]
+    pub fn max_tx_bytes(&self) -> usize {
+        self.chain.params.max_tx_bytes as usize
+    }
+
+    /// Most gas of a block.
+    #[must_use]
+    pub fn max_block_gas(&self) -> u64 {
+        self.chain.params.max_block_gas
+    }
+
+    /// The order of the next block.
+    #[must_use]
+    pub fn canonical_order(&self) -> CanonicalOrder {
+        CanonicalOrder {
+            previous_block_hash: self.chain.block_hash,
+            cancels_first: self.chain.params.cancels_first,
+        }
+    }
+
+    /// Whether a transaction may wait in the mempool: its signer is known, its sequence near, its time not past.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each naming bound and value.
+    pub fn admits(&self, tx: &DecodedTx) -> Result<(), Refusal> {
+        let next = self.sequence(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
+        let (sequence, last) = (tx.sequence, next.saturating_add(MAX_PENDING_SEQUENCES));
+        if sequence < next {
+            return Err(Refusal::new(
+                Code::SequenceReplayed,
+                format!("sequence {sequence}, the account is at {next}"),
+            ));
+        }
+        if sequence >= last {
+            let message =
+                format!("sequence {sequence}, the account is at {next} and may run to {}", last - 1);
+            return Err(Refusal::new(Code::SequenceGap, message));
+        }
+        check_timeout(tx, self.chain.height.saturating_add(1))?;
+        let gas = tx.message.gas();
+        if gas > self.max_block_gas() {
+            return Err(Refusal::new(
+                Code::OutOfGas,
+                format!("needs {gas} gas, a block has {}", self.max_block_gas()),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a signer that the chain does not know.
+pub fn unknown_signer(address: &Address) -> Refusal {
+    Refusal::new(Code::UnknownAccount, format!("{address} is not known here: it needs a deposit first"))
+}
+
+/// Refuses a transaction whose last height has passed.
+///
+/// # Errors
+/// `TX_EXPIRED`.
+pub fn check_timeout(tx: &DecodedTx, height: u64) -> Result<(), Refusal> {
+    if tx.timeout_height != 0 && tx.timeout_height < height {
+        let message = format!("timeout height {}, the next block is {height}", tx.timeout_height);
+        return Err(Refusal::new(Code::TxExpired, message));
+    }
+    Ok(())
+}

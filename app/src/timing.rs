@@ -1,0 +1,114 @@
+//! How long the phases of a block take on this node. Outside consensus: times are measured, never used.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // the one place that measures
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// This node's clock, in milliseconds since the Unix epoch: for its own price feed and proposals, never for results.
+#[must_use]
+pub fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The measured parts of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Phase {
+    /// PrepareProposal, on the proposer.
+    Prepare,
+    /// ProcessProposal.
+    Process,
+    /// Decoding and signatures in FinalizeBlock.
+    Decode,
+    /// Index and marks.
+    Prices,
+    /// Funding.
+    Funding,
+    /// Expiries.
+    Expiries,
+    /// The liquidation sweep.
+    Sweep,
+    /// Transactions.
+    Transactions,
+    /// Market statistics and invariants.
+    Invariants,
+    /// The app hash.
+    Hash,
+    /// Commit: publishing the view.
+    Commit,
+}
+
+impl Phase {
+    /// All, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Prepare,
+        Self::Process,
+        Self::Decode,
+        Self::Prices,
+        Self::Funding,
+        Self::Expiries,
+        Self::Sweep,
+        Self::Transactions,
+        Self::Invariants,
+        Self::Hash,
+        Self::Commit,
+    ];
+
+    /// The name on metrics and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare_proposal",
+            Self::Process => "process_proposal",
+            Self::Decode => "decode",
+            Self::Prices => "prices",
+            Self::Funding => "funding",
+            Self::Expiries => "expiries",
+            Self::Sweep => "liquidation_sweep",
+            Self::Transactions => "transactions",
+            Self::Invariants => "invariants",
+            Self::Hash => "app_hash",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// Time spent in each phase of one block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockTimes([Duration; Phase::ALL.len()]);
+
+impl BlockTimes {
+    /// Time spent in a phase.
+    #[must_use]
+    pub fn get(&self, phase: Phase) -> Duration {
+        self.0[phase as usize]
+    }
+
+    /// Adds to a phase.
+    pub fn add(&mut self, phase: Phase, time: Duration) {
+        self.0[phase as usize] += time;
+    }
+}
+
+/// A stopwatch that books the time since its last lap.
+#[derive(Debug)]
+pub struct Stopwatch {
+    last: Instant,
+    /// What was booked.
+    pub times: BlockTimes,
+}
+
+impl Stopwatch {
+    /// Starts.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { last: Instant::now(), times: BlockTimes::default() }
+    }
+
+    /// Books the time since the start or the last lap to a phase.
+    pub fn lap(&mut self, phase: Phase) {
+        let now = Instant::now();
+        self.times.add(phase, now - self.last);
+        self.last = now;
+    }
+}

@@ -1,0 +1,40 @@
+# The habits of this repository; `just` lists them.
+
+_default:
+    @just --list
+
+# A devnet with live trading and a liquidation.
+dev *ARGS:
+    cargo run --release --bin tidemarkd -- devnet {{ARGS}}
+
+# Everything that CI runs as tests.
+test:
+    cargo test --release --workspace
+
+# Format and lints, as CI runs them; `cargo deny` where it is installed.
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    if command -v cargo-deny >/dev/null; then cargo deny --offline check; else echo "cargo-deny is not installed: skipped"; fi
+
+# Documentation of every crate, without warnings.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# All benchmarks; each prints a table and writes target/bench/NAME.json.
+bench: bench-chain
+
+# Block time, committed orders per second and latency, with one validator and with four.
+bench-chain *ARGS:
+    cargo run --release -p tidemark-tests --bin bench-chain -- {{ARGS}}
+
+# A random history on shadow nodes from a seed: they must agree on every app hash.
+sim SEED="1" *ARGS:
+    cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
+
+# Figures of independent test suites, through the production functions.
+cases +FILES:
+    cargo run --release -p tidemark-tests --bin cases -- {{FILES}}
+
+# All that a change needs.
+pr: lint doc test

@@ -1,0 +1,318 @@
+//! Queues, indexes and reads: how an order enters a level and leaves the book.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::Code;
+
+use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::ids::IdTable;
+use crate::ladder::{key_of, Ladder};
+use crate::owners::Owners;
+use crate::types::{Event, Host, LevelView, OrderView, Reject};
+
+/// The order book of one market.
+///
+/// Between operations it is never crossed: the best bid is below the best ask.
+#[derive(Clone, Debug)]
+pub struct Book {
+    pub(crate) next_order_id: OrderId,
+    pub(crate) orders: Arena,
+    /// By side.
+    pub(crate) ladders: [Ladder; 2],
+    pub(crate) ids: IdTable,
+    pub(crate) owners: Owners,
+    pub(crate) client_ids: BTreeMap<(AccountId, u64), u32>,
+    pub(crate) expiries: BTreeSet<(TimeMs, OrderId)>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Book {
+    /// An empty book; its first order gets id 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            next_order_id: 1,
+            orders: Arena::new(),
+            ladders: [Ladder::new(), Ladder::new()],
+            ids: IdTable::default(),
+            owners: Owners::default(),
+            client_ids: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+        }
+    }
+
+    /// The id that the next accepted order gets.
+    #[must_use]
+    pub const fn next_order_id(&self) -> OrderId {
+        self.next_order_id
+    }
+
+    /// Live orders in the book.
+    #[must_use]
+    pub const fn live_orders(&self) -> u32 {
+        self.orders.live()
+    }
+
+    /// Live orders of an account.
+    #[must_use]
+    pub fn open_orders(&self, owner: AccountId) -> u32 {
+        self.owners.get(owner).count
+    }
+
+    /// Live reduce-only orders of an account on a side.
+    #[must_use]
+    pub fn open_reduce_only_orders(&self, owner: AccountId, side: Side) -> u32 {
+        self.owners.get(owner).reduce_only[side as usize]
+    }
+
+    /// A live order.
+    #[must_use]
+    pub fn order(&self, order_id: OrderId) -> Option<OrderView> {
+        self.ids.get(order_id).map(|slot| self.view(slot))
+    }
+
+    /// The live order that an account gave a client id; 0 names none.
+    #[must_use]
+    pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
+        self.client_ids.get(&(owner, client_id)).map(|slot| self.view(*slot))
+    }
+
+    /// An account's live orders, newest (highest id) first.
+    pub fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = OrderView> + '_ {
+        self.slots_of(owner).map(|slot| self.view(slot))
+    }
+
+    pub(crate) fn slots_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
+        let newest = Some(self.owners.get(owner).newest).filter(|slot| *slot != NONE);
+        std::iter::successors(newest, |slot| {
+            Some(self.orders.get(*slot).older).filter(|older| *older != NONE)
+        })
+    }
+
+    /// The best bid: price, lots and count.
+    #[must_use]
+    pub fn best_bid(&self) -> Option<LevelView> {
+        self.best(Side::Buy)
+    }
+
+    /// The best ask: price, lots and count.
+    #[must_use]
+    pub fn best_ask(&self) -> Option<LevelView> {
+        self.best(Side::Sell)
+    }
+
+    /// The best level of a side.
+    #[must_use]
+    pub fn best(&self, side: Side) -> Option<LevelView> {
+        self.levels(side).next()
+    }
+
+    /// A side's levels, best first.
+    pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
+        let ladder = &self.ladders[side as usize];
+        std::iter::successors(ladder.best(), |level| ladder.below(*level)).map(move |level| {
+            let level = ladder.level(level);
+            LevelView { side, price_ticks: key_of(side, level.key), lots: level.lots, count: level.count }
+        })
+    }
+
+    /// The level at a price; with 0 lots and count when there is none.
+    #[must_use]
+    pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
+        let ladder = &self.ladders[side as usize];
+        let (lots, count) = ladder.find(key_of(side, price_ticks)).map_or((0, 0), |level| {
+            let level = ladder.level(level);
+            (level.lots, level.count)
+        });
+        LevelView { side, price_ticks, lots, count }
+    }
+
+    /// The orders at a price, first in the queue first.
+    pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
+        let ladder = &self.ladders[side as usize];
+        let head = ladder.find(key_of(side, price_ticks)).map_or(NONE, |level| ladder.level(level).head);
+        self.queue_slots(head).map(|slot| self.view(slot))
+    }
+
+    pub(crate) fn queue_slots(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
+        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
+        std::iter::successors(some(head), move |slot| some(self.orders.get(*slot).next))
+    }
+
+    /// What a taker on `side` would meet, as displayed: `(price, lots)` from the best level on, no worse than
+    /// `limit_ticks`, at most `lots` in all. Positions of reduce-only makers and self-trade prevention are not looked at.
+    pub fn fills_for(
+        &self,
+        side: Side,
+        limit_ticks: Ticks,
+        lots: Lots,
+    ) -> impl Iterator<Item = (Ticks, Lots)> + '_ {
+        let makers = side.opposite();
+        let limit_key = key_of(makers, limit_ticks);
+        let mut left = lots;
+        self.levels(makers).take_while(move |level| key_of(makers, level.price_ticks) >= limit_key).map_while(
+            move |level| {
+                let take = level.lots.min(left);
+                left -= take;
+                (take > 0).then_some((level.price_ticks, take))
+            },
+        )
+    }
+
+    /// The levels changed since the last call, as they are now; bids, then asks, each by ascending price. The first call
+    /// tells all that happened since the book was made or restored. To be called once a block: until then, pages of
+    /// prices that were touched stay in memory.
+    pub fn take_dirty_levels(&mut self) -> Vec<LevelView> {
+        let mut keys = Vec::new();
+        for side in [Side::Buy, Side::Sell] {
+            self.ladders[side as usize].take_changed(|key| keys.push((side, key_of(side, key))));
+        }
+        keys.sort_unstable();
+        keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
+    }
+
+    pub(crate) fn view(&self, slot: u32) -> OrderView {
+        let order = self.orders.get(slot);
+        let side = order.flags.side();
+        OrderView {
+            order_id: order.id,
+            owner: order.owner,
+            client_id: self.orders.client_id(slot),
+            side,
+            price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
+            lots: order.lots,
+            reduce_only: order.flags.reduce_only(),
+            post_only: order.flags.post_only(),
+            expires_ms: order.flags.expires().then(|| self.orders.cold(slot).expires_ms),
+        }
+    }
+
+    /// The slot of a live order, if it is `owner`'s.
+    pub(crate) fn owned(&self, order_id: OrderId, owner: AccountId) -> Result<u32, Reject> {
+        self.ids.get(order_id).filter(|slot| self.orders.get(*slot).owner == owner).ok_or(Reject::new(
+            Code::UnknownOrder,
+            0,
+            order_id,
+        ))
+    }
+
+    /// Stores an order and enters it in every index but the levels.
+    pub(crate) fn enlist(&mut self, order: Order, cold: Cold) -> u32 {
+        let slot = self.orders.insert(order, cold);
+        self.ids.insert(order.id, slot);
+        if order.flags.has_client_id() {
+            self.client_ids.insert((order.owner, cold.client_id), slot);
+        }
+        if order.flags.expires() {
+            self.expiries.insert((cold.expires_ms, order.id));
+        }
+        slot
+    }
+
+    /// Makes a stored order its owner's newest.
+    pub(crate) fn link_owner(&mut self, slot: u32) {
+        let Order { owner, flags, .. } = *self.orders.get(slot);
+        let older = self.owners.push(owner, slot, reduces(flags));
+        let order = self.orders.get_mut(slot);
+        order.older = older;
+        order.newer = NONE;
+        if older != NONE {
+            self.orders.get_mut(older).newer = slot;
+        }
+    }
+
+    /// Takes an order that is in no level out of every index, and frees its slot.
+    pub(crate) fn delist(&mut self, slot: u32) {
+        let Order { id, owner, older, newer, flags, .. } = *self.orders.get(slot);
+        if older != NONE {
+            self.orders.get_mut(older).newer = newer;
+        }
+        if newer != NONE {
+            self.orders.get_mut(newer).older = older;
+        }
+        self.owners.remove(owner, (newer == NONE).then_some(older), reduces(flags));
+        self.ids.remove(id);
+        if flags.has_client_id() {
+            self.client_ids.remove(&(owner, self.orders.cold(slot).client_id));
+        }
+        if flags.expires() {
+            self.expiries.remove(&(self.orders.cold(slot).expires_ms, id));
+        }
+        self.orders.remove(slot);
+    }
+
+    /// Puts a stored order at the back of the level of `key`. The caller has seen that the level's sum can take it.
+    pub(crate) fn link_level(&mut self, slot: u32, key: u64) {
+        let Order { lots, flags, .. } = *self.orders.get(slot);
+        let ladder = &mut self.ladders[flags.side() as usize];
+        let index = ladder.ensure(key);
+        ladder.touch(index);
+        let level = ladder.level_mut(index);
+        level.lots += lots;
+        level.count += 1;
+        let tail = std::mem::replace(&mut level.tail, slot);
+        if tail == NONE {
+            level.head = slot;
+        } else {
+            self.orders.get_mut(tail).next = slot;
+        }
+        let order = self.orders.get_mut(slot);
+        order.level = index;
+        order.prev = tail;
+        order.next = NONE;
+    }
+
+    /// Takes an order out of its level, which goes with its last order.
+    pub(crate) fn unlink_level(&mut self, slot: u32) {
+        let Order { lots, level: index, next, prev, flags, .. } = *self.orders.get(slot);
+        if prev != NONE {
+            self.orders.get_mut(prev).next = next;
+        }
+        if next != NONE {
+            self.orders.get_mut(next).prev = prev;
+        }
+        let ladder = &mut self.ladders[flags.side() as usize];
+        ladder.touch(index);
+        let level = ladder.level_mut(index);
+        level.lots -= lots;
+        level.count -= 1;
+        if prev == NONE {
+            level.head = next;
+        }
+        if next == NONE {
+            level.tail = prev;
+        }
+        if level.count == 0 {
+            ladder.release(index);
+        }
+        self.orders.get_mut(slot).level = NONE;
+    }
+
+    /// Takes `by_lots` (less than it has) off a resting order, which keeps its place.
+    pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
+        let order = self.orders.get_mut(slot);
+        order.lots -= by_lots;
+        let ladder = &mut self.ladders[order.flags.side() as usize];
+        ladder.touch(order.level);
+        ladder.level_mut(order.level).lots -= by_lots;
+    }
+
+    /// Removes a resting order and says so.
+    pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
+        let order = self.view(slot);
+        self.unlink_level(slot);
+        self.delist(slot);
+        host.event(Event::Removed { order, reason });
+    }
+}
+
+/// The side on which an order counts as reduce-only.
+fn reduces(flags: Flags) -> Option<Side> {
+    flags.reduce_only().then(|| flags.side())
+}

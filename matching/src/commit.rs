@@ -1,0 +1,133 @@
+//! The roots that commit to a book: SHA-256 over a tree of levels, recomputed where something changed.
+//!
+//! Keys: a bid's key is its price, an ask's is `2⁶⁴ − 1 − price`. Integers are little-endian. Only what exists is hashed,
+//! always by ascending key. The two trees differ in their leaves and in the last line.
+//!
+//! ```text
+//! order   = id u64 ‖ owner u32 ‖ lots u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8          (0 where there is none)
+//! flags   = side (0 buy, 1 sell) | reduce_only << 1 | post_only (0 no, 1 reject, 2 slide) << 2 | expires << 4 | client << 5
+//! leaf₃   = SHA-256(order ‖ order ‖ …)                                              in queue order
+//! leaf₂   = lots u64 ‖ count u32
+//! group   = SHA-256(0x01 ‖ (key mod 64 u8 ‖ leaf)…)                                 the levels with the same key div 64
+//! page    = SHA-256(0x02 ‖ (key div 64 mod 64 u8 ‖ group)…)                         the groups with the same key div 4096
+//! side    = count u32 ‖ (key div 4096 u64 ‖ page)…                                  count of pages
+//! l2_root = SHA-256(0x03 ‖ side of bids ‖ side of asks)
+//! l3_root = SHA-256(0x04 ‖ side of bids ‖ side of asks ‖ next_order_id u64)
+//! ```
+
+use sha2::{Digest as _, Sha256};
+use tidemark_proto::units::Side;
+
+use crate::arena::Arena;
+use crate::book::Book;
+use crate::ladder::{Ladder, Level};
+use crate::page::Digests;
+
+/// A SHA-256 digest.
+pub type Digest = [u8; 32];
+
+impl Book {
+    /// Commits to every level's price, lots and count: what a client with the L2 stream can recompute. Costs what changed
+    /// since the last root of either kind, and one hash over the pages of prices in use.
+    pub fn l2_root(&mut self) -> Digest {
+        self.refresh();
+        self.root(0x03, |digests| &digests.l2).finalize().into()
+    }
+
+    /// Commits to all that the book needs to go on: every order in its place, and the next id. Costs as [`Book::l2_root`].
+    pub fn l3_root(&mut self) -> Digest {
+        self.refresh();
+        self.root(0x04, |digests| &digests.l3)
+            .chain_update(self.next_order_id.to_le_bytes())
+            .finalize()
+            .into()
+    }
+
+    fn root(&self, tag: u8, pick: impl Fn(&Digests) -> &Digest) -> Sha256 {
+        let mut hash = Sha256::new_with_prefix([tag]);
+        for side in [Side::Buy, Side::Sell] {
+            let ladder = &self.ladders[side as usize];
+            // At most 2³² levels, so at most as many pages.
+            hash.update((ladder.index.len() as u32).to_le_bytes());
+            for (number, page) in &ladder.index {
+                hash.update(number.to_le_bytes());
+                hash.update(pick(&ladder.pages[*page as usize].digests));
+            }
+        }
+        hash
+    }
+
+    fn refresh(&mut self) {
+        for ladder in &mut self.ladders {
+            refresh(ladder, &self.orders);
+        }
+    }
+}
+
+/// Recomputes the digests of stale levels, and of the groups and pages that they are in.
+fn refresh(ladder: &mut Ladder, orders: &Arena) {
+    ladder.level_digests.resize(ladder.capacity(), [0; 32]);
+    let mut stale = std::mem::take(&mut ladder.stale);
+    for page in stale.drain(..) {
+        refresh_page(ladder, orders, page as usize);
+        ladder.free_if_unused(page);
+    }
+    ladder.stale = stale;
+}
+
+fn refresh_page(ladder: &mut Ladder, orders: &Arena, index: usize) {
+    let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
+    for group in stale.groups() {
+        for offset in stale.group(group) {
+            let page = &ladder.pages[index];
+            if page.occupied.contains(offset) {
+                let level = page.levels[offset];
+                ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders);
+            }
+        }
+        ladder.pages[index].groups[group] = group_digests(ladder, index, group);
+    }
+    let page = &mut ladder.pages[index];
+    let (mut l2, mut l3) = (Sha256::new_with_prefix([0x02]), Sha256::new_with_prefix([0x02]));
+    for group in page.occupied.groups() {
+        let Digests { l2: group_l2, l3: group_l3 } = page.groups[group];
+        l2.update([group as u8]);
+        l2.update(group_l2);
+        l3.update([group as u8]);
+        l3.update(group_l3);
+    }
+    page.digests = Digests { l2: l2.finalize().into(), l3: l3.finalize().into() };
+}
+
+fn group_digests(ladder: &Ladder, page: usize, group: usize) -> Digests {
+    let page = &ladder.pages[page];
+    let (mut l2, mut l3) = (Sha256::new_with_prefix([0x01]), Sha256::new_with_prefix([0x01]));
+    for offset in page.occupied.group(group) {
+        let place = [(offset & 63) as u8];
+        let index = page.levels[offset];
+        let level = ladder.level(index);
+        l2.update(place);
+        l2.update(level.lots.to_le_bytes());
+        l2.update(level.count.to_le_bytes());
+        l3.update(place);
+        l3.update(ladder.level_digests[index as usize]);
+    }
+    Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
+}
+
+fn level_digest(level: &Level, orders: &Arena) -> Digest {
+    let mut hash = Sha256::new();
+    let mut slot = level.head;
+    for _ in 0..level.count {
+        let order = orders.get(slot);
+        let (client, expires) = (orders.client_id(slot), orders.cold(slot).expires_ms);
+        hash.update(order.id.to_le_bytes());
+        hash.update(order.owner.to_le_bytes());
+        hash.update(order.lots.to_le_bytes());
+        hash.update(client.to_le_bytes());
+        hash.update((if order.flags.expires() { expires } else { 0 }).to_le_bytes());
+        hash.update([order.flags.bits()]);
+        slot = order.next;
+    }
+    hash.finalize().into()
+}

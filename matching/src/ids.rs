@@ -1,0 +1,172 @@
+//! Order id to slot: a directly indexed window over recent ids, in pages that are freed when empty, and a sorted map for
+//! the few orders that outlive the window. Memory is bounded by live orders plus the window, however many ids were used.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tidemark_proto::units::OrderId;
+
+use crate::arena::NONE;
+
+const PAGE_BITS: u32 = 10;
+const PAGE_IDS: usize = 1 << PAGE_BITS;
+/// Pages in the window: the last 4 194 304 ids.
+const WINDOW_PAGES: u64 = 4_096;
+
+type Slots = Box<[u32; PAGE_IDS]>;
+
+#[derive(Clone, Debug, Default)]
+struct IdPage {
+    /// Absent while no id of the page is live.
+    slots: Option<Slots>,
+    live: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdTable {
+    /// Page number of the window's front.
+    base: u64,
+    window: VecDeque<IdPage>,
+    /// Emptied pages, every entry [`NONE`].
+    spare: Vec<Slots>,
+    old: BTreeMap<OrderId, u32>,
+}
+
+const fn offset(id: OrderId) -> usize {
+    (id & (PAGE_IDS as u64 - 1)) as usize
+}
+
+impl IdTable {
+    /// An empty table whose window ends at `next`, for ids that do not come in ascending order.
+    pub(crate) fn ending_at(next: OrderId) -> Self {
+        let base = (next >> PAGE_BITS).saturating_sub(WINDOW_PAGES - 1);
+        Self { base, window: VecDeque::from([IdPage::default()]), ..Self::default() }
+    }
+
+    fn page_index(&self, id: OrderId) -> Option<usize> {
+        let ahead = (id >> PAGE_BITS).checked_sub(self.base)?;
+        usize::try_from(ahead).ok().filter(|index| *index < self.window.len())
+    }
+
+    pub(crate) fn get(&self, id: OrderId) -> Option<u32> {
+        let Some(index) = self.page_index(id) else {
+            return self.old.get(&id).copied();
+        };
+        let slot = self.window[index].slots.as_ref()?[offset(id)];
+        (slot != NONE).then_some(slot)
+    }
+
+    /// Enters an id that is not in the table.
+    pub(crate) fn insert(&mut self, id: OrderId, slot: u32) {
+        let number = id >> PAGE_BITS;
+        if self.window.is_empty() {
+            self.base = number;
+        }
+        if number < self.base {
+            self.old.insert(id, slot);
+            return;
+        }
+        self.reach(number);
+        let index = (number - self.base) as usize;
+        let page = &mut self.window[index];
+        let slots = match &mut page.slots {
+            Some(slots) => slots,
+            none => none.insert(self.spare.pop().unwrap_or_else(|| Box::new([NONE; PAGE_IDS]))),
+        };
+        slots[offset(id)] = slot;
+        page.live += 1;
+    }
+
+    /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
+    fn reach(&mut self, number: u64) {
+        while number - self.base >= WINDOW_PAGES {
+            let Some(page) = self.window.pop_front() else {
+                self.base = number;
+                break;
+            };
+            self.retire(page);
+            self.base += 1;
+        }
+        while self.base + self.window.len() as u64 <= number {
+            self.window.push_back(IdPage::default());
+        }
+    }
+
+    /// Moves the orders of the window's front page, `base`, to the sorted map.
+    fn retire(&mut self, page: IdPage) {
+        let Some(mut slots) = page.slots else { return };
+        for (offset, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot != NONE) {
+            self.old.insert((self.base << PAGE_BITS) + offset as u64, *slot);
+            *slot = NONE;
+        }
+        self.spare.push(slots);
+    }
+
+    pub(crate) fn remove(&mut self, id: OrderId) {
+        let Some(index) = self.page_index(id) else {
+            self.old.remove(&id);
+            return;
+        };
+        let page = &mut self.window[index];
+        let Some(slots) = page.slots.as_mut() else { return };
+        slots[offset(id)] = NONE;
+        page.live -= 1;
+        if page.live == 0 {
+            self.spare.extend(page.slots.take());
+            self.drop_empty_front();
+        }
+    }
+
+    /// The last page stays: the next ids belong to it.
+    fn drop_empty_front(&mut self) {
+        while self.window.len() > 1 && self.window.front().is_some_and(|page| page.live == 0) {
+            self.window.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn recent_ids_stay_in_the_window() {
+        let mut table = IdTable::default();
+        for id in 1..10_000 {
+            table.insert(id, 0);
+            table.remove(id);
+        }
+        assert!(table.old.is_empty() && table.window.len() == 1 && table.spare.len() <= 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Against a map, with jumps that pass pages and whole windows.
+        #[test]
+        fn behaves_like_a_map(steps in prop::collection::vec((0_u8..8, 0_usize..64), 1..2_000)) {
+            let (mut table, mut model, mut next) = (IdTable::default(), BTreeMap::new(), 1_u64);
+            for (step, (kind, pick)) in steps.into_iter().enumerate() {
+                match kind {
+                    0..=3 => {
+                        table.insert(next, step as u32);
+                        model.insert(next, step as u32);
+                        next += 1;
+                    }
+                    4 => next += [1, 700, 1 << PAGE_BITS, 3 << PAGE_BITS, WINDOW_PAGES << PAGE_BITS][pick % 5],
+                    _ => {
+                        let Some(id) = model.keys().nth(pick % model.len().max(1)).copied() else { continue };
+                        model.remove(&id);
+                        table.remove(id);
+                        prop_assert_eq!(table.get(id), None);
+                    }
+                }
+                prop_assert_eq!(table.get(next), None);
+                prop_assert!(table.window.len() as u64 <= WINDOW_PAGES);
+            }
+            for (id, slot) in &model {
+                prop_assert_eq!(table.get(*id), Some(*slot));
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The price levels of one side, ordered by key: the price for bids, its complement for asks, so that for both the
+//! highest key is the best. Memory grows with occupied pages of prices, not with the range.
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{Lots, Side, Ticks};
+
+use crate::arena::NONE;
+use crate::commit::Digest;
+use crate::page::{page_number, page_offset, Page};
+
+/// The key of a price on a side. Its own inverse.
+#[inline]
+pub(crate) const fn key_of(side: Side, price_ticks: Ticks) -> u64 {
+    match side {
+        Side::Buy => price_ticks,
+        Side::Sell => !price_ticks,
+    }
+}
+
+/// One price level: a queue of orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    pub(crate) key: u64,
+    /// Sum of its orders' lots.
+    pub(crate) lots: Lots,
+    /// First order in the queue; in a free level, the next free one.
+    pub(crate) head: u32,
+    pub(crate) tail: u32,
+    pub(crate) count: u32,
+    page: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ladder {
+    levels: Vec<Level>,
+    free_level: u32,
+    /// By level; as long as `levels` once a root was asked for.
+    pub(crate) level_digests: Vec<Digest>,
+    pub(crate) pages: Vec<Box<Page>>,
+    free_pages: Vec<u32>,
+    /// Pages with a level, by number.
+    pub(crate) index: BTreeMap<u64, u32>,
+    /// Pages without one whose last changes were not yet taken. Apart, so that finding the next level skips none.
+    limbo: BTreeMap<u64, u32>,
+    /// The page last used to find a level.
+    recent: u32,
+    /// The highest level.
+    best: u32,
+    /// Pages with a stale level.
+    pub(crate) stale: Vec<u32>,
+    /// Pages with a changed level.
+    changed: Vec<u32>,
+}
+
+impl Ladder {
+    pub(crate) const fn new() -> Self {
+        Self {
+            levels: Vec::new(),
+            free_level: NONE,
+            level_digests: Vec::new(),
+            pages: Vec::new(),
+            free_pages: Vec::new(),
+            index: BTreeMap::new(),
+            limbo: BTreeMap::new(),
+            recent: NONE,
+            best: NONE,
+            stale: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn level(&self, level: u32) -> &Level {
+        &self.levels[level as usize]
+    }
+    #[inline]
+    pub(crate) fn level_mut(&mut self, level: u32) -> &mut Level {
+        &mut self.levels[level as usize]
+    }
+    pub(crate) fn capacity(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// The best level.
+    #[inline]
+    pub(crate) const fn best(&self) -> Option<u32> {
+        if self.best == NONE {
+            None
+        } else {
+            Some(self.best)
+        }
+    }
+
+    fn page_of(&self, number: u64) -> Option<u32> {
+        if self.recent != NONE && self.pages[self.recent as usize].number == number {
+            return Some(self.recent);
+        }
+        self.index.get(&number).copied()
+    }
+
+    /// The level of a key, if it has one.
+    pub(crate) fn find(&self, key: u64) -> Option<u32> {
+        let page = &self.pages[self.page_of(page_number(key))? as usize];
+        let offset = page_offset(key);
+        page.occupied.contains(offset).then(|| page.levels[offset])
+    }
+
+    /// The level of a key, made if need be. The caller adds an order to it at once.
+    pub(crate) fn ensure(&mut self, key: u64) -> u32 {
+        let number = page_number(key);
+        let index = self.page_of(number).unwrap_or_else(|| self.add_page(number));
+        self.recent = index;
+        let offset = page_offset(key);
+        let page = &self.pages[index as usize];
+        if page.occupied.contains(offset) {
+            return page.levels[offset];
+        }
+        let level = self.add_level(Level { key, lots: 0, head: NONE, tail: NONE, count: 0, page: index });
+        let page = &mut self.pages[index as usize];
+        page.levels[offset] = level;
+        page.occupied.insert(offset);
+        if self.best == NONE || self.levels[self.best as usize].key < key {
+            self.best = level;
+        }
+        level
+    }
+
+    fn add_page(&mut self, number: u64) -> u32 {
+        let index = self.limbo.remove(&number).unwrap_or_else(|| match self.free_pages.pop() {
+            // An unused page has empty bitmaps; the rest of it has no meaning then.
+            Some(index) => {
+                self.pages[index as usize].number = number;
+                index
+            }
+            None => {
+                self.pages.push(Box::new(Page::new(number)));
+                (self.pages.len() - 1) as u32
+            }
+        });
+        self.index.insert(number, index);
+        index
+    }
+
+    fn add_level(&mut self, level: Level) -> u32 {
+        let slot = self.free_level;
+        if slot == NONE {
+            self.levels.push(level);
+            return (self.levels.len() - 1) as u32;
+        }
+        self.free_level = self.levels[slot as usize].head;
+        self.levels[slot as usize] = level;
+        slot
+    }
+
+    /// Notes that a level's orders changed.
+    #[inline]
+    pub(crate) fn touch(&mut self, level: u32) {
+        let Level { key, page: index, .. } = self.levels[level as usize];
+        let page = &mut self.pages[index as usize];
+        let offset = page_offset(key);
+        if page.stale.insert(offset) {
+            self.stale.push(index);
+        }
+        if page.changed.insert(offset) {
+            self.changed.push(index);
+        }
+    }
+
+    /// Drops a level that has lost its last order.
+    pub(crate) fn release(&mut self, level: u32) {
+        let Level { key, page: index, .. } = self.levels[level as usize];
+        if self.best == level {
+            self.best = self.below(level).unwrap_or(NONE);
+        }
+        self.levels[level as usize].head = self.free_level;
+        self.free_level = level;
+        let page = &mut self.pages[index as usize];
+        page.occupied.remove(page_offset(key));
+        if page.occupied.is_empty() {
+            self.index.remove(&page.number);
+            self.limbo.insert(page.number, index);
+            self.recent = NONE;
+        }
+    }
+
+    /// The next worse level.
+    pub(crate) fn below(&self, level: u32) -> Option<u32> {
+        let Level { key, page: index, .. } = self.levels[level as usize];
+        let page = &self.pages[index as usize];
+        if let Some(offset) = page.occupied.before(page_offset(key)) {
+            return Some(page.levels[offset]);
+        }
+        let (_, index) = self.index.range(..page.number).next_back()?;
+        let page = &self.pages[*index as usize];
+        page.occupied.last().map(|offset| page.levels[offset])
+    }
+
+    /// Hands every key changed since the last call to `report`, in no particular order.
+    pub(crate) fn take_changed(&mut self, mut report: impl FnMut(u64)) {
+        let mut pages = std::mem::take(&mut self.changed);
+        for index in pages.drain(..) {
+            let page = &mut self.pages[index as usize];
+            let changed = std::mem::replace(&mut page.changed, crate::page::Bits::EMPTY);
+            for offset in changed.groups().flat_map(|group| changed.group(group)) {
+                report(page.key(offset));
+            }
+            self.free_if_unused(index);
+        }
+        self.changed = pages;
+    }
+
+    /// Gives a page back once it has no level and nobody waits for its changes.
+    pub(crate) fn free_if_unused(&mut self, index: u32) {
+        let page = &self.pages[index as usize];
+        if page.is_unused() {
+            self.limbo.remove(&page.number);
+            self.free_pages.push(index);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! One market's order book: price-time matching, pure and deterministic (exchange rules §2).
+//!
+//! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. Positions and events are the
+//! caller's, behind [`Host`]. Every operation is bounded: by `max_fills`, by an owner's open orders, or by its own `max`.
+//!
+//! | module | one reason to change |
+//! |---|---|
+//! | `types` | what goes in and comes out |
+//! | `arena` | where orders are stored |
+//! | `ids` | order id to slot |
+//! | `owners` | an account's live orders |
+//! | `page`, `ladder` | price levels |
+//! | `book` | queues, indexes, reads |
+//! | `ops` | place, replace, reduce, cancel, expire |
+//! | `take` | matching |
+//! | `commit` | the roots in the app hash |
+//! | `snapshot` | the book as bytes |
+
+mod arena;
+mod book;
+mod commit;
+mod ids;
+mod ladder;
+mod ops;
+mod owners;
+mod page;
+mod snapshot;
+mod take;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use book::Book;
+pub use commit::Digest;
+pub use types::{
+    Event, Host, LevelView, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,
+    MAX_ORDER_LOTS,
+};

@@ -1,0 +1,298 @@
+//! The operations of rules §2: place, replace, reduce, cancel, expire. Each is refused whole or done.
+
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::Code;
+
+use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::book::Book;
+use crate::ladder::key_of;
+use crate::take::{Taken, Taker};
+use crate::types::{Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS};
+
+impl Book {
+    /// Places an order: it trades as far as it may, and its rest rests or goes (rules §2).
+    ///
+    /// # Errors
+    /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`, `INVALID_ARGUMENT`
+    /// (post-only and immediate), `DUPLICATE_CLIENT_ID`, `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of
+    /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
+    pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
+        check_lots(order.lots)?;
+        if immediate && order.post_only != PostOnly::No {
+            return Err(Reject::new(Code::InvalidArgument, 0, 0));
+        }
+        if order.client_id != 0 {
+            if let Some(slot) = self.client_ids.get(&(order.owner, order.client_id)) {
+                return Err(Reject::new(Code::DuplicateClientId, self.orders.get(*slot).id, order.client_id));
+            }
+        }
+        check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
+        let price_ticks = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
+        if !immediate {
+            self.check_room(order.side, price_ticks, order.lots, 0)?;
+        }
+        let order_id = self.next_order_id;
+        let taker = Taker {
+            order_id,
+            owner: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            limit_key: key_of(order.side.opposite(), price_ticks),
+            reduce_only: order.reduce_only,
+            stp: order.stp,
+            max_fills: order.max_fills,
+        };
+        if order.time_in_force == TimeInForce::Fok {
+            let fillable = self.fillable(&taker, order.lots, host);
+            if fillable < order.lots {
+                return Err(Reject::new(Code::NotFillable, fillable, order.lots));
+            }
+        }
+        self.next_order_id =
+            order_id.checked_add(1).ok_or(Reject::new(Code::Overflow, u64::MAX, order_id))?;
+
+        let mut taken = self.take(&taker, order.lots, host);
+        if taken.remaining > 0 && taken.stopped.is_none() {
+            if immediate {
+                taken.stopped = Some(Code::Unfilled);
+            } else {
+                self.rest_new(order, order_id, price_ticks, taken.remaining, host);
+            }
+        }
+        Ok(placed(order_id, price_ticks, &taken))
+    }
+
+    fn rest_new(&mut self, new: &NewOrder, id: OrderId, price: Ticks, lots: Lots, host: &mut impl Host) {
+        let expires_ms = match new.time_in_force {
+            TimeInForce::Gtt { expires_ms } => Some(expires_ms),
+            _ => None,
+        };
+        let flags =
+            Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0);
+        let links = (NONE, NONE, NONE, NONE, NONE);
+        let (level, next, prev, older, newer) = links;
+        let order = Order { id, lots, owner: new.owner, level, next, prev, older, newer, flags };
+        let cold = Cold { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0) };
+        let slot = self.enlist(order, cold);
+        self.link_owner(slot);
+        self.link_level(slot, key_of(new.side, price));
+        host.event(Event::Rested(self.view(slot)));
+    }
+
+    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry and flags. It keeps its place when
+    /// only the quantity falls; otherwise it leaves the book (`Removed` with `REPLACED`), may trade as a taker, and its
+    /// rest goes to the back of the queue.
+    ///
+    /// # Errors
+    /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals of [`Book::place`].
+    pub fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Result<Placed, Reject> {
+        let slot = self.owned(change.order_id, change.owner)?;
+        let old = self.view(slot);
+        let lots = change.lots.unwrap_or(old.lots);
+        let wanted = change.price_ticks.unwrap_or(old.price_ticks);
+        check_lots(lots)?;
+        if wanted == old.price_ticks && lots <= old.lots {
+            if lots < old.lots {
+                self.reduce_or_evict(slot, old.lots - lots, Code::Cancelled, host);
+            }
+            let taken = Taken { remaining: lots, ..Taken::default() };
+            return Ok(placed(old.order_id, wanted, &taken));
+        }
+        check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
+        let price_ticks = self.admissible_price(old.side, wanted, old.post_only)?;
+        let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
+        self.check_room(old.side, price_ticks, lots, leaving)?;
+
+        self.unlink_level(slot);
+        host.event(Event::Removed { order: old, reason: Code::Replaced });
+        let taker = Taker {
+            order_id: old.order_id,
+            owner: old.owner,
+            client_id: old.client_id,
+            side: old.side,
+            limit_key: key_of(old.side.opposite(), price_ticks),
+            reduce_only: old.reduce_only,
+            stp: change.stp,
+            max_fills: change.max_fills,
+        };
+        let taken = self.take(&taker, lots, host);
+        if taken.remaining > 0 && taken.stopped.is_none() {
+            self.orders.get_mut(slot).lots = taken.remaining;
+            self.link_level(slot, key_of(old.side, price_ticks));
+            host.event(Event::Rested(self.view(slot)));
+        } else {
+            self.delist(slot);
+        }
+        Ok(placed(old.order_id, price_ticks, &taken))
+    }
+
+    /// Takes `by_lots` off a live order, which keeps its place; as many as it has, or more, cancel it. Returns the lots
+    /// left.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER`, and `QUANTITY_TOO_SMALL` for 0.
+    pub fn reduce(
+        &mut self,
+        order_id: OrderId,
+        owner: AccountId,
+        by_lots: Lots,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        let slot = self.owned(order_id, owner)?;
+        if by_lots == 0 {
+            return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
+        }
+        let left = self.orders.get(slot).lots.saturating_sub(by_lots);
+        self.reduce_or_evict(slot, by_lots, Code::Cancelled, host);
+        Ok(left)
+    }
+
+    /// Takes lots off a resting order; all of them remove it.
+    pub(crate) fn reduce_or_evict(&mut self, slot: u32, by_lots: Lots, reason: Code, host: &mut impl Host) {
+        if by_lots >= self.orders.get(slot).lots {
+            return self.evict(slot, reason, host);
+        }
+        self.shrink(slot, by_lots);
+        host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
+    }
+
+    /// Cancels a live order of `owner`; `reason` goes into its event. Returns the lots that were unfilled.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER` when it is not live, or another account's.
+    pub fn cancel(
+        &mut self,
+        order_id: OrderId,
+        owner: AccountId,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        let slot = self.owned(order_id, owner)?;
+        let lots = self.orders.get(slot).lots;
+        self.evict(slot, reason, host);
+        Ok(lots)
+    }
+
+    /// Cancels the live order that `owner` gave this client id. Returns the lots that were unfilled.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER` when there is none; client id 0 names none.
+    pub fn cancel_by_client_id(
+        &mut self,
+        owner: AccountId,
+        client_id: u64,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        let found = self.client_ids.get(&(owner, client_id)).copied();
+        let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
+        let lots = self.orders.get(slot).lots;
+        self.evict(slot, reason, host);
+        Ok(lots)
+    }
+
+    /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At most the owner's open
+    /// orders.
+    pub fn cancel_all(
+        &mut self,
+        owner: AccountId,
+        side: Option<Side>,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> u32 {
+        let mut gone = 0;
+        let mut slot = self.owners.get(owner).newest;
+        while slot != NONE {
+            let Order { older, flags, .. } = *self.orders.get(slot);
+            if side.is_none_or(|side| side == flags.side()) {
+                self.evict(slot, reason, host);
+                gone += 1;
+            }
+            slot = older;
+        }
+        gone
+    }
+
+    /// Removes orders whose time has come (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first, then by id; at most `max`.
+    /// Returns how many: `max` means that there may be more.
+    pub fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {
+        let mut gone = 0;
+        while gone < max {
+            let Some((expires_ms, id)) = self.expiries.first().copied() else { break };
+            if expires_ms > now_ms {
+                break;
+            }
+            let Some(slot) = self.ids.get(id) else { break };
+            self.evict(slot, Code::Expired, host);
+            gone += 1;
+        }
+        gone
+    }
+
+    /// The price at which an order may be admitted: its own, or one tick outside the best opposite for a slide.
+    fn admissible_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
+        if post_only == PostOnly::No {
+            return Ok(price);
+        }
+        let makers = side.opposite();
+        let ladder = &self.ladders[makers as usize];
+        let best = ladder.best().map(|level| ladder.level(level).key);
+        let Some(best) = best.filter(|best| *best >= key_of(makers, price)) else { return Ok(price) };
+        let best = key_of(makers, best);
+        let outside = match side {
+            Side::Buy => best.checked_sub(1),
+            Side::Sell => best.checked_add(1),
+        };
+        outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(Code::WouldCross, best, price))
+    }
+
+    /// That an order can rest. An order that crosses finds its own level empty, so this holds after it has traded too.
+    fn check_room(&self, side: Side, price: Ticks, lots: Lots, leaving: Lots) -> Result<(), Reject> {
+        if self.orders.is_full() {
+            return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
+        }
+        let ladder = &self.ladders[side as usize];
+        let resting = ladder.find(key_of(side, price)).map_or(0, |level| ladder.level(level).lots);
+        match (resting - leaving).checked_add(lots) {
+            Some(_) => Ok(()),
+            None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
+        }
+    }
+}
+
+const fn check_lots(lots: Lots) -> Result<(), Reject> {
+    if lots == 0 {
+        return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
+    }
+    if lots > MAX_ORDER_LOTS {
+        return Err(Reject::new(Code::QuantityTooLarge, MAX_ORDER_LOTS, lots));
+    }
+    Ok(())
+}
+
+/// That a reduce-only order has something to reduce.
+fn check_reduces(
+    owner: AccountId,
+    side: Side,
+    lots: Lots,
+    reduce_only: bool,
+    host: &impl Host,
+) -> Result<(), Reject> {
+    if reduce_only && host.reducible_lots(owner, side) == 0 {
+        return Err(Reject::new(Code::WouldIncrease, 0, lots));
+    }
+    Ok(())
+}
+
+const fn placed(order_id: OrderId, price_ticks: Ticks, taken: &Taken) -> Placed {
+    let rests = taken.stopped.is_none();
+    Placed {
+        order_id,
+        filled_lots: taken.filled,
+        decremented_lots: taken.decremented,
+        resting_lots: if rests { taken.remaining } else { 0 },
+        price_ticks,
+        rest: taken.stopped,
+    }
+}

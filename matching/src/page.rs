@@ -1,0 +1,136 @@
+//! 4 096 adjacent price keys: which are occupied, which changed, and the digests over them.
+
+use crate::arena::NONE;
+use crate::commit::Digest;
+
+pub(crate) const PAGE_BITS: u32 = 12;
+/// Keys in a page.
+pub(crate) const PAGE_KEYS: usize = 1 << PAGE_BITS;
+/// Keys in a group: one word of a bitmap.
+pub(crate) const GROUP_BITS: u32 = 6;
+
+/// The page number of a key.
+pub(crate) const fn page_number(key: u64) -> u64 {
+    key >> PAGE_BITS
+}
+/// The key's place in its page.
+pub(crate) const fn page_offset(key: u64) -> usize {
+    (key & (PAGE_KEYS as u64 - 1)) as usize
+}
+
+/// A set of offsets in a page: 64 words and a word that says which of them are not 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Bits {
+    words: [u64; 64],
+    summary: u64,
+}
+
+impl Bits {
+    pub(crate) const EMPTY: Self = Self { words: [0; 64], summary: 0 };
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.summary == 0
+    }
+    #[inline]
+    pub(crate) const fn contains(&self, offset: usize) -> bool {
+        self.words[offset >> GROUP_BITS] & (1 << (offset & 63)) != 0
+    }
+    /// Whether it was empty.
+    #[inline]
+    pub(crate) fn insert(&mut self, offset: usize) -> bool {
+        let was_empty = self.summary == 0;
+        self.words[offset >> GROUP_BITS] |= 1 << (offset & 63);
+        self.summary |= 1 << (offset >> GROUP_BITS);
+        was_empty
+    }
+    #[inline]
+    pub(crate) fn remove(&mut self, offset: usize) {
+        let word = &mut self.words[offset >> GROUP_BITS];
+        *word &= !(1 << (offset & 63));
+        if *word == 0 {
+            self.summary &= !(1 << (offset >> GROUP_BITS));
+        }
+    }
+    /// The highest offset.
+    pub(crate) const fn last(&self) -> Option<usize> {
+        if self.summary == 0 {
+            return None;
+        }
+        let group = self.summary.ilog2() as usize;
+        Some((group << GROUP_BITS) | self.words[group].ilog2() as usize)
+    }
+    /// The highest offset below `offset`.
+    pub(crate) const fn before(&self, offset: usize) -> Option<usize> {
+        let group = offset >> GROUP_BITS;
+        let word = self.words[group] & ((1 << (offset & 63)) - 1);
+        if word != 0 {
+            return Some((group << GROUP_BITS) | word.ilog2() as usize);
+        }
+        let lower = self.summary & ((1 << group) - 1);
+        if lower == 0 {
+            return None;
+        }
+        let group = lower.ilog2() as usize;
+        Some((group << GROUP_BITS) | self.words[group].ilog2() as usize)
+    }
+    /// The groups with an offset, ascending.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = usize> {
+        ones(self.summary)
+    }
+    /// The offsets of one group, ascending.
+    pub(crate) fn group(&self, group: usize) -> impl Iterator<Item = usize> {
+        ones(self.words[group]).map(move |bit| (group << GROUP_BITS) | bit)
+    }
+}
+
+/// The bits of a word, ascending.
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
+/// Digests of one node over orders (`l3`) and over aggregates (`l2`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Digests {
+    pub(crate) l2: Digest,
+    pub(crate) l3: Digest,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) number: u64,
+    pub(crate) occupied: Bits,
+    /// Levels touched since their digests were computed.
+    pub(crate) stale: Bits,
+    /// Levels touched since they were last reported.
+    pub(crate) changed: Bits,
+    /// Level of each occupied offset; elsewhere without meaning.
+    pub(crate) levels: [u32; PAGE_KEYS],
+    pub(crate) groups: [Digests; 64],
+    pub(crate) digests: Digests,
+}
+
+impl Page {
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            number,
+            occupied: Bits::EMPTY,
+            stale: Bits::EMPTY,
+            changed: Bits::EMPTY,
+            levels: [NONE; PAGE_KEYS],
+            groups: [Digests::default(); 64],
+            digests: Digests::default(),
+        }
+    }
+    /// Whether nothing of it is needed any more.
+    pub(crate) const fn is_unused(&self) -> bool {
+        self.occupied.is_empty() && self.stale.is_empty() && self.changed.is_empty()
+    }
+    pub(crate) const fn key(&self, offset: usize) -> u64 {
+        (self.number << PAGE_BITS) | offset as u64
+    }
+}

@@ -1,0 +1,134 @@
+//! The book as bytes: all that it needs to go on, and nothing that depends on how it came about.
+
+use std::io;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+
+use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::book::Book;
+use crate::ids::IdTable;
+use crate::ladder::key_of;
+use crate::types::{PostOnly, MAX_ORDER_LOTS};
+
+/// Changes with the layout.
+const VERSION: u8 = 1;
+
+/// One resting order; its side is that of its list.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Record {
+    order_id: OrderId,
+    owner: AccountId,
+    client_id: u64,
+    price_ticks: Ticks,
+    lots: Lots,
+    reduce_only: bool,
+    post_only: PostOnly,
+    expires_ms: Option<TimeMs>,
+}
+
+impl Book {
+    /// Writes the book in borsh: version, next order id, then bids and asks, each best level first and in queue order.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn to_snapshot(&self, out: &mut impl io::Write) -> io::Result<()> {
+        VERSION.serialize(out)?;
+        self.next_order_id.serialize(out)?;
+        for side in [Side::Buy, Side::Sell] {
+            let count: u32 = self.levels(side).map(|level| level.count).sum();
+            count.serialize(out)?;
+            for order in self.levels(side).flat_map(|level| self.queue(side, level.price_ticks)) {
+                Record {
+                    order_id: order.order_id,
+                    owner: order.owner,
+                    client_id: order.client_id,
+                    price_ticks: order.price_ticks,
+                    lots: order.lots,
+                    reduce_only: order.reduce_only,
+                    post_only: order.post_only,
+                    expires_ms: order.expires_ms,
+                }
+                .serialize(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one book from what [`Book::to_snapshot`] wrote and leaves `input` after it. It has the same roots and goes on
+    /// in the same way.
+    ///
+    /// # Errors
+    /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of place or outside its
+    /// bounds, an id used twice or not yet given, a crossed book. Memory grows with the bytes read, by at most a page of prices an
+    /// order.
+    pub fn from_snapshot(input: &mut impl io::Read) -> io::Result<Self> {
+        let version = u8::deserialize_reader(input)?;
+        if version != VERSION {
+            return Err(invalid(format!("book version is {version}, must be {VERSION}")));
+        }
+        let mut book = Self::new();
+        book.next_order_id = OrderId::deserialize_reader(input)?;
+        if book.next_order_id == 0 {
+            return Err(invalid("next order id is 0, must be at least 1".to_owned()));
+        }
+        book.ids = IdTable::ending_at(book.next_order_id);
+        let mut by_id = Vec::new();
+        for side in [Side::Buy, Side::Sell] {
+            let mut key = u64::MAX;
+            for _ in 0..u32::deserialize_reader(input)? {
+                let record = Record::deserialize_reader(input)?;
+                let next = key_of(side, record.price_ticks);
+                if next > key {
+                    return Err(invalid(format!("order {} is not in order of price", record.order_id)));
+                }
+                key = next;
+                by_id.push((record.order_id, book.restore(side, &record)?));
+            }
+        }
+        if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
+            if bid.price_ticks >= ask.price_ticks {
+                return Err(invalid(format!(
+                    "best bid {} is not below best ask {}",
+                    bid.price_ticks, ask.price_ticks
+                )));
+            }
+        }
+        by_id.sort_unstable();
+        for (_, slot) in by_id {
+            book.link_owner(slot);
+        }
+        book.take_dirty_levels();
+        Ok(book)
+    }
+
+    fn restore(&mut self, side: Side, record: &Record) -> io::Result<u32> {
+        let Record { order_id: id, owner, client_id, price_ticks, lots, reduce_only, post_only, expires_ms } =
+            *record;
+        if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
+            return Err(invalid(format!("order id {id} is used twice, or not below {}", self.next_order_id)));
+        }
+        if client_id != 0 && self.client_ids.contains_key(&(owner, client_id)) {
+            return Err(invalid(format!("client id {client_id} of account {owner} is used twice")));
+        }
+        let key = key_of(side, price_ticks);
+        let ladder = &self.ladders[side as usize];
+        let resting = ladder.find(key).map_or(0, |level| ladder.level(level).lots);
+        if lots == 0 || lots > MAX_ORDER_LOTS || resting.checked_add(lots).is_none() {
+            return Err(invalid(format!("order {id} of {lots} lots in a level of {resting}")));
+        }
+        if self.orders.is_full() {
+            return Err(invalid(format!("more than {} orders", Arena::CAPACITY)));
+        }
+        let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0);
+        let order =
+            Order { id, lots, owner, level: NONE, next: NONE, prev: NONE, older: NONE, newer: NONE, flags };
+        let slot = self.enlist(order, Cold { client_id, expires_ms: expires_ms.unwrap_or(0) });
+        self.link_level(slot, key);
+        Ok(slot)
+    }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}

@@ -1,0 +1,235 @@
+//! Matching: an incoming order against the other side's queues, price first, then arrival (rules §2).
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
+use tidemark_proto::Code;
+
+use crate::arena::{Order, NONE};
+use crate::book::Book;
+use crate::ladder::key_of;
+use crate::types::{Event, Host};
+
+/// An incoming order while it takes.
+pub(crate) struct Taker {
+    pub(crate) order_id: OrderId,
+    pub(crate) owner: AccountId,
+    pub(crate) client_id: u64,
+    pub(crate) side: Side,
+    /// Its limit as a key of the makers' side: levels at or above it cross.
+    pub(crate) limit_key: u64,
+    pub(crate) reduce_only: bool,
+    pub(crate) stp: SelfTradePrevention,
+    pub(crate) max_fills: u32,
+}
+
+/// How far an incoming order got.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// Neither traded nor decremented.
+    pub(crate) remaining: Lots,
+    pub(crate) filled: Lots,
+    pub(crate) decremented: Lots,
+    /// Why it may neither go on nor rest.
+    pub(crate) stopped: Option<Code>,
+}
+
+impl Book {
+    /// Trades until the order is filled, meets no price it accepts, or must stop. Meets at most `max_fills` makers.
+    pub(crate) fn take(&mut self, taker: &Taker, lots: Lots, host: &mut impl Host) -> Taken {
+        let mut taken = Taken { remaining: lots, ..Taken::default() };
+        let mut met = 0_u32;
+        while taken.remaining > 0 && taken.stopped.is_none() {
+            let Some(slot) = self.next_maker(taker) else { break };
+            if met == taker.max_fills {
+                taken.stopped = Some(Code::MaxFills);
+                break;
+            }
+            met += 1;
+            if self.orders.get(slot).owner == taker.owner {
+                self.prevent_self_trade(slot, taker.stp, &mut taken, host);
+            } else {
+                self.meet(slot, taker, &mut taken, host);
+            }
+        }
+        if taker.reduce_only && taken.remaining > 0 && host.reducible_lots(taker.owner, taker.side) == 0 {
+            taken.stopped = Some(Code::NothingToReduce);
+        }
+        taken
+    }
+
+    /// The first order of the best level that crosses.
+    #[inline]
+    fn next_maker(&self, taker: &Taker) -> Option<u32> {
+        let ladder = &self.ladders[taker.side.opposite() as usize];
+        let level = ladder.level(ladder.best()?);
+        (level.key >= taker.limit_key).then_some(level.head)
+    }
+
+    /// Meets another account's order: a fill, unless there is nothing to reduce for one of the two.
+    fn meet(&mut self, slot: u32, taker: &Taker, taken: &mut Taken, host: &mut impl Host) {
+        let maker = *self.orders.get(slot);
+        let maker_side = taker.side.opposite();
+        let mut lots = taken.remaining.min(maker.lots);
+        if taker.reduce_only {
+            lots = lots.min(host.reducible_lots(taker.owner, taker.side));
+            if lots == 0 {
+                taken.stopped = Some(Code::NothingToReduce);
+                return;
+            }
+        }
+        if maker.flags.reduce_only() {
+            lots = lots.min(host.reducible_lots(maker.owner, maker_side));
+            if lots == 0 {
+                self.evict(slot, Code::NothingToReduce, host);
+                return;
+            }
+        }
+        taken.remaining -= lots;
+        taken.filled += lots;
+        self.fill(slot, &maker, taker, lots, host);
+        self.drop_spent_reduce_only(maker.owner, maker_side, host);
+        self.drop_spent_reduce_only(taker.owner, taker.side, host);
+    }
+
+    fn fill(&mut self, slot: u32, maker: &Order, taker: &Taker, lots: Lots, host: &mut impl Host) {
+        let maker_side = taker.side.opposite();
+        let price_ticks = key_of(maker_side, self.ladders[maker_side as usize].level(maker.level).key);
+        let event = Event::Fill {
+            maker_order_id: maker.id,
+            maker: maker.owner,
+            maker_client_id: self.orders.client_id(slot),
+            maker_reduce_only: maker.flags.reduce_only(),
+            maker_remaining_lots: maker.lots - lots,
+            taker_order_id: taker.order_id,
+            taker: taker.owner,
+            taker_client_id: taker.client_id,
+            taker_side: taker.side,
+            price_ticks,
+            lots,
+        };
+        if maker.lots == lots {
+            self.unlink_level(slot);
+            self.delist(slot);
+        } else {
+            self.shrink(slot, lots);
+        }
+        host.event(event);
+    }
+
+    /// Meets the taker's own order.
+    fn prevent_self_trade(
+        &mut self,
+        slot: u32,
+        policy: SelfTradePrevention,
+        taken: &mut Taken,
+        host: &mut impl Host,
+    ) {
+        match policy {
+            SelfTradePrevention::CancelTaker => taken.stopped = Some(Code::SelfTrade),
+            SelfTradePrevention::CancelMaker => self.evict(slot, Code::SelfTrade, host),
+            SelfTradePrevention::CancelBoth => {
+                self.evict(slot, Code::SelfTrade, host);
+                taken.stopped = Some(Code::SelfTrade);
+            }
+            SelfTradePrevention::Decrement => {
+                let by_lots = taken.remaining.min(self.orders.get(slot).lots);
+                taken.remaining -= by_lots;
+                taken.decremented += by_lots;
+                self.reduce_or_evict(slot, by_lots, Code::SelfTrade, host);
+            }
+        }
+    }
+
+    /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to reduce. Costs one look
+    /// at the owner's counts when it has none.
+    fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
+        if self.owners.get(owner).reduce_only[side as usize] > 0 && host.reducible_lots(owner, side) == 0 {
+            self.cancel_reduce_only(owner, side, host);
+        }
+    }
+
+    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first; to be called when its
+    /// position has closed or turned other than by a fill in this book. Returns how many went. At most the owner's open orders.
+    pub fn cancel_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) -> u32 {
+        let mut left = self.owners.get(owner).reduce_only[side as usize];
+        let mut gone = 0;
+        let mut slot = self.owners.get(owner).newest;
+        while slot != NONE && left > 0 {
+            let Order { older, flags, level, .. } = *self.orders.get(slot);
+            if flags.reduce_only() && flags.side() == side {
+                left -= 1;
+                // An order that is being replaced is in no level: its rest is decided where it takes.
+                if level != NONE {
+                    self.evict(slot, Code::NothingToReduce, host);
+                    gone += 1;
+                }
+            }
+            slot = older;
+        }
+        gone
+    }
+
+    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, up to `lots`; changes nothing. Walks at most
+    /// `max_fills` makers that count.
+    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
+        let ladder = &self.ladders[taker.side.opposite() as usize];
+        let cap = if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
+        let mut walk = FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
+        let mut sum: Lots = 0;
+        let mut level = ladder.best().filter(|level| ladder.level(*level).key >= taker.limit_key);
+        while let Some(index) = level {
+            for slot in self.queue_slots(ladder.level(index).head) {
+                if sum >= lots.min(cap) {
+                    return lots.min(cap);
+                }
+                match walk.meet(slot, taker, lots - sum, host) {
+                    Some(more) => sum += more,
+                    None => return sum,
+                }
+            }
+            level = ladder.below(index).filter(|level| ladder.level(*level).key >= taker.limit_key);
+        }
+        sum.min(cap)
+    }
+}
+
+/// A walk over makers that plays [`Book::take`] without touching anything.
+struct FillWalk<'a> {
+    book: &'a Book,
+    /// The makers' side.
+    side: Side,
+    met: u32,
+    /// Lots traded so far by owners that have reduce-only orders on this side.
+    traded: BTreeMap<AccountId, Lots>,
+}
+
+impl FillWalk<'_> {
+    /// Lots that one maker gives; `None` where the walk ends.
+    fn meet(&mut self, slot: u32, taker: &Taker, wanted: Lots, host: &impl Host) -> Option<Lots> {
+        let maker = self.book.orders.get(slot);
+        let mut lots = wanted.min(maker.lots);
+        let watched = maker.owner != taker.owner
+            && self.book.owners.get(maker.owner).reduce_only[self.side as usize] > 0;
+        if watched && maker.flags.reduce_only() {
+            let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
+            lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
+            if lots == 0 && traded > 0 {
+                // The fill that closed the position would have removed it: it is not met.
+                return Some(0);
+            }
+        }
+        if self.met == taker.max_fills {
+            return None;
+        }
+        self.met += 1;
+        if maker.owner == taker.owner {
+            return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
+        }
+        if watched {
+            let traded = self.traded.entry(maker.owner).or_default();
+            *traded = traded.saturating_add(lots);
+        }
+        Some(lots)
+    }
+}

@@ -1,0 +1,89 @@
+//! What must hold inside a book between operations.
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::Side;
+
+use crate::arena::NONE;
+use crate::ladder::{key_of, Ladder};
+use crate::page::PAGE_KEYS;
+use crate::Book;
+
+/// Walks every structure and compares each with all the others.
+pub(crate) fn check(book: &Book) {
+    let mut live = 0;
+    let mut owners = BTreeMap::<u32, Vec<u64>>::new();
+    let mut reduce_only = BTreeMap::<(u32, Side), u32>::new();
+    let (mut clients, mut expiries) = (0, 0);
+    for side in [Side::Buy, Side::Sell] {
+        let ladder = &book.ladders[side as usize];
+        let occupied = check_pages(ladder);
+        let mut above = None;
+        let mut levels = 0;
+        let mut walk = ladder.best();
+        while let Some(index) = walk {
+            let level = ladder.level(index);
+            assert!(above.is_none_or(|above| above > level.key), "levels descend");
+            above = Some(level.key);
+            levels += 1;
+            assert_eq!(ladder.find(level.key), Some(index));
+            let (mut lots, mut count, mut prev) = (0_u64, 0, NONE);
+            for slot in book.queue_slots(level.head) {
+                let order = book.orders.get(slot);
+                assert_eq!((order.level, order.prev, order.flags.side()), (index, prev, side));
+                assert!(order.lots > 0 && order.id < book.next_order_id);
+                assert_eq!(book.ids.get(order.id), Some(slot));
+                let view = book.view(slot);
+                assert_eq!(key_of(side, view.price_ticks), level.key);
+                owners.entry(order.owner).or_default().push(order.id);
+                *reduce_only.entry((order.owner, side)).or_default() += u32::from(view.reduce_only);
+                if view.client_id != 0 {
+                    clients += 1;
+                    assert_eq!(book.client_ids.get(&(order.owner, view.client_id)), Some(&slot));
+                }
+                if let Some(expires_ms) = view.expires_ms {
+                    expiries += 1;
+                    assert!(book.expiries.contains(&(expires_ms, order.id)));
+                }
+                lots = lots.checked_add(order.lots).expect("a level's sum fits");
+                count += 1;
+                prev = slot;
+            }
+            assert_eq!((level.lots, level.count, level.tail), (lots, count, prev));
+            assert!(count > 0, "no empty level");
+            live += count;
+            walk = ladder.below(index);
+        }
+        assert_eq!(levels, occupied, "every occupied key is reached");
+    }
+    assert_eq!(book.live_orders(), live);
+    assert_eq!((book.client_ids.len(), book.expiries.len()), (clients, expiries));
+    for (owner, mut ids) in owners {
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        let listed: Vec<u64> = book.orders_of(owner).map(|order| order.order_id).collect();
+        assert_eq!(listed, ids, "newest first");
+        assert_eq!(book.open_orders(owner) as usize, ids.len());
+        for side in [Side::Buy, Side::Sell] {
+            let expected = reduce_only.get(&(owner, side)).copied().unwrap_or(0);
+            assert_eq!(book.open_reduce_only_orders(owner, side), expected);
+        }
+    }
+    if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
+        assert!(bid.price_ticks < ask.price_ticks, "uncrossed");
+    }
+}
+
+/// Occupied keys in all pages; every page in the index has one.
+fn check_pages(ladder: &Ladder) -> usize {
+    let mut occupied = 0;
+    for (number, index) in &ladder.index {
+        let page = &ladder.pages[*index as usize];
+        assert_eq!(page.number, *number);
+        assert!(!page.occupied.is_empty());
+        for offset in (0..PAGE_KEYS).filter(|offset| page.occupied.contains(*offset)) {
+            occupied += 1;
+            assert_eq!(ladder.level(page.levels[offset]).key, page.key(offset));
+        }
+    }
+    occupied
+}

@@ -1,0 +1,53 @@
+//! The book against its rules, a naive model, and its own structure.
+
+mod invariants;
+mod model;
+mod properties;
+mod roots;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
+
+use crate::{Event, Host, NewOrder, PostOnly, TimeInForce};
+
+/// Positions that follow fills, and all events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestHost {
+    pub(crate) positions: BTreeMap<AccountId, i128>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Host for TestHost {
+    fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
+        let position = self.positions.get(&owner).copied().unwrap_or(0);
+        let reducible = if side == Side::Sell { position } else { -position };
+        Lots::try_from(reducible.max(0)).unwrap_or(Lots::MAX)
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Event::Fill { maker, taker, taker_side, lots, .. } = event {
+            let bought = i128::from(lots) * if taker_side == Side::Buy { 1 } else { -1 };
+            *self.positions.entry(taker).or_default() += bought;
+            *self.positions.entry(maker).or_default() -= bought;
+        }
+        self.events.push(event);
+    }
+}
+
+/// A plain good-till-cancelled order.
+pub(crate) fn gtc(owner: AccountId, side: Side, price_ticks: Ticks, lots: Lots) -> NewOrder {
+    NewOrder {
+        owner,
+        client_id: 0,
+        side,
+        price_ticks,
+        lots,
+        time_in_force: TimeInForce::Gtc,
+        post_only: PostOnly::No,
+        reduce_only: false,
+        stp: SelfTradePrevention::CancelTaker,
+        max_fills: 500,
+    }
+}

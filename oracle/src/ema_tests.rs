@@ -1,0 +1,141 @@
+#![allow(clippy::float_arithmetic)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// `(Δt, τ, exp(−Δt/τ)·2⁶³)`, computed with 60 decimal digits and rounded to nearest.
+const EXACT: &[(u64, u64, u64)] = &[
+    (0, 150_000, 9_223_372_036_854_775_808),
+    (1, 150_000, 9_223_310_547_912_826_810),
+    (100, 150_000, 9_217_225_171_346_370_443),
+    (1_000, 30_000, 8_920_993_934_781_452_282),
+    (29_999, 30_000, 3_393_202_055_484_534_148),
+    (30_000, 30_000, 3_393_088_950_634_442_637),
+    (30_001, 30_000, 3_392_975_849_554_449_961),
+    (45_000, 30_000, 2_058_012_479_691_955_556),
+    (600_000, 150_000, 168_931_951_563_480_719),
+    (1_500_000, 150_000, 418_740_442_646_474),
+    (6_000_000, 150_000, 39),
+    (6_552_000, 150_000, 1),
+    (7_000_000, 150_000, 0),
+    (u64::MAX, 150_000, 0),
+    (1, 1, 3_393_088_950_634_442_637),
+];
+
+#[test]
+fn decay_is_within_its_stated_error() {
+    for &(dt, tau, exact) in EXACT {
+        let got = decay(dt, tau);
+        assert!(got.abs_diff(exact) <= DECAY_ERROR, "decay({dt}, {tau}) is {got}, exact {exact}");
+    }
+    assert_eq!(decay(5, 0), 0);
+    assert_eq!(decay(0, 0), DECAY_ONE);
+}
+
+#[test]
+fn the_average_rounds_to_nearest_halves_up() {
+    for (sample, divisor, expected) in
+        [(3, 2, 2), (-3, 2, -1), (-5, 2, -2), (5, 3, 2), (-5, 3, -2), (7, 1, 7)]
+    {
+        let mut ema = Ema::default();
+        ema.update(Some(sample), 100, 1_000);
+        assert_eq!(ema.average(divisor), Some(expected), "{sample}/{divisor}");
+    }
+    assert_eq!(Ema::default().average(1), None);
+}
+
+#[test]
+fn old_samples_fade_and_are_forgotten() {
+    let mut ema = Ema::default();
+    ema.update(Some(1_000), 0, 30_000);
+    ema.update(Some(1_000), 10_000, 30_000);
+    ema.update(None, 60_000, 30_000);
+    assert_eq!(ema.average(1), Some(1_000));
+    // exp(−10) of the weight of 10 s is below half a millisecond.
+    ema.update(None, 300_000, 30_000);
+    assert_eq!(ema.average(1), None);
+}
+
+#[test]
+fn one_sample_after_a_halt_weighs_one_time_constant() {
+    let mut ema = Ema::default();
+    for _ in 0..1_000 {
+        ema.update(Some(100), 1_000, 30_000);
+    }
+    ema.update(Some(500), 3_600_000, 30_000);
+    assert_eq!(ema.average(1), Some(500));
+    // ln 2 time constants later: half of τ is left against the integral of new samples, τ/2.
+    for _ in 0..208 {
+        ema.update(Some(0), 100, 30_000);
+    }
+    let average = ema.average(1).unwrap();
+    assert!((245..=255).contains(&average), "{average}");
+}
+
+#[test]
+fn no_input_overflows() {
+    let extremes = [Some(1 << 65), Some(-(1 << 65)), Some(i128::MAX), Some(i128::MIN), None];
+    let mut ema = Ema::default();
+    for tau_ms in [0, 1, 150_000, u64::MAX] {
+        for dt_ms in [0, 1, 150_000, u64::MAX] {
+            for sample in extremes.into_iter().cycle().take(50) {
+                ema.update(sample, dt_ms, tau_ms);
+                let _ = ema.average(2);
+            }
+        }
+    }
+    let forged = [i128::MAX, i128::MIN, -1, 0].map(|value| Ema { num: value, den: value });
+    for mut ema in forged {
+        let _ = ema.average(2);
+        ema.update(Some(1 << 65), 1, 150_000);
+        let _ = ema.average(2);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn decay_agrees_with_a_float(dt in 0..10_000_000_u64, tau in 1..262_144_u64) {
+        let got = decay(dt, tau) as f64 / DECAY_ONE as f64;
+        let expected = (-(dt as f64) / tau as f64).exp();
+        // A double has 53 bits; its own error is the larger here.
+        prop_assert!((got - expected).abs() < 1e-15, "{} {}", got, expected);
+    }
+
+    #[test]
+    fn average_agrees_with_a_float_model(
+        steps in proptest::collection::vec(
+            (proptest::option::weighted(0.8, -1_000_000_000_i64..1_000_000_000), 1..5_000_u64), 1..200),
+        tau in 20_000..200_000_u64,
+    ) {
+        let mut ema = Ema::default();
+        let (mut num, mut den) = (0.0, 0.0);
+        for (sample, dt) in steps {
+            ema.update(sample.map(i128::from), dt, tau);
+            let factor = (-(dt as f64) / tau as f64).exp();
+            (num, den) = (num * factor, den * factor);
+            if den < 0.5 {
+                (num, den) = (0.0, 0.0);
+            }
+            if let Some(x) = sample {
+                (num, den) = (num + x as f64 * dt as f64, den + dt as f64);
+            }
+            // Half a tick of rounding; the steps' own error is far below a hundredth at such distances.
+            let expected = (den > 0.0).then(|| num / den);
+            let average = ema.average(1).map(|average| average as f64);
+            prop_assert_eq!(average.is_some(), expected.is_some());
+            prop_assert!((average.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs() <= 0.51, "{:?} {:?}", average, expected);
+        }
+    }
+
+    #[test]
+    fn weight_converges_below_two_time_constants(steps in proptest::collection::vec(1..1_000_000_u64, 1..100)) {
+        let mut ema = Ema::default();
+        for dt in steps {
+            ema.update(Some(1), dt, 150_000);
+            prop_assert!(ema.den <= LEAST_WEIGHT * 2 * 240_000);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Prices (exchange rules §4): from what validators report to the index and the mark of each market.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`report`] | the vote extension: what one validator says, and its codec |
+//! | [`median`] | the power-weighted median and its quorum |
+//! | [`index`] | a market's index: last quorum price, its age, when it is stale |
+//! | [`ema`] | moving averages by block time in fixed point |
+//! | [`mark`] | a market's mark price |
+//! | [`feed`] | where a validator gets its prices: the only I/O, outside consensus |
+//!
+//! All but [`feed`] is consensus code: integers, no clock, no panic on any input.
+
+pub mod ema;
+pub mod feed;
+pub mod index;
+pub mod mark;
+pub mod median;
+pub mod report;

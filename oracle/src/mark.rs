@@ -1,0 +1,124 @@
+//! The mark price of one market (rules §4).
+//!
+//! Median of (a) `index + EMA₁₅₀ₛ(mid − index)`, (b) `median(best bid, best ask, last)`, (c) the external perpetual price; with two of
+//! them, `EMA₃₀ₛ` of (b) is the third; with one, that one. Clamped to `index ± mark_band`.
+//!
+//! Where the rule is silent: (b) and the mid need both sides of the book, since one order would make them otherwise; before the first
+//! trade (b) is the mid. A premium never sampled, or long ago, is 0, so that a market without a book has its index for a mark and can begin.
+//! Where two prices have no average for a third, the index is the third: one venue alone does not move the mark. No side of a trade gains
+//! from a mark's rounding, so every division rounds to the nearest tick, halves up; the clamp rounds towards the index.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::units::{Ppm, Ticks, TimeMs, PPM};
+
+use crate::ema::Ema;
+
+/// Time constant of the average of `mid − index`.
+pub const PREMIUM_TAU_MS: u64 = 150_000;
+/// Time constant of the average of (b).
+pub const BOOK_TAU_MS: u64 = 30_000;
+
+/// What a block knows when it fixes a market's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarkInputs {
+    /// The last index, however old. Without one there is no mark.
+    pub index_ticks: Option<Ticks>,
+    /// Whether the index is stale: `mid − index` is then no sample of a premium.
+    pub index_is_stale: bool,
+    /// Best bid after the block before.
+    pub best_bid_ticks: Option<Ticks>,
+    /// Best ask after the block before.
+    pub best_ask_ticks: Option<Ticks>,
+    /// Price of the last trade.
+    pub last_ticks: Option<Ticks>,
+    /// External perpetual price, unless stale.
+    pub external_ticks: Option<Ticks>,
+}
+
+impl MarkInputs {
+    /// Best bid plus best ask: twice the mid.
+    fn double_mid(&self) -> Option<u128> {
+        Some(u128::from(self.best_bid_ticks?) + u128::from(self.best_ask_ticks?))
+    }
+
+    /// Price (b) in ticks.
+    fn book_ticks(&self) -> Option<Ticks> {
+        match (self.best_bid_ticks?, self.best_ask_ticks?, self.last_ticks) {
+            (bid, ask, Some(last)) => Some(median3(bid, ask, last)),
+            (bid, ask, None) => Some(middle(bid, ask)),
+        }
+    }
+}
+
+/// A market's averages in the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct MarkState {
+    /// Of `2·(mid − index)`, in half ticks.
+    premium: Ema,
+    /// Of (b), in ticks.
+    book: Ema,
+    /// Block time of the last update.
+    time_ms: Option<TimeMs>,
+}
+
+impl MarkState {
+    /// Takes the block's samples into the averages; before [`Self::mark_ticks`], once in every block. A price that is missing is no
+    /// sample. A block time that does not advance adds nothing.
+    pub fn update(&mut self, inputs: &MarkInputs, now_ms: TimeMs) {
+        let dt_ms = self.time_ms.map_or(0, |time_ms| now_ms.saturating_sub(time_ms));
+        let index = inputs.index_ticks.filter(|_| !inputs.index_is_stale);
+        let premium = inputs
+            .double_mid()
+            .zip(index)
+            .and_then(|(mid2, index)| 0_i128.checked_add_unsigned(mid2)?.checked_sub(2 * i128::from(index)));
+        self.premium.update(premium, dt_ms, PREMIUM_TAU_MS);
+        self.book.update(inputs.book_ticks().map(i128::from), dt_ms, BOOK_TAU_MS);
+        self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
+    }
+
+    /// The mark in ticks, within `index ± mark_band_ppm`. `None` when the market never had an index.
+    #[must_use]
+    pub fn mark_ticks(&self, inputs: &MarkInputs, mark_band_ppm: Ppm) -> Option<Ticks> {
+        let index = inputs.index_ticks.filter(|index| *index > 0)?;
+        let premium = self.premium.average(2).unwrap_or(0);
+        let from_index = to_ticks(i128::from(index).saturating_add(premium));
+        let third = self.book.average(1).map_or(index, to_ticks);
+        let mark = match (inputs.book_ticks(), inputs.external_ticks) {
+            (Some(book), Some(external)) => median3(from_index, book, external),
+            (Some(one), None) | (None, Some(one)) => median3(from_index, one, third),
+            (None, None) => from_index,
+        };
+        let (low, high) = band_ticks(index, mark_band_ppm);
+        Some(mark.clamp(low, high))
+    }
+}
+
+/// The band `price ± band_ppm` in ticks, rounded inwards: every price in it is within the exact band. It holds `price`
+/// itself, and no price of 0. A rate outside 0 to 10⁶ is taken as the nearer of these.
+#[must_use]
+pub fn band_ticks(price_ticks: Ticks, band_ppm: Ppm) -> (Ticks, Ticks) {
+    let price = i128::from(price_ticks.max(1));
+    let band = i128::from(band_ppm).clamp(0, PPM);
+    // At most 2⁶⁴·2·10⁶: far below 2¹²⁷.
+    let inside = (price * band).div_euclid(PPM);
+    (to_ticks(price - inside), to_ticks(price + inside))
+}
+
+/// The nearest price from 1 to 2⁶⁴ − 1.
+fn to_ticks(value: i128) -> Ticks {
+    Ticks::try_from(value.max(1)).unwrap_or(Ticks::MAX)
+}
+
+fn median3(a: Ticks, b: Ticks, c: Ticks) -> Ticks {
+    a.min(b).max(a.max(b).min(c))
+}
+
+/// The middle of two prices, a half up.
+fn middle(a: Ticks, b: Ticks) -> Ticks {
+    let (low, high) = (a.min(b), a.max(b));
+    low + (high - low).div_ceil(2)
+}
+
+#[cfg(test)]
+#[path = "mark_tests.rs"]
+mod tests;

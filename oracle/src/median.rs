@@ -1,0 +1,58 @@
+//! The power-weighted median and its quorum (rules §4).
+
+use tidemark_proto::units::Ticks;
+
+/// A validator's price and its voting power.
+pub type Weighted = (Ticks, u64);
+
+/// How much of the total power must have reported for a price to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// Numerator of the part of total power.
+    pub numerator: u32,
+    /// Denominator of the part of total power.
+    pub denominator: u32,
+    /// Whether exactly that part is enough.
+    pub inclusive: bool,
+}
+
+impl Quorum {
+    /// More than two thirds, the quorum of rules §4.
+    pub const MORE_THAN_TWO_THIRDS: Self = Self { numerator: 2, denominator: 3, inclusive: false };
+
+    /// Whether `reported` of `total` power is enough. Never when nothing was reported.
+    #[must_use]
+    pub fn is_met(self, reported: u128, total: u128) -> bool {
+        let sides = (reported.checked_mul(self.denominator.into()), total.checked_mul(self.numerator.into()));
+        let (Some(has), Some(needs)) = sides else { return false };
+        reported > 0 && (has > needs || (self.inclusive && has == needs))
+    }
+}
+
+/// The weighted median: in ascending order, the first price at which twice the cumulative power reaches the total of
+/// `reports`. Sorts `reports`; their order does not matter. `None` when they have no power.
+#[must_use]
+pub fn weighted_median(reports: &mut [Weighted]) -> Option<Ticks> {
+    reports.sort_unstable();
+    let total = power(reports);
+    let mut cumulative = 0_u128;
+    reports.iter().filter(|(_, power)| *power > 0).find_map(|&(price, power)| {
+        // Sums of u64 stay below 2¹²⁷ for any slice that fits in memory.
+        cumulative += u128::from(power);
+        (cumulative * 2 >= total).then_some(price)
+    })
+}
+
+/// [`weighted_median`] of `reports` if their power is a `quorum` of `total_power`, else `None`.
+#[must_use]
+pub fn quorum_median(reports: &mut [Weighted], total_power: u128, quorum: Quorum) -> Option<Ticks> {
+    quorum.is_met(power(reports), total_power).then(|| weighted_median(reports))?
+}
+
+fn power(reports: &[Weighted]) -> u128 {
+    reports.iter().map(|&(_, power)| u128::from(power)).sum()
+}
+
+#[cfg(test)]
+#[path = "median_tests.rs"]
+mod tests;

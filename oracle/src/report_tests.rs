@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn no_base(_: MarketId) -> Option<Ticks> {
+    None
+}
+
+fn encoded(report: &Report) -> Vec<u8> {
+    encode(report, &no_base, Limits::default()).unwrap()
+}
+
+fn entry(market: MarketId, index: u64, external: u64) -> PriceReport {
+    PriceReport {
+        market,
+        index_ticks: (index > 0).then_some(index),
+        external_ticks: (external > 0).then_some(external),
+    }
+}
+
+#[test]
+fn fifty_markets_with_small_moves_take_less_than_200_bytes() {
+    let prices = (0..50).map(|id| entry(id, 1_000_000 + u64::from(id), 1_000_040)).collect();
+    let report = Report { prices };
+    let base = |_| Some(1_000_010);
+    let bytes = encode(&report, &base, Limits::default()).unwrap();
+    assert!(bytes.len() <= 200, "{} bytes", bytes.len());
+    assert_eq!(decode(&bytes, &base, Limits::default()), Ok(report));
+}
+
+#[test]
+fn the_encoding_is_as_documented() {
+    let report = Report { prices: vec![entry(1, 100, 0), entry(4, 0, 300)] };
+    // Gaps 1 and 2; absolute prices; 300 is 0x2c + 2·128.
+    assert_eq!(encoded(&report), [1, 2, 4 + 2, 100, 8 + 1, 0xac, 2]);
+    let base = |id: MarketId| (id == 1).then_some(101);
+    assert_eq!(encode(&report, &base, Limits::default()).unwrap(), [1, 2, 6, 1, 9, 0xac, 2]);
+}
+
+#[test]
+fn what_encode_refuses() {
+    let cases = [
+        (vec![entry(1, 5, 0), entry(1, 5, 0)], ReportError::Unsorted { previous: 1, market: 1 }),
+        (vec![entry(2, 5, 0), entry(1, 5, 0)], ReportError::Unsorted { previous: 2, market: 1 }),
+        (vec![entry(7, 0, 0)], ReportError::NoPrice { market: 7 }),
+        (
+            vec![PriceReport { market: 7, index_ticks: Some(0), external_ticks: None }],
+            ReportError::ZeroPrice { market: 7 },
+        ),
+        (
+            (0..257).map(|id| entry(id, 1, 0)).collect(),
+            ReportError::TooManyMarkets { markets: 257, max: 256 },
+        ),
+        (
+            (0..100).map(|id| entry(id, u64::MAX, 0)).collect(),
+            ReportError::TooLong { bytes: 2 + 11 * 100, max: 1024 },
+        ),
+    ];
+    for (prices, error) in cases {
+        assert_eq!(encode(&Report { prices }, &no_base, Limits::default()), Err(error));
+    }
+}
+
+#[test]
+fn what_decode_refuses() {
+    let max = [0xff; 9];
+    let long_varint = [&[1, 1, 2][..], &max, &[2]].concat();
+    let endless_varint = [&[1, 1, 2][..], &[0xff; 11]].concat();
+    let cases: Vec<(Vec<u8>, ReportError)> = vec![
+        (vec![], ReportError::Truncated { at: 0 }),
+        (vec![2], ReportError::Version { version: 2 }),
+        (vec![1], ReportError::Truncated { at: 1 }),
+        (vec![1, 0, 0], ReportError::Trailing { bytes: 1 }),
+        (vec![1, 0x80, 0], ReportError::Varint { at: 3 }),
+        (vec![1, 1, 2], ReportError::Truncated { at: 3 }),
+        (vec![1, 1, 2, 0x80, 0], ReportError::Varint { at: 5 }),
+        (vec![1, 1, 2, 0], ReportError::ZeroPrice { market: 0 }),
+        (vec![1, 1, 0, 9], ReportError::NoPrice { market: 0 }),
+        (vec![1, 1, 2, 9, 9], ReportError::Trailing { bytes: 1 }),
+        (vec![1, 0x81, 2], ReportError::TooManyMarkets { markets: 257, max: 256 }),
+        (vec![1, 2, 0xfe, 0xff, 0x0f, 9, 2, 9], ReportError::MarketId { id: 65_536 }),
+        (long_varint, ReportError::Varint { at: 13 }),
+        (endless_varint, ReportError::Varint { at: 13 }),
+        (vec![1; 1025], ReportError::TooLong { bytes: 1025, max: 1024 }),
+    ];
+    for (bytes, error) in cases {
+        assert_eq!(decode(&bytes, &no_base, Limits::default()), Err(error), "{bytes:?}");
+    }
+    let base = |_| Some(5);
+    // Five below a base of five.
+    let zero = decode(&[1, 1, 2, 9], &base, Limits::default());
+    assert_eq!(zero, Err(ReportError::ZeroPrice { market: 0 }));
+}
+
+#[test]
+fn a_refusal_names_the_bound_and_the_value() {
+    let error = decode(&[1, 0x81, 2], &no_base, Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "report has 257 markets, at most 256");
+}
+
+#[test]
+fn more_markets_than_fit_take_turns() {
+    // Markets that never had an index need their price in full: 300 of them do not fit.
+    let report = Report { prices: (0..300).map(|id| entry(id, 1 << 40, 1 << 40)).collect() };
+    let mut heard = std::collections::BTreeSet::new();
+    for height in 0..300 {
+        let (bytes, left_out) = encode_fitting(&report, &no_base, Limits::default(), height).unwrap();
+        let part = decode(&bytes, &no_base, Limits::default()).unwrap();
+        assert_eq!(part.prices.len() + left_out, 300);
+        assert!(part.prices.len() > 100, "only {} fit", part.prices.len());
+        assert!(
+            part.prices.iter().any(|entry| u64::from(entry.market) == height),
+            "the first is never left out"
+        );
+        heard.extend(part.prices.iter().map(|entry| entry.market));
+    }
+    assert_eq!(heard.len(), 300);
+
+    let few = Report { prices: vec![entry(1, 5, 0)] };
+    let whole = (encoded(&few), 0);
+    assert_eq!(encode_fitting(&few, &no_base, Limits::default(), u64::MAX), Ok(whole));
+    assert_eq!(encode_fitting(&Report::default(), &no_base, Limits::default(), 7), Ok((vec![1, 0], 0)));
+    let no_room = Limits { max_bytes: 1, max_markets: 1 };
+    assert_eq!(encode_fitting(&few, &no_base, no_room, 0), Err(ReportError::TooLong { bytes: 2, max: 1 }));
+    let twice = Report { prices: vec![entry(1, 5, 0), entry(1, 6, 0)] };
+    let refusal = ReportError::Unsorted { previous: 1, market: 1 };
+    assert_eq!(encode_fitting(&twice, &no_base, Limits::default(), 0), Err(refusal));
+}
+
+fn price() -> impl Strategy<Value = u64> {
+    prop_oneof![1..=1_u64 << 20, 1..=u64::MAX, Just(u64::MAX), Just(1)]
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let prices = (proptest::option::of(price()), proptest::option::of(price()));
+    proptest::collection::btree_map(any::<MarketId>(), prices, 0..40).prop_map(|markets| Report {
+        prices: markets
+            .into_iter()
+            .filter(|(_, prices)| *prices != (None, None))
+            .map(|(market, (index_ticks, external_ticks))| PriceReport {
+                market,
+                index_ticks,
+                external_ticks,
+            })
+            .collect(),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn decode_gives_back_what_was_encoded(report in report(), seed in any::<u64>()) {
+        let base = |id: MarketId| (id % 3 != 0).then(|| seed.rotate_left(id.into()));
+        let bytes = encode(&report, &base, Limits::default()).unwrap();
+        prop_assert_eq!(decode(&bytes, &base, Limits::default()), Ok(report));
+    }
+
+    #[test]
+    fn bytes_that_decode_are_the_one_encoding(
+        body in proptest::collection::vec(prop_oneof![0_u8..16, any::<u8>()], 0..60),
+        count in 0_u8..6,
+    ) {
+        let base = |id: MarketId| (id % 2 == 0).then_some(1_000);
+        let bytes = [&[VERSION, count][..], &body].concat();
+        // Any prefix that decodes must encode to the same bytes; none may panic.
+        for end in 0..=bytes.len() {
+            if let Ok(report) = decode(&bytes[..end], &base, Limits::default()) {
+                prop_assert_eq!(&encode(&report, &base, Limits::default()).unwrap()[..], &bytes[..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1_100)) {
+        let _ = decode(&bytes, &no_base, Limits::default());
+    }
+}

@@ -1,0 +1,193 @@
+//! The codes with which the chain refuses: the same numbers and words in CheckTx, in block results and over gRPC.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
+        /// Why a transaction or an operation was refused. Numbers never change meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+        #[borsh(use_discriminant = true)]
+        #[repr(u16)]
+        pub enum Code { $($(#[$doc])* $name = $number,)* }
+
+        impl Code {
+            /// Every code, in order of number.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The word that clients match on, e.g. `INSUFFICIENT_COLLATERAL`.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Code::$name => $word,)* }
+            }
+
+            /// The code of a number, if there is one.
+            #[must_use]
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number { $($number => Some(Code::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Accepted.
+    Ok = 0, "OK";
+
+    /// More bytes than a transaction may have.
+    TxTooLarge = 1, "TX_TOO_LARGE";
+    /// Not a `TxRaw` in the form that the chain reads.
+    TxMalformed = 2, "TX_MALFORMED";
+    /// No signature, or no signer.
+    TxUnsigned = 3, "TX_UNSIGNED";
+    /// The signature is not the signer's over these bytes for this chain and account.
+    BadSignature = 4, "BAD_SIGNATURE";
+    /// Signed for another chain.
+    WrongChain = 5, "WRONG_CHAIN";
+    /// The sequence was used already.
+    SequenceReplayed = 6, "SEQUENCE_REPLAYED";
+    /// The sequence is too far ahead of the account's.
+    SequenceGap = 7, "SEQUENCE_GAP";
+    /// The signer, or the account it names, does not exist: it never got a deposit.
+    UnknownAccount = 8, "UNKNOWN_ACCOUNT";
+    /// A message type that the chain does not know.
+    UnknownMessage = 9, "UNKNOWN_MESSAGE";
+    /// More operations than a message may carry, or none.
+    OperationCount = 10, "OPERATION_COUNT";
+    /// The gas limit does not cover what the transaction may do.
+    OutOfGas = 11, "OUT_OF_GAS";
+    /// Too many transactions for the account's allowance.
+    RateLimited = 12, "RATE_LIMITED";
+    /// The signer may not do this.
+    NotAuthorised = 13, "NOT_AUTHORISED";
+    /// A field has a value that the message does not allow.
+    InvalidArgument = 14, "INVALID_ARGUMENT";
+    /// The transaction's timeout height has passed.
+    TxExpired = 15, "TX_EXPIRED";
+    /// The message names another sender than the signer.
+    WrongSigner = 16, "WRONG_SIGNER";
+    /// The node could not take it now; nothing is known against the transaction.
+    Overloaded = 17, "OVERLOADED";
+
+    /// No such market.
+    UnknownMarket = 100, "UNKNOWN_MARKET";
+    /// The market is paused: cancels only.
+    MarketPaused = 101, "MARKET_PAUSED";
+    /// The market takes only orders that reduce.
+    MarketReduceOnly = 102, "MARKET_REDUCE_ONLY";
+    /// The market is closed.
+    MarketClosed = 103, "MARKET_CLOSED";
+    /// Below one lot.
+    QuantityTooSmall = 104, "QUANTITY_TOO_SMALL";
+    /// Above the market's `max_order_lots`.
+    QuantityTooLarge = 105, "QUANTITY_TOO_LARGE";
+    /// Outside `index ± price_band`, or not a price at all.
+    PriceOutOfBand = 106, "PRICE_OUT_OF_BAND";
+    /// A post-only order that would trade.
+    WouldCross = 107, "WOULD_CROSS";
+    /// A reduce-only order that would not reduce.
+    WouldIncrease = 108, "WOULD_INCREASE";
+    /// A fill-or-kill order that cannot trade in full.
+    NotFillable = 109, "NOT_FILLABLE";
+    /// The account's free collateral does not cover the order.
+    InsufficientCollateral = 110, "INSUFFICIENT_COLLATERAL";
+    /// The account has as many open orders in the market as it may.
+    TooManyOpenOrders = 111, "TOO_MANY_OPEN_ORDERS";
+    /// The account has a live order of that client id.
+    DuplicateClientId = 112, "DUPLICATE_CLIENT_ID";
+    /// The market's open interest would pass its cap.
+    OpenInterestCap = 113, "OPEN_INTEREST_CAP";
+    /// The order's time has passed.
+    Expired = 114, "EXPIRED";
+    /// No such live order of this account.
+    UnknownOrder = 115, "UNKNOWN_ORDER";
+    /// An amount beyond what the chain computes with.
+    Overflow = 116, "OVERFLOW";
+    /// The index is stale: nothing that increases exposure.
+    StaleIndex = 117, "STALE_INDEX";
+    /// The rest was cancelled by self-trade prevention.
+    SelfTrade = 118, "SELF_TRADE";
+    /// The rest was cancelled: the order met as many makers as it may.
+    MaxFills = 119, "MAX_FILLS";
+    /// An account without free collateral may only reduce at its zero price or better.
+    WorseThanZeroPrice = 120, "WORSE_THAN_ZERO_PRICE";
+    /// An account without free collateral must first have no order that increases exposure.
+    IncreasingOrdersOpen = 121, "INCREASING_ORDERS_OPEN";
+    /// Leverage outside what the market's tiers allow.
+    LeverageOutOfRange = 122, "LEVERAGE_OUT_OF_RANGE";
+    /// More than is withdrawable.
+    InsufficientWithdrawable = 123, "INSUFFICIENT_WITHDRAWABLE";
+    /// Withdrawals are gated for some blocks.
+    WithdrawalsGated = 124, "WITHDRAWALS_GATED";
+    /// An immediate order's rest found nothing more to trade with.
+    Unfilled = 125, "UNFILLED";
+    /// Cancelled by its owner.
+    Cancelled = 126, "CANCELLED";
+    /// Cancelled by the sweep: free collateral fell below zero.
+    Pruned = 127, "PRUNED";
+    /// A reduce-only order whose position has closed or turned.
+    NothingToReduce = 128, "NOTHING_TO_REDUCE";
+    /// Market parameters that do not fit together.
+    InvalidParams = 129, "INVALID_PARAMS";
+    /// Left its place in the book and comes back, changed, under the same id.
+    Replaced = 130, "REPLACED";
+}
+
+impl Code {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A refusal: a code, and a sentence that names the bound and the offending value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What clients match on.
+    pub code: Code,
+    /// What people read.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The refusal of an amount that passes 127 bits; `what` names it.
+    #[must_use]
+    pub fn overflow(what: &str) -> Self {
+        Self::new(Code::Overflow, format!("{what} is beyond 127 bits"))
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_words_are_unique_and_round_trip() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.word()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(code.number()), Some(*code));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Between the wire's parameters and enums, and the engine's.
+
+use crate::codes::{Code, Refusal};
+use crate::params::{MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
+use crate::units::{Atoms, SelfTradePrevention, Side};
+use crate::v1;
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(Code::InvalidArgument, message)
+}
+
+impl From<Side> for v1::Side {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Buy => Self::Buy,
+            Side::Sell => Self::Sell,
+        }
+    }
+}
+
+/// A side from the wire; `None` where it is unspecified.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a number that is no side.
+pub fn side(number: i32) -> Result<Option<Side>, Refusal> {
+    match v1::Side::try_from(number) {
+        Ok(v1::Side::Unspecified) => Ok(None),
+        Ok(v1::Side::Buy) => Ok(Some(Side::Buy)),
+        Ok(v1::Side::Sell) => Ok(Some(Side::Sell)),
+        Err(_) => Err(invalid(format!("side is {number}, must be 1 (buy) or 2 (sell)"))),
+    }
+}
+
+/// A self-trade policy from the wire.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a number that is no policy.
+pub fn self_trade_prevention(number: i32) -> Result<SelfTradePrevention, Refusal> {
+    match v1::SelfTradePrevention::try_from(number) {
+        Ok(v1::SelfTradePrevention::CancelTaker) => Ok(SelfTradePrevention::CancelTaker),
+        Ok(v1::SelfTradePrevention::CancelMaker) => Ok(SelfTradePrevention::CancelMaker),
+        Ok(v1::SelfTradePrevention::CancelBoth) => Ok(SelfTradePrevention::CancelBoth),
+        Ok(v1::SelfTradePrevention::Decrement) => Ok(SelfTradePrevention::Decrement),
+        Err(_) => Err(invalid(format!("self-trade policy is {number}, must be 0 to 3"))),
+    }
+}
+
+impl From<SelfTradePrevention> for v1::SelfTradePrevention {
+    fn from(policy: SelfTradePrevention) -> Self {
+        match policy {
+            SelfTradePrevention::CancelTaker => Self::CancelTaker,
+            SelfTradePrevention::CancelMaker => Self::CancelMaker,
+            SelfTradePrevention::CancelBoth => Self::CancelBoth,
+            SelfTradePrevention::Decrement => Self::Decrement,
+        }
+    }
+}
+
+/// Amounts on the wire: what passes 64 bits is shown as the nearest that fits.
+fn wire_atoms(atoms: Atoms) -> u64 {
+    u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
+}
+
+impl From<&MarketParams> for v1::MarketParams {
+    fn from(p: &MarketParams) -> Self {
+        let tier = |tier: &MarginTier| v1::MarginTier {
+            upper_notional_atoms: if tier.upper_notional_atoms == Atoms::MAX {
+                0
+            } else {
+                wire_atoms(tier.upper_notional_atoms)
+            },
+            initial_margin_ppm: u32::try_from(tier.initial_margin_ppm).unwrap_or(u32::MAX),
+        };
+        Self {
+            id: u32::from(p.id),
+            symbol: p.symbol.clone(),
+            tick_size_e9: p.tick_size_e9,
+            lot_size_e9: p.lot_size_e9,
+            status: p.status as i32,
+            tiers: p.tiers.iter().map(tier).collect(),
+            maintenance_fraction_ppm: p.maintenance_fraction_ppm,
+            oi_lower_atoms: wire_atoms(p.oi_lower_atoms),
+            oi_upper_atoms: wire_atoms(p.oi_upper_atoms),
+            max_order_lots: p.max_order_lots,
+            max_open_interest_lots: p.max_open_interest_lots,
+            max_open_orders: p.max_open_orders,
+            max_fills: p.max_fills,
+            price_band_ppm: p.price_band_ppm,
+            market_slippage_ppm: p.market_slippage_ppm,
+            mark_band_ppm: p.mark_band_ppm,
+            max_oracle_age_ms: p.max_oracle_age_ms,
+            impact_notional_atoms: wire_atoms(p.impact_notional_atoms),
+            interest_ppm: p.interest_ppm,
+            funding_clamp_ppm: p.funding_clamp_ppm,
+            funding_cap_ppm: p.funding_cap_ppm,
+            zero_price_sigma_ppm: p.zero_price_sigma_ppm,
+            partial_liquidation_atoms: wire_atoms(p.partial_liquidation_atoms),
+            partial_liquidation_ppm: p.partial_liquidation_ppm,
+            liquidation_fee_ppm: p.liquidation_fee_ppm,
+            fund_slippage_ppm: p.fund_slippage_ppm,
+            fund_block_cap_atoms: wire_atoms(p.fund_block_cap_atoms),
+            backstop_ppm: p.backstop_ppm,
+        }
+    }
+}
+
+impl TryFrom<&v1::MarketParams> for MarketParams {
+    type Error = Refusal;
+
+    /// Reads and checks a market's parameters.
+    fn try_from(p: &v1::MarketParams) -> Result<Self, Refusal> {
+        if p.tiers.len() > 8 {
+            return Err(invalid(format!("{} tiers, at most 8", p.tiers.len())));
+        }
+        if p.symbol.len() > 16 {
+            return Err(invalid(format!("symbol of {} bytes, at most 16", p.symbol.len())));
+        }
+        let status = match v1::MarketStatus::try_from(p.status) {
+            Ok(v1::MarketStatus::Active) => MarketStatus::Active,
+            Ok(v1::MarketStatus::Paused) => MarketStatus::Paused,
+            Ok(v1::MarketStatus::ReduceOnly) => MarketStatus::ReduceOnly,
+            Ok(v1::MarketStatus::Closed) => MarketStatus::Closed,
+            Err(_) => return Err(invalid(format!("market status is {}, must be 0 to 3", p.status))),
+        };
+        let id = u16::try_from(p.id)
+            .map_err(|_| Refusal::new(Code::UnknownMarket, format!("market id {} is above 65535", p.id)))?;
+        let tier = |tier: &v1::MarginTier| MarginTier {
+            upper_notional_atoms: match tier.upper_notional_atoms {
+                0 => Atoms::MAX,
+                upper => Atoms::from(upper),
+            },
+            initial_margin_ppm: i64::from(tier.initial_margin_ppm),
+        };
+        let params = Self {
+            id,
+            symbol: p.symbol.clone(),
+            tick_size_e9: p.tick_size_e9,
+            lot_size_e9: p.lot_size_e9,
+            status,
+            tiers: p.tiers.iter().map(tier).collect(),
+            maintenance_fraction_ppm: p.maintenance_fraction_ppm,
+            oi_lower_atoms: Atoms::from(p.oi_lower_atoms),
+            oi_upper_atoms: Atoms::from(p.oi_upper_atoms),
+            max_order_lots: p.max_order_lots,
+            max_open_interest_lots: p.max_open_interest_lots,
+            max_open_orders: p.max_open_orders,
+            max_fills: p.max_fills,
+            price_band_ppm: p.price_band_ppm,
+            market_slippage_ppm: p.market_slippage_ppm,
+            mark_band_ppm: p.mark_band_ppm,
+            max_oracle_age_ms: p.max_oracle_age_ms,
+            impact_notional_atoms: Atoms::from(p.impact_notional_atoms),
+            interest_ppm: p.interest_ppm,
+            funding_clamp_ppm: p.funding_clamp_ppm,
+            funding_cap_ppm: p.funding_cap_ppm,
+            zero_price_sigma_ppm: p.zero_price_sigma_ppm,
+            partial_liquidation_atoms: Atoms::from(p.partial_liquidation_atoms),
+            partial_liquidation_ppm: p.partial_liquidation_ppm,
+            liquidation_fee_ppm: p.liquidation_fee_ppm,
+            fund_slippage_ppm: p.fund_slippage_ppm,
+            fund_block_cap_atoms: Atoms::from(p.fund_block_cap_atoms),
+            backstop_ppm: p.backstop_ppm,
+        };
+        params.check()?;
+        Ok(params)
+    }
+}
+
+/// Checks an amount of a message.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when it is 0 or above 10¹⁸ atoms.
+pub fn amount(atoms: u64) -> Result<Atoms, Refusal> {
+    let amount = Atoms::from(atoms);
+    if (1..=MAX_ATOMS).contains(&amount) {
+        return Ok(amount);
+    }
+    Err(invalid(format!("amount_atoms is {atoms}, must be 1 to {MAX_ATOMS}")))
+}

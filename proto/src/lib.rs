@@ -1,0 +1,22 @@
+//! The wire: units, ids, codes, parameters; with the feature `wire`, the protobuf messages, gRPC services and
+//! transactions.
+
+pub mod codes;
+#[cfg(feature = "wire")]
+mod convert;
+pub mod params;
+#[cfg(feature = "wire")]
+pub mod tx;
+pub mod units;
+
+pub use codes::{Code, Refusal};
+
+/// Generated from `proto/tidemark/v1/*.proto`.
+#[cfg(feature = "wire")]
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("tidemark.v1");
+
+    /// The descriptor set, for gRPC reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}

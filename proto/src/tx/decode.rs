@@ -1,0 +1,179 @@
+//! The stateless check of a transaction: size, form, signature.
+
+use cosmrs::proto::cosmos::tx::v1beta1 as wire;
+use cosmrs::proto::cosmos::tx::v1beta1::mode_info::{Single, Sum};
+use k256::ecdsa::signature::Verifier as _;
+use k256::ecdsa::{Signature, VerifyingKey};
+use prost::Message as _;
+use sha2::{Digest, Sha256};
+
+use super::address::{Address, ADDRESS_PREFIX};
+use super::message::{chain_tag, from_any, Message};
+use crate::codes::{Code, Refusal};
+
+/// SHA-256 of a transaction's bytes.
+pub type TxHash = [u8; 32];
+
+/// Longest memo.
+pub const MAX_MEMO_BYTES: usize = 256;
+
+const SIGN_MODE_DIRECT: i32 = 1;
+const SECP256K1_TYPE_URL: &str = "/cosmos.crypto.secp256k1.PubKey";
+
+/// A transaction whose form is right; its signature is checked by [`DecodedTx::verify`].
+#[derive(Clone, Debug)]
+pub struct DecodedTx {
+    /// SHA-256 of its bytes.
+    pub hash: TxHash,
+    /// Who signed.
+    pub signer: Address,
+    /// The signer's sequence.
+    pub sequence: u64,
+    /// Last height at which it may be in a block; 0 is any.
+    pub timeout_height: u64,
+    /// What it asks for.
+    pub message: Message,
+    /// Bytes of the transaction.
+    pub size: usize,
+    chain_tag: u32,
+    verifying_key: VerifyingKey,
+    signature: [u8; 64],
+    body_bytes: Vec<u8>,
+    auth_info_bytes: Vec<u8>,
+}
+
+fn malformed(message: impl Into<String>) -> Refusal {
+    Refusal::new(Code::TxMalformed, message)
+}
+
+/// Reads a transaction.
+///
+/// # Errors
+/// `TX_TOO_LARGE`, `TX_MALFORMED`, `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the
+/// refusal of the field that is wrong.
+pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
+    if bytes.len() > max_bytes {
+        return Err(Refusal::new(Code::TxTooLarge, format!("{} bytes, at most {max_bytes}", bytes.len())));
+    }
+    let raw = wire::TxRaw::decode(bytes).map_err(|e| malformed(format!("not a TxRaw: {e}")))?;
+    let body =
+        wire::TxBody::decode(raw.body_bytes.as_slice()).map_err(|e| malformed(format!("body: {e}")))?;
+    let auth = wire::AuthInfo::decode(raw.auth_info_bytes.as_slice())
+        .map_err(|e| malformed(format!("auth info: {e}")))?;
+    check_body(&body)?;
+    let [any] = body.messages.as_slice() else {
+        return Err(malformed(format!("{} messages, must be 1", body.messages.len())));
+    };
+    let (public_key, sequence) = signer(&auth)?;
+    let verifying_key = VerifyingKey::from_sec1_bytes(&public_key.to_bytes())
+        .map_err(|_| Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1"))?;
+    let signature = signature(&raw.signatures)?;
+    let envelope = from_any(any)?;
+    let signer = address_of(&public_key)?;
+    if Address::parse(&envelope.sender)? != signer {
+        return Err(Refusal::new(
+            Code::WrongSigner,
+            format!("sender is {}, signed by {signer}", envelope.sender),
+        ));
+    }
+    let gas_limit = auth.fee.map_or(0, |fee| fee.gas_limit);
+    let gas = envelope.message.gas();
+    if gas_limit < gas {
+        return Err(Refusal::new(Code::OutOfGas, format!("gas limit {gas_limit}, needs {gas}")));
+    }
+    Ok(DecodedTx {
+        hash: Sha256::digest(bytes).into(),
+        signer,
+        sequence,
+        timeout_height: body.timeout_height,
+        message: envelope.message,
+        size: bytes.len(),
+        chain_tag: envelope.chain_tag,
+        verifying_key,
+        signature,
+        body_bytes: raw.body_bytes,
+        auth_info_bytes: raw.auth_info_bytes,
+    })
+}
+
+fn check_body(body: &wire::TxBody) -> Result<(), Refusal> {
+    if body.memo.len() > MAX_MEMO_BYTES {
+        return Err(malformed(format!("memo of {} bytes, at most {MAX_MEMO_BYTES}", body.memo.len())));
+    }
+    if !body.extension_options.is_empty() || !body.non_critical_extension_options.is_empty() {
+        return Err(malformed("extension options are not supported"));
+    }
+    Ok(())
+}
+
+fn signer(auth: &wire::AuthInfo) -> Result<(cosmrs::crypto::PublicKey, u64), Refusal> {
+    let unsigned = |why: String| Refusal::new(Code::TxUnsigned, why);
+    let [info] = auth.signer_infos.as_slice() else {
+        return Err(unsigned(format!("{} signers, must be 1", auth.signer_infos.len())));
+    };
+    let mode = info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref());
+    if !matches!(mode, Some(Sum::Single(Single { mode: SIGN_MODE_DIRECT }))) {
+        return Err(unsigned("the sign mode must be SIGN_MODE_DIRECT".into()));
+    }
+    let any = info.public_key.as_ref().ok_or_else(|| unsigned("the signer has no public key".into()))?;
+    if any.type_url != SECP256K1_TYPE_URL {
+        let shown: String = any.type_url.chars().take(80).collect();
+        return Err(unsigned(format!("public key type {shown:?}, must be {SECP256K1_TYPE_URL:?}")));
+    }
+    let key = cosmrs::crypto::PublicKey::try_from(any)
+        .map_err(|_| unsigned("the public key is not a compressed secp256k1 point".into()))?;
+    Ok((key, info.sequence))
+}
+
+fn signature(signatures: &[Vec<u8>]) -> Result<[u8; 64], Refusal> {
+    let [signature] = signatures else {
+        return Err(Refusal::new(Code::TxUnsigned, format!("{} signatures, must be 1", signatures.len())));
+    };
+    signature.as_slice().try_into().map_err(|_| {
+        Refusal::new(Code::TxUnsigned, format!("signature of {} bytes, must be 64", signature.len()))
+    })
+}
+
+pub(super) fn address_of(key: &cosmrs::crypto::PublicKey) -> Result<Address, Refusal> {
+    let account = key.account_id(ADDRESS_PREFIX).map_err(|_| malformed("public key has no address"))?;
+    let bytes = account.to_bytes();
+    bytes.as_slice().try_into().map(Address).map_err(|_| malformed("address is not 20 bytes"))
+}
+
+/// The bytes that are signed: a `SignDoc` with the account number 0, so that a signature can be checked without state.
+pub(super) fn sign_bytes(body_bytes: &[u8], auth_info_bytes: &[u8], chain_id: &str) -> Vec<u8> {
+    wire::SignDoc {
+        body_bytes: body_bytes.to_vec(),
+        auth_info_bytes: auth_info_bytes.to_vec(),
+        chain_id: chain_id.to_owned(),
+        account_number: 0,
+    }
+    .encode_to_vec()
+}
+
+impl DecodedTx {
+    /// Checks that it was signed for this chain by its signer.
+    ///
+    /// # Errors
+    /// `WRONG_CHAIN` when it says so itself, else `BAD_SIGNATURE`.
+    pub fn verify(&self, chain_id: &str) -> Result<(), Refusal> {
+        if self.chain_tag != 0 && self.chain_tag != chain_tag(chain_id) {
+            return Err(Refusal::new(
+                Code::WrongChain,
+                format!("chain tag {:08x}, this is {chain_id} ({:08x})", self.chain_tag, chain_tag(chain_id)),
+            ));
+        }
+        let bytes = sign_bytes(&self.body_bytes, &self.auth_info_bytes, chain_id);
+        let verified = Signature::from_slice(&self.signature)
+            .and_then(|signature| self.verifying_key.verify(&bytes, &signature));
+        verified.map_err(|_| {
+            Refusal::new(
+                Code::BadSignature,
+                format!(
+                    "not {}'s signature for chain {chain_id}, account number 0, sequence {}",
+                    self.signer, self.sequence
+                ),
+            )
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Building and signing transactions.
+
+use cosmrs::bip32::XPrv;
+use cosmrs::crypto::secp256k1::SigningKey;
+use cosmrs::proto::cosmos::tx::v1beta1 as wire;
+use cosmrs::Any;
+use prost::{Message as _, Name};
+
+use super::address::Address;
+use super::decode::{address_of, sign_bytes};
+use super::message::chain_tag;
+use crate::codes::{Code, Refusal};
+use crate::v1;
+
+/// What a transaction says beside its message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TxOptions {
+    /// The signer's next sequence.
+    pub sequence: u64,
+    /// Last height at which it may be in a block; 0 is any.
+    pub timeout_height: u64,
+}
+
+/// A secp256k1 key that signs for one chain.
+pub struct Signer {
+    key: SigningKey,
+    address: Address,
+    chain_id: String,
+}
+
+/// A message of the wire whose sender and chain tag the signer fills in.
+pub trait Sendable: Name {
+    /// Sets the envelope's fields.
+    fn envelope(&mut self, sender: String, chain_tag: u32);
+}
+
+macro_rules! sendable {
+    ($($message:ident)*) => {$(
+        impl Name for v1::$message {
+            const NAME: &'static str = stringify!($message);
+            const PACKAGE: &'static str = "tidemark.v1";
+        }
+        impl Sendable for v1::$message {
+            fn envelope(&mut self, sender: String, chain_tag: u32) {
+                self.sender = sender;
+                self.chain_tag = chain_tag;
+            }
+        }
+    )*};
+}
+sendable! {
+    MsgDeposit MsgWithdraw MsgTransfer MsgSetLeverage MsgSetSelfTradePrevention MsgListMarket MsgUpdateMarket MsgOrders
+}
+
+impl Signer {
+    /// From a secret key of 32 bytes.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when it is not a secret key of the curve.
+    pub fn from_secret(secret: &[u8], chain_id: &str) -> Result<Self, Refusal> {
+        let key = SigningKey::from_slice(secret)
+            .map_err(|_| Refusal::new(Code::InvalidArgument, "not a secp256k1 secret key of 32 bytes"))?;
+        let address = address_of(&key.public_key())?;
+        Ok(Self { key, address, chain_id: chain_id.to_owned() })
+    }
+
+    /// The secret key of a BIP-39 seed at the Cosmos path `m/44'/118'/0'/0/0`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when the seed gives no key.
+    pub fn secret_from_seed(seed: &[u8]) -> Result<[u8; 32], Refusal> {
+        let invalid = |e: cosmrs::bip32::Error| Refusal::new(Code::InvalidArgument, format!("seed: {e}"));
+        let path = "m/44'/118'/0'/0/0".parse().map_err(invalid)?;
+        let key = XPrv::derive_from_path(seed, &path).map_err(invalid)?;
+        Ok(key.private_key().to_bytes().into())
+    }
+
+    /// The signer's address.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The chain that it signs for.
+    #[must_use]
+    pub fn chain_id(&self) -> &str {
+        &self.chain_id
+    }
+
+    /// A signed `TxRaw` with the message, whose sender and chain tag are filled in.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when the key refuses to sign.
+    pub fn sign<M: Sendable>(&self, mut message: M, options: TxOptions) -> Result<Vec<u8>, Refusal> {
+        message.envelope(self.address.to_string(), chain_tag(&self.chain_id));
+        let any = Any { type_url: format!("/{}", M::full_name()), value: message.encode_to_vec() };
+        self.sign_any(any, options)
+    }
+
+    /// A signed `TxRaw` with any message as it is.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when the key refuses to sign.
+    pub fn sign_any(&self, message: Any, options: TxOptions) -> Result<Vec<u8>, Refusal> {
+        let refused = |_| Refusal::new(Code::InvalidArgument, "the key does not sign");
+        let body = wire::TxBody {
+            messages: vec![message],
+            timeout_height: options.timeout_height,
+            ..Default::default()
+        };
+        let mode =
+            wire::ModeInfo { sum: Some(wire::mode_info::Sum::Single(wire::mode_info::Single { mode: 1 })) };
+        let public_key: Any = self.key.public_key().into();
+        let info = wire::SignerInfo {
+            public_key: Some(public_key),
+            mode_info: Some(mode),
+            sequence: options.sequence,
+        };
+        let fee = wire::Fee { gas_limit: u64::from(u32::MAX), ..Default::default() };
+        #[allow(deprecated)]
+        let auth = wire::AuthInfo { signer_infos: vec![info], fee: Some(fee), tip: None };
+        let (body_bytes, auth_info_bytes) = (body.encode_to_vec(), auth.encode_to_vec());
+        let bytes = sign_bytes(&body_bytes, &auth_info_bytes, &self.chain_id);
+        let signature = self.key.sign(&bytes).map_err(refused)?.to_vec();
+        Ok(wire::TxRaw { body_bytes, auth_info_bytes, signatures: vec![signature] }.encode_to_vec())
+    }
+}

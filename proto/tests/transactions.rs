@@ -1,0 +1,118 @@
+//! What the stateless check of a transaction accepts and refuses, and that it is total.
+
+use proptest::prelude::*;
+use prost::Message as _;
+use tidemark_proto::tx::{decode, Address, Message, Signer, TxOptions, MAX_OPERATIONS};
+use tidemark_proto::{v1, Code, Refusal};
+
+const CHAIN: &str = "tidemark-test-1";
+const MAX_BYTES: usize = 64 * 1024;
+
+fn signer(chain: &str) -> Signer {
+    Signer::from_secret(&[7; 32], chain).unwrap()
+}
+
+fn place() -> v1::Operation {
+    v1::Operation {
+        operation: Some(v1::operation::Operation::Place(v1::PlaceOrder {
+            market: 1,
+            side: 1,
+            price_ticks: 100,
+            lots: 5,
+            ..Default::default()
+        })),
+    }
+}
+
+fn orders(count: usize) -> v1::MsgOrders {
+    v1::MsgOrders { operations: vec![place(); count], ..Default::default() }
+}
+
+fn check(bytes: &[u8]) -> Result<(), Refusal> {
+    decode(bytes, MAX_BYTES)?.verify(CHAIN)
+}
+
+fn code(bytes: &[u8]) -> Code {
+    check(bytes).unwrap_err().code
+}
+
+fn rewrap(bytes: &[u8], change: impl FnOnce(&mut cosmrs::proto::cosmos::tx::v1beta1::TxRaw)) -> Vec<u8> {
+    let mut raw = cosmrs::proto::cosmos::tx::v1beta1::TxRaw::decode(bytes).unwrap();
+    change(&mut raw);
+    raw.encode_to_vec()
+}
+
+#[test]
+fn a_signed_batch_is_read_back_as_it_was_sent() {
+    let signer = signer(CHAIN);
+    let bytes = signer.sign(orders(3), TxOptions { sequence: 9, timeout_height: 77 }).unwrap();
+    let tx = decode(&bytes, MAX_BYTES).unwrap();
+    assert_eq!(tx.verify(CHAIN), Ok(()));
+    assert_eq!((tx.signer, tx.sequence, tx.timeout_height), (signer.address(), 9, 77));
+    assert!(matches!(tx.message, Message::Orders { operations, .. } if operations.len() == 3));
+}
+
+#[test]
+fn addresses_round_trip_and_others_are_refused() {
+    let address = signer(CHAIN).address();
+    assert_eq!(Address::parse(&address.to_string()), Ok(address));
+    for wrong in ["", "tide1", "cosmos1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqnrql8a", &"x".repeat(1000)] {
+        assert_eq!(Address::parse(wrong).unwrap_err().code, Code::InvalidArgument);
+    }
+}
+
+#[test]
+fn each_kind_of_bad_transaction_has_its_own_code() {
+    let signer = signer(CHAIN);
+    let good = signer.sign(orders(1), TxOptions::default()).unwrap();
+    assert_eq!(check(&good), Ok(()));
+    assert_eq!(code(&vec![0; MAX_BYTES + 1]), Code::TxTooLarge);
+    assert_eq!(code(&good[..good.len() - 1]), Code::TxMalformed);
+    assert_eq!(code(b"nonsense"), Code::TxMalformed);
+    assert_eq!(code(&rewrap(&good, |raw| raw.signatures.clear())), Code::TxUnsigned);
+    assert_eq!(code(&rewrap(&good, |raw| raw.signatures[0][5] ^= 1)), Code::BadSignature);
+    assert_eq!(code(&rewrap(&good, |raw| raw.signatures[0].fill(0))), Code::BadSignature);
+    let elsewhere = self::signer("elsewhere-1").sign(orders(1), TxOptions::default()).unwrap();
+    assert_eq!(code(&elsewhere), Code::WrongChain);
+    let any = cosmrs::Any { type_url: "/cosmos.bank.v1beta1.MsgSend".into(), value: vec![] };
+    assert_eq!(code(&signer.sign_any(any, TxOptions::default()).unwrap()), Code::UnknownMessage);
+    let foreign = v1::MsgOrders { sender: Address([1; 20]).to_string(), ..orders(1) };
+    let any = cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: foreign.encode_to_vec() };
+    assert_eq!(code(&signer.sign_any(any, TxOptions::default()).unwrap()), Code::WrongSigner);
+    for count in [0, MAX_OPERATIONS + 1] {
+        let batch = signer.sign(orders(count), TxOptions::default()).unwrap();
+        assert_eq!(code(&batch), Code::OperationCount);
+    }
+}
+
+#[test]
+fn a_wrong_chain_without_a_tag_is_a_bad_signature() {
+    let here = signer(CHAIN);
+    let message = v1::MsgOrders { sender: here.address().to_string(), ..orders(1) };
+    let any = cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: message.encode_to_vec() };
+    let bytes = signer("elsewhere-1").sign_any(any, TxOptions::default()).unwrap();
+    assert_eq!(code(&bytes), Code::BadSignature);
+}
+
+#[test]
+fn the_offending_operation_is_named() {
+    let mut batch = orders(2);
+    batch.operations[1].operation = None;
+    let bytes = signer(CHAIN).sign(batch, TxOptions::default()).unwrap();
+    assert_eq!(check(&bytes).unwrap_err().message, "operation 1: has no content");
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(check(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_flipped_bit_never_passes(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut bytes = signer(CHAIN).sign(orders(2), TxOptions::default()).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1_u8 << bit;
+        prop_assert!(check(&bytes).is_err());
+    }
+}

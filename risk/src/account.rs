@@ -1,0 +1,123 @@
+//! A subaccount: collateral, positions, traded volume.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::units::{Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs};
+
+/// A subaccount's state.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Account {
+    /// Whose it is.
+    pub owner: OwnerId,
+    /// Number of the subaccount under its owner.
+    pub number: u32,
+    /// Deposits, realised profit, paid fees and funding; negative only while positions are open, or until booked as bad debt.
+    pub collateral_atoms: Atoms,
+    /// By market, ascending; one entry per market at most.
+    pub positions: Vec<Position>,
+    /// Self-trade policy.
+    pub stp: SelfTradePrevention,
+    /// Traded notional by day.
+    pub volume: Volume,
+}
+
+/// A position in one market; an entry with no lots keeps the leverage setting and the place for open orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Position {
+    /// The market.
+    pub market: MarketId,
+    /// Positive is long.
+    pub lots: SignedLots,
+    /// What the lots cost: positive for a long, negative for a short (rules §1).
+    pub cost_atoms: Atoms,
+    /// The market's cumulative funding index up to which funding was paid.
+    pub funding_index: i128,
+    /// Chosen leverage; 0 is the most that the tiers allow.
+    pub leverage: u32,
+}
+
+impl Account {
+    /// An empty subaccount.
+    #[must_use]
+    pub fn new(owner: OwnerId, number: u32) -> Self {
+        Self {
+            owner,
+            number,
+            collateral_atoms: 0,
+            positions: Vec::new(),
+            stp: SelfTradePrevention::default(),
+            volume: Volume::default(),
+        }
+    }
+
+    /// The entry of a market, if there is one.
+    #[must_use]
+    pub fn position(&self, market: MarketId) -> Option<&Position> {
+        let at = self.positions.binary_search_by_key(&market, |position| position.market).ok()?;
+        self.positions.get(at)
+    }
+
+    /// Signed lots in a market; 0 without an entry.
+    #[must_use]
+    pub fn lots(&self, market: MarketId) -> SignedLots {
+        self.position(market).map_or(0, |position| position.lots)
+    }
+
+    /// The entry of a market, made when there is none. Its funding index starts to count with its first lot.
+    pub fn position_mut(&mut self, market: MarketId) -> &mut Position {
+        let at = match self.positions.binary_search_by_key(&market, |position| position.market) {
+            Ok(at) => at,
+            Err(at) => {
+                let empty = Position { market, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
+                self.positions.insert(at, empty);
+                at
+            }
+        };
+        &mut self.positions[at]
+    }
+
+    /// Whether any lots are held.
+    #[must_use]
+    pub fn has_position(&self) -> bool {
+        self.positions.iter().any(|position| position.lots != 0)
+    }
+}
+
+/// Days that count for the fee tier.
+pub const VOLUME_DAYS: u32 = 30;
+
+const DAY_MS: TimeMs = 86_400_000;
+
+/// Traded notional by day, for the last [`VOLUME_DAYS`] days and the running one; days without trades take no room.
+///
+/// The fee tier reads whole days only, so that an account's rates stay the same from midnight to midnight: no trade
+/// changes the fee of another in its block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Volume {
+    /// `(days since the Unix epoch, atoms)`, ascending.
+    days: Vec<(u32, u64)>,
+}
+
+impl Volume {
+    /// Counts a trade's notional. What passes 64 bits in a day is not counted: it is beyond every tier.
+    pub fn add(&mut self, now_ms: TimeMs, notional_atoms: Atoms) {
+        let today = day(now_ms);
+        let atoms = u64::try_from(notional_atoms.max(0)).unwrap_or(u64::MAX);
+        self.days.retain(|(day, _)| day.saturating_add(VOLUME_DAYS) >= today);
+        match self.days.last_mut() {
+            Some((day, sum)) if *day >= today => *sum = sum.saturating_add(atoms),
+            _ => self.days.push((today, atoms)),
+        }
+    }
+
+    /// Notional of the [`VOLUME_DAYS`] whole days before today, in atoms.
+    #[must_use]
+    pub fn atoms(&self, now_ms: TimeMs) -> Atoms {
+        let today = day(now_ms);
+        let counts = |day: u32| day < today && day.saturating_add(VOLUME_DAYS) >= today;
+        self.days.iter().filter(|(day, _)| counts(*day)).map(|(_, atoms)| Atoms::from(*atoms)).sum()
+    }
+}
+
+fn day(now_ms: TimeMs) -> u32 {
+    u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX)
+}

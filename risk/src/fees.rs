@@ -1,0 +1,83 @@
+//! Fees: tiers by volume, rebates, and where the money goes (rules §6).
+
+use tidemark_proto::params::FeeTier;
+use tidemark_proto::units::{Atoms, Ppm, PPM};
+use tidemark_proto::Refusal;
+
+use crate::market::{Market, Treasury};
+use crate::math::{fits, mul_div_ceil};
+
+/// An account's fee rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeeRates {
+    /// As maker; negative is a rebate.
+    pub maker_ppm: Ppm,
+    /// As taker.
+    pub taker_ppm: Ppm,
+}
+
+/// The rates for a traded volume: those of the last tier that it reaches. `tiers` ascend; none at all means no fees.
+#[must_use]
+pub fn rates(tiers: &[FeeTier], volume_atoms: Atoms) -> FeeRates {
+    let reached = tiers.iter().rev().find(|tier| tier.min_volume_atoms <= volume_atoms).or(tiers.first());
+    reached
+        .map_or(FeeRates::default(), |tier| FeeRates { maker_ppm: tier.maker_ppm, taker_ppm: tier.taker_ppm })
+}
+
+/// The highest rate of any tier: what open orders reserve, so that an account whose volume falls stays covered.
+#[must_use]
+pub fn max_fee_ppm(tiers: &[FeeTier]) -> Ppm {
+    tiers.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0)
+}
+
+/// The fees of one trade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TradeFees {
+    /// Paid by the taker; at least 0.
+    pub taker_atoms: Atoms,
+    /// Paid by the maker; negative is its rebate, at most what the taker paid.
+    pub maker_atoms: Atoms,
+}
+
+impl TradeFees {
+    /// What the chain keeps; at least 0.
+    #[must_use]
+    pub fn net_atoms(&self) -> Atoms {
+        self.taker_atoms.saturating_add(self.maker_atoms)
+    }
+}
+
+/// The fees of a trade: fees rounded up, a rebate rounded down and no more than the taker's fee.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn trade_fees(notional_atoms: Atoms, maker_ppm: Ppm, taker_ppm: Ppm) -> Result<TradeFees, Refusal> {
+    // Up for a negative product too: −ceil(−x) is floor(x), a smaller rebate.
+    let fee = |ppm: Ppm| fits(mul_div_ceil(notional_atoms, i128::from(ppm), PPM), "a fee");
+    let taker_atoms = fee(taker_ppm.max(0))?;
+    Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(-taker_atoms) })
+}
+
+/// Takes in a fee: the market's bad debt is repaid first, then the insurance fund gets its part, rounded up, and the
+/// validators the rest.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits; nothing has changed then.
+pub fn collect(
+    fee_atoms: Atoms,
+    insurance_fee_ppm: Ppm,
+    market: &mut Market,
+    treasury: &mut Treasury,
+) -> Result<(), Refusal> {
+    let repaid = fee_atoms.min(market.bad_debt_atoms).max(0);
+    let rest = fits(fee_atoms.checked_sub(repaid), "a fee")?;
+    let part = i128::from(insurance_fee_ppm.clamp(0, 1_000_000));
+    let insurance = fits(mul_div_ceil(rest, part, PPM), "a fee")?;
+    let insurance_total = fits(treasury.insurance_atoms.checked_add(insurance), "the insurance fund")?;
+    let validators_total =
+        fits(treasury.validators_atoms.checked_add(rest - insurance), "the validators' pool")?;
+    market.bad_debt_atoms -= repaid;
+    treasury.insurance_atoms = insurance_total;
+    treasury.validators_atoms = validators_total;
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Funding: premium samples, the hour's rate, the cumulative index (rules §5). Positive: longs pay.
+
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Ticks, TimeMs, PPM};
+use tidemark_proto::Refusal;
+
+use crate::account::Position;
+use crate::market::{Funding, Market, Treasury};
+use crate::math::{fits, mul_div_ceil, mul_div_trunc};
+
+/// Least time between two premium samples.
+pub const SAMPLE_INTERVAL_MS: TimeMs = 5_000;
+/// Hours that a rate is stated for.
+pub const RATE_HOURS: i128 = 8;
+
+const HOUR_MS: TimeMs = 3_600_000;
+
+/// The average price at which a side of the book fills a notional, kept as a fraction: `quote_atoms` for
+/// `base_parts` parts of a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImpactPrice {
+    quote_atoms: Atoms,
+    base_parts: i128,
+}
+
+impl ImpactPrice {
+    /// A price in whole ticks.
+    #[must_use]
+    pub fn at(price_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<Self> {
+        Some(Self { quote_atoms: notional_atoms(price_ticks, 1, k)?, base_parts: parts_per_lot })
+    }
+
+    /// `(impact − index)/index` in ppm, rounded toward zero. `None` on overflow, or an index of 0.
+    fn premium_ppm(self, index_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<i128> {
+        let at_index = notional_atoms(index_ticks, 1, k)?.checked_mul(self.base_parts)?;
+        let excess = self.quote_atoms.checked_mul(parts_per_lot)?.checked_sub(at_index)?;
+        mul_div_trunc(excess, PPM, at_index)
+    }
+}
+
+/// Parts of a lot in which the base of an impact price is counted: 10⁻¹⁰ base units each, `10·lot_size_e9`.
+#[must_use]
+pub fn parts_per_lot(params: &MarketParams) -> i128 {
+    10 * i128::from(params.lot_size_e9)
+}
+
+/// The impact price of one side: `impact_notional` over the base that a market order for it would fill, walking `levels`
+/// from the best; the base is rounded up to 10⁻¹⁰ base units. An `impact_notional` of 0 means the best price. `None` for a side that
+/// is too thin, or amounts beyond 127 bits. Walks no further than the notional needs.
+#[must_use]
+pub fn impact_price(
+    params: &MarketParams,
+    k: u64,
+    levels: impl IntoIterator<Item = (Ticks, Lots)>,
+) -> Option<ImpactPrice> {
+    let parts = parts_per_lot(params);
+    let mut left = params.impact_notional_atoms;
+    let mut base_parts = 0_i128;
+    for (price_ticks, lots) in levels {
+        if params.impact_notional_atoms == 0 {
+            return ImpactPrice::at(price_ticks, k, parts);
+        }
+        let level = notional_atoms(price_ticks, lots, k)?;
+        if level < left {
+            left -= level;
+            base_parts = base_parts.checked_add(i128::from(lots).checked_mul(parts)?)?;
+            continue;
+        }
+        let last = mul_div_ceil(left, parts, notional_atoms(price_ticks, 1, k)?)?;
+        base_parts = base_parts.checked_add(last)?;
+        return Some(ImpactPrice { quote_atoms: params.impact_notional_atoms, base_parts });
+    }
+    None
+}
+
+/// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part rounded toward zero, the whole
+/// clamped to `± max_abs_ppm`. A side without an impact price counts as no premium.
+#[must_use]
+pub fn premium_ppm(
+    params: &MarketParams,
+    k: u64,
+    index_ticks: Ticks,
+    impact_bid: Option<ImpactPrice>,
+    impact_ask: Option<ImpactPrice>,
+    max_abs_ppm: Ppm,
+) -> Ppm {
+    let premium = |price: Option<ImpactPrice>| {
+        price.and_then(|price| price.premium_ppm(index_ticks, k, parts_per_lot(params))).unwrap_or(0)
+    };
+    let bound = i128::from(max_abs_ppm.max(0));
+    let sample = premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0)).clamp(-bound, bound);
+    Ppm::try_from(sample).unwrap_or(0)
+}
+
+/// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is within `± funding_cap`.
+#[must_use]
+pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
+    let (premium, clamp) = (i128::from(mean_premium_ppm), i128::from(params.funding_clamp_ppm.max(0)));
+    let rate = premium + (i128::from(params.interest_ppm) - premium).clamp(-clamp, clamp);
+    let cap = RATE_HOURS * i128::from(params.funding_cap_ppm.max(0));
+    Ppm::try_from(rate.clamp(-cap, cap)).unwrap_or(0)
+}
+
+/// What an hour at a rate costs one long lot: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward zero.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn hour_micro_atoms_per_lot(index_ticks: Ticks, k: u64, rate_8h_ppm: Ppm) -> Result<i128, Refusal> {
+    let payment = notional_atoms(index_ticks, 1, k)
+        .and_then(|notional| mul_div_trunc(notional, i128::from(rate_8h_ppm), RATE_HOURS));
+    fits(payment, "an hour's funding")
+}
+
+/// What the index's move from `then` to `now` changes in the quote of an account that holds `lots`: `−(now − then)·q`, exact, in
+/// 10⁻⁶ atoms.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128, Refusal> {
+    fits(then.checked_sub(now).and_then(|fall| fall.checked_mul(lots)), "funding")
+}
+
+/// What a position owes (positive) or is owed: rounded up, so against the account either way.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Refusal> {
+    let change =
+        settlement_micro_atoms(funding.cumulative_index, position.funding_index, i128::from(position.lots))?;
+    // −floor(x) is ceil(−x).
+    fits(change.div_euclid(PPM).checked_neg(), "funding")
+}
+
+impl Funding {
+    /// Whether a sample is due.
+    #[must_use]
+    pub fn sample_due(&self, now_ms: TimeMs) -> bool {
+        now_ms >= self.last_sample_ms.saturating_add(SAMPLE_INTERVAL_MS)
+    }
+
+    /// Takes a sample, when it is due.
+    pub fn sample(&mut self, now_ms: TimeMs, premium_ppm: Ppm) {
+        let samples = self.premium_samples.checked_add(1).filter(|_| self.sample_due(now_ms));
+        if let Some((samples, sum)) = samples.zip(self.premium_sum_ppm.checked_add(premium_ppm)) {
+            (self.premium_samples, self.premium_sum_ppm) = (samples, sum);
+            self.last_sample_ms = now_ms;
+        }
+    }
+
+    /// Mean of the hour's samples so far, rounded toward zero; `None` without any.
+    #[must_use]
+    pub fn mean_premium_ppm(&self) -> Option<Ppm> {
+        self.premium_sum_ppm.checked_div(i64::from(self.premium_samples))
+    }
+}
+
+impl Market {
+    /// The rate for 8 hours that the running hour would end with now; 0 without a sample.
+    #[must_use]
+    pub fn predicted_rate_8h_ppm(&self) -> Ppm {
+        self.funding.mean_premium_ppm().map_or(0, |mean| rate_8h_ppm(&self.params, mean))
+    }
+
+    /// Ends the hour when block time has passed it: fixes the rate and moves the cumulative index by its eighth on the
+    /// index price. Returns the rate for 8 hours, when an hour was paid. An hour without a sample (a stale index, a halt) pays
+    /// nothing; hours that a halt skipped are not made up for.
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits: the hour then pays nothing.
+    pub fn end_funding_hour(&mut self, now_ms: TimeMs, index_ticks: Ticks) -> Result<Option<Ppm>, Refusal> {
+        let hour = now_ms / HOUR_MS;
+        if hour <= self.funding.hour {
+            return Ok(None);
+        }
+        let is_first = self.funding.hour == 0;
+        self.funding.hour = hour;
+        if is_first {
+            // What is left of the hour of listing is not an hour; its samples count with the next.
+            return Ok(None);
+        }
+        let mean = self.funding.mean_premium_ppm();
+        (self.funding.premium_sum_ppm, self.funding.premium_samples) = (0, 0);
+        self.funding.last_rate_8h_ppm = 0;
+        let Some(mean) = mean else { return Ok(None) };
+        let rate = rate_8h_ppm(&self.params, mean);
+        let payment = hour_micro_atoms_per_lot(index_ticks, self.k, rate)?;
+        self.funding.cumulative_index =
+            fits(self.funding.cumulative_index.checked_add(payment), "the funding index")?;
+        self.funding.last_rate_8h_ppm = rate;
+        Ok(Some(rate))
+    }
+
+    /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a position to draw it.
+    pub fn sweep_funding_dust(&mut self, treasury: &mut Treasury) {
+        let swept = treasury.insurance_atoms.checked_add(self.funding_pool_atoms);
+        if let Some(total) = swept.filter(|_| self.open_interest_lots == 0 && self.funding_pool_atoms > 0) {
+            treasury.insurance_atoms = total;
+            self.funding_pool_atoms = 0;
+        }
+    }
+}

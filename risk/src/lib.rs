@@ -1,0 +1,19 @@
+//! Margin, positions, funding, fees, liquidation, deleveraging: pure functions from state and event to state
+//! (exchange rules §§1, 3, 5, 6, 7). No books, no clock, no I/O.
+
+mod account;
+pub mod adl;
+pub mod conservation;
+pub mod fees;
+pub mod funding;
+pub mod liquidation;
+pub mod margin;
+mod market;
+pub mod math;
+pub mod orders;
+pub mod position;
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, Position, Volume, VOLUME_DAYS};
+pub use market::{Funding, Market, Markets, MarketsMut, Treasury};

@@ -1,0 +1,147 @@
+//! What margin, funding and liquidation need of a market, and the chain's own money.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, Ticks, TimeMs};
+use tidemark_proto::{Code, Refusal};
+
+use crate::math::fits;
+
+/// A market's state beside its book and its price averages.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Market {
+    /// Governed parameters.
+    pub params: MarketParams,
+    /// Atoms per tick·lot, from the parameters.
+    pub k: u64,
+    /// The block's mark; `None` until the first index.
+    pub mark_ticks: Option<Ticks>,
+    /// Sum of the long positions, which is that of the short ones.
+    pub open_interest_lots: Lots,
+    /// Open interest at the block's start: what the initial rate scales with. Fixed in the block, so that no trade
+    /// changes what another account's orders reserve.
+    pub margin_open_interest_lots: Lots,
+    /// Funding.
+    pub funding: Funding,
+    /// Funding paid by some and not yet drawn by others; negative when drawn first. What is left of it without open
+    /// interest is dust.
+    pub funding_pool_atoms: Atoms,
+    /// Debt of accounts that closed below zero, not repaid from fees yet; at least 0.
+    pub bad_debt_atoms: Atoms,
+    /// What the insurance fund paid for this market in this block.
+    pub fund_spent_in_block_atoms: Atoms,
+}
+
+/// A market's funding state (rules §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Funding {
+    /// What one lot, held long since listing, has paid: 10⁻⁶ atoms.
+    pub cumulative_index: i128,
+    /// Sum of the running hour's premium samples, ppm of the index.
+    pub premium_sum_ppm: i64,
+    /// Number of them.
+    pub premium_samples: u32,
+    /// When the last one was taken.
+    pub last_sample_ms: TimeMs,
+    /// The running hour, in hours since the Unix epoch; 0 before the first block.
+    pub hour: u64,
+    /// Rate of the last hour that was paid, as a rate for 8 hours: the hour paid an eighth of it.
+    pub last_rate_8h_ppm: Ppm,
+}
+
+impl Market {
+    /// A market at listing.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` when `k` is not a whole number.
+    pub fn new(params: MarketParams) -> Result<Self, Refusal> {
+        Ok(Self {
+            k: params.k()?,
+            params,
+            mark_ticks: None,
+            open_interest_lots: 0,
+            margin_open_interest_lots: 0,
+            funding: Funding::default(),
+            funding_pool_atoms: 0,
+            bad_debt_atoms: 0,
+            fund_spent_in_block_atoms: 0,
+        })
+    }
+
+    /// Starts a block: fixes the open interest that margin counts with, and opens the fund's allowance anew.
+    pub fn begin_block(&mut self) {
+        self.margin_open_interest_lots = self.open_interest_lots;
+        self.fund_spent_in_block_atoms = 0;
+    }
+
+    /// The mark.
+    ///
+    /// # Errors
+    /// `STALE_INDEX` when the market never had one.
+    pub fn mark(&self) -> Result<Ticks, Refusal> {
+        self.mark_ticks.ok_or_else(|| {
+            Refusal::new(Code::StaleIndex, format!("market {} has no mark price yet", self.params.symbol))
+        })
+    }
+
+    /// Open interest that margin counts with, in atoms of notional at the mark.
+    ///
+    /// # Errors
+    /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+    pub fn margin_open_interest_atoms(&self) -> Result<Atoms, Refusal> {
+        fits(self.value_atoms(self.mark()?, i128::from(self.margin_open_interest_lots)), "open interest")
+    }
+
+    /// `p·q·k` of signed lots: exact. `None` beyond 127 bits.
+    #[must_use]
+    pub fn value_atoms(&self, price_ticks: Ticks, lots: i128) -> Option<Atoms> {
+        // At most 2⁶⁴·2⁶⁴ = 2¹²⁸, hence checked.
+        i128::from(price_ticks).checked_mul(i128::from(self.k))?.checked_mul(lots)
+    }
+}
+
+/// The chain's own money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Treasury {
+    /// The insurance fund; at least 0.
+    pub insurance_atoms: Atoms,
+    /// The validators' share of fees, not paid out yet; at least 0.
+    pub validators_atoms: Atoms,
+}
+
+/// Where an account's markets are found.
+pub trait Markets {
+    /// The market, if it exists.
+    fn market(&self, id: MarketId) -> Option<&Market>;
+
+    /// The market.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MARKET` when there is none.
+    fn existing(&self, id: MarketId) -> Result<&Market, Refusal> {
+        self.market(id).ok_or_else(|| unknown(id))
+    }
+}
+
+/// Markets that may be written to.
+pub trait MarketsMut: Markets {
+    /// The market, if it exists.
+    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market>;
+}
+
+/// Markets by id from 0, as they are listed.
+impl Markets for [Market] {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.get(usize::from(id))
+    }
+}
+
+impl MarketsMut for [Market] {
+    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
+        self.get_mut(usize::from(id))
+    }
+}
+
+pub(crate) fn unknown(id: MarketId) -> Refusal {
+    Refusal::new(Code::UnknownMarket, format!("market {id} does not exist"))
+}

@@ -1,0 +1,223 @@
+//! What open orders reserve, and which of them go when free collateral is short (rules §3).
+
+use tidemark_proto::units::{notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM};
+use tidemark_proto::Refusal;
+
+use crate::account::Position;
+use crate::margin::{initial_margin, marked_atoms};
+use crate::market::Market;
+use crate::math::{fits, mul_div_ceil};
+
+/// What margin needs to know of an open order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// Buy or sell.
+    pub side: Side,
+    /// Limit.
+    pub price_ticks: Ticks,
+    /// Unfilled quantity.
+    pub lots: Lots,
+    /// Whether it may only reduce.
+    pub reduce_only: bool,
+}
+
+/// Sums over one account's open orders in one market, at one mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderTotals {
+    /// Lots of buys that are not reduce-only.
+    pub buy_lots: i128,
+    /// Lots of sells that are not reduce-only.
+    pub sell_lots: i128,
+    /// Lots of reduce-only buys.
+    pub reduce_only_buy_lots: i128,
+    /// Lots of reduce-only sells.
+    pub reduce_only_sell_lots: i128,
+    /// What fills at the limits would lose against the mark.
+    pub adverse_atoms: Atoms,
+    /// The most that their fees may be.
+    pub max_fee_atoms: Atoms,
+}
+
+impl OrderTotals {
+    /// Whether there is no order.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Counts an order in. `mark_ticks` and `max_fee_ppm` must be the same for all of a sum.
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits; the totals are as before then.
+    pub fn add(
+        &mut self,
+        order: &OpenOrder,
+        mark_ticks: Ticks,
+        k: u64,
+        max_fee_ppm: Ppm,
+    ) -> Result<(), Refusal> {
+        self.change(order, mark_ticks, k, max_fee_ppm, 1)
+    }
+
+    /// Takes an order out that was counted in with the same mark and rate.
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits; the totals are as before then.
+    pub fn remove(
+        &mut self,
+        order: &OpenOrder,
+        mark_ticks: Ticks,
+        k: u64,
+        max_fee_ppm: Ppm,
+    ) -> Result<(), Refusal> {
+        self.change(order, mark_ticks, k, max_fee_ppm, -1)
+    }
+
+    fn change(
+        &mut self,
+        order: &OpenOrder,
+        mark_ticks: Ticks,
+        k: u64,
+        max_fee_ppm: Ppm,
+        sign: i128,
+    ) -> Result<(), Refusal> {
+        let adverse = fits(adverse_atoms(order, mark_ticks, k), "an order's adverse move")?;
+        let fee = fits(max_fee_atoms(order, k, max_fee_ppm), "an order's fee")?;
+        let mut after = *self;
+        let lots = match (order.side, order.reduce_only) {
+            (Side::Buy, false) => &mut after.buy_lots,
+            (Side::Sell, false) => &mut after.sell_lots,
+            (Side::Buy, true) => &mut after.reduce_only_buy_lots,
+            (Side::Sell, true) => &mut after.reduce_only_sell_lots,
+        };
+        for (total, part) in [
+            (lots, i128::from(order.lots)),
+            (&mut after.adverse_atoms, adverse),
+            (&mut after.max_fee_atoms, fee),
+        ] {
+            *total = fits(total.checked_add(sign * part), "a sum of open orders")?;
+        }
+        *self = after;
+        Ok(())
+    }
+}
+
+/// Sums of a market's open orders of one account.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn order_totals<'a>(
+    orders: impl IntoIterator<Item = &'a OpenOrder>,
+    mark_ticks: Ticks,
+    k: u64,
+    max_fee_ppm: Ppm,
+) -> Result<OrderTotals, Refusal> {
+    let mut totals = OrderTotals::default();
+    for order in orders {
+        totals.add(order, mark_ticks, k, max_fee_ppm)?;
+    }
+    Ok(totals)
+}
+
+/// `(limit − mark)⁺·q·k` for a buy, `(mark − limit)⁺·q·k` for a sell. Linear in lots.
+fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> {
+    let ticks = match order.side {
+        Side::Buy => order.price_ticks.saturating_sub(mark_ticks),
+        Side::Sell => mark_ticks.saturating_sub(order.price_ticks),
+    };
+    notional_atoms(ticks, order.lots, k)
+}
+
+/// The fee that is reserved for an order: `q·ceil(limit·k·rate)`, in atoms. Linear in lots, so that the parts that partial
+/// fills release add up to what was reserved.
+///
+/// No sequence of fills costs more. Each pays `ceil(p·r·k·f)` for its `r` lots at price `p`, with `f ≤ max_fee_ppm ≤ 10⁶`:
+/// - a buy fills at `p ≤ limit`, and `ceil(p·r·k·f) ≤ ceil(r·(limit·k·f)) ≤ r·ceil(limit·k·f)`;
+/// - a sell fills at `p ≥ limit`, and `ceil(p·r·k·f) ≤ r·ceil(limit·k·f) + ceil((p − limit)·r·k·f)`. The last term is at most
+///   `(p − limit)·r·k`, a whole number that the better price itself added to equity.
+fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
+    let one_lot = notional_atoms(order.price_ticks, 1, k)?;
+    mul_div_ceil(one_lot, i128::from(max_fee_ppm.max(0)), PPM)?.checked_mul(i128::from(order.lots))
+}
+
+/// What a position and its market's open orders reserve:
+/// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as they can act (rules §3).
+///
+/// **Lemma.** No fill of these orders, at its limit or better, in any order, lowers `E − reserve`. Let a buy of `r` lots
+/// fill. Then `q + B*` stays (what leaves `B*` enters `q`; a reduce-only buy acts only on `q⁻`), and the lower end
+/// `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does not fall; so neither end is farther from 0 than the farther one was, and IM, monotone,
+/// does not rise. `E` loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with those lots
+/// (see [`max_fee_atoms`]'s bound). Sells mirror this. Nothing here depends on other markets or accounts: marks, rates and
+/// the open interest that margin counts with are fixed in a block.
+///
+/// # Errors
+/// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+pub fn reserve(market: &Market, position: &Position, totals: &OrderTotals) -> Result<Atoms, Refusal> {
+    let held = i128::from(position.lots);
+    let up = totals.reduce_only_buy_lots.min(-held).max(0);
+    let down = totals.reduce_only_sell_lots.min(held).max(0);
+    let highest = held.checked_add(totals.buy_lots).and_then(|lots| lots.checked_add(up));
+    let lowest = held.checked_sub(totals.sell_lots).and_then(|lots| lots.checked_sub(down));
+    let farthest = fits(highest, "a sum of lots")?.abs().max(fits(lowest, "a sum of lots")?.abs());
+    let margin = if farthest == 0 {
+        0
+    } else {
+        let notional = marked_atoms(market, farthest)?;
+        initial_margin(&market.params, notional, position.leverage, market.margin_open_interest_atoms()?)?
+    };
+    fits(
+        margin.checked_add(totals.adverse_atoms).and_then(|sum| sum.checked_add(totals.max_fee_atoms)),
+        "reserved margin",
+    )
+}
+
+/// An open order that the sweep may cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prunable {
+    /// Its market.
+    pub market: MarketId,
+    /// Its id.
+    pub order_id: OrderId,
+    /// What it reserves with.
+    pub order: OpenOrder,
+}
+
+/// One market of an account that is being pruned.
+#[derive(Clone, Copy, Debug)]
+pub struct PrunedMarket<'a> {
+    /// The market.
+    pub market: &'a Market,
+    /// The account's entry there.
+    pub position: &'a Position,
+    /// All its open orders there.
+    pub totals: OrderTotals,
+}
+
+/// The orders to cancel so that `free ≥ 0`: newest first, exposure-increasing ones only (those that are not reduce-only),
+/// until it is or none is left (rules §3). Returns them, and free collateral after.
+///
+/// `newest_first` are the account's open orders over all markets; `markets` those with any, at most one entry each.
+///
+/// # Errors
+/// `STALE_INDEX`, `OVERFLOW`.
+pub fn prune(
+    mut free_atoms: Atoms,
+    markets: &mut [PrunedMarket<'_>],
+    newest_first: &[Prunable],
+    max_fee_ppm: Ppm,
+) -> Result<(Vec<Prunable>, Atoms), Refusal> {
+    let mut cancelled = Vec::new();
+    for open in newest_first.iter().filter(|open| !open.order.reduce_only) {
+        if free_atoms >= 0 {
+            break;
+        }
+        let Some(of) = markets.iter_mut().find(|of| of.position.market == open.market) else { continue };
+        let before = reserve(of.market, of.position, &of.totals)?;
+        of.totals.remove(&open.order, of.market.mark()?, of.market.k, max_fee_ppm)?;
+        let after = reserve(of.market, of.position, &of.totals)?;
+        let released = fits(before.checked_sub(after), "released margin")?;
+        free_atoms = fits(free_atoms.checked_add(released), "free collateral")?;
+        cancelled.push(*open);
+    }
+    Ok((cancelled, free_atoms))
+}

@@ -1,0 +1,202 @@
+use proptest::prelude::*;
+use tidemark_proto::units::{AccountId, Atoms, Lots, SignedLots};
+use tidemark_proto::Code;
+
+use super::{account, any_market, market, usdc};
+use crate::adl::{
+    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, Accounts,
+    ClosingPrice, Counterparty,
+};
+use crate::conservation::{account_atoms, market_lots};
+use crate::margin::{health_without_orders, Health};
+use crate::{Account, Market};
+
+struct Table(Vec<Account>);
+
+impl Accounts for Table {
+    fn load(&self, id: AccountId) -> Option<Account> {
+        self.0.get(id as usize).cloned()
+    }
+
+    fn store(&mut self, id: AccountId, account: Account) {
+        self.0[id as usize] = account;
+    }
+}
+
+fn holders(rows: &[(Lots, Atoms)]) -> Vec<Counterparty> {
+    (0..)
+        .zip(rows)
+        .map(|(account, &(lots, profit_atoms))| Counterparty { account, lots, profit_atoms })
+        .collect()
+}
+
+/// One lot at a time to whoever is farthest behind its share: what `pro_rata` comes to, found the slow way. Exact shares are compared,
+/// so this is only for cases without a cap.
+fn within_one_of_its_share(lots: Lots, rows: &[(Lots, Atoms)], shares: &[(AccountId, Lots)]) -> bool {
+    let total: i128 = rows.iter().map(|(_, profit)| (*profit).max(0)).sum();
+    (0..).zip(rows).all(|(id, (_, profit))| {
+        let share =
+            shares.iter().find(|(account, _)| *account == id).map_or(0, |(_, lots)| i128::from(*lots));
+        (share * total - i128::from(lots) * (*profit).max(0)).abs() < total.max(1)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn shares_add_up_and_stay_within_positions(lots in 0_u64..5_000, rows in prop::collection::vec((0_u64..1_000, -50_i128..1_000), 0..12)) {
+        let shares = pro_rata(lots, &holders(&rows)).unwrap();
+        let capacity: u64 = rows.iter().filter(|(_, profit)| *profit > 0).map(|(lots, _)| lots).sum();
+        prop_assert_eq!(shares.iter().map(|(_, lots)| lots).sum::<u64>(), lots.min(capacity));
+        prop_assert!(shares.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (id, share) in &shares {
+            let (held, profit) = rows[*id as usize];
+            prop_assert!((1..=held).contains(share) && profit > 0);
+        }
+        // Among those with room left, shares are in proportion, but for a lot; who was filled up had earned at least that.
+        let open = |id: AccountId| shares.iter().find(|(a, _)| *a == id).map_or(0, |(_, share)| *share);
+        for (i, a) in (0..).zip(&rows).filter(|(_, row)| row.0 > 0 && row.1 > 0) {
+            for (j, b) in (0..).zip(&rows).filter(|(_, row)| row.0 > 0 && row.1 > 0) {
+                if open(j) < b.0 {
+                    prop_assert!((i128::from(open(i)) - 1) * b.1 < (i128::from(open(j)) + 1) * a.1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_cap_everyone_is_within_a_lot_of_its_share(lots in 0_u64..5_000, profits in prop::collection::vec(-50_i128..1_000, 1..12)) {
+        let rows: Vec<(Lots, Atoms)> = profits.into_iter().map(|profit| (1 << 40, profit)).collect();
+        let shares = pro_rata(lots, &holders(&rows)).unwrap();
+        prop_assert!(within_one_of_its_share(lots, &rows, &shares));
+    }
+
+    /// Against random holders: lots and money are conserved, the position bounds what is closed, and the deficit what is taken.
+    #[test]
+    fn deleveraging_takes_no_more_than_the_position_or_the_deficit(
+        market in any_market(0), lots in prop_oneof![1_i64..3_000, -3_000_i64..-1], equity_permille in -600_i128..40, eighths in 1_i64..=8,
+        others in prop::collection::vec((1_i64..1_500, -30_i128..60, 0_i128..100), 1..8),
+    ) {
+        let mut markets = [market];
+        let value = |lots: SignedLots| markets[0].value_atoms(markets[0].mark().unwrap(), i128::from(lots)).unwrap();
+        let mut closing = account(0, &[(0, lots, 0)]);
+        closing.collateral_atoms = value(lots).abs() * equity_permille / 1_000 - value(lots);
+        // Opposite positions, with a profit and an equity in percent of notional; the last takes the rest of open interest.
+        let mut accounts: Vec<Account> = others.iter().map(|(size, profit, equity)| {
+            let held = -lots.signum() * size;
+            let notional = value(held).abs();
+            account(notional * (equity - profit) / 100, &[(0, held, value(held) - notional * profit / 100)])
+        }).collect();
+        let rest = -lots - accounts.iter().map(|a| a.lots(0)).sum::<i64>();
+        accounts.push(account(usdc(1_000_000_000), &[(0, rest, value(rest))]));
+        let longs = |accounts: &[Account], closing: &Account| market_lots(accounts.iter().chain([closing]), 0).unwrap();
+        markets[0].open_interest_lots = longs(&accounts, &closing).0 as u64;
+        let money = |accounts: &[Account], closing: &Account| accounts.iter().chain([closing]).map(|a| account_atoms(a).unwrap()).sum::<i128>();
+        let before_money = money(&accounts, &closing);
+        let before = health_without_orders(&closing, markets.as_slice()).unwrap();
+        let before_others: Vec<Health> = accounts.iter().map(|a| health_without_orders(a, markets.as_slice()).unwrap()).collect();
+        let found: Vec<Counterparty> = (0..).zip(&accounts)
+            .filter_map(|(id, a)| counterparty(id, a, 0, lots, markets.as_slice()).unwrap())
+            .collect();
+        let wanted = (lots.unsigned_abs() * eighths.unsigned_abs()).div_ceil(8);
+
+        let held_before: Vec<i64> = accounts.iter().map(|a| a.lots(0)).collect();
+        let mut table = Table(accounts);
+        let fills = deleverage(&mut closing, 0, wanted, &found, &mut table, markets.as_mut_slice()).unwrap();
+
+        let closed: u64 = fills.iter().map(|fill| fill.lots).sum();
+        prop_assert!(closed <= wanted);
+        prop_assert_eq!(closing.lots(0).unsigned_abs(), lots.unsigned_abs() - closed);
+        prop_assert_eq!(money(&table.0, &closing), before_money);
+        let (long, short) = longs(&table.0, &closing);
+        prop_assert_eq!((long, short), (i128::from(markets[0].open_interest_lots), long));
+        let after = health_without_orders(&closing, markets.as_slice()).unwrap();
+        prop_assert!(is_no_riskier(&before, &after));
+        // Taken: by how much the closing account did better than at the mark.
+        let taken = after.equity_atoms - before.equity_atoms;
+        prop_assert!(taken <= (-before.equity_atoms).max(0) + fills.len() as i128, "took {} of {:?}", taken, before);
+        for (id, other) in table.0.iter().enumerate() {
+            let now = health_without_orders(other, markets.as_slice()).unwrap();
+            let (held, was) = (other.lots(0), held_before[id]);
+            prop_assert!(held.abs() <= was.abs() && held * was >= 0);
+            let unharmed = is_no_riskier(&before_others[id], &now);
+            let mine: Vec<_> = fills.iter().filter(|fill| fill.account == id as AccountId).collect();
+            prop_assert!(unharmed || (now.equity_atoms >= now.maintenance_atoms && now.equity_atoms >= 0 && !mine.is_empty()));
+        }
+        // Nothing stays open while someone rich enough holds the other side.
+        let rich = table.0.last().unwrap();
+        if rich.lots(0).signum() * lots.signum() == -1 {
+            prop_assert_eq!(closed, wanted);
+        }
+    }
+}
+
+#[test]
+fn ties_go_to_the_lower_account_id() {
+    let shares = |lots, rows: &[(Lots, Atoms)]| pro_rata(lots, &holders(rows)).unwrap();
+    assert_eq!(shares(5, &[(9, 10), (9, 10), (9, 10)]), vec![(0, 2), (1, 2), (2, 1)]);
+    assert_eq!(shares(1, &[(9, 10), (9, 10)]), vec![(0, 1)]);
+    assert_eq!(
+        shares(10, &[(2, 90), (9, 10), (9, 30)]),
+        vec![(0, 2), (1, 2), (2, 6)],
+        "what passes a position is shared"
+    );
+    assert_eq!(shares(10, &[(9, 0), (9, -5)]), vec![], "none in profit");
+    assert_eq!(shares(u64::MAX, &[(u64::MAX, i128::MAX / 2), (u64::MAX, i128::MAX / 2)]).len(), 2);
+}
+
+#[test]
+fn the_profitable_pay_first() {
+    let mut markets = [market(0, 10, 100, 1_000_000)];
+    markets[0].open_interest_lots = 10;
+    // Short 10 with nothing left: 50 below zero.
+    let mut closing = account(usdc(950), &[(0, -10, 0)]);
+    let rows = vec![
+        account(usdc(5_000), &[(0, 4, usdc(400))]),
+        account(usdc(5_000), &[(0, 4, usdc(200))]),
+        account(usdc(5_000), &[(0, 2, usdc(150))]),
+    ];
+    let found: Vec<Counterparty> = (0..)
+        .zip(&rows)
+        .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
+        .collect();
+    let mut table = Table(rows);
+    let fills = deleverage(&mut closing, 0, 8, &found, &mut table, markets.as_mut_slice()).unwrap();
+    let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
+    // Shares 6.4 and 1.6 of 8: the first is filled up at 4, the second at 2, and the rest goes on to those who can bear it.
+    assert_eq!(seen, vec![(1, 4, -usdc(380)), (2, 2, -usdc(190)), (0, 2, -usdc(190))]);
+    assert_eq!((closing.lots(0), closing.collateral_atoms), (-2, usdc(190)));
+    assert_eq!(markets[0].open_interest_lots, 2);
+}
+
+#[test]
+fn a_pair_must_reduce_both_and_leave_neither_riskier() {
+    let mut markets: [Market; 1] = [market(0, 5, 50_000, 1_000_000)];
+    markets[0].open_interest_lots = 3;
+    let mut pair = |closing: (Atoms, i64), other: (Atoms, i64), delta| {
+        let (mut a, mut b) = (account(closing.0, &[(0, closing.1, 0)]), account(other.0, &[(0, other.1, 0)]));
+        let before = (a.clone(), b.clone());
+        let done =
+            deleverage_pair(&mut a, &mut b, 0, delta, markets.as_mut_slice()).map_err(|refusal| refusal.code);
+        assert!(done.is_ok() || before == (a, b), "a refusal changes nothing");
+        done
+    };
+    let (poor, rich) = ((usdc(49_000), -1), (usdc(50_000), 1));
+    for (other, delta) in [(rich, -1), (rich, 2), (rich, 0), ((usdc(50_000), -1), 1), ((usdc(50_000), 0), 1)]
+    {
+        assert_eq!(pair(poor, other, delta), Err(Code::WouldIncrease), "{other:?} {delta}");
+    }
+    assert_eq!(pair(poor, (-usdc(50_001), 1), 1), Err(Code::InsufficientCollateral));
+    assert_eq!(pair(poor, (-usdc(49_001), 1), 1), Err(Code::InsufficientCollateral), "it would end at −1");
+    assert_eq!(pair(poor, (-usdc(49_000), 1), 1), Ok(-usdc(49_000)), "it ends at 0 without a position");
+    assert_eq!(pair(poor, rich, 1), Ok(-usdc(49_000)));
+}
+
+#[test]
+fn positions_close_at_zero_below_zero_and_at_the_mark_in_a_closing_market() {
+    assert_eq!(closing_price(-1, false), Some(ClosingPrice::Zero));
+    assert_eq!(closing_price(-1, true), Some(ClosingPrice::Zero));
+    assert_eq!(closing_price(0, true), Some(ClosingPrice::Mark));
+    assert_eq!(closing_price(0, false), None);
+}

@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+use tidemark_proto::units::{Lots, Ppm, Ticks, TimeMs};
+
+use super::{account, market, usdc};
+use crate::funding::{
+    hour_micro_atoms_per_lot, impact_price, premium_ppm, rate_8h_ppm, unpaid_atoms, ImpactPrice,
+};
+use crate::{Market, Treasury};
+
+const HOUR: TimeMs = 3_600_000;
+
+fn rate(premium: Ppm) -> Ppm {
+    rate_8h_ppm(&market(0, 10, 1, 1).params, premium)
+}
+
+#[test]
+fn the_rate_is_premium_plus_clamped_interest_capped() {
+    for (premium, expected) in [
+        (0, 100),
+        (100, 100),
+        (10_000, 9_500),
+        (-10_000, -9_500),
+        (600, 100),
+        (-400, 100),
+        (601, 101),
+        (-401, 99),
+        (320_500, 320_000),
+        (900_000, 320_000),
+        (-900_000, -320_000),
+    ] {
+        assert_eq!(rate(premium), expected, "premium {premium}");
+    }
+}
+
+/// Premium 1 %, rate 0.95 % for 8 hours: ten units at 10 000 pay 118.75 for the hour.
+#[test]
+fn an_hour_pays_an_eighth_on_the_index_notional() {
+    let mut market = market(0, 10, 10_000, 1_000_000);
+    market.funding.hour = 7;
+    market.funding.sample(7 * HOUR + 5_000, 10_000);
+    assert_eq!(market.predicted_rate_8h_ppm(), 9_500);
+    assert_eq!(market.end_funding_hour(8 * HOUR - 1, 10_000), Ok(None));
+    assert_eq!(market.end_funding_hour(8 * HOUR, 10_000), Ok(Some(9_500)));
+    let long = account(0, &[(0, 10, 0)]);
+    assert_eq!(unpaid_atoms(&market.funding, &long.positions[0]), Ok(118_750_000));
+    let short = account(0, &[(0, -10, 0)]);
+    assert_eq!(unpaid_atoms(&market.funding, &short.positions[0]), Ok(-118_750_000));
+    assert_eq!(market.funding.last_rate_8h_ppm, 9_500);
+    assert_eq!(market.end_funding_hour(9 * HOUR, 10_000), Ok(None), "no sample, no payment");
+    assert_eq!((market.funding.last_rate_8h_ppm, market.funding.hour), (0, 9));
+}
+
+#[test]
+fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
+    let mut market = market(0, 10, 100, 1);
+    assert_eq!(market.end_funding_hour(3 * HOUR + 10, 100), Ok(None), "the hour of listing is not paid");
+    for (at, premium) in [(10, 300), (4_999, 9_000), (5_010, -100), (10_009, 9_000), (10_010, 2)] {
+        market.funding.sample(3 * HOUR + at, premium);
+    }
+    assert_eq!((market.funding.premium_samples, market.funding.mean_premium_ppm()), (3, Some(67)), "202/3");
+    assert_eq!(market.end_funding_hour(6 * HOUR, 100), Ok(Some(100)), "skipped hours are not made up for");
+    assert_eq!(market.funding.premium_samples, 0);
+    assert_eq!(market.end_funding_hour(6 * HOUR + 1, 100), Ok(None));
+}
+
+#[test]
+fn dust_goes_to_insurance_when_no_position_is_left() {
+    let (mut market, mut treasury) = (market(0, 10, 100, 1), Treasury::default());
+    (market.funding_pool_atoms, market.open_interest_lots) = (3, 1);
+    market.sweep_funding_dust(&mut treasury);
+    assert_eq!(treasury.insurance_atoms, 0);
+    market.open_interest_lots = 0;
+    market.sweep_funding_dust(&mut treasury);
+    assert_eq!((treasury.insurance_atoms, market.funding_pool_atoms), (3, 0));
+}
+
+fn thick_market(index: Ticks, impact_notional: i128) -> Market {
+    let mut market = market(0, 10, index, 1_000_000);
+    market.params.impact_notional_atoms = impact_notional;
+    market
+}
+
+fn premium(market: &Market, bids: &[(Ticks, Lots)], asks: &[(Ticks, Lots)], max: Ppm) -> Ppm {
+    let impact = |side: &[(Ticks, Lots)]| impact_price(&market.params, market.k, side.iter().copied());
+    premium_ppm(&market.params, market.k, market.mark_ticks.unwrap(), impact(bids), impact(asks), max)
+}
+
+#[test]
+fn premiums_of_thin_empty_and_one_sided_books() {
+    let market = thick_market(1_000, usdc(5_000));
+    let all = 1_000_000;
+    assert_eq!(premium(&market, &[], &[], all), 0);
+    assert_eq!(premium(&market, &[(1_100, 5)], &[], all), 99_999, "10 % above, less the base's rounding up");
+    assert_eq!(
+        premium(&thick_market(1_000, usdc(5_500)), &[(1_100, 5)], &[], all),
+        100_000,
+        "the whole level"
+    );
+    assert_eq!(premium(&market, &[(1_100, 4)], &[], all), 0, "4 400 is too thin");
+    assert_eq!(premium(&market, &[], &[(900, 6)], all), -100_000);
+    assert_eq!(premium(&market, &[], &[(900, 5)], all), 0, "4 500 is too thin");
+    assert_eq!(premium(&market, &[(999, 50)], &[(1_001, 50)], all), 0, "the index is within the spread");
+    assert_eq!(premium(&market, &[(1_100, 5)], &[], 70_000), 70_000, "clamped");
+    assert_eq!(premium(&market, &[], &[(900, 6)], 70_000), -70_000);
+    let best = thick_market(1_000, 0);
+    assert_eq!(premium(&best, &[(1_234, 1)], &[], all), 234_000, "no impact notional: the best price");
+    assert_eq!(premium(&thick_market(0, 0), &[(5, 1)], &[(6, 1)], all), 0, "no index, no premium");
+}
+
+proptest! {
+    /// Against a walk in exact fractions: `N/(Σ lots + rest/price)`, where rounding the base up by 10⁻¹⁰ units moves less than 1 ppm.
+    #[test]
+    fn the_impact_price_is_the_average_fill(
+        index in 500_u64..2_000, levels in prop::collection::vec((1_u64..50, 1_u64..20), 1..8), notional in 1_i128..60_000, is_bid: bool,
+    ) {
+        let market = thick_market(index, usdc(notional));
+        let mut price = 1_000;
+        let side: Vec<(Ticks, Lots)> = levels.iter().map(|(step, lots)| {
+            price = if is_bid { price - step } else { price + step };
+            (price, *lots)
+        }).collect();
+        let empty = [];
+        let got = if is_bid { premium(&market, &side, &empty, Ppm::MAX) } else { premium(&market, &empty, &side, Ppm::MAX) };
+        let mut left = notional;
+        let mut lots = 0;
+        let mut expected = 0;
+        for (price, size) in side {
+            let (price, size) = (i128::from(price), i128::from(size));
+            if left <= price * size {
+                // impact/index − 1 = (N·p − index·(lots·p + left)) / (index·(lots·p + left))
+                let base = i128::from(index) * (lots * price + left);
+                expected = (notional * price - base) * 1_000_000 / base;
+                break;
+            }
+            left -= price * size;
+            lots += size;
+        }
+        let expected = if is_bid { expected.max(0) } else { expected.min(0) };
+        prop_assert!((i128::from(got) - expected).abs() <= 1, "{} against {}", got, expected);
+    }
+
+    #[test]
+    fn a_payment_is_symmetric_and_bounded(index in 1_u64..1_000_000, k in 1_u64..1_000_000, premium in -2_000_000_i64..2_000_000) {
+        let pays = |premium| hour_micro_atoms_per_lot(index, k, rate_8h_ppm(&market(0, 10, 1, 1).params, premium)).unwrap();
+        let most = i128::from(index) * i128::from(k) * 40_000;
+        prop_assert!(pays(premium).abs() <= most);
+        prop_assert!(pays(premium) <= pays(premium + 1));
+    }
+}
+
+#[test]
+fn an_impact_price_beyond_127_bits_is_none() {
+    assert_eq!(ImpactPrice::at(u64::MAX, u64::MAX, 10), None);
+    let market = thick_market(u64::MAX, i128::MAX);
+    let huge = [(u64::MAX, u64::MAX)];
+    assert_eq!(impact_price(&market.params, u64::MAX, huge), None);
+    assert_eq!(premium(&market, &huge, &huge, Ppm::MAX), 0);
+}

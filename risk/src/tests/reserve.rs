@@ -1,0 +1,198 @@
+//! The reserve lemma (rules §3): no fill of open orders, in any sequence, needs a check.
+
+use proptest::prelude::*;
+use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Side, Ticks, PPM};
+
+use super::{account, any_market, market, usdc};
+use crate::fees::trade_fees;
+use crate::margin::{health, health_without_orders};
+use crate::math::mul_div_floor;
+use crate::orders::{order_totals, prune, OpenOrder, Prunable, PrunedMarket};
+use crate::position::apply_fill;
+use crate::{Account, Market};
+
+const MAX_FEE_PPM: Ppm = 700;
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+}
+
+/// Orders at any distance from the mark, on both sides, some of them reduce-only.
+fn orders() -> impl Strategy<Value = Vec<OpenOrder>> {
+    let order = (side(), 1_u64..400_000, 1_u64..2_000, any::<bool>());
+    prop::collection::vec(
+        order.prop_map(|(side, price_ticks, lots, reduce_only)| OpenOrder {
+            side,
+            price_ticks,
+            lots,
+            reduce_only,
+        }),
+        1..8,
+    )
+}
+
+/// `(which order, part of it in 1/8, price between its limit and the best in 1/8, rate in ppm as maker or taker)`.
+type Step = (usize, u64, u64, Ppm);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0_usize..8, 1_u64..=8, 0_u64..=8, -300_i64..=MAX_FEE_PPM), 1..24)
+}
+
+fn free(account: &Account, market: &Market, orders: &[OpenOrder], max_fee_ppm: Ppm) -> Atoms {
+    let totals = |_| order_totals(orders, market.mark().unwrap(), market.k, max_fee_ppm);
+    health(account, std::slice::from_ref(market), totals).unwrap().free_atoms()
+}
+
+/// What the book lets a reduce-only order trade.
+fn reducible(held: i64, side: Side) -> Lots {
+    if held != 0 && Side::reducing(held) == side {
+        held.unsigned_abs()
+    } else {
+        0
+    }
+}
+
+/// A price at the limit or better, `eighths` of the way to 0 or to twice the limit.
+fn fill_price(order: &OpenOrder, eighths: u64) -> Ticks {
+    match order.side {
+        Side::Buy => order.price_ticks - order.price_ticks * eighths / 8,
+        Side::Sell => order.price_ticks + order.price_ticks * eighths / 8,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn no_fill_in_any_order_lowers_free_collateral(
+        market in any_market(0), held in -3_000_i64..3_000, leverage in 0_u32..40,
+        cost_percent in -50_i128..250, mut orders in orders(), steps in steps(),
+    ) {
+        let mut market = market;
+        let value = market.value_atoms(market.mark().unwrap(), i128::from(held)).unwrap();
+        let mut account = account(0, &[(0, held, value * cost_percent / 100)]);
+        account.position_mut(0).leverage = leverage;
+        // Beside the one account there is a world that holds the other side.
+        market.open_interest_lots += 3_000;
+        let mut before = free(&account, &market, &orders, MAX_FEE_PPM);
+        for (which, part, better, rate_ppm) in steps {
+            let which = which % orders.len();
+            let order = orders[which];
+            let mut lots = (order.lots * part).div_ceil(8).min(order.lots);
+            if order.reduce_only {
+                lots = lots.min(reducible(account.lots(0), order.side));
+            }
+            if lots == 0 {
+                continue;
+            }
+            let price = fill_price(&order, better);
+            let notional = notional_atoms(price, lots, market.k).unwrap();
+            // Any rate up to the highest; a rebate is money that comes in.
+            let fee = trade_fees(notional, 0, rate_ppm.max(0)).unwrap().taker_atoms
+                + rate_ppm.min(0) as i128 * notional / PPM;
+            apply_fill(&mut account, &mut market, order.side, price, lots, fee).unwrap();
+            orders[which].lots -= lots;
+            let after = free(&account, &market, &orders, MAX_FEE_PPM);
+            prop_assert!(after >= before, "free fell from {} to {}", before, after);
+            before = after;
+        }
+    }
+
+    /// A cancel never lowers free collateral either, and removing is the inverse of adding.
+    #[test]
+    fn a_cancel_never_lowers_free_collateral(market in any_market(0), held in -3_000_i64..3_000, orders in orders(), which in 0_usize..8) {
+        let account = account(0, &[(0, held, 0)]);
+        let which = which % orders.len();
+        let mut left = orders.clone();
+        let removed = left.remove(which);
+        prop_assert!(free(&account, &market, &left, MAX_FEE_PPM) >= free(&account, &market, &orders, MAX_FEE_PPM));
+        let (mark, k) = (market.mark().unwrap(), market.k);
+        let mut totals = order_totals(&orders, mark, k, MAX_FEE_PPM).unwrap();
+        totals.remove(&removed, mark, k, MAX_FEE_PPM).unwrap();
+        prop_assert_eq!(totals, order_totals(&left, mark, k, MAX_FEE_PPM).unwrap());
+    }
+
+    /// Newest first, only what increases, no more than needed, and enough when there is enough.
+    #[test]
+    fn the_sweep_prunes_newest_first_until_free(
+        markets in (any_market(0), any_market(1)), held in (-3_000_i64..3_000, -3_000_i64..3_000),
+        orders in prop::collection::vec((0_u16..2, orders().prop_map(|o| o[0])), 1..10), share in 0_i128..=10,
+    ) {
+        let markets = [markets.0, markets.1];
+        let list: Vec<Prunable> = (1..).zip(&orders).map(|(order_id, (market, order))| Prunable { market: *market, order_id, order: *order }).collect();
+        let mut account = account(0, &[(0, held.0, 0), (1, held.1, 0)]);
+        let free_with = |account: &Account, gone: &[Prunable]| {
+            health(account, markets.as_slice(), |id| {
+                let open: Vec<OpenOrder> = list.iter().filter(|o| o.market == id && !gone.contains(o)).map(|o| o.order).collect();
+                let market = &markets[usize::from(id)];
+                order_totals(&open, market.mark()?, market.k, MAX_FEE_PPM)
+            })
+            .unwrap()
+            .free_atoms()
+        };
+        // Collateral between "nothing needs to go" and "all must go, and it is not enough".
+        let all: Vec<Prunable> = list.iter().copied().filter(|o| !o.order.reduce_only).collect();
+        let (most, least) = (free_with(&account, &all), free_with(&account, &[]));
+        account.collateral_atoms = -(least + (most - least) * share / 9);
+        let mut of = [0_u16, 1].map(|id| {
+            let market = &markets[usize::from(id)];
+            let open: Vec<OpenOrder> = list.iter().filter(|o| o.market == id).map(|o| o.order).collect();
+            PrunedMarket {
+                market,
+                position: account.position(id).unwrap(),
+                totals: order_totals(&open, market.mark().unwrap(), market.k, MAX_FEE_PPM).unwrap(),
+            }
+        });
+        let (gone, after) = prune(free_with(&account, &[]), &mut of, &list, MAX_FEE_PPM).unwrap();
+        prop_assert_eq!(after, free_with(&account, &gone));
+        prop_assert_eq!(&gone[..], &all[..gone.len()], "newest first, none skipped");
+        prop_assert!(after >= 0 || gone.len() == all.len());
+        if let Some((_, earlier)) = gone.split_last() {
+            prop_assert!(free_with(&account, earlier) < 0, "the last one had to go");
+        }
+    }
+}
+
+/// The reserve's terms, one by one.
+#[test]
+fn a_placement_reserves_margin_adverse_move_and_fee() {
+    let market = market(0, 10, 100, 1_000_000);
+    let reserve = |held, orders: &[(Side, u64, u64, bool)]| {
+        let open: Vec<OpenOrder> = orders
+            .iter()
+            .map(|&(side, price_ticks, lots, reduce_only)| OpenOrder { side, price_ticks, lots, reduce_only })
+            .collect();
+        let account = account(0, &[(0, held, 0)]);
+        let totals = order_totals(&open, 100, market.k, 450).unwrap();
+        crate::margin::reserve(&market, account.position(0).unwrap(), &totals).unwrap()
+    };
+    let (buy, sell) = (Side::Buy, Side::Sell);
+    let fee = |price: i128, lots: i128| mul_div_floor(price * lots * 1_000_000, 450, PPM).unwrap();
+    assert_eq!(reserve(5, &[]), usdc(50));
+    assert_eq!(reserve(0, &[(buy, 90, 2, false)]), usdc(20) + fee(90, 2), "below the mark");
+    assert_eq!(reserve(0, &[(buy, 103, 2, false)]), usdc(20 + 6) + fee(103, 2), "three above it");
+    assert_eq!(reserve(0, &[(sell, 97, 2, false)]), usdc(20 + 6) + fee(97, 2));
+    assert_eq!(
+        reserve(0, &[(buy, 90, 2, false), (sell, 110, 3, false)]),
+        usdc(30) + fee(90, 2) + fee(110, 3)
+    );
+    assert_eq!(reserve(5, &[(sell, 110, 5, false)]), usdc(50) + fee(110, 5), "selling out needs no more");
+    assert_eq!(reserve(5, &[(sell, 110, 12, false)]), usdc(70) + fee(110, 12), "it could turn to −7");
+    assert_eq!(
+        reserve(5, &[(sell, 110, 12, true)]),
+        usdc(50) + fee(110, 12),
+        "reduce-only acts on 5 at most"
+    );
+    assert_eq!(reserve(-5, &[(buy, 90, 12, true), (buy, 90, 7, false)]), usdc(70) + fee(90, 19));
+    assert_eq!(reserve(0, &[(sell, 110, 4, true)]), fee(110, 4), "nothing to act on");
+}
+
+#[test]
+fn an_order_beyond_127_bits_is_refused_and_changes_nothing() {
+    let market = market(0, 10, 1, u64::MAX);
+    let order = OpenOrder { side: Side::Buy, price_ticks: u64::MAX, lots: u64::MAX, reduce_only: false };
+    let mut totals = order_totals(&[], 1, market.k, 450).unwrap();
+    assert!(totals.add(&order, 1, market.k, 450).is_err());
+    assert!(totals.is_empty());
+    assert!(health_without_orders(&account(0, &[]), std::slice::from_ref(&market)).is_ok());
+}

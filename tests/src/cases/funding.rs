@@ -1,0 +1,111 @@
+//! Funding figures, through the production premium, rate and settlement.
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+use tidemark_proto::units::{Lots, Ppm, Ticks};
+use tidemark_risk::funding::{
+    impact_price, parts_per_lot, premium_ppm, rate_8h_ppm, settlement_micro_atoms, ImpactPrice,
+};
+
+use super::expect;
+use super::world::{
+    common_unit, decimal, decimal_or, expect_figure, in_units, plain_market, ppm, product_in_units,
+};
+
+/// Levels of a side as decimals, without empty ones.
+fn levels(side: &Value) -> Result<Vec<(Decimal, Decimal)>, String> {
+    let rows = side.as_array().into_iter().flatten();
+    let rows =
+        rows.map(|row| Ok((decimal(&row[0])?, decimal(&row[1])?))).collect::<Result<Vec<_>, String>>()?;
+    Ok(rows.into_iter().filter(|(_, size)| !size.is_zero()).collect())
+}
+
+/// Runs one `premium_from_book` case. Its quote unit is the finest in which tick, lot and notional are whole.
+pub fn premium_from_book(case: &Value) -> Result<(), String> {
+    let inputs = &case["inputs"];
+    let (mut bids, mut asks) = (levels(&inputs["bids"])?, levels(&inputs["asks"])?);
+    bids.sort_by_key(|level| std::cmp::Reverse(level.0));
+    asks.sort_by_key(|level| level.0);
+    let index = decimal(&inputs["index_price"])?;
+    let all = || bids.iter().chain(&asks);
+    let tick = common_unit(all().map(|(price, _)| *price).chain([index]));
+    // 10⁻⁹ is the finest lot there is.
+    let lot = common_unit(all().map(|(_, size)| *size).chain([Decimal::ONE]));
+    let notional = decimal(&inputs["impact_notional"])?;
+    let quote_decimals = (tick.scale() + lot.scale()).max(notional.scale());
+
+    let mut market = plain_market(0, 1_000_000, 1_000_000)?;
+    let unsigned = |value: i128| u64::try_from(value).map_err(|e| e.to_string());
+    market.k = unsigned(product_in_units(tick, lot, quote_decimals)?)?;
+    market.params.lot_size_e9 = unsigned(in_units(lot, Decimal::new(1, 9))?)?;
+    market.params.impact_notional_atoms = product_in_units(notional, Decimal::ONE, quote_decimals)?;
+    let in_engine = |side: &[(Decimal, Decimal)]| -> Result<Vec<(Ticks, Lots)>, String> {
+        let level = |(price, size): &(Decimal, Decimal)| {
+            Ok((unsigned(in_units(*price, tick)?)?, unsigned(in_units(*size, lot)?)?))
+        };
+        side.iter().map(level).collect()
+    };
+    let impact = |side: &[(Decimal, Decimal)]| {
+        Ok::<_, String>(impact_price(&market.params, market.k, in_engine(side)?))
+    };
+    let max_abs = match &inputs["max_abs_premium"] {
+        Value::Null => Ppm::MAX,
+        bound => ppm(decimal(bound)?)?,
+    };
+    let index = unsigned(in_units(index, tick)?)?;
+    let got = premium_ppm(&market.params, market.k, index, impact(&bids)?, impact(&asks)?, max_abs);
+    expect_figure(&case["expected"], "premium", Decimal::new(got, 6))
+}
+
+fn whole(value: &Value) -> Result<i128, String> {
+    in_units(decimal(value)?, Decimal::ONE)
+}
+
+/// Runs one `settlement` case.
+pub fn settlement(case: &Value) -> Result<(), String> {
+    let inputs = &case["inputs"];
+    let (now, then) = (whole(&inputs["index_now"])?, whole(&inputs["index_at_last_settlement"])?);
+    let got = settlement_micro_atoms(now, then, whole(&inputs["size"])?).map_err(|e| e.to_string())?;
+    expect("account_quote_change_ppm", &whole(&case["expected"]["account_quote_change_ppm"])?, &got)
+}
+
+/// Runs one `payment_by_position` case: the index has moved by the payment for one unit.
+pub fn payment_by_position(case: &Value) -> Result<(), String> {
+    let (inputs, expected) = (&case["inputs"], &case["expected"]);
+    let field = |of: &Value, names: &[&str]| -> Result<Decimal, String> {
+        let found =
+            of.as_object().into_iter().flatten().find(|(key, _)| names.iter().any(|n| key.contains(n)));
+        decimal(found.ok_or_else(|| format!("no figure named like {names:?} in {of}"))?.1)
+    };
+    let size = field(inputs, &["size", "position", "volume"])?;
+    let payment = field(inputs, &["payment", "funding"])?;
+    let wanted = field(expected, &["change", "payment", "transfer", "amount", "quote"])?;
+    let (unit, lot) = (common_unit([payment]), common_unit([size]));
+    let got = settlement_micro_atoms(in_units(payment, unit)?, 0, in_units(size, lot)?)
+        .map_err(|e| e.to_string())?;
+    let got = Decimal::try_from_i128_with_scale(got, 0).map_err(|e| e.to_string())? * unit * lot;
+    expect("payment", &wanted, &got.normalize())
+}
+
+/// Runs one `rate_premium_plus_clamped_interest` case.
+pub fn rate(case: &Value) -> Result<(), String> {
+    let (inputs, expected) = (&case["inputs"], &case["expected"]);
+    let figure = |field: &str| (!inputs[field].is_null()).then(|| decimal(&inputs[field])).transpose();
+    let oracle = decimal(&inputs["oracle_price"])?;
+    let (bid, ask) = (figure("impact_bid")?, figure("impact_ask")?);
+    let tick = common_unit([Some(oracle), bid, ask].into_iter().flatten());
+    let ticks = |price| Ticks::try_from(in_units(price, tick)?).map_err(|e| e.to_string());
+    let mut market = plain_market(0, 1_000_000, 1_000_000)?;
+    market.params.interest_ppm = ppm(decimal_or(&inputs["interest_8h"], 0)?)?;
+    market.params.funding_clamp_ppm = ppm(decimal(&inputs["clamp"])?)?;
+    let impact = |price: Option<Decimal>| -> Result<Option<ImpactPrice>, String> {
+        let Some(price) = price else { return Ok(None) };
+        Ok(ImpactPrice::at(ticks(price)?, market.k, parts_per_lot(&market.params)))
+    };
+    let premium = premium_ppm(&market.params, market.k, ticks(oracle)?, impact(bid)?, impact(ask)?, Ppm::MAX);
+    let rate_8h = rate_8h_ppm(&market.params, premium);
+    expect_figure(expected, "premium", Decimal::new(premium, 6))?;
+    expect_figure(expected, "rate_8h", Decimal::new(rate_8h, 6))?;
+    expect_figure(expected, "rate_1h", Decimal::new(rate_8h, 6) / Decimal::from(8))?;
+    expect_figure(&case["derived"], "rate_1h", Decimal::new(rate_8h, 6) / Decimal::from(8))
+}

@@ -1,0 +1,312 @@
+//! A chain without consensus: the state machine driven block by block, as CometBFT would drive it.
+//!
+//! Owners sign real transactions; prices come as a real extended commit of one validator. Several chains can be driven
+//! side by side (shadow nodes) with the same blocks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator};
+use tidemark_app::events::{BlockEvents, Event, Liquidation, TxOutcome};
+use tidemark_app::exec::votes::Validator;
+use tidemark_app::exec::{execute, order, Block};
+use tidemark_app::genesis::Genesis;
+use tidemark_app::state::State;
+use tidemark_app::tx_cache::TxCache;
+use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
+use tidemark_proto::params::{ChainParams, MarketParams};
+use tidemark_proto::tx::{DecodedTx, Sendable, Signer, TxOptions};
+use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
+use tidemark_proto::v1;
+
+/// The chain id of test chains.
+pub const CHAIN_ID: &str = "tidemark-scenario-1";
+
+/// Block time of genesis.
+pub const GENESIS_MS: u64 = 1_760_000_000_000;
+
+/// Name of the key that lists markets and mints.
+pub const FAUCET: &str = "faucet";
+
+/// A named key, derived from its name.
+#[must_use]
+pub fn signer(name: &str) -> Signer {
+    Signer::from_secret(&Sha256::digest(name.as_bytes()), CHAIN_ID).expect("a hash is a secret key")
+}
+
+/// A market with a tick of 1 USDC and a lot of 1 base unit: `k` is 10⁶, and figures are easy to follow.
+#[must_use]
+pub fn plain_market(symbol: &str, max_leverage: u32) -> MarketParams {
+    MarketParams::with_defaults(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
+}
+
+/// A genesis of these markets, with [`FAUCET`] as admin and minter.
+#[must_use]
+pub fn genesis(markets: Vec<MarketParams>, insurance_usdc: u64) -> Genesis {
+    let faucet = signer(FAUCET).address().to_string();
+    Genesis {
+        params: ChainParams::default(),
+        markets,
+        admin: faucet.clone(),
+        minters: vec![faucet],
+        insurance_atoms: insurance_usdc * 1_000_000,
+    }
+}
+
+/// The chain under test.
+pub struct Chain {
+    /// Its state after the last block.
+    pub state: State,
+    /// Signatures already checked.
+    pub cache: Arc<TxCache>,
+    /// Block time of the next block.
+    pub now_ms: u64,
+    /// Milliseconds between blocks.
+    pub interval_ms: u64,
+    sequences: HashMap<String, u64>,
+    pending: Vec<Vec<u8>>,
+    prices: HashMap<MarketId, Ticks>,
+}
+
+/// What one block was made of, so that another node can carry out the same.
+#[derive(Clone)]
+pub struct BlockInput {
+    /// Height, time, hash, reports.
+    pub block: Block,
+    /// The raw transactions.
+    pub txs: Vec<Vec<u8>>,
+}
+
+impl Chain {
+    /// A chain at genesis.
+    ///
+    /// # Panics
+    /// When the genesis is not valid.
+    #[must_use]
+    pub fn new(genesis: &Genesis) -> Self {
+        let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
+        let state = State::genesis(genesis, CHAIN_ID, GENESIS_MS, validators).expect("a valid genesis");
+        Self {
+            state,
+            cache: Arc::new(TxCache::new(CHAIN_ID)),
+            now_ms: GENESIS_MS + 1_000,
+            interval_ms: 1_000,
+            sequences: HashMap::new(),
+            pending: Vec::new(),
+            prices: HashMap::new(),
+        }
+    }
+
+    /// From the next block on, the validator reports this index.
+    pub fn index(&mut self, market: MarketId, ticks: Ticks) {
+        self.prices.insert(market, ticks);
+    }
+
+    /// From the next block on, no price is reported.
+    pub fn silence(&mut self) {
+        self.prices.clear();
+    }
+
+    /// Adds a signed transaction to the next block.
+    ///
+    /// # Panics
+    /// When the key refuses to sign.
+    pub fn send<M: Sendable>(&mut self, name: &str, message: M) {
+        let sequence = self.sequences.entry(name.to_owned()).or_default();
+        let options = TxOptions { sequence: *sequence, timeout_height: 0 };
+        *sequence += 1;
+        self.pending.push(signer(name).sign(message, options).expect("the key signs"));
+    }
+
+    /// Adds raw bytes to the next block.
+    pub fn send_raw(&mut self, bytes: Vec<u8>) {
+        self.pending.push(bytes);
+    }
+
+    /// Credits an owner's subaccount 0 in the next block.
+    pub fn deposit(&mut self, name: &str, usdc: u64) {
+        let message = v1::MsgDeposit {
+            recipient: signer(name).address().to_string(),
+            amount_atoms: usdc * 1_000_000,
+            ..Default::default()
+        };
+        self.send(FAUCET, message);
+    }
+
+    /// Adds a batch of operations of an owner's subaccount 0.
+    pub fn orders(&mut self, name: &str, operations: Vec<v1::operation::Operation>) {
+        let operations = operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        self.send(name, v1::MsgOrders { operations: operations.collect(), ..Default::default() });
+    }
+
+    /// Puts the pending transactions into a block in canonical order, and carries it out.
+    pub fn block(&mut self) -> BlockEvents {
+        let input = self.next_input();
+        self.run(&input)
+    }
+
+    /// Carries out several blocks without transactions; returns the last one's events.
+    pub fn blocks(&mut self, count: u32) -> BlockEvents {
+        let mut last = BlockEvents::default();
+        for _ in 0..count {
+            last = self.block();
+        }
+        last
+    }
+
+    /// The next block, as a proposer would make it.
+    pub fn next_input(&mut self) -> BlockInput {
+        let raw = std::mem::take(&mut self.pending);
+        let max_bytes = self.state.max_tx_bytes();
+        let canonical = self.state.canonical_order();
+        let mut decoded: Vec<(Option<order::CanonicalKey>, Vec<u8>)> = raw
+            .into_iter()
+            .map(|bytes| (self.cache.check(&bytes, max_bytes).ok().map(|tx| canonical.key(&tx)), bytes))
+            .collect();
+        decoded.sort_by_key(|(key, _)| *key);
+        let height = self.state.chain.height + 1;
+        let block = Block {
+            height,
+            time_ms: self.now_ms,
+            hash: Sha256::digest(height.to_le_bytes()).into(),
+            extended_commit: Some(self.commit()),
+            txs: Vec::new(),
+        };
+        self.now_ms += self.interval_ms;
+        BlockInput { block, txs: decoded.into_iter().map(|(_, bytes)| bytes).collect() }
+    }
+
+    /// Carries out a block, with signatures checked by this node's own cache.
+    pub fn run(&mut self, input: &BlockInput) -> BlockEvents {
+        let txs = self.cache.check_all(&input.txs, self.state.max_tx_bytes(), 1);
+        let block = Block { txs, ..input.block.clone() };
+        execute(&mut self.state, &block, &mut |_| ())
+    }
+
+    fn commit(&self) -> ExtendedCommitInfo {
+        let mut prices: Vec<PriceReport> = self
+            .prices
+            .iter()
+            .map(|(market, ticks)| PriceReport {
+                market: *market,
+                index_ticks: Some(*ticks),
+                external_ticks: None,
+            })
+            .collect();
+        prices.sort_by_key(|price| price.market);
+        let base = |market: MarketId| self.state.markets.get(usize::from(market))?.index.commit_base();
+        let report = encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
+        let vote = ExtendedVoteInfo {
+            validator: Some(AbciValidator { address: vec![1; 20].into(), power: 10 }),
+            vote_extension: report.into(),
+            extension_signature: vec![0; 64].into(),
+            block_id_flag: 2,
+        };
+        ExtendedCommitInfo { round: 0, votes: vec![vote] }
+    }
+
+    /// The subaccount 0 of a name.
+    ///
+    /// # Panics
+    /// When it does not exist.
+    #[must_use]
+    pub fn account(&self, name: &str) -> &tidemark_risk::Account {
+        let id = self.account_id(name);
+        self.state.accounts.get(id).expect("the account exists")
+    }
+
+    /// Its id.
+    ///
+    /// # Panics
+    /// When it does not exist.
+    #[must_use]
+    pub fn account_id(&self, name: &str) -> u32 {
+        let owner = self.state.owner_id(&signer(name).address()).expect("the owner exists");
+        self.state.account_id(owner, 0).expect("the subaccount exists")
+    }
+
+    /// Lots of a name's position.
+    #[must_use]
+    pub fn lots(&self, name: &str, market: MarketId) -> i64 {
+        let account = self.account(name);
+        account
+            .positions
+            .iter()
+            .find(|position| position.market == market)
+            .map_or(0, |position| position.lots)
+    }
+
+    /// Collateral of a name.
+    #[must_use]
+    pub fn collateral(&self, name: &str) -> Atoms {
+        self.account(name).collateral_atoms
+    }
+}
+
+/// A chain with one 20x market at index 100, and traders with 10 000 USDC each, whose ids are in this order.
+#[must_use]
+pub fn one_market(traders: &[&str]) -> Chain {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000));
+    chain.index(0, 100);
+    for trader in traders {
+        chain.deposit(trader, 10_000);
+    }
+    healthy(&chain.block());
+    chain
+}
+
+/// Asserts that no invariant failed in a block.
+///
+/// # Panics
+/// When one did.
+pub fn healthy(events: &BlockEvents) {
+    assert_eq!(events.violations, Vec::<String>::new(), "height {}", events.height);
+}
+
+/// A limit order, GTC unless changed.
+#[must_use]
+pub fn limit(market: u32, side: v1::Side, price_ticks: u64, lots: u64) -> v1::PlaceOrder {
+    v1::PlaceOrder { market, side: side as i32, price_ticks, lots, ..Default::default() }
+}
+
+/// As an operation.
+#[must_use]
+pub fn place(order: v1::PlaceOrder) -> v1::operation::Operation {
+    v1::operation::Operation::Place(order)
+}
+
+/// The liquidation steps of a block.
+#[must_use]
+pub fn liquidations(events: &BlockEvents) -> Vec<&Liquidation> {
+    let steps = events.events.iter().filter_map(|event| match event {
+        Event::Liquidation(step) => Some(step),
+        _ => None,
+    });
+    steps.collect()
+}
+
+/// The first operation's code word of a transaction.
+///
+/// # Panics
+/// When the code is none of ours.
+#[must_use]
+pub fn word(outcome: &TxOutcome) -> &'static str {
+    let number = outcome.results.first().map_or(outcome.code.number(), |result| result.code);
+    tidemark_proto::Code::from_number(number).expect("a known code").word()
+}
+
+/// USDC in atoms.
+#[must_use]
+pub fn usdc(amount: i64) -> Atoms {
+    Atoms::from(amount) * ATOMS_PER_USDC
+}
+
+/// A decoded transaction, for checks that need one.
+///
+/// # Panics
+/// When it does not decode.
+#[must_use]
+pub fn decoded(chain: &Chain, bytes: &[u8]) -> Arc<DecodedTx> {
+    chain.cache.check(bytes, chain.state.max_tx_bytes()).expect("a valid transaction")
+}

@@ -1,0 +1,7 @@
+//! Case runner, scenarios, simulations, end-to-end tests and benchmarks of Tidemark.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+
+pub mod cases;
+pub mod harness;
+pub mod net;
+pub mod sim;

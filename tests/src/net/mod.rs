@@ -1,0 +1,404 @@
+//! A local network for end-to-end tests and benchmarks: real `tidemarkd` processes under real CometBFT, in a temporary
+//! folder, on ports of their own. Dropping it ends every process that it started.
+
+mod process;
+mod program;
+mod reserve;
+pub mod traffic;
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+use tidemark_app::client::Client;
+use tidemark_app::node::cometbft::COMETBFT;
+use tidemark_app::node::config::{FeedConfig, NodeConfig, ShockConfig, FILE_NAME};
+use tidemark_app::node::init::{self, ExistingHome, NodeInit};
+use tidemark_app::node::ports::Ports;
+use tidemark_app::node::rpc_client::RpcClient;
+use tidemark_app::node::tools::ensure_installed;
+use tidemark_app::state::PROTOCOL_VERSION;
+use tidemark_proto::params::MarketParams;
+
+use crate::harness::{genesis, CHAIN_ID};
+use process::Process;
+pub use program::target_folder;
+
+/// How long a node may take from its start to its first answer, and the chain to make a block: also on a busy machine.
+const READY: Duration = Duration::from_secs(90);
+/// Between two looks at something that is waited for.
+const POLL: Duration = Duration::from_millis(50);
+/// Largest block, in bytes.
+const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The markets of a network, which the synthetic feed knows: BTC-USD, ETH-USD and SOL-USD, ids 0 to 2.
+#[must_use]
+pub fn markets() -> Vec<MarketParams> {
+    vec![
+        MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50),
+        MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 50),
+        MarketParams::with_defaults("SOL-USD", 1_000_000, 10_000_000, 20),
+    ]
+}
+
+/// Made-up prices that start now, after these moves.
+#[must_use]
+pub fn feed(validator: u32, shocks: Vec<ShockConfig>) -> FeedConfig {
+    FeedConfig::Synthetic { seed: 7, start_at_ms: unix_ms(), validator, shocks }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A line for whoever waits. Not by `println!`, which the test runner keeps to itself.
+pub fn progress(line: &str) {
+    let _ = writeln!(std::io::stderr(), "  … {line}");
+}
+
+/// One node of a network to come.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Its voting power; 0 for a node that only follows.
+    pub power: u64,
+    /// `--threads`, when given.
+    pub threads: Option<u16>,
+    /// Whether its mempool takes transactions. One that does not sees them only in blocks.
+    pub mempool: bool,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { power: 10, threads: None, mempool: true }
+    }
+}
+
+/// What a network is made of.
+#[derive(Clone, Debug)]
+pub struct NetOptions {
+    /// Its nodes.
+    pub nodes: Vec<NodeOptions>,
+    /// CometBFT's pause after each block.
+    pub timeout_commit_ms: u64,
+    /// What the insurance fund starts with.
+    pub insurance_usdc: u64,
+}
+
+impl NetOptions {
+    /// Validators of equal power, with a pause of 50 ms after each block.
+    #[must_use]
+    pub fn validators(count: usize) -> Self {
+        Self { nodes: vec![NodeOptions::default(); count], timeout_commit_ms: 50, insurance_usdc: 50_000 }
+    }
+}
+
+/// A node's place, and its process while it runs.
+struct Node {
+    home: PathBuf,
+    ports: Ports,
+    options: NodeOptions,
+    process: Option<Process>,
+}
+
+/// The network. The chain's id, and the key of its admin and minter, are those of [`crate::harness`].
+pub struct Net {
+    nodes: Vec<Node>,
+    program: PathBuf,
+    folder: Option<TempDir>,
+    /// Keeps other networks off these ports.
+    _ports: reserve::Reserved,
+}
+
+impl Net {
+    /// Makes the nodes' homes, starts them, and waits until each has a block.
+    ///
+    /// # Errors
+    /// A sentence that names what failed: the build, CometBFT's installation, or a node with its log.
+    pub async fn start(options: NetOptions) -> Result<Self, String> {
+        let count = u16::try_from(options.nodes.len()).map_err(|_| "too many nodes".to_owned())?;
+        let program = program::tidemarkd()?;
+        let comet = ensure_installed(&COMETBFT, &mut progress).map_err(|e| e.to_string())?;
+        let folder = tempfile::Builder::new().prefix("tidemark-net-").tempdir();
+        let folder = folder.map_err(|e| format!("cannot make a temporary folder: {e}"))?;
+        let (reserved, ports) = reserve::ports(count)?;
+        let nodes = options.nodes.iter().zip(ports).enumerate();
+        let nodes = nodes.map(|(index, (options, ports))| Node {
+            home: folder.path().join(format!("node{index}")),
+            ports,
+            options: options.clone(),
+            process: None,
+        });
+        let nodes = nodes.collect();
+        let mut net = Self { nodes, program, folder: Some(folder), _ports: reserved };
+        net.init(&options, &comet)?;
+        progress(&format!("{count} node(s) in {}", net.folder().display()));
+        for index in 0..net.nodes.len() {
+            net.restart(index)?;
+        }
+        net.ready().await?;
+        Ok(net)
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+
+    fn init(&self, options: &NetOptions, comet: &Path) -> Result<(), String> {
+        let inits = self.nodes.iter().enumerate().map(|(index, node)| {
+            let mut init = NodeInit::local(&node.home, format!("node{index}"), node.ports);
+            init.power = node.options.power;
+            init.timeout_commit_ms = options.timeout_commit_ms;
+            let validator = u32::try_from(index).unwrap_or(u32::MAX);
+            init.feed = if node.options.power > 0 { feed(validator, Vec::new()) } else { FeedConfig::Off };
+            init
+        });
+        let inits = inits.collect::<Vec<_>>();
+        let app_state = serde_json::to_value(genesis(markets(), options.insurance_usdc));
+        let genesis = init::Genesis::New {
+            chain_id: CHAIN_ID.to_owned(),
+            app_version: u64::from(PROTOCOL_VERSION),
+            max_block_bytes: MAX_BLOCK_BYTES,
+            app_state: app_state.map_err(|e| e.to_string())?,
+        };
+        init::init(comet, &inits, &genesis, ExistingHome::Refuse).map_err(|e| e.to_string())?;
+        // A mempool without room refuses every transaction before it asks the application.
+        let closed = self.nodes.iter().filter(|node| !node.options.mempool);
+        for node in closed {
+            replace(&node.home.join("config/config.toml"), "\nsize = 20000\n", "\nsize = 0\n")?;
+        }
+        Ok(())
+    }
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node's gRPC address, `host:port`.
+    #[must_use]
+    pub fn grpc(&self, node: usize) -> String {
+        format!("127.0.0.1:{}", self.nodes[node].ports.grpc())
+    }
+
+    /// A client of a node.
+    ///
+    /// # Errors
+    /// A sentence when it does not answer.
+    pub async fn client(&self, node: usize) -> Result<Client, String> {
+        Client::connect(&self.grpc(node)).await.map_err(|e| e.to_string())
+    }
+
+    /// The JSON-RPC of a node's CometBFT.
+    #[must_use]
+    pub fn comet(&self, node: usize) -> RpcClient {
+        let address = format!("127.0.0.1:{}", self.nodes[node].ports.comet_rpc());
+        RpcClient::new(&address).expect("an address of host and port")
+    }
+
+    /// A node's metrics page.
+    ///
+    /// # Errors
+    /// A sentence when it does not answer.
+    pub async fn metrics(&self, node: usize) -> Result<Metrics, String> {
+        Metrics::read(self.nodes[node].ports.metrics()).await
+    }
+
+    /// Ends a node's two processes at once, as a crash of the machine would: no handler of theirs runs.
+    pub fn kill(&mut self, node: usize) {
+        if let Some(process) = self.nodes[node].process.take() {
+            process.kill();
+        }
+    }
+
+    /// Asks a node to end, and waits until it and its CometBFT have.
+    pub fn stop(&mut self, node: usize) {
+        drop(self.nodes[node].process.take());
+    }
+
+    /// Starts a node that does not run. Use [`Net::ready`] to wait for it.
+    ///
+    /// # Errors
+    /// A sentence when the process cannot be made.
+    pub fn restart(&mut self, node: usize) -> Result<(), String> {
+        let program = self.program.clone();
+        let node = &mut self.nodes[node];
+        let process = Process::start(&program, &node.home, node.options.threads);
+        node.process = Some(process.map_err(|e| format!("cannot start {}: {e}", node.home.display()))?);
+        Ok(())
+    }
+
+    /// Gives a node other prices from its next start on.
+    ///
+    /// # Errors
+    /// A sentence when its options cannot be read or written.
+    pub fn set_feed(&self, node: usize, feed: FeedConfig) -> Result<(), String> {
+        let home = &self.nodes[node].home;
+        let mut config = NodeConfig::load(home).map_err(|e| e.to_string())?;
+        config.feed = feed;
+        let path = home.join("config").join(FILE_NAME);
+        std::fs::write(&path, config.to_text()).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    }
+
+    /// Waits until every running node answers with a block.
+    ///
+    /// # Errors
+    /// A sentence with the log's end, when a node has ended or stays silent.
+    pub async fn ready(&mut self) -> Result<(), String> {
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].process.is_none() {
+                continue;
+            }
+            let end = Instant::now() + READY;
+            loop {
+                let process = self.nodes[index].process.as_mut();
+                if process.is_some_and(Process::has_ended) {
+                    return Err(format!("node {index} has ended\n{}", self.log_end(index)));
+                }
+                if matches!(self.height(index).await, Ok(height) if height > 0) {
+                    break;
+                }
+                if Instant::now() > end {
+                    let seconds = READY.as_secs();
+                    return Err(format!(
+                        "node {index} made no block in {seconds} s\n{}",
+                        self.log_end(index)
+                    ));
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The height of a node's last committed block.
+    ///
+    /// # Errors
+    /// A sentence when it does not answer.
+    pub async fn height(&self, node: usize) -> Result<u64, String> {
+        let client = self.client(node).await?;
+        client.status().await.map(|status| status.height).map_err(|e| e.to_string())
+    }
+
+    /// Waits until a node has a block of this height.
+    ///
+    /// # Errors
+    /// A sentence with the node's log when no block comes for [`READY`].
+    pub async fn wait_height(&self, node: usize, height: u64) -> Result<(), String> {
+        let (mut best, mut since) = (0, Instant::now());
+        loop {
+            // A node that was just started does not answer yet.
+            let now = self.height(node).await.unwrap_or(0);
+            if now >= height {
+                return Ok(());
+            }
+            if now > best {
+                (best, since) = (now, Instant::now());
+            }
+            if since.elapsed() > READY {
+                let log = self.log_end(node);
+                return Err(format!("node {node} stands at height {best}, {height} is waited for\n{log}"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The last lines of a node's two logs.
+    fn log_end(&self, node: usize) -> String {
+        let home = &self.nodes[node].home;
+        let end = |name: &str| {
+            let text = std::fs::read(home.join(name)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text[text.len().saturating_sub(3_000)..]).into_owned();
+            format!("--- end of node {node}'s {name}\n{text}\n")
+        };
+        end("tidemarkd.log") + &end("cometbft.log")
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (0..self.nodes.len()).for_each(|node| progress(&self.log_end(node)));
+        }
+        // All at once, then each is waited for.
+        self.nodes.iter_mut().filter_map(|node| node.process.as_mut()).for_each(Process::ask_to_end);
+        self.nodes.iter_mut().for_each(|node| drop(node.process.take()));
+        if std::thread::panicking() {
+            if let Some(folder) = self.folder.take() {
+                progress(&format!("the network's folder is kept: {}", folder.keep().display()));
+            }
+        }
+    }
+}
+
+/// Replaces a text that must be in a file once.
+fn replace(path: &Path, from: &str, to: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    if text.matches(from).count() != 1 {
+        return Err(format!("{} does not have {from:?} once", path.display()));
+    }
+    std::fs::write(path, text.replace(from, to)).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Asks until the answer is there.
+///
+/// # Panics
+/// When it is not within [`READY`]; the message names `what`.
+pub async fn wait_for<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let end = Instant::now() + READY;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{what}: not within {} s", READY.as_secs());
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A metrics page.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// As it was served.
+    pub text: String,
+}
+
+impl Metrics {
+    async fn read(port: u16) -> Result<Self, String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let cannot = |e: std::io::Error| format!("cannot read metrics at port {port}: {e}");
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(cannot)?;
+        let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.map_err(cannot)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.map_err(cannot)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(format!("metrics at port {port}: {head}"));
+        }
+        Ok(Self { text: body.to_owned() })
+    }
+
+    /// The sum of a metric's samples whose labels contain every one of `labels`, e.g. `market="BTC-USD"`; `None` when
+    /// there is no such sample.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+            let matches = found == name && labels.iter().all(|label| rest.contains(label));
+            matches.then(|| value.parse::<f64>().ok())?
+        };
+        self.text.lines().filter_map(sample).reduce(|sum, value| sum + value)
+    }
+}

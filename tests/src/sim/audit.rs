@@ -1,0 +1,136 @@
+//! What must hold after the sweep and after every block, found by looking at everything.
+
+use std::collections::BTreeSet;
+
+use tidemark_app::state::State;
+use tidemark_proto::units::{Atoms, Side};
+
+use super::figures::{figures, unpaid};
+
+/// The first thing that does not hold.
+pub type Finding = Result<(), String>;
+
+/// Fails with a sentence unless `holds`.
+pub fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Finding {
+    if holds {
+        Ok(())
+    } else {
+        Err(sentence())
+    }
+}
+
+/// Everything that one state can show.
+///
+/// # Errors
+/// A sentence naming what does not hold.
+pub fn state(state: &State) -> Finding {
+    money(state)?;
+    for market in 0..state.markets.len() {
+        positions(state, market)?;
+        funding(state, market)?;
+        book(state, market)?;
+    }
+    reserves(state)
+}
+
+/// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no fund below 0.
+fn money(state: &State) -> Finding {
+    let mut sum: Atoms = 0;
+    for (_, account) in state.accounts.iter() {
+        sum += account.collateral_atoms;
+        sum -= account.positions.iter().map(|position| position.cost_atoms).sum::<Atoms>();
+    }
+    let treasury = &state.chain.treasury;
+    sum += treasury.insurance_atoms + treasury.validators_atoms;
+    for cell in &state.markets {
+        sum += cell.market.funding_pool_atoms - cell.market.bad_debt_atoms;
+        ensure(cell.market.bad_debt_atoms >= 0, || format!("bad debt is {}", cell.market.bad_debt_atoms))?;
+    }
+    let came_in = state.chain.deposits_atoms - state.chain.withdrawals_atoms;
+    ensure(sum == came_in, || format!("{sum} atoms are on the chain, {came_in} came in"))?;
+    ensure(treasury.insurance_atoms >= 0 && treasury.validators_atoms >= 0, || format!("{treasury:?}"))
+}
+
+fn positions(state: &State, market: usize) -> Finding {
+    let (mut longs, mut shorts) = (0_i128, 0_i128);
+    for (id, account) in state.accounts.iter() {
+        for position in account.positions.iter().filter(|position| usize::from(position.market) == market) {
+            longs += i128::from(position.lots.max(0));
+            shorts -= i128::from(position.lots.min(0));
+            let is_flat = position.lots == 0;
+            ensure(!is_flat || position.cost_atoms == 0, || {
+                format!("account {id} has no lots of market {market} for {} atoms", position.cost_atoms)
+            })?;
+        }
+    }
+    let open_interest = i128::from(state.markets[market].market.open_interest_lots);
+    let cap = i128::from(state.markets[market].market.params.max_open_interest_lots);
+    ensure(open_interest <= cap, || {
+        format!("market {market}: open interest is {open_interest}, at most {cap}")
+    })?;
+    ensure(longs == shorts && longs == open_interest, || {
+        format!("market {market}: {longs} lots long, {shorts} short, open interest {open_interest}")
+    })
+}
+
+/// The pool can always pay everyone that funding is owed to, and what it keeps beyond that is dust.
+fn funding(state: &State, market: usize) -> Finding {
+    let cell = &state.markets[market];
+    let of_market = state.accounts.iter().flat_map(|(_, account)| &account.positions);
+    let of_market = of_market.filter(|position| usize::from(position.market) == market);
+    let owed: Atoms = of_market.map(|position| unpaid(cell, position)).sum();
+    let dust = cell.market.funding_pool_atoms + owed;
+    // At most an atom a settlement: far below a USDC in any history here.
+    ensure((0..1_000_000).contains(&dust), || {
+        format!("market {market}: the funding pool is {dust} atoms off")
+    })
+}
+
+fn book(state: &State, market: usize) -> Finding {
+    let book = &state.books[market];
+    if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
+        ensure(bid.price_ticks < ask.price_ticks, || format!("market {market}: {bid:?} crosses {ask:?}"))?;
+    }
+    let (mut seen, mut client_ids, mut live) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for side in [Side::Buy, Side::Sell] {
+        for level in book.levels(side) {
+            let queue: Vec<_> = book.queue(side, level.price_ticks).collect();
+            let lots: u64 = queue.iter().map(|order| order.lots).sum();
+            ensure((lots, queue.len()) == (level.lots, level.count as usize), || {
+                format!("market {market}: {level:?} has {} orders of {lots} lots", queue.len())
+            })?;
+            for order in queue {
+                live += 1;
+                let named = order.client_id == 0 || client_ids.insert((order.owner, order.client_id));
+                ensure(seen.insert(order.order_id) && named && order.lots > 0, || {
+                    format!("market {market}: {order:?} twice, or of nothing")
+                })?;
+                let account = state.accounts.get(order.owner).ok_or("an order without account")?;
+                let held = account.lots(market as u16);
+                let reduces = held != 0 && Side::reducing(held) == order.side;
+                ensure(!order.reduce_only || reduces, || {
+                    format!("market {market}: {order:?} has nothing to reduce, the position is {held}")
+                })?;
+                ensure(account.position(market as u16).is_some(), || {
+                    format!("market {market}: {order:?} without an entry in its account")
+                })?;
+            }
+        }
+    }
+    ensure(live == book.live_orders(), || format!("market {market}: {live} orders rest"))
+}
+
+/// What the reserve lemma promises (rules §3): free collateral of at least 0, or no order that increases. And debt is
+/// booked: an account below 0 has a position.
+fn reserves(state: &State) -> Finding {
+    for (id, account) in state.accounts.iter() {
+        let of = figures(state, id, account);
+        ensure(of.free() >= 0 || of.increasing_orders == 0, || {
+            format!("account {id} has {} atoms free and increasing orders: {of:?}", of.free())
+        })?;
+        ensure(account.collateral_atoms >= 0 || account.has_position(), || {
+            format!("account {id} has {} atoms and no position", account.collateral_atoms)
+        })?;
+    }
+    Ok(())
+}

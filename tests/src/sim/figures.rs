@@ -1,0 +1,170 @@
+//! An account's margin by the letter of the rules (§3), written again without the engine's code, to compare with.
+
+use tidemark_app::state::{MarketCell, State};
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::{AccountId, Atoms, Side};
+use tidemark_risk::{Account, Position};
+
+const MILLION: i128 = 1_000_000;
+
+/// What an account is worth and must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Collateral after unpaid funding.
+    pub cash: Atoms,
+    /// Cash and unrealised profit.
+    pub equity: Atoms,
+    /// Maintenance margin.
+    pub maintenance: Atoms,
+    /// What positions and orders reserve.
+    pub reserve: Atoms,
+    /// Notional of the positions.
+    pub notional: Atoms,
+    /// Orders that are not reduce-only.
+    pub increasing_orders: u32,
+}
+
+impl Figures {
+    /// Equity beyond what is reserved.
+    #[must_use]
+    pub fn free(&self) -> Atoms {
+        self.equity - self.reserve
+    }
+
+    /// Equity below maintenance.
+    #[must_use]
+    pub fn below_maintenance(&self) -> bool {
+        self.equity < self.maintenance
+    }
+
+    /// `min(cash, E) − max(Σ reserve, 10 % of notional)`.
+    #[must_use]
+    pub fn withdrawable(&self) -> Atoms {
+        let tenth = ceil_div(self.notional, 10);
+        (self.cash.min(self.equity) - self.reserve.max(tenth)).max(0)
+    }
+}
+
+/// `⌈a/b⌉`, for `b > 0`.
+fn ceil_div(a: i128, b: i128) -> i128 {
+    -(-a).div_euclid(b)
+}
+
+fn value(cell: &MarketCell, lots: i128) -> Atoms {
+    match (lots, cell.market.mark_ticks) {
+        (0, _) | (_, None) => 0,
+        (_, Some(mark)) => i128::from(mark) * lots * i128::from(cell.market.k),
+    }
+}
+
+/// What a position owes of funding: up to the next atom.
+#[must_use]
+pub fn unpaid(cell: &MarketCell, position: &Position) -> Atoms {
+    let index_move = cell.market.funding.cumulative_index - position.funding_index;
+    ceil_div(index_move * i128::from(position.lots), MILLION)
+}
+
+fn tiered(params: &MarketParams, notional: Atoms, rate: impl Fn(i128) -> i128) -> Atoms {
+    let (mut lower, mut micro) = (0, 0);
+    for tier in &params.tiers {
+        let part = (notional.min(tier.upper_notional_atoms) - lower).max(0);
+        micro += part * rate(i128::from(tier.initial_margin_ppm));
+        lower = tier.upper_notional_atoms.min(notional);
+    }
+    ceil_div(micro, MILLION)
+}
+
+fn initial(cell: &MarketCell, notional: Atoms, leverage: u32) -> Atoms {
+    let params = &cell.market.params;
+    let open_interest = value(cell, i128::from(cell.market.margin_open_interest_lots));
+    let (lower, upper) = (params.oi_lower_atoms, params.oi_upper_atoms);
+    let scaled = |rate: i128| match open_interest {
+        _ if upper == 0 || open_interest <= lower || rate >= MILLION => rate,
+        _ if open_interest >= upper => MILLION,
+        _ => rate + (MILLION - rate) * (open_interest - lower) / (upper - lower),
+    };
+    let by_tier = tiered(params, notional, scaled);
+    if leverage == 0 {
+        by_tier
+    } else {
+        by_tier.max(ceil_div(notional, i128::from(leverage)))
+    }
+}
+
+/// The maintenance margin of a position.
+#[must_use]
+pub fn maintenance(cell: &MarketCell, lots: i64) -> Atoms {
+    let params = &cell.market.params;
+    let full = tiered(params, value(cell, i128::from(lots)).abs(), |rate| rate);
+    ceil_div(full * i128::from(params.maintenance_fraction_ppm), MILLION)
+}
+
+/// What one market reserves for an account, and how many of its orders there increase.
+fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
+    let at = usize::from(position.market);
+    let (cell, book) = (&state.markets[at], &state.books[at]);
+    let fees = &state.chain.params.fee_tiers;
+    let fee_ppm = fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0);
+    let mark = i128::from(cell.market.mark_ticks.unwrap_or(0));
+    let k = i128::from(cell.market.k);
+    let (mut buys, mut sells, mut reducing) = (0_i128, 0_i128, 0_i128);
+    let (mut sum, mut increasing) = (0, 0);
+    for order in book.orders_of(id) {
+        let (price, lots) = (i128::from(order.price_ticks), i128::from(order.lots));
+        let against = if order.side == Side::Buy { price - mark } else { mark - price };
+        sum += against.max(0) * lots * k;
+        sum += ceil_div(price * k * i128::from(fee_ppm), MILLION) * lots;
+        match (order.reduce_only, order.side) {
+            (true, _) => reducing += lots,
+            (false, Side::Buy) => buys += lots,
+            (false, Side::Sell) => sells += lots,
+        }
+        increasing += u32::from(!order.reduce_only);
+    }
+    let held = i128::from(position.lots);
+    let reducing = reducing.min(held.abs());
+    let (up, down) = if held > 0 { (buys, sells + reducing) } else { (buys + reducing, sells) };
+    let farthest = (held + up).abs().max((held - down).abs());
+    if farthest > 0 {
+        sum += initial(cell, value(cell, farthest), position.leverage);
+    }
+    (sum, increasing)
+}
+
+/// An account's figures at a state's marks, with its orders in that state's books.
+#[must_use]
+pub fn figures(state: &State, id: AccountId, account: &Account) -> Figures {
+    let mut sum = without_orders(state, account);
+    for position in &account.positions {
+        let (reserved, increasing) = reserve(state, id, position);
+        sum.reserve += reserved;
+        sum.increasing_orders += increasing;
+    }
+    sum
+}
+
+/// Cash, equity, maintenance and notional at a state's marks; nothing of orders.
+#[must_use]
+pub fn without_orders(state: &State, account: &Account) -> Figures {
+    let mut sum =
+        Figures { cash: account.collateral_atoms, equity: account.collateral_atoms, ..Figures::default() };
+    for position in account.positions.iter().filter(|position| position.lots != 0) {
+        let cell = &state.markets[usize::from(position.market)];
+        let worth = value(cell, i128::from(position.lots));
+        let owed = unpaid(cell, position);
+        sum.cash -= owed;
+        sum.equity += worth - position.cost_atoms - owed;
+        sum.maintenance += maintenance(cell, position.lots);
+        sum.notional += worth.abs();
+    }
+    sum
+}
+
+/// Whether a market's positions may be closed by the chain now: it trades, and its index is fresh.
+#[must_use]
+pub fn may_liquidate(state: &State, market: usize) -> bool {
+    use tidemark_proto::params::MarketStatus::{Active, ReduceOnly};
+    let cell = &state.markets[market];
+    let trades = matches!(cell.market.params.status, Active | ReduceOnly) && cell.quarantined.is_none();
+    trades && !cell.index.is_stale(state.chain.time_ms, cell.market.params.max_oracle_age_ms)
+}

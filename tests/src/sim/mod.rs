@@ -1,0 +1,330 @@
+//! Random histories of a chain, each a function of its seed, carried out by nodes that must agree, under an auditor that
+//! works everything out again in the simplest way.
+//!
+//! | node | differs in |
+//! |---|---|
+//! | A | the reference: it saw every transaction in its mempool, and verifies on one thread |
+//! | B | it saw no mempool, and verifies on several threads |
+//! | C | it begins at genesis when all is over, and replays the log |
+
+pub mod audit;
+pub mod figures;
+pub mod prices;
+pub mod rng;
+pub mod story;
+pub mod traffic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tidemark_app::events::{BlockEvents, Event};
+use tidemark_app::exec::{execute, order, Block};
+use tidemark_app::genesis::Genesis;
+use tidemark_app::state::merkle::Hash;
+use tidemark_app::state::State;
+use tidemark_app::tx_cache::TxCache;
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::tx::DecodedTx;
+use tidemark_proto::units::{Ticks, PPM};
+use tidemark_proto::Code;
+
+use crate::harness::{genesis, BlockInput, CHAIN_ID, GENESIS_MS};
+use prices::Prices;
+use rng::Rng;
+use traffic::Traffic;
+
+/// How long a history is, and who is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Decides everything else.
+    pub seed: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Traders; each has up to two subaccounts.
+    pub traders: usize,
+}
+
+impl Config {
+    /// A history of the usual size.
+    #[must_use]
+    pub const fn new(seed: u64, blocks: u64) -> Self {
+        Self { seed, blocks, traders: 24 }
+    }
+}
+
+/// What a history had in it, so that a test can see that it was not an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Blocks carried out.
+    pub blocks: u64,
+    /// Transactions, refused ones included.
+    pub txs: u64,
+    /// Operations by the word of their code.
+    pub codes: BTreeMap<&'static str, u64>,
+    /// Trades.
+    pub fills: u64,
+    /// Liquidation steps by stage.
+    pub liquidations: BTreeMap<&'static str, u64>,
+    /// Counterparties deleveraged.
+    pub adl: u64,
+    /// Accounts below 0 after a sweep, counted in every block: the fund was used up and nobody could bear the loss.
+    pub insolvent: u64,
+    /// Hours of funding paid.
+    pub funding: u64,
+    /// The app hash at the end.
+    pub app_hash: Hash,
+}
+
+/// What failed, and where: the seed and the height are enough to see it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The history.
+    pub seed: u64,
+    /// The first block that shows it.
+    pub height: u64,
+    /// What does not hold.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seed, height, what } = self;
+        write!(f, "seed {seed}, height {height}: {what} (again: sim --seed {seed} --blocks {height})")
+    }
+}
+
+/// A state and the cache of the node that has it.
+pub struct ShadowNode {
+    /// The state.
+    pub state: State,
+    cache: TxCache,
+    threads: usize,
+}
+
+impl ShadowNode {
+    /// A node at genesis.
+    ///
+    /// # Panics
+    /// When the genesis is not valid.
+    #[must_use]
+    pub fn new(genesis: &Genesis, threads: usize) -> Self {
+        let state = State::genesis(genesis, CHAIN_ID, GENESIS_MS, Vec::new()).expect("a valid genesis");
+        Self { state, cache: TxCache::new(CHAIN_ID), threads }
+    }
+
+    /// The block's transactions as this node decodes them.
+    pub fn decode(&self, input: &BlockInput) -> Vec<Result<Arc<DecodedTx>, tidemark_proto::Refusal>> {
+        self.cache.check_all(&input.txs, self.state.max_tx_bytes(), self.threads)
+    }
+
+    /// Carries out a block.
+    pub fn run(&mut self, input: &BlockInput) -> BlockEvents {
+        let block = Block { txs: self.decode(input), ..input.block.clone() };
+        execute(&mut self.state, &block, &mut |_| ())
+    }
+}
+
+/// Three markets that differ in tick, lot, `k`, leverage and bounds.
+fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
+    let mut one = MarketParams::with_defaults("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
+    one.partial_liquidation_atoms = 20_000 * PPM;
+    let mut btc = MarketParams::with_defaults("BTC-USD", 100_000_000, 1_000_000, 50);
+    btc.tiers[0].upper_notional_atoms = 50_000 * PPM;
+    btc.tiers[1].upper_notional_atoms = 200_000 * PPM;
+    let mut thin = MarketParams::with_defaults("THIN-USD", 100_000, 10_000_000_000, 8);
+    (thin.oi_lower_atoms, thin.oi_upper_atoms) = (20_000 * PPM, 150_000 * PPM);
+    (thin.max_open_orders, thin.max_fills) = (8, 4);
+    thin.max_open_interest_lots = 10_000;
+    thin.fund_block_cap_atoms = 200 * PPM;
+    (vec![one, btc, thin], vec![100, 600_000, 5_000])
+}
+
+/// The genesis of every simulation.
+#[must_use]
+pub fn simulated_genesis() -> Genesis {
+    let mut genesis = genesis(markets().0, 3_000);
+    genesis.params.withdrawal_gate_blocks = 4;
+    genesis.params.halt_ms = 3_000_000;
+    genesis
+}
+
+/// Makes the blocks of a history, one after the other, from the reference node's state.
+pub struct Proposer {
+    rng: Rng,
+    prices: Prices,
+    traffic: Traffic,
+    now_ms: u64,
+}
+
+impl Proposer {
+    /// The blocks of a history.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rng: Rng::new(config.seed),
+            prices: Prices::new(&markets().1),
+            traffic: Traffic::new(config.traders),
+            now_ms: GENESIS_MS,
+        }
+    }
+
+    /// The next block; says what is wrong when what was selected is not what the rule accepts.
+    ///
+    /// # Errors
+    /// The sentence of the order check.
+    pub fn next(&mut self, node: &ShadowNode) -> Result<BlockInput, String> {
+        let (rng, state) = (&mut self.rng, &node.state);
+        self.now_ms += match rng.within(0, 99) {
+            0..=2 => rng.within(600_000, 4_000_000),
+            3..=10 => rng.within(20_000, 60_000),
+            _ => rng.within(200, 6_000),
+        };
+        self.prices.step(rng);
+        let commit = self.prices.commit(state, rng);
+        self.traffic.step(state, rng);
+        let mut txs = select(&mut self.traffic, node)?;
+        if rng.chance(10) {
+            // No honest node proposes these, and the state machine does not care.
+            let at = rng.within(0, txs.len() as u64) as usize;
+            let mut junk = self.traffic.sent.last().cloned().unwrap_or_default();
+            if rng.chance(60) && !junk.is_empty() {
+                let byte = rng.within(0, junk.len() as u64 - 1) as usize;
+                junk[byte] ^= 1 << rng.within(0, 7);
+            }
+            txs.insert(at, junk);
+        }
+        let height = state.chain.height + 1;
+        let hash: Hash =
+            Sha256::digest([self.rng.bits().to_le_bytes(), height.to_le_bytes()].concat()).into();
+        let block = Block {
+            height,
+            time_ms: self.now_ms,
+            hash,
+            extended_commit: (height > 1).then_some(commit),
+            txs: Vec::new(),
+        };
+        Ok(BlockInput { block, txs })
+    }
+}
+
+/// What the rule chooses of the mempool; the rest waits, unless it can never come.
+fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, String> {
+    let state = &node.state;
+    let next = |address: &_| Some(state.owners.get(state.owner_id(address)?)?.sequence);
+    let mut known = Vec::new();
+    for bytes in std::mem::take(&mut traffic.mempool) {
+        if let Ok(tx) = node.cache.check(&bytes, state.max_tx_bytes()) {
+            if next(&tx.signer).is_none_or(|next| tx.sequence >= next) {
+                known.push((tx, bytes));
+            }
+        }
+    }
+    let candidates: Vec<_> = known.iter().map(|(tx, _)| Arc::clone(tx)).collect();
+    let order = state.canonical_order();
+    let budget = order::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
+    let chosen = order::select(&candidates, &order, budget, next);
+    let txs: Vec<_> = chosen.iter().map(|at| Arc::clone(&candidates[*at])).collect();
+    order::check(&txs, &order, state.chain.params.max_block_gas, next)?;
+    let bytes: Vec<_> = chosen.iter().map(|at| known[*at].1.clone()).collect();
+    traffic.sent.extend(bytes.iter().cloned());
+    let recent = traffic.sent.len().saturating_sub(200);
+    traffic.sent.drain(..recent);
+    let chosen: std::collections::BTreeSet<_> = chosen.into_iter().collect();
+    let waiting = known.into_iter().enumerate().filter(|(at, _)| !chosen.contains(at));
+    traffic.mempool = waiting.map(|(_, (_, bytes))| bytes).collect();
+    Ok(bytes)
+}
+
+/// Carries out a history on all nodes.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn run(config: Config) -> Result<Summary, Failure> {
+    let genesis = simulated_genesis();
+    let (mut a, mut b) = (ShadowNode::new(&genesis, 1), ShadowNode::new(&genesis, 3));
+    let mut proposer = Proposer::new(&config);
+    let mut summary = Summary::default();
+    let mut log: Vec<(BlockInput, Hash)> = Vec::new();
+    for height in 1..=config.blocks {
+        let failure = |what: String| Failure { seed: config.seed, height, what };
+        let input = proposer.next(&a).map_err(failure)?;
+        let hash = audited(&mut a, &input, &mut summary).map_err(failure)?;
+        let other = b.run(&input).app_hash;
+        audit::ensure(hash == other, || "node B, which saw no mempool, has another app hash".to_owned())
+            .map_err(failure)?;
+        log.push((input, hash));
+    }
+    let mut c = ShadowNode::new(&genesis, 2);
+    for (input, hash) in &log {
+        let height = input.block.height;
+        let same = c.run(input).app_hash == *hash;
+        audit::ensure(same, || "node C, which replays the log, has another app hash".to_owned())
+            .map_err(|what| Failure { seed: config.seed, height, what })?;
+    }
+    summary.app_hash = a.state.app_hash;
+    Ok(summary)
+}
+
+/// Carries out a block on a node, and looks at everything.
+fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> Result<Hash, String> {
+    let before = node.state.fork();
+    let mut swept = node.state.fork();
+    let sweep = execute(&mut swept, &input.block, &mut |_| ());
+    audit::state(&swept).map_err(|what| format!("after the sweep: {what}"))?;
+    let txs = node.decode(input);
+    let events = node.run(input);
+    audit::ensure(events.violations.is_empty(), || {
+        format!("the chain's own audit: {:?}", events.violations)
+    })?;
+    audit::state(&node.state)?;
+    let block = story::Block {
+        before: &before,
+        swept: &swept,
+        sweep: &sweep,
+        after: &node.state,
+        events: &events,
+        txs: &txs,
+    };
+    block.check()?;
+    summary.count(&events);
+    let is_insolvent = |account| figures::without_orders(&swept, account).equity < 0;
+    summary.insolvent += swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
+    Ok(events.app_hash)
+}
+
+impl Summary {
+    fn count(&mut self, events: &BlockEvents) {
+        self.blocks += 1;
+        self.txs += events.txs.len() as u64;
+        for outcome in &events.txs {
+            let codes = outcome.results.iter().filter_map(|result| Code::from_number(result.code));
+            let refused = outcome.results.is_empty().then_some(outcome.code);
+            for code in codes.chain(refused) {
+                *self.codes.entry(code.word()).or_default() += 1;
+            }
+        }
+        for event in &events.events {
+            match event {
+                Event::Fill(_) => self.fills += 1,
+                Event::Adl { .. } => self.adl += 1,
+                Event::Funding { .. } => self.funding += 1,
+                Event::Liquidation(step) => {
+                    *self.liquidations.entry(step.stage.as_str_name()).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hash: String = self.app_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        write!(
+            f,
+            "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} insolvent, {} funding payments, {:?}, app hash {hash}…",
+            self.blocks, self.txs, self.fills, self.liquidations, self.adl, self.insolvent, self.funding, self.codes
+        )
+    }
+}

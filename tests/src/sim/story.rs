@@ -1,0 +1,233 @@
+//! What must hold of a block as a change: its events tell of every lot that moved, reduce-only orders reduce, whoever was
+//! below maintenance had a step, and nobody else; nobody took out profit that is not realised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tidemark_app::events::{BlockEvents, Event, Fill};
+use tidemark_app::state::State;
+use tidemark_proto::tx::{DecodedTx, Message, Operation};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::v1::LiquidationStage;
+use tidemark_proto::{Code, Refusal};
+
+use super::audit::{ensure, Finding};
+use super::figures::{figures, maintenance, may_liquidate, without_orders, Figures};
+
+/// A block's transactions as its nodes decoded them.
+pub type Txs = [Result<Arc<DecodedTx>, Refusal>];
+
+/// One block, seen from before it, after its sweep, and after it.
+pub struct Block<'a> {
+    /// The state before.
+    pub before: &'a State,
+    /// The state after a block with the same prices and no transactions.
+    pub swept: &'a State,
+    /// That block's events.
+    pub sweep: &'a BlockEvents,
+    /// The state after.
+    pub after: &'a State,
+    /// The block's events.
+    pub events: &'a BlockEvents,
+    /// Its transactions.
+    pub txs: &'a Txs,
+}
+
+impl Block<'_> {
+    /// Everything that the block's change can show.
+    ///
+    /// # Errors
+    /// A sentence naming what does not hold.
+    pub fn check(&self) -> Finding {
+        let swept = self.sweep.events.len();
+        ensure(self.events.events.get(..swept) == Some(&self.sweep.events), || {
+            "the events up to the sweep depend on the transactions".to_owned()
+        })?;
+        self.every_lot_is_told()?;
+        self.everyone_below_maintenance_has_a_step()?;
+        self.only_those_below_maintenance_are_closed()?;
+        self.withdrawals_leave_what_is_not_cash()
+    }
+
+    fn every_lot_is_told(&self) -> Finding {
+        let mut lots: BTreeMap<(AccountId, MarketId), i64> = BTreeMap::new();
+        for (id, account) in self.before.accounts.iter() {
+            lots.extend(account.positions.iter().map(|position| ((id, position.market), position.lots)));
+        }
+        let reduce_only = self.reduce_only_orders();
+        let mut trade = |account, market, side, by: u64, reduces: bool| {
+            let held = lots.entry((account, market)).or_default();
+            let before = *held;
+            *held += if side == Side::Buy { by as i64 } else { -(by as i64) };
+            let is_less = before.signum() * held.signum() >= 0 && held.abs() < before.abs();
+            ensure(is_less || !reduces, || {
+                format!("account {account} went from {before} to {held} lots of market {market}, reduce-only")
+            })
+        };
+        for event in &self.events.events {
+            match event {
+                Event::Fill(fill) => {
+                    let is = |order: OrderId| reduce_only.contains(&(fill.market, order));
+                    let closing = fill.liquidation || is(fill.taker_order_id);
+                    trade(fill.taker, fill.market, fill.taker_side, fill.lots, closing)?;
+                    let maker_reduces = is(fill.maker_order_id);
+                    trade(fill.maker, fill.market, fill.taker_side.opposite(), fill.lots, maker_reduces)?;
+                }
+                Event::Adl { market, account, side, lots, .. } => {
+                    trade(*account, *market, *side, *lots, true)?
+                }
+                Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
+                    trade(step.account, step.market, step.side, step.lots, true)?;
+                }
+                _ => {}
+            }
+        }
+        for ((id, market), told) in lots {
+            let held = self.after.accounts.get(id).map_or(0, |account| account.lots(market));
+            ensure(held == told, || {
+                format!("account {id} holds {held} lots of market {market}, its events tell of {told}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reduce-only orders that rested before, or came in this block.
+    fn reduce_only_orders(&self) -> BTreeSet<(MarketId, OrderId)> {
+        let mut found = BTreeSet::new();
+        for (market, book) in (0..).zip(&self.before.books) {
+            for side in [Side::Buy, Side::Sell] {
+                let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
+                found.extend(orders.filter(|order| order.reduce_only).map(|order| (market, order.order_id)));
+            }
+        }
+        for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
+            let Ok(Message::Orders { operations, .. }) = tx.as_ref().map(|tx| &tx.message) else { continue };
+            for (operation, result) in operations.iter().zip(&outcome.results) {
+                if let Operation::Place(place) = operation {
+                    if place.reduce_only && result.code == 0 {
+                        found.insert((place.market, result.order_id));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn everyone_below_maintenance_has_a_step(&self) -> Finding {
+        let stepped: BTreeSet<AccountId> = self.stepped().map(|(account, _)| account).collect();
+        for (id, account) in self.before.accounts.iter() {
+            let shown = without_orders(self.swept, account);
+            let Some(now) = self.swept.accounts.get(id) else { continue };
+            if !shown.below_maintenance() || stepped.contains(&id) {
+                continue;
+            }
+            let left = figures(self.swept, id, now);
+            ensure(left.increasing_orders == 0, || {
+                format!("account {id} is below maintenance with increasing orders: {left:?}")
+            })?;
+            if !left.below_maintenance() {
+                continue;
+            }
+            for position in now.positions.iter().filter(|position| position.lots != 0) {
+                let market = usize::from(position.market);
+                let offered = self.offered(id, market, position.lots, &left);
+                ensure(!may_liquidate(self.swept, market) || !offered, || {
+                    format!("account {id} had no step in market {market}: {left:?}, {position:?}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else's order would have closed a lot: at the zero price or better, or, with equity below 0, beyond it
+    /// with what the fund surely had.
+    fn offered(&self, id: AccountId, market: usize, lots: i64, of: &Figures) -> bool {
+        let (cell, book) = (&self.swept.markets[market], &self.swept.books[market]);
+        let makers = Side::reducing(lots).opposite();
+        let mut orders = book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
+        let Some(best) = orders.find(|order| order.owner != id) else { return false };
+        let params = &cell.market.params;
+        let k = i128::from(cell.market.k);
+        // Signed: the higher, the better for the account that is closed.
+        let worth = |ticks: u64| i128::from(ticks) * k * i128::from(lots);
+        let mark = worth(cell.market.mark_ticks.unwrap_or(0));
+        let sigma = i128::from(params.zero_price_sigma_ppm);
+        let share = of.equity * sigma / 1_000_000 * maintenance(cell, lots) / of.maintenance.max(1);
+        // A tick's worth of slack: prices are whole ticks, and closing in parts has a price of its own.
+        let size = i128::from(lots.unsigned_abs());
+        if worth(best.price_ticks) - size * k > mark - share {
+            return true;
+        }
+        let limit = mark - mark.abs() * i128::from(params.fund_slippage_ppm) / 1_000_000;
+        let fund = |state: &State| state.chain.treasury.insurance_atoms;
+        let had = fund(self.before).min(fund(self.swept));
+        let allowance = had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
+        let a_lot = (mark - share - limit) / size + k;
+        of.equity < 0 && worth(best.price_ticks) - size * k > limit && allowance > a_lot
+    }
+
+    fn stepped(&self) -> impl Iterator<Item = (AccountId, MarketId)> + '_ {
+        self.sweep.events.iter().filter_map(|event| match event {
+            Event::Liquidation(step) => Some((step.account, step.market)),
+            _ => None,
+        })
+    }
+
+    fn only_those_below_maintenance_are_closed(&self) -> Finding {
+        let mut touched = BTreeSet::new();
+        for event in &self.events.events {
+            match event {
+                Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),
+                Event::Adl { account, .. } => touched.extend([*account]),
+                Event::Liquidation(step) => {
+                    let market = usize::from(step.market);
+                    ensure(step.lots == 0 || may_liquidate(self.swept, market), || {
+                        format!("{step:?} in a market that is stale or does not trade")
+                    })?;
+                    let Some(account) = self.before.accounts.get(step.account) else { continue };
+                    let shown = without_orders(self.swept, account);
+                    let due =
+                        shown.below_maintenance() || shown.equity < 0 || touched.contains(&step.account);
+                    ensure(due, || format!("{step:?} of an account at or above maintenance: {shown:?}"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets what the sweep left.
+    fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
+        let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
+        for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
+            let Some(tx) = tx.as_ref().ok().filter(|_| outcome.code == Code::Ok) else { continue };
+            let account = |address, subaccount| {
+                self.after.owner_id(address).and_then(|owner| self.after.account_id(owner, subaccount))
+            };
+            let (changes, out) = match &tx.message {
+                Message::Withdraw { subaccount, amount_atoms } => {
+                    (vec![account(&tx.signer, *subaccount)], *amount_atoms)
+                }
+                Message::Deposit { recipient, subaccount, .. } => (vec![account(recipient, *subaccount)], 0),
+                Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => (
+                    vec![account(&tx.signer, *from_subaccount), account(&tx.signer, *to_subaccount)],
+                    *amount_atoms,
+                ),
+                Message::SetLeverage { subaccount, .. } => (vec![account(&tx.signer, *subaccount)], 0),
+                // Other parameters, other margins.
+                Message::UpdateMarket(_) => return Ok(()),
+                _ => continue,
+            };
+            for (at, id) in changes.into_iter().enumerate() {
+                let entry = taken.entry(id.ok_or("a cash operation of no account")?).or_default();
+                *entry = (entry.0 + 1, if at == 0 { out } else { 0 });
+            }
+        }
+        for (id, (_, out)) in taken.into_iter().filter(|(_, (count, _))| *count == 1) {
+            let Some(account) = self.swept.accounts.get(id) else { continue };
+            let most = figures(self.swept, id, account).withdrawable();
+            ensure(out <= most, || format!("account {id} took out {out}, withdrawable were {most}"))?;
+        }
+        Ok(())
+    }
+}

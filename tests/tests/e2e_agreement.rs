@@ -1,0 +1,137 @@
+//! Several nodes under real CometBFT compute the same.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use serde_json::Value;
+use tidemark_app::client::{Client, ClientError};
+use tidemark_proto::tx::TxOptions;
+use tidemark_proto::{v1, Code};
+use tidemark_tests::harness::{signer, FAUCET};
+use tidemark_tests::net::traffic::{fund, Traders};
+use tidemark_tests::net::{progress, wait_for, Net, NetOptions};
+
+const BLOCKS: u64 = 500;
+const CRASH_AT: u64 = 150;
+/// Blocks without the crashed node. Each fourth waits for it to propose, so these are slow.
+const CRASHED_FOR: u64 = 9;
+
+const ONE_THREAD: usize = 0;
+const FOUR_THREADS: usize = 1;
+const NO_MEMPOOL: usize = 2;
+const CRASHES: usize = 3;
+
+/// One validator has one thread, one has four, one sees transactions in blocks only, one is killed with its CometBFT in
+/// the middle and starts again. What each of them computed for every height must be the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_validators_agree_on_every_app_hash_for_500_blocks_under_trading() {
+    let mut options = NetOptions::validators(4);
+    options.nodes[ONE_THREAD].threads = Some(1);
+    options.nodes[FOUR_THREADS].threads = Some(4);
+    options.nodes[NO_MEMPOOL].mempool = false;
+    let mut net = Net::start(options).await.unwrap();
+
+    let first = net.client(ONE_THREAD).await.unwrap();
+    let second = net.client(FOUR_THREADS).await.unwrap();
+    let names: Vec<String> = (0..8).map(|number| format!("trader-{number}")).collect();
+    fund(&first, &names, 100_000).await.unwrap();
+    wait_for("an index of every market", || every_market_has_a_price(&first)).await;
+    let nodes = [first.clone(), second.clone()];
+    let traders = names.iter().cloned().zip(nodes.iter().cycle().cloned()).collect();
+    let traders = Traders::start(traders, 1);
+    the_closed_mempool_takes_nothing(&net).await;
+
+    net.wait_height(ONE_THREAD, CRASH_AT).await.unwrap();
+    let crashed_at = net.height(CRASHES).await.unwrap();
+    net.kill(CRASHES);
+    progress(&format!("height {crashed_at}: one of four is killed"));
+    net.wait_height(ONE_THREAD, crashed_at + CRASHED_FOR).await.unwrap();
+    net.restart(CRASHES).unwrap();
+    net.wait_height(CRASHES, crashed_at + CRASHED_FOR).await.unwrap();
+    progress(&format!("height {}: it is back", net.height(CRASHES).await.unwrap()));
+
+    for height in (200..=BLOCKS).step_by(100) {
+        net.wait_height(ONE_THREAD, height).await.unwrap();
+        progress(&format!("height {height}"));
+    }
+    let tally = traders.stop().await;
+    progress(&format!("{tally:?}"));
+    assert_eq!(tally.errors, Vec::<String>::new());
+    assert!(tally.operations > tally.refused + 500, "{tally:?}");
+    assert!(tally.refused > 0, "traders send what must be refused: {tally:?}");
+
+    for node in 0..net.len() {
+        net.wait_height(node, BLOCKS).await.unwrap();
+    }
+    every_block_is_the_same(&net, BLOCKS).await;
+    the_states_in_memory_are_the_same(&net).await;
+    nothing_is_broken_and_prices_flow(&net, &first).await;
+}
+
+async fn every_market_has_a_price(client: &Client) -> Option<()> {
+    let markets = client.markets().await.ok()?;
+    let all = markets.iter().all(|(_, state)| state.index_ticks > 0 && state.mark_ticks > 0);
+    all.then_some(())
+}
+
+async fn the_closed_mempool_takes_nothing(net: &Net) {
+    let client = net.client(NO_MEMPOOL).await.unwrap();
+    let faucet = signer(FAUCET);
+    let sequence = client.account(&faucet.address().to_string(), None).await.unwrap().sequence;
+    let message =
+        v1::MsgDeposit { recipient: faucet.address().to_string(), amount_atoms: 1, ..Default::default() };
+    let tx = faucet.sign(message, TxOptions { sequence, timeout_height: 0 }).unwrap();
+    let refusal = client.submit(tx, v1::WaitFor::Accepted, std::time::Duration::from_secs(5)).await;
+    assert_eq!(refusal.as_ref().err().and_then(ClientError::code), Some(Code::Overloaded), "{refusal:?}");
+}
+
+/// What each node itself answered to FinalizeBlock: CometBFT keeps it.
+async fn every_block_is_the_same(net: &Net, blocks: u64) {
+    let mut transactions = 0;
+    for height in 1..=blocks {
+        let ours = net.comet(ONE_THREAD).block_results(height).await.unwrap();
+        assert!(ours["app_hash"].as_str().is_some_and(|hash| hash.len() >= 43), "{ours}");
+        transactions += ours["txs_results"].as_array().map_or(0, |results| results.len().saturating_sub(1));
+        for node in 1..net.len() {
+            let theirs = net.comet(node).block_results(height).await.unwrap();
+            assert_eq!(theirs["app_hash"], ours["app_hash"], "height {height}, node {node}");
+            assert_eq!(theirs["txs_results"], ours["txs_results"], "height {height}, node {node}");
+        }
+    }
+    progress(&format!("{blocks} heights compared, {transactions} transactions"));
+    assert!(transactions > 500, "{transactions} transactions");
+}
+
+/// The crashed node's state is what it replayed, which block results of before the crash do not show.
+async fn the_states_in_memory_are_the_same(net: &Net) {
+    for node in 0..net.len() {
+        let status = net.client(node).await.unwrap().status().await.unwrap();
+        net.wait_height(ONE_THREAD, status.height).await.unwrap();
+        let results: Value = net.comet(ONE_THREAD).block_results(status.height).await.unwrap();
+        let expected = results["app_hash"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(base64(&status.app_hash), expected, "node {node} at height {}", status.height);
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+async fn nothing_is_broken_and_prices_flow(net: &Net, client: &Client) {
+    for (market, state) in client.markets().await.unwrap().iter() {
+        assert!(!state.stale && !state.quarantined && state.last_trade_ticks > 0, "{state:?}");
+        assert!(state.reporting_power * 3 > state.total_power * 2, "{state:?}");
+        let funding = client.funding(market.id).await.unwrap();
+        assert!(funding.samples > 0 || funding.last_rate_ppm != 0, "{}: {funding:?}", market.symbol);
+    }
+    for node in 0..net.len() {
+        let metrics = net.metrics(node).await.unwrap();
+        assert_eq!(
+            metrics.sum("tidemark_invariant_violations_total", &[]).unwrap_or(0.0),
+            0.0,
+            "node {node}"
+        );
+        // Counters count replayed blocks too, so the node that crashed has them all.
+        let trades = metrics.sum("tidemark_trades_total", &[]).unwrap_or(0.0);
+        assert!(trades > 100.0, "node {node}: {trades} trades");
+    }
+}

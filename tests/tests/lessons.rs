@@ -1,0 +1,288 @@
+//! What went wrong on other exchanges, as scenarios: each defence is here under the name of what it answers. Prices in whole
+//! USDC, quantities in whole units.
+
+use proptest::prelude::*;
+use tidemark_app::events::BlockEvents;
+use tidemark_app::exec::order;
+use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
+use tidemark_tests::harness::{
+    decoded, genesis, limit, liquidations, place, plain_market, usdc, word, Chain, FAUCET,
+};
+use tidemark_tests::sim::audit;
+use tidemark_tests::sim::figures::without_orders;
+
+/// Two 20x markets at index 100, and traders with 10 000 USDC each.
+fn chain(traders: &[&str]) -> Chain {
+    let markets = vec![plain_market("ONE-USD", 20), plain_market("TWO-USD", 20)];
+    let mut chain = Chain::new(&genesis(markets, 1_000));
+    chain.index(0, 100);
+    chain.index(1, 100);
+    for trader in traders {
+        chain.deposit(trader, 10_000);
+    }
+    block(&mut chain);
+    chain
+}
+
+/// A block after which everything holds that can be counted.
+fn block(chain: &mut Chain) -> BlockEvents {
+    let events = chain.block();
+    assert_eq!(events.violations, Vec::<String>::new(), "height {}", events.height);
+    assert_eq!(audit::state(&chain.state), Ok(()), "height {}", events.height);
+    events
+}
+
+/// `long` buys from `short` at 100.
+fn trade(chain: &mut Chain, long: &str, short: &str, lots: u64) {
+    chain.orders(short, vec![place(limit(0, Sell, 100, lots))]);
+    block(chain);
+    chain.orders(long, vec![place(limit(0, Buy, 100, lots))]);
+    let events = block(chain);
+    assert_eq!(events.txs[0].results[0].filled_lots, lots);
+}
+
+fn withdraw(usdc: u64) -> v1::MsgWithdraw {
+    v1::MsgWithdraw { amount_atoms: usdc * 1_000_000, ..Default::default() }
+}
+
+#[test]
+fn dydx_2025_10_10_a_liquidation_of_a_markets_whole_open_interest_leaves_the_chain_running() {
+    let mut chain = chain(&["long", "short"]);
+    trade(&mut chain, "long", "short", 900);
+    assert_eq!(chain.state.markets[0].market.open_interest_lots, 900);
+    chain.index(0, 80);
+    assert_eq!(liquidations(&block(&mut chain)).len(), 1);
+    assert_eq!(chain.state.markets[0].market.open_interest_lots, 0);
+    // The empty market trades on.
+    chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
+    block(&mut chain);
+    chain.deposit("long", 1_000);
+    chain.orders("long", vec![place(limit(0, Buy, 80, 1))]);
+    assert_eq!(block(&mut chain).txs[1].results[0].filled_lots, 1);
+}
+
+#[test]
+fn dydx_2025_10_10_after_a_halt_without_feeds_nothing_is_liquidated_increased_or_withdrawn() {
+    let mut chain = chain(&["long", "short"]);
+    trade(&mut chain, "long", "short", 900);
+    chain.orders("short", vec![place(limit(0, Sell, 101, 5))]);
+    block(&mut chain);
+    chain.silence();
+    chain.now_ms += 6 * 60_000;
+    for since in 0..55 {
+        chain.send("short", withdraw(1));
+        chain.orders("short", vec![place(limit(0, Sell, 100, 1))]);
+        let events = block(&mut chain);
+        assert_eq!(liquidations(&events).len(), 0);
+        // The gate of 50 blocks first; after it, the price is still missing.
+        let refused = if since <= 50 { "WITHDRAWALS_GATED" } else { "STALE_INDEX" };
+        assert_eq!(events.txs.iter().map(word).collect::<Vec<_>>(), [refused, "STALE_INDEX"]);
+    }
+    assert_eq!(chain.state.chain.withdrawals_atoms, 0);
+}
+
+#[test]
+fn dydx_2025_10_10_cancels_and_reducing_orders_work_without_a_feed_and_the_first_fresh_price_liquidates() {
+    let mut chain = chain(&["long", "short"]);
+    trade(&mut chain, "long", "short", 900);
+    chain.silence();
+    chain.now_ms += 6 * 60_000;
+    let reduce = |side, price| v1::PlaceOrder { reduce_only: true, ..limit(0, side, price, 100) };
+    chain.orders("long", vec![place(reduce(Sell, 100))]);
+    block(&mut chain);
+    chain.orders("short", vec![place(reduce(Buy, 100))]);
+    block(&mut chain);
+    assert_eq!((chain.lots("long", 0), chain.lots("short", 0)), (800, -800));
+    chain.index(0, 80);
+    assert_eq!(liquidations(&block(&mut chain)).len(), 1);
+}
+
+#[test]
+fn hyperliquid_2025_03_12_profit_does_not_leave_before_a_liquidation() {
+    let mut chain = chain(&["whale", "short", "bidder"]);
+    chain.deposit("short", 20_000);
+    trade(&mut chain, "whale", "short", 900);
+    chain.index(0, 110);
+    block(&mut chain);
+    // 9 000 of profit, and 10 % of the notional, 9 900, stays: about 60 USDC of the deposit can go.
+    chain.send("whale", withdraw(100));
+    assert_eq!(word(&block(&mut chain).txs[0]), "INSUFFICIENT_WITHDRAWABLE");
+    chain.send("whale", withdraw(50));
+    assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+    let fund = chain.state.chain.treasury.insurance_atoms;
+    chain.orders("bidder", vec![place(limit(0, Buy, 92, 900))]);
+    for index in (91..=104).rev() {
+        chain.index(0, index);
+        block(&mut chain);
+    }
+    assert_eq!(chain.lots("whale", 0), 0);
+    assert!(chain.collateral("whale") > 0);
+    assert!(chain.state.chain.treasury.insurance_atoms >= fund, "the fund paid for a withdrawal");
+}
+
+#[test]
+fn mango_jelly_a_pumped_book_moves_neither_the_mark_beyond_its_band_nor_money_off_the_chain() {
+    let mut chain = chain(&["pumper", "friend"]);
+    trade(&mut chain, "pumper", "friend", 100);
+    chain.orders("pumper", vec![place(limit(0, Buy, 121, 1))]);
+    assert_eq!(word(&block(&mut chain).txs[0]), "PRICE_OUT_OF_BAND");
+    for _ in 0..200 {
+        // Trades with a friend at the top of the band, and a book that shows nothing else.
+        chain.orders("friend", vec![place(limit(0, Sell, 120, 2))]);
+        block(&mut chain);
+        chain.orders("pumper", vec![place(limit(0, Buy, 120, 1)), place(limit(0, Buy, 119, 1))]);
+        block(&mut chain);
+        let mark = chain.state.markets[0].market.mark_ticks;
+        assert!(mark <= Some(105), "index 100, band 5 %: {mark:?}");
+        chain.orders("friend", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
+        chain.orders("pumper", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
+        block(&mut chain);
+    }
+    let cash = chain.collateral("pumper");
+    assert!(cash < usdc(10_000));
+    chain.send("pumper", withdraw(10_000));
+    assert_eq!(word(&block(&mut chain).txs[0]), "INSUFFICIENT_WITHDRAWABLE");
+}
+
+#[test]
+fn adl_2025_10_10_winners_lose_no_more_than_the_deficit() {
+    let winners = ["a", "b", "c"];
+    let mut chain = chain(&["loser", "a", "b", "c"]);
+    for (winner, lots) in winners.into_iter().zip([17, 241, 642]) {
+        trade(&mut chain, winner, "loser", lots);
+    }
+    let before: Vec<_> =
+        ["loser", "a", "b", "c"].into_iter().map(|name| chain.account(name).clone()).collect();
+    chain.index(0, 119);
+    let events = block(&mut chain);
+    assert_eq!(liquidations(&events)[0].stage, LiquidationStage::Adl);
+    // All at the new mark: what the winners had then, less what they have.
+    let deficit = -without_orders(&chain.state, &before[0]).equity;
+    assert!(deficit > 0);
+    let had: i128 = before[1..].iter().map(|account| without_orders(&chain.state, account).equity).sum();
+    let have: i128 =
+        winners.iter().map(|name| without_orders(&chain.state, chain.account(name)).equity).sum();
+    assert!((0..=deficit + 3).contains(&(had - have)), "deficit {deficit}, haircut {}", had - have);
+    assert!(chain.collateral("loser") >= 0);
+}
+
+#[test]
+fn a_cascade_closes_one_account_after_the_other_and_money_is_conserved() {
+    let longs: Vec<String> = (0..12).map(|at| format!("long {at}")).collect();
+    let mut chain = chain(&["maker"]);
+    chain.deposit("maker", 1_000_000);
+    for long in &longs {
+        chain.deposit(long, 1_000);
+    }
+    block(&mut chain);
+    let mut lots = 0;
+    for (at, long) in (0_u64..).zip(&longs) {
+        trade(&mut chain, long, "maker", 60 + 10 * at);
+        lots += 60 + 10 * at;
+    }
+    // Bids for a half of what will be sold.
+    chain.orders("maker", (70..99).map(|price| place(limit(0, Buy, price, lots / 60))).collect());
+    block(&mut chain);
+    let mut closed = 0;
+    for index in (70..100).rev() {
+        chain.index(0, index);
+        closed += liquidations(&block(&mut chain)).iter().filter(|step| step.lots > 0).count();
+    }
+    assert!(closed >= longs.len(), "{closed} steps");
+    assert!(longs.iter().all(|long| chain.collateral(long) >= 0 && chain.lots(long, 0) == 0));
+}
+
+#[test]
+fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() {
+    let mut chain = chain(&["trader"]);
+    let order = || place(v1::PlaceOrder { client_id: 77, ..limit(0, Buy, 99, 3) });
+    chain.orders("trader", vec![order(), order()]);
+    let events = block(&mut chain);
+    assert_eq!(events.txs[0].results.iter().map(|result| result.code).collect::<Vec<_>>(), [0, 112]);
+    chain.orders("trader", vec![order()]);
+    assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");
+    assert_eq!(chain.state.books[0].live_orders(), 1);
+}
+
+#[test]
+fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_go_on() {
+    let mut chain = chain(&["long", "short"]);
+    trade(&mut chain, "long", "short", 900);
+    chain.state.markets[0].market.open_interest_lots += 1;
+    assert_eq!(chain.block().violations.len(), 1);
+    assert!(chain.state.markets[0].quarantined.is_some());
+    // Positions are kept and left alone, whatever the price does; the other market trades.
+    chain.index(0, 80);
+    chain.orders("short", vec![place(limit(0, Sell, 80, 1)), place(limit(1, Sell, 100, 1))]);
+    let events = chain.block();
+    assert_eq!(word(&events.txs[0]), "MARKET_PAUSED");
+    assert_eq!(events.txs[0].results[1].resting_lots, 1);
+    assert_eq!((liquidations(&events).len(), chain.lots("long", 0)), (0, 900));
+    // Mended: the admin's word ends it.
+    chain.state.markets[0].market.open_interest_lots -= 1;
+    let params = chain.state.markets[0].market.params.clone();
+    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    assert_eq!(word(&chain.block().txs[0]), "OK");
+    assert_eq!(chain.state.markets[0].quarantined, None);
+    assert_eq!(liquidations(&block(&mut chain)).len(), 1);
+}
+
+#[test]
+fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_and_nothing_else() {
+    let claims_too_many = vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    for extension in [vec![], vec![0; 1], vec![0xff; 40], vec![1; 8 << 20], claims_too_many] {
+        let mut chain = chain(&["trader"]);
+        chain.index(0, 200);
+        let mut input = chain.next_input();
+        let commit = input.block.extended_commit.as_mut().expect("prices");
+        commit.votes[0].vote_extension = extension.into();
+        let events = chain.run(&input);
+        assert_eq!(events.reporting_power.0, 0);
+        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
+        let mut input = chain.next_input();
+        input.block.extended_commit = None;
+        chain.run(&input);
+        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
+        block(&mut chain);
+        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(200));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A proposer can include or leave out, but not arrange (rules §8).
+    #[test]
+    fn a_proposer_cannot_arrange(
+        kinds in prop::collection::vec((0_usize..5, 0_u8..3), 2..12),
+        swap in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        kept in any::<prop::sample::Index>(),
+    ) {
+        let names = ["a", "b", "c", "d", "e"];
+        let mut chain = chain(&names);
+        for (who, kind) in kinds {
+            match kind {
+                0 => chain.send(names[who], withdraw(1)),
+                1 => chain.orders(names[who], vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]),
+                _ => chain.orders(names[who], vec![place(limit(0, Buy, 99, 1))]),
+            }
+        }
+        let state = chain.state.fork();
+        let next = |address: &_| Some(state.owners.get(state.owner_id(address)?)?.sequence);
+        let rule = state.canonical_order();
+        let all: Vec<_> = chain.next_input().txs.iter().map(|bytes| decoded(&chain, bytes)).collect();
+        let budget = order::BlockBudget { bytes: 1 << 20, gas: 1 << 40 };
+        let chosen = order::select(&all, &rule, budget, next);
+        let mut txs: Vec<_> = chosen.into_iter().map(|at| all[at].clone()).collect();
+        prop_assert_eq!(order::check(&txs, &rule, 1 << 40, next), Ok(()));
+        let shorter = &txs[..kept.index(txs.len() + 1)];
+        prop_assert_eq!(order::check(shorter, &rule, 1 << 40, next), Ok(()));
+        let (i, j) = (swap.0.index(txs.len()), swap.1.index(txs.len()));
+        if i != j {
+            txs.swap(i, j);
+            prop_assert!(order::check(&txs, &rule, 1 << 40, next).is_err());
+            txs[i] = txs[j].clone();
+            prop_assert!(order::check(&txs, &rule, 1 << 40, next).is_err(), "twice in a block");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Random histories under an auditor (`tidemark_tests::sim`). More of them: `cargo run --release -p tidemark-tests --bin sim -- --seed 1 --seeds 1000`.
+
+use tidemark_tests::sim::{run, Config, Summary};
+
+const BLOCKS: u64 = 250;
+
+fn histories(seeds: std::ops::Range<u64>) -> Vec<Summary> {
+    seeds.map(|seed| run(Config::new(seed, BLOCKS)).unwrap_or_else(|failure| panic!("{failure}"))).collect()
+}
+
+/// That the histories had in them what the auditor looks for: one without liquidations shows nothing about them.
+fn not_empty(histories: &[Summary]) {
+    let words = |of: &dyn Fn(&Summary) -> Vec<&'static str>| {
+        histories.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()
+    };
+    let stages = words(&|summary| summary.liquidations.keys().copied().collect());
+    for stage in ["PRUNE", "BOOK", "INSURANCE_FUND", "ADL"] {
+        assert!(stages.iter().any(|name| name.ends_with(stage)), "no {stage} in {stages:?}");
+    }
+    let codes = words(&|summary| summary.codes.keys().copied().collect());
+    for code in [
+        "OK",
+        "SEQUENCE_REPLAYED",
+        "MARKET_PAUSED",
+        "MARKET_REDUCE_ONLY",
+        "PRICE_OUT_OF_BAND",
+        "WOULD_CROSS",
+        "WOULD_INCREASE",
+        "NOT_FILLABLE",
+        "INSUFFICIENT_COLLATERAL",
+        "DUPLICATE_CLIENT_ID",
+        "STALE_INDEX",
+        "WORSE_THAN_ZERO_PRICE",
+        "INCREASING_ORDERS_OPEN",
+        "OPEN_INTEREST_CAP",
+        "INSUFFICIENT_WITHDRAWABLE",
+        "WITHDRAWALS_GATED",
+    ] {
+        assert!(codes.contains(code), "no {code} in {codes:?}");
+    }
+    assert!(histories.iter().all(|summary| summary.fills > 100 && summary.funding > 0), "{histories:?}");
+}
+
+#[test]
+fn in_random_histories_every_invariant_holds_and_all_nodes_agree() {
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| histories(100..105));
+        let other = scope.spawn(|| histories(105..110));
+        (one.join().expect("no failure"), other.join().expect("no failure"))
+    });
+    not_empty(&[one, other].concat());
+}
+
+#[test]
+fn a_history_is_a_function_of_its_seed() {
+    let config = Config::new(7, 60);
+    assert_eq!(run(config), run(config));
+    assert_ne!(run(config).map(|of| of.app_hash), run(Config::new(8, 60)).map(|of| of.app_hash));
+}
