@@ -7,12 +7,10 @@
 //! | [`index`] | a market's index: last quorum price, its age, when it is stale |
 //! | [`ema`] | moving averages by block time in fixed point |
 //! | [`mark`] | a market's mark price |
-//! | [`feed`] | where a validator gets its prices: the only I/O, outside consensus |
 //!
-//! All but [`feed`] is consensus code: integers, no clock, no panic on any input.
+//! All of it is consensus code: integers, no clock, no I/O, no panic on any input.
 
 pub mod ema;
-pub mod feed;
 pub mod index;
 pub mod mark;
 pub mod median;

@@ -30,9 +30,9 @@ impl Quorum {
 }
 
 /// The weighted median: in ascending order, the first price at which twice the cumulative power reaches the total of
-/// `reports`. Sorts `reports`; their order does not matter. `None` when they have no power.
+/// `reports`. Sorts `reports`; their order does not matter. `None` when they have no power. Prices are [`Ticks`] in consensus, decimals in a feed.
 #[must_use]
-pub fn weighted_median(reports: &mut [Weighted]) -> Option<Ticks> {
+pub fn weighted_median<P: Copy + Ord>(reports: &mut [(P, u64)]) -> Option<P> {
     reports.sort_unstable();
     let total = power(reports);
     let mut cumulative = 0_u128;
@@ -49,8 +49,8 @@ pub fn quorum_median(reports: &mut [Weighted], total_power: u128, quorum: Quorum
     quorum.is_met(power(reports), total_power).then(|| weighted_median(reports))?
 }
 
-fn power(reports: &[Weighted]) -> u128 {
-    reports.iter().map(|&(_, power)| u128::from(power)).sum()
+fn power<P>(reports: &[(P, u64)]) -> u128 {
+    reports.iter().map(|(_, power)| u128::from(*power)).sum()
 }
 
 #[cfg(test)]

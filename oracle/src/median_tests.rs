@@ -22,7 +22,7 @@ fn the_lower_price_on_an_exact_half() {
 
 #[test]
 fn no_power_no_price() {
-    assert_eq!(weighted_median(&mut []), None);
+    assert_eq!(weighted_median::<Ticks>(&mut []), None);
     assert_eq!(weighted_median(&mut [(100, 0)]), None);
     assert_eq!(weighted_median(&mut [(1, 0), (7, 3)]), Some(7));
     assert_eq!(quorum_median(&mut [(1, 0)], 0, Quorum::MORE_THAN_TWO_THIRDS), None);

@@ -20,3 +20,13 @@ pub mod v1 {
     /// The descriptor set, for gRPC reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
+
+/// Generated from `proto/tidemark/oracle/v1/*.proto`: what the price sidecar serves on loopback.
+#[cfg(feature = "wire")]
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod oracle_v1 {
+    tonic::include_proto!("tidemark.oracle.v1");
+
+    /// The descriptor set, for gRPC reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sidecar_descriptors.bin"));
+}

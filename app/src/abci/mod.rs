@@ -23,7 +23,7 @@ use tendermint_proto::v0_38::abci::{
     ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
     ResponseVerifyVoteExtension,
 };
-use tidemark_oracle::feed::Feed;
+use tidemark_feed::Feed;
 use tidemark_proto::units::TimeMs;
 
 use crate::events::BlockEvents;

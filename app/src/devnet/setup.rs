@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tidemark_oracle::feed::replay::{Playback, Replay};
-use tidemark_oracle::feed::FeedError;
+use tidemark_feed::replay::{Playback, Replay};
+use tidemark_feed::FeedError;
 use tidemark_proto::params::ChainParams;
 
 use super::account::{Role, Trader, TRADERS};

@@ -1,6 +1,6 @@
 //! Phase 1: index and mark from the validators' reports (rules §4); and the making of this validator's own report.
 
-use tidemark_oracle::feed::{self, FeedPrice, ReportedMarket};
+use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
 use tidemark_oracle::index::by_market;
 use tidemark_oracle::mark::MarkInputs;
 use tidemark_oracle::median::Quorum;
@@ -19,7 +19,7 @@ pub fn report(view: &View, known: &[FeedPrice], height: u64) -> Vec<u8> {
         tick_size_e9: cell.market.params.tick_size_e9,
         max_age_ms: cell.market.params.max_oracle_age_ms,
     });
-    let report = feed::to_report(known, markets);
+    let report = to_report(known, markets);
     if report.prices.is_empty() {
         return Vec::new();
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use rust_decimal::Decimal;
-use tidemark_oracle::feed::replay::{Playback, Replay};
-use tidemark_oracle::feed::synthetic::{Shock, Synthetic, SyntheticConfig, SyntheticMarket};
-use tidemark_oracle::feed::{Feed, FeedPrice};
+use tidemark_feed::replay::{Playback, Replay};
+use tidemark_feed::synthetic::{Shock, Synthetic, SyntheticConfig, SyntheticMarket};
+use tidemark_feed::{Feed, FeedPrice};
 
 use super::config::{FeedConfig, ShockConfig};
 

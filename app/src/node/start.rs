@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidemark_oracle::feed::Feed;
+use tidemark_feed::Feed;
 
 use super::cometbft::{self, Comet};
 use super::config::NodeConfig;

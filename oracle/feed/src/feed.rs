@@ -1,15 +1,9 @@
-//! Where a validator gets the prices that it reports. Not consensus: files, clocks and decimals live here only, and the chain takes what comes
-//! out of it as one vote among many.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+//! The trait of a price source, and the way from its decimals to the report of a validator.
 
 use rust_decimal::Decimal;
 use thiserror::Error;
+use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::units::{MarketId, Ticks};
-
-use crate::report::{PriceReport, Report};
-
-pub mod replay;
-pub mod synthetic;
 
 /// The last known prices of one market, in USDC per base unit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use tidemark_oracle::feed::replay::{Playback, Replay};
-use tidemark_oracle::feed::{to_report, Feed, ReportedMarket};
+use tidemark_feed::replay::{Playback, Replay};
+use tidemark_feed::{to_report, Feed, ReportedMarket};
 use tidemark_oracle::index::{by_market, IndexState};
 use tidemark_oracle::mark::{MarkInputs, MarkState};
 use tidemark_oracle::median::Quorum;
@@ -47,7 +47,7 @@ fn play(
 
 #[test]
 fn the_mark_does_not_follow_one_venue() {
-    let folder = std::env::var("TIDEMARK_DATA").unwrap_or_else(|_| "../../shared/data".into());
+    let folder = std::env::var("TIDEMARK_DATA").unwrap_or_else(|_| "../../../shared/data".into());
     let path = Path::new(&folder).join("replay/crash-2025-10-10.csv.gz");
     if !path.exists() {
         println!("skipped: no {}", path.display());

@@ -11,7 +11,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use rust_decimal::Decimal;
 
-use super::{Feed, FeedError, FeedPrice};
+use crate::{Feed, FeedError, FeedPrice};
 
 /// Longest line, in bytes.
 pub const MAX_LINE_BYTES: usize = 256;

@@ -7,7 +7,7 @@
 use rust_decimal::prelude::FromPrimitive;
 use rust_decimal::Decimal;
 
-use super::{Feed, FeedError, FeedPrice};
+use crate::{Feed, FeedError, FeedPrice};
 
 /// Octaves: periods of 1 s, 2 s, 4 s … 2¹⁷ s, a day and a half.
 const OCTAVES: u32 = 18;
