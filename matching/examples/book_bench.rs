@@ -60,6 +60,7 @@ fn order(random: &mut Random, mid: u64, passive: bool) -> NewOrder {
         price_ticks: if below { mid - distance } else { mid + distance },
         // A taker takes a little more than one maker, so that the book keeps its size.
         lots: 1 + random.below(if passive { 100 } else { 118 }),
+        display_lots: 0,
         time_in_force: if passive { TimeInForce::Gtc } else { TimeInForce::Ioc },
         post_only: PostOnly::No,
         reduce_only: false,

@@ -20,6 +20,7 @@ impl Flags {
     const POST_SHIFT: u8 = 2;
     const EXPIRES: u8 = 1 << 4;
     const HAS_CLIENT_ID: u8 = 1 << 5;
+    const ICEBERG: u8 = 1 << 6;
 
     pub(crate) const fn new(
         side: Side,
@@ -42,6 +43,11 @@ impl Flags {
             bits |= Self::HAS_CLIENT_ID;
         }
         Self(bits)
+    }
+
+    /// The same, of an iceberg order or not.
+    pub(crate) const fn with_iceberg(self, iceberg: bool) -> Self {
+        Self(if iceberg { self.0 | Self::ICEBERG } else { self.0 })
     }
 
     pub(crate) const fn bits(self) -> u8 {
@@ -70,13 +76,16 @@ impl Flags {
     pub(crate) const fn has_client_id(self) -> bool {
         self.0 & Self::HAS_CLIENT_ID != 0
     }
+    pub(crate) const fn iceberg(self) -> bool {
+        self.0 & Self::ICEBERG != 0
+    }
 }
 
 /// What matching and cancelling touch. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     pub(crate) id: OrderId,
-    /// Unfilled lots; never 0 while in a level.
+    /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
     pub(crate) lots: Lots,
     pub(crate) owner: AccountId,
     /// Its level in its side's ladder; [`NONE`] while a replacement takes.
@@ -160,6 +169,11 @@ impl Arena {
     /// The cold fields; read only for orders whose flags say that they have any.
     pub(crate) fn cold(&self, slot: u32) -> &Cold {
         &self.cold[slot as usize]
+    }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.hot.capacity() * size_of::<Order>() + self.cold.capacity() * size_of::<Cold>()
     }
 
     pub(crate) fn client_id(&self, slot: u32) -> u64 {

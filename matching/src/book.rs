@@ -6,6 +6,7 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::{key_of, Ladder};
 use crate::owners::Owners;
@@ -21,6 +22,7 @@ pub struct Book {
     /// By side.
     pub(crate) ladders: [Ladder; 2],
     pub(crate) ids: IdTable,
+    pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
     pub(crate) client_ids: BTreeMap<(AccountId, u64), u32>,
     pub(crate) expiries: BTreeSet<(TimeMs, OrderId)>,
@@ -41,6 +43,7 @@ impl Book {
             orders: Arena::new(),
             ladders: [Ladder::new(), Ladder::new()],
             ids: IdTable::default(),
+            icebergs: Icebergs::default(),
             owners: Owners::default(),
             client_ids: BTreeMap::new(),
             expiries: BTreeSet::new(),
@@ -145,7 +148,7 @@ impl Book {
         std::iter::successors(some(head), move |slot| some(self.orders.get(*slot).next))
     }
 
-    /// What a taker on `side` would meet, as displayed: `(price, lots)` from the best level on, no worse than
+    /// What a taker on `side` would meet, as displayed (hidden lots are not counted): `(price, lots)` from the best level on, no worse than
     /// `limit_ticks`, at most `lots` in all. Positions of reduce-only makers and self-trade prevention are not looked at.
     pub fn fills_for(
         &self,
@@ -179,6 +182,7 @@ impl Book {
 
     pub(crate) fn view(&self, slot: u32) -> OrderView {
         let order = self.orders.get(slot);
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags);
         let side = order.flags.side();
         OrderView {
             order_id: order.id,
@@ -186,11 +190,28 @@ impl Book {
             client_id: self.orders.client_id(slot),
             side,
             price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
-            lots: order.lots,
+            lots: order.lots + hidden_lots,
+            hidden_lots,
+            display_lots,
             reduce_only: order.flags.reduce_only(),
             post_only: order.flags.post_only(),
             expires_ms: order.flags.expires().then(|| self.orders.cold(slot).expires_ms),
         }
+    }
+
+    /// The hidden part of an order with these flags.
+    pub(crate) fn iceberg(&self, slot: u32, flags: Flags) -> Iceberg {
+        if flags.iceberg() {
+            self.icebergs.get(slot)
+        } else {
+            Iceberg::default()
+        }
+    }
+
+    /// Unfilled lots of an order, the hidden ones included.
+    pub(crate) fn total_lots(&self, slot: u32) -> Lots {
+        let order = self.orders.get(slot);
+        order.lots + self.iceberg(slot, order.flags).hidden_lots
     }
 
     /// The slot of a live order, if it is `owner`'s.
@@ -203,7 +224,7 @@ impl Book {
     }
 
     /// Stores an order and enters it in every index but the levels.
-    pub(crate) fn enlist(&mut self, order: Order, cold: Cold) -> u32 {
+    pub(crate) fn enlist(&mut self, order: Order, cold: Cold, iceberg: Iceberg) -> u32 {
         let slot = self.orders.insert(order, cold);
         self.ids.insert(order.id, slot);
         if order.flags.has_client_id() {
@@ -211,6 +232,9 @@ impl Book {
         }
         if order.flags.expires() {
             self.expiries.insert((cold.expires_ms, order.id));
+        }
+        if order.flags.iceberg() {
+            self.icebergs.set(slot, order.flags.side(), iceberg);
         }
         slot
     }
@@ -243,6 +267,9 @@ impl Book {
         }
         if flags.expires() {
             self.expiries.remove(&(self.orders.cold(slot).expires_ms, id));
+        }
+        if flags.iceberg() {
+            self.icebergs.remove(slot, flags.side());
         }
         self.orders.remove(slot);
     }
@@ -294,7 +321,7 @@ impl Book {
         self.orders.get_mut(slot).level = NONE;
     }
 
-    /// Takes `by_lots` (less than it has) off a resting order, which keeps its place.
+    /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
     pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
         order.lots -= by_lots;

@@ -4,10 +4,12 @@
 //! always by ascending key. The two trees differ in their leaves and in the last line.
 //!
 //! ```text
-//! order   = id u64 ‖ owner u32 ‖ lots u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8          (0 where there is none)
+//! order   = id u64 ‖ owner u32 ‖ shown u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8 ‖ hidden       (0 where there is none)
 //! flags   = side (0 buy, 1 sell) | reduce_only << 1 | post_only (0 no, 1 reject, 2 slide) << 2 | expires << 4 | client << 5
+//!         | iceberg << 6
+//! hidden  = display_lots u64 ‖ hidden_lots u64                                      with flag iceberg; else no bytes
 //! leaf₃   = SHA-256(order ‖ order ‖ …)                                              in queue order
-//! leaf₂   = lots u64 ‖ count u32
+//! leaf₂   = lots u64 ‖ count u32                                                  lots shown
 //! group   = SHA-256(0x01 ‖ (key mod 64 u8 ‖ leaf)…)                                 the levels with the same key div 64
 //! page    = SHA-256(0x02 ‖ (key div 64 mod 64 u8 ‖ group)…)                         the groups with the same key div 4096
 //! side    = count u32 ‖ (key div 4096 u64 ‖ page)…                                  count of pages
@@ -20,6 +22,7 @@ use tidemark_proto::units::Side;
 
 use crate::arena::Arena;
 use crate::book::Book;
+use crate::icebergs::{Iceberg, Icebergs};
 use crate::ladder::{Ladder, Level};
 use crate::page::Digests;
 
@@ -59,30 +62,30 @@ impl Book {
 
     fn refresh(&mut self) {
         for ladder in &mut self.ladders {
-            refresh(ladder, &self.orders);
+            refresh(ladder, &self.orders, &self.icebergs);
         }
     }
 }
 
 /// Recomputes the digests of stale levels, and of the groups and pages that they are in.
-fn refresh(ladder: &mut Ladder, orders: &Arena) {
+fn refresh(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs) {
     ladder.level_digests.resize(ladder.capacity(), [0; 32]);
     let mut stale = std::mem::take(&mut ladder.stale);
     for page in stale.drain(..) {
-        refresh_page(ladder, orders, page as usize);
+        refresh_page(ladder, orders, icebergs, page as usize);
         ladder.free_if_unused(page);
     }
     ladder.stale = stale;
 }
 
-fn refresh_page(ladder: &mut Ladder, orders: &Arena, index: usize) {
+fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index: usize) {
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
     for group in stale.groups() {
         for offset in stale.group(group) {
             let page = &ladder.pages[index];
             if page.occupied.contains(offset) {
                 let level = page.levels[offset];
-                ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders);
+                ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders, icebergs);
             }
         }
         ladder.pages[index].groups[group] = group_digests(ladder, index, group);
@@ -115,7 +118,7 @@ fn group_digests(ladder: &Ladder, page: usize, group: usize) -> Digests {
     Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
 }
 
-fn level_digest(level: &Level, orders: &Arena) -> Digest {
+fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
     let mut hash = Sha256::new();
     let mut slot = level.head;
     for _ in 0..level.count {
@@ -127,6 +130,11 @@ fn level_digest(level: &Level, orders: &Arena) -> Digest {
         hash.update(client.to_le_bytes());
         hash.update((if order.flags.expires() { expires } else { 0 }).to_le_bytes());
         hash.update([order.flags.bits()]);
+        if order.flags.iceberg() {
+            let Iceberg { display_lots, hidden_lots } = icebergs.get(slot);
+            hash.update(display_lots.to_le_bytes());
+            hash.update(hidden_lots.to_le_bytes());
+        }
         slot = order.next;
     }
     hash.finalize().into()

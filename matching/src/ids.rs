@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tidemark_proto::units::OrderId;
 
 use crate::arena::NONE;
+use crate::memory::map_bytes;
 
 const PAGE_BITS: u32 = 10;
 const PAGE_IDS: usize = 1 << PAGE_BITS;
@@ -114,6 +115,15 @@ impl IdTable {
             self.spare.extend(page.slots.take());
             self.drop_empty_front();
         }
+    }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let pages = self.window.iter().filter(|page| page.slots.is_some()).count() + self.spare.len();
+        self.window.capacity() * size_of::<IdPage>()
+            + pages * size_of::<[u32; PAGE_IDS]>()
+            + self.spare.capacity() * size_of::<Slots>()
+            + map_bytes(self.old.len(), size_of::<(OrderId, u32)>())
     }
 
     /// The last page stays: the next ids belong to it.

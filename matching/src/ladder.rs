@@ -7,6 +7,7 @@ use tidemark_proto::units::{Lots, Side, Ticks};
 
 use crate::arena::NONE;
 use crate::commit::Digest;
+use crate::memory::map_bytes;
 use crate::page::{page_number, page_offset, Page};
 
 /// The key of a price on a side. Its own inverse.
@@ -217,5 +218,16 @@ impl Ladder {
             self.limbo.remove(&page.number);
             self.free_pages.push(index);
         }
+    }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.levels.capacity() * size_of::<Level>()
+            + self.level_digests.capacity() * size_of::<Digest>()
+            + self.pages.capacity() * size_of::<Box<Page>>()
+            + self.pages.len() * size_of::<Page>()
+            + (self.free_pages.capacity() + self.stale.capacity() + self.changed.capacity())
+                * size_of::<u32>()
+            + map_bytes(self.index.len() + self.limbo.len(), size_of::<(u64, u32)>())
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `types` | what goes in and comes out |
 //! | `arena` | where orders are stored |
+//! | `icebergs` | what an order does not show |
 //! | `ids` | order id to slot |
 //! | `owners` | an account's live orders |
 //! | `page`, `ladder` | price levels |
@@ -14,13 +15,16 @@
 //! | `ops` | place, replace, reduce, cancel, expire |
 //! | `take` | matching |
 //! | `commit` | the roots in the app hash |
+//! | `memory` | bytes held |
 //! | `snapshot` | the book as bytes |
 
 mod arena;
 mod book;
 mod commit;
+mod icebergs;
 mod ids;
 mod ladder;
+mod memory;
 mod ops;
 mod owners;
 mod page;

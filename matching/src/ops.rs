@@ -5,6 +5,7 @@ use tidemark_proto::Code;
 
 use crate::arena::{Arena, Cold, Flags, Order, NONE};
 use crate::book::Book;
+use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::take::{Taken, Taker};
 use crate::types::{Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS};
@@ -14,12 +15,12 @@ impl Book {
     ///
     /// # Errors
     /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`, `INVALID_ARGUMENT`
-    /// (post-only and immediate), `DUPLICATE_CLIENT_ID`, `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of
+    /// (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`, `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of
     /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
-        if immediate && order.post_only != PostOnly::No {
+        if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         if order.client_id != 0 {
@@ -30,7 +31,7 @@ impl Book {
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
         let price_ticks = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         if !immediate {
-            self.check_room(order.side, price_ticks, order.lots, 0)?;
+            self.check_room(order.side, price_ticks, order.lots, Leaving::default())?;
         }
         let order_id = self.next_order_id;
         let taker = Taker {
@@ -69,20 +70,22 @@ impl Book {
             _ => None,
         };
         let flags =
-            Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0);
+            Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
+                .with_iceberg(new.display_lots != 0);
+        let (lots, iceberg) = Iceberg::split(new.display_lots, lots);
         let links = (NONE, NONE, NONE, NONE, NONE);
         let (level, next, prev, older, newer) = links;
         let order = Order { id, lots, owner: new.owner, level, next, prev, older, newer, flags };
         let cold = Cold { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0) };
-        let slot = self.enlist(order, cold);
+        let slot = self.enlist(order, cold, iceberg);
         self.link_owner(slot);
         self.link_level(slot, key_of(new.side, price));
         host.event(Event::Rested(self.view(slot)));
     }
 
-    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry and flags. It keeps its place when
-    /// only the quantity falls; otherwise it leaves the book (`Removed` with `REPLACED`), may trade as a taker, and its
-    /// rest goes to the back of the queue.
+    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and the lots that it displays
+    /// at most. It keeps its place when only the quantity falls; otherwise it leaves the book (`Removed` with `REPLACED`),
+    /// may trade as a taker, with hidden lots too, and its rest goes to the back of the queue, its display full again.
     ///
     /// # Errors
     /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals of [`Book::place`].
@@ -101,7 +104,10 @@ impl Book {
         }
         check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
         let price_ticks = self.admissible_price(old.side, wanted, old.post_only)?;
-        let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
+        let leaving = Leaving {
+            shown_lots: if price_ticks == old.price_ticks { old.shown_lots() } else { 0 },
+            hidden_lots: old.hidden_lots,
+        };
         self.check_room(old.side, price_ticks, lots, leaving)?;
 
         self.unlink_level(slot);
@@ -118,7 +124,11 @@ impl Book {
         };
         let taken = self.take(&taker, lots, host);
         if taken.remaining > 0 && taken.stopped.is_none() {
-            self.orders.get_mut(slot).lots = taken.remaining;
+            let (shown, iceberg) = Iceberg::split(old.display_lots, taken.remaining);
+            self.orders.get_mut(slot).lots = shown;
+            if old.display_lots > 0 {
+                self.icebergs.set(slot, old.side, iceberg);
+            }
             self.link_level(slot, key_of(old.side, price_ticks));
             host.event(Event::Rested(self.view(slot)));
         } else {
@@ -143,17 +153,24 @@ impl Book {
         if by_lots == 0 {
             return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
         }
-        let left = self.orders.get(slot).lots.saturating_sub(by_lots);
+        let left = self.total_lots(slot).saturating_sub(by_lots);
         self.reduce_or_evict(slot, by_lots, Code::Cancelled, host);
         Ok(left)
     }
 
-    /// Takes lots off a resting order; all of them remove it.
+    /// Takes lots off a resting order, hidden ones first; all of them remove it.
     pub(crate) fn reduce_or_evict(&mut self, slot: u32, by_lots: Lots, reason: Code, host: &mut impl Host) {
-        if by_lots >= self.orders.get(slot).lots {
+        if by_lots >= self.total_lots(slot) {
             return self.evict(slot, reason, host);
         }
-        self.shrink(slot, by_lots);
+        let flags = self.orders.get(slot).flags;
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
+        let hidden = by_lots.min(hidden_lots);
+        if hidden > 0 {
+            let hidden_lots = hidden_lots - hidden;
+            self.icebergs.set(slot, flags.side(), Iceberg { display_lots, hidden_lots });
+        }
+        self.shrink(slot, by_lots - hidden);
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 
@@ -169,7 +186,7 @@ impl Book {
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
         let slot = self.owned(order_id, owner)?;
-        let lots = self.orders.get(slot).lots;
+        let lots = self.total_lots(slot);
         self.evict(slot, reason, host);
         Ok(lots)
     }
@@ -187,7 +204,7 @@ impl Book {
     ) -> Result<Lots, Reject> {
         let found = self.client_ids.get(&(owner, client_id)).copied();
         let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
-        let lots = self.orders.get(slot).lots;
+        let lots = self.total_lots(slot);
         self.evict(slot, reason, host);
         Ok(lots)
     }
@@ -248,17 +265,33 @@ impl Book {
     }
 
     /// That an order can rest. An order that crosses finds its own level empty, so this holds after it has traded too.
-    fn check_room(&self, side: Side, price: Ticks, lots: Lots, leaving: Lots) -> Result<(), Reject> {
+    /// All hidden lots of the side are counted with the level's, so that any refill fits too.
+    pub(crate) fn check_room(
+        &self,
+        side: Side,
+        price: Ticks,
+        lots: Lots,
+        leaving: Leaving,
+    ) -> Result<(), Reject> {
         if self.orders.is_full() {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
         let ladder = &self.ladders[side as usize];
         let resting = ladder.find(key_of(side, price)).map_or(0, |level| ladder.level(level).lots);
-        match (resting - leaving).checked_add(lots) {
+        let hidden = self.icebergs.hidden_lots(side) - leaving.hidden_lots;
+        match (resting - leaving.shown_lots).checked_add(hidden).and_then(|sum| sum.checked_add(lots)) {
             Some(_) => Ok(()),
             None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
         }
     }
+}
+
+/// Lots of a replaced order that leave before it comes back.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Leaving {
+    /// From the level that it comes back to.
+    pub(crate) shown_lots: Lots,
+    pub(crate) hidden_lots: Lots,
 }
 
 const fn check_lots(lots: Lots) -> Result<(), Reject> {

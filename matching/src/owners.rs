@@ -94,4 +94,11 @@ impl Owners {
             self.directory[block] = NONE;
         }
     }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        (self.directory.capacity() + self.spare.capacity()) * size_of::<u32>()
+            + self.pages.capacity() * size_of::<Page>()
+            + self.pages.len() * size_of::<[Owner; PAGE_OWNERS]>()
+    }
 }

@@ -4,15 +4,18 @@ use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::Refusal;
 
-use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::arena::{Cold, Flags, Order, NONE};
 use crate::book::Book;
+use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
+use crate::ops::Leaving;
 use crate::types::{PostOnly, MAX_ORDER_LOTS};
 
 /// Changes with the layout.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One resting order; its side is that of its list.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -21,7 +24,10 @@ struct Record {
     owner: AccountId,
     client_id: u64,
     price_ticks: Ticks,
+    /// All unfilled lots.
     lots: Lots,
+    hidden_lots: Lots,
+    display_lots: Lots,
     reduce_only: bool,
     post_only: PostOnly,
     expires_ms: Option<TimeMs>,
@@ -45,6 +51,8 @@ impl Book {
                     client_id: order.client_id,
                     price_ticks: order.price_ticks,
                     lots: order.lots,
+                    hidden_lots: order.hidden_lots,
+                    display_lots: order.display_lots,
                     reduce_only: order.reduce_only,
                     post_only: order.post_only,
                     expires_ms: order.expires_ms,
@@ -103,30 +111,37 @@ impl Book {
     }
 
     fn restore(&mut self, side: Side, record: &Record) -> io::Result<u32> {
-        let Record { order_id: id, owner, client_id, price_ticks, lots, reduce_only, post_only, expires_ms } =
-            *record;
+        let Record {
+            order_id: id, owner, client_id, price_ticks, reduce_only, post_only, expires_ms, ..
+        } = *record;
         if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
             return Err(invalid(format!("order id {id} is used twice, or not below {}", self.next_order_id)));
         }
         if client_id != 0 && self.client_ids.contains_key(&(owner, client_id)) {
             return Err(invalid(format!("client id {client_id} of account {owner} is used twice")));
         }
+        let (lots, iceberg) = shown(record)
+            .ok_or_else(|| invalid(format!("order {id} of {} lots shows or hides too many", record.lots)))?;
+        self.check_room(side, price_ticks, record.lots, Leaving::default())
+            .map_err(|reject| invalid(format!("order {id}: {}", Refusal::from(reject).message)))?;
         let key = key_of(side, price_ticks);
-        let ladder = &self.ladders[side as usize];
-        let resting = ladder.find(key).map_or(0, |level| ladder.level(level).lots);
-        if lots == 0 || lots > MAX_ORDER_LOTS || resting.checked_add(lots).is_none() {
-            return Err(invalid(format!("order {id} of {lots} lots in a level of {resting}")));
-        }
-        if self.orders.is_full() {
-            return Err(invalid(format!("more than {} orders", Arena::CAPACITY)));
-        }
-        let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0);
+        let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
+            .with_iceberg(iceberg.display_lots > 0);
         let order =
             Order { id, lots, owner, level: NONE, next: NONE, prev: NONE, older: NONE, newer: NONE, flags };
-        let slot = self.enlist(order, Cold { client_id, expires_ms: expires_ms.unwrap_or(0) });
+        let slot = self.enlist(order, Cold { client_id, expires_ms: expires_ms.unwrap_or(0) }, iceberg);
         self.link_level(slot, key);
         Ok(slot)
     }
+}
+
+/// The lots that an order shows, and what it hides; `None` if no book would hold it so.
+fn shown(record: &Record) -> Option<(Lots, Iceberg)> {
+    let Record { lots, hidden_lots, display_lots, .. } = *record;
+    let shown = lots.checked_sub(hidden_lots).filter(|_| lots <= MAX_ORDER_LOTS)?;
+    let most = if display_lots == 0 { lots } else { display_lots };
+    let fits = shown > 0 && shown <= most && (hidden_lots == 0 || display_lots > 0);
+    fits.then_some((shown, Iceberg { display_lots, hidden_lots }))
 }
 
 fn invalid(message: String) -> io::Error {

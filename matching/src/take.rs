@@ -1,12 +1,13 @@
 //! Matching: an incoming order against the other side's queues, price first, then arrival (rules §2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
 use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
 use crate::book::Book;
+use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::types::{Event, Host};
 
@@ -95,12 +96,13 @@ impl Book {
     fn fill(&mut self, slot: u32, maker: &Order, taker: &Taker, lots: Lots, host: &mut impl Host) {
         let maker_side = taker.side.opposite();
         let price_ticks = key_of(maker_side, self.ladders[maker_side as usize].level(maker.level).key);
+        let iceberg = self.iceberg(slot, maker.flags);
         let event = Event::Fill {
             maker_order_id: maker.id,
             maker: maker.owner,
             maker_client_id: self.orders.client_id(slot),
             maker_reduce_only: maker.flags.reduce_only(),
-            maker_remaining_lots: maker.lots - lots,
+            maker_remaining_lots: maker.lots - lots + iceberg.hidden_lots,
             taker_order_id: taker.order_id,
             taker: taker.owner,
             taker_client_id: taker.client_id,
@@ -108,13 +110,21 @@ impl Book {
             price_ticks,
             lots,
         };
-        if maker.lots == lots {
-            self.unlink_level(slot);
-            self.delist(slot);
-        } else {
+        if lots < maker.lots {
             self.shrink(slot, lots);
+            return host.event(event);
+        }
+        self.unlink_level(slot);
+        if iceberg.hidden_lots == 0 {
+            self.delist(slot);
+            return host.event(event);
         }
         host.event(event);
+        let (shown, iceberg) = Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
+        self.orders.get_mut(slot).lots = shown;
+        self.icebergs.set(slot, maker_side, iceberg);
+        self.link_level(slot, key_of(maker_side, price_ticks));
+        host.event(Event::Refilled(self.view(slot)));
     }
 
     /// Meets the taker's own order.
@@ -133,7 +143,7 @@ impl Book {
                 taken.stopped = Some(Code::SelfTrade);
             }
             SelfTradePrevention::Decrement => {
-                let by_lots = taken.remaining.min(self.orders.get(slot).lots);
+                let by_lots = taken.remaining.min(self.total_lots(slot));
                 taken.remaining -= by_lots;
                 taken.decremented += by_lots;
                 self.reduce_or_evict(slot, by_lots, Code::SelfTrade, host);
@@ -170,8 +180,8 @@ impl Book {
         gone
     }
 
-    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, up to `lots`; changes nothing. Walks at most
-    /// `max_fills` makers that count.
+    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, hidden ones included, up to `lots`; changes
+    /// nothing. Walks at most `max_fills` makers that count, each refill of an iceberg order counting again.
     pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
         let ladder = &self.ladders[taker.side.opposite() as usize];
         let cap = if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
@@ -179,13 +189,19 @@ impl Book {
         let mut sum: Lots = 0;
         let mut level = ladder.best().filter(|level| ladder.level(*level).key >= taker.limit_key);
         while let Some(index) = level {
-            for slot in self.queue_slots(ladder.level(index).head) {
+            let shown =
+                |slot| (slot, self.orders.get(slot).lots, self.iceberg(slot, self.orders.get(slot).flags));
+            let mut queue = self.queue_slots(ladder.level(index).head).map(shown);
+            let mut refilled = VecDeque::new();
+            while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
                 if sum >= lots.min(cap) {
                     return lots.min(cap);
                 }
-                match walk.meet(slot, taker, lots - sum, host) {
-                    Some(more) => sum += more,
-                    None => return sum,
+                let Some(more) = walk.meet(slot, shown, taker, lots - sum, host) else { return sum };
+                sum += more;
+                if more == shown && iceberg.hidden_lots > 0 {
+                    let (shown, iceberg) = Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
+                    refilled.push_back((slot, shown, iceberg));
                 }
             }
             level = ladder.below(index).filter(|level| ladder.level(*level).key >= taker.limit_key);
@@ -205,10 +221,17 @@ struct FillWalk<'a> {
 }
 
 impl FillWalk<'_> {
-    /// Lots that one maker gives; `None` where the walk ends.
-    fn meet(&mut self, slot: u32, taker: &Taker, wanted: Lots, host: &impl Host) -> Option<Lots> {
+    /// Lots that one maker, which shows `shown`, gives; `None` where the walk ends.
+    fn meet(
+        &mut self,
+        slot: u32,
+        shown: Lots,
+        taker: &Taker,
+        wanted: Lots,
+        host: &impl Host,
+    ) -> Option<Lots> {
         let maker = self.book.orders.get(slot);
-        let mut lots = wanted.min(maker.lots);
+        let mut lots = wanted.min(shown);
         let watched = maker.owner != taker.owner
             && self.book.owners.get(maker.owner).reduce_only[self.side as usize] > 0;
         if watched && maker.flags.reduce_only() {

@@ -62,6 +62,9 @@ pub struct NewOrder {
     pub price_ticks: Ticks,
     /// Quantity, 1 to [`MAX_ORDER_LOTS`].
     pub lots: Lots,
+    /// Most lots that it shows while it rests (an iceberg order); 0 shows all. Only for orders that may rest. When what it
+    /// shows has traded, the next lots are shown at the back of its level's queue ([`Event::Refilled`]).
+    pub display_lots: Lots,
     /// How long it lives.
     pub time_in_force: TimeInForce,
     /// Whether it may trade at once; only for orders that may rest.
@@ -83,7 +86,7 @@ pub struct Replace {
     pub owner: AccountId,
     /// New limit.
     pub price_ticks: Option<Ticks>,
-    /// New unfilled quantity, 1 to [`MAX_ORDER_LOTS`].
+    /// New unfilled quantity, hidden lots included, 1 to [`MAX_ORDER_LOTS`].
     pub lots: Option<Lots>,
     /// What to do on meeting the owner's own order.
     pub stp: SelfTradePrevention,
@@ -100,7 +103,7 @@ pub struct Placed {
     pub filled_lots: Lots,
     /// Lots taken off by [`SelfTradePrevention::Decrement`].
     pub decremented_lots: Lots,
-    /// Lots now in the book.
+    /// Lots now in the book, shown and hidden.
     pub resting_lots: Lots,
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
@@ -121,14 +124,26 @@ pub struct OrderView {
     pub side: Side,
     /// Limit.
     pub price_ticks: Ticks,
-    /// Unfilled quantity.
+    /// Unfilled quantity, shown and hidden.
     pub lots: Lots,
+    /// What of it is hidden, below `lots`; 0 but for an iceberg order.
+    pub hidden_lots: Lots,
+    /// Most lots that it shows at a time; 0 for all.
+    pub display_lots: Lots,
     /// Whether it may only reduce.
     pub reduce_only: bool,
     /// Whether it may only make; kept for replacements.
     pub post_only: PostOnly,
     /// First block time at which it is gone, if any.
     pub expires_ms: Option<TimeMs>,
+}
+
+impl OrderView {
+    /// Unfilled lots that its level shows.
+    #[must_use]
+    pub const fn shown_lots(&self) -> Lots {
+        self.lots - self.hidden_lots
+    }
 }
 
 /// One price level, as seen from outside. `lots` and `count` are 0 for a level that is gone.
@@ -138,13 +153,13 @@ pub struct LevelView {
     pub side: Side,
     /// Its price.
     pub price_ticks: Ticks,
-    /// Sum of its orders' unfilled lots.
+    /// Sum of its orders' unfilled lots that are shown.
     pub lots: Lots,
     /// How many orders it has.
     pub count: u32,
 }
 
-/// What happened, in order. An order's life: `Rested`, then `Fill`s and `Reduced`s, until a fill leaves
+/// What happened, in order. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s, until a fill leaves
 /// `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never rested is told by [`Placed`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -158,7 +173,7 @@ pub enum Event {
         maker_client_id: u64,
         /// Whether it is reduce-only.
         maker_reduce_only: bool,
-        /// Its unfilled lots after this fill; at 0 it is gone.
+        /// Its unfilled lots after this fill, hidden ones included; at 0 it is gone.
         maker_remaining_lots: Lots,
         /// The incoming order.
         taker_order_id: OrderId,
@@ -175,7 +190,10 @@ pub enum Event {
     },
     /// An order, or its rest, came to rest at the back of its level.
     Rested(OrderView),
-    /// A resting order became smaller without a trade and kept its place; `order.lots` is what is left.
+    /// An iceberg order whose shown lots have traded shows its next ones, at the back of its level. Comes right after the fill.
+    Refilled(OrderView),
+    /// A resting order became smaller without a trade and kept its place; `order.lots` is what is left. An iceberg order
+    /// loses hidden lots first.
     Reduced {
         /// The order, after it.
         order: OrderView,
@@ -226,10 +244,12 @@ impl From<Reject> for Refusal {
             Code::NotFillable => format!("fill-or-kill for {offender} lots, but only {bound} can trade"),
             Code::DuplicateClientId => format!("client id {offender} is that of live order {bound}"),
             Code::UnknownOrder => format!("the account has no live order {offender}"),
-            Code::Overflow => format!("{offender} lots more would take the level's total above {bound}"),
+            Code::Overflow => {
+                format!("{offender} lots more would take the level's and hidden lots above {bound}")
+            }
             Code::TooManyOpenOrders => format!("the book is full: {bound} live orders"),
             Code::InvalidArgument => {
-                "a post-only order must be good-till-cancelled or good-till-time".to_owned()
+                "a post-only or iceberg order must be good-till-cancelled or good-till-time".to_owned()
             }
             other => format!("{other}: bound {bound}, value {offender}"),
         };

@@ -55,6 +55,7 @@ impl Replay {
             side,
             price_ticks,
             lots,
+            display_lots: 0,
             time_in_force: tif,
             post_only: PostOnly::No,
             reduce_only: false,

@@ -72,6 +72,7 @@ fn place(
         side: order.side,
         price_ticks,
         lots: order.lots,
+        display_lots: 0,
         time_in_force,
         post_only: match order.post_only {
             PostOnly::Off => BookPostOnly::No,

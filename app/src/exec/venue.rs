@@ -150,6 +150,8 @@ impl Host for Venue<'_> {
                 Event::Fill(fill)
             }
             BookEvent::Rested(order) => self.rested(&order),
+            // Its owner has nothing new to learn: the fill told what is left.
+            BookEvent::Refilled(_) => return,
             BookEvent::Reduced { order, .. } => {
                 Event::Reduced { market, order_id: order.order_id, account: order.owner, lots: order.lots }
             }

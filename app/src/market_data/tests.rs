@@ -32,6 +32,8 @@ impl Host for Recorder {
     fn event(&mut self, event: BookEvent) {
         let market = 0;
         self.0.push(match event {
+            // Its owner has nothing new to learn: the fill told what is left.
+            BookEvent::Refilled(_) => return,
             BookEvent::Rested(o) => Event::Rested {
                 market,
                 order_id: o.order_id,
@@ -143,6 +145,7 @@ impl Chain {
                     side: if sell { Side::Sell } else { Side::Buy },
                     price_ticks: price,
                     lots,
+                    display_lots: 0,
                     time_in_force: if ioc { TimeInForce::Ioc } else { TimeInForce::Gtc },
                     post_only: PostOnly::No,
                     reduce_only: false,

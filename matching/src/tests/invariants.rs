@@ -14,12 +14,13 @@ pub(crate) fn check(book: &Book) {
     let mut live = 0;
     let mut owners = BTreeMap::<u32, Vec<u64>>::new();
     let mut reduce_only = BTreeMap::<(u32, Side), u32>::new();
-    let (mut clients, mut expiries) = (0, 0);
+    let (mut clients, mut expiries, mut icebergs) = (0, 0, 0);
     for side in [Side::Buy, Side::Sell] {
         let ladder = &book.ladders[side as usize];
         let occupied = check_pages(ladder);
         let mut above = None;
         let mut levels = 0;
+        let mut hidden = 0_u64;
         let mut walk = ladder.best();
         while let Some(index) = walk {
             let level = ladder.level(index);
@@ -45,6 +46,12 @@ pub(crate) fn check(book: &Book) {
                     expiries += 1;
                     assert!(book.expiries.contains(&(expires_ms, order.id)));
                 }
+                if view.display_lots != 0 {
+                    icebergs += 1;
+                    assert!(view.shown_lots() <= view.display_lots);
+                }
+                assert!(view.hidden_lots == 0 || view.display_lots != 0);
+                hidden += view.hidden_lots;
                 lots = lots.checked_add(order.lots).expect("a level's sum fits");
                 count += 1;
                 prev = slot;
@@ -54,10 +61,14 @@ pub(crate) fn check(book: &Book) {
             live += count;
             walk = ladder.below(index);
         }
+        assert_eq!(book.icebergs.hidden_lots(side), hidden);
         assert_eq!(levels, occupied, "every occupied key is reached");
     }
     assert_eq!(book.live_orders(), live);
-    assert_eq!((book.client_ids.len(), book.expiries.len()), (clients, expiries));
+    assert_eq!(
+        (book.client_ids.len(), book.expiries.len(), book.icebergs.len()),
+        (clients, expiries, icebergs)
+    );
     for (owner, mut ids) in owners {
         ids.sort_unstable_by(|a, b| b.cmp(a));
         let listed: Vec<u64> = book.orders_of(owner).map(|order| order.order_id).collect();

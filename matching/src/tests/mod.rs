@@ -44,6 +44,7 @@ pub(crate) fn gtc(owner: AccountId, side: Side, price_ticks: Ticks, lots: Lots) 
         side,
         price_ticks,
         lots,
+        display_lots: 0,
         time_in_force: TimeInForce::Gtc,
         post_only: PostOnly::No,
         reduce_only: false,

@@ -58,18 +58,21 @@ impl Model {
             let order = *order;
             return self.remove(order, reason, host);
         }
+        order.hidden_lots = order.hidden_lots.saturating_sub(by_lots);
         order.lots -= by_lots;
         host.event(Event::Reduced { order: *order, by_lots, reason });
     }
 
-    fn insert(&mut self, order: OrderView, host: &mut impl Host) {
+    fn insert(&mut self, mut order: OrderView) -> OrderView {
+        let shown = if order.display_lots == 0 { order.lots } else { order.lots.min(order.display_lots) };
+        order.hidden_lots = order.lots - shown;
         let queue = &mut self.sides[order.side as usize];
         let place = queue.iter().position(|other| match order.side {
             Side::Buy => other.price_ticks < order.price_ticks,
             Side::Sell => other.price_ticks > order.price_ticks,
         });
         queue.insert(place.unwrap_or(queue.len()), order);
-        host.event(Event::Rested(order));
+        order
     }
 
     /// The refusals that place and replace share, and the price after a slide.
@@ -89,8 +92,8 @@ impl Model {
         };
         let at_price = self.sides[order.side as usize]
             .iter()
-            .filter(|o| o.price_ticks == price && o.order_id != order.order_id)
-            .map(|o| u128::from(o.lots))
+            .filter(|o| o.order_id != order.order_id)
+            .map(|o| u128::from(if o.price_ticks == price { o.lots } else { o.hidden_lots }))
             .sum::<u128>();
         if may_rest && at_price + u128::from(order.lots) > u128::from(u64::MAX) {
             return Err(Code::Overflow);
@@ -157,11 +160,16 @@ impl Model {
             self.remove(*maker, Code::NothingToReduce, host);
             return None;
         }
-        let lots = maker.lots.min(taker.order.lots).min(taker_cap).min(maker_cap);
+        let shown = maker.lots - maker.hidden_lots;
+        let lots = shown.min(taker.order.lots).min(taker_cap).min(maker_cap);
         taker.order.lots -= lots;
         taker.filled += lots;
-        if lots == maker.lots {
+        let mut refilled = None;
+        if lots == shown {
             self.drop_order(maker.order_id);
+            if maker.hidden_lots > 0 {
+                refilled = Some(self.insert(OrderView { lots: maker.hidden_lots, ..*maker }));
+            }
         } else {
             self.sides[maker.side as usize][0].lots -= lots;
         }
@@ -178,6 +186,7 @@ impl Model {
             price_ticks: maker.price_ticks,
             lots,
         });
+        refilled.into_iter().for_each(|order| host.event(Event::Refilled(order)));
         for order in [maker, &taker.order] {
             if host.reducible_lots(order.owner, order.side) == 0 {
                 self.cancel_reduce_only(order.owner, order.side, host);
@@ -201,7 +210,7 @@ impl Model {
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
         let immediate = matches!(new.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(new.lots)?;
-        if immediate && new.post_only != PostOnly::No {
+        if immediate && (new.post_only != PostOnly::No || new.display_lots != 0) {
             return Err(Code::InvalidArgument);
         }
         if new.client_id != 0 && self.all().any(|o| (o.owner, o.client_id) == (new.owner, new.client_id)) {
@@ -214,6 +223,8 @@ impl Model {
             side: new.side,
             price_ticks: new.price_ticks,
             lots: new.lots,
+            hidden_lots: 0,
+            display_lots: new.display_lots,
             reduce_only: new.reduce_only,
             post_only: new.post_only,
             expires_ms: match new.time_in_force {
@@ -246,7 +257,7 @@ impl Model {
                 stopped = Some(Code::Unfilled);
             } else {
                 resting = order.lots;
-                self.insert(order, host);
+                host.event(Event::Rested(self.insert(order)));
             }
         }
         (order.order_id, filled, decremented, resting, order.price_ticks, stopped)

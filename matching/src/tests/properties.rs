@@ -93,13 +93,14 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
     ];
     let post_only =
         prop_oneof![6 => Just(PostOnly::No), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
+    let display_lots = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6, 1 => lots()];
     let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6];
     (
         owner(),
         client_id,
         side(),
         price(),
-        lots(),
+        (lots(), display_lots),
         time_in_force,
         post_only,
         prop::bool::weighted(0.3),
@@ -112,19 +113,22 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
                 client_id,
                 side,
                 price_ticks,
-                lots,
+                (lots, display_lots),
                 time_in_force,
                 post_only,
                 reduce_only,
                 stp,
                 max_fills,
             )| {
+                let immediate = matches!(time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
                 NewOrder {
                     owner,
                     client_id,
                     side,
                     price_ticks,
                     lots,
+                    // Immediate orders mostly have none, or they would all be refused.
+                    display_lots: if immediate && lots % 8 != 0 { 0 } else { display_lots },
                     time_in_force,
                     post_only,
                     reduce_only,
@@ -259,6 +263,7 @@ impl Pair {
         for event in self.host.events.drain(..) {
             self.resting += match event {
                 Event::Rested(order) => i128::from(order.lots),
+                Event::Refilled(_) => 0,
                 Event::Fill { lots, .. } => -i128::from(lots),
                 Event::Reduced { by_lots, .. } => -i128::from(by_lots),
                 Event::Removed { order, .. } => -i128::from(order.lots),
@@ -343,7 +348,7 @@ proptest! {
     /// No bytes make it panic.
     #[test]
     fn arbitrary_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut versioned = vec![1];
+        let mut versioned = vec![2];
         versioned.extend(bytes);
         let _ = Book::from_snapshot(&mut versioned.as_slice());
     }

@@ -48,14 +48,19 @@ pub(crate) fn l3_root(orders: &[Vec<OrderView>; 2], next_id: u64) -> Digest {
             | u8::from(order.reduce_only) << 1
             | (order.post_only as u8) << 2
             | u8::from(order.expires_ms.is_some()) << 4
-            | u8::from(order.client_id != 0) << 5;
+            | u8::from(order.client_id != 0) << 5
+            | u8::from(order.display_lots != 0) << 6;
         let queue = queues.entry((order.side, key)).or_default();
         queue.extend(order.order_id.to_le_bytes());
         queue.extend(order.owner.to_le_bytes());
-        queue.extend(order.lots.to_le_bytes());
+        queue.extend((order.lots - order.hidden_lots).to_le_bytes());
         queue.extend(order.client_id.to_le_bytes());
         queue.extend(order.expires_ms.unwrap_or(0).to_le_bytes());
         queue.push(flags);
+        if order.display_lots != 0 {
+            queue.extend(order.display_lots.to_le_bytes());
+            queue.extend(order.hidden_lots.to_le_bytes());
+        }
     }
     let leaves = queues.into_iter().map(|(place, queue)| (place, Sha256::digest(queue).to_vec()));
     tree(0x04, &leaves.collect(), &next_id.to_le_bytes())

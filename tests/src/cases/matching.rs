@@ -46,7 +46,7 @@ impl Host for Recorder {
                 self.fills.push((maker_order_id, price_ticks, lots));
             }
             Event::Removed { order, reason } => self.removed.push((order.order_id, reason)),
-            Event::Rested(_) | Event::Reduced { .. } => {}
+            Event::Rested(_) | Event::Refilled(_) | Event::Reduced { .. } => {}
         }
     }
 }
@@ -167,6 +167,7 @@ impl Scenario {
             side,
             price_ticks,
             lots,
+            display_lots: 0,
             time_in_force,
             post_only,
             reduce_only: step["reduce_only"] == true,

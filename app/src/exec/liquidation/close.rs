@@ -105,6 +105,7 @@ fn immediate(
         side: Side::reducing(facts.held),
         price_ticks: limit_ticks,
         lots,
+        display_lots: 0,
         time_in_force: TimeInForce::Ioc,
         post_only: PostOnly::No,
         reduce_only: true,
