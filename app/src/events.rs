@@ -1,8 +1,11 @@
 //! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into consensus.
 
 use tidemark_proto::tx::{Address, TxHash};
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
+};
 use tidemark_proto::{v1, Code};
+use tidemark_risk::liquidation::ZeroTerms;
 
 use crate::state::merkle::Hash;
 
@@ -118,6 +121,30 @@ pub struct Liquidation {
     pub fee_atoms: Atoms,
     pub fund_paid_atoms: Atoms,
     pub orders_cancelled: u32,
+    pub arithmetic: Arithmetic,
+}
+
+/// What a liquidation step's figures come from (rules §7). What a stage does not work out is 0 or `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// The position before the step.
+    pub held_lots: SignedLots,
+    /// The worst price at which the step would close.
+    pub limit_ticks: Ticks,
+    /// σ of the zero price.
+    pub sigma_ppm: Ppm,
+    /// The zero price of what the step was to close: `zero_price_ticks` is its quote a lot.
+    pub due: Option<ZeroTerms>,
+    /// The zero price of what it did close.
+    pub closed: Option<ZeroTerms>,
+    /// What the account got (positive) or paid for it.
+    pub quote_atoms: Atoms,
+    /// The most that the liquidation fee could be.
+    pub fee_cap_atoms: Atoms,
+    /// What the fill lacked of the zero price; the fund paid it as far as its caps allowed.
+    pub fund_owed_atoms: Atoms,
+    /// Debt that was booked.
+    pub bad_debt_atoms: Atoms,
 }
 
 /// Levels of one book that a block changed, and the root after it.

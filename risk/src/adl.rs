@@ -1,6 +1,6 @@
 //! Auto-deleveraging: the rest of a position is closed against opposite ones at its zero price (rules §7.5).
 
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, PPM};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots};
 use tidemark_proto::{Code, Refusal};
 
 use crate::account::Account;
@@ -9,6 +9,9 @@ use crate::margin::{health_without_orders, unrealised_atoms, Health};
 use crate::market::{unknown, Markets, MarketsMut};
 use crate::math::{cmp_products, fits, mul_div_rem};
 use crate::position::{settle_funding, trade};
+
+/// σ of the zero price at which positions are closed against each other: all of the closing account's equity, or deficit.
+pub const SIGMA_PPM: Ppm = 1_000_000;
 
 /// A holder of an opposite position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,9 +194,8 @@ fn pair(
     settle_funding(counterparty, market)?;
     let before = health_without_orders(closing, markets)?;
     let other_before = health_without_orders(counterparty, markets)?;
-    let ppm = tidemark_proto::units::Ppm::try_from(PPM).unwrap_or(1_000_000);
     let market = markets.existing(market_id)?;
-    let quote = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, ppm)?;
+    let quote = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
     // On copies: nothing is written before both accounts are known to bear it.
     let (mut closing_after, mut other_after, mut market_after) =
         (closing.clone(), counterparty.clone(), market.clone());

@@ -110,33 +110,59 @@ pub fn zero_quote_delta(
     health: &Health,
     sigma_ppm: Ppm,
 ) -> Result<Atoms, Refusal> {
-    check_reduces(lots, delta_lots)?;
-    let before = Marked::of(market, lots)?;
-    let after = Marked::of(market, lots + delta_lots)?;
-    zero_quote_between(before, after, health, sigma_ppm)
+    ZeroTerms::of(market, lots, delta_lots, health, sigma_ppm).map(|terms| terms.quote_atoms)
 }
 
-/// [`zero_quote_delta`] from a position's value and margin before and after.
-///
-/// # Errors
-/// `OVERFLOW` beyond 127 bits.
-pub fn zero_quote_between(
-    before: Marked,
-    after: Marked,
-    health: &Health,
-    sigma_ppm: Ppm,
-) -> Result<Atoms, Refusal> {
-    let value_fall = fits(before.value_atoms.checked_sub(after.value_atoms), "a position's value")?;
-    if health.maintenance_atoms <= 0 {
-        return Ok(value_fall);
+/// The terms of [`zero_quote_delta`]: `quote = value_fall − floor(σ·E·margin_fall/MM)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZeroTerms {
+    /// What closes: negative of a long, positive of a short.
+    pub delta_lots: SignedLots,
+    /// What the position's value at the mark falls by, signed: `−ΔPNN`.
+    pub value_fall_atoms: Atoms,
+    /// What its maintenance margin falls by: `|ΔPMM|`. Of the value it is the rule's `mmr`.
+    pub margin_fall_atoms: Atoms,
+    /// `floor(σ·E·margin_fall/MM)`: the part of equity that closing takes with it; 0 where `MM` is.
+    pub equity_share_atoms: Atoms,
+    /// What `delta_lots` must bring.
+    pub quote_atoms: Atoms,
+}
+
+impl ZeroTerms {
+    /// Of a position of `lots`, `delta_lots` of which close.
+    ///
+    /// # Errors
+    /// As [`zero_quote_delta`].
+    pub fn of(
+        market: &Market,
+        lots: SignedLots,
+        delta_lots: SignedLots,
+        health: &Health,
+        sigma_ppm: Ppm,
+    ) -> Result<Self, Refusal> {
+        check_reduces(lots, delta_lots)?;
+        let before = Marked::of(market, lots)?;
+        let after = Marked::of(market, lots + delta_lots)?;
+        let value_fall = before.value_atoms.checked_sub(after.value_atoms);
+        let value_fall_atoms = fits(value_fall, "a position's value")?;
+        let margin_fall = after.maintenance_atoms.checked_sub(before.maintenance_atoms);
+        let margin_fall_atoms = fits(margin_fall, "maintenance margin")?.abs();
+        let equity_share_atoms = equity_share_atoms(health, margin_fall_atoms, sigma_ppm)?;
+        let quote_atoms = fits(value_fall_atoms.checked_sub(equity_share_atoms), "the zero price")?;
+        Ok(Self { delta_lots, value_fall_atoms, margin_fall_atoms, equity_share_atoms, quote_atoms })
     }
-    let margin_fall =
-        fits(after.maintenance_atoms.checked_sub(before.maintenance_atoms), "maintenance margin")?.abs();
+}
+
+/// `floor(σ·E·margin_fall/MM)`.
+fn equity_share_atoms(health: &Health, margin_fall: Atoms, sigma_ppm: Ppm) -> Result<Atoms, Refusal> {
+    if health.maintenance_atoms <= 0 {
+        return Ok(0);
+    }
     let scaled = health.equity_atoms.checked_mul(i128::from(sigma_ppm));
     let share = scaled
         .zip(health.maintenance_atoms.checked_mul(PPM))
         .and_then(|(equity, maintenance)| mul_div_floor(equity, margin_fall, maintenance));
-    fits(share.and_then(|share| value_fall.checked_sub(share)), "the zero price")
+    fits(share, "the zero price")
 }
 
 /// A zero price in ticks, from the quote that `delta_lots` must bring: rounded up for a long being sold, down for a short being
@@ -208,6 +234,15 @@ pub enum FillOutcome {
     FundPays(Atoms),
 }
 
+/// The most that a liquidation fill pays the insurance fund: `floor(notional·liquidation_fee)`.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn fee_cap_atoms(fill_quote_delta_atoms: Atoms, liquidation_fee_ppm: Ppm) -> Result<Atoms, Refusal> {
+    let notional = fits(fill_quote_delta_atoms.checked_abs(), "notional")?;
+    fits(mul_div_floor(notional, i128::from(liquidation_fee_ppm), PPM), "a liquidation fee")
+}
+
 /// The liquidation fee of a fill, `min(improvement over the zero price, floor(notional·liquidation_fee))`, or what the
 /// fund owes when the fill is beyond the zero price (rules §§7.2, 7.4). Both amounts are signed as the account's quote changes, for the same lots.
 ///
@@ -223,9 +258,7 @@ pub fn fill_outcome(
     if improvement < 0 {
         return Ok(FillOutcome::FundPays(-improvement));
     }
-    let notional = fits(fill_quote_delta_atoms.checked_abs(), "notional")?;
-    let most = fits(mul_div_floor(notional, i128::from(liquidation_fee_ppm), PPM), "a liquidation fee")?;
-    Ok(FillOutcome::Fee(improvement.min(most)))
+    Ok(FillOutcome::Fee(improvement.min(fee_cap_atoms(fill_quote_delta_atoms, liquidation_fee_ppm)?)))
 }
 
 /// The worst price at which the fund closes a position: `mark − fund_slippage` for a long being sold, rounded up;

@@ -8,7 +8,7 @@ use crate::account::{Account, Position};
 use crate::funding;
 use crate::market::{Market, Markets};
 use crate::math::{fits, mul_div_ceil};
-pub use crate::orders::{reserve, OpenOrder, OrderTotals};
+pub use crate::orders::{reserve, OpenOrder, OrderTotals, ReserveTerms};
 
 /// Share of open notional that stays on the exchange with a withdrawal (rules §3).
 pub const WITHDRAWAL_RETAINED_PPM: Ppm = 100_000;
@@ -38,24 +38,66 @@ pub fn effective_initial_ppm(
     fits(rise.and_then(|rise| Ppm::try_from(rate + rise).ok()), "the scaled initial rate")
 }
 
-/// Margin on a notional over tiers, in 10⁻⁶ atoms: each part of the notional at its own tier's rate, which is
-/// `n·rate_t − ded_t`. Exact, continuous, convex, as long as the rates ascend.
-fn tiered_micro_atoms(
-    tiers: &[MarginTier],
-    notional_atoms: Atoms,
-    rate: impl Fn(Ppm) -> Result<Ppm, Refusal>,
-) -> Result<i128, Refusal> {
-    let (mut sum, mut lower) = (0_i128, 0);
-    for tier in tiers {
-        let part = notional_atoms.min(tier.upper_notional_atoms).saturating_sub(lower);
-        if part <= 0 {
-            break;
-        }
-        let margin = part.checked_mul(i128::from(rate(tier.initial_margin_ppm)?));
-        sum = fits(margin.and_then(|margin| sum.checked_add(margin)), "margin")?;
-        lower = tier.upper_notional_atoms;
+/// The part of a notional that lies within one tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierPart {
+    /// Where the tier begins, in atoms of notional.
+    pub lower_atoms: Atoms,
+    /// Where it ends; `i128::MAX` for the last.
+    pub upper_atoms: Atoms,
+    /// What of the notional lies between.
+    pub part_atoms: Atoms,
+    /// The tier's initial rate, after open-interest scaling where that counts.
+    pub rate_ppm: Ppm,
+}
+
+impl TierPart {
+    /// `part·rate`, in 10⁻⁶ atoms; `None` beyond 127 bits.
+    fn micro_atoms(&self) -> Option<i128> {
+        self.part_atoms.checked_mul(i128::from(self.rate_ppm))
     }
-    Ok(sum)
+}
+
+/// A notional over tiers: each part of it at its own tier's rate, as far as the notional reaches.
+fn tier_parts<'a>(
+    tiers: &'a [MarginTier],
+    notional_atoms: Atoms,
+    rate: impl Fn(Ppm) -> Result<Ppm, Refusal> + 'a,
+) -> impl Iterator<Item = Result<TierPart, Refusal>> + 'a {
+    let mut lower_atoms = 0;
+    tiers.iter().map_while(move |tier| {
+        let (lower, upper_atoms) = (lower_atoms, tier.upper_notional_atoms);
+        let part_atoms = notional_atoms.min(upper_atoms).saturating_sub(lower);
+        lower_atoms = upper_atoms;
+        let part = |rate_ppm| TierPart { lower_atoms: lower, upper_atoms, part_atoms, rate_ppm };
+        (part_atoms > 0).then(|| rate(tier.initial_margin_ppm).map(part))
+    })
+}
+
+/// Margin of parts, in 10⁻⁶ atoms: `n·rate_t − ded_t`. Exact, continuous, convex, as long as the rates ascend.
+fn tiered_micro_atoms(mut parts: impl Iterator<Item = Result<TierPart, Refusal>>) -> Result<i128, Refusal> {
+    parts.try_fold(0_i128, |sum, part| {
+        fits(part?.micro_atoms().and_then(|margin| sum.checked_add(margin)), "margin")
+    })
+}
+
+/// The parts of a notional whose products with their rates are its tiered initial margin, the rates scaled by open interest.
+pub fn initial_tiers(
+    params: &MarketParams,
+    notional_atoms: Atoms,
+    open_interest_atoms: Atoms,
+) -> impl Iterator<Item = Result<TierPart, Refusal>> + '_ {
+    let (lower, upper) = (params.oi_lower_atoms, params.oi_upper_atoms);
+    let scaled = move |rate| effective_initial_ppm(rate, open_interest_atoms, lower, upper);
+    tier_parts(&params.tiers, notional_atoms, scaled)
+}
+
+/// The parts of a notional whose products with their rates maintenance margin is a fraction of: the tiers' own rates.
+pub fn maintenance_tiers(
+    params: &MarketParams,
+    notional_atoms: Atoms,
+) -> impl Iterator<Item = Result<TierPart, Refusal>> + '_ {
+    tier_parts(&params.tiers, notional_atoms, Ok)
 }
 
 fn ceil_micro(micro_atoms: i128) -> Atoms {
@@ -73,9 +115,7 @@ pub fn initial_margin(
     leverage: u32,
     open_interest_atoms: Atoms,
 ) -> Result<Atoms, Refusal> {
-    let scaled =
-        |rate| effective_initial_ppm(rate, open_interest_atoms, params.oi_lower_atoms, params.oi_upper_atoms);
-    let tiered = ceil_micro(tiered_micro_atoms(&params.tiers, notional_atoms, scaled)?);
+    let tiered = ceil_micro(tiered_micro_atoms(initial_tiers(params, notional_atoms, open_interest_atoms))?);
     if leverage == 0 {
         return Ok(tiered);
     }
@@ -88,7 +128,7 @@ pub fn initial_margin(
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn maintenance_margin(params: &MarketParams, notional_atoms: Atoms) -> Result<Atoms, Refusal> {
-    let initial = ceil_micro(tiered_micro_atoms(&params.tiers, notional_atoms, Ok)?);
+    let initial = ceil_micro(tiered_micro_atoms(maintenance_tiers(params, notional_atoms))?);
     fits(mul_div_ceil(initial, i128::from(params.maintenance_fraction_ppm), PPM), "maintenance margin")
 }
 
@@ -139,9 +179,14 @@ impl Health {
     /// `min(cash, E) − max(Σ reserve, 10 % of open notional)`, at least 0 (rules §3); the 10 % is rounded up.
     #[must_use]
     pub fn withdrawable_atoms(&self) -> Atoms {
+        self.cash_atoms.min(self.equity_atoms).saturating_sub(self.retained_atoms()).max(0)
+    }
+
+    /// What must stay with a withdrawal: `max(Σ reserve, 10 % of open notional)`, the 10 % rounded up.
+    #[must_use]
+    pub fn retained_atoms(&self) -> Atoms {
         let tenth = mul_div_ceil(self.notional_atoms, i128::from(WITHDRAWAL_RETAINED_PPM), PPM);
-        let kept = self.reserve_atoms.max(tenth.unwrap_or(Atoms::MAX));
-        self.cash_atoms.min(self.equity_atoms).saturating_sub(kept).max(0)
+        self.reserve_atoms.max(tenth.unwrap_or(Atoms::MAX))
     }
 
     /// `E < MM`, with a position that needs margin at all (rules §7). Equality is safe.
@@ -168,7 +213,7 @@ pub fn health(
         if position.lots == 0 && orders.is_empty() {
             continue;
         }
-        add(&mut sum, markets.existing(position.market)?, position, &orders)?;
+        sum.add(&MarketTerms::of(markets.existing(position.market)?, position, &orders)?)?;
     }
     Ok(sum)
 }
@@ -184,21 +229,60 @@ pub fn health_without_orders(
     health(account, markets, |_| Ok(OrderTotals::default()))
 }
 
-fn add(sum: &mut Health, market: &Market, position: &Position, orders: &OrderTotals) -> Result<(), Refusal> {
-    let value = marked_atoms(market, i128::from(position.lots))?;
-    let notional = value.abs();
-    let funding = funding::unpaid_atoms(&market.funding, position)?;
-    let initial = position_initial(market, position, notional)?;
-    let plus = |a: Atoms, b: Atoms| fits(a.checked_add(b), "an account total");
-    let minus = |a: Atoms, b: Atoms| fits(a.checked_sub(b), "an account total");
-    sum.cash_atoms = minus(sum.cash_atoms, funding)?;
-    sum.equity_atoms = minus(plus(sum.equity_atoms, minus(value, position.cost_atoms)?)?, funding)?;
-    sum.initial_atoms = plus(sum.initial_atoms, initial)?;
-    sum.maintenance_atoms = plus(sum.maintenance_atoms, maintenance_margin(&market.params, notional)?)?;
-    let reserved = if orders.is_empty() { initial } else { reserve(market, position, orders)? };
-    sum.reserve_atoms = plus(sum.reserve_atoms, reserved)?;
-    sum.notional_atoms = plus(sum.notional_atoms, notional)?;
-    Ok(())
+/// One market's part of an account's margin, at the block's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarketTerms {
+    /// `mark·q·k`, signed.
+    pub value_atoms: Atoms,
+    /// `mark·q·k − c`.
+    pub unrealised_atoms: Atoms,
+    /// What the position owes (positive) or is owed.
+    pub unpaid_funding_atoms: Atoms,
+    /// Initial margin of the position alone.
+    pub initial_atoms: Atoms,
+    /// Maintenance margin of the position.
+    pub maintenance_atoms: Atoms,
+    /// What position and open orders reserve together.
+    pub reserve_atoms: Atoms,
+}
+
+impl MarketTerms {
+    /// Of a position and its market's open orders.
+    ///
+    /// # Errors
+    /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+    pub fn of(market: &Market, position: &Position, orders: &OrderTotals) -> Result<Self, Refusal> {
+        let value_atoms = marked_atoms(market, i128::from(position.lots))?;
+        let initial_atoms = position_initial(market, position, value_atoms.abs())?;
+        let unrealised = value_atoms.checked_sub(position.cost_atoms);
+        Ok(Self {
+            value_atoms,
+            unrealised_atoms: fits(unrealised, "unrealised profit")?,
+            unpaid_funding_atoms: funding::unpaid_atoms(&market.funding, position)?,
+            initial_atoms,
+            maintenance_atoms: maintenance_margin(&market.params, value_atoms.abs())?,
+            reserve_atoms: if orders.is_empty() { initial_atoms } else { reserve(market, position, orders)? },
+        })
+    }
+}
+
+impl Health {
+    /// Adds one market's terms.
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits; some sums are changed then.
+    pub fn add(&mut self, terms: &MarketTerms) -> Result<(), Refusal> {
+        let plus = |a: Atoms, b: Atoms| fits(a.checked_add(b), "an account total");
+        let minus = |a: Atoms, b: Atoms| fits(a.checked_sub(b), "an account total");
+        self.cash_atoms = minus(self.cash_atoms, terms.unpaid_funding_atoms)?;
+        self.equity_atoms =
+            minus(plus(self.equity_atoms, terms.unrealised_atoms)?, terms.unpaid_funding_atoms)?;
+        self.initial_atoms = plus(self.initial_atoms, terms.initial_atoms)?;
+        self.maintenance_atoms = plus(self.maintenance_atoms, terms.maintenance_atoms)?;
+        self.reserve_atoms = plus(self.reserve_atoms, terms.reserve_atoms)?;
+        self.notional_atoms = plus(self.notional_atoms, terms.value_atoms.abs())?;
+        Ok(())
+    }
 }
 
 fn position_initial(market: &Market, position: &Position, notional_atoms: Atoms) -> Result<Atoms, Refusal> {

@@ -153,22 +153,99 @@ fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
 pub fn reserve(market: &Market, position: &Position, totals: &OrderTotals) -> Result<Atoms, Refusal> {
-    let held = i128::from(position.lots);
-    let up = totals.reduce_only_buy_lots.min(-held).max(0);
-    let down = totals.reduce_only_sell_lots.min(held).max(0);
-    let highest = held.checked_add(totals.buy_lots).and_then(|lots| lots.checked_add(up));
-    let lowest = held.checked_sub(totals.sell_lots).and_then(|lots| lots.checked_sub(down));
-    let farthest = fits(highest, "a sum of lots")?.abs().max(fits(lowest, "a sum of lots")?.abs());
-    let margin = if farthest == 0 {
-        0
-    } else {
-        let notional = marked_atoms(market, farthest)?;
-        initial_margin(&market.params, notional, position.leverage, market.margin_open_interest_atoms()?)?
+    ReserveTerms::of(market, position, totals)?.total_atoms()
+}
+
+/// The terms of [`reserve`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReserveTerms {
+    /// `q + B*`: the position when every buy has filled.
+    pub highest_lots: i128,
+    /// `q − A*`: the position when every sell has filled.
+    pub lowest_lots: i128,
+    /// Initial margin of the farther of the two from 0, at the mark.
+    pub margin_atoms: Atoms,
+    /// `Σ adverse`.
+    pub adverse_atoms: Atoms,
+    /// `Σ max_fee`.
+    pub max_fee_atoms: Atoms,
+}
+
+impl ReserveTerms {
+    /// Of a position and its market's open orders.
+    ///
+    /// # Errors
+    /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+    pub fn of(market: &Market, position: &Position, totals: &OrderTotals) -> Result<Self, Refusal> {
+        let held = i128::from(position.lots);
+        let up = totals.reduce_only_buy_lots.min(-held).max(0);
+        let down = totals.reduce_only_sell_lots.min(held).max(0);
+        let highest = held.checked_add(totals.buy_lots).and_then(|lots| lots.checked_add(up));
+        let lowest = held.checked_sub(totals.sell_lots).and_then(|lots| lots.checked_sub(down));
+        let mut terms = Self {
+            highest_lots: fits(highest, "a sum of lots")?,
+            lowest_lots: fits(lowest, "a sum of lots")?,
+            margin_atoms: 0,
+            adverse_atoms: totals.adverse_atoms,
+            max_fee_atoms: totals.max_fee_atoms,
+        };
+        if terms.farthest_lots() != 0 {
+            let notional = marked_atoms(market, terms.farthest_lots())?;
+            let open_interest = market.margin_open_interest_atoms()?;
+            terms.margin_atoms = initial_margin(&market.params, notional, position.leverage, open_interest)?;
+        }
+        Ok(terms)
+    }
+
+    /// `max(|q+B*|, |q−A*|)`.
+    #[must_use]
+    pub fn farthest_lots(&self) -> i128 {
+        self.highest_lots.saturating_abs().max(self.lowest_lots.saturating_abs())
+    }
+
+    /// Margin, adverse moves and fees together.
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits.
+    pub fn total_atoms(&self) -> Result<Atoms, Refusal> {
+        let sum = self.margin_atoms.checked_add(self.adverse_atoms);
+        fits(sum.and_then(|sum| sum.checked_add(self.max_fee_atoms)), "reserved margin")
+    }
+}
+
+/// The most lots, up to `most_lots`, of one more order like `order` that `free_atoms` covers in its market: what it adds to the
+/// reserve rises with its lots, so halving finds the bound in 64 steps. 0 when `free_atoms` is negative.
+///
+/// # Errors
+/// `STALE_INDEX` without a mark.
+pub fn affordable_lots(
+    market: &Market,
+    position: &Position,
+    totals: &OrderTotals,
+    free_atoms: Atoms,
+    order: &OpenOrder,
+    most_lots: Lots,
+    max_fee_ppm: Ppm,
+) -> Result<Lots, Refusal> {
+    let mark_ticks = market.mark()?;
+    let before = reserve(market, position, totals)?;
+    // What passes 127 bits is not affordable.
+    let covers = |lots: Lots| {
+        let mut with = *totals;
+        with.add(&OpenOrder { lots, ..*order }, mark_ticks, market.k, max_fee_ppm).ok()?;
+        let added = reserve(market, position, &with).ok()?.checked_sub(before)?;
+        (added <= free_atoms).then_some(())
     };
-    fits(
-        margin.checked_add(totals.adverse_atoms).and_then(|sum| sum.checked_add(totals.max_fee_atoms)),
-        "reserved margin",
-    )
+    let (mut low, mut high) = (0, if free_atoms < 0 { 0 } else { most_lots });
+    while low < high {
+        let middle = high - (high - low) / 2;
+        if covers(middle).is_some() {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(low)
 }
 
 /// An open order that the sweep may cancel.

@@ -87,7 +87,7 @@ pub enum Command {
     /// Cancel all orders, or those of one market or side
     CancelAll(CancelAll),
     /// Collateral, equity and margin of an account
-    Account(Who),
+    Account(Account),
     /// Open positions of an account
     Positions(Who),
     /// Open orders of an account
@@ -321,6 +321,36 @@ pub struct Who {
     pub address: Option<String>,
 }
 
+/// `account`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Account {
+    /// Whose.
+    #[command(flatten)]
+    pub who: Who,
+    /// More than the figures.
+    #[command(subcommand)]
+    pub command: Option<AccountCommand>,
+}
+
+/// `account …`
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Each term of the subaccount's margin, or the arithmetic of a past liquidation
+    Explain(Explain),
+}
+
+/// `account explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Whose.
+    #[command(flatten)]
+    pub who: Who,
+    /// A past liquidation step by its number; without a number, all that the node has
+    #[arg(long, num_args = 0..=1, value_name = "STEP")]
+    pub liquidation: Option<Option<u64>>,
+}
+
 /// `orders`
 #[derive(Debug, Args)]
 pub struct Orders {
@@ -436,8 +466,11 @@ mod tests {
         assert!(
             parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only slide").is_ok()
         );
+        assert!(parse("tidemark account explain --liquidation --address tide1x --output json").is_ok());
+        assert!(parse("tidemark account explain --liquidation 17").is_ok());
         for bad in [
             "tidemark",
+            "tidemark account explain --liquidation last",
             "tidemark place --market BTC-USD --side up --price 1 --size 1",
             "tidemark place --market BTC-USD --side buy --price x --size 1",
             "tidemark cancel --market BTC-USD",

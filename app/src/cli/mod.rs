@@ -3,6 +3,7 @@
 
 pub mod args;
 mod error;
+mod explain;
 mod keys;
 mod market_admin;
 mod show;
@@ -27,7 +28,7 @@ pub(crate) use watch::{liquidation_line, stage_word, trade_line};
 
 use crate::client::key_file::KeyFile;
 use crate::client::{Client, Market, Markets, Sender};
-use args::{Command, Global, Output, WaitArg};
+use args::{AccountCommand, Command, Global, Output, WaitArg};
 
 /// Runs one command and says how it ended; errors go to standard error.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -55,7 +56,10 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Cancel(args) => trade::cancel(context, &args).await,
         Command::Replace(args) => trade::replace(context, &args).await,
         Command::CancelAll(args) => trade::cancel_all(context, &args).await,
-        Command::Account(args) => show::account(context, &args).await,
+        Command::Account(args) => match args.command {
+            Some(AccountCommand::Explain(args)) => explain::run(context, &args).await,
+            None => show::account(context, &args.who).await,
+        },
         Command::Positions(args) => show::positions(context, &args).await,
         Command::Orders(args) => show::orders(context, &args).await,
         Command::Book(args) => show::book(context, &args).await,

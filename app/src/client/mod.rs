@@ -181,6 +181,32 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
+    /// Each term of a subaccount's margin.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UNKNOWN_ACCOUNT`.
+    pub async fn explain(&self, owner: &str, subaccount: u32) -> Result<v1::ExplainResponse, ClientError> {
+        let request = v1::ExplainRequest { owner: owner.to_owned(), subaccount };
+        let answer = self.queries().explain(Self::request(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// A subaccount's liquidation steps that the node has seen, newest first, or one by its sequence.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UNKNOWN_ACCOUNT`.
+    pub async fn liquidation_history(
+        &self,
+        owner: &str,
+        subaccount: u32,
+        sequence: Option<u64>,
+    ) -> Result<v1::LiquidationHistoryResponse, ClientError> {
+        let request =
+            v1::LiquidationHistoryRequest { owner: owner.to_owned(), subaccount, sequence, limit: 0 };
+        let answer = self.queries().liquidation_history(Self::request(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
     /// One message a block.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use tidemark_proto::units::{AccountId, Atoms, MarketId};
 use tidemark_proto::v1::account_event::Event as Wire;
 use tidemark_proto::{v1, Code};
+use tidemark_risk::liquidation::ZeroTerms;
 
 use super::book::changed;
 use super::history::{event_sequence, Block};
@@ -25,12 +26,12 @@ fn count(n: usize) -> u32 {
 pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) -> Block {
     let mut out = Block { height: events.height, time_ms: events.time_ms, ..Block::default() };
     for (position, event) in events.events.iter().enumerate() {
+        let sequence = event_sequence(events.height, position);
         match event {
             Event::Fill(fill) => out.trades.push(trade(events, fill)),
-            Event::Liquidation(step) => out.liquidations.push(liquidation(view, events, step)),
+            Event::Liquidation(step) => out.liquidations.push(liquidation(view, events, sequence, step)),
             _ => {}
         }
-        let sequence = event_sequence(events.height, position);
         account_events(event, orders, |account, mut told| {
             (told.sequence, told.height, told.time_ms) = (sequence, events.height, events.time_ms);
             out.accounts.entry(account).or_default().push(told);
@@ -82,7 +83,8 @@ fn trade(events: &BlockEvents, fill: &Fill) -> v1::Trade {
     }
 }
 
-fn liquidation(view: &View, events: &BlockEvents, step: &Liquidation) -> v1::Liquidation {
+fn liquidation(view: &View, events: &BlockEvents, sequence: u64, step: &Liquidation) -> v1::Liquidation {
+    let arithmetic = &step.arithmetic;
     let (owner, subaccount) = view
         .account(step.account)
         .map(|(owner, account)| (owner.address.to_string(), account.number))
@@ -104,6 +106,26 @@ fn liquidation(view: &View, events: &BlockEvents, step: &Liquidation) -> v1::Liq
         fee_atoms: wire_atoms(step.fee_atoms),
         fund_paid_atoms: wire_atoms(step.fund_paid_atoms),
         orders_cancelled: step.orders_cancelled,
+        sequence,
+        held_lots: arithmetic.held_lots,
+        limit_ticks: arithmetic.limit_ticks,
+        sigma_ppm: arithmetic.sigma_ppm,
+        due: arithmetic.due.map(zero_terms),
+        closed: arithmetic.closed.map(zero_terms),
+        quote_atoms: wire_atoms(arithmetic.quote_atoms),
+        fee_cap_atoms: wire_atoms(arithmetic.fee_cap_atoms),
+        fund_owed_atoms: wire_atoms(arithmetic.fund_owed_atoms),
+        bad_debt_atoms: wire_atoms(arithmetic.bad_debt_atoms),
+    }
+}
+
+fn zero_terms(terms: ZeroTerms) -> v1::ZeroTerms {
+    v1::ZeroTerms {
+        delta_lots: terms.delta_lots,
+        value_fall_atoms: wire_atoms(terms.value_fall_atoms),
+        margin_fall_atoms: wire_atoms(terms.margin_fall_atoms),
+        equity_share_atoms: wire_atoms(terms.equity_share_atoms),
+        quote_atoms: wire_atoms(terms.quote_atoms),
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod book;
 mod convert;
 pub mod history;
+mod liquidations;
 mod orders;
 pub mod outcomes;
 #[cfg(test)]
@@ -20,9 +21,11 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
 use tokio::sync::watch;
 
+use crate::events::Event;
 use crate::publish::{Published, Publisher};
 use book::L2Book;
 use history::{Block, History, TooOld};
+use liquidations::PastLiquidations;
 use orders::OpenOrders;
 use outcomes::Outcomes;
 
@@ -42,6 +45,7 @@ struct Replica {
     books: Vec<L2Book>,
     orders: OpenOrders,
     history: History,
+    liquidations: PastLiquidations,
     reporting_power: (u64, u64),
 }
 
@@ -106,6 +110,11 @@ impl MarketData {
             let block = convert::block(view, events, &mut replica.orders);
             replica.height = block.height;
             replica.reporting_power = events.reporting_power;
+            let accounts = events.events.iter().filter_map(|event| match event {
+                Event::Liquidation(step) => Some(step.account),
+                _ => None,
+            });
+            replica.liquidations.apply(block.height, accounts.zip(&block.liquidations));
             replica.history.push(Arc::new(block));
         }
         // Outcomes after the replica: who was told of a commit finds its orders.
@@ -155,6 +164,24 @@ impl MarketData {
     pub fn all_orders(&self) -> (u64, Vec<(AccountId, v1::Order)>) {
         let replica = self.read();
         (replica.height, replica.orders.iter().map(|(account, order)| (account, *order)).collect())
+    }
+
+    /// The newest `most` liquidation steps of an account that are kept, newest first, or one by its sequence; and the height from
+    /// which on every step is.
+    #[must_use]
+    pub fn past_liquidations(
+        &self,
+        account: AccountId,
+        sequence: Option<u64>,
+        most: usize,
+    ) -> (u64, Vec<v1::Liquidation>) {
+        let replica = self.read();
+        let past = &replica.liquidations;
+        let steps = match sequence {
+            Some(sequence) => past.get(account, sequence).cloned().into_iter().collect(),
+            None => past.of(account).take(most).cloned().collect(),
+        };
+        (past.since_height(), steps)
     }
 
     /// Voting power that reported prices in the last block, and all.

@@ -16,7 +16,7 @@ use tidemark_risk::Market;
 use super::book::{l2_root, Levels};
 use super::history::{event_sequence, TooOld};
 use super::*;
-use crate::events::{BlockEvents, BookDelta, Event, Fill, TxOutcome};
+use crate::events::{BlockEvents, BookDelta, Fill, TxOutcome};
 use crate::state::{MarketCell, View};
 use crate::timing::BlockTimes;
 

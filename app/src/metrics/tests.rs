@@ -13,7 +13,7 @@ use tidemark_risk::{Account, Market, Position};
 
 use super::distance::{distances, Near};
 use super::*;
-use crate::events::{BlockEvents, Event, Fill, Liquidation, TxOutcome};
+use crate::events::{Arithmetic, BlockEvents, Event, Fill, Liquidation, TxOutcome};
 use crate::market_data::MarketData;
 use crate::publish::Published;
 use crate::state::table::Table;
@@ -91,6 +91,7 @@ fn block() -> Published {
         fee_atoms: 0,
         fund_paid_atoms: 0,
         orders_cancelled: 0,
+        arithmetic: Arithmetic::default(),
     };
     let result = |code: Code| v1::OperationResult { code: code.number(), ..Default::default() };
     let tx = |code, results| TxOutcome { hash: [1; 32], signer: None, code, message: String::new(), results };

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tidemark_proto::tx::Address;
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Code, Refusal};
-use tidemark_risk::margin::{self, Health};
-use tidemark_risk::orders::{order_totals, reserve, OpenOrder, OrderTotals};
-use tidemark_risk::{fees, funding, liquidation, Account, Market, Markets, Position};
+use tidemark_risk::margin::{self, Health, MarketTerms};
+use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
+use tidemark_risk::{fees, liquidation, Account, Market, Markets, Position};
 
 use crate::market_data::{wire_atoms, MarketData};
 use crate::publish::Publisher;
-use crate::state::View;
+use crate::state::{Owner, View};
 
 /// How long the replica may take to catch up with the published view.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -65,14 +65,24 @@ pub(super) async fn at_one_height<T>(
 }
 
 /// An account with its open orders, ready for margin.
-struct Standing<'a> {
+pub(super) struct Standing<'a> {
     view: &'a View,
-    account: &'a Account,
+    pub owner: &'a Owner,
+    pub account: &'a Account,
     orders: &'a [v1::Order],
 }
 
-impl Standing<'_> {
-    fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
+impl<'a> Standing<'a> {
+    /// # Errors
+    /// `UNKNOWN_ACCOUNT`.
+    pub(super) fn of(view: &'a View, id: AccountId, orders: &'a [v1::Order]) -> Result<Self, Refusal> {
+        let (owner, account) = view
+            .account(id)
+            .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {id} does not exist")))?;
+        Ok(Self { view, owner, account, orders })
+    }
+
+    pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
         let of_market = self.orders.iter().filter(|order| order.market == u32::from(market));
         let open = |order: &v1::Order| OpenOrder {
             side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
@@ -89,27 +99,27 @@ impl Standing<'_> {
         order_totals(&open, market.mark()?, market.k, fees::max_fee_ppm(&self.view.chain.params.fee_tiers))
     }
 
-    fn health(&self) -> Result<Health, Refusal> {
+    pub(super) fn health(&self) -> Result<Health, Refusal> {
         margin::health(self.account, &ViewMarkets(self.view), |market| self.totals(market))
     }
 
     fn position(&self, position: &Position, health: &Health) -> Result<v1::Position, Refusal> {
         let markets = ViewMarkets(self.view);
         let market = markets.existing(position.market)?;
-        let notional = margin::marked_atoms(market, i128::from(position.lots))?.abs();
+        let terms = MarketTerms::of(market, position, &self.totals(position.market)?)?;
         let price = liquidation::liquidation_price(market, position.lots, health)?;
         Ok(v1::Position {
             market: u32::from(position.market),
             lots: position.lots,
             cost_atoms: wire_atoms(position.cost_atoms),
-            notional_atoms: wire_atoms(notional),
-            unrealised_atoms: wire_atoms(margin::unrealised_atoms(market, position)?),
-            unpaid_funding_atoms: wire_atoms(funding::unpaid_atoms(&market.funding, position)?),
+            notional_atoms: wire_atoms(terms.value_atoms.abs()),
+            unrealised_atoms: wire_atoms(terms.unrealised_atoms),
+            unpaid_funding_atoms: wire_atoms(terms.unpaid_funding_atoms),
             mark_ticks: market.mark_ticks.unwrap_or(0),
             liquidation_price_ticks: price.unwrap_or(0),
             leverage: position.leverage,
-            maintenance_atoms: wire_atoms(margin::maintenance_margin(&market.params, notional)?),
-            reserve_atoms: wire_atoms(reserve(market, position, &self.totals(position.market)?)?),
+            maintenance_atoms: wire_atoms(terms.maintenance_atoms),
+            reserve_atoms: wire_atoms(terms.reserve_atoms),
         })
     }
 }
@@ -123,10 +133,8 @@ pub(super) fn subaccount(
     id: AccountId,
     orders: &[v1::Order],
 ) -> Result<v1::Subaccount, Refusal> {
-    let (owner, account) = view
-        .account(id)
-        .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {id} does not exist")))?;
-    let standing = Standing { view, account, orders };
+    let standing = Standing::of(view, id, orders)?;
+    let (owner, account) = (standing.owner, standing.account);
     let health = standing.health()?;
     let shown = account.positions.iter().filter(|position| position.lots != 0 || position.leverage != 0);
     let positions = shown.map(|position| standing.position(position, &health)).collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@
 pub(crate) mod account;
 pub mod auth;
 mod count;
+mod explain;
 mod export;
 mod order;
 mod query;

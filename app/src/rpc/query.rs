@@ -208,6 +208,20 @@ impl QueryService for QueryServer {
         respond(self.publisher.view().market(request.get_ref().market).map(funding))
     }
 
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        respond(self.explain_account(request.get_ref()).await)
+    }
+
+    async fn liquidation_history(
+        &self,
+        request: Request<v1::LiquidationHistoryRequest>,
+    ) -> Result<Response<v1::LiquidationHistoryResponse>, Status> {
+        respond(self.past_liquidations(request.get_ref()))
+    }
+
     async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
         let read = |_: &View| self.market_data.all_orders();
         let (view, orders) = at_one_height(&self.publisher, &self.market_data, read).await;

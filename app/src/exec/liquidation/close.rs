@@ -4,13 +4,13 @@ use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks};
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
-use tidemark_risk::liquidation::{self, FillOutcome};
+use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
 use tidemark_risk::{adl, position, Account, Market, Markets, MarketsMut};
 
 use super::{restore_reserve, Closed, Facts, Step};
-use crate::events::Event;
+use crate::events::{Arithmetic, Event};
 use crate::exec::margin::{self, Cells};
 use crate::exec::venue::Venue;
 use crate::state::table::Table;
@@ -46,20 +46,31 @@ pub(super) fn on_book(step: &mut Step, state: &mut State, events: &mut Vec<Event
         }
         let cell = &state.markets[usize::from(market)].market;
         let lots = liquidation::step_lots(cell, held)?;
-        let zero = zero_price(cell, held, lots, &health)?;
-        let facts = Facts { stage: LiquidationStage::Book, market, held, zero_price_ticks: zero };
-        let closed = immediate(step, state, &health, facts, zero, lots, events)?;
+        let (zero, due) = zero_price(cell, held, lots, &health)?;
+        let facts = Facts {
+            stage: LiquidationStage::Book,
+            market,
+            held,
+            zero_price_ticks: zero,
+            due: Some(due),
+            limit_ticks: zero,
+        };
+        let closed = immediate(step, state, &health, facts, lots, events)?;
         step.left.push((market, lots - closed.lots));
     }
     Ok(())
 }
 
 /// The price at which closing `lots` leaves the account as far below maintenance as it is, in proportion.
-fn zero_price(market: &Market, held: SignedLots, lots: Lots, health: &Health) -> Result<Ticks, Refusal> {
+fn zero_price(
+    market: &Market,
+    held: SignedLots,
+    lots: Lots,
+    health: &Health,
+) -> Result<(Ticks, ZeroTerms), Refusal> {
     let delta = closing_delta(held, lots);
-    let quote =
-        liquidation::zero_quote_delta(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
-    liquidation::zero_price_ticks(market.k, delta, quote)
+    let terms = ZeroTerms::of(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
+    Ok((liquidation::zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
 }
 
 /// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund can pay.
@@ -71,7 +82,7 @@ pub(super) fn with_fund(step: &mut Step, state: &mut State, events: &mut Vec<Eve
             continue;
         }
         let cell = &state.markets[usize::from(market)].market;
-        let zero = zero_price(cell, held, lots, &health)?;
+        let (zero, due) = zero_price(cell, held, lots, &health)?;
         let limit = liquidation::fund_limit_ticks(cell, held)?;
         let beyond = if held > 0 { limit < zero } else { limit > zero };
         if !beyond {
@@ -82,20 +93,26 @@ pub(super) fn with_fund(step: &mut Step, state: &mut State, events: &mut Vec<Eve
         if fundable == 0 {
             continue;
         }
-        let facts = Facts { stage: LiquidationStage::InsuranceFund, market, held, zero_price_ticks: zero };
-        let closed = immediate(step, state, &health, facts, limit, fundable, events)?;
+        let facts = Facts {
+            stage: LiquidationStage::InsuranceFund,
+            market,
+            held,
+            zero_price_ticks: zero,
+            due: Some(due),
+            limit_ticks: limit,
+        };
+        let closed = immediate(step, state, &health, facts, fundable, events)?;
         step.took(market, closed.lots);
     }
     Ok(())
 }
 
-/// Closes up to `lots` on the book at once, at `limit` or better; settles fee or fund payment against the zero price.
+/// Closes up to `lots` on the book at once, at the limit or better; settles fee or fund payment against the zero price.
 fn immediate(
     step: &Step,
     state: &mut State,
     health: &Health,
     facts: Facts,
-    limit_ticks: Ticks,
     lots: Lots,
     events: &mut Vec<Event>,
 ) -> Result<Closed, Refusal> {
@@ -103,7 +120,7 @@ fn immediate(
         owner: step.account,
         client_id: 0,
         side: Side::reducing(facts.held),
-        price_ticks: limit_ticks,
+        price_ticks: facts.limit_ticks,
         lots,
         display_lots: 0,
         time_in_force: TimeInForce::Ioc,
@@ -120,10 +137,7 @@ fn immediate(
     if filled == 0 {
         return Ok(Closed::default());
     }
-    let (fee_atoms, fund_paid_atoms) = settle(step, state, health, facts, filled, quote_atoms)?;
-    let k = state.markets[usize::from(facts.market)].market.k;
-    let price_ticks = average_ticks(quote_atoms, filled, k);
-    let closed = Closed { lots: filled, price_ticks, fee_atoms, fund_paid_atoms };
+    let closed = settle(step, state, health, facts, filled, quote_atoms)?;
     events.push(step.event(state, health, facts, closed));
     Ok(closed)
 }
@@ -136,25 +150,34 @@ fn settle(
     facts: Facts,
     filled: Lots,
     quote_atoms: Atoms,
-) -> Result<(Atoms, Atoms), Refusal> {
+) -> Result<Closed, Refusal> {
     let market = &mut state.markets[usize::from(facts.market)].market;
     let delta = closing_delta(facts.held, filled);
     let sigma_ppm = market.params.zero_price_sigma_ppm;
-    let zero_atoms = liquidation::zero_quote_delta(market, facts.held, delta, health, sigma_ppm)?;
+    let zero = ZeroTerms::of(market, facts.held, delta, health, sigma_ppm)?;
     let treasury = &mut state.chain.treasury;
-    let outcome = liquidation::fill_outcome(quote_atoms, zero_atoms, market.params.liquidation_fee_ppm)?;
-    let (fee, paid) = match outcome {
+    let fee_ppm = market.params.liquidation_fee_ppm;
+    let fee_cap_atoms = liquidation::fee_cap_atoms(quote_atoms, fee_ppm)?;
+    let (fee, paid, owed) = match liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_ppm)? {
         FillOutcome::Fee(fee) => {
             let insurance = treasury.insurance_atoms.checked_add(fee);
             treasury.insurance_atoms = insurance.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
-            (fee, 0)
+            (fee, 0, 0)
         }
-        FillOutcome::FundPays(owed) => (0, liquidation::pay_from_fund(market, treasury, owed)),
+        FillOutcome::FundPays(owed) => (0, liquidation::pay_from_fund(market, treasury, owed), owed),
     };
+    let price_ticks = average_ticks(quote_atoms, filled, market.k);
     if let Some(account) = state.accounts.get_mut(step.account) {
         account.collateral_atoms = account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
     }
-    Ok((fee, paid))
+    let arithmetic = Arithmetic {
+        closed: Some(zero),
+        quote_atoms,
+        fee_cap_atoms,
+        fund_owed_atoms: owed,
+        ..Arithmetic::default()
+    };
+    Ok(Closed { lots: filled, price_ticks, fee_atoms: fee, fund_paid_atoms: paid, arithmetic })
 }
 
 /// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
@@ -216,8 +239,25 @@ fn report_deleveraging(
     }
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let price_ticks = average_ticks(quote_atoms, lots, k);
-    let facts = Facts { stage: LiquidationStage::Adl, market, held, zero_price_ticks: price_ticks };
-    events.push(step.event(state, health, facts, Closed { lots, price_ticks, ..Closed::default() }));
+    // Each pair closed at its own rounding of this.
+    let delta = closing_delta(held, lots);
+    let sigma_ppm = adl::SIGMA_PPM;
+    let zero = ZeroTerms::of(&state.markets[usize::from(market)].market, held, delta, health, sigma_ppm).ok();
+    let facts = Facts {
+        stage: LiquidationStage::Adl,
+        market,
+        held,
+        zero_price_ticks: price_ticks,
+        due: zero,
+        limit_ticks: price_ticks,
+    };
+    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
+    events.push(step.event(
+        state,
+        health,
+        facts,
+        Closed { lots, price_ticks, arithmetic, ..Closed::default() },
+    ));
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
@@ -263,9 +303,17 @@ pub(super) fn book_debt(step: &mut Step, state: &mut State, events: &mut Vec<Eve
     let health = margin::health(state, step.account)?;
     let cell = &mut state.markets[usize::from(market)];
     let Some(account) = state.accounts.get_mut(step.account) else { return Ok(()) };
-    let (fund_paid_atoms, _) = position::settle_debt(account, &mut cell.market, &mut state.chain.treasury)?;
-    let facts = Facts { stage: LiquidationStage::BadDebt, market, held: 0, zero_price_ticks: 0 };
-    events.push(step.event(state, &health, facts, Closed { fund_paid_atoms, ..Closed::default() }));
+    let (fund_paid_atoms, bad_debt_atoms) =
+        position::settle_debt(account, &mut cell.market, &mut state.chain.treasury)?;
+    let facts = Facts { stage: LiquidationStage::BadDebt, market, ..Facts::default() };
+    let owed = fund_paid_atoms.saturating_add(bad_debt_atoms);
+    let arithmetic = Arithmetic { fund_owed_atoms: owed, bad_debt_atoms, ..Arithmetic::default() };
+    events.push(step.event(
+        state,
+        &health,
+        facts,
+        Closed { fund_paid_atoms, arithmetic, ..Closed::default() },
+    ));
     Ok(())
 }
 

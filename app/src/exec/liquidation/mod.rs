@@ -6,14 +6,15 @@
 mod close;
 mod prune;
 
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
-use tidemark_risk::liquidation::{next_stage, Stage};
+use tidemark_risk::adl;
+use tidemark_risk::liquidation::{next_stage, Stage, ZeroTerms};
 use tidemark_risk::margin::Health;
 
 use super::margin;
-use crate::events::{Event, Liquidation};
+use crate::events::{Arithmetic, Event, Liquidation};
 use crate::state::State;
 
 /// Looks at every account with a position or an order; the accounts' ids give the order. All accounts are pruned before the
@@ -119,7 +120,7 @@ impl Step {
     fn report_prune(&self, state: &State, health: &Health, events: &mut Vec<Event>) -> Result<(), Refusal> {
         let largest = close::closable(state, self.account)?.first().copied();
         if let Some((market, lots)) = largest.filter(|_| self.cancelled > 0) {
-            let facts = Facts { stage: LiquidationStage::Prune, market, held: lots, zero_price_ticks: 0 };
+            let facts = Facts { stage: LiquidationStage::Prune, market, held: lots, ..Facts::default() };
             events.push(self.event(state, health, facts, Closed::default()));
         }
         Ok(())
@@ -141,18 +142,32 @@ impl Step {
             fee_atoms: closed.fee_atoms,
             fund_paid_atoms: closed.fund_paid_atoms,
             orders_cancelled: if facts.stage == LiquidationStage::Prune { self.cancelled } else { 0 },
+            arithmetic: Arithmetic {
+                held_lots: facts.held,
+                limit_ticks: facts.limit_ticks,
+                sigma_ppm: match facts.stage {
+                    LiquidationStage::Adl => adl::SIGMA_PPM,
+                    _ => cell.market.params.zero_price_sigma_ppm,
+                },
+                due: facts.due,
+                ..closed.arithmetic
+            },
         })
     }
 }
 
 /// Why a position is closed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Facts {
     stage: LiquidationStage,
     market: MarketId,
     /// The position before.
-    held: i64,
+    held: SignedLots,
     zero_price_ticks: Ticks,
+    /// What the zero price comes from.
+    due: Option<ZeroTerms>,
+    /// The worst price to close at.
+    limit_ticks: Ticks,
 }
 
 /// What a stage closed of a position.
@@ -162,4 +177,6 @@ struct Closed {
     price_ticks: Ticks,
     fee_atoms: Atoms,
     fund_paid_atoms: Atoms,
+    /// The stage's own part of it.
+    arithmetic: Arithmetic,
 }

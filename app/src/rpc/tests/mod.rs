@@ -1,5 +1,6 @@
 //! The services over a real connection, with a chain of blocks in the test's hands and a stand-in for CometBFT.
 
+mod explain;
 mod orders;
 mod queries;
 mod streams;
@@ -128,6 +129,8 @@ struct Node {
     server: ServerHandle,
     metrics: Arc<Metrics>,
     start_ms: u64,
+    /// Index and perpetual price of the next blocks.
+    price: u64,
     sequences: std::collections::BTreeMap<u8, u64>,
 }
 
@@ -160,14 +163,25 @@ impl Node {
         };
         let server = serve("127.0.0.1:0".parse().unwrap(), deps).unwrap();
         let sequences = std::collections::BTreeMap::new();
-        Self { state, publisher, market_data, cache, comet, server, metrics, start_ms, sequences }
+        Self {
+            state,
+            publisher,
+            market_data,
+            cache,
+            comet,
+            server,
+            metrics,
+            start_ms,
+            price: PRICE,
+            sequences,
+        }
     }
 
     /// Runs a block and publishes it, without the market-data thread's part.
     fn publish(&mut self, txs: &[Vec<u8>]) -> Published {
         let height = self.state.chain.height + 1;
         let time_ms = self.start_ms + height * 100;
-        let price = Some(PricePoint { ticks: PRICE, time_ms });
+        let price = Some(PricePoint { ticks: self.price, time_ms });
         (self.state.markets[0].index.index, self.state.markets[0].index.external) = (price, price);
         let txs = txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
         let block = Block { height, time_ms, hash: [7; 32], extended_commit: None, txs };

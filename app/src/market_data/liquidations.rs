@@ -1,0 +1,106 @@
+//! The last liquidation steps by account: what a node can explain of the past.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tidemark_proto::units::AccountId;
+use tidemark_proto::v1;
+
+/// Most steps that are kept, over all accounts: at some 400 bytes each, tens of megabytes.
+pub const MAX_STEPS: usize = 100_000;
+
+/// The newest steps of all accounts, without gaps from a height on.
+#[derive(Debug)]
+pub struct PastLiquidations {
+    steps: BTreeMap<(AccountId, u64), v1::Liquidation>,
+    /// Keys in order of time: the oldest goes first.
+    oldest_first: VecDeque<(AccountId, u64)>,
+    most: usize,
+    since_height: u64,
+}
+
+impl Default for PastLiquidations {
+    fn default() -> Self {
+        Self::with_bound(MAX_STEPS)
+    }
+}
+
+impl PastLiquidations {
+    /// A history that keeps at most `most` steps.
+    #[must_use]
+    pub fn with_bound(most: usize) -> Self {
+        Self { steps: BTreeMap::new(), oldest_first: VecDeque::new(), most, since_height: 0 }
+    }
+
+    /// Takes the steps of the block at `height`, in order, and forgets the oldest beyond the bound.
+    pub fn apply<'a>(
+        &mut self,
+        height: u64,
+        steps: impl IntoIterator<Item = (AccountId, &'a v1::Liquidation)>,
+    ) {
+        if self.since_height == 0 {
+            self.since_height = height;
+        }
+        for (account, step) in steps {
+            let key = (account, step.sequence);
+            self.steps.insert(key, step.clone());
+            self.oldest_first.push_back(key);
+        }
+        while self.oldest_first.len() > self.most {
+            let Some(gone) = self.oldest_first.pop_front() else { break };
+            if let Some(step) = self.steps.remove(&gone) {
+                self.since_height = step.height.saturating_add(1);
+            }
+        }
+    }
+
+    /// Every step from this height on is kept; 0 before the first block.
+    #[must_use]
+    pub fn since_height(&self) -> u64 {
+        self.since_height
+    }
+
+    /// An account's steps, newest first.
+    pub fn of(&self, account: AccountId) -> impl Iterator<Item = &v1::Liquidation> + '_ {
+        self.steps.range((account, 0)..=(account, u64::MAX)).rev().map(|(_, step)| step)
+    }
+
+    /// One step of an account by its sequence.
+    #[must_use]
+    pub fn get(&self, account: AccountId, sequence: u64) -> Option<&v1::Liquidation> {
+        self.steps.get(&(account, sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(height: u64, position: u64) -> v1::Liquidation {
+        v1::Liquidation { height, sequence: (height << 24) | position, ..Default::default() }
+    }
+
+    #[test]
+    fn steps_are_kept_by_account_newest_first() {
+        let mut past = PastLiquidations::with_bound(10);
+        past.apply(5, []);
+        past.apply(6, [(1, &step(6, 0)), (2, &step(6, 1)), (1, &step(6, 2))]);
+        past.apply(7, [(1, &step(7, 0))]);
+        assert_eq!(
+            past.of(1).map(|step| step.sequence).collect::<Vec<_>>(),
+            [step(7, 0).sequence, step(6, 2).sequence, step(6, 0).sequence]
+        );
+        assert_eq!((past.of(3).count(), past.since_height()), (0, 5));
+        assert_eq!(past.get(2, step(6, 1).sequence), Some(&step(6, 1)));
+        assert_eq!(past.get(1, step(6, 1).sequence), None, "it is another account's");
+    }
+
+    #[test]
+    fn the_oldest_go_and_the_height_says_so() {
+        let mut past = PastLiquidations::with_bound(2);
+        past.apply(3, [(1, &step(3, 0)), (1, &step(3, 1)), (2, &step(3, 2))]);
+        assert_eq!((past.of(1).count(), past.of(2).count()), (1, 1));
+        assert_eq!(past.since_height(), 4, "of block 3 a step is missing");
+        past.apply(9, [(2, &step(9, 0))]);
+        assert_eq!((past.of(1).count(), past.of(2).count(), past.since_height()), (0, 2, 4));
+    }
+}
