@@ -75,7 +75,7 @@ pub enum Event {
     /// A trade.
     Fill(Fill),
     /// A step of a liquidation.
-    Liquidation(Liquidation),
+    Liquidation(Box<Liquidation>),
     /// A position was closed against a deleveraged one, at the zero price.
     Adl { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
     /// An hour's funding was paid, at an eighth of this rate.

@@ -280,7 +280,7 @@ pub fn place(order: v1::PlaceOrder) -> v1::operation::Operation {
 #[must_use]
 pub fn liquidations(events: &BlockEvents) -> Vec<&Liquidation> {
     let steps = events.events.iter().filter_map(|event| match event {
-        Event::Liquidation(step) => Some(step),
+        Event::Liquidation(step) => Some(step.as_ref()),
         _ => None,
     });
     steps.collect()

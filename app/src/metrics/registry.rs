@@ -40,6 +40,8 @@ const METHODS: &[&str] = &[
     "/tidemark.v1.QueryService/Orders",
     "/tidemark.v1.QueryService/Book",
     "/tidemark.v1.QueryService/Funding",
+    "/tidemark.v1.QueryService/Explain",
+    "/tidemark.v1.QueryService/LiquidationHistory",
     "/tidemark.v1.QueryService/Export",
     "/tidemark.v1.StreamService/Book",
     "/tidemark.v1.StreamService/Trades",

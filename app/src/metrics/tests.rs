@@ -102,7 +102,7 @@ fn block() -> Published {
             tx(Code::Ok, vec![result(Code::Ok), result(Code::WouldCross)]),
             tx(Code::BadSignature, vec![]),
         ],
-        events: vec![Event::Fill(fill), Event::Liquidation(step)],
+        events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step))],
         violations: vec!["test".into()],
         reporting_power: (3, 4),
         ..BlockEvents::default()

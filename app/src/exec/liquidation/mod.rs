@@ -128,7 +128,7 @@ impl Step {
 
     fn event(&self, state: &State, health: &Health, facts: Facts, closed: Closed) -> Event {
         let cell = &state.markets[usize::from(facts.market)];
-        Event::Liquidation(Liquidation {
+        Event::Liquidation(Box::new(Liquidation {
             market: facts.market,
             account: self.account,
             stage: facts.stage,
@@ -152,7 +152,7 @@ impl Step {
                 due: facts.due,
                 ..closed.arithmetic
             },
-        })
+        }))
     }
 }
 

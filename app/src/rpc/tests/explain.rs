@@ -118,7 +118,7 @@ async fn a_past_liquidation_keeps_its_arithmetic() {
     assert_eq!(step.fee_atoms, step.fee_cap_atoms.min(step.quote_atoms - closed.quote_atoms));
     assert_eq!(step.limit_ticks, step.zero_price_ticks);
     let one = client.liquidation_history(history(owner, Some(step.sequence))).await.unwrap().into_inner();
-    assert_eq!(one.steps, [step.clone()]);
+    assert_eq!(one.steps, std::slice::from_ref(step));
     let other = history(signer(3).address().to_string(), Some(step.sequence));
     assert_eq!(client.liquidation_history(other).await.unwrap().into_inner().steps, []);
 }
