@@ -4,6 +4,7 @@
 mod account;
 pub mod adl;
 pub mod conservation;
+pub mod endangered;
 pub mod fees;
 pub mod funding;
 pub mod liquidation;

@@ -16,12 +16,12 @@ use tidemark_proto::units::{Atoms, MarketId, SignedLots, Ticks};
 use crate::{Account, Market};
 
 /// USDC as atoms.
-const fn usdc(amount: i128) -> Atoms {
+pub(crate) const fn usdc(amount: i128) -> Atoms {
     amount * 1_000_000
 }
 
 /// A market with one tier of `max_leverage`, at a mark, where a tick·lot is `k` atoms.
-fn market(id: MarketId, max_leverage: u32, mark_ticks: Ticks, k: u64) -> Market {
+pub(crate) fn market(id: MarketId, max_leverage: u32, mark_ticks: Ticks, k: u64) -> Market {
     let mut params = MarketParams::with_defaults("TST-USD", 1_000_000_000, 1_000_000_000, max_leverage);
     params.id = id;
     params.tiers.truncate(1);
@@ -43,7 +43,7 @@ fn account(collateral_atoms: Atoms, positions: &[(MarketId, SignedLots, Atoms)])
 }
 
 /// One to four ascending tiers.
-fn tiers() -> impl Strategy<Value = Vec<MarginTier>> {
+pub(crate) fn tiers() -> impl Strategy<Value = Vec<MarginTier>> {
     prop::collection::vec((1_i128..2_000_000_000_000, 1_i64..300_000), 1..=4).prop_map(|steps| {
         let (mut upper, mut rate) = (0, 0);
         let mut tiers: Vec<MarginTier> = steps
@@ -62,7 +62,7 @@ fn tiers() -> impl Strategy<Value = Vec<MarginTier>> {
 }
 
 /// A market with random tiers, maintenance, mark, `k`, and open interest anywhere in its scaling range.
-fn any_market(id: MarketId) -> impl Strategy<Value = Market> {
+pub(crate) fn any_market(id: MarketId) -> impl Strategy<Value = Market> {
     (tiers(), 1_i64..=1_000_000, 1_u64..200_000, 1_u64..2_000, 0_u64..20_000_000, any::<bool>()).prop_map(
         move |(tiers, fraction, mark_ticks, k, open_interest, scales)| {
             let mut market = market(id, 1, mark_ticks, k);

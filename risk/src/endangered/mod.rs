@@ -1,0 +1,374 @@
+//! Only the endangered are looked at: an index of accounts by the moves that could endanger them (rules §7).
+//!
+//! [`Endangered::find`] returns exactly the accounts for which [`is_endangered`] holds, as a look at every account would. It
+//! evaluates those that were written since the last time, those whose bound a mark, funding or open interest has passed, and
+//! those that were in danger and may still be; it reads no other. Bounds are conservative ([`reach`]): who has not passed one is safe,
+//! who has is evaluated and gets new ones.
+//!
+//! What changes an account's margin, and how it is noticed:
+//!
+//! | change | noticed by |
+//! |---|---|
+//! | mark | bounds, for each market below and above |
+//! | funding | every bound of the market closes in by its worth in ticks ([`reach::Rates::drift_ticks`]) |
+//! | open interest, where initial margin scales with it | a bound on it, for accounts with open orders |
+//! | the account's own row or orders | [`Endangered::touch`], or an id beyond those known |
+//! | a market's margin parameters | compared at every search: its members are evaluated |
+//! | the highest fee rate | compared at every search: everyone is evaluated |
+//! | a market stale, paused and back | changes no margin; who is in danger is evaluated in every search until it is over |
+//!
+//! It is derived from accounts, orders and markets, and never encoded: an empty one evaluates everyone in its first search. Which
+//! bounds it holds depends on its history; what it finds does not.
+
+mod members;
+mod reach;
+#[cfg(test)]
+mod tests;
+mod thresholds;
+
+use tidemark_proto::units::{AccountId, MarketId, Ppm};
+use tidemark_proto::Refusal;
+
+use crate::account::Account;
+use crate::margin::{health, Health, OrderTotals};
+use crate::market::{Market, Markets};
+use members::Members;
+use reach::{Assessed, Bounds, Rates};
+use thresholds::Thresholds;
+
+/// Where accounts and their orders are found. Markets have ids from 0.
+pub trait Source: Markets {
+    /// Number of accounts; their ids are below it.
+    fn accounts(&self) -> u32;
+
+    /// An account.
+    fn account(&self, id: AccountId) -> Option<&Account>;
+
+    /// The totals of an account's open orders in a market.
+    ///
+    /// # Errors
+    /// `STALE_INDEX` without a mark, `OVERFLOW`.
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal>;
+
+    /// The highest fee rate of any tier.
+    fn max_fee_ppm(&self) -> Ppm;
+}
+
+/// An account's margin, and its open orders by position.
+struct Assessment {
+    health: Health,
+    has_orders: bool,
+}
+
+impl Assessment {
+    /// Works an account's margin out; `totals` becomes that of each of its positions.
+    fn of(
+        source: &impl Source,
+        id: AccountId,
+        account: &Account,
+        totals: &mut Vec<OrderTotals>,
+    ) -> Result<Self, Refusal> {
+        totals.clear();
+        let health = health(account, source, |market| {
+            let of = source.order_totals(id, source.existing(market)?)?;
+            totals.push(of);
+            Ok(of)
+        })?;
+        Ok(Self { health, has_orders: totals.iter().any(|of| !of.is_empty()) })
+    }
+
+    fn is_endangered(&self) -> bool {
+        let health = &self.health;
+        health.is_liquidatable() || health.equity_atoms < 0 || self.has_orders && health.free_atoms() < 0
+    }
+}
+
+/// Whether the sweep has something to do for an account: it is below maintenance, or below 0; or it has open orders and free
+/// collateral below 0, so that some of them may have to go. An account that was never used is not.
+///
+/// # Errors
+/// What [`health`] says.
+pub fn is_endangered(source: &impl Source, id: AccountId) -> Result<bool, Refusal> {
+    let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
+        return Ok(false);
+    };
+    Assessment::of(source, id, account, &mut Vec::new()).map(|of| of.is_endangered())
+}
+
+/// What a bound is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Axis {
+    /// The mark from below.
+    Low = 0,
+    /// The mark from above.
+    High = 1,
+    /// Open interest from above.
+    OpenInterest = 2,
+    /// Nothing: the account is in the market, and has no bound there now.
+    None = 3,
+}
+
+const AXES: [Axis; 3] = [Axis::Low, Axis::High, Axis::OpenInterest];
+
+/// An account's entry in one of a market's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    market: MarketId,
+    axis: Axis,
+    key: i64,
+}
+
+/// One market's part of the index.
+#[derive(Clone, Debug)]
+struct Of {
+    rates: Rates,
+    /// Funding up to which `drift_ticks` counts.
+    cumulative_index: i128,
+    /// How far bounds have closed in since the beginning, by funding.
+    drift_ticks: i128,
+    /// Accounts that had lots or orders here when they were last evaluated.
+    members: Members,
+    /// By axis.
+    lists: [Thresholds; AXES.len()],
+}
+
+/// Accounts by the moves that could endanger them.
+#[derive(Clone, Debug, Default)]
+pub struct Endangered {
+    /// By market.
+    markets: Vec<Of>,
+    /// By account, ordered by market: at least one key in each market that the account is a member of.
+    accounts: Vec<Box<[Key]>>,
+    /// Accounts to evaluate next time, whatever happens; with repeats.
+    due: Vec<AccountId>,
+    max_fee_ppm: Ppm,
+}
+
+/// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it counts as crossed.
+fn level(value: i128) -> i64 {
+    i64::try_from(value.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1))).unwrap_or(i64::MIN)
+}
+
+fn key(value: i128) -> i64 {
+    i64::try_from(value.clamp(i128::from(i64::MIN + 1), i128::from(i64::MAX))).unwrap_or(i64::MAX)
+}
+
+impl Of {
+    fn new(market: &Market) -> Self {
+        Self {
+            rates: Rates::of(&market.params),
+            cumulative_index: market.funding.cumulative_index,
+            drift_ticks: 0,
+            members: Members::default(),
+            lists: Default::default(),
+        }
+    }
+
+    /// Follows funding and parameters; says whether all members must be evaluated.
+    fn follow(&mut self, market: &Market) -> bool {
+        let same_rates = self.rates.are_of(&market.params);
+        if !same_rates {
+            self.rates = Rates::of(&market.params);
+        }
+        let change = market.funding.cumulative_index.checked_sub(self.cumulative_index);
+        self.cumulative_index = market.funding.cumulative_index;
+        let drift = change
+            .and_then(|change| self.rates.drift_ticks(change, market.k))
+            .and_then(|drift| self.drift_ticks.checked_add(drift));
+        match drift {
+            Some(drift) => self.drift_ticks = drift,
+            None => return true,
+        }
+        !same_rates
+    }
+
+    /// The levels that keys are compared with, by axis.
+    fn levels(&self, market: &Market) -> [i64; AXES.len()] {
+        let Some(mark) = market.mark_ticks.map(i128::from) else { return [i64::MAX; AXES.len()] };
+        let open_interest = market.margin_open_interest_atoms().unwrap_or(i128::MAX);
+        [
+            level(mark.saturating_sub(self.drift_ticks)),
+            level(mark.saturating_add(self.drift_ticks).saturating_neg()),
+            level(open_interest.saturating_neg()),
+        ]
+    }
+
+    /// Keys of bounds, by axis.
+    fn keys(&self, bounds: &Bounds) -> [Option<i64>; AXES.len()] {
+        [
+            bounds.low_ticks.map(|low| key(low.saturating_sub(self.drift_ticks))),
+            bounds.high_ticks.map(|high| key(high.saturating_add(self.drift_ticks).saturating_neg())),
+            bounds.open_interest_atoms.map(|atoms| key(atoms.saturating_neg())),
+        ]
+    }
+}
+
+impl Endangered {
+    /// Has an account evaluated in the next search: its row or its orders were written.
+    pub fn touch(&mut self, id: AccountId) {
+        self.due.push(id);
+    }
+
+    /// The accounts in danger, ascending: exactly those for which [`is_endangered`] holds. One whose margin cannot be worked
+    /// out is none of them.
+    pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
+        self.follow(source);
+        let mut due = std::mem::take(&mut self.due);
+        self.take_crossed(source, &mut due);
+        due.sort_unstable();
+        due.dedup();
+        let (mut found, mut totals) = (Vec::new(), Vec::new());
+        for id in due {
+            self.evaluate(source, id, &mut totals, &mut found);
+        }
+        for (market, of) in (0..).zip(&mut self.markets) {
+            for (axis, list) in AXES.iter().zip(&mut of.lists) {
+                let accounts = &self.accounts;
+                list.compact(|id, key| accounts[id as usize].contains(&Key { market, axis: *axis, key }));
+            }
+        }
+        found
+    }
+
+    /// Accounts that may have lots or orders in a market, ascending; those written since the last search aside.
+    pub fn members(&self, market: MarketId) -> impl Iterator<Item = AccountId> + '_ {
+        self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter())
+    }
+
+    /// Bytes on the heap, as far as they grow with accounts.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let keys: usize = self.accounts.iter().map(|keys| size_of_val::<[Key]>(keys)).sum();
+        let of_market = |of: &Of| {
+            of.members.memory_bytes() + of.lists.iter().map(Thresholds::memory_bytes).sum::<usize>()
+        };
+        keys + self.accounts.capacity() * size_of::<Box<[Key]>>()
+            + self.due.capacity() * size_of::<AccountId>()
+            + self.markets.iter().map(of_market).sum::<usize>()
+    }
+
+    /// Takes in what is new: markets, accounts, parameters, funding, fees.
+    fn follow(&mut self, source: &impl Source) {
+        for at in 0..=MarketId::MAX {
+            let Some(market) = source.market(at) else { break };
+            match self.markets.get_mut(usize::from(at)) {
+                None => self.markets.push(Of::new(market)),
+                Some(of) => {
+                    if of.follow(market) {
+                        self.due.extend(of.members.iter());
+                    }
+                }
+            }
+        }
+        let (known, accounts) = (self.accounts.len(), source.accounts());
+        let max_fee_ppm = source.max_fee_ppm();
+        if std::mem::replace(&mut self.max_fee_ppm, max_fee_ppm) != max_fee_ppm {
+            self.due.extend(0..accounts);
+        } else {
+            self.due.extend((0..accounts).skip(known));
+        }
+        self.accounts.resize_with(known.max(accounts as usize), Default::default);
+        self.due.retain(|id| *id < accounts);
+    }
+
+    /// Takes out of the lists what the markets have passed.
+    fn take_crossed(&mut self, source: &impl Source, due: &mut Vec<AccountId>) {
+        for (id, of) in (0..).zip(&mut self.markets) {
+            let Some(market) = source.market(id) else { continue };
+            let levels = of.levels(market);
+            for ((axis, list), level) in AXES.iter().zip(&mut of.lists).zip(levels) {
+                let mut spent = 0;
+                list.take_crossed(level, |account, key| {
+                    let crossed = Key { market: id, axis: *axis, key };
+                    let keys = &mut self.accounts[account as usize];
+                    // One that is not the account's any more is passed over.
+                    if let Some(key) = keys.iter_mut().find(|key| **key == crossed) {
+                        key.axis = Axis::None;
+                        due.push(account);
+                        spent += 1;
+                    }
+                });
+                list.forget(spent);
+            }
+        }
+    }
+
+    /// Evaluates one account, and gives it new bounds; in danger it has none, and is evaluated again next time.
+    fn evaluate(
+        &mut self,
+        source: &impl Source,
+        id: AccountId,
+        totals: &mut Vec<OrderTotals>,
+        found: &mut Vec<AccountId>,
+    ) {
+        let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
+            return;
+        };
+        let bounds = match Assessment::of(source, id, account, totals) {
+            Ok(of) if of.is_endangered() => {
+                found.push(id);
+                None
+            }
+            Ok(of) => {
+                let assessed = Assessed { account, markets: source, totals, health: &of.health };
+                reach::bounds(&assessed, of.has_orders, |position| {
+                    self.markets.get(usize::from(position.market)).map(|of| &of.rates)
+                })
+            }
+            // Which of its markets it has orders in is not known: it counts as a member of all.
+            Err(_) => {
+                totals.clear();
+                None
+            }
+        };
+        if bounds.is_none() {
+            self.due.push(id);
+        }
+        self.replace(id, account, totals, &bounds.unwrap_or_default());
+    }
+
+    /// Gives an account its keys. One that it has and that is crossed no later stays: the account is then evaluated a little
+    /// early, and its list is spared an entry.
+    fn replace(&mut self, id: AccountId, account: &Account, totals: &[OrderTotals], bounds: &[Bounds]) {
+        let before = std::mem::take(&mut self.accounts[id as usize]);
+        let mut keys = Vec::with_capacity(before.len().max(account.positions.len()));
+        for (at, position) in account.positions.iter().enumerate() {
+            let is_member = position.lots != 0 || totals.get(at).is_none_or(|of| !of.is_empty());
+            let Some(of) = self.markets.get_mut(usize::from(position.market)).filter(|_| is_member) else {
+                continue;
+            };
+            let first = keys.len();
+            let new = bounds.get(at).map_or([None; AXES.len()], |bounds| of.keys(bounds));
+            for ((axis, list), new) in AXES.into_iter().zip(&mut of.lists).zip(new) {
+                let old = before.iter().find(|key| key.market == position.market && key.axis == axis);
+                let kept = old.filter(|old| new.is_some_and(|new| old.key >= new));
+                if let Some(kept) = kept {
+                    keys.push(*kept);
+                    continue;
+                }
+                list.forget(usize::from(old.is_some()));
+                if let Some(key) = new {
+                    list.push(key, id);
+                    keys.push(Key { market: position.market, axis, key });
+                }
+            }
+            if keys.len() == first {
+                keys.push(Key { market: position.market, axis: Axis::None, key: 0 });
+            }
+            if !before.iter().any(|key| key.market == position.market) {
+                of.members.insert(id);
+            }
+        }
+        for old in &before {
+            let stays = keys.iter().any(|key| key.market == old.market);
+            if let Some(of) = self.markets.get_mut(usize::from(old.market)).filter(|_| !stays) {
+                of.members.remove(id);
+                if let Some(list) = of.lists.get_mut(old.axis as usize) {
+                    list.forget(1);
+                }
+            }
+        }
+        self.accounts[id as usize] = keys.into_boxed_slice();
+    }
+}

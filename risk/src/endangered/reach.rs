@@ -1,0 +1,290 @@
+//! How far marks, and open interest, may move before an account could be endangered.
+//!
+//! What an account can lose before that is its slack: `E − MM` without open orders, `E − Σ reserve` with them. In each market that it
+//! is in, a bound is put on what a move of the mark by a part `x` of itself costs, `Λ·x`; the slack is then shared so that every
+//! mark may move by the same part, `x = slack/ΣΛ`. While no mark has left its own bounds, the sum of all losses is within
+//! the slack, whatever the others do.
+//!
+//! Without open orders `Λ` is `n·(1 − m)` for a long and `n·(1 + m)` for a short, with the notional `n` and the maintenance rate
+//! `m` of the tier: exact while the notional stays in its tier, and a bound over all tiers where it would leave it. One
+//! position's bound is so its liquidation price, but for a few atoms.
+//!
+//! With open orders a mark may endanger on either side: by the position, by what buys (sells) would lose at a lower (higher)
+//! mark, and by initial margin, whose rate is bounded by the highest tier's and the account's own leverage; by 100 % where it scales
+//! with open interest. There a half of the slack is kept for open interest, up to the level at which it could take that.
+
+use tidemark_proto::params::{MarginTier, MarketParams};
+use tidemark_proto::units::{Atoms, Ppm, PPM};
+
+use crate::account::{Account, Position};
+use crate::margin::{marked_atoms, Health, OrderTotals, ReserveTerms};
+use crate::market::{Market, Markets};
+use crate::math::mul_div_ceil;
+
+/// Parts of a whole in which moves are counted: 2³².
+const PART_BITS: u32 = 32;
+
+/// What roundings may add to the losses in one market: two margins rounded up, and funding.
+const ROUNDING_ATOMS: Atoms = 4;
+
+/// A long's margin is taken to fall no faster with the mark than this part of what its equity loses.
+const MAX_RELIEF_PPM: Ppm = 900_000;
+
+/// What bounds need of a market's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rates {
+    tiers: Vec<MarginTier>,
+    maintenance_fraction_ppm: Ppm,
+    oi_lower_atoms: Atoms,
+    oi_upper_atoms: Atoms,
+}
+
+impl Rates {
+    /// Of parameters.
+    pub fn of(params: &MarketParams) -> Self {
+        Self {
+            tiers: params.tiers.clone(),
+            maintenance_fraction_ppm: params.maintenance_fraction_ppm,
+            oi_lower_atoms: params.oi_lower_atoms,
+            oi_upper_atoms: params.oi_upper_atoms,
+        }
+    }
+
+    /// Whether they are those of parameters.
+    pub fn are_of(&self, params: &MarketParams) -> bool {
+        self.tiers == params.tiers
+            && self.maintenance_fraction_ppm == params.maintenance_fraction_ppm
+            && self.oi_lower_atoms == params.oi_lower_atoms
+            && self.oi_upper_atoms == params.oi_upper_atoms
+    }
+
+    /// A tier's maintenance rate, rounded down to the ppm.
+    fn maintenance_ppm(&self, tier: &MarginTier) -> i128 {
+        i128::from(tier.initial_margin_ppm) * i128::from(self.maintenance_fraction_ppm) / PPM
+    }
+
+    /// The part of a long's loss that its falling margin may give back at most.
+    fn max_relief_ppm(&self) -> i128 {
+        self.tiers.last().map_or(0, |tier| self.maintenance_ppm(tier)).min(i128::from(MAX_RELIEF_PPM))
+    }
+
+    /// By how many ticks every bound closes in when funding moves the cumulative index by `change` (10⁻⁶ atoms a lot), either way:
+    /// `⌈|change|/(k·(10⁶ − relief))⌉`. A lot's slack per tick is at least `k·(10⁶ − relief)/10⁶` atoms.
+    pub fn drift_ticks(&self, change: i128, k: u64) -> Option<i128> {
+        mul_div_ceil(change.checked_abs()?, 1, i128::from(k).checked_mul(PPM - self.max_relief_ppm())?)
+    }
+
+    fn scales(&self) -> bool {
+        self.oi_upper_atoms != 0
+    }
+
+    /// The most that initial margin rises with notional.
+    fn max_initial_ppm(&self, leverage: u32) -> i128 {
+        if self.scales() {
+            return PPM;
+        }
+        let own = PPM.checked_div(i128::from(leverage)).map_or(0, |rate| rate + 1);
+        self.tiers.last().map_or(PPM, |tier| i128::from(tier.initial_margin_ppm)).max(own)
+    }
+}
+
+/// The moves in one market that leave an account out of danger; `None` where any does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The lowest mark; below 0 it is what funding alone could reach.
+    pub low_ticks: Option<i128>,
+    /// The highest mark.
+    pub high_ticks: Option<i128>,
+    /// The most open interest that margin may count with, at the mark.
+    pub open_interest_atoms: Option<Atoms>,
+}
+
+/// An account, its margin, and its open orders by position.
+pub(super) struct Assessed<'a, M: ?Sized> {
+    pub account: &'a Account,
+    pub markets: &'a M,
+    pub totals: &'a [OrderTotals],
+    pub health: &'a Health,
+}
+
+/// Bounds for each of an account's positions, in order. `None` when they cannot be told: the account is then to be looked at
+/// every time. `rates` are those of each position's market.
+pub(super) fn bounds<'a, M: Markets + ?Sized>(
+    of: &Assessed<'a, M>,
+    has_orders: bool,
+    rates: impl Fn(&Position) -> Option<&'a Rates>,
+) -> Option<Vec<Bounds>> {
+    let line = |(position, totals): (&'a Position, &'a OrderTotals)| {
+        let market = of.markets.market(position.market)?;
+        Some(Line { market, rates: rates(position)?, position, totals })
+    };
+    let lines = of.account.positions.iter().zip(of.totals).map(line).collect::<Option<Vec<_>>>()?;
+    if has_orders {
+        return with_orders(&lines, of.health.free_atoms());
+    }
+    let slack = of.health.equity_atoms.checked_sub(of.health.maintenance_atoms)?;
+    match without_orders(&lines, slack, true)? {
+        Some(bounds) => Some(bounds),
+        None => without_orders(&lines, slack, false)?,
+    }
+}
+
+/// One market of an account.
+struct Line<'a> {
+    market: &'a Market,
+    rates: &'a Rates,
+    position: &'a Position,
+    totals: &'a OrderTotals,
+}
+
+impl Line<'_> {
+    fn is_empty(&self) -> bool {
+        self.position.lots == 0 && self.totals.is_empty()
+    }
+
+    fn mark(&self) -> Option<i128> {
+        self.market.mark_ticks.map(i128::from)
+    }
+
+    fn is_long(&self) -> bool {
+        self.position.lots > 0
+    }
+
+    fn notional_atoms(&self) -> Option<Atoms> {
+        marked_atoms(self.market, i128::from(self.position.lots)).ok()?.checked_abs()
+    }
+
+    /// The tier of a notional: its maintenance rate, and the notional at which it ends on the side to which a losing position
+    /// moves. The rate is the lowest for a long, the highest for a short where the tier does not matter.
+    fn tier(&self, notional: Atoms, own_tier: bool) -> Option<(i128, Option<Atoms>)> {
+        let tiers = &self.rates.tiers;
+        let at = if own_tier {
+            tiers.iter().position(|tier| notional <= tier.upper_notional_atoms)?
+        } else if self.is_long() {
+            0
+        } else {
+            tiers.len().checked_sub(1)?
+        };
+        let tier = tiers.get(at)?;
+        let rate = self.rates.maintenance_ppm(tier);
+        let lower = at.checked_sub(1).map(|below| tiers[below].upper_notional_atoms);
+        Some(if self.is_long() {
+            (rate.min(i128::from(MAX_RELIEF_PPM)), lower.filter(|_| own_tier))
+        } else {
+            // Rounded up.
+            (rate + 1, (own_tier && at + 1 < tiers.len()).then_some(tier.upper_notional_atoms))
+        })
+    }
+
+    /// What the whole notional would lose, `Λ`, in 10⁻⁶ atoms.
+    fn maintenance_loss(&self, notional: Atoms, rate: i128) -> Option<i128> {
+        notional.checked_mul(if self.is_long() { PPM - rate } else { PPM + rate })
+    }
+
+    /// Lots whose value each tick of an adverse move costs at most, in 10⁻⁶ lots, initial margin included. At least the position's
+    /// own, one way or the other, so that funding's drift is covered as well.
+    fn reserve_loss(&self) -> Option<i128> {
+        let (held, totals) = (i128::from(self.position.lots), self.totals);
+        let buys = totals.buy_lots.checked_add(totals.reduce_only_buy_lots)?;
+        let sells = totals.sell_lots.checked_add(totals.reduce_only_sell_lots)?;
+        let margin = self.farthest_lots()?.checked_mul(self.rates.max_initial_ppm(self.position.leverage))?;
+        let low = held.checked_add(buys)?.checked_mul(PPM)?;
+        let high = sells.checked_sub(held)?.checked_mul(PPM)?.checked_add(margin)?;
+        Some(low.max(high))
+    }
+}
+
+/// `slack/ΣΛ` in parts, what roundings may add taken off first; at most a move of 2³¹ times the mark. Both in 10⁻⁶ atoms.
+fn share(slack_atoms: Atoms, lines: usize, loss: i128) -> Option<i128> {
+    let roundings = ROUNDING_ATOMS.checked_mul(i128::try_from(lines).ok()?)?;
+    let slack = slack_atoms.checked_sub(roundings)?.max(0).checked_mul(PPM)?;
+    let most = i128::from(u32::MAX) << (PART_BITS - 1);
+    Some(slack.checked_mul(1 << PART_BITS)?.checked_div(loss).map_or(most, |part| part.min(most)))
+}
+
+/// `amount·x`, rounded down.
+fn part_of(amount: i128, part: i128) -> Option<i128> {
+    Some(amount.checked_mul(part)? >> PART_BITS)
+}
+
+/// Bounds by maintenance margin. With `own_tier`, `Some(None)` when a position would leave its tier before its bound.
+#[allow(clippy::option_option)]
+fn without_orders(lines: &[Line<'_>], slack_atoms: Atoms, own_tier: bool) -> Option<Option<Vec<Bounds>>> {
+    let (mut loss, mut count) = (0_i128, 0);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        let notional = line.notional_atoms()?;
+        let (rate, _) = line.tier(notional, own_tier)?;
+        loss = loss.checked_add(line.maintenance_loss(notional, rate)?)?;
+        count += 1;
+    }
+    let part = share(slack_atoms, count, loss)?;
+    let mut bounds = Vec::with_capacity(lines.len());
+    for line in lines {
+        let mut of = Bounds::default();
+        if !line.is_empty() {
+            let (mark, notional) = (line.mark()?, line.notional_atoms()?);
+            let (_, end) = line.tier(notional, own_tier)?;
+            let (far, ticks) = (part_of(notional, part)?, part_of(mark, part)?);
+            let leaves = |end: Atoms| {
+                if line.is_long() {
+                    notional.saturating_sub(far) < end
+                } else {
+                    notional.saturating_add(far) > end
+                }
+            };
+            if end.is_some_and(leaves) {
+                return Some(None);
+            }
+            if line.is_long() {
+                of.low_ticks = mark.checked_sub(ticks);
+            } else {
+                of.high_ticks = mark.checked_add(ticks);
+            }
+        }
+        bounds.push(of);
+    }
+    Some(Some(bounds))
+}
+
+/// Bounds by the reserve of open orders.
+fn with_orders(lines: &[Line<'_>], free_atoms: Atoms) -> Option<Vec<Bounds>> {
+    let (mut loss, mut scaled, mut count) = (0_i128, 0_i128, 0);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        let per_tick = line.reserve_loss()?.checked_mul(i128::from(line.market.k))?;
+        loss = loss.checked_add(line.mark()?.checked_mul(per_tick)?)?;
+        if line.rates.scales() {
+            scaled = scaled.checked_add(marked_atoms(line.market, line.farthest_lots()?).ok()?)?;
+        }
+        count += 1;
+    }
+    let for_open_interest = if scaled == 0 { 0 } else { free_atoms / 2 };
+    let part = share(free_atoms.checked_sub(for_open_interest)?, count, loss)?;
+    // The scaled rate is rounded down to the ppm.
+    let steps = scaled.checked_div(PPM)?.checked_add(i128::try_from(count).ok()?)?;
+    let scaled_part = share(for_open_interest.saturating_sub(steps), 0, scaled.checked_mul(PPM)?)?;
+    lines
+        .iter()
+        .map(|line| if line.is_empty() { Some(Bounds::default()) } else { line.around(part, scaled_part) })
+        .collect()
+}
+
+impl Line<'_> {
+    fn farthest_lots(&self) -> Option<i128> {
+        ReserveTerms::of(self.market, self.position, self.totals).ok().map(|terms| terms.farthest_lots())
+    }
+
+    /// Bounds on both sides; and on open interest, whose rise over the whole width of the scale adds the notional to its margin at
+    /// most.
+    fn around(&self, part: i128, scaled_part: i128) -> Option<Bounds> {
+        let mark = self.mark()?;
+        let ticks = part_of(mark, part)?;
+        let (low_ticks, high_ticks) = (mark.checked_sub(ticks), mark.checked_add(ticks));
+        let mut of = Bounds { low_ticks, high_ticks, open_interest_atoms: None };
+        if self.rates.scales() && scaled_part < 1 << PART_BITS {
+            let now = self.market.margin_open_interest_atoms().ok()?.max(self.rates.oi_lower_atoms);
+            let width = self.rates.oi_upper_atoms.checked_sub(self.rates.oi_lower_atoms)?;
+            of.open_interest_atoms = now.checked_add(part_of(width, scaled_part)?);
+        }
+        Some(of)
+    }
+}
