@@ -22,11 +22,17 @@ doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # All benchmarks; each prints a table and writes target/bench/NAME.json.
-bench: bench-chain
+bench: bench-chain bench-matching
 
 # Block time, committed orders per second and latency, with one validator and with four.
 bench-chain *ARGS:
     cargo run --release -p tidemark-tests --bin bench-chain -- {{ARGS}}
+
+# The order book beside other engines on one stream; without the peers where they do not build.
+bench-matching *ARGS:
+    cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching || \
+        cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching --no-default-features
+    target/bench-matching/release/bench-matching {{ARGS}}
 
 # A random history on shadow nodes from a seed: they must agree on every app hash.
 sim SEED="1" *ARGS:

@@ -1,0 +1,140 @@
+//! All engines on the same streams: who is how fast, and whether they traded the same.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::engines::{self, exchange_core, Played, ENGINES};
+use crate::generate::generate;
+use crate::options::Options;
+use crate::process::again;
+use crate::stream::Outcome;
+
+/// Timed runs of one process.
+const RUNS: usize = 2;
+/// An engine that takes longer for the operations is timed once, in the first round, ns.
+const SLOW_NS: u64 = 5_000_000_000;
+
+/// One engine at one size of the book.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub engine: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Orders in the book before the operations.
+    pub warm: usize,
+    /// What it traded; `None` when it was skipped.
+    pub outcome: Option<Outcome>,
+    /// Whether that is what most others traded.
+    pub agrees: bool,
+    /// Million operations a second, of each run, ascending.
+    pub mops: Vec<f64>,
+    /// What an order costs in memory, in bytes.
+    pub bytes_per_order: u64,
+    /// Why there are no figures.
+    pub skipped: Option<String>,
+}
+
+impl Row {
+    /// Median of the runs; 0 of none.
+    pub fn median_mops(&self) -> f64 {
+        self.mops.get(self.mops.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+/// Writes the stream of each size into `folder`.
+pub fn write_streams(options: &Options, folder: &Path) -> Result<Vec<(usize, PathBuf)>, String> {
+    let write = |warm: &usize| {
+        let path = folder.join(format!("stream-{warm}.bin"));
+        let stream = generate(options.seed, *warm, options.operations);
+        stream.write(&path).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        Ok((*warm, path))
+    };
+    options.warm.iter().map(write).collect()
+}
+
+/// Plays the streams on every engine, `rounds` times in turn, so that a slow minute of the machine meets all alike.
+pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -> Vec<Row> {
+    let java = exchange_core::build(&folder.join("exchange-core"));
+    let mut rows = Vec::new();
+    for (warm, path) in streams {
+        let mut found: Vec<Result<Played, String>> = ENGINES.iter().map(|_| Err(String::new())).collect();
+        for round in 0..options.rounds {
+            for ((name, _), found) in ENGINES.iter().zip(&mut found) {
+                let fast = found.as_ref().is_ok_and(|played| played.ns.iter().all(|ns| *ns <= SLOW_NS));
+                if round == 0 || fast {
+                    eprintln!("{warm} orders, round {} of {}: {name}", round + 1, options.rounds);
+                    add(found, play(name, path, &java, round == 0));
+                }
+            }
+        }
+        rows.extend(ENGINES.iter().zip(found).map(|(engine, found)| row(*engine, *warm, found, options)));
+        mark_agreement(&mut rows, *warm);
+    }
+    rows
+}
+
+fn play(
+    name: &str,
+    path: &Path,
+    java: &Result<exchange_core::Built, String>,
+    first: bool,
+) -> Result<Played, String> {
+    let runs = if first && name == "orderbook-rs" { 1 } else { RUNS };
+    if name == exchange_core::NAME {
+        return java.as_ref().map_err(Clone::clone)?.play(path, runs);
+    }
+    if !engines::has(name) {
+        return Err(format!("built without {name}: its crate did not build with this compiler or registry"));
+    }
+    again(&["play", name, &path.display().to_string(), &runs.to_string()])
+}
+
+/// Adds a round's times to those before; an engine whose answers differ between rounds has failed.
+fn add(found: &mut Result<Played, String>, more: Result<Played, String>) {
+    match (&mut *found, more) {
+        (Ok(before), Ok(more)) if before.outcome == more.outcome => before.ns.extend(more.ns),
+        (Ok(before), Ok(more)) => {
+            *found = Err(format!("{:?} in one round, {:?} in another", before.outcome, more.outcome));
+        }
+        (_, more) => *found = more,
+    }
+}
+
+fn row(
+    (engine, version): (&'static str, &'static str),
+    warm: usize,
+    found: Result<Played, String>,
+    options: &Options,
+) -> Row {
+    let empty = Row {
+        engine,
+        version,
+        warm,
+        outcome: None,
+        agrees: false,
+        mops: Vec::new(),
+        bytes_per_order: 0,
+        skipped: None,
+    };
+    let played = match found {
+        Ok(played) => played,
+        Err(why) => return Row { skipped: Some(why), ..empty },
+    };
+    let mut mops: Vec<f64> =
+        played.ns.iter().map(|ns| options.operations as f64 * 1e3 / *ns as f64).collect();
+    mops.sort_by(f64::total_cmp);
+    Row { outcome: Some(played.outcome), mops, bytes_per_order: played.bytes_per_order, ..empty }
+}
+
+/// What more engines than not traded is taken as right.
+fn mark_agreement(rows: &mut [Row], warm: usize) {
+    let outcomes: Vec<Outcome> =
+        rows.iter().filter(|row| row.warm == warm).filter_map(|row| row.outcome).collect();
+    let votes = |outcome: &Outcome| outcomes.iter().filter(|other| *other == outcome).count();
+    let agreed = outcomes.iter().max_by_key(|outcome| votes(outcome)).copied();
+    for row in rows.iter_mut().filter(|row| row.warm == warm) {
+        row.agrees = row.outcome.is_some() && row.outcome == agreed;
+    }
+}

@@ -1,0 +1,177 @@
+//! The stream that every engine plays: fixed-size records in a file, so that an engine in another language reads the same.
+//!
+//! ```text
+//! file   = magic "TMSTREAM" ‖ warm u64 ‖ operations u64 ‖ seed u64 ‖ record × (warm + operations)      little-endian
+//! record = kind u8 ‖ side u8 ‖ flags u8 ‖ 0 u8 ‖ owner u32 ‖ id u64 ‖ at u64 ‖ price_ticks u32 ‖ lots u32
+//! ```
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"TMSTREAM");
+const HEADER_BYTES: usize = 32;
+/// Bytes of a record in the file.
+const RECORD_BYTES: usize = 32;
+
+/// What a record asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A limit order that meets nothing and rests.
+    Add = 0,
+    /// An order leaves.
+    Cancel = 1,
+    /// A limit order that trades at once; its rest is cancelled.
+    Take = 2,
+    /// An order goes to the back of another price of its side, where it meets nothing.
+    Move = 3,
+}
+
+/// One operation. Fields that a kind does not need are 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// What is asked for.
+    pub kind: Kind,
+    /// Whether the order sells.
+    pub sell: bool,
+    /// [`HAS_CLIENT_ID`], [`EXPIRES`], [`POST_ONLY`].
+    pub flags: u8,
+    /// Whose order it is.
+    pub owner: u32,
+    /// The order: adds and takers are numbered from 1.
+    pub id: u64,
+    /// Where the order came in: the place of its first record in the stream, from 0.
+    pub at: u64,
+    /// Limit, or the new limit of a move.
+    pub price_ticks: u32,
+    /// Quantity; of a move, what is left of the order.
+    pub lots: u32,
+}
+
+/// The order has a client id: its number.
+pub const HAS_CLIENT_ID: u8 = 1;
+/// The order is good till a time that does not come.
+pub const EXPIRES: u8 = 2;
+/// The order must not trade at once.
+pub const POST_ONLY: u8 = 4;
+
+/// All operations, in order.
+pub struct Stream {
+    /// Orders that are in the book before time is taken.
+    pub warm: Vec<Record>,
+    /// What is timed.
+    pub operations: Vec<Record>,
+    /// What it was made from.
+    pub seed: u64,
+}
+
+impl Stream {
+    /// Reads a stream.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut file = io::BufReader::new(std::fs::File::open(path)?);
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact(&mut header)?;
+        let word = |index: usize| word(&header, index);
+        if word(0) != MAGIC {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a stream"));
+        }
+        let warm = (0..word(1)).map(|_| Record::read(&mut file)).collect::<io::Result<_>>()?;
+        let operations = (0..word(2)).map(|_| Record::read(&mut file)).collect::<io::Result<_>>()?;
+        Ok(Self { warm, operations, seed: word(3) })
+    }
+
+    /// Writes the stream.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = io::BufWriter::new(std::fs::File::create(path)?);
+        for word in [MAGIC, self.warm.len() as u64, self.operations.len() as u64, self.seed] {
+            file.write_all(&word.to_le_bytes())?;
+        }
+        for record in self.warm.iter().chain(&self.operations) {
+            file.write_all(&record.bytes())?;
+        }
+        file.flush()
+    }
+}
+
+/// The little-endian word at `index`.
+fn word(bytes: &[u8; 32], index: usize) -> u64 {
+    bytes[index * 8..][..8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+impl Record {
+    fn read(from: &mut impl Read) -> io::Result<Self> {
+        let mut bytes = [0; RECORD_BYTES];
+        from.read_exact(&mut bytes)?;
+        let kind = match bytes[0] {
+            0 => Kind::Add,
+            1 => Kind::Cancel,
+            2 => Kind::Take,
+            3 => Kind::Move,
+            other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("kind {other}"))),
+        };
+        Ok(Self {
+            kind,
+            sell: bytes[1] == 1,
+            flags: bytes[2],
+            owner: (word(&bytes, 0) >> 32) as u32,
+            id: word(&bytes, 1),
+            at: word(&bytes, 2),
+            price_ticks: word(&bytes, 3) as u32,
+            lots: (word(&bytes, 3) >> 32) as u32,
+        })
+    }
+
+    fn bytes(&self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        bytes[..3].copy_from_slice(&[self.kind as u8, u8::from(self.sell), self.flags]);
+        bytes[4..8].copy_from_slice(&self.owner.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.id.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.at.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.price_ticks.to_le_bytes());
+        bytes[28..].copy_from_slice(&self.lots.to_le_bytes());
+        bytes
+    }
+}
+
+/// What an engine traded: equal for all that play a stream right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Outcome {
+    /// Trades.
+    pub trades: u64,
+    /// Lots that changed hands.
+    pub lots: u64,
+    /// Hash over each trade's maker, price and lots, in order; 0 where it was not asked for.
+    pub hash: u64,
+    /// Orders in the book at the end.
+    pub live: u64,
+}
+
+/// Takes down trades.
+pub trait Tape {
+    /// Whether the maker's number is looked at: an engine that must look it up need not when it is not.
+    const NEEDS_MAKER: bool;
+    /// One trade.
+    fn trade(&mut self, maker: u64, price_ticks: u64, lots: u64);
+}
+
+/// Counts trades and lots: what a timed run does with its events, so that none can be optimised away.
+impl Tape for (u64, u64) {
+    const NEEDS_MAKER: bool = false;
+    #[inline]
+    fn trade(&mut self, _: u64, _: u64, lots: u64) {
+        self.0 += 1;
+        self.1 = self.1.wrapping_add(lots);
+    }
+}
+
+/// Hashes as well; for the cross-check.
+impl Tape for Outcome {
+    const NEEDS_MAKER: bool = true;
+    fn trade(&mut self, maker: u64, price_ticks: u64, lots: u64) {
+        self.trades += 1;
+        self.lots += lots;
+        for word in [maker, price_ticks, lots] {
+            self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+}
