@@ -78,6 +78,19 @@ pub enum Event {
     Liquidation(Box<Liquidation>),
     /// A position was closed against a deleveraged one, at the zero price.
     Adl { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
+    /// A keeper took over part of a liquidated position, at its zero price.
+    Taken {
+        market: MarketId,
+        account: AccountId,
+        side: Side,
+        price_ticks: Ticks,
+        lots: Lots,
+        set_aside_used_atoms: Atoms,
+    },
+    /// A position was closed by its market's final settlement.
+    Settled { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
+    /// The market's listed positions changed: the state has the new ones.
+    Listed { market: MarketId },
     /// An hour's funding was paid, at an eighth of this rate.
     Funding { market: MarketId, rate_8h_ppm: Ppm },
 }

@@ -130,6 +130,25 @@ codes! {
     InvalidParams = 129, "INVALID_PARAMS";
     /// Left its place in the book and comes back, changed, under the same id.
     Replaced = 130, "REPLACED";
+
+    /// The margin mode does not change while there is a position or an order in the market.
+    MarginModeInUse = 230, "MARGIN_MODE_IN_USE";
+    /// The market is isolated for every account.
+    IsolatedOnly = 231, "ISOLATED_ONLY";
+    /// The subaccount has no isolated position or order in this market.
+    NotIsolated = 232, "NOT_ISOLATED";
+    /// The owner has isolated collateral in as many markets as it may.
+    TooManyIsolated = 233, "TOO_MANY_ISOLATED";
+    /// The market has as many keepers as it may.
+    BackstopFull = 234, "BACKSTOP_FULL";
+    /// More than one keeper may set aside for the market.
+    SetAsideCap = 235, "SET_ASIDE_CAP";
+    /// The subaccount is not a keeper of the market.
+    NotAKeeper = 236, "NOT_A_KEEPER";
+    /// No such position is listed for keepers.
+    NotListed = 237, "NOT_LISTED";
+    /// As many takeovers wait for the next sweep as may.
+    TooManyTakeovers = 238, "TOO_MANY_TAKEOVERS";
 }
 
 impl Code {

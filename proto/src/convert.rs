@@ -1,7 +1,7 @@
 //! Between the wire's parameters and enums, and the engine's.
 
 use crate::codes::{Code, Refusal};
-use crate::params::{MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
+use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
 use crate::units::{Atoms, SelfTradePrevention, Side};
 use crate::v1;
 
@@ -100,6 +100,9 @@ impl From<&MarketParams> for v1::MarketParams {
             fund_slippage_ppm: p.fund_slippage_ppm,
             fund_block_cap_atoms: wire_atoms(p.fund_block_cap_atoms),
             backstop_ppm: p.backstop_ppm,
+            isolated_only: p.isolated_only,
+            adl_order: p.adl_order as i32,
+            max_set_aside_atoms: wire_atoms(p.max_set_aside_atoms),
         }
     }
 }
@@ -121,6 +124,11 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             Ok(v1::MarketStatus::ReduceOnly) => MarketStatus::ReduceOnly,
             Ok(v1::MarketStatus::Closed) => MarketStatus::Closed,
             Err(_) => return Err(invalid(format!("market status is {}, must be 0 to 3", p.status))),
+        };
+        let adl_order = match v1::AdlOrder::try_from(p.adl_order) {
+            Ok(v1::AdlOrder::ProRata) => AdlOrder::ProRata,
+            Ok(v1::AdlOrder::Ranked) => AdlOrder::Ranked,
+            Err(_) => return Err(invalid(format!("adl_order is {}, must be 0 or 1", p.adl_order))),
         };
         let id = u16::try_from(p.id)
             .map_err(|_| Refusal::new(Code::UnknownMarket, format!("market id {} is above 65535", p.id)))?;
@@ -160,6 +168,9 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             fund_slippage_ppm: p.fund_slippage_ppm,
             fund_block_cap_atoms: Atoms::from(p.fund_block_cap_atoms),
             backstop_ppm: p.backstop_ppm,
+            isolated_only: p.isolated_only,
+            adl_order,
+            max_set_aside_atoms: Atoms::from(p.max_set_aside_atoms),
         };
         params.check()?;
         Ok(params)

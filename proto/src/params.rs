@@ -22,6 +22,21 @@ pub enum MarketStatus {
     Closed = 3,
 }
 
+/// Whose opposite positions deleveraging takes first, among those in profit (rules §7.5).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum AdlOrder {
+    /// All, pro rata to unrealised profit.
+    #[default]
+    ProRata = 0,
+    /// One after the other, the highest `(uPnL/notional)·(account notional/equity)` first.
+    Ranked = 1,
+}
+
 /// One margin tier: up to and including `upper_notional_atoms`, `initial_margin_ppm` applies to the part above the tier below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct MarginTier {
@@ -106,6 +121,20 @@ pub struct MarketParams {
     pub fund_block_cap_atoms: Atoms,
     /// Below this part of maintenance margin the backstop stage starts; default 666 667 (⅔).
     pub backstop_ppm: Ppm,
+    /// Positions here have collateral of their own, for every account, and the market has an insurance fund of its own.
+    #[serde(default)]
+    pub isolated_only: bool,
+    /// Whom deleveraging takes first.
+    #[serde(default)]
+    pub adl_order: AdlOrder,
+    /// Most that one keeper sets aside to take over positions of this market.
+    #[serde(default = "max_set_aside_atoms")]
+    pub max_set_aside_atoms: Atoms,
+}
+
+/// The default of [`MarketParams::max_set_aside_atoms`]: 1 000 000 USDC.
+fn max_set_aside_atoms() -> Atoms {
+    1_000_000 * ATOMS_PER_USDC
 }
 
 /// Largest tick and lot size that a market may have, in 10⁻⁹ units: 10⁹ whole units.
@@ -156,6 +185,9 @@ impl MarketParams {
             fund_slippage_ppm: 50_000,
             fund_block_cap_atoms: usdc(1_000_000),
             backstop_ppm: 666_667,
+            isolated_only: false,
+            adl_order: AdlOrder::ProRata,
+            max_set_aside_atoms: max_set_aside_atoms(),
         }
     }
 
@@ -219,6 +251,7 @@ impl MarketParams {
             ("impact_notional_atoms", self.impact_notional_atoms),
             ("partial_liquidation_atoms", self.partial_liquidation_atoms),
             ("fund_block_cap_atoms", self.fund_block_cap_atoms),
+            ("max_set_aside_atoms", self.max_set_aside_atoms),
         ] {
             if !(0..=MAX_ATOMS).contains(&value) {
                 return Err(invalid(format!("{name} is {value}, must be 0 to {MAX_ATOMS}")));

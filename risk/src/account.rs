@@ -1,7 +1,7 @@
 //! A subaccount: collateral, positions, traded volume.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs};
 
 /// A subaccount's state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -18,6 +18,17 @@ pub struct Account {
     pub stp: SelfTradePrevention,
     /// Traded notional by day.
     pub volume: Volume,
+    /// Set where this is the isolated collateral of another account in one market, with its position and orders there.
+    pub isolated: Option<Isolated>,
+}
+
+/// Whose isolated collateral an account is, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Isolated {
+    /// The account that it was moved from, and goes back to.
+    pub parent: AccountId,
+    /// The only market in which the account has orders and a position.
+    pub market: MarketId,
 }
 
 /// A position in one market; an entry with no lots keeps the leverage setting and the place for open orders.
@@ -46,7 +57,15 @@ impl Account {
             positions: Vec::new(),
             stp: SelfTradePrevention::default(),
             volume: Volume::default(),
+            isolated: None,
         }
+    }
+
+    /// The isolated collateral of an account in one market, still empty; it keeps the account's self-trade policy.
+    #[must_use]
+    pub fn isolated_from(parent_id: AccountId, parent: &Self, market: MarketId) -> Self {
+        let isolated = Some(Isolated { parent: parent_id, market });
+        Self { stp: parent.stp, isolated, ..Self::new(parent.owner, parent.number) }
     }
 
     /// The entry of a market, if there is one.

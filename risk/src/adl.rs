@@ -1,14 +1,16 @@
 //! Auto-deleveraging: the rest of a position is closed against opposite ones at its zero price (rules §7.5).
 
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots};
+use tidemark_proto::params::AdlOrder;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, PPM};
 use tidemark_proto::{Code, Refusal};
 
 use crate::account::Account;
 use crate::liquidation::{check_reduces, zero_quote_delta};
-use crate::margin::{health_without_orders, unrealised_atoms, Health};
-use crate::market::{unknown, Markets, MarketsMut};
-use crate::math::{cmp_products, fits, mul_div_rem};
+use crate::margin::{health_without_orders, marked_atoms, unrealised_atoms, Health};
+use crate::market::{unknown, Market, Markets, MarketsMut};
+use crate::math::{cmp_products, fits, mul_div_floor};
 use crate::position::{settle_funding, trade};
+use crate::sharing::{most_that_bears, share, Claim};
 
 /// σ of the zero price at which positions are closed against each other: all of the closing account's equity, or deficit.
 pub const SIGMA_PPM: Ppm = 1_000_000;
@@ -22,6 +24,8 @@ pub struct Counterparty {
     pub lots: Lots,
     /// Its unrealised profit in the market, funding aside; negative is a loss.
     pub profit_atoms: Atoms,
+    /// Its [`rank`], in a market that deleverages by rank; else 0.
+    pub rank: i128,
 }
 
 /// One part of a position, closed.
@@ -58,65 +62,41 @@ pub fn counterparty(
     if position.lots.signum() * closing_lots.signum() != -1 {
         return Ok(None);
     }
-    let profit_atoms = unrealised_atoms(markets.existing(market)?, position)?;
-    Ok(Some(Counterparty { account: id, lots: position.lots.unsigned_abs(), profit_atoms }))
+    let of = markets.existing(market)?;
+    let profit_atoms = unrealised_atoms(of, position)?;
+    let rank = match of.params.adl_order {
+        AdlOrder::ProRata => 0,
+        AdlOrder::Ranked => {
+            let notional = marked_atoms(of, i128::from(position.lots))?.abs();
+            rank(profit_atoms, notional, &health_without_orders(account, markets)?)
+        }
+    };
+    Ok(Some(Counterparty { account: id, lots: position.lots.unsigned_abs(), profit_atoms, rank }))
 }
 
-/// Shares `lots` among those in profit, pro rata to unrealised profit, none more than its position: what passes a
-/// position is shared among the others. Largest remainder, ties by account id. The result is by account id, without empty shares;
-/// it adds up to the smaller of `lots` and what they hold.
+/// Shares `lots` among those in profit, pro rata to unrealised profit, none more than its position ([`share`]).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn pro_rata(lots: Lots, counterparties: &[Counterparty]) -> Result<Vec<(AccountId, Lots)>, Refusal> {
-    let mut winners: Vec<Counterparty> =
-        counterparties.iter().copied().filter(|c| c.profit_atoms > 0 && c.lots > 0).collect();
-    // By lots per profit: those whose position is used up first come first.
-    winners.sort_unstable_by(|a, b| {
-        cmp_products(i128::from(a.lots), b.profit_atoms, i128::from(b.lots), a.profit_atoms)
-            .then(a.account.cmp(&b.account))
-    });
-    let sum = winners.iter().try_fold(0_i128, |sum, c| sum.checked_add(c.profit_atoms));
-    let mut weight = fits(sum, "the sum of profits")?;
-    let mut left = i128::from(lots);
-    let mut shares = Vec::with_capacity(winners.len());
-    let mut rest = winners.as_slice();
-    while let Some((first, others)) = rest.split_first() {
-        // Its share left·profit/weight is at least its position.
-        if cmp_products(left, first.profit_atoms, i128::from(first.lots), weight).is_lt() {
-            break;
-        }
-        shares.push((first.account, first.lots));
-        left -= i128::from(first.lots);
-        weight -= first.profit_atoms;
-        rest = others;
-    }
-    shares.extend(largest_remainder(left, weight, rest)?);
-    shares.retain(|(_, lots)| *lots > 0);
-    shares.sort_unstable();
-    Ok(shares)
+    let claim =
+        |c: &Counterparty| Claim { account: c.account, most_lots: c.lots, weight_atoms: c.profit_atoms };
+    share(lots, counterparties.iter().map(claim))
 }
 
-/// Shares `lots` by profit; each share is below its position, so that rounding one up stays within it.
-fn largest_remainder(
-    lots: i128,
-    weight: i128,
-    among: &[Counterparty],
-) -> Result<Vec<(AccountId, Lots)>, Refusal> {
-    let mut shares = Vec::with_capacity(among.len());
-    let mut left = lots;
-    for c in among {
-        let (share, remainder) = fits(mul_div_rem(lots, c.profit_atoms, weight), "a share of the position")?;
-        left -= share;
-        shares.push((std::cmp::Reverse(remainder), c.account, fits(Lots::try_from(share).ok(), "a share")?));
+/// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage, in 10⁻¹². An account in
+/// profit without equity comes first of all; one without profit or notional has rank 0.
+#[must_use]
+pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128 {
+    let part = |of: Atoms, whole: Atoms| mul_div_floor(of, PPM, whole);
+    if profit_atoms <= 0 {
+        return 0;
     }
-    shares.sort_unstable();
-    let one_more = usize::try_from(left.max(0)).unwrap_or(usize::MAX);
-    Ok(shares
-        .into_iter()
-        .enumerate()
-        .map(|(at, (_, account, share))| (account, share + u64::from(at < one_more)))
-        .collect())
+    if health.equity_atoms <= 0 {
+        return i128::MAX;
+    }
+    let ratios = part(profit_atoms, notional_atoms).zip(part(health.notional_atoms, health.equity_atoms));
+    ratios.map_or(0, |(profit, leverage)| profit.saturating_mul(leverage))
 }
 
 /// Whether a change leaves an account no riskier: at or above initial margin after it; or else maintenance margin has not risen and
@@ -175,44 +155,66 @@ pub fn deleverage_pair(
     delta_lots: SignedLots,
     markets: &mut (impl MarketsMut + ?Sized),
 ) -> Result<Atoms, Refusal> {
-    pair(closing, counterparty, market, delta_lots, markets, is_no_riskier)
+    settle_both(closing, counterparty, market, markets)?;
+    let pair = pair(closing, counterparty, market, delta_lots, markets, is_no_riskier)?;
+    (*closing, *counterparty) = (pair.closing, pair.counterparty);
+    if let Some(market) = markets.market_mut(market) {
+        *market = pair.market;
+    }
+    Ok(pair.quote_atoms)
 }
 
-fn pair(
+fn settle_both(
     closing: &mut Account,
     counterparty: &mut Account,
-    market_id: MarketId,
-    delta_lots: SignedLots,
+    market: MarketId,
     markets: &mut (impl MarketsMut + ?Sized),
-    bears: fn(&Health, &Health) -> bool,
-) -> Result<Atoms, Refusal> {
-    let opposite_delta = fits(delta_lots.checked_neg(), "a quantity")?;
-    check_reduces(closing.lots(market_id), delta_lots)?;
-    check_reduces(counterparty.lots(market_id), opposite_delta)?;
-    let market = markets.market_mut(market_id).ok_or_else(|| unknown(market_id))?;
+) -> Result<(), Refusal> {
+    let market = markets.market_mut(market).ok_or_else(|| unknown(market))?;
     settle_funding(closing, market)?;
     settle_funding(counterparty, market)?;
+    Ok(())
+}
+
+/// Both accounts and the market after a pair was closed.
+struct Pair {
+    closing: Account,
+    counterparty: Account,
+    market: Market,
+    quote_atoms: Atoms,
+}
+
+/// What closing `delta_lots` against the counterparty makes of both: nothing is written before both are known to bear it.
+fn pair(
+    closing: &Account,
+    counterparty: &Account,
+    market_id: MarketId,
+    delta_lots: SignedLots,
+    markets: &(impl Markets + ?Sized),
+    bears: Bears,
+) -> Result<Pair, Refusal> {
+    let opposite_delta = fits(delta_lots.checked_neg(), "a quantity")?;
+    check_reduces(counterparty.lots(market_id), opposite_delta)?;
     let before = health_without_orders(closing, markets)?;
     let other_before = health_without_orders(counterparty, markets)?;
     let market = markets.existing(market_id)?;
-    let quote = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
-    // On copies: nothing is written before both accounts are known to bear it.
-    let (mut closing_after, mut other_after, mut market_after) =
-        (closing.clone(), counterparty.clone(), market.clone());
-    let cost = fits(quote.checked_neg(), "the price of a position")?;
-    trade(&mut closing_after, &mut market_after, delta_lots, cost, 0)?;
-    trade(&mut other_after, &mut market_after, opposite_delta, quote, 0)?;
-    if !is_no_riskier(&before, &health_without_orders(&closing_after, markets)?) {
+    let quote_atoms = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
+    let mut after = Pair {
+        closing: closing.clone(),
+        counterparty: counterparty.clone(),
+        market: market.clone(),
+        quote_atoms,
+    };
+    let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
+    trade(&mut after.closing, &mut after.market, delta_lots, cost, 0)?;
+    trade(&mut after.counterparty, &mut after.market, opposite_delta, quote_atoms, 0)?;
+    if !is_no_riskier(&before, &health_without_orders(&after.closing, markets)?) {
         return Err(riskier("closing account"));
     }
-    if !bears(&other_before, &health_without_orders(&other_after, markets)?) {
+    if !bears(&other_before, &health_without_orders(&after.counterparty, markets)?) {
         return Err(riskier("counterparty"));
     }
-    if let Some(market) = markets.market_mut(market_id) {
-        *market = market_after;
-    }
-    (*closing, *counterparty) = (closing_after, other_after);
-    Ok(quote)
+    Ok(after)
 }
 
 fn riskier(who: &str) -> Refusal {
@@ -224,9 +226,10 @@ fn bears_in_profit(before: &Health, after: &Health) -> bool {
     !after.is_liquidatable() && after.equity_atoms >= 0 || is_no_riskier(before, after)
 }
 
-/// Closes up to `lots` of the closing account's position against `counterparties`: first those in profit, pro rata to unrealised
-/// profit; then, by account id, those who can bear it without becoming riskier. A counterparty that cannot bear its part
-/// keeps its position. Takes no more than the position; what no one can take stays open. At most two visits a counterparty.
+/// Closes up to `lots` of the closing account's position against `counterparties`: first those in profit, in the market's order
+/// ([`AdlOrder`]); then, by account id, those who can bear it without becoming riskier. A counterparty that cannot bear its part
+/// bears as much of it as it can, and the others of its group are asked for the rest. Takes no more than the position; what no
+/// one can take stays open. At most three visits a counterparty.
 ///
 /// # Errors
 /// `UNKNOWN_MARKET`, `STALE_INDEX`, `OVERFLOW` of the sharing itself; a single counterparty's are skipped.
@@ -239,27 +242,36 @@ pub fn deleverage(
     markets: &mut (impl MarketsMut + ?Sized),
 ) -> Result<Vec<AdlFill>, Refusal> {
     let mut left = lots.min(closing.lots(market).unsigned_abs());
+    let mut winners: Vec<&Counterparty> = counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
+    winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
+    let first = match markets.existing(market)?.params.adl_order {
+        AdlOrder::ProRata => pro_rata(left, counterparties)?,
+        AdlOrder::Ranked => Vec::new(),
+    };
+    let in_profit = winners.iter().map(|c| (c.account, Lots::MAX));
+    let mut others: Vec<AccountId> = counterparties.iter().map(|c| c.account).collect();
+    others.sort_unstable();
+    others.dedup();
+    let visits = first.into_iter().chain(in_profit).map(|(account, most)| (account, most, BEARS_IN_PROFIT));
+    let visits = visits.chain(others.into_iter().map(|account| (account, Lots::MAX, NO_RISKIER)));
     let mut fills = Vec::new();
-    for (account, share) in pro_rata(left, counterparties)? {
-        let filled = take(closing, market, share, account, accounts, markets, bears_in_profit);
-        left -= filled.map_or(0, |fill| fill.lots);
-        fills.extend(filled);
-    }
-    let mut by_id: Vec<AccountId> = counterparties.iter().map(|c| c.account).collect();
-    by_id.sort_unstable();
-    by_id.dedup();
-    for account in by_id {
+    for (account, most, bears) in visits {
         if left == 0 {
             break;
         }
-        let filled = take(closing, market, left, account, accounts, markets, is_no_riskier);
+        let filled = take(closing, market, left.min(most), account, accounts, markets, bears);
         left -= filled.map_or(0, |fill| fill.lots);
         fills.extend(filled);
     }
     Ok(fills)
 }
 
-/// Closes up to `lots` against one counterparty; `None` when it holds nothing opposite or cannot bear it.
+/// Whether a counterparty bears a change of its health.
+type Bears = fn(&Health, &Health) -> bool;
+const BEARS_IN_PROFIT: Bears = bears_in_profit;
+const NO_RISKIER: Bears = is_no_riskier;
+
+/// Closes up to `lots` against one counterparty, as many as it can bear; `None` when it holds nothing opposite or can bear none.
 fn take(
     closing: &mut Account,
     market: MarketId,
@@ -267,13 +279,17 @@ fn take(
     id: AccountId,
     accounts: &mut impl Accounts,
     markets: &mut (impl MarketsMut + ?Sized),
-    bears: fn(&Health, &Health) -> bool,
+    bears: Bears,
 ) -> Option<AdlFill> {
-    let mut other = accounts.load(id)?;
+    let other = accounts.load(id)?;
     let (held, opposite) = (closing.lots(market), other.lots(market));
-    let lots = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
-    let delta = SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())?;
-    let quote_atoms = pair(closing, &mut other, market, delta, markets, bears).ok()?;
-    accounts.store(id, other);
-    Some(AdlFill { account: id, lots, quote_atoms })
+    let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
+    let (lots, pair) = most_that_bears(most, |lots| {
+        let delta = SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())?;
+        pair(closing, &other, market, delta, markets, bears).ok().map(|pair| (lots, pair))
+    })?;
+    *closing = pair.closing;
+    accounts.store(id, pair.counterparty);
+    *markets.market_mut(market)? = pair.market;
+    Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms })
 }

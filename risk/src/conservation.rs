@@ -1,6 +1,7 @@
 //! Conservation of money: what is on the chain is what came in less what went out, to the atom (rules §1).
 //!
-//! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ funding pools − Σ bad debt = deposits − withdrawals`
+//! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ markets (funding pool + own insurance + set aside − bad debt)
+//! = deposits − withdrawals`
 //!
 //! Every lot held long is held short, so at any price the accounts' profits sum to `−Σ cost`: the identity needs no
 //! price. Bad debt is money that left to those who won against an account that closed below zero: its negative collateral
@@ -58,6 +59,8 @@ impl Totals {
         for market in markets {
             sum = sum
                 .and_then(|sum| sum.checked_add(market.funding_pool_atoms))
+                .and_then(|sum| sum.checked_add(market.insurance_atoms))
+                .and_then(|sum| sum.checked_add(market.set_aside_atoms()))
                 .and_then(|sum| sum.checked_sub(market.bad_debt_atoms));
         }
         fits(sum.and_then(|sum| sum.checked_sub(deposits_atoms)), "the money on the chain")

@@ -58,7 +58,7 @@ pub fn trade_fees(notional_atoms: Atoms, maker_ppm: Ppm, taker_ppm: Ppm) -> Resu
     Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(-taker_atoms) })
 }
 
-/// Takes in a fee: the market's bad debt is repaid first, then the insurance fund gets its part, rounded up, and the
+/// Takes in a fee: the market's bad debt is repaid first, then the market's insurance fund gets its part, rounded up, and the
 /// validators the rest.
 ///
 /// # Errors
@@ -73,11 +73,10 @@ pub fn collect(
     let rest = fits(fee_atoms.checked_sub(repaid), "a fee")?;
     let part = i128::from(insurance_fee_ppm.clamp(0, 1_000_000));
     let insurance = fits(mul_div_ceil(rest, part, PPM), "a fee")?;
-    let insurance_total = fits(treasury.insurance_atoms.checked_add(insurance), "the insurance fund")?;
     let validators_total =
         fits(treasury.validators_atoms.checked_add(rest - insurance), "the validators' pool")?;
+    market.change_fund(treasury, insurance)?;
     market.bad_debt_atoms -= repaid;
-    treasury.insurance_atoms = insurance_total;
     treasury.validators_atoms = validators_total;
     Ok(())
 }

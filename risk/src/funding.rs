@@ -192,9 +192,9 @@ impl Market {
 
     /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a position to draw it.
     pub fn sweep_funding_dust(&mut self, treasury: &mut Treasury) {
-        let swept = treasury.insurance_atoms.checked_add(self.funding_pool_atoms);
-        if let Some(total) = swept.filter(|_| self.open_interest_lots == 0 && self.funding_pool_atoms > 0) {
-            treasury.insurance_atoms = total;
+        let dust_atoms = self.funding_pool_atoms;
+        let is_dust = self.open_interest_lots == 0 && dust_atoms > 0;
+        if is_dust && self.change_fund(treasury, dust_atoms).is_ok() {
             self.funding_pool_atoms = 0;
         }
     }

@@ -3,6 +3,7 @@
 
 mod account;
 pub mod adl;
+pub mod backstop;
 pub mod conservation;
 pub mod endangered;
 pub mod fees;
@@ -13,8 +14,9 @@ mod market;
 pub mod math;
 pub mod orders;
 pub mod position;
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 
-pub use account::{Account, Position, Volume, VOLUME_DAYS};
-pub use market::{Funding, Market, Markets, MarketsMut, Treasury};
+pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
+pub use market::{Funding, Keeper, Market, Markets, MarketsMut, Treasury};

@@ -46,8 +46,7 @@ pub fn next_stage(
     if !health.is_liquidatable() {
         return None;
     }
-    let is_deep =
-        cmp_products(health.equity_atoms, PPM, health.maintenance_atoms, i128::from(backstop_ppm)).is_lt();
+    let is_deep = is_deep(health, backstop_ppm);
     match done {
         None => Some(Stage::Prune),
         Some(Stage::Prune) => Some(Stage::Book),
@@ -57,6 +56,12 @@ pub fn next_stage(
         Some(Stage::InsuranceFund) => is_deep.then_some(Stage::Adl),
         Some(Stage::Adl | Stage::BadDebt) => None,
     }
+}
+
+/// `E < backstop_ppm·MM`: the book alone will not do.
+#[must_use]
+pub fn is_deep(health: &Health, backstop_ppm: Ppm) -> bool {
+    cmp_products(health.equity_atoms, PPM, health.maintenance_atoms, i128::from(backstop_ppm)).is_lt()
 }
 
 /// A position's value and maintenance margin at the mark.
@@ -271,11 +276,11 @@ pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Refu
     Ok(if lots > 0 { low } else { high })
 }
 
-/// What the fund may still pay for a market in this block.
+/// What the market's insurance fund may still pay in this block.
 #[must_use]
 pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
-    treasury.insurance_atoms.min(cap).max(0)
+    market.fund_atoms(treasury).min(cap).max(0)
 }
 
 /// The most lots, of `lots`, that the fund can pay for at its limit price, each at `|zero − limit|·k` at worst.
@@ -304,10 +309,9 @@ pub fn fund_can_cover(balance_atoms: Atoms, delta_atoms: Atoms) -> bool {
 /// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the caller credits it.
 pub fn pay_from_fund(market: &mut Market, treasury: &mut Treasury, owed_atoms: Atoms) -> Atoms {
     let paid = owed_atoms.min(fund_allowance_atoms(market, treasury)).max(0);
-    if !fund_can_cover(treasury.insurance_atoms, -paid) {
+    if !fund_can_cover(market.fund_atoms(treasury), -paid) || market.change_fund(treasury, -paid).is_err() {
         return 0;
     }
-    treasury.insurance_atoms -= paid;
     market.fund_spent_in_block_atoms = market.fund_spent_in_block_atoms.saturating_add(paid);
     paid
 }

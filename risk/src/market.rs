@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Ticks, TimeMs};
 use tidemark_proto::{Code, Refusal};
 
 use crate::math::fits;
@@ -30,6 +30,19 @@ pub struct Market {
     pub bad_debt_atoms: Atoms,
     /// What the insurance fund paid for this market in this block.
     pub fund_spent_in_block_atoms: Atoms,
+    /// The insurance fund of a market that is isolated for all; 0 in the others, which share the treasury's.
+    pub insurance_atoms: Atoms,
+    /// Who takes over liquidated positions, by account id.
+    pub keepers: Vec<Keeper>,
+}
+
+/// An account that takes over liquidated positions of a market at their zero price (rules §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Keeper {
+    /// The account.
+    pub account: AccountId,
+    /// What is left of the collateral that it set aside for this market; above 0.
+    pub set_aside_atoms: Atoms,
 }
 
 /// A market's funding state (rules §5).
@@ -65,7 +78,37 @@ impl Market {
             funding_pool_atoms: 0,
             bad_debt_atoms: 0,
             fund_spent_in_block_atoms: 0,
+            insurance_atoms: 0,
+            keepers: Vec::new(),
         })
+    }
+
+    /// The insurance fund that stands for this market: its own where it is isolated for all, else the shared one.
+    #[must_use]
+    pub fn fund_atoms(&self, treasury: &Treasury) -> Atoms {
+        if self.params.isolated_only {
+            self.insurance_atoms
+        } else {
+            treasury.insurance_atoms
+        }
+    }
+
+    /// Moves money into (positive) or out of the fund of [`Market::fund_atoms`].
+    ///
+    /// # Errors
+    /// `OVERFLOW` beyond 127 bits, or below 0; nothing has changed then.
+    pub fn change_fund(&mut self, treasury: &mut Treasury, change_atoms: Atoms) -> Result<(), Refusal> {
+        let fund =
+            if self.params.isolated_only { &mut self.insurance_atoms } else { &mut treasury.insurance_atoms };
+        let after = fund.checked_add(change_atoms).filter(|after| *after >= 0);
+        *fund = fits(after, "the insurance fund")?;
+        Ok(())
+    }
+
+    /// All that keepers set aside for the market.
+    #[must_use]
+    pub fn set_aside_atoms(&self) -> Atoms {
+        self.keepers.iter().fold(0, |sum, keeper| sum.saturating_add(keeper.set_aside_atoms))
     }
 
     /// Starts a block: fixes the open interest that margin counts with, and opens the fund's allowance anew.

@@ -226,6 +226,26 @@ impl Chain {
         self.state.account_id(owner, 0).expect("the subaccount exists")
     }
 
+    /// The account in which a name's subaccount 0 holds isolated collateral in a market.
+    ///
+    /// # Panics
+    /// When it never had any.
+    #[must_use]
+    pub fn isolated_id(&self, name: &str, market: MarketId) -> u32 {
+        let owner = self.state.owner_id(&signer(name).address()).expect("the owner exists");
+        let owner = self.state.owners.get(owner).expect("the owner exists");
+        owner.isolated(0, market).expect("isolated collateral").account
+    }
+
+    /// That account.
+    ///
+    /// # Panics
+    /// When it never had any.
+    #[must_use]
+    pub fn isolated(&self, name: &str, market: MarketId) -> &tidemark_risk::Account {
+        self.state.accounts.get(self.isolated_id(name, market)).expect("the account exists")
+    }
+
     /// Lots of a name's position.
     #[must_use]
     pub fn lots(&self, name: &str, market: MarketId) -> i64 {

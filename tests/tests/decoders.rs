@@ -90,10 +90,11 @@ proptest! {
     }
 
     #[test]
-    fn messages_of_every_type(kind in 0_usize..9, value in noise(), damage in damage()) {
+    fn messages_of_every_type(kind in 0_usize..13, value in noise(), damage in damage()) {
         let names = [
             "MsgDeposit", "MsgWithdraw", "MsgTransfer", "MsgSetLeverage", "MsgSetSelfTradePrevention",
-            "MsgListMarket", "MsgUpdateMarket", "MsgOrders", "MsgNone",
+            "MsgListMarket", "MsgUpdateMarket", "MsgOrders", "MsgNone", "MsgSetMarginMode", "MsgAdjustIsolatedMargin",
+            "MsgRegisterBackstop", "MsgTakeover",
         ];
         let signer = signer("fuzz");
         let mut market = v1::MsgListMarket { params: Some((&plain_market("ONE-USD", 20)).into()), ..Default::default() };

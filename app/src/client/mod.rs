@@ -207,6 +207,27 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
+    /// Keepers, listed positions and waiting takeovers, of one market or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backstop(&self, market: Option<u32>) -> Result<v1::BackstopResponse, ClientError> {
+        let answer = self.queries().backstop(Self::request(v1::BackstopRequest { market })).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Listed positions of one market or all, in each block in which they changed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn listed_stream(
+        &self,
+        market: Option<u32>,
+    ) -> Result<Streaming<v1::ListedUpdate>, ClientError> {
+        let answer = self.streams().listed(v1::StreamListedRequest { market }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
     /// One message a block.
     ///
     /// # Errors

@@ -81,7 +81,7 @@ fn money(atoms: Atoms) -> String {
 }
 
 /// A market's own invariants: longs equal shorts equal open interest, the book is not crossed. Once wrong, it stays
-/// quarantined.
+/// quarantined until the admin asks for the end of it, and the audit of that block finds nothing.
 fn check_market(state: &mut State, at: usize) -> Option<String> {
     let (longs, shorts) = state.audit.lots(at);
     let cell = &mut state.markets[at];
@@ -92,8 +92,12 @@ fn check_market(state: &mut State, at: usize) -> Option<String> {
     } else if crossed {
         format!("the book is crossed: {:?}", cell.top)
     } else {
+        if std::mem::take(&mut cell.quarantine_lift_requested) {
+            cell.quarantined = None;
+        }
         return None;
     };
+    cell.quarantine_lift_requested = false;
     let sentence = format!("{}: {wrong}", cell.market.params.symbol);
     cell.quarantined.get_or_insert(wrong);
     Some(sentence)

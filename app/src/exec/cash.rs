@@ -6,7 +6,7 @@ use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePreven
 use tidemark_proto::{Code, Refusal};
 
 use super::liquidation::restore_reserve;
-use super::margin;
+use super::{isolated, margin};
 use crate::events::Event;
 use crate::state::State;
 
@@ -24,13 +24,24 @@ pub(super) fn existing(state: &State, owner: OwnerId, subaccount: u32) -> Result
 }
 
 /// Moves an account's collateral by `change_atoms`.
-fn credit(state: &mut State, account: AccountId, change_atoms: Atoms) -> Result<(), Refusal> {
+pub(super) fn credit(state: &mut State, account: AccountId, change_atoms: Atoms) -> Result<(), Refusal> {
     let overflow = || Refusal::overflow("the collateral");
     let collateral = state.accounts.get(account).map_or(0, |account| account.collateral_atoms);
     let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
     let row = state.accounts.get_mut(account).ok_or_else(overflow)?;
     row.collateral_atoms = after;
     Ok(())
+}
+
+/// Moves collateral from one account to another.
+pub(super) fn shift(
+    state: &mut State,
+    from: AccountId,
+    to: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    credit(state, from, -amount_atoms)?;
+    credit(state, to, amount_atoms)
 }
 
 /// Credits collateral on a minter's word.
@@ -57,8 +68,7 @@ pub(super) fn deposit(
     Ok(())
 }
 
-/// What an account may take out now (rules §3): gated after a halt or negative equity, and while a market that it has a
-/// position in has a stale index.
+/// What an account may take out now (rules §3): gated after a halt or negative equity, and as [`check_removable`].
 fn check_withdrawable(state: &mut State, account: AccountId, amount_atoms: Atoms) -> Result<(), Refusal> {
     let (height, gated_until) = (state.chain.height, state.chain.withdrawals_gated_until);
     if height <= gated_until {
@@ -67,6 +77,16 @@ fn check_withdrawable(state: &mut State, account: AccountId, amount_atoms: Atoms
             format!("withdrawals are gated up to block {gated_until}, this is {height}"),
         ));
     }
+    check_removable(state, account, amount_atoms)
+}
+
+/// What an account may do without now: not while a market that it has a position or an order in has a stale index, and
+/// no more than is withdrawable.
+pub(super) fn check_removable(
+    state: &mut State,
+    account: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
     margin::settle(state, account)?;
     if let Some(market) = margin::stale_market(state, account, state.chain.time_ms) {
         let symbol = &state.markets[usize::from(market)].market.params.symbol;
@@ -110,8 +130,7 @@ pub(super) fn transfer(
     let from = existing(state, owner, from_subaccount)?;
     check_withdrawable(state, from, amount_atoms)?;
     let to = state.ensure_account(owner, to_subaccount)?;
-    credit(state, from, -amount_atoms)?;
-    credit(state, to, amount_atoms)
+    shift(state, from, to, amount_atoms)
 }
 
 /// Sets a subaccount's leverage in a market; its orders and position must still be covered by it.
@@ -122,7 +141,7 @@ pub(super) fn set_leverage(
     market: MarketId,
     leverage: u32,
 ) -> Result<(), Refusal> {
-    let account = existing(state, owner, subaccount)?;
+    let parent = existing(state, owner, subaccount)?;
     let cell = margin::cell(state, market)?;
     let lowest_ppm = cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
     let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
@@ -132,6 +151,7 @@ pub(super) fn set_leverage(
             format!("leverage is {leverage}, must be 1 to {most}, or 0 for the tier's most"),
         ));
     }
+    let account = isolated::account_for(state, parent, market)?;
     let free_before = margin::health(state, account)?.free_atoms();
     let position = margin::position_mut(state, account, market)?;
     let before = std::mem::replace(&mut position.leverage, leverage);
@@ -156,8 +176,10 @@ pub(super) fn set_self_trade_prevention(
     policy: SelfTradePrevention,
 ) -> Result<(), Refusal> {
     let account = existing(state, owner, subaccount)?;
-    if let Some(account) = state.accounts.get_mut(account) {
-        account.stp = policy;
+    for account in isolated::all_of(state, account).into_iter().chain([account]) {
+        if let Some(account) = state.accounts.get_mut(account) {
+            account.stp = policy;
+        }
     }
     Ok(())
 }
@@ -175,7 +197,24 @@ pub(super) fn list_market(state: &mut State, signer: &Address, params: &MarketPa
     state.list(params.clone()).map(|_| ())
 }
 
-/// Replaces a market's parameters; what its units depend on stays. Also ends a quarantine whose cause is gone.
+/// Whether a market is isolated for all decides in which account each position is, so it changes while there is none.
+fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
+    let of = &margin::cell(state, params.id)?.market;
+    let orders = state.books[usize::from(params.id)].live_orders();
+    if of.params.isolated_only == params.isolated_only || (of.open_interest_lots == 0 && orders == 0) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::InvalidParams,
+        format!(
+            "isolated_only must stay {} while there are positions ({} lots) or orders ({orders})",
+            of.params.isolated_only, of.open_interest_lots
+        ),
+    ))
+}
+
+/// Replaces a market's parameters; what its units depend on stays. Also asks for the end of a
+/// quarantine.
 pub(super) fn update_market(
     state: &mut State,
     signer: &Address,
@@ -195,10 +234,15 @@ pub(super) fn update_market(
             ),
         ));
     }
+    check_isolated_only(state, params)?;
     let cell = &mut state.markets[usize::from(params.id)];
+    if !params.isolated_only {
+        let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
+        state.chain.treasury.insurance_atoms = state.chain.treasury.insurance_atoms.saturating_add(own_atoms);
+    }
     cell.market.params = params.clone();
-    // The audit at the end of this block quarantines it again, unless its cause is gone.
-    cell.quarantined = None;
+    // It ends with the audit at the end of this block, if its cause is gone: nothing trades before that.
+    cell.quarantine_lift_requested = cell.quarantined.is_some();
     // The block's orders come after this: the reserve lemma is to hold for them by the new parameters.
     let concerned: Vec<AccountId> = state
         .accounts

@@ -131,9 +131,23 @@ pub(super) fn health(state: &State, id: AccountId) -> Result<Health, Refusal> {
 
 /// The account's margin as it would be after a change of its orders.
 pub(super) fn health_with(state: &State, id: AccountId, change: Option<&Change>) -> Result<Health, Refusal> {
+    health_of(state, id, account(state, id)?, change)
+}
+
+/// The account's margin if its collateral and positions were those of `row`, with its orders as they are.
+pub(super) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<Health, Refusal> {
+    health_of(state, id, row, None)
+}
+
+fn health_of(
+    state: &State,
+    id: AccountId,
+    row: &Account,
+    change: Option<&Change>,
+) -> Result<Health, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let books = &state.books;
-    margin::health(account(state, id)?, &Cells(&state.markets), |market| {
+    margin::health(row, &Cells(&state.markets), |market| {
         let at = usize::from(market);
         totals(&state.markets[at].market, &books[at], id, change, fee_ppm)
     })

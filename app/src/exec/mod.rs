@@ -1,9 +1,11 @@
 //! Carries out a block: the numbered phases of the exchange rules' §8, in order.
 
 pub mod audit;
+pub mod backstop;
 mod cash;
 mod expiries;
 mod funding;
+mod isolated;
 mod liquidation;
 mod margin;
 pub mod order;
@@ -54,6 +56,7 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     liquidation::sweep(state, &mut out.events);
     lap(Phase::Sweep);
     out.txs = txs::run(state, &block.txs, &mut out.events);
+    isolated::return_idle(state, &out.events);
     lap(Phase::Transactions);
     statistics(state, &mut out);
     out.violations = audit::run(state);

@@ -10,6 +10,7 @@ use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::margin::OpenOrder;
 
+use super::isolated;
 use super::margin::{self, Change};
 use super::venue::Venue;
 use crate::events::Event;
@@ -29,11 +30,12 @@ pub(super) fn run(
             .and_then(|order| replace(state, account, *market, &order, *price_ticks, *lots, events)),
         Operation::CancelAll { market, side } => cancel_all(state, account, *market, *side, events),
     };
-    result.unwrap_or_else(|refusal| v1::OperationResult {
-        code: refusal.code.number(),
-        message: refusal.message,
-        ..Default::default()
-    })
+    result.unwrap_or_else(refused)
+}
+
+/// The result of a refused operation.
+pub(super) fn refused(refusal: Refusal) -> v1::OperationResult {
+    v1::OperationResult { code: refusal.code.number(), message: refusal.message, ..Default::default() }
 }
 
 fn place(
@@ -240,10 +242,7 @@ fn admit(
         return Ok(());
     }
     if !new.reduce_only {
-        return Err(Refusal::new(
-            Code::InsufficientCollateral,
-            format!("the order would leave {free} atoms of free collateral, must be at least 0"),
-        ));
+        return isolated::cover(state, account, free.saturating_neg());
     }
     admit_without_free(state, account, market, new)
 }

@@ -6,7 +6,7 @@ use tidemark_proto::tx::{DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::{cash, orders};
+use super::{backstop, cash, isolated};
 use crate::events::{Event, TxOutcome};
 use crate::state::State;
 use crate::state::{check_timeout, unknown_signer};
@@ -65,7 +65,7 @@ fn carry_out(
             let account = cash::existing(state, owner, *subaccount)?;
             return Ok(operations
                 .iter()
-                .map(|operation| orders::run(state, account, operation, events))
+                .map(|operation| isolated::run(state, account, operation, events))
                 .collect());
         }
         Message::Deposit { recipient, subaccount, amount_atoms } => {
@@ -82,6 +82,18 @@ fn carry_out(
         }
         Message::SetSelfTradePrevention { subaccount, policy } => {
             cash::set_self_trade_prevention(state, owner, *subaccount, *policy)
+        }
+        Message::SetMarginMode { subaccount, market, isolated } => {
+            isolated::set_mode(state, owner, *subaccount, *market, *isolated)
+        }
+        Message::AdjustIsolatedMargin { subaccount, market, change_atoms } => {
+            isolated::adjust(state, owner, *subaccount, *market, *change_atoms)
+        }
+        Message::RegisterBackstop { subaccount, market, set_aside_atoms } => {
+            backstop::register(state, owner, *subaccount, *market, *set_aside_atoms)
+        }
+        Message::Takeover { subaccount, market, account, lots } => {
+            backstop::takeover(state, owner, *subaccount, *market, *account, *lots)
         }
         Message::ListMarket(params) => cash::list_market(state, &tx.signer, params),
         Message::UpdateMarket(params) => cash::update_market(state, &tx.signer, params, events),

@@ -46,8 +46,15 @@ impl<'a> Venue<'a> {
     }
 
     fn rates(&self, account: AccountId) -> FeeRates {
-        let volume = self.accounts.get(account).map_or(0, |account| account.volume.atoms(self.now_ms));
+        let trader = self.trader(account);
+        let volume = self.accounts.get(trader).map_or(0, |account| account.volume.atoms(self.now_ms));
         fees::rates(&self.params.fee_tiers, volume)
+    }
+
+    /// Whose volume an account's trades count for: isolated collateral trades for the account that it belongs to.
+    fn trader(&self, account: AccountId) -> AccountId {
+        let isolated = self.accounts.get(account).and_then(|account| account.isolated);
+        isolated.map_or(account, |isolated| isolated.parent)
     }
 
     /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked here.
@@ -78,9 +85,12 @@ impl<'a> Venue<'a> {
         fee: Atoms,
         notional: Atoms,
     ) -> Result<(), Refusal> {
-        let account = self.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
-        position::apply_fill(account, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
-        account.volume.add(self.now_ms, notional);
+        let row = self.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+        position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
+        let trader = self.trader(account);
+        if let Some(trader) = self.accounts.get_mut(trader) {
+            trader.volume.add(self.now_ms, notional);
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::book::changed;
 use super::history::{event_sequence, Block};
 use super::orders::OpenOrders;
 use crate::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
-use crate::state::View;
+use crate::state::{Listed, View};
 
 /// An amount on the wire: what passes 64 bits is shown as the nearest that fits.
 #[must_use]
@@ -30,17 +30,62 @@ pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) 
         match event {
             Event::Fill(fill) => out.trades.push(trade(events, fill)),
             Event::Liquidation(step) => out.liquidations.push(liquidation(view, events, sequence, step)),
+            Event::Listed { market } => out.listed.push(listed_update(view, events, *market)),
             _ => {}
         }
         account_events(event, orders, |account, mut told| {
             (told.sequence, told.height, told.time_ms) = (sequence, events.height, events.time_ms);
-            out.accounts.entry(account).or_default().push(told);
+            out.accounts.entry(subaccount_of(view, account)).or_default().push(told);
         });
         orders.apply(event);
     }
     out.books = events.books.iter().map(|delta| book_update(view, events.height, delta)).collect();
     out.summary = summary(events, &out);
     out
+}
+
+/// The account that a client knows: isolated collateral is its parent's.
+#[must_use]
+pub fn subaccount_of(view: &View, account: AccountId) -> AccountId {
+    let isolated = view.accounts.get(account).and_then(|account| account.isolated);
+    isolated.map_or(account, |isolated| isolated.parent)
+}
+
+/// An account's owner's address and subaccount number.
+#[must_use]
+pub fn owner_of(view: &View, account: AccountId) -> (String, u32) {
+    let found = view.account(account);
+    found.map(|(owner, account)| (owner.address.to_string(), account.number)).unwrap_or_default()
+}
+
+/// A market's listed positions.
+#[must_use]
+pub fn listed(view: &View, market: MarketId) -> Vec<v1::ListedPosition> {
+    let Some(cell) = view.markets.get(usize::from(market)) else { return Vec::new() };
+    let one = |listed: &Listed| {
+        let (owner, subaccount) = owner_of(view, listed.account);
+        v1::ListedPosition {
+            market: u32::from(market),
+            account_id: listed.account,
+            owner,
+            subaccount,
+            lots: listed.lots,
+            zero_price_ticks: listed.zero_price_ticks,
+            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            equity_atoms: wire_atoms(listed.equity_atoms),
+            maintenance_atoms: wire_atoms(listed.maintenance_atoms),
+        }
+    };
+    cell.listed.iter().map(one).collect()
+}
+
+fn listed_update(view: &View, events: &BlockEvents, market: MarketId) -> v1::ListedUpdate {
+    v1::ListedUpdate {
+        market: u32::from(market),
+        height: events.height,
+        time_ms: events.time_ms,
+        positions: listed(view, market),
+    }
 }
 
 fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
@@ -85,10 +130,7 @@ fn trade(events: &BlockEvents, fill: &Fill) -> v1::Trade {
 
 fn liquidation(view: &View, events: &BlockEvents, sequence: u64, step: &Liquidation) -> v1::Liquidation {
     let arithmetic = &step.arithmetic;
-    let (owner, subaccount) = view
-        .account(step.account)
-        .map(|(owner, account)| (owner.address.to_string(), account.number))
-        .unwrap_or_default();
+    let (owner, subaccount) = owner_of(view, step.account);
     v1::Liquidation {
         height: events.height,
         time_ms: events.time_ms,
@@ -106,6 +148,8 @@ fn liquidation(view: &View, events: &BlockEvents, sequence: u64, step: &Liquidat
         fee_atoms: wire_atoms(step.fee_atoms),
         fund_paid_atoms: wire_atoms(step.fund_paid_atoms),
         orders_cancelled: step.orders_cancelled,
+        account_id: step.account,
+        isolated: subaccount_of(view, step.account) != step.account,
         sequence,
         held_lots: arithmetic.held_lots,
         limit_ticks: arithmetic.limit_ticks,
@@ -168,7 +212,21 @@ fn account_events(event: &Event, orders: &OpenOrders, mut tell: impl FnMut(Accou
             let adl = v1::PositionClosedByAdl { side, price_ticks: *price_ticks, lots: *lots };
             tell(*account, told(*market, 0, 0, Wire::Adl(adl)));
         }
-        Event::Liquidation(_) | Event::Funding { .. } => {}
+        Event::Taken { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
+            let taken = v1::PositionTaken {
+                side: v1::Side::from(*side) as i32,
+                price_ticks: *price_ticks,
+                lots: *lots,
+                set_aside_used_atoms: wire_atoms(*set_aside_used_atoms),
+            };
+            tell(*account, told(*market, 0, 0, Wire::Taken(taken)));
+        }
+        Event::Settled { market, account, side, price_ticks, lots } => {
+            let side = v1::Side::from(*side) as i32;
+            let settled = v1::PositionSettled { side, price_ticks: *price_ticks, lots: *lots };
+            tell(*account, told(*market, 0, 0, Wire::Settled(settled)));
+        }
+        Event::Liquidation(_) | Event::Funding { .. } | Event::Listed { .. } => {}
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Block {
     pub trades: Vec<v1::Trade>,
     /// Liquidation steps in order.
     pub liquidations: Vec<v1::Liquidation>,
+    /// Markets whose listed positions changed, with all of them.
+    pub listed: Vec<v1::ListedUpdate>,
     /// One update for each book that changed.
     pub books: Vec<v1::BookUpdate>,
     /// Orders and fills by account, in order.
@@ -49,7 +51,8 @@ impl Block {
     fn rows(&self) -> usize {
         let levels: usize = self.books.iter().map(|book| book.bids.len() + book.asks.len()).sum();
         let events: usize = self.accounts.values().map(Vec::len).sum();
-        levels + events + self.trades.len() + self.liquidations.len()
+        let listed: usize = self.listed.iter().map(|update| update.positions.len()).sum();
+        levels + events + listed + self.trades.len() + self.liquidations.len()
     }
 }
 

@@ -29,7 +29,7 @@ use liquidations::PastLiquidations;
 use orders::OpenOrders;
 use outcomes::Outcomes;
 
-pub use convert::wire_atoms;
+pub use convert::{listed, owner_of, wire_atoms};
 
 /// The replica. Shared by the thread that feeds it and by all who read.
 #[derive(Debug)]
@@ -144,11 +144,12 @@ impl MarketData {
         snapshot(&self.read(), market, depth)
     }
 
-    /// An account's open orders, of one market or all, and the height they are of.
+    /// Open orders of some accounts together, of one market or all, and the height they are of.
     #[must_use]
-    pub fn orders(&self, account: AccountId, market: Option<MarketId>) -> (u64, Vec<v1::Order>) {
+    pub fn orders(&self, accounts: &[AccountId], market: Option<MarketId>) -> (u64, Vec<v1::Order>) {
         let replica = self.read();
-        (replica.height, replica.orders.of(account, market).copied().collect())
+        let orders = accounts.iter().flat_map(|account| replica.orders.of(*account, market)).copied();
+        (replica.height, orders.collect())
     }
 
     /// Open orders of each of some accounts, all of one height.

@@ -49,7 +49,12 @@ impl OpenOrders {
             Event::Fill(fill) => {
                 self.keep(fill.maker, fill.market, fill.maker_order_id, fill.maker_remaining_lots);
             }
-            Event::Liquidation(_) | Event::Adl { .. } | Event::Funding { .. } => {}
+            Event::Liquidation(_)
+            | Event::Adl { .. }
+            | Event::Taken { .. }
+            | Event::Settled { .. }
+            | Event::Listed { .. }
+            | Event::Funding { .. } => {}
         }
     }
 

@@ -6,8 +6,6 @@ use proptest::prelude::*;
 use tidemark_matching::{
     Book, Event as BookEvent, Host, LevelView, NewOrder, PostOnly, Replace, TimeInForce,
 };
-use tidemark_oracle::index::IndexState;
-use tidemark_oracle::mark::MarkState;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
 use tidemark_proto::{v1, Code};
@@ -119,16 +117,7 @@ struct Chain {
 impl Chain {
     fn new() -> Self {
         let market = Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
-        let cell = MarketCell {
-            market,
-            index: IndexState::default(),
-            mark: MarkState::default(),
-            last_trade_ticks: None,
-            top: (None, None),
-            quarantined: None,
-            book_sequence: 0,
-        };
-        Self { book: Book::new(), cell, height: 0 }
+        Self { book: Book::new(), cell: MarketCell::new(market), height: 0 }
     }
 
     fn run(&mut self, op: &Op, host: &mut Recorder) {
@@ -245,7 +234,7 @@ proptest! {
             for owner in 0..4 {
                 let mut expected: Vec<_> = chain.book.orders_of(owner).map(|o| (o.order_id, o.price_ticks, o.lots)).collect();
                 expected.sort_unstable();
-                let got: Vec<_> = data.orders(owner, None).1.iter().map(|o| (o.order_id, o.price_ticks, o.lots)).collect();
+                let got: Vec<_> = data.orders(&[owner], None).1.iter().map(|o| (o.order_id, o.price_ticks, o.lots)).collect();
                 prop_assert_eq!(got, expected);
             }
             let block = data.read().history.get(chain.height).unwrap().unwrap();
@@ -354,8 +343,8 @@ async fn who_is_told_of_a_commit_finds_its_orders() {
     };
     data.apply(&chain.publish(host.0, vec![tx]));
     assert_eq!(waiter.await.unwrap().height, 1);
-    assert_eq!(data.orders(1, Some(0)), (1, data.orders(1, None).1));
-    assert_eq!(data.orders(1, None).1.len(), 1);
+    assert_eq!(data.orders(&[1], Some(0)), (1, data.orders(&[1], None).1));
+    assert_eq!(data.orders(&[1], None).1.len(), 1);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricType;
 use tidemark_oracle::index::{IndexState, PricePoint};
-use tidemark_oracle::mark::MarkState;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::Side;
 use tidemark_proto::{v1, Code};
@@ -32,13 +31,10 @@ fn view() -> View {
     let index =
         IndexState { index: Some(PricePoint { ticks: MARK + 10, time_ms: 8_500 }), ..IndexState::default() };
     let cell = MarketCell {
-        market,
         index,
-        mark: MarkState::default(),
-        last_trade_ticks: None,
         top: (Some(MARK - 2), Some(MARK + 1)),
         quarantined: Some("test".into()),
-        book_sequence: 0,
+        ..MarketCell::new(market)
     };
     let mut accounts = Table::default();
     // Notional 500 USDC, maintenance 1 %: liquidated when collateral + PnL falls below 5 USDC.

@@ -1,5 +1,6 @@
 //! Where an account stands: margin figures of the published view, with the replica's open orders of the same block.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tidemark_risk::{fees, liquidation, Account, Market, Markets, Position};
 
 use crate::market_data::{wire_atoms, MarketData};
 use crate::publish::Publisher;
-use crate::state::{Owner, View};
+use crate::state::{IsolatedSlot, Owner, View};
 
 /// How long the replica may take to catch up with the published view.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -67,6 +68,7 @@ pub(super) async fn at_one_height<T>(
 /// An account with its open orders, ready for margin.
 pub(super) struct Standing<'a> {
     view: &'a View,
+    id: AccountId,
     pub owner: &'a Owner,
     pub account: &'a Account,
     orders: &'a [v1::Order],
@@ -79,7 +81,7 @@ impl<'a> Standing<'a> {
         let (owner, account) = view
             .account(id)
             .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {id} does not exist")))?;
-        Ok(Self { view, owner, account, orders })
+        Ok(Self { view, id, owner, account, orders })
     }
 
     pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
@@ -120,24 +122,62 @@ impl<'a> Standing<'a> {
             leverage: position.leverage,
             maintenance_atoms: wire_atoms(terms.maintenance_atoms),
             reserve_atoms: wire_atoms(terms.reserve_atoms),
+            isolated: self.account.isolated.map(|_| v1::IsolatedMargin {
+                account_id: self.id,
+                collateral_atoms: wire_atoms(self.account.collateral_atoms),
+                equity_atoms: wire_atoms(health.equity_atoms),
+                free_atoms: wire_atoms(health.free_atoms()),
+                removable_atoms: wire_atoms(health.withdrawable_atoms()),
+            }),
         })
+    }
+
+    /// Positions, and entries that say something else: a leverage, or isolated collateral.
+    fn positions(&self, health: &Health) -> Result<Vec<v1::Position>, Refusal> {
+        let isolated = self.account.isolated.is_some() && self.account.collateral_atoms != 0;
+        let shown = self.account.positions.iter();
+        let shown = shown.filter(|position| position.lots != 0 || position.leverage != 0 || isolated);
+        shown.map(|position| self.position(position, health)).collect()
     }
 }
 
-/// One subaccount with its figures at the view's marks.
+/// Accounts, each followed by those that hold its isolated collateral.
+pub(super) fn with_isolated(view: &View, ids: &[AccountId]) -> Vec<AccountId> {
+    ids.iter()
+        .flat_map(|id| std::iter::once(*id).chain(isolated_of(view, *id).map(|slot| slot.account)))
+        .collect()
+}
+
+/// Isolated collateral of an account.
+fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &IsolatedSlot> + '_ {
+    let found = view.account(id);
+    found.into_iter().flat_map(|(owner, account)| owner.isolated_of(account.number))
+}
+
+/// One subaccount with its figures at the view's marks, and with its isolated positions, which count in none of its figures.
+/// `orders` are the open orders by account.
 ///
 /// # Errors
 /// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
 pub(super) fn subaccount(
     view: &View,
     id: AccountId,
-    orders: &[v1::Order],
+    orders: &BTreeMap<AccountId, Vec<v1::Order>>,
 ) -> Result<v1::Subaccount, Refusal> {
-    let standing = Standing::of(view, id, orders)?;
+    let of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+    let standing = Standing::of(view, id, of(id))?;
     let (owner, account) = (standing.owner, standing.account);
     let health = standing.health()?;
-    let shown = account.positions.iter().filter(|position| position.lots != 0 || position.leverage != 0);
-    let positions = shown.map(|position| standing.position(position, &health)).collect::<Result<_, _>>()?;
+    let mut positions = standing.positions(&health)?;
+    let (mut open_orders, mut isolated_markets) = (of(id).len(), Vec::new());
+    for slot in isolated_of(view, id) {
+        let standing = Standing::of(view, slot.account, of(slot.account))?;
+        positions.extend(standing.positions(&standing.health()?)?);
+        open_orders += of(slot.account).len();
+        let only = view.market(u32::from(slot.market))?.market.params.isolated_only;
+        isolated_markets.extend((slot.active || only).then_some(u32::from(slot.market)));
+    }
+    positions.sort_by_key(|position| position.market);
     Ok(v1::Subaccount {
         owner: owner.address.to_string(),
         subaccount: account.number,
@@ -150,8 +190,9 @@ pub(super) fn subaccount(
         withdrawable_atoms: wire_atoms(health.withdrawable_atoms()),
         positions,
         self_trade_prevention: v1::SelfTradePrevention::from(account.stp) as i32,
-        open_orders: u32::try_from(orders.len()).unwrap_or(u32::MAX),
+        open_orders: u32::try_from(open_orders).unwrap_or(u32::MAX),
         volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.time_ms)),
+        isolated_markets,
     })
 }
 

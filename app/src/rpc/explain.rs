@@ -136,7 +136,7 @@ impl QueryServer {
         let (view, found) = super::account::at_one_height(&self.publisher, &self.market_data, |view| {
             match find(view, &request.owner, request.subaccount) {
                 Ok(id) => {
-                    let (height, orders) = self.market_data.orders(id, None);
+                    let (height, orders) = self.market_data.orders(&[id], None);
                     (height, Ok((id, orders)))
                 }
                 // It is of the view alone.

@@ -220,13 +220,9 @@ mod tests {
         let mut view = View::empty("test-1");
         let params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
         let cell = MarketCell {
-            market: tidemark_risk::Market::new(params).unwrap(),
-            index: Default::default(),
-            mark: Default::default(),
-            last_trade_ticks: None,
-            top: (None, None),
             quarantined: Some("why \"so\"".into()),
             book_sequence: 3,
+            ..MarketCell::new(tidemark_risk::Market::new(params).unwrap())
         };
         view.markets = Arc::new(vec![cell]);
         let order =

@@ -1,5 +1,6 @@
 //! `QueryService`: the last committed state, from the published view and the market-data replica.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemark_proto::units::{Atoms, MarketId, Ticks, TimeMs};
@@ -7,12 +8,12 @@ use tidemark_proto::v1::query_service_server::QueryService;
 use tidemark_proto::{tx, v1, Refusal};
 use tonic::{Request, Response, Status};
 
-use super::account::{accounts_of, at_one_height, find, subaccount};
+use super::account::{accounts_of, at_one_height, find, subaccount, with_isolated};
 use super::export::{export, ExportStream};
 use super::status::status;
-use crate::market_data::{wire_atoms, MarketData};
+use crate::market_data::{listed, owner_of, wire_atoms, MarketData};
 use crate::publish::Publisher;
-use crate::state::{MarketCell, View, MAX_PENDING_SEQUENCES};
+use crate::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
 
 /// Funding is paid at each full hour of block time.
 const HOUR_MS: TimeMs = 3_600_000;
@@ -75,7 +76,35 @@ fn market_state(
         quarantined: cell.quarantined.is_some(),
         reporting_power,
         total_power,
+        insurance_atoms: wire_atoms(market.insurance_atoms),
+        set_aside_atoms: wire_atoms(market.set_aside_atoms()),
+        settlement_price_ticks: cell.settlement.map_or(0, |settlement| settlement.price_ticks),
+        settled: cell.settlement.is_some_and(|settlement| settlement.stage == SettlementStage::Done),
     }
+}
+
+fn backstop(view: &View, market: Option<u32>) -> Result<v1::BackstopResponse, Refusal> {
+    let cells = match market {
+        Some(market) => std::slice::from_ref(view.market(market)?),
+        None => view.markets.as_slice(),
+    };
+    let mut out = v1::BackstopResponse { height: view.chain.height, ..Default::default() };
+    for cell in cells {
+        let market = u32::from(cell.market.params.id);
+        out.keepers.extend(cell.market.keepers.iter().map(|keeper| {
+            let (owner, subaccount) = owner_of(view, keeper.account);
+            let set_aside_atoms = wire_atoms(keeper.set_aside_atoms);
+            v1::Keeper { market, owner, subaccount, account_id: keeper.account, set_aside_atoms }
+        }));
+        out.listed.extend(listed(view, cell.market.params.id));
+        out.takeovers.extend(cell.takeovers.iter().map(|takeover| v1::WaitingTakeover {
+            market,
+            account_id: takeover.account,
+            keeper_account_id: takeover.keeper,
+            lots: takeover.lots,
+        }));
+    }
+    Ok(out)
 }
 
 fn funding(cell: &MarketCell) -> v1::FundingResponse {
@@ -98,8 +127,9 @@ impl QueryServer {
         let (view, orders) = at_one_height(&self.publisher, &self.market_data, |view| {
             let ids = accounts_of(view, &request.owner, request.subaccount);
             let read = |ids: Vec<_>| {
-                let (height, orders) = self.market_data.orders_of_all(&ids);
-                (height, ids.into_iter().zip(orders).collect::<Vec<_>>())
+                let books = with_isolated(view, &ids);
+                let (height, orders) = self.market_data.orders_of_all(&books);
+                (height, (ids, books.into_iter().zip(orders).collect::<BTreeMap<_, _>>()))
             };
             match ids.map(read) {
                 Ok((height, orders)) => (height, Ok(orders)),
@@ -108,9 +138,9 @@ impl QueryServer {
             }
         })
         .await;
-        let orders = orders?;
-        let subaccounts = orders.iter().map(|(id, orders)| subaccount(&view, *id, orders));
-        let owner = orders.first().and_then(|(id, _)| view.account(*id)).map(|(owner, _)| owner);
+        let (ids, orders) = orders?;
+        let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
+        let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
         let known = tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
         Ok(v1::AccountResponse {
             height: view.chain.height,
@@ -123,7 +153,7 @@ impl QueryServer {
         let view = self.publisher.view();
         let account = find(&view, &request.owner, request.subaccount)?;
         let market = request.market.map(|market| market_id(&view, market)).transpose()?;
-        let (height, orders) = self.market_data.orders(account, market);
+        let (height, orders) = self.market_data.orders(&with_isolated(&view, &[account]), market);
         Ok(v1::OrdersResponse { height, orders })
     }
 
@@ -220,6 +250,13 @@ impl QueryService for QueryServer {
         request: Request<v1::LiquidationHistoryRequest>,
     ) -> Result<Response<v1::LiquidationHistoryResponse>, Status> {
         respond(self.past_liquidations(request.get_ref()))
+    }
+
+    async fn backstop(
+        &self,
+        request: Request<v1::BackstopRequest>,
+    ) -> Result<Response<v1::BackstopResponse>, Status> {
+        respond(backstop(&self.publisher.view(), request.get_ref().market))
     }
 
     async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {

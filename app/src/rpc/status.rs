@@ -25,14 +25,22 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::QuantityTooSmall
         | Code::QuantityTooLarge
         | Code::LeverageOutOfRange
+        | Code::SetAsideCap
         | Code::InvalidParams => tonic::Code::InvalidArgument,
         Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
         Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,
-        Code::UnknownAccount | Code::UnknownMarket | Code::UnknownOrder => tonic::Code::NotFound,
+        Code::UnknownAccount | Code::UnknownMarket | Code::UnknownOrder | Code::NotListed => {
+            tonic::Code::NotFound
+        }
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.
         Code::SequenceReplayed | Code::SequenceGap => tonic::Code::Aborted,
-        Code::RateLimited | Code::Overloaded | Code::TooManyOpenOrders => tonic::Code::ResourceExhausted,
+        Code::RateLimited
+        | Code::Overloaded
+        | Code::TooManyOpenOrders
+        | Code::TooManyIsolated
+        | Code::BackstopFull
+        | Code::TooManyTakeovers => tonic::Code::ResourceExhausted,
         Code::Overflow => tonic::Code::OutOfRange,
         _ => tonic::Code::FailedPrecondition,
     }

@@ -151,6 +151,7 @@ impl StreamService for StreamServer {
     type LiquidationsStream = BoxStream<v1::Liquidation>;
     type AccountStream = BoxStream<v1::AccountEvent>;
     type BlocksStream = BoxStream<v1::BlockSummary>;
+    type ListedStream = BoxStream<v1::ListedUpdate>;
 
     async fn book(
         &self,
@@ -197,6 +198,19 @@ impl StreamService for StreamServer {
         Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
             let wanted = |step: &&v1::Liquidation| market.is_none_or(|market| step.market == market);
             out.extend(block.liquidations.iter().filter(wanted).cloned());
+        }))
+    }
+
+    async fn listed(
+        &self,
+        request: Request<v1::StreamListedRequest>,
+    ) -> Result<Response<Self::ListedStream>, Status> {
+        let market = request.get_ref().market;
+        market.map(|market| self.check_market(market)).transpose()?;
+        let seat = self.seat("listed")?;
+        Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
+            let wanted = |update: &&v1::ListedUpdate| market.is_none_or(|market| update.market == market);
+            out.extend(block.listed.iter().filter(wanted).cloned());
         }))
     }
 

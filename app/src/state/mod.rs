@@ -14,7 +14,7 @@ use tidemark_oracle::index::IndexState;
 use tidemark_oracle::mark::MarkState;
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::Address;
-use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Market, Treasury};
 
@@ -23,7 +23,7 @@ use crate::exec::order::CanonicalOrder;
 use crate::exec::votes::Validator;
 use crate::genesis::{Genesis, MAX_MARKETS};
 use merkle::Hash;
-pub use owners::{Owner, OwnerIndex};
+pub use owners::{IsolatedSlot, Owner, OwnerIndex};
 use table::Table;
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};
 
@@ -79,8 +79,90 @@ pub struct MarketCell {
     pub top: (Option<Ticks>, Option<Ticks>),
     /// Why the market was quarantined; positions are kept.
     pub quarantined: Option<String>,
+    /// The admin asked to end the quarantine: it ends once an audit passes.
+    pub quarantine_lift_requested: bool,
     /// Updates of the book so far: the sequence of its stream.
     pub book_sequence: u64,
+    /// Positions below maintenance that the last sweep left open, for keepers; at most [`MAX_LISTED`].
+    pub listed: Vec<Listed>,
+    /// Takeovers to be served in the next sweep; at most [`MAX_TAKEOVERS`].
+    pub takeovers: Vec<Takeover>,
+    /// The final settlement, once the market is being closed.
+    pub settlement: Option<Settlement>,
+}
+
+/// Most listed positions of one market.
+pub const MAX_LISTED: usize = 256;
+
+/// Most takeovers of one market that wait.
+pub const MAX_TAKEOVERS: usize = 256;
+
+/// A position that keepers may ask for (rules §7.3), as the sweep left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Listed {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Positive is long.
+    pub lots: SignedLots,
+    /// The zero price of all of it at this block's mark.
+    pub zero_price_ticks: Ticks,
+    /// The account's equity.
+    pub equity_atoms: Atoms,
+    /// The account's maintenance margin.
+    pub maintenance_atoms: Atoms,
+}
+
+/// A keeper's request for part of a listed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Takeover {
+    /// Who asks.
+    pub keeper: AccountId,
+    /// Whose position.
+    pub account: AccountId,
+    /// At most so many.
+    pub lots: Lots,
+}
+
+/// How far the final settlement of a market is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Settlement {
+    /// The last good index: what every position is settled at. 0 where there never was one, nor a position then.
+    pub price_ticks: Ticks,
+    /// What is being done.
+    pub stage: SettlementStage,
+}
+
+/// The stages of a final settlement; one stage's work may take several blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SettlementStage {
+    /// Orders are cancelled.
+    Orders,
+    /// Accounts whose equity is below 0 at the price: the fund pays, the rest is deleveraged. From this account id on.
+    Insolvent(AccountId),
+    /// Longs are closed against shorts at the price. The next account to look at for a long, and for a short.
+    Positions(AccountId, AccountId),
+    /// Nothing is left.
+    Done,
+}
+
+impl MarketCell {
+    /// A market at listing.
+    #[must_use]
+    pub fn new(market: Market) -> Self {
+        Self {
+            market,
+            index: IndexState::default(),
+            mark: MarkState::default(),
+            last_trade_ticks: None,
+            top: (None, None),
+            quarantined: None,
+            quarantine_lift_requested: false,
+            book_sequence: 0,
+            listed: Vec::new(),
+            takeovers: Vec::new(),
+            settlement: None,
+        }
+    }
 }
 
 /// Everything that the app hash covers.
@@ -169,15 +251,7 @@ impl State {
         let id =
             id.ok_or_else(|| Refusal::new(Code::InvalidParams, format!("{MAX_MARKETS} markets are listed")))?;
         params.id = id;
-        self.markets.push(MarketCell {
-            market: Market::new(params)?,
-            index: IndexState::default(),
-            mark: MarkState::default(),
-            last_trade_ticks: None,
-            top: (None, None),
-            quarantined: None,
-            book_sequence: 0,
-        });
+        self.markets.push(MarketCell::new(Market::new(params)?));
         self.books.push(Book::new());
         Ok(id)
     }
@@ -196,7 +270,7 @@ impl State {
         if let Some(id) = self.owner_id(&address) {
             return Ok(id);
         }
-        let owner = Owner { address, sequence: 0, accounts: Vec::new() };
+        let owner = Owner { address, sequence: 0, accounts: Vec::new(), isolated: Vec::new() };
         let id = self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
         self.owner_index.insert(address, id);
         Ok(id)

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::tx::Address;
-use tidemark_proto::units::{AccountId, OwnerId};
+use tidemark_proto::units::{AccountId, MarketId, OwnerId};
 
 /// Who signs, and what is theirs.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -16,6 +16,21 @@ pub struct Owner {
     pub sequence: u64,
     /// Subaccount numbers and their accounts, in order of making.
     pub accounts: Vec<(u32, AccountId)>,
+    /// Markets in which a subaccount is or was in isolated mode, by subaccount and market.
+    pub isolated: Vec<IsolatedSlot>,
+}
+
+/// A subaccount's isolated collateral in one market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct IsolatedSlot {
+    /// Number of the subaccount.
+    pub subaccount: u32,
+    /// The market.
+    pub market: MarketId,
+    /// The account that holds the collateral, the position and the orders.
+    pub account: AccountId,
+    /// Whether the mode is isolated now; the account stays when it is not.
+    pub active: bool,
 }
 
 impl Owner {
@@ -23,6 +38,29 @@ impl Owner {
     #[must_use]
     pub fn account(&self, subaccount: u32) -> Option<AccountId> {
         self.accounts.iter().find(|(number, _)| *number == subaccount).map(|(_, id)| *id)
+    }
+
+    fn place(&self, subaccount: u32, market: MarketId) -> Result<usize, usize> {
+        self.isolated.binary_search_by_key(&(subaccount, market), |slot| (slot.subaccount, slot.market))
+    }
+
+    /// A subaccount's isolated collateral in a market, if it ever had any.
+    #[must_use]
+    pub fn isolated(&self, subaccount: u32, market: MarketId) -> Option<&IsolatedSlot> {
+        self.isolated.get(self.place(subaccount, market).ok()?)
+    }
+
+    /// All of a subaccount's isolated collateral, by market.
+    pub fn isolated_of(&self, subaccount: u32) -> impl Iterator<Item = &IsolatedSlot> + '_ {
+        self.isolated.iter().filter(move |slot| slot.subaccount == subaccount)
+    }
+
+    /// Puts a slot in its place, over the one of the same subaccount and market.
+    pub fn set_isolated(&mut self, slot: IsolatedSlot) {
+        match self.place(slot.subaccount, slot.market) {
+            Ok(at) => self.isolated[at] = slot,
+            Err(at) => self.isolated.insert(at, slot),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::address::Address;
 use crate::codes::{Code, Refusal};
 use crate::convert;
 use crate::params::MarketParams;
-use crate::units::{Atoms, Lots, MarketId, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
+use crate::units::{AccountId, Atoms, Lots, MarketId, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
 use crate::v1;
 
 /// Most operations in one message (rules §10).
@@ -31,6 +31,14 @@ pub enum Message {
     ListMarket(Box<MarketParams>),
     /// Replace a market's parameters; the signer must be the admin.
     UpdateMarket(Box<MarketParams>),
+    /// Set whether a subaccount's position in a market is isolated.
+    SetMarginMode { subaccount: u32, market: MarketId, isolated: bool },
+    /// Move collateral into (positive) or out of a market's isolated collateral.
+    AdjustIsolatedMargin { subaccount: u32, market: MarketId, change_atoms: Atoms },
+    /// Set what is set aside to take over liquidated positions of a market; 0 withdraws it.
+    RegisterBackstop { subaccount: u32, market: MarketId, set_aside_atoms: Atoms },
+    /// Ask for part of a listed position at its zero price.
+    Takeover { subaccount: u32, market: MarketId, account: AccountId, lots: Lots },
     /// Order operations of one subaccount, each refused alone.
     Orders { subaccount: u32, operations: Vec<Operation> },
 }
@@ -47,6 +55,18 @@ pub enum Operation {
     Replace { market: MarketId, order: CancelBy, price_ticks: Option<Ticks>, lots: Option<Lots> },
     /// Cancel all orders, of one market or all, of one side or both.
     CancelAll { market: Option<MarketId>, side: Option<Side> },
+}
+
+impl Operation {
+    /// The market that it is about; `None` when it is about all.
+    #[must_use]
+    pub const fn market(&self) -> Option<MarketId> {
+        match self {
+            Self::Place(place) => Some(place.market),
+            Self::Cancel { market, .. } | Self::Replace { market, .. } => Some(*market),
+            Self::CancelAll { market, .. } => *market,
+        }
+    }
 }
 
 /// How an order is named.
@@ -231,6 +251,42 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         "/tidemark.v1.MsgUpdateMarket" => {
             let m: v1::MsgUpdateMarket = decode(any)?;
             envelope(m.sender, m.chain_tag, Message::UpdateMarket(params(m.params)?))
+        }
+        "/tidemark.v1.MsgSetMarginMode" => {
+            let m: v1::MsgSetMarginMode = decode(any)?;
+            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
+            let isolated = match v1::MarginMode::try_from(m.mode) {
+                Ok(mode) => mode == v1::MarginMode::Isolated,
+                Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
+            };
+            envelope(m.sender, m.chain_tag, Message::SetMarginMode { subaccount, market, isolated })
+        }
+        "/tidemark.v1.MsgAdjustIsolatedMargin" => {
+            let m: v1::MsgAdjustIsolatedMargin = decode(any)?;
+            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
+            let size = convert::amount(m.change_atoms.unsigned_abs())?;
+            let change_atoms = if m.change_atoms < 0 { -size } else { size };
+            envelope(
+                m.sender,
+                m.chain_tag,
+                Message::AdjustIsolatedMargin { subaccount, market, change_atoms },
+            )
+        }
+        "/tidemark.v1.MsgRegisterBackstop" => {
+            let m: v1::MsgRegisterBackstop = decode(any)?;
+            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
+            let set_aside_atoms =
+                if m.set_aside_atoms == 0 { 0 } else { convert::amount(m.set_aside_atoms)? };
+            envelope(m.sender, m.chain_tag, Message::RegisterBackstop { subaccount, market, set_aside_atoms })
+        }
+        "/tidemark.v1.MsgTakeover" => {
+            let m: v1::MsgTakeover = decode(any)?;
+            let (subaccount, market, lots) = (m.subaccount, market_id(m.market)?, m.lots);
+            if lots == 0 {
+                return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
+            }
+            let account = m.account_id;
+            envelope(m.sender, m.chain_tag, Message::Takeover { subaccount, market, account, lots })
         }
         other => {
             let shown: String = other.chars().take(80).collect();

@@ -50,6 +50,7 @@ macro_rules! sendable {
 }
 sendable! {
     MsgDeposit MsgWithdraw MsgTransfer MsgSetLeverage MsgSetSelfTradePrevention MsgListMarket MsgUpdateMarket MsgOrders
+    MsgSetMarginMode MsgAdjustIsolatedMargin MsgRegisterBackstop MsgTakeover
 }
 
 impl Signer {

@@ -26,7 +26,7 @@ impl Accounts for Table {
 fn holders(rows: &[(Lots, Atoms)]) -> Vec<Counterparty> {
     (0..)
         .zip(rows)
-        .map(|(account, &(lots, profit_atoms))| Counterparty { account, lots, profit_atoms })
+        .map(|(account, &(lots, profit_atoms))| Counterparty { account, lots, profit_atoms, rank: 0 })
         .collect()
 }
 

@@ -100,7 +100,12 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
     let counterparties: Vec<Counterparty> = (0..)
         .zip(&accounts)
         .filter(|(account, _)| usize::try_from(*account).ok() != Some(at))
-        .map(|(account, of)| Counterparty { account, lots: of.lots(id).unsigned_abs(), profit_atoms: 0 })
+        .map(|(account, of)| Counterparty {
+            account,
+            lots: of.lots(id).unsigned_abs(),
+            profit_atoms: 0,
+            rank: 0,
+        })
         .collect();
     let mut closing = accounts[at].clone();
     let mut table = Table(accounts);

@@ -44,6 +44,11 @@ fn money(state: &State) -> Finding {
     sum += treasury.insurance_atoms + treasury.validators_atoms;
     for cell in &state.markets {
         sum += cell.market.funding_pool_atoms - cell.market.bad_debt_atoms;
+        sum += cell.market.insurance_atoms;
+        sum += cell.market.keepers.iter().map(|keeper| keeper.set_aside_atoms).sum::<Atoms>();
+        let has_own_money = cell.market.insurance_atoms >= 0
+            && cell.market.keepers.iter().all(|keeper| keeper.set_aside_atoms > 0);
+        ensure(has_own_money, || format!("{:?}, {:?}", cell.market.insurance_atoms, cell.market.keepers))?;
         ensure(cell.market.bad_debt_atoms >= 0, || format!("bad debt is {}", cell.market.bad_debt_atoms))?;
     }
     let came_in = state.chain.deposits_atoms - state.chain.withdrawals_atoms;

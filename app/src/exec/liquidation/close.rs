@@ -9,7 +9,7 @@ use tidemark_risk::margin::Health;
 use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
 use tidemark_risk::{adl, position, Account, Market, Markets, MarketsMut};
 
-use super::{restore_reserve, Closed, Facts, Step};
+use super::{restore_reserve, sigma_ppm, Closed, Facts, Step};
 use crate::events::{Arithmetic, Event};
 use crate::exec::margin::{self, Cells};
 use crate::exec::venue::Venue;
@@ -28,7 +28,7 @@ pub(super) fn closable(state: &State, account: AccountId) -> Result<Vec<(MarketI
 }
 
 /// Against a position: sell a long, buy a short.
-fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
+pub(super) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
     let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
     if held > 0 {
         -lots
@@ -160,8 +160,7 @@ fn settle(
     let fee_cap_atoms = liquidation::fee_cap_atoms(quote_atoms, fee_ppm)?;
     let (fee, paid, owed) = match liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_ppm)? {
         FillOutcome::Fee(fee) => {
-            let insurance = treasury.insurance_atoms.checked_add(fee);
-            treasury.insurance_atoms = insurance.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
+            market.change_fund(treasury, fee)?;
             (fee, 0, 0)
         }
         FillOutcome::FundPays(owed) => (0, liquidation::pay_from_fund(market, treasury, owed), owed),
@@ -181,7 +180,7 @@ fn settle(
 }
 
 /// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
-fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
+pub(super) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
     let lots_k = i128::from(lots).saturating_mul(i128::from(k));
     let ticks = if quote_atoms > 0 {
         mul_div_floor(quote_atoms, 1, lots_k)
@@ -224,6 +223,34 @@ pub(super) fn by_deleveraging(
     Ok(())
 }
 
+/// Tells what was closed outside the book, at the zero price; nothing where no lots were.
+pub(super) fn report_off_book(
+    step: &Step,
+    state: &State,
+    health: &Health,
+    stage: LiquidationStage,
+    (market, held): (MarketId, SignedLots),
+    (lots, quote_atoms): (Lots, Atoms),
+    events: &mut Vec<Event>,
+) {
+    if lots == 0 {
+        return;
+    }
+    let of = &state.markets[usize::from(market)].market;
+    let price_ticks = average_ticks(quote_atoms, lots, of.k);
+    // Each part closed at its own rounding of this.
+    let zero = ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
+    let facts =
+        Facts { stage, market, held, zero_price_ticks: price_ticks, due: zero, limit_ticks: price_ticks };
+    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
+    events.push(step.event(
+        state,
+        health,
+        facts,
+        Closed { lots, price_ticks, arithmetic, ..Closed::default() },
+    ));
+}
+
 fn report_deleveraging(
     step: &Step,
     state: &State,
@@ -232,32 +259,11 @@ fn report_deleveraging(
     fills: &[adl::AdlFill],
     events: &mut Vec<Event>,
 ) {
-    let k = state.markets[usize::from(market)].market.k;
     let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
-    if lots == 0 {
-        return;
-    }
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
-    let price_ticks = average_ticks(quote_atoms, lots, k);
-    // Each pair closed at its own rounding of this.
-    let delta = closing_delta(held, lots);
-    let sigma_ppm = adl::SIGMA_PPM;
-    let zero = ZeroTerms::of(&state.markets[usize::from(market)].market, held, delta, health, sigma_ppm).ok();
-    let facts = Facts {
-        stage: LiquidationStage::Adl,
-        market,
-        held,
-        zero_price_ticks: price_ticks,
-        due: zero,
-        limit_ticks: price_ticks,
-    };
-    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
-    events.push(step.event(
-        state,
-        health,
-        facts,
-        Closed { lots, price_ticks, arithmetic, ..Closed::default() },
-    ));
+    let position = (market, held);
+    report_off_book(step, state, health, LiquidationStage::Adl, position, (lots, quote_atoms), events);
+    let k = state.markets[usize::from(market)].market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
@@ -279,15 +285,16 @@ fn counterparties(
     Ok(found)
 }
 
-/// Deleveraging closes positions outside the book: reduce-only orders with nothing left to reduce go.
-fn drop_spent_reduce_only(
+/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce go.
+pub(in crate::exec) fn drop_spent_reduce_only(
     state: &mut State,
     account: AccountId,
     market: MarketId,
     side: Side,
     events: &mut Vec<Event>,
 ) {
-    if margin::held(state, account, market) == 0 {
+    let held = margin::held(state, account, market);
+    if held == 0 || Side::reducing(held) != side {
         let (book, mut venue) = Venue::split(state, market, events);
         book.cancel_reduce_only(account, side, &mut venue);
     }
@@ -319,7 +326,7 @@ pub(super) fn book_debt(step: &mut Step, state: &mut State, events: &mut Vec<Eve
 
 impl Step {
     /// What is still to be closed of a position in this block: all of it once equity is negative, else what the step left.
-    fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
+    pub(super) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
         if health.equity_atoms < 0 {
             return held.unsigned_abs();
         }
@@ -327,7 +334,7 @@ impl Step {
         left.min(held.unsigned_abs())
     }
 
-    fn took(&mut self, market: MarketId, lots: Lots) {
+    pub(super) fn took(&mut self, market: MarketId, lots: Lots) {
         if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
             *left = left.saturating_sub(lots);
         }

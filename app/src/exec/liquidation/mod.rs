@@ -3,15 +3,17 @@
 //! Every account below maintenance gets its step in the block that shows it. Positions in a market whose index is stale, or
 //! that is paused or quarantined, count at their last mark and are left alone.
 
+mod backstop;
 mod close;
 mod prune;
 
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::adl;
 use tidemark_risk::liquidation::{next_stage, Stage, ZeroTerms};
 use tidemark_risk::margin::Health;
+use tidemark_risk::Market;
 
 use super::margin;
 use crate::events::{Arithmetic, Event, Liquidation};
@@ -34,11 +36,13 @@ pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
             Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
         }
     }
-    for mut step in due {
+    let before = backstop::unlist(state);
+    for step in &mut due {
         if let Err(refusal) = step.run(state, events) {
             tracing::debug!(account = step.account, "liquidation step: {refusal}");
         }
     }
+    backstop::list(state, &due, &before, events);
 }
 
 /// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
@@ -107,8 +111,7 @@ impl Step {
             match stage {
                 Stage::Prune => self.report_prune(state, &health, events)?,
                 Stage::Book => close::on_book(self, state, events)?,
-                // No keeper can register yet: the stage passes everything on.
-                Stage::Backstop => {}
+                Stage::Backstop => backstop::by_keepers(self, state, events)?,
                 Stage::InsuranceFund => close::with_fund(self, state, events)?,
                 Stage::Adl => close::by_deleveraging(self, state, events)?,
                 Stage::BadDebt => close::book_debt(self, state, events)?,
@@ -145,14 +148,19 @@ impl Step {
             arithmetic: Arithmetic {
                 held_lots: facts.held,
                 limit_ticks: facts.limit_ticks,
-                sigma_ppm: match facts.stage {
-                    LiquidationStage::Adl => adl::SIGMA_PPM,
-                    _ => cell.market.params.zero_price_sigma_ppm,
-                },
+                sigma_ppm: sigma_ppm(&cell.market, facts.stage),
                 due: facts.due,
                 ..closed.arithmetic
             },
         }))
+    }
+}
+
+/// σ of a stage's zero price.
+fn sigma_ppm(market: &Market, stage: LiquidationStage) -> Ppm {
+    match stage {
+        LiquidationStage::Adl => adl::SIGMA_PPM,
+        _ => market.params.zero_price_sigma_ppm,
     }
 }
 

@@ -1,0 +1,208 @@
+//! Stage 3: keepers take over what the book left, at the zero price; and the list that tells them of it (rules §7.3).
+//!
+//! In one block: the takeovers that keepers asked for, in the order of their transactions and of any part of the position; then, of
+//! what the block's step has still to close, shares pro rata to what is set aside. What a keeper takes uses up its set-aside
+//! collateral alone; when that is gone the stage passes on to the fund and to deleveraging.
+
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
+use tidemark_proto::v1::LiquidationStage;
+use tidemark_proto::Refusal;
+use tidemark_risk::backstop::{set_aside_used_atoms, take_over, Taken};
+use tidemark_risk::liquidation::is_deep;
+use tidemark_risk::margin::Health;
+use tidemark_risk::sharing::{most_that_bears, share, Claim};
+
+use super::close::{average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book};
+use super::Step;
+use crate::events::Event;
+use crate::exec::{isolated, margin};
+use crate::state::{Listed, State, Takeover, MAX_LISTED};
+
+pub(super) fn by_keepers(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    for (market, held) in closable(state, step.account)? {
+        let health = margin::health(state, step.account)?;
+        let of = &state.markets[usize::from(market)].market;
+        if of.keepers.is_empty() || health.equity_atoms < 0 || !is_deep(&health, of.params.backstop_ppm) {
+            continue;
+        }
+        let mut fills = Vec::new();
+        asked_for(step.account, market, state, &mut fills, events)?;
+        let asked: Lots = fills.iter().map(|fill: &KeeperFill| fill.lots).sum();
+        step.took(market, asked);
+        let due = step.lots_due(market, margin::held(state, step.account, market), &health);
+        let shared = pro_rata(step.account, market, due, state, &mut fills, events)?;
+        step.took(market, shared);
+        let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
+        report_off_book(step, state, &health, LiquidationStage::Backstop, (market, held), closed, events);
+        drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+    }
+    Ok(())
+}
+
+/// What one keeper took.
+struct KeeperFill {
+    lots: Lots,
+    /// What the closing account got (positive) or paid.
+    quote_atoms: Atoms,
+}
+
+/// Serves the takeovers that wait for this position.
+fn asked_for(
+    closing: AccountId,
+    market: MarketId,
+    state: &mut State,
+    fills: &mut Vec<KeeperFill>,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    let waiting = &state.markets[usize::from(market)].takeovers;
+    let waiting: Vec<Takeover> = waiting.iter().filter(|of| of.account == closing).copied().collect();
+    for takeover in waiting {
+        fills.extend(take(closing, market, takeover.lots, takeover.keeper, state, events)?);
+    }
+    Ok(())
+}
+
+/// Shares `lots` among the keepers pro rata to what is set aside, largest remainder, ties by account id. What a keeper cannot
+/// bear of its share goes to those that bore theirs: each round ends the sharing, or a keeper's part in it.
+fn pro_rata(
+    closing: AccountId,
+    market: MarketId,
+    lots: Lots,
+    state: &mut State,
+    fills: &mut Vec<KeeperFill>,
+    events: &mut Vec<Event>,
+) -> Result<Lots, Refusal> {
+    let mut left = lots;
+    let mut able: Vec<AccountId> =
+        state.markets[usize::from(market)].market.keepers.iter().map(|keeper| keeper.account).collect();
+    while left > 0 && !able.is_empty() {
+        let claim = |keeper: &AccountId| {
+            let weight_atoms = set_aside(state, market, *keeper);
+            Claim { account: *keeper, most_lots: left, weight_atoms }
+        };
+        let shares = share(left, able.iter().map(claim))?;
+        able.clear();
+        for (keeper, wanted) in shares {
+            let filled = take(closing, market, wanted, keeper, state, events)?;
+            let got = filled.as_ref().map_or(0, |fill| fill.lots);
+            left -= got;
+            if got == wanted {
+                able.push(keeper);
+            }
+            fills.extend(filled);
+        }
+    }
+    Ok(lots - left)
+}
+
+fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
+    let keepers = &state.markets[usize::from(market)].market.keepers;
+    let at = keepers.binary_search_by_key(&keeper, |of| of.account);
+    at.map_or(0, |at| keepers[at].set_aside_atoms)
+}
+
+/// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is none.
+fn take(
+    closing: AccountId,
+    market: MarketId,
+    lots: Lots,
+    keeper: AccountId,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<Option<KeeperFill>, Refusal> {
+    let trader = isolated::account_for(state, keeper, market)?;
+    let held = margin::held(state, closing, market);
+    let lots = lots.min(held.unsigned_abs());
+    let set_aside_atoms = set_aside(state, market, keeper);
+    if trader == closing || set_aside_atoms == 0 || lots == 0 {
+        return Ok(None);
+    }
+    margin::settle(state, trader)?;
+    let health = margin::health(state, closing)?;
+    let free_atoms = margin::health(state, trader)?.free_atoms();
+    let bears = |lots: Lots| {
+        let taken = attempt(state, (closing, trader), market, closing_delta(held, lots), &health).ok()?;
+        let free_after = margin::health_as(state, trader, &taken.keeper).ok()?.free_atoms();
+        let used = set_aside_used_atoms(free_atoms, free_after, set_aside_atoms).ok()?;
+        Some((lots, taken, used))
+    };
+    let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears) else { return Ok(None) };
+    let Taken { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } = taken;
+    keeper_row.collateral_atoms = keeper_row
+        .collateral_atoms
+        .checked_add(used_atoms)
+        .ok_or_else(|| Refusal::overflow("the keeper's collateral"))?;
+    let side = Side::reducing(held).opposite();
+    let k = market_row.k;
+    let cell = &mut state.markets[usize::from(market)];
+    cell.market = market_row;
+    for of in cell.market.keepers.iter_mut().filter(|of| of.account == keeper) {
+        of.set_aside_atoms -= used_atoms;
+    }
+    cell.market.keepers.retain(|of| of.set_aside_atoms > 0);
+    for (account, row) in [(closing, closing_row), (trader, keeper_row)] {
+        if let Some(place) = state.accounts.get_mut(account) {
+            *place = row;
+        }
+    }
+    drop_spent_reduce_only(state, trader, market, side, events);
+    events.push(Event::Taken {
+        market,
+        account: trader,
+        side,
+        price_ticks: average_ticks(quote_atoms, lots, k),
+        lots,
+        set_aside_used_atoms: used_atoms,
+    });
+    Ok(Some(KeeperFill { lots, quote_atoms }))
+}
+
+fn attempt(
+    state: &State,
+    (closing, keeper): (AccountId, AccountId),
+    market: MarketId,
+    delta: SignedLots,
+    health: &Health,
+) -> Result<Taken, Refusal> {
+    let of = &margin::cell(state, market)?.market;
+    take_over(margin::account(state, closing)?, margin::account(state, keeper)?, of, delta, health)
+}
+
+/// Takes the last sweep's positions off the lists; returns the markets that had any.
+pub(super) fn unlist(state: &mut State) -> Vec<bool> {
+    let clear = |cell: &mut crate::state::MarketCell| !std::mem::take(&mut cell.listed).is_empty();
+    state.markets.iter_mut().map(clear).collect()
+}
+
+/// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers that this sweep has served.
+pub(super) fn list(state: &mut State, steps: &[Step], had_any: &[bool], events: &mut Vec<Event>) {
+    for step in steps {
+        // What cannot be computed was left alone, and is not offered.
+        let Ok(open) = open_of(state, step.account) else { continue };
+        for (market, listed) in open {
+            let cell = &mut state.markets[usize::from(market)];
+            if cell.listed.len() < MAX_LISTED {
+                cell.listed.push(listed);
+            }
+        }
+    }
+    for (at, cell) in state.markets.iter_mut().enumerate() {
+        cell.takeovers.clear();
+        if !cell.listed.is_empty() || had_any.get(at) == Some(&true) {
+            events.push(Event::Listed { market: cell.market.params.id });
+        }
+    }
+}
+
+fn open_of(state: &State, account: AccountId) -> Result<Vec<(MarketId, Listed)>, Refusal> {
+    let health = margin::health(state, account)?;
+    if !health.is_liquidatable() {
+        return Ok(Vec::new());
+    }
+    let one = |(market, lots): (MarketId, SignedLots)| {
+        let zero_price_ticks = margin::zero_price_at(state, account, market, &health)?;
+        let (equity_atoms, maintenance_atoms) = (health.equity_atoms, health.maintenance_atoms);
+        Ok((market, Listed { account, lots, zero_price_ticks, equity_atoms, maintenance_atoms }))
+    };
+    closable(state, account)?.into_iter().map(one).collect()
+}

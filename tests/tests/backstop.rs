@@ -1,0 +1,177 @@
+//! Keepers (docs/rules.md, "Backstop"). Prices in whole USDC, quantities in whole units; traders have 10 000 USDC.
+
+use tidemark_app::events::{BlockEvents, Event};
+use tidemark_proto::units::Atoms;
+use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
+use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain};
+use tidemark_tests::sim::audit;
+use tidemark_tests::sim::figures::figures;
+
+/// A block after which everything holds that can be counted.
+fn block(chain: &mut Chain) -> BlockEvents {
+    let events = chain.block();
+    assert_eq!(events.violations, Vec::<String>::new(), "height {}", events.height);
+    assert_eq!(audit::state(&chain.state), Ok(()), "height {}", events.height);
+    events
+}
+
+fn register(chain: &mut Chain, name: &str, usdc: u64) -> &'static str {
+    chain.send(name, v1::MsgRegisterBackstop { set_aside_atoms: usdc * 1_000_000, ..Default::default() });
+    word(&block(chain).txs[0])
+}
+
+fn takeover(chain: &mut Chain, keeper: &str, of: &str, lots: u64) {
+    let account_id = chain.account_id(of);
+    chain.send(keeper, v1::MsgTakeover { account_id, lots, ..Default::default() });
+}
+
+fn free(chain: &Chain, name: &str) -> Atoms {
+    figures(&chain.state, chain.account_id(name), chain.account(name)).free()
+}
+
+fn set_aside(chain: &Chain, name: &str) -> Atoms {
+    let id = chain.account_id(name);
+    let keepers = &chain.state.markets[0].market.keepers;
+    keepers.iter().find(|keeper| keeper.account == id).map_or(0, |keeper| keeper.set_aside_atoms)
+}
+
+fn stages(events: &BlockEvents) -> Vec<LiquidationStage> {
+    liquidations(events).iter().filter(|step| step.lots > 0).map(|step| step.stage).collect()
+}
+
+/// `long` holds 900 lots bought from `short` at 100. At 91 it is below maintenance, at 90 below ⅔ of it, at 88 below 0.
+fn with_position(keepers: &[(&str, u64)]) -> Chain {
+    let mut names = vec!["long", "short"];
+    names.extend(keepers.iter().map(|(name, _)| name));
+    let mut chain = one_market(&names);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+    block(&mut chain);
+    chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+    block(&mut chain);
+    for (name, usdc) in keepers {
+        assert_eq!(register(&mut chain, name, *usdc), "OK");
+    }
+    chain
+}
+
+#[test]
+fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
+    let mut chain = one_market(&["keeper"]);
+    assert_eq!(register(&mut chain, "keeper", 10_001), "INSUFFICIENT_WITHDRAWABLE");
+    assert_eq!(register(&mut chain, "keeper", 6_000), "OK");
+    assert_eq!((free(&chain, "keeper"), set_aside(&chain, "keeper")), (usdc(4_000), usdc(6_000)));
+    chain.send("keeper", v1::MsgWithdraw { amount_atoms: 4_000_000_001, ..Default::default() });
+    assert_eq!(word(&block(&mut chain).txs[0]), "INSUFFICIENT_WITHDRAWABLE");
+    assert_eq!(register(&mut chain, "keeper", 2_000), "OK");
+    assert_eq!(free(&chain, "keeper"), usdc(8_000));
+    assert_eq!(register(&mut chain, "keeper", 0), "OK");
+    assert_eq!((free(&chain, "keeper"), chain.state.markets[0].market.keepers.len()), (usdc(10_000), 0));
+    chain.deposit("keeper", 2_000_000);
+    block(&mut chain);
+    assert_eq!(register(&mut chain, "keeper", 1_000_001), "SET_ASIDE_CAP");
+}
+
+#[test]
+fn below_two_thirds_keepers_take_the_position_pro_rata_at_the_zero_price() {
+    let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
+    chain.index(0, 91);
+    assert_eq!(stages(&block(&mut chain)), [], "nobody bids, and above two thirds keepers wait");
+    assert_eq!(chain.state.markets[0].listed.len(), 1);
+    chain.index(0, 90);
+    let (one, two) = (free(&chain, "one"), free(&chain, "two"));
+    let events = block(&mut chain);
+    assert_eq!(stages(&events), [LiquidationStage::Backstop]);
+    assert_eq!((chain.lots("one", 0), chain.lots("two", 0), chain.lots("long", 0)), (600, 300, 0));
+    // Maintenance and equity are gone together: the zero price leaves nothing of either.
+    assert!((0..=usdc(1)).contains(&chain.collateral("long")), "{}", chain.collateral("long"));
+    // What they hold costs them set-aside collateral alone.
+    assert_eq!((free(&chain, "one"), free(&chain, "two")), (one, two));
+    assert!(set_aside(&chain, "one") < usdc(6_000) && set_aside(&chain, "two") < usdc(3_000));
+    assert!(chain.state.markets[0].listed.is_empty());
+}
+
+#[test]
+fn a_takeover_of_a_listed_position_is_served_before_the_shares() {
+    let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
+    chain.index(0, 91);
+    block(&mut chain);
+    let listed = chain.state.markets[0].listed[0];
+    assert_eq!((listed.account, listed.lots), (chain.account_id("long"), 900));
+    takeover(&mut chain, "two", "long", 500);
+    takeover(&mut chain, "short", "long", 500);
+    let events = block(&mut chain);
+    let words: Vec<_> = events.txs.iter().map(word).collect();
+    assert!(words.contains(&"OK") && words.contains(&"NOT_A_KEEPER"), "{words:?}");
+    chain.index(0, 90);
+    block(&mut chain);
+    // 500 first; what it used up counts in the shares of the other 400.
+    let (one, two) = (chain.lots("one", 0), chain.lots("two", 0));
+    assert!(two > 500 && one > 200 && one + two == 900, "{one} {two}");
+    assert!(chain.state.markets[0].takeovers.is_empty());
+    takeover(&mut chain, "two", "long", 1);
+    assert_eq!(word(&block(&mut chain).txs[0]), "NOT_LISTED");
+}
+
+#[test]
+fn jelly_a_keeper_loses_no_more_than_it_set_aside_and_the_rest_goes_on_to_deleveraging() {
+    let mut chain = with_position(&[("small", 100)]);
+    chain.deposit("small", 1_000_000);
+    block(&mut chain);
+    chain.index(0, 90);
+    let had = free(&chain, "small");
+    let events = block(&mut chain);
+    assert_eq!(stages(&events), [LiquidationStage::Backstop, LiquidationStage::Adl]);
+    let taken = chain.lots("small", 0);
+    assert!((20..60).contains(&taken), "{taken} lots for 100 USDC at some 3.4 a lot");
+    assert_eq!((chain.lots("long", 0), free(&chain, "small")), (0, had));
+    assert!(set_aside(&chain, "small") < usdc(4), "used up but for less than a lot needs");
+}
+
+#[test]
+fn a_large_position_goes_in_parts_but_a_takeover_may_have_all_of_it() {
+    let mut chain = with_position(&[("one", 6_000)]);
+    for name in ["long", "short"] {
+        chain.deposit(name, 10_000);
+    }
+    block(&mut chain);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+    block(&mut chain);
+    chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+    block(&mut chain);
+    // 1 800 lots, above 100 000 USDC: 20 % a block.
+    chain.index(0, 91);
+    block(&mut chain);
+    chain.index(0, 90);
+    block(&mut chain);
+    assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (360, 1_440));
+    takeover(&mut chain, "one", "long", 400);
+    block(&mut chain);
+    assert_eq!(chain.lots("one", 0), 648, "a fifth of 1 440 more");
+    block(&mut chain);
+    // The 400 that it asked for cover the block's step of 231.
+    assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (1_048, 752));
+}
+
+#[test]
+fn a_keeper_with_the_opposite_position_closes_it_and_its_reduce_only_orders_go() {
+    let mut chain = with_position(&[("one", 6_000)]);
+    chain.orders("one", vec![place(limit(0, Sell, 98, 10))]);
+    block(&mut chain);
+    chain.orders("short", vec![place(limit(0, Buy, 98, 10))]);
+    block(&mut chain);
+    chain.orders("one", vec![place(v1::PlaceOrder { reduce_only: true, ..limit(0, Buy, 85, 10) })]);
+    block(&mut chain);
+    chain.index(0, 90);
+    let events = block(&mut chain);
+    assert_eq!(chain.lots("one", 0), 890);
+    let spent = |event: &Event| matches!(event, Event::Removed { code, .. } if *code == tidemark_proto::Code::NothingToReduce);
+    assert!(events.events.iter().any(spent));
+}
+
+#[test]
+fn with_equity_below_zero_keepers_are_left_out() {
+    let mut chain = with_position(&[("one", 6_000)]);
+    chain.index(0, 88);
+    assert_eq!(stages(&block(&mut chain)), [LiquidationStage::Adl]);
+    assert_eq!(chain.lots("one", 0), 0);
+}
