@@ -147,6 +147,11 @@ impl Funding {
         }
     }
 
+    /// Forgets the hour's samples so far: what they say is no longer about the time that the hour would be paid for.
+    pub fn forget_samples(&mut self) {
+        (self.premium_sum_ppm, self.premium_samples) = (0, 0);
+    }
+
     /// Mean of the hour's samples so far, rounded toward zero; `None` without any.
     #[must_use]
     pub fn mean_premium_ppm(&self) -> Option<Ppm> {
@@ -179,7 +184,7 @@ impl Market {
             return Ok(None);
         }
         let mean = self.funding.mean_premium_ppm();
-        (self.funding.premium_sum_ppm, self.funding.premium_samples) = (0, 0);
+        self.funding.forget_samples();
         self.funding.last_rate_8h_ppm = 0;
         let Some(mean) = mean else { return Ok(None) };
         let rate = rate_8h_ppm(&self.params, mean);

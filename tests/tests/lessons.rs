@@ -2,7 +2,7 @@
 //! USDC, quantities in whole units.
 
 use proptest::prelude::*;
-use tidemark_app::events::BlockEvents;
+use tidemark_app::events::{BlockEvents, Event};
 use tidemark_app::exec::order;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
@@ -95,6 +95,25 @@ fn dydx_2025_10_10_cancels_and_reducing_orders_work_without_a_feed_and_the_first
     assert_eq!((chain.lots("long", 0), chain.lots("short", 0)), (800, -800));
     chain.index(0, 80);
     assert_eq!(liquidations(&block(&mut chain)).len(), 1);
+}
+
+#[test]
+fn dydx_2025_10_10_after_a_halt_nobody_pays_funding_for_premiums_of_before_it() {
+    let mut chain = chain(&["long", "short"]);
+    trade(&mut chain, "long", "short", 900);
+    // A premium of a few percent for half an hour.
+    chain.orders("long", vec![place(limit(0, Buy, 103, 100))]);
+    chain.interval_ms = 10_000;
+    for _ in 0..100 {
+        block(&mut chain);
+    }
+    assert!(chain.state.markets[0].market.funding.mean_premium_ppm() > Some(10_000));
+    let paid_before = chain.state.markets[0].market.funding.cumulative_index;
+    chain.now_ms += 3_600_000;
+    let events = block(&mut chain);
+    let paid = |event: &Event| matches!(event, Event::Funding { market: 0, .. });
+    assert!(!events.events.iter().any(paid));
+    assert_eq!(chain.state.markets[0].market.funding.cumulative_index, paid_before);
 }
 
 #[test]
@@ -218,11 +237,19 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
     assert_eq!(word(&events.txs[0]), "MARKET_PAUSED");
     assert_eq!(events.txs[0].results[1].resting_lots, 1);
     assert_eq!((liquidations(&events).len(), chain.lots("long", 0)), (0, 900));
-    // Mended: the admin's word ends it.
+    // The admin's word does not end it while the cause is there.
+    let params = chain.state.markets[0].market.params.clone();
+    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    assert_eq!(chain.block().violations.len(), 1);
+    assert!(chain.state.markets[0].quarantined.is_some());
+    // Mended, it does.
     chain.state.markets[0].market.open_interest_lots -= 1;
     let params = chain.state.markets[0].market.params.clone();
     chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
-    assert_eq!(word(&chain.block().txs[0]), "OK");
+    chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
+    let events = chain.block();
+    // It ends with an audit that finds nothing: nothing trades before that.
+    assert_eq!(events.txs.iter().map(word).collect::<Vec<_>>(), ["OK", "MARKET_PAUSED"]);
     assert_eq!(chain.state.markets[0].quarantined, None);
     assert_eq!(liquidations(&block(&mut chain)).len(), 1);
 }

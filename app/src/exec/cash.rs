@@ -1,12 +1,12 @@
 //! Class 0: deposits, withdrawals, transfers, settings, and administration (rules §8).
 
-use tidemark_proto::params::MarketParams;
+use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::tx::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention};
 use tidemark_proto::{Code, Refusal};
 
 use super::liquidation::restore_reserve;
-use super::{isolated, margin};
+use super::{isolated, margin, settlement};
 use crate::events::Event;
 use crate::state::State;
 
@@ -214,7 +214,7 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
 }
 
 /// Replaces a market's parameters; what its units depend on stays. Also asks for the end of a
-/// quarantine.
+/// quarantine; the status `Closed` begins the final settlement, and stays.
 pub(super) fn update_market(
     state: &mut State,
     signer: &Address,
@@ -234,6 +234,11 @@ pub(super) fn update_market(
             ),
         ));
     }
+    let settles = margin::cell(state, params.id)?.settlement.is_some();
+    if settles && params.status != MarketStatus::Closed {
+        let message = format!("{} is being settled for good: its status must stay closed", params.symbol);
+        return Err(Refusal::new(Code::MarketClosed, message));
+    }
     check_isolated_only(state, params)?;
     let cell = &mut state.markets[usize::from(params.id)];
     if !params.isolated_only {
@@ -243,6 +248,9 @@ pub(super) fn update_market(
     cell.market.params = params.clone();
     // It ends with the audit at the end of this block, if its cause is gone: nothing trades before that.
     cell.quarantine_lift_requested = cell.quarantined.is_some();
+    if params.status == MarketStatus::Closed && !settles {
+        settlement::begin(state, params.id);
+    }
     // The block's orders come after this: the reserve lemma is to hold for them by the new parameters.
     let concerned: Vec<AccountId> = state
         .accounts

@@ -11,13 +11,16 @@ use crate::state::State;
 const MAX_PREMIUM_PPM: i64 = 1_000_000;
 
 /// Samples the premium where it is due, and ends the hour where it has passed. A stale index gives no sample; a market that
-/// is not live neither samples nor pays.
+/// is not live neither samples nor pays, and forgets the hour's samples.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     let now_ms = state.chain.time_ms;
     for (cell, book) in state.markets.iter_mut().zip(&state.books) {
         cell.market.begin_block();
         cell.market.sweep_funding_dust(&mut state.chain.treasury);
-        let Some(index) = cell.index.index_ticks().filter(|_| is_live(cell)) else { continue };
+        let Some(index) = cell.index.index_ticks().filter(|_| is_live(cell)) else {
+            cell.market.funding.forget_samples();
+            continue;
+        };
         let market = &mut cell.market;
         if let Ok(Some(rate_8h_ppm)) = market.end_funding_hour(now_ms, index) {
             events.push(Event::Funding { market: market.params.id, rate_8h_ppm });

@@ -11,6 +11,7 @@ mod margin;
 pub mod order;
 mod orders;
 pub mod prices;
+mod settlement;
 mod txs;
 mod venue;
 pub mod votes;
@@ -53,6 +54,7 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     lap(Phase::Funding);
     expiries::run(state, &mut out.events);
     lap(Phase::Expiries);
+    settlement::run(state, &mut out.events);
     liquidation::sweep(state, &mut out.events);
     lap(Phase::Sweep);
     out.txs = txs::run(state, &block.txs, &mut out.events);
@@ -68,7 +70,7 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     out
 }
 
-/// Phase 0: the clock. A long pause gates withdrawals (rules §7).
+/// Phase 0: the clock. A long pause gates withdrawals (rules §7), and nobody pays funding for premiums of before it.
 fn clock(state: &mut State, block: &Block) {
     let chain = &mut state.chain;
     let pause_ms = block.time_ms.saturating_sub(chain.time_ms);
@@ -76,6 +78,7 @@ fn clock(state: &mut State, block: &Block) {
     // At genesis the pause is the time between writing the genesis file and starting.
     if block.height > 1 && pause_ms > chain.params.halt_ms {
         gate_withdrawals(state);
+        state.markets.iter_mut().for_each(|cell| cell.market.funding.forget_samples());
     }
     state.chain.time_ms = block.time_ms;
 }

@@ -59,6 +59,10 @@ pub(super) fn run(state: &mut State, block: &Block) -> (u64, u64) {
 }
 
 fn mark(cell: &mut MarketCell, now_ms: u64) {
+    if let Some(settlement) = cell.settlement.filter(|settlement| settlement.price_ticks > 0) {
+        cell.market.mark_ticks = Some(settlement.price_ticks);
+        return;
+    }
     let params = &cell.market.params;
     let inputs = MarkInputs {
         index_ticks: cell.index.index_ticks(),

@@ -202,23 +202,8 @@ pub(super) fn by_deleveraging(
         if lots == 0 || !health.is_liquidatable() {
             continue;
         }
-        let counterparties = counterparties(state, step.account, market, held)?;
-        let mut closing = margin::account(state, step.account)?.clone();
-        let fills = {
-            let mut accounts = TableAccounts(&mut state.accounts);
-            let mut cells = CellsMut(&mut state.markets);
-            adl::deleverage(&mut closing, market, lots, &counterparties, &mut accounts, &mut cells)?
-        };
-        if let Some(row) = state.accounts.get_mut(step.account) {
-            *row = closing;
-        }
-        report_deleveraging(step, state, &health, (market, held), &fills, events);
-        step.took(market, fills.iter().map(|fill| fill.lots).sum());
-        drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
-        for fill in &fills {
-            drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
-            restore_reserve(state, fill.account, events)?;
-        }
+        let closed = deleverage(step, state, (market, held), lots, &health, events)?;
+        step.took(market, closed);
     }
     Ok(())
 }
@@ -249,6 +234,34 @@ pub(super) fn report_off_book(
         facts,
         Closed { lots, price_ticks, arithmetic, ..Closed::default() },
     ));
+}
+
+/// Closes up to `lots` of one position against opposite ones at its zero price; says how many.
+pub(super) fn deleverage(
+    step: &Step,
+    state: &mut State,
+    (market, held): (MarketId, SignedLots),
+    lots: Lots,
+    health: &Health,
+    events: &mut Vec<Event>,
+) -> Result<Lots, Refusal> {
+    let counterparties = counterparties(state, step.account, market, held)?;
+    let mut closing = margin::account(state, step.account)?.clone();
+    let fills = {
+        let mut accounts = TableAccounts(&mut state.accounts);
+        let mut cells = CellsMut(&mut state.markets);
+        adl::deleverage(&mut closing, market, lots, &counterparties, &mut accounts, &mut cells)?
+    };
+    if let Some(row) = state.accounts.get_mut(step.account) {
+        *row = closing;
+    }
+    report_deleveraging(step, state, health, (market, held), &fills, events);
+    drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+    for fill in &fills {
+        drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
+        restore_reserve(state, fill.account, events)?;
+    }
+    Ok(fills.iter().map(|fill| fill.lots).sum())
 }
 
 fn report_deleveraging(

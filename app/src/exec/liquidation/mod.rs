@@ -45,6 +45,31 @@ pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
     backstop::list(state, &due, &before, events);
 }
 
+/// In a final settlement: an account with equity below 0, for which the fund has paid `fund_paid_atoms`. What is still below 0 is
+/// deleveraged in this market.
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(super) fn deleverage_insolvent(
+    state: &mut State,
+    account: AccountId,
+    market: MarketId,
+    fund_paid_atoms: Atoms,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    let step = Step { account, cancelled: 0, left: Vec::new() };
+    let held = margin::held(state, account, market);
+    let health = margin::health(state, account)?;
+    if fund_paid_atoms > 0 {
+        let facts = Facts { stage: LiquidationStage::InsuranceFund, market, held, ..Facts::default() };
+        events.push(step.event(state, &health, facts, Closed { fund_paid_atoms, ..Closed::default() }));
+    }
+    if health.equity_atoms < 0 {
+        close::deleverage(&step, state, (market, held), held.unsigned_abs(), &health, events)?;
+    }
+    Ok(())
+}
+
 /// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
 fn look_at(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> Result<Option<Step>, Refusal> {
     let equity_atoms = margin::health(state, account)?.equity_atoms;

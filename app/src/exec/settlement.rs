@@ -1,0 +1,185 @@
+//! The final settlement of a market that is closed for good (docs/rules.md, "Final settlement"): its orders are cancelled and its positions
+//! closed at its last good index, in bounded steps over as many blocks as it takes.
+//!
+//! 1. Orders are cancelled.
+//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; what is still below 0 is deleveraged at its
+//!    zero price, against those in profit first.
+//! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts. Equity stays as it is:
+//!    the price is the mark. What an account then lacks is booked as bad debt by the next sweep.
+//! 4. In the block after the last pair, when debts are booked: keepers get back what they set aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
+
+use tidemark_proto::units::{AccountId, Lots, MarketId, Side, Ticks};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::liquidation::pay_from_fund;
+use tidemark_risk::position::apply_fill;
+
+use super::venue::Venue;
+use super::{cash, liquidation, margin};
+use crate::events::Event;
+use crate::state::{Settlement, SettlementStage, State};
+
+/// Most orders of a market that are cancelled in one block.
+const MAX_ORDERS: u32 = 10_000;
+/// Most accounts that one block looks at, for each stage of each market.
+const MAX_ACCOUNTS: u32 = 10_000;
+/// Most accounts that one block deleverages: each may meet every holder of an opposite position.
+const MAX_DELEVERAGED: u32 = 16;
+/// Most pairs of positions that one block closes.
+const MAX_PAIRS: u32 = 2_000;
+
+/// Begins a market's settlement at its last good index.
+pub(super) fn begin(state: &mut State, market: MarketId) {
+    let cell = &mut state.markets[usize::from(market)];
+    let price_ticks = cell.index.index_ticks().unwrap_or(0);
+    cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
+}
+
+/// A block's part of every settlement that is under way.
+pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
+    for at in 0..state.markets.len() {
+        let (Some(settlement), Ok(market)) = (state.markets[at].settlement, MarketId::try_from(at)) else {
+            continue;
+        };
+        if state.markets[at].quarantined.is_some() {
+            continue;
+        }
+        let next = match settlement.stage {
+            SettlementStage::Orders => cancel(state, market, events),
+            SettlementStage::Insolvent(from) => close_insolvent(state, market, from, events),
+            SettlementStage::Positions(long, short) => {
+                close_pairs(state, market, settlement.price_ticks, (long, short), events)
+            }
+            SettlementStage::Done => continue,
+        };
+        match next {
+            Ok(stage) => state.markets[at].settlement = Some(Settlement { stage, ..settlement }),
+            // Only an amount beyond 127 bits comes here: the market stops where it is, for people to look at.
+            Err(refusal) => {
+                let why = format!("the settlement cannot go on: {refusal}");
+                state.markets[at].quarantined.get_or_insert(why);
+            }
+        }
+    }
+}
+
+fn cancel(state: &mut State, market: MarketId, events: &mut Vec<Event>) -> Result<SettlementStage, Refusal> {
+    let (book, mut venue) = Venue::split(state, market, events);
+    for side in [Side::Buy, Side::Sell] {
+        let mut cancelled = 0;
+        while cancelled < MAX_ORDERS {
+            let Some(order) = book.best(side).and_then(|level| book.queue(side, level.price_ticks).next())
+            else {
+                break;
+            };
+            book.cancel(order.order_id, order.owner, Code::MarketClosed, &mut venue)?;
+            cancelled += 1;
+        }
+    }
+    Ok(if book.live_orders() == 0 { SettlementStage::Insolvent(0) } else { SettlementStage::Orders })
+}
+
+fn close_insolvent(
+    state: &mut State,
+    market: MarketId,
+    from: AccountId,
+    events: &mut Vec<Event>,
+) -> Result<SettlementStage, Refusal> {
+    let end = state.accounts.len().min(from.saturating_add(MAX_ACCOUNTS));
+    let mut deleveraged = 0;
+    for account in from..end {
+        if margin::held(state, account, market) == 0 {
+            continue;
+        }
+        let equity_atoms = margin::health(state, account)?.equity_atoms;
+        if equity_atoms >= 0 {
+            continue;
+        }
+        if deleveraged == MAX_DELEVERAGED {
+            return Ok(SettlementStage::Insolvent(account));
+        }
+        deleveraged += 1;
+        super::gate_withdrawals(state);
+        let of = &mut state.markets[usize::from(market)].market;
+        let paid = pay_from_fund(of, &mut state.chain.treasury, equity_atoms.saturating_neg());
+        cash::credit(state, account, paid)?;
+        liquidation::deleverage_insolvent(state, account, market, paid, events)?;
+    }
+    let done = end == state.accounts.len();
+    Ok(if done { SettlementStage::Positions(0, 0) } else { SettlementStage::Insolvent(end) })
+}
+
+/// The next account from `from` on that holds a position of this sign, among the accounts that a block may look at.
+fn next_holder(
+    state: &State,
+    market: MarketId,
+    from: AccountId,
+    sign: i64,
+    looked_at: &mut u32,
+) -> AccountId {
+    let mut account = from;
+    while account < state.accounts.len()
+        && *looked_at < MAX_ACCOUNTS
+        && margin::held(state, account, market).signum() != sign
+    {
+        account += 1;
+        *looked_at += 1;
+    }
+    account
+}
+
+fn close_pairs(
+    state: &mut State,
+    market: MarketId,
+    price_ticks: Ticks,
+    (mut long, mut short): (AccountId, AccountId),
+    events: &mut Vec<Event>,
+) -> Result<SettlementStage, Refusal> {
+    if state.markets[usize::from(market)].market.open_interest_lots == 0 {
+        release(state, market)?;
+        return Ok(SettlementStage::Done);
+    }
+    let mut looked_at = 0;
+    for _ in 0..MAX_PAIRS {
+        long = next_holder(state, market, long, 1, &mut looked_at);
+        short = next_holder(state, market, short, -1, &mut looked_at);
+        let size = |account| margin::held(state, account, market).unsigned_abs();
+        let holds = |account, sign| margin::held(state, account, market).signum() == sign;
+        if !holds(long, 1) || !holds(short, -1) {
+            break;
+        }
+        let lots = size(long).min(size(short));
+        for (account, side) in [(long, Side::Sell), (short, Side::Buy)] {
+            close_at(state, market, account, side, price_ticks, lots)?;
+            events.push(Event::Settled { market, account, side, price_ticks, lots });
+        }
+    }
+    Ok(SettlementStage::Positions(long, short))
+}
+
+fn close_at(
+    state: &mut State,
+    market: MarketId,
+    account: AccountId,
+    side: Side,
+    price_ticks: Ticks,
+    lots: Lots,
+) -> Result<(), Refusal> {
+    let row = state.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+    let of = &mut state.markets[usize::from(market)].market;
+    apply_fill(row, of, side, price_ticks, lots, 0).map(|_| ())
+}
+
+/// What the market itself still has, when nobody holds anything of it any more.
+fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
+    let of = &mut state.markets[usize::from(market)].market;
+    for keeper in std::mem::take(&mut of.keepers) {
+        cash::credit(state, keeper.account, keeper.set_aside_atoms)?;
+    }
+    let (of, treasury) = (&mut state.markets[usize::from(market)].market, &mut state.chain.treasury);
+    let own_atoms = std::mem::take(&mut of.insurance_atoms);
+    let repaid = own_atoms.min(of.bad_debt_atoms);
+    of.bad_debt_atoms -= repaid;
+    let total = treasury.insurance_atoms.checked_add(own_atoms - repaid);
+    treasury.insurance_atoms = total.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
+    Ok(())
+}

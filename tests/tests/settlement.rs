@@ -1,0 +1,144 @@
+//! The final settlement of a market (docs/rules.md, "Final settlement"). Prices in whole USDC, quantities in whole units; traders have
+//! 10 000 USDC.
+
+use tidemark_app::events::{BlockEvents, Event};
+use tidemark_app::state::SettlementStage;
+use tidemark_proto::params::{MarketParams, MarketStatus};
+use tidemark_proto::units::Atoms;
+use tidemark_proto::v1::{self, LiquidationStage, MarginMode, Side::Buy, Side::Sell};
+use tidemark_proto::Code;
+use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain, FAUCET};
+use tidemark_tests::sim::audit;
+
+/// A block after which everything holds that can be counted.
+fn block(chain: &mut Chain) -> BlockEvents {
+    let events = chain.block();
+    assert_eq!(events.violations, Vec::<String>::new(), "height {}", events.height);
+    assert_eq!(audit::state(&chain.state), Ok(()), "height {}", events.height);
+    events
+}
+
+fn update(chain: &mut Chain, change: impl FnOnce(&mut MarketParams)) -> &'static str {
+    let mut params = chain.state.markets[0].market.params.clone();
+    change(&mut params);
+    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    word(&block(chain).txs[0])
+}
+
+fn close(chain: &mut Chain) {
+    assert_eq!(update(chain, |params| params.status = MarketStatus::Closed), "OK");
+}
+
+/// Blocks until nothing is left to settle; all their events.
+fn settle(chain: &mut Chain) -> Vec<BlockEvents> {
+    let mut events = Vec::new();
+    while chain.state.markets[0].settlement.map(|settlement| settlement.stage) != Some(SettlementStage::Done)
+    {
+        events.push(block(chain));
+        assert!(events.len() < 20, "{:?}", chain.state.markets[0].settlement);
+    }
+    assert_eq!(
+        (chain.state.markets[0].market.open_interest_lots, chain.state.books[0].live_orders()),
+        (0, 0)
+    );
+    events
+}
+
+fn trade(chain: &mut Chain, long: &str, short: &str, lots: u64) {
+    chain.orders(short, vec![place(limit(0, Sell, 100, lots))]);
+    block(chain);
+    chain.orders(long, vec![place(limit(0, Buy, 100, lots))]);
+    assert_eq!(block(chain).txs[0].results[0].filled_lots, lots);
+}
+
+fn collateral(chain: &Chain, names: &[&str]) -> Vec<Atoms> {
+    names.iter().map(|name| chain.collateral(name)).collect()
+}
+
+#[test]
+fn orders_go_and_positions_are_settled_at_the_last_good_index() {
+    let names = ["a", "b", "c"];
+    let mut chain = one_market(&names);
+    trade(&mut chain, "a", "c", 100);
+    trade(&mut chain, "b", "c", 50);
+    chain.orders("b", vec![place(limit(0, Buy, 90, 10)), place(limit(0, Sell, 115, 10))]);
+    chain.index(0, 110);
+    block(&mut chain);
+    // The feed is gone for good: that is why it closes.
+    chain.silence();
+    chain.now_ms += 60_000;
+    let before = collateral(&chain, &names);
+    close(&mut chain);
+    let events = settle(&mut chain);
+    let all: Vec<&Event> = events.iter().flat_map(|block| &block.events).collect();
+    let cancelled =
+        all.iter().filter(|event| matches!(event, Event::Removed { code: Code::MarketClosed, .. }));
+    assert_eq!(cancelled.count(), 2);
+    let settled = all.iter().filter(|event| matches!(event, Event::Settled { price_ticks: 110, .. }));
+    assert_eq!(settled.count(), 4);
+    let after = collateral(&chain, &names);
+    let gains: Vec<Atoms> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+    assert_eq!(gains, [usdc(1_000), usdc(500), usdc(-1_500)]);
+    // Settled, the market holds nobody's money.
+    chain.send("a", v1::MsgWithdraw { amount_atoms: 11_000_000_000 - 10_000_000, ..Default::default() });
+    assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+}
+
+#[test]
+fn a_closed_market_stays_closed() {
+    let mut chain = one_market(&["trader"]);
+    close(&mut chain);
+    assert_eq!(update(&mut chain, |params| params.status = MarketStatus::Active), "MARKET_CLOSED");
+    settle(&mut chain);
+    assert_eq!(update(&mut chain, |params| params.status = MarketStatus::Active), "MARKET_CLOSED");
+    chain.orders("trader", vec![place(limit(0, Buy, 100, 1))]);
+    assert_eq!(word(&block(&mut chain).txs[0]), "MARKET_CLOSED");
+}
+
+#[test]
+fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is_hidden() {
+    let names = ["long", "a", "b"];
+    let mut chain = one_market(&names);
+    trade(&mut chain, "long", "a", 600);
+    trade(&mut chain, "long", "b", 300);
+    assert_eq!(
+        update(&mut chain, |params| {
+            params.status = MarketStatus::Paused;
+            params.fund_block_cap_atoms = usdc(500);
+        }),
+        "OK"
+    );
+    // A loss of 18 000 against some 10 000, while the market is paused.
+    chain.index(0, 80);
+    block(&mut chain);
+    let fund = chain.state.chain.treasury.insurance_atoms;
+    let owed = 900 * usdc(20) - chain.collateral("long");
+    let before = collateral(&chain, &["a", "b"]);
+    close(&mut chain);
+    let events = settle(&mut chain);
+    let stages: Vec<_> = events.iter().flat_map(|block| liquidations(block)).map(|step| step.stage).collect();
+    assert_eq!(stages, [LiquidationStage::InsuranceFund, LiquidationStage::Adl]);
+    assert_eq!(fund - chain.state.chain.treasury.insurance_atoms, usdc(500));
+    assert_eq!((chain.collateral("long"), chain.state.markets[0].market.bad_debt_atoms), (0, 0));
+    // The winners get 18 000 less what the loser had not and the fund did not pay, each in proportion to its profit.
+    let after = collateral(&chain, &["a", "b"]);
+    let gains: Vec<Atoms> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+    let haircut = 900 * usdc(20) - gains.iter().sum::<Atoms>();
+    assert!((0..=2).contains(&(haircut - (owed - usdc(500)))), "{haircut} of {owed}");
+    assert!((gains[0] - 2 * gains[1]).abs() <= 2, "{gains:?}");
+}
+
+#[test]
+fn isolated_collateral_and_what_keepers_set_aside_come_back() {
+    let mut chain = one_market(&["long", "short", "keeper"]);
+    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 5_000_000_000, ..Default::default() });
+    chain.send("long", v1::MsgSetMarginMode { mode: MarginMode::Isolated.into(), ..Default::default() });
+    block(&mut chain);
+    trade(&mut chain, "long", "short", 100);
+    close(&mut chain);
+    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 6_000_000_000, ..Default::default() });
+    assert_eq!(word(&block(&mut chain).txs[0]), "MARKET_CLOSED");
+    settle(&mut chain);
+    assert_eq!(chain.collateral("keeper"), usdc(10_000));
+    assert_eq!(chain.collateral("long"), usdc(10_000) - 4_500_000, "all but the fee");
+}
