@@ -283,7 +283,7 @@ proptest! {
         moves in prop::collection::vec((any::<bool>(), -20_000_i64..20_000, prop_oneof![Just(4_u64), 0_u64..=4]), MARKETS),
     ) {
         let mut index = Endangered::default();
-        prop_assert_eq!(index.find(&world), []);
+        prop_assert_eq!(index.find(&world), [0_u32; 0]);
         prop_assert!(index.due.is_empty(), "bounds can be told");
         for (at, (falls, funding_ppm, quarters)) in moves.into_iter().enumerate() {
             let key = |axis| index.accounts[0].iter().find(|key| usize::from(key.market) == at && key.axis == axis).map(|key| i128::from(key.key));
@@ -308,7 +308,7 @@ proptest! {
         };
         // A scaling market's open interest passes its bound by the mark alone where its lots are 0: the search sees that.
         prop_assume!(!(0..MARKETS).any(|at| crossed(&at)));
-        prop_assert_eq!(world.by_scan(), []);
+        prop_assert_eq!(world.by_scan(), [0_u32; 0]);
     }
 }
 
@@ -330,11 +330,11 @@ fn an_account_whose_bound_was_not_passed_is_not_read() {
         (2..10).flat_map(|tenth| [(10, tenth * 1_000), (-10, tenth * 1_000)]).collect();
     let mut world = one_market(&collateral);
     let mut index = Endangered::default();
-    assert_eq!(index.find(&world), []);
+    assert_eq!(index.find(&world), [0_u32; 0]);
     for mark in [990, 1_010, 1_100, 900, 1_000] {
         world.read.take();
         world.markets[0].mark_ticks = Some(mark);
-        assert_eq!(index.find(&world), []);
+        assert_eq!(index.find(&world), [0_u32; 0]);
         assert_eq!(world.read.take(), BTreeSet::new(), "at {mark}");
     }
     // A long with 20 % is below 2.5 % at 820 and lower; the next one is far.
@@ -344,9 +344,9 @@ fn an_account_whose_bound_was_not_passed_is_not_read() {
     // In danger, it is looked at again, and left once it is out of it.
     assert_eq!(index.find(&world), [0]);
     world.markets[0].mark_ticks = Some(900);
-    assert_eq!(index.find(&world), []);
+    assert_eq!(index.find(&world), [0_u32; 0]);
     assert_eq!(world.read.take(), BTreeSet::from([0]));
-    assert_eq!(index.find(&world), []);
+    assert_eq!(index.find(&world), [0_u32; 0]);
     assert_eq!(world.read.take(), BTreeSet::new());
 }
 
@@ -375,7 +375,7 @@ fn funding_alone_endangers_without_anyone_else_being_read() {
     // 10 lots at 1 000 each: 300 and 3 000 USDC of collateral, of which 250 is maintenance.
     let mut world = one_market(&[(10, 300), (10, 3_000), (-10, 3_000)]);
     let mut index = Endangered::default();
-    assert_eq!(index.find(&world), []);
+    assert_eq!(index.find(&world), [0_u32; 0]);
     world.read.take();
     world.markets[0].funding.cumulative_index += 6 * 1_000_000 * 1_000_000;
     assert_eq!(index.find(&world), [0]);
@@ -391,7 +391,7 @@ fn who_places_orders_again_and_again_leaves_nothing_behind() {
         let order = OpenOrder { side: Side::Buy, price_ticks: 900, lots: 1 + round % 50, reduce_only: false };
         world.orders[0][0] = vec![order];
         index.touch(0);
-        assert_eq!(index.find(&world), []);
+        assert_eq!(index.find(&world), [0_u32; 0]);
     }
     assert!(index.memory_bytes() < 200_000, "{} bytes", index.memory_bytes());
 }
