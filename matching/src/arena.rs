@@ -1,14 +1,14 @@
-//! Where orders are stored: slots of fixed size, linked by `u32`, freed ones reused last in, first out.
+//! Where orders are stored: one cache line each, linked by `u32` slots, freed ones reused last in, first out.
 //!
-//! Not the `slab` crate: orders are split into hot and cold fields under one slot number, links are half as wide, and
-//! a free slot costs no tag.
+//! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
+//! order", and writes to its links are harmless, so that linking and unlinking need no branches.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
 
 use crate::types::PostOnly;
 
-/// No slot.
-pub(crate) const NONE: u32 = u32::MAX;
+/// No slot; no level.
+pub(crate) const NONE: u32 = 0;
 
 /// What every order has besides quantity and place, in one byte: part of the commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +81,17 @@ impl Flags {
     }
 }
 
-/// What matching and cancelling touch. Links are slots, [`NONE`] at the ends.
+/// A live order. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Order {
     pub(crate) id: OrderId,
     /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
     pub(crate) lots: Lots,
+    /// 0 without one.
+    pub(crate) client_id: u64,
+    /// 0 without one.
+    pub(crate) expires_ms: TimeMs,
     pub(crate) owner: AccountId,
     /// Its level in its side's ladder; [`NONE`] while a replacement takes.
     pub(crate) level: u32,
@@ -101,86 +106,91 @@ pub(crate) struct Order {
     pub(crate) flags: Flags,
 }
 
-/// What only some orders have.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cold {
-    pub(crate) client_id: u64,
-    pub(crate) expires_ms: TimeMs,
+const _: () = assert!(size_of::<Order>() == 64, "an order is one cache line");
+
+impl Order {
+    /// An order in no list.
+    pub(crate) const fn unlinked(id: OrderId, owner: AccountId, lots: Lots, flags: Flags) -> Self {
+        Self {
+            id,
+            lots,
+            client_id: 0,
+            expires_ms: 0,
+            owner,
+            level: NONE,
+            next: NONE,
+            prev: NONE,
+            older: NONE,
+            newer: NONE,
+            flags,
+        }
+    }
 }
 
 /// All live orders of a book.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
-    hot: Vec<Order>,
-    cold: Vec<Cold>,
+    /// Slot 0 is nobody's.
+    orders: Vec<Order>,
+    /// The first free slot.
     free: u32,
     live: u32,
 }
 
 impl Arena {
-    /// Most live orders: `NONE` is not a slot.
-    pub(crate) const CAPACITY: u32 = NONE;
+    /// Most live orders: all slots but 0.
+    pub(crate) const CAPACITY: u32 = u32::MAX;
 
-    pub(crate) const fn new() -> Self {
-        Self { hot: Vec::new(), cold: Vec::new(), free: NONE, live: 0 }
+    pub(crate) fn new() -> Self {
+        let nobody = Order::unlinked(0, 0, 0, Flags(0));
+        Self { orders: vec![nobody], free: NONE, live: 0 }
     }
 
     pub(crate) const fn live(&self) -> u32 {
         self.live
     }
 
+    #[inline]
     pub(crate) const fn is_full(&self) -> bool {
         self.live == Self::CAPACITY
     }
 
     /// Stores an order; the caller has seen that it is not full.
-    pub(crate) fn insert(&mut self, order: Order, cold: Cold) -> u32 {
+    #[inline]
+    pub(crate) fn insert(&mut self, order: Order) -> u32 {
         self.live += 1;
         let slot = self.free;
         if slot == NONE {
             // It was not full and no slot is free, so the length fits.
-            let slot = self.hot.len() as u32;
-            self.hot.push(order);
-            self.cold.push(cold);
+            let slot = self.orders.len() as u32;
+            self.orders.push(order);
             return slot;
         }
-        self.free = self.hot[slot as usize].next;
-        self.hot[slot as usize] = order;
-        self.cold[slot as usize] = cold;
+        let place = &mut self.orders[slot as usize];
+        self.free = place.next;
+        *place = order;
         slot
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, slot: u32) {
-        self.hot[slot as usize].next = self.free;
+        self.orders[slot as usize].next = self.free;
         self.free = slot;
         self.live -= 1;
     }
 
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> &Order {
-        &self.hot[slot as usize]
+        &self.orders[slot as usize]
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Order {
-        &mut self.hot[slot as usize]
-    }
-
-    /// The cold fields; read only for orders whose flags say that they have any.
-    pub(crate) fn cold(&self, slot: u32) -> &Cold {
-        &self.cold[slot as usize]
+        &mut self.orders[slot as usize]
     }
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.hot.capacity() * size_of::<Order>() + self.cold.capacity() * size_of::<Cold>()
-    }
-
-    pub(crate) fn client_id(&self, slot: u32) -> u64 {
-        if self.get(slot).flags.has_client_id() {
-            self.cold(slot).client_id
-        } else {
-            0
-        }
+        self.orders.capacity() * size_of::<Order>()
     }
 }

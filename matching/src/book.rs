@@ -1,11 +1,12 @@
 //! Queues, indexes and reads: how an order enters a level and leaves the book.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::arena::{Arena, Flags, Order, NONE};
+use crate::clients::ClientIds;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::{key_of, Ladder};
@@ -24,7 +25,7 @@ pub struct Book {
     pub(crate) ids: IdTable,
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
-    pub(crate) client_ids: BTreeMap<(AccountId, u64), u32>,
+    pub(crate) client_ids: ClientIds,
     pub(crate) expiries: BTreeSet<(TimeMs, OrderId)>,
 }
 
@@ -44,8 +45,8 @@ impl Book {
             ladders: [Ladder::new(), Ladder::new()],
             ids: IdTable::default(),
             icebergs: Icebergs::default(),
-            owners: Owners::default(),
-            client_ids: BTreeMap::new(),
+            owners: Owners::new(),
+            client_ids: ClientIds::default(),
             expiries: BTreeSet::new(),
         }
     }
@@ -83,7 +84,7 @@ impl Book {
     /// The live order that an account gave a client id; 0 names none.
     #[must_use]
     pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
-        self.client_ids.get(&(owner, client_id)).map(|slot| self.view(*slot))
+        self.client_ids.get(owner, client_id).map(|slot| self.view(slot))
     }
 
     /// An account's live orders, newest (highest id) first.
@@ -180,6 +181,7 @@ impl Book {
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
     }
 
+    #[inline]
     pub(crate) fn view(&self, slot: u32) -> OrderView {
         let order = self.orders.get(slot);
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags);
@@ -187,7 +189,7 @@ impl Book {
         OrderView {
             order_id: order.id,
             owner: order.owner,
-            client_id: self.orders.client_id(slot),
+            client_id: order.client_id,
             side,
             price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
             lots: order.lots + hidden_lots,
@@ -195,11 +197,12 @@ impl Book {
             display_lots,
             reduce_only: order.flags.reduce_only(),
             post_only: order.flags.post_only(),
-            expires_ms: order.flags.expires().then(|| self.orders.cold(slot).expires_ms),
+            expires_ms: order.flags.expires().then_some(order.expires_ms),
         }
     }
 
     /// The hidden part of an order with these flags.
+    #[inline]
     pub(crate) fn iceberg(&self, slot: u32, flags: Flags) -> Iceberg {
         if flags.iceberg() {
             self.icebergs.get(slot)
@@ -215,6 +218,7 @@ impl Book {
     }
 
     /// The slot of a live order, if it is `owner`'s.
+    #[inline]
     pub(crate) fn owned(&self, order_id: OrderId, owner: AccountId) -> Result<u32, Reject> {
         self.ids.get(order_id).filter(|slot| self.orders.get(*slot).owner == owner).ok_or(Reject::new(
             Code::UnknownOrder,
@@ -223,53 +227,50 @@ impl Book {
         ))
     }
 
-    /// Stores an order and enters it in every index but the levels.
-    pub(crate) fn enlist(&mut self, order: Order, cold: Cold, iceberg: Iceberg) -> u32 {
-        let slot = self.orders.insert(order, cold);
+    /// Stores an order that will rest at `key` and enters it in every index but the levels.
+    #[inline]
+    pub(crate) fn enlist(&mut self, order: Order, key: u64, iceberg: Iceberg) -> u32 {
+        let slot = self.orders.insert(order);
         self.ids.insert(order.id, slot);
         if order.flags.has_client_id() {
-            self.client_ids.insert((order.owner, cold.client_id), slot);
+            self.client_ids.insert(order.owner, order.client_id, slot);
         }
         if order.flags.expires() {
-            self.expiries.insert((cold.expires_ms, order.id));
+            self.expiries.insert((order.expires_ms, order.id));
         }
         if order.flags.iceberg() {
-            self.icebergs.set(slot, order.flags.side(), iceberg);
+            self.icebergs.set(slot, (order.flags.side(), key), iceberg);
         }
         slot
     }
 
     /// Makes a stored order its owner's newest.
+    #[inline]
     pub(crate) fn link_owner(&mut self, slot: u32) {
         let Order { owner, flags, .. } = *self.orders.get(slot);
         let older = self.owners.push(owner, slot, reduces(flags));
+        self.orders.get_mut(older).newer = slot;
         let order = self.orders.get_mut(slot);
         order.older = older;
         order.newer = NONE;
-        if older != NONE {
-            self.orders.get_mut(older).newer = slot;
-        }
     }
 
     /// Takes an order that is in no level out of every index, and frees its slot.
+    #[inline]
     pub(crate) fn delist(&mut self, slot: u32) {
-        let Order { id, owner, older, newer, flags, .. } = *self.orders.get(slot);
-        if older != NONE {
-            self.orders.get_mut(older).newer = newer;
-        }
-        if newer != NONE {
-            self.orders.get_mut(newer).older = older;
-        }
+        let Order { id, owner, client_id, expires_ms, older, newer, flags, .. } = *self.orders.get(slot);
+        self.orders.get_mut(older).newer = newer;
+        self.orders.get_mut(newer).older = older;
         self.owners.remove(owner, (newer == NONE).then_some(older), reduces(flags));
         self.ids.remove(id);
         if flags.has_client_id() {
-            self.client_ids.remove(&(owner, self.orders.cold(slot).client_id));
+            self.client_ids.remove(owner, client_id);
         }
         if flags.expires() {
-            self.expiries.remove(&(self.orders.cold(slot).expires_ms, id));
+            self.expiries.remove(&(expires_ms, id));
         }
         if flags.iceberg() {
-            self.icebergs.remove(slot, flags.side());
+            self.icebergs.remove(slot);
         }
         self.orders.remove(slot);
     }
@@ -286,24 +287,32 @@ impl Book {
         let tail = std::mem::replace(&mut level.tail, slot);
         if tail == NONE {
             level.head = slot;
-        } else {
-            self.orders.get_mut(tail).next = slot;
         }
+        self.orders.get_mut(tail).next = slot;
         let order = self.orders.get_mut(slot);
         order.level = index;
         order.prev = tail;
         order.next = NONE;
     }
 
+    /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
+    pub(crate) fn show(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
+        let (shown, iceberg) = Iceberg::split(display_lots, lots);
+        let order = self.orders.get_mut(slot);
+        order.lots = shown;
+        if order.flags.iceberg() {
+            let place = (order.flags.side(), key);
+            self.icebergs.set(slot, place, iceberg);
+        }
+        self.link_level(slot, key);
+    }
+
     /// Takes an order out of its level, which goes with its last order.
+    #[inline]
     pub(crate) fn unlink_level(&mut self, slot: u32) {
         let Order { lots, level: index, next, prev, flags, .. } = *self.orders.get(slot);
-        if prev != NONE {
-            self.orders.get_mut(prev).next = next;
-        }
-        if next != NONE {
-            self.orders.get_mut(next).prev = prev;
-        }
+        self.orders.get_mut(prev).next = next;
+        self.orders.get_mut(next).prev = prev;
         let ladder = &mut self.ladders[flags.side() as usize];
         ladder.touch(index);
         let level = ladder.level_mut(index);

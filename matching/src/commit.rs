@@ -82,9 +82,8 @@ fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index:
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
     for group in stale.groups() {
         for offset in stale.group(group) {
-            let page = &ladder.pages[index];
-            if page.occupied.contains(offset) {
-                let level = page.levels[offset];
+            if let level @ 1.. = ladder.pages[index].levels[offset] {
+                ladder.level_mut(level).noted = false;
                 ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders, icebergs);
             }
         }
@@ -123,12 +122,11 @@ fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
     let mut slot = level.head;
     for _ in 0..level.count {
         let order = orders.get(slot);
-        let (client, expires) = (orders.client_id(slot), orders.cold(slot).expires_ms);
         hash.update(order.id.to_le_bytes());
         hash.update(order.owner.to_le_bytes());
         hash.update(order.lots.to_le_bytes());
-        hash.update(client.to_le_bytes());
-        hash.update((if order.flags.expires() { expires } else { 0 }).to_le_bytes());
+        hash.update(order.client_id.to_le_bytes());
+        hash.update(order.expires_ms.to_le_bytes());
         hash.update([order.flags.bits()]);
         if order.flags.iceberg() {
             let Iceberg { display_lots, hidden_lots } = icebergs.get(slot);

@@ -24,11 +24,15 @@ impl Iceberg {
     }
 }
 
+/// A level: its side and key.
+pub(crate) type Place = (Side, u64);
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Icebergs {
-    by_slot: BTreeMap<u32, Iceberg>,
-    /// By side: sum of hidden lots. Admission keeps it, with any level's lots, below 2⁶⁴, so a refill always fits.
-    hidden_lots: [Lots; 2],
+    by_slot: BTreeMap<u32, (Place, Iceberg)>,
+    /// Sum of the hidden lots of a level's orders, where there are any. Admission keeps it, with the level's lots, below 2⁶⁴, so
+    /// a refill always fits.
+    hidden_lots: BTreeMap<Place, Lots>,
 }
 
 impl Icebergs {
@@ -37,29 +41,42 @@ impl Icebergs {
         self.by_slot.len()
     }
 
-    pub(crate) const fn hidden_lots(&self, side: Side) -> Lots {
-        self.hidden_lots[side as usize]
+    /// Hidden lots of a level.
+    #[inline]
+    pub(crate) fn hidden_lots(&self, place: Place) -> Lots {
+        if self.hidden_lots.is_empty() {
+            return 0;
+        }
+        self.hidden_lots.get(&place).copied().unwrap_or(0)
     }
 
     /// The hidden part of the order in `slot`; nothing, and 0 to display, for one that is no iceberg.
     pub(crate) fn get(&self, slot: u32) -> Iceberg {
-        self.by_slot.get(&slot).copied().unwrap_or_default()
+        self.by_slot.get(&slot).map(|(_, iceberg)| *iceberg).unwrap_or_default()
     }
 
     /// Enters the order in `slot`, or changes it.
-    pub(crate) fn set(&mut self, slot: u32, side: Side, iceberg: Iceberg) {
-        let old = self.by_slot.insert(slot, iceberg).unwrap_or_default();
-        let sum = &mut self.hidden_lots[side as usize];
-        *sum = *sum - old.hidden_lots + iceberg.hidden_lots;
+    pub(crate) fn set(&mut self, slot: u32, place: Place, iceberg: Iceberg) {
+        self.remove(slot);
+        self.by_slot.insert(slot, (place, iceberg));
+        if iceberg.hidden_lots > 0 {
+            *self.hidden_lots.entry(place).or_default() += iceberg.hidden_lots;
+        }
     }
 
-    pub(crate) fn remove(&mut self, slot: u32, side: Side) {
-        let old = self.by_slot.remove(&slot).unwrap_or_default();
-        self.hidden_lots[side as usize] -= old.hidden_lots;
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some((place, iceberg)) = self.by_slot.remove(&slot) else { return };
+        if let Some(sum) = self.hidden_lots.get_mut(&place) {
+            *sum -= iceberg.hidden_lots;
+            if *sum == 0 {
+                self.hidden_lots.remove(&place);
+            }
+        }
     }
 
     /// Bytes held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        map_bytes(self.by_slot.len(), size_of::<(u32, Iceberg)>())
+        map_bytes(self.by_slot.len(), size_of::<(u32, Place, Iceberg)>())
+            + map_bytes(self.hidden_lots.len(), size_of::<(Place, Lots)>())
     }
 }

@@ -1,7 +1,7 @@
 //! Order id to slot: a directly indexed window over recent ids, in pages that are freed when empty, and a sorted map for
 //! the few orders that outlive the window. Memory is bounded by live orders plus the window, however many ids were used.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use tidemark_proto::units::OrderId;
 
@@ -24,14 +24,17 @@ struct IdPage {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdTable {
-    /// Page number of the window's front.
+    /// Page numbers of the window: `base..end`.
     base: u64,
-    window: VecDeque<IdPage>,
+    end: u64,
+    /// By page number modulo its length, which is 0 or a power of two: the window's pages, and empty ones.
+    ring: Vec<IdPage>,
     /// Emptied pages, every entry [`NONE`].
     spare: Vec<Slots>,
     old: BTreeMap<OrderId, u32>,
 }
 
+#[inline]
 const fn offset(id: OrderId) -> usize {
     (id & (PAGE_IDS as u64 - 1)) as usize
 }
@@ -40,35 +43,42 @@ impl IdTable {
     /// An empty table whose window ends at `next`, for ids that do not come in ascending order.
     pub(crate) fn ending_at(next: OrderId) -> Self {
         let base = (next >> PAGE_BITS).saturating_sub(WINDOW_PAGES - 1);
-        Self { base, window: VecDeque::from([IdPage::default()]), ..Self::default() }
+        Self { base, end: base, ..Self::default() }
     }
 
+    #[inline]
+    fn ring_index(&self, number: u64) -> usize {
+        number as usize & self.ring.len().wrapping_sub(1)
+    }
+
+    /// The page of an id, or `None` when it is not in the window.
+    #[inline]
     fn page_index(&self, id: OrderId) -> Option<usize> {
-        let ahead = (id >> PAGE_BITS).checked_sub(self.base)?;
-        usize::try_from(ahead).ok().filter(|index| *index < self.window.len())
+        let number = id >> PAGE_BITS;
+        (self.base <= number && number < self.end).then(|| self.ring_index(number))
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: OrderId) -> Option<u32> {
         let Some(index) = self.page_index(id) else {
             return self.old.get(&id).copied();
         };
-        let slot = self.window[index].slots.as_ref()?[offset(id)];
+        let slot = self.ring[index].slots.as_ref()?[offset(id)];
         (slot != NONE).then_some(slot)
     }
 
     /// Enters an id that is not in the table.
+    #[inline]
     pub(crate) fn insert(&mut self, id: OrderId, slot: u32) {
         let number = id >> PAGE_BITS;
-        if self.window.is_empty() {
-            self.base = number;
-        }
-        if number < self.base {
+        if number >= self.end {
+            self.reach(number);
+        } else if number < self.base {
             self.old.insert(id, slot);
             return;
         }
-        self.reach(number);
-        let index = (number - self.base) as usize;
-        let page = &mut self.window[index];
+        let index = self.ring_index(number);
+        let page = &mut self.ring[index];
         let slots = match &mut page.slots {
             Some(slots) => slots,
             none => none.insert(self.spare.pop().unwrap_or_else(|| Box::new([NONE; PAGE_IDS]))),
@@ -78,23 +88,35 @@ impl IdTable {
     }
 
     /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
+    #[cold]
     fn reach(&mut self, number: u64) {
-        while number - self.base >= WINDOW_PAGES {
-            let Some(page) = self.window.pop_front() else {
-                self.base = number;
-                break;
-            };
-            self.retire(page);
+        if self.base == self.end {
+            (self.base, self.end) = (number, number);
+        }
+        while self.base < self.end && number - self.base >= WINDOW_PAGES {
+            self.retire();
             self.base += 1;
         }
-        while self.base + self.window.len() as u64 <= number {
-            self.window.push_back(IdPage::default());
+        if self.base == self.end {
+            self.base = number;
+        }
+        self.end = number + 1;
+        let pages = (self.end - self.base).next_power_of_two() as usize;
+        if pages > self.ring.len() {
+            let mut old = std::mem::take(&mut self.ring);
+            self.ring.resize_with(pages, IdPage::default);
+            for number in self.base..number {
+                let index = self.ring_index(number);
+                let from = number as usize & old.len().wrapping_sub(1);
+                self.ring[index] = std::mem::take(&mut old[from]);
+            }
         }
     }
 
-    /// Moves the orders of the window's front page, `base`, to the sorted map.
-    fn retire(&mut self, page: IdPage) {
-        let Some(mut slots) = page.slots else { return };
+    /// Moves the orders of the window's first page, `base`, to the sorted map.
+    fn retire(&mut self) {
+        let index = self.ring_index(self.base);
+        let Some(mut slots) = std::mem::take(&mut self.ring[index]).slots else { return };
         for (offset, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot != NONE) {
             self.old.insert((self.base << PAGE_BITS) + offset as u64, *slot);
             *slot = NONE;
@@ -102,12 +124,13 @@ impl IdTable {
         self.spare.push(slots);
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: OrderId) {
         let Some(index) = self.page_index(id) else {
             self.old.remove(&id);
             return;
         };
-        let page = &mut self.window[index];
+        let page = &mut self.ring[index];
         let Some(slots) = page.slots.as_mut() else { return };
         slots[offset(id)] = NONE;
         page.live -= 1;
@@ -119,8 +142,8 @@ impl IdTable {
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let pages = self.window.iter().filter(|page| page.slots.is_some()).count() + self.spare.len();
-        self.window.capacity() * size_of::<IdPage>()
+        let pages = self.ring.iter().filter(|page| page.slots.is_some()).count() + self.spare.len();
+        self.ring.capacity() * size_of::<IdPage>()
             + pages * size_of::<[u32; PAGE_IDS]>()
             + self.spare.capacity() * size_of::<Slots>()
             + map_bytes(self.old.len(), size_of::<(OrderId, u32)>())
@@ -128,8 +151,7 @@ impl IdTable {
 
     /// The last page stays: the next ids belong to it.
     fn drop_empty_front(&mut self) {
-        while self.window.len() > 1 && self.window.front().is_some_and(|page| page.live == 0) {
-            self.window.pop_front();
+        while self.base + 1 < self.end && self.ring[self.ring_index(self.base)].live == 0 {
             self.base += 1;
         }
     }
@@ -147,7 +169,7 @@ mod tests {
             table.insert(id, 0);
             table.remove(id);
         }
-        assert!(table.old.is_empty() && table.window.len() == 1 && table.spare.len() <= 1);
+        assert!(table.old.is_empty() && table.ring.len() <= 2 && table.spare.len() <= 1);
     }
 
     proptest! {
@@ -159,8 +181,8 @@ mod tests {
             for (step, (kind, pick)) in steps.into_iter().enumerate() {
                 match kind {
                     0..=3 => {
-                        table.insert(next, step as u32);
-                        model.insert(next, step as u32);
+                        table.insert(next, step as u32 + 1);
+                        model.insert(next, step as u32 + 1);
                         next += 1;
                     }
                     4 => next += [1, 700, 1 << PAGE_BITS, 3 << PAGE_BITS, WINDOW_PAGES << PAGE_BITS][pick % 5],
@@ -172,7 +194,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(table.get(next), None);
-                prop_assert!(table.window.len() as u64 <= WINDOW_PAGES);
+                prop_assert!(table.end - table.base <= WINDOW_PAGES && table.ring.len() as u64 <= WINDOW_PAGES);
             }
             for (id, slot) in &model {
                 prop_assert_eq!(table.get(*id), Some(*slot));

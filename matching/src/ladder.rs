@@ -30,10 +30,16 @@ pub(crate) struct Level {
     pub(crate) tail: u32,
     pub(crate) count: u32,
     page: u32,
+    /// Its key is noted as stale and as changed in its page: a touch has nothing more to note.
+    pub(crate) noted: bool,
 }
+
+/// No page.
+const NO_PAGE: u32 = u32::MAX;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Ladder {
+    /// Level 0, [`NONE`], is no level.
     levels: Vec<Level>,
     free_level: u32,
     /// By level; as long as `levels` once a root was asked for.
@@ -55,16 +61,24 @@ pub(crate) struct Ladder {
 }
 
 impl Ladder {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            levels: Vec::new(),
+            levels: vec![Level {
+                key: 0,
+                lots: 0,
+                head: NONE,
+                tail: NONE,
+                count: 0,
+                page: NO_PAGE,
+                noted: false,
+            }],
             free_level: NONE,
             level_digests: Vec::new(),
             pages: Vec::new(),
             free_pages: Vec::new(),
             index: BTreeMap::new(),
             limbo: BTreeMap::new(),
-            recent: NONE,
+            recent: NO_PAGE,
             best: NONE,
             stale: Vec::new(),
             changed: Vec::new(),
@@ -93,31 +107,38 @@ impl Ladder {
         }
     }
 
+    #[inline]
     fn page_of(&self, number: u64) -> Option<u32> {
-        if self.recent != NONE && self.pages[self.recent as usize].number == number {
+        if self.pages.get(self.recent as usize).is_some_and(|page| page.number == number) {
             return Some(self.recent);
         }
         self.index.get(&number).copied()
     }
 
     /// The level of a key, if it has one.
+    #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<u32> {
         let page = &self.pages[self.page_of(page_number(key))? as usize];
-        let offset = page_offset(key);
-        page.occupied.contains(offset).then(|| page.levels[offset])
+        let level = page.levels[page_offset(key)];
+        (level != NONE).then_some(level)
     }
 
     /// The level of a key, made if need be. The caller adds an order to it at once.
+    #[inline]
     pub(crate) fn ensure(&mut self, key: u64) -> u32 {
         let number = page_number(key);
         let index = self.page_of(number).unwrap_or_else(|| self.add_page(number));
         self.recent = index;
-        let offset = page_offset(key);
-        let page = &self.pages[index as usize];
-        if page.occupied.contains(offset) {
-            return page.levels[offset];
+        match self.pages[index as usize].levels[page_offset(key)] {
+            NONE => self.open(key, index),
+            level => level,
         }
-        let level = self.add_level(Level { key, lots: 0, head: NONE, tail: NONE, count: 0, page: index });
+    }
+
+    fn open(&mut self, key: u64, index: u32) -> u32 {
+        let offset = page_offset(key);
+        let level = Level { key, lots: 0, head: NONE, tail: NONE, count: 0, page: index, noted: false };
+        let level = self.add_level(level);
         let page = &mut self.pages[index as usize];
         page.levels[offset] = level;
         page.occupied.insert(offset);
@@ -129,7 +150,7 @@ impl Ladder {
 
     fn add_page(&mut self, number: u64) -> u32 {
         let index = self.limbo.remove(&number).unwrap_or_else(|| match self.free_pages.pop() {
-            // An unused page has empty bitmaps; the rest of it has no meaning then.
+            // An unused page has empty bitmaps and no levels; its digests have no meaning then.
             Some(index) => {
                 self.pages[index as usize].number = number;
                 index
@@ -157,7 +178,16 @@ impl Ladder {
     /// Notes that a level's orders changed.
     #[inline]
     pub(crate) fn touch(&mut self, level: u32) {
-        let Level { key, page: index, .. } = self.levels[level as usize];
+        let level = &mut self.levels[level as usize];
+        if !level.noted {
+            level.noted = true;
+            let (key, page) = (level.key, level.page);
+            self.note(key, page);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, key: u64, index: u32) {
         let page = &mut self.pages[index as usize];
         let offset = page_offset(key);
         if page.stale.insert(offset) {
@@ -177,11 +207,12 @@ impl Ladder {
         self.levels[level as usize].head = self.free_level;
         self.free_level = level;
         let page = &mut self.pages[index as usize];
+        page.levels[page_offset(key)] = NONE;
         page.occupied.remove(page_offset(key));
         if page.occupied.is_empty() {
             self.index.remove(&page.number);
             self.limbo.insert(page.number, index);
-            self.recent = NONE;
+            self.recent = NO_PAGE;
         }
     }
 
@@ -205,6 +236,7 @@ impl Ladder {
             let changed = std::mem::replace(&mut page.changed, crate::page::Bits::EMPTY);
             for offset in changed.groups().flat_map(|group| changed.group(group)) {
                 report(page.key(offset));
+                self.levels[page.levels[offset] as usize].noted = false;
             }
             self.free_if_unused(index);
         }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `types` | what goes in and comes out |
 //! | `arena` | where orders are stored |
+//! | `clients` | client id to slot |
 //! | `icebergs` | what an order does not show |
 //! | `ids` | order id to slot |
 //! | `owners` | an account's live orders |
@@ -16,10 +17,12 @@
 //! | `take` | matching |
 //! | `commit` | the roots in the app hash |
 //! | `memory` | bytes held |
+//! | `prefetch` | large books: memory before it is needed |
 //! | `snapshot` | the book as bytes |
 
 mod arena;
 mod book;
+mod clients;
 mod commit;
 mod icebergs;
 mod ids;
@@ -28,6 +31,7 @@ mod memory;
 mod ops;
 mod owners;
 mod page;
+mod prefetch;
 mod snapshot;
 mod take;
 mod types;

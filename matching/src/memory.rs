@@ -1,12 +1,12 @@
 //! What a book holds in memory.
 
-use tidemark_proto::units::{AccountId, OrderId, TimeMs};
+use tidemark_proto::units::{OrderId, TimeMs};
 
 use crate::book::Book;
 
 impl Book {
-    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place; for the sorted maps (client
-    /// ids, expiries, icebergs, pages of prices, orders older than the id window) an upper bound.
+    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place; for the sorted maps
+    /// (expiries, icebergs, pages of prices, orders older than the id window) an upper bound.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -15,7 +15,7 @@ impl Book {
             + self.owners.memory_bytes()
             + self.icebergs.memory_bytes()
             + self.ladders.iter().map(crate::ladder::Ladder::memory_bytes).sum::<usize>()
-            + map_bytes(self.client_ids.len(), size_of::<((AccountId, u64), u32)>())
+            + self.client_ids.memory_bytes()
             + map_bytes(self.expiries.len(), size_of::<(TimeMs, OrderId)>())
     }
 }

@@ -3,7 +3,7 @@
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Cold, Flags, Order, NONE};
+use crate::arena::{Arena, Flags, Order, NONE};
 use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
@@ -24,14 +24,14 @@ impl Book {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         if order.client_id != 0 {
-            if let Some(slot) = self.client_ids.get(&(order.owner, order.client_id)) {
-                return Err(Reject::new(Code::DuplicateClientId, self.orders.get(*slot).id, order.client_id));
+            if let Some(slot) = self.client_ids.get(order.owner, order.client_id) {
+                return Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id, order.client_id));
             }
         }
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
         let price_ticks = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         if !immediate {
-            self.check_room(order.side, price_ticks, order.lots, Leaving::default())?;
+            self.check_room(order.side, price_ticks, order.lots, 0)?;
         }
         let order_id = self.next_order_id;
         let taker = Taker {
@@ -73,13 +73,13 @@ impl Book {
             Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
                 .with_iceberg(new.display_lots != 0);
         let (lots, iceberg) = Iceberg::split(new.display_lots, lots);
-        let links = (NONE, NONE, NONE, NONE, NONE);
-        let (level, next, prev, older, newer) = links;
-        let order = Order { id, lots, owner: new.owner, level, next, prev, older, newer, flags };
-        let cold = Cold { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0) };
-        let slot = self.enlist(order, cold, iceberg);
+        let expires_ms = expires_ms.unwrap_or(0);
+        let order =
+            Order { client_id: new.client_id, expires_ms, ..Order::unlinked(id, new.owner, lots, flags) };
+        let key = key_of(new.side, price);
+        let slot = self.enlist(order, key, iceberg);
         self.link_owner(slot);
-        self.link_level(slot, key_of(new.side, price));
+        self.link_level(slot, key);
         host.event(Event::Rested(self.view(slot)));
     }
 
@@ -104,10 +104,7 @@ impl Book {
         }
         check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
         let price_ticks = self.admissible_price(old.side, wanted, old.post_only)?;
-        let leaving = Leaving {
-            shown_lots: if price_ticks == old.price_ticks { old.shown_lots() } else { 0 },
-            hidden_lots: old.hidden_lots,
-        };
+        let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
         self.check_room(old.side, price_ticks, lots, leaving)?;
 
         self.unlink_level(slot);
@@ -124,12 +121,7 @@ impl Book {
         };
         let taken = self.take(&taker, lots, host);
         if taken.remaining > 0 && taken.stopped.is_none() {
-            let (shown, iceberg) = Iceberg::split(old.display_lots, taken.remaining);
-            self.orders.get_mut(slot).lots = shown;
-            if old.display_lots > 0 {
-                self.icebergs.set(slot, old.side, iceberg);
-            }
-            self.link_level(slot, key_of(old.side, price_ticks));
+            self.show(slot, key_of(old.side, price_ticks), old.display_lots, taken.remaining);
             host.event(Event::Rested(self.view(slot)));
         } else {
             self.delist(slot);
@@ -163,12 +155,12 @@ impl Book {
         if by_lots >= self.total_lots(slot) {
             return self.evict(slot, reason, host);
         }
-        let flags = self.orders.get(slot).flags;
+        let Order { flags, level, .. } = *self.orders.get(slot);
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let hidden = by_lots.min(hidden_lots);
         if hidden > 0 {
-            let hidden_lots = hidden_lots - hidden;
-            self.icebergs.set(slot, flags.side(), Iceberg { display_lots, hidden_lots });
+            let place = (flags.side(), self.ladders[flags.side() as usize].level(level).key);
+            self.icebergs.set(slot, place, Iceberg { display_lots, hidden_lots: hidden_lots - hidden });
         }
         self.shrink(slot, by_lots - hidden);
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
@@ -202,7 +194,7 @@ impl Book {
         reason: Code,
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
-        let found = self.client_ids.get(&(owner, client_id)).copied();
+        let found = self.client_ids.get(owner, client_id);
         let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
         let lots = self.total_lots(slot);
         self.evict(slot, reason, host);
@@ -265,33 +257,26 @@ impl Book {
     }
 
     /// That an order can rest. An order that crosses finds its own level empty, so this holds after it has traded too.
-    /// All hidden lots of the side are counted with the level's, so that any refill fits too.
+    /// The level's hidden lots count, so that any refill fits too; `leaving` ones, shown and hidden, do not.
+    #[inline]
     pub(crate) fn check_room(
         &self,
         side: Side,
         price: Ticks,
         lots: Lots,
-        leaving: Leaving,
+        leaving: Lots,
     ) -> Result<(), Reject> {
         if self.orders.is_full() {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
         let ladder = &self.ladders[side as usize];
-        let resting = ladder.find(key_of(side, price)).map_or(0, |level| ladder.level(level).lots);
-        let hidden = self.icebergs.hidden_lots(side) - leaving.hidden_lots;
-        match (resting - leaving.shown_lots).checked_add(hidden).and_then(|sum| sum.checked_add(lots)) {
+        let key = key_of(side, price);
+        let shown = ladder.find(key).map_or(0, |level| ladder.level(level).lots);
+        match (shown + self.icebergs.hidden_lots((side, key)) - leaving).checked_add(lots) {
             Some(_) => Ok(()),
             None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
         }
     }
-}
-
-/// Lots of a replaced order that leave before it comes back.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Leaving {
-    /// From the level that it comes back to.
-    pub(crate) shown_lots: Lots,
-    pub(crate) hidden_lots: Lots,
 }
 
 const fn check_lots(lots: Lots) -> Result<(), Reject> {

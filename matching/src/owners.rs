@@ -20,47 +20,52 @@ pub(crate) struct Owner {
 const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };
 
 #[derive(Clone, Debug)]
-struct Page {
-    owners: Box<[Owner; PAGE_OWNERS]>,
-    /// Orders of all its accounts.
-    orders: u32,
-}
-
-#[derive(Clone, Debug, Default)]
 pub(crate) struct Owners {
-    /// Page of each block of account ids, [`NONE`] where there is none.
+    /// Page of each block of account ids; page 0, which stays empty, where there is none.
     directory: Vec<u32>,
-    pages: Vec<Page>,
+    /// All pages, one after the other.
+    owners: Vec<Owner>,
+    /// By page: its accounts with orders.
+    active: Vec<u32>,
     spare: Vec<u32>,
 }
 
-const fn locate(owner: AccountId) -> (usize, usize) {
-    ((owner >> PAGE_BITS) as usize, owner as usize & (PAGE_OWNERS - 1))
+const fn block(owner: AccountId) -> usize {
+    (owner >> PAGE_BITS) as usize
+}
+
+const fn place(page: u32, owner: AccountId) -> usize {
+    (page as usize) << PAGE_BITS | (owner as usize & (PAGE_OWNERS - 1))
 }
 
 impl Owners {
-    /// The account's entry; without orders, one that says so.
-    #[inline]
-    pub(crate) fn get(&self, owner: AccountId) -> Owner {
-        let (block, offset) = locate(owner);
-        match self.directory.get(block) {
-            Some(page) if *page != NONE => self.pages[*page as usize].owners[offset],
-            _ => NO_ORDERS,
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: Vec::new(),
+            owners: vec![NO_ORDERS; PAGE_OWNERS],
+            active: vec![0],
+            spare: Vec::new(),
         }
     }
 
+    /// The account's entry; without orders, one that says so.
+    #[inline]
+    pub(crate) fn get(&self, owner: AccountId) -> Owner {
+        let page = self.directory.get(block(owner)).copied().unwrap_or(0);
+        self.owners[place(page, owner)]
+    }
+
     /// Enters `slot` as the account's newest order and returns the one that was.
+    #[inline]
     pub(crate) fn push(&mut self, owner: AccountId, slot: u32, reduce_only: Option<Side>) -> u32 {
-        let (block, offset) = locate(owner);
-        if self.directory.len() <= block {
-            self.directory.resize(block + 1, NONE);
+        let page = match self.directory.get(block(owner)) {
+            Some(page) if *page != 0 => *page,
+            _ => self.add_page(owner),
+        };
+        let entry = &mut self.owners[place(page, owner)];
+        if entry.count == 0 {
+            self.active[page as usize] += 1;
         }
-        if self.directory[block] == NONE {
-            self.directory[block] = self.new_page();
-        }
-        let page = &mut self.pages[self.directory[block] as usize];
-        page.orders += 1;
-        let entry = &mut page.owners[offset];
         entry.count += 1;
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] += 1;
@@ -68,37 +73,46 @@ impl Owners {
         std::mem::replace(&mut entry.newest, slot)
     }
 
-    fn new_page(&mut self) -> u32 {
-        self.spare.pop().unwrap_or_else(|| {
-            self.pages.push(Page { owners: Box::new([NO_ORDERS; PAGE_OWNERS]), orders: 0 });
-            (self.pages.len() - 1) as u32
-        })
+    #[cold]
+    fn add_page(&mut self, owner: AccountId) -> u32 {
+        let page = self.spare.pop().unwrap_or_else(|| {
+            self.owners.resize(self.owners.len() + PAGE_OWNERS, NO_ORDERS);
+            self.active.push(0);
+            (self.active.len() - 1) as u32
+        });
+        if self.directory.len() <= block(owner) {
+            self.directory.resize(block(owner) + 1, 0);
+        }
+        self.directory[block(owner)] = page;
+        page
     }
 
     /// Takes one order off the account; `new_newest` is given when it was the newest.
+    #[inline]
     pub(crate) fn remove(&mut self, owner: AccountId, new_newest: Option<u32>, reduce_only: Option<Side>) {
-        let (block, offset) = locate(owner);
-        let number = self.directory[block];
-        let page = &mut self.pages[number as usize];
-        let entry = &mut page.owners[offset];
+        let page = self.directory[block(owner)];
+        let entry = &mut self.owners[place(page, owner)];
         entry.count -= 1;
-        if let Some(slot) = new_newest {
-            entry.newest = slot;
-        }
+        entry.newest = new_newest.unwrap_or(entry.newest);
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
         }
-        page.orders -= 1;
-        if page.orders == 0 {
-            self.spare.push(number);
-            self.directory[block] = NONE;
+        if entry.count == 0 {
+            self.release(owner, page);
+        }
+    }
+
+    fn release(&mut self, owner: AccountId, page: u32) {
+        self.active[page as usize] -= 1;
+        if self.active[page as usize] == 0 {
+            self.spare.push(page);
+            self.directory[block(owner)] = 0;
         }
     }
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.directory.capacity() + self.spare.capacity()) * size_of::<u32>()
-            + self.pages.capacity() * size_of::<Page>()
-            + self.pages.len() * size_of::<[Owner; PAGE_OWNERS]>()
+        (self.directory.capacity() + self.active.capacity() + self.spare.capacity()) * size_of::<u32>()
+            + self.owners.capacity() * size_of::<Owner>()
     }
 }

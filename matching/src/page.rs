@@ -33,6 +33,7 @@ impl Bits {
         self.summary == 0
     }
     #[inline]
+    #[cfg(test)]
     pub(crate) const fn contains(&self, offset: usize) -> bool {
         self.words[offset >> GROUP_BITS] & (1 << (offset & 63)) != 0
     }
@@ -108,7 +109,7 @@ pub(crate) struct Page {
     pub(crate) stale: Bits,
     /// Levels touched since they were last reported.
     pub(crate) changed: Bits,
-    /// Level of each occupied offset; elsewhere without meaning.
+    /// Level of each occupied offset, elsewhere [`NONE`].
     pub(crate) levels: [u32; PAGE_KEYS],
     pub(crate) groups: [Digests; 64],
     pub(crate) digests: Digests,

@@ -6,12 +6,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
-use crate::arena::{Cold, Flags, Order, NONE};
+use crate::arena::{Flags, Order};
 use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
-use crate::ops::Leaving;
 use crate::types::{PostOnly, MAX_ORDER_LOTS};
 
 /// Changes with the layout.
@@ -117,19 +116,19 @@ impl Book {
         if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
             return Err(invalid(format!("order id {id} is used twice, or not below {}", self.next_order_id)));
         }
-        if client_id != 0 && self.client_ids.contains_key(&(owner, client_id)) {
+        if client_id != 0 && self.client_ids.get(owner, client_id).is_some() {
             return Err(invalid(format!("client id {client_id} of account {owner} is used twice")));
         }
         let (lots, iceberg) = shown(record)
             .ok_or_else(|| invalid(format!("order {id} of {} lots shows or hides too many", record.lots)))?;
-        self.check_room(side, price_ticks, record.lots, Leaving::default())
+        self.check_room(side, price_ticks, record.lots, 0)
             .map_err(|reject| invalid(format!("order {id}: {}", Refusal::from(reject).message)))?;
         let key = key_of(side, price_ticks);
         let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
             .with_iceberg(iceberg.display_lots > 0);
-        let order =
-            Order { id, lots, owner, level: NONE, next: NONE, prev: NONE, older: NONE, newer: NONE, flags };
-        let slot = self.enlist(order, Cold { client_id, expires_ms: expires_ms.unwrap_or(0) }, iceberg);
+        let expires_ms = expires_ms.unwrap_or(0);
+        let order = Order { client_id, expires_ms, ..Order::unlinked(id, owner, lots, flags) };
+        let slot = self.enlist(order, key, iceberg);
         self.link_level(slot, key);
         Ok(slot)
     }

@@ -100,7 +100,7 @@ impl Book {
         let event = Event::Fill {
             maker_order_id: maker.id,
             maker: maker.owner,
-            maker_client_id: self.orders.client_id(slot),
+            maker_client_id: maker.client_id,
             maker_reduce_only: maker.flags.reduce_only(),
             maker_remaining_lots: maker.lots - lots + iceberg.hidden_lots,
             taker_order_id: taker.order_id,
@@ -120,10 +120,7 @@ impl Book {
             return host.event(event);
         }
         host.event(event);
-        let (shown, iceberg) = Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
-        self.orders.get_mut(slot).lots = shown;
-        self.icebergs.set(slot, maker_side, iceberg);
-        self.link_level(slot, key_of(maker_side, price_ticks));
+        self.show(slot, key_of(maker_side, price_ticks), iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
     }
 

@@ -245,7 +245,7 @@ impl From<Reject> for Refusal {
             Code::DuplicateClientId => format!("client id {offender} is that of live order {bound}"),
             Code::UnknownOrder => format!("the account has no live order {offender}"),
             Code::Overflow => {
-                format!("{offender} lots more would take the level's and hidden lots above {bound}")
+                format!("{offender} lots more would take the level's total above {bound}")
             }
             Code::TooManyOpenOrders => format!("the book is full: {bound} live orders"),
             Code::InvalidArgument => {

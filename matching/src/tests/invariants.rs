@@ -20,7 +20,6 @@ pub(crate) fn check(book: &Book) {
         let occupied = check_pages(ladder);
         let mut above = None;
         let mut levels = 0;
-        let mut hidden = 0_u64;
         let mut walk = ladder.best();
         while let Some(index) = walk {
             let level = ladder.level(index);
@@ -28,7 +27,7 @@ pub(crate) fn check(book: &Book) {
             above = Some(level.key);
             levels += 1;
             assert_eq!(ladder.find(level.key), Some(index));
-            let (mut lots, mut count, mut prev) = (0_u64, 0, NONE);
+            let (mut lots, mut hidden, mut count, mut prev) = (0_u64, 0_u64, 0, NONE);
             for slot in book.queue_slots(level.head) {
                 let order = book.orders.get(slot);
                 assert_eq!((order.level, order.prev, order.flags.side()), (index, prev, side));
@@ -40,7 +39,7 @@ pub(crate) fn check(book: &Book) {
                 *reduce_only.entry((order.owner, side)).or_default() += u32::from(view.reduce_only);
                 if view.client_id != 0 {
                     clients += 1;
-                    assert_eq!(book.client_ids.get(&(order.owner, view.client_id)), Some(&slot));
+                    assert_eq!(book.client_ids.get(order.owner, view.client_id), Some(slot));
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
@@ -57,11 +56,12 @@ pub(crate) fn check(book: &Book) {
                 prev = slot;
             }
             assert_eq!((level.lots, level.count, level.tail), (lots, count, prev));
+            assert_eq!(book.icebergs.hidden_lots((side, level.key)), hidden);
+            assert!(lots.checked_add(hidden).is_some(), "a refill fits");
             assert!(count > 0, "no empty level");
             live += count;
             walk = ladder.below(index);
         }
-        assert_eq!(book.icebergs.hidden_lots(side), hidden);
         assert_eq!(levels, occupied, "every occupied key is reached");
     }
     assert_eq!(book.live_orders(), live);
@@ -91,6 +91,7 @@ fn check_pages(ladder: &Ladder) -> usize {
         let page = &ladder.pages[*index as usize];
         assert_eq!(page.number, *number);
         assert!(!page.occupied.is_empty());
+        assert!((0..PAGE_KEYS).all(|offset| page.occupied.contains(offset) == (page.levels[offset] != NONE)));
         for offset in (0..PAGE_KEYS).filter(|offset| page.occupied.contains(*offset)) {
             occupied += 1;
             assert_eq!(ladder.level(page.levels[offset]).key, page.key(offset));

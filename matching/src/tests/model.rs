@@ -92,8 +92,8 @@ impl Model {
         };
         let at_price = self.sides[order.side as usize]
             .iter()
-            .filter(|o| o.order_id != order.order_id)
-            .map(|o| u128::from(if o.price_ticks == price { o.lots } else { o.hidden_lots }))
+            .filter(|o| o.price_ticks == price && o.order_id != order.order_id)
+            .map(|o| u128::from(o.lots))
             .sum::<u128>();
         if may_rest && at_price + u128::from(order.lots) > u128::from(u64::MAX) {
             return Err(Code::Overflow);

@@ -319,7 +319,7 @@ fn levels_that_come_and_go_within_a_block_take_no_more_memory() {
         }
     }
     let ladder = &book.ladders[Side::Buy as usize];
-    assert_eq!((ladder.pages.len(), ladder.capacity()), (2, 2));
+    assert_eq!((ladder.pages.len(), ladder.capacity()), (2, 3));
 }
 
 #[test]

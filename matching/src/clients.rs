@@ -1,0 +1,145 @@
+//! Client ids to slots: a set-associative table, one cache line a set. What a full set cannot take goes to a sorted map, so
+//! ids chosen to collide cost a search in that map and no more. Nothing depends on where an entry lies.
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::AccountId;
+
+use crate::arena::NONE;
+use crate::memory::map_bytes;
+
+const WAYS: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    client_id: u64,
+    owner: AccountId,
+    /// [`NONE`] in a free entry.
+    slot: u32,
+}
+
+const FREE: Entry = Entry { client_id: 0, owner: 0, slot: NONE };
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Set([Entry; WAYS]);
+
+impl Set {
+    #[inline]
+    fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
+        self.0.iter().position(|e| e.client_id == client_id && e.owner == owner && e.slot != NONE)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientIds {
+    /// None, or a power of two of them: at least one for two entries.
+    sets: Vec<Set>,
+    spilled: BTreeMap<(AccountId, u64), u32>,
+    live: usize,
+}
+
+impl ClientIds {
+    #[cfg(test)]
+    pub(crate) const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// The set of a key, by multiplication: its quality decides speed alone.
+    #[inline]
+    fn set_of(&self, owner: AccountId, client_id: u64) -> usize {
+        let key = client_id ^ (u64::from(owner) << 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let mixed = (key ^ (key >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize & self.sets.len().wrapping_sub(1)
+    }
+
+    /// The order to which the account gave this id.
+    #[inline]
+    pub(crate) fn get(&self, owner: AccountId, client_id: u64) -> Option<u32> {
+        let set = self.sets.get(self.set_of(owner, client_id))?;
+        match set.find(owner, client_id) {
+            Some(way) => Some(set.0[way].slot),
+            None if self.spilled.is_empty() => None,
+            None => self.spilled.get(&(owner, client_id)).copied(),
+        }
+    }
+
+    /// Enters a key that is not in the table.
+    pub(crate) fn insert(&mut self, owner: AccountId, client_id: u64, slot: u32) {
+        self.live += 1;
+        if self.live > 2 * self.sets.len() {
+            self.grow();
+        }
+        self.put(Entry { client_id, owner, slot });
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let set = self.set_of(entry.owner, entry.client_id);
+        match self.sets[set].0.iter_mut().find(|entry| entry.slot == NONE) {
+            Some(free) => *free = entry,
+            None => {
+                self.spilled.insert((entry.owner, entry.client_id), entry.slot);
+            }
+        }
+    }
+
+    fn grow(&mut self) {
+        let sets = (2 * self.sets.len()).max(1);
+        let old = std::mem::replace(&mut self.sets, vec![Set([FREE; WAYS]); sets]);
+        let spilled = std::mem::take(&mut self.spilled);
+        for entry in old.iter().flat_map(|set| &set.0).filter(|entry| entry.slot != NONE) {
+            self.put(*entry);
+        }
+        for ((owner, client_id), slot) in spilled {
+            self.put(Entry { client_id, owner, slot });
+        }
+    }
+
+    /// Takes out a key that is in the table.
+    pub(crate) fn remove(&mut self, owner: AccountId, client_id: u64) {
+        let set = self.set_of(owner, client_id);
+        self.live -= 1;
+        match self.sets[set].find(owner, client_id) {
+            Some(way) => self.sets[set].0[way] = FREE,
+            None => {
+                self.spilled.remove(&(owner, client_id));
+            }
+        }
+    }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.sets.capacity() * size_of::<Set>()
+            + map_bytes(self.spilled.len(), size_of::<((AccountId, u64), u32)>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Against a map; keys of one owner whose low halves are equal crowd few sets.
+        #[test]
+        fn behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..3, 0_u64..40, any::<bool>()), 1..600)) {
+            let (mut table, mut model) = (ClientIds::default(), BTreeMap::new());
+            for (step, (insert, owner, id, crowd)) in steps.into_iter().enumerate() {
+                let client_id = if crowd { id << 58 } else { id } + 1;
+                let key = (owner, client_id);
+                if insert && !model.contains_key(&key) {
+                    model.insert(key, step as u32 + 1);
+                    table.insert(owner, client_id, step as u32 + 1);
+                } else if !insert && model.remove(&key).is_some() {
+                    table.remove(owner, client_id);
+                }
+                prop_assert_eq!(table.get(owner, client_id), model.get(&key).copied());
+                prop_assert_eq!(table.len(), model.len());
+            }
+            for ((owner, client_id), slot) in &model {
+                prop_assert_eq!(table.get(*owner, *client_id), Some(*slot));
+            }
+        }
+    }
+}
