@@ -1,5 +1,7 @@
 //! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into consensus.
 
+use tidemark_oracle::index::IndexStep;
+use tidemark_oracle::report::{Report, ReportError};
 use tidemark_proto::tx::{Address, TxHash};
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
@@ -26,8 +28,63 @@ pub struct BlockEvents {
     pub books: Vec<BookDelta>,
     /// What the invariant check found wrong, as sentences; empty in a healthy chain.
     pub violations: Vec<String>,
-    /// Voting power that reported prices, and all.
-    pub reporting_power: (u64, u64),
+    /// What the validators said of prices.
+    pub prices: PriceRound,
+}
+
+/// What a block's extended commit said of prices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceRound {
+    /// Voting power of all validators; 0 in a block without an extended commit.
+    pub total_power: u64,
+    /// One for each validator, in the commit's order.
+    pub votes: Vec<PriceVote>,
+    /// One for each market, by id.
+    pub markets: Vec<MarketPrices>,
+}
+
+/// What one validator said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceVote {
+    /// Its address: the first 20 bytes of SHA-256 of its key.
+    pub validator: [u8; 20],
+    /// Its voting power.
+    pub power: u64,
+    /// What it said.
+    pub said: Said,
+}
+
+/// A validator's part in a block's prices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Its vote is not in the commit.
+    Late,
+    /// It voted without a report.
+    Nothing,
+    /// Its report does not decode.
+    Invalid(ReportError),
+    /// Its report.
+    Prices(Report),
+}
+
+impl Said {
+    /// The report, if it is one.
+    #[must_use]
+    pub const fn prices(&self) -> Option<&Report> {
+        match self {
+            Self::Prices(report) => Some(report),
+            Self::Late | Self::Nothing | Self::Invalid(_) => None,
+        }
+    }
+}
+
+/// What a block's reports did to one market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketPrices {
+    /// Voting power that reported its index.
+    pub reporting_power: u64,
+    /// What became of the index.
+    pub step: IndexStep,
 }
 
 /// What became of a transaction.

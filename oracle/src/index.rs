@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{MarketId, Ticks, TimeMs};
+use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs, PPM};
 
-use crate::median::{quorum_median, Quorum, Weighted};
+use crate::mark::band_ticks;
+use crate::median::{power_of, quorum_median, Quorum, Weighted};
 use crate::report::Report;
 
 /// What a block's extended commit says of one market.
@@ -50,6 +51,59 @@ impl PricePoint {
     }
 }
 
+/// How far the index may move in one block without a larger quorum (ADR 17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveBound {
+    /// The part of the index itself that it may move; above 0.
+    pub bound_ppm: Ppm,
+    /// What must have reported for a larger move.
+    pub quorum: Quorum,
+}
+
+impl MoveBound {
+    /// The bound of a market's parameters; `None` where `bound_ppm` is 0: it is off. `quorum_ppm` of all power lifts it, exactly that part included.
+    #[must_use]
+    pub fn of_params(bound_ppm: Ppm, quorum_ppm: Ppm) -> Option<Self> {
+        const ALL: u32 = PPM as u32;
+        let numerator = u32::try_from(quorum_ppm.clamp(0, Ppm::from(ALL))).unwrap_or(ALL);
+        let quorum = Quorum { numerator, denominator: ALL, inclusive: true };
+        (bound_ppm > 0).then_some(Self { bound_ppm, quorum })
+    }
+
+    /// The lowest and the highest index to which one block may move `index_ticks`: `± bound_ppm` rounded inwards, but a tick at least, so that a
+    /// coarse tick does not hold the index for ever.
+    #[must_use]
+    pub fn reach_ticks(self, index_ticks: Ticks) -> (Ticks, Ticks) {
+        let (low, high) = band_ticks(index_ticks, self.bound_ppm);
+        (low.min(index_ticks.saturating_sub(1)).max(1), high.max(index_ticks.saturating_add(1)))
+    }
+}
+
+/// How a block's index is taken from the reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexRule {
+    /// Power of all validators.
+    pub total_power: u128,
+    /// What must have reported for a price to be taken.
+    pub quorum: Quorum,
+    /// The bound on the index's move, if there is one.
+    pub move_bound: Option<MoveBound>,
+}
+
+/// What a block's reports did to a market's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexStep {
+    /// Too few reported: it stays as it is, with its age.
+    NoQuorum,
+    /// It is the reports' median.
+    Taken,
+    /// It moved towards the reports' median as far as the bound lets it, and keeps its age.
+    Bounded {
+        /// The median.
+        median_ticks: Ticks,
+    },
+}
+
 /// A market's index in the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct IndexState {
@@ -62,17 +116,29 @@ pub struct IndexState {
 }
 
 impl IndexState {
-    /// Takes the reports of this block's extended commit, of `total_power` validators' power in all. Call it once in
-    /// every block, with empty reports when there are none. A price without quorum stays as it is, with its age.
-    pub fn apply(&mut self, reports: &mut MarketReports, total_power: u128, quorum: Quorum, now_ms: TimeMs) {
-        self.previous_index_ticks = self.index.map(|point| point.ticks);
-        let take = |reports: &mut [Weighted], point: &mut Option<PricePoint>| {
-            if let Some(ticks) = quorum_median(reports, total_power, quorum) {
-                *point = Some(PricePoint { ticks, time_ms: now_ms });
-            }
+    /// Takes the reports of this block's extended commit. Call it once in every block, with empty reports when there are none. A price without
+    /// quorum stays as it is, with its age.
+    ///
+    /// A median beyond the rule's bound, from less than its larger quorum, only draws the index towards it. That is no price that a quorum
+    /// reported, so it is no fresh one: the age stays until the index has come to a median.
+    pub fn apply(&mut self, reports: &mut MarketReports, rule: &IndexRule, now_ms: TimeMs) -> IndexStep {
+        self.previous_index_ticks = self.index_ticks();
+        let external = quorum_median(&mut reports.external, rule.total_power, rule.quorum);
+        self.external = external.map(|ticks| PricePoint { ticks, time_ms: now_ms }).or(self.external);
+        let Some(median_ticks) = quorum_median(&mut reports.index, rule.total_power, rule.quorum) else {
+            return IndexStep::NoQuorum;
         };
-        take(&mut reports.index, &mut self.index);
-        take(&mut reports.external, &mut self.external);
+        let lifted = |bound: &MoveBound| bound.quorum.is_met(power_of(&reports.index), rule.total_power);
+        if let (Some(point), Some(bound)) = (&mut self.index, rule.move_bound.filter(|bound| !lifted(bound)))
+        {
+            let (low, high) = bound.reach_ticks(point.ticks);
+            if !(low..=high).contains(&median_ticks) {
+                point.ticks = median_ticks.clamp(low, high);
+                return IndexStep::Bounded { median_ticks };
+            }
+        }
+        self.index = Some(PricePoint { ticks: median_ticks, time_ms: now_ms });
+        IndexStep::Taken
     }
 
     /// Whether the market has no index, or one of `max_age_ms` or older: no liquidation, no funding sample, nothing that
@@ -109,75 +175,5 @@ impl IndexState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::PriceReport;
-
-    fn report(market: MarketId, index: Ticks, external: Option<Ticks>) -> Report {
-        Report { prices: vec![PriceReport { market, index_ticks: Some(index), external_ticks: external }] }
-    }
-
-    fn apply(state: &mut IndexState, prices: &[Weighted], now_ms: TimeMs) {
-        let mut reports = MarketReports { index: prices.to_vec(), external: Vec::new() };
-        state.apply(&mut reports, 90, Quorum::MORE_THAN_TWO_THIRDS, now_ms);
-    }
-
-    #[test]
-    fn rules_4_the_index_needs_more_than_two_thirds_of_power() {
-        let mut state = IndexState::default();
-        apply(&mut state, &[(100, 60)], 1_000);
-        assert_eq!(state.index, None);
-        apply(&mut state, &[(100, 30), (102, 31)], 2_000);
-        assert_eq!(state.index, Some(PricePoint { ticks: 102, time_ms: 2_000 }));
-    }
-
-    #[test]
-    fn rules_4_stale_from_max_oracle_age_on_until_a_fresh_quorum() {
-        let mut state = IndexState::default();
-        assert!(state.is_stale(0, 30_000));
-        apply(&mut state, &[(100, 61)], 1_000);
-        assert!(!state.is_stale(30_999, 30_000));
-        assert!(state.is_stale(31_000, 30_000));
-        // After a halt, a block without quorum leaves it stale.
-        apply(&mut state, &[(500, 60)], 600_000);
-        assert!(state.is_stale(600_000, 30_000));
-        assert_eq!(state.index_ticks(), Some(100));
-        apply(&mut state, &[(500, 61)], 600_100);
-        assert!(!state.is_stale(600_100, 30_000));
-    }
-
-    #[test]
-    fn extensions_are_read_against_the_index_they_were_made_against() {
-        let mut state = IndexState::default();
-        apply(&mut state, &[(100, 90)], 1_000);
-        let base_when_voting = state.voting_base();
-        // The block voted on executes and moves the index; its extensions come in the block after.
-        apply(&mut state, &[(105, 90)], 2_000);
-        assert_eq!(state.commit_base(), base_when_voting);
-        apply(&mut state, &[], 3_000);
-        assert_eq!(state.commit_base(), Some(105));
-    }
-
-    #[test]
-    fn external_has_its_own_quorum_and_age() {
-        let (full, spot_only) = (report(3, 100, Some(101)), report(3, 110, None));
-        let mut markets = by_market([(&full, 50), (&spot_only, 40)]);
-        let mut state = IndexState::default();
-        let reports = markets.get_mut(&3).unwrap();
-        state.apply(reports, 90, Quorum::MORE_THAN_TWO_THIRDS, 1_000);
-        assert_eq!((state.index_ticks(), state.external), (Some(100), None));
-
-        let mut markets = by_market([(&full, 61), (&spot_only, 29)]);
-        state.apply(markets.get_mut(&3).unwrap(), 90, Quorum::MORE_THAN_TWO_THIRDS, 2_000);
-        assert_eq!(state.external_ticks(31_999, 30_000), Some(101));
-        assert_eq!(state.external_ticks(32_000, 30_000), None);
-    }
-
-    #[test]
-    fn state_round_trips() {
-        let mut state = IndexState::default();
-        apply(&mut state, &[(100, 90)], 1_000);
-        let bytes = borsh::to_vec(&state).unwrap();
-        assert_eq!(IndexState::try_from_slice(&bytes).unwrap(), state);
-    }
-}
+#[path = "index_tests.rs"]
+mod tests;

@@ -34,7 +34,7 @@ impl Quorum {
 #[must_use]
 pub fn weighted_median<P: Copy + Ord>(reports: &mut [(P, u64)]) -> Option<P> {
     reports.sort_unstable();
-    let total = power(reports);
+    let total = power_of(reports);
     let mut cumulative = 0_u128;
     reports.iter().filter(|(_, power)| *power > 0).find_map(|&(price, power)| {
         // Sums of u64 stay below 2¹²⁷ for any slice that fits in memory.
@@ -46,10 +46,12 @@ pub fn weighted_median<P: Copy + Ord>(reports: &mut [(P, u64)]) -> Option<P> {
 /// [`weighted_median`] of `reports` if their power is a `quorum` of `total_power`, else `None`.
 #[must_use]
 pub fn quorum_median(reports: &mut [Weighted], total_power: u128, quorum: Quorum) -> Option<Ticks> {
-    quorum.is_met(power(reports), total_power).then(|| weighted_median(reports))?
+    quorum.is_met(power_of(reports), total_power).then(|| weighted_median(reports))?
 }
 
-fn power<P>(reports: &[(P, u64)]) -> u128 {
+/// The power of all `reports` together.
+#[must_use]
+pub fn power_of<P>(reports: &[(P, u64)]) -> u128 {
     reports.iter().map(|(_, power)| u128::from(*power)).sum()
 }
 

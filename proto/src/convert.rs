@@ -103,6 +103,8 @@ impl From<&MarketParams> for v1::MarketParams {
             isolated_only: p.isolated_only,
             adl_order: p.adl_order as i32,
             max_set_aside_atoms: wire_atoms(p.max_set_aside_atoms),
+            index_move_bound_ppm: p.index_move_bound_ppm,
+            index_move_quorum_ppm: p.index_move_quorum_ppm,
         }
     }
 }
@@ -171,6 +173,8 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             isolated_only: p.isolated_only,
             adl_order,
             max_set_aside_atoms: Atoms::from(p.max_set_aside_atoms),
+            index_move_bound_ppm: p.index_move_bound_ppm,
+            index_move_quorum_ppm: p.index_move_quorum_ppm,
         };
         params.check()?;
         Ok(params)

@@ -130,12 +130,21 @@ pub struct MarketParams {
     /// Most that one keeper sets aside to take over positions of this market.
     #[serde(default = "max_set_aside_atoms")]
     pub max_set_aside_atoms: Atoms,
+    /// How far the index may move in one block, as a part of itself, unless `index_move_quorum_ppm` of power reports; 0 is off, the default.
+    #[serde(default)]
+    pub index_move_bound_ppm: Ppm,
+    /// The part of all power from which on a report's index moves without `index_move_bound_ppm`; above ⅔ where the bound is on.
+    #[serde(default)]
+    pub index_move_quorum_ppm: Ppm,
 }
 
 /// The default of [`MarketParams::max_set_aside_atoms`]: 1 000 000 USDC.
 fn max_set_aside_atoms() -> Atoms {
     1_000_000 * ATOMS_PER_USDC
 }
+
+/// The least `index_move_quorum_ppm` beside a bound: more than the two thirds that every index needs.
+pub const MIN_INDEX_MOVE_QUORUM_PPM: Ppm = 666_667;
 
 /// Largest tick and lot size that a market may have, in 10⁻⁹ units: 10⁹ whole units.
 pub const MAX_SIZE_E9: u64 = 1_000_000_000_000_000_000;
@@ -188,6 +197,8 @@ impl MarketParams {
             isolated_only: false,
             adl_order: AdlOrder::ProRata,
             max_set_aside_atoms: max_set_aside_atoms(),
+            index_move_bound_ppm: 0,
+            index_move_quorum_ppm: 900_000,
         }
     }
 
@@ -222,6 +233,8 @@ impl MarketParams {
             )));
         }
         self.check_tiers()?;
+        // Where the bound is off its quorum is not looked at: a file that knows of neither stays right.
+        let least_move_quorum = if self.index_move_bound_ppm == 0 { 0 } else { MIN_INDEX_MOVE_QUORUM_PPM };
         for (name, value, low, high) in [
             ("maintenance_fraction_ppm", self.maintenance_fraction_ppm, 1, 1_000_000),
             ("price_band_ppm", self.price_band_ppm, 1, 999_999),
@@ -235,6 +248,8 @@ impl MarketParams {
             ("liquidation_fee_ppm", self.liquidation_fee_ppm, 0, 1_000_000),
             ("fund_slippage_ppm", self.fund_slippage_ppm, 0, 999_999),
             ("backstop_ppm", self.backstop_ppm, 0, 1_000_000),
+            ("index_move_bound_ppm", self.index_move_bound_ppm, 0, 999_999),
+            ("index_move_quorum_ppm", self.index_move_quorum_ppm, least_move_quorum, 1_000_000),
             ("max_open_orders", i64::from(self.max_open_orders), 1, 1_000),
             ("max_fills", i64::from(self.max_fills), 1, 10_000),
             ("max_order_lots", i64::try_from(self.max_order_lots).unwrap_or(-1), 1, 1 << 40),
@@ -415,6 +430,12 @@ mod tests {
         let refusal = params.check().unwrap_err();
         assert_eq!(refusal.message, "mark_band_ppm is 2000000, must be 0 to 999999");
         params.mark_band_ppm = 1;
+        (params.index_move_bound_ppm, params.index_move_quorum_ppm) = (0, 0);
+        assert_eq!(params.check(), Ok(()));
+        params.index_move_bound_ppm = 10_000;
+        let refusal = params.check().unwrap_err();
+        assert_eq!(refusal.message, "index_move_quorum_ppm is 0, must be 666667 to 1000000");
+        params.index_move_quorum_ppm = 666_667;
         params.tiers[1].upper_notional_atoms = 1;
         assert!(params.check().unwrap_err().message.contains("tiers"));
     }

@@ -124,7 +124,7 @@ async fn the_metrics_page_tells_it(net: &Net, steps: &[v1::Liquidation]) {
         ("tidemark_funding_rate_ratio", vec![btc]),
         ("tidemark_open_interest_base_units", vec![btc]),
         ("tidemark_oracle_age_seconds", vec![btc]),
-        ("tidemark_oracle_reporting_power_ratio", vec![]),
+        ("tidemark_oracle_reporting_power_ratio", vec![btc]),
         ("tidemark_accounts", vec![]),
         ("tidemark_accounts_near_liquidation", vec![btc, "distance=\"10%\""]),
         ("tidemark_notional_near_liquidation_usdc", vec![btc, "distance=\"10%\""]),
@@ -136,5 +136,5 @@ async fn the_metrics_page_tells_it(net: &Net, steps: &[v1::Liquidation]) {
         assert!(metrics.sum(name, &labels).is_some(), "{name} {labels:?} is missing in\n{}", metrics.text);
     }
     assert_eq!(metrics.sum("tidemark_invariant_violations_total", &[]).unwrap_or(0.0), 0.0);
-    assert_eq!(metrics.sum("tidemark_oracle_reporting_power_ratio", &[]), Some(1.0));
+    assert_eq!(metrics.sum("tidemark_oracle_reporting_power_ratio", &[btc]), Some(1.0));
 }

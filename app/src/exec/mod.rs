@@ -48,7 +48,7 @@ pub struct Block {
 pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
     let mut out = BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
     clock(state, block);
-    out.reporting_power = prices::run(state, block);
+    out.prices = prices::run(state, block);
     lap(Phase::Prices);
     funding::run(state, &mut out.events);
     lap(Phase::Funding);

@@ -1,13 +1,14 @@
 //! Phase 1: index and mark from the validators' reports (rules §4); and the making of this validator's own report.
 
 use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
-use tidemark_oracle::index::by_market;
+use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
 use tidemark_oracle::mark::MarkInputs;
-use tidemark_oracle::median::Quorum;
-use tidemark_oracle::report::{self, Limits, Report};
+use tidemark_oracle::median::{power_of, Quorum};
+use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::units::{MarketId, Ticks};
 
 use super::{votes, Block};
+use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
 use crate::state::{MarketCell, State, View};
 
 /// What this validator says of the markets that its feed knows: the bytes of its vote extension; empty when it knows nothing.
@@ -36,26 +37,42 @@ fn base(
     markets.get(usize::from(market)).and_then(of)
 }
 
-/// Applies the block's reports: index, then mark, of every market. Returns the power that reported, and all power.
-pub(super) fn run(state: &mut State, block: &Block) -> (u64, u64) {
-    let (votes, total) = block.extended_commit.as_ref().map_or((Vec::new(), 0), votes::reports);
-    let decoded: Vec<(Report, u64)> = votes
-        .into_iter()
-        .filter_map(|(power, bytes)| {
-            let base = |market| base(&state.markets, market, |cell| cell.index.commit_base());
-            // A report that does not decode costs its validator only its say.
-            let report = report::decode(bytes, &base, Limits::default()).ok()?;
-            Some((report, power))
-        })
-        .collect();
-    let reporting = decoded.iter().map(|(_, power)| *power).fold(0, u64::saturating_add);
-    let mut reports = by_market(decoded.iter().map(|(report, power)| (report, *power)));
+/// Applies the block's reports: index, then mark, of every market. Tells what each validator said.
+pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
+    let votes = votes_of(state, block);
+    let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
+    let mut reports = by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
+    let mut markets = Vec::with_capacity(state.markets.len());
     for cell in &mut state.markets {
-        let mut of_market = reports.remove(&cell.market.params.id).unwrap_or_default();
-        cell.index.apply(&mut of_market, u128::from(total), Quorum::MORE_THAN_TWO_THIRDS, block.time_ms);
+        let params = &cell.market.params;
+        let mut of_market = reports.remove(&params.id).unwrap_or_default();
+        let rule = IndexRule {
+            total_power: u128::from(total_power),
+            quorum: Quorum::MORE_THAN_TWO_THIRDS,
+            move_bound: MoveBound::of_params(params.index_move_bound_ppm, params.index_move_quorum_ppm),
+        };
+        let step = cell.index.apply(&mut of_market, &rule, block.time_ms);
+        let reporting_power = u64::try_from(power_of(&of_market.index)).unwrap_or(u64::MAX);
+        markets.push(MarketPrices { reporting_power, step });
         mark(cell, block.time_ms);
     }
-    (reporting, total)
+    PriceRound { total_power, votes, markets }
+}
+
+/// The commit's votes with their reports decoded. One that does not decode costs its validator only its say.
+fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
+    let base = |market| base(&state.markets, market, |cell| cell.index.commit_base());
+    let said = |extension: &[u8]| match extension {
+        [] => Said::Nothing,
+        bytes => report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices),
+    };
+    let votes = block.extended_commit.iter().flat_map(votes::ballots);
+    let votes = votes.map(|vote| PriceVote {
+        validator: vote.validator,
+        power: vote.power,
+        said: vote.extension.map_or(Said::Late, said),
+    });
+    votes.collect()
 }
 
 fn mark(cell: &mut MarketCell, now_ms: u64) {

@@ -133,19 +133,30 @@ fn check_vote(
     key.verify(&signature, &signed).map_err(|_| "has a signature that is not its validator's".into())
 }
 
-/// The extensions that count: of votes for the block, with their power; and the power of all votes.
-pub fn reports(commit: &ExtendedCommitInfo) -> (Vec<(u64, &[u8])>, u64) {
-    let power = |vote: &ExtendedVoteInfo| {
-        vote.validator.as_ref().map_or(0, |validator| validator.power.max(0).unsigned_abs())
-    };
-    let total = commit.votes.iter().map(power).fold(0, u64::saturating_add);
-    let counted = commit
-        .votes
-        .iter()
-        .filter(|vote| vote.block_id_flag == BlockIdFlag::Commit as i32)
-        .map(|vote| (power(vote), &vote.vote_extension[..]))
-        .collect();
-    (counted, total)
+/// A vote of an extended commit, as prices are taken from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceBallot<'a> {
+    /// Whose it is; zeros where the commit does not say.
+    pub validator: [u8; 20],
+    /// Its voting power.
+    pub power: u64,
+    /// Its extension; `None` where the vote is not for the block: it came late, or for nothing.
+    pub extension: Option<&'a [u8]>,
+}
+
+/// Every vote of an extended commit, in its order.
+pub fn ballots(commit: &ExtendedCommitInfo) -> impl Iterator<Item = PriceBallot<'_>> {
+    commit.votes.iter().map(|vote| {
+        let (address, power) = vote
+            .validator
+            .as_ref()
+            .map_or((&[][..], 0), |validator| (&validator.address[..], validator.power));
+        PriceBallot {
+            validator: address.try_into().unwrap_or_default(),
+            power: power.max(0).unsigned_abs(),
+            extension: (vote.block_id_flag == BlockIdFlag::Commit as i32).then_some(&vote.vote_extension[..]),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -218,8 +229,9 @@ mod tests {
         assert_eq!(checked(|_, _| ()), Ok(()));
         let (commit, _) = commits();
         assert_eq!(decode(&encode(&commit)), Ok(commit.clone()));
-        let (counted, total) = reports(&commit);
-        assert_eq!((counted, total), (vec![(10, &b"a"[..]), (10, &b""[..]), (10, &b"c"[..])], 40));
+        let read: Vec<_> =
+            ballots(&commit).map(|vote| (vote.validator[0], vote.power, vote.extension)).collect();
+        assert_eq!(read, [(0, 10, Some(&b"a"[..])), (1, 10, Some(b"")), (2, 10, Some(b"c")), (3, 10, None)]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
 use tokio::sync::watch;
 
-use crate::events::Event;
+use crate::events::{Event, PriceRound};
 use crate::publish::{Published, Publisher};
 use book::L2Book;
 use history::{Block, History, TooOld};
@@ -46,7 +46,7 @@ struct Replica {
     orders: OpenOrders,
     history: History,
     liquidations: PastLiquidations,
-    reporting_power: (u64, u64),
+    prices: PriceRound,
 }
 
 /// A book as it was after one block.
@@ -109,7 +109,7 @@ impl MarketData {
             }
             let block = convert::block(view, events, &mut replica.orders);
             replica.height = block.height;
-            replica.reporting_power = events.reporting_power;
+            replica.prices.clone_from(&events.prices);
             let accounts = events.events.iter().filter_map(|event| match event {
                 Event::Liquidation(step) => Some(step.account),
                 _ => None,
@@ -185,10 +185,12 @@ impl MarketData {
         (past.since_height(), steps)
     }
 
-    /// Voting power that reported prices in the last block, and all.
+    /// Voting power that reported each market's index in the last block, by id, and all power.
     #[must_use]
-    pub fn reporting_power(&self) -> (u64, u64) {
-        self.read().reporting_power
+    pub fn reporting_power(&self) -> (Vec<u64>, u64) {
+        let replica = self.read();
+        let markets = replica.prices.markets.iter().map(|market| market.reporting_power);
+        (markets.collect(), replica.prices.total_power)
     }
 
     /// Sums of a book's bids and asks.

@@ -73,7 +73,6 @@ pub struct Metrics {
     invariant_violations: IntCounter,
     accounts: IntGauge,
     insurance_fund: Gauge,
-    reporting_power: Gauge,
     markets_quarantined: IntGauge,
     submit_waiters: IntGauge,
     grpc_requests: IntCounterVec,
@@ -93,6 +92,7 @@ struct MarketGauges {
     predicted_funding_rate: GaugeVec,
     open_interest: GaugeVec,
     oracle_age: GaugeVec,
+    reporting_power: GaugeVec,
     bad_debt: GaugeVec,
     near_accounts: IntGaugeVec,
     near_notional: GaugeVec,
@@ -156,6 +156,11 @@ impl Maker {
             )?,
             open_interest: self.gauge("tidemark_open_interest_base_units", "Sum of long positions", market)?,
             oracle_age: self.gauge("tidemark_oracle_age_seconds", "Block time since the last index of a quorum", market)?,
+            reporting_power: self.gauge(
+                "tidemark_oracle_reporting_power_ratio",
+                "Voting power that reported the market's index in the last block, of all",
+                market,
+            )?,
             bad_debt: self.gauge("tidemark_bad_debt_usdc", "Debt of closed accounts that fees have not repaid yet", market)?,
             near_accounts: self.whole(
                 "tidemark_accounts_near_liquidation",
@@ -218,10 +223,6 @@ impl Metrics {
             ))?,
             accounts: m.one_whole("tidemark_accounts", "Subaccounts")?,
             insurance_fund: m.one("tidemark_insurance_fund_usdc", "The insurance fund")?,
-            reporting_power: m.one(
-                "tidemark_oracle_reporting_power_ratio",
-                "Voting power that reported prices in the last block, of all",
-            )?,
             markets_quarantined: m
                 .one_whole("tidemark_markets_quarantined", "Markets paused because an invariant failed")?,
             submit_waiters: m
@@ -322,8 +323,12 @@ impl Metrics {
     pub(super) fn refresh(&self, view: &View, events: &BlockEvents, market_data: &MarketData) {
         self.accounts.set(i64::from(view.accounts.len()));
         self.insurance_fund.set(usdc(view.chain.treasury.insurance_atoms));
-        let (reported, total) = events.reporting_power;
-        self.reporting_power.set(if total == 0 { 0.0 } else { reported as f64 / total as f64 });
+        let total_power = events.prices.total_power;
+        for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
+            let part =
+                if total_power == 0 { 0.0 } else { prices.reporting_power as f64 / total_power as f64 };
+            self.market.reporting_power.with_label_values(&[symbol(cell)]).set(part);
+        }
         let quarantined = view.markets.iter().filter(|cell| cell.quarantined.is_some()).count();
         self.markets_quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
         self.submit_waiters.set(i64::try_from(market_data.outcomes().waiting()).unwrap_or(i64::MAX));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prometheus::proto::MetricType;
-use tidemark_oracle::index::{IndexState, PricePoint};
+use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::Side;
 use tidemark_proto::{v1, Code};
@@ -12,7 +12,7 @@ use tidemark_risk::{Account, Market, Position};
 
 use super::distance::{distances, Near};
 use super::*;
-use crate::events::{Arithmetic, BlockEvents, Event, Fill, Liquidation, TxOutcome};
+use crate::events::{Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, TxOutcome};
 use crate::market_data::MarketData;
 use crate::publish::Published;
 use crate::state::table::Table;
@@ -100,7 +100,11 @@ fn block() -> Published {
         ],
         events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step))],
         violations: vec!["test".into()],
-        reporting_power: (3, 4),
+        prices: PriceRound {
+            total_power: 4,
+            votes: vec![],
+            markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
+        },
         ..BlockEvents::default()
     };
     let mut times = BlockTimes::default();
@@ -188,7 +192,7 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_insurance_fund_usdc 2.5",
         "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
         "tidemark_oracle_age_seconds{market=\"BTC-USD\"} 1.5",
-        "tidemark_oracle_reporting_power_ratio 0.75",
+        "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.75",
         "tidemark_mark_price_usdc{market=\"BTC-USD\"} 50000",
         "tidemark_index_price_usdc{market=\"BTC-USD\"} 50001",
         "tidemark_open_interest_base_units{market=\"BTC-USD\"} 0.04",

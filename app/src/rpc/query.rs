@@ -56,7 +56,7 @@ fn params(view: &View) -> v1::ParamsResponse {
 fn market_state(
     cell: &MarketCell,
     now_ms: TimeMs,
-    (reporting_power, total_power): (u64, u64),
+    (reporting_power, total_power): &(Vec<u64>, u64),
 ) -> v1::MarketState {
     let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.unwrap_or(0));
     v1::MarketState {
@@ -74,8 +74,8 @@ fn market_state(
         predicted_funding_ppm: market.predicted_rate_8h_ppm(),
         bad_debt_atoms: wire_atoms(market.bad_debt_atoms),
         quarantined: cell.quarantined.is_some(),
-        reporting_power,
-        total_power,
+        reporting_power: reporting_power.get(usize::from(market.params.id)).copied().unwrap_or(0),
+        total_power: *total_power,
         insurance_atoms: wire_atoms(market.insurance_atoms),
         set_aside_atoms: wire_atoms(market.set_aside_atoms()),
         settlement_price_ticks: cell.settlement.map_or(0, |settlement| settlement.price_ticks),
@@ -160,7 +160,7 @@ impl QueryServer {
     fn markets(&self, request: &v1::MarketsRequest) -> Result<v1::MarketsResponse, Refusal> {
         let view = self.publisher.view();
         let power = self.market_data.reporting_power();
-        let state = |cell: &MarketCell| market_state(cell, view.chain.time_ms, power);
+        let state = |cell: &MarketCell| market_state(cell, view.chain.time_ms, &power);
         let markets = match request.market {
             Some(market) => vec![state(view.market(market)?)],
             None => view.markets.iter().map(state).collect(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tidemark_feed::replay::{Playback, Replay};
 use tidemark_feed::{to_report, Feed, ReportedMarket};
-use tidemark_oracle::index::{by_market, IndexState};
+use tidemark_oracle::index::{by_market, IndexRule, IndexState};
 use tidemark_oracle::mark::{MarkInputs, MarkState};
 use tidemark_oracle::median::Quorum;
 use tidemark_oracle::report::{decode, encode, Limits};
@@ -20,6 +20,7 @@ fn play(
     book: impl Fn(Ticks) -> Option<(Ticks, Ticks)>,
 ) -> Vec<(Ticks, Option<Ticks>, Ticks)> {
     let (mut index, mut mark) = (IndexState::default(), MarkState::default());
+    let rule = IndexRule { total_power: 100, quorum: Quorum::MORE_THAN_TWO_THIRDS, move_bound: None };
     let mut seen = Vec::new();
     for now_ms in (0..replay.length_ms()).step_by(1_000) {
         let report = to_report(&replay.snapshot(now_ms), [AAVE]);
@@ -28,7 +29,7 @@ fn play(
         assert!(bytes.len() <= 9 || index.index.is_none(), "{} bytes for one market", bytes.len());
         let report = decode(&bytes, &base, Limits::default()).unwrap();
         let mut reports = by_market([(&report, 70)]).remove(&AAVE.id).unwrap_or_default();
-        index.apply(&mut reports, 100, Quorum::MORE_THAN_TWO_THIRDS, now_ms);
+        index.apply(&mut reports, &rule, now_ms);
         let Some(index_ticks) = index.index_ticks() else { continue };
         let sides = book(index_ticks);
         let inputs = MarkInputs {

@@ -1,0 +1,145 @@
+//! Prices in the state machine, with several validators: who has a say, how far the index moves, what stops while it is stale. Prices in
+//! whole USDC, quantities in whole units.
+
+use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator};
+use tendermint_proto::v0_38::types::BlockIdFlag;
+use tidemark_app::events::{BlockEvents, Said};
+use tidemark_oracle::index::IndexStep;
+use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
+use tidemark_proto::units::Ticks;
+use tidemark_proto::v1::{self, operation::Operation, Side::Buy, Side::Sell};
+use tidemark_tests::harness::{
+    genesis, healthy, limit, liquidations, one_market, place, plain_market, word, Chain,
+};
+
+/// What a validator does in one block.
+#[derive(Clone, Copy)]
+enum Vote {
+    Says(Ticks),
+    Nothing,
+    Nonsense,
+    Late,
+}
+use Vote::{Late, Nonsense, Nothing, Says};
+
+/// Carries out a block whose commit has these validators, each with its power.
+fn block(chain: &mut Chain, votes: &[(i64, Vote)]) -> BlockEvents {
+    let mut input = chain.next_input();
+    let base = chain.state.markets[0].index.commit_base();
+    let vote = |(number, (power, vote)): (u8, &(i64, Vote))| ExtendedVoteInfo {
+        validator: Some(AbciValidator { address: vec![number; 20].into(), power: *power }),
+        vote_extension: match vote {
+            Says(ticks) => {
+                let price = PriceReport { market: 0, index_ticks: Some(*ticks), external_ticks: None };
+                encode(&Report { prices: vec![price] }, &|_| base, Limits::default()).unwrap().into()
+            }
+            Nonsense => vec![9, 9, 9].into(),
+            Nothing | Late => vec![].into(),
+        },
+        extension_signature: vec![].into(),
+        block_id_flag: (if matches!(vote, Late) { BlockIdFlag::Absent } else { BlockIdFlag::Commit }).into(),
+    };
+    let votes = (0..).zip(votes).map(vote).collect();
+    input.block.extended_commit = Some(ExtendedCommitInfo { round: 0, votes });
+    let events = chain.run(&input);
+    healthy(&events);
+    events
+}
+
+fn index(chain: &Chain) -> Option<Ticks> {
+    chain.state.markets[0].index.index_ticks()
+}
+
+#[test]
+fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 0));
+    let events = block(&mut chain, &[(40, Says(100)), (30, Says(102)), (20, Nonsense), (10, Late)]);
+    assert_eq!(index(&chain), Some(100));
+    let said: Vec<_> =
+        events.prices.votes.iter().map(|vote| (vote.validator[0], vote.power, &vote.said)).collect();
+    assert_eq!(
+        said[2..],
+        [(2, 20, &Said::Invalid(ReportError::Version { version: 9 })), (3, 10, &Said::Late)]
+    );
+    assert_eq!(said[0].2.prices().map(|report| report.prices.len()), Some(1));
+    assert_eq!((events.prices.total_power, events.prices.markets[0].reporting_power), (100, 70));
+
+    let events = block(&mut chain, &[(40, Says(200)), (26, Says(200)), (20, Nothing), (14, Nonsense)]);
+    assert_eq!((index(&chain), events.prices.markets[0].step), (Some(100), IndexStep::NoQuorum), "66 %");
+    assert_eq!(events.prices.votes[2].said, Said::Nothing);
+    block(&mut chain, &[(40, Says(200)), (27, Says(200)), (20, Nothing), (13, Late)]);
+    assert_eq!(index(&chain), Some(200), "67 %");
+}
+
+#[test]
+fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_quorum_reports() {
+    let mut params = plain_market("ONE-USD", 20);
+    (params.index_move_bound_ppm, params.index_move_quorum_ppm) = (10_000, 900_000);
+    let mut chain = Chain::new(&genesis(vec![params], 0));
+    chain.deposit("trader", 10_000);
+    block(&mut chain, &[(70, Says(1_000)), (30, Nothing)]);
+    chain.now_ms += 600_000;
+    let order = |chain: &mut Chain, votes: [(i64, Vote); 2]| {
+        chain.orders("trader", vec![place(limit(0, Buy, 990, 1))]);
+        let events = block(chain, &votes);
+        (index(chain), events.prices.markets[0].step, word(&events.txs[0]))
+    };
+    // After a halt seven tenths of power say 2 % less.
+    let minority = [(70, Says(980)), (30, Nothing)];
+    let bounded = IndexStep::Bounded { median_ticks: 980 };
+    assert_eq!(order(&mut chain, minority), (Some(990), bounded, "STALE_INDEX"));
+    assert_eq!(order(&mut chain, minority), (Some(981), bounded, "STALE_INDEX"));
+    assert_eq!(order(&mut chain, minority), (Some(980), IndexStep::Taken, "OK"));
+    assert_eq!(
+        order(&mut chain, [(70, Says(1_050)), (30, Says(1_050))]),
+        (Some(1_050), IndexStep::Taken, "OK")
+    );
+}
+
+#[test]
+fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_the_first_quorum_resumes() {
+    let mut chain = one_market(&["long", "short", "idle"]);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+    healthy(&chain.block());
+    chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+    chain.orders("idle", vec![place(limit(0, Buy, 90, 1))]);
+    healthy(&chain.block());
+    chain.orders("idle", vec![Operation::CancelAll(v1::CancelAll::default())]);
+    healthy(&chain.block());
+    let withdraw = || v1::MsgWithdraw { amount_atoms: 1_000_000, ..Default::default() };
+    let transfer = || v1::MsgTransfer { to_subaccount: 1, amount_atoms: 1_000_000, ..Default::default() };
+    let attempts = |chain: &mut Chain, votes: &[(i64, Vote)]| {
+        chain.send("short", withdraw());
+        chain.send("short", transfer());
+        chain.send("idle", withdraw());
+        let cancel = Operation::CancelAll(v1::CancelAll::default());
+        chain.orders("idle", vec![place(limit(0, Buy, 80, 1)), cancel]);
+        let reduce = v1::PlaceOrder { reduce_only: true, ..limit(0, Buy, 80, 1) };
+        chain.orders("short", vec![place(reduce)]);
+        let events = block(chain, votes);
+        let samples = chain.state.markets[0].market.funding.premium_samples;
+        let of = |name: &str| {
+            let signer = tidemark_tests::harness::signer(name).address();
+            events.txs.iter().filter(|tx| tx.signer == Some(signer)).map(word).collect::<Vec<_>>()
+        };
+        (of("short"), of("idle"), samples, liquidations(&events).len())
+    };
+    let silent = [(6, Says(90)), (4, Nothing)];
+    // The last block that the old index still serves, a millisecond before it is stale.
+    let taken_ms = chain.state.markets[0].index.index.unwrap().time_ms;
+    chain.now_ms = taken_ms + 29_999;
+    let (short, idle, samples, liquidated) = attempts(&mut chain, &silent);
+    assert_eq!((short, idle), (vec!["OK"; 3], vec!["OK"; 2]));
+    assert_eq!(liquidated, 0);
+    chain.now_ms = taken_ms + 30_000;
+    for _ in 0..10 {
+        let (short, idle, later, liquidated) = attempts(&mut chain, &silent);
+        assert_eq!(short, ["STALE_INDEX", "STALE_INDEX", "OK"]);
+        assert_eq!(idle, ["OK", "STALE_INDEX"], "cash that no position needs may go");
+        assert_eq!((later, liquidated), (samples, 0));
+    }
+    let (short, idle, later, liquidated) = attempts(&mut chain, &[(7, Says(90)), (3, Nothing)]);
+    assert!(liquidated > 0, "the first quorum shows the loss");
+    assert!(later > samples, "and samples the premium");
+    assert_eq!((short[0], idle), ("OK", vec!["OK"; 2]));
+}
