@@ -1,6 +1,7 @@
 //! `tidemarkd`: the node.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +35,9 @@ enum Command {
         /// Threads for verification; 0 is one a core. Results do not depend on it.
         #[arg(long)]
         threads: Option<u16>,
+        /// Report the prices of the price sidecar at this loopback address, whatever feed is configured.
+        #[arg(long, value_name = "ADDRESS")]
+        sidecar: Option<SocketAddr>,
     },
     /// Run a whole exchange on this machine: nodes, prices and demo traders.
     Devnet(DevnetOptions),
@@ -61,8 +65,8 @@ async fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let result = match cli.command {
-        Command::Start { home, external_comet, threads } => {
-            start(&home, &StartOptions { external_comet, threads }).await
+        Command::Start { home, external_comet, threads, sidecar } => {
+            start(&home, &StartOptions { external_comet, threads, sidecar }).await
         }
         Command::Devnet(options) => return tidemark_app::devnet::run(options).await,
         Command::Init(options) => init_command::run(&options),

@@ -14,6 +14,9 @@ use crate::abci::server::Address;
 /// The file's name, in the home's `config` folder.
 pub const FILE_NAME: &str = "tidemarkd.toml";
 
+/// Oldest price of the sidecar that is reported, in ms, unless configured otherwise.
+pub const SIDECAR_MAX_AGE_MS: u64 = 5_000;
+
 /// More threads than this are a mistake in the file.
 pub const MAX_THREADS: u16 = 256;
 
@@ -64,6 +67,13 @@ pub enum FeedConfig {
         start_at_ms: u64,
         /// Whether it starts again at its end.
         repeat: bool,
+    },
+    /// Those of real venues, from the price sidecar on this machine.
+    Sidecar {
+        /// Where it serves.
+        address: SocketAddr,
+        /// Oldest price that is reported, in ms.
+        max_age_ms: u64,
     },
 }
 
@@ -125,6 +135,7 @@ impl NodeConfig {
             return Err(format!("threads = {} is more than {MAX_THREADS}", config.threads));
         }
         RpcClient::new(&config.comet_rpc_addr).map_err(|reason| format!("comet_rpc_addr: {reason}"))?;
+        config.feed.check()?;
         Ok(config)
     }
 
@@ -153,6 +164,7 @@ impl NodeConfig {
              #   kind = \"off\"        none; the node reports no prices\n\
              #   kind = \"synthetic\"  invented, for devnets: seed, start_at_ms, validator, shocks\n\
              #   kind = \"replay\"     from a file: file, speed, start_at_ms, repeat\n\
+             #   kind = \"sidecar\"    of real venues, from tidemark-oracle on this machine: address, max_age_ms\n\
              [feed]\n{}",
             self.grpc_addr,
             self.metrics_addr,
@@ -164,6 +176,30 @@ impl NodeConfig {
 }
 
 impl FeedConfig {
+    /// The price sidecar at `address`, with the default bound on ages.
+    #[must_use]
+    pub fn sidecar(address: SocketAddr) -> Self {
+        Self::Sidecar { address, max_age_ms: SIDECAR_MAX_AGE_MS }
+    }
+
+    /// Checks the settings that a file's syntax does not.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, its bound and the value.
+    pub fn check(&self) -> Result<(), String> {
+        let Self::Sidecar { address, max_age_ms } = self else { return Ok(()) };
+        if !address.ip().is_loopback() {
+            return Err(format!(
+                "feed address = {:?} is not on loopback: nobody else's prices are believed",
+                address.to_string()
+            ));
+        }
+        if !(100..=60_000).contains(max_age_ms) {
+            return Err(format!("feed max_age_ms = {max_age_ms}, must be 100 to 60000"));
+        }
+        Ok(())
+    }
+
     fn to_text(&self) -> String {
         match self {
             Self::Off => "kind = \"off\"\n".to_owned(),
@@ -182,6 +218,9 @@ impl FeedConfig {
                 "kind = \"replay\"\nfile = {}\nspeed = {speed}\nstart_at_ms = {start_at_ms}\nrepeat = {repeat}\n",
                 toml_edit::Value::from(file.to_string_lossy().as_ref()),
             ),
+            Self::Sidecar { address, max_age_ms } => {
+                format!("kind = \"sidecar\"\naddress = \"{address}\"\nmax_age_ms = {max_age_ms}\n")
+            }
         }
     }
 }
@@ -214,6 +253,7 @@ mod tests {
             },
             FeedConfig::Synthetic { seed: 7, start_at_ms: 1, validator: 3, shocks: vec![drop.clone(), drop] },
             FeedConfig::Replay { file: "a \"b\"/c.csv.gz".into(), speed: 60, start_at_ms: 1, repeat: true },
+            FeedConfig::sidecar("[::1]:26670".parse().unwrap()),
         ];
         for feed in feeds {
             let mut config = config(feed);
@@ -221,6 +261,20 @@ mod tests {
                 config.abci_addr = abci_addr;
                 assert_eq!(NodeConfig::from_text(&config.to_text()), Ok(config.clone()));
             }
+        }
+    }
+
+    #[test]
+    fn the_sidecar_is_on_this_machine_and_its_prices_are_fresh() {
+        let text = config(FeedConfig::sidecar("127.0.0.1:26670".parse().unwrap())).to_text();
+        for (right, wrong, named) in [
+            ("127.0.0.1:26670", "10.0.0.1:26670", "feed address = \"10.0.0.1:26670\" is not on loopback"),
+            ("127.0.0.1:26670", "localhost", "address"),
+            ("max_age_ms = 5000", "max_age_ms = 60001", "feed max_age_ms = 60001, must be 100 to 60000"),
+            ("max_age_ms = 5000", "max_age = 5000", "max_age"),
+        ] {
+            let refusal = NodeConfig::from_text(&text.replace(right, wrong)).unwrap_err();
+            assert!(refusal.contains(named), "{wrong}: {refusal}");
         }
     }
 

@@ -8,6 +8,7 @@ use tidemark_feed::synthetic::{Shock, Synthetic, SyntheticConfig, SyntheticMarke
 use tidemark_feed::{Feed, FeedPrice};
 
 use super::config::{FeedConfig, ShockConfig};
+use super::sidecar::SidecarFeed;
 
 /// Markets that the synthetic feed makes up: symbol, price in USDC at the start, root mean square move over an hour in ppm.
 pub const SYNTHETIC_MARKETS: [(&str, u32, u32); 3] =
@@ -60,6 +61,11 @@ impl FeedConfig {
                 let feed = Replay::open(&home.join(file), playback)
                     .map_err(|error| format!("replay feed: {error}"))?;
                 Ok(Box::new(feed))
+            }
+            Self::Sidecar { address, max_age_ms } => {
+                let runtime = tokio::runtime::Handle::try_current()
+                    .map_err(|error| format!("sidecar feed: {error}"))?;
+                Ok(Box::new(SidecarFeed::start(&runtime, *address, *max_age_ms)))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `tidemarkd init`: the home of one node, for a new chain or one that exists.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -58,6 +58,9 @@ pub struct InitOptions {
     /// Index transactions for `tx_search`, which CosmJS polls; costs a validator throughput.
     #[arg(long)]
     tx_index: bool,
+    /// Report the prices of the price sidecar at this loopback address; without it, none, until a feed is chosen in tidemarkd.toml.
+    #[arg(long, value_name = "ADDRESS")]
+    sidecar: Option<SocketAddr>,
     /// Delete what a node keeps in this folder, its keys too.
     #[arg(long)]
     overwrite: bool,
@@ -74,7 +77,8 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
     node.persistent_peers.clone_from(&options.peers);
     node.timeout_commit_ms = options.block_time_ms;
     node.tx_index = options.tx_index;
-    node.feed = FeedConfig::Off;
+    node.feed = options.sidecar.map_or(FeedConfig::Off, FeedConfig::sidecar);
+    node.feed.check().map_err(|why| format!("--sidecar: {why}"))?;
     if let Some(host) = &options.host {
         node.host.clone_from(host);
         node.p2p_listen = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -97,7 +101,10 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
         admin.save_new(&path).map_err(|e| e.to_string())?;
         println!("admin and minter {}: keep {} safe", admin.address, path.display());
     }
-    println!("prices: choose a feed in {}", home.join("config/tidemarkd.toml").display());
+    match options.sidecar {
+        Some(address) => println!("prices: from tidemark-oracle at {address}; run it on this machine"),
+        None => println!("prices: choose a feed in {}", home.join("config/tidemarkd.toml").display()),
+    }
     println!("start it with: tidemarkd start --home {}", home.display());
     Ok(())
 }

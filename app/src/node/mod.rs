@@ -10,6 +10,7 @@ pub mod init;
 pub mod init_command;
 pub mod ports;
 pub mod rpc_client;
+pub mod sidecar;
 pub mod start;
 pub mod tools;
 

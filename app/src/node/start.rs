@@ -1,12 +1,13 @@
 //! `tidemarkd start`: the application, its services, and CometBFT as a supervised child.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use tidemark_feed::Feed;
 
 use super::cometbft::{self, Comet};
-use super::config::NodeConfig;
+use super::config::{FeedConfig, NodeConfig};
 use super::rpc_client::RpcClient;
 use super::tools::ensure_installed;
 use crate::abci::server::{Server, ServerOptions};
@@ -25,6 +26,8 @@ pub struct StartOptions {
     pub external_comet: bool,
     /// Overrides the configured number of threads.
     pub threads: Option<u16>,
+    /// Overrides the configured feed: the price sidecar at this address.
+    pub sidecar: Option<SocketAddr>,
 }
 
 /// Runs the node at `home` until it is told to stop or CometBFT ends.
@@ -34,7 +37,9 @@ pub struct StartOptions {
 pub async fn start(home: &Path, options: &StartOptions) -> Result<(), String> {
     let config = NodeConfig::load(home).map_err(|e| e.to_string())?;
     let chain_id = chain_id(home)?;
-    let feed: Box<dyn Feed> = config.feed.build(home)?;
+    let feed_config = options.sidecar.map_or_else(|| config.feed.clone(), FeedConfig::sidecar);
+    feed_config.check()?;
+    let feed: Box<dyn Feed> = feed_config.build(home)?;
     let feed_name = feed.name();
     let threads = threads(options.threads.unwrap_or(config.threads));
 

@@ -1,0 +1,347 @@
+//! What the sidecar knows: the last quote of each venue's market, and how each connection does. Sessions write, the service reads; the last value wins,
+//! so nothing queues.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rust_decimal::Decimal;
+
+use super::aggregate::{aggregate, Outcome, Prices, Voice};
+use super::config::{ClockBounds, Config, MarketConfig};
+use crate::venues::{self, Kind, Quote, Venue};
+
+/// Highest price that is believed, in USDC.
+const MAX_PRICE: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+
+/// One venue's name of one market.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The venue's name in the configuration.
+    pub venue: &'static str,
+    /// The venue's name of the market.
+    pub symbol: String,
+    /// The venue's weight.
+    pub weight: u32,
+}
+
+/// One connection to one venue.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The venue.
+    pub venue: &'static Venue,
+    /// Which of its markets.
+    pub kind: Kind,
+    /// Where it is.
+    pub url: String,
+    /// The source of each symbol that it subscribes to.
+    sources: BTreeMap<String, usize>,
+}
+
+impl Link {
+    /// The venue's names of the markets that it subscribes to, in order of the chain's symbol.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<String> {
+        let mut symbols: Vec<(&usize, &String)> =
+            self.sources.iter().map(|(symbol, source)| (source, symbol)).collect();
+        symbols.sort_unstable();
+        symbols.into_iter().map(|(_, symbol)| symbol.clone()).collect()
+    }
+}
+
+/// A quote and when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// What was said.
+    pub prices: Prices,
+    /// When, on the sidecar's monotonic clock.
+    received_ms: u64,
+    /// How old it was then by the venue's timestamp.
+    lag_ms: u64,
+}
+
+impl Heard {
+    /// Its age at `now_ms` of the monotonic clock, in milliseconds: since it was received, and what the venue's timestamp says it took to come.
+    #[must_use]
+    pub fn age_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.received_ms).saturating_add(self.lag_ms)
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// It is being opened.
+    #[default]
+    Connecting,
+    /// It is open.
+    Open,
+    /// It broke, and waits.
+    BackingOff,
+}
+
+/// How a connection does.
+#[derive(Clone, Debug, Default)]
+pub struct LinkReport {
+    /// Where it stands.
+    pub state: LinkState,
+    /// Since when, on the monotonic clock.
+    pub since_ms: u64,
+    /// Times opened.
+    pub opened: u64,
+    /// Times lost or not opened.
+    pub lost: u64,
+    /// What went wrong last.
+    pub last_error: String,
+    /// Data frames.
+    pub frames: u64,
+    /// When the last frame of any sort came, on the monotonic clock.
+    pub last_frame_ms: Option<u64>,
+    /// What was thrown away, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// One market's prices and what they are made of.
+#[derive(Clone, Debug)]
+pub struct MarketView<'a> {
+    /// Which.
+    pub kind: Kind,
+    /// What came of the sources.
+    pub outcome: Outcome,
+    /// Each source with what it said last and its price, in the order of the outcome's verdicts.
+    pub sources: Vec<(&'a Source, Option<Heard>, Option<Decimal>)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    heard: Vec<Option<Heard>>,
+    links: Vec<LinkReport>,
+}
+
+/// The configuration and everything that is known.
+#[derive(Debug)]
+pub struct Sidecar {
+    config: Config,
+    sources: Vec<Source>,
+    /// The sources of each market, in order of symbol, by kind.
+    markets: Vec<[Vec<usize>; 2]>,
+    links: Vec<Link>,
+    start: Instant,
+    state: Mutex<State>,
+}
+
+impl Sidecar {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(mut config: Config) -> Self {
+        config.markets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+        let (mut sources, mut links) = (Vec::new(), Vec::<Link>::new());
+        let mut markets = vec![[Vec::new(), Vec::new()]; config.markets.len()];
+        for (name, venue_config) in &config.venues {
+            // The configuration was checked: every venue is known.
+            let Some(venue) = venues::find(name) else { continue };
+            for kind in Kind::ALL {
+                let mut of_link = BTreeMap::new();
+                for (market, of_market) in config.markets.iter().zip(&mut markets) {
+                    let Some(symbol) = market.symbols(kind).get(name) else { continue };
+                    of_market[kind as usize].push(sources.len());
+                    of_link.insert(symbol.clone(), sources.len());
+                    let (venue, weight) = (venue.name, venue_config.weight);
+                    sources.push(Source { venue, symbol: symbol.clone(), weight });
+                }
+                if !of_link.is_empty() {
+                    links.push(Link { venue, kind, url: venue_config.url(venue, kind), sources: of_link });
+                }
+            }
+        }
+        let state =
+            State { heard: vec![None; sources.len()], links: vec![LinkReport::default(); links.len()] };
+        Self { config, sources, markets, links, start: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// The configuration, markets in order of symbol.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Every connection to be held.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The monotonic clock: milliseconds since the start.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How each connection does, in the order of [`Self::links`].
+    #[must_use]
+    pub fn reports(&self) -> Vec<LinkReport> {
+        self.state().links.clone()
+    }
+
+    /// Changes the report of a connection.
+    pub(super) fn report<R>(&self, link: usize, change: impl FnOnce(&mut LinkReport) -> R) -> R {
+        change(&mut self.state().links[link])
+    }
+
+    /// Takes a quote that came on a connection at wall time `wall_ms`.
+    ///
+    /// # Errors
+    /// The reason why it is thrown away.
+    pub(super) fn take(&self, link: usize, quote: &Quote, wall_ms: u64) -> Result<(), &'static str> {
+        let source = *self.links[link].sources.get(&quote.symbol).ok_or("unknown_symbol")?;
+        let Prices { bid, ask, last } = quote.prices;
+        if [bid, ask, last].into_iter().flatten().any(|price| price <= Decimal::ZERO || price > MAX_PRICE) {
+            return Err("bad_price");
+        }
+        let lag_ms = lag(quote.venue_time_ms, wall_ms, self.config.clock)?;
+        let heard = Heard { prices: quote.prices, received_ms: self.now_ms(), lag_ms };
+        self.state().heard[source] = Some(heard);
+        Ok(())
+    }
+
+    /// Forgets what a connection said of `symbol`, or of all of its markets.
+    pub(super) fn forget(&self, link: usize, symbol: Option<&str>) {
+        let mut state = self.state();
+        for (name, source) in &self.links[link].sources {
+            if symbol.is_none_or(|symbol| symbol == name) {
+                state.heard[*source] = None;
+            }
+        }
+    }
+
+    /// Every market with its spot and perpetual prices now, in order of symbol.
+    #[must_use]
+    pub fn view(&self) -> Vec<(&MarketConfig, [MarketView<'_>; 2])> {
+        let heard = self.state().heard.clone();
+        let now_ms = self.now_ms();
+        let markets = self.config.markets.iter().zip(&self.markets);
+        markets
+            .map(|(market, sources)| {
+                let view =
+                    |kind: Kind| self.market_view(market, kind, &sources[kind as usize], &heard, now_ms);
+                (market, Kind::ALL.map(view))
+            })
+            .collect()
+    }
+
+    fn market_view(
+        &self,
+        market: &MarketConfig,
+        kind: Kind,
+        sources: &[usize],
+        heard: &[Option<Heard>],
+        now_ms: u64,
+    ) -> MarketView<'_> {
+        let sources: Vec<_> = sources
+            .iter()
+            .map(|&source| {
+                let price = heard[source]
+                    .and_then(|heard| heard.prices.price(self.config.aggregation.max_spread_ppm));
+                (&self.sources[source], heard[source], price)
+            })
+            .collect();
+        let voices: Vec<Voice> = sources
+            .iter()
+            .map(|(source, heard, price)| Voice {
+                said: heard.map(|heard| (*price, heard.age_ms(now_ms))),
+                weight: source.weight,
+            })
+            .collect();
+        MarketView { kind, outcome: aggregate(&voices, self.config.rules(market)), sources }
+    }
+}
+
+/// How old a price with the venue's time `venue_time_ms` is at wall time `wall_ms`: 0 where the venue gives no time, or one that is ahead within the bound.
+fn lag(venue_time_ms: Option<u64>, wall_ms: u64, bounds: ClockBounds) -> Result<u64, &'static str> {
+    let Some(venue_time_ms) = venue_time_ms else { return Ok(0) };
+    if venue_time_ms.saturating_sub(wall_ms) > bounds.max_ahead_ms {
+        return Err("clock_ahead");
+    }
+    let lag_ms = wall_ms.saturating_sub(venue_time_ms);
+    if lag_ms > bounds.max_behind_ms {
+        return Err("clock_behind");
+    }
+    Ok(lag_ms)
+}
+
+/// This machine's clock, Unix time in milliseconds.
+#[must_use]
+pub fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sidecar::config::DEFAULT;
+
+    fn quote(symbol: &str, bid: &str, venue_time_ms: Option<u64>) -> Quote {
+        let bid = bid.parse::<Decimal>().unwrap();
+        let prices = Prices { bid: Some(bid), ask: Some(bid), last: None };
+        Quote { symbol: symbol.into(), prices, venue_time_ms }
+    }
+
+    #[test]
+    fn quotes_out_of_their_bounds_are_refused() {
+        let sidecar = Sidecar::new(Config::from_text(DEFAULT).unwrap());
+        let now_ms = 1_000_000;
+        for (symbol, bid, venue_time_ms, result) in [
+            ("BTCUSDT", "60000", None, Ok(())),
+            ("BTCUSDT", "60000", Some(now_ms + 2_000), Ok(())),
+            ("BTCUSDT", "60000", Some(now_ms + 2_001), Err("clock_ahead")),
+            ("BTCUSDT", "60000", Some(u64::MAX), Err("clock_ahead")),
+            ("BTCUSDT", "60000", Some(now_ms - 10_000), Ok(())),
+            ("BTCUSDT", "60000", Some(now_ms - 10_001), Err("clock_behind")),
+            ("BTCUSDT", "0", None, Err("bad_price")),
+            ("BTCUSDT", "-1", None, Err("bad_price")),
+            ("BTCUSDT", "1000000000000", None, Ok(())),
+            ("BTCUSDT", "1000000000000.1", None, Err("bad_price")),
+            ("XBTUSDT", "60000", None, Err("unknown_symbol")),
+        ] {
+            let quote = quote(symbol, bid, venue_time_ms);
+            assert_eq!(sidecar.take(0, &quote, now_ms), result, "{quote:?}");
+        }
+    }
+
+    #[test]
+    fn a_price_is_as_old_as_the_larger_of_both_clocks_says() {
+        let heard = |lag_ms| Heard { prices: Prices::default(), received_ms: 500, lag_ms };
+        assert_eq!(heard(0).age_ms(700), 200);
+        assert_eq!(heard(3_000).age_ms(700), 3_200);
+        assert_eq!(heard(1).age_ms(400), 1);
+    }
+
+    #[test]
+    fn three_fresh_venues_make_a_price_and_forgetting_one_takes_it() {
+        let sidecar = Sidecar::new(Config::from_text(DEFAULT).unwrap());
+        let spot = |venue: &str| {
+            sidecar
+                .links()
+                .iter()
+                .position(|link| link.venue.name == venue && link.kind == Kind::Spot)
+                .unwrap()
+        };
+        let index = || sidecar.view()[0].1[0].outcome.price;
+        for (venue, symbol, bid) in
+            [("binance", "BTCUSDT", "60000"), ("okx", "BTC-USDT", "60010"), ("kraken", "BTC/USD", "60020")]
+        {
+            assert!(index().is_err());
+            sidecar.take(spot(venue), &quote(symbol, bid, None), 0).unwrap();
+        }
+        assert_eq!(index().unwrap().price, "60000".parse().unwrap(), "half of the weight is binance's");
+        sidecar.forget(spot("kraken"), Some("ETH/USD"));
+        assert!(index().is_ok());
+        sidecar.forget(spot("kraken"), None);
+        assert_eq!(index().unwrap_err().to_string(), "2 of 6 venues are fresh, at least 3");
+    }
+}
