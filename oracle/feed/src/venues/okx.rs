@@ -1,7 +1,7 @@
 //! OKX, API v5: <https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-tickers-channel>.
 //!
-//! - `tickers` has best bid, best ask, last trade and `ts`, and is sent at most every 100 ms and at least every second. It has no sequence number;
-//!   `ts` never falls.
+//! - `tickers` has best bid, best ask, last trade and `ts`, and is sent at a trade or a change of best bid or ask, at most every 100 ms. It has no
+//!   sequence number; `ts` never falls.
 //! - "Connect": a text frame `ping`, answered by `pong`, at least every 30 s while nothing comes.
 //! - "Notification": `{"event":"notice","code":"64008",…}` a minute before an upgrade: connect anew.
 
