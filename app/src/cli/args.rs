@@ -78,6 +78,11 @@ pub enum Command {
     Transfer(Transfer),
     /// Set the leverage of a market, at most its tier's
     Leverage(Leverage),
+    /// Set whether positions of a market have collateral of their own
+    MarginMode(MarginModeArgs),
+    /// Move collateral into or out of an isolated position
+    #[command(subcommand)]
+    IsolatedMargin(IsolatedMarginCommand),
     /// Place an order
     Place(Place),
     /// Cancel an order
@@ -171,6 +176,46 @@ pub struct Leverage {
     /// At most this many times the margin; 0 is the most that the tier allows
     #[arg(long, value_name = "TIMES")]
     pub leverage: u32,
+}
+
+/// Cross or isolated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// All the subaccount's collateral stands for the position.
+    Cross,
+    /// The position has collateral of its own, and loses no more than that.
+    Isolated,
+}
+
+/// `margin-mode`
+#[derive(Debug, Args)]
+pub struct MarginModeArgs {
+    /// Market, e.g. BTC-USD; without a position or an order of yours
+    #[arg(long)]
+    pub market: String,
+    /// What stands for its positions
+    #[arg(long, value_enum)]
+    pub mode: ModeArg,
+}
+
+/// `isolated-margin …`
+#[derive(Debug, Subcommand)]
+pub enum IsolatedMarginCommand {
+    /// From the subaccount to the position
+    Add(MarketAmount),
+    /// From the position to the subaccount, as far as it is free
+    Remove(MarketAmount),
+}
+
+/// A market and an amount.
+#[derive(Debug, Args)]
+pub struct MarketAmount {
+    /// Market, e.g. BTC-USD
+    #[arg(long)]
+    pub market: String,
+    /// How much, in USDC
+    #[arg(long, value_name = "USDC")]
+    pub amount: Decimal,
 }
 
 /// Buy or sell.

@@ -4,6 +4,7 @@
 pub mod args;
 mod error;
 mod explain;
+mod isolated;
 mod keys;
 mod market_admin;
 mod show;
@@ -52,6 +53,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Withdraw(args) => trade::withdraw(context, &args).await,
         Command::Transfer(args) => trade::transfer(context, &args).await,
         Command::Leverage(args) => trade::leverage(context, &args).await,
+        Command::MarginMode(args) => isolated::margin_mode(context, &args).await,
+        Command::IsolatedMargin(command) => isolated::isolated_margin(context, &command).await,
         Command::Place(args) => trade::place(context, &args).await,
         Command::Cancel(args) => trade::cancel(context, &args).await,
         Command::Replace(args) => trade::replace(context, &args).await,

@@ -203,6 +203,7 @@ pub(crate) fn state_word(state: &v1::MarketState) -> &'static str {
     match state.params.as_ref().map(v1::MarketParams::status) {
         Some(v1::MarketStatus::Paused) => "paused",
         Some(v1::MarketStatus::ReduceOnly) => "reduce-only",
+        Some(v1::MarketStatus::Closed) if state.settled => "settled",
         Some(v1::MarketStatus::Closed) => "closed",
         _ if state.stale => "stale index",
         _ => "active",
@@ -227,6 +228,10 @@ fn market_json(market: &Market, state: &v1::MarketState) -> Value {
         "funding_rate_8h_ppm": state.funding_rate_ppm,
         "predicted_funding_8h_ppm": state.predicted_funding_ppm,
         "bad_debt": usdc(state.bad_debt_atoms),
+        "insurance": usdc(state.insurance_atoms),
+        "set_aside": usdc(state.set_aside_atoms),
+        "settlement_price": price(state.settlement_price_ticks),
+        "settled": state.settled,
         "reporting_power": state.reporting_power,
         "total_power": state.total_power,
     })
@@ -385,6 +390,7 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
             "free": usdc(sub.free_atoms),
             "withdrawable": usdc(sub.withdrawable_atoms),
             "open_orders": sub.open_orders,
+            "isolated_markets": sub.isolated_markets,
             "volume_30d": usdc(sub.volume_30d_atoms),
             "positions": positions_of(sub, markets).map(|(market, position)| position_json(market, position)).collect::<Vec<_>>(),
         })
@@ -426,6 +432,14 @@ fn position_json(market: &Market, position: &v1::Position) -> Value {
         "leverage": position.leverage,
         "maintenance": usdc(position.maintenance_atoms),
         "reserve": usdc(position.reserve_atoms),
+        "margin_mode": if position.isolated.is_some() { "isolated" } else { "cross" },
+        "isolated": position.isolated.map(|isolated| json!({
+            "account_id": isolated.account_id,
+            "collateral": usdc(isolated.collateral_atoms),
+            "equity": usdc(isolated.equity_atoms),
+            "free": usdc(isolated.free_atoms),
+            "removable": usdc(isolated.removable_atoms),
+        })),
     })
 }
 
@@ -454,6 +468,7 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
             "liquidation",
             "leverage",
             "maintenance",
+            "margin",
         ];
         let mut table = Table::new(2, &heading);
         for (subaccount, market, position) in &open {
@@ -469,6 +484,10 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
                 price_or_dash(market, position.liquidation_price_ticks),
                 if position.leverage == 0 { "most".to_owned() } else { format!("{}x", position.leverage) },
                 money(position.maintenance_atoms),
+                match &position.isolated {
+                    Some(isolated) => format!("isolated {}", money(isolated.collateral_atoms)),
+                    None => "cross".to_owned(),
+                },
             ]);
         }
         table.render()

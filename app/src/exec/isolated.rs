@@ -158,13 +158,19 @@ pub(super) fn run(
         return everywhere(state, parent, operation, events);
     };
     let account = match account_for(state, parent, market) {
+        Ok(account) if account == parent => return orders::run(state, parent, operation, events),
+        // Funding first, so that what the parent's collateral falls by is what the order drew.
+        Ok(account) => margin::settle(state, parent).map(|()| account),
+        Err(refusal) => Err(refusal),
+    };
+    let account = match account {
         Ok(account) => account,
         Err(refusal) => return orders::refused(refusal),
     };
     let had = collateral(state, parent);
     let result = orders::run(state, account, operation, events);
     let drawn = had.saturating_sub(collateral(state, parent));
-    if account != parent && result.code != Code::Ok.number() && drawn > 0 {
+    if result.code != Code::Ok.number() && drawn > 0 {
         // Moved a moment ago: it is there, and it fits.
         let _ = cash::shift(state, account, parent, drawn);
     }

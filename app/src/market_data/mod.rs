@@ -111,7 +111,7 @@ impl MarketData {
             replica.height = block.height;
             replica.prices.clone_from(&events.prices);
             let accounts = events.events.iter().filter_map(|event| match event {
-                Event::Liquidation(step) => Some(step.account),
+                Event::Liquidation(step) => Some(convert::subaccount_of(view, step.account)),
                 _ => None,
             });
             replica.liquidations.apply(block.height, accounts.zip(&block.liquidations));

@@ -51,8 +51,16 @@ struct Market<'a> {
     cumulative_funding_index: String,
     funding_pool_atoms: String,
     bad_debt_atoms: String,
+    insurance_atoms: String,
+    keepers: Vec<Keeper>,
     book_sequence: u64,
     quarantined: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Keeper {
+    account_id: AccountId,
+    set_aside_atoms: String,
 }
 
 #[derive(Serialize)]
@@ -60,6 +68,8 @@ struct ExportedOwner {
     address: String,
     sequence: u64,
     subaccounts: Vec<Subaccount>,
+    /// Isolated collateral: one account a subaccount and market.
+    isolated: Vec<Subaccount>,
 }
 
 #[derive(Serialize)]
@@ -111,6 +121,10 @@ fn chain(view: &View) -> Chain<'_> {
     }
 }
 
+fn keeper(keeper: &tidemark_risk::Keeper) -> Keeper {
+    Keeper { account_id: keeper.account, set_aside_atoms: keeper.set_aside_atoms.to_string() }
+}
+
 fn market(cell: &MarketCell) -> Market<'_> {
     Market {
         params: &cell.market.params,
@@ -122,14 +136,16 @@ fn market(cell: &MarketCell) -> Market<'_> {
         cumulative_funding_index: cell.market.funding.cumulative_index.to_string(),
         funding_pool_atoms: cell.market.funding_pool_atoms.to_string(),
         bad_debt_atoms: cell.market.bad_debt_atoms.to_string(),
+        insurance_atoms: cell.market.insurance_atoms.to_string(),
+        keepers: cell.market.keepers.iter().map(keeper).collect(),
         book_sequence: cell.book_sequence,
         quarantined: cell.quarantined.as_deref(),
     }
 }
 
 fn owner(view: &View, owner: &Owner) -> ExportedOwner {
-    let subaccount = |(number, id): &(u32, AccountId)| {
-        let account = view.accounts.get(*id)?;
+    let subaccount = |id: AccountId| {
+        let account = view.accounts.get(id)?;
         let positions = account.positions.iter().map(|position| Position {
             market: position.market,
             lots: position.lots,
@@ -138,8 +154,8 @@ fn owner(view: &View, owner: &Owner) -> ExportedOwner {
             leverage: position.leverage,
         });
         Some(Subaccount {
-            subaccount: *number,
-            account_id: *id,
+            subaccount: account.number,
+            account_id: id,
             collateral_atoms: account.collateral_atoms.to_string(),
             positions: positions.collect(),
         })
@@ -147,7 +163,8 @@ fn owner(view: &View, owner: &Owner) -> ExportedOwner {
     ExportedOwner {
         address: owner.address.to_string(),
         sequence: owner.sequence,
-        subaccounts: owner.accounts.iter().filter_map(subaccount).collect(),
+        subaccounts: owner.accounts.iter().filter_map(|(_, id)| subaccount(*id)).collect(),
+        isolated: owner.isolated.iter().filter_map(|slot| subaccount(slot.account)).collect(),
     }
 }
 
