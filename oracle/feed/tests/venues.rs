@@ -198,24 +198,30 @@ async fn prices_that_are_none_are_refused() {
 async fn silence_opens_the_connection_anew() {
     all(async |script| {
         let rig = Rig::new(script, &[("silence_ms", "300")]).await;
-        let mut silent = rig.subscribed().await;
-        silent.quote(script, (100, 102)).await;
-        // Pings are no prices: only a quote breaks the silence.
-        let keep_pinging = async {
-            while silent.send_message(Message::Ping("".into())).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        // A venue that quotes once a connection, and then only pings: a ping is no price. On a slow machine it may lose a connection at any step.
+        let venue = async {
+            loop {
+                let mut peer = rig.server.accept().await;
+                let frame = (script.quote)(&mut peer.wire, script.symbols[0], (100, 102), now_ms());
+                let _ = peer.send_message(Message::text(frame)).await;
+                tokio::spawn(async move {
+                    while peer.send_message(Message::Ping("".into())).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                });
             }
         };
-        let again = async {
-            let mut peer = rig.subscribed().await;
-            assert!(rig.connection().await.lost >= 1);
-            assert_eq!(rig.connection().await.last_error, "no quote for 300 ms");
-            peer.quote(script, (200, 202)).await;
-            rig.price_is("201").await;
+        let told = async {
+            rig.until("second silence", async || {
+                let connection = rig.connection().await;
+                connection.lost >= 2 && connection.last_error == "no quote for 300 ms"
+            })
+            .await;
+            rig.price_is("101").await;
         };
         tokio::select! {
-            () = again => {}
-            () = async { keep_pinging.await; std::future::pending().await } => {}
+            () = venue => {}
+            () = told => {}
         }
     })
     .await;
