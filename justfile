@@ -22,11 +22,15 @@ doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # All benchmarks; each prints a table and writes target/bench/NAME.json.
-bench: bench-chain bench-matching
+bench: bench-chain bench-oracle bench-matching
 
 # Block time, committed orders per second and latency, with one validator and with four.
 bench-chain *ARGS:
     cargo run --release -p tidemark-tests --bin bench-chain -- {{ARGS}}
+
+# Prices in a block: encode, verify, decode, aggregate; and what the reports add to a block of four validators.
+bench-oracle *ARGS:
+    cargo run --release -p tidemark-tests --bin bench-oracle -- {{ARGS}}
 
 # The order book beside other engines on one stream; without the peers where they do not build.
 bench-matching *ARGS:

@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use tidemark_oracle::report::Report;
+
 use crate::events::BlockEvents;
 use crate::state::View;
 use crate::timing::BlockTimes;
@@ -23,13 +25,40 @@ pub struct Published {
 pub struct Publisher {
     view: RwLock<Arc<View>>,
     subscribers: Mutex<Vec<Sender<Published>>>,
+    own_report: OwnReportCell,
+}
+
+/// Where a node keeps its [`OwnReport`]; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct OwnReportCell(Arc<Mutex<Option<OwnReport>>>);
+
+impl OwnReportCell {
+    /// Notes what this node says of prices.
+    pub fn set(&self, own: OwnReport) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
+    }
+
+    /// What this node last said of prices; `None` where it did not vote since its start.
+    #[must_use]
+    pub fn get(&self) -> Option<OwnReport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What this node said of prices in its last vote.
+#[derive(Clone, Debug)]
+pub struct OwnReport {
+    /// The height that it voted on.
+    pub height: u64,
+    /// The prices.
+    pub report: Report,
 }
 
 impl Publisher {
     /// Starts with a view.
     #[must_use]
     pub fn new(view: Arc<View>) -> Self {
-        Self { view: RwLock::new(view), subscribers: Mutex::default() }
+        Self { view: RwLock::new(view), subscribers: Mutex::default(), own_report: OwnReportCell::default() }
     }
 
     /// The newest committed state.
@@ -44,6 +73,12 @@ impl Publisher {
         let (sender, receiver) = std::sync::mpsc::channel();
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
+    }
+
+    /// This node's own report.
+    #[must_use]
+    pub fn own_report_cell(&self) -> OwnReportCell {
+        self.own_report.clone()
     }
 
     /// Makes a view the newest, and hands the block on.

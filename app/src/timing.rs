@@ -73,20 +73,24 @@ impl Phase {
     }
 }
 
-/// Time spent in each phase of one block.
+/// Time spent in each phase of one block, and what else this node noted on the way to it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct BlockTimes([Duration; Phase::ALL.len()]);
+pub struct BlockTimes {
+    phases: [Duration; Phase::ALL.len()],
+    /// Proposals for this block that this node rejected.
+    pub rejected_proposals: u32,
+}
 
 impl BlockTimes {
     /// Time spent in a phase.
     #[must_use]
     pub fn get(&self, phase: Phase) -> Duration {
-        self.0[phase as usize]
+        self.phases[phase as usize]
     }
 
     /// Adds to a phase.
     pub fn add(&mut self, phase: Phase, time: Duration) {
-        self.0[phase as usize] += time;
+        self.phases[phase as usize] += time;
     }
 }
 

@@ -4,11 +4,15 @@ use tendermint_proto::v0_38::abci::{RequestExtendVote, ResponseExtendVote};
 
 use super::{height, Node};
 use crate::exec::prices;
+use crate::publish::OwnReport;
 use crate::timing::wall_clock_ms;
 
 /// The report; empty when the feed knows nothing.
 pub(super) fn extend_vote(node: &Node, request: &RequestExtendVote) -> ResponseExtendVote {
     let view = node.inner.publisher.view();
     let known = node.feed().snapshot(wall_clock_ms());
-    ResponseExtendVote { vote_extension: prices::report(&view, &known, height(request.height)).into() }
+    let height = height(request.height);
+    let (report, bytes) = prices::report(&view, &known, height);
+    node.inner.publisher.own_report_cell().set(OwnReport { height, report });
+    ResponseExtendVote { vote_extension: bytes.into() }
 }

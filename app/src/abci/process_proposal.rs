@@ -18,7 +18,9 @@ pub(super) fn process_proposal(node: &Node, request: &RequestProcessProposal) ->
         }
     };
     watch.lap(Phase::Process);
-    node.consensus().times.add(Phase::Process, watch.times.get(Phase::Process));
+    let times = &mut node.consensus().times;
+    times.add(Phase::Process, watch.times.get(Phase::Process));
+    times.rejected_proposals += u32::from(status == ProposalStatus::Reject);
     ResponseProcessProposal { status: status as i32 }
 }
 

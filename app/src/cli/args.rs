@@ -107,6 +107,9 @@ pub enum Command {
     Status,
     /// Fees and limits of the chain
     Params,
+    /// Validators' price reports
+    #[command(subcommand)]
+    Oracle(OracleCommand),
     /// Show, list and change markets
     #[command(subcommand)]
     Market(MarketCommand),
@@ -424,6 +427,17 @@ pub struct OneMarket {
     /// Market, e.g. BTC-USD [default: all]
     #[arg(long)]
     pub market: Option<String>,
+}
+
+/// `oracle …`
+#[derive(Debug, Subcommand)]
+pub enum OracleCommand {
+    /// Who reports prices, how old they are, and how far from the index; the node's own report beside it
+    Status {
+        /// Market, e.g. BTC-USD, with what each validator says of it [default: all, in sum]
+        #[arg(long)]
+        market: Option<String>,
+    },
 }
 
 /// `market …`

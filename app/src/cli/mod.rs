@@ -7,6 +7,7 @@ mod explain;
 mod isolated;
 mod keys;
 mod market_admin;
+mod oracle;
 mod show;
 mod table;
 mod terminal;
@@ -70,6 +71,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Funding(args) => show::funding(context, &args).await,
         Command::Status => show::status(context).await,
         Command::Params => show::params(context).await,
+        Command::Oracle(command) => oracle::run(context, &command).await,
         Command::Market(command) => market_admin::run(context, &command).await,
         Command::Watch(args) => watch::run(context, &args).await,
     }

@@ -181,6 +181,15 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
+    /// What the validators report of prices; with a market, what each said of it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn oracle(&self, market: Option<u32>) -> Result<v1::OracleResponse, ClientError> {
+        let answer = self.queries().oracle(Self::request(v1::OracleRequest { market })).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
     /// Each term of a subaccount's margin.
     ///
     /// # Errors

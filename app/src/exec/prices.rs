@@ -4,16 +4,16 @@ use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
 use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
 use tidemark_oracle::mark::MarkInputs;
 use tidemark_oracle::median::{power_of, Quorum};
-use tidemark_oracle::report::{self, Limits};
+use tidemark_oracle::report::{self, Limits, Report};
 use tidemark_proto::units::{MarketId, Ticks};
 
 use super::{votes, Block};
 use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
 use crate::state::{MarketCell, State, View};
 
-/// What this validator says of the markets that its feed knows: the bytes of its vote extension; empty when it knows nothing.
+/// What this validator says of the markets that its feed knows, and the bytes of its vote extension; empty when it knows nothing.
 #[must_use]
-pub fn report(view: &View, known: &[FeedPrice], height: u64) -> Vec<u8> {
+pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
     let markets = view.markets.iter().map(|cell| ReportedMarket {
         id: cell.market.params.id,
         symbol: &cell.market.params.symbol,
@@ -22,11 +22,12 @@ pub fn report(view: &View, known: &[FeedPrice], height: u64) -> Vec<u8> {
     });
     let report = to_report(known, markets);
     if report.prices.is_empty() {
-        return Vec::new();
+        return (report, Vec::new());
     }
     let base = |market| base(&view.markets, market, |cell| cell.index.voting_base());
     let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
-    encoded.map(|(bytes, _)| bytes).unwrap_or_default()
+    let bytes = encoded.map(|(bytes, _)| bytes).unwrap_or_default();
+    (report, bytes)
 }
 
 fn base(

@@ -3,7 +3,10 @@
 //! `0x00 ‖ ExtendedCommitInfo` (protobuf). No `TxRaw` begins with 0x00, so the two cannot be taken for each other.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_consensus::batch::{self, Item};
+use ed25519_consensus::VerificationKeyBytes;
 use prost::Message as _;
+use rand_core::OsRng;
 use tendermint_proto::v0_38::abci::{CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo};
 use tendermint_proto::v0_38::types::{BlockIdFlag, CanonicalVoteExtension};
 
@@ -81,6 +84,7 @@ pub fn check(
         ));
     }
     let (mut committed, mut total): (u128, u128) = (0, 0);
+    let mut signatures = Vec::with_capacity(commit.votes.len());
     for (index, (vote, expected)) in commit.votes.iter().zip(&proposed.votes).enumerate() {
         if vote.validator != expected.validator || vote.block_id_flag != expected.block_id_flag {
             return Err(format!("vote {index} is not the vote of the commit"));
@@ -88,8 +92,8 @@ pub fn check(
         let power = vote.validator.as_ref().map_or(0, |validator| validator.power.max(0).unsigned_abs());
         total += u128::from(power);
         if vote.block_id_flag == BlockIdFlag::Commit as i32 {
-            check_vote(vote, validators, chain_id, height, commit.round)
-                .map_err(|why| format!("vote {index} {why}"))?;
+            let signature = signature(vote, validators, chain_id, height, commit.round);
+            signatures.push((index, signature.map_err(|why| format!("vote {index} {why}"))?));
             committed += u128::from(power);
         } else if !vote.vote_extension.is_empty() || !vote.extension_signature.is_empty() {
             return Err(format!("vote {index} has an extension without a commit"));
@@ -98,16 +102,17 @@ pub fn check(
     if committed * 3 <= total * 2 {
         return Err(format!("votes for {committed} of power {total}, more than two thirds are needed"));
     }
-    Ok(())
+    verify(&signatures)
 }
 
-fn check_vote(
+/// The signature over a vote's extension, with what it is over and whose it must be.
+fn signature(
     vote: &ExtendedVoteInfo,
     validators: &[Validator],
     chain_id: &str,
     height: i64,
     round: i32,
-) -> Result<(), String> {
+) -> Result<Item, String> {
     if vote.vote_extension.len() > MAX_EXTENSION_BYTES {
         return Err(format!(
             "has an extension of {} bytes, at most {MAX_EXTENSION_BYTES}",
@@ -126,11 +131,23 @@ fn check_vote(
         chain_id: chain_id.to_owned(),
     }
     .encode_length_delimited_to_vec();
-    let key =
-        ed25519_consensus::VerificationKey::try_from(validator.public_key).map_err(|_| "has no valid key")?;
     let signature = ed25519_consensus::Signature::try_from(&vote.extension_signature[..])
         .map_err(|_| "has no signature over its extension")?;
-    key.verify(&signature, &signed).map_err(|_| "has a signature that is not its validator's".into())
+    Ok(Item::from((VerificationKeyBytes::from(validator.public_key), signature, &signed)))
+}
+
+/// Verifies all signatures together, which takes less than half the time. A wrong one passes with a chance of 2⁻¹²⁸; the coefficients are
+/// drawn for each call, so nobody can aim at them.
+fn verify(signatures: &[(usize, Item)]) -> Result<(), String> {
+    let mut together = batch::Verifier::new();
+    signatures.iter().for_each(|(_, item)| together.queue(item.clone()));
+    if together.verify(OsRng).is_ok() {
+        return Ok(());
+    }
+    // One by one, to name the offender.
+    let wrong = signatures.iter().find(|(_, item)| item.clone().verify_single().is_err());
+    wrong
+        .map_or(Ok(()), |(index, _)| Err(format!("vote {index} has a signature that is not its validator's")))
 }
 
 /// A vote of an extended commit, as prices are taken from it.

@@ -12,6 +12,7 @@ pub mod history;
 mod liquidations;
 mod orders;
 pub mod outcomes;
+pub mod prices;
 #[cfg(test)]
 mod tests;
 
@@ -21,13 +22,14 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
 use tokio::sync::watch;
 
-use crate::events::{Event, PriceRound};
+use crate::events::Event;
 use crate::publish::{Published, Publisher};
 use book::L2Book;
 use history::{Block, History, TooOld};
 use liquidations::PastLiquidations;
 use orders::OpenOrders;
 use outcomes::Outcomes;
+use prices::PriceWatch;
 
 pub use convert::{listed, owner_of, wire_atoms};
 
@@ -46,7 +48,7 @@ struct Replica {
     orders: OpenOrders,
     history: History,
     liquidations: PastLiquidations,
-    prices: PriceRound,
+    prices: PriceWatch,
 }
 
 /// A book as it was after one block.
@@ -109,7 +111,7 @@ impl MarketData {
             }
             let block = convert::block(view, events, &mut replica.orders);
             replica.height = block.height;
-            replica.prices.clone_from(&events.prices);
+            replica.prices.apply(events);
             let accounts = events.events.iter().filter_map(|event| match event {
                 Event::Liquidation(step) => Some(convert::subaccount_of(view, step.account)),
                 _ => None,
@@ -185,12 +187,19 @@ impl MarketData {
         (past.since_height(), steps)
     }
 
+    /// What each validator reported.
+    #[must_use]
+    pub fn prices(&self) -> PriceWatch {
+        self.read().prices.clone()
+    }
+
     /// Voting power that reported each market's index in the last block, by id, and all power.
     #[must_use]
     pub fn reporting_power(&self) -> (Vec<u64>, u64) {
         let replica = self.read();
-        let markets = replica.prices.markets.iter().map(|market| market.reporting_power);
-        (markets.collect(), replica.prices.total_power)
+        let round = &replica.prices.round;
+        let markets = round.markets.iter().map(|market| market.reporting_power);
+        (markets.collect(), round.total_power)
     }
 
     /// Sums of a book's bids and asks.

@@ -5,6 +5,7 @@
 
 mod distance;
 mod http;
+mod oracle;
 mod registry;
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,10 @@ use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
 use tidemark_proto::Code;
 
 use super::distance::{distances, BUCKETS};
+use super::oracle::OracleMetrics;
 use crate::events::{BlockEvents, Event, Liquidation};
 use crate::market_data::MarketData;
-use crate::publish::{Published, Publisher};
+use crate::publish::{OwnReport, Published, Publisher};
 use crate::state::{MarketCell, View};
 use crate::timing::Phase;
 
@@ -40,6 +41,7 @@ const METHODS: &[&str] = &[
     "/tidemark.v1.QueryService/Orders",
     "/tidemark.v1.QueryService/Book",
     "/tidemark.v1.QueryService/Funding",
+    "/tidemark.v1.QueryService/Oracle",
     "/tidemark.v1.QueryService/Explain",
     "/tidemark.v1.QueryService/LiquidationHistory",
     "/tidemark.v1.QueryService/Backstop",
@@ -71,6 +73,7 @@ pub struct Metrics {
     liquidations: IntCounterVec,
     liquidated_notional: CounterVec,
     invariant_violations: IntCounter,
+    proposals_rejected: IntCounter,
     accounts: IntGauge,
     insurance_fund: Gauge,
     markets_quarantined: IntGauge,
@@ -78,6 +81,7 @@ pub struct Metrics {
     grpc_requests: IntCounterVec,
     stream_subscribers: IntGaugeVec,
     market: MarketGauges,
+    oracle: OracleMetrics,
 }
 
 /// Gauges that every market has.
@@ -99,7 +103,7 @@ struct MarketGauges {
 }
 
 /// Makes metrics and registers them.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 impl Maker {
     fn add<T: Collector + Clone + 'static>(&self, metric: Result<T, Error>) -> Result<T, Error> {
@@ -108,7 +112,7 @@ impl Maker {
         Ok(metric)
     }
 
-    fn count(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    pub fn count(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
         self.add(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
@@ -116,7 +120,7 @@ impl Maker {
         self.add(CounterVec::new(Opts::new(name, help), labels))
     }
 
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
+    pub fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
         self.add(GaugeVec::new(Opts::new(name, help), labels))
     }
 
@@ -221,6 +225,10 @@ impl Metrics {
                 "tidemark_invariant_violations_total",
                 "Invariants found broken at the end of a block",
             ))?,
+            proposals_rejected: m.add(IntCounter::new(
+                "tidemark_proposals_rejected_total",
+                "Proposed blocks that this node found wrong and voted against",
+            ))?,
             accounts: m.one_whole("tidemark_accounts", "Subaccounts")?,
             insurance_fund: m.one("tidemark_insurance_fund_usdc", "The insurance fund")?,
             markets_quarantined: m
@@ -234,6 +242,7 @@ impl Metrics {
             )?,
             stream_subscribers: m.whole("tidemark_stream_subscribers", "Open streams", &["stream"])?,
             market: m.market_gauges()?,
+            oracle: OracleMetrics::new(&m)?,
             registry: m.0,
         };
         Ok(Arc::new(metrics))
@@ -249,6 +258,7 @@ impl Metrics {
         market_data: Arc<MarketData>,
     ) -> std::io::Result<()> {
         let (blocks, metrics) = (publisher.subscribe(), Arc::clone(self));
+        let own_report = publisher.own_report_cell();
         let watch = move || {
             let mut newest: Option<Published> = None;
             let mut due = Instant::now();
@@ -266,7 +276,7 @@ impl Metrics {
                     continue;
                 }
                 if let Some(block) = newest.take() {
-                    metrics.refresh(&block.view, &block.events, &market_data);
+                    metrics.refresh(&block.view, &block.events, &market_data, own_report.get().as_ref());
                     // With very many accounts it takes long: a tenth of a core is enough.
                     due = Instant::now() + REFRESH.max(started.elapsed() * 9);
                 }
@@ -307,6 +317,8 @@ impl Metrics {
                 _ => {}
             }
         }
+        self.oracle.count(view, events);
+        self.proposals_rejected.inc_by(u64::from(block.times.rejected_proposals));
         self.invariant_violations.inc_by(u64::try_from(events.violations.len()).unwrap_or(u64::MAX));
     }
 
@@ -320,7 +332,14 @@ impl Metrics {
     }
 
     /// Sets the gauges to a block's state.
-    pub(super) fn refresh(&self, view: &View, events: &BlockEvents, market_data: &MarketData) {
+    pub(super) fn refresh(
+        &self,
+        view: &View,
+        events: &BlockEvents,
+        market_data: &MarketData,
+        own_report: Option<&OwnReport>,
+    ) {
+        self.oracle.refresh(view, &events.prices, own_report);
         self.accounts.set(i64::from(view.accounts.len()));
         self.insurance_fund.set(usdc(view.chain.treasury.insurance_atoms));
         let total_power = events.prices.total_power;
@@ -418,7 +437,7 @@ fn cell(view: &View, market: MarketId) -> Option<&MarketCell> {
     view.markets.get(usize::from(market))
 }
 
-fn symbol(cell: &MarketCell) -> &str {
+pub(super) fn symbol(cell: &MarketCell) -> &str {
     &cell.market.params.symbol
 }
 
@@ -434,7 +453,7 @@ fn usdc(atoms: Atoms) -> f64 {
     atoms as f64 / ATOMS_PER_USDC as f64
 }
 
-fn ratio(ppm: i64) -> f64 {
+pub(super) fn ratio(ppm: i64) -> f64 {
     ppm as f64 / 1e6
 }
 

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricType;
 use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
+use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::Side;
+use tidemark_proto::units::{Side, Ticks};
 use tidemark_proto::{v1, Code};
 use tidemark_risk::{Account, Market, Position};
 
 use super::distance::{distances, Near};
 use super::*;
-use crate::events::{Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, TxOutcome};
+use crate::events::{
+    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote, Said, TxOutcome,
+};
 use crate::market_data::MarketData;
-use crate::publish::Published;
+use crate::publish::{OwnReport, Published};
 use crate::state::table::Table;
 use crate::state::{MarketCell, View};
 use crate::timing::{BlockTimes, Phase};
@@ -102,7 +105,10 @@ fn block() -> Published {
         violations: vec!["test".into()],
         prices: PriceRound {
             total_power: 4,
-            votes: vec![],
+            votes: vec![
+                PriceVote { validator: [0xab; 20], power: 3, said: Said::Prices(report(MARK + 510)) },
+                PriceVote { validator: [1; 20], power: 1, said: Said::Late },
+            ],
             markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
         },
         ..BlockEvents::default()
@@ -112,11 +118,20 @@ fn block() -> Published {
     Published { view: Arc::new(view()), events: Arc::new(events), times }
 }
 
+/// A price of the market.
+fn report(index: Ticks) -> Report {
+    Report { prices: vec![PriceReport { market: 0, index_ticks: Some(index), external_ticks: None }] }
+}
+
+fn own_report() -> OwnReport {
+    OwnReport { height: 42, report: report(MARK + 10) }
+}
+
 /// Metrics with a value in every family.
 fn filled() -> Arc<Metrics> {
     let (metrics, block) = (Metrics::new().unwrap(), block());
     metrics.count_block(&block);
-    metrics.refresh(&block.view, &block.events, &MarketData::new());
+    metrics.refresh(&block.view, &block.events, &MarketData::new(), Some(&own_report()));
     metrics.grpc_request("/tidemark.v1.OrderService/Submit", tonic::Code::Ok);
     metrics.stream_opened("book");
     metrics
@@ -169,7 +184,7 @@ fn docs_metrics_lists_every_metric_with_its_help() {
         .collect();
     assert_eq!(documented, families.into_iter().collect());
     // A family without a value is not gathered: the source tells whether the block above fills all.
-    let source = include_str!("registry.rs");
+    let source = concat!(include_str!("registry.rs"), include_str!("oracle.rs"));
     let named: BTreeSet<&str> =
         source.split('"').filter(|text| text.starts_with("tidemark_") && !text.contains(' ')).collect();
     assert_eq!(named.len(), documented.len(), "{named:?}");
@@ -193,6 +208,11 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
         "tidemark_oracle_age_seconds{market=\"BTC-USD\"} 1.5",
         "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.75",
+        "tidemark_oracle_index_bounded_total{market=\"BTC-USD\"} 0",
+        "tidemark_oracle_largest_deviation_ratio{market=\"BTC-USD\"} 0.000999",
+        "tidemark_oracle_own_deviation_ratio{market=\"BTC-USD\"} 0",
+        "tidemark_oracle_reports_total{outcome=\"late\",validator=\"0101010101010101010101010101010101010101\"} 1",
+        "tidemark_oracle_validator_deviation_ratio{validator=\"ABABABABABABABABABABABABABABABABABABABAB\"} 0.000999",
         "tidemark_mark_price_usdc{market=\"BTC-USD\"} 50000",
         "tidemark_index_price_usdc{market=\"BTC-USD\"} 50001",
         "tidemark_open_interest_base_units{market=\"BTC-USD\"} 0.04",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use tendermint_abci::Application;
 use tidemark_feed::Feed;
 
 use super::cometbft::{self, Comet};
@@ -35,6 +36,18 @@ pub struct StartOptions {
 /// # Errors
 /// A sentence that says what to do: a busy port, a missing file, CometBFT's end with its log.
 pub async fn start(home: &Path, options: &StartOptions) -> Result<(), String> {
+    start_with(home, options, |node| node).await
+}
+
+/// As [`start`], with `wrap` around the application: for a node that misbehaves in a test.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with<A: Application>(
+    home: &Path,
+    options: &StartOptions,
+    wrap: impl FnOnce(Node) -> A,
+) -> Result<(), String> {
     let config = NodeConfig::load(home).map_err(|e| e.to_string())?;
     let chain_id = chain_id(home)?;
     let feed_config = options.sidecar.map_or_else(|| config.feed.clone(), FeedConfig::sidecar);
@@ -62,7 +75,7 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<(), String> {
 
     let node = Node::new(publisher, cache, feed, threads);
     let address = config.abci_addr(home);
-    let server = Server::start(&address, ServerOptions::default(), node).map_err(|e| e.to_string())?;
+    let server = Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
     tracing::info!(
         chain_id,
         feed = feed_name,

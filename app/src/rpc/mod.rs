@@ -8,6 +8,7 @@ pub mod auth;
 mod count;
 mod explain;
 mod export;
+mod oracle;
 mod order;
 mod query;
 pub mod server;

@@ -238,6 +238,13 @@ impl QueryService for QueryServer {
         respond(self.publisher.view().market(request.get_ref().market).map(funding))
     }
 
+    async fn oracle(
+        &self,
+        request: Request<v1::OracleRequest>,
+    ) -> Result<Response<v1::OracleResponse>, Status> {
+        respond(Self::oracle(self, request.get_ref()))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,

@@ -70,11 +70,15 @@ pub struct NodeOptions {
     pub threads: Option<u16>,
     /// Whether its mempool takes transactions. One that does not sees them only in blocks.
     pub mempool: bool,
+    /// Where its prices come from; without one, a validator's are made up.
+    pub feed: Option<FeedConfig>,
+    /// What runs in place of `tidemarkd`: a node that misbehaves.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { power: 10, threads: None, mempool: true }
+        Self { power: 10, threads: None, mempool: true, feed: None, program: None }
     }
 }
 
@@ -87,13 +91,20 @@ pub struct NetOptions {
     pub timeout_commit_ms: u64,
     /// What the insurance fund starts with.
     pub insurance_usdc: u64,
+    /// What is listed.
+    pub markets: Vec<MarketParams>,
 }
 
 impl NetOptions {
     /// Validators of equal power, with a pause of 50 ms after each block.
     #[must_use]
     pub fn validators(count: usize) -> Self {
-        Self { nodes: vec![NodeOptions::default(); count], timeout_commit_ms: 50, insurance_usdc: 50_000 }
+        Self {
+            nodes: vec![NodeOptions::default(); count],
+            timeout_commit_ms: 50,
+            insurance_usdc: 50_000,
+            markets: markets(),
+        }
     }
 }
 
@@ -154,11 +165,12 @@ impl Net {
             init.power = node.options.power;
             init.timeout_commit_ms = options.timeout_commit_ms;
             let validator = u32::try_from(index).unwrap_or(u32::MAX);
-            init.feed = if node.options.power > 0 { feed(validator, Vec::new()) } else { FeedConfig::Off };
+            let usual = || if node.options.power > 0 { feed(validator, Vec::new()) } else { FeedConfig::Off };
+            init.feed = node.options.feed.clone().unwrap_or_else(usual);
             init
         });
         let inits = inits.collect::<Vec<_>>();
-        let app_state = serde_json::to_value(genesis(markets(), options.insurance_usdc));
+        let app_state = serde_json::to_value(genesis(options.markets.clone(), options.insurance_usdc));
         let genesis = init::Genesis::New {
             chain_id: CHAIN_ID.to_owned(),
             app_version: u64::from(PROTOCOL_VERSION),
@@ -232,8 +244,8 @@ impl Net {
     /// # Errors
     /// A sentence when the process cannot be made.
     pub fn restart(&mut self, node: usize) -> Result<(), String> {
-        let program = self.program.clone();
         let node = &mut self.nodes[node];
+        let program = node.options.program.clone().unwrap_or_else(|| self.program.clone());
         let process = Process::start(&program, &node.home, node.options.threads);
         node.process = Some(process.map_err(|e| format!("cannot start {}: {e}", node.home.display()))?);
         Ok(())
@@ -312,6 +324,13 @@ impl Net {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// What a node has logged.
+    #[must_use]
+    pub fn log(&self, node: usize) -> String {
+        let log = std::fs::read(self.nodes[node].home.join("tidemarkd.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The last lines of a node's two logs.

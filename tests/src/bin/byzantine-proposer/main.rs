@@ -1,0 +1,150 @@
+//! `byzantine-proposer start --home HOME`: a `tidemarkd` that proposes blocks with a wrong extended commit, and accepts whatever it proposed. For
+//! tests of the honest ones.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
+use tendermint_proto::v0_38::abci::*;
+use tendermint_proto::v0_38::types::BlockIdFlag;
+use tidemark_app::abci::Node;
+use tidemark_app::exec::votes;
+use tidemark_app::node::start::{start_with, StartOptions};
+
+/// What it does to an extended commit. The log names it.
+#[derive(Clone, Copy, Debug)]
+enum Tamper {
+    /// No extended commit.
+    Omit,
+    /// One vote fewer.
+    Drop,
+    /// Two votes in each other's place.
+    Reorder,
+    /// Another validator's report exchanged.
+    Forge,
+    /// So many votes blanked that no quorum is left.
+    Trim,
+    /// The extended commit of an earlier block.
+    Replay,
+}
+
+const TAMPERS: [Tamper; 6] =
+    [Tamper::Omit, Tamper::Drop, Tamper::Reorder, Tamper::Forge, Tamper::Trim, Tamper::Replay];
+
+#[derive(Clone)]
+struct Byzantine {
+    node: Node,
+    proposals: Arc<AtomicUsize>,
+    earlier: Arc<Mutex<Option<ExtendedCommitInfo>>>,
+}
+
+impl Byzantine {
+    /// The block's transactions with another extended commit in front. `None` where this commit cannot be tampered with in that way.
+    fn tampered(&self, tamper: Tamper, mut commit: ExtendedCommitInfo) -> Option<Option<ExtendedCommitInfo>> {
+        let committed = |vote: &ExtendedVoteInfo| vote.block_id_flag == BlockIdFlag::Commit as i32;
+        match tamper {
+            Tamper::Omit => return Some(None),
+            Tamper::Drop => drop(commit.votes.pop()?),
+            Tamper::Reorder => {
+                let (first, last) = (commit.votes.first()?.clone(), commit.votes.last()?.clone());
+                let end = commit.votes.len() - 1;
+                (commit.votes[0], commit.votes[end]) = (last, first);
+            }
+            Tamper::Forge => {
+                let victim = commit.votes.iter_mut().find(|vote| committed(vote))?;
+                // An empty report, which no honest validator sends.
+                victim.vote_extension = vec![1, 0].into();
+            }
+            Tamper::Trim => {
+                for vote in commit.votes.iter_mut().skip(1) {
+                    *vote = ExtendedVoteInfo {
+                        validator: vote.validator.clone(),
+                        block_id_flag: BlockIdFlag::Absent as i32,
+                        ..ExtendedVoteInfo::default()
+                    };
+                }
+            }
+            Tamper::Replay => {
+                commit = self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+            }
+        }
+        Some(Some(commit))
+    }
+}
+
+impl Application for Byzantine {
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        let (height, commit) = (request.height, request.local_last_commit.clone().unwrap_or_default());
+        let mut response = self.node.prepare_proposal(request);
+        if height > 1 {
+            let count = self.proposals.fetch_add(1, Ordering::Relaxed);
+            let tamper = TAMPERS[count % TAMPERS.len()];
+            if let Some(forged) = self.tampered(tamper, commit.clone()) {
+                tracing::info!(height, "proposes {tamper:?}");
+                response.txs.splice(..1, forged.iter().map(|commit| votes::encode(commit).into()));
+            }
+            *self.earlier.lock().unwrap_or_else(PoisonError::into_inner) = Some(commit);
+        }
+        response
+    }
+
+    fn process_proposal(&self, _request: RequestProcessProposal) -> ResponseProcessProposal {
+        ResponseProcessProposal { status: ProposalStatus::Accept as i32 }
+    }
+
+    fn info(&self, request: RequestInfo) -> ResponseInfo {
+        self.node.info(request)
+    }
+
+    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        self.node.init_chain(request)
+    }
+
+    fn query(&self, request: RequestQuery) -> ResponseQuery {
+        self.node.query(request)
+    }
+
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        self.node.check_tx(request)
+    }
+
+    fn extend_vote(&self, request: RequestExtendVote) -> ResponseExtendVote {
+        self.node.extend_vote(request)
+    }
+
+    fn verify_vote_extension(&self, request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension {
+        self.node.verify_vote_extension(request)
+    }
+
+    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        self.node.finalize_block(request)
+    }
+
+    fn commit(&self) -> ResponseCommit {
+        self.node.commit()
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let words: Vec<String> = std::env::args().collect();
+    let home = words.iter().position(|word| word == "--home").and_then(|at| words.get(at + 1));
+    let Some(home) = home.map(PathBuf::from) else {
+        eprintln!("usage: byzantine-proposer start --home HOME");
+        return ExitCode::FAILURE;
+    };
+    let options = StartOptions { external_comet: false, threads: None };
+    let wrap = |node| Byzantine { node, proposals: Arc::default(), earlier: Arc::default() };
+    match start_with(&home, &options, wrap).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("byzantine-proposer: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
