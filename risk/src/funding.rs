@@ -6,7 +6,7 @@ use tidemark_proto::Refusal;
 
 use crate::account::Position;
 use crate::market::{Funding, Market, Treasury};
-use crate::math::{fits, mul_div_ceil, mul_div_trunc};
+use crate::math::{div_rem, fits, mul_div_ceil, mul_div_trunc};
 
 /// Least time between two premium samples.
 pub const SAMPLE_INTERVAL_MS: TimeMs = 5_000;
@@ -128,7 +128,7 @@ pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Ref
     let change =
         settlement_micro_atoms(funding.cumulative_index, position.funding_index, i128::from(position.lots))?;
     // −floor(x) is ceil(−x).
-    fits(change.div_euclid(PPM).checked_neg(), "funding")
+    fits(div_rem(change, PPM).0.checked_neg(), "funding")
 }
 
 impl Funding {

@@ -7,7 +7,7 @@ use tidemark_proto::Refusal;
 use crate::account::{Account, Position};
 use crate::funding;
 use crate::market::{Market, Markets};
-use crate::math::{fits, mul_div_ceil};
+use crate::math::{div_rem, fits, mul_div_ceil};
 pub use crate::orders::{reserve, OpenOrder, OrderTotals, ReserveTerms};
 
 /// Share of open notional that stays on the exchange with a withdrawal (rules §3).
@@ -101,7 +101,8 @@ pub fn maintenance_tiers(
 }
 
 fn ceil_micro(micro_atoms: i128) -> Atoms {
-    micro_atoms.div_euclid(PPM) + i128::from(micro_atoms.rem_euclid(PPM) != 0)
+    let (atoms, rest) = div_rem(micro_atoms, PPM);
+    atoms + i128::from(rest != 0)
 }
 
 /// Initial margin of a notional, rounded up to the atom: the tiers' rates scaled by open interest, or `n/leverage`

@@ -47,6 +47,21 @@ impl Wide {
     }
 }
 
+/// `a/d` rounded toward minus infinity, and the remainder in `0..d`; `d` must be positive. In 64 bits where they do: almost every
+/// amount fits, and 128-bit division takes several times as long.
+#[must_use]
+pub(crate) fn div_rem(a: i128, d: i128) -> (i128, i128) {
+    let (Ok(size), Ok(divisor)) = (u64::try_from(a.unsigned_abs()), u64::try_from(d)) else {
+        return (a.div_euclid(d), a.rem_euclid(d));
+    };
+    let (quotient, remainder) = (i128::from(size / divisor), i128::from(size % divisor));
+    match (a < 0, remainder) {
+        (false, _) => (quotient, remainder),
+        (true, 0) => (-quotient, 0),
+        (true, _) => (-quotient - 1, d - remainder),
+    }
+}
+
 /// `a·b/d` rounded toward minus infinity, and the remainder in `0..d`. `None` when the result passes 127 bits or `d ≤ 0`.
 #[must_use]
 pub fn mul_div_rem(a: i128, b: i128, d: i128) -> Option<(i128, i128)> {
@@ -54,7 +69,7 @@ pub fn mul_div_rem(a: i128, b: i128, d: i128) -> Option<(i128, i128)> {
         return None;
     }
     if let Some(product) = a.checked_mul(b) {
-        return Some((product.div_euclid(d), product.rem_euclid(d)));
+        return Some(div_rem(product, d));
     }
     let (quotient, remainder) =
         Wide::product(a.unsigned_abs(), b.unsigned_abs()).div_rem(d.unsigned_abs())?;

@@ -5,6 +5,7 @@ use tidemark_proto::tx::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention};
 use tidemark_proto::{Code, Refusal};
 
+use super::endangered::holders;
 use super::liquidation::restore_reserve;
 use super::{isolated, margin, settlement};
 use crate::events::Event;
@@ -252,13 +253,7 @@ pub(super) fn update_market(
         settlement::begin(state, params.id);
     }
     // The block's orders come after this: the reserve lemma is to hold for them by the new parameters.
-    let concerned: Vec<AccountId> = state
-        .accounts
-        .iter()
-        .filter(|(_, account)| account.position(params.id).is_some())
-        .map(|(id, _)| id)
-        .collect();
-    for account in concerned {
+    for account in holders(state, params.id) {
         restore_reserve(state, account, events)?;
     }
     Ok(())

@@ -96,7 +96,11 @@ pub(super) fn settle(state: &mut State, id: AccountId) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn totals(
+/// Totals of an account's open orders in a market, as they would be after a change.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(super) fn totals(
     market: &Market,
     book: &Book,
     id: AccountId,

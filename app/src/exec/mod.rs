@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod backstop;
 mod cash;
+pub mod endangered;
 mod expiries;
 mod funding;
 mod isolated;

@@ -159,7 +159,11 @@ impl Host for Venue<'_> {
                 }
                 Event::Fill(fill)
             }
-            BookEvent::Rested(order) => self.rested(&order),
+            BookEvent::Rested(order) => {
+                // An order reserves margin, whatever way it came into the book.
+                self.accounts.touch(order.owner);
+                self.rested(&order)
+            }
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
             BookEvent::Reduced { order, .. } => {

@@ -16,9 +16,11 @@ use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::Address;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
 use tidemark_proto::{Code, Refusal};
+use tidemark_risk::endangered::Endangered;
 use tidemark_risk::{Account, Market, Treasury};
 
 use crate::exec::audit::Audit;
+use crate::exec::endangered::Search;
 use crate::exec::order::CanonicalOrder;
 use crate::exec::votes::Validator;
 use crate::genesis::{Genesis, MAX_MARKETS};
@@ -184,6 +186,10 @@ pub struct State {
     owner_index: OwnerIndex,
     /// Running sums of the invariants; derived.
     pub(crate) audit: Audit,
+    /// Accounts by the moves that could endanger them; derived: an empty one is as good.
+    pub(crate) endangered: Endangered,
+    /// How accounts are found: with either the state goes the same way.
+    pub(crate) search: Search,
 }
 
 impl State {
@@ -222,6 +228,8 @@ impl State {
             app_hash: [0; 32],
             owner_index: OwnerIndex::default(),
             audit: Audit::default(),
+            endangered: Endangered::default(),
+            search: Search::default(),
         };
         for market in &genesis.markets {
             state.list(market.clone())?;
@@ -319,6 +327,19 @@ impl State {
         }
     }
 
+    /// Has accounts found in one way or the other from now on.
+    pub fn set_search(&mut self, search: Search) {
+        // An index that was not kept up is worth nothing.
+        self.endangered = Endangered::default();
+        self.search = search;
+    }
+
+    /// The index of accounts by the moves that could endanger them.
+    #[must_use]
+    pub fn endangered(&self) -> &Endangered {
+        &self.endangered
+    }
+
     /// Recomputes the app hash from what was written since the last time:
     /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2 root)`, where chain and cells
     /// are SHA-256 of their borsh form.
@@ -326,6 +347,12 @@ impl State {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));
         hasher.update(self.owners.root());
+        if self.search == Search::Index {
+            // The one place where what was written is taken note of, rows and orders alike.
+            for id in self.accounts.dirty() {
+                self.endangered.touch(*id);
+            }
+        }
         hasher.update(self.accounts.root());
         for (cell, book) in self.markets.iter().zip(&mut self.books) {
             hasher.update(merkle::leaf_hash(&encode(cell)));
@@ -347,6 +374,8 @@ impl State {
             app_hash: self.app_hash,
             owner_index: self.owner_index.fork(),
             audit: self.audit.clone(),
+            endangered: self.endangered.clone(),
+            search: self.search,
         }
     }
 

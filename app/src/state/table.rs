@@ -86,6 +86,13 @@ impl<T: Clone + BorshSerialize> Table<T> {
         Some(row)
     }
 
+    /// Counts a row as written, though it stays: something that belongs to it has changed elsewhere.
+    pub fn touch(&mut self, slot: u32) {
+        if slot < self.rows.len && self.dirty.last() != Some(&slot) {
+            self.dirty.push(slot);
+        }
+    }
+
     /// Appends a row; `None` when all 2³² − 1 slots are taken.
     pub fn push(&mut self, row: T) -> Option<u32> {
         let slot = self.rows.len;

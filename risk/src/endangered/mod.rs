@@ -143,6 +143,8 @@ pub struct Endangered {
     /// Accounts to evaluate next time, whatever happens; with repeats.
     due: Vec<AccountId>,
     max_fee_ppm: Ppm,
+    /// Evaluations so far.
+    evaluations: u64,
 }
 
 /// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it counts as crossed.
@@ -219,6 +221,7 @@ impl Endangered {
         due.sort_unstable();
         due.dedup();
         let (mut found, mut totals) = (Vec::new(), Vec::new());
+        self.evaluations = self.evaluations.saturating_add(due.len() as u64);
         for id in due {
             self.evaluate(source, id, &mut totals, &mut found);
         }
@@ -234,6 +237,12 @@ impl Endangered {
     /// Accounts that may have lots or orders in a market, ascending; those written since the last search aside.
     pub fn members(&self, market: MarketId) -> impl Iterator<Item = AccountId> + '_ {
         self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter())
+    }
+
+    /// Accounts evaluated since the index was made, again counted again.
+    #[must_use]
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
     }
 
     /// Bytes on the heap, as far as they grow with accounts.

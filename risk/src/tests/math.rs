@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::math::{cmp_products, mul_div_ceil, mul_div_floor, mul_div_rem, mul_div_trunc};
+use crate::math::{cmp_products, div_rem, mul_div_ceil, mul_div_floor, mul_div_rem, mul_div_trunc};
 
 /// Amounts of every magnitude.
 fn amount() -> impl Strategy<Value = i128> {
@@ -31,6 +31,13 @@ proptest! {
             let bits = |n: i128| 128 - n.unsigned_abs().leading_zeros();
             prop_assert!(d <= 0 || bits(a) + bits(b) >= 127 + bits(d) - 1);
         }
+    }
+
+    /// Whatever width it is done in.
+    #[test]
+    fn division_is_the_standard_librarys(a in amount(), d in amount()) {
+        let d = d.saturating_abs().max(1);
+        prop_assert_eq!(div_rem(a, d), (a.div_euclid(d), a.rem_euclid(d)));
     }
 
     #[test]

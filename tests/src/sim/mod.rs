@@ -4,7 +4,7 @@
 //! | node | differs in |
 //! |---|---|
 //! | A | the reference: it saw every transaction in its mempool, and verifies on one thread |
-//! | B | it saw no mempool, and verifies on several threads |
+//! | B | it saw no mempool, verifies on several threads, and looks at every account where the others ask the index |
 //! | C | it begins at genesis when all is over, and replays the log |
 
 pub mod audit;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemark_app::events::{BlockEvents, Event};
+use tidemark_app::exec::endangered::Search;
 use tidemark_app::exec::{execute, order, Block};
 use tidemark_app::genesis::Genesis;
 use tidemark_app::state::merkle::Hash;
@@ -243,6 +244,7 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
 pub fn run(config: Config) -> Result<Summary, Failure> {
     let genesis = simulated_genesis();
     let (mut a, mut b) = (ShadowNode::new(&genesis, 1), ShadowNode::new(&genesis, 3));
+    b.state.set_search(Search::Scan);
     let mut proposer = Proposer::new(&config);
     let mut summary = Summary::default();
     let mut log: Vec<(BlockInput, Hash)> = Vec::new();
@@ -251,8 +253,10 @@ pub fn run(config: Config) -> Result<Summary, Failure> {
         let input = proposer.next(&a).map_err(failure)?;
         let hash = audited(&mut a, &input, &mut summary).map_err(failure)?;
         let other = b.run(&input).app_hash;
-        audit::ensure(hash == other, || "node B, which saw no mempool, has another app hash".to_owned())
-            .map_err(failure)?;
+        audit::ensure(hash == other, || {
+            "node B, which saw no mempool and no index, has another app hash".to_owned()
+        })
+        .map_err(failure)?;
         log.push((input, hash));
     }
     let mut c = ShadowNode::new(&genesis, 2);

@@ -46,6 +46,7 @@ impl Block<'_> {
         self.every_lot_is_told()?;
         self.everyone_below_maintenance_has_a_step()?;
         self.only_those_below_maintenance_are_closed()?;
+        self.the_safe_are_not_touched_by_the_sweep()?;
         self.withdrawals_leave_what_is_not_cash()
     }
 
@@ -192,6 +193,27 @@ impl Block<'_> {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Who is at or above maintenance, has no orders, and meets nobody in the sweep, is to the last bit as before.
+    fn the_safe_are_not_touched_by_the_sweep(&self) -> Finding {
+        let mut met = BTreeSet::new();
+        for event in &self.sweep.events {
+            match event {
+                Event::Fill(Fill { maker, taker, .. }) => met.extend([*maker, *taker]),
+                Event::Adl { account, .. } => met.extend([*account]),
+                _ => {}
+            }
+        }
+        for (id, account) in self.before.accounts.iter().filter(|(id, _)| !met.contains(id)) {
+            let shown = without_orders(self.swept, account);
+            let has_orders = self.before.books.iter().any(|book| book.open_orders(id) > 0);
+            let is_safe = !shown.below_maintenance() && shown.equity >= 0 && !has_orders;
+            ensure(!is_safe || self.swept.accounts.get(id) == Some(account), || {
+                format!("account {id} was touched by the sweep: {shown:?}")
+            })?;
         }
         Ok(())
     }

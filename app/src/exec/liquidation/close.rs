@@ -11,6 +11,7 @@ use tidemark_risk::{adl, position, Account, Market, Markets, MarketsMut};
 
 use super::{restore_reserve, sigma_ppm, Closed, Facts, Step};
 use crate::events::{Arithmetic, Event};
+use crate::exec::endangered::holders;
 use crate::exec::margin::{self, Cells};
 use crate::exec::venue::Venue;
 use crate::state::table::Table;
@@ -286,13 +287,14 @@ fn report_deleveraging(
 
 /// Everyone with an opposite position, by account id.
 fn counterparties(
-    state: &State,
+    state: &mut State,
     closing: AccountId,
     market: MarketId,
     held: SignedLots,
 ) -> Result<Vec<adl::Counterparty>, Refusal> {
     let mut found = Vec::new();
-    for (id, account) in state.accounts.iter().filter(|(id, _)| *id != closing) {
+    for id in holders(state, market).into_iter().filter(|id| *id != closing) {
+        let account = margin::account(state, id)?;
         found.extend(adl::counterparty(id, account, market, held, &Cells(&state.markets))?);
     }
     Ok(found)

@@ -15,21 +15,15 @@ use tidemark_risk::liquidation::{next_stage, Stage, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::Market;
 
-use super::margin;
+use super::{endangered, margin};
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::state::State;
 
-/// Looks at every account with a position or an order; the accounts' ids give the order. All accounts are pruned before the
-/// first position is closed: what a liquidation meets on the book was reserved.
+/// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned before the first position is
+/// closed: what a liquidation meets on the book was reserved. No account's pruning changes another's margin.
 pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
-    let candidates: Vec<AccountId> = state
-        .accounts
-        .iter()
-        .filter(|(_, account)| !account.positions.is_empty())
-        .map(|(id, _)| id)
-        .collect();
     let mut due = Vec::new();
-    for account in candidates {
+    for account in endangered::find(state) {
         match look_at(state, account, events) {
             Ok(step) => due.extend(step),
             // An account whose margin cannot be computed is left as it is: admission keeps amounts far below the bounds.

@@ -1,0 +1,100 @@
+//! Whom the sweep looks at, and who is in a market: by the index of `risk::endangered`, or by looking at every account.
+
+use tidemark_proto::units::{AccountId, MarketId, Ppm};
+use tidemark_proto::Refusal;
+use tidemark_risk::endangered::{is_endangered, Source};
+use tidemark_risk::fees::max_fee_ppm;
+use tidemark_risk::margin::OrderTotals;
+use tidemark_risk::{Account, Market, Markets};
+
+use super::margin;
+use crate::state::State;
+
+/// How accounts are found. The result is the same; what it costs is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Search {
+    /// By the index: the accounts whose bounds were passed, those of a market.
+    #[default]
+    Index,
+    /// By looking at every account: what the index is compared with.
+    Scan,
+}
+
+/// The state as the index reads it.
+struct Accounts<'a> {
+    state: &'a State,
+    fee_ppm: Ppm,
+}
+
+impl<'a> Accounts<'a> {
+    fn of(state: &'a State) -> Self {
+        Self { state, fee_ppm: max_fee_ppm(&state.chain.params.fee_tiers) }
+    }
+}
+
+impl Markets for Accounts<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.state.markets.get(usize::from(id)).map(|cell| &cell.market)
+    }
+}
+
+impl Source for Accounts<'_> {
+    fn accounts(&self) -> u32 {
+        self.state.accounts.len()
+    }
+
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        self.state.accounts.get(id)
+    }
+
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
+        let book = &self.state.books[usize::from(market.params.id)];
+        margin::totals(market, book, id, None, self.fee_ppm)
+    }
+
+    fn max_fee_ppm(&self) -> Ppm {
+        self.fee_ppm
+    }
+}
+
+/// The accounts for which the sweep has something to do, ascending. One whose margin cannot be worked out is none of them:
+/// admission keeps amounts far below the bounds.
+pub fn find(state: &mut State) -> Vec<AccountId> {
+    match state.search {
+        Search::Index => {
+            // What the block wrote before its sweep; what earlier blocks wrote is touched already.
+            for id in state.accounts.dirty() {
+                state.endangered.touch(*id);
+            }
+            let mut index = std::mem::take(&mut state.endangered);
+            let found = index.find(&Accounts::of(state));
+            state.endangered = index;
+            found
+        }
+        Search::Scan => scan(state),
+    }
+}
+
+/// What [`find`] returns, found by looking at every account.
+#[must_use]
+pub fn scan(state: &State) -> Vec<AccountId> {
+    let accounts = Accounts::of(state);
+    (0..accounts.accounts()).filter(|id| is_endangered(&accounts, *id) == Ok(true)).collect()
+}
+
+/// The accounts with lots or open orders in a market, ascending.
+pub(super) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
+    let mut candidates: Vec<AccountId> = match state.search {
+        // The index knows them as of the sweep; everyone else was written in this block.
+        Search::Index => {
+            let written = state.accounts.dirty();
+            state.endangered.members(market).chain(written.iter().copied()).collect()
+        }
+        Search::Scan => (0..state.accounts.len()).collect(),
+    };
+    candidates.sort_unstable();
+    candidates.dedup();
+    let book = &state.books[usize::from(market)];
+    candidates.retain(|id| margin::held(state, *id, market) != 0 || book.open_orders(*id) > 0);
+    candidates
+}

@@ -1,0 +1,278 @@
+//! `bench-risk`: what it costs to find the accounts in danger, by the index and by looking at everyone, in one run; and what a
+//! block costs with many idle accounts. All of it is the node's own code.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+
+mod population;
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tidemark_app::exec::endangered::{find, scan, Search};
+use tidemark_app::exec::execute;
+use tidemark_app::state::State;
+use tidemark_app::timing::Phase;
+use tidemark_proto::units::{Side, Ticks};
+use tidemark_risk::margin::{health, OpenOrder, OrderTotals};
+use tidemark_risk::Market;
+use tidemark_tests::harness::Chain;
+use tidemark_tests::net::{progress, target_folder};
+use tidemark_tests::sim::rng::Rng;
+
+use population::{chain, MARKETS, MARK_TICKS};
+
+const USAGE: &str = "usage: bench-risk [--accounts N] [--idle N] [--seed N]";
+
+/// Times that an operation is repeated; the median and the least are shown.
+const ROUNDS: usize = 20;
+
+struct Options {
+    /// Accounts of the search's population.
+    accounts: u32,
+    /// Idle accounts of the chain whose blocks are timed.
+    idle: u32,
+    seed: u64,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self { accounts: 1_000_000, idle: 100_000, seed: 1 };
+        while let Some(word) = words.next() {
+            let value = words.next().and_then(|value| value.parse().ok());
+            let value: u32 = value.ok_or_else(|| format!("{word} needs a number; {USAGE}"))?;
+            match word.as_str() {
+                "--accounts" => options.accounts = value.max(2),
+                "--idle" => options.idle = value.max(2),
+                "--seed" => options.seed = u64::from(value),
+                _ => return Err(format!("unknown option {word}; {USAGE}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct Line {
+    what: String,
+    /// Least and median time of the rounds, in milliseconds, unless `unit` says otherwise.
+    least: f64,
+    median: f64,
+    unit: &'static str,
+    /// Accounts that were evaluated, and those found in danger, in the last round.
+    evaluated: Option<u64>,
+    found: Option<usize>,
+}
+
+fn line(what: impl Into<String>, mut times: Vec<Duration>, per: f64, unit: &'static str) -> Line {
+    times.sort_unstable();
+    let scale = |time: Duration| time.as_secs_f64() * per;
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    let least = times.first().copied().unwrap_or_default();
+    Line { what: what.into(), least: scale(least), median: scale(median), unit, evaluated: None, found: None }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = black_box(work());
+    (start.elapsed(), result)
+}
+
+fn main() -> ExitCode {
+    let written = Options::parse(std::env::args().skip(1)).and_then(|options| run(&options));
+    match written {
+        Ok(path) => {
+            println!("\nwritten to {}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("bench-risk: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<PathBuf, String> {
+    progress(&format!("{} accounts", options.accounts));
+    let mut chain = chain(options.accounts, options.seed);
+    chain.state.rehash();
+    let mut lines = searches(&mut chain.state, options.seed)?;
+    let index = chain.state.endangered();
+    let bytes_per_account = index.memory_bytes() as f64 / f64::from(options.accounts);
+    lines.push(margin_check(&chain.state)?);
+    drop(chain);
+    progress(&format!("blocks with {} idle accounts", options.idle));
+    lines.extend(blocks(options)?);
+    print(&lines, bytes_per_account);
+    write(options, &lines, bytes_per_account)
+}
+
+/// Moves every mark to a part of what it was.
+fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
+    for (at, cell) in state.markets.iter_mut().enumerate() {
+        cell.market.mark_ticks = cell.market.mark_ticks.map(|mark| Rng::moved(mark, ppm(at)));
+    }
+}
+
+/// Finds by the index, and compares with the scan.
+fn search(state: &mut State, what: &str, times: &mut Vec<Duration>) -> Result<(u64, usize), String> {
+    let before = state.endangered().evaluations();
+    let (time, found) = timed(|| find(state));
+    times.push(time);
+    if found != scan(state) {
+        return Err(format!("{what}: the index found other accounts than the scan"));
+    }
+    Ok((state.endangered().evaluations() - before, found.len()))
+}
+
+fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    let mut add = |what: &str, times, counts: (u64, usize)| {
+        let (evaluated, found) = (Some(counts.0), Some(counts.1));
+        lines.push(Line { evaluated, found, ..line(what, times, 1e3, "ms") });
+    };
+    let mut times = Vec::new();
+    let counts = search(state, "start", &mut times)?;
+    add("index made anew", times, counts);
+
+    let mut rng = Rng::new(seed);
+    let (mut times, mut counts) = (Vec::new(), (0, 0));
+    for _ in 0..ROUNDS {
+        let ways: Vec<i64> = (0..MARKETS).map(|_| if rng.chance(50) { 1_000 } else { -1_000 }).collect();
+        move_marks(state, |market| ways[market]);
+        counts = search(state, "0.1 %", &mut times)?;
+    }
+    add("marks move by 0.1 %, each its own way", times, counts);
+
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        times.push(timed(|| scan(state)).0);
+    }
+    add("the same, every account looked at", times, (u64::from(state.accounts.len()), counts.1));
+
+    let accounts = u64::from(state.accounts.len());
+    let (mut times, mut counts) = (Vec::new(), (0, 0));
+    for _ in 0..ROUNDS {
+        for _ in 0..1_000 {
+            state.accounts.touch(rng.within(0, accounts - 1) as u32);
+        }
+        state.rehash();
+        counts = search(state, "touched", &mut times)?;
+    }
+    add("marks stay, 1 000 accounts were written", times, counts);
+
+    // From where the index was made, so that no account is nearer than its leverage says.
+    let mut times = Vec::new();
+    let mut counts = (0, 0);
+    for ppm in [-100_000, 100_000] {
+        state.markets.iter_mut().for_each(|cell| cell.market.mark_ticks = Some(MARK_TICKS));
+        state.set_search(Search::Index);
+        find(state);
+        move_marks(state, |_| ppm);
+        counts = search(state, "10 %", &mut times)?;
+    }
+    add("all marks move by 10 % at once", times, counts);
+    let times = (0..3).map(|_| timed(|| scan(state)).0).collect();
+    add("the same, every account looked at", times, (accounts, counts.1));
+    Ok(lines)
+}
+
+/// The check of one order of an account with positions: its margin with the order, in cache.
+fn margin_check(state: &State) -> Result<Line, String> {
+    let markets: Vec<Market> = state.markets.iter().map(|cell| cell.market.clone()).collect();
+    let account = state.accounts.get(0).ok_or("no account")?;
+    let first = account.positions[0].market;
+    let order = OpenOrder { side: Side::Buy, price_ticks: MARK_TICKS, lots: 3, reduce_only: false };
+    let check = |price_ticks: Ticks| {
+        health(account, markets.as_slice(), |market| {
+            let mut totals = OrderTotals::default();
+            if market == first {
+                let of = &markets[usize::from(market)];
+                totals.add(&OpenOrder { price_ticks, ..order }, of.mark()?, of.k, 450)?;
+            }
+            Ok(totals)
+        })
+        .map(|health| health.free_atoms())
+    };
+    const CHECKS: u64 = 100_000;
+    let round =
+        || timed(|| (0..CHECKS).map(|at| check(MARK_TICKS - at % 64)).filter(Result::is_ok).count()).0;
+    let times = (0..ROUNDS).map(|_| round()).collect();
+    Ok(line("margin check of an order, 3 positions, in cache", times, 1e9 / CHECKS as f64, "ns"))
+}
+
+/// Empty blocks with everybody idle, and one in which all prices fall by 10 % and liquidations run.
+fn blocks(options: &Options) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for (search, name) in [(Search::Index, "index"), (Search::Scan, "scan")] {
+        let mut chain = chain(options.idle, options.seed);
+        chain.state.set_search(search);
+        block(&mut chain)?;
+        let (mut whole, mut sweeps) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS as u64 {
+            (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS + round % 2));
+            let (block, sweep) = block(&mut chain)?;
+            whole.push(block);
+            sweeps.push(sweep);
+        }
+        let idle = options.idle;
+        lines.push(line(format!("empty block, {idle} accounts, {name}"), whole, 1e3, "ms"));
+        lines.push(line(format!("its sweep, {idle} accounts, {name}"), sweeps, 1e3, "ms"));
+        (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS / 10 * 9));
+        let (_, sweep) = block(&mut chain)?;
+        let with_steps =
+            format!("sweep after a fall of 10 % with its liquidation steps, {idle} accounts, {name}");
+        lines.push(line(with_steps, vec![sweep], 1e3, "ms"));
+    }
+    Ok(lines)
+}
+
+/// Carries out the next block; the times of all of it and of its sweep.
+fn block(chain: &mut Chain) -> Result<(Duration, Duration), String> {
+    let input = chain.next_input();
+    let start = Instant::now();
+    let (mut last, mut sweep) = (start, Duration::ZERO);
+    let events = execute(&mut chain.state, &input.block, &mut |phase| {
+        let now = Instant::now();
+        if phase == Phase::Sweep {
+            sweep = now - last;
+        }
+        last = now;
+    });
+    let whole = start.elapsed();
+    match events.violations.first() {
+        None => Ok((whole, sweep)),
+        Some(violation) => Err(format!("an invariant failed: {violation}")),
+    }
+}
+
+fn print(lines: &[Line], bytes_per_account: f64) {
+    println!("| what | least | median | evaluated | in danger |");
+    println!("|---|---:|---:|---:|---:|");
+    for Line { what, least, median, unit, evaluated, found } in lines {
+        let evaluated = evaluated.map_or(String::new(), |n| n.to_string());
+        let found = found.map_or(String::new(), |n| n.to_string());
+        println!("| {what} | {least:.2} {unit} | {median:.2} {unit} | {evaluated} | {found} |");
+    }
+    println!("\nindex: {bytes_per_account:.0} bytes an account of {} positions", population::POSITIONS);
+}
+
+/// Writes `bench/risk.json` in the target folder.
+fn write(options: &Options, lines: &[Line], bytes_per_account: f64) -> Result<PathBuf, String> {
+    let folder = target_folder()?.join("bench");
+    let path = folder.join("risk.json");
+    let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
+    std::fs::create_dir_all(&folder).map_err(cannot)?;
+    let figures = serde_json::json!({
+        "accounts": options.accounts,
+        "idle_accounts": options.idle,
+        "seed": options.seed,
+        "index_bytes_per_account": bytes_per_account,
+        "lines": lines,
+    });
+    let text = serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?;
+    std::fs::write(&path, text + "\n").map_err(cannot)?;
+    Ok(path)
+}

@@ -1,0 +1,92 @@
+//! Accounts with positions, as they could have come about: every long has its short, every atom was deposited.
+
+use tidemark_app::state::State;
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::tx::Address;
+use tidemark_proto::units::{Atoms, MarketId, SignedLots, Ticks};
+use tidemark_risk::Account;
+use tidemark_tests::harness::{genesis, Chain};
+use tidemark_tests::sim::rng::Rng;
+
+/// Positions of each account, in as many markets.
+pub const POSITIONS: usize = 3;
+
+/// Markets that the positions are spread over.
+pub const MARKETS: u16 = 20;
+
+/// Leverage of accounts: `(per mille of them, least, most)`, notional over equity, even within a row. The markets give 50x at most
+/// and liquidate at 100x: one account in a hundred has lost its way into the last row.
+pub const LEVERAGE: [(u64, u64, u64); 6] =
+    [(300, 1, 2), (350, 2, 5), (200, 5, 10), (110, 10, 20), (30, 20, 45), (10, 45, 95)];
+
+/// Mark of every market at the start.
+pub const MARK_TICKS: Ticks = 1_000_000;
+
+/// Twenty markets of a 50x first tier, marked at 10 000 USDC, in lots of 0.001.
+fn markets() -> Vec<MarketParams> {
+    (0..MARKETS)
+        .map(|id| MarketParams::with_defaults(&format!("M{id}-USD"), 10_000_000, 1_000_000, 50))
+        .collect()
+}
+
+/// A chain with that many accounts, which is an even number: each pair holds the same lots against each other, from 50 to
+/// 50 000 USDC a position, evenly by order of magnitude. All marks have been reported once.
+pub fn chain(accounts: u32, seed: u64) -> Chain {
+    let mut chain = Chain::new(&genesis(markets(), 1_000_000));
+    (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS));
+    for _ in 0..2 {
+        chain.block();
+    }
+    let mut rng = Rng::new(seed);
+    for _ in 0..accounts / 2 {
+        pair(&mut chain.state, &mut rng);
+    }
+    chain
+}
+
+fn pair(state: &mut State, rng: &mut Rng) {
+    let mut positions: Vec<(MarketId, SignedLots)> = Vec::new();
+    while positions.len() < POSITIONS {
+        let market = rng.within(0, u64::from(MARKETS) - 1) as MarketId;
+        if positions.iter().all(|(other, _)| *other != market) {
+            let size = 5 * 10_u64.pow(rng.within(0, 2) as u32);
+            let lots = rng.within(size, size * 10) as SignedLots;
+            positions.push((market, if rng.chance(50) { lots } else { -lots }));
+        }
+    }
+    for sign in [1, -1] {
+        let positions: Vec<_> = positions.iter().map(|(market, lots)| (*market, sign * lots)).collect();
+        let number = state.accounts.len();
+        let mut address = [0; 20];
+        address[..4].copy_from_slice(&number.to_le_bytes());
+        let owner = state.ensure_owner(Address(address)).expect("room");
+        let id = state.ensure_account(owner, 0).expect("room");
+        let mut account = Account::new(owner, 0);
+        let mut notional = 0;
+        for (market, lots) in positions {
+            let of = &mut state.markets[usize::from(market)].market;
+            let value = of.value_atoms(MARK_TICKS, i128::from(lots)).expect("small");
+            let position = account.position_mut(market);
+            (position.lots, position.cost_atoms) = (lots, value);
+            of.open_interest_lots += lots.max(0).unsigned_abs();
+            notional += value.abs();
+        }
+        account.collateral_atoms = notional * 1_000 / Atoms::from(leverage_milli(rng));
+        state.chain.deposits_atoms += account.collateral_atoms;
+        if let Some(row) = state.accounts.get_mut(id) {
+            *row = account;
+        }
+    }
+}
+
+/// A leverage in thousandths.
+fn leverage_milli(rng: &mut Rng) -> u64 {
+    let mut draw = rng.within(0, 999);
+    for (part, least, most) in LEVERAGE {
+        if draw < part {
+            return rng.within(least * 1_000, most * 1_000);
+        }
+        draw -= part;
+    }
+    1_000
+}
