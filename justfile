@@ -22,7 +22,7 @@ doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # All benchmarks; each prints a table and writes target/bench/NAME.json.
-bench: bench-chain bench-oracle bench-matching
+bench: bench-chain bench-matching bench-oracle bench-risk
 
 # Block time, committed orders per second and latency, with one validator and with four.
 bench-chain *ARGS:
@@ -37,6 +37,10 @@ bench-matching *ARGS:
     cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching || \
         cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching --no-default-features
     target/bench-matching/release/bench-matching {{ARGS}}
+
+# Finding the accounts in danger among a million, by the index and by looking at everyone; blocks with many idle accounts.
+bench-risk *ARGS:
+    cargo run --release -p tidemark-tests --bin bench-risk -- {{ARGS}}
 
 # A random history on shadow nodes from a seed: they must agree on every app hash.
 sim SEED="1" *ARGS:

@@ -85,10 +85,11 @@ pub fn scan(state: &State) -> Vec<AccountId> {
 /// The accounts with lots or open orders in a market, ascending.
 pub(super) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
     let mut candidates: Vec<AccountId> = match state.search {
-        // The index knows them as of the sweep; everyone else was written in this block.
+        // What this block has written the index does not know yet.
         Search::Index => {
+            let accounts = state.accounts.len();
             let written = state.accounts.dirty();
-            state.endangered.members(market).chain(written.iter().copied()).collect()
+            state.endangered.members(market, accounts).chain(written.iter().copied()).collect()
         }
         Search::Scan => (0..state.accounts.len()).collect(),
     };

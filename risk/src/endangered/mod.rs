@@ -234,9 +234,12 @@ impl Endangered {
         found
     }
 
-    /// Accounts that may have lots or orders in a market, ascending; those written since the last search aside.
-    pub fn members(&self, market: MarketId) -> impl Iterator<Item = AccountId> + '_ {
-        self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter())
+    /// Accounts, of so many, that may have lots or orders in a market, in no order and with repeats: those that had any when they
+    /// were last evaluated, and those that are to be evaluated. None else has, but what was written since the last
+    /// [`Endangered::touch`].
+    pub fn members(&self, market: MarketId, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
+        let members = self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter());
+        members.chain(self.due.iter().copied()).chain((0..accounts).skip(self.accounts.len()))
     }
 
     /// Accounts evaluated since the index was made, again counted again.

@@ -235,9 +235,13 @@ proptest! {
         let mut index = Endangered::default();
         for (at, step) in steps.iter().enumerate() {
             world.go(step, &mut index);
+            for at in 0..MARKETS {
+                let members: BTreeSet<AccountId> = index.members(at as MarketId, world.accounts()).collect();
+                prop_assert!(world.holders(at).iter().all(|id| members.contains(id)), "{:?} at {:?}", members, step);
+            }
             prop_assert_eq!(index.find(&world), world.by_scan(), "at {}: {:?}", at, step);
             for at in 0..MARKETS {
-                let members: Vec<AccountId> = index.members(at as MarketId).collect();
+                let members: Vec<AccountId> = index.markets[at].members.iter().collect();
                 let holders = world.holders(at);
                 prop_assert!(holders.iter().all(|id| members.contains(id)), "{:?} of {:?}", members, holders);
                 let known = |id: &&AccountId| Assessment::of(&world, **id, &world.accounts[**id as usize], &mut Vec::new()).is_ok();
