@@ -46,6 +46,10 @@ bench-risk *ARGS:
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
 
+# The recorded crash of 2025-10-10 on thousands of leveraged accounts: what each liquidation stage did, under both rules of ADL.
+crash-replay *ARGS:
+    cargo run --release -p tidemark-tests --bin crash-replay -- {{ARGS}}
+
 # Figures of independent test suites, through the production functions.
 cases +FILES:
     cargo run --release -p tidemark-tests --bin cases -- {{FILES}}

@@ -7,6 +7,7 @@ pub mod devnet;
 pub mod events;
 pub mod exec;
 pub mod genesis;
+pub mod keeper;
 pub mod market_data;
 pub mod metrics;
 pub mod node;

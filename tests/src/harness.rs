@@ -29,10 +29,16 @@ pub const GENESIS_MS: u64 = 1_760_000_000_000;
 /// Name of the key that lists markets and mints.
 pub const FAUCET: &str = "faucet";
 
-/// A named key, derived from its name.
+/// A named key's secret, derived from its name.
+#[must_use]
+pub fn secret(name: &str) -> [u8; 32] {
+    Sha256::digest(name.as_bytes()).into()
+}
+
+/// A named key.
 #[must_use]
 pub fn signer(name: &str) -> Signer {
-    Signer::from_secret(&Sha256::digest(name.as_bytes()), CHAIN_ID).expect("a hash is a secret key")
+    Signer::from_secret(&secret(name), CHAIN_ID).expect("a hash is a secret key")
 }
 
 /// A market with a tick of 1 USDC and a lot of 1 base unit: `k` is 10⁶, and figures are easy to follow.
@@ -67,6 +73,7 @@ pub struct Chain {
     sequences: HashMap<String, u64>,
     pending: Vec<Vec<u8>>,
     prices: HashMap<MarketId, Ticks>,
+    externals: HashMap<MarketId, Ticks>,
 }
 
 /// What one block was made of, so that another node can carry out the same.
@@ -95,12 +102,21 @@ impl Chain {
             sequences: HashMap::new(),
             pending: Vec::new(),
             prices: HashMap::new(),
+            externals: HashMap::new(),
         }
     }
 
     /// From the next block on, the validator reports this index.
     pub fn index(&mut self, market: MarketId, ticks: Ticks) {
         self.prices.insert(market, ticks);
+    }
+
+    /// From the next block on, the validator reports this external perpetual price beside the index, or none.
+    pub fn external(&mut self, market: MarketId, ticks: Option<Ticks>) {
+        match ticks {
+            Some(ticks) => self.externals.insert(market, ticks),
+            None => self.externals.remove(&market),
+        };
     }
 
     /// From the next block on, no price is reported.
@@ -191,7 +207,7 @@ impl Chain {
             .map(|(market, ticks)| PriceReport {
                 market: *market,
                 index_ticks: Some(*ticks),
-                external_ticks: None,
+                external_ticks: self.externals.get(market).copied(),
             })
             .collect();
         prices.sort_by_key(|price| price.market);

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
 
 pub mod cases;
+pub mod crash;
 pub mod harness;
 pub mod net;
 pub mod sim;

@@ -115,6 +115,8 @@ pub enum Command {
     Market(MarketCommand),
     /// Follow a book, trades and liquidations as they happen
     Watch(OneMarket),
+    /// Take over liquidated positions within limits, and close them on the book
+    Keeper(KeeperArgs),
 }
 
 /// `keys …`
@@ -438,6 +440,32 @@ pub enum OracleCommand {
         #[arg(long)]
         market: Option<String>,
     },
+}
+
+/// `keeper`
+#[derive(Debug, Args)]
+pub struct KeeperArgs {
+    /// Collateral to set aside in a market, e.g. BTC-USD=5000; once for each market to keep
+    #[arg(long, required = true, value_name = "MARKET=USDC")]
+    pub set_aside: Vec<String>,
+    /// Largest position in one market, in USDC of notional
+    #[arg(long, value_name = "USDC")]
+    pub max_market: Decimal,
+    /// Largest sum of all positions, in USDC of notional
+    #[arg(long, value_name = "USDC")]
+    pub max_total: Decimal,
+    /// Least gain of a takeover after the hedge's slippage and fee, in millionths
+    #[arg(long, default_value_t = 500, value_name = "PPM")]
+    pub min_edge_ppm: u32,
+    /// Farthest from the mark that a hedge trades, in millionths
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=500_000), value_name = "PPM")]
+    pub max_slippage_ppm: u32,
+    /// Metrics page of the node, to tell what is near liquidation, e.g. 127.0.0.1:9100
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
+    /// Tell what would be sent, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `market …`

@@ -23,7 +23,12 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), CliErro
     let markets = client.markets().await?;
     let Some(sequence) = args.liquidation else {
         let answer = client.explain(&address, subaccount).await?;
-        context.print(|| account_text(&answer, &markets), || account_json(&answer, &markets));
+        let text = || {
+            let isolated =
+                answer.isolated.iter().map(|of| format!("\n\nisolated, {}", account_text(of, &markets)));
+            account_text(&answer, &markets) + &isolated.collect::<String>()
+        };
+        context.print(text, || account_json(&answer, &markets));
         return Ok(());
     };
     let answer = client.liquidation_history(&address, subaccount, sequence).await?;
@@ -236,6 +241,7 @@ fn account_json(answer: &v1::ExplainResponse, markets: &Markets) -> Value {
         "withdrawable": usdc(answer.withdrawable_atoms),
         "liquidatable": answer.liquidatable,
         "markets": of_markets.collect::<Vec<_>>(),
+        "isolated": answer.isolated.iter().map(|of| account_json(of, markets)).collect::<Vec<_>>(),
     })
 }
 

@@ -5,6 +5,7 @@ pub mod args;
 mod error;
 mod explain;
 mod isolated;
+mod keeper;
 mod keys;
 mod market_admin;
 mod oracle;
@@ -74,6 +75,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Oracle(command) => oracle::run(context, &command).await,
         Command::Market(command) => market_admin::run(context, &command).await,
         Command::Watch(args) => watch::run(context, &args).await,
+        Command::Keeper(args) => keeper::run(context, &args).await,
     }
 }
 

@@ -169,22 +169,26 @@ impl MarketData {
         (replica.height, replica.orders.iter().map(|(account, order)| (account, *order)).collect())
     }
 
-    /// The newest `most` liquidation steps of an account that are kept, newest first, or one by its sequence; and the height from
-    /// which on every step is.
+    /// The newest `most` liquidation steps of some accounts that are kept, newest first, or one by its sequence; and the height
+    /// from which on every step is.
     #[must_use]
     pub fn past_liquidations(
         &self,
-        account: AccountId,
+        accounts: &[AccountId],
         sequence: Option<u64>,
         most: usize,
     ) -> (u64, Vec<v1::Liquidation>) {
         let replica = self.read();
         let past = &replica.liquidations;
-        let steps = match sequence {
-            Some(sequence) => past.get(account, sequence).cloned().into_iter().collect(),
-            None => past.of(account).take(most).cloned().collect(),
+        let of_one = |account: &AccountId| -> Vec<&v1::Liquidation> {
+            match sequence {
+                Some(sequence) => past.get(*account, sequence).into_iter().collect(),
+                None => past.of(*account).take(most).collect(),
+            }
         };
-        (past.since_height(), steps)
+        let mut steps: Vec<&v1::Liquidation> = accounts.iter().flat_map(of_one).collect();
+        steps.sort_unstable_by_key(|step| std::cmp::Reverse(step.sequence));
+        (past.since_height(), steps.into_iter().take(most).cloned().collect())
     }
 
     /// What each validator reported.

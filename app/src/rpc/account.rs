@@ -149,7 +149,7 @@ pub(super) fn with_isolated(view: &View, ids: &[AccountId]) -> Vec<AccountId> {
 }
 
 /// Isolated collateral of an account.
-fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &IsolatedSlot> + '_ {
+pub(super) fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &IsolatedSlot> + '_ {
     let found = view.account(id);
     found.into_iter().flat_map(|(owner, account)| owner.isolated_of(account.number))
 }

@@ -1,13 +1,13 @@
 //! Why an account stands where it does: each term of its margin, from the functions that the chain itself decides by; and
 //! its past liquidations.
 
-use tidemark_proto::units::{AccountId, Side};
+use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Refusal};
 use tidemark_risk::margin::{self, Health, MarketTerms, OpenOrder, ReserveTerms, TierPart};
 use tidemark_risk::orders::{affordable_lots, OrderTotals};
 use tidemark_risk::{fees, liquidation, Market, Position};
 
-use super::account::{find, Standing};
+use super::account::{find, isolated_of, with_isolated, Standing};
 use super::query::QueryServer;
 // What passes 64 bits, atoms or lots, is shown as the nearest that fits.
 use crate::market_data::{wire_atoms, wire_atoms as wire_lots};
@@ -27,24 +27,25 @@ fn tiers(parts: impl Iterator<Item = Result<TierPart, Refusal>>) -> Result<Vec<v
     parts.map(|part| part.map(wire)).collect()
 }
 
-/// Every term of an account at the view's marks, with its open orders of the same block.
+/// Every term of an account at the view's marks, with its open orders of the same block; in the markets of `shown`.
 ///
 /// # Errors
 /// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
-pub(super) fn explain(
+fn explain(
     view: &View,
     id: AccountId,
     orders: &[v1::Order],
+    shown: impl Fn(MarketId) -> bool,
 ) -> Result<v1::ExplainResponse, Refusal> {
     let standing = Standing::of(view, id, orders)?;
     let (owner, account) = (standing.owner, standing.account);
     let health = standing.health()?;
     let explained = |cell: &crate::state::MarketCell| -> Result<Option<v1::MarketTerms>, Refusal> {
         let market = &cell.market;
-        if market.mark_ticks.is_none() {
+        let id = market.params.id;
+        if market.mark_ticks.is_none() || !shown(id) {
             return Ok(None);
         }
-        let id = market.params.id;
         let none = Position { market: id, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
         let position = account.position(id).copied().unwrap_or(none);
         let fee_ppm = fees::max_fee_ppm(&view.chain.params.fee_tiers);
@@ -69,6 +70,7 @@ pub(super) fn explain(
         retained_atoms: wire_atoms(health.retained_atoms()),
         withdrawable_atoms: wire_atoms(health.withdrawable_atoms()),
         liquidatable: health.is_liquidatable(),
+        isolated: Vec::new(),
     })
 }
 
@@ -133,29 +135,32 @@ impl QueryServer {
         &self,
         request: &v1::ExplainRequest,
     ) -> Result<v1::ExplainResponse, Refusal> {
-        let (view, found) = super::account::at_one_height(&self.publisher, &self.market_data, |view| {
-            match find(view, &request.owner, request.subaccount) {
-                Ok(id) => {
-                    let (height, orders) = self.market_data.orders(&[id], None);
-                    (height, Ok((id, orders)))
-                }
-                // It is of the view alone.
-                Err(refusal) => (view.chain.height, Err(refusal)),
-            }
-        })
-        .await;
-        let (id, orders) = found?;
-        explain(&view, id, &orders)
+        let (view, _, orders) = self.standings(&request.owner, Some(request.subaccount)).await?;
+        let id = find(&view, &request.owner, request.subaccount)?;
+        let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+        let isolated = |market: MarketId| {
+            let only =
+                view.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+            only || isolated_of(&view, id).any(|slot| slot.market == market && slot.active)
+        };
+        let mut answer = explain(&view, id, orders_of(id), |market| !isolated(market))?;
+        for slot in isolated_of(&view, id) {
+            answer
+                .isolated
+                .push(explain(&view, slot.account, orders_of(slot.account), |market| market == slot.market)?);
+        }
+        Ok(answer)
     }
 
     pub(super) fn past_liquidations(
         &self,
         request: &v1::LiquidationHistoryRequest,
     ) -> Result<v1::LiquidationHistoryResponse, Refusal> {
-        let account = find(&self.publisher.view(), &request.owner, request.subaccount)?;
+        let view = self.publisher.view();
+        let accounts = with_isolated(&view, &[find(&view, &request.owner, request.subaccount)?]);
         let most = if request.limit == 0 { USUAL_STEPS } else { request.limit.min(MOST_STEPS) };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let (since_height, steps) = self.market_data.past_liquidations(account, request.sequence, most);
+        let (since_height, steps) = self.market_data.past_liquidations(&accounts, request.sequence, most);
         Ok(v1::LiquidationHistoryResponse { since_height, steps })
     }
 }

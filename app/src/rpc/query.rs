@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidemark_proto::units::{Atoms, MarketId, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1::query_service_server::QueryService;
 use tidemark_proto::{tx, v1, Refusal};
 use tonic::{Request, Response, Status};
@@ -17,6 +17,9 @@ use crate::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
 
 /// Funding is paid at each full hour of block time.
 const HOUR_MS: TimeMs = 3_600_000;
+
+/// Open orders of each account.
+type OrdersByAccount = BTreeMap<AccountId, Vec<v1::Order>>;
 
 /// The service.
 pub(super) struct QueryServer {
@@ -123,9 +126,14 @@ fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
 }
 
 impl QueryServer {
-    async fn accounts(&self, request: &v1::AccountRequest) -> Result<v1::AccountResponse, Refusal> {
+    /// An owner's accounts, or one, and all their open orders by account, those of isolated collateral among them; all of one height.
+    pub(super) async fn standings(
+        &self,
+        owner: &str,
+        subaccount: Option<u32>,
+    ) -> Result<(Arc<View>, Vec<AccountId>, OrdersByAccount), Refusal> {
         let (view, orders) = at_one_height(&self.publisher, &self.market_data, |view| {
-            let ids = accounts_of(view, &request.owner, request.subaccount);
+            let ids = accounts_of(view, owner, subaccount);
             let read = |ids: Vec<_>| {
                 let books = with_isolated(view, &ids);
                 let (height, orders) = self.market_data.orders_of_all(&books);
@@ -138,7 +146,11 @@ impl QueryServer {
             }
         })
         .await;
-        let (ids, orders) = orders?;
+        orders.map(|(ids, orders)| (view, ids, orders))
+    }
+
+    async fn accounts(&self, request: &v1::AccountRequest) -> Result<v1::AccountResponse, Refusal> {
+        let (view, ids, orders) = self.standings(&request.owner, request.subaccount).await?;
         let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
         let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
         let known = tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));

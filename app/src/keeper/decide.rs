@@ -1,0 +1,277 @@
+//! What a keeper does about what it sees: pure, in the chain's integers.
+
+use std::collections::BTreeMap;
+
+use tidemark_oracle::mark::band_ticks;
+use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks, PPM};
+use tidemark_proto::v1;
+
+/// What the keeper may do. All bounds hold together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest position in one market, atoms of notional at the mark.
+    pub max_market_atoms: Atoms,
+    /// All positions together, atoms of notional.
+    pub max_total_atoms: Atoms,
+    /// Least that a takeover must earn when it is closed at the hedge's worst price with the taker fee paid, ppm of the zero price.
+    pub min_edge_ppm: Ppm,
+    /// How far from the mark a hedge trades at worst, ppm.
+    pub max_slippage_ppm: Ppm,
+}
+
+/// A market as the keeper sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its mark.
+    pub mark_ticks: Ticks,
+    /// Atoms per tick·lot.
+    pub k: u64,
+    /// Largest order.
+    pub max_order_lots: Lots,
+    /// Whether it trades on a fresh index: otherwise nothing is taken or hedged.
+    pub live: bool,
+}
+
+/// The keeper's lots by market; positive is long.
+pub type Holdings = BTreeMap<u32, SignedLots>;
+/// Markets by id.
+pub type SeenMarkets = BTreeMap<u32, Seen>;
+
+/// Part of a listed position to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// Where.
+    pub market: u32,
+    /// Whose position.
+    pub account_id: u32,
+    /// How much of it.
+    pub lots: Lots,
+    /// What it would earn, ppm of the zero price.
+    pub edge_ppm: Ppm,
+}
+
+/// The worst price at which a position of this sign is hedged: below the mark for a long that is sold, above it for a short.
+#[must_use]
+pub fn hedge_ticks(mark_ticks: Ticks, held: SignedLots, max_slippage_ppm: Ppm) -> Ticks {
+    let (low, high) = band_ticks(mark_ticks, max_slippage_ppm);
+    if held > 0 {
+        low
+    } else {
+        high
+    }
+}
+
+/// What a position taken at `zero_ticks` earns when it is hedged at `hedge_ticks` with the taker fee paid, ppm of the zero price,
+/// rounded down. `None` at a price of 0, and beyond 63 bits.
+#[must_use]
+pub fn edge_ppm(zero_ticks: Ticks, hedge_ticks: Ticks, taken: SignedLots, taker_fee_ppm: Ppm) -> Option<Ppm> {
+    let (zero, hedge, fee) = (i128::from(zero_ticks), i128::from(hedge_ticks), i128::from(taker_fee_ppm));
+    let zero_micro = zero.checked_mul(PPM)?;
+    let earned_micro = if taken > 0 {
+        hedge.checked_mul(PPM - fee)? - zero_micro
+    } else {
+        zero_micro - hedge.checked_mul(PPM + fee)?
+    };
+    // `earned / 10⁶ / zero` in ppm is `earned / zero`.
+    (zero > 0).then(|| earned_micro.div_euclid(zero)).and_then(|ppm| Ppm::try_from(ppm).ok())
+}
+
+fn notional_atoms(seen: &Seen, lots: SignedLots) -> Atoms {
+    let per_lot = i128::from(seen.mark_ticks).saturating_mul(i128::from(seen.k));
+    per_lot.saturating_mul(i128::from(lots.unsigned_abs()))
+}
+
+/// Which listed positions to ask for, and how much of each: the most profitable first, within the limits. What it holds of the other
+/// side in the market makes no room: the position could be gone before the takeover comes.
+#[must_use]
+pub fn takes(
+    limits: &Limits,
+    markets: &SeenMarkets,
+    holdings: &Holdings,
+    listed: &[v1::ListedPosition],
+    own_account: u32,
+    taker_fee_ppm: Ppm,
+) -> Vec<Take> {
+    let mut offers: Vec<(Ppm, &v1::ListedPosition, &Seen)> = listed
+        .iter()
+        .filter(|of| of.account_id != own_account && of.lots != 0)
+        .filter_map(|of| {
+            let seen = markets.get(&of.market).filter(|seen| seen.live && seen.mark_ticks > 0)?;
+            let hedge = hedge_ticks(seen.mark_ticks, of.lots, limits.max_slippage_ppm);
+            let edge = edge_ppm(of.zero_price_ticks, hedge, of.lots, taker_fee_ppm)?;
+            (edge >= limits.min_edge_ppm).then_some((edge, of, seen))
+        })
+        .collect();
+    offers.sort_by_key(|(edge, of, _)| (std::cmp::Reverse(*edge), of.market, of.account_id));
+    let mut used: BTreeMap<u32, Atoms> = BTreeMap::new();
+    for (market, lots) in holdings {
+        // A market that is gone from view still counts, at nothing known: its position is as large as the bound.
+        let held = markets.get(market).map_or(limits.max_market_atoms, |seen| notional_atoms(seen, *lots));
+        used.insert(*market, if *lots == 0 { 0 } else { held });
+    }
+    let mut taken = Vec::new();
+    for (edge_ppm, of, seen) in offers {
+        let in_market = used.get(&of.market).copied().unwrap_or(0);
+        let total: Atoms = used.values().sum();
+        let room = (limits.max_market_atoms - in_market).min(limits.max_total_atoms - total).max(0);
+        let lots = Lots::try_from(room / notional_atoms(seen, 1).max(1)).unwrap_or(Lots::MAX);
+        let lots = lots.min(of.lots.unsigned_abs());
+        if lots == 0 {
+            continue;
+        }
+        let signed = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
+        *used.entry(of.market).or_default() += notional_atoms(seen, signed);
+        taken.push(Take { market: of.market, account_id: of.account_id, lots, edge_ppm });
+    }
+    taken
+}
+
+/// Orders that close what the keeper holds: immediate, reduce-only, within `max_slippage` of the mark. Sending one twice closes no more
+/// than there is; its client id is a function of the height that it was decided at, so that a resend is the same order.
+#[must_use]
+pub fn hedges(
+    limits: &Limits,
+    markets: &SeenMarkets,
+    holdings: &Holdings,
+    height: u64,
+) -> Vec<v1::PlaceOrder> {
+    let open = holdings.iter().filter(|(_, lots)| **lots != 0);
+    let order = |(market, lots): (&u32, &SignedLots)| {
+        let seen = markets.get(market).filter(|seen| seen.live && seen.mark_ticks > 0)?;
+        Some(v1::PlaceOrder {
+            market: *market,
+            side: v1::Side::from(Side::reducing(*lots)).into(),
+            price_ticks: hedge_ticks(seen.mark_ticks, *lots, limits.max_slippage_ppm),
+            lots: lots.unsigned_abs().min(seen.max_order_lots),
+            time_in_force: v1::TimeInForce::Ioc.into(),
+            reduce_only: true,
+            client_id: height,
+            ..v1::PlaceOrder::default()
+        })
+    };
+    open.filter_map(order).collect()
+}
+
+/// What to set aside for a market, in all, when it is time to change it: `target` where less than half of that is left, as far as
+/// withdrawable collateral goes; nothing more while that adds less than a hundredth of the target.
+#[must_use]
+pub fn top_up(target_atoms: u64, set_aside_atoms: u64, withdrawable_atoms: u64) -> Option<u64> {
+    if set_aside_atoms >= target_atoms.div_ceil(2) {
+        return None;
+    }
+    let affordable = set_aside_atoms.saturating_add(withdrawable_atoms).min(target_atoms);
+    let added = affordable - set_aside_atoms;
+    (added > 0 && added >= target_atoms / 100).then_some(affordable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// k = 10⁶: a lot at price 100 is 100 USDC.
+    const SEEN: Seen = Seen { mark_ticks: 100_000, k: 1_000, max_order_lots: 1_000, live: true };
+    const USDC: Atoms = 1_000_000;
+    const LIMITS: Limits = Limits {
+        max_market_atoms: 1_000 * USDC,
+        max_total_atoms: 1_500 * USDC,
+        min_edge_ppm: 1_000,
+        max_slippage_ppm: 2_000,
+    };
+
+    fn listed(market: u32, account_id: u32, lots: i64, zero: Ticks) -> v1::ListedPosition {
+        v1::ListedPosition {
+            market,
+            account_id,
+            lots,
+            zero_price_ticks: zero,
+            mark_ticks: SEEN.mark_ticks,
+            ..Default::default()
+        }
+    }
+
+    fn decided(holdings: &[(u32, i64)], offers: &[v1::ListedPosition]) -> Vec<(u32, u32, Lots)> {
+        let markets = (0..3).map(|id| (id, Seen { live: id != 2, ..SEEN })).collect();
+        let holdings = holdings.iter().copied().collect();
+        let takes = takes(&LIMITS, &markets, &holdings, offers, 99, 500);
+        takes.into_iter().map(|take| (take.market, take.account_id, take.lots)).collect()
+    }
+
+    #[test]
+    fn an_edge_is_what_is_left_after_hedge_and_fee() {
+        // A long taken at 99 000, sold at 99 800 less 0.05 %: 99 750.1.
+        assert_eq!(edge_ppm(99_000, 99_800, 5, 500), Some(7_576));
+        // A short taken at 101 000, bought back at 100 200 and 0.05 %: 100 250.1.
+        assert_eq!(edge_ppm(101_000, 100_200, -5, 500), Some(7_424));
+        assert_eq!(edge_ppm(100_000, 99_800, 5, 0), Some(-2_000));
+        assert_eq!(edge_ppm(0, 99_800, 5, 0), None);
+    }
+
+    #[test]
+    fn takes_follow_the_limits() {
+        type Case =
+            (&'static str, &'static [(u32, i64)], Vec<v1::ListedPosition>, &'static [(u32, u32, Lots)]);
+        let cases: Vec<Case> = vec![
+            ("a position with enough edge, whole", &[], vec![listed(0, 1, 4, 99_000)], &[(0, 1, 4)]),
+            ("too little edge", &[], vec![listed(0, 1, 4, 99_700)], &[]),
+            ("a short", &[], vec![listed(0, 1, -4, 101_000)], &[(0, 1, 4)]),
+            ("a short at a long's price", &[], vec![listed(0, 1, -4, 99_000)], &[]),
+            ("the market's limit", &[], vec![listed(0, 1, 40, 99_000)], &[(0, 1, 10)]),
+            (
+                "what is held counts, whatever its side",
+                &[(0, -7)],
+                vec![listed(0, 1, 40, 99_000)],
+                &[(0, 1, 3)],
+            ),
+            (
+                "the most profitable first, and the total's limit",
+                &[],
+                vec![listed(0, 1, 40, 99_000), listed(1, 2, 40, 98_000)],
+                &[(1, 2, 10), (0, 1, 5)],
+            ),
+            (
+                "nothing left",
+                &[(0, 10), (1, 5)],
+                vec![listed(0, 1, 40, 99_000), listed(1, 2, 40, 98_000)],
+                &[],
+            ),
+            ("a market that is not live", &[], vec![listed(2, 1, 4, 99_000)], &[]),
+            ("a market that is not known", &[], vec![listed(7, 1, 4, 99_000)], &[]),
+            ("its own position", &[], vec![listed(0, 99, 4, 99_000)], &[]),
+        ];
+        for (name, holdings, offers, expected) in cases {
+            assert_eq!(decided(holdings, &offers), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn hedges_only_reduce_within_the_slippage() {
+        let markets = [(0, SEEN), (1, SEEN), (2, Seen { live: false, ..SEEN })].into_iter().collect();
+        let holdings = [(0, 5), (1, -2_000), (2, 4), (3, 0)].into_iter().collect();
+        let orders = hedges(&LIMITS, &markets, &holdings, 77);
+        let shown = |order: &v1::PlaceOrder| (order.market, order.side(), order.price_ticks, order.lots);
+        assert_eq!(
+            orders.iter().map(shown).collect::<Vec<_>>(),
+            [(0, v1::Side::Sell, 99_800, 5), (1, v1::Side::Buy, 100_200, 1_000)]
+        );
+        for order in &orders {
+            assert!(
+                order.reduce_only && order.time_in_force() == v1::TimeInForce::Ioc && order.client_id == 77
+            );
+        }
+    }
+
+    #[test]
+    fn capacity_is_topped_up_when_half_is_gone() {
+        for (target, left, withdrawable, expected) in [
+            (1_000, 0, 5_000, Some(1_000)),
+            (1_000, 500, 5_000, None),
+            (1_000, 499, 5_000, Some(1_000)),
+            (1_000, 0, 300, Some(300)),
+            (1_000, 300, 0, None),
+            (1_000, 300, 9, None),
+            (0, 0, 100, None),
+        ] {
+            assert_eq!(top_up(target, left, withdrawable), expected, "{target} {left} {withdrawable}");
+        }
+    }
+}

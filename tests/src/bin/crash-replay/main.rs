@@ -1,0 +1,74 @@
+//! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--seconds N] [--data FILE]`: the recorded crash of 2025-10-10 on a chain
+//! full of leverage, under each rule of deleveraging. Prints a table; writes `crash-replay.json` and `crash-replay.svg` under the target
+//! folder's `bench`. See docs/crash-replay.md.
+
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tidemark_proto::params::{AdlOrder, MarketParams};
+use tidemark_tests::crash::figures::Figures;
+use tidemark_tests::crash::{run, Config};
+
+/// What sets a run's rule of deleveraging.
+type Change = fn(&mut MarketParams);
+
+/// The rules that are compared.
+const VARIANTS: [(&str, Change); 2] =
+    [("ADL pro rata", |_| ()), ("ADL by rank", |params| params.adl_order = AdlOrder::Ranked)];
+
+fn main() -> ExitCode {
+    let mut config = Config::default();
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
+    let folder = std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let mut path = folder.join("replay/crash-2025-10-10.csv.gz");
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value = args.next().unwrap_or_default();
+        match (name.as_str(), value.parse::<u64>()) {
+            ("--seed", Ok(value)) => config.seed = value,
+            ("--accounts", Ok(value)) => config.accounts = value,
+            ("--insurance", Ok(value)) => config.insurance_usdc = value,
+            ("--seconds", Ok(value)) => config.seconds = value,
+            ("--data", _) if !value.is_empty() => path = PathBuf::from(value),
+            _ => {
+                eprintln!(
+                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--seconds N] [--data FILE]"
+                );
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if !path.exists() {
+        println!("skipped: there is no recording at {}", path.display());
+        return ExitCode::SUCCESS;
+    }
+    let mut runs = Vec::new();
+    for (name, change) in VARIANTS {
+        let tell = |second: u64, figures: &Figures| {
+            if second % 600 == 0 {
+                let closed: i128 = figures.stages.values().map(|stage| stage.notional_atoms).sum();
+                eprintln!("{name}: minute {}, {} USDC closed", second / 60, closed / 1_000_000);
+            }
+        };
+        match run(&path, config, change, tell) {
+            Ok(figures) => runs.push((name, figures)),
+            Err(why) => {
+                eprintln!("error: {why}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    report::print(&runs);
+    match report::write(config, &runs) {
+        Ok(paths) => {
+            paths.iter().for_each(|path| println!("wrote {}", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

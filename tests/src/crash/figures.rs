@@ -1,0 +1,223 @@
+//! What a crash did, counted from the chain's own events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use tidemark_app::events::{BlockEvents, Event, Liquidation};
+use tidemark_proto::units::{AccountId, Atoms, Side, Ticks, PPM};
+use tidemark_proto::v1::LiquidationStage as Stage;
+
+use super::crowd::Crowd;
+use super::LISTINGS;
+use crate::harness::Chain;
+
+/// Stages that close positions, in their order.
+pub const CLOSING: [(Stage, &str); 4] = [
+    (Stage::Book, "book"),
+    (Stage::Backstop, "backstop"),
+    (Stage::InsuranceFund, "insurance fund"),
+    (Stage::Adl, "adl"),
+];
+/// Seconds between two points of a price line.
+pub const PRICE_EVERY: u64 = 10;
+
+/// What one stage did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StageFigures {
+    /// Steps that closed something.
+    pub steps: u64,
+    /// What was closed, at the prices of the fills.
+    pub notional_atoms: Atoms,
+    /// What fills brought above the zero price; negative: below it.
+    pub above_zero_atoms: Atoms,
+    /// The worst step against its zero price, ppm of what the zero price asked for.
+    pub worst_ppm: Atoms,
+    /// Liquidation fees.
+    pub fee_atoms: Atoms,
+    /// Paid by the insurance fund.
+    pub fund_paid_atoms: Atoms,
+    /// What fills lacked of the zero price.
+    pub fund_owed_atoms: Atoms,
+}
+
+impl StageFigures {
+    /// Mean distance of fills from the zero price, ppm of notional; negative: beyond it.
+    #[must_use]
+    pub fn mean_ppm(&self) -> Atoms {
+        (self.above_zero_atoms * PPM).checked_div(self.notional_atoms).unwrap_or(0)
+    }
+}
+
+/// What deleveraging took, and from whom.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AdlFigures {
+    /// Counterparties' fills.
+    pub fills: u64,
+    /// Accounts that were deleveraged.
+    pub accounts: usize,
+    /// What counterparties lost against the mark.
+    pub haircut_atoms: Atoms,
+    /// What they gained against it: positions closed while their account still had equity.
+    pub gained_atoms: Atoms,
+    /// Negative equity of the accounts that were closed, each counted once a block.
+    pub deficit_atoms: Atoms,
+    /// The most by which an account's haircut passed its deficit in a block; roundings only.
+    pub most_above_deficit_atoms: Atoms,
+    /// Part of the haircut that the ten accounts with the largest bore, ppm.
+    pub ten_largest_ppm: Atoms,
+    /// The largest that one account bore.
+    pub largest_atoms: Atoms,
+}
+
+/// One run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figures {
+    /// Accounts of the crowd, and their collateral.
+    pub accounts: usize,
+    /// All of it.
+    pub collateral_atoms: Atoms,
+    /// Longs' notional by market, after the opening.
+    pub open_interest_atoms: Vec<Atoms>,
+    /// Accounts that had a position closed.
+    pub liquidated_accounts: usize,
+    /// By stage.
+    pub stages: BTreeMap<&'static str, StageFigures>,
+    /// Orders cancelled by the prune stage.
+    pub orders_pruned: u64,
+    /// Closed notional by minute and stage, in the order of [`CLOSING`].
+    pub minutes: Vec<[Atoms; CLOSING.len()]>,
+    /// Index of each market every [`PRICE_EVERY`] seconds, ppm of the first.
+    pub index_ppm: Vec<Vec<u64>>,
+    /// Deleveraging.
+    pub adl: AdlFigures,
+    /// Insurance fund at the start, at its lowest and at the end.
+    pub insurance_atoms: [Atoms; 3],
+    /// Paid by the fund in all, debts included.
+    pub fund_paid_atoms: Atoms,
+    /// Debt booked, and what of it is left after fees have repaid.
+    pub bad_debt_atoms: [Atoms; 2],
+    #[serde(skip)]
+    first_ticks: Vec<Ticks>,
+    #[serde(skip)]
+    liquidated: BTreeSet<AccountId>,
+    #[serde(skip)]
+    borne: BTreeMap<AccountId, Atoms>,
+}
+
+impl Figures {
+    /// Of a chain whose crowd has opened its positions.
+    #[must_use]
+    pub fn new(chain: &Chain, crowd: &Crowd, first_ticks: &[Ticks]) -> Self {
+        let insurance = chain.state.chain.treasury.insurance_atoms;
+        let open_interest = chain.state.markets.iter().zip(first_ticks).map(|(cell, ticks)| {
+            let lots = i128::from(cell.market.open_interest_lots);
+            cell.market.value_atoms(*ticks, lots).unwrap_or(0)
+        });
+        let collateral: u64 = crowd.members.iter().map(|member| member.collateral_usdc).sum();
+        Self {
+            accounts: crowd.members.len(),
+            collateral_atoms: Atoms::from(collateral) * PPM,
+            open_interest_atoms: open_interest.collect(),
+            stages: CLOSING.iter().map(|(_, name)| (*name, StageFigures::default())).collect(),
+            insurance_atoms: [insurance; 3],
+            index_ppm: vec![Vec::new(); first_ticks.len()],
+            first_ticks: first_ticks.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// Counts a block.
+    pub fn take(&mut self, second: u64, chain: &Chain, events: &BlockEvents) {
+        let minute = usize::try_from(second / 60).unwrap_or(usize::MAX);
+        if self.minutes.len() <= minute {
+            self.minutes.resize(minute + 1, Default::default());
+        }
+        if second % PRICE_EVERY == 0 {
+            for ((line, first), cell) in
+                self.index_ppm.iter_mut().zip(&self.first_ticks).zip(&chain.state.markets)
+            {
+                line.push(cell.index.index_ticks().unwrap_or(0) * PPM as u64 / first);
+            }
+        }
+        // What each account lacked when its deleveraging began, and what counterparties lost by it.
+        let mut deficits: BTreeMap<AccountId, (Atoms, Atoms)> = BTreeMap::new();
+        for event in &events.events {
+            match event {
+                Event::Liquidation(step) => self.step(minute, step, &mut deficits),
+                Event::Adl { market, account, side, price_ticks, lots } => {
+                    let market = &chain.state.markets[usize::from(*market)].market;
+                    let mark = i128::from(market.mark_ticks.unwrap_or(0));
+                    let worse = match side {
+                        Side::Buy => i128::from(*price_ticks) - mark,
+                        Side::Sell => mark - i128::from(*price_ticks),
+                    };
+                    *self.borne.entry(*account).or_default() +=
+                        worse * i128::from(*lots) * i128::from(market.k);
+                    self.adl.fills += 1;
+                }
+                _ => {}
+            }
+        }
+        for (haircut, deficit) in deficits.into_values() {
+            self.adl.deficit_atoms += deficit;
+            let above = haircut - deficit;
+            self.adl.most_above_deficit_atoms = self.adl.most_above_deficit_atoms.max(above);
+        }
+        let insurance = chain.state.chain.treasury.insurance_atoms;
+        self.insurance_atoms[1] = self.insurance_atoms[1].min(insurance);
+        self.insurance_atoms[2] = insurance;
+    }
+
+    fn step(
+        &mut self,
+        minute: usize,
+        step: &Liquidation,
+        deficits: &mut BTreeMap<AccountId, (Atoms, Atoms)>,
+    ) {
+        let arithmetic = &step.arithmetic;
+        self.orders_pruned += u64::from(step.orders_cancelled);
+        self.fund_paid_atoms += step.fund_paid_atoms;
+        self.bad_debt_atoms[0] += arithmetic.bad_debt_atoms;
+        let Some(at) = CLOSING.iter().position(|(stage, _)| *stage == step.stage) else { return };
+        self.liquidated.insert(step.account);
+        let notional = arithmetic.quote_atoms.abs();
+        self.minutes[minute][at] += notional;
+        let stage = self.stages.entry(CLOSING[at].1).or_default();
+        stage.steps += 1;
+        stage.notional_atoms += notional;
+        stage.fee_atoms += step.fee_atoms;
+        stage.fund_paid_atoms += step.fund_paid_atoms;
+        stage.fund_owed_atoms += arithmetic.fund_owed_atoms;
+        let Some(zero) = &arithmetic.closed else { return };
+        let above = arithmetic.quote_atoms - zero.quote_atoms;
+        stage.above_zero_atoms += above;
+        stage.worst_ppm = stage.worst_ppm.min(above * PPM / zero.quote_atoms.abs().max(1));
+        if step.stage == Stage::Adl {
+            let haircut = arithmetic.quote_atoms - zero.value_fall_atoms;
+            self.adl.haircut_atoms += haircut.max(0);
+            self.adl.gained_atoms += (-haircut).max(0);
+            let deficit = (-step.equity_atoms).max(0);
+            deficits.entry(step.account).or_insert((0, deficit)).0 += haircut.max(0);
+        }
+    }
+
+    /// Closes the count.
+    pub fn end(&mut self, chain: &Chain) {
+        self.liquidated_accounts = self.liquidated.len();
+        self.bad_debt_atoms[1] = chain.state.markets.iter().map(|cell| cell.market.bad_debt_atoms).sum();
+        let mut borne: Vec<Atoms> = self.borne.values().copied().filter(|atoms| *atoms > 0).collect();
+        borne.sort_unstable_by(|a, b| b.cmp(a));
+        self.adl.accounts = self.borne.len();
+        self.adl.largest_atoms = borne.first().copied().unwrap_or(0);
+        let (ten, all): (Atoms, Atoms) = (borne.iter().take(10).sum(), borne.iter().sum());
+        self.adl.ten_largest_ppm = (ten * PPM).checked_div(all).unwrap_or(0);
+    }
+
+    /// Lowest index of each market, ppm of the first.
+    #[must_use]
+    pub fn lowest_ppm(&self) -> Vec<(&'static str, u64)> {
+        let lowest =
+            |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, line.iter().copied().min().unwrap_or(0));
+        LISTINGS.iter().zip(&self.index_ppm).map(lowest).collect()
+    }
+}

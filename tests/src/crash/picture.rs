@@ -1,0 +1,171 @@
+//! A picture of runs: prices on top, below them what each run's stages closed, minute by minute.
+
+use std::fmt::Write as _;
+
+use tidemark_proto::units::{Atoms, PPM};
+
+use super::figures::{Figures, CLOSING, PRICE_EVERY};
+use super::LISTINGS;
+
+const WIDTH: i64 = 1_000;
+const LEFT: i64 = 90;
+const RIGHT: i64 = 130;
+const PANEL: i64 = 240;
+const GAP: i64 = 70;
+const TOP: i64 = 50;
+/// Colours of the price lines, and of the stages: distinct also without red and green.
+const LINES: [&str; 7] = ["#000000", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#d55e00"];
+const STAGES: [&str; CLOSING.len()] = ["#56b4e9", "#009e73", "#e69f00", "#d55e00"];
+
+/// One panel's place, and the scale of its two axes.
+struct Panel {
+    top: i64,
+    seconds: i64,
+    /// Values at the bottom and at the top.
+    low: i64,
+    high: i64,
+}
+
+impl Panel {
+    fn x(&self, second: i64) -> i64 {
+        LEFT + (WIDTH - LEFT - RIGHT) * second / self.seconds.max(1)
+    }
+
+    fn y(&self, value: i64) -> i64 {
+        let height =
+            i128::from(PANEL) * i128::from(value - self.low) / i128::from((self.high - self.low).max(1));
+        self.top + PANEL - i64::try_from(height).unwrap_or(0)
+    }
+
+    /// Frame, title, a line and a label for each of five values, and a label every five minutes.
+    fn axes(&self, out: &mut String, title: &str, unit: &str, label: impl Fn(i64) -> String) {
+        let (right, bottom) = (WIDTH - RIGHT, self.top + PANEL);
+        text(out, LEFT, self.top - 12, "start", title);
+        let _ = writeln!(
+            out,
+            r##"<text transform="translate(16 {}) rotate(-90)" text-anchor="middle">{unit}</text>"##,
+            self.top + PANEL / 2
+        );
+        for step in 0..=4 {
+            let value = self.low + (self.high - self.low) * step / 4;
+            let y = self.y(value);
+            let _ = writeln!(out, r##"<path d="M{LEFT} {y}H{right}" stroke="#ddd"/>"##);
+            text(out, LEFT - 8, y + 4, "end", &label(value));
+        }
+        for minute in (0..=self.seconds / 60).step_by(5) {
+            let x = self.x(minute * 60);
+            let _ = writeln!(out, r##"<path d="M{x} {bottom}v5" stroke="#000"/>"##);
+            text(out, x, bottom + 20, "middle", &minute.to_string());
+        }
+        text(out, (LEFT + right) / 2, bottom + 38, "middle", "minutes since 20:45 UTC");
+    }
+}
+
+fn text(out: &mut String, x: i64, y: i64, anchor: &str, text: &str) {
+    let _ = writeln!(out, r##"<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>"##);
+}
+
+fn legend(out: &mut String, row: i64, top: i64, colour: &str, name: &str) {
+    let (x, y) = (WIDTH - RIGHT + 14, top + 14 + 20 * row);
+    let _ = writeln!(out, r##"<rect x="{x}" y="{}" width="12" height="12" fill="{colour}"/>"##, y - 10);
+    text(out, x + 18, y, "start", name);
+}
+
+/// An SVG of runs of one recording, each with its name.
+#[must_use]
+pub fn svg(runs: &[(&str, &Figures)]) -> String {
+    let panels = i64::try_from(runs.len()).unwrap_or(0) + 1;
+    let height = TOP + panels * (PANEL + GAP);
+    let mut out = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">
+<rect width="{WIDTH}" height="{height}" fill="#fff"/>
+"##
+    );
+    let Some((_, first)) = runs.first() else { return out + "</svg>\n" };
+    let seconds = i64::try_from(first.minutes.len() * 60).unwrap_or(0);
+    prices(&mut out, first, seconds);
+    let minute_sum =
+        |figures: &Figures| figures.minutes.iter().map(|stages| stages.iter().sum::<Atoms>()).max();
+    let most = runs.iter().filter_map(|(_, figures)| minute_sum(figures)).max().unwrap_or(0);
+    let high = round_up(i64::try_from(most / PPM).unwrap_or(i64::MAX));
+    for ((name, figures), at) in runs.iter().zip(1..) {
+        let panel = Panel { top: TOP + at * (PANEL + GAP), seconds, low: 0, high };
+        bars(&mut out, name, figures, &panel);
+    }
+    out + "</svg>\n"
+}
+
+fn prices(out: &mut String, figures: &Figures, seconds: i64) {
+    let lowest = figures.index_ppm.iter().flatten().copied().min().unwrap_or(0);
+    let highest = figures.index_ppm.iter().flatten().copied().max().unwrap_or(0);
+    // Whole tens of per cent around the lines.
+    let ten = |ppm: u64| i64::try_from(ppm / 100_000).unwrap_or(0) * 100_000;
+    let panel = Panel { top: TOP, seconds, low: ten(lowest), high: ten(highest + 99_999) };
+    panel.axes(out, "Index price", "% of the first", |ppm| (ppm / 10_000).to_string());
+    for (((line, listing), colour), row) in figures.index_ppm.iter().zip(LISTINGS).zip(LINES).zip(0..) {
+        let mut points = String::new();
+        for (ppm, at) in line.iter().zip(0..) {
+            let x = panel.x(at * i64::try_from(PRICE_EVERY).unwrap_or(1));
+            let _ = write!(points, "{x},{} ", panel.y(i64::try_from(*ppm).unwrap_or(0)));
+        }
+        let _ = writeln!(
+            out,
+            r##"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>"##
+        );
+        legend(out, row, TOP, colour, listing.symbol);
+    }
+}
+
+fn bars(out: &mut String, name: &str, figures: &Figures, panel: &Panel) {
+    panel.axes(out, &format!("Closed by liquidation, {name}"), "million USDC a minute", |usdc| {
+        format!("{}.{:02}", usdc / 1_000_000, usdc % 1_000_000 / 10_000)
+    });
+    for (stages, minute) in figures.minutes.iter().zip(0..) {
+        let (x, end) = (panel.x(minute * 60) + 1, panel.x(minute * 60 + 60));
+        let mut below = 0;
+        for (atoms, colour) in stages.iter().zip(STAGES) {
+            let above = below + i64::try_from(atoms / PPM).unwrap_or(0);
+            let (top, bottom) = (panel.y(above), panel.y(below));
+            if bottom > top {
+                let (width, height) = (end - x, bottom - top);
+                let _ = writeln!(
+                    out,
+                    r##"<rect x="{x}" y="{top}" width="{width}" height="{height}" fill="{colour}"/>"##
+                );
+            }
+            below = above;
+        }
+    }
+    for (((_, stage), colour), row) in CLOSING.iter().zip(STAGES).zip(0..) {
+        legend(out, row, panel.top, colour, stage);
+    }
+}
+
+/// The next of 1, 2, 4, 6, 8 or 10 times a power of ten.
+fn round_up(value: i64) -> i64 {
+    let mut power = 1;
+    while power <= value / 10 {
+        power *= 10;
+    }
+    let steps = [1, 2, 4, 6, 8, 10].map(|step| step * power);
+    steps.into_iter().find(|step| *step >= value).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_ends_at_a_round_number() {
+        for (value, end) in [(0, 1), (1, 1), (3, 4), (11, 20), (99, 100), (4_100_000, 6_000_000)] {
+            assert_eq!(round_up(value), end, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_panel_has_its_low_value_at_the_bottom() {
+        let panel = Panel { top: 100, seconds: 60, low: 500, high: 700 };
+        assert_eq!((panel.y(500), panel.y(700)), (100 + PANEL, 100));
+        assert_eq!((panel.x(0), panel.x(60)), (LEFT, WIDTH - RIGHT));
+    }
+}
