@@ -1,19 +1,25 @@
 //! `bench-matching`: the order book beside other engines on one stream, in one run, on one thread; then what a single
 //! operation takes, the worst cases, memory, and what the commitment costs a block.
 
+mod commitment;
 mod compare;
 mod engines;
+mod floor;
 mod generate;
+mod latency;
+mod memory;
 mod options;
 mod process;
 mod profile;
 mod report;
 mod stream;
+mod worst;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use options::{Options, USAGE};
+use process::again;
 use report::Report;
 use stream::Stream;
 
@@ -35,6 +41,11 @@ fn run(words: &[&str]) -> Result<(), String> {
             let runs = runs.parse().map_err(|_| USAGE.to_owned())?;
             answer(&engines::play_named(name, &read(stream)?, runs)?)
         }
+        ["latency", stream] => answer(&latency::latency(&read(stream)?)),
+        ["commitment", stream] => answer(&commitment::commitment(&read(stream)?)),
+        ["worst"] => answer(&worst::worst()),
+        ["memory"] => answer(&memory::memory()),
+        ["floor"] => answer(&floor::floor()),
         options => measure(&Options::parse(options)?),
     }
 }
@@ -58,10 +69,19 @@ fn measure(options: &Options) -> Result<(), String> {
         std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
     }
     let streams = compare::write_streams(options, &scratch)?;
+    let engines = compare::compare(options, &streams, &scratch);
+    eprintln!("one operation, worst cases, commitment, memory");
+    let smallest = streams.first().map(|(_, path)| path.display().to_string()).unwrap_or_default();
+    let blocks = streams.iter().map(|(_, path)| again(&["commitment", &path.display().to_string()]));
     let report = Report {
         seed: options.seed,
         operations: options.operations,
-        engines: compare::compare(options, &streams, &scratch),
+        engines,
+        latency: again(&["latency", &smallest])?,
+        worst: again(&["worst"])?,
+        blocks: blocks.collect::<Result<Vec<Vec<_>>, _>>()?.concat(),
+        memory: again(&["memory"])?,
+        floor: again(&["floor"])?,
     };
     report::print(&report);
     println!("\nwritten to {}", report::write(&report, &folder)?.display());

@@ -4,8 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::commitment::Blocks;
 use crate::compare::Row;
 use crate::engines::exchange_core;
+use crate::floor::Floor;
+use crate::latency::Latency;
+use crate::memory::Memory;
+use crate::worst::Case;
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -16,11 +21,79 @@ pub struct Report {
     pub operations: usize,
     /// Side by side.
     pub engines: Vec<Row>,
+    /// Single operations of Tidemark's book, on the first stream.
+    pub latency: Latency,
+    /// Tidemark's book at its worst.
+    pub worst: Vec<Case>,
+    /// What the commitment costs, on each stream.
+    pub blocks: Vec<Blocks>,
+    /// What an order costs in memory.
+    pub memory: Vec<Memory>,
+    /// What the machine's memory allows.
+    pub floor: Vec<Floor>,
 }
 
 /// Prints the tables.
 pub fn print(report: &Report) {
     print_engines(&report.engines);
+    print_latency(&report.latency);
+    print_worst(&report.worst);
+    print_blocks(&report.blocks);
+    print_memory(&report.memory);
+    print_floor(&report.floor);
+}
+
+fn print_latency(latency: &Latency) {
+    println!(
+        "\nOne operation, ns, {} runs; {} ns for reading the clock are taken off:\n",
+        latency.runs, latency.clock_ns
+    );
+    println!("| of | p50 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|");
+    for row in &latency.rows {
+        println!("| {} | {} | {} | {} | {} |", row.of, row.p50, row.p99, row.p999, row.max);
+    }
+}
+
+fn print_worst(cases: &[Case]) {
+    println!("\nWorst cases:\n\n| what | N | ns | per |\n|---|---:|---:|---|");
+    for case in cases {
+        println!("| {} | {} | {:.0} | {} |", case.what, case.size, case.ns, case.per);
+    }
+}
+
+fn print_blocks(blocks: &[Blocks]) {
+    println!("\nCommitment, means over the blocks:\n");
+    println!("| orders before | operations in a block | levels changed | operations, µs | L2 and L3 root, µs | a level, µs | changed levels read, µs | first roots, µs | bytes per order |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for row in blocks {
+        println!(
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {} |",
+            row.warm,
+            row.operations,
+            row.changed_levels,
+            row.operations_us,
+            row.roots_us,
+            row.roots_us / row.changed_levels.max(1.0),
+            row.dirty_us,
+            row.first_roots_us,
+            row.bytes_per_order,
+        );
+    }
+}
+
+fn print_memory(shapes: &[Memory]) {
+    println!("\nMemory, as the book counts it:\n\n| orders | where | bytes per order |\n|---:|---|---:|");
+    for row in shapes {
+        println!("| {} | {} | {} |", row.orders, row.what, row.bytes_per_order);
+    }
+}
+
+fn print_floor(floor: &[Floor]) {
+    println!("\nThe machine's memory, one load of a random cache line:\n");
+    println!("| memory, KiB | waiting for the load before, ns | not waiting, ns |\n|---:|---:|---:|");
+    for row in floor {
+        println!("| {} | {:.1} | {:.1} |", row.kib, row.dependent_ns, row.independent_ns);
+    }
 }
 
 fn print_engines(rows: &[Row]) {

@@ -93,6 +93,7 @@ fn new_order(record: &Record) -> NewOrder {
         side: if record.sell { Side::Sell } else { Side::Buy },
         price_ticks: u64::from(record.price_ticks),
         lots: u64::from(record.lots),
+        display_lots: 0,
         time_in_force: match record.kind {
             Kind::Take => TimeInForce::Ioc,
             _ if has(EXPIRES) => TimeInForce::Gtt { expires_ms: 1_000_000_000_000 + record.id },

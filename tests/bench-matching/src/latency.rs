@@ -1,0 +1,99 @@
+//! What a single operation takes on Tidemark's book: two readings of the clock around each, less what the readings take.
+//!
+//! On a shared machine the tail of one run is the machine's: an interrupt, a neighbour. So the stream is played several
+//! times, and next to the percentiles of the runs stand those of each operation's fastest run, which are the book's.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engines::tidemark::{apply, Events};
+use crate::stream::{Kind, Stream};
+use tidemark_matching::Book;
+
+/// Runs.
+const RUNS: usize = 9;
+/// Operations after which the events so far are dropped, between two operations.
+const BLOCK: usize = 256;
+
+/// Percentiles, ns.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// What was timed.
+    pub of: String,
+    /// Half take at most this.
+    pub p50: u32,
+    /// 99 in 100 take at most this.
+    pub p99: u32,
+    /// 999 in 1000 take at most this.
+    pub p999: u32,
+    /// The longest.
+    pub max: u32,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Latency {
+    /// What two readings of the clock take, already taken off: median of many.
+    pub clock_ns: u32,
+    /// How often the stream was played.
+    pub runs: usize,
+    /// All runs together, each operation's fastest run, and that by kind.
+    pub rows: Vec<Percentiles>,
+}
+
+/// Times each operation of the stream.
+pub fn latency(stream: &Stream) -> Latency {
+    let clock_ns = clock_ns();
+    let runs: Vec<Vec<u32>> = (0..RUNS).map(|_| run(stream, clock_ns)).collect();
+    let fastest: Vec<u32> =
+        (0..stream.operations.len()).map(|at| runs.iter().map(|run| run[at]).min().unwrap_or(0)).collect();
+    let kinds =
+        [(Kind::Add, "adds"), (Kind::Cancel, "cancels"), (Kind::Take, "takers"), (Kind::Move, "moves")];
+    let by_kind = kinds.map(|(kind, name)| {
+        let of_kind = stream.operations.iter().zip(&fastest).filter(|(record, _)| record.kind == kind);
+        percentiles(&format!("{name}, fastest of {RUNS} runs"), of_kind.map(|(_, ns)| *ns).collect())
+    });
+    let mut rows = vec![
+        percentiles("all operations, as they came", runs.concat()),
+        percentiles(&format!("all operations, fastest of {RUNS} runs"), fastest.clone()),
+    ];
+    rows.extend(by_kind);
+    Latency { clock_ns, runs: RUNS, rows }
+}
+
+/// Median time between two readings with nothing between them.
+fn clock_ns() -> u32 {
+    let mut pairs: Vec<u32> = (0..100_000).map(|_| since(Instant::now())).collect();
+    pairs.sort_unstable();
+    pairs[pairs.len() / 2]
+}
+
+#[inline]
+fn since(start: Instant) -> u32 {
+    u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX)
+}
+
+fn run(stream: &Stream, clock_ns: u32) -> Vec<u32> {
+    let (mut book, mut events) = (Book::new(), Events::default());
+    for record in &stream.warm {
+        apply(&mut book, record, &mut events);
+    }
+    let mut times = Vec::with_capacity(stream.operations.len());
+    for block in stream.operations.chunks(BLOCK) {
+        events.0.clear();
+        for record in block {
+            let start = Instant::now();
+            apply(&mut book, record, &mut events);
+            times.push(since(start).saturating_sub(clock_ns));
+        }
+    }
+    times
+}
+
+/// `times` must not be empty.
+fn percentiles(of: &str, mut times: Vec<u32>) -> Percentiles {
+    times.sort_unstable();
+    let at = |per_mille: usize| times[(times.len() * per_mille).div_ceil(1000).max(1) - 1];
+    Percentiles { of: of.to_owned(), p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
+}

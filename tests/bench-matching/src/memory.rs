@@ -1,0 +1,53 @@
+//! What a resting order costs in memory, by the shape of the book: as the book itself counts it.
+
+use serde::{Deserialize, Serialize};
+use tidemark_matching::{NewOrder, TimeInForce};
+use tidemark_proto::units::{Side, Ticks};
+
+use crate::worst::{order, owner, Venue, MID_TICKS};
+
+/// One shape of a book.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Memory {
+    /// Where its orders are.
+    pub what: String,
+    /// How many they are.
+    pub orders: usize,
+    /// What the book holds, spare capacity included, for each of them.
+    pub bytes_per_order: u64,
+}
+
+/// All shapes.
+pub fn memory() -> Vec<Memory> {
+    let plain =
+        |price: fn(u64) -> Ticks| move |index: u64| order(owner(index as usize), Side::Sell, price(index), 1);
+    let level = plain(|_| MID_TICKS);
+    let adjacent = plain(|index| MID_TICKS + index);
+    let apart = plain(|index| MID_TICKS + 5_000 * index);
+    let named = |index: u64| NewOrder {
+        client_id: index + 1,
+        time_in_force: TimeInForce::Gtt { expires_ms: 1 + index },
+        display_lots: 1,
+        lots: 2,
+        ..level(index)
+    };
+    vec![
+        shape("one level", 1_000_000, level),
+        shape("a hundred on each of adjacent levels", 1_000_000, plain(|index| MID_TICKS + index / 100)),
+        shape("one on each of adjacent levels", 1_000_000, adjacent),
+        shape("one each 5 000 ticks", 10_000, apart),
+        shape("one level, each with client id, expiry and hidden lots", 1_000_000, named),
+    ]
+}
+
+fn shape(what: &str, orders: usize, new: impl Fn(u64) -> NewOrder) -> Memory {
+    let mut venue = Venue::default();
+    for index in 0..orders as u64 {
+        venue.place(&new(index));
+        venue.events.0.clear();
+    }
+    // As after a block: nothing is kept for what changed.
+    venue.book.take_dirty_levels();
+    let bytes_per_order = (venue.book.memory_bytes() / orders) as u64;
+    Memory { what: what.to_owned(), orders, bytes_per_order }
+}

@@ -1,0 +1,273 @@
+//! What the cheapest attack on a book is worth: operations on books of the worst shape, each at two sizes, so that a cost
+//! that grows with the book shows.
+
+use serde::{Deserialize, Serialize};
+use tidemark_matching::{Book, NewOrder, PostOnly, TimeInForce};
+use tidemark_proto::units::{AccountId, OrderId, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::Code;
+
+use crate::engines::tidemark::Events;
+use crate::process::cpu_ns;
+
+/// Repetitions of each case; the fastest counts.
+const REPEATS: usize = 5;
+/// Operations timed where a case does not say how many.
+const OPERATIONS: usize = 10_000;
+/// A price far from both ends.
+pub const MID_TICKS: Ticks = 1_000_000_000;
+const TAKER: AccountId = 1_000_000;
+
+/// One case at one size.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Case {
+    /// What happens.
+    pub what: String,
+    /// Its size, in what `what` says.
+    pub size: usize,
+    /// What `ns` is a mean over.
+    pub per: String,
+    /// Nanoseconds for each of these, of the fastest repetition.
+    pub ns: f64,
+}
+
+/// A book that is not looked at otherwise, with its events.
+#[derive(Default)]
+pub struct Venue {
+    /// The book.
+    pub book: Book,
+    /// What it told.
+    pub events: Events,
+}
+
+/// A good-till-cancelled order with nothing special.
+pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> NewOrder {
+    NewOrder {
+        owner,
+        client_id: 0,
+        side,
+        price_ticks,
+        lots,
+        display_lots: 0,
+        time_in_force: TimeInForce::Gtc,
+        post_only: PostOnly::No,
+        reduce_only: false,
+        stp: SelfTradePrevention::CancelTaker,
+        max_fills: u32::MAX,
+    }
+}
+
+/// An owner for the n-th order: a few thousand take turns.
+pub fn owner(n: usize) -> AccountId {
+    (n % 4_000) as AccountId
+}
+
+impl Venue {
+    /// Places an order that is accepted.
+    pub fn place(&mut self, new: &NewOrder) -> OrderId {
+        self.book.place(new, &mut self.events).expect("accepted").order_id
+    }
+
+    fn cancel(&mut self, id: OrderId, owner: AccountId) {
+        self.book.cancel(id, owner, Code::Cancelled, &mut self.events).expect("live");
+    }
+
+    /// `n` asks, `gap` ticks apart.
+    fn asks(n: usize, gap: u64) -> Self {
+        let mut venue = Self::default();
+        for index in 0..n {
+            venue.place(&order(owner(index), Side::Sell, MID_TICKS + gap * index as u64, 1));
+        }
+        venue.events.0.clear();
+        venue
+    }
+}
+
+/// The fastest of some repetitions of: prepare, then time an action of `count` parts.
+fn fastest<S>(
+    what: &str,
+    size: usize,
+    per: &str,
+    count: usize,
+    prepare: impl Fn() -> S,
+    act: impl Fn(&mut S),
+) -> Case {
+    let once = || {
+        let mut state = prepare();
+        let start = cpu_ns();
+        act(&mut state);
+        cpu_ns() - start
+    };
+    let ns = (0..REPEATS).map(|_| once()).min().unwrap_or(0);
+    Case { what: what.to_owned(), size, per: per.to_owned(), ns: ns as f64 / count as f64 }
+}
+
+/// All cases.
+pub fn worst() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for n in [1_000, 10_000] {
+        cases.push(sweep("one taker sweeps a level of N orders", n, 0));
+        cases.push(sweep("one taker sweeps N adjacent levels", n, 1));
+        cases.push(sweep("one taker sweeps N levels 5 000 ticks apart", n, 5_000));
+        cases.push(refused_fok(n));
+        cases.push(iceberg(n));
+        cases.push(cancel_all(n));
+        cases.push(expire(n));
+    }
+    for n in [20_000, 1_000_000] {
+        cases.push(cancel_level("cancels from the middle of a level of N orders outwards", n, outwards));
+        cases.push(cancel_level("cancels at random places of a level of N orders", n, scattered));
+    }
+    for n in [100, 10_000] {
+        cases.push(jumps(n));
+    }
+    for n in [1, 1_000] {
+        cases.push(markets(n));
+    }
+    cases.sort_by(|a, b| (&a.what, a.size).cmp(&(&b.what, b.size)));
+    cases
+}
+
+fn sweep(what: &str, n: usize, gap: u64) -> Case {
+    fastest(
+        what,
+        n,
+        "maker",
+        n,
+        || Venue::asks(n, gap),
+        |venue| {
+            venue.place(&order(TAKER, Side::Buy, Ticks::MAX, n as u64));
+        },
+    )
+}
+
+/// A fill-or-kill order that finds out at the last maker that it cannot fill.
+fn refused_fok(n: usize) -> Case {
+    let what = "a fill-or-kill order is refused after N makers";
+    fastest(
+        what,
+        n,
+        "maker",
+        n,
+        || Venue::asks(n, 0),
+        |venue| {
+            let fok = NewOrder {
+                time_in_force: TimeInForce::Fok,
+                ..order(TAKER, Side::Buy, Ticks::MAX, n as u64 + 1)
+            };
+            venue.book.place(&fok, &mut venue.events).expect_err("not fillable");
+        },
+    )
+}
+
+/// One iceberg order that shows one lot at a time.
+fn iceberg(n: usize) -> Case {
+    let prepare = || {
+        let mut venue = Venue::default();
+        venue.place(&NewOrder { display_lots: 1, ..order(0, Side::Sell, MID_TICKS, n as u64) });
+        venue
+    };
+    fastest("one taker meets N refills of an iceberg order", n, "refill", n, prepare, |venue| {
+        venue.place(&order(TAKER, Side::Buy, MID_TICKS, n as u64));
+    })
+}
+
+fn cancel_all(n: usize) -> Case {
+    let prepare = || {
+        let mut venue = Venue::default();
+        for index in 0..n as u64 {
+            venue.place(&order(0, Side::Sell, MID_TICKS + index % 1_000, 1));
+        }
+        venue
+    };
+    fastest("an account cancels its N orders at once", n, "order", n, prepare, |venue| {
+        venue.book.cancel_all(0, None, Code::Cancelled, &mut venue.events);
+    })
+}
+
+fn expire(n: usize) -> Case {
+    let prepare = || {
+        let mut venue = Venue::default();
+        for index in 0..n {
+            let time_in_force = TimeInForce::Gtt { expires_ms: 1 + index as u64 % 100 };
+            let price = MID_TICKS + index as u64 % 1_000;
+            venue.place(&NewOrder { time_in_force, ..order(owner(index), Side::Sell, price, 1) });
+        }
+        venue
+    };
+    fastest("N orders expire at once", n, "order", n, prepare, |venue| {
+        venue.book.expire(u64::MAX, n as u32, &mut venue.events);
+    })
+}
+
+/// From the middle of `n`, one to the left, one to the right, and so on.
+fn outwards(n: usize, step: usize) -> usize {
+    if step % 2 == 0 {
+        n / 2 + step / 2
+    } else {
+        n / 2 - 1 - step / 2
+    }
+}
+
+/// Places that do not repeat within `n` steps, for an `n` that the factor is prime to.
+fn scattered(n: usize, step: usize) -> usize {
+    step * 7_919 % n
+}
+
+fn cancel_level(what: &str, n: usize, place: fn(usize, usize) -> usize) -> Case {
+    fastest(
+        what,
+        n,
+        "cancel",
+        OPERATIONS,
+        || Venue::asks(n, 0),
+        |venue| {
+            for step in 0..OPERATIONS {
+                let index = place(n, step);
+                venue.cancel(index as OrderId + 1, owner(index));
+            }
+        },
+    )
+}
+
+/// Bids below the middle of all prices and asks above it, so that none meets another.
+fn anywhere(random: &mut fastrand::Rng, index: usize) -> NewOrder {
+    let half = random.u64(1..u64::MAX / 2);
+    match random.bool() {
+        true => order(owner(index), Side::Buy, half, 1),
+        false => order(owner(index), Side::Sell, u64::MAX - half, 1),
+    }
+}
+
+fn jumps(n: usize) -> Case {
+    let prepare = || {
+        let (mut venue, mut random) = (Venue::default(), fastrand::Rng::with_seed(1));
+        for index in 0..n {
+            venue.place(&anywhere(&mut random, index));
+        }
+        venue.events.0.clear();
+        (venue, (0..OPERATIONS).map(|index| anywhere(&mut random, index)).collect::<Vec<_>>())
+    };
+    let what = "an order comes and goes anywhere in 2⁶⁴ prices, N others there too";
+    fastest(what, n, "operation", 2 * OPERATIONS, prepare, |(venue, orders)| {
+        for new in orders {
+            let id = venue.place(new);
+            venue.cancel(id, new.owner);
+        }
+    })
+}
+
+fn markets(n: usize) -> Case {
+    let rounds = (100_000 / n).max(10);
+    let prepare = || (0..n).map(|_| Venue::asks(1_000, 1)).collect::<Vec<_>>();
+    let what = "an order comes and goes in each of N markets in turn, 1 000 others there";
+    fastest(what, n, "operation", 2 * n * rounds, prepare, |venues| {
+        for round in 0..rounds {
+            for venue in venues.iter_mut() {
+                let new = order(owner(round), Side::Buy, MID_TICKS - 1 - round as u64 % 500, 1);
+                let id = venue.place(&new);
+                venue.cancel(id, new.owner);
+                venue.events.0.clear();
+            }
+        }
+    })
+}
