@@ -14,7 +14,7 @@ fn not_empty(histories: &[Summary]) {
         histories.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()
     };
     let stages = words(&|summary| summary.liquidations.keys().copied().collect());
-    for stage in ["PRUNE", "BOOK", "INSURANCE_FUND", "ADL"] {
+    for stage in ["PRUNE", "BOOK", "BACKSTOP", "INSURANCE_FUND", "ADL"] {
         assert!(stages.iter().any(|name| name.ends_with(stage)), "no {stage} in {stages:?}");
     }
     let codes = words(&|summary| summary.codes.keys().copied().collect());
@@ -35,9 +35,17 @@ fn not_empty(histories: &[Summary]) {
         "OPEN_INTEREST_CAP",
         "INSUFFICIENT_WITHDRAWABLE",
         "WITHDRAWALS_GATED",
+        "MARGIN_MODE_IN_USE",
+        "ISOLATED_ONLY",
+        "NOT_ISOLATED",
+        "NOT_A_KEEPER",
+        "MARKET_CLOSED",
     ] {
         assert!(codes.contains(code), "no {code} in {codes:?}");
     }
+    let sum = |of: &dyn Fn(&Summary) -> u64| histories.iter().map(of).sum::<u64>();
+    let (taken, settled) = (sum(&|summary| summary.taken), sum(&|summary| summary.settled));
+    assert!(taken > 0 && settled > 0, "{taken} taken over, {settled} settled");
     assert!(histories.iter().all(|summary| summary.fills > 100 && summary.funding > 0), "{histories:?}");
 }
 

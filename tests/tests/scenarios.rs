@@ -1,8 +1,11 @@
 //! What the chain does, rule by rule, on a chain without consensus. Prices are in whole USDC, quantities in whole units.
 
 use tidemark_app::events::Event;
+use tidemark_proto::params::MarketParams;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
-use tidemark_tests::harness::{healthy, limit, liquidations, one_market, place, usdc, word};
+use tidemark_tests::harness::{
+    genesis, healthy, limit, liquidations, one_market, place, plain_market, usdc, word, Chain,
+};
 
 #[test]
 fn rules_2_a_trade_executes_at_the_makers_price_and_both_pay_fees() {
@@ -115,4 +118,34 @@ fn rules_10_a_transaction_of_a_used_sequence_is_refused_and_changes_nothing() {
     let events = chain.block();
     assert_eq!(word(&events.txs[0]), "SEQUENCE_REPLAYED");
     assert_eq!(chain.state.books[0].live_orders(), 1);
+}
+
+/// Every trade has a taker, whose order was checked a moment ago with all that it could add to its own side; the maker's side
+/// is no longer than that. So the cap holds however much rests on the book.
+#[test]
+fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
+    let params = MarketParams { max_open_interest_lots: 100, ..plain_market("ONE-USD", 20) };
+    let mut chain = Chain::new(&genesis(vec![params], 1_000));
+    chain.index(0, 100);
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        chain.deposit(name, 10_000);
+    }
+    healthy(&chain.block());
+    for maker in ["a", "b"] {
+        chain.orders(maker, vec![place(limit(0, Sell, 100, 80))]);
+        healthy(&chain.block());
+    }
+    chain.orders("c", vec![place(limit(0, Buy, 100, 90))]);
+    assert_eq!(chain.block().txs[0].results[0].filled_lots, 90);
+    chain.orders("d", vec![place(limit(0, Buy, 100, 11)), place(limit(0, Buy, 100, 10))]);
+    let events = chain.block();
+    assert_eq!((word(&events.txs[0]), events.txs[0].results[1].filled_lots), ("OPEN_INTEREST_CAP", 10));
+    assert_eq!(chain.state.markets[0].market.open_interest_lots, 100);
+    // Whoever reduces may.
+    chain.orders("c", vec![place(limit(0, Sell, 101, 20))]);
+    healthy(&chain.block());
+    chain.orders("b", vec![place(limit(0, Buy, 101, 20))]);
+    assert_eq!(chain.block().txs[0].results[0].filled_lots, 20);
+    assert_eq!(chain.state.markets[0].market.open_interest_lots, 80);
 }

@@ -98,6 +98,8 @@ struct MarketGauges {
     oracle_age: GaugeVec,
     reporting_power: GaugeVec,
     bad_debt: GaugeVec,
+    backstop_capacity: GaugeVec,
+    market_insurance: GaugeVec,
     near_accounts: IntGaugeVec,
     near_notional: GaugeVec,
 }
@@ -165,6 +167,8 @@ impl Maker {
                 "Voting power that reported the market's index in the last block, of all",
                 market,
             )?,
+            backstop_capacity: self.gauge("tidemark_backstop_capacity_usdc", "Collateral that keepers set aside to take over liquidated positions", market)?,
+            market_insurance: self.gauge("tidemark_market_insurance_fund_usdc", "The insurance fund of a market that is isolated for all; 0 in others", market)?,
             bad_debt: self.gauge("tidemark_bad_debt_usdc", "Debt of closed accounts that fees have not repaid yet", market)?,
             near_accounts: self.whole(
                 "tidemark_accounts_near_liquidation",
@@ -430,6 +434,8 @@ impl MarketGauges {
         let base_units = market.open_interest_lots as f64 * params.lot_size_e9 as f64 / E9;
         self.open_interest.with_label_values(&label).set(base_units);
         self.bad_debt.with_label_values(&label).set(usdc(market.bad_debt_atoms));
+        self.backstop_capacity.with_label_values(&label).set(usdc(market.set_aside_atoms()));
+        self.market_insurance.with_label_values(&label).set(usdc(market.insurance_atoms));
     }
 }
 

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
+use tidemark_proto::params::AdlOrder;
 use tidemark_proto::units::{AccountId, Atoms, Lots, SignedLots};
 use tidemark_proto::Code;
 
 use super::{account, any_market, market, usdc};
 use crate::adl::{
-    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, Accounts,
+    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, rank, Accounts,
     ClosingPrice, Counterparty,
 };
 use crate::conservation::{account_atoms, market_lots};
@@ -96,6 +97,7 @@ proptest! {
         let before_money = money(&accounts, &closing);
         let before = health_without_orders(&closing, markets.as_slice()).unwrap();
         let before_others: Vec<Health> = accounts.iter().map(|a| health_without_orders(a, markets.as_slice()).unwrap()).collect();
+        markets[0].params.adl_order = if lots % 2 == 0 { AdlOrder::ProRata } else { AdlOrder::Ranked };
         let found: Vec<Counterparty> = (0..).zip(&accounts)
             .filter_map(|(id, a)| counterparty(id, a, 0, lots, markets.as_slice()).unwrap())
             .collect();
@@ -168,6 +170,56 @@ fn the_profitable_pay_first() {
     assert_eq!(seen, vec![(1, 4, -usdc(380)), (2, 2, -usdc(190)), (0, 2, -usdc(190))]);
     assert_eq!((closing.lots(0), closing.collateral_atoms), (-2, usdc(190)));
     assert_eq!(markets[0].open_interest_lots, 2);
+}
+
+#[test]
+fn by_rank_the_most_profitable_and_leveraged_pays_first() {
+    let mut markets = [market(0, 10, 100, 1_000_000)];
+    markets[0].params.adl_order = AdlOrder::Ranked;
+    markets[0].open_interest_lots = 10;
+    let mut closing = account(usdc(950), &[(0, -10, 0)]);
+    let rows = vec![
+        // 50 % profit at a leverage of 0.08; 25 % at 2.
+        account(usdc(5_000), &[(0, 4, usdc(200))]),
+        account(usdc(100), &[(0, 4, usdc(300))]),
+        account(usdc(5_000), &[(0, 2, usdc(200))]),
+    ];
+    let found: Vec<Counterparty> = (0..)
+        .zip(&rows)
+        .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
+        .collect();
+    let ranks: Vec<i128> = found.iter().map(|c| c.rank).collect();
+    assert_eq!(ranks, [500_000 * 76_923, 250_000 * 2_000_000, 0]);
+    let mut table = Table(rows);
+    let fills = deleverage(&mut closing, 0, 7, &found, &mut table, markets.as_mut_slice()).unwrap();
+    let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
+    assert_eq!(seen, vec![(1, 4, -usdc(380)), (0, 3, -usdc(285))]);
+    let broke = Health { equity_atoms: 0, notional_atoms: 1, ..Health::default() };
+    assert_eq!((rank(1, 1, &broke), rank(0, 1, &broke)), (i128::MAX, 0));
+}
+
+#[test]
+fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
+    for adl_order in [AdlOrder::ProRata, AdlOrder::Ranked] {
+        let mut markets = [market(0, 10, 100, 1_000_000)];
+        markets[0].params.adl_order = adl_order;
+        markets[0].open_interest_lots = 13;
+        // 400 below zero: each lot costs its counterparty 40.
+        let mut closing = account(usdc(600), &[(0, -10, 0)]);
+        let rows = vec![
+            // 100 of equity and 50 of maintenance margin: after one lot 60 and 45, after two 20 and 40.
+            account(0, &[(0, 10, usdc(900))]),
+            account(usdc(5_000), &[(0, 3, usdc(300))]),
+        ];
+        let found: Vec<Counterparty> = (0..)
+            .zip(&rows)
+            .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
+            .collect();
+        let mut table = Table(rows);
+        let fills = deleverage(&mut closing, 0, 10, &found, &mut table, markets.as_mut_slice()).unwrap();
+        let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots)).collect();
+        assert_eq!(seen, vec![(0, 1), (1, 3)], "{adl_order:?}");
+    }
 }
 
 #[test]

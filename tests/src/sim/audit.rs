@@ -30,7 +30,26 @@ pub fn state(state: &State) -> Finding {
         funding(state, market)?;
         book(state, market)?;
     }
-    reserves(state)
+    reserves(state)?;
+    isolated(state)
+}
+
+/// Isolated collateral stands for one market only, and is gone when nothing is there.
+fn isolated(state: &State) -> Finding {
+    for (id, account) in state.accounts.iter() {
+        let Some(isolated) = account.isolated else { continue };
+        let orders = |market: usize| state.books[market].open_orders(id);
+        let elsewhere = (0..state.books.len()).filter(|market| *market != usize::from(isolated.market));
+        let is_alone = account.positions.iter().all(|position| position.market == isolated.market);
+        ensure(is_alone && elsewhere.map(orders).sum::<u32>() == 0, || {
+            format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
+        })?;
+        let idle = !account.has_position() && orders(usize::from(isolated.market)) == 0;
+        ensure(!idle || account.collateral_atoms <= 0, || {
+            format!("account {id} keeps {} atoms for nothing", account.collateral_atoms)
+        })?;
+    }
+    Ok(())
 }
 
 /// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no fund below 0.

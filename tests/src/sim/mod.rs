@@ -25,7 +25,7 @@ use tidemark_app::genesis::Genesis;
 use tidemark_app::state::merkle::Hash;
 use tidemark_app::state::State;
 use tidemark_app::tx_cache::TxCache;
-use tidemark_proto::params::MarketParams;
+use tidemark_proto::params::{AdlOrder, MarketParams};
 use tidemark_proto::tx::DecodedTx;
 use tidemark_proto::units::{Ticks, PPM};
 use tidemark_proto::Code;
@@ -69,6 +69,10 @@ pub struct Summary {
     pub liquidations: BTreeMap<&'static str, u64>,
     /// Counterparties deleveraged.
     pub adl: u64,
+    /// Parts of positions that keepers took over.
+    pub taken: u64,
+    /// Positions closed by final settlements.
+    pub settled: u64,
     /// Accounts below 0 after a sweep, counted in every block: the fund was used up and nobody could bear the loss.
     pub insolvent: u64,
     /// Hours of funding paid.
@@ -126,7 +130,7 @@ impl ShadowNode {
     }
 }
 
-/// Three markets that differ in tick, lot, `k`, leverage and bounds.
+/// Four markets that differ in tick, lot, `k`, leverage and bounds; the last is isolated for all, and two deleverage by rank.
 fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
     let mut one = MarketParams::with_defaults("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
     one.partial_liquidation_atoms = 20_000 * PPM;
@@ -138,7 +142,11 @@ fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
     (thin.max_open_orders, thin.max_fills) = (8, 4);
     thin.max_open_interest_lots = 10_000;
     thin.fund_block_cap_atoms = 200 * PPM;
-    (vec![one, btc, thin], vec![100, 600_000, 5_000])
+    thin.adl_order = AdlOrder::Ranked;
+    let mut solo = MarketParams::with_defaults("SOLO-USD", 10_000_000, 100_000_000, 10);
+    (solo.isolated_only, solo.adl_order) = (true, AdlOrder::Ranked);
+    solo.partial_liquidation_atoms = 5_000 * PPM;
+    (vec![one, btc, thin, solo], vec![100, 600_000, 5_000, 2_000])
 }
 
 /// The genesis of every simulation.
@@ -312,6 +320,8 @@ impl Summary {
             match event {
                 Event::Fill(_) => self.fills += 1,
                 Event::Adl { .. } => self.adl += 1,
+                Event::Taken { .. } => self.taken += 1,
+                Event::Settled { .. } => self.settled += 1,
                 Event::Funding { .. } => self.funding += 1,
                 Event::Liquidation(step) => {
                     *self.liquidations.entry(step.stage.as_str_name()).or_default() += 1;
@@ -327,8 +337,8 @@ impl std::fmt::Display for Summary {
         let hash: String = self.app_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         write!(
             f,
-            "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} insolvent, {} funding payments, {:?}, app hash {hash}…",
-            self.blocks, self.txs, self.fills, self.liquidations, self.adl, self.insolvent, self.funding, self.codes
+            "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} taken over, {} settled, {} insolvent, {} funding payments, {:?}, app hash {hash}…",
+            self.blocks, self.txs, self.fills, self.liquidations, self.adl, self.taken, self.settled, self.insolvent, self.funding, self.codes
         )
     }
 }

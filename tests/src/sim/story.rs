@@ -47,6 +47,8 @@ impl Block<'_> {
         self.everyone_below_maintenance_has_a_step()?;
         self.only_those_below_maintenance_are_closed()?;
         self.the_safe_are_not_touched_by_the_sweep()?;
+        self.nobody_pays_more_than_a_deficit()?;
+        self.keepers_risk_what_they_set_aside()?;
         self.withdrawals_leave_what_is_not_cash()
     }
 
@@ -77,8 +79,16 @@ impl Block<'_> {
                 Event::Adl { market, account, side, lots, .. } => {
                     trade(*account, *market, *side, *lots, true)?
                 }
-                Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
+                Event::Liquidation(step)
+                    if matches!(step.stage, LiquidationStage::Adl | LiquidationStage::Backstop) =>
+                {
                     trade(step.account, step.market, step.side, step.lots, true)?;
+                }
+                Event::Taken { market, account, side, lots, .. } => {
+                    trade(*account, *market, *side, *lots, false)?
+                }
+                Event::Settled { market, account, side, lots, .. } => {
+                    trade(*account, *market, *side, *lots, true)?
                 }
                 _ => {}
             }
@@ -160,7 +170,7 @@ impl Block<'_> {
             return true;
         }
         let limit = mark - mark.abs() * i128::from(params.fund_slippage_ppm) / 1_000_000;
-        let fund = |state: &State| state.chain.treasury.insurance_atoms;
+        let fund = |state: &State| state.markets[market].market.fund_atoms(&state.chain.treasury);
         let had = fund(self.before).min(fund(self.swept));
         let allowance = had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
         let a_lot = (mark - share - limit) / size + k;
@@ -179,10 +189,15 @@ impl Block<'_> {
         for event in &self.events.events {
             match event {
                 Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),
-                Event::Adl { account, .. } => touched.extend([*account]),
+                Event::Adl { account, .. }
+                | Event::Taken { account, .. }
+                | Event::Settled { account, .. } => {
+                    touched.extend([*account]);
+                }
                 Event::Liquidation(step) => {
                     let market = usize::from(step.market);
-                    ensure(step.lots == 0 || may_liquidate(self.swept, market), || {
+                    let settles = self.swept.markets[market].settlement.is_some();
+                    ensure(step.lots == 0 || settles || may_liquidate(self.swept, market), || {
                         format!("{step:?} in a market that is stale or does not trade")
                     })?;
                     let Some(account) = self.before.accounts.get(step.account) else { continue };
@@ -218,6 +233,43 @@ impl Block<'_> {
         Ok(())
     }
 
+    /// What a deleveraged account gets beyond the mark comes from its counterparties: no more than it lacked, but for an atom a part.
+    fn nobody_pays_more_than_a_deficit(&self) -> Finding {
+        let mut parts = 0;
+        // A step is told before its parts.
+        for event in self.events.events.iter().rev() {
+            match event {
+                Event::Adl { .. } => parts += 1,
+                Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
+                    let fair = i128::from(step.mark_ticks)
+                        * i128::from(step.lots)
+                        * i128::from(self.after.markets[usize::from(step.market)].market.k);
+                    let fair = if step.side == Side::Sell { fair } else { -fair };
+                    let haircut = step.arithmetic.quote_atoms - fair;
+                    ensure(haircut <= (-step.equity_atoms).max(0) + parts, || {
+                        format!("{parts} counterparties paid {haircut} for {step:?}")
+                    })?;
+                    parts = 0;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A takeover uses up set-aside collateral; it leaves a keeper's free collateral as it was, and so at least at 0.
+    fn keepers_risk_what_they_set_aside(&self) -> Finding {
+        for event in &self.sweep.events {
+            let Event::Taken { account, set_aside_used_atoms, .. } = event else { continue };
+            let Some(row) = self.swept.accounts.get(*account) else { continue };
+            let free = figures(self.swept, *account, row).free();
+            ensure(free >= 0 && *set_aside_used_atoms >= 0, || {
+                format!("keeper {account} has {free} atoms free after {event:?}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets what the sweep left.
     fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
         let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
@@ -235,7 +287,10 @@ impl Block<'_> {
                     vec![account(&tx.signer, *from_subaccount), account(&tx.signer, *to_subaccount)],
                     *amount_atoms,
                 ),
-                Message::SetLeverage { subaccount, .. } => (vec![account(&tx.signer, *subaccount)], 0),
+                Message::SetLeverage { subaccount, .. }
+                | Message::SetMarginMode { subaccount, .. }
+                | Message::AdjustIsolatedMargin { subaccount, .. }
+                | Message::RegisterBackstop { subaccount, .. } => (vec![account(&tx.signer, *subaccount)], 0),
                 // Other parameters, other margins.
                 Message::UpdateMarket(_) => return Ok(()),
                 _ => continue,

@@ -76,6 +76,12 @@ impl Traffic {
         } else if rng.chance(3) {
             self.update(changed(params.clone(), rng));
         }
+        // Late in a history, one of the smaller markets is closed for good.
+        let market = rng.within(2, 3) as usize;
+        if state.chain.height > 180 && rng.chance(1) {
+            let params = state.markets[market].market.params.clone();
+            self.update(MarketParams { status: MarketStatus::Closed, ..params });
+        }
     }
 
     fn update(&mut self, params: MarketParams) {
@@ -109,6 +115,37 @@ impl Traffic {
             12..=13 => {
                 let policy = rng.within(0, 3) as i32;
                 self.send(who, v1::MsgSetSelfTradePrevention { subaccount, policy, ..Default::default() });
+            }
+            15..=16 => {
+                let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
+                let mode = rng.within(0, 1) as i32;
+                self.send(who, v1::MsgSetMarginMode { subaccount, market, mode, ..Default::default() });
+            }
+            17..=18 => {
+                let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
+                let change_atoms = part(rng) as i64 * if rng.chance(50) { 1 } else { -1 };
+                let message =
+                    v1::MsgAdjustIsolatedMargin { subaccount, market, change_atoms, ..Default::default() };
+                self.send(who, message);
+            }
+            19..=21 => {
+                let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
+                let set_aside_atoms = if rng.chance(15) { 0 } else { part(rng) / 4 };
+                let message =
+                    v1::MsgRegisterBackstop { subaccount, market, set_aside_atoms, ..Default::default() };
+                self.send(who, message);
+            }
+            22..=27 if state.markets.iter().any(|cell| !cell.listed.is_empty()) => {
+                let offers: Vec<_> = (0..)
+                    .zip(&state.markets)
+                    .flat_map(|(market, cell)| cell.listed.iter().map(move |of| (market, *of)))
+                    .collect();
+                let (market, of) = *rng.pick(&offers);
+                let (account_id, lots) = (of.account, rng.within(1, of.lots.unsigned_abs() + 3));
+                self.send(
+                    who,
+                    v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() },
+                );
             }
             14 if !self.sent.is_empty() => {
                 let again = rng.pick(&self.sent).clone();
@@ -148,9 +185,20 @@ fn changed(mut params: MarketParams, rng: &mut Rng) -> MarketParams {
     params
 }
 
+/// The account in which another trades a market: its isolated collateral there, if that is its mode.
+fn trading(state: &State, account: AccountId, market: usize) -> AccountId {
+    let isolated = || {
+        let row = state.accounts.get(account)?;
+        let slot = state.owners.get(row.owner)?.isolated(row.number, market as u16)?;
+        (slot.active || state.markets[market].market.params.isolated_only).then_some(slot.account)
+    };
+    isolated().unwrap_or(account)
+}
+
 fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option<Operation> {
     let market = rng.within(0, state.markets.len() as u64 - 1) as usize;
     let number = if rng.chance(1) { 99 } else { market as u32 };
+    let account = account.map(|id| trading(state, id, market));
     let live: Vec<_> = account.map(|id| state.books[market].orders_of(id).collect()).unwrap_or_default();
     let name = |rng: &mut Rng| match live.len() {
         0 => (rng.within(0, 50), rng.within(0, 9)),
@@ -210,7 +258,9 @@ fn place(
     let cell = &state.markets[market];
     let mark = i128::from(cell.market.mark_ticks?);
     let row = account.and_then(|id| state.accounts.get(id));
-    let collateral = row.map_or(1_000_000_000, |row| row.collateral_atoms.max(1_000_000));
+    // Isolated collateral is what an order draws: its size comes from the parent's.
+    let parent = row.and_then(|row| row.isolated).and_then(|isolated| state.accounts.get(isolated.parent));
+    let collateral = parent.or(row).map_or(1_000_000_000, |row| row.collateral_atoms.max(1_000_000));
     let held = row.map_or(0, |row| row.lots(market as u16));
     // From a small order to more than the collateral can bear.
     let leverage_percent = i128::from(*rng.pick(&[2, 5, 10, 30, 60, 100, 300, 1_000, 3_000]));
