@@ -1,4 +1,5 @@
-//! Where orders are stored: one cache line each, linked by `u32` slots, freed ones reused last in, first out.
+//! Where orders are stored: half a cache line each for what matching and cancelling touch, the rest apart under the same slot
+//! number; freed slots are reused last in, first out.
 //!
 //! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
 //! order", and writes to its links are harmless, so that linking and unlinking need no branches.
@@ -15,6 +16,7 @@ pub(crate) const NONE: u32 = 0;
 pub(crate) struct Flags(u8);
 
 impl Flags {
+    const BITS: u32 = u8::BITS;
     const SELL: u8 = 1;
     const REDUCE_ONLY: u8 = 1 << 1;
     const POST_SHIFT: u8 = 2;
@@ -76,22 +78,27 @@ impl Flags {
     pub(crate) const fn has_client_id(self) -> bool {
         self.0 & Self::HAS_CLIENT_ID != 0
     }
+    /// Whether the order has a client id or an expiry.
+    #[inline]
+    const fn has_extra(self) -> bool {
+        self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
+    }
     pub(crate) const fn iceberg(self) -> bool {
         self.0 & Self::ICEBERG != 0
     }
 }
 
-/// A live order. Links are slots, [`NONE`] at the ends.
+/// Highest order id, 2⁵⁶ − 1: an id and its order's flags share a word.
+pub(crate) const MAX_ORDER_ID: OrderId = u64::MAX >> Flags::BITS;
+
+/// What matching and cancelling touch. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(crate) struct Order {
-    pub(crate) id: OrderId,
+    /// Id and, in the low byte, flags.
+    tagged_id: u64,
     /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
     pub(crate) lots: Lots,
-    /// 0 without one.
-    pub(crate) client_id: u64,
-    /// 0 without one.
-    pub(crate) expires_ms: TimeMs,
     pub(crate) owner: AccountId,
     /// Its level in its side's ladder; [`NONE`] while a replacement takes.
     pub(crate) level: u32,
@@ -99,39 +106,52 @@ pub(crate) struct Order {
     pub(crate) next: u32,
     /// Ahead of it in the level.
     pub(crate) prev: u32,
+}
+
+const _: () = assert!(size_of::<Order>() == 32, "two orders are one cache line");
+
+impl Order {
+    /// An order in no level. `id` is at most [`MAX_ORDER_ID`].
+    #[inline]
+    pub(crate) const fn new(id: OrderId, owner: AccountId, lots: Lots, flags: Flags) -> Self {
+        let tagged_id = id << Flags::BITS | flags.0 as u64;
+        Self { tagged_id, lots, owner, level: NONE, next: NONE, prev: NONE }
+    }
+    #[inline]
+    pub(crate) const fn id(&self) -> OrderId {
+        self.tagged_id >> Flags::BITS
+    }
+    #[inline]
+    pub(crate) const fn flags(&self) -> Flags {
+        Flags(self.tagged_id as u8)
+    }
+}
+
+/// Its place among its owner's orders. Links are slots, [`NONE`] at the ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kin {
     /// The owner's next older order.
     pub(crate) older: u32,
     /// The owner's next newer order.
     pub(crate) newer: u32,
-    pub(crate) flags: Flags,
 }
 
-const _: () = assert!(size_of::<Order>() == 64, "an order is one cache line");
-
-impl Order {
-    /// An order in no list.
-    pub(crate) const fn unlinked(id: OrderId, owner: AccountId, lots: Lots, flags: Flags) -> Self {
-        Self {
-            id,
-            lots,
-            client_id: 0,
-            expires_ms: 0,
-            owner,
-            level: NONE,
-            next: NONE,
-            prev: NONE,
-            older: NONE,
-            newer: NONE,
-            flags,
-        }
-    }
+/// What only some orders have; written and read only where the flags say so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extra {
+    /// 0 without one.
+    pub(crate) client_id: u64,
+    /// 0 without one.
+    pub(crate) expires_ms: TimeMs,
 }
 
 /// All live orders of a book.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
-    /// Slot 0 is nobody's.
+    /// By slot; slot 0 is nobody's. The three are equally long.
     orders: Vec<Order>,
+    kin: Vec<Kin>,
+    extras: Vec<Extra>,
     /// The first free slot.
     free: u32,
     live: u32,
@@ -142,8 +162,14 @@ impl Arena {
     pub(crate) const CAPACITY: u32 = u32::MAX;
 
     pub(crate) fn new() -> Self {
-        let nobody = Order::unlinked(0, 0, 0, Flags(0));
-        Self { orders: vec![nobody], free: NONE, live: 0 }
+        let nobody = Order::new(0, 0, 0, Flags(0));
+        Self {
+            orders: vec![nobody],
+            kin: vec![Kin::default()],
+            extras: vec![Extra::default()],
+            free: NONE,
+            live: 0,
+        }
     }
 
     pub(crate) const fn live(&self) -> u32 {
@@ -157,18 +183,28 @@ impl Arena {
 
     /// Stores an order; the caller has seen that it is not full.
     #[inline]
-    pub(crate) fn insert(&mut self, order: Order) -> u32 {
+    pub(crate) fn insert(&mut self, order: Order, extra: Extra) -> u32 {
         self.live += 1;
         let slot = self.free;
         if slot == NONE {
-            // It was not full and no slot is free, so the length fits.
-            let slot = self.orders.len() as u32;
-            self.orders.push(order);
-            return slot;
+            return self.push(order, extra);
         }
         let place = &mut self.orders[slot as usize];
         self.free = place.next;
         *place = order;
+        if order.flags().has_extra() {
+            self.extras[slot as usize] = extra;
+        }
+        slot
+    }
+
+    #[cold]
+    fn push(&mut self, order: Order, extra: Extra) -> u32 {
+        // It was not full and no slot is free, so the length fits.
+        let slot = self.orders.len() as u32;
+        self.orders.push(order);
+        self.kin.push(Kin::default());
+        self.extras.push(extra);
         slot
     }
 
@@ -189,8 +225,30 @@ impl Arena {
         &mut self.orders[slot as usize]
     }
 
+    #[inline]
+    pub(crate) fn kin(&self, slot: u32) -> Kin {
+        self.kin[slot as usize]
+    }
+
+    #[inline]
+    pub(crate) fn kin_mut(&mut self, slot: u32) -> &mut Kin {
+        &mut self.kin[slot as usize]
+    }
+
+    /// Client id and expiry of an order with these flags.
+    #[inline]
+    pub(crate) fn extra(&self, slot: u32, flags: Flags) -> Extra {
+        if flags.has_extra() {
+            self.extras[slot as usize]
+        } else {
+            Extra::default()
+        }
+    }
+
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.orders.capacity() * size_of::<Order>()
+            + self.kin.capacity() * size_of::<Kin>()
+            + self.extras.capacity() * size_of::<Extra>()
     }
 }

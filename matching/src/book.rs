@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Flags, Order, NONE};
+use crate::arena::{Arena, Extra, Flags, Kin, Order, NONE};
 use crate::clients::ClientIds;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
@@ -95,7 +95,7 @@ impl Book {
     pub(crate) fn slots_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
         let newest = Some(self.owners.get(owner).newest).filter(|slot| *slot != NONE);
         std::iter::successors(newest, |slot| {
-            Some(self.orders.get(*slot).older).filter(|older| *older != NONE)
+            Some(self.orders.kin(*slot).older).filter(|older| *older != NONE)
         })
     }
 
@@ -181,23 +181,25 @@ impl Book {
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
     }
 
-    #[inline]
+    // Called where events are made: a copy through memory costs more than the reads.
+    #[inline(always)]
     pub(crate) fn view(&self, slot: u32) -> OrderView {
         let order = self.orders.get(slot);
-        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags);
-        let side = order.flags.side();
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags());
+        let Extra { client_id, expires_ms } = self.orders.extra(slot, order.flags());
+        let side = order.flags().side();
         OrderView {
-            order_id: order.id,
+            order_id: order.id(),
             owner: order.owner,
-            client_id: order.client_id,
+            client_id,
             side,
             price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
             lots: order.lots + hidden_lots,
             hidden_lots,
             display_lots,
-            reduce_only: order.flags.reduce_only(),
-            post_only: order.flags.post_only(),
-            expires_ms: order.flags.expires().then_some(order.expires_ms),
+            reduce_only: order.flags().reduce_only(),
+            post_only: order.flags().post_only(),
+            expires_ms: order.flags().expires().then_some(expires_ms),
         }
     }
 
@@ -214,7 +216,7 @@ impl Book {
     /// Unfilled lots of an order, the hidden ones included.
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
-        order.lots + self.iceberg(slot, order.flags).hidden_lots
+        order.lots + self.iceberg(slot, order.flags()).hidden_lots
     }
 
     /// The slot of a live order, if it is `owner`'s.
@@ -229,17 +231,18 @@ impl Book {
 
     /// Stores an order that will rest at `key` and enters it in every index but the levels.
     #[inline]
-    pub(crate) fn enlist(&mut self, order: Order, key: u64, iceberg: Iceberg) -> u32 {
-        let slot = self.orders.insert(order);
-        self.ids.insert(order.id, slot);
-        if order.flags.has_client_id() {
-            self.client_ids.insert(order.owner, order.client_id, slot);
+    pub(crate) fn enlist(&mut self, order: Order, extra: Extra, key: u64, iceberg: Iceberg) -> u32 {
+        let (id, flags) = (order.id(), order.flags());
+        let slot = self.orders.insert(order, extra);
+        self.ids.insert(id, slot);
+        if flags.has_client_id() {
+            self.client_ids.insert(order.owner, extra.client_id, slot);
         }
-        if order.flags.expires() {
-            self.expiries.insert((order.expires_ms, order.id));
+        if flags.expires() {
+            self.expiries.insert((extra.expires_ms, id));
         }
-        if order.flags.iceberg() {
-            self.icebergs.set(slot, (order.flags.side(), key), iceberg);
+        if flags.iceberg() {
+            self.icebergs.set(slot, (flags.side(), key), iceberg);
         }
         slot
     }
@@ -247,20 +250,21 @@ impl Book {
     /// Makes a stored order its owner's newest.
     #[inline]
     pub(crate) fn link_owner(&mut self, slot: u32) {
-        let Order { owner, flags, .. } = *self.orders.get(slot);
-        let older = self.owners.push(owner, slot, reduces(flags));
-        self.orders.get_mut(older).newer = slot;
-        let order = self.orders.get_mut(slot);
-        order.older = older;
-        order.newer = NONE;
+        let order = self.orders.get(slot);
+        let older = self.owners.push(order.owner, slot, reduces(order.flags()));
+        self.orders.kin_mut(older).newer = slot;
+        *self.orders.kin_mut(slot) = Kin { older, newer: NONE };
     }
 
     /// Takes an order that is in no level out of every index, and frees its slot.
     #[inline]
     pub(crate) fn delist(&mut self, slot: u32) {
-        let Order { id, owner, client_id, expires_ms, older, newer, flags, .. } = *self.orders.get(slot);
-        self.orders.get_mut(older).newer = newer;
-        self.orders.get_mut(newer).older = older;
+        let order = *self.orders.get(slot);
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
+        let Extra { client_id, expires_ms } = self.orders.extra(slot, flags);
+        let Kin { older, newer } = self.orders.kin(slot);
+        self.orders.kin_mut(older).newer = newer;
+        self.orders.kin_mut(newer).older = older;
         self.owners.remove(owner, (newer == NONE).then_some(older), reduces(flags));
         self.ids.remove(id);
         if flags.has_client_id() {
@@ -277,7 +281,8 @@ impl Book {
 
     /// Puts a stored order at the back of the level of `key`. The caller has seen that the level's sum can take it.
     pub(crate) fn link_level(&mut self, slot: u32, key: u64) {
-        let Order { lots, flags, .. } = *self.orders.get(slot);
+        let order = self.orders.get(slot);
+        let (lots, flags) = (order.lots, order.flags());
         let ladder = &mut self.ladders[flags.side() as usize];
         let index = ladder.ensure(key);
         ladder.touch(index);
@@ -300,8 +305,8 @@ impl Book {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
         let order = self.orders.get_mut(slot);
         order.lots = shown;
-        if order.flags.iceberg() {
-            let place = (order.flags.side(), key);
+        if order.flags().iceberg() {
+            let place = (order.flags().side(), key);
             self.icebergs.set(slot, place, iceberg);
         }
         self.link_level(slot, key);
@@ -310,10 +315,11 @@ impl Book {
     /// Takes an order out of its level, which goes with its last order.
     #[inline]
     pub(crate) fn unlink_level(&mut self, slot: u32) {
-        let Order { lots, level: index, next, prev, flags, .. } = *self.orders.get(slot);
+        let order = *self.orders.get(slot);
+        let Order { lots, level: index, next, prev, .. } = order;
         self.orders.get_mut(prev).next = next;
         self.orders.get_mut(next).prev = prev;
-        let ladder = &mut self.ladders[flags.side() as usize];
+        let ladder = &mut self.ladders[order.flags().side() as usize];
         ladder.touch(index);
         let level = ladder.level_mut(index);
         level.lots -= lots;
@@ -334,12 +340,13 @@ impl Book {
     pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
         order.lots -= by_lots;
-        let ladder = &mut self.ladders[order.flags.side() as usize];
+        let ladder = &mut self.ladders[order.flags().side() as usize];
         ladder.touch(order.level);
         ladder.level_mut(order.level).lots -= by_lots;
     }
 
     /// Removes a resting order and says so.
+    #[inline]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
         let order = self.view(slot);
         self.unlink_level(slot);

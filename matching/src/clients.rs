@@ -40,7 +40,7 @@ pub(crate) struct ClientIds {
 }
 
 impl ClientIds {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) const fn len(&self) -> usize {
         self.live
     }

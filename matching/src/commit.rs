@@ -20,7 +20,7 @@
 use sha2::{Digest as _, Sha256};
 use tidemark_proto::units::Side;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Extra};
 use crate::book::Book;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ladder::{Ladder, Level};
@@ -122,13 +122,14 @@ fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
     let mut slot = level.head;
     for _ in 0..level.count {
         let order = orders.get(slot);
-        hash.update(order.id.to_le_bytes());
+        let Extra { client_id, expires_ms } = orders.extra(slot, order.flags());
+        hash.update(order.id().to_le_bytes());
         hash.update(order.owner.to_le_bytes());
         hash.update(order.lots.to_le_bytes());
-        hash.update(order.client_id.to_le_bytes());
-        hash.update(order.expires_ms.to_le_bytes());
-        hash.update([order.flags.bits()]);
-        if order.flags.iceberg() {
+        hash.update(client_id.to_le_bytes());
+        hash.update(expires_ms.to_le_bytes());
+        hash.update([order.flags().bits()]);
+        if order.flags().iceberg() {
             let Iceberg { display_lots, hidden_lots } = icebergs.get(slot);
             hash.update(display_lots.to_le_bytes());
             hash.update(hidden_lots.to_le_bytes());

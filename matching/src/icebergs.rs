@@ -36,7 +36,7 @@ pub(crate) struct Icebergs {
 }
 
 impl Icebergs {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn len(&self) -> usize {
         self.by_slot.len()
     }

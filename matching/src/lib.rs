@@ -36,8 +36,9 @@ mod snapshot;
 mod take;
 mod types;
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, feature = "model"))]
+#[doc(hidden)]
+pub mod tests;
 
 pub use book::Book;
 pub use commit::Digest;

@@ -3,7 +3,7 @@
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Flags, Order, NONE};
+use crate::arena::{Arena, Extra, Flags, Order, MAX_ORDER_ID, NONE};
 use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
@@ -25,7 +25,11 @@ impl Book {
         }
         if order.client_id != 0 {
             if let Some(slot) = self.client_ids.get(order.owner, order.client_id) {
-                return Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id, order.client_id));
+                return Err(Reject::new(
+                    Code::DuplicateClientId,
+                    self.orders.get(slot).id(),
+                    order.client_id,
+                ));
             }
         }
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
@@ -34,6 +38,9 @@ impl Book {
             self.check_room(order.side, price_ticks, order.lots, 0)?;
         }
         let order_id = self.next_order_id;
+        if order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
+        }
         let taker = Taker {
             order_id,
             owner: order.owner,
@@ -50,8 +57,7 @@ impl Book {
                 return Err(Reject::new(Code::NotFillable, fillable, order.lots));
             }
         }
-        self.next_order_id =
-            order_id.checked_add(1).ok_or(Reject::new(Code::Overflow, u64::MAX, order_id))?;
+        self.next_order_id = order_id + 1;
 
         let mut taken = self.take(&taker, order.lots, host);
         if taken.remaining > 0 && taken.stopped.is_none() {
@@ -73,11 +79,10 @@ impl Book {
             Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
                 .with_iceberg(new.display_lots != 0);
         let (lots, iceberg) = Iceberg::split(new.display_lots, lots);
-        let expires_ms = expires_ms.unwrap_or(0);
-        let order =
-            Order { client_id: new.client_id, expires_ms, ..Order::unlinked(id, new.owner, lots, flags) };
+        let extra = Extra { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0) };
+        let order = Order::new(id, new.owner, lots, flags);
         let key = key_of(new.side, price);
-        let slot = self.enlist(order, key, iceberg);
+        let slot = self.enlist(order, extra, key, iceberg);
         self.link_owner(slot);
         self.link_level(slot, key);
         host.event(Event::Rested(self.view(slot)));
@@ -155,7 +160,7 @@ impl Book {
         if by_lots >= self.total_lots(slot) {
             return self.evict(slot, reason, host);
         }
-        let Order { flags, level, .. } = *self.orders.get(slot);
+        let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let hidden = by_lots.min(hidden_lots);
         if hidden > 0 {
@@ -213,8 +218,8 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE {
-            let Order { older, flags, .. } = *self.orders.get(slot);
-            if side.is_none_or(|side| side == flags.side()) {
+            let older = self.orders.kin(slot).older;
+            if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
                 gone += 1;
             }

@@ -33,7 +33,7 @@ impl Bits {
         self.summary == 0
     }
     #[inline]
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) const fn contains(&self, offset: usize) -> bool {
         self.words[offset >> GROUP_BITS] & (1 << (offset & 63)) != 0
     }

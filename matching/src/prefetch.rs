@@ -2,7 +2,7 @@
 
 use tidemark_proto::units::OrderId;
 
-use crate::arena::{Order, NONE};
+use crate::arena::{Kin, Order, NONE};
 use crate::book::Book;
 
 /// Live orders from which [`Book::prefetch`] does anything: below, the book is in the cache anyhow.
@@ -30,11 +30,14 @@ impl Book {
             let mut sum = 0_u64;
             let mut neighbours = [[NONE; 4]; AT_ONCE];
             for (neighbours, slot) in neighbours.iter_mut().zip(&slots[..count]) {
-                let Order { prev, next, older, newer, .. } = *self.orders.get(*slot);
+                let (Order { prev, next, .. }, Kin { older, newer }) =
+                    (*self.orders.get(*slot), self.orders.kin(*slot));
                 *neighbours = [prev, next, older, newer];
             }
-            for slot in neighbours[..count].iter().flatten() {
-                sum = sum.wrapping_add(self.orders.get(*slot).id);
+            for [prev, next, older, newer] in &neighbours[..count] {
+                let queue = self.orders.get(*prev).lots ^ self.orders.get(*next).lots;
+                let kin = self.orders.kin(*older).older ^ self.orders.kin(*newer).newer;
+                sum = sum.wrapping_add(queue ^ u64::from(kin));
             }
             std::hint::black_box(sum);
             if count < AT_ONCE {

@@ -6,7 +6,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
-use crate::arena::{Flags, Order};
+use crate::arena::{Extra, Flags, Order, MAX_ORDER_ID};
 use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
@@ -76,8 +76,9 @@ impl Book {
         }
         let mut book = Self::new();
         book.next_order_id = OrderId::deserialize_reader(input)?;
-        if book.next_order_id == 0 {
-            return Err(invalid("next order id is 0, must be at least 1".to_owned()));
+        if book.next_order_id == 0 || book.next_order_id > MAX_ORDER_ID + 1 {
+            let (next, most) = (book.next_order_id, MAX_ORDER_ID + 1);
+            return Err(invalid(format!("next order id is {next}, must be 1 to {most}")));
         }
         book.ids = IdTable::ending_at(book.next_order_id);
         let mut by_id = Vec::new();
@@ -126,9 +127,8 @@ impl Book {
         let key = key_of(side, price_ticks);
         let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
             .with_iceberg(iceberg.display_lots > 0);
-        let expires_ms = expires_ms.unwrap_or(0);
-        let order = Order { client_id, expires_ms, ..Order::unlinked(id, owner, lots, flags) };
-        let slot = self.enlist(order, key, iceberg);
+        let extra = Extra { client_id, expires_ms: expires_ms.unwrap_or(0) };
+        let slot = self.enlist(Order::new(id, owner, lots, flags), extra, key, iceberg);
         self.link_level(slot, key);
         Ok(slot)
     }

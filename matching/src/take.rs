@@ -79,7 +79,7 @@ impl Book {
                 return;
             }
         }
-        if maker.flags.reduce_only() {
+        if maker.flags().reduce_only() {
             lots = lots.min(host.reducible_lots(maker.owner, maker_side));
             if lots == 0 {
                 self.evict(slot, Code::NothingToReduce, host);
@@ -96,12 +96,12 @@ impl Book {
     fn fill(&mut self, slot: u32, maker: &Order, taker: &Taker, lots: Lots, host: &mut impl Host) {
         let maker_side = taker.side.opposite();
         let price_ticks = key_of(maker_side, self.ladders[maker_side as usize].level(maker.level).key);
-        let iceberg = self.iceberg(slot, maker.flags);
+        let iceberg = self.iceberg(slot, maker.flags());
         let event = Event::Fill {
-            maker_order_id: maker.id,
+            maker_order_id: maker.id(),
             maker: maker.owner,
-            maker_client_id: maker.client_id,
-            maker_reduce_only: maker.flags.reduce_only(),
+            maker_client_id: self.orders.extra(slot, maker.flags()).client_id,
+            maker_reduce_only: maker.flags().reduce_only(),
             maker_remaining_lots: maker.lots - lots + iceberg.hidden_lots,
             taker_order_id: taker.order_id,
             taker: taker.owner,
@@ -163,7 +163,8 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE && left > 0 {
-            let Order { older, flags, level, .. } = *self.orders.get(slot);
+            let older = self.orders.kin(slot).older;
+            let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
                 left -= 1;
                 // An order that is being replaced is in no level: its rest is decided where it takes.
@@ -187,7 +188,7 @@ impl Book {
         let mut level = ladder.best().filter(|level| ladder.level(*level).key >= taker.limit_key);
         while let Some(index) = level {
             let shown =
-                |slot| (slot, self.orders.get(slot).lots, self.iceberg(slot, self.orders.get(slot).flags));
+                |slot| (slot, self.orders.get(slot).lots, self.iceberg(slot, self.orders.get(slot).flags()));
             let mut queue = self.queue_slots(ladder.level(index).head).map(shown);
             let mut refilled = VecDeque::new();
             while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
@@ -231,7 +232,7 @@ impl FillWalk<'_> {
         let mut lots = wanted.min(shown);
         let watched = maker.owner != taker.owner
             && self.book.owners.get(maker.owner).reduce_only[self.side as usize] > 0;
-        if watched && maker.flags.reduce_only() {
+        if watched && maker.flags().reduce_only() {
             let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
             if lots == 0 && traded > 0 {

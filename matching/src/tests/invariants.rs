@@ -30,12 +30,12 @@ pub(crate) fn check(book: &Book) {
             let (mut lots, mut hidden, mut count, mut prev) = (0_u64, 0_u64, 0, NONE);
             for slot in book.queue_slots(level.head) {
                 let order = book.orders.get(slot);
-                assert_eq!((order.level, order.prev, order.flags.side()), (index, prev, side));
-                assert!(order.lots > 0 && order.id < book.next_order_id);
-                assert_eq!(book.ids.get(order.id), Some(slot));
+                assert_eq!((order.level, order.prev, order.flags().side()), (index, prev, side));
+                assert!(order.lots > 0 && order.id() < book.next_order_id);
+                assert_eq!(book.ids.get(order.id()), Some(slot));
                 let view = book.view(slot);
                 assert_eq!(key_of(side, view.price_ticks), level.key);
-                owners.entry(order.owner).or_default().push(order.id);
+                owners.entry(order.owner).or_default().push(order.id());
                 *reduce_only.entry((order.owner, side)).or_default() += u32::from(view.reduce_only);
                 if view.client_id != 0 {
                     clients += 1;
@@ -43,7 +43,7 @@ pub(crate) fn check(book: &Book) {
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
-                    assert!(book.expiries.contains(&(expires_ms, order.id)));
+                    assert!(book.expiries.contains(&(expires_ms, order.id())));
                 }
                 if view.display_lots != 0 {
                     icebergs += 1;

@@ -1,16 +1,27 @@
-//! The book against its rules, a naive model, and its own structure.
+//! The book against its rules, a naive model, and its own structure. What the fuzz target needs of it is compiled with the
+//! feature `model` too.
 
+pub mod bytes;
 mod invariants;
 mod model;
+mod pair;
+#[cfg(test)]
 mod properties;
 mod roots;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod small_scope;
 
 use std::collections::BTreeMap;
 
-use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, Side};
+#[cfg(test)]
+use tidemark_proto::units::{SelfTradePrevention, Ticks};
 
-use crate::{Event, Host, NewOrder, PostOnly, TimeInForce};
+use crate::{Event, Host};
+#[cfg(test)]
+use crate::{NewOrder, PostOnly, TimeInForce};
 
 /// Positions that follow fills, and all events.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +48,7 @@ impl Host for TestHost {
 }
 
 /// A plain good-till-cancelled order.
+#[cfg(test)]
 pub(crate) fn gtc(owner: AccountId, side: Side, price_ticks: Ticks, lots: Lots) -> NewOrder {
     NewOrder {
         owner,

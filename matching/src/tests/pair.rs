@@ -1,0 +1,199 @@
+//! The book and its naive model, side by side: every operation on both, everything compared after each.
+
+use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::Code;
+
+use super::model::Model;
+use super::{invariants, roots, TestHost};
+use crate::{Book, Event, NewOrder, OrderView, Placed, Reject, Replace};
+
+/// An operation on both.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Place(NewOrder),
+    Replace {
+        pick: u64,
+        stranger: bool,
+        price: Option<Ticks>,
+        lots: Option<Lots>,
+        stp: SelfTradePrevention,
+        max_fills: u32,
+    },
+    Reduce {
+        pick: u64,
+        stranger: bool,
+        by_lots: Lots,
+    },
+    Cancel {
+        pick: u64,
+        stranger: bool,
+    },
+    CancelByClientId {
+        owner: AccountId,
+        client_id: u64,
+    },
+    CancelAll {
+        owner: AccountId,
+        side: Option<Side>,
+    },
+    Expire {
+        now_ms: u64,
+        max: u32,
+    },
+    /// A position that changes outside the book; `tell`: and the book is told when it closed or turned.
+    SetPosition {
+        owner: AccountId,
+        position: i8,
+        tell: bool,
+    },
+    /// Block end: roots, changes, snapshot.
+    Commit {
+        restore: bool,
+    },
+}
+
+/// A book and its model, side by side.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) book: Book,
+    model: Model,
+    host: TestHost,
+    model_host: TestHost,
+    client: roots::L2,
+    /// Lots that came to rest, less those that left.
+    resting: i128,
+}
+
+fn flat(result: Result<Placed, Reject>) -> super::model::Outcome {
+    result
+        .map(|p| (p.order_id, p.filled_lots, p.decremented_lots, p.resting_lots, p.price_ticks, p.rest))
+        .map_err(|reject| reject.code)
+}
+
+fn code<T>(result: Result<T, Reject>) -> Result<T, Code> {
+    result.map_err(|reject| reject.code)
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        Self {
+            book: Book::new(),
+            model: Model::new(),
+            host: TestHost::default(),
+            model_host: TestHost::default(),
+            client: roots::L2::new(),
+            resting: 0,
+        }
+    }
+
+    /// A live order mostly, now and then an id that is none; and its owner, or somebody else.
+    fn pick(&self, pick: u64, stranger: bool) -> (u64, AccountId) {
+        let live = self.model.all().count() as u64;
+        if live == 0 || pick % 16 == 0 {
+            return (pick % (self.model.next_id + 2), 0);
+        }
+        let order = self.model.all().nth((pick / 16 % live) as usize).expect("within");
+        (order.order_id, if stranger { order.owner + 1 } else { order.owner })
+    }
+
+    pub(crate) fn step(&mut self, op: &Op) {
+        let (book, model, host, model_host) =
+            (&mut self.book, &mut self.model, &mut self.host, &mut self.model_host);
+        match op {
+            Op::Place(order) => {
+                assert_eq!(flat(book.place(order, host)), model.place(order, model_host));
+            }
+            Op::Replace { pick, stranger, price, lots, stp, max_fills } => {
+                let (order_id, owner) = self.pick(*pick, *stranger);
+                let change = Replace {
+                    order_id,
+                    owner,
+                    price_ticks: *price,
+                    lots: *lots,
+                    stp: *stp,
+                    max_fills: *max_fills,
+                };
+                let got = self.book.replace(&change, &mut self.host);
+                assert_eq!(flat(got), self.model.replace(&change, &mut self.model_host));
+            }
+            Op::Reduce { pick, stranger, by_lots } => {
+                let (id, owner) = self.pick(*pick, *stranger);
+                let got = self.book.reduce(id, owner, *by_lots, &mut self.host);
+                assert_eq!(code(got), self.model.reduce(id, owner, *by_lots, &mut self.model_host));
+            }
+            Op::Cancel { pick, stranger } => {
+                let (id, owner) = self.pick(*pick, *stranger);
+                let got = self.book.cancel(id, owner, Code::Cancelled, &mut self.host);
+                assert_eq!(code(got), self.model.cancel(id, owner, &mut self.model_host));
+            }
+            Op::CancelByClientId { owner, client_id } => {
+                let got = book.cancel_by_client_id(*owner, *client_id, Code::Cancelled, host);
+                assert_eq!(code(got), model.cancel_by_client_id(*owner, *client_id, model_host));
+            }
+            Op::CancelAll { owner, side } => {
+                let got = book.cancel_all(*owner, *side, Code::Cancelled, host);
+                assert_eq!(got, model.cancel_all(*owner, *side, model_host));
+            }
+            Op::Expire { now_ms, max } => {
+                assert_eq!(book.expire(*now_ms, *max, host), model.expire(*now_ms, *max, model_host));
+            }
+            Op::SetPosition { owner, position, tell } => self.set_position(*owner, *position, *tell),
+            Op::Commit { restore } => self.commit(*restore),
+        }
+        self.compare();
+    }
+
+    fn set_position(&mut self, owner: AccountId, position: i8, tell: bool) {
+        for host in [&mut self.host, &mut self.model_host] {
+            host.positions.insert(owner, i128::from(position));
+        }
+        for (side, spent) in [(Side::Sell, position <= 0), (Side::Buy, position >= 0)] {
+            if tell && spent {
+                let got = self.book.cancel_reduce_only(owner, side, &mut self.host);
+                assert_eq!(got, self.model.cancel_reduce_only(owner, side, &mut self.model_host));
+            }
+        }
+    }
+
+    fn compare(&mut self) {
+        assert_eq!(self.host.events, self.model_host.events);
+        assert_eq!(self.host.positions, self.model_host.positions);
+        for event in self.host.events.drain(..) {
+            self.resting += match event {
+                Event::Rested(order) => i128::from(order.lots),
+                Event::Refilled(_) => 0,
+                Event::Fill { lots, .. } => -i128::from(lots),
+                Event::Reduced { by_lots, .. } => -i128::from(by_lots),
+                Event::Removed { order, .. } => -i128::from(order.lots),
+            };
+        }
+        self.model_host.events.clear();
+        for side in [Side::Buy, Side::Sell] {
+            let queues = self.book.levels(side).flat_map(|level| self.book.queue(side, level.price_ticks));
+            let orders: Vec<OrderView> = queues.collect();
+            assert_eq!(orders, self.model.sides[side as usize]);
+        }
+        assert_eq!(self.book.next_order_id(), self.model.next_id);
+        let live: i128 = self.model.all().map(|order| i128::from(order.lots)).sum();
+        assert_eq!(live, self.resting, "no lots lost or created");
+        invariants::check(&self.book);
+    }
+
+    fn commit(&mut self, restore: bool) {
+        roots::apply(&mut self.client, &self.book.take_dirty_levels());
+        assert_eq!(self.client, roots::l2_of(&self.book));
+        assert!(self.book.take_dirty_levels().is_empty());
+        let (l2, l3) = (self.book.l2_root(), self.book.l3_root());
+        assert_eq!(l2, roots::l2_root(&self.client));
+        assert_eq!(l3, roots::l3_root(&self.model.sides, self.model.next_id));
+
+        let mut bytes = Vec::new();
+        self.book.to_snapshot(&mut bytes).expect("a Vec takes all");
+        let mut restored = Book::from_snapshot(&mut bytes.as_slice()).expect("its own bytes");
+        assert_eq!((restored.l2_root(), restored.l3_root()), (l2, l3));
+        invariants::check(&restored);
+        if restore {
+            self.book = restored;
+        }
+    }
+}
