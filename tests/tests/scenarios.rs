@@ -143,9 +143,9 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
     assert_eq!((word(&events.txs[0]), events.txs[0].results[1].filled_lots), ("OPEN_INTEREST_CAP", 10));
     assert_eq!(chain.state.markets[0].market.open_interest_lots, 100);
     // Whoever reduces may.
-    chain.orders("c", vec![place(limit(0, Sell, 101, 20))]);
+    chain.orders("c", vec![place(limit(0, Sell, 99, 20))]);
     healthy(&chain.block());
-    chain.orders("b", vec![place(limit(0, Buy, 101, 20))]);
+    chain.orders("b", vec![place(limit(0, Buy, 99, 20))]);
     assert_eq!(chain.block().txs[0].results[0].filled_lots, 20);
     assert_eq!(chain.state.markets[0].market.open_interest_lots, 80);
 }

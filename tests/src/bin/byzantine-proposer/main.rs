@@ -138,7 +138,7 @@ async fn main() -> ExitCode {
         eprintln!("usage: byzantine-proposer start --home HOME");
         return ExitCode::FAILURE;
     };
-    let options = StartOptions { external_comet: false, threads: None };
+    let options = StartOptions { external_comet: false, threads: None, sidecar: None };
     let wrap = |node| Byzantine { node, proposals: Arc::default(), earlier: Arc::default() };
     match start_with(&home, &options, wrap).await {
         Ok(()) => ExitCode::SUCCESS,
