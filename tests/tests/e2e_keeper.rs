@@ -105,7 +105,7 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     wait_for("a hedge", || async {
         let now = self::mark(&client).await?;
         let mut maker = Sender::new(client.clone(), signer("maker"));
-        let bid = place(limit(BTC, v1::Side::Buy, now * 99 / 100, 1_000));
+        let bid = place(limit(BTC, v1::Side::Buy, now * 99 / 100, 20_000));
         let _ = maker.orders(0, vec![bid], v1::WaitFor::Committed).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         (told.count(|note| matches!(note, Note::Hedged { .. })) > 0).then_some(())

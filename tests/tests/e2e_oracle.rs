@@ -95,7 +95,8 @@ async fn the_index_is_the_honest_one(client: &Client, blocks: u64) {
         let state = btc(client).await.unwrap();
         let usdc = state.index_ticks / TICKS_PER_USDC;
         assert!((60_000..60_060).contains(&usdc), "height {height}: index {usdc}, {state:?}");
-        assert_eq!((state.reporting_power, state.total_power), (9, 10), "height {height}");
+        // A vote that came late is not in the commit; without the honest one's there is no quorum.
+        assert!(state.reporting_power <= 9 && state.total_power == 10, "height {height}: {state:?}");
         height = wait_for("the next block", || async {
             client.status().await.ok().map(|status| status.height).filter(|next| *next > height)
         })
