@@ -34,6 +34,11 @@ async fn four_validators_agree_on_every_app_hash_for_500_blocks_under_trading() 
     let names: Vec<String> = (0..8).map(|number| format!("trader-{number}")).collect();
     fund(&first, &names, 100_000).await.unwrap();
     wait_for("an index of every market", || every_market_has_a_price(&first)).await;
+    let funded = first.status().await.unwrap().height;
+    wait_for("the funds on the other node", || async {
+        second.status().await.ok().filter(|status| status.height >= funded)
+    })
+    .await;
     let nodes = [first.clone(), second.clone()];
     let traders = names.iter().cloned().zip(nodes.iter().cycle().cloned()).collect();
     let traders = Traders::start(traders, 1);
