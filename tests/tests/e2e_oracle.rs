@@ -117,7 +117,10 @@ impl Traders {
         fund(client, &["long".to_owned()], 2_000).await.unwrap();
         let sender = |name| Sender::new(client.clone(), signer(name));
         let mut traders = Self { client: client.clone(), long: sender("long"), maker: sender("maker") };
+        // The narrow bid keeps the middle of the book, and so the mark, at the index.
+        let near = limit(BTC, v1::Side::Buy, 59_950 * TICKS_PER_USDC, 1);
         let bid = limit(BTC, v1::Side::Buy, 50_000 * TICKS_PER_USDC, 50_000);
+        assert_eq!(order(&mut traders.maker, near).await, Code::Ok);
         let ask = limit(BTC, v1::Side::Sell, 60_100 * TICKS_PER_USDC, 50_000);
         assert_eq!(order(&mut traders.maker, bid).await, Code::Ok);
         assert_eq!(order(&mut traders.maker, ask).await, Code::Ok);
