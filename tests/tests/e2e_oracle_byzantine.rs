@@ -19,7 +19,7 @@ async fn honest_validators_reject_a_dropped_reordered_forged_or_trimmed_extended
     // It proposes in one height of four, and each of its rounds fails: the heights that this takes bound the wait.
     for height in 1.. {
         net.wait_height(0, height).await.unwrap();
-        if TAMPERS.iter().all(|tamper| proposed(&tamper)) {
+        if TAMPERS.iter().all(&proposed) {
             break;
         }
         assert!(height < 120, "not every way in 120 heights:\n{}", net.log(BYZANTINE));
