@@ -103,7 +103,7 @@ pub struct TxOutcome {
 }
 
 /// One thing that happened in a market or to an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // fields are named by the exchange rules' terms and carry their units
 pub enum Event {
     /// An order, or what is left of it, rests on the book.
@@ -128,6 +128,28 @@ pub enum Event {
         client_id: u64,
         lots: Lots,
         code: Code,
+    },
+    /// An order waits for its trigger or its next slice; as it is now.
+    Waiting { account: AccountId, order: Box<v1::ConditionalOrder> },
+    /// The mark has reached an order's trigger: it was placed, or refused with a code, and waits no more.
+    Triggered {
+        market: MarketId,
+        order_id: OrderId,
+        account: AccountId,
+        client_id: u64,
+        placed_order_id: OrderId,
+        code: Code,
+        message: String,
+    },
+    /// A TWAP's slice was placed, or refused with a code.
+    Slice {
+        market: MarketId,
+        order_id: OrderId,
+        account: AccountId,
+        client_id: u64,
+        slice: v1::TwapSlice,
+        /// The order as it waits on; `None` after its last slice.
+        left: Option<Box<v1::ConditionalOrder>>,
     },
     /// A trade.
     Fill(Fill),

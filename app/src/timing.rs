@@ -28,6 +28,8 @@ pub enum Phase {
     Expiries,
     /// The liquidation sweep.
     Sweep,
+    /// Triggers and TWAP slices.
+    Triggers,
     /// Transactions.
     Transactions,
     /// Market statistics and invariants.
@@ -40,7 +42,7 @@ pub enum Phase {
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Prepare,
         Self::Process,
         Self::Decode,
@@ -48,6 +50,7 @@ impl Phase {
         Self::Funding,
         Self::Expiries,
         Self::Sweep,
+        Self::Triggers,
         Self::Transactions,
         Self::Invariants,
         Self::Hash,
@@ -65,6 +68,7 @@ impl Phase {
             Self::Funding => "funding",
             Self::Expiries => "expiries",
             Self::Sweep => "liquidation_sweep",
+            Self::Triggers => "triggers",
             Self::Transactions => "transactions",
             Self::Invariants => "invariants",
             Self::Hash => "app_hash",

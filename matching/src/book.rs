@@ -57,6 +57,13 @@ impl Book {
         self.next_order_id
     }
 
+    /// Uses up the next id for an order that is kept outside the book until it is placed; `None` when none is left.
+    pub fn assign_id(&mut self) -> Option<OrderId> {
+        let order_id = self.next_order_id;
+        self.next_order_id = order_id.checked_add(1)?;
+        Some(order_id)
+    }
+
     /// Live orders in the book.
     #[must_use]
     pub const fn live_orders(&self) -> u32 {

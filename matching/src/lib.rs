@@ -15,10 +15,12 @@
 //! | `book` | queues, indexes, reads |
 //! | `ops` | place, replace, reduce, cancel, expire |
 //! | `take` | matching |
+//! | `probe` | what an order would do |
 //! | `commit` | the roots in the app hash |
 //! | `memory` | bytes held |
 //! | `prefetch` | large books: memory before it is needed |
 //! | `snapshot` | the book as bytes |
+//! | `triggers` | orders that wait for the mark; apart from the book |
 
 mod arena;
 mod book;
@@ -32,8 +34,10 @@ mod ops;
 mod owners;
 mod page;
 mod prefetch;
+mod probe;
 mod snapshot;
 mod take;
+mod triggers;
 mod types;
 
 #[cfg(any(test, feature = "model"))]
@@ -42,6 +46,7 @@ pub mod tests;
 
 pub use book::Book;
 pub use commit::Digest;
+pub use triggers::{Backlog, Reach, TriggerBook};
 pub use types::{
     Event, Host, LevelView, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,
     MAX_ORDER_LOTS,

@@ -149,6 +149,20 @@ codes! {
     NotListed = 237, "NOT_LISTED";
     /// As many takeovers wait for the next sweep as may.
     TooManyTakeovers = 238, "TOO_MANY_TAKEOVERS";
+    /// The mark has reached the trigger price already.
+    TriggerReached = 200, "TRIGGER_REACHED";
+    /// The other order of its pair was triggered, traded or went.
+    OcoPartner = 201, "OCO_PARTNER";
+    /// Cancelled by the dead man's switch.
+    CancelScheduled = 202, "CANCEL_SCHEDULED";
+    /// The dead man's switch is too near or too far ahead.
+    ScheduleOutOfRange = 203, "SCHEDULE_OUT_OF_RANGE";
+    /// An order of this kind, or in this state, cannot be replaced like this.
+    NotReplaceable = 204, "NOT_REPLACEABLE";
+    /// In a batch of all or none: whether it is accepted depends on another operation of the batch.
+    BatchDependent = 205, "BATCH_DEPENDENT";
+    /// In a batch of all or none: another operation was refused.
+    BatchRefused = 206, "BATCH_REFUSED";
 }
 
 impl Code {

@@ -2,6 +2,7 @@
 
 use crate::codes::{Code, Refusal};
 use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
+use crate::tx::{OrderType, PostOnly};
 use crate::units::{Atoms, SelfTradePrevention, Side};
 use crate::v1;
 
@@ -28,6 +29,28 @@ pub fn side(number: i32) -> Result<Option<Side>, Refusal> {
         Ok(v1::Side::Buy) => Ok(Some(Side::Buy)),
         Ok(v1::Side::Sell) => Ok(Some(Side::Sell)),
         Err(_) => Err(invalid(format!("side is {number}, must be 1 (buy) or 2 (sell)"))),
+    }
+}
+
+impl From<OrderType> for v1::OrderType {
+    fn from(order_type: OrderType) -> Self {
+        match order_type {
+            OrderType::Limit => Self::Limit,
+            OrderType::Market => Self::Market,
+        }
+    }
+}
+
+/// A post-only rule from the wire.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a number that is none.
+pub fn post_only(number: i32) -> Result<PostOnly, Refusal> {
+    match v1::PostOnly::try_from(number) {
+        Ok(v1::PostOnly::Off) => Ok(PostOnly::Off),
+        Ok(v1::PostOnly::Reject) => Ok(PostOnly::Reject),
+        Ok(v1::PostOnly::Slide) => Ok(PostOnly::Slide),
+        Err(_) => Err(invalid(format!("post_only is {number}, must be 0 to 2"))),
     }
 }
 
@@ -105,6 +128,7 @@ impl From<&MarketParams> for v1::MarketParams {
             max_set_aside_atoms: wire_atoms(p.max_set_aside_atoms),
             index_move_bound_ppm: p.index_move_bound_ppm,
             index_move_quorum_ppm: p.index_move_quorum_ppm,
+            max_triggers: p.max_triggers,
         }
     }
 }
@@ -175,6 +199,7 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             max_set_aside_atoms: Atoms::from(p.max_set_aside_atoms),
             index_move_bound_ppm: p.index_move_bound_ppm,
             index_move_quorum_ppm: p.index_move_quorum_ppm,
+            max_triggers: p.max_triggers,
         };
         params.check()?;
         Ok(params)

@@ -136,6 +136,9 @@ pub struct MarketParams {
     /// The part of all power from which on a report's index moves without `index_move_bound_ppm`; above ⅔ where the bound is on.
     #[serde(default)]
     pub index_move_quorum_ppm: Ppm,
+    /// Most orders that a mark triggers, and most TWAP slices, that one block carries out; 1 to 10 000.
+    #[serde(default = "default_max_triggers")]
+    pub max_triggers: u32,
 }
 
 /// The default of [`MarketParams::max_set_aside_atoms`]: 1 000 000 USDC.
@@ -145,6 +148,10 @@ fn max_set_aside_atoms() -> Atoms {
 
 /// The least `index_move_quorum_ppm` beside a bound: more than the two thirds that every index needs.
 pub const MIN_INDEX_MOVE_QUORUM_PPM: Ppm = 666_667;
+/// The default of a market file that does not name it.
+fn default_max_triggers() -> u32 {
+    200
+}
 
 /// Largest tick and lot size that a market may have, in 10⁻⁹ units: 10⁹ whole units.
 pub const MAX_SIZE_E9: u64 = 1_000_000_000_000_000_000;
@@ -199,6 +206,7 @@ impl MarketParams {
             max_set_aside_atoms: max_set_aside_atoms(),
             index_move_bound_ppm: 0,
             index_move_quorum_ppm: 900_000,
+            max_triggers: default_max_triggers(),
         }
     }
 
@@ -252,6 +260,7 @@ impl MarketParams {
             ("index_move_quorum_ppm", self.index_move_quorum_ppm, least_move_quorum, 1_000_000),
             ("max_open_orders", i64::from(self.max_open_orders), 1, 1_000),
             ("max_fills", i64::from(self.max_fills), 1, 10_000),
+            ("max_triggers", i64::from(self.max_triggers), 1, 10_000),
             ("max_order_lots", i64::try_from(self.max_order_lots).unwrap_or(-1), 1, 1 << 40),
             ("max_open_interest_lots", i64::try_from(self.max_open_interest_lots).unwrap_or(-1), 1, 1 << 50),
             ("max_oracle_age_ms", i64::try_from(self.max_oracle_age_ms).unwrap_or(-1), 1, 86_400_000),

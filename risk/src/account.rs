@@ -20,6 +20,8 @@ pub struct Account {
     pub volume: Volume,
     /// Set where this is the isolated collateral of another account in one market, with its position and orders there.
     pub isolated: Option<Isolated>,
+    /// Block time at which the dead man's switch cancels the account's orders; 0 is off.
+    pub cancel_all_at_ms: TimeMs,
 }
 
 /// Whose isolated collateral an account is, and where.
@@ -58,6 +60,7 @@ impl Account {
             stp: SelfTradePrevention::default(),
             volume: Volume::default(),
             isolated: None,
+            cancel_all_at_ms: 0,
         }
     }
 

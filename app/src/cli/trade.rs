@@ -6,6 +6,7 @@ use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 
 use super::args::{self, OrderName, PostOnlyArg, SideArg, TifArg, TypeArg};
+use super::show::time_text;
 use super::table::grouped;
 use super::{find, wait_for, CliError, Context};
 use crate::client::key_file::KeyFile;
@@ -156,6 +157,7 @@ fn order(args: &args::Place, market: &Market, now_ms: u64) -> Result<v1::PlaceOr
         .into(),
         reduce_only: args.reduce_only,
         client_id: args.client_id,
+        ..Default::default()
     })
 }
 
@@ -188,6 +190,7 @@ pub(super) async fn replace(context: &Context, args: &args::Replace) -> Result<(
         client_id: args.order.client_id.unwrap_or(0),
         price_ticks: args.price.map_or(Ok(0), |price| market.ticks(price)).map_err(CliError::Usage)?,
         lots: args.size.map_or(Ok(0), |size| market.lots(size)).map_err(CliError::Usage)?,
+        trigger_price_ticks: 0,
     };
     trade(context, &mut sender, &markets, Operation::Replace(replace), args.order.wait.until, "traded").await
 }
@@ -216,7 +219,10 @@ async fn trade(
         Operation::Place(place) => markets.by_id(place.market),
         Operation::Cancel(cancel) => markets.by_id(cancel.market),
         Operation::Replace(replace) => markets.by_id(replace.market),
-        Operation::CancelAll(_) => None,
+        Operation::Twap(twap) => markets.by_id(twap.market),
+        Operation::Scale(scale) => markets.by_id(scale.market),
+        Operation::Oco(pair) => pair.second.as_ref().and_then(|order| markets.by_id(order.market)),
+        Operation::CancelAll(_) | Operation::ScheduleCancelAll(_) => None,
     };
     let submitted = sender.orders(context.global.subaccount, vec![operation], wait_for(wait)).await?;
     let Submitted { tx_hash, height, results } = submitted;
@@ -251,7 +257,14 @@ fn sentence(
     match operation {
         Operation::CancelAll(_) => return format!("cancelled {} orders", result.cancelled),
         Operation::Cancel(_) => return format!("cancelled order {id}"),
-        Operation::Place(_) | Operation::Replace(_) => {}
+        Operation::ScheduleCancelAll(v1::ScheduleCancelAll { at_ms: 0 }) => {
+            return "the dead man's switch is off".to_owned()
+        }
+        Operation::ScheduleCancelAll(schedule) => {
+            return format!("all orders go at {}", time_text(schedule.at_ms))
+        }
+        Operation::Twap(_) => return format!("TWAP order {id} starts with the next block"),
+        Operation::Place(_) | Operation::Replace(_) | Operation::Scale(_) | Operation::Oco(_) => {}
     }
     let Some(market) = market else { return format!("order {id}") };
     let (filled, resting) = (market.size(result.filled_lots), market.size(result.resting_lots));
@@ -266,6 +279,12 @@ fn sentence(
     if let Some(code) = Code::from_number(result.rest_code).filter(|code| *code != Code::Ok) {
         let rest = if parts.is_empty() { "nothing traded" } else { "the rest was cancelled" };
         parts.push(format!("{rest} ({code})"));
+    }
+    if parts.is_empty() {
+        parts.push(format!("order {id} waits for its trigger"));
+    }
+    if result.second_order_id != 0 {
+        parts.push(format!("order {} waits beside it", result.second_order_id));
     }
     parts.join(", ")
 }

@@ -1,7 +1,8 @@
-//! Phase 3: orders whose time has come.
+//! Phase 3: orders whose time has come, and dead man's switches.
 
 use tidemark_proto::units::MarketId;
 
+use super::conditional;
 use super::venue::Venue;
 use crate::events::Event;
 use crate::state::State;
@@ -16,5 +17,7 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
         let Ok(market) = MarketId::try_from(market) else { break };
         let (book, mut venue) = Venue::split(state, market, events);
         book.expire(now_ms, MAX_PER_BLOCK, &mut venue);
+        conditional::expire(state, market, MAX_PER_BLOCK, events);
     }
+    conditional::run_switches(state, events);
 }

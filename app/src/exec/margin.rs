@@ -25,7 +25,7 @@ impl Markets for Cells<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     pub market: MarketId,
-    pub add: OpenOrder,
+    pub add: Option<OpenOrder>,
     pub remove: Option<OpenOrder>,
 }
 
@@ -104,11 +104,11 @@ pub(super) fn totals(
     market: &Market,
     book: &Book,
     id: AccountId,
-    change: Option<&Change>,
+    changes: &[Change],
     fee_ppm: Ppm,
 ) -> Result<OrderTotals, Refusal> {
-    let change = change.filter(|change| change.market == market.params.id);
-    if book.open_orders(id) == 0 && change.is_none() {
+    let of_market = || changes.iter().filter(|change| change.market == market.params.id);
+    if book.open_orders(id) == 0 && of_market().next().is_none() {
         return Ok(OrderTotals::default());
     }
     let (mark, k) = (market.mark()?, market.k);
@@ -116,11 +116,11 @@ pub(super) fn totals(
     for order in book.orders_of(id) {
         totals.add(&open_order(&order), mark, k, fee_ppm)?;
     }
-    if let Some(change) = change {
-        totals.add(&change.add, mark, k, fee_ppm)?;
-        if let Some(removed) = &change.remove {
-            totals.remove(removed, mark, k, fee_ppm)?;
-        }
+    for added in of_market().filter_map(|change| change.add) {
+        totals.add(&added, mark, k, fee_ppm)?;
+    }
+    for removed in of_market().filter_map(|change| change.remove) {
+        totals.remove(&removed, mark, k, fee_ppm)?;
     }
     Ok(totals)
 }
@@ -130,30 +130,27 @@ pub(super) fn totals(
 /// # Errors
 /// `OVERFLOW`, or a market without a mark.
 pub(super) fn health(state: &State, id: AccountId) -> Result<Health, Refusal> {
-    health_with(state, id, None)
-}
-
-/// The account's margin as it would be after a change of its orders.
-pub(super) fn health_with(state: &State, id: AccountId, change: Option<&Change>) -> Result<Health, Refusal> {
-    health_of(state, id, account(state, id)?, change)
+    health_with(state, account(state, id)?, id, &[])
 }
 
 /// The account's margin if its collateral and positions were those of `row`, with its orders as they are.
 pub(super) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<Health, Refusal> {
-    health_of(state, id, row, None)
+    health_with(state, row, id, &[])
 }
 
-fn health_of(
+/// The account's margin as it would be after changes of its orders. `account` is its row, or one with entries for markets that it
+/// is yet to enter.
+pub(super) fn health_with(
     state: &State,
+    account: &Account,
     id: AccountId,
-    row: &Account,
-    change: Option<&Change>,
+    changes: &[Change],
 ) -> Result<Health, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let books = &state.books;
-    margin::health(row, &Cells(&state.markets), |market| {
+    margin::health(account, &Cells(&state.markets), |market| {
         let at = usize::from(market);
-        totals(&state.markets[at].market, &books[at], id, change, fee_ppm)
+        totals(&state.markets[at].market, &books[at], id, changes, fee_ppm)
     })
 }
 
@@ -168,7 +165,7 @@ pub(super) fn market_totals(
 ) -> Result<(&Market, OrderTotals), Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let of = &cell(state, market)?.market;
-    Ok((of, totals(of, &state.books[usize::from(market)], id, None, fee_ppm)?))
+    Ok((of, totals(of, &state.books[usize::from(market)], id, &[], fee_ppm)?))
 }
 
 /// A market with a stale index in which the account has a position or an order.

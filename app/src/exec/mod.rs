@@ -2,7 +2,9 @@
 
 pub mod audit;
 pub mod backstop;
+mod batch;
 mod cash;
+mod conditional;
 pub mod endangered;
 mod expiries;
 mod funding;
@@ -58,6 +60,8 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     settlement::run(state, &mut out.events);
     liquidation::sweep(state, &mut out.events);
     lap(Phase::Sweep);
+    conditional::run(state, &mut out.events);
+    lap(Phase::Triggers);
     out.txs = txs::run(state, &block.txs, &mut out.events);
     isolated::return_idle(state, &out.events);
     lap(Phase::Transactions);

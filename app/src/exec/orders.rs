@@ -1,15 +1,17 @@
 //! Order operations of classes 1–3: admission by margin, then the book (rules §§2, 3).
 
 use tidemark_matching::{
-    Book, NewOrder, OrderView, Placed, PostOnly as BookPostOnly, Replace, TimeInForce as BookTimeInForce,
+    NewOrder, OrderView, Placed, PostOnly as BookPostOnly, Replace, TimeInForce as BookTimeInForce,
 };
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::tx::{CancelBy, Operation, OrderType, Place, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::margin::OpenOrder;
 
+use super::batch;
+use super::conditional::{self, Changes};
 use super::isolated;
 use super::margin::{self, Change};
 use super::venue::Venue;
@@ -26,25 +28,78 @@ pub(super) fn run(
     let result = match operation {
         Operation::Place(order) => place(state, account, order, events),
         Operation::Cancel { market, order } => cancel(state, account, *market, *order, events),
-        Operation::Replace { market, order, price_ticks, lots } => find(state, account, *market, *order)
-            .and_then(|order| replace(state, account, *market, &order, *price_ticks, *lots, events)),
-        Operation::CancelAll { market, side } => cancel_all(state, account, *market, *side, events),
+        Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
+            let (price_ticks, lots, trigger_price_ticks) = (*price_ticks, *lots, *trigger_price_ticks);
+            let changes = Changes { price_ticks, lots, trigger_price_ticks };
+            find(state, account, *market, *order).and_then(|order| match order {
+                Found::Resting(order) => replace(state, account, *market, &order, changes, events),
+                Found::Waiting(order_id) => conditional::replace(state, *market, order_id, changes, events),
+            })
+        }
+        Operation::CancelAll { market, side } => {
+            cancel_all(state, account, *market, *side, Code::Cancelled, events)
+                .map(|cancelled| v1::OperationResult { cancelled, ..Default::default() })
+        }
+        Operation::ScheduleCancelAll { at_ms } => conditional::schedule(state, account, *at_ms),
+        Operation::Scale(scale) => batch::scale(state, account, scale, events),
+        Operation::Twap(twap) => conditional::twap(state, account, twap, events),
+        Operation::Oco(pair) => conditional::oco(state, account, pair, events),
     };
     result.unwrap_or_else(refused)
 }
 
-/// The result of a refused operation.
+/// A refusal as an operation's result.
 pub(super) fn refused(refusal: Refusal) -> v1::OperationResult {
     v1::OperationResult { code: refusal.code.number(), message: refusal.message, ..Default::default() }
 }
 
-fn place(
+/// Places an order: on the book, or, with a trigger, among those that wait.
+pub(super) fn place(
     state: &mut State,
     account: AccountId,
     order: &Place,
     events: &mut Vec<Event>,
 ) -> Result<v1::OperationResult, Refusal> {
-    let now_ms = state.chain.time_ms;
+    if order.trigger.is_some() {
+        return conditional::wait(state, account, order, events);
+    }
+    margin::cell(state, order.market)?;
+    check_client_id(state, account, order.market, order.client_id)?;
+    place_now(state, account, order, events)
+}
+
+/// Places an order on the book, whether or not an order that waits has its client id.
+pub(super) fn place_now(
+    state: &mut State,
+    account: AccountId,
+    order: &Place,
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    let Ready { price_ticks, time_in_force } = ready(state, order)?;
+    if rests(time_in_force) {
+        check_open_orders(state, account, order.market, 1)?;
+    }
+    let best = state.books[usize::from(order.market)].best(order.side.opposite());
+    let new = open_order(order, price_ticks, best.map(|level| level.price_ticks));
+    admit(state, account, order.market, &new, None)?;
+    let request = new_order(state, account, order, Ready { price_ticks, time_in_force })?;
+    let (book, mut venue) = Venue::split(state, order.market, events);
+    venue.taker_lots = order.lots;
+    let placed = book.place(&request, &mut venue)?;
+    Ok(result(order.market, account, order.client_id, order.lots, &placed, events))
+}
+
+/// An order with what its market and the block time make of it.
+#[derive(Clone, Copy)]
+pub(super) struct Ready {
+    /// Its limit, or protection price.
+    pub price_ticks: Ticks,
+    /// How long it lives; a market order is immediate.
+    pub time_in_force: BookTimeInForce,
+}
+
+/// Checks of an order what depends on neither its account nor the book.
+pub(super) fn ready(state: &State, order: &Place) -> Result<Ready, Refusal> {
     let cell = margin::cell(state, order.market)?;
     check_status(cell, order.reduce_only)?;
     check_lots(cell, order.lots)?;
@@ -53,29 +108,38 @@ fn place(
         OrderType::Limit => order.price_ticks,
     };
     check_band(cell, price_ticks)?;
-    let time_in_force = time_in_force(order, now_ms)?;
-    let may_rest = matches!(time_in_force, BookTimeInForce::Gtc | BookTimeInForce::Gtt { .. });
-    check_open_orders(state, account, order.market, may_rest)?;
-    let resting_ticks = match order.post_only {
-        PostOnly::Slide => slid(&state.books[usize::from(order.market)], order.side, price_ticks),
+    Ok(Ready { price_ticks, time_in_force: time_in_force(order, state.chain.time_ms)? })
+}
+
+/// Whether an order may come to rest.
+pub(super) const fn rests(time_in_force: BookTimeInForce) -> bool {
+    matches!(time_in_force, BookTimeInForce::Gtc | BookTimeInForce::Gtt { .. })
+}
+
+/// An order as margin sees it: a sliding one where it would come to rest.
+pub(super) fn open_order(order: &Place, price_ticks: Ticks, best_ticks: Option<Ticks>) -> OpenOrder {
+    let price_ticks = match order.post_only {
+        PostOnly::Slide => slid(best_ticks, order.side, price_ticks),
         PostOnly::Off | PostOnly::Reject => price_ticks,
     };
-    let new = OpenOrder {
-        side: order.side,
-        price_ticks: resting_ticks,
-        lots: order.lots,
-        reduce_only: order.reduce_only,
-    };
-    admit(state, account, order.market, &new, None)?;
-    let cell = &state.markets[usize::from(order.market)];
-    let request = NewOrder {
+    OpenOrder { side: order.side, price_ticks, lots: order.lots, reduce_only: order.reduce_only }
+}
+
+/// An order as the book takes it.
+pub(super) fn new_order(
+    state: &State,
+    account: AccountId,
+    order: &Place,
+    ready: Ready,
+) -> Result<NewOrder, Refusal> {
+    Ok(NewOrder {
         owner: account,
         client_id: order.client_id,
         side: order.side,
-        price_ticks,
+        price_ticks: ready.price_ticks,
         lots: order.lots,
         display_lots: 0,
-        time_in_force,
+        time_in_force: ready.time_in_force,
         post_only: match order.post_only {
             PostOnly::Off => BookPostOnly::No,
             PostOnly::Reject => BookPostOnly::Reject,
@@ -83,20 +147,17 @@ fn place(
         },
         reduce_only: order.reduce_only,
         stp: margin::account(state, account)?.stp,
-        max_fills: cell.market.params.max_fills,
-    };
-    let (book, mut venue) = Venue::split(state, order.market, events);
-    venue.taker_lots = order.lots;
-    let placed = book.place(&request, &mut venue)?;
-    Ok(result(order.market, account, order.client_id, order.lots, &placed, events))
+        max_fills: state.markets[usize::from(order.market)].market.params.max_fills,
+    })
 }
 
-/// Where a sliding order comes to rest: margin is reserved for that price, whose fee may be higher.
-fn slid(book: &Book, side: Side, price_ticks: Ticks) -> Ticks {
-    let Some(best) = book.best(side.opposite()) else { return price_ticks };
+/// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that price, whose fee may be
+/// higher.
+fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
+    let Some(best_ticks) = best_ticks else { return price_ticks };
     match side {
-        Side::Buy => price_ticks.min(best.price_ticks.saturating_sub(1)),
-        Side::Sell => price_ticks.max(best.price_ticks.saturating_add(1)),
+        Side::Buy => price_ticks.min(best_ticks.saturating_sub(1)),
+        Side::Sell => price_ticks.max(best_ticks.saturating_add(1)),
     }
 }
 
@@ -135,17 +196,21 @@ fn time_in_force(order: &Place, now_ms: u64) -> Result<BookTimeInForce, Refusal>
         // A market order never rests, whatever else it says.
         (_, OrderType::Market) | (TimeInForce::Ioc, _) => BookTimeInForce::Ioc,
         (TimeInForce::Gtc, _) => BookTimeInForce::Gtc,
-        (TimeInForce::Gtt(expires_ms), _) if expires_ms > now_ms => BookTimeInForce::Gtt { expires_ms },
         (TimeInForce::Gtt(expires_ms), _) => {
-            return Err(Refusal::new(
-                Code::Expired,
-                format!("expires_ms is {expires_ms}, block time is {now_ms}"),
-            ));
+            check_expiry(expires_ms, now_ms)?;
+            BookTimeInForce::Gtt { expires_ms }
         }
     })
 }
 
-fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
+pub(super) fn check_expiry(expires_ms: TimeMs, now_ms: TimeMs) -> Result<(), Refusal> {
+    if expires_ms > now_ms {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::Expired, format!("expires_ms is {expires_ms}, block time is {now_ms}")))
+}
+
+pub(super) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
     let symbol = &cell.market.params.symbol;
     if let Some(why) = &cell.quarantined {
         return Err(Refusal::new(Code::MarketPaused, format!("{symbol} is quarantined: {why}")));
@@ -163,7 +228,7 @@ fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
     }
 }
 
-fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
+pub(super) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
     let most = cell.market.params.max_order_lots;
     if lots == 0 {
         return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
@@ -187,7 +252,7 @@ fn protection_price(cell: &MarketCell, side: Side, given_ticks: Ticks) -> Result
     })
 }
 
-fn no_price(cell: &MarketCell) -> Refusal {
+pub(super) fn no_price(cell: &MarketCell) -> Refusal {
     Refusal::new(Code::StaleIndex, format!("{} never had an index price", cell.market.params.symbol))
 }
 
@@ -200,18 +265,58 @@ fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Refusal> {
     Err(Refusal::new(Code::PriceOutOfBand, format!("price is {price_ticks} ticks, must be {low} to {high}")))
 }
 
-fn check_open_orders(
+/// That an account may have so many more open orders in a market; those that wait count.
+pub(super) fn check_open_orders(
     state: &State,
     account: AccountId,
     market: MarketId,
-    may_rest: bool,
+    more: u32,
 ) -> Result<(), Refusal> {
-    let most = state.markets[usize::from(market)].market.params.max_open_orders;
-    let open = state.books[usize::from(market)].open_orders(account);
-    if may_rest && open >= most {
+    check_open_orders_without(state, account, market, more, 0)
+}
+
+/// The same once so many of the account's orders are gone.
+pub(super) fn check_open_orders_without(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+    gone: u32,
+) -> Result<(), Refusal> {
+    let at = usize::from(market);
+    let most = state.markets[at].market.params.max_open_orders;
+    let open = state.books[at].open_orders(account).saturating_add(state.conditional[at].waiting(account));
+    let open = open.saturating_sub(gone);
+    if open.saturating_add(more) > most {
         return Err(Refusal::new(Code::TooManyOpenOrders, format!("{open} open orders, at most {most}")));
     }
     Ok(())
+}
+
+/// That no order of the account that waits has this client id; the book looks at its own.
+pub(super) fn check_client_id(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    client_id: u64,
+) -> Result<(), Refusal> {
+    let waits = state.conditional[usize::from(market)].by_client_id(account, client_id);
+    waits.map_or(Ok(()), |order| Err(duplicate_client_id(client_id, order.order_id)))
+}
+
+pub(super) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal {
+    Refusal::new(Code::DuplicateClientId, format!("client id {client_id} is that of live order {order_id}"))
+}
+
+/// That there is a position which an order of this side reduces.
+pub(super) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
+    if held != 0 && Side::reducing(held) == side {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::WouldIncrease,
+        format!("the position is {held} lots: there is nothing to reduce on this side"),
+    ))
 }
 
 /// Whether the account may have this order, in place of `replaced`: the placement check of rules §3.
@@ -225,19 +330,14 @@ fn admit(
     margin::settle(state, account)?;
     let held = margin::held(state, account, market);
     if new.reduce_only {
-        let reduces = held != 0 && Side::reducing(held) == new.side;
-        if !reduces {
-            return Err(Refusal::new(
-                Code::WouldIncrease,
-                format!("the position is {held} lots: there is nothing to reduce on this side"),
-            ));
-        }
+        check_reduces(held, new.side)?;
     } else {
         check_exposure(state, market, held, new)?;
     }
     margin::position_mut(state, account, market)?;
-    let change = Change { market, add: *new, remove: replaced.copied() };
-    let free = margin::health_with(state, account, Some(&change))?.free_atoms();
+    let change = Change { market, add: Some(*new), remove: replaced.copied() };
+    let row = margin::account(state, account)?;
+    let free = margin::health_with(state, row, account, &[change])?.free_atoms();
     if free >= 0 {
         return Ok(());
     }
@@ -275,51 +375,83 @@ fn admit_without_free(
 }
 
 fn check_exposure(state: &State, market: MarketId, held: i64, new: &OpenOrder) -> Result<(), Refusal> {
+    check_fresh(state, market)?;
+    check_open_interest(state, market, added_interest(held, new.side, u128::from(new.lots)))
+}
+
+/// That a market takes orders which increase exposure: its index is not stale.
+pub(super) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
     let cell = &state.markets[usize::from(market)];
     let params = &cell.market.params;
-    if cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms) {
-        return Err(Refusal::new(
-            Code::StaleIndex,
-            format!(
-                "the index of {} is older than {} ms: reduce-only orders and cancels only",
-                params.symbol, params.max_oracle_age_ms
-            ),
-        ));
+    if !cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms) {
+        return Ok(());
     }
-    // Open interest is the longs, and the shorts: a taker adds at most what it puts on its own side, a position that turns
-    // all of its new side.
-    let side_lots = |lots: i128| match new.side {
-        Side::Buy => lots.max(0).unsigned_abs(),
-        Side::Sell => lots.min(0).unsigned_abs(),
+    Err(Refusal::new(
+        Code::StaleIndex,
+        format!(
+            "the index of {} is older than {} ms: reduce-only orders and cancels only",
+            params.symbol, params.max_oracle_age_ms
+        ),
+    ))
+}
+
+/// What orders of one side could add to open interest. It is the longs, and the shorts: a taker adds at most what it puts on
+/// its own side, a position that turns all of its new side.
+pub(super) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
+    let lots = i128::try_from(lots).unwrap_or(i128::MAX);
+    let on_side = match side {
+        Side::Buy => i128::from(held),
+        Side::Sell => -i128::from(held),
     };
-    let signed = match new.side {
-        Side::Buy => i128::from(new.lots),
-        Side::Sell => -i128::from(new.lots),
-    };
-    let held = i128::from(held);
-    let increase = side_lots(held + signed) - side_lots(held);
-    let open_interest = u128::from(cell.market.open_interest_lots) + increase;
-    if open_interest > u128::from(params.max_open_interest_lots) {
-        return Err(Refusal::new(
-            Code::OpenInterestCap,
-            format!(
-                "open interest could become {open_interest} lots, at most {}",
-                params.max_open_interest_lots
-            ),
-        ));
+    on_side.saturating_add(lots).max(0).abs_diff(on_side.max(0))
+}
+
+/// That a market's open interest may grow by so much.
+pub(super) fn check_open_interest(
+    state: &State,
+    market: MarketId,
+    increase_lots: u128,
+) -> Result<(), Refusal> {
+    let market = &state.markets[usize::from(market)].market;
+    let open_interest = u128::from(market.open_interest_lots).saturating_add(increase_lots);
+    let most = market.params.max_open_interest_lots;
+    if open_interest <= u128::from(most) {
+        return Ok(());
     }
-    Ok(())
+    Err(Refusal::new(
+        Code::OpenInterestCap,
+        format!("open interest could become {open_interest} lots, at most {most}"),
+    ))
+}
+
+/// A live order that an operation names.
+pub(super) enum Found {
+    /// It is on the book.
+    Resting(OrderView),
+    /// It waits.
+    Waiting(OrderId),
 }
 
 /// The live order that an operation names, of this account.
-fn find(state: &State, account: AccountId, market: MarketId, order: CancelBy) -> Result<OrderView, Refusal> {
+pub(super) fn find(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    order: CancelBy,
+) -> Result<Found, Refusal> {
     margin::cell(state, market)?;
-    let book = &state.books[usize::from(market)];
-    let (found, name) = match order {
-        CancelBy::Order(id) => (book.order(id), format!("order {id}")),
-        CancelBy::Client(id) => (book.order_by_client_id(account, id), format!("order with client id {id}")),
+    let (book, waiting) = (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
+    let (resting, waits, name) = match order {
+        CancelBy::Order(id) => (book.order(id), waiting.get(id), format!("order {id}")),
+        CancelBy::Client(id) => (
+            book.order_by_client_id(account, id),
+            waiting.by_client_id(account, id),
+            format!("order with client id {id}"),
+        ),
     };
-    found.filter(|order| order.owner == account).ok_or_else(|| {
+    let resting = resting.filter(|order| order.owner == account).map(Found::Resting);
+    let waits = waits.filter(|order| order.account == account && order.waits());
+    resting.or(waits.map(|order| Found::Waiting(order.order_id))).ok_or_else(|| {
         Refusal::new(Code::UnknownOrder, format!("the account has no live {name} in market {market}"))
     })
 }
@@ -331,19 +463,24 @@ fn cancel(
     order: CancelBy,
     events: &mut Vec<Event>,
 ) -> Result<v1::OperationResult, Refusal> {
-    let order_id = find(state, account, market, order)?.order_id;
+    let order_id = match find(state, account, market, order)? {
+        Found::Resting(order) => order.order_id,
+        Found::Waiting(order_id) => return Ok(conditional::cancel(state, market, order_id, events)),
+    };
     let (book, mut venue) = Venue::split(state, market, events);
     book.cancel(order_id, account, Code::Cancelled, &mut venue)?;
     Ok(v1::OperationResult { order_id, cancelled: 1, ..Default::default() })
 }
 
-fn cancel_all(
+/// Cancels an account's orders, on the book and waiting, of one market or all; says how many.
+pub(super) fn cancel_all(
     state: &mut State,
     account: AccountId,
     market: Option<MarketId>,
     side: Option<Side>,
+    code: Code,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<u32, Refusal> {
     if let Some(market) = market {
         margin::cell(state, market)?;
     }
@@ -354,9 +491,11 @@ fn cancel_all(
     let mut cancelled = 0_u32;
     for market in markets {
         let (book, mut venue) = Venue::split(state, market, events);
-        cancelled = cancelled.saturating_add(book.cancel_all(account, side, Code::Cancelled, &mut venue));
+        cancelled = cancelled.saturating_add(book.cancel_all(account, side, code, &mut venue));
+        let waited = conditional::cancel_all(state, account, market, side, code, events);
+        cancelled = cancelled.saturating_add(waited);
     }
-    Ok(v1::OperationResult { cancelled, ..Default::default() })
+    Ok(cancelled)
 }
 
 /// Changes an order. Less of it at the same price needs no check and keeps its place; anything else is admitted as a new
@@ -366,10 +505,16 @@ fn replace(
     account: AccountId,
     market: MarketId,
     order: &OrderView,
-    price_ticks: Option<Ticks>,
-    lots: Option<Lots>,
+    changes: Changes,
     events: &mut Vec<Event>,
 ) -> Result<v1::OperationResult, Refusal> {
+    let Changes { price_ticks, lots, trigger_price_ticks } = changes;
+    if trigger_price_ticks.is_some() {
+        return Err(Refusal::new(
+            Code::NotReplaceable,
+            format!("order {} is on the book: it has no trigger to change", order.order_id),
+        ));
+    }
     let old = margin::open_order(order);
     let new = OpenOrder {
         price_ticks: price_ticks.unwrap_or(old.price_ticks),
@@ -384,7 +529,8 @@ fn replace(
         check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
             BookPostOnly::Slide => {
-                let price_ticks = slid(&state.books[usize::from(market)], new.side, new.price_ticks);
+                let best = state.books[usize::from(market)].best(new.side.opposite());
+                let price_ticks = slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }
             BookPostOnly::No | BookPostOnly::Reject => new,

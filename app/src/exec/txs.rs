@@ -6,7 +6,7 @@ use tidemark_proto::tx::{DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::{backstop, cash, isolated};
+use super::{backstop, batch, cash, isolated};
 use crate::events::{Event, TxOutcome};
 use crate::state::State;
 use crate::state::{check_timeout, unknown_signer};
@@ -61,8 +61,11 @@ fn carry_out(
     events: &mut Vec<Event>,
 ) -> Result<Vec<v1::OperationResult>, Refusal> {
     match &tx.message {
-        Message::Orders { subaccount, operations } => {
+        Message::Orders { subaccount, operations, all_or_none } => {
             let account = cash::existing(state, owner, *subaccount)?;
+            if *all_or_none {
+                return Ok(batch::all(state, account, operations, events));
+            }
             return Ok(operations
                 .iter()
                 .map(|operation| isolated::run(state, account, operation, events))

@@ -2,12 +2,14 @@
 
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
-use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, Side};
-use tidemark_proto::Refusal;
+use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
+use tidemark_proto::{Code, Refusal};
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
 use tidemark_risk::{position, Account, Treasury};
 
+use super::conditional;
 use crate::events::{Event, Fill};
+use crate::state::conditional::ConditionalOrders;
 use crate::state::table::Table;
 use crate::state::{MarketCell, State};
 
@@ -15,6 +17,7 @@ use crate::state::{MarketCell, State};
 pub(super) struct Venue<'a> {
     accounts: &'a mut Table<Account>,
     cell: &'a mut MarketCell,
+    conditional: &'a mut ConditionalOrders,
     treasury: &'a mut Treasury,
     params: &'a ChainParams,
     now_ms: u64,
@@ -34,6 +37,7 @@ impl<'a> Venue<'a> {
         let venue = Self {
             accounts: &mut state.accounts,
             cell: &mut state.markets[at],
+            conditional: &mut state.conditional[at],
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
             now_ms: state.chain.time_ms,
@@ -92,6 +96,29 @@ impl<'a> Venue<'a> {
             trader.volume.add(self.now_ms, notional);
         }
         Ok(())
+    }
+
+    /// After a fill: who held `before` lots and holds none on that side any more loses the orders that close its position.
+    fn detach(&mut self, account: AccountId, side: Side, lots: Lots) {
+        let market = self.cell.market.params.id;
+        if self.conditional.is_empty() {
+            return;
+        }
+        let held = i128::from(self.accounts.get(account).map_or(0, |account| account.lots(market)));
+        let signed = if side == Side::Buy { i128::from(lots) } else { -i128::from(lots) };
+        let before = held - signed;
+        if before != 0 && before.signum() != held.signum() {
+            conditional::detach(self.conditional, market, account, self.events);
+        }
+    }
+
+    /// A resting order has traded or gone: so does the one that waits beside it.
+    fn release_partner(&mut self, order_id: OrderId) {
+        if !self.conditional.is_empty() {
+            // A resting order's partner waits: nothing is left for the book to cancel.
+            let market = self.cell.market.params.id;
+            conditional::release(self.conditional, market, order_id, Code::OcoPartner, self.events);
+        }
     }
 
     fn rested(&self, order: &OrderView) -> Event {
@@ -157,7 +184,11 @@ impl Host for Venue<'_> {
                     // Admission bounds every amount, so this is a defect: the market stops, the chain goes on.
                     self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
                 }
-                Event::Fill(fill)
+                self.events.push(Event::Fill(fill));
+                self.release_partner(maker_order_id);
+                self.detach(maker, taker_side.opposite(), lots);
+                self.detach(taker, taker_side, lots);
+                return;
             }
             BookEvent::Rested(order) => {
                 // An order reserves margin, whatever way it came into the book.
@@ -169,14 +200,21 @@ impl Host for Venue<'_> {
             BookEvent::Reduced { order, .. } => {
                 Event::Reduced { market, order_id: order.order_id, account: order.owner, lots: order.lots }
             }
-            BookEvent::Removed { order, reason } => Event::Removed {
-                market,
-                order_id: order.order_id,
-                account: order.owner,
-                client_id: order.client_id,
-                lots: order.lots,
-                code: reason,
-            },
+            BookEvent::Removed { order, reason } => {
+                self.events.push(Event::Removed {
+                    market,
+                    order_id: order.order_id,
+                    account: order.owner,
+                    client_id: order.client_id,
+                    lots: order.lots,
+                    code: reason,
+                });
+                // It comes back.
+                if reason != Code::Replaced {
+                    self.release_partner(order.order_id);
+                }
+                return;
+            }
         };
         self.events.push(event);
     }

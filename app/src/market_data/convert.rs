@@ -202,6 +202,21 @@ fn account_events(event: &Event, orders: &OpenOrders, mut tell: impl FnMut(Accou
             let removed = v1::OrderRemoved { code: code.number(), lots: *lots };
             tell(*account, told(*market, *order_id, *client_id, Wire::Removed(removed)));
         }
+        Event::Waiting { account, order } => {
+            let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
+            tell(*account, told(market, order.order_id, order.client_id, Wire::Waiting(**order)));
+        }
+        Event::Triggered { market, order_id, account, client_id, placed_order_id, code, message } => {
+            let triggered = v1::OrderTriggered {
+                code: code.number(),
+                placed_order_id: *placed_order_id,
+                message: message.clone(),
+            };
+            tell(*account, told(*market, *order_id, *client_id, Wire::Triggered(triggered)));
+        }
+        Event::Slice { market, order_id, account, client_id, slice, .. } => {
+            tell(*account, told(*market, *order_id, *client_id, Wire::Slice(slice.clone())));
+        }
         Event::Fill(fill) => {
             let [maker, taker] = fill_events(fill);
             tell(fill.maker, maker);

@@ -11,6 +11,8 @@ use crate::events::Event;
 #[derive(Debug, Default)]
 pub struct OpenOrders {
     orders: BTreeMap<(AccountId, MarketId, OrderId), v1::Order>,
+    /// Orders that wait, off the book.
+    waiting: BTreeMap<(AccountId, MarketId, OrderId), v1::ConditionalOrder>,
 }
 
 impl OpenOrders {
@@ -45,7 +47,14 @@ impl OpenOrders {
             }
             Event::Removed { market, order_id, account, .. } => {
                 self.orders.remove(&(*account, *market, *order_id));
+                self.waiting.remove(&(*account, *market, *order_id));
             }
+            Event::Waiting { account, order } => self.wait(*account, order),
+            Event::Triggered { market, order_id, account, .. }
+            | Event::Slice { market, order_id, account, left: None, .. } => {
+                self.waiting.remove(&(*account, *market, *order_id));
+            }
+            Event::Slice { account, left: Some(order), .. } => self.wait(*account, order),
             Event::Fill(fill) => {
                 self.keep(fill.maker, fill.market, fill.maker_order_id, fill.maker_remaining_lots);
             }
@@ -56,6 +65,11 @@ impl OpenOrders {
             | Event::Listed { .. }
             | Event::Funding { .. } => {}
         }
+    }
+
+    fn wait(&mut self, account: AccountId, order: &v1::ConditionalOrder) {
+        let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
+        self.waiting.insert((account, market, order.order_id), *order);
     }
 
     /// Sets what is left of an order; with 0 lots it is gone.
@@ -78,6 +92,16 @@ impl OpenOrders {
     pub fn of(&self, account: AccountId, market: Option<MarketId>) -> impl Iterator<Item = &v1::Order> + '_ {
         let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
         self.orders.range((account, first, 0)..=(account, last, OrderId::MAX)).map(|(_, order)| order)
+    }
+
+    /// An account's orders that wait, of one market or all, by market, then age.
+    pub fn waiting_of(
+        &self,
+        account: AccountId,
+        market: Option<MarketId>,
+    ) -> impl Iterator<Item = &v1::ConditionalOrder> + '_ {
+        let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
+        self.waiting.range((account, first, 0)..=(account, last, OrderId::MAX)).map(|(_, order)| order)
     }
 
     /// Every open order, by account, market and age.

@@ -1,10 +1,12 @@
 //! The authoritative state: in memory, deterministic, covered by the app hash to the last byte.
 
+pub mod conditional;
 pub mod merkle;
 mod owners;
 pub mod table;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -24,6 +26,7 @@ use crate::exec::endangered::Search;
 use crate::exec::order::CanonicalOrder;
 use crate::exec::votes::Validator;
 use crate::genesis::{Genesis, MAX_MARKETS};
+use conditional::ConditionalOrders;
 use merkle::Hash;
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
 use table::Table;
@@ -180,10 +183,14 @@ pub struct State {
     pub markets: Vec<MarketCell>,
     /// Books by market id.
     pub books: Vec<Book>,
+    /// Orders that wait, by market id.
+    pub conditional: Vec<ConditionalOrders>,
     /// Hash of all of it after the last block.
     pub app_hash: Hash,
     /// Owners by address; derived.
     owner_index: OwnerIndex,
+    /// Dead man's switches that are set, by time; derived from the accounts.
+    pub(crate) switches: BTreeSet<(TimeMs, AccountId)>,
     /// Running sums of the invariants; derived.
     pub(crate) audit: Audit,
     /// Accounts by the moves that could endanger them; derived: an empty one is as good.
@@ -225,8 +232,10 @@ impl State {
             accounts: Table::default(),
             markets: Vec::new(),
             books: Vec::new(),
+            conditional: Vec::new(),
             app_hash: [0; 32],
             owner_index: OwnerIndex::default(),
+            switches: BTreeSet::new(),
             audit: Audit::default(),
             endangered: Endangered::default(),
             search: Search::default(),
@@ -261,6 +270,7 @@ impl State {
         params.id = id;
         self.markets.push(MarketCell::new(Market::new(params)?));
         self.books.push(Book::new());
+        self.conditional.push(ConditionalOrders::default());
         Ok(id)
     }
 
@@ -341,7 +351,7 @@ impl State {
     }
 
     /// Recomputes the app hash from what was written since the last time:
-    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2 root)`, where chain and cells
+    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2 root ‖ waiting root)`, where chain and cells
     /// are SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
@@ -354,10 +364,12 @@ impl State {
             }
         }
         hasher.update(self.accounts.root());
-        for (cell, book) in self.markets.iter().zip(&mut self.books) {
+        let books = self.books.iter_mut().zip(&mut self.conditional);
+        for (cell, (book, conditional)) in self.markets.iter().zip(books) {
             hasher.update(merkle::leaf_hash(&encode(cell)));
             hasher.update(book.l3_root());
             hasher.update(book.l2_root());
+            hasher.update(conditional.root());
         }
         self.app_hash = hasher.finalize().into();
     }
@@ -371,8 +383,10 @@ impl State {
             accounts: self.accounts.clone(),
             markets: self.markets.clone(),
             books: self.books.clone(),
+            conditional: self.conditional.clone(),
             app_hash: self.app_hash,
             owner_index: self.owner_index.fork(),
+            switches: self.switches.clone(),
             audit: self.audit.clone(),
             endangered: self.endangered.clone(),
             search: self.search,

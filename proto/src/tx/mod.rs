@@ -3,11 +3,16 @@
 mod address;
 mod decode;
 mod message;
+mod operation;
+mod scale;
 mod sign;
 
 pub use address::{Address, ADDRESS_PREFIX};
 pub use decode::{decode, DecodedTx, TxHash, MAX_MEMO_BYTES};
-pub use message::{
-    chain_tag, CancelBy, Class, Message, Operation, OrderType, Place, PostOnly, TimeInForce, MAX_OPERATIONS,
+pub use message::{chain_tag, Class, Message, MAX_OPERATIONS};
+pub use operation::{
+    CancelBy, Operation, OrderType, Place, PostOnly, TimeInForce, Trigger, TriggerKind, Twap, MAX_SLICES,
+    MAX_SLICE_MS, MIN_SLICE_MS,
 };
+pub use scale::{Scale, MAX_RUNGS};
 pub use sign::{Sendable, Signer, TxOptions};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tidemark_app::state::conditional::Kind;
 use tidemark_app::state::State;
 use tidemark_proto::units::{Atoms, Side};
 
@@ -29,6 +30,7 @@ pub fn state(state: &State) -> Finding {
         positions(state, market)?;
         funding(state, market)?;
         book(state, market)?;
+        waiting(state, market)?;
     }
     reserves(state)?;
     isolated(state)
@@ -142,6 +144,33 @@ fn book(state: &State, market: usize) -> Finding {
         }
     }
     ensure(live == book.live_orders(), || format!("market {market}: {live} orders rest"))
+}
+
+/// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and none to close a position that
+/// is not there.
+fn waiting(state: &State, market: usize) -> Finding {
+    let (orders, book) = (&state.conditional[market], &state.books[market]);
+    for order in orders.iter() {
+        let account = state.accounts.get(order.account).ok_or("a waiting order without account")?;
+        ensure(account.position(market as u16).is_some(), || {
+            format!("market {market}: {order:?} without an entry in its account")
+        })?;
+        ensure(book.order(order.order_id).is_some() != order.waits(), || {
+            format!("market {market}: {order:?} on the book while it waits, or not on it")
+        })?;
+        let paired = order.partner == 0
+            || orders.get(order.partner).is_some_and(|partner| partner.partner == order.order_id);
+        ensure(paired, || format!("market {market}: {order:?} without its pair"))?;
+        let whole = matches!(&order.kind, Kind::Waiting(place) if place.whole_position);
+        let held = account.lots(market as u16);
+        ensure(!whole || (held != 0 && Some(Side::reducing(held)) == order.side()), || {
+            format!("market {market}: {order:?} for a position of {held} lots")
+        })?;
+        let twice =
+            order.client_id() != 0 && book.order_by_client_id(order.account, order.client_id()).is_some();
+        ensure(!twice, || format!("market {market}: the client id of {order:?} rests too"))?;
+    }
+    Ok(())
 }
 
 /// What the reserve lemma promises (rules §3): free collateral of at least 0, or no order that increases. And debt is

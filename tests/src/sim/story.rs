@@ -43,6 +43,7 @@ impl Block<'_> {
         ensure(self.events.events.get(..swept) == Some(&self.sweep.events), || {
             "the events up to the sweep depend on the transactions".to_owned()
         })?;
+        self.batches_of_all_or_none_are_one()?;
         self.every_lot_is_told()?;
         self.everyone_below_maintenance_has_a_step()?;
         self.only_those_below_maintenance_are_closed()?;
@@ -50,6 +51,24 @@ impl Block<'_> {
         self.nobody_pays_more_than_a_deficit()?;
         self.keepers_risk_what_they_set_aside()?;
         self.withdrawals_leave_what_is_not_cash()
+    }
+
+    /// Either every operation of such a batch was accepted, or none.
+    fn batches_of_all_or_none_are_one(&self) -> Finding {
+        for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
+            let Ok(Message::Orders { all_or_none: true, operations, .. }) = tx.as_ref().map(|tx| &tx.message)
+            else {
+                continue;
+            };
+            let refused = outcome.results.iter().filter(|result| result.code != 0).count();
+            ensure(refused == 0 || refused == operations.len(), || {
+                format!(
+                    "of a batch of all or none {refused} were refused: {operations:?} {:?}",
+                    outcome.results
+                )
+            })?;
+        }
+        Ok(())
     }
 
     fn every_lot_is_told(&self) -> Finding {

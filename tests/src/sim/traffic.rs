@@ -157,7 +157,8 @@ impl Traffic {
                 let operations: Vec<_> =
                     operations.into_iter().map(|op| v1::Operation { operation: Some(op) }).collect();
                 if !operations.is_empty() {
-                    self.send(who, v1::MsgOrders { subaccount, operations, ..Default::default() });
+                    let mode = i32::from(rng.chance(30));
+                    self.send(who, v1::MsgOrders { subaccount, operations, mode, ..Default::default() });
                 }
             }
         }
@@ -227,14 +228,78 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
                 client_id,
                 price_ticks: price,
                 lots,
+                trigger_price_ticks: if rng.chance(5) { self::price(state, market, rng)? } else { 0 },
             })
         }
         22..=23 => {
             let market = rng.chance(50).then_some(number);
             Operation::CancelAll(v1::CancelAll { market, side: rng.within(0, 2) as i32 })
         }
+        24..=25 => {
+            let at_ms = state.chain.time_ms + rng.within(0, 60_000);
+            let at_ms = if rng.chance(30) { 0 } else { at_ms };
+            Operation::ScheduleCancelAll(v1::ScheduleCancelAll { at_ms })
+        }
+        26..=29 => Operation::Twap(twap(&place(state, account, market, number, rng)?, rng)),
+        30..=33 => {
+            let to_ticks = price(state, market, rng)?;
+            Operation::Scale(scale(&place(state, account, market, number, rng)?, to_ticks, rng))
+        }
+        34..=40 => {
+            let first = place(state, account, market, number, rng)?;
+            let first = if rng.chance(50) { waiting(state, market, first, rng)? } else { first };
+            let second = place(state, account, market, number, rng)?;
+            let second = waiting(state, market, second, rng)?;
+            Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) })
+        }
+        41..=55 => {
+            let order = place(state, account, market, number, rng)?;
+            Operation::Place(waiting(state, market, order, rng)?)
+        }
         _ => Operation::Place(place(state, account, market, number, rng)?),
     })
+}
+
+/// The order with a trigger, now and then for the whole position.
+fn waiting(state: &State, market: usize, order: v1::PlaceOrder, rng: &mut Rng) -> Option<v1::PlaceOrder> {
+    let whole_position = order.reduce_only && rng.chance(60);
+    Some(v1::PlaceOrder {
+        trigger: rng.within(1, 2) as i32,
+        trigger_price_ticks: price(state, market, rng)?,
+        whole_position,
+        lots: if whole_position { 0 } else { order.lots },
+        ..order
+    })
+}
+
+fn twap(order: &v1::PlaceOrder, rng: &mut Rng) -> v1::PlaceTwap {
+    v1::PlaceTwap {
+        market: order.market,
+        side: order.side,
+        lots: order.lots,
+        slices: rng.within(2, 12).min(order.lots) as u32,
+        interval_ms: rng.within(1_000, 8_000),
+        slippage_ppm: rng.within(0, 30_000) as u32,
+        limit_ticks: if rng.chance(30) { order.price_ticks } else { 0 },
+        reduce_only: order.reduce_only,
+        client_id: order.client_id,
+    }
+}
+
+fn scale(order: &v1::PlaceOrder, to_ticks: u64, rng: &mut Rng) -> v1::PlaceScale {
+    v1::PlaceScale {
+        market: order.market,
+        side: order.side,
+        from_ticks: order.price_ticks.max(1),
+        to_ticks,
+        lots: order.lots,
+        count: rng.within(2, 6) as u32,
+        skew_ppm: *rng.pick(&[0, 300_000, 3_000_000]),
+        post_only: order.post_only,
+        reduce_only: order.reduce_only,
+        expires_ms: if rng.chance(30) { order.expires_ms } else { 0 },
+        client_id: order.client_id,
+    }
 }
 
 fn price(state: &State, market: usize, rng: &mut Rng) -> Option<u64> {
@@ -287,5 +352,6 @@ fn place(
         post_only: if is_market { 0 } else { post_only as i32 },
         reduce_only,
         client_id: if rng.chance(50) { rng.within(1, 12) } else { 0 },
+        ..Default::default()
     })
 }

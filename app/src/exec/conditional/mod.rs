@@ -1,0 +1,231 @@
+//! Orders that wait: for a mark (stop, take-profit), for a time (TWAP), or beside another order (OCO) (rules §2).
+//!
+//! They reserve nothing while they wait, and are checked as any order when they are placed. Their ids are of the book's
+//! sequence, and they count as open orders; what they place gets an id of its own and keeps the client id.
+
+mod place;
+mod run;
+mod switch;
+
+use tidemark_proto::tx::{Trigger, TriggerKind};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::{v1, Code, Refusal};
+
+use super::margin;
+use super::orders;
+use crate::events::Event;
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
+use crate::state::State;
+
+pub(super) use place::{check, check_twap, oco, twap, wait};
+pub(super) use run::{expire, run};
+pub(super) use switch::{check as check_schedule, run as run_switches, schedule};
+
+/// An order as streams and queries show it.
+fn shown(market: MarketId, order: &Conditional) -> Box<v1::ConditionalOrder> {
+    let common = v1::ConditionalOrder {
+        market: u32::from(market),
+        order_id: order.order_id,
+        client_id: order.client_id(),
+        side: order.side().map_or(0, |side| v1::Side::from(side) as i32),
+        lots: order.lots(),
+        oco_order_id: order.partner,
+        ..Default::default()
+    };
+    Box::new(match &order.kind {
+        Kind::Waiting(place) => {
+            let (trigger, trigger_price_ticks) = match place.trigger {
+                Some(Trigger { kind: TriggerKind::Stop, price_ticks }) => (v1::Trigger::Stop, price_ticks),
+                Some(Trigger { kind: TriggerKind::TakeProfit, price_ticks }) => {
+                    (v1::Trigger::TakeProfit, price_ticks)
+                }
+                None => (v1::Trigger::None, 0),
+            };
+            v1::ConditionalOrder {
+                price_ticks: place.price_ticks,
+                reduce_only: place.reduce_only,
+                expires_ms: place.expires_ms().unwrap_or(0),
+                trigger: trigger.into(),
+                trigger_price_ticks,
+                r#type: v1::OrderType::from(place.order_type).into(),
+                whole_position: place.whole_position,
+                ..common
+            }
+        }
+        Kind::Slicing(slicing) => v1::ConditionalOrder {
+            price_ticks: slicing.twap.limit_ticks.unwrap_or(0),
+            reduce_only: slicing.twap.reduce_only,
+            r#type: v1::OrderType::Market.into(),
+            slices: slicing.twap.slices,
+            slices_left: slicing.slices_left(),
+            next_ms: slicing.next_ms,
+            filled_lots: slicing.filled_lots,
+            ..common
+        },
+        Kind::Resting => common,
+    })
+}
+
+fn waiting(market: MarketId, order: &Conditional) -> Event {
+    Event::Waiting { account: order.account, order: shown(market, order) }
+}
+
+fn removed(market: MarketId, order: &Conditional, code: Code) -> Event {
+    Event::Removed {
+        market,
+        order_id: order.order_id,
+        account: order.account,
+        client_id: order.client_id(),
+        lots: order.lots(),
+        code,
+    }
+}
+
+/// Takes an order out, tells why if it waited, and takes out its partner. Returns the partner that rests on the book, which the
+/// caller cancels there.
+pub(super) fn release(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    order_id: OrderId,
+    code: Code,
+    events: &mut Vec<Event>,
+) -> Option<OrderId> {
+    let order = orders.remove(order_id)?;
+    if order.waits() {
+        events.push(removed(market, &order, code));
+    }
+    release_partner(orders, market, &order, events)
+}
+
+/// Takes out the partner of an order that is no more; returns it when it rests on the book.
+fn release_partner(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    order: &Conditional,
+    events: &mut Vec<Event>,
+) -> Option<OrderId> {
+    let partner = orders.remove(order.partner)?;
+    if partner.waits() {
+        events.push(removed(market, &partner, Code::OcoPartner));
+        return None;
+    }
+    Some(partner.order_id)
+}
+
+/// A position has closed or turned: the account's orders that close it whole go. A partner of theirs that rests is reduce-only,
+/// and goes by itself.
+pub(super) fn detach(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    account: AccountId,
+    events: &mut Vec<Event>,
+) {
+    let attached: Vec<OrderId> = orders.attached(account).collect();
+    for order_id in attached {
+        release(orders, market, order_id, Code::NothingToReduce, events);
+    }
+}
+
+/// Takes an order that waits out for a reason, with its partner. What is not there needs no removal.
+fn drop_order(state: &mut State, market: MarketId, order_id: OrderId, code: Code, events: &mut Vec<Event>) {
+    let Some(order) = state.conditional[usize::from(market)].get(order_id) else { return };
+    let account = order.account;
+    let resting = release(&mut state.conditional[usize::from(market)], market, order_id, code, events);
+    if let Some(resting) = resting {
+        orders::cancel_for(state, account, market, resting, Code::OcoPartner, events);
+    }
+}
+
+/// Cancels an account's order that waits.
+pub(super) fn cancel(
+    state: &mut State,
+    market: MarketId,
+    order_id: OrderId,
+    events: &mut Vec<Event>,
+) -> v1::OperationResult {
+    drop_order(state, market, order_id, Code::Cancelled, events);
+    v1::OperationResult { order_id, cancelled: 1, ..Default::default() }
+}
+
+/// Cancels all orders of an account in a market that wait, or those of one side, newest first; says how many.
+pub(super) fn cancel_all(
+    state: &mut State,
+    account: AccountId,
+    market: MarketId,
+    side: Option<Side>,
+    code: Code,
+    events: &mut Vec<Event>,
+) -> u32 {
+    let orders = &state.conditional[usize::from(market)];
+    let is_meant = |id: &OrderId| {
+        let order = orders.get(*id).filter(|order| order.waits());
+        order.is_some_and(|order| side.is_none() || order.side() == side)
+    };
+    let meant: Vec<OrderId> = orders.of(account).rev().filter(is_meant).collect();
+    let mut cancelled = 0_u32;
+    for order_id in meant {
+        // A partner may have gone with another.
+        if state.conditional[usize::from(market)].get(order_id).is_some() {
+            drop_order(state, market, order_id, code, events);
+            cancelled = cancelled.saturating_add(1);
+        }
+    }
+    cancelled
+}
+
+/// What a replacement changes of an order that waits.
+#[derive(Clone, Copy)]
+pub(super) struct Changes {
+    pub price_ticks: Option<Ticks>,
+    pub lots: Option<Lots>,
+    pub trigger_price_ticks: Option<Ticks>,
+}
+
+/// Changes an order that waits for its trigger; it keeps its id.
+///
+/// # Errors
+/// `NOT_REPLACEABLE` for a TWAP, and for the lots of a whole position; the refusals of a placement.
+pub(super) fn replace(
+    state: &mut State,
+    market: MarketId,
+    order_id: OrderId,
+    changes: Changes,
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    let cell = margin::cell(state, market)?;
+    let conditional = &state.conditional[usize::from(market)];
+    let found = conditional.get(order_id).cloned();
+    let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind)) else {
+        return Err(Refusal::new(
+            Code::NotReplaceable,
+            format!("order {order_id} is a TWAP: cancel it and place another"),
+        ));
+    };
+    if before.whole_position && changes.lots.is_some() {
+        return Err(Refusal::new(
+            Code::NotReplaceable,
+            format!("order {order_id} closes the whole position: it has no lots to change"),
+        ));
+    }
+    let trigger = before.trigger.map(|trigger| Trigger {
+        price_ticks: changes.trigger_price_ticks.unwrap_or(trigger.price_ticks),
+        ..trigger
+    });
+    let place = tidemark_proto::tx::Place {
+        price_ticks: changes.price_ticks.unwrap_or(before.price_ticks),
+        lots: changes.lots.unwrap_or(before.lots),
+        trigger,
+        ..before
+    };
+    orders::check_status(cell, place.reduce_only)?;
+    if !place.whole_position {
+        orders::check_lots(cell, place.lots)?;
+    }
+    if trigger != before.trigger {
+        place::check_not_reached(cell, conditional, &place)?;
+    }
+    let order = Conditional { kind: Kind::Waiting(place), ..order };
+    events.push(waiting(market, &order));
+    state.conditional[usize::from(market)].update(order);
+    Ok(v1::OperationResult { order_id, ..Default::default() })
+}

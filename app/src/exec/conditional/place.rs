@@ -1,0 +1,176 @@
+//! Placing orders that wait.
+
+use tidemark_proto::tx::{Place, TimeInForce, Twap};
+use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::{v1, Code, Refusal};
+
+use super::waiting;
+use crate::events::Event;
+use crate::exec::{margin, orders};
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
+use crate::state::{MarketCell, State};
+
+/// Takes an order with a trigger.
+///
+/// # Errors
+/// The refusals that do not depend on margin; `TRIGGER_REACHED`.
+pub(in crate::exec) fn wait(
+    state: &mut State,
+    account: AccountId,
+    order: &Place,
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    check(state, account, order)?;
+    check_room(state, account, order.market, order.client_id)?;
+    let order_id = enter(state, account, order.market, Kind::Waiting(*order), 0, events)?;
+    Ok(v1::OperationResult { order_id, ..Default::default() })
+}
+
+/// Takes a TWAP; its first slice is due in the next block.
+///
+/// # Errors
+/// As for [`wait`].
+pub(in crate::exec) fn twap(
+    state: &mut State,
+    account: AccountId,
+    twap: &Twap,
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    check_twap(state, twap)?;
+    check_room(state, account, twap.market, twap.client_id)?;
+    let start_ms = state.chain.time_ms;
+    let slicing = Slicing { twap: *twap, start_ms, next_ms: start_ms, filled_lots: 0 };
+    let order_id = enter(state, account, twap.market, Kind::Slicing(slicing), 0, events)?;
+    Ok(v1::OperationResult { order_id, ..Default::default() })
+}
+
+/// Takes two orders of which one cancels the other. Both are taken, or neither.
+///
+/// # Errors
+/// The refusals of each of the two.
+pub(in crate::exec) fn oco(
+    state: &mut State,
+    account: AccountId,
+    (first, second): &(Place, Place),
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    let market = first.market;
+    check(state, account, second)?;
+    check_room(state, account, market, second.client_id)?;
+    if second.client_id != 0 && second.client_id == first.client_id {
+        return Err(Refusal::new(
+            Code::DuplicateClientId,
+            format!("client id {} is that of both orders", second.client_id),
+        ));
+    }
+    // The second needs room beside the first.
+    orders::check_open_orders(state, account, market, 2)?;
+    if first.trigger.is_some() {
+        check(state, account, first)?;
+        check_room(state, account, market, first.client_id)?;
+        let order_id = enter(state, account, market, Kind::Waiting(*first), 0, events)?;
+        let second_order_id = enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
+        pair(state, market, order_id, second_order_id, events);
+        return Ok(v1::OperationResult { order_id, second_order_id, ..Default::default() });
+    }
+    let result = orders::place(state, account, first, events)?;
+    // It traded already: that is what the second waited for.
+    if result.filled_lots > 0 || result.resting_lots == 0 {
+        return Ok(result);
+    }
+    let order_id = result.order_id;
+    let second_order_id = enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
+    let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
+    insert(state, market, resting)?;
+    Ok(v1::OperationResult { second_order_id, ..result })
+}
+
+/// What is checked of a TWAP before it starts.
+pub(in crate::exec) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
+    let cell = margin::cell(state, twap.market)?;
+    orders::check_status(cell, twap.reduce_only)?;
+    // A slice catches up with three times its part at most.
+    let part = twap.lots.div_ceil(u64::from(twap.slices.max(1)));
+    orders::check_lots(cell, part.saturating_mul(CATCH_UP).min(twap.lots))
+}
+
+/// What is checked of an order before it waits.
+pub(in crate::exec) fn check(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
+    let cell = margin::cell(state, order.market)?;
+    orders::check_status(cell, order.reduce_only)?;
+    if order.whole_position {
+        orders::check_reduces(margin::held(state, account, order.market), order.side)?;
+    } else {
+        orders::check_lots(cell, order.lots)?;
+    }
+    if let TimeInForce::Gtt(expires_ms) = order.time_in_force {
+        orders::check_expiry(expires_ms, state.chain.time_ms)?;
+    }
+    check_not_reached(cell, &state.conditional[usize::from(order.market)], order)
+}
+
+/// That the mark has not reached an order's trigger.
+pub(super) fn check_not_reached(
+    cell: &MarketCell,
+    conditional: &ConditionalOrders,
+    order: &Place,
+) -> Result<(), Refusal> {
+    let mark_ticks = cell.market.mark_ticks.ok_or_else(|| orders::no_price(cell))?;
+    let Some(trigger) = order.trigger else { return Ok(()) };
+    if !conditional.is_reached(order.side, trigger, mark_ticks) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::TriggerReached,
+        format!(
+            "the trigger price is {} ticks, the mark is {mark_ticks}: it is reached",
+            trigger.price_ticks
+        ),
+    ))
+}
+
+/// That an account may have one more open order of this client id in a market.
+fn check_room(state: &State, account: AccountId, market: MarketId, client_id: u64) -> Result<(), Refusal> {
+    orders::check_open_orders(state, account, market, 1)?;
+    orders::check_client_id(state, account, market, client_id)?;
+    let resting = state.books[usize::from(market)].order_by_client_id(account, client_id);
+    match resting {
+        Some(order) => Err(orders::duplicate_client_id(client_id, order.order_id)),
+        None => Ok(()),
+    }
+}
+
+/// Gives an order its id and enters it; the account gets an entry in the market, as for any order.
+fn enter(
+    state: &mut State,
+    account: AccountId,
+    market: MarketId,
+    kind: Kind,
+    partner: OrderId,
+    events: &mut Vec<Event>,
+) -> Result<OrderId, Refusal> {
+    margin::position_mut(state, account, market)?;
+    let assigned = state.books[usize::from(market)].assign_id();
+    let order_id = assigned.ok_or_else(|| Refusal::overflow("the number of orders"))?;
+    let order = Conditional { order_id, account, partner, kind };
+    events.push(waiting(market, &order));
+    insert(state, market, order)?;
+    Ok(order_id)
+}
+
+fn insert(state: &mut State, market: MarketId, order: Conditional) -> Result<(), Refusal> {
+    if state.conditional[usize::from(market)].insert(order) {
+        return Ok(());
+    }
+    Err(Refusal::overflow("the number of waiting orders"))
+}
+
+/// Makes the first of two orders that wait know the second.
+fn pair(state: &mut State, market: MarketId, first: OrderId, second: OrderId, events: &mut Vec<Event>) {
+    let orders = &mut state.conditional[usize::from(market)];
+    if let Some(order) = orders.get(first).cloned() {
+        let order = Conditional { partner: second, ..order };
+        events.push(waiting(market, &order));
+        orders.update(order);
+    }
+}

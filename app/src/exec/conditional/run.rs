@@ -1,0 +1,163 @@
+//! Phases 3 and 5: orders whose time or whose mark has come.
+
+use tidemark_oracle::mark::band_ticks;
+use tidemark_proto::tx::{OrderType, Place, PostOnly, TimeInForce};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::{v1, Code};
+
+use super::{detach, drop_order, release_partner, removed, shown};
+use crate::events::Event;
+use crate::exec::{is_live, margin, orders};
+use crate::state::conditional::{Conditional, Kind, Slicing};
+use crate::state::State;
+
+/// Phase 3: takes out the orders of a market whose time has passed while they waited, at most `max`.
+pub(in crate::exec) fn expire(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) {
+    let now_ms = state.chain.time_ms;
+    for order_id in state.conditional[usize::from(market)].expired(now_ms, max) {
+        drop_order(state, market, order_id, Code::Expired, events);
+    }
+}
+
+/// Phase 5: in each market what the mark has reached, then the slices that are due. A market that is not live, or whose index
+/// is stale, waits.
+pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
+    detach_closed(state, events);
+    for at in 0..state.markets.len() {
+        let Ok(market) = MarketId::try_from(at) else { break };
+        let cell = &state.markets[at];
+        let params = &cell.market.params;
+        let is_stale = cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms);
+        if state.conditional[at].is_empty() || is_stale || !is_live(cell) {
+            continue;
+        }
+        let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
+        let Some(mark_ticks) = mark_ticks else { continue };
+        for order_id in state.conditional[at].pop_reached(mark_ticks, max) {
+            trigger(state, market, order_id, events);
+        }
+        for order_id in state.conditional[at].slices_due(state.chain.time_ms, max) {
+            slice(state, market, order_id, mark_ticks, events);
+        }
+    }
+}
+
+/// Positions that were closed other than on the book, by the phases before: their orders go.
+fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
+    for account in state.accounts.dirty().to_vec() {
+        let Some(row) = state.accounts.get(account) else { continue };
+        for position in &row.positions {
+            let conditional = &mut state.conditional[usize::from(position.market)];
+            let left = |order: &Conditional| {
+                position.lots == 0 || Some(Side::reducing(position.lots)) != order.side()
+            };
+            let attached = conditional.attached(account).next();
+            if attached.and_then(|id| conditional.get(id)).is_some_and(left) {
+                detach(conditional, position.market, account, events);
+            }
+        }
+    }
+}
+
+/// Places an order whose trigger the mark has reached.
+fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut Vec<Event>) {
+    let conditional = &mut state.conditional[usize::from(market)];
+    let Some(order) = conditional.remove(order_id) else { return };
+    // Told after the trigger itself, so that a reader sees the reason first.
+    let told = events.len();
+    events.push(removed(market, &order, Code::Ok));
+    let resting = release_partner(conditional, market, &order, events);
+    if let Some(resting) = resting {
+        orders::cancel_for(state, order.account, market, resting, Code::OcoPartner, events);
+    }
+    let Kind::Waiting(waited) = order.kind else { return };
+    let place = Place { trigger: None, lots: lots_now(state, order.account, &waited), ..waited };
+    let placed_order_id = state.books[usize::from(market)].next_order_id();
+    let refusal = orders::place(state, order.account, &place, events).err();
+    events[told] = Event::Triggered {
+        market,
+        order_id,
+        account: order.account,
+        client_id: waited.client_id,
+        placed_order_id: if refusal.is_none() { placed_order_id } else { 0 },
+        code: refusal.as_ref().map_or(Code::Ok, |refusal| refusal.code),
+        message: refusal.map(|refusal| refusal.message).unwrap_or_default(),
+    };
+}
+
+/// An order's lots when it triggers: of the whole position, what is held, as far as one order may go.
+fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
+    if !order.whole_position {
+        return order.lots;
+    }
+    let most = state.markets[usize::from(order.market)].market.params.max_order_lots;
+    margin::held(state, account, order.market).unsigned_abs().min(most)
+}
+
+/// Places a TWAP's slice, and sets the time of the next.
+fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Ticks, events: &mut Vec<Event>) {
+    let cell = &state.markets[usize::from(market)];
+    let slippage_ppm = cell.market.params.market_slippage_ppm;
+    let found = state.conditional[usize::from(market)].get(order_id).cloned();
+    let Some(order) = found else { return };
+    let Kind::Slicing(slicing) = order.kind else { return };
+    let (lots, next) = slicing.due(state.chain.time_ms);
+    let place = Place {
+        market,
+        side: slicing.twap.side,
+        price_ticks: worst_ticks(&slicing, mark_ticks, slippage_ppm),
+        lots,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::Ioc,
+        post_only: PostOnly::Off,
+        reduce_only: slicing.twap.reduce_only,
+        client_id: slicing.twap.client_id,
+        trigger: None,
+        whole_position: false,
+    };
+    // Told before what the slice does.
+    let told = events.len();
+    events.push(removed(market, &order, Code::Ok));
+    let placed = orders::place_now(state, order.account, &place, events);
+    let (filled_lots, placed_order_id) =
+        placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
+    let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
+    let code = placed.as_ref().err().map_or(Code::Ok, |refusal| refusal.code);
+    let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
+    let order = Conditional { kind: Kind::Slicing(slicing), ..order };
+    events[told] = Event::Slice {
+        market,
+        order_id,
+        account: order.account,
+        client_id: slicing.twap.client_id,
+        slice: v1::TwapSlice {
+            code: code.number(),
+            placed_order_id,
+            lots,
+            filled_lots,
+            slices_left,
+            message: placed.err().map(|refusal| refusal.message).unwrap_or_default(),
+        },
+        left: (slices_left > 0).then(|| shown(market, &order)),
+    };
+    let conditional = &mut state.conditional[usize::from(market)];
+    if slices_left > 0 {
+        conditional.update(order);
+        return;
+    }
+    conditional.remove(order_id);
+    if order.lots() > 0 {
+        let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
+        events.push(removed(market, &order, code));
+    }
+}
+
+/// The worst price of a slice: the slippage beyond the mark, and no worse than the order's own limit.
+fn worst_ticks(slicing: &Slicing, mark_ticks: Ticks, market_slippage_ppm: i64) -> Ticks {
+    let slippage_ppm = slicing.twap.slippage_ppm.map_or(market_slippage_ppm, i64::from);
+    let (low, high) = band_ticks(mark_ticks, slippage_ppm);
+    match slicing.twap.side {
+        Side::Buy => slicing.twap.limit_ticks.map_or(high, |limit| limit.min(high)),
+        Side::Sell => slicing.twap.limit_ticks.map_or(low, |limit| limit.max(low)),
+    }
+}

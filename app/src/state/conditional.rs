@@ -1,0 +1,342 @@
+//! Orders of one market that are more than the book knows: those that wait for a mark or for their time, and resting ones
+//! that another order hangs on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sha2::{Digest, Sha256};
+use tidemark_matching::{Reach, TriggerBook};
+use tidemark_proto::tx::{Place, Trigger, TriggerKind, Twap};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+
+use super::encode;
+use super::merkle::Hash;
+use super::table::Table;
+
+/// A TWAP's slice is at most so many times an equal part, to catch up with what slices before it did not fill.
+pub const CATCH_UP: u64 = 3;
+
+/// What an order waits for, or what hangs on it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Kind {
+    /// It waits for the mark; its `trigger` is given.
+    Waiting(Place),
+    /// It waits for its next slice.
+    Slicing(Slicing),
+    /// It rests on the book; an order that waits goes with it.
+    Resting,
+}
+
+/// A TWAP on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Slicing {
+    /// As it was placed.
+    pub twap: Twap,
+    /// Time of the first slice.
+    pub start_ms: TimeMs,
+    /// Time from which the next slice is due.
+    pub next_ms: TimeMs,
+    /// Lots traded.
+    pub filled_lots: Lots,
+}
+
+impl Slicing {
+    /// Slices that are still to come.
+    #[must_use]
+    pub fn slices_left(&self) -> u32 {
+        self.twap.slices.saturating_sub(self.slices_before(self.next_ms))
+    }
+
+    /// Slices whose time is before `at_ms`, at most all.
+    fn slices_before(&self, at_ms: TimeMs) -> u32 {
+        let passed = at_ms.saturating_sub(self.start_ms).div_ceil(self.twap.interval_ms.max(1));
+        u32::try_from(passed).unwrap_or(u32::MAX).min(self.twap.slices)
+    }
+
+    /// The lots of the slice that is due at `now_ms`, and the order with the time of the one after it.
+    ///
+    /// By slice `i` of `n`, `⌈lots·i/n⌉` are to have traded; a slice is what is missing, at most three times `⌈lots/n⌉`. Slices
+    /// whose time passed without a block are left out: `i` counts by time.
+    #[must_use]
+    pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
+        let interval_ms = self.twap.interval_ms.max(1);
+        let elapsed = now_ms.saturating_sub(self.start_ms) / interval_ms;
+        let next_ms = elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(self.start_ms);
+        let next = Self { next_ms, ..*self };
+        let (lots, slices) = (u128::from(self.twap.lots), u128::from(self.twap.slices.max(1)));
+        let slice = u128::from(self.twap.slices - next.slices_left());
+        let target = (lots * slice).div_ceil(slices);
+        let most = lots.div_ceil(slices) * u128::from(CATCH_UP);
+        let due = target.saturating_sub(u128::from(self.filled_lots)).min(most);
+        (Lots::try_from(due).unwrap_or(Lots::MAX), next)
+    }
+}
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Conditional {
+    /// Its id, of the same sequence as the book's.
+    pub order_id: OrderId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The order that goes with it; 0 is none.
+    pub partner: OrderId,
+    /// What it waits for.
+    pub kind: Kind,
+}
+
+impl Conditional {
+    /// The client's id; 0 is none, or that of a resting order, which the book knows.
+    #[must_use]
+    pub fn client_id(&self) -> u64 {
+        match &self.kind {
+            Kind::Waiting(order) => order.client_id,
+            Kind::Slicing(slicing) => slicing.twap.client_id,
+            Kind::Resting => 0,
+        }
+    }
+
+    /// Its side; `None` for a resting order, which the book knows.
+    #[must_use]
+    pub fn side(&self) -> Option<Side> {
+        match &self.kind {
+            Kind::Waiting(order) => Some(order.side),
+            Kind::Slicing(slicing) => Some(slicing.twap.side),
+            Kind::Resting => None,
+        }
+    }
+
+    /// Lots that are still to be placed; 0 for the whole position, and for a resting order.
+    #[must_use]
+    pub fn lots(&self) -> Lots {
+        match &self.kind {
+            Kind::Waiting(order) => order.lots,
+            Kind::Slicing(slicing) => slicing.twap.lots.saturating_sub(slicing.filled_lots),
+            Kind::Resting => 0,
+        }
+    }
+
+    /// Whether it is off the book.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !matches!(self.kind, Kind::Resting)
+    }
+
+    fn trigger(&self) -> Option<(Reach, Ticks)> {
+        match &self.kind {
+            Kind::Waiting(order) => {
+                order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
+            }
+            Kind::Slicing(_) | Kind::Resting => None,
+        }
+    }
+
+    fn expires_ms(&self) -> Option<TimeMs> {
+        match &self.kind {
+            Kind::Waiting(order) => order.expires_ms(),
+            Kind::Slicing(_) | Kind::Resting => None,
+        }
+    }
+
+    fn next_ms(&self) -> Option<TimeMs> {
+        match &self.kind {
+            Kind::Slicing(slicing) => Some(slicing.next_ms),
+            _ => None,
+        }
+    }
+
+    fn is_attached(&self) -> bool {
+        matches!(&self.kind, Kind::Waiting(order) if order.whole_position)
+    }
+}
+
+/// How the mark reaches a trigger.
+#[must_use]
+pub const fn reach(side: Side, trigger: Trigger) -> Reach {
+    match (trigger.kind, side) {
+        (TriggerKind::Stop, Side::Sell) | (TriggerKind::TakeProfit, Side::Buy) => Reach::Falling,
+        (TriggerKind::Stop, Side::Buy) | (TriggerKind::TakeProfit, Side::Sell) => Reach::Rising,
+    }
+}
+
+/// The orders of one market: rows with a Merkle root, and indexes that are derived from them.
+#[derive(Clone, Debug, Default)]
+pub struct ConditionalOrders {
+    rows: Table<Option<Conditional>>,
+    /// Slots without a row; a new row takes the lowest.
+    free: BTreeSet<u32>,
+    slots: BTreeMap<OrderId, u32>,
+    client_ids: BTreeMap<(AccountId, u64), OrderId>,
+    by_account: BTreeSet<(AccountId, OrderId)>,
+    /// Orders off the book, by account.
+    waiting: BTreeMap<AccountId, u32>,
+    /// Those that close a whole position.
+    attached: BTreeSet<(AccountId, OrderId)>,
+    expiries: BTreeSet<(TimeMs, OrderId)>,
+    slices: BTreeSet<(TimeMs, OrderId)>,
+    triggers: TriggerBook,
+}
+
+impl ConditionalOrders {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// An order.
+    #[must_use]
+    pub fn get(&self, order_id: OrderId) -> Option<&Conditional> {
+        self.rows.get(*self.slots.get(&order_id)?)?.as_ref()
+    }
+
+    /// The order off the book that an account gave a client id.
+    #[must_use]
+    pub fn by_client_id(&self, account: AccountId, client_id: u64) -> Option<&Conditional> {
+        self.get(*self.client_ids.get(&(account, client_id))?)
+    }
+
+    /// Orders of an account that are off the book.
+    #[must_use]
+    pub fn waiting(&self, account: AccountId) -> u32 {
+        self.waiting.get(&account).copied().unwrap_or(0)
+    }
+
+    /// Ids of an account's orders, oldest first.
+    pub fn of(&self, account: AccountId) -> impl DoubleEndedIterator<Item = OrderId> + '_ {
+        self.by_account.range((account, 0)..=(account, OrderId::MAX)).map(|(_, id)| *id)
+    }
+
+    /// Ids of an account's orders that close its whole position, oldest first.
+    pub fn attached(&self, account: AccountId) -> impl Iterator<Item = OrderId> + '_ {
+        self.attached.range((account, 0)..=(account, OrderId::MAX)).map(|(_, id)| *id)
+    }
+
+    /// Every order, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = &Conditional> {
+        self.rows.iter().filter_map(|(_, row)| row.as_ref())
+    }
+
+    /// Whether a trigger price is reached already, or would pass orders that were reached and still wait for their turn.
+    #[must_use]
+    pub fn is_reached(&self, side: Side, trigger: Trigger, mark_ticks: Ticks) -> bool {
+        self.triggers.is_reached(reach(side, trigger), trigger.price_ticks, mark_ticks)
+    }
+
+    /// Enters an order under an id that is not in use; says whether there was room.
+    pub fn insert(&mut self, order: Conditional) -> bool {
+        let order_id = order.order_id;
+        self.index(&order);
+        let slot = match self.free.pop_first() {
+            Some(slot) => {
+                if let Some(row) = self.rows.get_mut(slot) {
+                    *row = Some(order);
+                }
+                Some(slot)
+            }
+            None => self.rows.push(Some(order)),
+        };
+        let Some(slot) = slot else { return false };
+        self.slots.insert(order_id, slot);
+        true
+    }
+
+    /// Takes an order out.
+    pub fn remove(&mut self, order_id: OrderId) -> Option<Conditional> {
+        let slot = self.slots.remove(&order_id)?;
+        let order = self.rows.get_mut(slot)?.take()?;
+        self.free.insert(slot);
+        self.unindex(&order);
+        Some(order)
+    }
+
+    /// Puts a changed order in the place of the one of its id.
+    pub fn update(&mut self, order: Conditional) {
+        let Some(slot) = self.slots.get(&order.order_id).copied() else { return };
+        if let Some(before) = self.rows.get(slot).cloned().flatten() {
+            self.unindex(&before);
+        }
+        self.index(&order);
+        if let Some(row) = self.rows.get_mut(slot) {
+            *row = Some(order);
+        }
+    }
+
+    /// Ids of at most `max` orders whose trigger the mark has reached, in the order of [`TriggerBook::pop_reached`]. Each must
+    /// be removed.
+    pub fn pop_reached(&mut self, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
+        self.triggers.pop_reached(mark_ticks, max)
+    }
+
+    /// Ids of at most `max` orders whose time has passed, earliest first.
+    #[must_use]
+    pub fn expired(&self, now_ms: TimeMs, max: u32) -> Vec<OrderId> {
+        due(&self.expiries, now_ms, max)
+    }
+
+    /// Ids of at most `max` TWAPs whose next slice is due, earliest first.
+    #[must_use]
+    pub fn slices_due(&self, now_ms: TimeMs, max: u32) -> Vec<OrderId> {
+        due(&self.slices, now_ms, max)
+    }
+
+    /// Commits to every order in its slot, and to what the trigger book remembers.
+    pub fn root(&mut self) -> Hash {
+        let backlog = encode(&self.triggers.backlog());
+        Sha256::new().chain_update(self.rows.root()).chain_update(backlog).finalize().into()
+    }
+
+    fn index(&mut self, order: &Conditional) {
+        let (id, account) = (order.order_id, order.account);
+        self.by_account.insert((account, id));
+        if order.client_id() != 0 {
+            self.client_ids.insert((account, order.client_id()), id);
+        }
+        if order.waits() {
+            let count = self.waiting.entry(account).or_default();
+            *count = count.saturating_add(1);
+        }
+        if order.is_attached() {
+            self.attached.insert((account, id));
+        }
+        if let Some(expires_ms) = order.expires_ms() {
+            self.expiries.insert((expires_ms, id));
+        }
+        if let Some(next_ms) = order.next_ms() {
+            self.slices.insert((next_ms, id));
+        }
+        if let Some((reach, price_ticks)) = order.trigger() {
+            self.triggers.insert(id, reach, price_ticks);
+        }
+    }
+
+    fn unindex(&mut self, order: &Conditional) {
+        let (id, account) = (order.order_id, order.account);
+        self.by_account.remove(&(account, id));
+        if order.client_id() != 0 {
+            self.client_ids.remove(&(account, order.client_id()));
+        }
+        if order.waits() {
+            match self.waiting.get_mut(&account) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => {
+                    self.waiting.remove(&account);
+                }
+            }
+        }
+        self.attached.remove(&(account, id));
+        if let Some(expires_ms) = order.expires_ms() {
+            self.expiries.remove(&(expires_ms, id));
+        }
+        if let Some(next_ms) = order.next_ms() {
+            self.slices.remove(&(next_ms, id));
+        }
+        if let Some((reach, price_ticks)) = order.trigger() {
+            self.triggers.remove(id, reach, price_ticks);
+        }
+    }
+}
+
+fn due(times: &BTreeSet<(TimeMs, OrderId)>, now_ms: TimeMs, max: u32) -> Vec<OrderId> {
+    times.range(..=(now_ms, OrderId::MAX)).take(max as usize).map(|(_, id)| *id).collect()
+}

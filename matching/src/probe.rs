@@ -1,0 +1,27 @@
+//! What an order would do, without doing it.
+
+use tidemark_proto::units::{Lots, OrderId};
+
+use crate::book::Book;
+use crate::ladder::key_of;
+use crate::take::Taker;
+use crate::types::{Host, NewOrder};
+
+impl Book {
+    /// The lots that an order would trade at once as things stand, at most its own; what fill-or-kill is decided by. Changes
+    /// nothing, and meets at most `max_fills` makers.
+    #[must_use]
+    pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
+        let taker = Taker {
+            order_id: OrderId::MAX,
+            owner: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            limit_key: key_of(order.side.opposite(), order.price_ticks),
+            reduce_only: order.reduce_only,
+            stp: order.stp,
+            max_fills: order.max_fills,
+        };
+        self.fillable(&taker, order.lots, host)
+    }
+}

@@ -1,0 +1,244 @@
+//! Orders that wait for the mark: which of them a new mark reaches, in which order, and a bound on how many at once.
+//!
+//! Pure: an id, a direction and a price. What becomes of an order that is reached is the caller's.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::units::{OrderId, Ticks};
+
+/// How the mark reaches a trigger price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Reach {
+    /// The mark is at or below it: a stop that sells, a take-profit that buys.
+    Falling = 0,
+    /// The mark is at or above it: a stop that buys, a take-profit that sells.
+    Rising = 1,
+}
+
+/// The lowest and the highest mark since nothing that was reached waited any more, by direction. All that a [`TriggerBook`]
+/// has to remember besides its orders; `None` while nothing waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Backlog {
+    /// Trigger prices at or above it are reached.
+    pub lowest_ticks: Option<Ticks>,
+    /// Trigger prices at or below it are reached.
+    pub highest_ticks: Option<Ticks>,
+}
+
+/// Trigger prices of one market.
+///
+/// An order that a mark has reached stays reached, also when the mark turns before its turn comes.
+#[derive(Clone, Debug, Default)]
+pub struct TriggerBook {
+    /// First reached first: highest price, then oldest.
+    falling: BTreeSet<(Reverse<Ticks>, OrderId)>,
+    /// First reached first: lowest price, then oldest.
+    rising: BTreeSet<(Ticks, OrderId)>,
+    backlog: Backlog,
+}
+
+impl TriggerBook {
+    /// A book whose orders are still to be entered, with what it remembers.
+    #[must_use]
+    pub fn with_backlog(backlog: Backlog) -> Self {
+        Self { backlog, ..Self::default() }
+    }
+
+    /// What is remembered besides the orders.
+    #[must_use]
+    pub const fn backlog(&self) -> Backlog {
+        self.backlog
+    }
+
+    /// Orders that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.falling.len() + self.rising.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.falling.is_empty() && self.rising.is_empty()
+    }
+
+    /// Whether a trigger price is reached already: by this mark, or by one whose orders still wait for their turn.
+    #[must_use]
+    pub fn is_reached(&self, reach: Reach, price_ticks: Ticks, mark_ticks: Ticks) -> bool {
+        match reach {
+            Reach::Falling => price_ticks >= self.lowest(mark_ticks),
+            Reach::Rising => price_ticks <= self.highest(mark_ticks),
+        }
+    }
+
+    /// Enters an order, which the caller has seen not to be reached; ids are unique over both directions.
+    pub fn insert(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) {
+        match reach {
+            Reach::Falling => self.falling.insert((Reverse(price_ticks), order_id)),
+            Reach::Rising => self.rising.insert((price_ticks, order_id)),
+        };
+    }
+
+    /// Takes an order out; says whether it was there.
+    pub fn remove(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) -> bool {
+        match reach {
+            Reach::Falling => self.falling.remove(&(Reverse(price_ticks), order_id)),
+            Reach::Rising => self.rising.remove(&(price_ticks, order_id)),
+        }
+    }
+
+    /// Takes out what the mark has reached, at most `max`: first what a falling mark reached, from the highest trigger price
+    /// down, then what a rising mark reached, from the lowest up; equal prices by id. What is left over comes with the next
+    /// call, whatever its mark, and before anything that the next mark reaches in the same direction.
+    pub fn pop_reached(&mut self, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
+        let (lowest, highest) = (self.lowest(mark_ticks), self.highest(mark_ticks));
+        let max = max as usize;
+        let mut reached = Vec::new();
+        while reached.len() < max {
+            let Some((Reverse(price_ticks), order_id)) = self.falling.first().copied() else { break };
+            if price_ticks < lowest {
+                break;
+            }
+            self.falling.pop_first();
+            reached.push(order_id);
+        }
+        while reached.len() < max {
+            let Some((price_ticks, order_id)) = self.rising.first().copied() else { break };
+            if price_ticks > highest {
+                break;
+            }
+            self.rising.pop_first();
+            reached.push(order_id);
+        }
+        let falls = self.falling.first().is_some_and(|(Reverse(price_ticks), _)| *price_ticks >= lowest);
+        let rises = self.rising.first().is_some_and(|(price_ticks, _)| *price_ticks <= highest);
+        self.backlog =
+            Backlog { lowest_ticks: falls.then_some(lowest), highest_ticks: rises.then_some(highest) };
+        reached
+    }
+
+    fn lowest(&self, mark_ticks: Ticks) -> Ticks {
+        self.backlog.lowest_ticks.map_or(mark_ticks, |lowest| lowest.min(mark_ticks))
+    }
+
+    fn highest(&self, mark_ticks: Ticks) -> Ticks {
+        self.backlog.highest_ticks.map_or(mark_ticks, |highest| highest.max(mark_ticks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_price_reached_comes_first_and_equal_prices_in_order_of_arrival() {
+        let mut book = TriggerBook::default();
+        for (id, reach, price) in [
+            (1, Reach::Falling, 90),
+            (2, Reach::Falling, 95),
+            (3, Reach::Rising, 110),
+            (4, Reach::Falling, 95),
+            (5, Reach::Falling, 80),
+        ] {
+            book.insert(id, reach, price);
+        }
+        assert!(book.pop_reached(100, 10).is_empty());
+        assert_eq!(book.pop_reached(85, 10), [2, 4, 1]);
+        assert_eq!(book.pop_reached(120, 10), [3]);
+        assert_eq!(book.len(), 1);
+    }
+
+    #[test]
+    fn what_a_bound_leaves_over_comes_next_even_when_the_mark_turns() {
+        let mut book = TriggerBook::default();
+        for id in 1..=4 {
+            book.insert(id, Reach::Falling, 90 - id);
+        }
+        assert_eq!(book.pop_reached(80, 3), [1, 2, 3]);
+        assert!(book.is_reached(Reach::Falling, 85, 100), "86 is due: nobody can go in before it");
+        assert!(!book.is_reached(Reach::Falling, 79, 100));
+        assert_eq!(book.pop_reached(100, 3), [4]);
+        assert_eq!(book.backlog(), Backlog::default());
+        assert!(!book.is_reached(Reach::Falling, 85, 100));
+    }
+
+    /// A list of everything that ever came, with a flag that says whether a mark has reached it.
+    #[derive(Default)]
+    struct Model(Vec<(OrderId, Reach, Ticks, bool)>);
+
+    impl Model {
+        fn reached(reach: Reach, price: Ticks, mark: Ticks) -> bool {
+            match reach {
+                Reach::Falling => mark <= price,
+                Reach::Rising => mark >= price,
+            }
+        }
+
+        fn pop(&mut self, mark: Ticks, max: u32) -> Vec<OrderId> {
+            for (_, reach, price, flag) in &mut self.0 {
+                *flag |= Self::reached(*reach, *price, mark);
+            }
+            let mut due: Vec<_> = self.0.iter().copied().filter(|row| row.3).collect();
+            due.sort_by_key(|(id, reach, price, _)| match reach {
+                Reach::Falling => (*reach, u64::MAX - *price, *id),
+                Reach::Rising => (*reach, *price, *id),
+            });
+            due.truncate(max as usize);
+            let ids: Vec<_> = due.into_iter().map(|(id, ..)| id).collect();
+            self.0.retain(|(id, ..)| !ids.contains(id));
+            ids
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Against the list: nothing is lost, comes twice, comes early or out of its turn.
+        #[test]
+        fn behaves_like_a_list_that_is_searched(
+            steps in prop::collection::vec((0_u8..8, 0_u64..24, any::<bool>(), 0_u32..4), 1..200),
+        ) {
+            let (mut book, mut model, mut next, mut mark) = (TriggerBook::default(), Model::default(), 1, 12);
+            for (kind, price, rising, max) in steps {
+                let price = if price == 23 { u64::MAX } else { price };
+                let reach = if rising { Reach::Rising } else { Reach::Falling };
+                match kind {
+                    0..=3 => {
+                        let waits = model.0.iter().any(|row| {
+                            row.1 == reach && row.3 && Model::reached(reach, price, row.2)
+                        });
+                        let backlog = book.is_reached(reach, price, mark);
+                        if backlog {
+                            // Refused: the mark reached it, or one that left somebody waiting, who may be gone since.
+                            let left = match reach {
+                                Reach::Falling => book.backlog().lowest_ticks,
+                                Reach::Rising => book.backlog().highest_ticks,
+                            };
+                            let by_left = left.is_some_and(|left| Model::reached(reach, price, left));
+                            prop_assert!(by_left || Model::reached(reach, price, mark));
+                        } else {
+                            prop_assert!(!waits, "it would pass one that waits");
+                            book.insert(next, reach, price);
+                            model.0.push((next, reach, price, false));
+                            next += 1;
+                        }
+                    }
+                    4 if !model.0.is_empty() => {
+                        let (id, reach, price, _) = model.0.remove(price as usize % model.0.len());
+                        prop_assert!(book.remove(id, reach, price));
+                        prop_assert!(!book.remove(id, reach, price));
+                    }
+                    _ => {
+                        mark = price;
+                        prop_assert_eq!(book.pop_reached(mark, max), model.pop(mark, max));
+                    }
+                }
+                prop_assert_eq!(book.len(), model.0.len());
+            }
+        }
+    }
+}
