@@ -117,6 +117,8 @@ pub enum Event {
         lots: Lots,
         reduce_only: bool,
         expires_ms: TimeMs,
+        /// Most lots that an iceberg order shows at a time; 0 is all.
+        display_lots: Lots,
     },
     /// A resting order lost quantity without a trade and rests on.
     Reduced { market: MarketId, order_id: OrderId, account: AccountId, lots: Lots },

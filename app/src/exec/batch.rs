@@ -13,6 +13,7 @@ use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
 
 use super::conditional::{self, Changes};
+use super::isolated;
 use super::margin::{self, Change};
 use super::orders::{self, Found, Ready};
 use super::venue::Venue;
@@ -84,7 +85,7 @@ pub(super) fn all(
                     Operation::Scale(scale) => {
                         place_rungs(state, account, scale, events).unwrap_or_else(orders::refused)
                     }
-                    _ => orders::run(state, account, operation, events),
+                    _ => isolated::run(state, account, operation, events),
                 };
             }
         }
@@ -145,6 +146,11 @@ impl Plan {
     fn of(state: &mut State, account: AccountId, operations: &[Operation]) -> Result<(), Failed> {
         let mut plan = Self::default();
         for (at, operation) in operations.iter().enumerate() {
+            let elsewhere = operation.market().filter(|market| !isolated::is_cross(state, account, *market));
+            if let Some(market) = elsewhere {
+                let sentence = format!("market {market} is isolated: an order there may move collateral");
+                return Err((at, dependent(sentence)));
+            }
             plan.free(state, account, operation).map_err(|refusal| (at, refusal))?;
         }
         for (at, operation) in operations.iter().enumerate() {
@@ -370,7 +376,7 @@ impl Plan {
     }
 
     /// That free collateral covers all orders together, without those that leave.
-    fn check_margin(&self, state: &State, account: AccountId) -> Result<(), Failed> {
+    fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
         let first = self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();
         let Some(at) = first else { return Ok(()) };
         let failed = |refusal| (at, refusal);
@@ -389,10 +395,7 @@ impl Plan {
         if free >= 0 {
             return Ok(());
         }
-        Err(failed(Refusal::new(
-            Code::InsufficientCollateral,
-            format!("the orders together would leave {free} atoms of free collateral, must be at least 0"),
-        )))
+        isolated::cover(state, account, free.saturating_neg()).map_err(failed)
     }
 }
 

@@ -85,9 +85,10 @@ pub(super) fn set_mode(
         return Err(Refusal::new(Code::IsolatedOnly, message));
     }
     let from = account_for(state, parent, market)?;
-    if is_in_use(state, from, market) {
-        let (held, open) =
-            (margin::held(state, from, market), state.books[usize::from(market)].open_orders(from));
+    let waiting = state.conditional[usize::from(market)].waiting(from);
+    if is_in_use(state, from, market) || waiting > 0 {
+        let resting = state.books[usize::from(market)].open_orders(from);
+        let (held, open) = (margin::held(state, from, market), resting.saturating_add(waiting));
         return Err(Refusal::new(
             Code::MarginModeInUse,
             format!("the position is {held} lots and {open} orders are open: both must be 0"),
@@ -167,14 +168,35 @@ pub(super) fn run(
         Ok(account) => account,
         Err(refusal) => return orders::refused(refusal),
     };
+    refunding(state, account, |state| {
+        let result = orders::run(state, account, operation, events);
+        let refused = result.code != Code::Ok.number();
+        (result, refused)
+    })
+}
+
+/// Carries something out for an account; collateral that it drew from a parent goes back when it was refused.
+pub(super) fn refunding<T>(
+    state: &mut State,
+    account: AccountId,
+    carry_out: impl FnOnce(&mut State) -> (T, bool),
+) -> T {
+    let parent = state.accounts.get(account).and_then(|row| row.isolated).map(|isolated| isolated.parent);
+    let Some(parent) = parent else { return carry_out(state).0 };
     let had = collateral(state, parent);
-    let result = orders::run(state, account, operation, events);
+    let (result, refused) = carry_out(state);
     let drawn = had.saturating_sub(collateral(state, parent));
-    if result.code != Code::Ok.number() && drawn > 0 {
+    if refused && drawn > 0 {
         // Moved a moment ago: it is there, and it fits.
         let _ = cash::shift(state, account, parent, drawn);
     }
     result
+}
+
+/// Whether a subaccount trades a market with its own collateral.
+pub(super) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
+    let only = state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+    !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
 }
 
 fn collateral(state: &State, account: AccountId) -> Atoms {

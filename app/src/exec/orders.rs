@@ -138,7 +138,7 @@ pub(super) fn new_order(
         side: order.side,
         price_ticks: ready.price_ticks,
         lots: order.lots,
-        display_lots: 0,
+        display_lots: order.display_lots,
         time_in_force: ready.time_in_force,
         post_only: match order.post_only {
             PostOnly::Off => BookPostOnly::No,

@@ -14,7 +14,7 @@ use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
 
 use super::venue::Venue;
-use super::{cash, liquidation, margin};
+use super::{cash, conditional, liquidation, margin};
 use crate::events::Event;
 use crate::state::{Settlement, SettlementStage, State};
 
@@ -63,6 +63,7 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
 }
 
 fn cancel(state: &mut State, market: MarketId, events: &mut Vec<Event>) -> Result<SettlementStage, Refusal> {
+    let waiting = conditional::close(state, market, MAX_ORDERS, events);
     let (book, mut venue) = Venue::split(state, market, events);
     for side in [Side::Buy, Side::Sell] {
         let mut cancelled = 0;
@@ -75,7 +76,8 @@ fn cancel(state: &mut State, market: MarketId, events: &mut Vec<Event>) -> Resul
             cancelled += 1;
         }
     }
-    Ok(if book.live_orders() == 0 { SettlementStage::Insolvent(0) } else { SettlementStage::Orders })
+    let done = book.live_orders() == 0 && !waiting;
+    Ok(if done { SettlementStage::Insolvent(0) } else { SettlementStage::Orders })
 }
 
 fn close_insolvent(

@@ -132,6 +132,7 @@ impl<'a> Venue<'a> {
             lots: order.lots,
             reduce_only: order.reduce_only,
             expires_ms: order.expires_ms.unwrap_or(0),
+            display_lots: order.display_lots,
         }
     }
 }

@@ -154,6 +154,20 @@ impl MarketData {
         (replica.height, orders.collect())
     }
 
+    /// Orders of some accounts together, of one market or all: those on the books, those that wait, and the height they are of.
+    #[must_use]
+    pub fn orders_and_waiting(
+        &self,
+        accounts: &[AccountId],
+        market: Option<MarketId>,
+    ) -> (u64, Vec<v1::Order>, Vec<v1::ConditionalOrder>) {
+        let replica = self.read();
+        let orders = &replica.orders;
+        let resting = accounts.iter().flat_map(|account| orders.of(*account, market)).copied();
+        let waiting = accounts.iter().flat_map(|account| orders.waiting_of(*account, market)).copied();
+        (replica.height, resting.collect(), waiting.collect())
+    }
+
     /// Open orders of each of some accounts, all of one height.
     #[must_use]
     pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<Vec<v1::Order>>) {

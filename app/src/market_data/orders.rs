@@ -29,6 +29,7 @@ impl OpenOrders {
                 lots,
                 reduce_only,
                 expires_ms,
+                display_lots,
             } => {
                 let order = v1::Order {
                     market: u32::from(*market),
@@ -39,6 +40,7 @@ impl OpenOrders {
                     lots: *lots,
                     reduce_only: *reduce_only,
                     expires_ms: *expires_ms,
+                    display_lots: *display_lots,
                 };
                 self.orders.insert((*account, *market, *order_id), order);
             }

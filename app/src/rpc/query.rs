@@ -165,8 +165,10 @@ impl QueryServer {
         let view = self.publisher.view();
         let account = find(&view, &request.owner, request.subaccount)?;
         let market = request.market.map(|market| market_id(&view, market)).transpose()?;
-        let (height, orders) = self.market_data.orders(&with_isolated(&view, &[account]), market);
-        Ok(v1::OrdersResponse { height, orders })
+        let accounts = with_isolated(&view, &[account]);
+        let (height, orders, conditional) = self.market_data.orders_and_waiting(&accounts, market);
+        let cancel_all_at_ms = view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms);
+        Ok(v1::OrdersResponse { height, orders, conditional, cancel_all_at_ms })
     }
 
     fn markets(&self, request: &v1::MarketsRequest) -> Result<v1::MarketsResponse, Refusal> {

@@ -113,6 +113,8 @@ pub struct Place {
     pub trigger: Option<Trigger>,
     /// Whether it closes the position as it is when it triggers: `lots` is 0, `reduce_only` set, `trigger` given.
     pub whole_position: bool,
+    /// Most lots that it shows while it rests; 0 is all.
+    pub display_lots: Lots,
 }
 
 impl Place {
@@ -168,6 +170,20 @@ pub struct Twap {
 }
 
 impl Operation {
+    /// The market that it is about; `None` when it is about all.
+    #[must_use]
+    pub const fn market(&self) -> Option<MarketId> {
+        match self {
+            Self::Place(place) => Some(place.market),
+            Self::Cancel { market, .. } | Self::Replace { market, .. } => Some(*market),
+            Self::CancelAll { market, .. } => *market,
+            Self::Twap(twap) => Some(twap.market),
+            Self::Scale(scale) => Some(scale.market),
+            Self::Oco(pair) => Some(pair.0.market),
+            Self::ScheduleCancelAll { .. } => None,
+        }
+    }
+
     /// When in a block it runs (rules §8).
     pub(super) fn class(&self) -> Class {
         match self {
@@ -295,6 +311,21 @@ fn twap(wire: &v1::PlaceTwap) -> Result<Twap, Refusal> {
     })
 }
 
+/// That an order can show a part of itself.
+fn check_iceberg(order: &Place) -> Result<(), Refusal> {
+    let rests = matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
+    if order.order_type == OrderType::Market || !rests || order.whole_position {
+        return Err(invalid("an iceberg order is a limit order that may rest, of a size of its own".into()));
+    }
+    if order.display_lots > order.lots {
+        return Err(invalid(format!(
+            "display_lots is {}, must be at most lots, {}",
+            order.display_lots, order.lots
+        )));
+    }
+    Ok(())
+}
+
 /// Reads what an order waits for.
 fn trigger(wire: &v1::PlaceOrder) -> Result<Option<Trigger>, Refusal> {
     let kind = match v1::Trigger::try_from(wire.trigger) {
@@ -355,7 +386,11 @@ fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
         client_id: wire.client_id,
         trigger: trigger(wire)?,
         whole_position: wire.whole_position,
+        display_lots: wire.display_lots,
     };
+    if place.display_lots != 0 {
+        check_iceberg(&place)?;
+    }
     match (order_type, post_only) {
         (OrderType::Market, PostOnly::Reject | PostOnly::Slide) => {
             Err(invalid("a market order cannot be post-only".into()))

@@ -111,6 +111,7 @@ impl Scale {
                 },
                 trigger: None,
                 whole_position: false,
+                display_lots: 0,
             }
         })
     }

@@ -121,7 +121,7 @@ fn book(state: &State, market: usize) -> Finding {
     for side in [Side::Buy, Side::Sell] {
         for level in book.levels(side) {
             let queue: Vec<_> = book.queue(side, level.price_ticks).collect();
-            let lots: u64 = queue.iter().map(|order| order.lots).sum();
+            let lots: u64 = queue.iter().map(|order| order.shown_lots()).sum();
             ensure((lots, queue.len()) == (level.lots, level.count as usize), || {
                 format!("market {market}: {level:?} has {} orders of {lots} lots", queue.len())
             })?;

@@ -267,6 +267,7 @@ fn waiting(state: &State, market: usize, order: v1::PlaceOrder, rng: &mut Rng) -
         trigger: rng.within(1, 2) as i32,
         trigger_price_ticks: price(state, market, rng)?,
         whole_position,
+        display_lots: if whole_position { 0 } else { order.display_lots },
         lots: if whole_position { 0 } else { order.lots },
         ..order
     })
@@ -341,8 +342,10 @@ fn place(
     let is_market = kind < 12;
     let time_in_force = if is_market { rng.within(2, 3) } else { *rng.pick(&[0, 0, 0, 0, 0, 1, 2, 3]) };
     let post_only = if kind >= 75 { rng.within(1, 2) } else { 0 };
+    let display_lots = if !is_market && time_in_force < 2 && rng.chance(15) { lots.div_ceil(4) } else { 0 };
     Some(v1::PlaceOrder {
         market: number,
+        display_lots,
         side,
         price_ticks: if is_market && rng.chance(70) { 0 } else { price(state, market, rng)? },
         lots: if rng.chance(1) { 0 } else { lots },

@@ -173,6 +173,16 @@ pub(super) fn cancel_all(
     cancelled
 }
 
+/// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.
+pub(super) fn close(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) -> bool {
+    let orders = &state.conditional[usize::from(market)];
+    let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
+    for order_id in some {
+        drop_order(state, market, order_id, Code::MarketClosed, events);
+    }
+    !state.conditional[usize::from(market)].is_empty()
+}
+
 /// What a replacement changes of an order that waits.
 #[derive(Clone, Copy)]
 pub(super) struct Changes {

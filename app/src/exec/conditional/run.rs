@@ -7,7 +7,7 @@ use tidemark_proto::{v1, Code};
 
 use super::{detach, drop_order, release_partner, removed, shown};
 use crate::events::Event;
-use crate::exec::{is_live, margin, orders};
+use crate::exec::{is_live, isolated, margin, orders};
 use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
@@ -73,7 +73,11 @@ fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut 
     let Kind::Waiting(waited) = order.kind else { return };
     let place = Place { trigger: None, lots: lots_now(state, order.account, &waited), ..waited };
     let placed_order_id = state.books[usize::from(market)].next_order_id();
-    let refusal = orders::place(state, order.account, &place, events).err();
+    let refusal = isolated::refunding(state, order.account, |state| {
+        let refusal = orders::place(state, order.account, &place, events).err();
+        let refused = refusal.is_some();
+        (refusal, refused)
+    });
     events[told] = Event::Triggered {
         market,
         order_id,
@@ -114,11 +118,16 @@ fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Tic
         client_id: slicing.twap.client_id,
         trigger: None,
         whole_position: false,
+        display_lots: 0,
     };
     // Told before what the slice does.
     let told = events.len();
     events.push(removed(market, &order, Code::Ok));
-    let placed = orders::place_now(state, order.account, &place, events);
+    let placed = isolated::refunding(state, order.account, |state| {
+        let placed = orders::place_now(state, order.account, &place, events);
+        let refused = placed.is_err();
+        (placed, refused)
+    });
     let (filled_lots, placed_order_id) =
         placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
     let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };

@@ -4,7 +4,7 @@ use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::{v1, Code, Refusal};
 
 use crate::events::Event;
-use crate::exec::{margin, orders};
+use crate::exec::{isolated, margin, orders};
 use crate::state::State;
 
 /// Shortest time ahead, in milliseconds of block time.
@@ -42,7 +42,10 @@ pub(in crate::exec) fn schedule(
     at_ms: Option<TimeMs>,
 ) -> Result<v1::OperationResult, Refusal> {
     check(state, at_ms)?;
-    margin::account(state, account)?;
+    // The switch of a subaccount is that of all its isolated collateral.
+    if margin::account(state, account)?.isolated.is_some() {
+        return Ok(v1::OperationResult::default());
+    }
     set(state, account, at_ms.unwrap_or(0));
     Ok(v1::OperationResult::default())
 }
@@ -66,8 +69,10 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
             break;
         }
         set(state, account, 0);
-        let gone = orders::cancel_all(state, account, None, None, Code::CancelScheduled, events);
-        // An account that has nothing to cancel costs a look all the same.
-        cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
+        for account in std::iter::once(account).chain(isolated::all_of(state, account)) {
+            let gone = orders::cancel_all(state, account, None, None, Code::CancelScheduled, events);
+            // An account that has nothing to cancel costs a look all the same.
+            cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
+        }
     }
 }
