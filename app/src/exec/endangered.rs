@@ -49,7 +49,7 @@ impl Source for Accounts<'_> {
 
     fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
         let book = &self.state.books[usize::from(market.params.id)];
-        margin::totals(market, book, id, None, self.fee_ppm)
+        margin::totals(market, book, id, &[], self.fee_ppm)
     }
 
     fn max_fee_ppm(&self) -> Ppm {
