@@ -5,7 +5,7 @@ use tidemark_app::events::{BlockEvents, Event};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
-use tidemark_tests::harness::{healthy, limit, one_market, place, word, Chain};
+use tidemark_tests::harness::{self, healthy, limit, place, word, Chain};
 
 fn stop(side: v1::Side, trigger_price_ticks: u64, lots: u64) -> v1::PlaceOrder {
     v1::PlaceOrder {
@@ -28,19 +28,29 @@ fn oco(first: v1::PlaceOrder, second: v1::PlaceOrder) -> Operation {
     Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) })
 }
 
-/// A chain where `long` holds 100 lots bought at 100 of `maker`, and `maker` bids 1 000 at 90 and offers 1 000 at 110.
+/// As [`harness::one_market`], with a mark that is the index.
+fn one_market(traders: &[&str]) -> Chain {
+    let mut chain = harness::one_market(traders);
+    let mut params = chain.state.markets[0].market.params.clone();
+    params.mark_band_ppm = 0;
+    chain.send("faucet", v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    healthy(&chain.block());
+    chain
+}
+
+/// A chain where `long` holds 100 lots bought at 100 of `maker`, and `maker` bids 1 000 at 92 and offers 1 000 at 110.
 fn long_100() -> Chain {
     let mut chain = one_market(&["long", "maker"]);
     chain.orders("maker", vec![place(limit(0, Sell, 100, 100))]);
     healthy(&chain.block());
     chain.orders("long", vec![place(limit(0, Buy, 100, 100))]);
-    chain.orders("maker", vec![place(limit(0, Buy, 90, 1_000)), place(limit(0, Sell, 110, 1_000))]);
+    chain.orders("maker", vec![place(limit(0, Buy, 92, 1_000)), place(limit(0, Sell, 110, 1_000))]);
     healthy(&chain.block());
     assert_eq!(chain.lots("long", 0), 100);
     chain
 }
 
-/// Moves the index, and lets the mark's averages follow.
+/// Moves the index, and the mark with it.
 fn mark_to(chain: &mut Chain, ticks: u64) -> BlockEvents {
     chain.index(0, ticks);
     let events = chain.block();
@@ -91,10 +101,7 @@ fn rules_2_a_stop_sells_when_the_mark_falls_to_it_and_not_before() {
         _ => None,
     });
     let fill = fill.expect("it trades");
-    assert_eq!(
-        (fill.taker_order_id, fill.price_ticks, fill.lots),
-        (placed_order_id, 91.min(fill.price_ticks), 60)
-    );
+    assert_eq!((fill.taker_order_id, fill.price_ticks, fill.lots), (placed_order_id, 92, 60));
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (0, 40));
 }
 
@@ -134,7 +141,7 @@ fn rules_3_a_waiting_stop_reserves_nothing_and_a_refusal_at_its_trigger_is_told_
     for price in [105, 106] {
         assert_eq!(send(&mut chain, "trader", place(stop(Buy, price, 50_000))).0, "OK");
     }
-    assert_eq!(send(&mut chain, "trader", place(limit(0, Buy, 100, 1_900))).0, "OK");
+    assert_eq!(send(&mut chain, "trader", place(limit(0, Buy, 100, 1_700))).0, "OK");
     let events = mark_to(&mut chain, 106);
     let codes: Vec<_> = left(&events).into_iter().map(|(_, code)| code).collect();
     assert_eq!(codes, ["INSUFFICIENT_COLLATERAL"; 2]);
@@ -161,8 +168,8 @@ fn rules_8_phase_5_triggers_run_in_the_order_of_their_prices_and_no_more_than_ma
     };
     let events = mark_to(&mut chain, 94);
     assert_eq!(triggered(&events), [ids[1], ids[3]]);
-    // The mark is back, and what it had reached still comes.
-    let events = mark_to(&mut chain, 100);
+    // The mark has turned, and what it had reached still comes.
+    let events = mark_to(&mut chain, 96);
     assert_eq!(triggered(&events), [ids[2], ids[0]]);
     assert_eq!(chain.lots("long", 0), 60);
 }
@@ -197,6 +204,7 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(send(&mut chain, "maker", Operation::Cancel(other)).0, "UNKNOWN_ORDER");
     assert_eq!(send(&mut chain, "long", Operation::Cancel(other)).0, "OK");
     assert_eq!(waiting(&chain), 0);
+    mark_to(&mut chain, 100);
     assert_eq!(send(&mut chain, "long", place(named)).0, "OK", "its client id is free again");
     let (_, all) = send(&mut chain, "long", Operation::CancelAll(v1::CancelAll { market: None, side: 2 }));
     assert_eq!((all.cancelled, waiting(&chain)), (1, 0));
@@ -356,10 +364,9 @@ fn rules_2_a_twap_trades_its_part_each_interval_and_catches_up_what_was_missed()
         healthy(&chain.block());
         held.push(chain.lots("buyer", 0));
     }
-    // ⌈10/4⌉ = 3 by the first slice, 5 by the second; the offer has 4.
-    assert_eq!(held, [3, 3]);
+    assert_eq!(held, [3, 3], "⌈10/4⌉ in the next block, and no more for two seconds");
     healthy(&chain.block());
-    assert_eq!(chain.lots("buyer", 0), 4);
+    assert_eq!(chain.lots("buyer", 0), 4, "5 by the second slice, but the offer has 4");
     chain.orders("maker", vec![place(limit(0, Sell, 101, 100))]);
     healthy(&chain.block());
     let slices: Vec<_> = chain.state.conditional[0].iter().cloned().collect();
@@ -422,11 +429,13 @@ fn rules_2_slices_that_a_halt_passed_over_are_left_out() {
     chain.orders("maker", vec![place(limit(0, Sell, 101, 100))]);
     healthy(&chain.block());
     let twap =
-        v1::PlaceTwap { side: Buy.into(), lots: 40, slices: 4, interval_ms: 1_000, ..Default::default() };
+        v1::PlaceTwap { side: Buy.into(), lots: 50, slices: 5, interval_ms: 1_000, ..Default::default() };
     assert_eq!(send(&mut chain, "buyer", Operation::Twap(twap)).0, "OK");
+    healthy(&chain.block());
+    assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (10, 1));
     chain.now_ms += 60_000;
     healthy(&chain.block());
-    assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (30, 0), "three parts at most, then it is over");
+    assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (40, 0), "three parts at most, then it is over");
 }
 
 #[test]

@@ -158,35 +158,29 @@ pub(super) fn run(
     let Some(market) = operation.market() else {
         return everywhere(state, parent, operation, events);
     };
-    let account = match account_for(state, parent, market) {
-        Ok(account) if account == parent => return orders::run(state, parent, operation, events),
-        // Funding first, so that what the parent's collateral falls by is what the order drew.
-        Ok(account) => margin::settle(state, parent).map(|()| account),
-        Err(refusal) => Err(refusal),
-    };
-    let account = match account {
-        Ok(account) => account,
-        Err(refusal) => return orders::refused(refusal),
-    };
-    refunding(state, account, |state| {
-        let result = orders::run(state, account, operation, events);
-        let refused = result.code != Code::Ok.number();
-        (result, refused)
-    })
+    let result = account_for(state, parent, market).and_then(|account| {
+        refunding(state, account, |state| orders::carry_out(state, account, operation, events))
+    });
+    result.unwrap_or_else(orders::refused)
 }
 
-/// Carries something out for an account; collateral that it drew from a parent goes back when it was refused.
+/// Carries something out for an account; collateral that it drew from a parent goes back when it is refused.
+///
+/// # Errors
+/// Those of what is carried out, and of the parent's funding.
 pub(super) fn refunding<T>(
     state: &mut State,
     account: AccountId,
-    carry_out: impl FnOnce(&mut State) -> (T, bool),
-) -> T {
+    carry_out: impl FnOnce(&mut State) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     let parent = state.accounts.get(account).and_then(|row| row.isolated).map(|isolated| isolated.parent);
-    let Some(parent) = parent else { return carry_out(state).0 };
+    let Some(parent) = parent else { return carry_out(state) };
+    // Funding first, so that what the parent's collateral falls by is what was drawn.
+    margin::settle(state, parent)?;
     let had = collateral(state, parent);
-    let (result, refused) = carry_out(state);
+    let result = carry_out(state);
     let drawn = had.saturating_sub(collateral(state, parent));
-    if refused && drawn > 0 {
+    if result.is_err() && drawn > 0 {
         // Moved a moment ago: it is there, and it fits.
         let _ = cash::shift(state, account, parent, drawn);
     }

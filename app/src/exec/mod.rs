@@ -49,17 +49,7 @@ pub struct Block {
 
 /// Carries out a block, and calls `lap` at the end of each phase.
 pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
-    let mut out = BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
-    clock(state, block);
-    out.prices = prices::run(state, block);
-    lap(Phase::Prices);
-    funding::run(state, &mut out.events);
-    lap(Phase::Funding);
-    expiries::run(state, &mut out.events);
-    lap(Phase::Expiries);
-    settlement::run(state, &mut out.events);
-    liquidation::sweep(state, &mut out.events);
-    lap(Phase::Sweep);
+    let mut out = through_sweep(state, block, lap);
     conditional::run(state, &mut out.events);
     lap(Phase::Triggers);
     out.txs = txs::run(state, &block.txs, &mut out.events);
@@ -72,6 +62,23 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     state.rehash();
     out.app_hash = state.app_hash;
     lap(Phase::Hash);
+    out
+}
+
+/// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the sweep left.
+pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
+    let mut out = BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
+    clock(state, block);
+    out.prices = prices::run(state, block);
+    lap(Phase::Prices);
+    funding::run(state, &mut out.events);
+    lap(Phase::Funding);
+    expiries::run(state, &mut out.events);
+    lap(Phase::Expiries);
+    settlement::run(state, &mut out.events);
+    liquidation::sweep(state, &mut out.events);
+    conditional::detach_closed(state, &mut out.events);
+    lap(Phase::Sweep);
     out
 }
 

@@ -25,7 +25,17 @@ pub(super) fn run(
     operation: &Operation,
     events: &mut Vec<Event>,
 ) -> v1::OperationResult {
-    let result = match operation {
+    carry_out(state, account, operation, events).unwrap_or_else(refused)
+}
+
+/// The same, with a refusal as one.
+pub(super) fn carry_out(
+    state: &mut State,
+    account: AccountId,
+    operation: &Operation,
+    events: &mut Vec<Event>,
+) -> Result<v1::OperationResult, Refusal> {
+    match operation {
         Operation::Place(order) => place(state, account, order, events),
         Operation::Cancel { market, order } => cancel(state, account, *market, *order, events),
         Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
@@ -44,8 +54,7 @@ pub(super) fn run(
         Operation::Scale(scale) => batch::scale(state, account, scale, events),
         Operation::Twap(twap) => conditional::twap(state, account, twap, events),
         Operation::Oco(pair) => conditional::oco(state, account, pair, events),
-    };
-    result.unwrap_or_else(refused)
+    }
 }
 
 /// A refusal as an operation's result.
@@ -548,6 +557,9 @@ fn replace(
     let (book, mut venue) = Venue::split(state, market, events);
     venue.taker_lots = new.lots;
     let placed = book.replace(&request, &mut venue)?;
+    if placed.resting_lots == 0 {
+        venue.release_partner(order.order_id);
+    }
     Ok(result(market, account, order.client_id, new.lots, &placed, events))
 }
 

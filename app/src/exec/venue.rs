@@ -113,7 +113,7 @@ impl<'a> Venue<'a> {
     }
 
     /// A resting order has traded or gone: so does the one that waits beside it.
-    fn release_partner(&mut self, order_id: OrderId) {
+    pub(super) fn release_partner(&mut self, order_id: OrderId) {
         if !self.conditional.is_empty() {
             // A resting order's partner waits: nothing is left for the book to cancel.
             let market = self.cell.market.params.id;
@@ -187,6 +187,8 @@ impl Host for Venue<'_> {
                 }
                 self.events.push(Event::Fill(fill));
                 self.release_partner(maker_order_id);
+                // A replaced order may take, and have a partner.
+                self.release_partner(taker_order_id);
                 self.detach(maker, taker_side.opposite(), lots);
                 self.detach(taker, taker_side, lots);
                 return;

@@ -32,8 +32,8 @@ pub enum Kind {
 pub struct Slicing {
     /// As it was placed.
     pub twap: Twap,
-    /// Time of the first slice.
-    pub start_ms: TimeMs,
+    /// Time of the first slice; `None` until its block has come.
+    pub start_ms: Option<TimeMs>,
     /// Time from which the next slice is due.
     pub next_ms: TimeMs,
     /// Lots traded.
@@ -44,27 +44,25 @@ impl Slicing {
     /// Slices that are still to come.
     #[must_use]
     pub fn slices_left(&self) -> u32 {
-        self.twap.slices.saturating_sub(self.slices_before(self.next_ms))
-    }
-
-    /// Slices whose time is before `at_ms`, at most all.
-    fn slices_before(&self, at_ms: TimeMs) -> u32 {
-        let passed = at_ms.saturating_sub(self.start_ms).div_ceil(self.twap.interval_ms.max(1));
-        u32::try_from(passed).unwrap_or(u32::MAX).min(self.twap.slices)
+        let passed = self
+            .start_ms
+            .map_or(0, |start_ms| self.next_ms.saturating_sub(start_ms) / self.twap.interval_ms.max(1));
+        self.twap.slices.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
     }
 
     /// The lots of the slice that is due at `now_ms`, and the order with the time of the one after it.
     ///
     /// By slice `i` of `n`, `⌈lots·i/n⌉` are to have traded; a slice is what is missing, at most three times `⌈lots/n⌉`. Slices
-    /// whose time passed without a block are left out: `i` counts by time.
+    /// whose time passed without a block are left out: `i` counts by time since the first.
     #[must_use]
     pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
         let interval_ms = self.twap.interval_ms.max(1);
-        let elapsed = now_ms.saturating_sub(self.start_ms) / interval_ms;
-        let next_ms = elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(self.start_ms);
-        let next = Self { next_ms, ..*self };
+        let start_ms = self.start_ms.unwrap_or(now_ms);
+        let elapsed = now_ms.saturating_sub(start_ms) / interval_ms;
+        let next_ms = elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(start_ms);
+        let next = Self { start_ms: Some(start_ms), next_ms, ..*self };
         let (lots, slices) = (u128::from(self.twap.lots), u128::from(self.twap.slices.max(1)));
-        let slice = u128::from(self.twap.slices - next.slices_left());
+        let slice = u128::from(self.twap.slices.saturating_sub(next.slices_left()));
         let target = (lots * slice).div_ceil(slices);
         let most = lots.div_ceil(slices) * u128::from(CATCH_UP);
         let due = target.saturating_sub(u128::from(self.filled_lots)).min(most);

@@ -20,11 +20,20 @@ pub fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Finding {
     }
 }
 
-/// Everything that one state can show.
+/// Everything that one state can show at the end of a block.
 ///
 /// # Errors
 /// A sentence naming what does not hold.
 pub fn state(state: &State) -> Finding {
+    swept(state)?;
+    isolated(state)
+}
+
+/// What holds within a block too, after its sweep: isolated collateral that is not needed goes back at the block's end.
+///
+/// # Errors
+/// As for [`state`].
+pub fn swept(state: &State) -> Finding {
     money(state)?;
     for market in 0..state.markets.len() {
         positions(state, market)?;
@@ -32,8 +41,7 @@ pub fn state(state: &State) -> Finding {
         book(state, market)?;
         waiting(state, market)?;
     }
-    reserves(state)?;
-    isolated(state)
+    reserves(state)
 }
 
 /// Isolated collateral stands for one market only, and is gone when nothing is there.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidemark_app::events::{BlockEvents, Event};
 use tidemark_app::exec::endangered::Search;
-use tidemark_app::exec::{execute, order, Block};
+use tidemark_app::exec::{execute, order, through_sweep, Block};
 use tidemark_app::genesis::Genesis;
 use tidemark_app::state::merkle::Hash;
 use tidemark_app::state::State;
@@ -282,8 +282,8 @@ pub fn run(config: Config) -> Result<Summary, Failure> {
 fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> Result<Hash, String> {
     let before = node.state.fork();
     let mut swept = node.state.fork();
-    let sweep = execute(&mut swept, &input.block, &mut |_| ());
-    audit::state(&swept).map_err(|what| format!("after the sweep: {what}"))?;
+    let sweep = through_sweep(&mut swept, &input.block, &mut |_| ());
+    audit::swept(&swept).map_err(|what| format!("after the sweep: {what}"))?;
     let txs = node.decode(input);
     let events = node.run(input);
     audit::ensure(events.violations.is_empty(), || {

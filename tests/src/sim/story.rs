@@ -10,6 +10,7 @@ use tidemark_proto::tx::{DecodedTx, Message, Operation};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::{Code, Refusal};
+use tidemark_risk::Account;
 
 use super::audit::{ensure, Finding};
 use super::figures::{figures, maintenance, may_liquidate, without_orders, Figures};
@@ -255,8 +256,11 @@ impl Block<'_> {
             let shown = without_orders(self.swept, account);
             let has_orders = self.before.books.iter().any(|book| book.open_orders(id) > 0);
             let is_safe = !shown.below_maintenance() && shown.equity >= 0 && !has_orders;
-            ensure(!is_safe || self.swept.accounts.get(id) == Some(account), || {
-                let now = self.swept.accounts.get(id);
+            let now = self.swept.accounts.get(id);
+            // But for its dead man's switch.
+            let as_it_was =
+                now.map(|now| Account { cancel_all_at_ms: now.cancel_all_at_ms, ..account.clone() });
+            ensure(!is_safe || now == as_it_was.as_ref(), || {
                 format!("account {id} was touched by the sweep: {shown:?}; {account:?} is {now:?}")
             })?;
         }

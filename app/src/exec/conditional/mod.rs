@@ -18,7 +18,7 @@ use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
 use crate::state::State;
 
 pub(super) use place::{check, check_twap, oco, twap, wait};
-pub(super) use run::{expire, run};
+pub(super) use run::{detach_closed, expire, run};
 pub(super) use switch::{check as check_schedule, run as run_switches, schedule};
 
 /// An order as streams and queries show it.

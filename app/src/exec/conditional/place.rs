@@ -38,8 +38,9 @@ pub(in crate::exec) fn twap(
 ) -> Result<v1::OperationResult, Refusal> {
     check_twap(state, twap)?;
     check_room(state, account, twap.market, twap.client_id)?;
-    let start_ms = state.chain.time_ms;
-    let slicing = Slicing { twap: *twap, start_ms, next_ms: start_ms, filled_lots: 0 };
+    // Phase 5 of this block is over: the first slice is the next block's.
+    let next_ms = state.chain.time_ms;
+    let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: 0 };
     let order_id = enter(state, account, twap.market, Kind::Slicing(slicing), 0, events)?;
     Ok(v1::OperationResult { order_id, ..Default::default() })
 }

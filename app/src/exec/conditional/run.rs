@@ -22,7 +22,6 @@ pub(in crate::exec) fn expire(state: &mut State, market: MarketId, max: u32, eve
 /// Phase 5: in each market what the mark has reached, then the slices that are due. A market that is not live, or whose index
 /// is stale, waits.
 pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
-    detach_closed(state, events);
     for at in 0..state.markets.len() {
         let Ok(market) = MarketId::try_from(at) else { break };
         let cell = &state.markets[at];
@@ -42,8 +41,8 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
     }
 }
 
-/// Positions that were closed other than on the book, by the phases before: their orders go.
-fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
+/// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers, deleveraging): their orders go.
+pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
     for account in state.accounts.dirty().to_vec() {
         let Some(row) = state.accounts.get(account) else { continue };
         for position in &row.positions {
@@ -74,10 +73,9 @@ fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut 
     let place = Place { trigger: None, lots: lots_now(state, order.account, &waited), ..waited };
     let placed_order_id = state.books[usize::from(market)].next_order_id();
     let refusal = isolated::refunding(state, order.account, |state| {
-        let refusal = orders::place(state, order.account, &place, events).err();
-        let refused = refusal.is_some();
-        (refusal, refused)
-    });
+        orders::place(state, order.account, &place, events)
+    })
+    .err();
     events[told] = Event::Triggered {
         market,
         order_id,
@@ -124,9 +122,7 @@ fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let told = events.len();
     events.push(removed(market, &order, Code::Ok));
     let placed = isolated::refunding(state, order.account, |state| {
-        let placed = orders::place_now(state, order.account, &place, events);
-        let refused = placed.is_err();
-        (placed, refused)
+        orders::place_now(state, order.account, &place, events)
     });
     let (filled_lots, placed_order_id) =
         placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
