@@ -9,6 +9,7 @@ use tidemark_proto::units::{
 use tidemark_proto::{v1, Code};
 use tidemark_risk::liquidation::ZeroTerms;
 
+use crate::state::conditional::Pegged;
 use crate::state::merkle::Hash;
 
 /// Everything that one block did, in order.
@@ -119,6 +120,8 @@ pub enum Event {
         expires_ms: TimeMs,
         /// Most lots that an iceberg order shows at a time; 0 is all.
         display_lots: Lots,
+        /// What its price follows.
+        pegged: Option<Pegged>,
     },
     /// A resting order lost quantity without a trade and rests on.
     Reduced { market: MarketId, order_id: OrderId, account: AccountId, lots: Lots },

@@ -163,6 +163,8 @@ codes! {
     BatchDependent = 205, "BATCH_DEPENDENT";
     /// In a batch of all or none: another operation was refused.
     BatchRefused = 206, "BATCH_REFUSED";
+    /// No order that is not pegged rests on its side, for a pegged one to follow.
+    NoReferencePrice = 207, "NO_REFERENCE_PRICE";
 }
 
 impl Code {

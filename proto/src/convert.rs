@@ -2,7 +2,7 @@
 
 use crate::codes::{Code, Refusal};
 use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
-use crate::tx::{OrderType, PostOnly};
+use crate::tx::{OrderType, PegTo, PostOnly};
 use crate::units::{Atoms, SelfTradePrevention, Side};
 use crate::v1;
 
@@ -37,6 +37,15 @@ impl From<OrderType> for v1::OrderType {
         match order_type {
             OrderType::Limit => Self::Limit,
             OrderType::Market => Self::Market,
+        }
+    }
+}
+
+impl From<PegTo> for v1::Peg {
+    fn from(to: PegTo) -> Self {
+        match to {
+            PegTo::Mark => Self::Mark,
+            PegTo::Best => Self::Best,
         }
     }
 }

@@ -286,6 +286,9 @@ impl Plan {
                 }
                 Ok(())
             }
+            Operation::Place(order) if order.peg.is_some() => {
+                Err(alone(dependent("a pegged order cannot be placed in a batch of all or none".into())))
+            }
             Operation::Place(order) => self.intend(state, account, at, order).map_err(alone),
             Operation::Scale(scale) => self.ladder(state, account, at, scale),
             Operation::Twap(twap) => {

@@ -16,6 +16,7 @@ use super::isolated;
 use super::margin::{self, Change};
 use super::venue::Venue;
 use crate::events::Event;
+use crate::state::conditional::Pegged;
 use crate::state::{MarketCell, State};
 
 /// Carries out one operation of an account.
@@ -42,6 +43,9 @@ pub(super) fn carry_out(
             let (price_ticks, lots, trigger_price_ticks) = (*price_ticks, *lots, *trigger_price_ticks);
             let changes = Changes { price_ticks, lots, trigger_price_ticks };
             find(state, account, *market, *order).and_then(|order| match order {
+                Found::Resting(order) if price_ticks.is_some() && is_pegged(state, *market, &order) => {
+                    Err(not_replaceable(&order, "it is pegged, and its price is not its own"))
+                }
                 Found::Resting(order) => replace(state, account, *market, &order, changes, events),
                 Found::Waiting(order_id) => conditional::replace(state, *market, order_id, changes, events),
             })
@@ -74,6 +78,10 @@ pub(super) fn place(
     }
     margin::cell(state, order.market)?;
     check_client_id(state, account, order.market, order.client_id)?;
+    if let Some(peg) = order.peg {
+        let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
+        return conditional::place_pegged(state, account, order, Pegged { peg, limit_ticks }, events);
+    }
     place_now(state, account, order, events)
 }
 
@@ -162,7 +170,7 @@ pub(super) fn new_order(
 
 /// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that price, whose fee may be
 /// higher.
-fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
+pub(super) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
     let Some(best_ticks) = best_ticks else { return price_ticks };
     match side {
         Side::Buy => price_ticks.min(best_ticks.saturating_sub(1)),
@@ -509,7 +517,7 @@ pub(super) fn cancel_all(
 
 /// Changes an order. Less of it at the same price needs no check and keeps its place; anything else is admitted as a new
 /// order in place of the old.
-fn replace(
+pub(super) fn replace(
     state: &mut State,
     account: AccountId,
     market: MarketId,
@@ -519,10 +527,7 @@ fn replace(
 ) -> Result<v1::OperationResult, Refusal> {
     let Changes { price_ticks, lots, trigger_price_ticks } = changes;
     if trigger_price_ticks.is_some() {
-        return Err(Refusal::new(
-            Code::NotReplaceable,
-            format!("order {} is on the book: it has no trigger to change", order.order_id),
-        ));
+        return Err(not_replaceable(order, "it is on the book, and has no trigger to change"));
     }
     let old = margin::open_order(order);
     let new = OpenOrder {
@@ -561,6 +566,14 @@ fn replace(
         venue.release_partner(order.order_id);
     }
     Ok(result(market, account, order.client_id, new.lots, &placed, events))
+}
+
+fn is_pegged(state: &State, market: MarketId, order: &OrderView) -> bool {
+    state.conditional[usize::from(market)].pegged(order.order_id).is_some()
+}
+
+fn not_replaceable(order: &OrderView, why: &str) -> Refusal {
+    Refusal::new(Code::NotReplaceable, format!("order {}: {why}", order.order_id))
 }
 
 /// Cancels one order of an account for the chain's own reason; what is not there needs no cancel.

@@ -133,6 +133,7 @@ impl<'a> Venue<'a> {
             reduce_only: order.reduce_only,
             expires_ms: order.expires_ms.unwrap_or(0),
             display_lots: order.display_lots,
+            pegged: self.conditional.pegged(order.order_id),
         }
     }
 }
@@ -186,7 +187,9 @@ impl Host for Venue<'_> {
                     self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
                 }
                 self.events.push(Event::Fill(fill));
-                self.release_partner(maker_order_id);
+                if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {
+                    self.release_partner(maker_order_id);
+                }
                 // A replaced order may take, and have a partner.
                 self.release_partner(taker_order_id);
                 self.detach(maker, taker_side.opposite(), lots);

@@ -30,7 +30,9 @@ impl OpenOrders {
                 reduce_only,
                 expires_ms,
                 display_lots,
+                pegged,
             } => {
+                let peg = pegged.map(|pegged| pegged.peg);
                 let order = v1::Order {
                     market: u32::from(*market),
                     order_id: *order_id,
@@ -41,6 +43,9 @@ impl OpenOrders {
                     reduce_only: *reduce_only,
                     expires_ms: *expires_ms,
                     display_lots: *display_lots,
+                    peg: peg.map_or(v1::Peg::None, |peg| peg.to.into()).into(),
+                    peg_offset_ticks: peg.map_or(0, |peg| peg.offset_ticks),
+                    peg_limit_ticks: pegged.and_then(|pegged| pegged.limit_ticks).unwrap_or(0),
                 };
                 self.orders.insert((*account, *market, *order_id), order);
             }

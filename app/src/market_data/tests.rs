@@ -43,6 +43,7 @@ impl Host for Recorder {
                 reduce_only: o.reduce_only,
                 expires_ms: o.expires_ms.unwrap_or(0),
                 display_lots: o.display_lots,
+                pegged: None,
             },
             BookEvent::Reduced { order: o, .. } => {
                 Event::Reduced { market, order_id: o.order_id, account: o.owner, lots: o.lots }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 use tidemark_matching::{Reach, TriggerBook};
-use tidemark_proto::tx::{Place, Trigger, TriggerKind, Twap};
+use tidemark_proto::tx::{Peg, Place, Trigger, TriggerKind, Twap};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 
 use super::encode;
@@ -25,6 +25,17 @@ pub enum Kind {
     Slicing(Slicing),
     /// It rests on the book; an order that waits goes with it.
     Resting,
+    /// It rests on the book, and its price follows another.
+    Pegged(Pegged),
+}
+
+/// What a pegged order follows, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Pegged {
+    /// The reference and the distance from it.
+    pub peg: Peg,
+    /// The price beyond which it does not go.
+    pub limit_ticks: Option<Ticks>,
 }
 
 /// A TWAP on its way.
@@ -84,23 +95,23 @@ pub struct Conditional {
 }
 
 impl Conditional {
-    /// The client's id; 0 is none, or that of a resting order, which the book knows.
+    /// The client's id; 0 is none, or of a resting order: the book knows its.
     #[must_use]
     pub fn client_id(&self) -> u64 {
         match &self.kind {
             Kind::Waiting(order) => order.client_id,
             Kind::Slicing(slicing) => slicing.twap.client_id,
-            Kind::Resting => 0,
+            Kind::Resting | Kind::Pegged(_) => 0,
         }
     }
 
-    /// Its side; `None` for a resting order, which the book knows.
+    /// Its side; `None` for a resting order: the book knows its.
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         match &self.kind {
             Kind::Waiting(order) => Some(order.side),
             Kind::Slicing(slicing) => Some(slicing.twap.side),
-            Kind::Resting => None,
+            Kind::Resting | Kind::Pegged(_) => None,
         }
     }
 
@@ -110,14 +121,14 @@ impl Conditional {
         match &self.kind {
             Kind::Waiting(order) => order.lots,
             Kind::Slicing(slicing) => slicing.twap.lots.saturating_sub(slicing.filled_lots),
-            Kind::Resting => 0,
+            Kind::Resting | Kind::Pegged(_) => 0,
         }
     }
 
     /// Whether it is off the book.
     #[must_use]
     pub fn waits(&self) -> bool {
-        !matches!(self.kind, Kind::Resting)
+        matches!(self.kind, Kind::Waiting(_) | Kind::Slicing(_))
     }
 
     fn trigger(&self) -> Option<(Reach, Ticks)> {
@@ -125,14 +136,14 @@ impl Conditional {
             Kind::Waiting(order) => {
                 order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
             }
-            Kind::Slicing(_) | Kind::Resting => None,
+            Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
         }
     }
 
     fn expires_ms(&self) -> Option<TimeMs> {
         match &self.kind {
             Kind::Waiting(order) => order.expires_ms(),
-            Kind::Slicing(_) | Kind::Resting => None,
+            Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
         }
     }
 
@@ -173,6 +184,10 @@ pub struct ConditionalOrders {
     expiries: BTreeSet<(TimeMs, OrderId)>,
     slices: BTreeSet<(TimeMs, OrderId)>,
     triggers: TriggerBook,
+    /// Pegged orders.
+    pegs: BTreeSet<OrderId>,
+    /// The pegged order whose turn it is; 0 is the first.
+    next_peg: OrderId,
 }
 
 impl ConditionalOrders {
@@ -278,10 +293,27 @@ impl ConditionalOrders {
         due(&self.slices, now_ms, max)
     }
 
-    /// Commits to every order in its slot, and to what the trigger book remembers.
+    /// What an order on the book follows, if it is pegged.
+    #[must_use]
+    pub fn pegged(&self, order_id: OrderId) -> Option<Pegged> {
+        match self.get(order_id)?.kind {
+            Kind::Pegged(pegged) => Some(pegged),
+            _ => None,
+        }
+    }
+
+    /// Ids of at most `max` pegged orders whose turn it is, oldest first; the next call goes on behind them.
+    pub fn next_pegs(&mut self, max: u32) -> Vec<OrderId> {
+        let mut from_here = self.pegs.range(self.next_peg..).copied();
+        let turn: Vec<OrderId> = from_here.by_ref().take(max as usize).collect();
+        self.next_peg = from_here.next().unwrap_or(0);
+        turn
+    }
+
+    /// Commits to every order in its slot, to what the trigger book remembers, and to whose turn it is.
     pub fn root(&mut self) -> Hash {
-        let backlog = encode(&self.triggers.backlog());
-        Sha256::new().chain_update(self.rows.root()).chain_update(backlog).finalize().into()
+        let rest = encode(&(self.triggers.backlog(), self.next_peg));
+        Sha256::new().chain_update(self.rows.root()).chain_update(rest).finalize().into()
     }
 
     fn index(&mut self, order: &Conditional) {
@@ -296,6 +328,9 @@ impl ConditionalOrders {
         }
         if order.is_attached() {
             self.attached.insert((account, id));
+        }
+        if matches!(order.kind, Kind::Pegged(_)) {
+            self.pegs.insert(id);
         }
         if let Some(expires_ms) = order.expires_ms() {
             self.expiries.insert((expires_ms, id));
@@ -323,6 +358,7 @@ impl ConditionalOrders {
             }
         }
         self.attached.remove(&(account, id));
+        self.pegs.remove(&id);
         if let Some(expires_ms) = order.expires_ms() {
             self.expiries.remove(&(expires_ms, id));
         }

@@ -1,7 +1,7 @@
 //! Scale orders: a ladder of limit orders in one operation.
 
 use super::message::{invalid, market_id};
-use super::operation::{OrderType, Place, PostOnly, TimeInForce};
+use super::place::{OrderType, Place, PostOnly, TimeInForce};
 use crate::codes::Refusal;
 use crate::convert;
 use crate::units::{Lots, MarketId, Side, Ticks, PPM};
@@ -112,6 +112,7 @@ impl Scale {
                 trigger: None,
                 whole_position: false,
                 display_lots: 0,
+                peg: None,
             }
         })
     }

@@ -283,6 +283,8 @@ fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> 
     let before = node.state.fork();
     let mut swept = node.state.fork();
     let sweep = through_sweep(&mut swept, &input.block, &mut |_| ());
+    let mut quiet = node.state.fork();
+    execute(&mut quiet, &input.block, &mut |_| ());
     audit::swept(&swept).map_err(|what| format!("after the sweep: {what}"))?;
     let txs = node.decode(input);
     let events = node.run(input);
@@ -294,6 +296,7 @@ fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> 
         before: &before,
         swept: &swept,
         sweep: &sweep,
+        quiet: &quiet,
         after: &node.state,
         events: &events,
         txs: &txs,

@@ -26,6 +26,8 @@ pub struct Block<'a> {
     pub swept: &'a State,
     /// That block's events.
     pub sweep: &'a BlockEvents,
+    /// After the block without its transactions: what orders that waited have done.
+    pub quiet: &'a State,
     /// The state after.
     pub after: &'a State,
     /// The block's events.
@@ -304,7 +306,7 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets what the sweep left.
+    /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets what the phases before left.
     fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
         let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
@@ -335,8 +337,8 @@ impl Block<'_> {
             }
         }
         for (id, (_, out)) in taken.into_iter().filter(|(_, (count, _))| *count == 1) {
-            let Some(account) = self.swept.accounts.get(id) else { continue };
-            let most = figures(self.swept, id, account).withdrawable();
+            let Some(account) = self.quiet.accounts.get(id) else { continue };
+            let most = figures(self.quiet, id, account).withdrawable();
             ensure(out <= most, || format!("account {id} took out {out}, withdrawable were {most}"))?;
         }
         Ok(())

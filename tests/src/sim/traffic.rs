@@ -252,6 +252,7 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
             let second = waiting(state, market, second, rng)?;
             Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) })
         }
+        56..=61 => Operation::Place(pegged(place(state, account, market, number, rng)?, rng)),
         41..=55 => {
             let order = place(state, account, market, number, rng)?;
             Operation::Place(waiting(state, market, order, rng)?)
@@ -271,6 +272,20 @@ fn waiting(state: &State, market: usize, order: v1::PlaceOrder, rng: &mut Rng) -
         lots: if whole_position { 0 } else { order.lots },
         ..order
     })
+}
+
+/// The order, following a price.
+fn pegged(order: v1::PlaceOrder, rng: &mut Rng) -> v1::PlaceOrder {
+    let away = rng.within(0, 200) as i64;
+    v1::PlaceOrder {
+        price_ticks: if rng.chance(50) { order.price_ticks } else { 0 },
+        r#type: v1::OrderType::Limit.into(),
+        time_in_force: order.time_in_force.min(1),
+        post_only: v1::PostOnly::Slide.into(),
+        peg: rng.within(1, 2) as i32,
+        peg_offset_ticks: if order.side == 1 { 20 - away } else { away - 20 },
+        ..order
+    }
 }
 
 fn twap(order: &v1::PlaceOrder, rng: &mut Rng) -> v1::PlaceTwap {

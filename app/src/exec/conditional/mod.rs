@@ -3,6 +3,7 @@
 //! They reserve nothing while they wait, and are checked as any order when they are placed. Their ids are of the book's
 //! sequence, and they count as open orders; what they place gets an id of its own and keeps the client id.
 
+mod peg;
 mod place;
 mod run;
 mod switch;
@@ -17,6 +18,7 @@ use crate::events::Event;
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
 use crate::state::State;
 
+pub(super) use peg::place as place_pegged;
 pub(super) use place::{check, check_twap, oco, twap, wait};
 pub(super) use run::{detach_closed, expire, run};
 pub(super) use switch::{check as check_schedule, run as run_switches, schedule};
@@ -62,7 +64,7 @@ fn shown(market: MarketId, order: &Conditional) -> Box<v1::ConditionalOrder> {
             filled_lots: slicing.filled_lots,
             ..common
         },
-        Kind::Resting => common,
+        Kind::Resting | Kind::Pegged(_) => common,
     })
 }
 
@@ -183,7 +185,14 @@ pub(super) fn close(state: &mut State, market: MarketId, max: u32, events: &mut 
     !state.conditional[usize::from(market)].is_empty()
 }
 
-/// What a replacement changes of an order that waits.
+fn insert(state: &mut State, market: MarketId, order: Conditional) -> Result<(), Refusal> {
+    if state.conditional[usize::from(market)].insert(order) {
+        return Ok(());
+    }
+    Err(Refusal::overflow("the number of waiting orders"))
+}
+
+/// What a replacement changes of an order.
 #[derive(Clone, Copy)]
 pub(super) struct Changes {
     pub price_ticks: Option<Ticks>,

@@ -4,7 +4,7 @@ use tidemark_proto::tx::{Place, TimeInForce, Twap};
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::waiting;
+use super::{insert, waiting};
 use crate::events::Event;
 use crate::exec::{margin, orders};
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
@@ -157,13 +157,6 @@ fn enter(
     events.push(waiting(market, &order));
     insert(state, market, order)?;
     Ok(order_id)
-}
-
-fn insert(state: &mut State, market: MarketId, order: Conditional) -> Result<(), Refusal> {
-    if state.conditional[usize::from(market)].insert(order) {
-        return Ok(());
-    }
-    Err(Refusal::overflow("the number of waiting orders"))
 }
 
 /// Makes the first of two orders that wait know the second.

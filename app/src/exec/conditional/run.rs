@@ -5,7 +5,7 @@ use tidemark_proto::tx::{OrderType, Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{v1, Code};
 
-use super::{detach, drop_order, release_partner, removed, shown};
+use super::{detach, drop_order, peg, release_partner, removed, shown};
 use crate::events::Event;
 use crate::exec::{is_live, isolated, margin, orders};
 use crate::state::conditional::{Conditional, Kind, Slicing};
@@ -19,7 +19,7 @@ pub(in crate::exec) fn expire(state: &mut State, market: MarketId, max: u32, eve
     }
 }
 
-/// Phase 5: in each market what the mark has reached, then the slices that are due. A market that is not live, or whose index
+/// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the slices that are due. A market that is not live, or whose index
 /// is stale, waits.
 pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
     for at in 0..state.markets.len() {
@@ -32,6 +32,7 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
         }
         let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
         let Some(mark_ticks) = mark_ticks else { continue };
+        peg::run(state, market, max, events);
         for order_id in state.conditional[at].pop_reached(mark_ticks, max) {
             trigger(state, market, order_id, events);
         }
@@ -117,6 +118,7 @@ fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Tic
         trigger: None,
         whole_position: false,
         display_lots: 0,
+        peg: None,
     };
     // Told before what the slice does.
     let told = events.len();
