@@ -130,6 +130,22 @@ codes! {
     InvalidParams = 129, "INVALID_PARAMS";
     /// Left its place in the book and comes back, changed, under the same id.
     Replaced = 130, "REPLACED";
+    /// The mark has reached the trigger price already.
+    TriggerReached = 200, "TRIGGER_REACHED";
+    /// The other order of its pair was triggered, traded or went.
+    OcoPartner = 201, "OCO_PARTNER";
+    /// Cancelled by the dead man's switch.
+    CancelScheduled = 202, "CANCEL_SCHEDULED";
+    /// The dead man's switch is too near or too far ahead.
+    ScheduleOutOfRange = 203, "SCHEDULE_OUT_OF_RANGE";
+    /// An order of this kind, or in this state, cannot be replaced like this.
+    NotReplaceable = 204, "NOT_REPLACEABLE";
+    /// In a batch of all or none: whether it is accepted depends on another operation of the batch.
+    BatchDependent = 205, "BATCH_DEPENDENT";
+    /// In a batch of all or none: another operation was refused.
+    BatchRefused = 206, "BATCH_REFUSED";
+    /// No order that is not pegged rests on its side, for a pegged one to follow.
+    NoReferencePrice = 207, "NO_REFERENCE_PRICE";
 
     /// The margin mode does not change while there is a position or an order in the market.
     MarginModeInUse = 230, "MARGIN_MODE_IN_USE";
@@ -149,22 +165,6 @@ codes! {
     NotListed = 237, "NOT_LISTED";
     /// As many takeovers wait for the next sweep as may.
     TooManyTakeovers = 238, "TOO_MANY_TAKEOVERS";
-    /// The mark has reached the trigger price already.
-    TriggerReached = 200, "TRIGGER_REACHED";
-    /// The other order of its pair was triggered, traded or went.
-    OcoPartner = 201, "OCO_PARTNER";
-    /// Cancelled by the dead man's switch.
-    CancelScheduled = 202, "CANCEL_SCHEDULED";
-    /// The dead man's switch is too near or too far ahead.
-    ScheduleOutOfRange = 203, "SCHEDULE_OUT_OF_RANGE";
-    /// An order of this kind, or in this state, cannot be replaced like this.
-    NotReplaceable = 204, "NOT_REPLACEABLE";
-    /// In a batch of all or none: whether it is accepted depends on another operation of the batch.
-    BatchDependent = 205, "BATCH_DEPENDENT";
-    /// In a batch of all or none: another operation was refused.
-    BatchRefused = 206, "BATCH_REFUSED";
-    /// No order that is not pegged rests on its side, for a pegged one to follow.
-    NoReferencePrice = 207, "NO_REFERENCE_PRICE";
 }
 
 impl Code {

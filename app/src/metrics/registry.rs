@@ -70,6 +70,8 @@ pub struct Metrics {
     operations: IntCounterVec,
     trades: IntCounterVec,
     traded_notional: CounterVec,
+    orders_triggered: IntCounterVec,
+    twap_slices: IntCounterVec,
     liquidations: IntCounterVec,
     liquidated_notional: CounterVec,
     invariant_violations: IntCounter,
@@ -215,6 +217,16 @@ impl Metrics {
                 "Notional of trades",
                 &["market"],
             )?,
+            orders_triggered: m.count(
+                "tidemark_orders_triggered_total",
+                "Orders whose trigger the mark reached, by what became of them: ok (placed) or the word of the refusal",
+                &["market", "outcome"],
+            )?,
+            twap_slices: m.count(
+                "tidemark_twap_slices_total",
+                "Slices of TWAP orders, by outcome: ok or the word of the refusal",
+                &["market", "outcome"],
+            )?,
             liquidations: m.count(
                 "tidemark_liquidations_total",
                 "Liquidation steps",
@@ -318,6 +330,12 @@ impl Metrics {
                     self.traded_notional.with_label_values(&[symbol(cell)]).inc_by(notional);
                 }
                 Event::Liquidation(step) => self.count_liquidation(view, step),
+                Event::Triggered { market, code, .. } => {
+                    count_outcome(&self.orders_triggered, view, *market, code.number());
+                }
+                Event::Slice { market, slice, .. } => {
+                    count_outcome(&self.twap_slices, view, *market, slice.code);
+                }
                 _ => {}
             }
         }
@@ -445,6 +463,12 @@ fn cell(view: &View, market: MarketId) -> Option<&MarketCell> {
 
 pub(super) fn symbol(cell: &MarketCell) -> &str {
     &cell.market.params.symbol
+}
+
+fn count_outcome(of: &IntCounterVec, view: &View, market: MarketId, code: u32) {
+    if let Some(cell) = cell(view, market) {
+        of.with_label_values(&[symbol(cell), outcome(code)]).inc();
+    }
 }
 
 fn outcome(code: u32) -> &'static str {

@@ -101,7 +101,7 @@ fn block() -> Published {
             tx(Code::Ok, vec![result(Code::Ok), result(Code::WouldCross)]),
             tx(Code::BadSignature, vec![]),
         ],
-        events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step))],
+        events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step)), triggered(), slice()],
         violations: vec!["test".into()],
         prices: PriceRound {
             total_power: 4,
@@ -116,6 +116,23 @@ fn block() -> Published {
     let mut times = BlockTimes::default();
     times.add(Phase::Hash, std::time::Duration::from_millis(3));
     Published { view: Arc::new(view()), events: Arc::new(events), times }
+}
+
+fn triggered() -> Event {
+    Event::Triggered {
+        market: 0,
+        order_id: 1,
+        account: 1,
+        client_id: 0,
+        placed_order_id: 2,
+        code: Code::Ok,
+        message: String::new(),
+    }
+}
+
+fn slice() -> Event {
+    let slice = v1::TwapSlice { code: Code::StaleIndex.number(), ..Default::default() };
+    Event::Slice { market: 0, order_id: 3, account: 1, client_id: 0, slice, left: None }
 }
 
 /// A price of the market.
@@ -203,6 +220,8 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_traded_notional_usdc_total{market=\"BTC-USD\"} 500",
         "tidemark_liquidations_total{market=\"BTC-USD\",stage=\"insurance_fund\"} 1",
         "tidemark_liquidated_notional_usdc_total{market=\"BTC-USD\",stage=\"insurance_fund\"} 250",
+        "tidemark_orders_triggered_total{market=\"BTC-USD\",outcome=\"ok\"} 1",
+        "tidemark_twap_slices_total{market=\"BTC-USD\",outcome=\"STALE_INDEX\"} 1",
         "tidemark_invariant_violations_total 1",
         "tidemark_insurance_fund_usdc 2.5",
         "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
