@@ -145,7 +145,7 @@ async fn trade(name: String, client: Client, mut random: Random, stop: Arc<Atomi
     tally
 }
 
-/// Quotes near the mark, takers, cancels, and now and then something that must be refused.
+/// Quotes near the mark, takers, orders that wait or come in parts, cancels, and now and then something that must be refused.
 fn operation(random: &mut Random, marks: &[u64]) -> Operation {
     let market = random.below(marks.len() as u64);
     let mark =
@@ -156,7 +156,42 @@ fn operation(random: &mut Random, marks: &[u64]) -> Operation {
     let behind = if side == v1::Side::Buy { mark - away } else { mark + away };
     let through = if side == v1::Side::Buy { mark + mark / 500 } else { mark - mark / 500 };
     let lots = 1 + random.below(50);
-    match random.below(20) {
+    let stop = v1::PlaceOrder {
+        trigger: v1::Trigger::Stop.into(),
+        trigger_price_ticks: if side == v1::Side::Buy { mark + away + 1 } else { mark - away - 1 },
+        r#type: v1::OrderType::Market.into(),
+        ..limit(market, side, 0, lots)
+    };
+    match random.below(26) {
+        20 => place(stop),
+        21 => place(v1::PlaceOrder {
+            peg: v1::Peg::Mark.into(),
+            peg_offset_ticks: if side == v1::Side::Buy { -1 } else { 1 },
+            ..limit(market, side, 0, lots)
+        }),
+        22 => Operation::Twap(v1::PlaceTwap {
+            market,
+            side: side.into(),
+            lots: lots + 4,
+            slices: 4,
+            interval_ms: 1_000,
+            ..Default::default()
+        }),
+        23 => Operation::Scale(v1::PlaceScale {
+            market,
+            side: side.into(),
+            from_ticks: behind,
+            to_ticks: if side == v1::Side::Buy { behind - 20 } else { behind + 20 },
+            lots: lots + 4,
+            count: 4,
+            post_only: v1::PostOnly::Slide.into(),
+            ..Default::default()
+        }),
+        24 => Operation::Oco(v1::PlaceOco {
+            first: Some(limit(market, side, behind, lots)),
+            second: Some(v1::PlaceOrder { lots, ..stop }),
+        }),
+        25 => place(v1::PlaceOrder { display_lots: lots.div_ceil(5), ..limit(market, side, behind, lots) }),
         0..=8 => place(v1::PlaceOrder {
             post_only: v1::PostOnly::Slide.into(),
             ..limit(market, side, behind, lots)
