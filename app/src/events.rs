@@ -120,6 +120,7 @@ pub enum Event {
         expires_ms: TimeMs,
         /// Most lots that an iceberg order shows at a time; 0 is all.
         display_lots: Lots,
+        post_only: v1::PostOnly,
         /// What its price follows.
         pegged: Option<Pegged>,
     },
@@ -255,4 +256,8 @@ pub struct BookDelta {
     pub asks: Vec<(Ticks, Lots, u32)>,
     /// The L2 root that the app hash commits to.
     pub l2_root: Hash,
+    /// The L3 root that the app hash commits to.
+    pub l3_root: Hash,
+    /// The id of the book's next order, which the L3 root commits to as well.
+    pub next_order_id: OrderId,
 }

@@ -116,8 +116,13 @@ fn statistics(state: &mut State, out: &mut BlockEvents) {
             continue;
         }
         cell.book_sequence = cell.book_sequence.saturating_add(1);
-        let mut delta =
-            BookDelta { market: cell.market.params.id, l2_root: book.l2_root(), ..BookDelta::default() };
+        let mut delta = BookDelta {
+            market: cell.market.params.id,
+            l2_root: book.l2_root(),
+            l3_root: book.l3_root(),
+            next_order_id: book.next_order_id(),
+            ..BookDelta::default()
+        };
         for level in dirty {
             let side = match level.side {
                 tidemark_proto::units::Side::Buy => &mut delta.bids,

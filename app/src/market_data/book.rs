@@ -103,11 +103,17 @@ pub fn changed(levels: &[(Ticks, Lots, u32)]) -> Vec<v1::Level> {
 /// `tidemark_matching::Book::l2_root`, written a second time so that a replica checks the book and not itself.
 #[must_use]
 pub fn l2_root(bids: &Levels, asks: &Levels) -> Hash {
-    let mut hash = Sha256::new_with_prefix([3]);
-    let bids: Vec<_> = bids.iter().map(|(price, level)| (*price, *level)).collect();
+    let leaf = |(lots, orders): &(Lots, u32)| [&lots.to_le_bytes()[..], &orders.to_le_bytes()].concat();
+    let bids = bids.iter().map(|(price, level)| (*price, leaf(level))).collect();
     // An ask's key is mirrored, so ascending keys are descending prices.
-    let asks: Vec<_> = asks.iter().rev().map(|(price, level)| (u64::MAX - price, *level)).collect();
-    for side in [bids, asks] {
+    let asks = asks.iter().rev().map(|(price, level)| (u64::MAX - price, leaf(level))).collect();
+    tree(3, [bids, asks]).finalize().into()
+}
+
+/// The hash of a book's levels by ascending key, with what each level commits to.
+pub(super) fn tree(tag: u8, sides: [Vec<(u64, Vec<u8>)>; 2]) -> Sha256 {
+    let mut hash = Sha256::new_with_prefix([tag]);
+    for side in sides {
         let pages: Vec<_> = side.chunk_by(|a, b| a.0 / 4_096 == b.0 / 4_096).collect();
         hash.update(u32::try_from(pages.len()).unwrap_or(u32::MAX).to_le_bytes());
         for page in pages {
@@ -115,17 +121,16 @@ pub fn l2_root(bids: &Levels, asks: &Levels) -> Hash {
             hash.update(page_digest(page));
         }
     }
-    hash.finalize().into()
+    hash
 }
 
-fn page_digest(page: &[(u64, (Lots, u32))]) -> Hash {
+fn page_digest(page: &[(u64, Vec<u8>)]) -> Hash {
     let mut hash = Sha256::new_with_prefix([2]);
     for group in page.chunk_by(|a, b| a.0 / 64 == b.0 / 64) {
         let mut group_hash = Sha256::new_with_prefix([1]);
-        for (key, (lots, orders)) in group {
+        for (key, leaf) in group {
             group_hash.update([low_byte(key % 64)]);
-            group_hash.update(lots.to_le_bytes());
-            group_hash.update(orders.to_le_bytes());
+            group_hash.update(leaf);
         }
         hash.update([low_byte(group[0].0 / 64 % 64)]);
         hash.update(group_hash.finalize());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::v1;
 
-/// Most rows (trades, account events, levels, liquidations) that are kept: at some 150 bytes each, tens of megabytes.
+/// Most rows (trades, account events, levels, changes of orders, liquidations) that are kept: at some 150 bytes each, tens of megabytes.
 const MAX_ROWS: usize = 500_000;
 
 /// Most blocks that are kept, however empty.
@@ -43,6 +43,8 @@ pub struct Block {
     pub listed: Vec<v1::ListedUpdate>,
     /// One update for each book that changed.
     pub books: Vec<v1::BookUpdate>,
+    /// The same order by order.
+    pub order_books: Vec<v1::OrderBookUpdate>,
     /// Orders and fills by account, in order.
     pub accounts: HashMap<AccountId, Vec<v1::AccountEvent>>,
 }
@@ -52,7 +54,8 @@ impl Block {
         let levels: usize = self.books.iter().map(|book| book.bids.len() + book.asks.len()).sum();
         let events: usize = self.accounts.values().map(Vec::len).sum();
         let listed: usize = self.listed.iter().map(|update| update.positions.len()).sum();
-        levels + events + listed + self.trades.len() + self.liquidations.len()
+        let orders: usize = self.order_books.iter().map(|book| book.changes.len()).sum();
+        levels + orders + events + listed + self.trades.len() + self.liquidations.len()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod book;
 mod convert;
 pub mod history;
 mod liquidations;
+pub mod order_book;
 mod orders;
 pub mod outcomes;
 pub mod prices;
@@ -22,11 +23,12 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
 use tokio::sync::watch;
 
-use crate::events::Event;
+use crate::events::{BlockEvents, Event};
 use crate::publish::{Published, Publisher};
 use book::L2Book;
 use history::{Block, History, TooOld};
 use liquidations::PastLiquidations;
+use order_book::L3Book;
 use orders::OpenOrders;
 use outcomes::Outcomes;
 use prices::PriceWatch;
@@ -45,10 +47,35 @@ pub struct MarketData {
 struct Replica {
     height: u64,
     books: Vec<L2Book>,
+    order_books: Vec<L3Book>,
     orders: OpenOrders,
     history: History,
     liquidations: PastLiquidations,
     prices: PriceWatch,
+}
+
+impl Replica {
+    /// Takes a block's events into the books order by order; after the levels.
+    fn order_changes(&mut self, events: &BlockEvents) -> Vec<v1::OrderBookUpdate> {
+        for event in &events.events {
+            let market = match event {
+                Event::Rested { market, .. }
+                | Event::Reduced { market, .. }
+                | Event::Removed { market, .. } => *market,
+                Event::Fill(fill) => fill.market,
+                _ => continue,
+            };
+            if let Some(book) = self.order_books.get_mut(usize::from(market)) {
+                book.apply(event);
+            }
+        }
+        let ended = events.books.iter().filter_map(|delta| {
+            let market = usize::from(delta.market);
+            let sequence = self.books.get(market)?.sequence();
+            Some(self.order_books.get_mut(market)?.end_block(delta, events.height, sequence))
+        });
+        ended.collect()
+    }
 }
 
 /// A book as it was after one block.
@@ -101,7 +128,9 @@ impl MarketData {
         {
             let mut guard = self.replica.write().unwrap_or_else(PoisonError::into_inner);
             let replica = &mut *guard;
-            replica.books.resize_with(view.markets.len().max(replica.books.len()), L2Book::default);
+            let markets = view.markets.len().max(replica.books.len());
+            replica.books.resize_with(markets, L2Book::default);
+            replica.order_books.resize_with(markets, L3Book::default);
             for delta in &events.books {
                 let market = usize::from(delta.market);
                 let sequence = view.markets.get(market).map_or(0, |cell| cell.book_sequence);
@@ -109,7 +138,8 @@ impl MarketData {
                     book.apply(delta, sequence);
                 }
             }
-            let block = convert::block(view, events, &mut replica.orders);
+            let mut block = convert::block(view, events, &mut replica.orders);
+            block.order_books = replica.order_changes(events);
             replica.height = block.height;
             replica.prices.apply(events);
             let accounts = events.events.iter().filter_map(|event| match event {
@@ -243,6 +273,17 @@ impl MarketData {
         let book = self.book(market, 0);
         let next = book.height.saturating_add(1);
         (book, self.reader_from(next))
+    }
+
+    /// A book order by order, and a reader of all blocks after it.
+    #[must_use]
+    pub fn order_book_and_reader(self: &Arc<Self>, market: MarketId) -> (Vec<v1::OrderBookUpdate>, Reader) {
+        let replica = self.read();
+        let (height, at) = (replica.height, usize::from(market));
+        let sequence = replica.books.get(at).map_or(0, L2Book::sequence);
+        let empty = L3Book::default();
+        let book = replica.order_books.get(at).unwrap_or(&empty);
+        (book.snapshot(market.into(), height, sequence), self.reader_from(height.saturating_add(1)))
     }
 
     /// A reader of all blocks from `height` on.

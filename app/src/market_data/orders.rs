@@ -31,6 +31,7 @@ impl OpenOrders {
                 expires_ms,
                 display_lots,
                 pegged,
+                ..
             } => {
                 let peg = pegged.map(|pegged| pegged.peg);
                 let order = v1::Order {

@@ -8,11 +8,13 @@ use tidemark_matching::{
 };
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
+use tidemark_proto::v1::order_book_change::Change;
 use tidemark_proto::{v1, Code};
 use tidemark_risk::Market;
 
 use super::book::{l2_root, Levels};
 use super::history::{event_sequence, TooOld};
+use super::order_book::l3_root;
 use super::*;
 use crate::events::{BlockEvents, BookDelta, Fill, TxOutcome};
 use crate::state::{MarketCell, View};
@@ -43,6 +45,7 @@ impl Host for Recorder {
                 reduce_only: o.reduce_only,
                 expires_ms: o.expires_ms.unwrap_or(0),
                 display_lots: o.display_lots,
+                post_only: v1::PostOnly::Off,
                 pegged: None,
             },
             BookEvent::Reduced { order: o, .. } => {
@@ -91,7 +94,7 @@ impl Host for Recorder {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Place { owner: AccountId, sell: bool, price: u64, lots: u64, ioc: bool },
+    Place { owner: AccountId, sell: bool, price: u64, lots: u64, display: u64, ioc: bool },
     Cancel { nth: usize },
     Replace { nth: usize, price: u64, lots: u64 },
     Reduce { nth: usize, by: u64 },
@@ -101,8 +104,8 @@ fn op() -> impl Strategy<Value = Op> {
     // Prices over several groups and pages of the commitment's tree.
     let price = || prop_oneof![60..70_u64, 4_090..4_100_u64, Just(u64::MAX - 1)];
     prop_oneof![
-        5 => (0..4_u32, any::<bool>(), price(), 1..50_u64, any::<bool>())
-            .prop_map(|(owner, sell, price, lots, ioc)| Op::Place { owner, sell, price, lots, ioc }),
+        5 => (0..4_u32, any::<bool>(), price(), 1..50_u64, 0..60_u64, any::<bool>())
+            .prop_map(|(owner, sell, price, lots, display, ioc)| Op::Place { owner, sell, price, lots, display, ioc }),
         2 => any::<usize>().prop_map(|nth| Op::Cancel { nth }),
         2 => (any::<usize>(), price(), 1..50_u64).prop_map(|(nth, price, lots)| Op::Replace { nth, price, lots }),
         1 => (any::<usize>(), 1..60_u64).prop_map(|(nth, by)| Op::Reduce { nth, by }),
@@ -129,14 +132,15 @@ impl Chain {
         };
         let stp = SelfTradePrevention::Decrement;
         match *op {
-            Op::Place { owner, sell, price, lots, ioc } => {
+            Op::Place { owner, sell, price, lots, display, ioc } => {
                 let order = NewOrder {
                     owner,
                     client_id: 0,
                     side: if sell { Side::Sell } else { Side::Buy },
                     price_ticks: price,
                     lots,
-                    display_lots: 0,
+                    // Of those that may rest, every other shows all.
+                    display_lots: if ioc || display % 2 == 0 { 0 } else { display.min(lots) },
                     time_in_force: if ioc { TimeInForce::Ioc } else { TimeInForce::Gtc },
                     post_only: PostOnly::No,
                     reduce_only: false,
@@ -176,7 +180,14 @@ impl Chain {
             self.cell.book_sequence += 1;
             let side = |side| dirty.iter().filter(|l| l.side == side).map(row).collect();
             let (bids, asks) = (side(Side::Buy), side(Side::Sell));
-            out.books.push(BookDelta { market: 0, bids, asks, l2_root: self.book.l2_root() });
+            out.books.push(BookDelta {
+                market: 0,
+                bids,
+                asks,
+                l2_root: self.book.l2_root(),
+                l3_root: self.book.l3_root(),
+                next_order_id: self.book.next_order_id(),
+            });
         }
         let mut view = View::empty("test-1");
         view.markets = Arc::new(vec![self.cell.clone()]);
@@ -217,11 +228,43 @@ impl Client {
     }
 }
 
+/// What a client of the order-by-order stream keeps: every price's queue.
+#[derive(Default)]
+struct OrderClient {
+    sequence: u64,
+    queues: Vec<v1::RestingOrder>,
+}
+
+impl OrderClient {
+    fn take(&mut self, update: &v1::OrderBookUpdate) {
+        assert_eq!(update.sequence, self.sequence + 1, "a gap");
+        self.sequence = update.sequence;
+        for change in &update.changes {
+            match change.change.as_ref().unwrap() {
+                Change::Rests(order) => {
+                    self.queues.retain(|other| other.order_id != order.order_id);
+                    self.queues.push(*order);
+                }
+                Change::Left(left) => {
+                    let of = self.queues.iter_mut().find(|order| order.order_id == left.order_id).unwrap();
+                    (of.shown_lots, of.hidden_lots) = (left.shown_lots, left.hidden_lots);
+                }
+                Change::Gone(id) => {
+                    let live = self.queues.len();
+                    self.queues.retain(|order| order.order_id != *id);
+                    assert_eq!(self.queues.len() + 1, live, "{id} was not there");
+                }
+            }
+        }
+        assert_eq!(l3_root(self.queues.iter(), update.next_order_id).to_vec(), update.checksum);
+    }
+}
+
 proptest! {
     #[test]
     fn replica_and_stream_follow_the_chain(blocks in prop::collection::vec(prop::collection::vec(op(), 0..12), 1..12)) {
         let (mut chain, data) = (Chain::new(), MarketData::new());
-        let mut client = Client::default();
+        let (mut client, mut orders) = (Client::default(), OrderClient::default());
         for ops in &blocks {
             let mut host = Recorder::default();
             for op in ops {
@@ -241,13 +284,21 @@ proptest! {
             }
             let block = data.read().history.get(chain.height).unwrap().unwrap();
             block.books.iter().for_each(|update| client.take(update));
+            block.order_books.iter().for_each(|update| orders.take(update));
+            // Whoever comes now gets the same from the snapshot.
+            let mut late = OrderClient { sequence: orders.sequence.wrapping_sub(1), ..OrderClient::default() };
+            let (snapshot, _) = data.order_book_and_reader(0);
+            if chain.cell.book_sequence > 0 {
+                late.take(&snapshot[0]);
+            }
+            prop_assert_eq!(late.queues.len(), orders.queues.len());
         }
         prop_assert_eq!(client.sequence, chain.cell.book_sequence);
     }
 }
 
 fn place(owner: AccountId, sell: bool, price: u64, lots: u64) -> Op {
-    Op::Place { owner, sell, price, lots, ioc: false }
+    Op::Place { owner, sell, price, lots, display: 0, ioc: false }
 }
 
 #[test]

@@ -47,6 +47,7 @@ const METHODS: &[&str] = &[
     "/tidemark.v1.QueryService/Backstop",
     "/tidemark.v1.QueryService/Export",
     "/tidemark.v1.StreamService/Book",
+    "/tidemark.v1.StreamService/OrderBook",
     "/tidemark.v1.StreamService/Trades",
     "/tidemark.v1.StreamService/Liquidations",
     "/tidemark.v1.StreamService/Account",

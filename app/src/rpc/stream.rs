@@ -80,7 +80,7 @@ impl StreamServer {
     fn stream<T: Send + 'static>(
         &self,
         seat: Seat,
-        first: Option<T>,
+        first: impl IntoIterator<Item = T>,
         reader: Reader,
         select: impl Fn(&Block, &mut VecDeque<T>) + Send + 'static,
     ) -> Response<BoxStream<T>> {
@@ -147,6 +147,7 @@ async fn next<T, F: Fn(&Block, &mut VecDeque<T>)>(
 #[tonic::async_trait]
 impl StreamService for StreamServer {
     type BookStream = BoxStream<v1::BookUpdate>;
+    type OrderBookStream = BoxStream<v1::OrderBookUpdate>;
     type TradesStream = BoxStream<v1::Trade>;
     type LiquidationsStream = BoxStream<v1::Liquidation>;
     type AccountStream = BoxStream<v1::AccountEvent>;
@@ -171,6 +172,18 @@ impl StreamService for StreamServer {
         };
         Ok(self.stream(seat, Some(snapshot), reader, move |block, out| {
             out.extend(block.books.iter().filter(|update| update.market == u32::from(market)).cloned());
+        }))
+    }
+
+    async fn order_book(
+        &self,
+        request: Request<v1::StreamOrderBookRequest>,
+    ) -> Result<Response<Self::OrderBookStream>, Status> {
+        let market = self.check_market(request.get_ref().market)?;
+        let seat = self.seat("order_book")?;
+        let (snapshot, reader) = self.market_data.order_book_and_reader(market);
+        Ok(self.stream(seat, snapshot, reader, move |block, out| {
+            out.extend(block.order_books.iter().filter(|update| update.market == u32::from(market)).cloned());
         }))
     }
 

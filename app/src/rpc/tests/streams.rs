@@ -5,6 +5,7 @@ use tidemark_proto::v1::stream_service_client::StreamServiceClient;
 use tidemark_proto::Code;
 
 use super::*;
+use crate::market_data::order_book::l3_root;
 
 fn account(secret: u8, after_sequence: u64) -> v1::StreamAccountRequest {
     v1::StreamAccountRequest { owner: signer(secret).address().to_string(), subaccount: 0, after_sequence }
@@ -37,6 +38,32 @@ async fn a_book_stream_begins_with_the_book_and_goes_on_without_gaps() {
     assert_eq!(updates[2].checksum, node.state.books[0].l2_root());
     let refused = client.book(v1::StreamBookRequest { market: 3 }).await.unwrap_err();
     assert_eq!(code_of(&refused), Code::UnknownMarket.number());
+}
+
+#[tokio::test]
+async fn an_order_book_stream_tells_every_order_and_its_checksum_is_the_chains() {
+    let mut node = Node::start().await;
+    node.fund(2);
+    let bid = node.order(2, v1::Side::Buy, PRICE - 1, 5);
+    node.block(&[bid]);
+    let mut client = StreamServiceClient::new(node.channel().await);
+    let request = v1::StreamOrderBookRequest { market: 0 };
+    let mut book = client.order_book(request).await.unwrap().into_inner();
+    let more = node.order(2, v1::Side::Buy, PRICE - 1, 1);
+    node.block(&[more]);
+    let (first, second) = (book.message().await.unwrap().unwrap(), book.message().await.unwrap().unwrap());
+    assert_eq!((first.snapshot, first.more, second.snapshot), (true, false, false));
+    assert_eq!((first.sequence, second.sequence), (1, 2));
+    let changes = first.changes.iter().chain(&second.changes);
+    let orders: Vec<v1::RestingOrder> = changes
+        .map(|change| match change.change {
+            Some(v1::order_book_change::Change::Rests(order)) => order,
+            ref other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(orders.iter().map(|order| order.shown_lots).collect::<Vec<_>>(), [5, 1]);
+    assert_eq!(l3_root(orders.iter(), second.next_order_id).to_vec(), second.checksum);
+    assert_eq!(second.checksum, node.state.books[0].l3_root());
 }
 
 #[tokio::test]
