@@ -150,7 +150,7 @@ fn max_set_aside_atoms() -> Atoms {
 pub const MIN_INDEX_MOVE_QUORUM_PPM: Ppm = 666_667;
 /// The default of a market file that does not name it.
 fn default_max_triggers() -> u32 {
-    200
+    1_000
 }
 
 /// Largest tick and lot size that a market may have, in 10⁻⁹ units: 10⁹ whole units.

@@ -54,6 +54,15 @@ struct Replica {
     prices: PriceWatch,
 }
 
+/// Every order with its account.
+#[derive(Clone, Debug, Default)]
+pub struct AllOrders {
+    /// Those on the books.
+    pub resting: Vec<(AccountId, v1::Order)>,
+    /// Those off them.
+    pub waiting: Vec<(AccountId, v1::ConditionalOrder)>,
+}
+
 impl Replica {
     /// Takes a block's events into the books order by order; after the levels.
     fn order_changes(&mut self, events: &BlockEvents) -> Vec<v1::OrderBookUpdate> {
@@ -206,11 +215,13 @@ impl MarketData {
         (replica.height, orders.collect())
     }
 
-    /// Every open order with its account, by account, and the height they are of.
+    /// Every order with its account, by account, and the height they are of.
     #[must_use]
-    pub fn all_orders(&self) -> (u64, Vec<(AccountId, v1::Order)>) {
+    pub fn all_orders(&self) -> (u64, AllOrders) {
         let replica = self.read();
-        (replica.height, replica.orders.iter().map(|(account, order)| (account, *order)).collect())
+        let resting = replica.orders.iter().map(|(account, order)| (account, *order)).collect();
+        let waiting = replica.orders.waiting().map(|(account, order)| (account, *order)).collect();
+        (replica.height, AllOrders { resting, waiting })
     }
 
     /// The newest `most` liquidation steps of some accounts that are kept, newest first, or one by its sequence; and the height

@@ -116,4 +116,9 @@ impl OpenOrders {
     pub fn iter(&self) -> impl Iterator<Item = (AccountId, &v1::Order)> + '_ {
         self.orders.iter().map(|((account, _, _), order)| (*account, order))
     }
+
+    /// Every order that waits, by account, market and age.
+    pub fn waiting(&self) -> impl Iterator<Item = (AccountId, &v1::ConditionalOrder)> + '_ {
+        self.waiting.iter().map(|((account, _, _), order)| (*account, order))
+    }
 }

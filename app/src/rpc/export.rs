@@ -1,6 +1,6 @@
 //! `QueryService.Export`: the whole state as one JSON document, made page by page as it is read.
 //!
-//! `{"chain": …, "markets": […], "owners": […], "orders": […]}`; amounts beyond 53 bits are strings.
+//! `{"chain": …, "markets": […], "owners": […], "orders": […], "waiting": […]}`; amounts beyond 53 bits are strings.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tidemark_proto::v1;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::market_data::AllOrders;
 use crate::state::{MarketCell, Owner, View};
 
 /// Owners and orders of one page.
@@ -78,6 +79,9 @@ struct Subaccount {
     account_id: AccountId,
     collateral_atoms: String,
     positions: Vec<Position>,
+    /// When the dead man's switch cancels everything.
+    #[serde(skip_serializing_if = "is_zero")]
+    cancel_all_at_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -100,6 +104,31 @@ struct Order {
     lots: u64,
     reduce_only: bool,
     expires_ms: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    display_lots: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peg: Option<Peg>,
+}
+
+#[derive(Serialize)]
+struct Peg {
+    to: &'static str,
+    offset_ticks: i64,
+    /// 0 is none.
+    limit_ticks: u64,
+}
+
+#[derive(Serialize)]
+struct Waiting {
+    #[serde(flatten)]
+    place: Order,
+    trigger: &'static str,
+    trigger_price_ticks: u64,
+    whole_position: bool,
+    oco_order_id: u64,
+    slices_left: u32,
+    next_ms: u64,
+    filled_lots: u64,
 }
 
 fn chain(view: &View) -> Chain<'_> {
@@ -158,6 +187,7 @@ fn owner(view: &View, owner: &Owner) -> ExportedOwner {
             account_id: id,
             collateral_atoms: account.collateral_atoms.to_string(),
             positions: positions.collect(),
+            cancel_all_at_ms: account.cancel_all_at_ms,
         })
     };
     ExportedOwner {
@@ -174,12 +204,64 @@ fn order((account_id, order): &(AccountId, v1::Order)) -> Order {
         market: order.market,
         order_id: order.order_id,
         client_id: order.client_id.to_string(),
-        side: if order.side == v1::Side::Sell as i32 { "sell" } else { "buy" },
+        side: side(order.side()),
         price_ticks: order.price_ticks,
         lots: order.lots,
         reduce_only: order.reduce_only,
         expires_ms: order.expires_ms,
+        display_lots: order.display_lots,
+        peg: match order.peg() {
+            v1::Peg::None => None,
+            to => Some(Peg {
+                to: if to == v1::Peg::Mark { "mark" } else { "best" },
+                offset_ticks: order.peg_offset_ticks,
+                limit_ticks: order.peg_limit_ticks,
+            }),
+        },
     }
+}
+
+fn waiting((account_id, order): &(AccountId, v1::ConditionalOrder)) -> Waiting {
+    let place = Order {
+        account_id: *account_id,
+        market: order.market,
+        order_id: order.order_id,
+        client_id: order.client_id.to_string(),
+        side: side(order.side()),
+        price_ticks: order.price_ticks,
+        lots: order.lots,
+        reduce_only: order.reduce_only,
+        expires_ms: order.expires_ms,
+        display_lots: 0,
+        peg: None,
+    };
+    Waiting {
+        place,
+        trigger: match order.trigger() {
+            v1::Trigger::None => "time",
+            v1::Trigger::Stop => "stop",
+            v1::Trigger::TakeProfit => "take_profit",
+        },
+        trigger_price_ticks: order.trigger_price_ticks,
+        whole_position: order.whole_position,
+        oco_order_id: order.oco_order_id,
+        slices_left: order.slices_left,
+        next_ms: order.next_ms,
+        filled_lots: order.filled_lots,
+    }
+}
+
+fn side(side: v1::Side) -> &'static str {
+    if side == v1::Side::Sell {
+        "sell"
+    } else {
+        "buy"
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(lots: &u64) -> bool {
+    *lots == 0
 }
 
 /// Values separated by commas; not before the first of all.
@@ -197,7 +279,7 @@ fn list<T: Serialize>(values: impl Iterator<Item = T>, first: bool) -> Result<St
 /// The document in pages.
 fn pages(
     view: Arc<View>,
-    orders: Vec<(AccountId, v1::Order)>,
+    orders: AllOrders,
 ) -> impl Iterator<Item = Result<String, serde_json::Error>> + Send {
     let head = serde_json::to_string(&chain(&view)).and_then(|chain| {
         let markets = list(view.markets.iter().map(market), true)?;
@@ -208,16 +290,25 @@ fn pages(
         let page = (from..from.saturating_add(step)).map_while(|id| view.owners.get(id));
         list(page.map(|row| owner(&view, row)), from == 0)
     });
-    let order_pages = (0..orders.len()).step_by(PAGE).map(move |from| {
-        let page = orders.iter().skip(from).take(PAGE);
-        list(page.map(order), from == 0)
-    });
-    let (between, tail) = (Ok("],\n\"orders\":[".to_owned()), Ok("]}\n".to_owned()));
-    std::iter::once(head).chain(owners).chain([between]).chain(order_pages).chain([tail])
+    let AllOrders { resting, waiting: off_book } = orders;
+    let begin = |name: &str| Ok(format!("],\n\"{name}\":["));
+    let head = std::iter::once(head).chain(owners);
+    let resting = std::iter::once(begin("orders")).chain(in_pages(resting, order));
+    let off_book = std::iter::once(begin("waiting")).chain(in_pages(off_book, waiting));
+    head.chain(resting).chain(off_book).chain([Ok("]}\n".to_owned())])
+}
+
+/// Rows as values of a list, a page at a time.
+fn in_pages<R, T: Serialize>(
+    rows: Vec<R>,
+    value: fn(&R) -> T,
+) -> impl Iterator<Item = Result<String, serde_json::Error>> {
+    let pages = (0..rows.len()).step_by(PAGE);
+    pages.map(move |from| list(rows.iter().skip(from).take(PAGE).map(value), from == 0))
 }
 
 /// The whole state as a stream of chunks.
-pub(super) fn export(view: Arc<View>, orders: Vec<(AccountId, v1::Order)>) -> ExportStream {
+pub(super) fn export(view: Arc<View>, orders: AllOrders) -> ExportStream {
     let chunks = pages(view, orders).flat_map(|page| match page {
         Ok(text) => {
             let pieces = text.as_bytes().chunks(CHUNK_BYTES);
@@ -230,6 +321,8 @@ pub(super) fn export(view: Arc<View>, orders: Vec<(AccountId, v1::Order)>) -> Ex
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -244,7 +337,9 @@ mod tests {
         view.markets = Arc::new(vec![cell]);
         let order =
             |id| v1::Order { order_id: id, client_id: u64::MAX, side: 2, lots: 1, ..Default::default() };
-        let orders = (0..600).map(|id| (7, order(id))).collect();
+        let stop = v1::ConditionalOrder { order_id: 601, side: 1, trigger: 1, ..Default::default() };
+        let orders =
+            AllOrders { resting: (0..600).map(|id| (7, order(id))).collect(), waiting: vec![(8, stop)] };
         let text: String = pages(Arc::new(view), orders).map(Result::unwrap).collect();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["chain"]["chain_id"], "test-1");
@@ -252,5 +347,10 @@ mod tests {
         assert_eq!(read["owners"].as_array().unwrap().len(), 0);
         assert_eq!(read["orders"].as_array().unwrap().len(), 600);
         assert_eq!(read["orders"][599]["client_id"], u64::MAX.to_string());
+        let waiting = &read["waiting"][0];
+        assert_eq!(
+            (&waiting["account_id"], &waiting["side"], &waiting["trigger"]),
+            (&json!(8), &json!("buy"), &json!("stop"))
+        );
     }
 }
