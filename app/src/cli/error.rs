@@ -15,6 +15,14 @@ pub enum CliError {
     /// What was asked for cannot be.
     #[error("{0}")]
     Usage(String),
+    /// Of a batch whose operations stand alone, some were refused.
+    #[error("{refused} of {of} operations were refused; the others are done")]
+    Partly {
+        /// How many were refused.
+        refused: usize,
+        /// How many there were.
+        of: usize,
+    },
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -33,7 +41,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) => 1,
+            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) | Self::Partly { .. } => 1,
             Self::Client(ClientError::BadAddress { .. }) | Self::Usage(_) | Self::Key(_) => 2,
             Self::Client(ClientError::Unreachable { .. }) => 3,
             Self::Client(ClientError::Unknown { .. }) => 4,

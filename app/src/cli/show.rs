@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::{json, Value};
 use tidemark_proto::v1;
 
-use super::args::{Book, OneMarket, Orders, Who};
+use super::args::{Book, OneMarket, Who};
 use super::table::{grouped, percent, Table};
 use super::{find, CliError, Context};
 use crate::client::{usdc, Client, Market, Markets};
@@ -498,52 +498,6 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
         json
     };
     context.print(text, || open.iter().map(one).collect());
-    Ok(())
-}
-
-pub(super) async fn orders(context: &Context, args: &Orders) -> Result<(), CliError> {
-    let address = context.address(&args.who.address)?;
-    let client = context.connect().await?;
-    let markets = client.markets().await?;
-    let only = args.market.as_deref().map(|symbol| find(&markets, symbol)).transpose()?;
-    let only = only.map(|(market, _)| market.id);
-    let answer = client.open_orders(&address, context.global.subaccount, only).await?;
-    let rows: Vec<_> =
-        answer.orders.iter().filter_map(|order| Some((markets.by_id(order.market)?, order))).collect();
-    let text = || {
-        if rows.is_empty() {
-            return format!("{address} has no open order in subaccount {}.", context.global.subaccount);
-        }
-        let mut table =
-            Table::new(3, &["market", "side", "flags", "id", "client id", "price", "size", "expires"]);
-        for (market, order) in &rows {
-            let dash = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
-            table.row(vec![
-                market.symbol.clone(),
-                side_word(order.side()).to_owned(),
-                if order.reduce_only { "reduce-only" } else { "" }.to_owned(),
-                order.order_id.to_string(),
-                dash(order.client_id),
-                market.price(order.price_ticks).to_string(),
-                market.size(order.lots).to_string(),
-                if order.expires_ms == 0 { "-".to_owned() } else { time_text(order.expires_ms) },
-            ]);
-        }
-        table.render()
-    };
-    let one = |(market, order): &(&Market, &v1::Order)| {
-        json!({
-            "market": market.symbol,
-            "order_id": order.order_id,
-            "client_id": order.client_id,
-            "side": side_word(order.side()),
-            "price": market.price(order.price_ticks),
-            "size": market.size(order.lots),
-            "reduce_only": order.reduce_only,
-            "expires_ms": (order.expires_ms != 0).then_some(order.expires_ms),
-        })
-    };
-    context.print(text, || rows.iter().map(one).collect());
     Ok(())
 }
 
