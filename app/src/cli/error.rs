@@ -16,7 +16,7 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// Of a batch whose operations stand alone, some were refused.
-    #[error("{refused} of {of} operations were refused; the others are done")]
+    #[error("refused: {refused} of {of} operations; those that were not are done")]
     Partly {
         /// How many were refused.
         refused: usize,

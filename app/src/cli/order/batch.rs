@@ -7,13 +7,13 @@ use clap::Parser as _;
 use serde_json::{json, Value};
 use tidemark_proto::tx::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
-use tidemark_proto::{v1, Code};
+use tidemark_proto::{v1, Code, Refusal};
 
 use super::build::Desk;
 use super::{outcome, print_accepted, without_result, word};
 use crate::cli::args::{Batch, BatchLine, OrderCommand};
 use crate::cli::{wait_for, CliError, Context};
-use crate::client::Submitted;
+use crate::client::{ClientError, Submitted};
 
 /// An order command with the number of its line.
 type Line = (usize, OrderCommand);
@@ -26,8 +26,8 @@ pub(in crate::cli) async fn run(context: &Context, args: &Batch) -> Result<(), C
     let desk = Desk::of(&sender, subaccount, &commands).await?;
     let operations = operations(&desk, &lines).map_err(CliError::Usage)?;
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
-    let Submitted { tx_hash, height, results } =
-        sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await?;
+    let submitted = sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
+    let Submitted { tx_hash, height, results } = submitted.map_err(|error| by_line(error, &lines))?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());
@@ -125,6 +125,19 @@ fn operations(desk: &Desk, lines: &[Line]) -> Result<Vec<Operation>, String> {
     }
 }
 
+/// A refusal of the whole transaction for one operation, with the number of its line.
+fn by_line(error: ClientError, lines: &[Line]) -> ClientError {
+    let ClientError::Refused(refusal) = &error else { return error };
+    let named = refusal.message.strip_prefix("operation ").and_then(|rest| rest.split_once(": "));
+    let line = named.and_then(|(at, why)| Some((lines.get(at.parse::<usize>().ok()?)?.0, why)));
+    match line {
+        Some((line, why)) => {
+            Refusal::new(refusal.code, format!("nothing was done: line {line}: {why}")).into()
+        }
+        None => error,
+    }
+}
+
 /// What became of a line.
 struct Told<'a> {
     line: usize,
@@ -156,7 +169,7 @@ impl Told<'_> {
 
     fn json(&self, desk: &Desk) -> Value {
         let market = desk.market_of(self.operation);
-        let mut json = outcome::result_json(self.result, market);
+        let mut json = outcome::result_json(self.operation, self.result, market);
         json["line"] = json!(self.line);
         json["market"] = json!(market.map(|market| &market.symbol));
         json["code"] = json!(word(self.result.code));
@@ -175,6 +188,19 @@ mod tests {
         let lines = lines(text).unwrap();
         assert_eq!(lines.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4, 5]);
         assert!(matches!(lines[1].1, OrderCommand::CancelAll(_)));
+    }
+
+    #[test]
+    fn a_transaction_that_is_refused_for_an_operation_names_its_line() {
+        let lines = lines("# first\ncancel-all\n\ncancel-all").unwrap();
+        let refused = |message: &str| by_line(Refusal::new(Code::InvalidArgument, message).into(), &lines);
+        for (message, expected) in [
+            ("operation 1: lots is 0", "INVALID_ARGUMENT: nothing was done: line 4: lots is 0"),
+            ("operation 2: lots is 0", "INVALID_ARGUMENT: operation 2: lots is 0"),
+            ("not signed", "INVALID_ARGUMENT: not signed"),
+        ] {
+            assert_eq!(refused(message).to_string(), expected);
+        }
     }
 
     #[test]

@@ -137,6 +137,18 @@ fn optional_ticks(market: &Market, option: &str, price: Option<Decimal>) -> Resu
     price.map_or(Ok(0), |price| ticks(market, option, price))
 }
 
+/// A size that is shared among as many parts as an option says.
+fn lots_for(market: &Market, option: &str, parts: u32, size: Decimal) -> Result<u64, String> {
+    let lots = market.lots(size)?;
+    if u64::from(parts) <= lots {
+        return Ok(lots);
+    }
+    let (lot, base) = (market.lot_size, market.base());
+    Err(format!(
+        "{option} is {parts}, but {size} {base} is only {lots} times the lot of {lot}: each part has one at least"
+    ))
+}
+
 /// Until when an order stays, if to a time.
 fn expiry(expires: Option<Duration>, now_ms: u64) -> u64 {
     expires.map_or(0, |after| now_ms.saturating_add(millis(after)))
@@ -361,14 +373,7 @@ fn twap(args: &args::Twap, market: &Market) -> Result<v1::PlaceTwap, String> {
     if !(MIN_INTERVAL..=DAY).contains(&args.interval) {
         return Err(format!("--interval is {}, must be 1s to 1d", span_text(args.interval)));
     }
-    let lots = market.lots(args.size)?;
-    if u64::from(args.slices) > lots {
-        let (size, lot, base) = (args.size, market.lot_size, market.base());
-        return Err(format!(
-            "--slices is {}, but {size} {base} is only {lots} lots of {lot}: each part is one lot at least",
-            args.slices
-        ));
-    }
+    let lots = lots_for(market, "--slices", args.slices, args.size)?;
     Ok(v1::PlaceTwap {
         market: market.id,
         side: side(args.side).into(),
@@ -402,7 +407,7 @@ fn scale(args: &args::Scale, market: &Market, now_ms: u64) -> Result<v1::PlaceSc
         side: side(args.side).into(),
         from_ticks,
         to_ticks,
-        lots: market.lots(args.size)?,
+        lots: lots_for(market, "--orders", args.orders, args.size)?,
         count: args.orders,
         skew_ppm,
         post_only: post_only(args.resting.post_only),

@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     context.print(
         || format!("{} (block {height})", outcome::sentence(&operation, result, market)),
         || {
-            let mut json = outcome::result_json(result, market);
+            let mut json = outcome::result_json(&operation, result, market);
             json["outcome"] = json!("committed");
             json["tx_hash"] = json!(tx_hash);
             json["height"] = json!(height);

@@ -177,7 +177,15 @@ fn both(pair: &v1::PlaceOco, result: &v1::OperationResult, market: &Market) -> S
 }
 
 /// A result as programs read it.
-pub(super) fn result_json(result: &v1::OperationResult, market: Option<&Market>) -> Value {
+pub(super) fn result_json(
+    operation: &Operation,
+    result: &v1::OperationResult,
+    market: Option<&Market>,
+) -> Value {
+    let cancel_all_at_ms = match operation {
+        Operation::ScheduleCancelAll(schedule) => schedule.at_ms,
+        _ => 0,
+    };
     let size = |lots: u64| market.map(|market| market.size(lots));
     let given = |id: u64| (id != 0).then_some(id);
     json!({
@@ -188,13 +196,18 @@ pub(super) fn result_json(result: &v1::OperationResult, market: Option<&Market>)
         "resting": size(result.resting_lots),
         "rest_cancelled_because": word(result.rest_code),
         "cancelled_orders": result.cancelled,
+        "cancel_all_at_ms": given(cancel_all_at_ms),
     })
 }
 
 /// What to say after a refusal that is mostly a slip; empty where there is nothing to add.
 pub(super) fn hint(operation: &Operation, code: u32, markets: &Markets) -> String {
-    if Code::from_number(code) != Some(Code::TriggerReached) {
-        return String::new();
+    match (Code::from_number(code), operation) {
+        (Some(Code::TriggerReached), _) => {}
+        (Some(Code::WouldIncrease), Operation::Place(order)) if order.whole_position => {
+            return "; `tidemark exits` takes the side from the position".to_owned();
+        }
+        _ => return String::new(),
     }
     let orders = match operation {
         Operation::Place(order) => vec![order],
@@ -355,5 +368,7 @@ mod tests {
             ". --stop 58000.0 to sell waits for the mark to fall, and must be below 57000.0: did you mean --take-profit?"
         );
         assert_eq!(hint(&Operation::Place(stop), 110, &markets), "");
+        let whole = Operation::Place(v1::PlaceOrder { whole_position: true, ..stop });
+        assert!(hint(&whole, Code::WouldIncrease.number(), &markets).contains("`tidemark exits`"));
     }
 }

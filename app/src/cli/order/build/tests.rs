@@ -198,9 +198,13 @@ fn orders_in_parts_keep_to_their_bounds() {
     refused(&[
         (&format!("{twap} --slices 1 --interval 30s"), "1 is not in 2..=1000"),
         (&format!("{twap} --slices 5 --interval 500ms"), "--interval is 500ms, must be 1s to 1d"),
-        (&format!("{twap} --slices 101 --interval 1s"), "--slices is 101, but 0.01 BTC is only 100 lots"),
+        (&format!("{twap} --slices 101 --interval 1s"), "--slices is 101, but 0.01 BTC is only 100 times"),
         (&format!("{twap} --slices 5 --interval 1s --slippage-ppm 0"), "0 is not in 1..=999999"),
         (&format!("{scale} --from 59000 --to 58000 --orders 101"), "101 is not in 2..=100"),
+        (
+            "scale --market BTC-USD --side buy --size 0.0003 --from 59000 --to 58000 --orders 4",
+            "--orders is 4, but 0.0003 BTC is only 3 times the lot of 0.0001",
+        ),
         (&format!("{scale} --from 59000 --to 59000.0 --orders 5"), "a ladder has two ends"),
         (&format!("{scale} --from 59000 --to 58000 --orders 5 --skew 0"), "--skew is 0, must be 0.01 to 100"),
         (&format!("{scale} --from 59000 --to 58000 --orders 5 --skew 1.0000001"), "six decimals"),
