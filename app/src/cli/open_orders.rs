@@ -279,7 +279,7 @@ mod tests {
             slices_left: 6,
             filled_lots: 40,
             next_ms: 1_760_130_843_000,
-            ..stop.clone()
+            ..stop
         };
         v1::OrdersResponse {
             height: 5,

@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     let desk = Desk::of(&sender, subaccount, &[command]).await?;
     let operation = desk.operation(command).map_err(CliError::Usage)?;
     let Submitted { tx_hash, height, results } =
-        sender.orders(subaccount, vec![operation.clone()], wait_for(command.wait())).await?;
+        sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());
