@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod args;
+mod book;
 mod error;
 mod explain;
 mod isolated;
@@ -67,7 +68,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         },
         Command::Positions(args) => show::positions(context, &args).await,
         Command::Orders(args) => open_orders::run(context, &args).await,
-        Command::Book(args) => show::book(context, &args).await,
+        Command::Book(args) => book::run(context, &args).await,
         Command::Markets => show::markets(context).await,
         Command::Funding(args) => show::funding(context, &args).await,
         Command::Status => show::status(context).await,

@@ -152,7 +152,7 @@ impl Told<'_> {
     }
 
     fn hint(&self, desk: &Desk) -> String {
-        outcome::hint(self.operation, self.result.code, &desk.markets)
+        outcome::hint(self.operation, self.result, &desk.markets)
     }
 
     fn text(&self, desk: &Desk) -> String {

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     };
     let Some(result) = results.first() else { return Err(without_result(height, tx_hash)) };
     if result.code != 0 {
-        let hint = outcome::hint(&operation, result.code, &desk.markets);
+        let hint = outcome::hint(&operation, result, &desk.markets);
         return Err(CliError::refused(result.code, &format!("{}{hint}", result.message)));
     }
     let market = desk.market_of(&operation);

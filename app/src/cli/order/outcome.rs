@@ -200,15 +200,38 @@ pub(super) fn result_json(
     })
 }
 
-/// What to say after a refusal that is mostly a slip; empty where there is nothing to add.
-pub(super) fn hint(operation: &Operation, code: u32, markets: &Markets) -> String {
-    match (Code::from_number(code), operation) {
-        (Some(Code::TriggerReached), _) => {}
+/// What to say after a refusal: what a slip mostly meant, and prices that the chain tells in ticks; empty where there is nothing to
+/// add.
+pub(super) fn hint(operation: &Operation, result: &v1::OperationResult, markets: &Markets) -> String {
+    let market = super::market_id(operation).and_then(|id| markets.by_id(id));
+    let prices = || market.and_then(|market| in_usdc(&result.message, market)).unwrap_or_default();
+    match (Code::from_number(result.code), operation) {
+        (Some(Code::TriggerReached), Operation::Replace(_)) => prices(),
+        (Some(Code::TriggerReached), _) => slip(operation, markets),
         (Some(Code::WouldIncrease), Operation::Place(order)) if order.whole_position => {
-            return "; `tidemark exits` takes the side from the position".to_owned();
+            "; `tidemark exits` takes the side from the position".to_owned()
         }
-        _ => return String::new(),
+        (Some(Code::PriceOutOfBand), _) => prices(),
+        _ => String::new(),
     }
+}
+
+/// The prices of a sentence that says `price is N ticks` and two or one more: the chain does not know the size of a tick in USDC.
+fn in_usdc(message: &str, market: &Market) -> Option<String> {
+    let numbers = message.split_once("price is ")?.1.split(|letter: char| !letter.is_ascii_digit());
+    let prices =
+        numbers.filter_map(|digits| digits.parse().ok()).map(|ticks| market.price(ticks).to_string());
+    let prices: Vec<String> = prices.collect();
+    let (last, others) = prices.split_last()?;
+    Some(match others {
+        [price, low] => format!(" (in USDC, {price} must be {low} to {last})"),
+        [price] => format!(" (in USDC, {price} and {last})"),
+        _ => return None,
+    })
+}
+
+/// A trigger on the wrong side of the mark.
+fn slip(operation: &Operation, markets: &Markets) -> String {
     let orders = match operation {
         Operation::Place(order) => vec![order],
         Operation::Oco(pair) => pair.first.iter().chain(&pair.second).collect(),
@@ -362,13 +385,32 @@ mod tests {
             v1::MarketState { params: Some(params), mark_ticks: 570_000, k: 10, ..Default::default() };
         let markets = Markets::new(vec![state]);
         let stop = v1::PlaceOrder { market: 3, ..stop(v1::Side::Sell) };
-        let code = Code::TriggerReached.number();
+        let hint = |operation: &Operation, code: Code, message: &str| {
+            let result =
+                v1::OperationResult { code: code.number(), message: message.into(), ..Default::default() };
+            super::hint(operation, &result, &markets)
+        };
+        let place = Operation::Place(stop);
         assert_eq!(
-            hint(&Operation::Place(stop), code, &markets),
+            hint(&place, Code::TriggerReached, ""),
             ". --stop 58000.0 to sell waits for the mark to fall, and must be below 57000.0: did you mean --take-profit?"
         );
-        assert_eq!(hint(&Operation::Place(stop), 110, &markets), "");
         let whole = Operation::Place(v1::PlaceOrder { whole_position: true, ..stop });
-        assert!(hint(&whole, Code::WouldIncrease.number(), &markets).contains("`tidemark exits`"));
+        assert!(hint(&whole, Code::WouldIncrease, "").contains("`tidemark exits`"));
+        assert_eq!(hint(&place, Code::InsufficientCollateral, "free is 1"), "");
+        assert_eq!(
+            hint(&place, Code::PriceOutOfBand, "rung 0: price is 400000 ticks, must be 480662 to 720992"),
+            " (in USDC, 40000.0 must be 48066.2 to 72099.2)"
+        );
+        assert_eq!(hint(&place, Code::PriceOutOfBand, "price_ticks is 0, must be at least 1"), "");
+        let replace = Operation::Replace(v1::ReplaceOrder { market: 3, ..Default::default() });
+        assert_eq!(
+            hint(
+                &replace,
+                Code::TriggerReached,
+                "the trigger price is 564630 ticks, the mark is 556823: it is reached"
+            ),
+            " (in USDC, 56463.0 and 55682.3)"
+        );
     }
 }
