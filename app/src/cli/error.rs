@@ -16,7 +16,7 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// Of a batch whose operations stand alone, some were refused.
-    #[error("refused: {refused} of {of} operations; those that were not are done")]
+    #[error("{refused} of {of} operations refused, {} done", .of.saturating_sub(*.refused))]
     Partly {
         /// How many were refused.
         refused: usize,
@@ -83,6 +83,11 @@ mod tests {
             assert_eq!(error.exit_code(), exit_code, "{error}");
             assert_eq!(error.to_json()["error"]["exit_code"], exit_code);
         }
+        let partly = CliError::Partly { refused: 2, of: 5 };
+        assert_eq!(
+            (partly.exit_code(), partly.to_string().as_str()),
+            (1, "2 of 5 operations refused, 3 done")
+        );
         assert_eq!(CliError::refused(110, "free is 1").to_string(), "INSUFFICIENT_COLLATERAL: free is 1");
     }
 }
