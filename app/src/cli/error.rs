@@ -15,6 +15,14 @@ pub enum CliError {
     /// What was asked for cannot be.
     #[error("{0}")]
     Usage(String),
+    /// Of a batch whose operations stand alone, some were refused.
+    #[error("{refused} of {of} operations refused, {} done", .of.saturating_sub(*.refused))]
+    Partly {
+        /// How many were refused.
+        refused: usize,
+        /// How many there were.
+        of: usize,
+    },
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -33,7 +41,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) => 1,
+            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) | Self::Partly { .. } => 1,
             Self::Client(ClientError::BadAddress { .. }) | Self::Usage(_) | Self::Key(_) => 2,
             Self::Client(ClientError::Unreachable { .. }) => 3,
             Self::Client(ClientError::Unknown { .. }) => 4,
@@ -75,6 +83,11 @@ mod tests {
             assert_eq!(error.exit_code(), exit_code, "{error}");
             assert_eq!(error.to_json()["error"]["exit_code"], exit_code);
         }
+        let partly = CliError::Partly { refused: 2, of: 5 };
+        assert_eq!(
+            (partly.exit_code(), partly.to_string().as_str()),
+            (1, "2 of 5 operations refused, 3 done")
+        );
         assert_eq!(CliError::refused(110, "free is 1").to_string(), "INSUFFICIENT_COLLATERAL: free is 1");
     }
 }

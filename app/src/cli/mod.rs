@@ -2,13 +2,16 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod args;
+mod book;
 mod error;
 mod explain;
 mod isolated;
 mod keeper;
 mod keys;
 mod market_admin;
+mod open_orders;
 mod oracle;
+mod order;
 mod show;
 mod table;
 mod terminal;
@@ -57,17 +60,15 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Leverage(args) => trade::leverage(context, &args).await,
         Command::MarginMode(args) => isolated::margin_mode(context, &args).await,
         Command::IsolatedMargin(command) => isolated::isolated_margin(context, &command).await,
-        Command::Place(args) => trade::place(context, &args).await,
-        Command::Cancel(args) => trade::cancel(context, &args).await,
-        Command::Replace(args) => trade::replace(context, &args).await,
-        Command::CancelAll(args) => trade::cancel_all(context, &args).await,
+        Command::Order(command) => order::run(context, &command).await,
+        Command::Batch(args) => order::batch(context, &args).await,
         Command::Account(args) => match args.command {
             Some(AccountCommand::Explain(args)) => explain::run(context, &args).await,
             None => show::account(context, &args.who).await,
         },
         Command::Positions(args) => show::positions(context, &args).await,
-        Command::Orders(args) => show::orders(context, &args).await,
-        Command::Book(args) => show::book(context, &args).await,
+        Command::Orders(args) => open_orders::run(context, &args).await,
+        Command::Book(args) => book::run(context, &args).await,
         Command::Markets => show::markets(context).await,
         Command::Funding(args) => show::funding(context, &args).await,
         Command::Status => show::status(context).await,
@@ -155,10 +156,10 @@ fn find<'a>(markets: &'a Markets, symbol: &str) -> Result<&'a (Market, v1::Marke
     markets.find(symbol).map_err(CliError::Usage)
 }
 
-fn wait_for(wait: WaitArg) -> v1::WaitFor {
+fn wait_for(wait: Option<WaitArg>) -> v1::WaitFor {
     match wait {
-        WaitArg::Committed => v1::WaitFor::Committed,
-        WaitArg::Accepted => v1::WaitFor::Accepted,
+        None | Some(WaitArg::Committed) => v1::WaitFor::Committed,
+        Some(WaitArg::Accepted) => v1::WaitFor::Accepted,
     }
 }
 

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::{json, Value};
 use tidemark_proto::v1;
 
-use super::args::{Book, OneMarket, Orders, Who};
+use super::args::{OneMarket, Who};
 use super::table::{grouped, percent, Table};
 use super::{find, CliError, Context};
 use crate::client::{usdc, Client, Market, Markets};
@@ -271,62 +271,6 @@ pub(super) async fn funding(context: &Context, args: &OneMarket) -> Result<(), C
     Ok(())
 }
 
-pub(super) async fn book(context: &Context, args: &Book) -> Result<(), CliError> {
-    let client = context.connect().await?;
-    let markets = client.markets().await?;
-    let mut books = Vec::new();
-    for (market, _) in chosen(&markets, &args.market)? {
-        books.push((market, client.book(market.id, args.depth).await?));
-    }
-    let text = || {
-        let one = |(market, book): &(&Market, v1::BookResponse)| {
-            format!("{}\n{}", market.symbol, ladder(market, &book.bids, &book.asks))
-        };
-        books.iter().map(one).collect::<Vec<_>>().join("\n\n")
-    };
-    let one = |(market, book): &(&Market, v1::BookResponse)| {
-        let levels =
-            |levels: &[v1::Level]| levels.iter().map(|level| level_json(market, level)).collect::<Vec<_>>();
-        json!({
-            "market": market.symbol,
-            "height": book.height,
-            "sequence": book.sequence,
-            "checksum": hex(&book.checksum),
-            "bids": levels(&book.bids),
-            "asks": levels(&book.asks),
-        })
-    };
-    context.print(text, || books.iter().map(one).collect());
-    Ok(())
-}
-
-/// A level as `{"price", "size", "orders"}`.
-pub(super) fn level_json(market: &Market, level: &v1::Level) -> Value {
-    json!({"price": market.price(level.price_ticks), "size": market.size(level.lots), "orders": level.orders})
-}
-
-/// Bids beside asks, best first.
-pub(super) fn ladder(market: &Market, bids: &[v1::Level], asks: &[v1::Level]) -> String {
-    let mut table = Table::new(0, &["orders", "size", "bid", "ask", "size", "orders"]);
-    for row in 0..bids.len().max(asks.len()) {
-        let cells = |level: Option<&v1::Level>| match level {
-            Some(level) => [
-                level.orders.to_string(),
-                market.size(level.lots).to_string(),
-                market.price(level.price_ticks).to_string(),
-            ],
-            None => Default::default(),
-        };
-        let ([bid_orders, bid_size, bid], [ask_orders, ask_size, ask]) =
-            (cells(bids.get(row)), cells(asks.get(row)));
-        table.row(vec![bid_orders, bid_size, bid, ask, ask_size, ask_orders]);
-    }
-    if bids.is_empty() && asks.is_empty() {
-        return "(empty)".to_owned();
-    }
-    table.render()
-}
-
 /// An account's answer with the markets that its positions are in.
 async fn fetch(
     context: &Context,
@@ -498,52 +442,6 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
         json
     };
     context.print(text, || open.iter().map(one).collect());
-    Ok(())
-}
-
-pub(super) async fn orders(context: &Context, args: &Orders) -> Result<(), CliError> {
-    let address = context.address(&args.who.address)?;
-    let client = context.connect().await?;
-    let markets = client.markets().await?;
-    let only = args.market.as_deref().map(|symbol| find(&markets, symbol)).transpose()?;
-    let only = only.map(|(market, _)| market.id);
-    let answer = client.open_orders(&address, context.global.subaccount, only).await?;
-    let rows: Vec<_> =
-        answer.orders.iter().filter_map(|order| Some((markets.by_id(order.market)?, order))).collect();
-    let text = || {
-        if rows.is_empty() {
-            return format!("{address} has no open order in subaccount {}.", context.global.subaccount);
-        }
-        let mut table =
-            Table::new(3, &["market", "side", "flags", "id", "client id", "price", "size", "expires"]);
-        for (market, order) in &rows {
-            let dash = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
-            table.row(vec![
-                market.symbol.clone(),
-                side_word(order.side()).to_owned(),
-                if order.reduce_only { "reduce-only" } else { "" }.to_owned(),
-                order.order_id.to_string(),
-                dash(order.client_id),
-                market.price(order.price_ticks).to_string(),
-                market.size(order.lots).to_string(),
-                if order.expires_ms == 0 { "-".to_owned() } else { time_text(order.expires_ms) },
-            ]);
-        }
-        table.render()
-    };
-    let one = |(market, order): &(&Market, &v1::Order)| {
-        json!({
-            "market": market.symbol,
-            "order_id": order.order_id,
-            "client_id": order.client_id,
-            "side": side_word(order.side()),
-            "price": market.price(order.price_ticks),
-            "size": market.size(order.lots),
-            "reduce_only": order.reduce_only,
-            "expires_ms": (order.expires_ms != 0).then_some(order.expires_ms),
-        })
-    };
-    context.print(text, || rows.iter().map(one).collect());
     Ok(())
 }
 

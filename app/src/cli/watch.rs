@@ -10,7 +10,8 @@ use tokio::time::{interval, MissedTickBehavior};
 use tonic::Streaming;
 
 use super::args::OneMarket;
-use super::show::{chosen, ladder, level_json, side_word, time_text};
+use super::book::{ladder, level_json};
+use super::show::{chosen, side_word, time_text};
 use super::terminal::draw;
 use super::{is_terminal, print_line, CliError, Context};
 use crate::client::{usdc, Client, ClientError, Market, Markets};

@@ -54,6 +54,27 @@ impl Market {
         })
     }
 
+    /// A difference between two prices in USDC as ticks.
+    ///
+    /// # Errors
+    /// A sentence that names the tick and the nearest differences, when it is not a whole number of ticks.
+    pub fn tick_difference(&self, difference: Decimal) -> Result<i64, String> {
+        if difference.is_zero() {
+            return Ok(0);
+        }
+        let sign = if difference.is_sign_negative() { -1 } else { 1 };
+        let (symbol, tick) = (&self.symbol, self.tick_size);
+        let ticks = whole_units(difference.abs(), tick).map_err(|problem| match problem {
+            NotWhole::Between(below, above) => {
+                let (below, above) = (below * Decimal::from(sign), above * Decimal::from(sign));
+                format!("{difference} is not a whole number of {symbol}'s ticks of {tick} USDC: the nearest are {below} and {above}")
+            }
+            NotWhole::OutOfRange => format!("{difference} is out of range: {symbol}'s tick is {tick} USDC"),
+        })?;
+        let ticks = i64::try_from(ticks).map_err(|_| format!("{difference} is out of range"))?;
+        Ok(ticks * sign)
+    }
+
     /// A size in base units as lots.
     ///
     /// # Errors
@@ -81,6 +102,12 @@ impl Market {
     /// Ticks as a price in USDC, with as many decimals as the tick has.
     #[must_use]
     pub fn price(&self, ticks: Ticks) -> Decimal {
+        scaled(i128::from(ticks), self.tick_size)
+    }
+
+    /// A difference of ticks in USDC, with as many decimals as the tick has.
+    #[must_use]
+    pub fn price_difference(&self, ticks: i64) -> Decimal {
         scaled(i128::from(ticks), self.tick_size)
     }
 
@@ -169,6 +196,13 @@ impl Markets {
         found.ok_or_else(|| self.unknown(symbol))
     }
 
+    /// The mark of a market, if it has one.
+    #[must_use]
+    pub fn mark_ticks(&self, id: u32) -> Option<Ticks> {
+        let state = self.states.iter().find(|(market, _)| market.id == id).map(|(_, state)| state)?;
+        Some(state.mark_ticks).filter(|mark| *mark != 0)
+    }
+
     /// The market of an id.
     #[must_use]
     pub fn by_id(&self, id: u32) -> Option<&Market> {
@@ -251,6 +285,18 @@ mod tests {
         for bad in ["0", "-1", "0.05", "79228162514264337593543950335"] {
             let refusal = btc().ticks(dec(bad)).unwrap_err();
             assert!(refusal.contains("out of range") && refusal.contains("0.1 USDC"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_difference_of_prices_has_a_sign() {
+        for (difference, ticks) in [("0", 0), ("-5", -50), ("0.1", 1), ("-0.0", 0)] {
+            assert_eq!(btc().tick_difference(dec(difference)), Ok(ticks));
+        }
+        assert_eq!(btc().price_difference(-50).to_string(), "-5.0");
+        assert!(btc().tick_difference(dec("-0.15")).unwrap_err().contains("-0.1 and -0.2"));
+        for bad in ["0.05", "-0.05", "79228162514264337593543950335", "922337203685477581"] {
+            assert!(btc().tick_difference(dec(bad)).unwrap_err().contains("out of range"), "{bad}");
         }
     }
 

@@ -101,9 +101,23 @@ impl Sender {
         operations: Vec<v1::operation::Operation>,
         wait_for: v1::WaitFor,
     ) -> Result<Submitted, ClientError> {
+        self.batch(subaccount, operations, v1::BatchMode::Each, wait_for).await
+    }
+
+    /// Order operations of one subaccount, up to 512, each alone, or all or none.
+    ///
+    /// # Errors
+    /// As [`Sender::submit`].
+    pub async fn batch(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        mode: v1::BatchMode,
+        wait_for: v1::WaitFor,
+    ) -> Result<Submitted, ClientError> {
         let operations =
             operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) }).collect();
-        let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
+        let message = v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
         self.submit(&message, wait_for).await
     }
 

@@ -1,10 +1,14 @@
 //! The command line's grammar.
 
+mod orders;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
+
+pub use orders::*;
 
 /// Trade on a Tidemark chain.
 #[derive(Debug, Parser)]
@@ -83,19 +87,16 @@ pub enum Command {
     /// Move collateral into or out of an isolated position
     #[command(subcommand)]
     IsolatedMargin(IsolatedMarginCommand),
-    /// Place an order
-    Place(Place),
-    /// Cancel an order
-    Cancel(OrderName),
-    /// Change an order's price or size; a smaller size keeps its place in the queue
-    Replace(Replace),
-    /// Cancel all orders, or those of one market or side
-    CancelAll(CancelAll),
+    /// One order operation.
+    #[command(flatten)]
+    Order(OrderCommand),
+    /// Send up to 512 order commands in one transaction, one a line
+    Batch(Batch),
     /// Collateral, equity and margin of an account
     Account(Account),
     /// Open positions of an account
     Positions(Who),
-    /// Open orders of an account
+    /// Open orders of an account, those that wait, and its dead man's switch
     Orders(Orders),
     /// The best levels of order books
     Book(Book),
@@ -221,146 +222,6 @@ pub struct MarketAmount {
     /// How much, in USDC
     #[arg(long, value_name = "USDC")]
     pub amount: Decimal,
-}
-
-/// Buy or sell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SideArg {
-    /// Buy.
-    Buy,
-    /// Sell.
-    Sell,
-}
-
-/// Limit or market.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TypeArg {
-    /// At --price or better.
-    Limit,
-    /// At once; --price, if given, is the worst price to take.
-    Market,
-}
-
-/// How long an order stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TifArg {
-    /// Good till cancelled.
-    Gtc,
-    /// Good till --expires has passed.
-    Gtt,
-    /// Immediate or cancel.
-    Ioc,
-    /// Fill or kill.
-    Fok,
-}
-
-/// What a post-only order does when it would trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PostOnlyArg {
-    /// It is refused.
-    Reject,
-    /// It moves to one tick outside the other side's best price.
-    Slide,
-}
-
-/// How long to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WaitArg {
-    /// Until it is in a block.
-    Committed,
-    /// Until the node has taken it.
-    Accepted,
-}
-
-/// Options of order commands.
-#[derive(Debug, Args)]
-pub struct Wait {
-    /// What to wait for
-    #[arg(long = "wait", value_enum, default_value_t = WaitArg::Committed)]
-    pub until: WaitArg,
-}
-
-/// `place`
-#[derive(Debug, Args)]
-pub struct Place {
-    /// Market, e.g. BTC-USD
-    #[arg(long)]
-    pub market: String,
-    /// Buy or sell
-    #[arg(long, value_enum)]
-    pub side: SideArg,
-    /// Price in USDC, a whole number of ticks
-    #[arg(long)]
-    pub price: Option<Decimal>,
-    /// Size in base units, a whole number of lots
-    #[arg(long)]
-    pub size: Decimal,
-    /// Kind of order
-    #[arg(long = "type", value_enum, default_value_t = TypeArg::Limit)]
-    pub order_type: TypeArg,
-    /// How long it stays [default: gtc; ioc for market orders]
-    #[arg(long, value_enum)]
-    pub tif: Option<TifArg>,
-    /// Time to live, e.g. 30s, 10m, 2h; makes it gtt
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
-    pub expires: Option<Duration>,
-    /// Never take: be refused, or slide outside the other side
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "reject", value_name = "reject|slide")]
-    pub post_only: Option<PostOnlyArg>,
-    /// Only reduce the position
-    #[arg(long)]
-    pub reduce_only: bool,
-    /// Your own number for it; sending the same again is then harmless
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    pub client_id: u64,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: Wait,
-}
-
-/// An order by either of its numbers.
-#[derive(Debug, Args)]
-pub struct OrderName {
-    /// Market, e.g. BTC-USD
-    #[arg(long)]
-    pub market: String,
-    /// The chain's number of the order
-    #[arg(long, conflicts_with = "client_id", required_unless_present = "client_id", value_name = "N")]
-    pub id: Option<u64>,
-    /// Your own number of it
-    #[arg(long, value_name = "N")]
-    pub client_id: Option<u64>,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: Wait,
-}
-
-/// `replace`
-#[derive(Debug, Args)]
-pub struct Replace {
-    /// Which order.
-    #[command(flatten)]
-    pub order: OrderName,
-    /// New price in USDC
-    #[arg(long, required_unless_present = "size")]
-    pub price: Option<Decimal>,
-    /// New open size in base units
-    #[arg(long)]
-    pub size: Option<Decimal>,
-}
-
-/// `cancel-all`
-#[derive(Debug, Args)]
-pub struct CancelAll {
-    /// Only in this market
-    #[arg(long)]
-    pub market: Option<String>,
-    /// Only on this side
-    #[arg(long, value_enum)]
-    pub side: Option<SideArg>,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: Wait,
 }
 
 /// Whose account.
@@ -563,6 +424,7 @@ mod tests {
             "tidemark cancel --market BTC-USD",
             "tidemark cancel --market BTC-USD --id 1 --client-id 2",
             "tidemark replace --market BTC-USD --id 1",
+            "tidemark batch",
             "tidemark deposit",
         ] {
             let error = parse(bad).unwrap_err();
