@@ -195,26 +195,38 @@ fn pair(
 ) -> Result<Pair, Refusal> {
     let opposite_delta = fits(delta_lots.checked_neg(), "a quantity")?;
     check_reduces(counterparty.lots(market_id), opposite_delta)?;
-    let before = health_without_orders(closing, markets)?;
-    let other_before = health_without_orders(counterparty, markets)?;
-    let market = markets.existing(market_id)?;
-    let quote_atoms = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
-    let mut after = Pair {
-        closing: closing.clone(),
-        counterparty: counterparty.clone(),
-        market: market.clone(),
-        quote_atoms,
-    };
-    let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
-    trade(&mut after.closing, &mut after.market, delta_lots, cost, 0)?;
-    trade(&mut after.counterparty, &mut after.market, opposite_delta, quote_atoms, 0)?;
-    if !is_no_riskier(&before, &health_without_orders(&after.closing, markets)?) {
-        return Err(riskier("closing account"));
-    }
-    if !bears(&other_before, &health_without_orders(&after.counterparty, markets)?) {
+    let (closing, mut market, quote_atoms) = closed(closing, market_id, delta_lots, markets)?;
+    let before = health_without_orders(counterparty, markets)?;
+    let mut counterparty = counterparty.clone();
+    trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, 0)?;
+    if !bears(&before, &health_without_orders(&counterparty, markets)?) {
         return Err(riskier("counterparty"));
     }
-    Ok(after)
+    Ok(Pair { closing, counterparty, market, quote_atoms })
+}
+
+/// The closing account and its market after `delta_lots` at its zero price, and what it got for them.
+fn closed(
+    closing: &Account,
+    market_id: MarketId,
+    delta_lots: SignedLots,
+    markets: &(impl Markets + ?Sized),
+) -> Result<(Account, Market, Atoms), Refusal> {
+    let before = health_without_orders(closing, markets)?;
+    let market = markets.existing(market_id)?;
+    let quote_atoms = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
+    let (mut closing, mut market) = (closing.clone(), market.clone());
+    trade(
+        &mut closing,
+        &mut market,
+        delta_lots,
+        fits(quote_atoms.checked_neg(), "the price of a position")?,
+        0,
+    )?;
+    if !is_no_riskier(&before, &health_without_orders(&closing, markets)?) {
+        return Err(riskier("closing account"));
+    }
+    Ok((closing, market, quote_atoms))
 }
 
 fn riskier(who: &str) -> Refusal {
@@ -226,13 +238,100 @@ fn bears_in_profit(before: &Health, after: &Health) -> bool {
     !after.is_liquidatable() && after.equity_atoms >= 0 || is_no_riskier(before, after)
 }
 
-/// Closes up to `lots` of the closing account's position against `counterparties`: first those in profit, in the market's order
-/// ([`AdlOrder`]); then, by account id, those who can bear it without becoming riskier. A counterparty that cannot bear its part
-/// bears as much of it as it can, and the others of its group are asked for the rest. Takes no more than the position; what no
-/// one can take stays open. At most three visits a counterparty.
+/// Who is asked to close against the positions of one side of a market, one after the other: first those in profit, in the market's
+/// order ([`AdlOrder`]); then, by account id, those who can bear it without becoming riskier. A counterparty that cannot bear its part bears
+/// as much of it as it can, and the next are asked for the rest.
+///
+/// Several accounts may close against one queue, those whose price asks least of a counterparty first: each goes on where the one before
+/// ended, as whoever could bear no more of a milder price can bear nothing of a harsher one. At most three visits a counterparty, and one
+/// an account that closes.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    market: MarketId,
+    visits: std::vec::IntoIter<Visit>,
+    next: Option<Visit>,
+}
+
+/// A counterparty's turn.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    account: AccountId,
+    /// What it is asked for at most.
+    lots: Lots,
+    bears: Bears,
+}
+
+impl Queue {
+    /// For closing `lots` in all. Where all in profit share them, the shares are asked for by account id, from `first` on and then from the lowest: whose
+    /// price each share gets is so not decided by the id.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MARKET`, `OVERFLOW` of the sharing.
+    pub fn new(
+        market: MarketId,
+        lots: Lots,
+        counterparties: &[Counterparty],
+        first: AccountId,
+        markets: &(impl Markets + ?Sized),
+    ) -> Result<Self, Refusal> {
+        let mut winners: Vec<&Counterparty> = counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
+        winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
+        let mut shares = match markets.existing(market)?.params.adl_order {
+            AdlOrder::ProRata => pro_rata(lots, counterparties)?,
+            AdlOrder::Ranked => Vec::new(),
+        };
+        let lower = shares.partition_point(|(account, _)| *account < first);
+        shares.rotate_left(lower);
+        let mut others: Vec<AccountId> = counterparties.iter().map(|c| c.account).collect();
+        others.sort_unstable();
+        others.dedup();
+        let all = |account, bears| Visit { account, lots: Lots::MAX, bears };
+        let visits =
+            shares.into_iter().map(|(account, lots)| Visit { account, lots, bears: BEARS_IN_PROFIT });
+        let visits = visits.chain(winners.into_iter().map(|c| all(c.account, BEARS_IN_PROFIT)));
+        let visits = visits.chain(others.into_iter().map(|account| all(account, NO_RISKIER)));
+        let mut visits = visits.collect::<Vec<_>>().into_iter();
+        Ok(Self { market, next: visits.next(), visits })
+    }
+
+    /// Closes up to `lots` of the account's position, no more than there are; what no one can take stays open.
+    pub fn close(
+        &mut self,
+        closing: &mut Account,
+        lots: Lots,
+        accounts: &mut impl Accounts,
+        markets: &mut (impl MarketsMut + ?Sized),
+    ) -> Vec<AdlFill> {
+        let held = closing.lots(self.market);
+        let mut left = lots.min(held.unsigned_abs());
+        // An account that could not bear its own price would use the queue up in vain.
+        let alone = |lots| {
+            delta(held, lots).is_some_and(|delta| closed(closing, self.market, delta, markets).is_ok())
+        };
+        let mut fills = Vec::new();
+        if left == 0 || !alone(left) && !alone(1) {
+            return fills;
+        }
+        while let Some(visit) = self.next.as_mut().filter(|_| left > 0) {
+            let asked = left.min(visit.lots);
+            let fill = take(closing, self.market, asked, visit.account, accounts, markets, visit.bears);
+            let filled = fill.map_or(0, |fill| fill.lots);
+            left -= filled;
+            visit.lots -= filled;
+            fills.extend(fill);
+            // It has more for the next account that closes, or not.
+            if filled < asked || visit.lots == 0 {
+                self.next = self.visits.next();
+            }
+        }
+        fills
+    }
+}
+
+/// Closes up to `lots` of one account's position against `counterparties` ([`Queue`]).
 ///
 /// # Errors
-/// `UNKNOWN_MARKET`, `STALE_INDEX`, `OVERFLOW` of the sharing itself; a single counterparty's are skipped.
+/// `UNKNOWN_MARKET`, `OVERFLOW` of the sharing itself; a single counterparty's are skipped.
 pub fn deleverage(
     closing: &mut Account,
     market: MarketId,
@@ -241,29 +340,8 @@ pub fn deleverage(
     accounts: &mut impl Accounts,
     markets: &mut (impl MarketsMut + ?Sized),
 ) -> Result<Vec<AdlFill>, Refusal> {
-    let mut left = lots.min(closing.lots(market).unsigned_abs());
-    let mut winners: Vec<&Counterparty> = counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
-    winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
-    let first = match markets.existing(market)?.params.adl_order {
-        AdlOrder::ProRata => pro_rata(left, counterparties)?,
-        AdlOrder::Ranked => Vec::new(),
-    };
-    let in_profit = winners.iter().map(|c| (c.account, Lots::MAX));
-    let mut others: Vec<AccountId> = counterparties.iter().map(|c| c.account).collect();
-    others.sort_unstable();
-    others.dedup();
-    let visits = first.into_iter().chain(in_profit).map(|(account, most)| (account, most, BEARS_IN_PROFIT));
-    let visits = visits.chain(others.into_iter().map(|account| (account, Lots::MAX, NO_RISKIER)));
-    let mut fills = Vec::new();
-    for (account, most, bears) in visits {
-        if left == 0 {
-            break;
-        }
-        let filled = take(closing, market, left.min(most), account, accounts, markets, bears);
-        left -= filled.map_or(0, |fill| fill.lots);
-        fills.extend(filled);
-    }
-    Ok(fills)
+    let lots = lots.min(closing.lots(market).unsigned_abs());
+    Ok(Queue::new(market, lots, counterparties, 0, markets)?.close(closing, lots, accounts, markets))
 }
 
 /// Whether a counterparty bears a change of its health.
@@ -285,11 +363,15 @@ fn take(
     let (held, opposite) = (closing.lots(market), other.lots(market));
     let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
     let (lots, pair) = most_that_bears(most, |lots| {
-        let delta = SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())?;
-        pair(closing, &other, market, delta, markets, bears).ok().map(|pair| (lots, pair))
+        pair(closing, &other, market, delta(held, lots)?, markets, bears).ok().map(|pair| (lots, pair))
     })?;
     *closing = pair.closing;
     accounts.store(id, pair.counterparty);
     *markets.market_mut(market)? = pair.market;
     Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms })
+}
+
+/// What closing so many lots of a position changes it by.
+fn delta(held: SignedLots, lots: Lots) -> Option<SignedLots> {
+    SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())
 }

@@ -8,11 +8,12 @@
 //!    the price is the mark. What an account then lacks is booked as bad debt by the next sweep.
 //! 4. In the block after the last pair, when debts are booked: keepers get back what they set aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
 
-use tidemark_proto::units::{AccountId, Lots, MarketId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
 
+use super::endangered::holders;
 use super::venue::Venue;
 use super::{cash, conditional, liquidation, margin};
 use crate::events::Event;
@@ -20,7 +21,7 @@ use crate::state::{Settlement, SettlementStage, State};
 
 /// Most orders of a market that are cancelled in one block.
 const MAX_ORDERS: u32 = 10_000;
-/// Most accounts that one block looks at, for each stage of each market.
+/// Most holders whose equity one block looks at, in each market.
 const MAX_ACCOUNTS: u32 = 10_000;
 /// Most accounts that one block deleverages: each may meet every holder of an opposite position.
 const MAX_DELEVERAGED: u32 = 16;
@@ -46,9 +47,7 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
         let next = match settlement.stage {
             SettlementStage::Orders => cancel(state, market, events),
             SettlementStage::Insolvent(from) => close_insolvent(state, market, from, events),
-            SettlementStage::Positions(long, short) => {
-                close_pairs(state, market, settlement.price_ticks, (long, short), events)
-            }
+            SettlementStage::Positions => close_pairs(state, market, settlement.price_ticks, events),
             SettlementStage::Done => continue,
         };
         match next {
@@ -86,18 +85,16 @@ fn close_insolvent(
     from: AccountId,
     events: &mut Vec<Event>,
 ) -> Result<SettlementStage, Refusal> {
-    let end = state.accounts.len().min(from.saturating_add(MAX_ACCOUNTS));
-    let mut deleveraged = 0;
-    for account in from..end {
-        if margin::held(state, account, market) == 0 {
-            continue;
-        }
-        let equity_atoms = margin::health(state, account)?.equity_atoms;
-        if equity_atoms >= 0 {
-            continue;
-        }
-        if deleveraged == MAX_DELEVERAGED {
+    let holders = holders(state, market).into_iter().skip_while(|account| *account < from);
+    let (mut looked_at, mut deleveraged) = (0, 0);
+    for account in holders {
+        if looked_at == MAX_ACCOUNTS || deleveraged == MAX_DELEVERAGED {
             return Ok(SettlementStage::Insolvent(account));
+        }
+        looked_at += 1;
+        let equity_atoms = margin::health(state, account)?.equity_atoms;
+        if equity_atoms >= 0 || margin::held(state, account, market) == 0 {
+            continue;
         }
         deleveraged += 1;
         super::gate_withdrawals(state);
@@ -106,56 +103,44 @@ fn close_insolvent(
         cash::credit(state, account, paid)?;
         liquidation::deleverage_insolvent(state, account, market, paid, events)?;
     }
-    let done = end == state.accounts.len();
-    Ok(if done { SettlementStage::Positions(0, 0) } else { SettlementStage::Insolvent(end) })
-}
-
-/// The next account from `from` on that holds a position of this sign, among the accounts that a block may look at.
-fn next_holder(
-    state: &State,
-    market: MarketId,
-    from: AccountId,
-    sign: i64,
-    looked_at: &mut u32,
-) -> AccountId {
-    let mut account = from;
-    while account < state.accounts.len()
-        && *looked_at < MAX_ACCOUNTS
-        && margin::held(state, account, market).signum() != sign
-    {
-        account += 1;
-        *looked_at += 1;
-    }
-    account
+    Ok(SettlementStage::Positions)
 }
 
 fn close_pairs(
     state: &mut State,
     market: MarketId,
     price_ticks: Ticks,
-    (mut long, mut short): (AccountId, AccountId),
     events: &mut Vec<Event>,
 ) -> Result<SettlementStage, Refusal> {
     if state.markets[usize::from(market)].market.open_interest_lots == 0 {
         release(state, market)?;
         return Ok(SettlementStage::Done);
     }
-    let mut looked_at = 0;
+    // The lowest ids last, where they are taken from.
+    let positions = holders(state, market).into_iter().rev();
+    let positions = positions.map(|account| (account, margin::held(state, account, market)));
+    let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
+        positions.filter(|(_, held)| *held != 0).partition(|(_, held)| *held > 0);
     for _ in 0..MAX_PAIRS {
-        long = next_holder(state, market, long, 1, &mut looked_at);
-        short = next_holder(state, market, short, -1, &mut looked_at);
-        let size = |account| margin::held(state, account, market).unsigned_abs();
-        let holds = |account, sign| margin::held(state, account, market).signum() == sign;
-        if !holds(long, 1) || !holds(short, -1) {
+        let (Some((long, bought)), Some((short, sold))) = (longs.last_mut(), shorts.last_mut()) else {
             break;
-        }
-        let lots = size(long).min(size(short));
-        for (account, side) in [(long, Side::Sell), (short, Side::Buy)] {
+        };
+        let lots = bought.unsigned_abs().min(sold.unsigned_abs());
+        for (account, side) in [(*long, Side::Sell), (*short, Side::Buy)] {
             close_at(state, market, account, side, price_ticks, lots)?;
             events.push(Event::Settled { market, account, side, price_ticks, lots });
         }
+        let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
+        *bought -= lots;
+        *sold += lots;
+        if *bought == 0 {
+            longs.pop();
+        }
+        if *sold == 0 {
+            shorts.pop();
+        }
     }
-    Ok(SettlementStage::Positions(long, short))
+    Ok(SettlementStage::Positions)
 }
 
 fn close_at(

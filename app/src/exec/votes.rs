@@ -296,6 +296,49 @@ mod tests {
         }
     }
 
+    /// Encodings of the eight points of small order, and six that are not canonical: single verification without the cofactor is of several
+    /// minds about them.
+    const SMALL_ORDER: [&str; 14] = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ];
+
+    /// ADR 19: single and batch are the rule of ZIP-215, which takes all of these, over any message.
+    #[test]
+    fn a_batch_takes_what_single_verification_takes() {
+        let point = |hex: &str| -> [u8; 32] {
+            std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+        };
+        let mut items = Vec::new();
+        for (a, r) in SMALL_ORDER.iter().flat_map(|a| SMALL_ORDER.iter().map(move |r| (point(a), point(r)))) {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&r);
+            let signature = ed25519_consensus::Signature::from(signature);
+            items.push((items.len(), Item::from((VerificationKeyBytes::from(a), signature, b"any message"))));
+        }
+        assert!(items.iter().all(|(_, item)| item.clone().verify_single().is_ok()));
+        for some in items.chunks(7).chain([items.as_slice()]) {
+            assert_eq!(verify(some), Ok(()));
+        }
+        let honest = key(1).sign(b"a report");
+        items.push((500, Item::from((key(1).verification_key().into(), honest, b"a report"))));
+        assert_eq!(verify(&items), Ok(()));
+        items.push((501, Item::from((key(1).verification_key().into(), honest, b"another"))));
+        assert_eq!(verify(&items), Err("vote 501 has a signature that is not its validator's".into()));
+    }
+
     #[test]
     fn a_minority_of_power_is_not_enough() {
         let refusal = checked(|commit, proposed| {

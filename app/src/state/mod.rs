@@ -144,8 +144,8 @@ pub enum SettlementStage {
     Orders,
     /// Accounts whose equity is below 0 at the price: the fund pays, the rest is deleveraged. From this account id on.
     Insolvent(AccountId),
-    /// Longs are closed against shorts at the price. The next account to look at for a long, and for a short.
-    Positions(AccountId, AccountId),
+    /// Longs are closed against shorts at the price.
+    Positions,
     /// Nothing is left.
     Done,
 }

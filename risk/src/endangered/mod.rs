@@ -29,7 +29,7 @@ mod thresholds;
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
 use tidemark_proto::Refusal;
 
-use crate::account::Account;
+use crate::account::{Account, Position};
 use crate::margin::{health, Health, OrderTotals};
 use crate::market::{Market, Markets};
 use members::Members;
@@ -147,6 +147,16 @@ pub struct Endangered {
     evaluations: u64,
 }
 
+/// Room that evaluations share.
+#[derive(Default)]
+struct Scratch {
+    /// By position, as the other two: of open orders; empty where they are not known.
+    totals: Vec<OrderTotals>,
+    /// Empty where they cannot be told.
+    bounds: Vec<Bounds>,
+    keys: Vec<Key>,
+}
+
 /// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it counts as crossed.
 fn level(value: i128) -> i64 {
     i64::try_from(value.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1))).unwrap_or(i64::MIN)
@@ -220,10 +230,10 @@ impl Endangered {
         self.take_crossed(source, &mut due);
         due.sort_unstable();
         due.dedup();
-        let (mut found, mut totals) = (Vec::new(), Vec::new());
+        let (mut found, mut scratch) = (Vec::new(), Scratch::default());
         self.evaluations = self.evaluations.saturating_add(due.len() as u64);
         for id in due {
-            self.evaluate(source, id, &mut totals, &mut found);
+            self.evaluate(source, id, &mut scratch, &mut found);
         }
         for (market, of) in (0..).zip(&mut self.markets) {
             for (axis, list) in AXES.iter().zip(&mut of.lists) {
@@ -311,22 +321,23 @@ impl Endangered {
         &mut self,
         source: &impl Source,
         id: AccountId,
-        totals: &mut Vec<OrderTotals>,
+        scratch: &mut Scratch,
         found: &mut Vec<AccountId>,
     ) {
         let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
             return;
         };
-        let bounds = match Assessment::of(source, id, account, totals) {
+        let Scratch { totals, bounds, .. } = scratch;
+        let told = match Assessment::of(source, id, account, totals) {
             Ok(of) if of.is_endangered() => {
                 found.push(id);
                 None
             }
             Ok(of) => {
                 let assessed = Assessed { account, markets: source, totals, health: &of.health };
-                reach::bounds(&assessed, of.has_orders, |position| {
-                    self.markets.get(usize::from(position.market)).map(|of| &of.rates)
-                })
+                let rates =
+                    |position: &Position| self.markets.get(usize::from(position.market)).map(|of| &of.rates);
+                reach::bounds(&assessed, of.has_orders, rates, bounds)
             }
             // Which of its markets it has orders in is not known: it counts as a member of all.
             Err(_) => {
@@ -334,17 +345,19 @@ impl Endangered {
                 None
             }
         };
-        if bounds.is_none() {
+        if told.is_none() {
+            bounds.clear();
             self.due.push(id);
         }
-        self.replace(id, account, totals, &bounds.unwrap_or_default());
+        self.replace(id, account, scratch);
     }
 
     /// Gives an account its keys. One that it has and that is crossed no later stays: the account is then evaluated a little
     /// early, and its list is spared an entry.
-    fn replace(&mut self, id: AccountId, account: &Account, totals: &[OrderTotals], bounds: &[Bounds]) {
-        let before = std::mem::take(&mut self.accounts[id as usize]);
-        let mut keys = Vec::with_capacity(before.len().max(account.positions.len()));
+    fn replace(&mut self, id: AccountId, account: &Account, scratch: &mut Scratch) {
+        let Scratch { totals, bounds, keys } = scratch;
+        let before = &mut self.accounts[id as usize];
+        keys.clear();
         for (at, position) in account.positions.iter().enumerate() {
             let is_member = position.lots != 0 || totals.get(at).is_none_or(|of| !of.is_empty());
             let Some(of) = self.markets.get_mut(usize::from(position.market)).filter(|_| is_member) else {
@@ -372,7 +385,7 @@ impl Endangered {
                 of.members.insert(id);
             }
         }
-        for old in &before {
+        for old in before.iter() {
             let stays = keys.iter().any(|key| key.market == old.market);
             if let Some(of) = self.markets.get_mut(usize::from(old.market)).filter(|_| !stays) {
                 of.members.remove(id);
@@ -381,6 +394,10 @@ impl Endangered {
                 }
             }
         }
-        self.accounts[id as usize] = keys.into_boxed_slice();
+        if before.len() == keys.len() {
+            before.copy_from_slice(keys);
+        } else {
+            *before = keys.as_slice().into();
+        }
     }
 }

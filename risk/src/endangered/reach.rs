@@ -107,26 +107,28 @@ pub(super) struct Assessed<'a, M: ?Sized> {
     pub health: &'a Health,
 }
 
-/// Bounds for each of an account's positions, in order. `None` when they cannot be told: the account is then to be looked at
-/// every time. `rates` are those of each position's market.
+/// Writes the bounds of each of an account's positions, in order. `None` when they cannot be told: the account is then to be looked
+/// at every time. `rates` are those of each position's market.
 pub(super) fn bounds<'a, M: Markets + ?Sized>(
     of: &Assessed<'a, M>,
     has_orders: bool,
     rates: impl Fn(&Position) -> Option<&'a Rates>,
-) -> Option<Vec<Bounds>> {
+    bounds: &mut Vec<Bounds>,
+) -> Option<()> {
     let line = |(position, totals): (&'a Position, &'a OrderTotals)| {
         let market = of.markets.market(position.market)?;
         Some(Line { market, rates: rates(position)?, position, totals })
     };
-    let lines = of.account.positions.iter().zip(of.totals).map(line).collect::<Option<Vec<_>>>()?;
+    // Looked up again at each use, which costs less than a list of them would.
+    let lines = of.account.positions.iter().zip(of.totals).map(line);
     if has_orders {
-        return with_orders(&lines, of.health.free_atoms());
+        return with_orders(lines, of.health.free_atoms(), bounds);
     }
     let slack = of.health.equity_atoms.checked_sub(of.health.maintenance_atoms)?;
-    match without_orders(&lines, slack, true)? {
-        Some(bounds) => Some(bounds),
-        None => without_orders(&lines, slack, false)?,
+    if without_orders(lines.clone(), slack, true, bounds)? {
+        return Some(());
     }
+    without_orders(lines, slack, false, bounds).map(|_| ())
 }
 
 /// One market of an account.
@@ -207,19 +209,28 @@ fn part_of(amount: i128, part: i128) -> Option<i128> {
     Some(amount.checked_mul(part)? >> PART_BITS)
 }
 
-/// Bounds by maintenance margin. With `own_tier`, `Some(None)` when a position would leave its tier before its bound.
-#[allow(clippy::option_option)]
-fn without_orders(lines: &[Line<'_>], slack_atoms: Atoms, own_tier: bool) -> Option<Option<Vec<Bounds>>> {
+/// Bounds by maintenance margin. With `own_tier`, `Some(false)` when a position would leave its tier before its bound.
+fn without_orders<'a>(
+    lines: impl Iterator<Item = Option<Line<'a>>> + Clone,
+    slack_atoms: Atoms,
+    own_tier: bool,
+    bounds: &mut Vec<Bounds>,
+) -> Option<bool> {
     let (mut loss, mut count) = (0_i128, 0);
-    for line in lines.iter().filter(|line| !line.is_empty()) {
+    for line in lines.clone() {
+        let line = line?;
+        if line.is_empty() {
+            continue;
+        }
         let notional = line.notional_atoms()?;
         let (rate, _) = line.tier(notional, own_tier)?;
         loss = loss.checked_add(line.maintenance_loss(notional, rate)?)?;
         count += 1;
     }
     let part = share(slack_atoms, count, loss)?;
-    let mut bounds = Vec::with_capacity(lines.len());
+    bounds.clear();
     for line in lines {
+        let line = line?;
         let mut of = Bounds::default();
         if !line.is_empty() {
             let (mark, notional) = (line.mark()?, line.notional_atoms()?);
@@ -233,7 +244,7 @@ fn without_orders(lines: &[Line<'_>], slack_atoms: Atoms, own_tier: bool) -> Opt
                 }
             };
             if end.is_some_and(leaves) {
-                return Some(None);
+                return Some(false);
             }
             if line.is_long() {
                 of.low_ticks = mark.checked_sub(ticks);
@@ -243,13 +254,21 @@ fn without_orders(lines: &[Line<'_>], slack_atoms: Atoms, own_tier: bool) -> Opt
         }
         bounds.push(of);
     }
-    Some(Some(bounds))
+    Some(true)
 }
 
 /// Bounds by the reserve of open orders.
-fn with_orders(lines: &[Line<'_>], free_atoms: Atoms) -> Option<Vec<Bounds>> {
+fn with_orders<'a>(
+    lines: impl Iterator<Item = Option<Line<'a>>> + Clone,
+    free_atoms: Atoms,
+    bounds: &mut Vec<Bounds>,
+) -> Option<()> {
     let (mut loss, mut scaled, mut count) = (0_i128, 0_i128, 0);
-    for line in lines.iter().filter(|line| !line.is_empty()) {
+    for line in lines.clone() {
+        let line = line?;
+        if line.is_empty() {
+            continue;
+        }
         let per_tick = line.reserve_loss()?.checked_mul(i128::from(line.market.k))?;
         loss = loss.checked_add(line.mark()?.checked_mul(per_tick)?)?;
         if line.rates.scales() {
@@ -262,10 +281,12 @@ fn with_orders(lines: &[Line<'_>], free_atoms: Atoms) -> Option<Vec<Bounds>> {
     // The scaled rate is rounded down to the ppm.
     let steps = scaled.checked_div(PPM)?.checked_add(i128::try_from(count).ok()?)?;
     let scaled_part = share(for_open_interest.saturating_sub(steps), 0, scaled.checked_mul(PPM)?)?;
-    lines
-        .iter()
-        .map(|line| if line.is_empty() { Some(Bounds::default()) } else { line.around(part, scaled_part) })
-        .collect()
+    bounds.clear();
+    for line in lines {
+        let line = line?;
+        bounds.push(if line.is_empty() { Bounds::default() } else { line.around(part, scaled_part)? });
+    }
+    Some(())
 }
 
 impl Line<'_> {

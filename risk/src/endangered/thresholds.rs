@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tidemark_proto::units::AccountId;
 
-/// Significant bits of a bucket's number: a bucket is a part in 1 024 to 2 048 of its keys wide.
-const BUCKET_BITS: u32 = 10;
+/// Significant bits of a bucket's number: a bucket is a part in 256 to 512 of its keys wide.
+const BUCKET_BITS: u32 = 8;
 
 /// Entries of no account that a list keeps whatever its size is.
 const SPARE_ENTRIES: usize = 1_024;
@@ -40,7 +40,7 @@ pub(super) struct Thresholds {
 fn bucket_of(key: i64) -> i32 {
     let size = key.unsigned_abs();
     let shift = size.checked_ilog2().unwrap_or(0).saturating_sub(BUCKET_BITS);
-    // At most 54·2¹⁰.
+    // At most 57·2⁸.
     let number = i32::try_from((u64::from(shift) << BUCKET_BITS) + (size >> shift)).unwrap_or(i32::MAX);
     if key < 0 {
         -number

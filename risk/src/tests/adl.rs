@@ -6,9 +6,10 @@ use tidemark_proto::Code;
 use super::{account, any_market, market, usdc};
 use crate::adl::{
     closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, rank, Accounts,
-    ClosingPrice, Counterparty,
+    ClosingPrice, Counterparty, Queue, SIGMA_PPM,
 };
 use crate::conservation::{account_atoms, market_lots};
+use crate::liquidation::zero_quote_delta;
 use crate::margin::{health_without_orders, Health};
 use crate::{Account, Market};
 
@@ -132,6 +133,112 @@ proptest! {
             prop_assert_eq!(closed, wanted);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Several accounts against one queue, those with the mildest price for a lot first, in rounds: none takes more than its deficit, and what
+    /// stays open nobody can bear a lot of.
+    #[test]
+    fn accounts_that_close_together_ask_everyone_who_could_bear_it(
+        market in any_market(0), long in any::<bool>(), first in 0_u32..12,
+        closers in prop::collection::vec((1_i64..2_000, -600_i128..40), 1..6),
+        others in prop::collection::vec((1_i64..1_500, -30_i128..60, 0_i128..100), 1..8),
+    ) {
+        let mut markets = [market];
+        markets[0].params.adl_order = if first % 2 == 0 { AdlOrder::ProRata } else { AdlOrder::Ranked };
+        let sign = if long { 1 } else { -1 };
+        let value = |lots: SignedLots| markets[0].value_atoms(markets[0].mark().unwrap(), i128::from(lots)).unwrap();
+        let mut closing: Vec<Account> = closers.iter().map(|(lots, equity_permille)| {
+            let held = sign * lots;
+            account(value(held).abs() * equity_permille / 1_000 - value(held), &[(0, held, 0)])
+        }).collect();
+        let accounts: Vec<Account> = others.iter().map(|(size, profit, equity)| {
+            let held = -sign * size;
+            let notional = value(held).abs();
+            account(notional * (equity - profit) / 100, &[(0, held, value(held) - notional * profit / 100)])
+        }).collect();
+        let longs = closing.iter().chain(&accounts).map(|a| a.lots(0).max(0)).sum::<i64>();
+        markets[0].open_interest_lots = longs.unsigned_abs();
+        let health = |of: &Account, markets: &[Market]| health_without_orders(of, markets).unwrap();
+        // Lots that are due: of accounts that could still pay, a part.
+        let due = |of: &Account, markets: &[Market]| {
+            let lots = of.lots(0).unsigned_abs();
+            if health(of, markets).equity_atoms < 0 { lots } else { lots.div_ceil(5) }
+        };
+        let mut left: Vec<Lots> = closing.iter().map(|of| due(of, &markets)).collect();
+        let money = |accounts: &[Account], closing: &[Account]| accounts.iter().chain(closing).map(|a| account_atoms(a).unwrap()).sum::<i128>();
+        let before_money = money(&accounts, &closing);
+        let before_others: Vec<Health> = accounts.iter().map(|a| health(a, &markets)).collect();
+
+        let mut table = Table(accounts);
+        let mut all = Vec::new();
+        // Rounds, until one closes nothing.
+        loop {
+            let mut order: Vec<usize> = (0..closing.len()).filter(|at| left[*at] > 0).collect();
+            order.sort_by_key(|at| {
+                let of = &closing[*at];
+                zero_quote_delta(&markets[0], of.lots(0), -sign, &health(of, &markets), SIGMA_PPM).unwrap()
+            });
+            let found: Vec<Counterparty> = (0..).zip(&table.0)
+                .filter_map(|(id, a)| counterparty(id, a, 0, sign, markets.as_slice()).unwrap())
+                .collect();
+            let mut queue = Queue::new(0, left.iter().sum(), &found, first, markets.as_slice()).unwrap();
+            let before_round = all.len();
+            for at in order {
+                let of = &mut closing[at];
+                let before = health(of, &markets);
+                let fills = queue.close(of, left[at], &mut table, markets.as_mut_slice());
+                let after = health(of, &markets);
+                prop_assert!(is_no_riskier(&before, &after));
+                let taken = after.equity_atoms - before.equity_atoms;
+                prop_assert!(taken <= (-before.equity_atoms).max(0) + fills.len() as i128, "took {} of {:?}", taken, before);
+                left[at] -= fills.iter().map(|fill| fill.lots).sum::<Lots>();
+                all.extend(fills);
+            }
+            if all.len() == before_round {
+                break;
+            }
+        }
+        prop_assert_eq!(money(&table.0, &closing), before_money);
+        for (id, other) in (0..).zip(&table.0) {
+            let now = health(other, &markets);
+            let was = &before_others[id as usize];
+            let bore = all.iter().any(|fill| fill.account == id);
+            prop_assert!(is_no_riskier(was, &now) || (now.equity_atoms >= now.maintenance_atoms && now.equity_atoms >= 0 && bore));
+        }
+        for (of, _) in closing.iter().zip(&left).filter(|(_, left)| **left > 0) {
+            for other in table.0.iter().filter(|other| other.lots(0) * sign < 0) {
+                let (mut of, mut other, mut markets) = (of.clone(), other.clone(), markets.clone());
+                let more = deleverage_pair(&mut of, &mut other, 0, -sign, markets.as_mut_slice());
+                prop_assert!(more.is_err(), "{:?} could have borne a lot of {:?}", other, of);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_account_goes_on_where_the_one_before_ended() {
+    let mut markets = [market(0, 10, 100, 1_000_000)];
+    markets[0].open_interest_lots = 12;
+    // Short 4, 4 and 2 with a tenth of notional less than nothing; against longs with profits of 3 to 2 to 1.
+    let mut closing = [4, 4, 2].map(|lots: i64| account(usdc(90 * i128::from(lots)), &[(0, -lots, 0)]));
+    let rows = [(6, 300), (4, 200), (2, 100)]
+        .map(|(lots, profit)| account(usdc(5_000), &[(0, lots, usdc(i128::from(lots) * 100 - profit))]));
+    let found: Vec<Counterparty> = (0..)
+        .zip(&rows)
+        .filter_map(|(id, a)| counterparty(id, a, 0, -1, markets.as_slice()).unwrap())
+        .collect();
+    let mut table = Table(rows.to_vec());
+    // Shares of 10: 5, 3⅓ and 1⅔ lots; asked for from the second account on.
+    let mut queue = Queue::new(0, 10, &found, 1, markets.as_slice()).unwrap();
+    let seen = closing.each_mut().map(|of| {
+        let lots = of.lots(0).unsigned_abs();
+        let fills = queue.close(of, lots, &mut table, markets.as_mut_slice());
+        fills.iter().map(|fill| (fill.account, fill.lots)).collect::<Vec<_>>()
+    });
+    assert_eq!(seen, [vec![(1, 3), (2, 1)], vec![(2, 1), (0, 3)], vec![(0, 2)]]);
 }
 
 #[test]

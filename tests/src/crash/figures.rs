@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tidemark_app::events::{BlockEvents, Event, Liquidation};
+use tidemark_app::state::MarketCell;
 use tidemark_proto::units::{AccountId, Atoms, Side, Ticks, PPM};
 use tidemark_proto::v1::LiquidationStage as Stage;
 
@@ -65,8 +66,19 @@ pub struct AdlFigures {
     pub most_above_deficit_atoms: Atoms,
     /// Part of the haircut that the ten accounts with the largest bore, ppm.
     pub ten_largest_ppm: Atoms,
-    /// The largest that one account bore.
+    /// The largest that one account bore, gains at other times aside.
     pub largest_atoms: Atoms,
+}
+
+/// Sums from the beginning.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Totals {
+    /// Paid by the insurance fund.
+    pub fund_paid_atoms: Atoms,
+    /// What counterparties of deleveraging lost against the mark.
+    pub haircut_atoms: Atoms,
+    /// Negative equity of the accounts that deleveraging closed.
+    pub deficit_atoms: Atoms,
 }
 
 /// One run.
@@ -86,14 +98,20 @@ pub struct Figures {
     pub orders_pruned: u64,
     /// Closed notional by minute and stage, in the order of [`CLOSING`].
     pub minutes: Vec<[Atoms; CLOSING.len()]>,
-    /// Index of each market every [`PRICE_EVERY`] seconds, ppm of the first.
+    /// Index of each market every [`PRICE_EVERY`] seconds, ppm of the first; 0 while it is stale.
     pub index_ppm: Vec<Vec<u64>>,
+    /// Blocks in which a market's index was stale, over all markets.
+    pub stale_blocks: u64,
+    /// At the end of each minute.
+    pub until_minute: Vec<Totals>,
     /// Deleveraging.
     pub adl: AdlFigures,
     /// Insurance fund at the start, at its lowest and at the end.
     pub insurance_atoms: [Atoms; 3],
     /// Paid by the fund in all, debts included.
     pub fund_paid_atoms: Atoms,
+    /// What keepers are worth at the end, less what they were at the start.
+    pub keepers_gained_atoms: Atoms,
     /// Debt booked, and what of it is left after fees have repaid.
     pub bad_debt_atoms: [Atoms; 2],
     #[serde(skip)]
@@ -136,9 +154,12 @@ impl Figures {
             for ((line, first), cell) in
                 self.index_ppm.iter_mut().zip(&self.first_ticks).zip(&chain.state.markets)
             {
-                line.push(cell.index.index_ticks().unwrap_or(0) * PPM as u64 / first);
+                let ticks = cell.index.index_ticks().filter(|_| !is_stale(chain, cell));
+                line.push(ticks.unwrap_or(0) * PPM as u64 / first);
             }
         }
+        self.stale_blocks +=
+            chain.state.markets.iter().map(|cell| u64::from(is_stale(chain, cell))).sum::<u64>();
         // What each account lacked when its deleveraging began, and what counterparties lost by it.
         let mut deficits: BTreeMap<AccountId, (Atoms, Atoms)> = BTreeMap::new();
         for event in &events.events {
@@ -152,7 +173,7 @@ impl Figures {
                         Side::Sell => mark - i128::from(*price_ticks),
                     };
                     *self.borne.entry(*account).or_default() +=
-                        worse * i128::from(*lots) * i128::from(market.k);
+                        worse.max(0) * i128::from(*lots) * i128::from(market.k);
                     self.adl.fills += 1;
                 }
                 _ => {}
@@ -163,6 +184,12 @@ impl Figures {
             let above = haircut - deficit;
             self.adl.most_above_deficit_atoms = self.adl.most_above_deficit_atoms.max(above);
         }
+        self.until_minute.resize(minute + 1, Totals::default());
+        self.until_minute[minute] = Totals {
+            fund_paid_atoms: self.fund_paid_atoms,
+            haircut_atoms: self.adl.haircut_atoms,
+            deficit_atoms: self.adl.deficit_atoms,
+        };
         let insurance = chain.state.chain.treasury.insurance_atoms;
         self.insurance_atoms[1] = self.insurance_atoms[1].min(insurance);
         self.insurance_atoms[2] = insurance;
@@ -216,8 +243,16 @@ impl Figures {
     /// Lowest index of each market, ppm of the first.
     #[must_use]
     pub fn lowest_ppm(&self) -> Vec<(&'static str, u64)> {
-        let lowest =
-            |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, line.iter().copied().min().unwrap_or(0));
+        let lowest = |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, known(line).min().unwrap_or(0));
         LISTINGS.iter().zip(&self.index_ppm).map(lowest).collect()
     }
+}
+
+/// The prices of a line that are not stale.
+pub fn known(line: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    line.iter().copied().filter(|ppm| *ppm > 0)
+}
+
+fn is_stale(chain: &Chain, cell: &MarketCell) -> bool {
+    cell.index.is_stale(chain.state.chain.time_ms, cell.market.params.max_oracle_age_ms)
 }

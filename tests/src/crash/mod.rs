@@ -2,10 +2,12 @@
 //!
 //! The chain is the production state machine, driven block by block without consensus, one block a second of the recording.
 //! The crowd ([`crowd`]) opens its positions at the first prices and then does nothing: nobody adds collateral, nobody closes in time.
-//! Market makers ([`makers`]) quote around the index and thin out as it moves. Everything else is a function of the seed.
+//! Market makers ([`makers`]) quote around the index and thin out as it moves; keepers ([`keepers`]) take positions over where a run has
+//! any. Everything else is a function of the seed.
 
 pub mod crowd;
 pub mod figures;
+pub mod keepers;
 pub mod makers;
 pub mod picture;
 
@@ -24,6 +26,9 @@ use makers::Makers;
 
 /// Seconds of the recording that pass before the crowd opens its positions: by then every market has a price.
 const OPENING_MS: u64 = 5_000;
+
+/// How long the last trade of a venue counts as its price. The recording has holes of up to 13 minutes: there the index must go stale.
+const TRADE_AGE_MS: u64 = 60_000;
 
 /// One market of the crash.
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +74,15 @@ pub struct Config {
     pub accounts: u64,
     /// What the insurance fund starts with.
     pub insurance_usdc: u64,
+    /// What keepers set aside; 0 is none.
+    pub keepers_usdc: u64,
     /// Seconds of the recording; the whole of it when it is shorter.
     pub seconds: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { seed: 1, accounts: 6_000, insurance_usdc: 1_000_000, seconds: 3_600 }
+        Self { seed: 1, accounts: 6_000, insurance_usdc: 1_000_000, keepers_usdc: 0, seconds: 3_600 }
     }
 }
 
@@ -93,7 +100,7 @@ impl Recording {
             id,
             symbol: of.symbol,
             tick_size_e9: of.tick_size_e9,
-            max_age_ms: u64::MAX,
+            max_age_ms: TRADE_AGE_MS,
         });
         let report = to_report(&self.replay.snapshot(at_ms), markets);
         let mut prices = vec![(None, None); LISTINGS.len()];
@@ -104,8 +111,9 @@ impl Recording {
     }
 }
 
-/// Has the chain's validator report a second's prices. An index that the recording has no price for stays as it was.
+/// Has the chain's validator report a second's prices, and nothing where the recording has none.
 fn report(chain: &mut Chain, prices: &Prices) {
+    chain.silence();
     for ((index, external), market) in prices.iter().zip(0..) {
         if let Some(index) = index {
             chain.index(market, *index);
@@ -162,18 +170,28 @@ pub fn run(
     healthy(&chain.block());
     makers.close_shop(&mut chain);
     healthy(&chain.block());
+    if config.keepers_usdc > 0 {
+        keepers::register(&mut chain, config.keepers_usdc);
+    }
 
     let mut figures = Figures::new(&chain, &crowd, &first);
+    let keepers_before = if config.keepers_usdc > 0 { keepers::worth_atoms(&chain) } else { 0 };
     let seconds = config.seconds.min((recording.replay.length_ms() - OPENING_MS) / 1_000);
     for second in 0..seconds {
         let prices = recording.prices(OPENING_MS + second * 1_000);
         report(&mut chain, &prices);
         makers.quote(&mut chain, second, &prices);
+        if config.keepers_usdc > 0 {
+            keepers::close(&mut chain, &prices);
+        }
         let events = chain.block();
         healthy(&events);
         figures.take(second, &chain, &events);
         progress(second, &figures);
     }
     figures.end(&chain);
+    if config.keepers_usdc > 0 {
+        figures.keepers_gained_atoms = keepers::worth_atoms(&chain) - keepers_before;
+    }
     Ok(figures)
 }

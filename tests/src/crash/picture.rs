@@ -1,15 +1,16 @@
-//! A picture of runs: prices on top, below them what each run's stages closed, minute by minute.
+//! A picture of runs: prices on top, below them what each run's stages closed, minute by minute; last what the fund paid and what counterparties of
+//! deleveraging lost, from the beginning.
 
 use std::fmt::Write as _;
 
 use tidemark_proto::units::{Atoms, PPM};
 
-use super::figures::{Figures, CLOSING, PRICE_EVERY};
+use super::figures::{known, Figures, Totals, CLOSING, PRICE_EVERY};
 use super::LISTINGS;
 
 const WIDTH: i64 = 1_000;
 const LEFT: i64 = 90;
-const RIGHT: i64 = 130;
+const RIGHT: i64 = 160;
 const PANEL: i64 = 240;
 const GAP: i64 = 70;
 const TOP: i64 = 50;
@@ -37,8 +38,8 @@ impl Panel {
         self.top + PANEL - i64::try_from(height).unwrap_or(0)
     }
 
-    /// Frame, title, a line and a label for each of five values, and a label every five minutes.
-    fn axes(&self, out: &mut String, title: &str, unit: &str, label: impl Fn(i64) -> String) {
+    /// Frame, title, a line and a label for each so many values, and a label every five minutes.
+    fn axes(&self, out: &mut String, title: &str, unit: &str, every: i64, label: impl Fn(i64) -> String) {
         let (right, bottom) = (WIDTH - RIGHT, self.top + PANEL);
         text(out, LEFT, self.top - 12, "start", title);
         let _ = writeln!(
@@ -46,11 +47,12 @@ impl Panel {
             r##"<text transform="translate(16 {}) rotate(-90)" text-anchor="middle">{unit}</text>"##,
             self.top + PANEL / 2
         );
-        for step in 0..=4 {
-            let value = self.low + (self.high - self.low) * step / 4;
+        let mut value = self.low;
+        while value <= self.high {
             let y = self.y(value);
             let _ = writeln!(out, r##"<path d="M{LEFT} {y}H{right}" stroke="#ddd"/>"##);
             text(out, LEFT - 8, y + 4, "end", &label(value));
+            value += every.max(1);
         }
         for minute in (0..=self.seconds / 60).step_by(5) {
             let x = self.x(minute * 60);
@@ -74,7 +76,7 @@ fn legend(out: &mut String, row: i64, top: i64, colour: &str, name: &str) {
 /// An SVG of runs of one recording, each with its name.
 #[must_use]
 pub fn svg(runs: &[(&str, &Figures)]) -> String {
-    let panels = i64::try_from(runs.len()).unwrap_or(0) + 1;
+    let panels = i64::try_from(runs.len()).unwrap_or(0) + 2;
     let height = TOP + panels * (PANEL + GAP);
     let mut out = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">
@@ -92,34 +94,79 @@ pub fn svg(runs: &[(&str, &Figures)]) -> String {
         let panel = Panel { top: TOP + at * (PANEL + GAP), seconds, low: 0, high };
         bars(&mut out, name, figures, &panel);
     }
+    sums(&mut out, runs, TOP + (panels - 1) * (PANEL + GAP), seconds);
     out + "</svg>\n"
 }
 
 fn prices(out: &mut String, figures: &Figures, seconds: i64) {
-    let lowest = figures.index_ppm.iter().flatten().copied().min().unwrap_or(0);
-    let highest = figures.index_ppm.iter().flatten().copied().max().unwrap_or(0);
+    let all = || figures.index_ppm.iter().flat_map(|line| known(line));
+    let (lowest, highest) = (all().min().unwrap_or(0), all().max().unwrap_or(0));
     // Whole tens of per cent around the lines.
     let ten = |ppm: u64| i64::try_from(ppm / 100_000).unwrap_or(0) * 100_000;
     let panel = Panel { top: TOP, seconds, low: ten(lowest), high: ten(highest + 99_999) };
-    panel.axes(out, "Index price", "% of the first", |ppm| (ppm / 10_000).to_string());
+    panel.axes(out, "Index price; none while it is stale", "% of the first", 100_000, |ppm| {
+        (ppm / 10_000).to_string()
+    });
     for (((line, listing), colour), row) in figures.index_ppm.iter().zip(LISTINGS).zip(LINES).zip(0..) {
-        let mut points = String::new();
-        for (ppm, at) in line.iter().zip(0..) {
+        let points = line.iter().zip(0..).map(|(ppm, at)| {
             let x = panel.x(at * i64::try_from(PRICE_EVERY).unwrap_or(1));
-            let _ = write!(points, "{x},{} ", panel.y(i64::try_from(*ppm).unwrap_or(0)));
-        }
-        let _ = writeln!(
-            out,
-            r##"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>"##
-        );
+            (*ppm > 0).then(|| (x, panel.y(i64::try_from(*ppm).unwrap_or(0))))
+        });
+        path(out, colour, "", points);
         legend(out, row, TOP, colour, listing.symbol);
     }
 }
 
+/// A line through points, broken where one is missing.
+fn path(out: &mut String, colour: &str, style: &str, points: impl Iterator<Item = Option<(i64, i64)>>) {
+    let mut d = String::new();
+    let mut pen = 'M';
+    for point in points {
+        if let Some((x, y)) = point {
+            let _ = write!(d, "{pen}{x} {y}");
+        }
+        pen = if point.is_some() { 'L' } else { 'M' };
+    }
+    let _ = writeln!(out, r##"<path d="{d}" fill="none" stroke="{colour}" stroke-width="1.5"{style}/>"##);
+}
+
+/// One of a run's sums.
+type Sum = fn(&Totals) -> Atoms;
+
+/// What all runs cost those who paid for others, from the beginning.
+fn sums(out: &mut String, runs: &[(&str, &Figures)], top: i64, seconds: i64) {
+    let kinds: [(&str, Sum); 2] = [
+        ("", |totals| totals.fund_paid_atoms),
+        (r##" stroke-dasharray="6 4""##, |totals| totals.haircut_atoms),
+    ];
+    let thousands = |atoms: Atoms| i64::try_from(atoms / PPM).unwrap_or(i64::MAX);
+    let all = runs.iter().filter_map(|(_, figures)| figures.until_minute.last());
+    let most = all.map(|last| thousands(last.fund_paid_atoms.max(last.haircut_atoms))).max();
+    let high = round_up(most.unwrap_or(0));
+    let panel = Panel { top, seconds, low: 0, high };
+    let title =
+        "Paid by the insurance fund, and lost by those who were deleveraged (dashed), since the beginning";
+    panel.axes(out, title, "thousand USDC", high / 4, |usdc| (usdc / 1_000).to_string());
+    for ((run, figures), (row, colour)) in runs.iter().zip((0..).zip(LINES)) {
+        for (style, of) in kinds {
+            let points =
+                figures.until_minute.iter().zip(0..).map(|(totals, minute)| {
+                    Some((panel.x(minute * 60 + 60), panel.y(thousands(of(totals)))))
+                });
+            path(out, colour, style, points);
+        }
+        legend(out, row, top, colour, run.trim_start_matches("ADL "));
+    }
+}
+
 fn bars(out: &mut String, name: &str, figures: &Figures, panel: &Panel) {
-    panel.axes(out, &format!("Closed by liquidation, {name}"), "million USDC a minute", |usdc| {
-        format!("{}.{:02}", usdc / 1_000_000, usdc % 1_000_000 / 10_000)
-    });
+    panel.axes(
+        out,
+        &format!("Closed by liquidation, {name}"),
+        "million USDC a minute",
+        panel.high / 4,
+        |usdc| format!("{}.{:02}", usdc / 1_000_000, usdc % 1_000_000 / 10_000),
+    );
     for (stages, minute) in figures.minutes.iter().zip(0..) {
         let (x, end) = (panel.x(minute * 60) + 1, panel.x(minute * 60 + 60));
         let mut below = 0;

@@ -1,4 +1,4 @@
-//! The stages that close positions: book, insurance fund, deleveraging, bad debt (rules §§7.2–7.6).
+//! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks};
@@ -7,15 +7,13 @@ use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
-use tidemark_risk::{adl, position, Account, Market, Markets, MarketsMut};
+use tidemark_risk::{position, Market};
 
-use super::{restore_reserve, sigma_ppm, Closed, Facts, Step};
+use super::{sigma_ppm, Closed, Facts, Step};
 use crate::events::{Arithmetic, Event};
-use crate::exec::endangered::holders;
 use crate::exec::margin::{self, Cells};
 use crate::exec::venue::Venue;
-use crate::state::table::Table;
-use crate::state::{MarketCell, State};
+use crate::state::State;
 
 /// The account's positions that may be closed now, largest maintenance margin first.
 pub(super) fn closable(state: &State, account: AccountId) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
@@ -191,24 +189,6 @@ pub(super) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
     ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
 }
 
-/// Stage 5: against opposite positions at the zero price, for what is still open.
-pub(super) fn by_deleveraging(
-    step: &mut Step,
-    state: &mut State,
-    events: &mut Vec<Event>,
-) -> Result<(), Refusal> {
-    for (market, held) in closable(state, step.account)? {
-        let health = margin::health(state, step.account)?;
-        let lots = step.lots_due(market, held, &health);
-        if lots == 0 || !health.is_liquidatable() {
-            continue;
-        }
-        let closed = deleverage(step, state, (market, held), lots, &health, events)?;
-        step.took(market, closed);
-    }
-    Ok(())
-}
-
 /// Tells what was closed outside the book, at the zero price; nothing where no lots were.
 pub(super) fn report_off_book(
     step: &Step,
@@ -235,69 +215,6 @@ pub(super) fn report_off_book(
         facts,
         Closed { lots, price_ticks, arithmetic, ..Closed::default() },
     ));
-}
-
-/// Closes up to `lots` of one position against opposite ones at its zero price; says how many.
-pub(super) fn deleverage(
-    step: &Step,
-    state: &mut State,
-    (market, held): (MarketId, SignedLots),
-    lots: Lots,
-    health: &Health,
-    events: &mut Vec<Event>,
-) -> Result<Lots, Refusal> {
-    let counterparties = counterparties(state, step.account, market, held)?;
-    let mut closing = margin::account(state, step.account)?.clone();
-    let fills = {
-        let mut accounts = TableAccounts(&mut state.accounts);
-        let mut cells = CellsMut(&mut state.markets);
-        adl::deleverage(&mut closing, market, lots, &counterparties, &mut accounts, &mut cells)?
-    };
-    if let Some(row) = state.accounts.get_mut(step.account) {
-        *row = closing;
-    }
-    report_deleveraging(step, state, health, (market, held), &fills, events);
-    drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
-    for fill in &fills {
-        drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
-        restore_reserve(state, fill.account, events)?;
-    }
-    Ok(fills.iter().map(|fill| fill.lots).sum())
-}
-
-fn report_deleveraging(
-    step: &Step,
-    state: &State,
-    health: &Health,
-    (market, held): (MarketId, SignedLots),
-    fills: &[adl::AdlFill],
-    events: &mut Vec<Event>,
-) {
-    let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
-    let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
-    let position = (market, held);
-    report_off_book(step, state, health, LiquidationStage::Adl, position, (lots, quote_atoms), events);
-    let k = state.markets[usize::from(market)].market.k;
-    let side = Side::reducing(held).opposite();
-    for fill in fills {
-        let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
-        events.push(Event::Adl { market, account: fill.account, side, price_ticks, lots: fill.lots });
-    }
-}
-
-/// Everyone with an opposite position, by account id.
-fn counterparties(
-    state: &mut State,
-    closing: AccountId,
-    market: MarketId,
-    held: SignedLots,
-) -> Result<Vec<adl::Counterparty>, Refusal> {
-    let mut found = Vec::new();
-    for id in holders(state, market).into_iter().filter(|id| *id != closing) {
-        let account = margin::account(state, id)?;
-        found.extend(adl::counterparty(id, account, market, held, &Cells(&state.markets))?);
-    }
-    Ok(found)
 }
 
 /// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce go.
@@ -353,35 +270,5 @@ impl Step {
         if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
             *left = left.saturating_sub(lots);
         }
-    }
-}
-
-/// Accounts as deleveraging reads and writes them.
-struct TableAccounts<'a>(&'a mut Table<Account>);
-
-impl adl::Accounts for TableAccounts<'_> {
-    fn load(&self, id: AccountId) -> Option<Account> {
-        self.0.get(id).cloned()
-    }
-
-    fn store(&mut self, id: AccountId, account: Account) {
-        if let Some(row) = self.0.get_mut(id) {
-            *row = account;
-        }
-    }
-}
-
-/// Markets as deleveraging reads and writes them.
-struct CellsMut<'a>(&'a mut [MarketCell]);
-
-impl Markets for CellsMut<'_> {
-    fn market(&self, id: MarketId) -> Option<&Market> {
-        self.0.get(usize::from(id)).map(|cell| &cell.market)
-    }
-}
-
-impl MarketsMut for CellsMut<'_> {
-    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
-        self.0.get_mut(usize::from(id)).map(|cell| &mut cell.market)
     }
 }

@@ -5,6 +5,7 @@
 
 mod backstop;
 mod close;
+mod deleverage;
 mod prune;
 
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
@@ -31,12 +32,18 @@ pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
         }
     }
     let before = backstop::unlist(state);
-    for step in &mut due {
+    run(due.iter_mut(), state, events);
+    deleverage::for_all(&mut due, state, events);
+    run(due.iter_mut().filter(|step| step.deleverages), state, events);
+    backstop::list(state, &due, &before, events);
+}
+
+fn run<'a>(steps: impl Iterator<Item = &'a mut Step>, state: &mut State, events: &mut Vec<Event>) {
+    for step in steps {
         if let Err(refusal) = step.run(state, events) {
             tracing::debug!(account = step.account, "liquidation step: {refusal}");
         }
     }
-    backstop::list(state, &due, &before, events);
 }
 
 /// In a final settlement: an account with equity below 0, for which the fund has paid `fund_paid_atoms`. What is still below 0 is
@@ -51,7 +58,7 @@ pub(super) fn deleverage_insolvent(
     fund_paid_atoms: Atoms,
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    let step = Step { account, cancelled: 0, left: Vec::new() };
+    let step = Step::new(account, 0);
     let held = margin::held(state, account, market);
     let health = margin::health(state, account)?;
     if fund_paid_atoms > 0 {
@@ -59,7 +66,7 @@ pub(super) fn deleverage_insolvent(
         events.push(step.event(state, &health, facts, Closed { fund_paid_atoms, ..Closed::default() }));
     }
     if health.equity_atoms < 0 {
-        close::deleverage(&step, state, (market, held), held.unsigned_abs(), &health, events)?;
+        deleverage::for_one(&step, state, (market, held), &health, events)?;
     }
     Ok(())
 }
@@ -73,7 +80,7 @@ fn look_at(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> Re
     let (health, cancelled) = restore_reserve(state, account, events)?;
     let in_debt = equity_atoms < 0 && !margin::account(state, account)?.has_position();
     let due = health.is_liquidatable() || in_debt;
-    Ok(due.then_some(Step { account, cancelled, left: Vec::new() }))
+    Ok(due.then_some(Step::new(account, cancelled)))
 }
 
 /// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no order that increases
@@ -108,11 +115,19 @@ struct Step {
     cancelled: u32,
     /// What the block's step has still to close, by market.
     left: Vec<(MarketId, Lots)>,
+    /// The last stage that was carried out.
+    done: Option<Stage>,
+    /// It has come to deleveraging.
+    deleverages: bool,
 }
 
 impl Step {
+    fn new(account: AccountId, cancelled: u32) -> Self {
+        Self { account, cancelled, left: Vec::new(), done: None, deleverages: false }
+    }
+
+    /// Carries the stages out; deleveraging waits for all that come to it, and what is after it comes with the next call.
     fn run(&mut self, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let mut done = None;
         // `next_stage` ascends: at most one round for each of the six stages.
         loop {
             let health = margin::health(state, self.account)?;
@@ -124,7 +139,7 @@ impl Step {
                 .map(|position| state.markets[usize::from(position.market)].market.params.backstop_ppm)
                 .max();
             let has_position = account.has_position();
-            let Some(stage) = next_stage(done, &health, has_position, backstop_ppm.unwrap_or(0)) else {
+            let Some(stage) = next_stage(self.done, &health, has_position, backstop_ppm.unwrap_or(0)) else {
                 return Ok(());
             };
             match stage {
@@ -132,10 +147,14 @@ impl Step {
                 Stage::Book => close::on_book(self, state, events)?,
                 Stage::Backstop => backstop::by_keepers(self, state, events)?,
                 Stage::InsuranceFund => close::with_fund(self, state, events)?,
-                Stage::Adl => close::by_deleveraging(self, state, events)?,
+                Stage::Adl if !self.deleverages => {
+                    self.deleverages = true;
+                    return Ok(());
+                }
+                Stage::Adl => {}
                 Stage::BadDebt => close::book_debt(self, state, events)?,
             }
-            done = Some(stage);
+            self.done = Some(stage);
         }
     }
 

@@ -143,3 +143,69 @@ async fn predicted_funding_counts_the_running_hour_s_samples() {
     let markets = client.markets(v1::MarketsRequest { market: Some(0) }).await.unwrap().into_inner().markets;
     assert_eq!(markets[0].predicted_funding_ppm, funding.predicted_rate_ppm);
 }
+
+/// A subaccount that holds 0.2 BTC long in isolated mode at 10x, with a bid for another 0.1; every figure is worked out by hand.
+#[tokio::test]
+async fn an_isolated_position_is_explained_by_its_own_collateral_alone() {
+    let usdc = |whole: i64, cents: i64| whole * 1_000_000 + cents * 10_000;
+    let mut node = Node::start().await;
+    node.fund(2);
+    node.fund(3);
+    let mode = v1::MarginMode::Isolated.into();
+    let isolated = node.sign(2, v1::MsgSetMarginMode { mode, ..Default::default() });
+    let leverage = node.sign(2, v1::MsgSetLeverage { leverage: 10, ..Default::default() });
+    let (ask, bid) =
+        (node.order(3, v1::Side::Sell, PRICE, 2_000), node.order(2, v1::Side::Buy, PRICE, 3_000));
+    node.block(&[isolated, leverage, ask]);
+    node.block(&[bid]);
+    let change_atoms = usdc(100, 0);
+    let more = node.sign(2, v1::MsgAdjustIsolatedMargin { change_atoms, ..Default::default() });
+    node.block(&[more]);
+    node.price = PRICE * 102 / 100;
+    node.block(&[]);
+    let mut client = QueryServiceClient::new(node.channel().await);
+    let parent = explained(&mut client, 2).await;
+    // 10 % of 15 000, and the highest fee of 4.5 bp of it, were drawn; then 100 came by hand.
+    let drawn = usdc(1_500, 0) + usdc(6, 75) + usdc(100, 0);
+    assert_eq!(parent.collateral_atoms, usdc(1_000_000, 0) - drawn);
+    assert_eq!(
+        (parent.equity_atoms, parent.reserve_atoms, parent.maintenance_atoms, parent.notional_atoms),
+        (parent.collateral_atoms, 0, 0, 0)
+    );
+    assert_eq!(parent.markets, [], "its only market is isolated");
+    let [answer] = parent.isolated.as_slice() else { panic!("{:?}", parent.isolated) };
+    assert_ne!(answer.account_id, parent.account_id);
+    // The fill of 10 000 cost 4.5 bp.
+    assert_eq!(answer.collateral_atoms, drawn - usdc(4, 50));
+    let of = &answer.markets[0];
+    assert_eq!((of.lots, of.mark_ticks, of.leverage), (2_000, 510_000, 10));
+    assert_eq!((of.value_atoms, of.cost_atoms), (usdc(10_200, 0), usdc(10_000, 0)));
+    assert_eq!((of.unrealised_atoms, of.unpaid_funding_atoms), (usdc(200, 0), 0));
+    assert_eq!(answer.equity_atoms, usdc(1_602, 25) + usdc(200, 0));
+    // Half of 2 % of 10 200; 10 % of it by the account's leverage; 10 % of 15 300 once the bid is filled, and its fee of 4.5 bp of 5 000.
+    assert_eq!((of.maintenance_atoms, answer.maintenance_atoms), (usdc(102, 0), usdc(102, 0)));
+    assert_eq!((of.initial_atoms, answer.initial_atoms), (usdc(1_020, 0), usdc(1_020, 0)));
+    assert_eq!((of.buy_lots, of.highest_lots, of.lowest_lots), (1_000, 3_000, 2_000));
+    assert_eq!(
+        (of.reserve_margin_atoms, of.adverse_atoms, of.max_fee_atoms),
+        (usdc(1_530, 0), 0, usdc(2, 25))
+    );
+    assert_eq!((of.reserve_atoms, answer.reserve_atoms), (usdc(1_532, 25), usdc(1_532, 25)));
+    assert_eq!(answer.free_atoms, usdc(1_802, 25) - usdc(1_532, 25));
+    // Not the profit of 200; the reserve is more than 10 % of 10 200.
+    assert_eq!((answer.cash_atoms, answer.retained_atoms), (usdc(1_602, 25), usdc(1_532, 25)));
+    assert_eq!(answer.withdrawable_atoms, usdc(70, 0));
+    // 1 602.25 + 0.2·p − 10 000 = 1 % of 0.2·p: p = 42 412.878…, up to the tick.
+    assert_eq!(of.liquidation_price_ticks, 424_129);
+    for (mark, liquidatable) in [(424_129, false), (424_128, true)] {
+        node.price = mark;
+        node.block(&[]);
+        let answer = explained(&mut client, 2).await;
+        assert_eq!(
+            (answer.isolated[0].liquidatable, answer.liquidatable),
+            (liquidatable, false),
+            "at {mark}"
+        );
+        assert_eq!(answer.collateral_atoms, parent.collateral_atoms, "the subaccount's own stays");
+    }
+}

@@ -4,12 +4,14 @@
 
 mod population;
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tidemark_app::events::{BlockEvents, Event};
 use tidemark_app::exec::endangered::{find, scan, Search};
 use tidemark_app::exec::execute;
 use tidemark_app::state::State;
@@ -96,17 +98,34 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<PathBuf, String> {
     progress(&format!("{} accounts", options.accounts));
+    let before = resident_bytes();
     let mut chain = chain(options.accounts, options.seed);
     chain.state.rehash();
+    let of_account = |bytes: usize| bytes as f64 / f64::from(options.accounts);
+    let mut memory = Memory { state: of_account(resident_bytes().saturating_sub(before)), index: 0.0 };
     let mut lines = searches(&mut chain.state, options.seed)?;
-    let index = chain.state.endangered();
-    let bytes_per_account = index.memory_bytes() as f64 / f64::from(options.accounts);
+    memory.index = of_account(chain.state.endangered().memory_bytes());
     lines.push(margin_check(&chain.state)?);
     drop(chain);
     progress(&format!("blocks with {} idle accounts", options.idle));
     lines.extend(blocks(options)?);
-    print(&lines, bytes_per_account);
-    write(options, &lines, bytes_per_account)
+    print(&lines, &memory);
+    write(options, &lines, &memory)
+}
+
+/// Bytes for each account.
+#[derive(Serialize)]
+struct Memory {
+    /// What the process grew by: rows, owners, Merkle trees.
+    state: f64,
+    /// The index alone.
+    index: f64,
+}
+
+/// Memory of this process; 0 where the system does not tell.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 /// Moves every mark to a part of what it was.
@@ -114,6 +133,16 @@ fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
     for (at, cell) in state.markets.iter_mut().enumerate() {
         cell.market.mark_ticks = cell.market.mark_ticks.map(|mark| Rng::moved(mark, ppm(at)));
     }
+}
+
+/// Writes accounts that were found, out of danger, as their liquidation would have.
+fn save(state: &mut State) {
+    for id in find(state) {
+        if let Some(account) = state.accounts.get_mut(id) {
+            account.collateral_atoms += 1_000_000_000_000;
+        }
+    }
+    state.rehash();
 }
 
 /// Finds by the index, and compares with the scan.
@@ -140,6 +169,7 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
     let mut rng = Rng::new(seed);
     let (mut times, mut counts) = (Vec::new(), (0, 0));
     for _ in 0..ROUNDS {
+        save(state);
         let ways: Vec<i64> = (0..MARKETS).map(|_| if rng.chance(50) { 1_000 } else { -1_000 }).collect();
         move_marks(state, |market| ways[market]);
         counts = search(state, "0.1 %", &mut times)?;
@@ -155,6 +185,7 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
     let accounts = u64::from(state.accounts.len());
     let (mut times, mut counts) = (Vec::new(), (0, 0));
     for _ in 0..ROUNDS {
+        save(state);
         for _ in 0..1_000 {
             state.accounts.touch(rng.within(0, accounts - 1) as u32);
         }
@@ -203,34 +234,38 @@ fn margin_check(state: &State) -> Result<Line, String> {
     Ok(line("margin check of an order, 3 positions, in cache", times, 1e9 / CHECKS as f64, "ns"))
 }
 
-/// Empty blocks with everybody idle, and one in which all prices fall by 10 % and liquidations run.
+/// Empty blocks with everybody idle; and one in which all prices fall by 10 % with nobody to buy, so that all that must be closed is deleveraged.
 fn blocks(options: &Options) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
+    let idle = options.idle;
     for (search, name) in [(Search::Index, "index"), (Search::Scan, "scan")] {
-        let mut chain = chain(options.idle, options.seed);
+        let mut chain = chain(idle, options.seed);
         chain.state.set_search(search);
         block(&mut chain)?;
         let (mut whole, mut sweeps) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS as u64 {
             (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS + round % 2));
-            let (block, sweep) = block(&mut chain)?;
+            let (block, sweep, _) = block(&mut chain)?;
             whole.push(block);
             sweeps.push(sweep);
         }
-        let idle = options.idle;
         lines.push(line(format!("empty block, {idle} accounts, {name}"), whole, 1e3, "ms"));
         lines.push(line(format!("its sweep, {idle} accounts, {name}"), sweeps, 1e3, "ms"));
         (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS / 10 * 9));
-        let (_, sweep) = block(&mut chain)?;
-        let with_steps =
-            format!("sweep after a fall of 10 % with its liquidation steps, {idle} accounts, {name}");
-        lines.push(line(with_steps, vec![sweep], 1e3, "ms"));
+        let (_, sweep, events) = block(&mut chain)?;
+        let with_steps = format!("sweep after a fall of 10 % without bids, {idle} accounts, {name}");
+        let closed = events.events.iter().filter_map(|event| match event {
+            Event::Liquidation(step) => Some(step.account),
+            _ => None,
+        });
+        let found = Some(closed.collect::<BTreeSet<_>>().len());
+        lines.push(Line { found, ..line(with_steps, vec![sweep], 1e3, "ms") });
     }
     Ok(lines)
 }
 
-/// Carries out the next block; the times of all of it and of its sweep.
-fn block(chain: &mut Chain) -> Result<(Duration, Duration), String> {
+/// Carries out the next block; the times of all of it and of its sweep, and what happened.
+fn block(chain: &mut Chain) -> Result<(Duration, Duration, BlockEvents), String> {
     let input = chain.next_input();
     let start = Instant::now();
     let (mut last, mut sweep) = (start, Duration::ZERO);
@@ -243,12 +278,12 @@ fn block(chain: &mut Chain) -> Result<(Duration, Duration), String> {
     });
     let whole = start.elapsed();
     match events.violations.first() {
-        None => Ok((whole, sweep)),
+        None => Ok((whole, sweep, events)),
         Some(violation) => Err(format!("an invariant failed: {violation}")),
     }
 }
 
-fn print(lines: &[Line], bytes_per_account: f64) {
+fn print(lines: &[Line], memory: &Memory) {
     println!("| what | least | median | evaluated | in danger |");
     println!("|---|---:|---:|---:|---:|");
     for Line { what, least, median, unit, evaluated, found } in lines {
@@ -256,11 +291,15 @@ fn print(lines: &[Line], bytes_per_account: f64) {
         let found = found.map_or(String::new(), |n| n.to_string());
         println!("| {what} | {least:.2} {unit} | {median:.2} {unit} | {evaluated} | {found} |");
     }
-    println!("\nindex: {bytes_per_account:.0} bytes an account of {} positions", population::POSITIONS);
+    let Memory { state, index } = memory;
+    println!(
+        "\nAn account of {} positions: {state:.0} bytes of state, {index:.0} of the index.",
+        population::POSITIONS
+    );
 }
 
 /// Writes `bench/risk.json` in the target folder.
-fn write(options: &Options, lines: &[Line], bytes_per_account: f64) -> Result<PathBuf, String> {
+fn write(options: &Options, lines: &[Line], memory: &Memory) -> Result<PathBuf, String> {
     let folder = target_folder()?.join("bench");
     let path = folder.join("risk.json");
     let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
@@ -269,7 +308,7 @@ fn write(options: &Options, lines: &[Line], bytes_per_account: f64) -> Result<Pa
         "accounts": options.accounts,
         "idle_accounts": options.idle,
         "seed": options.seed,
-        "index_bytes_per_account": bytes_per_account,
+        "bytes_per_account": memory,
         "lines": lines,
     });
     let text = serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?;

@@ -1,5 +1,5 @@
-//! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--seconds N] [--data FILE]`: the recorded crash of 2025-10-10 on a chain
-//! full of leverage, under each rule of deleveraging. Prints a table; writes `crash-replay.json` and `crash-replay.svg` under the target
+//! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N] [--data FILE]`: the recorded crash of 2025-10-10 on a chain
+//! full of leverage, under each rule of deleveraging, and with keepers. Prints a table; writes `crash-replay.json` and `crash-replay.svg` under the target
 //! folder's `bench`. See docs/crash-replay.md.
 
 mod report;
@@ -14,12 +14,16 @@ use tidemark_tests::crash::{run, Config};
 /// What sets a run's rule of deleveraging.
 type Change = fn(&mut MarketParams);
 
-/// The rules that are compared.
-const VARIANTS: [(&str, Change); 2] =
-    [("ADL pro rata", |_| ()), ("ADL by rank", |params| params.adl_order = AdlOrder::Ranked)];
+/// The rules that are compared, and whether there are keepers.
+const VARIANTS: [(&str, Change, bool); 3] = [
+    ("ADL pro rata", |_| (), false),
+    ("ADL by rank", |params| params.adl_order = AdlOrder::Ranked, false),
+    ("ADL pro rata, keepers", |_| (), true),
+];
 
 fn main() -> ExitCode {
     let mut config = Config::default();
+    let mut keepers_usdc = 2_000_000;
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
     let folder = std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     let mut path = folder.join("replay/crash-2025-10-10.csv.gz");
@@ -30,11 +34,12 @@ fn main() -> ExitCode {
             ("--seed", Ok(value)) => config.seed = value,
             ("--accounts", Ok(value)) => config.accounts = value,
             ("--insurance", Ok(value)) => config.insurance_usdc = value,
+            ("--keepers", Ok(value)) => keepers_usdc = value,
             ("--seconds", Ok(value)) => config.seconds = value,
             ("--data", _) if !value.is_empty() => path = PathBuf::from(value),
             _ => {
                 eprintln!(
-                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--seconds N] [--data FILE]"
+                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N] [--data FILE]"
                 );
                 return ExitCode::from(2);
             }
@@ -45,7 +50,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut runs = Vec::new();
-    for (name, change) in VARIANTS {
+    for (name, change, has_keepers) in VARIANTS {
+        let config = Config { keepers_usdc: if has_keepers { keepers_usdc } else { 0 }, ..config };
         let tell = |second: u64, figures: &Figures| {
             if second % 600 == 0 {
                 let closed: i128 = figures.stages.values().map(|stage| stage.notional_atoms).sum();
@@ -61,7 +67,7 @@ fn main() -> ExitCode {
         }
     }
     report::print(&runs);
-    match report::write(config, &runs) {
+    match report::write(config, keepers_usdc, &runs) {
         Ok(paths) => {
             paths.iter().for_each(|path| println!("wrote {}", path.display()));
             ExitCode::SUCCESS

@@ -11,8 +11,19 @@ use tidemark_tests::net::target_folder;
 /// Runs by their names.
 type Runs<'a> = [(&'a str, Figures)];
 
+/// Whole USDC, in groups of three digits; below 10 to the cent.
 fn usdc(atoms: Atoms) -> String {
-    Decimal::from_i128_with_scale(atoms, 6).round_dp(0).to_string()
+    let places = if atoms.abs() < 10_000_000 && atoms != 0 { 2 } else { 0 };
+    let digits = Decimal::from_i128_with_scale(atoms, 6).round_dp(places).to_string();
+    let (whole, cents) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at) % 3 == 0 && !grouped.ends_with('-') {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped + cents
 }
 
 /// Parts per million as basis points.
@@ -43,6 +54,10 @@ pub fn print(runs: &Runs<'_>) {
     );
     println!("| |{}", runs.iter().map(|(name, _)| format!(" {name} |")).collect::<String>());
     println!("|---|{}", "---:|".repeat(runs.len()));
+    row("blocks with a stale index, over all markets", runs, |of| of.stale_blocks.to_string());
+    row("liquidated notional, USDC", runs, |of| {
+        usdc(of.stages.values().map(|stage| stage.notional_atoms).sum())
+    });
     row("accounts liquidated", runs, |of| of.liquidated_accounts.to_string());
     row("orders pruned", runs, |of| of.orders_pruned.to_string());
     for (_, stage) in CLOSING {
@@ -53,13 +68,17 @@ pub fn print(runs: &Runs<'_>) {
         });
         row(&format!("{stage}: the same, worst step"), runs, |of| bps(of.stages[stage].worst_ppm));
     }
+    row("keepers: gain, USDC", runs, |of| usdc(of.keepers_gained_atoms));
     row("liquidation fees to the fund, USDC", runs, |of| {
         usdc(of.stages.values().map(|stage| stage.fee_atoms).sum())
     });
     row("insurance fund: start, USDC", runs, |of| usdc(of.insurance_atoms[0]));
     row("insurance fund: lowest, USDC", runs, |of| usdc(of.insurance_atoms[1]));
     row("insurance fund: end, USDC", runs, |of| usdc(of.insurance_atoms[2]));
-    row("insurance fund: paid, USDC", runs, |of| usdc(of.fund_paid_atoms));
+    row("insurance fund: fills lacked of the zero price, USDC", runs, |of| {
+        usdc(of.stages.values().map(|stage| stage.fund_owed_atoms).sum())
+    });
+    row("insurance fund: paid, debts included, USDC", runs, |of| usdc(of.fund_paid_atoms));
     row("ADL: deficit of the accounts closed, USDC", runs, |of| usdc(of.adl.deficit_atoms));
     row("ADL: haircut of counterparties, USDC", runs, |of| usdc(of.adl.haircut_atoms));
     row("ADL: most that a haircut passed its deficit, atoms", runs, |of| {
@@ -75,7 +94,7 @@ pub fn print(runs: &Runs<'_>) {
 }
 
 /// Writes `crash-replay.json` and `crash-replay.svg` under the target folder's `bench`.
-pub fn write(config: Config, runs: &Runs<'_>) -> Result<[PathBuf; 2], String> {
+pub fn write(config: Config, keepers_usdc: u64, runs: &Runs<'_>) -> Result<[PathBuf; 2], String> {
     let folder = target_folder()?.join("bench");
     let [json, svg] = ["crash-replay.json", "crash-replay.svg"].map(|name| folder.join(name));
     let cannot = |e: std::io::Error| format!("cannot write to {}: {e}", folder.display());
@@ -84,6 +103,7 @@ pub fn write(config: Config, runs: &Runs<'_>) -> Result<[PathBuf; 2], String> {
         "seed": config.seed,
         "accounts": config.accounts,
         "insurance_usdc": config.insurance_usdc,
+        "keepers_usdc": keepers_usdc,
         "seconds": config.seconds,
         "runs": runs.iter().map(|(name, figures)| serde_json::json!({"name": name, "figures": figures})).collect::<Vec<_>>(),
     });

@@ -1,0 +1,216 @@
+//! Stage 5: what is still open is closed against opposite positions at the zero price (rules §7.5).
+//!
+//! All accounts of a block that come to it do so together, market by market and side by side: whoever holds the other side is looked at
+//! once, and those in profit share what is to be closed in all. So a block costs what there are accounts that close and accounts that hold the other
+//! side, not their product.
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
+use tidemark_proto::v1::LiquidationStage;
+use tidemark_proto::Refusal;
+use tidemark_risk::adl::{self, AdlFill, Queue};
+use tidemark_risk::liquidation::zero_quote_delta;
+use tidemark_risk::margin::Health;
+use tidemark_risk::{Account, Market, Markets, MarketsMut};
+
+use super::close::{average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book};
+use super::{restore_reserve, Step};
+use crate::events::Event;
+use crate::exec::endangered::holders;
+use crate::exec::margin::{self, Cells};
+use crate::state::table::Table;
+use crate::state::{MarketCell, State};
+
+/// Most rounds of one side of a market in a block. One is enough where every position stays in its margin tier: a lot's zero price changes where
+/// it leaves one, and a market has at most so many.
+const MAX_ROUNDS: u32 = 8;
+
+/// A position that is to be closed, or a part of it.
+struct Closing {
+    /// Whose: its place among the steps.
+    step: usize,
+    held: SignedLots,
+    lots: Lots,
+    health: Health,
+    /// What one lot brings at its zero price; the less, the less a counterparty is asked for.
+    lot_quote_atoms: Atoms,
+}
+
+/// Deleverages for all accounts that have come to it.
+pub(super) fn for_all(steps: &mut [Step], state: &mut State, events: &mut Vec<Event>) {
+    let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
+    for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
+        for (market, held) in closable(state, step.account).unwrap_or_default() {
+            sides.entry((market, held < 0)).or_default().push(at);
+        }
+    }
+    for ((market, is_short), side) in sides {
+        for _ in 0..MAX_ROUNDS {
+            let closings = closings(state, steps, &side, market, is_short);
+            match round(market, closings, steps, state, events) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::debug!(market, "deleveraging: {refusal}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What steps have to close of one side of a market now; first those whose price asks least of a counterparty: who cannot bear a lot of that can
+/// bear none after it.
+fn closings(state: &State, steps: &[Step], side: &[usize], market: MarketId, is_short: bool) -> Vec<Closing> {
+    let due = |at: &usize| match closing(state, &steps[*at], *at, market) {
+        Ok(closing) => closing.filter(|closing| (closing.held < 0) == is_short),
+        Err(refusal) => {
+            tracing::debug!(account = steps[*at].account, "deleveraging: {refusal}");
+            None
+        }
+    };
+    let mut closings: Vec<Closing> = side.iter().filter_map(due).collect();
+    closings.sort_by_key(|closing| closing.lot_quote_atoms);
+    closings
+}
+
+/// What a step has to close in a market now.
+fn closing(state: &State, step: &Step, at: usize, market: MarketId) -> Result<Option<Closing>, Refusal> {
+    let (held, health) = (margin::held(state, step.account, market), margin::health(state, step.account)?);
+    let lots = step.lots_due(market, held, &health);
+    if lots == 0 || !health.is_liquidatable() {
+        return Ok(None);
+    }
+    let of = &state.markets[usize::from(market)].market;
+    let lot_quote_atoms = zero_quote_delta(of, held, closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
+    Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
+}
+
+/// Closes positions of one side of a market, as far as anyone can bear it; says how many lots.
+fn round(
+    market: MarketId,
+    closings: Vec<Closing>,
+    steps: &mut [Step],
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<Lots, Refusal> {
+    let Some(first) = closings.first() else { return Ok(0) };
+    let lots = closings.iter().fold(0, |sum: Lots, closing| sum.saturating_add(closing.lots));
+    let mut queue = queue(state, market, first.held, lots)?;
+    let mut all = 0_u64;
+    for closing in closings {
+        let step = &mut steps[closing.step];
+        let closed =
+            close(step, state, &mut queue, (market, closing.held), closing.lots, &closing.health, events)?;
+        step.took(market, closed);
+        all = all.saturating_add(closed);
+    }
+    Ok(all)
+}
+
+/// Closes up to `lots` of one position alone; says how many.
+pub(super) fn for_one(
+    step: &Step,
+    state: &mut State,
+    (market, held): (MarketId, SignedLots),
+    health: &Health,
+    events: &mut Vec<Event>,
+) -> Result<Lots, Refusal> {
+    let lots = held.unsigned_abs();
+    let mut queue = queue(state, market, held, lots)?;
+    close(step, state, &mut queue, (market, held), lots, health, events)
+}
+
+/// Everyone with an opposite position. Where shares begin is drawn from the block before, which nobody has in their hand.
+fn queue(state: &mut State, market: MarketId, held: SignedLots, lots: Lots) -> Result<Queue, Refusal> {
+    let mut counterparties = Vec::new();
+    for id in holders(state, market) {
+        let account = margin::account(state, id)?;
+        counterparties.extend(adl::counterparty(id, account, market, held, &Cells(&state.markets))?);
+    }
+    let [a, b, c, d, ..] = state.chain.block_hash;
+    let first = u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1);
+    Queue::new(market, lots, &counterparties, first, &Cells(&state.markets))
+}
+
+fn close(
+    step: &Step,
+    state: &mut State,
+    queue: &mut Queue,
+    (market, held): (MarketId, SignedLots),
+    lots: Lots,
+    health: &Health,
+    events: &mut Vec<Event>,
+) -> Result<Lots, Refusal> {
+    let mut closing = margin::account(state, step.account)?.clone();
+    let fills = queue.close(
+        &mut closing,
+        lots,
+        &mut TableAccounts(&mut state.accounts),
+        &mut CellsMut(&mut state.markets),
+    );
+    if fills.is_empty() {
+        return Ok(0);
+    }
+    if let Some(row) = state.accounts.get_mut(step.account) {
+        *row = closing;
+    }
+    report(step, state, health, (market, held), &fills, events);
+    drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+    for fill in &fills {
+        drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
+        restore_reserve(state, fill.account, events)?;
+    }
+    Ok(fills.iter().map(|fill| fill.lots).sum())
+}
+
+fn report(
+    step: &Step,
+    state: &State,
+    health: &Health,
+    (market, held): (MarketId, SignedLots),
+    fills: &[AdlFill],
+    events: &mut Vec<Event>,
+) {
+    let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
+    let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
+    let position = (market, held);
+    report_off_book(step, state, health, LiquidationStage::Adl, position, (lots, quote_atoms), events);
+    let k = state.markets[usize::from(market)].market.k;
+    let side = Side::reducing(held).opposite();
+    for fill in fills {
+        let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
+        events.push(Event::Adl { market, account: fill.account, side, price_ticks, lots: fill.lots });
+    }
+}
+
+/// Accounts as deleveraging reads and writes them.
+struct TableAccounts<'a>(&'a mut Table<Account>);
+
+impl adl::Accounts for TableAccounts<'_> {
+    fn load(&self, id: AccountId) -> Option<Account> {
+        self.0.get(id).cloned()
+    }
+
+    fn store(&mut self, id: AccountId, account: Account) {
+        if let Some(row) = self.0.get_mut(id) {
+            *row = account;
+        }
+    }
+}
+
+/// Markets as deleveraging reads and writes them.
+struct CellsMut<'a>(&'a mut [MarketCell]);
+
+impl Markets for CellsMut<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.0.get(usize::from(id)).map(|cell| &cell.market)
+    }
+}
+
+impl MarketsMut for CellsMut<'_> {
+    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
+        self.0.get_mut(usize::from(id)).map(|cell| &mut cell.market)
+    }
+}
