@@ -48,8 +48,8 @@ impl Source for Accounts<'_> {
     }
 
     fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
-        let book = &self.state.books[usize::from(market.params.id)];
-        margin::totals(market, book, id, &[], self.fee_ppm)
+        let at = usize::from(market.params.id);
+        margin::totals(market, &self.state.books[at], &self.state.order_sums[at], id, &[], self.fee_ppm)
     }
 
     fn max_fee_ppm(&self) -> Ppm {

@@ -9,6 +9,7 @@ use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
 use tidemark_risk::{liquidation, position, Account, Market, Markets, Position};
 
+use crate::state::sums::{Basis, OrderSums};
 use crate::state::{MarketCell, State};
 
 /// Markets of the state or of a view, as `risk` reads them.
@@ -103,6 +104,7 @@ pub(super) fn settle(state: &mut State, id: AccountId) -> Result<(), Refusal> {
 pub(super) fn totals(
     market: &Market,
     book: &Book,
+    sums: &OrderSums,
     id: AccountId,
     changes: &[Change],
     fee_ppm: Ppm,
@@ -112,10 +114,8 @@ pub(super) fn totals(
         return Ok(OrderTotals::default());
     }
     let (mark, k) = (market.mark()?, market.k);
-    let mut totals = OrderTotals::default();
-    for order in book.orders_of(id) {
-        totals.add(&open_order(&order), mark, k, fee_ppm)?;
-    }
+    let known = sums.get(id, Basis { mark_ticks: mark, k, fee_ppm }).copied();
+    let mut totals = known.map_or_else(|| resting_totals(market, book, id, fee_ppm), Ok)?;
     for added in of_market().filter_map(|change| change.add) {
         totals.add(&added, mark, k, fee_ppm)?;
     }
@@ -123,6 +123,34 @@ pub(super) fn totals(
         totals.remove(&removed, mark, k, fee_ppm)?;
     }
     Ok(totals)
+}
+
+/// Totals of an account's orders in the book.
+fn resting_totals(market: &Market, book: &Book, id: AccountId, fee_ppm: Ppm) -> Result<OrderTotals, Refusal> {
+    let (mark, k) = (market.mark()?, market.k);
+    let mut totals = OrderTotals::default();
+    for order in book.orders_of(id) {
+        totals.add(&open_order(&order), mark, k, fee_ppm)?;
+    }
+    Ok(totals)
+}
+
+/// Works out the totals of an account that has many orders, to have them at hand for the rest of the block.
+pub(super) fn remember_totals(state: &mut State, id: AccountId) {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let Some(account) = state.accounts.get(id) else { return };
+    for position in &account.positions {
+        let at = usize::from(position.market);
+        let (market, book) = (&state.markets[at].market, &state.books[at]);
+        let Some(mark_ticks) = market.mark_ticks else { continue };
+        let basis = Basis { mark_ticks, k: market.k, fee_ppm };
+        let sums = &mut state.order_sums[at];
+        if sums.wants(id, book.open_orders(id) as usize, basis) {
+            if let Ok(totals) = resting_totals(market, book, id, fee_ppm) {
+                sums.insert(id, totals, basis);
+            }
+        }
+    }
 }
 
 /// The account's margin at the block's marks, with all its orders.
@@ -150,7 +178,7 @@ pub(super) fn health_with(
     let books = &state.books;
     margin::health(account, &Cells(&state.markets), |market| {
         let at = usize::from(market);
-        totals(&state.markets[at].market, &books[at], id, changes, fee_ppm)
+        totals(&state.markets[at].market, &books[at], &state.order_sums[at], id, changes, fee_ppm)
     })
 }
 
@@ -165,7 +193,8 @@ pub(super) fn market_totals(
 ) -> Result<(&Market, OrderTotals), Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let of = &cell(state, market)?.market;
-    Ok((of, totals(of, &state.books[usize::from(market)], id, &[], fee_ppm)?))
+    let at = usize::from(market);
+    Ok((of, totals(of, &state.books[at], &state.order_sums[at], id, &[], fee_ppm)?))
 }
 
 /// A market with a stale index in which the account has a position or an order.

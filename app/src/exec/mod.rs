@@ -10,7 +10,7 @@ mod expiries;
 mod funding;
 mod isolated;
 mod liquidation;
-mod margin;
+pub mod margin;
 pub mod order;
 mod orders;
 pub mod prices;
@@ -29,6 +29,7 @@ use tidemark_proto::Refusal;
 
 use crate::events::{BlockEvents, BookDelta, Event};
 use crate::state::merkle::Hash;
+use crate::state::sums::OrderSums;
 use crate::state::State;
 use crate::timing::Phase;
 
@@ -93,6 +94,7 @@ fn clock(state: &mut State, block: &Block) {
         state.markets.iter_mut().for_each(|cell| cell.market.funding.forget_samples());
     }
     state.chain.time_ms = block.time_ms;
+    state.order_sums.iter_mut().for_each(OrderSums::clear);
 }
 
 /// Gates withdrawals for the governed number of blocks from this one on.

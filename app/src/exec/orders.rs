@@ -352,6 +352,7 @@ fn admit(
         check_exposure(state, market, held, new)?;
     }
     margin::position_mut(state, account, market)?;
+    margin::remember_totals(state, account);
     let change = Change { market, add: Some(*new), remove: replaced.copied() };
     let row = margin::account(state, account)?;
     let free = margin::health_with(state, row, account, &[change])?.free_atoms();

@@ -5,11 +5,14 @@ use tidemark_proto::params::ChainParams;
 use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
+use tidemark_risk::margin::OpenOrder;
 use tidemark_risk::{position, Account, Treasury};
 
 use super::conditional;
+use super::margin::open_order;
 use crate::events::{Event, Fill};
 use crate::state::conditional::ConditionalOrders;
+use crate::state::sums::OrderSums;
 use crate::state::table::Table;
 use crate::state::{MarketCell, State};
 
@@ -18,6 +21,7 @@ pub(super) struct Venue<'a> {
     accounts: &'a mut Table<Account>,
     cell: &'a mut MarketCell,
     conditional: &'a mut ConditionalOrders,
+    order_sums: &'a mut OrderSums,
     treasury: &'a mut Treasury,
     params: &'a ChainParams,
     now_ms: u64,
@@ -38,6 +42,7 @@ impl<'a> Venue<'a> {
             accounts: &mut state.accounts,
             cell: &mut state.markets[at],
             conditional: &mut state.conditional[at],
+            order_sums: &mut state.order_sums[at],
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
             now_ms: state.chain.time_ms,
@@ -161,14 +166,17 @@ impl Host for Venue<'_> {
                 maker,
                 maker_client_id,
                 maker_remaining_lots,
+                maker_reduce_only,
                 taker_order_id,
                 taker,
                 taker_client_id,
                 taker_side,
                 price_ticks,
                 lots,
-                ..
             } => {
+                let side = taker_side.opposite();
+                self.order_sums
+                    .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
                 self.taker_lots = self.taker_lots.saturating_sub(lots);
                 let mut fill = Fill {
                     market,
@@ -204,14 +212,17 @@ impl Host for Venue<'_> {
             BookEvent::Rested(order) => {
                 // An order reserves margin, whatever way it came into the book.
                 self.accounts.touch(order.owner);
+                self.order_sums.add(order.owner, &open_order(&order));
                 self.rested(&order)
             }
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
-            BookEvent::Reduced { order, .. } => {
+            BookEvent::Reduced { order, by_lots, .. } => {
+                self.order_sums.remove(order.owner, &OpenOrder { lots: by_lots, ..open_order(&order) });
                 Event::Reduced { market, order_id: order.order_id, account: order.owner, lots: order.lots }
             }
             BookEvent::Removed { order, reason } => {
+                self.order_sums.remove(order.owner, &open_order(&order));
                 self.events.push(Event::Removed {
                     market,
                     order_id: order.order_id,

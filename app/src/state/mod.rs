@@ -3,6 +3,7 @@
 pub mod conditional;
 pub mod merkle;
 mod owners;
+pub mod sums;
 pub mod table;
 mod view;
 
@@ -29,6 +30,7 @@ use crate::genesis::{Genesis, MAX_MARKETS};
 use conditional::ConditionalOrders;
 use merkle::Hash;
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
+use sums::OrderSums;
 use table::Table;
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};
 
@@ -185,6 +187,8 @@ pub struct State {
     pub books: Vec<Book>,
     /// Orders that wait, by market id.
     pub conditional: Vec<ConditionalOrders>,
+    /// Of each market, totals of open orders that this block has worked out; not part of the app hash.
+    pub order_sums: Vec<OrderSums>,
     /// Hash of all of it after the last block.
     pub app_hash: Hash,
     /// Owners by address; derived.
@@ -233,6 +237,7 @@ impl State {
             markets: Vec::new(),
             books: Vec::new(),
             conditional: Vec::new(),
+            order_sums: Vec::new(),
             app_hash: [0; 32],
             owner_index: OwnerIndex::default(),
             switches: BTreeSet::new(),
@@ -271,6 +276,7 @@ impl State {
         self.markets.push(MarketCell::new(Market::new(params)?));
         self.books.push(Book::new());
         self.conditional.push(ConditionalOrders::default());
+        self.order_sums.push(OrderSums::default());
         Ok(id)
     }
 
@@ -384,6 +390,7 @@ impl State {
             markets: self.markets.clone(),
             books: self.books.clone(),
             conditional: self.conditional.clone(),
+            order_sums: self.order_sums.clone(),
             app_hash: self.app_hash,
             owner_index: self.owner_index.fork(),
             switches: self.switches.clone(),

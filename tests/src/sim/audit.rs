@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use tidemark_app::exec::margin::open_order;
 use tidemark_app::state::conditional::Kind;
 use tidemark_app::state::State;
 use tidemark_proto::units::{Atoms, Side};
+use tidemark_risk::orders::order_totals;
 
 use super::figures::{figures, unpaid};
 
@@ -40,6 +42,7 @@ pub fn swept(state: &State) -> Finding {
         funding(state, market)?;
         book(state, market)?;
         waiting(state, market)?;
+        known_totals(state, market)?;
     }
     reserves(state)
 }
@@ -152,6 +155,18 @@ fn book(state: &State, market: usize) -> Finding {
         }
     }
     ensure(live == book.live_orders(), || format!("market {market}: {live} orders rest"))
+}
+
+/// Totals that the block has kept up to date are those of the orders in the book.
+fn known_totals(state: &State, market: usize) -> Finding {
+    for (id, known, basis) in state.order_sums[market].iter() {
+        let orders: Vec<_> = state.books[market].orders_of(id).map(|order| open_order(&order)).collect();
+        let totals = order_totals(&orders, basis.mark_ticks, basis.k, basis.fee_ppm);
+        ensure(totals.as_ref() == Ok(known), || {
+            format!("market {market}: account {id} has orders of {totals:?}, known are {known:?}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and none to close a position that

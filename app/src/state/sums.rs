@@ -1,0 +1,87 @@
+//! Totals of open orders that the running block has worked out, kept up to date by the book's events while it goes on.
+//!
+//! Margin needs them at every placement, and an account that quotes has a hundred orders. Nothing of this is state: each total is
+//! exactly what the account's orders in the book add up to at the block's mark, and every block starts with none.
+
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{AccountId, Ppm, Ticks};
+use tidemark_risk::margin::{OpenOrder, OrderTotals};
+
+/// From so many open orders on, an account's totals are worth remembering.
+const WORTH_IT: usize = 4;
+
+/// What all totals of a market are worked out with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// The block's mark.
+    pub mark_ticks: Ticks,
+    /// Atoms per tick·lot.
+    pub k: u64,
+    /// The highest fee rate.
+    pub fee_ppm: Ppm,
+}
+
+/// Totals of some accounts in one market.
+#[derive(Clone, Debug, Default)]
+pub struct OrderSums {
+    basis: Option<Basis>,
+    sums: BTreeMap<AccountId, OrderTotals>,
+}
+
+impl OrderSums {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// An account's totals, if they are known with this basis.
+    #[must_use]
+    pub fn get(&self, account: AccountId, basis: Basis) -> Option<&OrderTotals> {
+        if self.basis != Some(basis) {
+            return None;
+        }
+        self.sums.get(&account)
+    }
+
+    /// Whether an account with so many open orders should have its totals worked out and [`Self::insert`]ed.
+    #[must_use]
+    pub fn wants(&self, account: AccountId, open_orders: usize, basis: Basis) -> bool {
+        open_orders >= WORTH_IT && self.get(account, basis).is_none()
+    }
+
+    /// Remembers an account's totals.
+    pub fn insert(&mut self, account: AccountId, totals: OrderTotals, basis: Basis) {
+        if self.basis != Some(basis) {
+            self.sums.clear();
+            self.basis = Some(basis);
+        }
+        self.sums.insert(account, totals);
+    }
+
+    /// All that is known, for those who check it.
+    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &OrderTotals, Basis)> + '_ {
+        self.basis.into_iter().flat_map(|basis| self.sums.iter().map(move |(id, sum)| (*id, sum, basis)))
+    }
+
+    /// An order, or lots of it, came to rest.
+    pub fn add(&mut self, account: AccountId, order: &OpenOrder) {
+        self.change(account, |totals, of| totals.add(order, of.mark_ticks, of.k, of.fee_ppm).is_ok());
+    }
+
+    /// An order, or lots of it, is gone from the book: totals are linear in lots.
+    pub fn remove(&mut self, account: AccountId, order: &OpenOrder) {
+        self.change(account, |totals, of| totals.remove(order, of.mark_ticks, of.k, of.fee_ppm).is_ok());
+    }
+
+    fn change(&mut self, account: AccountId, apply: impl FnOnce(&mut OrderTotals, Basis) -> bool) {
+        if self.sums.is_empty() {
+            return;
+        }
+        let Some(basis) = self.basis else { return };
+        let Some(totals) = self.sums.get_mut(&account) else { return };
+        if !apply(totals, basis) {
+            self.sums.remove(&account);
+        }
+    }
+}

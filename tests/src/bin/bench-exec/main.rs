@@ -1,0 +1,127 @@
+//! What a block's transactions cost without consensus and signatures: batches of a market maker's kind on one market, or many.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)] // a benchmark measures time
+
+use std::time::{Duration, Instant};
+
+use tidemark_app::exec::{execute, Block};
+use tidemark_app::timing::Phase;
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::v1::{self, Side, TimeInForce};
+use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
+
+/// Index of every market, in ticks.
+const INDEX_TICKS: u64 = 100_000;
+
+/// What is run.
+struct Options {
+    /// Blocks timed.
+    blocks: u32,
+    /// Accounts that quote, one batch of 100 operations each in every block.
+    makers: u32,
+    /// Markets; each maker quotes in one.
+    markets: u16,
+    /// Quotes of a maker that stay on the book from before, far from the touch.
+    resting: u32,
+}
+
+impl Options {
+    fn read(mut args: impl Iterator<Item = String>) -> Option<Self> {
+        let mut options = Self { blocks: 40, makers: 40, markets: 4, resting: 0 };
+        while let Some(name) = args.next() {
+            let value: u32 = args.next()?.parse().ok()?;
+            match name.as_str() {
+                "--blocks" => options.blocks = value.max(1),
+                "--makers" => options.makers = value,
+                "--markets" => options.markets = u16::try_from(value.max(1)).ok()?,
+                "--resting" if value <= 100 => options.resting = value,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+fn main() {
+    let Some(options) = Options::read(std::env::args().skip(1)) else {
+        eprintln!("usage: bench-exec [--blocks N] [--makers N] [--markets N] [--resting N], of the last at most 100");
+        std::process::exit(2);
+    };
+    let mut chain = funded(&options);
+    let mut times: Vec<(Phase, Duration)> = Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
+    let (mut operations, mut refused) = (0_usize, 0_usize);
+    for block in 0..options.blocks {
+        for maker in 0..options.makers {
+            chain.orders(&name(maker), batch(maker, block, &options));
+        }
+        let input = chain.next_input();
+        let txs = chain.cache.check_all(&input.txs, chain.state.max_tx_bytes(), 1);
+        let block = Block { txs, ..input.block.clone() };
+        let mut lap = Instant::now();
+        let events = execute(&mut chain.state, &block, &mut |phase| {
+            times[phase as usize].1 += lap.elapsed();
+            lap = Instant::now();
+        });
+        let results = || events.txs.iter().flat_map(|tx| &tx.results);
+        operations += results().count();
+        refused += results().filter(|result| result.code != 0).count();
+        assert!(events.violations.is_empty(), "{:?}", events.violations);
+    }
+    println!("{operations} operations in {} blocks, {refused} refused", options.blocks);
+    println!("| phase | µs a block | ns an operation |\n|---|---:|---:|");
+    for (phase, time) in times.iter().filter(|(_, time)| !time.is_zero()) {
+        let block_us = time.as_secs_f64() * 1e6 / f64::from(options.blocks);
+        let operation_ns = time.as_secs_f64() * 1e9 / operations.max(1) as f64;
+        println!("| {} | {block_us:.0} | {operation_ns:.0} |", phase.name());
+    }
+}
+
+fn name(maker: u32) -> String {
+    format!("maker-{maker}")
+}
+
+/// Makers with collateral and their far quotes.
+fn funded(options: &Options) -> Chain {
+    let markets = (0..options.markets).map(|market| plain_market(&format!("M{market}-USD"), 20)).collect();
+    let mut chain = Chain::new(&genesis(markets, 1_000));
+    (0..options.markets).for_each(|market| chain.index(market, INDEX_TICKS));
+    (0..options.makers).for_each(|maker| chain.deposit(&name(maker), 1_000_000_000));
+    chain.block();
+    for maker in 0..if options.resting == 0 { 0 } else { options.makers } {
+        let market = market_of(maker, options);
+        let far = |number| place(limit(market, Side::Buy, INDEX_TICKS - 2_000 - u64::from(number), 1));
+        chain.orders(&name(maker), (0..options.resting).map(far).collect());
+    }
+    chain.block();
+    chain
+}
+
+fn market_of(maker: u32, options: &Options) -> u32 {
+    maker % u32::from(options.markets)
+}
+
+/// A cancel of all asks, 90 quotes of which half are bids that are cancelled one by one, and takers: 100 operations.
+fn batch(maker: u32, block: u32, options: &Options) -> Vec<Operation> {
+    let market = market_of(maker, options);
+    let all = v1::CancelAll { market: Some(market), side: Side::Sell.into() };
+    let mut operations = vec![Operation::CancelAll(all)];
+    for level in 0..30_u64 {
+        let away = 1 + (level * 7 + u64::from(maker)) % 100;
+        let client_id = u64::from(block % 2) * 100 + level + 1;
+        operations
+            .push(place(v1::PlaceOrder { client_id, ..limit(market, Side::Buy, INDEX_TICKS - away, 5) }));
+        operations.push(place(limit(market, Side::Sell, INDEX_TICKS + away, 5)));
+        let before = u64::from((block + 1) % 2) * 100 + level + 1;
+        operations.push(Operation::Cancel(v1::CancelOrder {
+            market,
+            client_id: before,
+            ..Default::default()
+        }));
+    }
+    for taker in 0..9 {
+        let (side, price) =
+            if taker % 2 == 0 { (Side::Buy, INDEX_TICKS + 3) } else { (Side::Sell, INDEX_TICKS - 3) };
+        let time_in_force = TimeInForce::Ioc.into();
+        operations.push(place(v1::PlaceOrder { time_in_force, ..limit(market, side, price, 3) }));
+    }
+    operations
+}
