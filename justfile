@@ -22,11 +22,15 @@ doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # All benchmarks; each prints a table and writes target/bench/NAME.json.
-bench: bench-chain bench-matching bench-oracle bench-risk
+bench: bench-chain bench-exec bench-matching bench-oracle bench-risk
 
 # Block time, committed orders per second and latency, with one validator and with four.
 bench-chain *ARGS:
     cargo run --release -p tidemark-tests --bin bench-chain -- {{ARGS}}
+
+# What the transactions of full blocks cost by phase, without consensus and signatures.
+bench-exec *ARGS:
+    cargo run --release -p tidemark-tests --bin bench-exec -- {{ARGS}}
 
 # Prices in a block: encode, verify, decode, aggregate; and what the reports add to a block of four validators.
 bench-oracle *ARGS:
