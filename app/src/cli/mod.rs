@@ -4,6 +4,7 @@
 pub mod args;
 mod book;
 mod error;
+mod events;
 mod explain;
 mod isolated;
 mod keeper;
@@ -76,6 +77,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Oracle(command) => oracle::run(context, &command).await,
         Command::Market(command) => market_admin::run(context, &command).await,
         Command::Watch(args) => watch::run(context, &args).await,
+        Command::Events(args) => events::run(context, &args).await,
         Command::Keeper(args) => keeper::run(context, &args).await,
     }
 }

@@ -116,6 +116,8 @@ pub enum Command {
     Market(MarketCommand),
     /// Follow a book, trades and liquidations as they happen
     Watch(OneMarket),
+    /// Follow an account's orders and fills as they happen
+    Events(Events),
     /// Take over liquidated positions within limits, and close them on the book
     Keeper(KeeperArgs),
 }
@@ -271,6 +273,17 @@ pub struct Orders {
     /// Only in this market
     #[arg(long)]
     pub market: Option<String>,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Whose.
+    #[command(flatten)]
+    pub who: Who,
+    /// Begin with what came after this sequence number, as far as the node still has it [default: with what comes]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "SEQUENCE")]
+    pub after: u64,
 }
 
 /// `book`
