@@ -31,25 +31,18 @@ impl Flags {
         expires: bool,
         client: bool,
     ) -> Self {
-        let mut bits = (post_only as u8) << Self::POST_SHIFT;
-        if matches!(side, Side::Sell) {
-            bits |= Self::SELL;
-        }
-        if reduce_only {
-            bits |= Self::REDUCE_ONLY;
-        }
-        if expires {
-            bits |= Self::EXPIRES;
-        }
-        if client {
-            bits |= Self::HAS_CLIENT_ID;
-        }
-        Self(bits)
+        Self(
+            (side as u8) * Self::SELL
+                | (reduce_only as u8) * Self::REDUCE_ONLY
+                | (post_only as u8) << Self::POST_SHIFT
+                | (expires as u8) * Self::EXPIRES
+                | (client as u8) * Self::HAS_CLIENT_ID,
+        )
     }
 
     /// The same, of an iceberg order or not.
     pub(crate) const fn with_iceberg(self, iceberg: bool) -> Self {
-        Self(if iceberg { self.0 | Self::ICEBERG } else { self.0 })
+        Self(self.0 | (iceberg as u8) * Self::ICEBERG)
     }
 
     pub(crate) const fn bits(self) -> u8 {
@@ -82,6 +75,11 @@ impl Flags {
     #[inline]
     const fn has_extra(self) -> bool {
         self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
+    }
+    /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its own for that.
+    #[inline]
+    pub(crate) const fn is_special(self) -> bool {
+        self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID | Self::ICEBERG) != 0
     }
     pub(crate) const fn iceberg(self) -> bool {
         self.0 & Self::ICEBERG != 0
@@ -143,7 +141,12 @@ pub(crate) struct Extra {
     pub(crate) client_id: u64,
     /// 0 without one.
     pub(crate) expires_ms: TimeMs,
+    /// Its place among those that expire.
+    pub(crate) expiry: u32,
 }
+
+/// What is in slot 0, but for its links.
+const NOBODY: Order = Order::new(0, 0, 0, Flags(0));
 
 /// All live orders of a book.
 #[derive(Clone, Debug)]
@@ -162,9 +165,8 @@ impl Arena {
     pub(crate) const CAPACITY: u32 = u32::MAX;
 
     pub(crate) fn new() -> Self {
-        let nobody = Order::new(0, 0, 0, Flags(0));
         Self {
-            orders: vec![nobody],
+            orders: vec![NOBODY],
             kin: vec![Kin::default()],
             extras: vec![Extra::default()],
             free: NONE,
@@ -181,30 +183,26 @@ impl Arena {
         self.live == Self::CAPACITY
     }
 
-    /// Stores an order; the caller has seen that it is not full.
+    /// A slot for an order, to be filled by the caller, who has seen that not all are used.
     #[inline]
-    pub(crate) fn insert(&mut self, order: Order, extra: Extra) -> u32 {
+    pub(crate) fn allot(&mut self) -> u32 {
         self.live += 1;
         let slot = self.free;
         if slot == NONE {
-            return self.push(order, extra);
+            return self.push();
         }
-        let place = &mut self.orders[slot as usize];
-        self.free = place.next;
-        *place = order;
-        if order.flags().has_extra() {
-            self.extras[slot as usize] = extra;
-        }
+        self.free = self.orders[slot as usize].next;
         slot
     }
 
     #[cold]
-    fn push(&mut self, order: Order, extra: Extra) -> u32 {
+    #[inline(never)]
+    fn push(&mut self) -> u32 {
         // It was not full and no slot is free, so the length fits.
         let slot = self.orders.len() as u32;
-        self.orders.push(order);
+        self.orders.push(NOBODY);
         self.kin.push(Kin::default());
-        self.extras.push(extra);
+        self.extras.push(Extra::default());
         slot
     }
 
@@ -243,6 +241,11 @@ impl Arena {
         } else {
             Extra::default()
         }
+    }
+
+    #[inline]
+    pub(crate) fn extra_mut(&mut self, slot: u32) -> &mut Extra {
+        &mut self.extras[slot as usize]
     }
 
     /// Bytes held, spare capacity included.

@@ -1,12 +1,11 @@
 //! Queues, indexes and reads: how an order enters a level and leaves the book.
 
-use std::collections::BTreeSet;
-
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::arena::{Arena, Extra, Flags, Kin, Order, NONE};
 use crate::clients::ClientIds;
+use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::{key_of, Ladder};
@@ -26,7 +25,7 @@ pub struct Book {
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
     pub(crate) client_ids: ClientIds,
-    pub(crate) expiries: BTreeSet<(TimeMs, OrderId)>,
+    pub(crate) expiries: Expiries,
 }
 
 impl Default for Book {
@@ -47,7 +46,7 @@ impl Book {
             icebergs: Icebergs::default(),
             owners: Owners::new(),
             client_ids: ClientIds::default(),
-            expiries: BTreeSet::new(),
+            expiries: Expiries::default(),
         }
     }
 
@@ -137,18 +136,15 @@ impl Book {
     #[must_use]
     pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
         let ladder = &self.ladders[side as usize];
-        let (lots, count) = ladder.find(key_of(side, price_ticks)).map_or((0, 0), |level| {
-            let level = ladder.level(level);
-            (level.lots, level.count)
-        });
-        LevelView { side, price_ticks, lots, count }
+        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        LevelView { side, price_ticks, lots: level.lots, count: level.count }
     }
 
     /// The orders at a price, first in the queue first.
     pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
         let ladder = &self.ladders[side as usize];
-        let head = ladder.find(key_of(side, price_ticks)).map_or(NONE, |level| ladder.level(level).head);
-        self.queue_slots(head).map(|slot| self.view(slot))
+        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        self.queue_slots(level.head).map(|slot| self.view(slot))
     }
 
     pub(crate) fn queue_slots(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
@@ -188,26 +184,38 @@ impl Book {
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
     }
 
-    // Called where events are made: a copy through memory costs more than the reads.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn view(&self, slot: u32) -> OrderView {
-        let order = self.orders.get(slot);
-        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags());
-        let Extra { client_id, expires_ms } = self.orders.extra(slot, order.flags());
-        let side = order.flags().side();
-        OrderView {
+        self.view_of(slot, self.orders.get(slot))
+    }
+
+    // Where events are made: a copy through memory costs more than the reads.
+    #[inline(always)]
+    pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
+        let (flags, side) = (order.flags(), order.flags().side());
+        let mut view = OrderView {
             order_id: order.id(),
             owner: order.owner,
-            client_id,
+            client_id: 0,
             side,
             price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
-            lots: order.lots + hidden_lots,
-            hidden_lots,
-            display_lots,
-            reduce_only: order.flags().reduce_only(),
-            post_only: order.flags().post_only(),
-            expires_ms: order.flags().expires().then_some(expires_ms),
+            lots: order.lots,
+            hidden_lots: 0,
+            display_lots: 0,
+            reduce_only: flags.reduce_only(),
+            post_only: flags.post_only(),
+            expires_ms: None,
+        };
+        if flags.is_special() {
+            let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
+            let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
+            view.client_id = client_id;
+            view.lots += hidden_lots;
+            view.hidden_lots = hidden_lots;
+            view.display_lots = display_lots;
+            view.expires_ms = flags.expires().then_some(expires_ms);
         }
+        view
     }
 
     /// The hidden part of an order with these flags.
@@ -236,94 +244,115 @@ impl Book {
         ))
     }
 
-    /// Stores an order that will rest at `key` and enters it in every index but the levels.
-    #[inline]
-    pub(crate) fn enlist(&mut self, order: Order, extra: Extra, key: u64, iceberg: Iceberg) -> u32 {
-        let (id, flags) = (order.id(), order.flags());
-        let slot = self.orders.insert(order, extra);
-        self.ids.insert(id, slot);
-        if flags.has_client_id() {
-            self.client_ids.insert(order.owner, extra.client_id, slot);
-        }
-        if flags.expires() {
-            self.expiries.insert((extra.expires_ms, id));
-        }
-        if flags.iceberg() {
-            self.icebergs.set(slot, (flags.side(), key), iceberg);
+    /// Stores an order that rests at the back of the level `index`, or of a new one at `key` if that is [`NONE`]: in every
+    /// index but its owner's. The caller has seen that the level's sum can take it, and that a slot is free.
+    #[inline(always)]
+    pub(crate) fn enlist(
+        &mut self,
+        order: Order,
+        extra: Extra,
+        key: u64,
+        index: u32,
+        hidden: Iceberg,
+    ) -> u32 {
+        let flags = order.flags();
+        let slot = self.orders.allot();
+        self.ids.insert(order.id(), slot);
+        self.append(slot, order, key, index);
+        if flags.is_special() {
+            self.enlist_special(slot, flags, extra, key, hidden);
         }
         slot
     }
 
+    #[inline(never)]
+    fn enlist_special(&mut self, slot: u32, flags: Flags, extra: Extra, key: u64, hidden: Iceberg) {
+        let (id, owner) = (self.orders.get(slot).id(), self.orders.get(slot).owner);
+        *self.orders.extra_mut(slot) = extra;
+        if flags.has_client_id() {
+            self.client_ids.insert(owner, extra.client_id, slot);
+        }
+        if flags.expires() {
+            let entry = Expiry { expires_ms: extra.expires_ms, id, slot };
+            self.expiries.insert(entry, &mut self.orders);
+        }
+        if flags.iceberg() {
+            self.icebergs.set(slot, (flags.side(), key), hidden);
+        }
+    }
+
     /// Makes a stored order its owner's newest.
-    #[inline]
-    pub(crate) fn link_owner(&mut self, slot: u32) {
-        let order = self.orders.get(slot);
-        let older = self.owners.push(order.owner, slot, reduces(order.flags()));
+    #[inline(always)]
+    pub(crate) fn link_owner(&mut self, slot: u32, owner: AccountId, reduces: Option<Side>) {
+        let older = self.owners.push(owner, slot, reduces);
         self.orders.kin_mut(older).newer = slot;
         *self.orders.kin_mut(slot) = Kin { older, newer: NONE };
     }
 
-    /// Takes an order that is in no level out of every index, and frees its slot.
-    #[inline]
-    pub(crate) fn delist(&mut self, slot: u32) {
-        let order = *self.orders.get(slot);
-        let (id, owner, flags) = (order.id(), order.owner, order.flags());
-        let Extra { client_id, expires_ms } = self.orders.extra(slot, flags);
+    /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
+    #[inline(always)]
+    pub(crate) fn delist(&mut self, slot: u32, order: &Order) {
+        let flags = order.flags();
+        if flags.is_special() {
+            self.delist_special(slot, order.owner, flags);
+        }
+        self.ids.remove(order.id());
         let Kin { older, newer } = self.orders.kin(slot);
         self.orders.kin_mut(older).newer = newer;
         self.orders.kin_mut(newer).older = older;
-        self.owners.remove(owner, (newer == NONE).then_some(older), reduces(flags));
-        self.ids.remove(id);
+        self.owners.remove(order.owner, (newer == NONE).then_some(older), reduces(flags));
+        self.orders.remove(slot);
+    }
+
+    #[inline(never)]
+    fn delist_special(&mut self, slot: u32, owner: AccountId, flags: Flags) {
+        let Extra { client_id, expiry, .. } = self.orders.extra(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
         }
         if flags.expires() {
-            self.expiries.remove(&(expires_ms, id));
+            self.expiries.remove(expiry, &mut self.orders);
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
         }
-        self.orders.remove(slot);
     }
 
-    /// Puts a stored order at the back of the level of `key`. The caller has seen that the level's sum can take it.
-    pub(crate) fn link_level(&mut self, slot: u32, key: u64) {
-        let order = self.orders.get(slot);
-        let (lots, flags) = (order.lots, order.flags());
-        let ladder = &mut self.ladders[flags.side() as usize];
-        let index = ladder.ensure(key);
+    /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that is [`NONE`].
+    #[inline(always)]
+    fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
+        let ladder = &mut self.ladders[order.flags().side() as usize];
+        let index = if index == NONE { ladder.open(key) } else { index };
         ladder.touch(index);
         let level = ladder.level_mut(index);
-        level.lots += lots;
+        level.lots += order.lots;
         level.count += 1;
-        let tail = std::mem::replace(&mut level.tail, slot);
-        if tail == NONE {
-            level.head = slot;
-        }
-        self.orders.get_mut(tail).next = slot;
-        let order = self.orders.get_mut(slot);
+        let prev = std::mem::replace(&mut level.tail, slot);
+        level.head = if prev == NONE { slot } else { level.head };
+        self.orders.get_mut(prev).next = slot;
         order.level = index;
-        order.prev = tail;
+        order.prev = prev;
         order.next = NONE;
+        *self.orders.get_mut(slot) = order;
     }
 
     /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
     pub(crate) fn show(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
-        let order = self.orders.get_mut(slot);
+        let mut order = *self.orders.get(slot);
         order.lots = shown;
+        let side = order.flags().side();
         if order.flags().iceberg() {
-            let place = (order.flags().side(), key);
-            self.icebergs.set(slot, place, iceberg);
+            self.icebergs.set(slot, (side, key), iceberg);
         }
-        self.link_level(slot, key);
+        let index = self.ladders[side as usize].locate(key);
+        self.append(slot, order, key, index);
     }
 
-    /// Takes an order out of its level, which goes with its last order.
-    #[inline]
-    pub(crate) fn unlink_level(&mut self, slot: u32) {
-        let order = *self.orders.get(slot);
-        let Order { lots, level: index, next, prev, .. } = order;
+    /// Takes an order out of its level, which goes with its last order. `order` is what it is.
+    #[inline(always)]
+    pub(crate) fn unlink_level(&mut self, order: &Order) {
+        let Order { lots, level: index, next, prev, .. } = *order;
         self.orders.get_mut(prev).next = next;
         self.orders.get_mut(next).prev = prev;
         let ladder = &mut self.ladders[order.flags().side() as usize];
@@ -331,16 +360,12 @@ impl Book {
         let level = ladder.level_mut(index);
         level.lots -= lots;
         level.count -= 1;
-        if prev == NONE {
-            level.head = next;
-        }
-        if next == NONE {
-            level.tail = prev;
-        }
+        // Which end it is at cannot be foreseen: chosen without a branch.
+        level.head = if prev == NONE { next } else { level.head };
+        level.tail = if next == NONE { prev } else { level.tail };
         if level.count == 0 {
             ladder.release(index);
         }
-        self.orders.get_mut(slot).level = NONE;
     }
 
     /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
@@ -353,16 +378,16 @@ impl Book {
     }
 
     /// Removes a resting order and says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
-        let order = self.view(slot);
-        self.unlink_level(slot);
-        self.delist(slot);
-        host.event(Event::Removed { order, reason });
+        let order = *self.orders.get(slot);
+        host.event(Event::Removed { order: self.view_of(slot, &order), reason });
+        self.unlink_level(&order);
+        self.delist(slot, &order);
     }
 }
 
 /// The side on which an order counts as reduce-only.
-fn reduces(flags: Flags) -> Option<Side> {
+pub(crate) fn reduces(flags: Flags) -> Option<Side> {
     flags.reduce_only().then(|| flags.side())
 }

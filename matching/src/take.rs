@@ -114,12 +114,11 @@ impl Book {
             self.shrink(slot, lots);
             return host.event(event);
         }
-        self.unlink_level(slot);
-        if iceberg.hidden_lots == 0 {
-            self.delist(slot);
-            return host.event(event);
-        }
         host.event(event);
+        self.unlink_level(maker);
+        if iceberg.hidden_lots == 0 {
+            return self.delist(slot, maker);
+        }
         self.show(slot, key_of(maker_side, price_ticks), iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
     }
