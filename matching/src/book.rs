@@ -8,7 +8,7 @@ use crate::clients::ClientIds;
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
-use crate::ladder::{key_of, Ladder};
+use crate::ladder::{choose, key_of, Ladder};
 use crate::owners::Owners;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
 
@@ -229,6 +229,7 @@ impl Book {
     }
 
     /// Unfilled lots of an order, the hidden ones included.
+    #[inline]
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
         order.lots + self.iceberg(slot, order.flags()).hidden_lots
@@ -300,7 +301,7 @@ impl Book {
         let Kin { older, newer } = self.orders.kin(slot);
         self.orders.kin_mut(older).newer = newer;
         self.orders.kin_mut(newer).older = older;
-        self.owners.remove(order.owner, (newer == NONE).then_some(older), reduces(flags));
+        self.owners.remove(order.owner, older, newer, reduces(flags));
         self.orders.remove(slot);
     }
 
@@ -328,7 +329,7 @@ impl Book {
         level.lots += order.lots;
         level.count += 1;
         let prev = std::mem::replace(&mut level.tail, slot);
-        level.head = if prev == NONE { slot } else { level.head };
+        level.head = choose(prev, slot, level.head);
         self.orders.get_mut(prev).next = slot;
         order.level = index;
         order.prev = prev;
@@ -360,9 +361,8 @@ impl Book {
         let level = ladder.level_mut(index);
         level.lots -= lots;
         level.count -= 1;
-        // Which end it is at cannot be foreseen: chosen without a branch.
-        level.head = if prev == NONE { next } else { level.head };
-        level.tail = if next == NONE { prev } else { level.tail };
+        level.head = choose(prev, next, level.head);
+        level.tail = choose(next, prev, level.tail);
         if level.count == 0 {
             ladder.release(index);
         }

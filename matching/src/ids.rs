@@ -61,7 +61,7 @@ impl IdTable {
     #[inline]
     pub(crate) fn get(&self, id: OrderId) -> Option<u32> {
         let Some(index) = self.page_index(id) else {
-            return self.old.get(&id).copied();
+            return self.get_old(id);
         };
         let slot = self.ring[index].slots.as_ref()?[offset(id)];
         (slot != NONE).then_some(slot)
@@ -124,10 +124,10 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, id: OrderId) {
         let Some(index) = self.page_index(id) else {
-            self.old.remove(&id);
+            self.remove_old(id);
             return;
         };
         let page = &mut self.ring[index];
@@ -135,9 +135,28 @@ impl IdTable {
         slots[offset(id)] = NONE;
         page.live -= 1;
         if page.live == 0 {
-            self.spare.extend(page.slots.take());
-            self.drop_empty_front();
+            self.vacate(index);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn remove_old(&mut self, id: OrderId) {
+        self.old.remove(&id);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_old(&self, id: OrderId) -> Option<u32> {
+        self.old.get(&id).copied()
+    }
+
+    /// Gives back the memory of a page without orders.
+    #[cold]
+    #[inline(never)]
+    fn vacate(&mut self, index: usize) {
+        self.spare.extend(self.ring[index].slots.take());
+        self.drop_empty_front();
     }
 
     /// Bytes held, spare capacity included.

@@ -50,6 +50,13 @@ impl Level {
     }
 }
 
+/// `new` where `if_none` is [`NONE`], else `old`. Which it is cannot be foreseen, so it must not become a branch.
+#[inline(always)]
+pub(crate) const fn choose(if_none: u32, new: u32, old: u32) -> u32 {
+    let mask = ((if_none == NONE) as u32).wrapping_neg();
+    (new & mask) | (old & !mask)
+}
+
 /// No page. There are at most 2²⁵: each holds 4 096 keys, and a level at least one of 2³² orders.
 const NO_PAGE: u32 = u32::MAX;
 

@@ -4,6 +4,7 @@
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
+use crate::ladder::choose;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -87,13 +88,13 @@ impl Owners {
         page
     }
 
-    /// Takes one order off the account; `new_newest` is given when it was the newest.
-    #[inline]
-    pub(crate) fn remove(&mut self, owner: AccountId, new_newest: Option<u32>, reduce_only: Option<Side>) {
+    /// Takes one order, between these two, off the account.
+    #[inline(always)]
+    pub(crate) fn remove(&mut self, owner: AccountId, older: u32, newer: u32, reduce_only: Option<Side>) {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
         entry.count -= 1;
-        entry.newest = new_newest.unwrap_or(entry.newest);
+        entry.newest = choose(newer, older, entry.newest);
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
         }
@@ -102,6 +103,8 @@ impl Owners {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn release(&mut self, owner: AccountId, page: u32) {
         self.active[page as usize] -= 1;
         if self.active[page as usize] == 0 {

@@ -21,7 +21,7 @@ impl Host for Events {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
         0
     }
-    #[inline]
+    #[inline(always)]
     fn event(&mut self, event: Event) {
         self.0.push(event);
     }
@@ -29,7 +29,7 @@ impl Host for Events {
 
 impl Events {
     /// Reads and drops the events so far.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, tape: &mut impl Tape) {
         for event in &self.0 {
             if let Event::Fill { maker_order_id, price_ticks, lots, .. } = event {
