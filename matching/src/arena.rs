@@ -223,6 +223,32 @@ impl Arena {
         &mut self.orders[slot as usize]
     }
 
+    /// Writes an order into a slot and links the one before it to it.
+    #[inline(always)]
+    pub(crate) fn put_behind(&mut self, slot: u32, order: Order) {
+        let orders = &mut self.orders[..];
+        orders[order.prev as usize].next = slot;
+        orders[slot as usize] = order;
+    }
+
+    /// Links the orders before and behind one that leaves its level to each other.
+    #[inline(always)]
+    pub(crate) fn close_gap(&mut self, prev: u32, next: u32) {
+        let orders = &mut self.orders[..];
+        orders[prev as usize].next = next;
+        orders[next as usize].prev = prev;
+    }
+
+    /// Links the owner's older and newer order of one that leaves to each other, and returns them.
+    #[inline(always)]
+    pub(crate) fn close_kin(&mut self, slot: u32) -> Kin {
+        let kin = &mut self.kin[..];
+        let Kin { older, newer } = kin[slot as usize];
+        kin[older as usize].newer = newer;
+        kin[newer as usize].older = older;
+        Kin { older, newer }
+    }
+
     #[inline]
     pub(crate) fn kin(&self, slot: u32) -> Kin {
         self.kin[slot as usize]

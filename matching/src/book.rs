@@ -8,7 +8,7 @@ use crate::clients::ClientIds;
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
-use crate::ladder::{choose, key_of, Ladder};
+use crate::ladder::{key_of, Ladder};
 use crate::owners::Owners;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
 
@@ -189,11 +189,24 @@ impl Book {
         self.view_of(slot, self.orders.get(slot))
     }
 
+    #[inline]
+    pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
+        let (flags, view) = (order.flags(), self.plain_view(order));
+        if !flags.is_special() {
+            return view;
+        }
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
+        let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
+        let expires_ms = flags.expires().then_some(expires_ms);
+        OrderView { client_id, lots: order.lots + hidden_lots, hidden_lots, display_lots, expires_ms, ..view }
+    }
+
+    /// What an order is but for what few have.
     // Where events are made: a copy through memory costs more than the reads.
     #[inline(always)]
-    pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
+    fn plain_view(&self, order: &Order) -> OrderView {
         let (flags, side) = (order.flags(), order.flags().side());
-        let mut view = OrderView {
+        OrderView {
             order_id: order.id(),
             owner: order.owner,
             client_id: 0,
@@ -205,17 +218,7 @@ impl Book {
             reduce_only: flags.reduce_only(),
             post_only: flags.post_only(),
             expires_ms: None,
-        };
-        if flags.is_special() {
-            let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
-            let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
-            view.client_id = client_id;
-            view.lots += hidden_lots;
-            view.hidden_lots = hidden_lots;
-            view.display_lots = display_lots;
-            view.expires_ms = flags.expires().then_some(expires_ms);
         }
-        view
     }
 
     /// The hidden part of an order with these flags.
@@ -257,12 +260,19 @@ impl Book {
         hidden: Iceberg,
     ) -> u32 {
         let flags = order.flags();
-        let slot = self.orders.allot();
-        self.ids.insert(order.id(), slot);
-        self.append(slot, order, key, index);
+        let slot = self.enlist_plain(order, key, index);
         if flags.is_special() {
             self.enlist_special(slot, flags, extra, key, hidden);
         }
+        slot
+    }
+
+    /// The same, of an order that is in no index that few are in.
+    #[inline(always)]
+    pub(crate) fn enlist_plain(&mut self, order: Order, key: u64, index: u32) -> u32 {
+        let slot = self.orders.allot();
+        self.append(slot, order, key, index);
+        self.ids.insert(order.id(), slot);
         slot
     }
 
@@ -293,16 +303,26 @@ impl Book {
     /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
     #[inline(always)]
     pub(crate) fn delist(&mut self, slot: u32, order: &Order) {
-        let flags = order.flags();
-        if flags.is_special() {
-            self.delist_special(slot, order.owner, flags);
+        if order.flags().is_special() {
+            self.delist_special(slot, order.owner, order.flags());
         }
-        self.ids.remove(order.id());
-        let Kin { older, newer } = self.orders.kin(slot);
-        self.orders.kin_mut(older).newer = newer;
-        self.orders.kin_mut(newer).older = older;
-        self.owners.remove(order.owner, older, newer, reduces(flags));
+        self.delist_plain(slot, order);
+    }
+
+    /// The same, of an order that is in no index that few are in.
+    #[inline(always)]
+    fn delist_plain(&mut self, slot: u32, order: &Order) {
+        let Kin { older, newer } = self.orders.close_kin(slot);
+        let last_of_owner = self.owners.remove(order.owner, older, newer, reduces(order.flags()));
+        let tidy_ids = self.ids.remove(order.id());
         self.orders.remove(slot);
+        // What is seldom comes last: nothing waits for it in a register.
+        if tidy_ids {
+            self.ids.tidy(order.id());
+        }
+        if last_of_owner {
+            self.owners.tidy(order.owner);
+        }
     }
 
     #[inline(never)]
@@ -325,16 +345,10 @@ impl Book {
         let ladder = &mut self.ladders[order.flags().side() as usize];
         let index = if index == NONE { ladder.open(key) } else { index };
         ladder.touch(index);
-        let level = ladder.level_mut(index);
-        level.lots += order.lots;
-        level.count += 1;
-        let prev = std::mem::replace(&mut level.tail, slot);
-        level.head = choose(prev, slot, level.head);
-        self.orders.get_mut(prev).next = slot;
+        order.prev = ladder.put_on(index, slot, order.lots);
         order.level = index;
-        order.prev = prev;
         order.next = NONE;
-        *self.orders.get_mut(slot) = order;
+        self.orders.put_behind(slot, order);
     }
 
     /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
@@ -353,18 +367,11 @@ impl Book {
     /// Takes an order out of its level, which goes with its last order. `order` is what it is.
     #[inline(always)]
     pub(crate) fn unlink_level(&mut self, order: &Order) {
-        let Order { lots, level: index, next, prev, .. } = *order;
-        self.orders.get_mut(prev).next = next;
-        self.orders.get_mut(next).prev = prev;
+        let Order { lots, level, next, prev, .. } = *order;
+        self.orders.close_gap(prev, next);
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        ladder.touch(index);
-        let level = ladder.level_mut(index);
-        level.lots -= lots;
-        level.count -= 1;
-        level.head = choose(prev, next, level.head);
-        level.tail = choose(next, prev, level.tail);
-        if level.count == 0 {
-            ladder.release(index);
+        if ladder.take_off(level, lots, prev, next) {
+            ladder.tidy(level);
         }
     }
 
@@ -380,6 +387,18 @@ impl Book {
     /// Removes a resting order and says so.
     #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
+        let order = *self.orders.get(slot);
+        if order.flags().is_special() {
+            return self.evict_special(slot, reason, host);
+        }
+        let view = self.plain_view(&order);
+        self.unlink_level(&order);
+        self.delist_plain(slot, &order);
+        host.event(Event::Removed { order: view, reason });
+    }
+
+    #[inline(never)]
+    fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
         let order = *self.orders.get(slot);
         host.event(Event::Removed { order: self.view_of(slot, &order), reason });
         self.unlink_level(&order);

@@ -198,16 +198,49 @@ impl Ladder {
     /// Notes that a level's orders changed.
     #[inline]
     pub(crate) fn touch(&mut self, level: u32) {
-        let level = &mut self.levels[level as usize];
-        if level.page & NOTED == 0 {
-            let (key, page) = (level.key, level.page);
-            level.page |= NOTED;
-            self.note(key, page);
+        if self.level(level).page & NOTED == 0 {
+            self.note(level);
+        }
+    }
+
+    /// Puts an order at the back of a level and returns the one that was last.
+    #[inline(always)]
+    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> u32 {
+        let level = self.level_mut(level);
+        level.lots += lots;
+        level.count += 1;
+        let last = std::mem::replace(&mut level.tail, slot);
+        level.head = choose(last, slot, level.head);
+        last
+    }
+
+    /// Takes an order between these two, with `lots` shown, off a level. Where this says so, [`Ladder::tidy`] is to follow.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn take_off(&mut self, level: u32, lots: Lots, prev: u32, next: u32) -> bool {
+        let level = self.level_mut(level);
+        level.lots -= lots;
+        level.count -= 1;
+        level.head = choose(prev, next, level.head);
+        level.tail = choose(next, prev, level.tail);
+        (level.count == 0) | (level.page & NOTED == 0)
+    }
+
+    /// What seldom follows an order's leave: the level's first change since its last root is noted; an empty level goes.
+    #[inline(never)]
+    pub(crate) fn tidy(&mut self, level: u32) {
+        self.touch(level);
+        if self.level(level).count == 0 {
+            self.release(level);
         }
     }
 
     #[cold]
-    fn note(&mut self, key: u64, index: u32) {
+    #[inline(never)]
+    fn note(&mut self, level: u32) {
+        let level = &mut self.levels[level as usize];
+        let (key, index) = (level.key, level.page());
+        level.page |= NOTED;
         let page = &mut self.pages[index as usize];
         let offset = page_offset(key);
         if page.stale.insert(offset) {
@@ -219,8 +252,7 @@ impl Ladder {
     }
 
     /// Drops a level that has lost its last order.
-    #[inline(never)]
-    pub(crate) fn release(&mut self, level: u32) {
+    fn release(&mut self, level: u32) {
         let (key, index) = (self.levels[level as usize].key, self.levels[level as usize].page());
         if self.best == level {
             self.best = self.below(level).unwrap_or(NONE);

@@ -22,6 +22,56 @@ impl Book {
     /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let plain = (order.client_id == 0)
+            & (order.display_lots == 0)
+            & !order.reduce_only
+            & matches!(order.time_in_force, TimeInForce::Gtc);
+        let makers = order.side.opposite();
+        if plain && !self.ladders[makers as usize].crosses(key_of(makers, order.price_ticks)) {
+            return self.rest_plain(order, host);
+        }
+        self.place_any(order, host)
+    }
+
+    /// Places an order of the most frequent kind: it meets nothing, is in no index that few are in, and asks for no position.
+    #[inline(always)]
+    fn rest_plain(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let NewOrder { owner, side, price_ticks, lots, post_only, .. } = *new;
+        check_lots(lots)?;
+        let level = self.check_room(side, price_ticks, lots, 0)?;
+        let order_id = self.next_order_id;
+        if order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
+        }
+        self.next_order_id = order_id + 1;
+        let order = Order::new(order_id, owner, lots, Flags::new(side, false, post_only, false, false));
+        let slot = self.enlist_plain(order, key_of(side, price_ticks), level);
+        self.link_owner(slot, owner, None);
+        host.event(Event::Rested(OrderView {
+            order_id,
+            owner,
+            client_id: 0,
+            side,
+            price_ticks,
+            lots,
+            hidden_lots: 0,
+            display_lots: 0,
+            reduce_only: false,
+            post_only,
+            expires_ms: None,
+        }));
+        Ok(Placed {
+            order_id,
+            filled_lots: 0,
+            decremented_lots: 0,
+            resting_lots: lots,
+            price_ticks,
+            rest: None,
+        })
+    }
+
+    #[inline(never)]
+    fn place_any(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
         if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {

@@ -75,6 +75,7 @@ impl Owners {
     }
 
     #[cold]
+    #[inline(never)]
     fn add_page(&mut self, owner: AccountId) -> u32 {
         let page = self.spare.pop().unwrap_or_else(|| {
             self.owners.resize(self.owners.len() + PAGE_OWNERS, NO_ORDERS);
@@ -88,9 +89,16 @@ impl Owners {
         page
     }
 
-    /// Takes one order, between these two, off the account.
+    /// Takes one order, between these two, off the account. Where it was the last, [`Owners::tidy`] is to follow.
     #[inline(always)]
-    pub(crate) fn remove(&mut self, owner: AccountId, older: u32, newer: u32, reduce_only: Option<Side>) {
+    #[must_use]
+    pub(crate) fn remove(
+        &mut self,
+        owner: AccountId,
+        older: u32,
+        newer: u32,
+        reduce_only: Option<Side>,
+    ) -> bool {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
         entry.count -= 1;
@@ -98,14 +106,14 @@ impl Owners {
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
         }
-        if entry.count == 0 {
-            self.release(owner, page);
-        }
+        entry.count == 0
     }
 
+    /// After the last order of an account: gives its page back if that was the last of the page.
     #[cold]
     #[inline(never)]
-    fn release(&mut self, owner: AccountId, page: u32) {
+    pub(crate) fn tidy(&mut self, owner: AccountId) {
+        let page = self.directory[block(owner)];
         self.active[page as usize] -= 1;
         if self.active[page as usize] == 0 {
             self.spare.push(page);
