@@ -73,7 +73,7 @@ impl Flags {
     }
     /// Whether the order has a client id or an expiry.
     #[inline]
-    const fn has_extra(self) -> bool {
+    pub(crate) const fn has_extra(self) -> bool {
         self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
     }
     /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its own for that.
@@ -125,13 +125,15 @@ impl Order {
     }
 }
 
-/// Its place among its owner's orders. Links are slots, [`NONE`] at the ends.
+/// Its place among its owner's orders, and among those with more. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kin {
     /// The owner's next older order.
     pub(crate) older: u32,
     /// The owner's next newer order.
     pub(crate) newer: u32,
+    /// Where its [`Extra`] is, if it has one by its flags.
+    extra: u32,
 }
 
 /// What only some orders have; written and read only where the flags say so.
@@ -151,10 +153,13 @@ const NOBODY: Order = Order::new(0, 0, 0, Flags(0));
 /// All live orders of a book.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
-    /// By slot; slot 0 is nobody's. The three are equally long.
+    /// By slot; slot 0 is nobody's. The two are equally long.
     orders: Vec<Order>,
     kin: Vec<Kin>,
+    /// Apart, for those that have one.
     extras: Vec<Extra>,
+    /// Places among the extras that are free.
+    free_extras: Vec<u32>,
     /// The first free slot.
     free: u32,
     live: u32,
@@ -168,7 +173,8 @@ impl Arena {
         Self {
             orders: vec![NOBODY],
             kin: vec![Kin::default()],
-            extras: vec![Extra::default()],
+            extras: Vec::new(),
+            free_extras: Vec::new(),
             free: NONE,
             live: 0,
         }
@@ -202,7 +208,6 @@ impl Arena {
         let slot = self.orders.len() as u32;
         self.orders.push(NOBODY);
         self.kin.push(Kin::default());
-        self.extras.push(Extra::default());
         slot
     }
 
@@ -243,10 +248,11 @@ impl Arena {
     #[inline(always)]
     pub(crate) fn close_kin(&mut self, slot: u32) -> Kin {
         let kin = &mut self.kin[..];
-        let Kin { older, newer } = kin[slot as usize];
+        let own = kin[slot as usize];
+        let Kin { older, newer, .. } = own;
         kin[older as usize].newer = newer;
         kin[newer as usize].older = older;
-        Kin { older, newer }
+        own
     }
 
     #[inline]
@@ -254,24 +260,57 @@ impl Arena {
         self.kin[slot as usize]
     }
 
-    #[inline]
-    pub(crate) fn kin_mut(&mut self, slot: u32) -> &mut Kin {
-        &mut self.kin[slot as usize]
-    }
-
     /// Client id and expiry of an order with these flags.
     #[inline]
     pub(crate) fn extra(&self, slot: u32, flags: Flags) -> Extra {
         if flags.has_extra() {
-            self.extras[slot as usize]
+            self.extras[self.kin(slot).extra as usize]
         } else {
             Extra::default()
         }
     }
 
+    /// Where the extra of an order that has one is.
     #[inline]
-    pub(crate) fn extra_mut(&mut self, slot: u32) -> &mut Extra {
-        &mut self.extras[slot as usize]
+    pub(crate) fn extra_place(&self, slot: u32) -> u32 {
+        self.kin(slot).extra
+    }
+
+    #[inline]
+    pub(crate) fn extra_at(&mut self, place: u32) -> &mut Extra {
+        &mut self.extras[place as usize]
+    }
+
+    /// Gives an order its extra and returns where that is.
+    pub(crate) fn add_extra(&mut self, slot: u32, extra: Extra) -> u32 {
+        let place = match self.free_extras.pop() {
+            Some(place) => {
+                self.extras[place as usize] = extra;
+                place
+            }
+            None => {
+                self.extras.push(extra);
+                // No more of them than slots, so it fits.
+                (self.extras.len() - 1) as u32
+            }
+        };
+        self.kin[slot as usize].extra = place;
+        place
+    }
+
+    /// Frees the extra of an order that has one.
+    pub(crate) fn drop_extra(&mut self, slot: u32) {
+        self.free_extras.push(self.kin(slot).extra);
+    }
+
+    /// Makes an order the newest of its owner, before whom `older` was.
+    #[inline(always)]
+    pub(crate) fn lead_kin(&mut self, slot: u32, older: u32) {
+        let kin = &mut self.kin[..];
+        kin[older as usize].newer = slot;
+        let own = &mut kin[slot as usize];
+        own.older = older;
+        own.newer = NONE;
     }
 
     /// Bytes held, spare capacity included.
@@ -279,5 +318,6 @@ impl Arena {
         self.orders.capacity() * size_of::<Order>()
             + self.kin.capacity() * size_of::<Kin>()
             + self.extras.capacity() * size_of::<Extra>()
+            + self.free_extras.capacity() * size_of::<u32>()
     }
 }

@@ -279,12 +279,12 @@ impl Book {
     #[inline(never)]
     fn enlist_special(&mut self, slot: u32, flags: Flags, extra: Extra, key: u64, hidden: Iceberg) {
         let (id, owner) = (self.orders.get(slot).id(), self.orders.get(slot).owner);
-        *self.orders.extra_mut(slot) = extra;
+        let place = if flags.has_extra() { self.orders.add_extra(slot, extra) } else { NONE };
         if flags.has_client_id() {
             self.client_ids.insert(owner, extra.client_id, slot);
         }
         if flags.expires() {
-            let entry = Expiry { expires_ms: extra.expires_ms, id, slot };
+            let entry = Expiry { expires_ms: extra.expires_ms, id, slot, extra: place };
             self.expiries.insert(entry, &mut self.orders);
         }
         if flags.iceberg() {
@@ -296,8 +296,7 @@ impl Book {
     #[inline(always)]
     pub(crate) fn link_owner(&mut self, slot: u32, owner: AccountId, reduces: Option<Side>) {
         let older = self.owners.push(owner, slot, reduces);
-        self.orders.kin_mut(older).newer = slot;
-        *self.orders.kin_mut(slot) = Kin { older, newer: NONE };
+        self.orders.lead_kin(slot, older);
     }
 
     /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
@@ -312,7 +311,7 @@ impl Book {
     /// The same, of an order that is in no index that few are in.
     #[inline(always)]
     fn delist_plain(&mut self, slot: u32, order: &Order) {
-        let Kin { older, newer } = self.orders.close_kin(slot);
+        let Kin { older, newer, .. } = self.orders.close_kin(slot);
         let last_of_owner = self.owners.remove(order.owner, older, newer, reduces(order.flags()));
         let tidy_ids = self.ids.remove(order.id());
         self.orders.remove(slot);
@@ -336,6 +335,9 @@ impl Book {
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
+        }
+        if flags.has_extra() {
+            self.orders.drop_extra(slot);
         }
     }
 

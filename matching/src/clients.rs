@@ -71,6 +71,12 @@ impl ClientIds {
         }
     }
 
+    /// Reads where a key is or would be, for nothing but to have it in the cache.
+    #[inline]
+    pub(crate) fn touch(&self, owner: AccountId, client_id: u64) -> u64 {
+        self.sets.get(self.set_of(owner, client_id)).map_or(0, |set| set.0[0].client_id)
+    }
+
     /// Enters a key that is not in the table.
     pub(crate) fn insert(&mut self, owner: AccountId, client_id: u64, slot: u32) {
         self.live += 1;

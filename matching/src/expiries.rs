@@ -14,6 +14,8 @@ pub(crate) struct Expiry {
     pub(crate) expires_ms: TimeMs,
     pub(crate) id: OrderId,
     pub(crate) slot: u32,
+    /// Where the order's extra is, in which its place here is kept.
+    pub(crate) extra: u32,
 }
 
 /// The places are in the arena, with the orders.
@@ -84,7 +86,7 @@ impl Expiries {
     fn put(&mut self, place: usize, entry: Expiry, orders: &mut Arena) {
         self.heap[place] = entry;
         // No more entries than slots, so it fits.
-        orders.extra_mut(entry.slot).expiry = place as u32;
+        orders.extra_at(entry.extra).expiry = place as u32;
     }
 
     /// Bytes held, spare capacity included.
