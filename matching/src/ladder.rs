@@ -127,6 +127,11 @@ impl Ladder {
         if self.pages.get(self.recent as usize).is_some_and(|page| page.number == number) {
             return Some(self.recent);
         }
+        self.search(number)
+    }
+
+    #[inline(never)]
+    fn search(&self, number: u64) -> Option<u32> {
         self.index.get(&number).copied()
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Owners {
     owners: Vec<Owner>,
     /// By page: its accounts with orders.
     active: Vec<u32>,
+    /// Reduce-only orders of all accounts, by side.
+    reduce_only: [u64; 2],
     spare: Vec<u32>,
 }
 
@@ -45,6 +47,7 @@ impl Owners {
             directory: Vec::new(),
             owners: vec![NO_ORDERS; PAGE_OWNERS],
             active: vec![0],
+            reduce_only: [0; 2],
             spare: Vec::new(),
         }
     }
@@ -54,6 +57,12 @@ impl Owners {
     pub(crate) fn get(&self, owner: AccountId) -> Owner {
         let page = self.directory.get(block(owner)).copied().unwrap_or(0);
         self.owners[place(page, owner)]
+    }
+
+    /// Whether the account has reduce-only orders on a side.
+    #[inline]
+    pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
+        self.reduce_only[side as usize] > 0 && self.get(owner).reduce_only[side as usize] > 0
     }
 
     /// Enters `slot` as the account's newest order and returns the one that was.
@@ -70,6 +79,7 @@ impl Owners {
         entry.count += 1;
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] += 1;
+            self.reduce_only[side as usize] += 1;
         }
         std::mem::replace(&mut entry.newest, slot)
     }
@@ -105,6 +115,7 @@ impl Owners {
         entry.newest = choose(newer, older, entry.newest);
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
+            self.reduce_only[side as usize] -= 1;
         }
         entry.count == 0
     }
