@@ -244,15 +244,14 @@ impl Arena {
         orders[next as usize].prev = prev;
     }
 
-    /// Links the owner's older and newer order of one that leaves to each other, and returns them.
+    /// Links the owner's older and newer order of one that leaves to each other, and returns the older.
     #[inline(always)]
-    pub(crate) fn close_kin(&mut self, slot: u32) -> Kin {
+    pub(crate) fn close_kin(&mut self, slot: u32) -> u32 {
         let kin = &mut self.kin[..];
-        let own = kin[slot as usize];
-        let Kin { older, newer, .. } = own;
+        let Kin { older, newer, .. } = kin[slot as usize];
         kin[older as usize].newer = newer;
         kin[newer as usize].older = older;
-        own
+        older
     }
 
     #[inline]

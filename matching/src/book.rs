@@ -3,7 +3,7 @@
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Extra, Flags, Kin, Order, NONE};
+use crate::arena::{Arena, Extra, Flags, Order, NONE};
 use crate::clients::ClientIds;
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
@@ -311,8 +311,8 @@ impl Book {
     /// The same, of an order that is in no index that few are in.
     #[inline(always)]
     fn delist_plain(&mut self, slot: u32, order: &Order) {
-        let Kin { older, newer, .. } = self.orders.close_kin(slot);
-        let last_of_owner = self.owners.remove(order.owner, older, newer, reduces(order.flags()));
+        let older = self.orders.close_kin(slot);
+        let last_of_owner = self.owners.remove(order.owner, slot, older, reduces(order.flags()));
         let tidy_ids = self.ids.remove(order.id());
         self.orders.remove(slot);
         // What is seldom comes last: nothing waits for it in a register.
@@ -368,11 +368,11 @@ impl Book {
 
     /// Takes an order out of its level, which goes with its last order. `order` is what it is.
     #[inline(always)]
-    pub(crate) fn unlink_level(&mut self, order: &Order) {
+    pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        if ladder.take_off(level, lots, prev, next) {
+        if ladder.take_off(level, slot, lots, prev, next) {
             ladder.tidy(level);
         }
     }
@@ -394,7 +394,7 @@ impl Book {
             return self.evict_special(slot, reason, host);
         }
         let view = self.plain_view(&order);
-        self.unlink_level(&order);
+        self.unlink_level(slot, &order);
         self.delist_plain(slot, &order);
         host.event(Event::Removed { order: view, reason });
     }
@@ -403,7 +403,7 @@ impl Book {
     fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
         let order = *self.orders.get(slot);
         host.event(Event::Removed { order: self.view_of(slot, &order), reason });
-        self.unlink_level(&order);
+        self.unlink_level(slot, &order);
         self.delist(slot, &order);
     }
 }

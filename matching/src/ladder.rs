@@ -50,11 +50,15 @@ impl Level {
     }
 }
 
-/// `new` where `if_none` is [`NONE`], else `old`. Which it is cannot be foreseen, so it must not become a branch.
+/// `new` where `link` is `old`, else what it is. Which it is cannot be foreseen: as the value is compared itself, this compiles to
+/// a conditional move and not to a branch.
 #[inline(always)]
-pub(crate) const fn choose(if_none: u32, new: u32, old: u32) -> u32 {
-    let mask = ((if_none == NONE) as u32).wrapping_neg();
-    (new & mask) | (old & !mask)
+pub(crate) const fn relink(link: u32, old: u32, new: u32) -> u32 {
+    if link == old {
+        new
+    } else {
+        link
+    }
 }
 
 /// No page. There are at most 2²⁵: each holds 4 096 keys, and a level at least one of 2³² orders.
@@ -215,19 +219,19 @@ impl Ladder {
         level.lots += lots;
         level.count += 1;
         let last = std::mem::replace(&mut level.tail, slot);
-        level.head = choose(last, slot, level.head);
+        level.head = relink(level.head, NONE, slot);
         last
     }
 
     /// Takes an order between these two, with `lots` shown, off a level. Where this says so, [`Ladder::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn take_off(&mut self, level: u32, lots: Lots, prev: u32, next: u32) -> bool {
+    pub(crate) fn take_off(&mut self, level: u32, slot: u32, lots: Lots, prev: u32, next: u32) -> bool {
         let level = self.level_mut(level);
         level.lots -= lots;
         level.count -= 1;
-        level.head = choose(prev, next, level.head);
-        level.tail = choose(next, prev, level.tail);
+        level.head = relink(level.head, slot, next);
+        level.tail = relink(level.tail, slot, prev);
         (level.count == 0) | (level.page & NOTED == 0)
     }
 

@@ -198,7 +198,7 @@ impl Book {
 
         host.event(Event::Removed { order: old, reason: Code::Replaced });
         let order = *self.orders.get(slot);
-        self.unlink_level(&order);
+        self.unlink_level(slot, &order);
         self.orders.get_mut(slot).level = NONE;
         let taker = Taker {
             order_id: old.order_id,

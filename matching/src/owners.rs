@@ -4,7 +4,7 @@
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
-use crate::ladder::choose;
+use crate::ladder::relink;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -99,20 +99,20 @@ impl Owners {
         page
     }
 
-    /// Takes one order, between these two, off the account. Where it was the last, [`Owners::tidy`] is to follow.
+    /// Takes one order, before which `older` was, off the account. Where it was the last, [`Owners::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
     pub(crate) fn remove(
         &mut self,
         owner: AccountId,
+        slot: u32,
         older: u32,
-        newer: u32,
         reduce_only: Option<Side>,
     ) -> bool {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
         entry.count -= 1;
-        entry.newest = choose(newer, older, entry.newest);
+        entry.newest = relink(entry.newest, slot, older);
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
             self.reduce_only[side as usize] -= 1;

@@ -115,7 +115,7 @@ impl Book {
             return host.event(event);
         }
         host.event(event);
-        self.unlink_level(maker);
+        self.unlink_level(slot, maker);
         if iceberg.hidden_lots == 0 {
             return self.delist(slot, maker);
         }
