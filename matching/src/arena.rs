@@ -31,18 +31,14 @@ impl Flags {
         expires: bool,
         client: bool,
     ) -> Self {
-        Self(
-            (side as u8) * Self::SELL
-                | (reduce_only as u8) * Self::REDUCE_ONLY
-                | (post_only as u8) << Self::POST_SHIFT
-                | (expires as u8) * Self::EXPIRES
-                | (client as u8) * Self::HAS_CLIENT_ID,
-        )
+        let marks = (side as u8) * Self::SELL + (reduce_only as u8) * Self::REDUCE_ONLY;
+        let indexes = (expires as u8) * Self::EXPIRES + (client as u8) * Self::HAS_CLIENT_ID;
+        Self(marks | ((post_only as u8) << Self::POST_SHIFT) | indexes)
     }
 
     /// The same, of an iceberg order or not.
     pub(crate) const fn with_iceberg(self, iceberg: bool) -> Self {
-        Self(self.0 | (iceberg as u8) * Self::ICEBERG)
+        Self(self.0 | ((iceberg as u8) * Self::ICEBERG))
     }
 
     pub(crate) const fn bits(self) -> u8 {
@@ -270,7 +266,7 @@ impl Arena {
     }
 
     /// Where the extra of an order that has one is.
-    #[inline]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn extra_place(&self, slot: u32) -> u32 {
         self.kin(slot).extra
     }

@@ -33,7 +33,7 @@ impl Set {
     /// The first way for which something holds. Looks at all of them: which it is cannot be foreseen.
     #[inline(always)]
     fn first(&self, holds: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let ways = self.0.iter().rev().fold(0_u32, |ways, entry| ways << 1 | u32::from(holds(entry)));
+        let ways = self.0.iter().rev().fold(0_u32, |ways, entry| (ways << 1) | u32::from(holds(entry)));
         (ways != 0).then(|| ways.trailing_zeros() as usize)
     }
 }
