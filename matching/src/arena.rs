@@ -1,5 +1,5 @@
-//! Where orders are stored: half a cache line each for what matching and cancelling touch, the rest apart under the same slot
-//! number; freed slots are reused last in, first out.
+//! Where orders are stored: half a cache line each for what matching and cancelling touch, the links of its owner's orders apart
+//! under the same slot number, and what few orders have in a table of those few; freed slots are reused last in, first out.
 //!
 //! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
 //! order", and writes to its links are harmless, so that linking and unlinking need no branches.

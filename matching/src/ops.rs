@@ -70,6 +70,7 @@ impl Book {
         })
     }
 
+    /// Places an order of any kind.
     #[inline(never)]
     fn place_any(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
@@ -90,31 +91,14 @@ impl Book {
         if order_id > MAX_ORDER_ID {
             return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
         }
-        let mut taken = Taken { remaining: order.lots, ..Taken::default() };
-        if crosses {
-            let taker = Taker {
-                order_id,
-                owner: order.owner,
-                client_id: order.client_id,
-                side: order.side,
-                limit_key: key_of(order.side.opposite(), price_ticks),
-                reduce_only: order.reduce_only,
-                stp: order.stp,
-                max_fills: order.max_fills,
-            };
-            if order.time_in_force == TimeInForce::Fok {
-                let fillable = self.fillable(&taker, order.lots, host);
-                if fillable < order.lots {
-                    return Err(Reject::new(Code::NotFillable, fillable, order.lots));
-                }
+        let mut taken = match crosses {
+            true => self.take_new(order, order_id, price_ticks, host)?,
+            false if order.time_in_force == TimeInForce::Fok => {
+                return Err(Reject::new(Code::NotFillable, 0, order.lots));
             }
-            self.next_order_id = order_id + 1;
-            taken = self.take(&taker, order.lots, host);
-        } else if order.time_in_force == TimeInForce::Fok {
-            return Err(Reject::new(Code::NotFillable, 0, order.lots));
-        } else {
-            self.next_order_id = order_id + 1;
-        }
+            false => Taken { remaining: order.lots, ..Taken::default() },
+        };
+        self.next_order_id = order_id + 1;
         if taken.remaining > 0 && taken.stopped.is_none() {
             if immediate {
                 taken.stopped = Some(Code::Unfilled);
@@ -124,6 +108,33 @@ impl Book {
             }
         }
         Ok(placed(order_id, price_ticks, &taken))
+    }
+
+    /// Trades a new order that crosses.
+    fn take_new(
+        &mut self,
+        order: &NewOrder,
+        order_id: OrderId,
+        price_ticks: Ticks,
+        host: &mut impl Host,
+    ) -> Result<Taken, Reject> {
+        let taker = Taker {
+            order_id,
+            owner: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            limit_key: key_of(order.side.opposite(), price_ticks),
+            reduce_only: order.reduce_only,
+            stp: order.stp,
+            max_fills: order.max_fills,
+        };
+        if order.time_in_force == TimeInForce::Fok {
+            let fillable = self.fillable(&taker, order.lots, host);
+            if fillable < order.lots {
+                return Err(Reject::new(Code::NotFillable, fillable, order.lots));
+            }
+        }
+        Ok(self.take(&taker, order.lots, host))
     }
 
     /// That no live order of the account has a client id.
