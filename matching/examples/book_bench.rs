@@ -168,6 +168,10 @@ fn play(book: &mut Book, ops: &[Op], host: &mut Events, prefetch: bool) {
             Op::Cancel(id, _) => Some(*id),
             Op::Replace(change) => Some(change.order_id),
         }));
+        book.prefetch_new(ops.iter().filter_map(|op| match op {
+            Op::Place(order) => Some(*order),
+            _ => None,
+        }));
     }
     for op in ops {
         apply(book, op, host);

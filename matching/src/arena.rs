@@ -1,5 +1,5 @@
-//! Where orders are stored: half a cache line each for what matching and cancelling touch, the rest apart under the same slot
-//! number; freed slots are reused last in, first out.
+//! Where orders are stored: half a cache line each for what matching and cancelling touch, the links of its owner's orders apart
+//! under the same slot number, and what few orders have in a table of those few; freed slots are reused last in, first out.
 //!
 //! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
 //! order", and writes to its links are harmless, so that linking and unlinking need no branches.
@@ -31,25 +31,14 @@ impl Flags {
         expires: bool,
         client: bool,
     ) -> Self {
-        let mut bits = (post_only as u8) << Self::POST_SHIFT;
-        if matches!(side, Side::Sell) {
-            bits |= Self::SELL;
-        }
-        if reduce_only {
-            bits |= Self::REDUCE_ONLY;
-        }
-        if expires {
-            bits |= Self::EXPIRES;
-        }
-        if client {
-            bits |= Self::HAS_CLIENT_ID;
-        }
-        Self(bits)
+        let marks = (side as u8) * Self::SELL + (reduce_only as u8) * Self::REDUCE_ONLY;
+        let indexes = (expires as u8) * Self::EXPIRES + (client as u8) * Self::HAS_CLIENT_ID;
+        Self(marks | ((post_only as u8) << Self::POST_SHIFT) | indexes)
     }
 
     /// The same, of an iceberg order or not.
     pub(crate) const fn with_iceberg(self, iceberg: bool) -> Self {
-        Self(if iceberg { self.0 | Self::ICEBERG } else { self.0 })
+        Self(self.0 | ((iceberg as u8) * Self::ICEBERG))
     }
 
     pub(crate) const fn bits(self) -> u8 {
@@ -80,8 +69,13 @@ impl Flags {
     }
     /// Whether the order has a client id or an expiry.
     #[inline]
-    const fn has_extra(self) -> bool {
+    pub(crate) const fn has_extra(self) -> bool {
         self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
+    }
+    /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its own for that.
+    #[inline]
+    pub(crate) const fn is_special(self) -> bool {
+        self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID | Self::ICEBERG) != 0
     }
     pub(crate) const fn iceberg(self) -> bool {
         self.0 & Self::ICEBERG != 0
@@ -127,13 +121,15 @@ impl Order {
     }
 }
 
-/// Its place among its owner's orders. Links are slots, [`NONE`] at the ends.
+/// Its place among its owner's orders, and among those with more. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kin {
     /// The owner's next older order.
     pub(crate) older: u32,
     /// The owner's next newer order.
     pub(crate) newer: u32,
+    /// Where its [`Extra`] is, if it has one by its flags.
+    extra: u32,
 }
 
 /// What only some orders have; written and read only where the flags say so.
@@ -143,15 +139,23 @@ pub(crate) struct Extra {
     pub(crate) client_id: u64,
     /// 0 without one.
     pub(crate) expires_ms: TimeMs,
+    /// Its place among those that expire.
+    pub(crate) expiry: u32,
 }
+
+/// What is in slot 0, but for its links.
+const NOBODY: Order = Order::new(0, 0, 0, Flags(0));
 
 /// All live orders of a book.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
-    /// By slot; slot 0 is nobody's. The three are equally long.
+    /// By slot; slot 0 is nobody's. The two are equally long.
     orders: Vec<Order>,
     kin: Vec<Kin>,
+    /// Apart, for those that have one.
     extras: Vec<Extra>,
+    /// Places among the extras that are free.
+    free_extras: Vec<u32>,
     /// The first free slot.
     free: u32,
     live: u32,
@@ -162,11 +166,11 @@ impl Arena {
     pub(crate) const CAPACITY: u32 = u32::MAX;
 
     pub(crate) fn new() -> Self {
-        let nobody = Order::new(0, 0, 0, Flags(0));
         Self {
-            orders: vec![nobody],
+            orders: vec![NOBODY],
             kin: vec![Kin::default()],
-            extras: vec![Extra::default()],
+            extras: Vec::new(),
+            free_extras: Vec::new(),
             free: NONE,
             live: 0,
         }
@@ -181,30 +185,25 @@ impl Arena {
         self.live == Self::CAPACITY
     }
 
-    /// Stores an order; the caller has seen that it is not full.
+    /// A slot for an order, to be filled by the caller, who has seen that not all are used.
     #[inline]
-    pub(crate) fn insert(&mut self, order: Order, extra: Extra) -> u32 {
+    pub(crate) fn allot(&mut self) -> u32 {
         self.live += 1;
         let slot = self.free;
         if slot == NONE {
-            return self.push(order, extra);
+            return self.push();
         }
-        let place = &mut self.orders[slot as usize];
-        self.free = place.next;
-        *place = order;
-        if order.flags().has_extra() {
-            self.extras[slot as usize] = extra;
-        }
+        self.free = self.orders[slot as usize].next;
         slot
     }
 
     #[cold]
-    fn push(&mut self, order: Order, extra: Extra) -> u32 {
+    #[inline(never)]
+    fn push(&mut self) -> u32 {
         // It was not full and no slot is free, so the length fits.
         let slot = self.orders.len() as u32;
-        self.orders.push(order);
+        self.orders.push(NOBODY);
         self.kin.push(Kin::default());
-        self.extras.push(extra);
         slot
     }
 
@@ -225,24 +224,88 @@ impl Arena {
         &mut self.orders[slot as usize]
     }
 
-    #[inline]
-    pub(crate) fn kin(&self, slot: u32) -> Kin {
-        self.kin[slot as usize]
+    /// Writes an order into a slot and links the one before it to it.
+    #[inline(always)]
+    pub(crate) fn put_behind(&mut self, slot: u32, order: Order) {
+        let orders = &mut self.orders[..];
+        orders[order.prev as usize].next = slot;
+        orders[slot as usize] = order;
+    }
+
+    /// Links the orders before and behind one that leaves its level to each other.
+    #[inline(always)]
+    pub(crate) fn close_gap(&mut self, prev: u32, next: u32) {
+        let orders = &mut self.orders[..];
+        orders[prev as usize].next = next;
+        orders[next as usize].prev = prev;
+    }
+
+    /// Links the owner's older and newer order of one that leaves to each other, and returns the older.
+    #[inline(always)]
+    pub(crate) fn close_kin(&mut self, slot: u32) -> u32 {
+        let kin = &mut self.kin[..];
+        let Kin { older, newer, .. } = kin[slot as usize];
+        kin[older as usize].newer = newer;
+        kin[newer as usize].older = older;
+        older
     }
 
     #[inline]
-    pub(crate) fn kin_mut(&mut self, slot: u32) -> &mut Kin {
-        &mut self.kin[slot as usize]
+    pub(crate) fn kin(&self, slot: u32) -> Kin {
+        self.kin[slot as usize]
     }
 
     /// Client id and expiry of an order with these flags.
     #[inline]
     pub(crate) fn extra(&self, slot: u32, flags: Flags) -> Extra {
         if flags.has_extra() {
-            self.extras[slot as usize]
+            self.extras[self.kin(slot).extra as usize]
         } else {
             Extra::default()
         }
+    }
+
+    /// Where the extra of an order that has one is.
+    #[cfg(any(test, feature = "model"))]
+    pub(crate) fn extra_place(&self, slot: u32) -> u32 {
+        self.kin(slot).extra
+    }
+
+    #[inline]
+    pub(crate) fn extra_at(&mut self, place: u32) -> &mut Extra {
+        &mut self.extras[place as usize]
+    }
+
+    /// Gives an order its extra and returns where that is.
+    pub(crate) fn add_extra(&mut self, slot: u32, extra: Extra) -> u32 {
+        let place = match self.free_extras.pop() {
+            Some(place) => {
+                self.extras[place as usize] = extra;
+                place
+            }
+            None => {
+                self.extras.push(extra);
+                // No more of them than slots, so it fits.
+                (self.extras.len() - 1) as u32
+            }
+        };
+        self.kin[slot as usize].extra = place;
+        place
+    }
+
+    /// Frees the extra of an order that has one.
+    pub(crate) fn drop_extra(&mut self, slot: u32) {
+        self.free_extras.push(self.kin(slot).extra);
+    }
+
+    /// Makes an order the newest of its owner, before whom `older` was.
+    #[inline(always)]
+    pub(crate) fn lead_kin(&mut self, slot: u32, older: u32) {
+        let kin = &mut self.kin[..];
+        kin[older as usize].newer = slot;
+        let own = &mut kin[slot as usize];
+        own.older = older;
+        own.newer = NONE;
     }
 
     /// Bytes held, spare capacity included.
@@ -250,5 +313,6 @@ impl Arena {
         self.orders.capacity() * size_of::<Order>()
             + self.kin.capacity() * size_of::<Kin>()
             + self.extras.capacity() * size_of::<Extra>()
+            + self.free_extras.capacity() * size_of::<u32>()
     }
 }

@@ -1,12 +1,11 @@
 //! Queues, indexes and reads: how an order enters a level and leaves the book.
 
-use std::collections::BTreeSet;
-
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Extra, Flags, Kin, Order, NONE};
+use crate::arena::{Arena, Extra, Flags, Order, NONE};
 use crate::clients::ClientIds;
+use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::{key_of, Ladder};
@@ -26,7 +25,7 @@ pub struct Book {
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
     pub(crate) client_ids: ClientIds,
-    pub(crate) expiries: BTreeSet<(TimeMs, OrderId)>,
+    pub(crate) expiries: Expiries,
 }
 
 impl Default for Book {
@@ -47,7 +46,7 @@ impl Book {
             icebergs: Icebergs::default(),
             owners: Owners::new(),
             client_ids: ClientIds::default(),
-            expiries: BTreeSet::new(),
+            expiries: Expiries::default(),
         }
     }
 
@@ -137,18 +136,15 @@ impl Book {
     #[must_use]
     pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
         let ladder = &self.ladders[side as usize];
-        let (lots, count) = ladder.find(key_of(side, price_ticks)).map_or((0, 0), |level| {
-            let level = ladder.level(level);
-            (level.lots, level.count)
-        });
-        LevelView { side, price_ticks, lots, count }
+        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        LevelView { side, price_ticks, lots: level.lots, count: level.count }
     }
 
     /// The orders at a price, first in the queue first.
     pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
         let ladder = &self.ladders[side as usize];
-        let head = ladder.find(key_of(side, price_ticks)).map_or(NONE, |level| ladder.level(level).head);
-        self.queue_slots(head).map(|slot| self.view(slot))
+        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        self.queue_slots(level.head).map(|slot| self.view(slot))
     }
 
     pub(crate) fn queue_slots(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
@@ -188,25 +184,40 @@ impl Book {
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
     }
 
-    // Called where events are made: a copy through memory costs more than the reads.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn view(&self, slot: u32) -> OrderView {
-        let order = self.orders.get(slot);
-        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, order.flags());
-        let Extra { client_id, expires_ms } = self.orders.extra(slot, order.flags());
-        let side = order.flags().side();
+        self.view_of(slot, self.orders.get(slot))
+    }
+
+    #[inline]
+    pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
+        let (flags, view) = (order.flags(), self.plain_view(order));
+        if !flags.is_special() {
+            return view;
+        }
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
+        let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
+        let expires_ms = flags.expires().then_some(expires_ms);
+        OrderView { client_id, lots: order.lots + hidden_lots, hidden_lots, display_lots, expires_ms, ..view }
+    }
+
+    /// What an order is but for what few have.
+    // Where events are made: a copy through memory costs more than the reads.
+    #[inline(always)]
+    fn plain_view(&self, order: &Order) -> OrderView {
+        let (flags, side) = (order.flags(), order.flags().side());
         OrderView {
             order_id: order.id(),
             owner: order.owner,
-            client_id,
+            client_id: 0,
             side,
             price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
-            lots: order.lots + hidden_lots,
-            hidden_lots,
-            display_lots,
-            reduce_only: order.flags().reduce_only(),
-            post_only: order.flags().post_only(),
-            expires_ms: order.flags().expires().then_some(expires_ms),
+            lots: order.lots,
+            hidden_lots: 0,
+            display_lots: 0,
+            reduce_only: flags.reduce_only(),
+            post_only: flags.post_only(),
+            expires_ms: None,
         }
     }
 
@@ -221,6 +232,7 @@ impl Book {
     }
 
     /// Unfilled lots of an order, the hidden ones included.
+    #[inline]
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
         order.lots + self.iceberg(slot, order.flags()).hidden_lots
@@ -236,111 +248,133 @@ impl Book {
         ))
     }
 
-    /// Stores an order that will rest at `key` and enters it in every index but the levels.
-    #[inline]
-    pub(crate) fn enlist(&mut self, order: Order, extra: Extra, key: u64, iceberg: Iceberg) -> u32 {
-        let (id, flags) = (order.id(), order.flags());
-        let slot = self.orders.insert(order, extra);
-        self.ids.insert(id, slot);
-        if flags.has_client_id() {
-            self.client_ids.insert(order.owner, extra.client_id, slot);
-        }
-        if flags.expires() {
-            self.expiries.insert((extra.expires_ms, id));
-        }
-        if flags.iceberg() {
-            self.icebergs.set(slot, (flags.side(), key), iceberg);
+    /// Stores an order that rests at the back of the level `index`, or of a new one at `key` if that is [`NONE`]: in every
+    /// index but its owner's. The caller has seen that the level's sum can take it, and that a slot is free.
+    #[inline(always)]
+    pub(crate) fn enlist(
+        &mut self,
+        order: Order,
+        extra: Extra,
+        key: u64,
+        index: u32,
+        hidden: Iceberg,
+    ) -> u32 {
+        let flags = order.flags();
+        let slot = self.enlist_plain(order, key, index);
+        if flags.is_special() {
+            self.enlist_special(slot, flags, extra, key, hidden);
         }
         slot
     }
 
-    /// Makes a stored order its owner's newest.
-    #[inline]
-    pub(crate) fn link_owner(&mut self, slot: u32) {
-        let order = self.orders.get(slot);
-        let older = self.owners.push(order.owner, slot, reduces(order.flags()));
-        self.orders.kin_mut(older).newer = slot;
-        *self.orders.kin_mut(slot) = Kin { older, newer: NONE };
+    /// The same, of an order that is in no index that few are in.
+    #[inline(always)]
+    pub(crate) fn enlist_plain(&mut self, order: Order, key: u64, index: u32) -> u32 {
+        let slot = self.orders.allot();
+        self.append(slot, order, key, index);
+        self.ids.insert(order.id(), slot);
+        slot
     }
 
-    /// Takes an order that is in no level out of every index, and frees its slot.
-    #[inline]
-    pub(crate) fn delist(&mut self, slot: u32) {
-        let order = *self.orders.get(slot);
-        let (id, owner, flags) = (order.id(), order.owner, order.flags());
-        let Extra { client_id, expires_ms } = self.orders.extra(slot, flags);
-        let Kin { older, newer } = self.orders.kin(slot);
-        self.orders.kin_mut(older).newer = newer;
-        self.orders.kin_mut(newer).older = older;
-        self.owners.remove(owner, (newer == NONE).then_some(older), reduces(flags));
-        self.ids.remove(id);
+    #[inline(never)]
+    fn enlist_special(&mut self, slot: u32, flags: Flags, extra: Extra, key: u64, hidden: Iceberg) {
+        let (id, owner) = (self.orders.get(slot).id(), self.orders.get(slot).owner);
+        let place = if flags.has_extra() { self.orders.add_extra(slot, extra) } else { NONE };
+        if flags.has_client_id() {
+            self.client_ids.insert(owner, extra.client_id, slot);
+        }
+        if flags.expires() {
+            let entry = Expiry { expires_ms: extra.expires_ms, id, slot, extra: place };
+            self.expiries.insert(entry, &mut self.orders);
+        }
+        if flags.iceberg() {
+            self.icebergs.set(slot, (flags.side(), key), hidden);
+        }
+    }
+
+    /// Makes a stored order its owner's newest.
+    #[inline(always)]
+    pub(crate) fn link_owner(&mut self, slot: u32, owner: AccountId, reduces: Option<Side>) {
+        let older = self.owners.push(owner, slot, reduces);
+        self.orders.lead_kin(slot, older);
+    }
+
+    /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
+    #[inline(always)]
+    pub(crate) fn delist(&mut self, slot: u32, order: &Order) {
+        if order.flags().is_special() {
+            self.delist_special(slot, order.owner, order.flags());
+        }
+        self.delist_plain(slot, order);
+    }
+
+    /// The same, of an order that is in no index that few are in.
+    #[inline(always)]
+    fn delist_plain(&mut self, slot: u32, order: &Order) {
+        let older = self.orders.close_kin(slot);
+        let last_of_owner = self.owners.remove(order.owner, slot, older, reduces(order.flags()));
+        let tidy_ids = self.ids.remove(order.id());
+        self.orders.remove(slot);
+        // What is seldom comes last: nothing waits for it in a register.
+        if tidy_ids {
+            self.ids.tidy(order.id());
+        }
+        if last_of_owner {
+            self.owners.tidy(order.owner);
+        }
+    }
+
+    #[inline(never)]
+    fn delist_special(&mut self, slot: u32, owner: AccountId, flags: Flags) {
+        let Extra { client_id, expiry, .. } = self.orders.extra(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
         }
         if flags.expires() {
-            self.expiries.remove(&(expires_ms, id));
+            self.expiries.remove(expiry, &mut self.orders);
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
         }
-        self.orders.remove(slot);
+        if flags.has_extra() {
+            self.orders.drop_extra(slot);
+        }
     }
 
-    /// Puts a stored order at the back of the level of `key`. The caller has seen that the level's sum can take it.
-    pub(crate) fn link_level(&mut self, slot: u32, key: u64) {
-        let order = self.orders.get(slot);
-        let (lots, flags) = (order.lots, order.flags());
-        let ladder = &mut self.ladders[flags.side() as usize];
-        let index = ladder.ensure(key);
+    /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that is [`NONE`].
+    #[inline(always)]
+    fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
+        let ladder = &mut self.ladders[order.flags().side() as usize];
+        let index = if index == NONE { ladder.open(key) } else { index };
         ladder.touch(index);
-        let level = ladder.level_mut(index);
-        level.lots += lots;
-        level.count += 1;
-        let tail = std::mem::replace(&mut level.tail, slot);
-        if tail == NONE {
-            level.head = slot;
-        }
-        self.orders.get_mut(tail).next = slot;
-        let order = self.orders.get_mut(slot);
+        order.prev = ladder.put_on(index, slot, order.lots);
         order.level = index;
-        order.prev = tail;
         order.next = NONE;
+        self.orders.put_behind(slot, order);
     }
 
     /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
     pub(crate) fn show(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
-        let order = self.orders.get_mut(slot);
+        let mut order = *self.orders.get(slot);
         order.lots = shown;
+        let side = order.flags().side();
         if order.flags().iceberg() {
-            let place = (order.flags().side(), key);
-            self.icebergs.set(slot, place, iceberg);
+            self.icebergs.set(slot, (side, key), iceberg);
         }
-        self.link_level(slot, key);
+        let index = self.ladders[side as usize].locate(key);
+        self.append(slot, order, key, index);
     }
 
-    /// Takes an order out of its level, which goes with its last order.
-    #[inline]
-    pub(crate) fn unlink_level(&mut self, slot: u32) {
-        let order = *self.orders.get(slot);
-        let Order { lots, level: index, next, prev, .. } = order;
-        self.orders.get_mut(prev).next = next;
-        self.orders.get_mut(next).prev = prev;
+    /// Takes an order out of its level, which goes with its last order. `order` is what it is.
+    #[inline(always)]
+    pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
+        let Order { lots, level, next, prev, .. } = *order;
+        self.orders.close_gap(prev, next);
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        ladder.touch(index);
-        let level = ladder.level_mut(index);
-        level.lots -= lots;
-        level.count -= 1;
-        if prev == NONE {
-            level.head = next;
+        if ladder.take_off(level, slot, lots, prev, next) {
+            ladder.tidy(level);
         }
-        if next == NONE {
-            level.tail = prev;
-        }
-        if level.count == 0 {
-            ladder.release(index);
-        }
-        self.orders.get_mut(slot).level = NONE;
     }
 
     /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
@@ -353,16 +387,28 @@ impl Book {
     }
 
     /// Removes a resting order and says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
-        let order = self.view(slot);
-        self.unlink_level(slot);
-        self.delist(slot);
-        host.event(Event::Removed { order, reason });
+        let order = *self.orders.get(slot);
+        if order.flags().is_special() {
+            return self.evict_special(slot, reason, host);
+        }
+        let view = self.plain_view(&order);
+        self.unlink_level(slot, &order);
+        self.delist_plain(slot, &order);
+        host.event(Event::Removed { order: view, reason });
+    }
+
+    #[inline(never)]
+    fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
+        let order = *self.orders.get(slot);
+        host.event(Event::Removed { order: self.view_of(slot, &order), reason });
+        self.unlink_level(slot, &order);
+        self.delist(slot, &order);
     }
 }
 
 /// The side on which an order counts as reduce-only.
-fn reduces(flags: Flags) -> Option<Side> {
+pub(crate) fn reduces(flags: Flags) -> Option<Side> {
     flags.reduce_only().then(|| flags.side())
 }

@@ -27,7 +27,14 @@ struct Set([Entry; WAYS]);
 impl Set {
     #[inline]
     fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
-        self.0.iter().position(|e| e.client_id == client_id && e.owner == owner && e.slot != NONE)
+        self.first(|entry| (entry.client_id == client_id) & (entry.owner == owner) & (entry.slot != NONE))
+    }
+
+    /// The first way for which something holds. Looks at all of them: which it is cannot be foreseen.
+    #[inline(always)]
+    fn first(&self, holds: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let ways = self.0.iter().rev().fold(0_u32, |ways, entry| (ways << 1) | u32::from(holds(entry)));
+        (ways != 0).then(|| ways.trailing_zeros() as usize)
     }
 }
 
@@ -64,6 +71,12 @@ impl ClientIds {
         }
     }
 
+    /// Reads where a key is or would be, for nothing but to have it in the cache.
+    #[inline]
+    pub(crate) fn touch(&self, owner: AccountId, client_id: u64) -> u64 {
+        self.sets.get(self.set_of(owner, client_id)).map_or(0, |set| set.0[0].client_id)
+    }
+
     /// Enters a key that is not in the table.
     pub(crate) fn insert(&mut self, owner: AccountId, client_id: u64, slot: u32) {
         self.live += 1;
@@ -75,8 +88,8 @@ impl ClientIds {
 
     fn put(&mut self, entry: Entry) {
         let set = self.set_of(entry.owner, entry.client_id);
-        match self.sets[set].0.iter_mut().find(|entry| entry.slot == NONE) {
-            Some(free) => *free = entry,
+        match self.sets[set].first(|entry| entry.slot == NONE) {
+            Some(way) => self.sets[set].0[way] = entry,
             None => {
                 self.spilled.insert((entry.owner, entry.client_id), entry.slot);
             }

@@ -83,7 +83,7 @@ fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index:
     for group in stale.groups() {
         for offset in stale.group(group) {
             if let level @ 1.. = ladder.pages[index].levels[offset] {
-                ladder.level_mut(level).noted = false;
+                ladder.level_mut(level).forget();
                 ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders, icebergs);
             }
         }
@@ -122,7 +122,7 @@ fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
     let mut slot = level.head;
     for _ in 0..level.count {
         let order = orders.get(slot);
-        let Extra { client_id, expires_ms } = orders.extra(slot, order.flags());
+        let Extra { client_id, expires_ms, .. } = orders.extra(slot, order.flags());
         hash.update(order.id().to_le_bytes());
         hash.update(order.owner.to_le_bytes());
         hash.update(order.lots.to_le_bytes());

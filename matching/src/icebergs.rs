@@ -18,6 +18,7 @@ pub(crate) struct Iceberg {
 
 impl Iceberg {
     /// Splits `lots` into those that are shown, at most `display_lots` (0: all), and the rest.
+    #[inline]
     pub(crate) fn split(display_lots: Lots, lots: Lots) -> (Lots, Self) {
         let shown = if display_lots == 0 { lots } else { lots.min(display_lots) };
         (shown, Self { display_lots, hidden_lots: lots - shown })
@@ -47,10 +48,17 @@ impl Icebergs {
         if self.hidden_lots.is_empty() {
             return 0;
         }
+        self.find_hidden_lots(place)
+    }
+
+    // Apart, as searches in maps are everywhere in this crate: a call leaves the caller its registers, a search does not.
+    #[inline(never)]
+    fn find_hidden_lots(&self, place: Place) -> Lots {
         self.hidden_lots.get(&place).copied().unwrap_or(0)
     }
 
     /// The hidden part of the order in `slot`; nothing, and 0 to display, for one that is no iceberg.
+    #[inline(never)]
     pub(crate) fn get(&self, slot: u32) -> Iceberg {
         self.by_slot.get(&slot).map(|(_, iceberg)| *iceberg).unwrap_or_default()
     }

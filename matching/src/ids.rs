@@ -61,7 +61,7 @@ impl IdTable {
     #[inline]
     pub(crate) fn get(&self, id: OrderId) -> Option<u32> {
         let Some(index) = self.page_index(id) else {
-            return self.old.get(&id).copied();
+            return self.get_old(id);
         };
         let slot = self.ring[index].slots.as_ref()?[offset(id)];
         (slot != NONE).then_some(slot)
@@ -70,25 +70,40 @@ impl IdTable {
     /// Enters an id that is not in the table.
     #[inline]
     pub(crate) fn insert(&mut self, id: OrderId, slot: u32) {
-        let number = id >> PAGE_BITS;
-        if number >= self.end {
-            self.reach(number);
-        } else if number < self.base {
-            self.old.insert(id, slot);
-            return;
-        }
-        let index = self.ring_index(number);
+        let Some(index) = self.page_index(id) else { return self.insert_beyond(id, slot) };
         let page = &mut self.ring[index];
-        let slots = match &mut page.slots {
-            Some(slots) => slots,
-            none => none.insert(self.spare.pop().unwrap_or_else(|| Box::new([NONE; PAGE_IDS]))),
-        };
+        let Some(slots) = &mut page.slots else { return self.insert_first(index, id, slot) };
         slots[offset(id)] = slot;
         page.live += 1;
     }
 
-    /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
+    /// Enters an id after the window, which is made to reach it, or before it.
     #[cold]
+    #[inline(never)]
+    fn insert_beyond(&mut self, id: OrderId, slot: u32) {
+        let number = id >> PAGE_BITS;
+        if number < self.base {
+            self.old.insert(id, slot);
+            return;
+        }
+        self.reach(number);
+        let index = self.ring_index(number);
+        if self.ring[index].slots.is_none() {
+            return self.insert_first(index, id, slot);
+        }
+        self.insert(id, slot);
+    }
+
+    /// Enters an id in a page that has none.
+    #[cold]
+    #[inline(never)]
+    fn insert_first(&mut self, index: usize, id: OrderId, slot: u32) {
+        let mut slots = self.spare.pop().unwrap_or_else(|| Box::new([NONE; PAGE_IDS]));
+        slots[offset(id)] = slot;
+        self.ring[index] = IdPage { slots: Some(slots), live: 1 };
+    }
+
+    /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
     fn reach(&mut self, number: u64) {
         if self.base == self.end {
             (self.base, self.end) = (number, number);
@@ -124,20 +139,37 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    #[inline]
-    pub(crate) fn remove(&mut self, id: OrderId) {
-        let Some(index) = self.page_index(id) else {
-            self.old.remove(&id);
-            return;
-        };
+    /// Takes out an id that is in the table. Where this says so, [`IdTable::tidy`] is to follow.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn remove(&mut self, id: OrderId) -> bool {
+        let Some(index) = self.page_index(id) else { return true };
         let page = &mut self.ring[index];
-        let Some(slots) = page.slots.as_mut() else { return };
+        let Some(slots) = page.slots.as_mut() else { return false };
         slots[offset(id)] = NONE;
         page.live -= 1;
-        if page.live == 0 {
-            self.spare.extend(page.slots.take());
-            self.drop_empty_front();
+        page.live == 0
+    }
+
+    /// What seldom follows the removal of an id: it was older than the window, or its page has no other.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tidy(&mut self, id: OrderId) {
+        match self.page_index(id) {
+            None => {
+                self.old.remove(&id);
+            }
+            Some(index) => {
+                self.spare.extend(self.ring[index].slots.take());
+                self.drop_empty_front();
+            }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_old(&self, id: OrderId) -> Option<u32> {
+        self.old.get(&id).copied()
     }
 
     /// Bytes held, spare capacity included.
@@ -167,7 +199,9 @@ mod tests {
         let mut table = IdTable::default();
         for id in 1..10_000 {
             table.insert(id, 0);
-            table.remove(id);
+            if table.remove(id) {
+                table.tidy(id);
+            }
         }
         assert!(table.old.is_empty() && table.ring.len() <= 2 && table.spare.len() <= 1);
     }
@@ -189,7 +223,9 @@ mod tests {
                     _ => {
                         let Some(id) = model.keys().nth(pick % model.len().max(1)).copied() else { continue };
                         model.remove(&id);
-                        table.remove(id);
+                        if table.remove(id) {
+                            table.tidy(id);
+                        }
                         prop_assert_eq!(table.get(id), None);
                     }
                 }

@@ -13,10 +13,8 @@ use crate::page::{page_number, page_offset, Page};
 /// The key of a price on a side. Its own inverse.
 #[inline]
 pub(crate) const fn key_of(side: Side, price_ticks: Ticks) -> u64 {
-    match side {
-        Side::Buy => price_ticks,
-        Side::Sell => !price_ticks,
-    }
+    // All ones for a sell: the complement without a branch.
+    price_ticks ^ (side as u64).wrapping_neg()
 }
 
 /// One price level: a queue of orders.
@@ -29,12 +27,41 @@ pub(crate) struct Level {
     pub(crate) head: u32,
     pub(crate) tail: u32,
     pub(crate) count: u32,
+    /// Its page and, in the highest bit, [`NOTED`].
     page: u32,
-    /// Its key is noted as stale and as changed in its page: a touch has nothing more to note.
-    pub(crate) noted: bool,
 }
 
-/// No page.
+const _: () = assert!(size_of::<Level>() == 32, "two levels are one cache line");
+
+/// A level's key is noted as stale and as changed in its page: a touch has nothing more to note.
+const NOTED: u32 = 1 << 31;
+
+impl Level {
+    /// A level without orders.
+    const fn new(key: u64, page: u32) -> Self {
+        Self { key, lots: 0, head: NONE, tail: NONE, count: 0, page }
+    }
+    const fn page(&self) -> u32 {
+        self.page & !NOTED
+    }
+    /// Its digests were computed, or its change was reported: the next touch is to be noted.
+    pub(crate) const fn forget(&mut self) {
+        self.page &= !NOTED;
+    }
+}
+
+/// `new` where `link` is `old`, else what it is. Which it is cannot be foreseen: as the value is compared itself, this compiles to
+/// a conditional move and not to a branch.
+#[inline(always)]
+pub(crate) const fn relink(link: u32, old: u32, new: u32) -> u32 {
+    if link == old {
+        new
+    } else {
+        link
+    }
+}
+
+/// No page. There are at most 2²⁵: each holds 4 096 keys, and a level at least one of 2³² orders.
 const NO_PAGE: u32 = u32::MAX;
 
 #[derive(Clone, Debug)]
@@ -63,15 +90,7 @@ pub(crate) struct Ladder {
 impl Ladder {
     pub(crate) fn new() -> Self {
         Self {
-            levels: vec![Level {
-                key: 0,
-                lots: 0,
-                head: NONE,
-                tail: NONE,
-                count: 0,
-                page: NO_PAGE,
-                noted: false,
-            }],
+            levels: vec![Level::new(0, 0)],
             free_level: NONE,
             level_digests: Vec::new(),
             pages: Vec::new(),
@@ -112,33 +131,43 @@ impl Ladder {
         if self.pages.get(self.recent as usize).is_some_and(|page| page.number == number) {
             return Some(self.recent);
         }
+        self.search(number)
+    }
+
+    #[inline(never)]
+    fn search(&self, number: u64) -> Option<u32> {
         self.index.get(&number).copied()
     }
 
-    /// The level of a key, if it has one.
+    /// Whether the best level is at this key or above.
     #[inline]
-    pub(crate) fn find(&self, key: u64) -> Option<u32> {
-        let page = &self.pages[self.page_of(page_number(key))? as usize];
-        let level = page.levels[page_offset(key)];
-        (level != NONE).then_some(level)
+    pub(crate) fn crosses(&self, limit_key: u64) -> bool {
+        self.best != NONE && self.level(self.best).key >= limit_key
     }
 
-    /// The level of a key, made if need be. The caller adds an order to it at once.
+    /// The level of a key; [`NONE`] if it has none.
     #[inline]
-    pub(crate) fn ensure(&mut self, key: u64) -> u32 {
+    pub(crate) fn find(&self, key: u64) -> u32 {
+        let Some(page) = self.page_of(page_number(key)) else { return NONE };
+        self.pages[page as usize].levels[page_offset(key)]
+    }
+
+    /// The same, for orders that come: those that follow are likely to be near.
+    #[inline]
+    pub(crate) fn locate(&mut self, key: u64) -> u32 {
+        let Some(page) = self.page_of(page_number(key)) else { return NONE };
+        self.recent = page;
+        self.pages[page as usize].levels[page_offset(key)]
+    }
+
+    /// Makes the level of a key that has none. The caller adds an order to it at once.
+    #[inline(never)]
+    pub(crate) fn open(&mut self, key: u64) -> u32 {
         let number = page_number(key);
         let index = self.page_of(number).unwrap_or_else(|| self.add_page(number));
         self.recent = index;
-        match self.pages[index as usize].levels[page_offset(key)] {
-            NONE => self.open(key, index),
-            level => level,
-        }
-    }
-
-    fn open(&mut self, key: u64, index: u32) -> u32 {
         let offset = page_offset(key);
-        let level = Level { key, lots: 0, head: NONE, tail: NONE, count: 0, page: index, noted: false };
-        let level = self.add_level(level);
+        let level = self.add_level(Level::new(key, index));
         let page = &mut self.pages[index as usize];
         page.levels[offset] = level;
         page.occupied.insert(offset);
@@ -178,16 +207,49 @@ impl Ladder {
     /// Notes that a level's orders changed.
     #[inline]
     pub(crate) fn touch(&mut self, level: u32) {
-        let level = &mut self.levels[level as usize];
-        if !level.noted {
-            level.noted = true;
-            let (key, page) = (level.key, level.page);
-            self.note(key, page);
+        if self.level(level).page & NOTED == 0 {
+            self.note(level);
+        }
+    }
+
+    /// Puts an order at the back of a level and returns the one that was last.
+    #[inline(always)]
+    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> u32 {
+        let level = self.level_mut(level);
+        level.lots += lots;
+        level.count += 1;
+        let last = std::mem::replace(&mut level.tail, slot);
+        level.head = relink(level.head, NONE, slot);
+        last
+    }
+
+    /// Takes an order between these two, with `lots` shown, off a level. Where this says so, [`Ladder::tidy`] is to follow.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn take_off(&mut self, level: u32, slot: u32, lots: Lots, prev: u32, next: u32) -> bool {
+        let level = self.level_mut(level);
+        level.lots -= lots;
+        level.count -= 1;
+        level.head = relink(level.head, slot, next);
+        level.tail = relink(level.tail, slot, prev);
+        (level.count == 0) | (level.page & NOTED == 0)
+    }
+
+    /// What seldom follows an order's leave: the level's first change since its last root is noted; an empty level goes.
+    #[inline(never)]
+    pub(crate) fn tidy(&mut self, level: u32) {
+        self.touch(level);
+        if self.level(level).count == 0 {
+            self.release(level);
         }
     }
 
     #[cold]
-    fn note(&mut self, key: u64, index: u32) {
+    #[inline(never)]
+    fn note(&mut self, level: u32) {
+        let level = &mut self.levels[level as usize];
+        let (key, index) = (level.key, level.page());
+        level.page |= NOTED;
         let page = &mut self.pages[index as usize];
         let offset = page_offset(key);
         if page.stale.insert(offset) {
@@ -199,8 +261,8 @@ impl Ladder {
     }
 
     /// Drops a level that has lost its last order.
-    pub(crate) fn release(&mut self, level: u32) {
-        let Level { key, page: index, .. } = self.levels[level as usize];
+    fn release(&mut self, level: u32) {
+        let (key, index) = (self.levels[level as usize].key, self.levels[level as usize].page());
         if self.best == level {
             self.best = self.below(level).unwrap_or(NONE);
         }
@@ -218,8 +280,8 @@ impl Ladder {
 
     /// The next worse level.
     pub(crate) fn below(&self, level: u32) -> Option<u32> {
-        let Level { key, page: index, .. } = self.levels[level as usize];
-        let page = &self.pages[index as usize];
+        let Level { key, .. } = self.levels[level as usize];
+        let page = &self.pages[self.levels[level as usize].page() as usize];
         if let Some(offset) = page.occupied.before(page_offset(key)) {
             return Some(page.levels[offset]);
         }
@@ -236,7 +298,7 @@ impl Ladder {
             let changed = std::mem::replace(&mut page.changed, crate::page::Bits::EMPTY);
             for offset in changed.groups().flat_map(|group| changed.group(group)) {
                 report(page.key(offset));
-                self.levels[page.levels[offset] as usize].noted = false;
+                self.levels[page.levels[offset] as usize].forget();
             }
             self.free_if_unused(index);
         }

@@ -8,6 +8,7 @@
 //! | `types` | what goes in and comes out |
 //! | `arena` | where orders are stored |
 //! | `clients` | client id to slot |
+//! | `expiries` | which order expires next |
 //! | `icebergs` | what an order does not show |
 //! | `ids` | order id to slot |
 //! | `owners` | an account's live orders |
@@ -26,6 +27,7 @@ mod arena;
 mod book;
 mod clients;
 mod commit;
+mod expiries;
 mod icebergs;
 mod ids;
 mod ladder;

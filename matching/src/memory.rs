@@ -1,12 +1,10 @@
 //! What a book holds in memory.
 
-use tidemark_proto::units::{OrderId, TimeMs};
-
 use crate::book::Book;
 
 impl Book {
     /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place; for the sorted maps
-    /// (expiries, icebergs, pages of prices, orders older than the id window) an upper bound.
+    /// (icebergs, pages of prices, orders older than the id window) an upper bound.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -16,7 +14,7 @@ impl Book {
             + self.icebergs.memory_bytes()
             + self.ladders.iter().map(crate::ladder::Ladder::memory_bytes).sum::<usize>()
             + self.client_ids.memory_bytes()
-            + map_bytes(self.expiries.len(), size_of::<(TimeMs, OrderId)>())
+            + self.expiries.memory_bytes()
     }
 }
 

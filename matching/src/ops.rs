@@ -5,10 +5,13 @@ use tidemark_proto::Code;
 
 use crate::arena::{Arena, Extra, Flags, Order, MAX_ORDER_ID, NONE};
 use crate::book::Book;
+use crate::expiries::Expiry;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::take::{Taken, Taker};
-use crate::types::{Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS};
+use crate::types::{
+    Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
+};
 
 impl Book {
     /// Places an order: it trades as far as it may, and its rest rests or goes (rules §2).
@@ -17,30 +20,104 @@ impl Book {
     /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`, `INVALID_ARGUMENT`
     /// (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`, `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of
     /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
+    #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let plain = (order.client_id == 0)
+            & (order.display_lots == 0)
+            & !order.reduce_only
+            & matches!(order.time_in_force, TimeInForce::Gtc);
+        let makers = order.side.opposite();
+        if plain && !self.ladders[makers as usize].crosses(key_of(makers, order.price_ticks)) {
+            return self.rest_plain(order, host);
+        }
+        self.place_any(order, host)
+    }
+
+    /// Places an order of the most frequent kind: it meets nothing, is in no index that few are in, and asks for no position.
+    #[inline(always)]
+    fn rest_plain(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let NewOrder { owner, side, price_ticks, lots, post_only, .. } = *new;
+        check_lots(lots)?;
+        let level = self.check_room(side, price_ticks, lots, 0)?;
+        let order_id = self.next_order_id;
+        if order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
+        }
+        self.next_order_id = order_id + 1;
+        let order = Order::new(order_id, owner, lots, Flags::new(side, false, post_only, false, false));
+        let slot = self.enlist_plain(order, key_of(side, price_ticks), level);
+        self.link_owner(slot, owner, None);
+        host.event(Event::Rested(OrderView {
+            order_id,
+            owner,
+            client_id: 0,
+            side,
+            price_ticks,
+            lots,
+            hidden_lots: 0,
+            display_lots: 0,
+            reduce_only: false,
+            post_only,
+            expires_ms: None,
+        }));
+        Ok(Placed {
+            order_id,
+            filled_lots: 0,
+            decremented_lots: 0,
+            resting_lots: lots,
+            price_ticks,
+            rest: None,
+        })
+    }
+
+    /// Places an order of any kind.
+    #[inline(never)]
+    fn place_any(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
         if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         if order.client_id != 0 {
-            if let Some(slot) = self.client_ids.get(order.owner, order.client_id) {
-                return Err(Reject::new(
-                    Code::DuplicateClientId,
-                    self.orders.get(slot).id(),
-                    order.client_id,
-                ));
-            }
+            self.check_client_id(order.owner, order.client_id)?;
         }
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
-        let price_ticks = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
+        let (price_ticks, crosses) = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
+        let mut level = NONE;
         if !immediate {
-            self.check_room(order.side, price_ticks, order.lots, 0)?;
+            level = self.check_room(order.side, price_ticks, order.lots, 0)?;
         }
         let order_id = self.next_order_id;
         if order_id > MAX_ORDER_ID {
             return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
         }
+        let mut taken = match crosses {
+            true => self.take_new(order, order_id, price_ticks, host)?,
+            false if order.time_in_force == TimeInForce::Fok => {
+                return Err(Reject::new(Code::NotFillable, 0, order.lots));
+            }
+            false => Taken { remaining: order.lots, ..Taken::default() },
+        };
+        self.next_order_id = order_id + 1;
+        if taken.remaining > 0 && taken.stopped.is_none() {
+            if immediate {
+                taken.stopped = Some(Code::Unfilled);
+            } else {
+                // Where it crossed, its own level had no orders, and still has none.
+                self.rest_new(order, order_id, price_ticks, level, taken.remaining, host);
+            }
+        }
+        Ok(placed(order_id, price_ticks, &taken))
+    }
+
+    /// Trades a new order that crosses.
+    fn take_new(
+        &mut self,
+        order: &NewOrder,
+        order_id: OrderId,
+        price_ticks: Ticks,
+        host: &mut impl Host,
+    ) -> Result<Taken, Reject> {
         let taker = Taker {
             order_id,
             owner: order.owner,
@@ -57,35 +134,53 @@ impl Book {
                 return Err(Reject::new(Code::NotFillable, fillable, order.lots));
             }
         }
-        self.next_order_id = order_id + 1;
-
-        let mut taken = self.take(&taker, order.lots, host);
-        if taken.remaining > 0 && taken.stopped.is_none() {
-            if immediate {
-                taken.stopped = Some(Code::Unfilled);
-            } else {
-                self.rest_new(order, order_id, price_ticks, taken.remaining, host);
-            }
-        }
-        Ok(placed(order_id, price_ticks, &taken))
+        Ok(self.take(&taker, order.lots, host))
     }
 
-    fn rest_new(&mut self, new: &NewOrder, id: OrderId, price: Ticks, lots: Lots, host: &mut impl Host) {
+    /// That no live order of the account has a client id.
+    #[inline(never)]
+    fn check_client_id(&self, owner: AccountId, client_id: u64) -> Result<(), Reject> {
+        match self.client_ids.get(owner, client_id) {
+            Some(slot) => Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn rest_new(
+        &mut self,
+        new: &NewOrder,
+        id: OrderId,
+        price_ticks: Ticks,
+        level: u32,
+        lots: Lots,
+        host: &mut impl Host,
+    ) {
         let expires_ms = match new.time_in_force {
             TimeInForce::Gtt { expires_ms } => Some(expires_ms),
             _ => None,
         };
+        let (shown, hidden) = Iceberg::split(new.display_lots, lots);
+        host.event(Event::Rested(OrderView {
+            order_id: id,
+            owner: new.owner,
+            client_id: new.client_id,
+            side: new.side,
+            price_ticks,
+            lots,
+            hidden_lots: hidden.hidden_lots,
+            display_lots: new.display_lots,
+            reduce_only: new.reduce_only,
+            post_only: new.post_only,
+            expires_ms,
+        }));
         let flags =
             Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
                 .with_iceberg(new.display_lots != 0);
-        let (lots, iceberg) = Iceberg::split(new.display_lots, lots);
-        let extra = Extra { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0) };
-        let order = Order::new(id, new.owner, lots, flags);
-        let key = key_of(new.side, price);
-        let slot = self.enlist(order, extra, key, iceberg);
-        self.link_owner(slot);
-        self.link_level(slot, key);
-        host.event(Event::Rested(self.view(slot)));
+        let extra = Extra { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0), expiry: 0 };
+        let order = Order::new(id, new.owner, shown, flags);
+        let slot = self.enlist(order, extra, key_of(new.side, price_ticks), level, hidden);
+        self.link_owner(slot, new.owner, new.reduce_only.then_some(new.side));
     }
 
     /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and the lots that it displays
@@ -108,12 +203,14 @@ impl Book {
             return Ok(placed(old.order_id, wanted, &taken));
         }
         check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
-        let price_ticks = self.admissible_price(old.side, wanted, old.post_only)?;
+        let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
         let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
         self.check_room(old.side, price_ticks, lots, leaving)?;
 
-        self.unlink_level(slot);
         host.event(Event::Removed { order: old, reason: Code::Replaced });
+        let order = *self.orders.get(slot);
+        self.unlink_level(slot, &order);
+        self.orders.get_mut(slot).level = NONE;
         let taker = Taker {
             order_id: old.order_id,
             owner: old.owner,
@@ -124,12 +221,15 @@ impl Book {
             stp: change.stp,
             max_fills: change.max_fills,
         };
-        let taken = self.take(&taker, lots, host);
+        let taken = match crosses {
+            true => self.take(&taker, lots, host),
+            false => Taken { remaining: lots, ..Taken::default() },
+        };
         if taken.remaining > 0 && taken.stopped.is_none() {
             self.show(slot, key_of(old.side, price_ticks), old.display_lots, taken.remaining);
             host.event(Event::Rested(self.view(slot)));
         } else {
-            self.delist(slot);
+            self.delist(slot, &order);
         }
         Ok(placed(old.order_id, price_ticks, &taken))
     }
@@ -233,27 +333,36 @@ impl Book {
     pub fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {
         let mut gone = 0;
         while gone < max {
-            let Some((expires_ms, id)) = self.expiries.first().copied() else { break };
+            let Some(Expiry { expires_ms, slot, .. }) = self.expiries.first().copied() else { break };
             if expires_ms > now_ms {
                 break;
             }
-            let Some(slot) = self.ids.get(id) else { break };
             self.evict(slot, Code::Expired, host);
             gone += 1;
         }
         gone
     }
 
-    /// The price at which an order may be admitted: its own, or one tick outside the best opposite for a slide.
-    fn admissible_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
-        if post_only == PostOnly::No {
-            return Ok(price);
+    /// The price at which an order may be admitted, its own or one tick outside the best opposite for a slide; and whether it
+    /// meets the best opposite there.
+    #[inline]
+    fn admissible_price(
+        &self,
+        side: Side,
+        price: Ticks,
+        post_only: PostOnly,
+    ) -> Result<(Ticks, bool), Reject> {
+        let crosses = self.ladders[side.opposite() as usize].crosses(key_of(side.opposite(), price));
+        if crosses && post_only != PostOnly::No {
+            return self.slid_price(side, price, post_only).map(|price| (price, false));
         }
-        let makers = side.opposite();
-        let ladder = &self.ladders[makers as usize];
-        let best = ladder.best().map(|level| ladder.level(level).key);
-        let Some(best) = best.filter(|best| *best >= key_of(makers, price)) else { return Ok(price) };
-        let best = key_of(makers, best);
+        Ok((price, crosses))
+    }
+
+    #[cold]
+    fn slid_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
+        let ladder = &self.ladders[side.opposite() as usize];
+        let best = ladder.best().map_or(price, |level| key_of(side.opposite(), ladder.level(level).key));
         let outside = match side {
             Side::Buy => best.checked_sub(1),
             Side::Sell => best.checked_add(1),
@@ -262,23 +371,25 @@ impl Book {
     }
 
     /// That an order can rest. An order that crosses finds its own level empty, so this holds after it has traded too.
-    /// The level's hidden lots count, so that any refill fits too; `leaving` ones, shown and hidden, do not.
+    /// The level's hidden lots count, so that any refill fits too; `leaving` ones, shown and hidden, do not. Returns the level,
+    /// [`NONE`] if it is to be made.
     #[inline]
     pub(crate) fn check_room(
-        &self,
+        &mut self,
         side: Side,
         price: Ticks,
         lots: Lots,
         leaving: Lots,
-    ) -> Result<(), Reject> {
+    ) -> Result<u32, Reject> {
         if self.orders.is_full() {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
-        let ladder = &self.ladders[side as usize];
+        let ladder = &mut self.ladders[side as usize];
         let key = key_of(side, price);
-        let shown = ladder.find(key).map_or(0, |level| ladder.level(level).lots);
+        let level = ladder.locate(key);
+        let shown = ladder.level(level).lots;
         match (shown + self.icebergs.hidden_lots((side, key)) - leaving).checked_add(lots) {
-            Some(_) => Ok(()),
+            Some(_) => Ok(level),
             None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
         }
     }

@@ -4,6 +4,7 @@
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
+use crate::ladder::relink;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -27,6 +28,8 @@ pub(crate) struct Owners {
     owners: Vec<Owner>,
     /// By page: its accounts with orders.
     active: Vec<u32>,
+    /// Reduce-only orders of all accounts, by side.
+    reduce_only: [u64; 2],
     spare: Vec<u32>,
 }
 
@@ -44,6 +47,7 @@ impl Owners {
             directory: Vec::new(),
             owners: vec![NO_ORDERS; PAGE_OWNERS],
             active: vec![0],
+            reduce_only: [0; 2],
             spare: Vec::new(),
         }
     }
@@ -53,6 +57,12 @@ impl Owners {
     pub(crate) fn get(&self, owner: AccountId) -> Owner {
         let page = self.directory.get(block(owner)).copied().unwrap_or(0);
         self.owners[place(page, owner)]
+    }
+
+    /// Whether the account has reduce-only orders on a side.
+    #[inline]
+    pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
+        self.reduce_only[side as usize] > 0 && self.get(owner).reduce_only[side as usize] > 0
     }
 
     /// Enters `slot` as the account's newest order and returns the one that was.
@@ -69,11 +79,13 @@ impl Owners {
         entry.count += 1;
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] += 1;
+            self.reduce_only[side as usize] += 1;
         }
         std::mem::replace(&mut entry.newest, slot)
     }
 
     #[cold]
+    #[inline(never)]
     fn add_page(&mut self, owner: AccountId) -> u32 {
         let page = self.spare.pop().unwrap_or_else(|| {
             self.owners.resize(self.owners.len() + PAGE_OWNERS, NO_ORDERS);
@@ -87,22 +99,32 @@ impl Owners {
         page
     }
 
-    /// Takes one order off the account; `new_newest` is given when it was the newest.
-    #[inline]
-    pub(crate) fn remove(&mut self, owner: AccountId, new_newest: Option<u32>, reduce_only: Option<Side>) {
+    /// Takes one order, before which `older` was, off the account. Where it was the last, [`Owners::tidy`] is to follow.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn remove(
+        &mut self,
+        owner: AccountId,
+        slot: u32,
+        older: u32,
+        reduce_only: Option<Side>,
+    ) -> bool {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
         entry.count -= 1;
-        entry.newest = new_newest.unwrap_or(entry.newest);
+        entry.newest = relink(entry.newest, slot, older);
         if let Some(side) = reduce_only {
             entry.reduce_only[side as usize] -= 1;
+            self.reduce_only[side as usize] -= 1;
         }
-        if entry.count == 0 {
-            self.release(owner, page);
-        }
+        entry.count == 0
     }
 
-    fn release(&mut self, owner: AccountId, page: u32) {
+    /// After the last order of an account: gives its page back if that was the last of the page.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tidy(&mut self, owner: AccountId) {
+        let page = self.directory[block(owner)];
         self.active[page as usize] -= 1;
         if self.active[page as usize] == 0 {
             self.spare.push(page);

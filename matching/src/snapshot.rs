@@ -7,7 +7,7 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
 use crate::arena::{Extra, Flags, Order, MAX_ORDER_ID};
-use crate::book::Book;
+use crate::book::{reduces, Book};
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
@@ -104,7 +104,8 @@ impl Book {
         }
         by_id.sort_unstable();
         for (_, slot) in by_id {
-            book.link_owner(slot);
+            let (owner, reduces) = (book.orders.get(slot).owner, reduces(book.orders.get(slot).flags()));
+            book.link_owner(slot, owner, reduces);
         }
         book.take_dirty_levels();
         Ok(book)
@@ -122,15 +123,14 @@ impl Book {
         }
         let (lots, iceberg) = shown(record)
             .ok_or_else(|| invalid(format!("order {id} of {} lots shows or hides too many", record.lots)))?;
-        self.check_room(side, price_ticks, record.lots, 0)
+        let level = self
+            .check_room(side, price_ticks, record.lots, 0)
             .map_err(|reject| invalid(format!("order {id}: {}", Refusal::from(reject).message)))?;
         let key = key_of(side, price_ticks);
         let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
             .with_iceberg(iceberg.display_lots > 0);
-        let extra = Extra { client_id, expires_ms: expires_ms.unwrap_or(0) };
-        let slot = self.enlist(Order::new(id, owner, lots, flags), extra, key, iceberg);
-        self.link_level(slot, key);
-        Ok(slot)
+        let extra = Extra { client_id, expires_ms: expires_ms.unwrap_or(0), expiry: 0 };
+        Ok(self.enlist(Order::new(id, owner, lots, flags), extra, key, level, iceberg))
     }
 }
 

@@ -114,12 +114,11 @@ impl Book {
             self.shrink(slot, lots);
             return host.event(event);
         }
-        self.unlink_level(slot);
-        if iceberg.hidden_lots == 0 {
-            self.delist(slot);
-            return host.event(event);
-        }
         host.event(event);
+        self.unlink_level(slot, maker);
+        if iceberg.hidden_lots == 0 {
+            return self.delist(slot, maker);
+        }
         self.show(slot, key_of(maker_side, price_ticks), iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
     }
@@ -150,8 +149,9 @@ impl Book {
 
     /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to reduce. Costs one look
     /// at the owner's counts when it has none.
+    #[inline]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
-        if self.owners.get(owner).reduce_only[side as usize] > 0 && host.reducible_lots(owner, side) == 0 {
+        if self.owners.reduces(owner, side) && host.reducible_lots(owner, side) == 0 {
             self.cancel_reduce_only(owner, side, host);
         }
     }
@@ -230,8 +230,7 @@ impl FillWalk<'_> {
     ) -> Option<Lots> {
         let maker = self.book.orders.get(slot);
         let mut lots = wanted.min(shown);
-        let watched = maker.owner != taker.owner
-            && self.book.owners.get(maker.owner).reduce_only[self.side as usize] > 0;
+        let watched = maker.owner != taker.owner && self.book.owners.reduces(maker.owner, self.side);
         if watched && maker.flags().reduce_only() {
             let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::Side;
 
 use crate::arena::NONE;
+use crate::expiries::Expiry;
 use crate::ladder::{key_of, Ladder};
 use crate::page::PAGE_KEYS;
 use crate::Book;
@@ -26,7 +27,7 @@ pub(crate) fn check(book: &Book) {
             assert!(above.is_none_or(|above| above > level.key), "levels descend");
             above = Some(level.key);
             levels += 1;
-            assert_eq!(ladder.find(level.key), Some(index));
+            assert_eq!(ladder.find(level.key), index);
             let (mut lots, mut hidden, mut count, mut prev) = (0_u64, 0_u64, 0, NONE);
             for slot in book.queue_slots(level.head) {
                 let order = book.orders.get(slot);
@@ -43,7 +44,10 @@ pub(crate) fn check(book: &Book) {
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
-                    assert!(book.expiries.contains(&(expires_ms, order.id())));
+                    let place = book.orders.extra(slot, order.flags()).expiry as usize;
+                    let extra = book.orders.extra_place(slot);
+                    let expiry = Expiry { expires_ms, id: order.id(), slot, extra };
+                    assert_eq!(book.expiries.entries().get(place), Some(&expiry));
                 }
                 if view.display_lots != 0 {
                     icebergs += 1;
@@ -66,7 +70,7 @@ pub(crate) fn check(book: &Book) {
     }
     assert_eq!(book.live_orders(), live);
     assert_eq!(
-        (book.client_ids.len(), book.expiries.len(), book.icebergs.len()),
+        (book.client_ids.len(), book.expiries.entries().len(), book.icebergs.len()),
         (clients, expiries, icebergs)
     );
     for (owner, mut ids) in owners {

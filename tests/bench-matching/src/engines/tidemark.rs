@@ -13,6 +13,9 @@ const MAX_FILLS: u32 = 500;
 /// Operations after which the events so far are read.
 const BLOCK: usize = 256;
 
+/// Operations of which the book is told before they come.
+const PART: usize = 64;
+
 /// Keeps events until they are read.
 #[derive(Default)]
 pub struct Events(pub Vec<Event>);
@@ -21,7 +24,7 @@ impl Host for Events {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
         0
     }
-    #[inline]
+    #[inline(always)]
     fn event(&mut self, event: Event) {
         self.0.push(event);
     }
@@ -29,7 +32,7 @@ impl Host for Events {
 
 impl Events {
     /// Reads and drops the events so far.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, tape: &mut impl Tape) {
         for event in &self.0 {
             if let Event::Fill { maker_order_id, price_ticks, lots, .. } = event {
@@ -51,8 +54,11 @@ pub struct Tidemark {
 impl Engine for Tidemark {
     fn run<T: Tape>(&mut self, records: &[Record], tape: &mut T) {
         for block in records.chunks(BLOCK) {
-            for record in block {
-                apply(&mut self.book, record, &mut self.events);
+            for part in block.chunks(PART) {
+                foresee(&self.book, part);
+                for record in part {
+                    apply(&mut self.book, record, &mut self.events);
+                }
             }
             self.events.read(tape);
         }
@@ -61,6 +67,14 @@ impl Engine for Tidemark {
     fn live(&self) -> u64 {
         u64::from(self.book.live_orders())
     }
+}
+
+/// Tells the book of the operations that follow, as a node can: it has the whole block.
+#[inline]
+pub fn foresee(book: &Book, records: &[Record]) {
+    let known = records.iter().filter(|record| matches!(record.kind, Kind::Cancel | Kind::Move));
+    book.prefetch(known.map(|record| record.id));
+    book.prefetch_new(records.iter().filter(|record| record.kind == Kind::Add).map(new_order));
 }
 
 /// Carries out a record; none is refused.

@@ -1,0 +1,143 @@
+//! When orders expire: a heap, earliest first and then by id, in which each order's place is known, so that an order that
+//! leaves early is taken out at once. Entering and leaving move a few entries, at most one for each fourfold of their number.
+
+use tidemark_proto::units::{OrderId, TimeMs};
+
+use crate::arena::Arena;
+
+/// Children of an entry: with four, a heap is half as deep as with two.
+const WAYS: usize = 4;
+
+/// An order that expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Expiry {
+    pub(crate) expires_ms: TimeMs,
+    pub(crate) id: OrderId,
+    pub(crate) slot: u32,
+    /// Where the order's extra is, in which its place here is kept.
+    pub(crate) extra: u32,
+}
+
+impl Expiry {
+    /// What the heap is ordered by: time, then id.
+    const fn key(&self) -> u128 {
+        ((self.expires_ms as u128) << 64) | self.id as u128
+    }
+}
+
+/// The places are in the arena, with the orders.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expiries {
+    heap: Vec<Expiry>,
+}
+
+impl Expiries {
+    #[cfg(any(test, feature = "model"))]
+    pub(crate) fn entries(&self) -> &[Expiry] {
+        &self.heap
+    }
+
+    /// The next to expire.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Expiry> {
+        self.heap.first()
+    }
+
+    /// Enters an order of `orders`.
+    pub(crate) fn insert(&mut self, entry: Expiry, orders: &mut Arena) {
+        self.heap.push(entry);
+        self.rise(self.heap.len() - 1, entry, orders);
+    }
+
+    /// Takes out the order at a place.
+    pub(crate) fn remove(&mut self, place: u32, orders: &mut Arena) {
+        let place = place as usize;
+        let Some(last) = self.heap.pop() else { return };
+        let Some(gone) = self.heap.get(place).copied() else { return };
+        if last.key() < gone.key() {
+            self.rise(place, last, orders);
+        } else {
+            self.sink(place, last, orders);
+        }
+    }
+
+    /// Puts an entry at a place, or nearer to the first as far as it comes before those there.
+    fn rise(&mut self, mut place: usize, entry: Expiry, orders: &mut Arena) {
+        while place > 0 {
+            let parent = self.heap[(place - 1) / WAYS];
+            if parent.key() < entry.key() {
+                break;
+            }
+            self.put(place, parent, orders);
+            place = (place - 1) / WAYS;
+        }
+        self.put(place, entry, orders);
+    }
+
+    /// Puts an entry at a place, or farther from the first as far as those there come before it.
+    fn sink(&mut self, mut place: usize, entry: Expiry, orders: &mut Arena) {
+        loop {
+            let first = (place * WAYS + 1).min(self.heap.len());
+            let children = &self.heap[first..self.heap.len().min(first + WAYS)];
+            let Some((least, child)) = children.iter().enumerate().min_by_key(|(_, child)| child.key())
+            else {
+                break;
+            };
+            let child = *child;
+            if entry.key() < child.key() {
+                break;
+            }
+            self.put(place, child, orders);
+            place = first + least;
+        }
+        self.put(place, entry, orders);
+    }
+
+    fn put(&mut self, place: usize, entry: Expiry, orders: &mut Arena) {
+        self.heap[place] = entry;
+        // No more entries than slots, so it fits.
+        orders.extra_at(entry.extra).expiry = place as u32;
+    }
+
+    /// Bytes held, spare capacity included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<Expiry>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arena::Extra;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Against a sorted set: the same is first, and every place leads to its own entry.
+        #[test]
+        fn behaves_like_a_sorted_set(steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800)) {
+            let (mut heap, mut model, mut orders) = (Expiries::default(), BTreeSet::new(), Arena::new());
+            for (id, (kind, expires_ms, pick)) in (1..).zip(steps) {
+                if kind < 3 {
+                    let slot = orders.allot();
+                    let extra = orders.add_extra(slot, Extra::default());
+                    let entry = Expiry { expires_ms, id, slot, extra };
+                    heap.insert(entry, &mut orders);
+                    model.insert(entry);
+                } else if let Some(entry) = model.iter().nth(pick % model.len().max(1)).copied() {
+                    model.remove(&entry);
+                    let place = orders.extra_at(entry.extra).expiry;
+                    prop_assert_eq!(heap.entries()[place as usize], entry);
+                    heap.remove(place, &mut orders);
+                    orders.drop_extra(entry.slot);
+                    orders.remove(entry.slot);
+                }
+                prop_assert_eq!(heap.first(), model.first());
+                prop_assert_eq!(heap.entries().len(), model.len());
+            }
+        }
+    }
+}
