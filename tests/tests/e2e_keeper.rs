@@ -12,7 +12,7 @@ use tidemark_app::node::config::ShockConfig;
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_tests::harness::{limit, place, secret, signer};
-use tidemark_tests::net::traffic::fund;
+use tidemark_tests::net::traffic::{fund, mark, send};
 use tidemark_tests::net::{feed, progress, wait_for, Net, NetOptions};
 
 const BTC: u32 = 0;
@@ -103,7 +103,7 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
 
     // Bids come back as the mark is now; the fall has ended, or the keeper's bound follows it.
     wait_for("a hedge", || async {
-        let now = self::mark(&client).await?;
+        let now = mark(&client).await?;
         let mut maker = Sender::new(client.clone(), signer("maker"));
         let bid = place(limit(BTC, v1::Side::Buy, now * 99 / 100, 20_000));
         let _ = maker.orders(0, vec![bid], v1::WaitFor::Committed).await;
@@ -120,15 +120,4 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     .await;
     assert!(told.count(|note| matches!(note, Note::Connected { .. })) >= 2, "it came back");
     keeper.abort();
-}
-
-async fn mark(client: &Client) -> Option<u64> {
-    let markets = client.markets().await.ok()?;
-    let (_, state) = markets.find("BTC-USD").ok()?;
-    (!state.stale && state.mark_ticks > 0).then_some(state.mark_ticks)
-}
-
-async fn send(sender: &mut Sender, operations: Vec<Operation>) {
-    let done = sender.orders(0, operations, v1::WaitFor::Committed).await.unwrap();
-    assert!(done.results.iter().all(|result| result.code == 0), "{done:?}");
 }

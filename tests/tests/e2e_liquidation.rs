@@ -1,13 +1,12 @@
 //! A price falls, and accounts with too much leverage are liquidated: streams and metrics tell it.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use tidemark_app::client::{Client, Sender};
+use tidemark_app::client::Sender;
 use tidemark_app::node::config::ShockConfig;
 use tidemark_proto::v1;
-use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::LiquidationStage as Stage;
 use tidemark_tests::harness::{limit, place, signer};
-use tidemark_tests::net::traffic::fund;
+use tidemark_tests::net::traffic::{fund, mark, send};
 use tidemark_tests::net::{feed, progress, wait_for, Metrics, Net, NetOptions, NodeOptions};
 
 const BTC: u32 = 0;
@@ -86,17 +85,6 @@ async fn a_fall_in_price_liquidates_stage_by_stage_and_is_told() {
 
 fn has(steps: &[v1::Liquidation], owner: &str, stage: Stage) -> bool {
     steps.iter().any(|step| step.owner == owner && step.stage() == stage)
-}
-
-async fn mark(client: &Client) -> Option<u64> {
-    let markets = client.markets().await.ok()?;
-    let (_, state) = markets.find("BTC-USD").ok()?;
-    (!state.stale && state.mark_ticks > 0).then_some(state.mark_ticks)
-}
-
-async fn send(sender: &mut Sender, operations: Vec<Operation>) {
-    let done = sender.orders(0, operations, v1::WaitFor::Committed).await.unwrap();
-    assert!(done.results.iter().all(|result| result.code == 0), "{done:?}");
 }
 
 async fn the_metrics_page_tells_it(net: &Net, steps: &[v1::Liquidation]) {

@@ -206,3 +206,19 @@ fn operation(random: &mut Random, marks: &[u64]) -> Operation {
         _ => Operation::Cancel(v1::CancelOrder { market, order_id: u64::MAX, client_id: 0 }),
     }
 }
+
+/// The mark of BTC-USD, once there is one and its index is fresh.
+pub async fn mark(client: &Client) -> Option<u64> {
+    let markets = client.markets().await.ok()?;
+    let (_, state) = markets.find("BTC-USD").ok()?;
+    (!state.stale && state.mark_ticks > 0).then_some(state.mark_ticks)
+}
+
+/// Sends operations of subaccount 0, all of which must be accepted.
+///
+/// # Panics
+/// When one was refused, or the batch did not come into a block.
+pub async fn send(sender: &mut Sender, operations: Vec<Operation>) {
+    let done = sender.orders(0, operations, v1::WaitFor::Committed).await.expect("a committed batch");
+    assert!(done.results.iter().all(|result| result.code == 0), "{done:?}");
+}
