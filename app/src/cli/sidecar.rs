@@ -54,6 +54,7 @@ fn verdict(source: &wire::Source) -> &'static str {
         wire::Verdict::Stale => "stale",
         wire::Verdict::Outlier => "outlier",
         wire::Verdict::Unusable => "unusable",
+        wire::Verdict::NoRate => "no_rate",
         wire::Verdict::Unspecified => "-",
     }
 }
@@ -91,7 +92,7 @@ pub fn text(address: &str, answer: &wire::StatusResponse) -> String {
         Table::new(2, &["market", "kind", "price", "age", "venues", "least", "disagreement", "why none"]);
     let mut venues = Table::new(
         4,
-        &["market", "kind", "venue", "symbol", "weight", "price", "age", "bid", "ask", "verdict"],
+        &["market", "kind", "venue", "symbol", "weight", "price", "age", "bid", "ask", "rate", "verdict"],
     );
     for (symbol, kind, of) in prices(answer) {
         let used = of.sources.iter().filter(|source| source.verdict() == wire::Verdict::Used).count();
@@ -116,6 +117,7 @@ pub fn text(address: &str, answer: &wire::StatusResponse) -> String {
                 source.age_ms.map_or_else(|| "-".to_owned(), age),
                 or_dash(source.bid.as_ref()),
                 or_dash(source.ask.as_ref()),
+                or_dash(source.rate.as_ref()),
                 verdict(source).to_owned(),
             ]);
         }
@@ -177,6 +179,7 @@ pub fn json(address: &str, answer: &wire::StatusResponse) -> Value {
             "bid": of.bid,
             "ask": of.ask,
             "last": of.last,
+            "rate": of.rate,
             "age_ms": of.age_ms,
             "verdict": verdict(of),
         })
