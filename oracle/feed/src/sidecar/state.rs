@@ -392,7 +392,7 @@ mod tests {
                 .unwrap()
         };
         let index = || sidecar.view()[0].1[0].outcome.price;
-        for (venue, symbol) in [("kraken", "USDT/USD"), ("coinbase", "USDT-USD")] {
+        for (venue, symbol) in [("kraken", "USDT/USD"), ("coinbase", "USDT-USD"), ("gate", "USDC_USDT")] {
             sidecar.take(spot(venue), &quote(symbol, "1", None), 0).unwrap();
         }
         for (venue, symbol, bid) in
@@ -435,9 +435,10 @@ mod tests {
         let kraken = (Verdict::Used, text("59000"), None);
         let no_rate = [(Verdict::NoRate, None, None), kraken.clone()];
         assert_eq!(btc(Kind::Spot), no_rate, "nobody says what a USDT is worth");
-        // A USDT is 0.98 USD at one venue, and a USDC 1.020408 USDT at another.
+        // A USDT is 0.98 USD at two venues, and a USDC 1.020408 USDT at another.
         say("kraken", Kind::Spot, "USDT/USD", "0.98", 0);
-        assert_eq!(btc(Kind::Spot), no_rate, "one venue is too few");
+        say("coinbase", Kind::Spot, "USDT-USD", "0.98", 0);
+        assert_eq!(btc(Kind::Spot), no_rate, "two venues are too few");
         say("binance", Kind::Spot, "USDCUSDT", "1.020408", 0);
         // Binance's weight is more than half: its 1 / 1.020408 is the rate.
         let binance = |price: &str| (Verdict::Used, text(price), text("0.980000156800"));
