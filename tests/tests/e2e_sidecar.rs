@@ -36,6 +36,10 @@ async fn a_venues_price_becomes_the_index_and_silence_costs_only_the_report() {
     let client = net.client(0).await.unwrap();
     assert_eq!(client.status().await.unwrap().feed, format!("sidecar({})", rig.address()));
 
+    // A node is no sidecar, and says so.
+    let error = sidecar::ask(client.node(), None).await.unwrap_err();
+    assert!(error.to_string().contains("something else"), "{error}");
+
     // BTC-USD has ticks of 0.1 USDC: nothing made up is exactly this.
     quoting(&mut venue, (61_234, 61_235), index_is(&client, 612_345)).await;
     progress("the index is the venue's price");
