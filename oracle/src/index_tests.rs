@@ -138,6 +138,25 @@ fn a_coarse_tick_does_not_hold_the_index_for_ever() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
+    /// The whole way from reports to the state, with and without a bound.
+    #[test]
+    fn the_order_of_validators_changes_nothing(
+        (votes, shuffled) in proptest::collection::vec((1..2_000_u64, proptest::option::of(1..2_000_u64), 0..20_u64), 0..12)
+            .prop_flat_map(|votes| (Just(votes.clone()), Just(votes).prop_shuffle())),
+        old in proptest::option::of(1..2_000_u64),
+        bound_ppm in prop_oneof![Just(0_i64), 1..1_000_000_i64],
+    ) {
+        let end = |votes: &[(Ticks, Option<Ticks>, u64)]| {
+            let reports: Vec<_> = votes.iter().map(|&(index, external, power)| (report(7, index, external), power)).collect();
+            let mut markets = by_market(reports.iter().map(|(report, power)| (report, *power)));
+            let mut state = IndexState { index: old.map(|ticks| PricePoint { ticks, time_ms: 1 }), ..IndexState::default() };
+            let rule = IndexRule { move_bound: MoveBound::of_params(bound_ppm, 900_000), ..RULE };
+            let step = state.apply(markets.entry(7).or_default(), &rule, 2);
+            (state, step)
+        };
+        prop_assert_eq!(end(&votes), end(&shuffled));
+    }
+
     /// Against the bound's definition in whole numbers: `|new − old|·10⁶ ≤ old·bound`, or one tick.
     #[test]
     fn a_bounded_index_moves_towards_the_median_within_the_bound(

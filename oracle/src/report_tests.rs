@@ -146,8 +146,79 @@ fn report() -> impl Strategy<Value = Report> {
     })
 }
 
+/// Most bytes of a market with both prices that follows the one before: its tag, and two varints of ten bytes. After a gap the tag has up to three.
+const MAX_ENTRY_BYTES: usize = 1 + 2 * 10;
+
+/// A market's index in ticks, its move and the distance of the external price, both in ppm. Ticks are fine, as an exchange's are: 1 to 50 ppm of a price.
+fn usual_market() -> impl Strategy<Value = (u64, i64, i64)> {
+    (20_000..=1_000_000_u64, -1_000..=1_000_i64, -500..=500_i64)
+}
+
+fn moved(ticks: u64, ppm: i64) -> u64 {
+    ticks.saturating_add_signed(ticks as i64 * ppm / 1_000_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Fifty markets, each index within 0.1 % of the last and the external price within 0.05 % of it. Every price is then within 1 000 ticks of its
+    /// base: two bytes at most, and a byte for the tag.
+    #[test]
+    fn fifty_usual_markets_take_five_bytes_each_at_most(markets in proptest::collection::vec(usual_market(), 50)) {
+        let prices = (0..).zip(&markets).map(|(id, &(base, index_ppm, external_ppm))| {
+            let index = moved(base, index_ppm);
+            entry(id, index, moved(index, external_ppm))
+        });
+        let report = Report { prices: prices.collect() };
+        let base = |id: MarketId| markets.get(usize::from(id)).map(|market| market.0);
+        let bytes = encode(&report, &base, Limits::default()).unwrap();
+        prop_assert!(bytes.len() <= 2 + 50 * 5, "{} bytes", bytes.len());
+        prop_assert_eq!(decode(&bytes, &base, Limits::default()), Ok(report));
+    }
+
+    /// Whatever the prices and the bases: an entry of consecutive markets has a bound, and what is sent has the limit's.
+    #[test]
+    fn no_prices_take_more_than_the_bound(
+        prices in proptest::collection::vec((price(), price()), 0..300),
+        seed in any::<u64>(),
+        rotation in any::<u64>(),
+    ) {
+        let report = Report { prices: (0..).zip(&prices).map(|(id, &(index, external))| entry(id, index, external)).collect() };
+        let base = |id: MarketId| (id % 3 != 0).then(|| seed.rotate_left(id.into()));
+        let boundless = Limits { max_bytes: usize::MAX, max_markets: usize::MAX };
+        let bytes = encode(&report, &base, boundless).unwrap();
+        prop_assert!(bytes.len() <= 3 + MAX_ENTRY_BYTES * prices.len(), "{} bytes", bytes.len());
+        let (sent, left_out) = encode_fitting(&report, &base, Limits::default(), rotation).unwrap();
+        prop_assert!(sent.len() <= Limits::default().max_bytes);
+        // 48 entries of 21 bytes fit in 1 024, and what is left out goes by sixteenths.
+        let kept = prices.len() - left_out;
+        prop_assert!(kept >= prices.len().min(45), "{} of {}", kept, prices.len());
+    }
+
+    /// Decoding takes two bytes an entry at least and looks up a base at most twice: its work is linear in at most 1 024 bytes.
+    #[test]
+    fn decoding_is_bounded_by_the_bytes(
+        body in proptest::collection::vec(prop_oneof![Just(6_u8), Just(3), Just(2), any::<u8>()], 0..1_200),
+        count in prop_oneof![0..600_u64, any::<u64>()],
+    ) {
+        let mut bytes = vec![VERSION];
+        put_varint(&mut bytes, count);
+        bytes.extend(body);
+        let lookups = std::cell::Cell::new(0_usize);
+        let base = |_: MarketId| {
+            lookups.set(lookups.get() + 1);
+            Some(1_000)
+        };
+        let result = decode(&bytes, &base, Limits::default());
+        prop_assert!(lookups.get() <= bytes.len(), "{} lookups for {} bytes", lookups.get(), bytes.len());
+        if let Ok(report) = result {
+            prop_assert_eq!(report.prices.len() as u64, count);
+            prop_assert!(report.prices.len() <= Limits::default().max_markets.min(bytes.len() / 2));
+        }
+        // Nothing is looked at when there are too many bytes or too many markets are claimed.
+        let refused = bytes.len() > Limits::default().max_bytes || count > Limits::default().max_markets as u64;
+        prop_assert!(!refused || (lookups.get() == 0 && decode(&bytes, &base, Limits::default()).is_err()));
+    }
 
     #[test]
     fn decode_gives_back_what_was_encoded(report in report(), seed in any::<u64>()) {

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tidemark_app::cli::sidecar;
 use tidemark_app::client::Client;
 use tidemark_app::node::config::FeedConfig;
 use tidemark_proto::v1;
@@ -34,6 +35,10 @@ async fn a_venues_price_becomes_the_index_and_silence_costs_only_the_report() {
     net.ready().await.unwrap();
     let client = net.client(0).await.unwrap();
     assert_eq!(client.status().await.unwrap().feed, format!("sidecar({})", rig.address()));
+
+    // A node is no sidecar, and says so.
+    let error = sidecar::ask(client.node(), None).await.unwrap_err();
+    assert!(error.to_string().contains("something else"), "{error}");
 
     // BTC-USD has ticks of 0.1 USDC: nothing made up is exactly this.
     quoting(&mut venue, (61_234, 61_235), index_is(&client, 612_345)).await;
@@ -78,4 +83,51 @@ async fn no_reports(net: &Net, client: &Client) {
         (btc(client).await.index_time_ms == before).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_command_line_shows_what_a_sidecar_makes_of_its_venues() {
+    let rig = Rig::new(&VENUE, &[]).await;
+    let address = rig.address().to_string();
+    let mut venue = rig.subscribed().await;
+    venue.quote(&VENUE, (61_234, 61_235)).await;
+    rig.price_is("61234.5").await;
+
+    let answer = sidecar::ask(&address, None).await.unwrap();
+    let text = sidecar::text(&address, &answer);
+    let line = |words: &[&str]| {
+        let has = |line: &&str| words.iter().all(|word| line.split("  ").any(|cell| cell.trim() == *word));
+        assert!(text.lines().any(|line| has(&line)), "{words:?} in\n{text}");
+    };
+    line(&["binance", "spot", "open"]);
+    line(&["BTC-USD", "spot", "61234.5", "1 of 1"]);
+    line(&["BTC-USD", "spot", "binance", "BTCUSDT", "1", "61234.5", "61234", "61235", "used"]);
+    line(&["ETH-USD", "spot", "0 of 1", "0 of 1 venues are fresh, at least 1"]);
+    line(&["ETH-USD", "spot", "binance", "ETHUSDT", "-", "silent"]);
+
+    // By one market, however it is written.
+    let answer = sidecar::ask(&address, Some("btc-usd")).await.unwrap();
+    let json = sidecar::json(&address, &answer);
+    let [price] = json["prices"].as_array().unwrap().as_slice() else { panic!("{json:#}") };
+    assert_eq!((&price["market"], &price["price"]), (&"BTC-USD".into(), &"61234.5".into()), "{json:#}");
+    let of = &price["venues"][0];
+    assert_eq!((&of["venue"], &of["verdict"], &of["weight"]), (&"binance".into(), &"used".into(), &1.into()));
+    assert_eq!(json["connections"][0]["state"], "open", "{json:#}");
+
+    let error = sidecar::ask(&address, Some("DOGE-USD")).await.unwrap_err();
+    assert_eq!(
+        (error.exit_code(), error.to_string().as_str()),
+        (2, "the sidecar has no market DOGE-USD; its markets are: BTC-USD, ETH-USD")
+    );
+    drop(rig);
+    // A port at which nothing listens, for as long as this holds it without listening.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = closed.local_addr().unwrap();
+    let error = sidecar::ask(&nobody.to_string(), None).await.unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    assert_eq!(
+        error.to_string(),
+        format!("no price sidecar at http://{nobody} (connection refused); `tidemark-oracle start` starts one, and its `listen` is the address")
+    );
 }

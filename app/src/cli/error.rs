@@ -23,6 +23,14 @@ pub enum CliError {
         /// How many there were.
         of: usize,
     },
+    /// Nothing answers at a price sidecar's address, or something else does.
+    #[error("no price sidecar at {address} ({why}); `tidemark-oracle start` starts one, and its `listen` is the address")]
+    NoSidecar {
+        /// The address.
+        address: String,
+        /// What the system said.
+        why: String,
+    },
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -37,13 +45,13 @@ impl CliError {
         ClientError::Refused(Refusal::new(known.unwrap_or(Code::InvalidArgument), message)).into()
     }
 
-    /// 1 refused by the chain, 2 usage, 3 node not reachable, 4 outcome unknown.
+    /// 1 refused by the chain, 2 usage, 3 node (or sidecar) not reachable, 4 outcome unknown.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) | Self::Partly { .. } => 1,
             Self::Client(ClientError::BadAddress { .. }) | Self::Usage(_) | Self::Key(_) => 2,
-            Self::Client(ClientError::Unreachable { .. }) => 3,
+            Self::Client(ClientError::Unreachable { .. }) | Self::NoSidecar { .. } => 3,
             Self::Client(ClientError::Unknown { .. }) => 4,
         }
     }

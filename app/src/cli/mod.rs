@@ -14,6 +14,7 @@ mod open_orders;
 mod oracle;
 mod order;
 mod show;
+pub mod sidecar;
 mod table;
 mod terminal;
 mod trade;

@@ -1,4 +1,4 @@
-//! `oracle status`: who reports prices, how far each is from the index, and what this node's sidecar says of its venues.
+//! `oracle status`: who reports prices and how far each is from the index; or what a sidecar says of its venues.
 
 use serde_json::{json, Value};
 use tidemark_proto::v1;
@@ -6,11 +6,17 @@ use tidemark_proto::v1;
 use super::args::OracleCommand;
 use super::show::{price_or_dash, price_or_null};
 use super::table::{percent, Table};
-use super::{find, CliError, Context};
+use super::{find, sidecar, CliError, Context};
 use crate::client::{Market, Markets};
 
 pub(super) async fn run(context: &Context, command: &OracleCommand) -> Result<(), CliError> {
-    let OracleCommand::Status { market } = command;
+    let OracleCommand::Status { market, sidecar } = command;
+    if let Some(address) = sidecar {
+        // The node is not asked: this works before it runs, and while it does not.
+        let answer = sidecar::ask(address, market.as_deref()).await?;
+        context.print(|| sidecar::text(address, &answer), || sidecar::json(address, &answer));
+        return Ok(());
+    }
     let client = context.connect().await?;
     let markets = client.markets().await?;
     let one = market.as_ref().map(|symbol| find(&markets, symbol)).transpose()?.map(|(market, _)| market);
@@ -33,7 +39,7 @@ fn power(part: u64, total: u64) -> String {
     format!("{part} of {total}")
 }
 
-fn age(ms: u64) -> String {
+pub(super) fn age(ms: u64) -> String {
     format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 

@@ -10,6 +10,8 @@ mod sender;
 
 use std::time::Duration;
 
+use tidemark_proto::oracle_v1;
+use tidemark_proto::oracle_v1::sidecar_service_client::SidecarServiceClient;
 use tidemark_proto::v1;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::query_service_client::QueryServiceClient;
@@ -27,6 +29,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer that is read: a whole book of some 100 000 levels a side.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Everything behind the prices of the sidecar at `address`.
+///
+/// # Errors
+/// [`ClientError`] as of a node: unreachable, no address, or failed.
+pub async fn sidecar_status(address: &str) -> Result<oracle_v1::StatusResponse, ClientError> {
+    let client = Client::connect(address).await?;
+    let mut service =
+        SidecarServiceClient::new(client.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let answer = service.status(Client::request(oracle_v1::StatusRequest {})).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| client.error(&status))
+}
 
 /// A connection to one node. Clones share it.
 #[derive(Clone, Debug)]

@@ -460,6 +460,8 @@ async fn metrics_are_on_the_same_port() {
         "tidemark_feed_price_usdc{kind=\"spot\",market=\"BTC-USD\"} 101",
         "tidemark_feed_has_price{kind=\"spot\",market=\"ETH-USD\"} 0",
         "tidemark_feed_venue_price_usdc{kind=\"spot\",market=\"BTC-USD\",venue=\"binance\"} 101",
+        "tidemark_feed_venue_weight{kind=\"spot\",market=\"BTC-USD\",venue=\"binance\"} 1",
+        "tidemark_feed_venue_weight{kind=\"spot\",market=\"ETH-USD\",venue=\"binance\"} 0",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -313,6 +313,9 @@ pub enum OracleCommand {
         /// Market, e.g. BTC-USD, with what each validator says of it [default: all, in sum]
         #[arg(long)]
         market: Option<String>,
+        /// Ask this price sidecar instead of the node: its connections, and every venue's price, age, weight and whether it is used
+        #[arg(long, value_name = "ADDR")]
+        sidecar: Option<String>,
     },
 }
 
@@ -439,6 +442,7 @@ mod tests {
             "tidemark replace --market BTC-USD --id 1",
             "tidemark batch",
             "tidemark deposit",
+            "tidemark oracle status --sidecar",
         ] {
             let error = parse(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}");

@@ -72,6 +72,8 @@ pub enum Verdict {
     Outlier,
     /// What it said gives no price.
     Unusable,
+    /// It has a price, but the rate to convert it with is missing. Not told here: such a price comes as none.
+    NoRate,
 }
 
 /// Why there is no price.

@@ -1,10 +1,13 @@
 //! `oracle.toml`: what the sidecar asks, and how it makes one price of the answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
 
 use super::aggregate::Rules;
@@ -103,16 +106,52 @@ pub struct VenueConfig {
 pub struct MarketConfig {
     /// Its symbol on the chain.
     pub symbol: String,
-    /// The venues' own names of its spot market, by venue.
+    /// Its spot markets, by venue.
     #[serde(default)]
-    pub spot: BTreeMap<String, String>,
-    /// The venues' own names of its perpetual, by venue.
+    pub spot: BTreeMap<String, VenueMarket>,
+    /// Its perpetuals, by venue.
     #[serde(default)]
-    pub perpetual: BTreeMap<String, String>,
+    pub perpetual: BTreeMap<String, VenueMarket>,
     /// Instead of the aggregation's.
     pub min_venues: Option<u32>,
     /// Instead of the aggregation's.
     pub max_age_ms: Option<u64>,
+}
+
+/// A venue's market, and how its price becomes one in USDC. In the file the symbol alone, or a table.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct VenueMarket {
+    /// The venue's own name of it.
+    pub symbol: String,
+    /// The market here whose spot price is what the venue's quote currency is worth; a quote currency that counts as USDC has none.
+    pub quote: Option<String>,
+    /// Whether the venue has it the other way round: its price is 1 divided by what the venue says.
+    #[serde(default)]
+    pub inverse: bool,
+}
+
+impl<'de> Deserialize<'de> for VenueMarket {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SymbolOrTable;
+        impl<'de> Visitor<'de> for SymbolOrTable {
+            type Value = VenueMarket;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a venue's symbol, or a table of symbol, quote and inverse")
+            }
+
+            fn visit_str<E>(self, symbol: &str) -> Result<VenueMarket, E> {
+                Ok(VenueMarket { symbol: symbol.to_owned(), quote: None, inverse: false })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VenueMarket, A::Error> {
+                // The derived one of all fields: `remote` keeps it from being the trait's.
+                VenueMarket::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_any(SymbolOrTable)
+    }
 }
 
 impl VenueConfig {
@@ -128,9 +167,9 @@ impl VenueConfig {
 }
 
 impl MarketConfig {
-    /// The venues' names of it, by venue.
+    /// Its markets, by venue.
     #[must_use]
-    pub fn symbols(&self, kind: Kind) -> &BTreeMap<String, String> {
+    pub fn of(&self, kind: Kind) -> &BTreeMap<String, VenueMarket> {
         match kind {
             Kind::Spot => &self.spot,
             Kind::Perpetual => &self.perpetual,
@@ -253,9 +292,8 @@ impl Config {
         for kind in Kind::ALL {
             let mut seen = BTreeMap::new();
             for market in &self.markets {
-                for venue_symbol in market.symbols(kind) {
-                    if let Some(first) = seen.insert(venue_symbol, &market.symbol) {
-                        let (venue, name) = venue_symbol;
+                for (venue, VenueMarket { symbol: name, .. }) in market.of(kind) {
+                    if let Some(first) = seen.insert((venue, name), &market.symbol) {
                         return Err(format!(
                             "markets {first} and {} both take {kind} {name:?} of {venue}",
                             market.symbol
@@ -268,14 +306,15 @@ impl Config {
     }
 
     fn check_symbols(&self, market: &MarketConfig, kind: Kind) -> Result<(), String> {
-        let (symbol, symbols) = (&market.symbol, market.symbols(kind));
-        for (venue, name) in symbols {
+        let (symbol, of_kind) = (&market.symbol, market.of(kind));
+        for (venue, of) in of_kind {
             if !self.venues.contains_key(venue) {
                 return Err(format!(
                     "market {symbol}: {kind} names venue {venue:?}, which [venues] does not have"
                 ));
             }
-            check_symbol(&format!("market {symbol}: {kind}.{venue}"), name)?;
+            check_symbol(&format!("market {symbol}: {kind}.{venue}"), &of.symbol)?;
+            self.check_quote(of).map_err(|why| format!("market {symbol}: {kind}.{venue}: {why}"))?;
         }
         let Rules { min_venues, max_age_ms, .. } = self.rules(market);
         if !(100..=60_000).contains(&max_age_ms) {
@@ -284,13 +323,28 @@ impl Config {
         if min_venues == 0 {
             return Err(format!("market {symbol}: min_venues = 0, must be at least 1"));
         }
-        if !symbols.is_empty() && symbols.len() < min_venues as usize {
+        if !of_kind.is_empty() && of_kind.len() < min_venues as usize {
             return Err(format!(
                 "market {symbol}: {kind} has {} venue(s), but min_venues = {min_venues}: it would never have a price",
-                symbols.len()
+                of_kind.len()
             ));
         }
         Ok(())
+    }
+
+    /// A rate is the spot price of a market here whose venues' prices are not converted themselves.
+    fn check_quote(&self, of: &VenueMarket) -> Result<(), String> {
+        let Some(quote) = &of.quote else { return Ok(()) };
+        let rate = self.markets.iter().find(|market| market.symbol == *quote && !market.spot.is_empty());
+        let Some(rate) = rate else {
+            return Err(format!("quote = {quote:?} is no [[market]] with spot venues"));
+        };
+        match rate.spot.iter().find(|(_, of)| of.quote.is_some()) {
+            None => Ok(()),
+            Some((venue, _)) => {
+                Err(format!("quote = {quote:?}, but that market's spot.{venue} has a quote itself"))
+            }
+        }
     }
 }
 

@@ -38,20 +38,40 @@ fn mistakes_are_refused_with_the_key_the_bound_and_the_value() {
         ("symbol = \"ETH-USD\"", "symbol = \"BTC-USD\"", "market BTC-USD is there twice"),
         ("symbol = \"ETH-USD\"", "symbol = \"ETH USD\"", "\"ETH USD\", must be 1 to 32 printable"),
         (
-            "spot.binance = \"BTCUSDT\"",
-            "spot.binanse = \"BTCUSDT\"",
+            "spot.binance = { symbol = \"BTCUSDT\"",
+            "spot.binanse = { symbol = \"BTCUSDT\"",
             "names venue \"binanse\", which [venues] does not have",
         ),
-        ("spot.binance = \"BTCUSDT\"", "spot.binance = \"ETHUSDT\"", "both take spot \"ETHUSDT\" of binance"),
         (
-            "spot.binance = \"BTCUSDT\"",
-            "min_venues = 0\nspot.binance = \"BTCUSDT\"",
+            "spot.binance = { symbol = \"BTCUSDT\"",
+            "spot.binance = { symbol = \"ETHUSDT\"",
+            "both take spot \"ETHUSDT\" of binance",
+        ),
+        (
+            "spot.binance = { symbol = \"BTCUSDT\"",
+            "min_venues = 0\nspot.binance = { symbol = \"BTCUSDT\"",
             "market BTC-USD: min_venues = 0",
         ),
         (
-            "spot.binance = \"BTCUSDT\"",
-            "min_venues = 9\nspot.binance = \"BTCUSDT\"",
+            "spot.binance = { symbol = \"BTCUSDT\"",
+            "min_venues = 9\nspot.binance = { symbol = \"BTCUSDT\"",
             "spot has 6 venue(s), but min_venues = 9",
+        ),
+        (
+            "symbol = \"BTCUSDT\", quote = \"USDT-USD\"",
+            "symbol = \"BTCUSDT\", quote = \"USDT\"",
+            "market BTC-USD: spot.binance: quote = \"USDT\" is no [[market]] with spot venues",
+        ),
+        (
+            "spot.kraken = \"USDT/USD\"",
+            "spot.kraken = { symbol = \"USDT/EUR\", quote = \"BTC-USD\" }",
+            "quote = \"BTC-USD\", but that market's spot.binance has a quote itself",
+        ),
+        ("symbol = \"BTCUSDT\", quote", "symbol = \"BTCUSDT\", quotes", "unknown field `quotes`"),
+        (
+            "spot.kraken = \"BTC/USD\"",
+            "spot.kraken = 7",
+            "a venue's symbol, or a table of symbol, quote and inverse",
         ),
     ] {
         assert!(DEFAULT.contains(right), "{right}");

@@ -78,6 +78,11 @@ fn markets(registry: &Registry, markets: &[wire::MarketStatus]) -> Result<(), Er
     let venue_age =
         gauge("tidemark_feed_venue_age_seconds", "Age of a venue's last price of a market", &of_venue)?;
     let venue_price = gauge("tidemark_feed_venue_price_usdc", "A venue's last price of a market", &of_venue)?;
+    let venue_weight = gauge(
+        "tidemark_feed_venue_weight",
+        "A venue's weight in the price of a market; 0 while it does not count",
+        &of_venue,
+    )?;
     for market in markets {
         let kinds = [(Kind::Spot, &market.index), (Kind::Perpetual, &market.external)];
         for (kind, aggregation) in kinds.into_iter().filter_map(|(kind, of)| Some((kind, of.as_ref()?))) {
@@ -95,6 +100,8 @@ fn markets(registry: &Registry, markets: &[wire::MarketStatus]) -> Result<(), Er
             disagreement.with_label_values(&labels).set(aggregation.disagreement_ppm as f64 / 1e6);
             for source in &aggregation.sources {
                 let labels = [labels[0], labels[1], source.venue.as_str()];
+                let counts = source.verdict() == wire::Verdict::Used;
+                venue_weight.with_label_values(&labels).set(if counts { source.weight.into() } else { 0.0 });
                 if let Some(age_ms) = source.age_ms {
                     venue_age.with_label_values(&labels).set(age_ms as f64 / 1e3);
                 }

@@ -1,18 +1,21 @@
 //! What the sidecar knows: the last quote of each venue's market, and how each connection does. Sessions write, the service reads; the last value wins,
 //! so nothing queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
 
-use super::aggregate::{aggregate, Outcome, Prices, Voice};
+use super::aggregate::{aggregate, Outcome, Prices, Verdict, Voice};
 use super::config::{ClockBounds, Config, MarketConfig};
 use crate::venues::{self, Kind, Quote, Venue};
 
 /// Highest price that is believed, in USDC.
 const MAX_PRICE: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+
+/// Digits of a converted price: more than any venue gives.
+const CONVERTED_DIGITS: u32 = 12;
 
 /// One venue's name of one market.
 #[derive(Clone, Debug)]
@@ -23,6 +26,26 @@ pub struct Source {
     pub symbol: String,
     /// The venue's weight.
     pub weight: u32,
+    /// The market, in order of symbol, whose spot price is the rate of its quote currency.
+    rate: Option<usize>,
+    /// Whether its price is 1 divided by what the venue says.
+    inverse: bool,
+}
+
+/// Prices in USDC of what is not: by market, in order of symbol.
+type Rates = BTreeMap<usize, Decimal>;
+
+impl Source {
+    /// A price of the venue as one in USDC; `None` while its rate is missing, or when the result is not a price.
+    fn convert(&self, price: Decimal, rates: &Rates) -> Option<Decimal> {
+        if self.rate.is_none() && !self.inverse {
+            return Some(price);
+        }
+        let price = if self.inverse { Decimal::ONE.checked_div(price)? } else { price };
+        let rate = self.rate.map_or(Some(Decimal::ONE), |market| rates.get(&market).copied())?;
+        let converted = price.checked_mul(rate)?.round_sf(CONVERTED_DIGITS)?;
+        (converted > Decimal::ZERO).then_some(converted)
+    }
 }
 
 /// One connection to one venue.
@@ -108,8 +131,21 @@ pub struct MarketView<'a> {
     pub kind: Kind,
     /// What came of the sources.
     pub outcome: Outcome,
-    /// Each source with what it said last and its price, in the order of the outcome's verdicts.
-    pub sources: Vec<(&'a Source, Option<Heard>, Option<Decimal>)>,
+    /// In the order of the outcome's verdicts.
+    pub sources: Vec<SourceView<'a>>,
+}
+
+/// One venue's part in a market's price.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceView<'a> {
+    /// Which.
+    pub source: &'a Source,
+    /// What it said last.
+    pub heard: Option<Heard>,
+    /// Its price in USDC.
+    pub price: Option<Decimal>,
+    /// The rate of its quote currency, where it is converted.
+    pub rate: Option<Decimal>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +162,8 @@ pub struct Sidecar {
     /// The sources of each market, in order of symbol, by kind.
     markets: Vec<[Vec<usize>; 2]>,
     links: Vec<Link>,
+    /// The markets, in order of symbol, whose spot prices are rates.
+    rates: BTreeSet<usize>,
     start: Instant,
     state: Mutex<State>,
 }
@@ -136,6 +174,7 @@ impl Sidecar {
     pub fn new(mut config: Config) -> Self {
         config.markets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
         let (mut sources, mut links) = (Vec::new(), Vec::<Link>::new());
+        let named = |symbol: &String| config.markets.iter().position(|market| market.symbol == *symbol);
         let mut markets = vec![[Vec::new(), Vec::new()]; config.markets.len()];
         for (name, venue_config) in &config.venues {
             // The configuration was checked: every venue is known.
@@ -143,11 +182,16 @@ impl Sidecar {
             for kind in Kind::ALL {
                 let mut of_link = BTreeMap::new();
                 for (market, of_market) in config.markets.iter().zip(&mut markets) {
-                    let Some(symbol) = market.symbols(kind).get(name) else { continue };
+                    let Some(of) = market.of(kind).get(name) else { continue };
                     of_market[kind as usize].push(sources.len());
-                    of_link.insert(symbol.clone(), sources.len());
-                    let (venue, weight) = (venue.name, venue_config.weight);
-                    sources.push(Source { venue, symbol: symbol.clone(), weight });
+                    of_link.insert(of.symbol.clone(), sources.len());
+                    sources.push(Source {
+                        venue: venue.name,
+                        symbol: of.symbol.clone(),
+                        weight: venue_config.weight,
+                        rate: of.quote.as_ref().and_then(named),
+                        inverse: of.inverse,
+                    });
                 }
                 if !of_link.is_empty() {
                     links.push(Link { venue, kind, url: venue_config.url(venue, kind), sources: of_link });
@@ -156,7 +200,8 @@ impl Sidecar {
         }
         let state =
             State { heard: vec![None; sources.len()], links: vec![LinkReport::default(); links.len()] };
-        Self { config, sources, markets, links, start: Instant::now(), state: Mutex::new(state) }
+        let rates = sources.iter().filter_map(|source| source.rate).collect();
+        Self { config, sources, markets, links, rates, start: Instant::now(), state: Mutex::new(state) }
     }
 
     /// The configuration, markets in order of symbol.
@@ -223,40 +268,55 @@ impl Sidecar {
     pub fn view(&self) -> Vec<(&MarketConfig, [MarketView<'_>; 2])> {
         let heard = self.state().heard.clone();
         let now_ms = self.now_ms();
-        let markets = self.config.markets.iter().zip(&self.markets);
+        // The configuration was checked: no rate needs another.
+        let rate = |&market: &usize| {
+            let view = self.market_view(market, Kind::Spot, &heard, now_ms, &Rates::new());
+            Some((market, view.outcome.price.ok()?.price))
+        };
+        let rates: Rates = self.rates.iter().filter_map(rate).collect();
+        let markets = self.config.markets.iter().enumerate();
         markets
-            .map(|(market, sources)| {
-                let view =
-                    |kind: Kind| self.market_view(market, kind, &sources[kind as usize], &heard, now_ms);
-                (market, Kind::ALL.map(view))
+            .map(|(at, market)| {
+                (market, Kind::ALL.map(|kind| self.market_view(at, kind, &heard, now_ms, &rates)))
             })
             .collect()
     }
 
     fn market_view(
         &self,
-        market: &MarketConfig,
+        market: usize,
         kind: Kind,
-        sources: &[usize],
         heard: &[Option<Heard>],
         now_ms: u64,
+        rates: &Rates,
     ) -> MarketView<'_> {
-        let sources: Vec<_> = sources
-            .iter()
-            .map(|&source| {
-                let price = heard[source]
-                    .and_then(|heard| heard.prices.price(self.config.aggregation.max_spread_ppm));
-                (&self.sources[source], heard[source], price)
-            })
-            .collect();
+        let own = |heard: Option<Heard>| heard?.prices.price(self.config.aggregation.max_spread_ppm);
+        let view = |&at: &usize| {
+            let (source, heard) = (&self.sources[at], heard[at]);
+            let price = own(heard).and_then(|price| source.convert(price, rates));
+            SourceView {
+                source,
+                heard,
+                price,
+                rate: source.rate.and_then(|market| rates.get(&market).copied()),
+            }
+        };
+        let sources: Vec<SourceView> = self.markets[market][kind as usize].iter().map(view).collect();
         let voices: Vec<Voice> = sources
             .iter()
-            .map(|(source, heard, price)| Voice {
-                said: heard.map(|heard| (*price, heard.age_ms(now_ms))),
-                weight: source.weight,
+            .map(|of| Voice {
+                said: of.heard.map(|heard| (of.price, heard.age_ms(now_ms))),
+                weight: of.source.weight,
             })
             .collect();
-        MarketView { kind, outcome: aggregate(&voices, self.config.rules(market)), sources }
+        let mut outcome = aggregate(&voices, self.config.rules(&self.config.markets[market]));
+        for (of, verdict) in sources.iter().zip(&mut outcome.verdicts) {
+            let lacks_rate = of.source.rate.is_some() && of.rate.is_none();
+            if *verdict == Verdict::Unusable && lacks_rate && own(of.heard).is_some() {
+                *verdict = Verdict::NoRate;
+            }
+        }
+        MarketView { kind, outcome, sources }
     }
 }
 
@@ -332,6 +392,9 @@ mod tests {
                 .unwrap()
         };
         let index = || sidecar.view()[0].1[0].outcome.price;
+        for (venue, symbol) in [("kraken", "USDT/USD"), ("coinbase", "USDT-USD"), ("gate", "USDC_USDT")] {
+            sidecar.take(spot(venue), &quote(symbol, "1", None), 0).unwrap();
+        }
         for (venue, symbol, bid) in
             [("binance", "BTCUSDT", "60000"), ("okx", "BTC-USDT", "60010"), ("kraken", "BTC/USD", "60020")]
         {
@@ -341,7 +404,47 @@ mod tests {
         assert_eq!(index().unwrap().price, "60000".parse().unwrap(), "half of the weight is binance's");
         sidecar.forget(spot("kraken"), Some("ETH/USD"));
         assert!(index().is_ok());
-        sidecar.forget(spot("kraken"), None);
+        sidecar.forget(spot("kraken"), Some("BTC/USD"));
         assert_eq!(index().unwrap_err().to_string(), "2 of 6 venues are fresh, at least 3");
+    }
+
+    #[test]
+    fn a_venues_quote_currency_is_converted_while_its_rate_is_fresh() {
+        let text = DEFAULT.replacen("max_age_ms = 30000", "max_age_ms = 6000", 1);
+        assert_ne!(text, DEFAULT);
+        let sidecar = Sidecar::new(Config::from_text(&text).unwrap());
+        let now_ms = 1_000_000;
+        let say = |venue: &str, kind: Kind, symbol: &str, price: &str, old_ms: u64| {
+            let link = |link: &Link| link.venue.name == venue && link.kind == kind;
+            let at = sidecar.links().iter().position(link).unwrap();
+            sidecar.take(at, &quote(symbol, price, Some(now_ms - old_ms)), now_ms).unwrap();
+        };
+        let btc = |kind: Kind| {
+            let view = sidecar.view().swap_remove(0).1[kind as usize].clone();
+            let of = |venue: &str| view.sources.iter().position(|of| of.source.venue == venue).unwrap();
+            let shown = |venue| {
+                let SourceView { price, rate, .. } = view.sources[of(venue)];
+                (view.outcome.verdicts[of(venue)], price.map(|p| p.to_string()), rate.map(|r| r.to_string()))
+            };
+            ["binance", "kraken"].map(shown)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        say("binance", Kind::Spot, "BTCUSDT", "60000", 0);
+        say("binance", Kind::Perpetual, "BTCUSDT", "60100", 0);
+        say("kraken", Kind::Spot, "BTC/USD", "59000", 0);
+        let kraken = (Verdict::Used, text("59000"), None);
+        let no_rate = [(Verdict::NoRate, None, None), kraken.clone()];
+        assert_eq!(btc(Kind::Spot), no_rate, "nobody says what a USDT is worth");
+        // A USDT is 0.98 USD at two venues, and a USDC 1.020408 USDT at another.
+        say("kraken", Kind::Spot, "USDT/USD", "0.98", 0);
+        say("coinbase", Kind::Spot, "USDT-USD", "0.98", 0);
+        assert_eq!(btc(Kind::Spot), no_rate, "two venues are too few");
+        say("binance", Kind::Spot, "USDCUSDT", "1.020408", 0);
+        // Binance's weight is more than half: its 1 / 1.020408 is the rate.
+        let binance = |price: &str| (Verdict::Used, text(price), text("0.980000156800"));
+        assert_eq!(btc(Kind::Spot), [binance("58800.0094080"), kraken.clone()]);
+        assert_eq!(btc(Kind::Perpetual)[0], binance("58898.0094237"));
+        say("kraken", Kind::Spot, "USDT/USD", "0.98", 6_001);
+        assert_eq!(btc(Kind::Spot), no_rate, "an old rate is none");
     }
 }

@@ -3,7 +3,7 @@
 use tidemark_proto::oracle_v1 as wire;
 
 use super::aggregate::Verdict;
-use super::state::{wall_clock_ms, Link, LinkReport, LinkState, MarketView, Sidecar};
+use super::state::{wall_clock_ms, Link, LinkReport, LinkState, MarketView, Sidecar, SourceView};
 use crate::venues::Kind;
 
 /// The prices now.
@@ -73,13 +73,15 @@ fn connection(link: &Link, report: LinkReport, now_ms: u64) -> wire::Connection 
 }
 
 fn aggregation(view: &MarketView, min_venues: u32, now_ms: u64) -> wire::Aggregation {
-    let sources = view.sources.iter().zip(&view.outcome.verdicts).map(|((source, heard, price), verdict)| {
+    let sources = view.sources.iter().zip(&view.outcome.verdicts).map(|(of, verdict)| {
+        let SourceView { source, heard, price, rate } = of;
         let verdict = match verdict {
             Verdict::Used => wire::Verdict::Used,
             Verdict::Silent => wire::Verdict::Silent,
             Verdict::Stale => wire::Verdict::Stale,
             Verdict::Outlier => wire::Verdict::Outlier,
             Verdict::Unusable => wire::Verdict::Unusable,
+            Verdict::NoRate => wire::Verdict::NoRate,
         };
         let said = heard.map(|heard| heard.prices).unwrap_or_default();
         let text = |price: Option<rust_decimal::Decimal>| price.map(|price| price.normalize().to_string());
@@ -93,6 +95,7 @@ fn aggregation(view: &MarketView, min_venues: u32, now_ms: u64) -> wire::Aggrega
             ask: text(said.ask),
             last: text(said.last),
             age_ms: heard.map(|heard| heard.age_ms(now_ms)),
+            rate: text(*rate),
         }
     });
     let why_none = match &view.outcome.price {
