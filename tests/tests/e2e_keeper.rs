@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemark_app::client::key_file::KeyFile;
-use tidemark_app::client::{Client, Sender};
+use tidemark_app::client::Sender;
 use tidemark_app::keeper::decide::Limits;
 use tidemark_app::keeper::{run, Config, Note};
 use tidemark_app::node::config::ShockConfig;
 use tidemark_proto::v1;
-use tidemark_proto::v1::operation::Operation;
 use tidemark_tests::harness::{limit, place, secret, signer};
-use tidemark_tests::net::traffic::{fund, mark, send};
+use tidemark_tests::net::traffic::{self, fund, send};
 use tidemark_tests::net::{feed, progress, wait_for, Net, NetOptions};
 
 const BTC: u32 = 0;
@@ -60,7 +59,7 @@ fn config(net: &Net) -> Config {
 async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let mut net = Net::start(NetOptions::validators(1)).await.unwrap();
     let client = net.client(NODE).await.unwrap();
-    let mark = wait_for("a mark", || mark(&client)).await;
+    let mark = wait_for("a mark", || traffic::mark(&client)).await;
     fund(&client, &["maker".to_owned()], 5_000_000).await.unwrap();
     fund(&client, &["keeper".to_owned()], 100_000).await.unwrap();
     fund(&client, &["reckless".to_owned()], 4_000).await.unwrap();
@@ -103,7 +102,7 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
 
     // Bids come back as the mark is now; the fall has ended, or the keeper's bound follows it.
     wait_for("a hedge", || async {
-        let now = mark(&client).await?;
+        let now = traffic::mark(&client).await?;
         let mut maker = Sender::new(client.clone(), signer("maker"));
         let bid = place(limit(BTC, v1::Side::Buy, now * 99 / 100, 20_000));
         let _ = maker.orders(0, vec![bid], v1::WaitFor::Committed).await;
