@@ -5,6 +5,7 @@ use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
 use crate::ladder::relink;
+use crate::sums;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -76,10 +77,10 @@ impl Owners {
         if entry.count == 0 {
             self.active[page as usize] += 1;
         }
-        entry.count += 1;
+        entry.count = sums::up(entry.count);
         if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] += 1;
-            self.reduce_only[side as usize] += 1;
+            entry.reduce_only[side as usize] = sums::up(entry.reduce_only[side as usize]);
+            self.reduce_only[side as usize] = sums::add(self.reduce_only[side as usize], 1);
         }
         std::mem::replace(&mut entry.newest, slot)
     }
@@ -111,11 +112,11 @@ impl Owners {
     ) -> bool {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
-        entry.count -= 1;
+        entry.count = sums::down(entry.count);
         entry.newest = relink(entry.newest, slot, older);
         if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] -= 1;
-            self.reduce_only[side as usize] -= 1;
+            entry.reduce_only[side as usize] = sums::down(entry.reduce_only[side as usize]);
+            self.reduce_only[side as usize] = sums::sub(self.reduce_only[side as usize], 1);
         }
         entry.count == 0
     }
