@@ -344,8 +344,11 @@ impl Book {
     fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
         let index = if index == NONE { ladder.open(key) } else { index };
-        ladder.touch(index);
-        order.prev = ladder.put_on(index, slot, order.lots);
+        let (last, first_change) = ladder.put_on(index, slot, order.lots);
+        if first_change {
+            ladder.note(index);
+        }
+        order.prev = last;
         order.level = index;
         order.next = NONE;
         self.orders.put_behind(slot, order);
@@ -413,8 +416,7 @@ impl Book {
         let (key, tidy_level) = self.ladders[side as usize].take_off(level, slot, lots, prev, next);
         let last_of_owner = self.owners.remove(owner, slot, older, reduces(flags));
         let tidy_ids = self.ids.remove(id, place);
-        let view = plain_view(order, key);
-        host.event(Event::Removed { order: view, reason });
+        host.event(Event::Removed { order: plain_view(order, key), reason });
         self.tidy(order, tidy_level, tidy_ids, last_of_owner);
         lots
     }

@@ -213,15 +213,15 @@ impl Ladder {
         }
     }
 
-    /// Puts an order at the back of a level and returns the one that was last.
+    /// Puts an order at the back of a level. Returns the one that was last, and whether [`Ladder::note`] is to follow.
     #[inline(always)]
-    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> u32 {
+    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
         let level = self.level_mut(level);
         level.lots = sums::add(level.lots, lots);
         level.count = sums::up(level.count);
         let last = std::mem::replace(&mut level.tail, slot);
         level.head = relink(level.head, NONE, slot);
-        last
+        (last, level.page & NOTED == 0)
     }
 
     /// Takes an order between these two, with `lots` shown, off a level. Returns the level's key and whether [`Ladder::tidy`] is
@@ -253,9 +253,10 @@ impl Ladder {
         }
     }
 
+    /// Notes a level's first change since its digests were computed and its change was reported.
     #[cold]
     #[inline(never)]
-    fn note(&mut self, level: u32) {
+    pub(crate) fn note(&mut self, level: u32) {
         let level = &mut self.levels[level as usize];
         let (key, index) = (level.key, level.page());
         level.page |= NOTED;

@@ -61,18 +61,23 @@ impl Owners {
     }
 
     /// Whether the account has reduce-only orders on a side.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
-        self.reduce_only[side as usize] > 0 && self.get(owner).reduce_only[side as usize] > 0
+        self.reduce_only[side as usize] > 0 && self.has_reducing(owner, side)
+    }
+
+    #[inline(never)]
+    fn has_reducing(&self, owner: AccountId, side: Side) -> bool {
+        self.get(owner).reduce_only[side as usize] > 0
     }
 
     /// Enters `slot` as the account's newest order and returns the one that was.
     #[inline]
     pub(crate) fn push(&mut self, owner: AccountId, slot: u32, reduce_only: Option<Side>) -> u32 {
-        let page = match self.directory.get(block(owner)) {
-            Some(page) if *page != 0 => *page,
-            _ => self.add_page(owner),
-        };
+        let mut page = self.directory.get(block(owner)).copied().unwrap_or(0);
+        if page == 0 {
+            page = self.add_page(owner);
+        }
         let entry = &mut self.owners[place(page, owner)];
         if entry.count == 0 {
             self.active[page as usize] += 1;

@@ -152,7 +152,7 @@ impl Book {
 
     /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to reduce. Costs one look
     /// at the owner's counts when it has none.
-    #[inline]
+    #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
         if self.owners.reduces(owner, side) && host.reducible_lots(owner, side) == 0 {
             self.cancel_reduce_only(owner, side, host);
