@@ -190,7 +190,8 @@ impl Book {
         self.view_of(slot, self.orders.get(slot))
     }
 
-    #[inline]
+    // Where events are made: a copy through memory costs more than the reads.
+    #[inline(always)]
     pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
         let (flags, side) = (order.flags(), order.flags().side());
         let view = plain_view(order, self.ladders[side as usize].level(order.level).key);
