@@ -6,6 +6,7 @@
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
 
+use crate::sums;
 use crate::types::PostOnly;
 
 /// No slot; no level.
@@ -55,11 +56,9 @@ impl Flags {
         self.0 & Self::REDUCE_ONLY != 0
     }
     pub(crate) const fn post_only(self) -> PostOnly {
-        match (self.0 >> Self::POST_SHIFT) & 3 {
-            0 => PostOnly::No,
-            1 => PostOnly::Reject,
-            _ => PostOnly::Slide,
-        }
+        // A load, cheaper than the choices of a match.
+        const KINDS: [PostOnly; 4] = [PostOnly::No, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
+        KINDS[(self.0 >> Self::POST_SHIFT) as usize & 3]
     }
     pub(crate) const fn expires(self) -> bool {
         self.0 & Self::EXPIRES != 0
@@ -188,7 +187,7 @@ impl Arena {
     /// A slot for an order, to be filled by the caller, who has seen that not all are used.
     #[inline]
     pub(crate) fn allot(&mut self) -> u32 {
-        self.live += 1;
+        self.live = sums::up(self.live);
         let slot = self.free;
         if slot == NONE {
             return self.push();
@@ -205,13 +204,6 @@ impl Arena {
         self.orders.push(NOBODY);
         self.kin.push(Kin::default());
         slot
-    }
-
-    #[inline]
-    pub(crate) fn remove(&mut self, slot: u32) {
-        self.orders[slot as usize].next = self.free;
-        self.free = slot;
-        self.live -= 1;
     }
 
     #[inline]
@@ -240,9 +232,13 @@ impl Arena {
         orders[next as usize].prev = prev;
     }
 
-    /// Links the owner's older and newer order of one that leaves to each other, and returns the older.
+    /// Takes an order that leaves out of its owner's list, returns the owner's next older one, and frees the slot. What else
+    /// is in it stays until it is filled again.
     #[inline(always)]
-    pub(crate) fn close_kin(&mut self, slot: u32) -> u32 {
+    pub(crate) fn remove(&mut self, slot: u32) -> u32 {
+        self.orders[slot as usize].next = self.free;
+        self.free = slot;
+        self.live = sums::down(self.live);
         let kin = &mut self.kin[..];
         let Kin { older, newer, .. } = kin[slot as usize];
         kin[older as usize].newer = newer;

@@ -7,9 +7,10 @@ use crate::arena::{Arena, Extra, Flags, Order, NONE};
 use crate::clients::ClientIds;
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
-use crate::ids::IdTable;
+use crate::ids::{IdPlace, IdTable};
 use crate::ladder::{key_of, Ladder};
 use crate::owners::Owners;
+use crate::sums;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
 
 /// The order book of one market.
@@ -189,35 +190,24 @@ impl Book {
         self.view_of(slot, self.orders.get(slot))
     }
 
-    #[inline]
+    // Where events are made: a copy through memory costs more than the reads.
+    #[inline(always)]
     pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
-        let (flags, view) = (order.flags(), self.plain_view(order));
+        let (flags, side) = (order.flags(), order.flags().side());
+        let view = plain_view(order, self.ladders[side as usize].level(order.level).key);
         if !flags.is_special() {
             return view;
         }
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
         let expires_ms = flags.expires().then_some(expires_ms);
-        OrderView { client_id, lots: order.lots + hidden_lots, hidden_lots, display_lots, expires_ms, ..view }
-    }
-
-    /// What an order is but for what few have.
-    // Where events are made: a copy through memory costs more than the reads.
-    #[inline(always)]
-    fn plain_view(&self, order: &Order) -> OrderView {
-        let (flags, side) = (order.flags(), order.flags().side());
         OrderView {
-            order_id: order.id(),
-            owner: order.owner,
-            client_id: 0,
-            side,
-            price_ticks: key_of(side, self.ladders[side as usize].level(order.level).key),
-            lots: order.lots,
-            hidden_lots: 0,
-            display_lots: 0,
-            reduce_only: flags.reduce_only(),
-            post_only: flags.post_only(),
-            expires_ms: None,
+            client_id,
+            lots: sums::add(order.lots, hidden_lots),
+            hidden_lots,
+            display_lots,
+            expires_ms,
+            ..view
         }
     }
 
@@ -235,7 +225,7 @@ impl Book {
     #[inline]
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
-        order.lots + self.iceberg(slot, order.flags()).hidden_lots
+        sums::add(order.lots, self.iceberg(slot, order.flags()).hidden_lots)
     }
 
     /// The slot of a live order, if it is `owner`'s.
@@ -302,25 +292,34 @@ impl Book {
     /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
     #[inline(always)]
     pub(crate) fn delist(&mut self, slot: u32, order: &Order) {
-        if order.flags().is_special() {
-            self.delist_special(slot, order.owner, order.flags());
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
+        if flags.is_special() {
+            self.delist_special(slot, owner, flags);
         }
-        self.delist_plain(slot, order);
+        let older = self.orders.remove(slot);
+        let last_of_owner = self.owners.remove(owner, slot, older, reduces(flags));
+        let tidy_ids = self.ids.remove(id, self.ids.place(id));
+        self.tidy(order, false, tidy_ids, last_of_owner);
     }
 
-    /// The same, of an order that is in no index that few are in.
+    /// What seldom follows an order's leave; comes last, so that nothing waits for it in a register.
     #[inline(always)]
-    fn delist_plain(&mut self, slot: u32, order: &Order) {
-        let older = self.orders.close_kin(slot);
-        let last_of_owner = self.owners.remove(order.owner, slot, older, reduces(order.flags()));
-        let tidy_ids = self.ids.remove(order.id());
-        self.orders.remove(slot);
-        // What is seldom comes last: nothing waits for it in a register.
-        if tidy_ids {
-            self.ids.tidy(order.id());
+    fn tidy(&mut self, order: &Order, level: bool, ids: bool, owner: bool) {
+        if level | ids | owner {
+            self.tidy_any(order.id(), order.owner, order.flags(), order.level, [level, ids, owner]);
         }
-        if last_of_owner {
-            self.owners.tidy(order.owner);
+    }
+
+    #[inline(never)]
+    fn tidy_any(&mut self, id: OrderId, owner: AccountId, flags: Flags, level: u32, which: [bool; 3]) {
+        if which[0] {
+            self.ladders[flags.side() as usize].tidy(level);
+        }
+        if which[1] {
+            self.ids.tidy(id);
+        }
+        if which[2] {
+            self.owners.tidy(owner);
         }
     }
 
@@ -346,8 +345,11 @@ impl Book {
     fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
         let index = if index == NONE { ladder.open(key) } else { index };
-        ladder.touch(index);
-        order.prev = ladder.put_on(index, slot, order.lots);
+        let (last, first_change) = ladder.put_on(index, slot, order.lots);
+        if first_change {
+            ladder.note(index);
+        }
+        order.prev = last;
         order.level = index;
         order.next = NONE;
         self.orders.put_behind(slot, order);
@@ -372,7 +374,8 @@ impl Book {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        if ladder.take_off(level, slot, lots, prev, next) {
+        let (_, tidy) = ladder.take_off(level, slot, lots, prev, next);
+        if tidy {
             ladder.tidy(level);
         }
     }
@@ -380,31 +383,73 @@ impl Book {
     /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
     pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
-        order.lots -= by_lots;
+        order.lots = sums::sub(order.lots, by_lots);
         let ladder = &mut self.ladders[order.flags().side() as usize];
         ladder.touch(order.level);
-        ladder.level_mut(order.level).lots -= by_lots;
+        let level = ladder.level_mut(order.level);
+        level.lots = sums::sub(level.lots, by_lots);
     }
 
-    /// Removes a resting order and says so.
+    /// Removes a resting order and says so. Returns its unfilled lots.
     #[inline(always)]
-    pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
+    pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
         let order = *self.orders.get(slot);
+        self.evict_from(slot, &order, self.ids.place(order.id()), reason, host)
+    }
+
+    /// The same, where the order is in `slot` and its id in `place`.
+    #[inline(always)]
+    pub(crate) fn evict_from(
+        &mut self,
+        slot: u32,
+        order: &Order,
+        place: IdPlace,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> Lots {
         if order.flags().is_special() {
             return self.evict_special(slot, reason, host);
         }
-        let view = self.plain_view(&order);
-        self.unlink_level(slot, &order);
-        self.delist_plain(slot, &order);
-        host.event(Event::Removed { order: view, reason });
+        let Order { lots, owner, level, next, prev, .. } = *order;
+        let (id, flags, side) = (order.id(), order.flags(), order.flags().side());
+        self.orders.close_gap(prev, next);
+        let older = self.orders.remove(slot);
+        let (key, tidy_level) = self.ladders[side as usize].take_off(level, slot, lots, prev, next);
+        let last_of_owner = self.owners.remove(owner, slot, older, reduces(flags));
+        let tidy_ids = self.ids.remove(id, place);
+        host.event(Event::Removed { order: plain_view(order, key), reason });
+        self.tidy(order, tidy_level, tidy_ids, last_of_owner);
+        lots
     }
 
     #[inline(never)]
-    fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) {
+    fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
         let order = *self.orders.get(slot);
-        host.event(Event::Removed { order: self.view_of(slot, &order), reason });
+        let view = self.view_of(slot, &order);
+        host.event(Event::Removed { order: view, reason });
         self.unlink_level(slot, &order);
         self.delist(slot, &order);
+        view.lots
+    }
+}
+
+/// What an order of the level at `key` is but for what few have.
+// Where events are made: a copy through memory costs more than the reads.
+#[inline(always)]
+const fn plain_view(order: &Order, key: u64) -> OrderView {
+    let (flags, side) = (order.flags(), order.flags().side());
+    OrderView {
+        order_id: order.id(),
+        owner: order.owner,
+        client_id: 0,
+        side,
+        price_ticks: key_of(side, key),
+        lots: order.lots,
+        hidden_lots: 0,
+        display_lots: 0,
+        reduce_only: flags.reduce_only(),
+        post_only: flags.post_only(),
+        expires_ms: None,
     }
 }
 

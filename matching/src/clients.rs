@@ -1,5 +1,6 @@
 //! Client ids to slots: a set-associative table, one cache line a set. What a full set cannot take goes to a sorted map, so
-//! ids chosen to collide cost a search in that map and no more. Nothing depends on where an entry lies.
+//! ids chosen to collide cost a search in that map and no more. A set of which the map has an entry is full, so a set that
+//! is not answers alone. Nothing depends on where an entry lies.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,8 @@ impl Set {
 pub(crate) struct ClientIds {
     /// None, or a power of two of them: at least one for two entries.
     sets: Vec<Set>,
-    spilled: BTreeMap<(AccountId, u64), u32>,
+    /// By set, owner and client id.
+    spilled: BTreeMap<(usize, AccountId, u64), u32>,
     live: usize,
 }
 
@@ -63,12 +65,19 @@ impl ClientIds {
     /// The order to which the account gave this id.
     #[inline]
     pub(crate) fn get(&self, owner: AccountId, client_id: u64) -> Option<u32> {
-        let set = self.sets.get(self.set_of(owner, client_id))?;
+        let index = self.set_of(owner, client_id);
+        let set = self.sets.get(index)?;
         match set.find(owner, client_id) {
             Some(way) => Some(set.0[way].slot),
-            None if self.spilled.is_empty() => None,
-            None => self.spilled.get(&(owner, client_id)).copied(),
+            None if set.first(|entry| entry.slot == NONE).is_some() => None,
+            None => self.get_spilled(index, owner, client_id),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_spilled(&self, set: usize, owner: AccountId, client_id: u64) -> Option<u32> {
+        self.spilled.get(&(set, owner, client_id)).copied()
     }
 
     /// Reads where a key is or would be, for nothing but to have it in the cache.
@@ -91,7 +100,7 @@ impl ClientIds {
         match self.sets[set].first(|entry| entry.slot == NONE) {
             Some(way) => self.sets[set].0[way] = entry,
             None => {
-                self.spilled.insert((entry.owner, entry.client_id), entry.slot);
+                self.spilled.insert((set, entry.owner, entry.client_id), entry.slot);
             }
         }
     }
@@ -103,7 +112,7 @@ impl ClientIds {
         for entry in old.iter().flat_map(|set| &set.0).filter(|entry| entry.slot != NONE) {
             self.put(*entry);
         }
-        for ((owner, client_id), slot) in spilled {
+        for ((_, owner, client_id), slot) in spilled {
             self.put(Entry { client_id, owner, slot });
         }
     }
@@ -113,17 +122,33 @@ impl ClientIds {
         let set = self.set_of(owner, client_id);
         self.live -= 1;
         match self.sets[set].find(owner, client_id) {
-            Some(way) => self.sets[set].0[way] = FREE,
+            Some(way) => {
+                let full = self.sets[set].first(|entry| entry.slot == NONE).is_none();
+                self.sets[set].0[way] = if full { self.take_spilled(set) } else { FREE };
+            }
             None => {
-                self.spilled.remove(&(owner, client_id));
+                self.spilled.remove(&(set, owner, client_id));
             }
         }
+    }
+
+    /// An entry of a set that the map has, and no longer; if there is none, a free one.
+    #[cold]
+    #[inline(never)]
+    fn take_spilled(&mut self, set: usize) -> Entry {
+        let Some((key, slot)) = self.spilled.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
+        else {
+            return FREE;
+        };
+        let (key, slot) = (*key, *slot);
+        self.spilled.remove(&key);
+        Entry { client_id: key.2, owner: key.1, slot }
     }
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.sets.capacity() * size_of::<Set>()
-            + map_bytes(self.spilled.len(), size_of::<((AccountId, u64), u32)>())
+            + map_bytes(self.spilled.len(), size_of::<((usize, AccountId, u64), u32)>())
     }
 }
 
@@ -149,6 +174,9 @@ mod tests {
                 }
                 prop_assert_eq!(table.get(owner, client_id), model.get(&key).copied());
                 prop_assert_eq!(table.len(), model.len());
+                for (set, ..) in table.spilled.keys() {
+                    prop_assert!(table.sets[*set].0.iter().all(|entry| entry.slot != NONE));
+                }
             }
             for ((owner, client_id), slot) in &model {
                 prop_assert_eq!(table.get(*owner, *client_id), Some(*slot));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::{Lots, Side};
 
 use crate::memory::map_bytes;
+use crate::sums;
 
 /// The part of an iceberg order that is not in its level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl Iceberg {
     #[inline]
     pub(crate) fn split(display_lots: Lots, lots: Lots) -> (Lots, Self) {
         let shown = if display_lots == 0 { lots } else { lots.min(display_lots) };
-        (shown, Self { display_lots, hidden_lots: lots - shown })
+        (shown, Self { display_lots, hidden_lots: sums::sub(lots, shown) })
     }
 }
 

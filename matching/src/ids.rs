@@ -7,11 +7,17 @@ use tidemark_proto::units::OrderId;
 
 use crate::arena::NONE;
 use crate::memory::map_bytes;
+use crate::sums;
 
 const PAGE_BITS: u32 = 10;
 const PAGE_IDS: usize = 1 << PAGE_BITS;
 /// Pages in the window: the last 4 194 304 ids.
 const WINDOW_PAGES: u64 = 4_096;
+
+/// Where an id is: its page's place in the ring, or [`NO_PLACE`]. Holds until the next id is entered.
+pub(crate) type IdPlace = usize;
+/// In the sorted map.
+const NO_PLACE: IdPlace = usize::MAX;
 
 type Slots = Box<[u32; PAGE_IDS]>;
 
@@ -55,16 +61,30 @@ impl IdTable {
     #[inline]
     fn page_index(&self, id: OrderId) -> Option<usize> {
         let number = id >> PAGE_BITS;
-        (self.base <= number && number < self.end).then(|| self.ring_index(number))
+        // One comparison: what is before the window wraps to beyond it.
+        let within = number.wrapping_sub(self.base) < self.end.wrapping_sub(self.base);
+        within.then(|| self.ring_index(number))
+    }
+
+    /// The slot of an id, and where to take it out: see [`IdTable::remove`].
+    #[inline(always)]
+    pub(crate) fn find(&self, id: OrderId) -> Option<(u32, IdPlace)> {
+        let Some(index) = self.page_index(id) else {
+            return self.get_old(id).map(|slot| (slot, NO_PLACE));
+        };
+        let slot = self.ring[index].slots.as_ref()?[offset(id)];
+        (slot != NONE).then_some((slot, index))
+    }
+
+    /// Where to take out an id.
+    #[inline(always)]
+    pub(crate) fn place(&self, id: OrderId) -> IdPlace {
+        self.page_index(id).unwrap_or(NO_PLACE)
     }
 
     #[inline]
     pub(crate) fn get(&self, id: OrderId) -> Option<u32> {
-        let Some(index) = self.page_index(id) else {
-            return self.get_old(id);
-        };
-        let slot = self.ring[index].slots.as_ref()?[offset(id)];
-        (slot != NONE).then_some(slot)
+        self.find(id).map(|(slot, _)| slot)
     }
 
     /// Enters an id that is not in the table.
@@ -74,7 +94,7 @@ impl IdTable {
         let page = &mut self.ring[index];
         let Some(slots) = &mut page.slots else { return self.insert_first(index, id, slot) };
         slots[offset(id)] = slot;
-        page.live += 1;
+        page.live = sums::up(page.live);
     }
 
     /// Enters an id after the window, which is made to reach it, or before it.
@@ -139,15 +159,14 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    /// Takes out an id that is in the table. Where this says so, [`IdTable::tidy`] is to follow.
+    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn remove(&mut self, id: OrderId) -> bool {
-        let Some(index) = self.page_index(id) else { return true };
-        let page = &mut self.ring[index];
+    pub(crate) fn remove(&mut self, id: OrderId, place: IdPlace) -> bool {
+        let Some(page) = self.ring.get_mut(place) else { return true };
         let Some(slots) = page.slots.as_mut() else { return false };
         slots[offset(id)] = NONE;
-        page.live -= 1;
+        page.live = sums::down(page.live);
         page.live == 0
     }
 
@@ -199,7 +218,7 @@ mod tests {
         let mut table = IdTable::default();
         for id in 1..10_000 {
             table.insert(id, 0);
-            if table.remove(id) {
+            if table.remove(id, table.place(id)) {
                 table.tidy(id);
             }
         }
@@ -223,7 +242,7 @@ mod tests {
                     _ => {
                         let Some(id) = model.keys().nth(pick % model.len().max(1)).copied() else { continue };
                         model.remove(&id);
-                        if table.remove(id) {
+                        if table.remove(id, table.place(id)) {
                             table.tidy(id);
                         }
                         prop_assert_eq!(table.get(id), None);

@@ -9,6 +9,7 @@ use crate::arena::NONE;
 use crate::commit::Digest;
 use crate::memory::map_bytes;
 use crate::page::{page_number, page_offset, Page};
+use crate::sums;
 
 /// The key of a price on a side. Its own inverse.
 #[inline]
@@ -212,27 +213,35 @@ impl Ladder {
         }
     }
 
-    /// Puts an order at the back of a level and returns the one that was last.
+    /// Puts an order at the back of a level. Returns the one that was last, and whether [`Ladder::note`] is to follow.
     #[inline(always)]
-    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> u32 {
+    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
         let level = self.level_mut(level);
-        level.lots += lots;
-        level.count += 1;
+        level.lots = sums::add(level.lots, lots);
+        level.count = sums::up(level.count);
         let last = std::mem::replace(&mut level.tail, slot);
         level.head = relink(level.head, NONE, slot);
-        last
+        (last, level.page & NOTED == 0)
     }
 
-    /// Takes an order between these two, with `lots` shown, off a level. Where this says so, [`Ladder::tidy`] is to follow.
+    /// Takes an order between these two, with `lots` shown, off a level. Returns the level's key and whether [`Ladder::tidy`] is
+    /// to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn take_off(&mut self, level: u32, slot: u32, lots: Lots, prev: u32, next: u32) -> bool {
+    pub(crate) fn take_off(
+        &mut self,
+        level: u32,
+        slot: u32,
+        lots: Lots,
+        prev: u32,
+        next: u32,
+    ) -> (u64, bool) {
         let level = self.level_mut(level);
-        level.lots -= lots;
-        level.count -= 1;
+        level.lots = sums::sub(level.lots, lots);
+        level.count = sums::down(level.count);
         level.head = relink(level.head, slot, next);
         level.tail = relink(level.tail, slot, prev);
-        (level.count == 0) | (level.page & NOTED == 0)
+        (level.key, (level.count == 0) | (level.page & NOTED == 0))
     }
 
     /// What seldom follows an order's leave: the level's first change since its last root is noted; an empty level goes.
@@ -244,9 +253,10 @@ impl Ladder {
         }
     }
 
+    /// Notes a level's first change since its digests were computed and its change was reported.
     #[cold]
     #[inline(never)]
-    fn note(&mut self, level: u32) {
+    pub(crate) fn note(&mut self, level: u32) {
         let level = &mut self.levels[level as usize];
         let (key, index) = (level.key, level.page());
         level.page |= NOTED;

@@ -20,6 +20,7 @@
 //! | `commit` | the roots in the app hash |
 //! | `memory` | bytes held |
 //! | `prefetch` | large books: memory before it is needed |
+//! | `sums` | counts and sums of lots that cannot wrap |
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | orders that wait for the mark; apart from the book |
 
@@ -38,6 +39,7 @@ mod page;
 mod prefetch;
 mod probe;
 mod snapshot;
+mod sums;
 mod take;
 mod triggers;
 mod types;

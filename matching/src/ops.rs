@@ -8,6 +8,7 @@ use crate::book::Book;
 use crate::expiries::Expiry;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
+use crate::sums;
 use crate::take::{Taken, Taker};
 use crate::types::{
     Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
@@ -43,7 +44,7 @@ impl Book {
         if order_id > MAX_ORDER_ID {
             return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
         }
-        self.next_order_id = order_id + 1;
+        self.next_order_id = sums::add(order_id, 1);
         let order = Order::new(order_id, owner, lots, Flags::new(side, false, post_only, false, false));
         let slot = self.enlist_plain(order, key_of(side, price_ticks), level);
         self.link_owner(slot, owner, None);
@@ -98,7 +99,7 @@ impl Book {
             }
             false => Taken { remaining: order.lots, ..Taken::default() },
         };
-        self.next_order_id = order_id + 1;
+        self.next_order_id = sums::add(order_id, 1);
         if taken.remaining > 0 && taken.stopped.is_none() {
             if immediate {
                 taken.stopped = Some(Code::Unfilled);
@@ -258,7 +259,8 @@ impl Book {
     /// Takes lots off a resting order, hidden ones first; all of them remove it.
     pub(crate) fn reduce_or_evict(&mut self, slot: u32, by_lots: Lots, reason: Code, host: &mut impl Host) {
         if by_lots >= self.total_lots(slot) {
-            return self.evict(slot, reason, host);
+            self.evict(slot, reason, host);
+            return;
         }
         let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
@@ -282,10 +284,13 @@ impl Book {
         reason: Code,
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
-        let slot = self.owned(order_id, owner)?;
-        let lots = self.total_lots(slot);
-        self.evict(slot, reason, host);
-        Ok(lots)
+        let found = self.ids.find(order_id).map(|(slot, place)| (slot, place, *self.orders.get(slot)));
+        match found {
+            Some((slot, place, order)) if order.owner == owner => {
+                Ok(self.evict_from(slot, &order, place, reason, host))
+            }
+            _ => Err(Reject::new(Code::UnknownOrder, 0, order_id)),
+        }
     }
 
     /// Cancels the live order that `owner` gave this client id. Returns the lots that were unfilled.
@@ -301,9 +306,7 @@ impl Book {
     ) -> Result<Lots, Reject> {
         let found = self.client_ids.get(owner, client_id);
         let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
-        let lots = self.total_lots(slot);
-        self.evict(slot, reason, host);
-        Ok(lots)
+        Ok(self.evict(slot, reason, host))
     }
 
     /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At most the owner's open
@@ -388,7 +391,8 @@ impl Book {
         let key = key_of(side, price);
         let level = ladder.locate(key);
         let shown = ladder.level(level).lots;
-        match (shown + self.icebergs.hidden_lots((side, key)) - leaving).checked_add(lots) {
+        let resting = sums::sub(sums::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
+        match resting.checked_add(lots) {
             Some(_) => Ok(level),
             None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
         }

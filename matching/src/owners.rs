@@ -5,6 +5,7 @@ use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
 use crate::ladder::relink;
+use crate::sums;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -60,26 +61,31 @@ impl Owners {
     }
 
     /// Whether the account has reduce-only orders on a side.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
-        self.reduce_only[side as usize] > 0 && self.get(owner).reduce_only[side as usize] > 0
+        self.reduce_only[side as usize] > 0 && self.has_reducing(owner, side)
+    }
+
+    #[inline(never)]
+    fn has_reducing(&self, owner: AccountId, side: Side) -> bool {
+        self.get(owner).reduce_only[side as usize] > 0
     }
 
     /// Enters `slot` as the account's newest order and returns the one that was.
     #[inline]
     pub(crate) fn push(&mut self, owner: AccountId, slot: u32, reduce_only: Option<Side>) -> u32 {
-        let page = match self.directory.get(block(owner)) {
-            Some(page) if *page != 0 => *page,
-            _ => self.add_page(owner),
-        };
+        let mut page = self.directory.get(block(owner)).copied().unwrap_or(0);
+        if page == 0 {
+            page = self.add_page(owner);
+        }
         let entry = &mut self.owners[place(page, owner)];
         if entry.count == 0 {
             self.active[page as usize] += 1;
         }
-        entry.count += 1;
+        entry.count = sums::up(entry.count);
         if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] += 1;
-            self.reduce_only[side as usize] += 1;
+            entry.reduce_only[side as usize] = sums::up(entry.reduce_only[side as usize]);
+            self.reduce_only[side as usize] = sums::add(self.reduce_only[side as usize], 1);
         }
         std::mem::replace(&mut entry.newest, slot)
     }
@@ -111,11 +117,11 @@ impl Owners {
     ) -> bool {
         let page = self.directory[block(owner)];
         let entry = &mut self.owners[place(page, owner)];
-        entry.count -= 1;
+        entry.count = sums::down(entry.count);
         entry.newest = relink(entry.newest, slot, older);
         if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] -= 1;
-            self.reduce_only[side as usize] -= 1;
+            entry.reduce_only[side as usize] = sums::down(entry.reduce_only[side as usize]);
+            self.reduce_only[side as usize] = sums::sub(self.reduce_only[side as usize], 1);
         }
         entry.count == 0
     }

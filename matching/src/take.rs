@@ -9,6 +9,7 @@ use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
+use crate::sums;
 use crate::types::{Event, Host};
 
 /// An incoming order while it takes.
@@ -46,7 +47,7 @@ impl Book {
                 taken.stopped = Some(Code::MaxFills);
                 break;
             }
-            met += 1;
+            met = sums::up(met);
             if self.orders.get(slot).owner == taker.owner {
                 self.prevent_self_trade(slot, taker.stp, &mut taken, host);
             } else {
@@ -86,8 +87,8 @@ impl Book {
                 return;
             }
         }
-        taken.remaining -= lots;
-        taken.filled += lots;
+        taken.remaining = sums::sub(taken.remaining, lots);
+        taken.filled = sums::add(taken.filled, lots);
         self.fill(slot, &maker, taker, lots, host);
         self.drop_spent_reduce_only(maker.owner, maker_side, host);
         self.drop_spent_reduce_only(taker.owner, taker.side, host);
@@ -102,7 +103,7 @@ impl Book {
             maker: maker.owner,
             maker_client_id: self.orders.extra(slot, maker.flags()).client_id,
             maker_reduce_only: maker.flags().reduce_only(),
-            maker_remaining_lots: maker.lots - lots + iceberg.hidden_lots,
+            maker_remaining_lots: sums::add(sums::sub(maker.lots, lots), iceberg.hidden_lots),
             taker_order_id: taker.order_id,
             taker: taker.owner,
             taker_client_id: taker.client_id,
@@ -133,7 +134,9 @@ impl Book {
     ) {
         match policy {
             SelfTradePrevention::CancelTaker => taken.stopped = Some(Code::SelfTrade),
-            SelfTradePrevention::CancelMaker => self.evict(slot, Code::SelfTrade, host),
+            SelfTradePrevention::CancelMaker => {
+                self.evict(slot, Code::SelfTrade, host);
+            }
             SelfTradePrevention::CancelBoth => {
                 self.evict(slot, Code::SelfTrade, host);
                 taken.stopped = Some(Code::SelfTrade);
@@ -149,7 +152,7 @@ impl Book {
 
     /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to reduce. Costs one look
     /// at the owner's counts when it has none.
-    #[inline]
+    #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
         if self.owners.reduces(owner, side) && host.reducible_lots(owner, side) == 0 {
             self.cancel_reduce_only(owner, side, host);

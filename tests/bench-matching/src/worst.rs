@@ -201,7 +201,7 @@ fn expire(n: usize) -> Case {
 
 /// From the middle of `n`, one to the left, one to the right, and so on.
 fn outwards(n: usize, step: usize) -> usize {
-    if step % 2 == 0 {
+    if step.is_multiple_of(2) {
         n / 2 + step / 2
     } else {
         n / 2 - 1 - step / 2
