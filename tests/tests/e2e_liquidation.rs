@@ -80,24 +80,27 @@ async fn a_fall_in_price_liquidates_stage_by_stage_and_is_told() {
     }
     let left = client.account(&reckless, Some(0)).await.unwrap();
     assert!(left.subaccounts.iter().all(|account| account.positions.is_empty()), "{left:?}");
-    the_metrics_page_tells_it(&net, &steps).await;
+    the_metrics_page_tells_it(&net, mark, &steps).await;
 }
 
 fn has(steps: &[v1::Liquidation], owner: &str, stage: Stage) -> bool {
     steps.iter().any(|step| step.owner == owner && step.stage() == stage)
 }
 
-async fn the_metrics_page_tells_it(net: &Net, steps: &[v1::Liquidation]) {
-    // The page's gauges are set at most once a second, so they may be a moment behind the stream.
+async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidation]) {
+    let btc = "market=\"BTC-USD\"";
+    // Counters and the height come with each block, the gauges at most once a second: those of before the fall may still be there.
     let last = steps.last().map_or(0, |step| step.height);
+    let fallen_usdc = mark as f64 / 10.0 * 0.95;
     let metrics: Metrics = wait_for("the liquidations on the metrics page", || async {
         let metrics = net.metrics(FOLLOWER).await.ok()?;
-        (metrics.sum("tidemark_block_height", &[])? > last as f64).then_some(metrics)
+        let height = metrics.sum("tidemark_block_height", &[])?;
+        let fallen = metrics.sum("tidemark_mark_price_usdc", &[btc])? < fallen_usdc;
+        (height > last as f64 && fallen).then_some(metrics)
     })
     .await;
     let counted = metrics.sum("tidemark_liquidations_total", &[]).unwrap_or(0.0);
     assert!(counted >= steps.len() as f64, "{counted} steps counted, {} told", steps.len());
-    let btc = "market=\"BTC-USD\"";
     for (name, labels) in [
         ("tidemark_block_height", vec![]),
         ("tidemark_block_phase_seconds_count", vec!["phase=\"liquidation_sweep\""]),
