@@ -91,7 +91,8 @@ async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidatio
     let btc = "market=\"BTC-USD\"";
     // Counters and the height come with each block, the gauges at most once a second: those of before the fall may still be there.
     let last = steps.last().map_or(0, |step| step.height);
-    let fallen_usdc = mark as f64 / 10.0 * 0.95;
+    // A tick is 0.1 USDC.
+    let fallen_usdc = (mark * 95 / 1_000) as f64;
     let metrics: Metrics = wait_for("the liquidations on the metrics page", || async {
         let metrics = net.metrics(FOLLOWER).await.ok()?;
         let height = metrics.sum("tidemark_block_height", &[])?;
