@@ -26,6 +26,13 @@ use crate::icebergs::{Iceberg, Icebergs};
 use crate::ladder::{Ladder, Level};
 use crate::page::Digests;
 
+/// Levels whose queues are read side by side.
+const HASHED_TOGETHER: usize = 16;
+/// Bytes of orders that are hashed at once.
+const HASHED_BYTES: usize = 1_024;
+/// Bytes of an iceberg order.
+const LONGEST_ORDER: usize = 53;
+
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
 
@@ -80,13 +87,17 @@ fn refresh(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs) {
 
 fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index: usize) {
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
-    for group in stale.groups() {
-        for offset in stale.group(group) {
-            if let level @ 1.. = ladder.pages[index].levels[offset] {
-                ladder.level_mut(level).forget();
-                ladder.level_digests[level as usize] = level_digest(ladder.level(level), orders, icebergs);
-            }
+    let offsets = stale.groups().flat_map(|group| stale.group(group));
+    let levels: Vec<u32> =
+        offsets.map(|offset| ladder.pages[index].levels[offset]).filter(|level| *level != 0).collect();
+    for together in levels.chunks(HASHED_TOGETHER) {
+        let queues = together.iter().map(|level| Queue::of(ladder.level(*level))).collect();
+        for (&level, digest) in together.iter().zip(digests(queues, orders, icebergs)) {
+            ladder.level_mut(level).forget();
+            ladder.level_digests[level as usize] = digest;
         }
+    }
+    for group in stale.groups() {
         ladder.pages[index].groups[group] = group_digests(ladder, index, group);
     }
     let page = &mut ladder.pages[index];
@@ -117,13 +128,27 @@ fn group_digests(ladder: &Ladder, page: usize, group: usize) -> Digests {
     Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
 }
 
-fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
-    let mut hash = Sha256::new();
-    let mut slot = level.head;
-    for _ in 0..level.count {
-        let order = orders.get(slot);
-        let Extra { client_id, expires_ms, .. } = orders.extra(slot, order.flags());
-        // One call an order: six small ones cost more than the hashing.
+/// A level's queue on its way into its digest.
+struct Queue {
+    slot: u32,
+    left: u32,
+    bytes: Vec<u8>,
+    hash: Sha256,
+}
+
+impl Queue {
+    fn of(level: &Level) -> Self {
+        Self {
+            slot: level.head,
+            left: level.count,
+            bytes: Vec::with_capacity(HASHED_BYTES),
+            hash: Sha256::new(),
+        }
+    }
+
+    fn hash_next(&mut self, orders: &Arena, icebergs: &Icebergs) {
+        let order = orders.get(self.slot);
+        let Extra { client_id, expires_ms, .. } = orders.extra(self.slot, order.flags());
         let mut bytes = [0; 37];
         bytes[..8].copy_from_slice(&order.id().to_le_bytes());
         bytes[8..12].copy_from_slice(&order.owner.to_le_bytes());
@@ -131,13 +156,28 @@ fn level_digest(level: &Level, orders: &Arena, icebergs: &Icebergs) -> Digest {
         bytes[20..28].copy_from_slice(&client_id.to_le_bytes());
         bytes[28..36].copy_from_slice(&expires_ms.to_le_bytes());
         bytes[36] = order.flags().bits();
-        hash.update(bytes);
+        self.bytes.extend_from_slice(&bytes);
         if order.flags().iceberg() {
-            let Iceberg { display_lots, hidden_lots } = icebergs.get(slot);
-            hash.update(display_lots.to_le_bytes());
-            hash.update(hidden_lots.to_le_bytes());
+            let Iceberg { display_lots, hidden_lots } = icebergs.get(self.slot);
+            self.bytes.extend_from_slice(&display_lots.to_le_bytes());
+            self.bytes.extend_from_slice(&hidden_lots.to_le_bytes());
         }
-        slot = order.next;
+        (self.slot, self.left) = (order.next, self.left - 1);
+        if self.bytes.len() > HASHED_BYTES - LONGEST_ORDER {
+            self.hash.update(&self.bytes);
+            self.bytes.clear();
+        }
     }
-    hash.finalize().into()
+}
+
+/// Digests of some levels, whose queues are read side by side: each order names the next, so one queue alone waits for memory at every
+/// order of a large book.
+fn digests(mut queues: Vec<Queue>, orders: &Arena, icebergs: &Icebergs) -> impl Iterator<Item = Digest> {
+    let longest = queues.iter().map(|queue| queue.left).max().unwrap_or(0);
+    for _ in 0..longest {
+        for queue in queues.iter_mut().filter(|queue| queue.left > 0) {
+            queue.hash_next(orders, icebergs);
+        }
+    }
+    queues.into_iter().map(|queue| queue.hash.chain_update(queue.bytes).finalize().into())
 }
