@@ -119,16 +119,7 @@ impl Book {
         price_ticks: Ticks,
         host: &mut impl Host,
     ) -> Result<Taken, Reject> {
-        let taker = Taker {
-            order_id,
-            owner: order.owner,
-            client_id: order.client_id,
-            side: order.side,
-            limit_key: key_of(order.side.opposite(), price_ticks),
-            reduce_only: order.reduce_only,
-            stp: order.stp,
-            max_fills: order.max_fills,
-        };
+        let taker = Taker::of(order, order_id, price_ticks);
         if order.time_in_force == TimeInForce::Fok {
             let fillable = self.fillable(&taker, order.lots, host);
             if fillable < order.lots {

@@ -3,7 +3,6 @@
 use tidemark_proto::units::{Lots, OrderId};
 
 use crate::book::Book;
-use crate::ladder::key_of;
 use crate::take::Taker;
 use crate::types::{Host, NewOrder};
 
@@ -12,16 +11,7 @@ impl Book {
     /// nothing, and meets at most `max_fills` makers.
     #[must_use]
     pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
-        let taker = Taker {
-            order_id: OrderId::MAX,
-            owner: order.owner,
-            client_id: order.client_id,
-            side: order.side,
-            limit_key: key_of(order.side.opposite(), order.price_ticks),
-            reduce_only: order.reduce_only,
-            stp: order.stp,
-            max_fills: order.max_fills,
-        };
+        let taker = Taker::of(order, OrderId::MAX, order.price_ticks);
         self.fillable(&taker, order.lots, host)
     }
 }

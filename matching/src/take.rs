@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
+use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
@@ -10,7 +10,7 @@ use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::sums;
-use crate::types::{Event, Host};
+use crate::types::{Event, Host, NewOrder};
 
 /// An incoming order while it takes.
 pub(crate) struct Taker {
@@ -23,6 +23,22 @@ pub(crate) struct Taker {
     pub(crate) reduce_only: bool,
     pub(crate) stp: SelfTradePrevention,
     pub(crate) max_fills: u32,
+}
+
+impl Taker {
+    /// A new order of this id, limited at `price_ticks`.
+    pub(crate) fn of(order: &NewOrder, order_id: OrderId, price_ticks: Ticks) -> Self {
+        Self {
+            order_id,
+            owner: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            limit_key: key_of(order.side.opposite(), price_ticks),
+            reduce_only: order.reduce_only,
+            stp: order.stp,
+            max_fills: order.max_fills,
+        }
+    }
 }
 
 /// How far an incoming order got.

@@ -137,7 +137,7 @@ pub struct MarketParams {
     #[serde(default)]
     pub index_move_quorum_ppm: Ppm,
     /// Most orders that a mark triggers, and most TWAP slices, that one block carries out; 1 to 10 000.
-    #[serde(default = "default_max_triggers")]
+    #[serde(default = "max_triggers")]
     pub max_triggers: u32,
 }
 
@@ -148,8 +148,9 @@ fn max_set_aside_atoms() -> Atoms {
 
 /// The least `index_move_quorum_ppm` beside a bound: more than the two thirds that every index needs.
 pub const MIN_INDEX_MOVE_QUORUM_PPM: Ppm = 666_667;
-/// The default of a market file that does not name it.
-fn default_max_triggers() -> u32 {
+
+/// The default of [`MarketParams::max_triggers`].
+fn max_triggers() -> u32 {
     1_000
 }
 
@@ -206,7 +207,7 @@ impl MarketParams {
             max_set_aside_atoms: max_set_aside_atoms(),
             index_move_bound_ppm: 0,
             index_move_quorum_ppm: 900_000,
-            max_triggers: default_max_triggers(),
+            max_triggers: max_triggers(),
         }
     }
 

@@ -183,17 +183,7 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn btc() -> Market {
-        let params = v1::MarketParams {
-            id: 3,
-            symbol: "BTC-USD".into(),
-            tick_size_e9: 100_000_000,
-            lot_size_e9: 100_000,
-            ..Default::default()
-        };
-        Market::new(&params, 10)
-    }
+    use crate::cli::fixtures::btc;
 
     fn told(event: Event) -> v1::AccountEvent {
         v1::AccountEvent {

@@ -182,3 +182,25 @@ fn print_text(text: &str) {
         std::process::exit(0);
     }
 }
+
+/// What the tests of several commands look at.
+#[cfg(test)]
+mod fixtures {
+    use super::*;
+
+    /// BTC-USD with ticks of 0.1 USDC and lots of 0.0001 BTC, as market 3.
+    pub fn btc_params() -> v1::MarketParams {
+        v1::MarketParams {
+            id: 3,
+            symbol: "BTC-USD".into(),
+            tick_size_e9: 100_000_000,
+            lot_size_e9: 100_000,
+            ..Default::default()
+        }
+    }
+
+    /// The same as a client has it.
+    pub fn btc() -> Market {
+        Market::new(&btc_params(), 10)
+    }
+}

@@ -232,16 +232,10 @@ fn peg_word(peg: v1::Peg) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::fixtures::btc_params;
 
     fn markets() -> Markets {
-        let params = v1::MarketParams {
-            id: 3,
-            symbol: "BTC-USD".into(),
-            tick_size_e9: 100_000_000,
-            lot_size_e9: 100_000,
-            ..Default::default()
-        };
-        Markets::new(vec![v1::MarketState { params: Some(params), k: 10, ..Default::default() }])
+        Markets::new(vec![v1::MarketState { params: Some(btc_params()), k: 10, ..Default::default() }])
     }
 
     fn answer() -> v1::OrdersResponse {

@@ -437,4 +437,4 @@ fn dead_man(args: &DeadMan, now_ms: u64) -> Result<v1::ScheduleCancelAll, String
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

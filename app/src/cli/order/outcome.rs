@@ -263,10 +263,7 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn btc() -> Market {
-        super::super::build::tests::btc()
-    }
+    use crate::cli::fixtures::{btc, btc_params};
 
     fn result(filled_lots: u64, resting_lots: u64, rest_code: u32) -> v1::OperationResult {
         v1::OperationResult { order_id: 9, filled_lots, resting_lots, rest_code, ..Default::default() }
@@ -374,15 +371,8 @@ mod tests {
 
     #[test]
     fn a_trigger_on_the_wrong_side_of_the_mark_is_explained() {
-        let params = v1::MarketParams {
-            id: 3,
-            symbol: "BTC-USD".into(),
-            tick_size_e9: 100_000_000,
-            lot_size_e9: 100_000,
-            ..Default::default()
-        };
         let state =
-            v1::MarketState { params: Some(params), mark_ticks: 570_000, k: 10, ..Default::default() };
+            v1::MarketState { params: Some(btc_params()), mark_ticks: 570_000, k: 10, ..Default::default() };
         let markets = Markets::new(vec![state]);
         let stop = v1::PlaceOrder { market: 3, ..stop(v1::Side::Sell) };
         let hint = |operation: &Operation, code: Code, message: &str| {

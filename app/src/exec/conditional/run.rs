@@ -8,7 +8,7 @@ use tidemark_proto::{v1, Code};
 use super::{detach, drop_order, peg, release_partner, removed, shown};
 use crate::events::Event;
 use crate::exec::{is_live, isolated, margin, orders};
-use crate::state::conditional::{Conditional, Kind, Slicing};
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing};
 use crate::state::State;
 
 /// Phase 3: takes out the orders of a market whose time has passed while they waited, at most `max`.
@@ -44,6 +44,9 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
 
 /// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers, deleveraging): their orders go.
 pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
+    if state.conditional.iter().all(ConditionalOrders::is_empty) {
+        return;
+    }
     for account in state.accounts.dirty().to_vec() {
         let Some(row) = state.accounts.get(account) else { continue };
         for position in &row.positions {

@@ -1,26 +1,13 @@
 use clap::Parser as _;
 
 use super::*;
-
-pub(in crate::cli::order) fn btc() -> Market {
-    Market::new(&params(), 10)
-}
-
-fn params() -> v1::MarketParams {
-    v1::MarketParams {
-        id: 3,
-        symbol: "BTC-USD".into(),
-        tick_size_e9: 100_000_000,
-        lot_size_e9: 100_000,
-        ..Default::default()
-    }
-}
+use crate::cli::fixtures::btc_params;
 
 /// The operation of a line, at time 1 s, with so many lots held.
 fn with_position(line: &str, held: i64) -> Result<Operation, String> {
     let line = format!("tidemark {line}");
     let cli = args::Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
-    let state = v1::MarketState { params: Some(params()), k: 10, ..Default::default() };
+    let state = v1::MarketState { params: Some(btc_params()), k: 10, ..Default::default() };
     let markets = Markets::new(vec![state]);
     let desk = Desk { markets, now_ms: 1_000, held: BTreeMap::from([(3, held)]) };
     match cli.command {
