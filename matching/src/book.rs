@@ -3,8 +3,8 @@
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Extra, Flags, Order, NONE};
-use crate::clients::ClientIds;
+use crate::arena::{Arena, Flags, Order, NONE};
+use crate::clients::{ClientIds, Vacancy};
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::{IdPlace, IdTable};
@@ -102,7 +102,7 @@ impl Book {
     pub(crate) fn slots_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
         let newest = Some(self.owners.get(owner).newest).filter(|slot| *slot != NONE);
         std::iter::successors(newest, |slot| {
-            Some(self.orders.kin(*slot).older).filter(|older| *older != NONE)
+            Some(self.orders.get(*slot).older).filter(|older| *older != NONE)
         })
     }
 
@@ -193,22 +193,8 @@ impl Book {
     // Where events are made: a copy through memory costs more than the reads.
     #[inline(always)]
     pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
-        let (flags, side) = (order.flags(), order.flags().side());
-        let view = plain_view(order, self.ladders[side as usize].level(order.level).key);
-        if !flags.is_special() {
-            return view;
-        }
-        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
-        let Extra { client_id, expires_ms, .. } = self.orders.extra(slot, flags);
-        let expires_ms = flags.expires().then_some(expires_ms);
-        OrderView {
-            client_id,
-            lots: sums::add(order.lots, hidden_lots),
-            hidden_lots,
-            display_lots,
-            expires_ms,
-            ..view
-        }
+        let key = self.ladders[order.flags().side() as usize].level(order.level).key;
+        view(order, key, self.iceberg(slot, order.flags()))
     }
 
     /// The hidden part of an order with these flags.
@@ -238,80 +224,95 @@ impl Book {
         ))
     }
 
-    /// Stores an order that rests at the back of the level `index`, or of a new one at `key` if that is [`NONE`]: in every
-    /// index but its owner's. The caller has seen that the level's sum can take it, and that a slot is free.
+    /// Stores an order at the back of the level `index`, or of a new one at `key` if that is [`NONE`], as its owner's newest. For
+    /// some, [`Book::index`] is to follow. The caller has seen that the level's sum can take it, and that a slot is free.
     #[inline(always)]
-    pub(crate) fn enlist(
-        &mut self,
-        order: Order,
-        extra: Extra,
-        key: u64,
-        index: u32,
-        hidden: Iceberg,
-    ) -> u32 {
-        let flags = order.flags();
-        let slot = self.enlist_plain(order, key, index);
-        if flags.is_special() {
-            self.enlist_special(slot, flags, extra, key, hidden);
-        }
-        slot
-    }
-
-    /// The same, of an order that is in no index that few are in.
-    #[inline(always)]
-    pub(crate) fn enlist_plain(&mut self, order: Order, key: u64, index: u32) -> u32 {
+    pub(crate) fn store(&mut self, mut order: Order, key: u64, index: u32) -> u32 {
         let slot = self.orders.allot();
-        self.append(slot, order, key, index);
         self.ids.insert(order.id(), slot);
+        order.older = self.push_owner(slot, order.owner, order.flags());
+        self.append(slot, order, key, index);
         slot
     }
 
-    #[inline(never)]
-    fn enlist_special(&mut self, slot: u32, flags: Flags, extra: Extra, key: u64, hidden: Iceberg) {
-        let (id, owner) = (self.orders.get(slot).id(), self.orders.get(slot).owner);
-        let place = if flags.has_extra() { self.orders.add_extra(slot, extra) } else { NONE };
-        if flags.has_client_id() {
-            self.client_ids.insert(owner, extra.client_id, slot);
+    /// Makes an order its owner's newest, and returns the one that was.
+    #[inline(always)]
+    pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) -> u32 {
+        let older = self.owners.push(owner, slot);
+        if flags.reduce_only() {
+            self.owners.push_reducing(owner, flags.side());
         }
-        if flags.expires() {
-            let entry = Expiry { expires_ms: extra.expires_ms, id, slot, extra: place };
-            self.expiries.insert(entry, &mut self.orders);
+        older
+    }
+
+    /// Enters a stored order in the indexes that few are in. The caller has seen that no live order of the account has its
+    /// client id, and found where to enter it if it has not changed the book since.
+    #[inline(never)]
+    pub(crate) fn index(&mut self, slot: u32, key: u64, hidden: Iceberg, vacancy: Option<Vacancy>) {
+        let order = self.orders.get(slot);
+        let (id, owner, flags, client_id) = (order.id(), order.owner, order.flags(), order.client_id);
+        let expires_ms = order.expires_ms();
+        if flags.has_client_id() {
+            let vacancy = vacancy.or_else(|| self.client_ids.vacancy(owner, client_id).ok());
+            if let Some(vacancy) = vacancy {
+                self.client_ids.fill(vacancy, owner, client_id, slot);
+            }
+        }
+        if let Some(expires_ms) = expires_ms {
+            self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.orders);
         }
         if flags.iceberg() {
             self.icebergs.set(slot, (flags.side(), key), hidden);
         }
     }
 
-    /// Makes a stored order its owner's newest.
-    #[inline(always)]
-    pub(crate) fn link_owner(&mut self, slot: u32, owner: AccountId, reduces: Option<Side>) {
-        let older = self.owners.push(owner, slot, reduces);
-        self.orders.lead_kin(slot, older);
-    }
-
-    /// Takes an order that is in no level any more out of every index, and frees its slot. `order` is what it was.
-    #[inline(always)]
-    pub(crate) fn delist(&mut self, slot: u32, order: &Order) {
-        let (id, owner, flags) = (order.id(), order.owner, order.flags());
-        if flags.is_special() {
-            self.delist_special(slot, owner, flags);
+    /// Takes an order out of the indexes that few are in.
+    #[inline(never)]
+    pub(crate) fn unindex(&mut self, slot: u32) {
+        let order = self.orders.get(slot);
+        let (owner, flags, client_id, expiry) = (order.owner, order.flags(), order.client_id, order.expiry);
+        if flags.has_client_id() {
+            self.client_ids.remove(owner, client_id);
         }
-        let older = self.orders.remove(slot);
-        let last_of_owner = self.owners.remove(owner, slot, older, reduces(flags));
-        let tidy_ids = self.ids.remove(id, self.ids.place(id));
-        self.tidy(order, false, tidy_ids, last_of_owner);
+        if flags.expires() {
+            self.expiries.remove(expiry, &mut self.orders);
+        }
+        if flags.iceberg() {
+            self.icebergs.remove(slot);
+        }
+        if flags.reduce_only() {
+            self.owners.remove_reducing(owner, flags.side());
+        }
     }
 
-    /// What seldom follows an order's leave; comes last, so that nothing waits for it in a register.
+    /// Takes an order that is in no level any more out of every index, and frees its slot.
     #[inline(always)]
-    fn tidy(&mut self, order: &Order, level: bool, ids: bool, owner: bool) {
-        if level | ids | owner {
-            self.tidy_any(order.id(), order.owner, order.flags(), order.level, [level, ids, owner]);
+    pub(crate) fn delist(&mut self, slot: u32) {
+        let order = self.orders.get_mut(slot);
+        (order.prev, order.next) = (NONE, NONE);
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
+        let (_, _, older) = self.orders.take_out(slot);
+        let last_of_owner = self.owners.remove(owner, slot, older);
+        let tidy_ids = self.ids.remove(id, self.ids.place(id));
+        self.tidy(slot, flags, [false, tidy_ids, last_of_owner]);
+    }
+
+    /// What seldom follows an order's leave, at its end, so that nothing waits for it in a register: its level, its page of ids or
+    /// its owner has no other, or it was in indexes that few are in. What was in its slot is still there.
+    #[inline(always)]
+    pub(crate) fn tidy(&mut self, slot: u32, flags: Flags, which: [bool; 3]) {
+        if which[0] | which[1] | which[2] | flags.is_special() {
+            self.tidy_any(slot, which);
         }
     }
 
     #[inline(never)]
-    fn tidy_any(&mut self, id: OrderId, owner: AccountId, flags: Flags, level: u32, which: [bool; 3]) {
+    fn tidy_any(&mut self, slot: u32, which: [bool; 3]) {
+        let order = self.orders.get(slot);
+        let (id, owner, flags, level) = (order.id(), order.owner, order.flags(), order.level);
+        if flags.is_special() {
+            self.unindex(slot);
+        }
         if which[0] {
             self.ladders[flags.side() as usize].tidy(level);
         }
@@ -323,26 +324,9 @@ impl Book {
         }
     }
 
-    #[inline(never)]
-    fn delist_special(&mut self, slot: u32, owner: AccountId, flags: Flags) {
-        let Extra { client_id, expiry, .. } = self.orders.extra(slot, flags);
-        if flags.has_client_id() {
-            self.client_ids.remove(owner, client_id);
-        }
-        if flags.expires() {
-            self.expiries.remove(expiry, &mut self.orders);
-        }
-        if flags.iceberg() {
-            self.icebergs.remove(slot);
-        }
-        if flags.has_extra() {
-            self.orders.drop_extra(slot);
-        }
-    }
-
     /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that is [`NONE`].
     #[inline(always)]
-    fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
+    pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
         let index = if index == NONE { ladder.open(key) } else { index };
         let (last, first_change) = ladder.put_on(index, slot, order.lots);
@@ -352,7 +336,7 @@ impl Book {
         order.prev = last;
         order.level = index;
         order.next = NONE;
-        self.orders.put_behind(slot, order);
+        self.orders.put(slot, order);
     }
 
     /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
@@ -374,7 +358,7 @@ impl Book {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        let (_, tidy) = ladder.take_off(level, slot, lots, prev, next);
+        let tidy = ladder.take_off(level, slot, lots, prev, next);
         if tidy {
             ladder.tidy(level);
         }
@@ -393,67 +377,70 @@ impl Book {
     /// Removes a resting order and says so. Returns its unfilled lots.
     #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
-        let order = *self.orders.get(slot);
-        self.evict_from(slot, &order, self.ids.place(order.id()), reason, host)
+        let place = self.ids.place(self.orders.get(slot).id());
+        self.evict_from(slot, place, reason, host)
     }
 
-    /// The same, where the order is in `slot` and its id in `place`.
+    /// The same, where its id is in `place`.
     #[inline(always)]
     pub(crate) fn evict_from(
         &mut self,
         slot: u32,
-        order: &Order,
         place: IdPlace,
         reason: Code,
         host: &mut impl Host,
     ) -> Lots {
-        if order.flags().is_special() {
-            return self.evict_special(slot, reason, host);
-        }
-        let Order { lots, owner, level, next, prev, .. } = *order;
-        let (id, flags, side) = (order.id(), order.flags(), order.flags().side());
-        self.orders.close_gap(prev, next);
-        let older = self.orders.remove(slot);
-        let (key, tidy_level) = self.ladders[side as usize].take_off(level, slot, lots, prev, next);
-        let last_of_owner = self.owners.remove(owner, slot, older, reduces(flags));
-        let tidy_ids = self.ids.remove(id, place);
-        host.event(Event::Removed { order: plain_view(order, key), reason });
-        self.tidy(order, tidy_level, tidy_ids, last_of_owner);
-        lots
+        let order = self.orders.get(slot);
+        let key = self.ladders[order.flags().side() as usize].level(order.level).key;
+        let hidden_lots = match order.flags().iceberg() {
+            false => {
+                host.event(Event::Removed { order: view(order, key, Iceberg::default()), reason });
+                0
+            }
+            true => self.tell_iceberg(slot, key, reason, host),
+        };
+        let lots = self.orders.get(slot).lots;
+        self.drop_order(slot, place);
+        sums::add(lots, hidden_lots)
     }
 
     #[inline(never)]
-    fn evict_special(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
-        let order = *self.orders.get(slot);
-        let view = self.view_of(slot, &order);
-        host.event(Event::Removed { order: view, reason });
-        self.unlink_level(slot, &order);
-        self.delist(slot, &order);
-        view.lots
+    fn tell_iceberg(&self, slot: u32, key: u64, reason: Code, host: &mut impl Host) -> Lots {
+        let iceberg = self.icebergs.get(slot);
+        host.event(Event::Removed { order: view(self.orders.get(slot), key, iceberg), reason });
+        iceberg.hidden_lots
+    }
+
+    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its slot.
+    #[inline(always)]
+    pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) {
+        let (prev, next, older) = self.orders.take_out(slot);
+        let Order { lots, owner, level, .. } = *self.orders.get(slot);
+        let (id, flags) = (self.orders.get(slot).id(), self.orders.get(slot).flags());
+        let ladder = &mut self.ladders[flags.side() as usize];
+        let tidy_level = ladder.take_off(level, slot, lots, prev, next);
+        let last_of_owner = self.owners.remove(owner, slot, older);
+        let tidy_ids = self.ids.remove(id, place);
+        self.tidy(slot, flags, [tidy_level, tidy_ids, last_of_owner]);
     }
 }
 
-/// What an order of the level at `key` is but for what few have.
+/// An order of the level at `key`.
 // Where events are made: a copy through memory costs more than the reads.
 #[inline(always)]
-const fn plain_view(order: &Order, key: u64) -> OrderView {
+const fn view(order: &Order, key: u64, iceberg: Iceberg) -> OrderView {
     let (flags, side) = (order.flags(), order.flags().side());
     OrderView {
         order_id: order.id(),
         owner: order.owner,
-        client_id: 0,
+        client_id: order.client_id,
         side,
         price_ticks: key_of(side, key),
-        lots: order.lots,
-        hidden_lots: 0,
-        display_lots: 0,
+        lots: sums::add(order.lots, iceberg.hidden_lots),
+        hidden_lots: iceberg.hidden_lots,
+        display_lots: iceberg.display_lots,
         reduce_only: flags.reduce_only(),
         post_only: flags.post_only(),
-        expires_ms: None,
+        expires_ms: order.expires_ms(),
     }
-}
-
-/// The side on which an order counts as reduce-only.
-pub(crate) fn reduces(flags: Flags) -> Option<Side> {
-    flags.reduce_only().then(|| flags.side())
 }

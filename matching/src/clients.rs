@@ -26,22 +26,44 @@ const FREE: Entry = Entry { client_id: 0, owner: 0, slot: NONE };
 struct Set([Entry; WAYS]);
 
 impl Set {
-    #[inline]
-    fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
-        self.first(|entry| (entry.client_id == client_id) & (entry.owner == owner) & (entry.slot != NONE))
+    /// A bit for each way for which something holds. Looks at all of them: which it is cannot be foreseen.
+    #[inline(always)]
+    fn ways(&self, holds: impl Fn(&Entry) -> bool) -> u32 {
+        self.0.iter().rev().fold(0, |ways, entry| (ways << 1) | u32::from(holds(entry)))
     }
 
-    /// The first way for which something holds. Looks at all of them: which it is cannot be foreseen.
     #[inline(always)]
-    fn first(&self, holds: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let ways = self.0.iter().rev().fold(0_u32, |ways, entry| (ways << 1) | u32::from(holds(entry)));
-        (ways != 0).then(|| ways.trailing_zeros() as usize)
+    fn free_ways(&self) -> u32 {
+        self.ways(|entry| entry.slot == NONE)
     }
+
+    #[inline(always)]
+    fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
+        // Client ids of different accounts are seldom equal; of free entries they are 0.
+        let mut ways = self.ways(|entry| entry.client_id == client_id);
+        while ways != 0 {
+            let way = ways.trailing_zeros() as usize;
+            let entry = &self.0[way];
+            if (entry.owner == owner) & (entry.slot != NONE) {
+                return Some(way);
+            }
+            ways &= ways - 1;
+        }
+        None
+    }
+}
+
+/// Where a client id that no live order has may be entered. Holds until the table changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vacancy {
+    set: usize,
+    /// Not below [`WAYS`] where the set is full.
+    way: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientIds {
-    /// None, or a power of two of them: at least one for two entries.
+    /// None, or a power of two of them: at least one for each entry, so that few are full.
     sets: Vec<Set>,
     /// By set, owner and client id.
     spilled: BTreeMap<(usize, AccountId, u64), u32>,
@@ -69,9 +91,48 @@ impl ClientIds {
         let set = self.sets.get(index)?;
         match set.find(owner, client_id) {
             Some(way) => Some(set.0[way].slot),
-            None if set.first(|entry| entry.slot == NONE).is_some() => None,
+            None if set.free_ways() != 0 => None,
             None => self.get_spilled(index, owner, client_id),
         }
+    }
+
+    /// Where to enter an id.
+    ///
+    /// # Errors
+    /// The order to which the account gave it.
+    #[inline]
+    pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, u32> {
+        if self.live >= self.sets.len() {
+            self.grow();
+        }
+        let index = self.set_of(owner, client_id);
+        let set = &self.sets[index];
+        if let Some(way) = set.find(owner, client_id) {
+            return Err(set.0[way].slot);
+        }
+        let free = set.free_ways();
+        if free == 0 {
+            if let Some(slot) = self.get_spilled(index, owner, client_id) {
+                return Err(slot);
+            }
+        }
+        Ok(Vacancy { set: index, way: free.trailing_zeros() as usize })
+    }
+
+    /// Enters an id where it may be.
+    #[inline]
+    pub(crate) fn fill(&mut self, vacancy: Vacancy, owner: AccountId, client_id: u64, slot: u32) {
+        self.live += 1;
+        match self.sets[vacancy.set].0.get_mut(vacancy.way) {
+            Some(entry) => *entry = Entry { client_id, owner, slot },
+            None => self.spill(vacancy.set, owner, client_id, slot),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spill(&mut self, set: usize, owner: AccountId, client_id: u64, slot: u32) {
+        self.spilled.insert((set, owner, client_id), slot);
     }
 
     #[cold]
@@ -86,25 +147,17 @@ impl ClientIds {
         self.sets.get(self.set_of(owner, client_id)).map_or(0, |set| set.0[0].client_id)
     }
 
-    /// Enters a key that is not in the table.
-    pub(crate) fn insert(&mut self, owner: AccountId, client_id: u64, slot: u32) {
-        self.live += 1;
-        if self.live > 2 * self.sets.len() {
-            self.grow();
-        }
-        self.put(Entry { client_id, owner, slot });
-    }
-
     fn put(&mut self, entry: Entry) {
         let set = self.set_of(entry.owner, entry.client_id);
-        match self.sets[set].first(|entry| entry.slot == NONE) {
-            Some(way) => self.sets[set].0[way] = entry,
-            None => {
-                self.spilled.insert((set, entry.owner, entry.client_id), entry.slot);
-            }
+        let way = self.sets[set].free_ways().trailing_zeros() as usize;
+        match self.sets[set].0.get_mut(way) {
+            Some(free) => *free = entry,
+            None => self.spill(set, entry.owner, entry.client_id, entry.slot),
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) {
         let sets = (2 * self.sets.len()).max(1);
         let old = std::mem::replace(&mut self.sets, vec![Set([FREE; WAYS]); sets]);
@@ -123,8 +176,8 @@ impl ClientIds {
         self.live -= 1;
         match self.sets[set].find(owner, client_id) {
             Some(way) => {
-                let full = self.sets[set].first(|entry| entry.slot == NONE).is_none();
-                self.sets[set].0[way] = if full { self.take_spilled(set) } else { FREE };
+                let spilled = !self.spilled.is_empty() && self.sets[set].free_ways() == 0;
+                self.sets[set].0[way] = if spilled { self.take_spilled(set) } else { FREE };
             }
             None => {
                 self.spilled.remove(&(set, owner, client_id));
@@ -168,10 +221,12 @@ mod tests {
                 let key = (owner, client_id);
                 if insert && !model.contains_key(&key) {
                     model.insert(key, step as u32 + 1);
-                    table.insert(owner, client_id, step as u32 + 1);
+                    let vacancy = table.vacancy(owner, client_id).expect("no order has it");
+                    table.fill(vacancy, owner, client_id, step as u32 + 1);
                 } else if !insert && model.remove(&key).is_some() {
                     table.remove(owner, client_id);
                 }
+                prop_assert_eq!(table.vacancy(owner, client_id).err(), model.get(&key).copied());
                 prop_assert_eq!(table.get(owner, client_id), model.get(&key).copied());
                 prop_assert_eq!(table.len(), model.len());
                 for (set, ..) in table.spilled.keys() {

@@ -20,14 +20,14 @@
 use sha2::{Digest as _, Sha256};
 use tidemark_proto::units::Side;
 
-use crate::arena::{Arena, Extra};
+use crate::arena::Arena;
 use crate::book::Book;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ladder::{Ladder, Level};
 use crate::page::Digests;
 
 /// Levels whose queues are read side by side.
-const HASHED_TOGETHER: usize = 16;
+const HASHED_TOGETHER: usize = 32;
 /// Bytes of orders that are hashed at once.
 const HASHED_BYTES: usize = 1_024;
 /// Bytes of an iceberg order.
@@ -148,13 +148,12 @@ impl Queue {
 
     fn hash_next(&mut self, orders: &Arena, icebergs: &Icebergs) {
         let order = orders.get(self.slot);
-        let Extra { client_id, expires_ms, .. } = orders.extra(self.slot, order.flags());
         let mut bytes = [0; 37];
         bytes[..8].copy_from_slice(&order.id().to_le_bytes());
         bytes[8..12].copy_from_slice(&order.owner.to_le_bytes());
         bytes[12..20].copy_from_slice(&order.lots.to_le_bytes());
-        bytes[20..28].copy_from_slice(&client_id.to_le_bytes());
-        bytes[28..36].copy_from_slice(&expires_ms.to_le_bytes());
+        bytes[20..28].copy_from_slice(&order.client_id.to_le_bytes());
+        bytes[28..36].copy_from_slice(&order.expires_ms().unwrap_or(0).to_le_bytes());
         bytes[36] = order.flags().bits();
         self.bytes.extend_from_slice(&bytes);
         if order.flags().iceberg() {
@@ -163,6 +162,8 @@ impl Queue {
             self.bytes.extend_from_slice(&hidden_lots.to_le_bytes());
         }
         (self.slot, self.left) = (order.next, self.left - 1);
+        // Comes from memory while the other queues have their turns.
+        crate::hint::fetch(orders.get(self.slot));
         if self.bytes.len() > HASHED_BYTES - LONGEST_ORDER {
             self.hash.update(&self.bytes);
             self.bytes.clear();

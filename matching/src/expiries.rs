@@ -14,8 +14,6 @@ pub(crate) struct Expiry {
     pub(crate) expires_ms: TimeMs,
     pub(crate) id: OrderId,
     pub(crate) slot: u32,
-    /// Where the order's extra is, in which its place here is kept.
-    pub(crate) extra: u32,
 }
 
 impl Expiry {
@@ -96,7 +94,7 @@ impl Expiries {
     fn put(&mut self, place: usize, entry: Expiry, orders: &mut Arena) {
         self.heap[place] = entry;
         // No more entries than slots, so it fits.
-        orders.extra_at(entry.extra).expiry = place as u32;
+        orders.get_mut(entry.slot).expiry = place as u32;
     }
 
     /// Bytes held, spare capacity included.
@@ -112,7 +110,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::arena::Extra;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -123,17 +120,15 @@ mod tests {
             for (id, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {
                     let slot = orders.allot();
-                    let extra = orders.add_extra(slot, Extra::default());
-                    let entry = Expiry { expires_ms, id, slot, extra };
+                    let entry = Expiry { expires_ms, id, slot };
                     heap.insert(entry, &mut orders);
                     model.insert(entry);
                 } else if let Some(entry) = model.iter().nth(pick % model.len().max(1)).copied() {
                     model.remove(&entry);
-                    let place = orders.extra_at(entry.extra).expiry;
+                    let place = orders.get(entry.slot).expiry;
                     prop_assert_eq!(heap.entries()[place as usize], entry);
                     heap.remove(place, &mut orders);
-                    orders.drop_extra(entry.slot);
-                    orders.remove(entry.slot);
+                    orders.take_out(entry.slot);
                 }
                 prop_assert_eq!(heap.first(), model.first());
                 prop_assert_eq!(heap.entries().len(), model.len());

@@ -73,14 +73,16 @@ impl Icebergs {
         }
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) {
-        let Some((place, iceberg)) = self.by_slot.remove(&slot) else { return };
+    /// Takes an order out; what it hid.
+    pub(crate) fn remove(&mut self, slot: u32) -> Iceberg {
+        let Some((place, iceberg)) = self.by_slot.remove(&slot) else { return Iceberg::default() };
         if let Some(sum) = self.hidden_lots.get_mut(&place) {
             *sum -= iceberg.hidden_lots;
             if *sum == 0 {
                 self.hidden_lots.remove(&place);
             }
         }
+        iceberg
     }
 
     /// Bytes held.

@@ -88,7 +88,7 @@ impl IdTable {
     }
 
     /// Enters an id that is not in the table.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, id: OrderId, slot: u32) {
         let Some(index) = self.page_index(id) else { return self.insert_beyond(id, slot) };
         let page = &mut self.ring[index];

@@ -224,24 +224,16 @@ impl Ladder {
         (last, level.page & NOTED == 0)
     }
 
-    /// Takes an order between these two, with `lots` shown, off a level. Returns the level's key and whether [`Ladder::tidy`] is
-    /// to follow.
+    /// Takes an order between these two, with `lots` shown, off a level. Returns whether [`Ladder::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn take_off(
-        &mut self,
-        level: u32,
-        slot: u32,
-        lots: Lots,
-        prev: u32,
-        next: u32,
-    ) -> (u64, bool) {
+    pub(crate) fn take_off(&mut self, level: u32, slot: u32, lots: Lots, prev: u32, next: u32) -> bool {
         let level = self.level_mut(level);
         level.lots = sums::sub(level.lots, lots);
         level.count = sums::down(level.count);
         level.head = relink(level.head, slot, next);
         level.tail = relink(level.tail, slot, prev);
-        (level.key, (level.count == 0) | (level.page & NOTED == 0))
+        (level.count == 0) | (level.page & NOTED == 0)
     }
 
     /// What seldom follows an order's leave: the level's first change since its last root is noted; an empty level goes.

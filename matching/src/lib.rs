@@ -19,7 +19,7 @@
 //! | `probe` | what an order would do |
 //! | `commit` | the roots in the app hash |
 //! | `memory` | bytes held |
-//! | `prefetch` | large books: memory before it is needed |
+//! | `prefetch`, `hint` | large books: memory before it is needed |
 //! | `sums` | counts and sums of lots that cannot wrap |
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | orders that wait for the mark; apart from the book |
@@ -29,6 +29,7 @@ mod book;
 mod clients;
 mod commit;
 mod expiries;
+mod hint;
 mod icebergs;
 mod ids;
 mod ladder;

@@ -3,8 +3,9 @@
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
-use crate::arena::{Arena, Extra, Flags, Order, MAX_ORDER_ID, NONE};
+use crate::arena::{Arena, Flags, Order, MAX_ORDER_ID, NONE};
 use crate::book::Book;
+use crate::clients::Vacancy;
 use crate::expiries::Expiry;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
@@ -23,35 +24,53 @@ impl Book {
     /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
-        let plain = (order.client_id == 0)
-            & (order.display_lots == 0)
-            & !order.reduce_only
-            & matches!(order.time_in_force, TimeInForce::Gtc);
+        let simple = (order.display_lots == 0) & !order.reduce_only;
         let makers = order.side.opposite();
-        if plain && !self.ladders[makers as usize].crosses(key_of(makers, order.price_ticks)) {
-            return self.rest_plain(order, host);
+        let crosses = self.ladders[makers as usize].crosses(key_of(makers, order.price_ticks));
+        match order.time_in_force {
+            TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => self.rest_whole(order, host),
+            TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => self.take_at_once(order, host),
+            _ => self.place_any(order, host),
         }
-        self.place_any(order, host)
     }
 
-    /// Places an order of the most frequent kind: it meets nothing, is in no index that few are in, and asks for no position.
+    /// Places an order that takes, hides nothing, asks for no position, has no client id and does not rest.
+    #[inline(never)]
+    fn take_at_once(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        check_lots(order.lots)?;
+        if order.post_only != PostOnly::No {
+            return Err(Reject::new(Code::InvalidArgument, 0, 0));
+        }
+        let order_id = self.next_order_id;
+        if order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
+        }
+        let taker = Taker::of(order, order_id, order.price_ticks);
+        let mut taken = self.take(&taker, order.lots, host);
+        self.next_order_id = sums::add(order_id, 1);
+        if taken.remaining > 0 && taken.stopped.is_none() {
+            taken.stopped = Some(Code::Unfilled);
+        }
+        Ok(placed(order_id, order.price_ticks, &taken))
+    }
+
+    /// Places an order of the most frequent kind: it meets nothing, hides nothing and asks for no position.
     #[inline(always)]
-    fn rest_plain(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
-        let NewOrder { owner, side, price_ticks, lots, post_only, .. } = *new;
+    fn rest_whole(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+        let NewOrder { owner, client_id, side, price_ticks, lots, post_only, .. } = *new;
+        let expires_ms = new.time_in_force.expires_ms();
         check_lots(lots)?;
+        let vacancy = self.vacancy(owner, client_id)?;
         let level = self.check_room(side, price_ticks, lots, 0)?;
         let order_id = self.next_order_id;
         if order_id > MAX_ORDER_ID {
             return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
         }
         self.next_order_id = sums::add(order_id, 1);
-        let order = Order::new(order_id, owner, lots, Flags::new(side, false, post_only, false, false));
-        let slot = self.enlist_plain(order, key_of(side, price_ticks), level);
-        self.link_owner(slot, owner, None);
         host.event(Event::Rested(OrderView {
             order_id,
             owner,
-            client_id: 0,
+            client_id,
             side,
             price_ticks,
             lots,
@@ -59,8 +78,14 @@ impl Book {
             display_lots: 0,
             reduce_only: false,
             post_only,
-            expires_ms: None,
+            expires_ms,
         }));
+        let flags = Flags::new(side, false, post_only, expires_ms.is_some(), client_id != 0);
+        let order = Order::new(order_id, owner, lots, flags, client_id, expires_ms);
+        let slot = self.store(order, key_of(side, price_ticks), level);
+        if flags.is_special() {
+            self.index(slot, 0, Iceberg::default(), vacancy);
+        }
         Ok(Placed {
             order_id,
             filled_lots: 0,
@@ -79,9 +104,7 @@ impl Book {
         if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
-        if order.client_id != 0 {
-            self.check_client_id(order.owner, order.client_id)?;
-        }
+        self.vacancy(order.owner, order.client_id)?;
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
         let (price_ticks, crosses) = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         let mut level = NONE;
@@ -129,12 +152,15 @@ impl Book {
         Ok(self.take(&taker, order.lots, host))
     }
 
-    /// That no live order of the account has a client id.
-    #[inline(never)]
-    fn check_client_id(&self, owner: AccountId, client_id: u64) -> Result<(), Reject> {
-        match self.client_ids.get(owner, client_id) {
-            Some(slot) => Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)),
-            None => Ok(()),
+    /// Where to enter a client id that no live order of the account may have; nowhere if it is none.
+    #[inline(always)]
+    fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Option<Vacancy>, Reject> {
+        if client_id == 0 {
+            return Ok(None);
+        }
+        match self.client_ids.vacancy(owner, client_id) {
+            Ok(vacancy) => Ok(Some(vacancy)),
+            Err(slot) => Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)),
         }
     }
 
@@ -148,10 +174,7 @@ impl Book {
         lots: Lots,
         host: &mut impl Host,
     ) {
-        let expires_ms = match new.time_in_force {
-            TimeInForce::Gtt { expires_ms } => Some(expires_ms),
-            _ => None,
-        };
+        let expires_ms = new.time_in_force.expires_ms();
         let (shown, hidden) = Iceberg::split(new.display_lots, lots);
         host.event(Event::Rested(OrderView {
             order_id: id,
@@ -169,10 +192,11 @@ impl Book {
         let flags =
             Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
                 .with_iceberg(new.display_lots != 0);
-        let extra = Extra { client_id: new.client_id, expires_ms: expires_ms.unwrap_or(0), expiry: 0 };
-        let order = Order::new(id, new.owner, shown, flags);
-        let slot = self.enlist(order, extra, key_of(new.side, price_ticks), level, hidden);
-        self.link_owner(slot, new.owner, new.reduce_only.then_some(new.side));
+        let key = key_of(new.side, price_ticks);
+        let slot = self.store(Order::new(id, new.owner, shown, flags, new.client_id, expires_ms), key, level);
+        if flags.is_special() {
+            self.index(slot, key, hidden, None);
+        }
     }
 
     /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and the lots that it displays
@@ -221,7 +245,7 @@ impl Book {
             self.show(slot, key_of(old.side, price_ticks), old.display_lots, taken.remaining);
             host.event(Event::Rested(self.view(slot)));
         } else {
-            self.delist(slot, &order);
+            self.delist(slot);
         }
         Ok(placed(old.order_id, price_ticks, &taken))
     }
@@ -275,10 +299,9 @@ impl Book {
         reason: Code,
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
-        let found = self.ids.find(order_id).map(|(slot, place)| (slot, place, *self.orders.get(slot)));
-        match found {
-            Some((slot, place, order)) if order.owner == owner => {
-                Ok(self.evict_from(slot, &order, place, reason, host))
+        match self.ids.find(order_id) {
+            Some((slot, place)) if self.orders.get(slot).owner == owner => {
+                Ok(self.evict_from(slot, place, reason, host))
             }
             _ => Err(Reject::new(Code::UnknownOrder, 0, order_id)),
         }
@@ -312,7 +335,7 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE {
-            let older = self.orders.kin(slot).older;
+            let older = self.orders.get(slot).older;
             if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
                 gone += 1;

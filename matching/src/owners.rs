@@ -60,6 +60,12 @@ impl Owners {
         self.owners[place(page, owner)]
     }
 
+    /// Whether any account has reduce-only orders.
+    #[inline]
+    pub(crate) const fn any_reduces(&self) -> bool {
+        (self.reduce_only[0] | self.reduce_only[1]) != 0
+    }
+
     /// Whether the account has reduce-only orders on a side.
     #[inline(always)]
     pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
@@ -72,8 +78,8 @@ impl Owners {
     }
 
     /// Enters `slot` as the account's newest order and returns the one that was.
-    #[inline]
-    pub(crate) fn push(&mut self, owner: AccountId, slot: u32, reduce_only: Option<Side>) -> u32 {
+    #[inline(always)]
+    pub(crate) fn push(&mut self, owner: AccountId, slot: u32) -> u32 {
         let mut page = self.directory.get(block(owner)).copied().unwrap_or(0);
         if page == 0 {
             page = self.add_page(owner);
@@ -83,11 +89,28 @@ impl Owners {
             self.active[page as usize] += 1;
         }
         entry.count = sums::up(entry.count);
-        if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] = sums::up(entry.reduce_only[side as usize]);
-            self.reduce_only[side as usize] = sums::add(self.reduce_only[side as usize], 1);
-        }
         std::mem::replace(&mut entry.newest, slot)
+    }
+
+    /// Counts a reduce-only order of an account with orders.
+    pub(crate) fn push_reducing(&mut self, owner: AccountId, side: Side) {
+        let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
+        *reduce_only = sums::up(*reduce_only);
+        self.reduce_only[side as usize] = sums::add(self.reduce_only[side as usize], 1);
+    }
+
+    /// Counts one that goes.
+    pub(crate) fn remove_reducing(&mut self, owner: AccountId, side: Side) {
+        let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
+        *reduce_only = sums::down(*reduce_only);
+        self.reduce_only[side as usize] = sums::sub(self.reduce_only[side as usize], 1);
+    }
+
+    /// The entry of an account with orders.
+    #[inline(always)]
+    fn entry(&mut self, owner: AccountId) -> &mut Owner {
+        let page = self.directory[block(owner)];
+        &mut self.owners[place(page, owner)]
     }
 
     #[cold]
@@ -108,21 +131,10 @@ impl Owners {
     /// Takes one order, before which `older` was, off the account. Where it was the last, [`Owners::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn remove(
-        &mut self,
-        owner: AccountId,
-        slot: u32,
-        older: u32,
-        reduce_only: Option<Side>,
-    ) -> bool {
-        let page = self.directory[block(owner)];
-        let entry = &mut self.owners[place(page, owner)];
+    pub(crate) fn remove(&mut self, owner: AccountId, slot: u32, older: u32) -> bool {
+        let entry = self.entry(owner);
         entry.count = sums::down(entry.count);
         entry.newest = relink(entry.newest, slot, older);
-        if let Some(side) = reduce_only {
-            entry.reduce_only[side as usize] = sums::down(entry.reduce_only[side as usize]);
-            self.reduce_only[side as usize] = sums::sub(self.reduce_only[side as usize], 1);
-        }
         entry.count == 0
     }
 

@@ -2,7 +2,7 @@
 
 use tidemark_proto::units::OrderId;
 
-use crate::arena::{Kin, NONE};
+use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::ladder::key_of;
 use crate::types::NewOrder;
@@ -30,20 +30,19 @@ impl Book {
                 count += 1;
             }
             let slots = &slots[..count];
-            let touch = |slot: &u32| self.orders.get(*slot).lots ^ u64::from(self.orders.kin(*slot).newer);
+            let touch = |slot: &u32| self.orders.get(*slot).lots;
             std::hint::black_box(slots.iter().map(touch).fold(0, |sum, word| sum ^ word));
             let neighbours = |slot: &u32| {
-                let (order, Kin { older, newer, .. }) = (self.orders.get(*slot), self.orders.kin(*slot));
-                let queue = self.orders.get(order.prev).lots ^ self.orders.get(order.next).lots;
-                let extra = self.orders.extra(*slot, order.flags()).client_id;
-                queue ^ extra ^ u64::from(self.orders.kin(older).older ^ self.orders.kin(newer).newer)
+                let Order { next, prev, older, newer, .. } = *self.orders.get(*slot);
+                let queue = self.orders.get(prev).lots ^ self.orders.get(next).lots;
+                queue ^ self.orders.get(older).lots ^ self.orders.get(newer).lots
             };
             std::hint::black_box(slots.iter().map(neighbours).fold(0, |sum, word| sum ^ word));
             let named = |slot: &u32| {
-                let (order, flags) = (self.orders.get(*slot), self.orders.get(*slot).flags());
-                match flags.has_client_id() {
-                    true => self.client_ids.touch(order.owner, self.orders.extra(*slot, flags).client_id),
-                    false => 0,
+                let order = self.orders.get(*slot);
+                match order.client_id {
+                    0 => 0,
+                    client_id => self.client_ids.touch(order.owner, client_id),
                 }
             };
             std::hint::black_box(slots.iter().map(named).fold(0, |sum, word| sum ^ word));
@@ -65,7 +64,7 @@ impl Book {
             let last = ladder.level(ladder.find(key_of(side, price_ticks))).tail;
             let named = if client_id == 0 { 0 } else { self.client_ids.touch(owner, client_id) };
             let newest = self.owners.get(owner).newest;
-            named ^ self.orders.get(last).lots ^ u64::from(self.orders.kin(newest).older)
+            named ^ self.orders.get(last).lots ^ self.orders.get(newest).lots
         };
         std::hint::black_box(orders.into_iter().map(behind).fold(0, |sum, word| sum ^ word));
     }

@@ -6,8 +6,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
-use crate::arena::{Extra, Flags, Order, MAX_ORDER_ID};
-use crate::book::{reduces, Book};
+use crate::arena::{Flags, Order, MAX_ORDER_ID};
+use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
@@ -104,8 +104,9 @@ impl Book {
         }
         by_id.sort_unstable();
         for (_, slot) in by_id {
-            let (owner, reduces) = (book.orders.get(slot).owner, reduces(book.orders.get(slot).flags()));
-            book.link_owner(slot, owner, reduces);
+            let (owner, flags) = (book.orders.get(slot).owner, book.orders.get(slot).flags());
+            let older = book.push_owner(slot, owner, flags);
+            book.orders.lead(slot, older);
         }
         book.take_dirty_levels();
         Ok(book)
@@ -129,8 +130,11 @@ impl Book {
         let key = key_of(side, price_ticks);
         let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
             .with_iceberg(iceberg.display_lots > 0);
-        let extra = Extra { client_id, expires_ms: expires_ms.unwrap_or(0), expiry: 0 };
-        Ok(self.enlist(Order::new(id, owner, lots, flags), extra, key, level, iceberg))
+        let slot = self.orders.allot();
+        self.ids.insert(id, slot);
+        self.append(slot, Order::new(id, owner, lots, flags, client_id, expires_ms), key, level);
+        self.index(slot, key, iceberg, None);
+        Ok(slot)
     }
 }
 

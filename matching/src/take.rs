@@ -57,8 +57,13 @@ impl Book {
     pub(crate) fn take(&mut self, taker: &Taker, lots: Lots, host: &mut impl Host) -> Taken {
         let mut taken = Taken { remaining: lots, ..Taken::default() };
         let mut met = 0_u32;
+        // What is taken adds no order that may only reduce.
+        let simple = !taker.reduce_only && !self.owners.any_reduces();
         while taken.remaining > 0 && taken.stopped.is_none() {
-            let Some(slot) = self.next_maker(taker) else { break };
+            if simple {
+                met = self.take_shown(taker, &mut taken, met, host);
+            }
+            let Some(slot) = self.next_maker(taker).filter(|_| taken.remaining > 0) else { break };
             if met == taker.max_fills {
                 taken.stopped = Some(Code::MaxFills);
                 break;
@@ -76,6 +81,52 @@ impl Book {
         taken
     }
 
+    /// The most frequent part of it: trades with makers while each is another account's and hides nothing. The caller has seen
+    /// that neither the taker nor an order of the book may only reduce. Returns how many makers the taker has met.
+    #[inline(never)]
+    fn take_shown(&mut self, taker: &Taker, taken: &mut Taken, mut met: u32, host: &mut impl Host) -> u32 {
+        let side = taker.side.opposite();
+        let mut remaining = taken.remaining;
+        while remaining > 0 && met < taker.max_fills {
+            let ladder = &self.ladders[side as usize];
+            let Some(level) = ladder.best() else { break };
+            let (key, slot) = (ladder.level(level).key, ladder.level(level).head);
+            if key < taker.limit_key {
+                break;
+            }
+            // No reference to this copy leaves, or it would be kept in memory and not in registers.
+            let maker = *self.orders.get(slot);
+            let owner = maker.owner;
+            if maker.flags().iceberg() | (owner == taker.owner) {
+                break;
+            }
+            met = sums::up(met);
+            let lots = remaining.min(maker.lots);
+            remaining = sums::sub(remaining, lots);
+            host.event(Event::Fill {
+                maker_order_id: maker.id(),
+                maker: owner,
+                maker_client_id: maker.client_id,
+                maker_reduce_only: false,
+                maker_remaining_lots: sums::sub(maker.lots, lots),
+                taker_order_id: taker.order_id,
+                taker: taker.owner,
+                taker_client_id: taker.client_id,
+                taker_side: taker.side,
+                price_ticks: key_of(side, key),
+                lots,
+            });
+            if lots < maker.lots {
+                self.shrink(slot, lots);
+                break;
+            }
+            self.drop_order(slot, self.ids.place(maker.id()));
+        }
+        taken.filled = sums::add(taken.filled, sums::sub(taken.remaining, remaining));
+        taken.remaining = remaining;
+        met
+    }
+
     /// The first order of the best level that crosses.
     #[inline]
     fn next_maker(&self, taker: &Taker) -> Option<u32> {
@@ -85,6 +136,7 @@ impl Book {
     }
 
     /// Meets another account's order: a fill, unless there is nothing to reduce for one of the two.
+    #[inline(never)]
     fn meet(&mut self, slot: u32, taker: &Taker, taken: &mut Taken, host: &mut impl Host) {
         let maker = *self.orders.get(slot);
         let maker_side = taker.side.opposite();
@@ -117,7 +169,7 @@ impl Book {
         let event = Event::Fill {
             maker_order_id: maker.id(),
             maker: maker.owner,
-            maker_client_id: self.orders.extra(slot, maker.flags()).client_id,
+            maker_client_id: maker.client_id,
             maker_reduce_only: maker.flags().reduce_only(),
             maker_remaining_lots: sums::add(sums::sub(maker.lots, lots), iceberg.hidden_lots),
             taker_order_id: taker.order_id,
@@ -134,13 +186,14 @@ impl Book {
         host.event(event);
         self.unlink_level(slot, maker);
         if iceberg.hidden_lots == 0 {
-            return self.delist(slot, maker);
+            return self.delist(slot);
         }
         self.show(slot, key_of(maker_side, price_ticks), iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
     }
 
     /// Meets the taker's own order.
+    #[inline(never)]
     fn prevent_self_trade(
         &mut self,
         slot: u32,
@@ -182,7 +235,7 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE && left > 0 {
-            let older = self.orders.kin(slot).older;
+            let older = self.orders.get(slot).older;
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
                 left -= 1;

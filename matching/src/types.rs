@@ -35,6 +35,18 @@ pub enum TimeInForce {
     Fok,
 }
 
+impl TimeInForce {
+    /// First block time at which the order is gone, if any.
+    #[must_use]
+    #[inline]
+    pub const fn expires_ms(self) -> Option<TimeMs> {
+        match self {
+            Self::Gtt { expires_ms } => Some(expires_ms),
+            _ => None,
+        }
+    }
+}
+
 /// What becomes of an order that would trade at once (rules §2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]

@@ -44,9 +44,8 @@ pub(crate) fn check(book: &Book) {
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
-                    let place = book.orders.extra(slot, order.flags()).expiry as usize;
-                    let extra = book.orders.extra_place(slot);
-                    let expiry = Expiry { expires_ms, id: order.id(), slot, extra };
+                    let place = order.expiry as usize;
+                    let expiry = Expiry { expires_ms, id: order.id(), slot };
                     assert_eq!(book.expiries.entries().get(place), Some(&expiry));
                 }
                 if view.display_lots != 0 {
