@@ -50,6 +50,13 @@ bench-risk *ARGS:
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
 
+# Random bytes as operations on the book and on its model, for so many seconds; a stream that fails is kept in target/fuzz.
+fuzz SECONDS="60":
+    @command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
+    mkdir -p target/fuzz/corpus
+    cd matching && cargo fuzz run --sanitizer none --target-dir ../target/fuzz operations ../target/fuzz/corpus -- \
+        -artifact_prefix=../target/fuzz/ -max_len=4096 -max_total_time={{SECONDS}}
+
 # The recorded crash of 2025-10-10 on thousands of leveraged accounts: what each liquidation stage did, under both rules of ADL.
 crash-replay *ARGS:
     cargo run --release -p tidemark-tests --bin crash-replay -- {{ARGS}}
