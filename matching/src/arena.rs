@@ -241,20 +241,20 @@ impl Arena {
     }
 
     /// Takes an order out of its level and of its owner's list and frees its slot. What else is in it stays until it is filled
-    /// again. Returns the orders before and behind it, and its owner's next older one.
+    /// again. Returns what the order was.
     #[inline(always)]
-    pub(crate) fn take_out(&mut self, slot: u32) -> (u32, u32, u32) {
+    pub(crate) fn take_out(&mut self, slot: u32) -> Order {
         let orders = &mut self.orders[..];
-        let order = &mut orders[slot as usize];
-        let (prev, next, older, newer) = (order.prev, order.next, order.older, order.newer);
-        order.next = self.free;
+        let order = orders[slot as usize];
+        let Order { prev, next, older, newer, .. } = order;
+        orders[slot as usize].next = self.free;
         self.free = slot;
         self.live = sums::down(self.live);
         orders[prev as usize].next = next;
         orders[next as usize].prev = prev;
         orders[older as usize].newer = newer;
         orders[newer as usize].older = older;
-        (prev, next, older)
+        order
     }
 
     /// Bytes held, spare capacity included.

@@ -245,18 +245,14 @@ impl Book {
         older
     }
 
-    /// Enters a stored order in the indexes that few are in. The caller has seen that no live order of the account has its
-    /// client id, and found where to enter it if it has not changed the book since.
+    /// Enters a stored order in the indexes that few are in, by its client id where the caller found that it may be.
     #[inline(never)]
-    pub(crate) fn index(&mut self, slot: u32, key: u64, hidden: Iceberg, vacancy: Option<Vacancy>) {
+    pub(crate) fn index(&mut self, slot: u32, key: u64, hidden: Iceberg, vacancy: Vacancy) {
         let order = self.orders.get(slot);
         let (id, owner, flags, client_id) = (order.id(), order.owner, order.flags(), order.client_id);
         let expires_ms = order.expires_ms();
         if flags.has_client_id() {
-            let vacancy = vacancy.or_else(|| self.client_ids.vacancy(owner, client_id).ok());
-            if let Some(vacancy) = vacancy {
-                self.client_ids.fill(vacancy, owner, client_id, slot);
-            }
+            self.client_ids.fill(vacancy, owner, client_id, slot);
         }
         if let Some(expires_ms) = expires_ms {
             self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.orders);
@@ -290,11 +286,10 @@ impl Book {
     pub(crate) fn delist(&mut self, slot: u32) {
         let order = self.orders.get_mut(slot);
         (order.prev, order.next) = (NONE, NONE);
-        let (id, owner, flags) = (order.id(), order.owner, order.flags());
-        let (_, _, older) = self.orders.take_out(slot);
-        let last_of_owner = self.owners.remove(owner, slot, older);
-        let tidy_ids = self.ids.remove(id, self.ids.place(id));
-        self.tidy(slot, flags, [false, tidy_ids, last_of_owner]);
+        let order = self.orders.take_out(slot);
+        let last_of_owner = self.owners.remove(order.owner, slot, order.older);
+        let tidy_ids = self.ids.remove(order.id(), self.ids.place(order.id()));
+        self.tidy(slot, order.flags(), [false, tidy_ids, last_of_owner]);
     }
 
     /// What seldom follows an order's leave, at its end, so that nothing waits for it in a register: its level, its page of ids or
@@ -399,9 +394,7 @@ impl Book {
             }
             true => self.tell_iceberg(slot, key, reason, host),
         };
-        let lots = self.orders.get(slot).lots;
-        self.drop_order(slot, place);
-        sums::add(lots, hidden_lots)
+        sums::add(self.drop_order(slot, place), hidden_lots)
     }
 
     #[inline(never)]
@@ -411,17 +404,18 @@ impl Book {
         iceberg.hidden_lots
     }
 
-    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its slot.
+    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its slot. Returns the lots that it
+    /// showed.
     #[inline(always)]
-    pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) {
-        let (prev, next, older) = self.orders.take_out(slot);
-        let Order { lots, owner, level, .. } = *self.orders.get(slot);
-        let (id, flags) = (self.orders.get(slot).id(), self.orders.get(slot).flags());
-        let ladder = &mut self.ladders[flags.side() as usize];
+    pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) -> Lots {
+        let order = self.orders.take_out(slot);
+        let Order { lots, owner, level, prev, next, older, .. } = order;
+        let ladder = &mut self.ladders[order.flags().side() as usize];
         let tidy_level = ladder.take_off(level, slot, lots, prev, next);
         let last_of_owner = self.owners.remove(owner, slot, older);
-        let tidy_ids = self.ids.remove(id, place);
-        self.tidy(slot, flags, [tidy_level, tidy_ids, last_of_owner]);
+        let tidy_ids = self.ids.remove(order.id(), place);
+        self.tidy(slot, order.flags(), [tidy_level, tidy_ids, last_of_owner]);
+        lots
     }
 }
 

@@ -61,6 +61,11 @@ pub(crate) struct Vacancy {
     way: usize,
 }
 
+impl Vacancy {
+    /// For an order without a client id.
+    pub(crate) const NOWHERE: Self = Self { set: usize::MAX, way: WAYS };
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientIds {
     /// None, or a power of two of them: at least one for each entry, so that few are full.

@@ -154,14 +154,12 @@ impl Book {
 
     /// Where to enter a client id that no live order of the account may have; nowhere if it is none.
     #[inline(always)]
-    fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Option<Vacancy>, Reject> {
+    pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, Reject> {
         if client_id == 0 {
-            return Ok(None);
+            return Ok(Vacancy::NOWHERE);
         }
-        match self.client_ids.vacancy(owner, client_id) {
-            Ok(vacancy) => Ok(Some(vacancy)),
-            Err(slot) => Err(Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)),
-        }
+        let found = self.client_ids.vacancy(owner, client_id);
+        found.map_err(|slot| Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id))
     }
 
     #[inline(always)]
@@ -195,7 +193,9 @@ impl Book {
         let key = key_of(new.side, price_ticks);
         let slot = self.store(Order::new(id, new.owner, shown, flags, new.client_id, expires_ms), key, level);
         if flags.is_special() {
-            self.index(slot, key, hidden, None);
+            // Takes may have changed the table since the check.
+            let vacancy = self.vacancy(new.owner, new.client_id).unwrap_or(Vacancy::NOWHERE);
+            self.index(slot, key, hidden, vacancy);
         }
     }
 

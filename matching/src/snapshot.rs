@@ -119,9 +119,9 @@ impl Book {
         if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
             return Err(invalid(format!("order id {id} is used twice, or not below {}", self.next_order_id)));
         }
-        if client_id != 0 && self.client_ids.get(owner, client_id).is_some() {
-            return Err(invalid(format!("client id {client_id} of account {owner} is used twice")));
-        }
+        let vacancy = self
+            .vacancy(owner, client_id)
+            .map_err(|_| invalid(format!("client id {client_id} of account {owner} is used twice")))?;
         let (lots, iceberg) = shown(record)
             .ok_or_else(|| invalid(format!("order {id} of {} lots shows or hides too many", record.lots)))?;
         let level = self
@@ -133,7 +133,7 @@ impl Book {
         let slot = self.orders.allot();
         self.ids.insert(id, slot);
         self.append(slot, Order::new(id, owner, lots, flags, client_id, expires_ms), key, level);
-        self.index(slot, key, iceberg, None);
+        self.index(slot, key, iceberg, vacancy);
         Ok(slot)
     }
 }
