@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
+use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce, Upcoming};
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
 use tidemark_proto::Code;
 
@@ -169,7 +169,12 @@ fn play(book: &mut Book, ops: &[Op], host: &mut Events, prefetch: bool) {
             Op::Replace(change) => Some(change.order_id),
         }));
         book.prefetch_new(ops.iter().filter_map(|op| match op {
-            Op::Place(order) => Some(*order),
+            Op::Place(NewOrder { owner, side, price_ticks, client_id, .. }) => Some(Upcoming {
+                owner: *owner,
+                side: *side,
+                price_ticks: *price_ticks,
+                client_id: *client_id,
+            }),
             _ => None,
         }));
     }

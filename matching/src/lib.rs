@@ -51,6 +51,7 @@ pub mod tests;
 
 pub use book::Book;
 pub use commit::Digest;
+pub use prefetch::Upcoming;
 pub use triggers::{Backlog, Reach, TriggerBook};
 pub use types::{
     Event, Host, LevelView, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,

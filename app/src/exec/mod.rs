@@ -7,6 +7,7 @@ mod cash;
 mod conditional;
 pub mod endangered;
 mod expiries;
+mod foresee;
 mod funding;
 mod isolated;
 mod liquidation;

@@ -6,6 +6,7 @@ use tidemark_proto::tx::{DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
 use tidemark_proto::{v1, Code, Refusal};
 
+use super::foresee::foresee;
 use super::{backstop, batch, cash, isolated};
 use crate::events::{Event, TxOutcome};
 use crate::state::State;
@@ -63,6 +64,7 @@ fn carry_out(
     match &tx.message {
         Message::Orders { subaccount, operations, all_or_none } => {
             let account = cash::existing(state, owner, *subaccount)?;
+            foresee(state, account, operations);
             if *all_or_none {
                 return Ok(batch::all(state, account, operations, events));
             }

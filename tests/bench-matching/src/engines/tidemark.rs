@@ -1,7 +1,7 @@
 //! Tidemark's own book, with all that an exchange asks of it: owners, self-trade prevention, client ids, expiries, and
 //! every event in a reused buffer.
 
-use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
+use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce, Upcoming};
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
 use tidemark_proto::Code;
 
@@ -74,7 +74,11 @@ impl Engine for Tidemark {
 pub fn foresee(book: &Book, records: &[Record]) {
     let known = records.iter().filter(|record| matches!(record.kind, Kind::Cancel | Kind::Move));
     book.prefetch(known.map(|record| record.id));
-    book.prefetch_new(records.iter().filter(|record| record.kind == Kind::Add).map(new_order));
+    let adds = records.iter().filter(|record| record.kind == Kind::Add);
+    book.prefetch_new(adds.map(|record| {
+        let NewOrder { owner, side, price_ticks, client_id, .. } = new_order(record);
+        Upcoming { owner, side, price_ticks, client_id }
+    }));
 }
 
 /// Carries out a record; none is refused.
