@@ -6,8 +6,8 @@ use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::ladder::key_of;
 
-/// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside the model, always.
-const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 0 } else { 100_000 };
+/// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside the model, from the first on.
+const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 1 } else { 100_000 };
 /// Orders looked up together; more would push each other out of the first cache before they are used.
 const AT_ONCE: usize = 64;
 
