@@ -34,19 +34,16 @@ impl Book {
         }
     }
 
-    /// Places an order that takes, hides nothing, asks for no position, has no client id and does not rest.
+    /// Places an order that takes, hides nothing, asks for no position, has no client id and does not rest. What the path of any
+    /// order does about those costs 3 to 5 % of all operations' time where one in twelve takes (ADR 8).
     #[inline(never)]
     fn take_at_once(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         check_lots(order.lots)?;
         if order.post_only != PostOnly::No {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
-        let order_id = self.next_order_id;
-        if order_id > MAX_ORDER_ID {
-            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
-        }
-        let taker = Taker::of(order, order_id, order.price_ticks);
-        let mut taken = self.take(&taker, order.lots, host);
+        let order_id = self.unused_id()?;
+        let mut taken = self.take(&Taker::of(order, order_id, order.price_ticks), order.lots, host);
         self.next_order_id = sums::add(order_id, 1);
         if taken.remaining > 0 && taken.stopped.is_none() {
             taken.stopped = Some(Code::Unfilled);
@@ -62,10 +59,7 @@ impl Book {
         check_lots(lots)?;
         let vacancy = self.vacancy(owner, client_id)?;
         let level = self.check_room(side, price_ticks, lots, 0)?;
-        let order_id = self.next_order_id;
-        if order_id > MAX_ORDER_ID {
-            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
-        }
+        let order_id = self.unused_id()?;
         self.next_order_id = sums::add(order_id, 1);
         host.event(Event::Rested(OrderView {
             order_id,
@@ -111,10 +105,7 @@ impl Book {
         if !immediate {
             level = self.check_room(order.side, price_ticks, order.lots, 0)?;
         }
-        let order_id = self.next_order_id;
-        if order_id > MAX_ORDER_ID {
-            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, order_id));
-        }
+        let order_id = self.unused_id()?;
         let mut taken = match crosses {
             true => self.take_new(order, order_id, price_ticks, host)?,
             false if order.time_in_force == TimeInForce::Fok => {
@@ -132,6 +123,15 @@ impl Book {
             }
         }
         Ok(placed(order_id, price_ticks, &taken))
+    }
+
+    /// The next id, if one is left.
+    #[inline(always)]
+    const fn unused_id(&self) -> Result<OrderId, Reject> {
+        if self.next_order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, self.next_order_id));
+        }
+        Ok(self.next_order_id)
     }
 
     /// Trades a new order that crosses.
