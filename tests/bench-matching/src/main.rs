@@ -39,7 +39,7 @@ fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["play", name, stream, runs] => {
             let runs = runs.parse().map_err(|_| USAGE.to_owned())?;
-            answer(&engines::play_named(name, &read(stream)?, runs)?)
+            answer(&engines::play_named(name, read(stream)?, runs)?)
         }
         ["latency", stream] => answer(&latency::latency(&read(stream)?)),
         ["commitment", stream] => answer(&commitment::commitment(&read(stream)?)),

@@ -80,6 +80,15 @@ impl Stream {
         Ok(Self { warm, operations, seed: word(3) })
     }
 
+    /// The same without client ids and expiries.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        for record in self.warm.iter_mut().chain(&mut self.operations) {
+            record.flags &= !(HAS_CLIENT_ID | EXPIRES);
+        }
+        self
+    }
+
     /// Writes the stream.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = io::BufWriter::new(std::fs::File::create(path)?);

@@ -15,13 +15,17 @@ use crate::process::{cpu_ns, rss_bytes};
 use crate::stream::{Outcome, Record, Stream, Tape};
 
 /// The engines, ours first: the name of each, and its version.
-pub const ENGINES: [(&str, &str); 5] = [
+pub const ENGINES: [(&str, &str); 6] = [
     ("tidemark", env!("CARGO_PKG_VERSION")),
+    (WITH_EXTRAS, env!("CARGO_PKG_VERSION")),
     (exchange_core::NAME, "0.5.3"),
     ("matchcore", "0.4.0"),
     ("lobster", "0.7.0"),
     ("orderbook-rs", "0.15.3"),
 ];
+
+/// Our book, with the client ids and expiries that the stream has for some orders, and of which the other engines know nothing.
+const WITH_EXTRAS: &str = "tidemark, client ids and expiries";
 
 /// An engine with one book.
 pub trait Engine: Default {
@@ -73,20 +77,21 @@ pub fn has(name: &str) -> bool {
         "matchcore" => cfg!(feature = "matchcore"),
         "lobster" => cfg!(feature = "lobster"),
         "orderbook-rs" => cfg!(feature = "orderbook-rs"),
-        _ => name == "tidemark",
+        _ => name == "tidemark" || name == WITH_EXTRAS,
     }
 }
 
 /// Plays the stream with the engine of a name, in this process.
-pub fn play_named(name: &str, stream: &Stream, runs: usize) -> Result<Played, String> {
+pub fn play_named(name: &str, stream: Stream, runs: usize) -> Result<Played, String> {
     match name {
-        "tidemark" => play::<tidemark::Tidemark>(stream, runs),
+        "tidemark" => play::<tidemark::Tidemark>(&stream.plain(), runs),
+        WITH_EXTRAS => play::<tidemark::Tidemark>(&stream, runs),
         #[cfg(feature = "matchcore")]
-        "matchcore" => play::<matchcore::Matchcore>(stream, runs),
+        "matchcore" => play::<matchcore::Matchcore>(&stream, runs),
         #[cfg(feature = "lobster")]
-        "lobster" => play::<lobster::Lobster>(stream, runs),
+        "lobster" => play::<lobster::Lobster>(&stream, runs),
         #[cfg(feature = "orderbook-rs")]
-        "orderbook-rs" => play::<orderbook_rs::OrderbookRs>(stream, runs),
+        "orderbook-rs" => play::<orderbook_rs::OrderbookRs>(&stream, runs),
         other => Err(format!("no engine {other:?} in this program")),
     }
 }
