@@ -1,11 +1,12 @@
-//! Where orders are stored: a cache line each, which has all there is of an order but what an iceberg hides; freed slots are
-//! reused last in, first out.
+//! Where orders are stored: half a cache line each, what is needed of every order and nothing else; freed slots are reused
+//! last in, first out.
 //!
 //! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
 //! order", and writes to its links are harmless, so that linking and unlinking need no branches.
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
+use crate::hint::fetch;
 use crate::sums;
 use crate::types::PostOnly;
 
@@ -74,6 +75,11 @@ impl Flags {
     pub(crate) const fn iceberg(self) -> bool {
         self.0 & Self::ICEBERG != 0
     }
+    /// Whether the order has a client id or an expiry.
+    #[inline]
+    pub(crate) const fn has_extra(self) -> bool {
+        self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
+    }
 }
 
 /// Highest order id, 2⁵⁶ − 1: an id and its order's flags share a word.
@@ -81,16 +87,12 @@ pub(crate) const MAX_ORDER_ID: OrderId = u64::MAX >> Flags::BITS;
 
 /// An order. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(crate) struct Order {
     /// Id and, in the low byte, flags.
     tagged_id: u64,
     /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
     pub(crate) lots: Lots,
-    /// 0 without one.
-    pub(crate) client_id: u64,
-    /// 0 without one.
-    expires_ms: TimeMs,
     pub(crate) owner: AccountId,
     /// Its level in its side's ladder; [`NONE`] while a replacement takes.
     pub(crate) level: u32,
@@ -98,55 +100,24 @@ pub(crate) struct Order {
     pub(crate) next: u32,
     /// Ahead of it in the level.
     pub(crate) prev: u32,
-    /// The owner's next older order.
-    pub(crate) older: u32,
-    /// The owner's next newer order.
-    pub(crate) newer: u32,
-    /// Its place among those that expire, if it does.
-    pub(crate) expiry: u32,
 }
 
-const _: () = assert!(size_of::<Order>() == 64, "an order is one cache line");
+const _: () = assert!(size_of::<Order>() == 32, "two orders are one cache line");
 
 impl Order {
     /// What is in slot 0, but for its links.
-    const NOBODY: Self = Self::new(0, 0, 0, Flags(0), 0, None);
+    const NOBODY: Self = Self::new(0, 0, 0, Flags(0));
 
-    /// An order in no level and no list. `id` is at most [`MAX_ORDER_ID`].
+    /// An order in no level. `id` is at most [`MAX_ORDER_ID`].
     #[inline(always)]
-    pub(crate) const fn new(
-        id: OrderId,
-        owner: AccountId,
-        lots: Lots,
-        flags: Flags,
-        client_id: u64,
-        expires_ms: Option<TimeMs>,
-    ) -> Self {
-        let expires_ms = match expires_ms {
-            Some(expires_ms) => expires_ms,
-            None => 0,
-        };
+    pub(crate) const fn new(id: OrderId, owner: AccountId, lots: Lots, flags: Flags) -> Self {
         Self {
             tagged_id: id << Flags::BITS | flags.0 as u64,
             lots,
-            client_id,
-            expires_ms,
             owner,
             level: NONE,
             next: NONE,
             prev: NONE,
-            older: NONE,
-            newer: NONE,
-            expiry: 0,
-        }
-    }
-    /// First block time at which it is gone, if any.
-    #[inline(always)]
-    pub(crate) const fn expires_ms(&self) -> Option<TimeMs> {
-        if self.flags().expires() {
-            Some(self.expires_ms)
-        } else {
-            None
         }
     }
     #[inline]
@@ -217,19 +188,18 @@ impl Arena {
         &mut self.orders[slot as usize]
     }
 
-    /// Writes an order into a slot, and links the one before it in its level and its owner's next older one to it.
+    /// Has an order brought into the cache.
+    #[inline]
+    pub(crate) fn fetch(&self, slot: u32) {
+        fetch(self.get(slot));
+    }
+
+    /// Writes an order into a slot, and links the one before it in its level to it.
     #[inline(always)]
     pub(crate) fn put(&mut self, slot: u32, order: Order) {
         let orders = &mut self.orders[..];
         orders[order.prev as usize].next = slot;
-        orders[order.older as usize].newer = slot;
         orders[slot as usize] = order;
-    }
-
-    /// Links an owner's newest order, which is in a slot, and the one that was to each other.
-    pub(crate) fn lead(&mut self, slot: u32, older: u32) {
-        self.orders[older as usize].newer = slot;
-        self.orders[slot as usize].older = older;
     }
 
     /// Links the orders before and behind one that leaves its level to each other.
@@ -240,20 +210,16 @@ impl Arena {
         orders[next as usize].prev = prev;
     }
 
-    /// Takes an order out of its level and of its owner's list and frees its slot. What else is in it stays until it is filled
-    /// again. Returns what the order was.
+    /// Takes an order out of its level and frees its slot. What else is in it stays until it is filled again. Returns what the
+    /// order was.
     #[inline(always)]
     pub(crate) fn take_out(&mut self, slot: u32) -> Order {
         let orders = &mut self.orders[..];
         let order = orders[slot as usize];
-        let Order { prev, next, older, newer, .. } = order;
         orders[slot as usize].next = self.free;
         self.free = slot;
         self.live = sums::down(self.live);
-        orders[prev as usize].next = next;
-        orders[next as usize].prev = prev;
-        orders[older as usize].newer = newer;
-        orders[newer as usize].older = older;
+        self.close_gap(order.prev, order.next);
         order
     }
 

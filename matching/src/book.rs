@@ -6,9 +6,11 @@ use tidemark_proto::Code;
 use crate::arena::{Arena, Flags, Order, NONE};
 use crate::clients::{ClientIds, Vacancy};
 use crate::expiries::{Expiries, Expiry};
+use crate::extras::{Extra, Extras};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::{IdPlace, IdTable};
 use crate::ladder::{key_of, Ladder};
+use crate::levels::Levels;
 use crate::owners::Owners;
 use crate::sums;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
@@ -20,12 +22,14 @@ use crate::types::{Event, Host, LevelView, OrderView, Reject};
 pub struct Book {
     pub(crate) next_order_id: OrderId,
     pub(crate) orders: Arena,
+    pub(crate) levels: Levels,
     /// By side.
     pub(crate) ladders: [Ladder; 2],
     pub(crate) ids: IdTable,
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
     pub(crate) client_ids: ClientIds,
+    pub(crate) extras: Extras,
     pub(crate) expiries: Expiries,
 }
 
@@ -42,11 +46,13 @@ impl Book {
         Self {
             next_order_id: 1,
             orders: Arena::new(),
+            levels: Levels::new(),
             ladders: [Ladder::new(), Ladder::new()],
             ids: IdTable::default(),
             icebergs: Icebergs::default(),
             owners: Owners::new(),
             client_ids: ClientIds::default(),
+            extras: Extras::default(),
             expiries: Expiries::default(),
         }
     }
@@ -96,14 +102,7 @@ impl Book {
 
     /// An account's live orders, newest (highest id) first.
     pub fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = OrderView> + '_ {
-        self.slots_of(owner).map(|slot| self.view(slot))
-    }
-
-    pub(crate) fn slots_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
-        let newest = Some(self.owners.get(owner).newest).filter(|slot| *slot != NONE);
-        std::iter::successors(newest, |slot| {
-            Some(self.orders.get(*slot).older).filter(|older| *older != NONE)
-        })
+        self.owners.orders_of(owner).map(|slot| self.view(slot))
     }
 
     /// The best bid: price, lots and count.
@@ -127,8 +126,8 @@ impl Book {
     /// A side's levels, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
         let ladder = &self.ladders[side as usize];
-        std::iter::successors(ladder.best(), |level| ladder.below(*level)).map(move |level| {
-            let level = ladder.level(level);
+        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(move |level| {
+            let level = self.levels.get(level);
             LevelView { side, price_ticks: key_of(side, level.key), lots: level.lots, count: level.count }
         })
     }
@@ -136,15 +135,13 @@ impl Book {
     /// The level at a price; with 0 lots and count when there is none.
     #[must_use]
     pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
-        let ladder = &self.ladders[side as usize];
-        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
         LevelView { side, price_ticks, lots: level.lots, count: level.count }
     }
 
     /// The orders at a price, first in the queue first.
     pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
-        let ladder = &self.ladders[side as usize];
-        let level = ladder.level(ladder.find(key_of(side, price_ticks)));
+        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
         self.queue_slots(level.head).map(|slot| self.view(slot))
     }
 
@@ -179,7 +176,8 @@ impl Book {
     pub fn take_dirty_levels(&mut self) -> Vec<LevelView> {
         let mut keys = Vec::new();
         for side in [Side::Buy, Side::Sell] {
-            self.ladders[side as usize].take_changed(|key| keys.push((side, key_of(side, key))));
+            self.ladders[side as usize]
+                .take_changed(&mut self.levels, |key| keys.push((side, key_of(side, key))));
         }
         keys.sort_unstable();
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
@@ -193,8 +191,8 @@ impl Book {
     // Where events are made: a copy through memory costs more than the reads.
     #[inline(always)]
     pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
-        let key = self.ladders[order.flags().side() as usize].level(order.level).key;
-        view(order, key, self.iceberg(slot, order.flags()))
+        let key = self.levels.get(order.level).key;
+        view(order, self.extras.get(slot, order.flags()), key, self.iceberg(slot, order.flags()))
     }
 
     /// The hidden part of an order with these flags.
@@ -227,35 +225,37 @@ impl Book {
     /// Stores an order at the back of the level `index`, or of a new one at `key` if that is [`NONE`], as its owner's newest. For
     /// some, [`Book::index`] is to follow. The caller has seen that the level's sum can take it, and that a slot is free.
     #[inline(always)]
-    pub(crate) fn store(&mut self, mut order: Order, key: u64, index: u32) -> u32 {
+    pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
         let slot = self.orders.allot();
         self.ids.insert(order.id(), slot);
-        order.older = self.push_owner(slot, order.owner, order.flags());
+        self.push_owner(slot, order.owner, order.flags());
         self.append(slot, order, key, index);
         slot
     }
 
-    /// Makes an order its owner's newest, and returns the one that was.
+    /// Makes an order its owner's newest.
     #[inline(always)]
-    pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) -> u32 {
-        let older = self.owners.push(owner, slot);
+    pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) {
+        self.owners.push(owner, slot);
         if flags.reduce_only() {
             self.owners.push_reducing(owner, flags.side());
         }
-        older
     }
 
     /// Enters a stored order in the indexes that few are in, by its client id where the caller found that it may be.
     #[inline(never)]
-    pub(crate) fn index(&mut self, slot: u32, key: u64, hidden: Iceberg, vacancy: Vacancy) {
+    pub(crate) fn index(&mut self, slot: u32, key: u64, extra: Extra, hidden: Iceberg, vacancy: Vacancy) {
         let order = self.orders.get(slot);
-        let (id, owner, flags, client_id) = (order.id(), order.owner, order.flags(), order.client_id);
-        let expires_ms = order.expires_ms();
+        let (id, owner, flags, client_id) = (order.id(), order.owner, order.flags(), extra.client_id);
+        let expires_ms = extra.expires_ms(flags);
+        if flags.has_extra() {
+            self.extras.set(slot, extra);
+        }
         if flags.has_client_id() {
             self.client_ids.fill(vacancy, owner, client_id, slot);
         }
         if let Some(expires_ms) = expires_ms {
-            self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.orders);
+            self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.extras);
         }
         if flags.iceberg() {
             self.icebergs.set(slot, (flags.side(), key), hidden);
@@ -266,12 +266,13 @@ impl Book {
     #[inline(never)]
     pub(crate) fn unindex(&mut self, slot: u32) {
         let order = self.orders.get(slot);
-        let (owner, flags, client_id, expiry) = (order.owner, order.flags(), order.client_id, order.expiry);
+        let (owner, flags) = (order.owner, order.flags());
+        let Extra { client_id, expiry, .. } = self.extras.get(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
         }
         if flags.expires() {
-            self.expiries.remove(expiry, &mut self.orders);
+            self.expiries.remove(expiry, &mut self.extras);
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
@@ -287,7 +288,7 @@ impl Book {
         let order = self.orders.get_mut(slot);
         (order.prev, order.next) = (NONE, NONE);
         let order = self.orders.take_out(slot);
-        let last_of_owner = self.owners.remove(order.owner, slot, order.older);
+        let last_of_owner = self.owners.remove(order.owner, slot);
         let tidy_ids = self.ids.remove(order.id(), self.ids.place(order.id()));
         self.tidy(slot, order.flags(), [false, tidy_ids, last_of_owner]);
     }
@@ -309,7 +310,7 @@ impl Book {
             self.unindex(slot);
         }
         if which[0] {
-            self.ladders[flags.side() as usize].tidy(level);
+            self.ladders[flags.side() as usize].tidy(&mut self.levels, level);
         }
         if which[1] {
             self.ids.tidy(id);
@@ -323,10 +324,10 @@ impl Book {
     #[inline(always)]
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
-        let index = if index == NONE { ladder.open(key) } else { index };
-        let (last, first_change) = ladder.put_on(index, slot, order.lots);
+        let index = if index == NONE { ladder.open(&mut self.levels, key) } else { index };
+        let (last, first_change) = self.levels.put_on(index, slot, order.lots);
         if first_change {
-            ladder.note(index);
+            ladder.note(&mut self.levels, index);
         }
         order.prev = last;
         order.level = index;
@@ -352,10 +353,8 @@ impl Book {
     pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
-        let ladder = &mut self.ladders[order.flags().side() as usize];
-        let tidy = ladder.take_off(level, slot, lots, prev, next);
-        if tidy {
-            ladder.tidy(level);
+        if self.levels.take_off(level, slot, lots, prev, next) {
+            self.ladders[order.flags().side() as usize].tidy(&mut self.levels, level);
         }
     }
 
@@ -363,9 +362,8 @@ impl Book {
     pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
         order.lots = sums::sub(order.lots, by_lots);
-        let ladder = &mut self.ladders[order.flags().side() as usize];
-        ladder.touch(order.level);
-        let level = ladder.level_mut(order.level);
+        self.ladders[order.flags().side() as usize].touch(&mut self.levels, order.level);
+        let level = self.levels.get_mut(order.level);
         level.lots = sums::sub(level.lots, by_lots);
     }
 
@@ -386,22 +384,23 @@ impl Book {
         host: &mut impl Host,
     ) -> Lots {
         let order = self.orders.get(slot);
-        let key = self.ladders[order.flags().side() as usize].level(order.level).key;
-        let hidden_lots = match order.flags().iceberg() {
+        let key = self.levels.get(order.level).key;
+        let hidden_lots = match order.flags().is_special() {
             false => {
-                host.event(Event::Removed { order: view(order, key, Iceberg::default()), reason });
+                let order = view(order, Extra::NONE, key, Iceberg::default());
+                host.event(Event::Removed { order, reason });
                 0
             }
-            true => self.tell_iceberg(slot, key, reason, host),
+            true => self.tell_special(slot, reason, host),
         };
         sums::add(self.drop_order(slot, place), hidden_lots)
     }
 
     #[inline(never)]
-    fn tell_iceberg(&self, slot: u32, key: u64, reason: Code, host: &mut impl Host) -> Lots {
-        let iceberg = self.icebergs.get(slot);
-        host.event(Event::Removed { order: view(self.orders.get(slot), key, iceberg), reason });
-        iceberg.hidden_lots
+    fn tell_special(&self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
+        let order = self.view(slot);
+        host.event(Event::Removed { order, reason });
+        order.hidden_lots
     }
 
     /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its slot. Returns the lots that it
@@ -409,10 +408,9 @@ impl Book {
     #[inline(always)]
     pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) -> Lots {
         let order = self.orders.take_out(slot);
-        let Order { lots, owner, level, prev, next, older, .. } = order;
-        let ladder = &mut self.ladders[order.flags().side() as usize];
-        let tidy_level = ladder.take_off(level, slot, lots, prev, next);
-        let last_of_owner = self.owners.remove(owner, slot, older);
+        let Order { lots, owner, level, prev, next, .. } = order;
+        let tidy_level = self.levels.take_off(level, slot, lots, prev, next);
+        let last_of_owner = self.owners.remove(owner, slot);
         let tidy_ids = self.ids.remove(order.id(), place);
         self.tidy(slot, order.flags(), [tidy_level, tidy_ids, last_of_owner]);
         lots
@@ -422,12 +420,12 @@ impl Book {
 /// An order of the level at `key`.
 // Where events are made: a copy through memory costs more than the reads.
 #[inline(always)]
-const fn view(order: &Order, key: u64, iceberg: Iceberg) -> OrderView {
+const fn view(order: &Order, extra: Extra, key: u64, iceberg: Iceberg) -> OrderView {
     let (flags, side) = (order.flags(), order.flags().side());
     OrderView {
         order_id: order.id(),
         owner: order.owner,
-        client_id: order.client_id,
+        client_id: extra.client_id,
         side,
         price_ticks: key_of(side, key),
         lots: sums::add(order.lots, iceberg.hidden_lots),
@@ -435,6 +433,6 @@ const fn view(order: &Order, key: u64, iceberg: Iceberg) -> OrderView {
         display_lots: iceberg.display_lots,
         reduce_only: flags.reduce_only(),
         post_only: flags.post_only(),
-        expires_ms: order.expires_ms(),
+        expires_ms: extra.expires_ms(flags),
     }
 }

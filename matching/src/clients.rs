@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::AccountId;
 
 use crate::arena::NONE;
+use crate::hint::fetch;
 use crate::memory::map_bytes;
 
 const WAYS: usize = 4;
@@ -146,10 +147,12 @@ impl ClientIds {
         self.spilled.get(&(set, owner, client_id)).copied()
     }
 
-    /// Reads where a key is or would be, for nothing but to have it in the cache.
+    /// Has the place where a key is or would be brought into the cache.
     #[inline]
-    pub(crate) fn touch(&self, owner: AccountId, client_id: u64) -> u64 {
-        self.sets.get(self.set_of(owner, client_id)).map_or(0, |set| set.0[0].client_id)
+    pub(crate) fn fetch(&self, owner: AccountId, client_id: u64) {
+        if let Some(set) = self.sets.get(self.set_of(owner, client_id)) {
+            fetch(set);
+        }
     }
 
     fn put(&mut self, entry: Entry) {

@@ -22,9 +22,11 @@ use tidemark_proto::units::Side;
 
 use crate::arena::Arena;
 use crate::book::Book;
+use crate::extras::Extras;
 use crate::icebergs::{Iceberg, Icebergs};
-use crate::ladder::{Ladder, Level};
-use crate::page::Digests;
+use crate::ladder::Ladder;
+use crate::levels::{Level, Levels};
+use crate::page::{Digests, Page};
 
 /// Levels whose queues are read side by side.
 const HASHED_TOGETHER: usize = 32;
@@ -68,37 +70,46 @@ impl Book {
     }
 
     fn refresh(&mut self) {
+        let stores = Stores { orders: &self.orders, extras: &self.extras, icebergs: &self.icebergs };
         for ladder in &mut self.ladders {
-            refresh(ladder, &self.orders, &self.icebergs);
+            refresh(ladder, &mut self.levels, stores);
         }
     }
 }
 
+/// What there is of orders, wherever it is kept.
+#[derive(Clone, Copy)]
+struct Stores<'a> {
+    orders: &'a Arena,
+    extras: &'a Extras,
+    icebergs: &'a Icebergs,
+}
+
 /// Recomputes the digests of stale levels, and of the groups and pages that they are in.
-fn refresh(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs) {
-    ladder.level_digests.resize(ladder.capacity(), [0; 32]);
+fn refresh(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>) {
+    levels.digests.resize(levels.capacity(), [0; 32]);
     let mut stale = std::mem::take(&mut ladder.stale);
     for page in stale.drain(..) {
-        refresh_page(ladder, orders, icebergs, page as usize);
+        refresh_page(ladder, levels, stores, page as usize);
         ladder.free_if_unused(page);
     }
     ladder.stale = stale;
 }
 
-fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index: usize) {
+fn refresh_page(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>, index: usize) {
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
     let offsets = stale.groups().flat_map(|group| stale.group(group));
-    let levels: Vec<u32> =
+    let changed: Vec<u32> =
         offsets.map(|offset| ladder.pages[index].levels[offset]).filter(|level| *level != 0).collect();
-    for together in levels.chunks(HASHED_TOGETHER) {
-        let queues = together.iter().map(|level| Queue::of(ladder.level(*level))).collect();
-        for (&level, digest) in together.iter().zip(digests(queues, orders, icebergs)) {
-            ladder.level_mut(level).forget();
-            ladder.level_digests[level as usize] = digest;
+    for together in changed.chunks(HASHED_TOGETHER) {
+        let queues = together.iter().map(|level| Queue::of(levels.get(*level))).collect();
+        for (&level, digest) in together.iter().zip(digests(queues, stores)) {
+            levels.get_mut(level).forget();
+            levels.digests[level as usize] = digest;
         }
     }
     for group in stale.groups() {
-        ladder.pages[index].groups[group] = group_digests(ladder, index, group);
+        ladder.pages[index].groups[group] = group_digests(&ladder.pages[index], levels, group);
     }
     let page = &mut ladder.pages[index];
     let (mut l2, mut l3) = (Sha256::new_with_prefix([0x02]), Sha256::new_with_prefix([0x02]));
@@ -112,18 +123,17 @@ fn refresh_page(ladder: &mut Ladder, orders: &Arena, icebergs: &Icebergs, index:
     page.digests = Digests { l2: l2.finalize().into(), l3: l3.finalize().into() };
 }
 
-fn group_digests(ladder: &Ladder, page: usize, group: usize) -> Digests {
-    let page = &ladder.pages[page];
+fn group_digests(page: &Page, levels: &Levels, group: usize) -> Digests {
     let (mut l2, mut l3) = (Sha256::new_with_prefix([0x01]), Sha256::new_with_prefix([0x01]));
     for offset in page.occupied.group(group) {
         let place = [(offset & 63) as u8];
         let index = page.levels[offset];
-        let level = ladder.level(index);
+        let level = levels.get(index);
         l2.update(place);
         l2.update(level.lots.to_le_bytes());
         l2.update(level.count.to_le_bytes());
         l3.update(place);
-        l3.update(ladder.level_digests[index as usize]);
+        l3.update(levels.digests[index as usize]);
     }
     Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
 }
@@ -146,24 +156,26 @@ impl Queue {
         }
     }
 
-    fn hash_next(&mut self, orders: &Arena, icebergs: &Icebergs) {
-        let order = orders.get(self.slot);
+    fn hash_next(&mut self, stores: Stores<'_>) {
+        let order = stores.orders.get(self.slot);
         let mut bytes = [0; 37];
         bytes[..8].copy_from_slice(&order.id().to_le_bytes());
         bytes[8..12].copy_from_slice(&order.owner.to_le_bytes());
         bytes[12..20].copy_from_slice(&order.lots.to_le_bytes());
-        bytes[20..28].copy_from_slice(&order.client_id.to_le_bytes());
-        bytes[28..36].copy_from_slice(&order.expires_ms().unwrap_or(0).to_le_bytes());
+        let extra = stores.extras.get(self.slot, order.flags());
+        bytes[20..28].copy_from_slice(&extra.client_id.to_le_bytes());
+        bytes[28..36].copy_from_slice(&extra.expires_ms(order.flags()).unwrap_or(0).to_le_bytes());
         bytes[36] = order.flags().bits();
         self.bytes.extend_from_slice(&bytes);
         if order.flags().iceberg() {
-            let Iceberg { display_lots, hidden_lots } = icebergs.get(self.slot);
+            let Iceberg { display_lots, hidden_lots } = stores.icebergs.get(self.slot);
             self.bytes.extend_from_slice(&display_lots.to_le_bytes());
             self.bytes.extend_from_slice(&hidden_lots.to_le_bytes());
         }
         (self.slot, self.left) = (order.next, self.left - 1);
         // Comes from memory while the other queues have their turns.
-        crate::hint::fetch(orders.get(self.slot));
+        stores.orders.fetch(self.slot);
+        stores.extras.fetch(self.slot);
         if self.bytes.len() > HASHED_BYTES - LONGEST_ORDER {
             self.hash.update(&self.bytes);
             self.bytes.clear();
@@ -173,11 +185,11 @@ impl Queue {
 
 /// Digests of some levels, whose queues are read side by side: each order names the next, so one queue alone waits for memory at every
 /// order of a large book.
-fn digests(mut queues: Vec<Queue>, orders: &Arena, icebergs: &Icebergs) -> impl Iterator<Item = Digest> {
+fn digests(mut queues: Vec<Queue>, stores: Stores<'_>) -> impl Iterator<Item = Digest> {
     let longest = queues.iter().map(|queue| queue.left).max().unwrap_or(0);
     for _ in 0..longest {
         for queue in queues.iter_mut().filter(|queue| queue.left > 0) {
-            queue.hash_next(orders, icebergs);
+            queue.hash_next(stores);
         }
     }
     queues.into_iter().map(|queue| queue.hash.chain_update(queue.bytes).finalize().into())

@@ -3,7 +3,7 @@
 
 use tidemark_proto::units::{OrderId, TimeMs};
 
-use crate::arena::Arena;
+use crate::extras::Extras;
 
 /// Children of an entry: with four, a heap is half as deep as with two.
 const WAYS: usize = 4;
@@ -23,7 +23,7 @@ impl Expiry {
     }
 }
 
-/// The places are in the arena, with the orders.
+/// The places are with what few orders have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expiries {
     heap: Vec<Expiry>,
@@ -41,39 +41,39 @@ impl Expiries {
         self.heap.first()
     }
 
-    /// Enters an order of `orders`.
-    pub(crate) fn insert(&mut self, entry: Expiry, orders: &mut Arena) {
+    /// Enters an order, which has an extra.
+    pub(crate) fn insert(&mut self, entry: Expiry, extras: &mut Extras) {
         self.heap.push(entry);
-        self.rise(self.heap.len() - 1, entry, orders);
+        self.rise(self.heap.len() - 1, entry, extras);
     }
 
     /// Takes out the order at a place.
-    pub(crate) fn remove(&mut self, place: u32, orders: &mut Arena) {
+    pub(crate) fn remove(&mut self, place: u32, extras: &mut Extras) {
         let place = place as usize;
         let Some(last) = self.heap.pop() else { return };
         let Some(gone) = self.heap.get(place).copied() else { return };
         if last.key() < gone.key() {
-            self.rise(place, last, orders);
+            self.rise(place, last, extras);
         } else {
-            self.sink(place, last, orders);
+            self.sink(place, last, extras);
         }
     }
 
     /// Puts an entry at a place, or nearer to the first as far as it comes before those there.
-    fn rise(&mut self, mut place: usize, entry: Expiry, orders: &mut Arena) {
+    fn rise(&mut self, mut place: usize, entry: Expiry, extras: &mut Extras) {
         while place > 0 {
             let parent = self.heap[(place - 1) / WAYS];
             if parent.key() < entry.key() {
                 break;
             }
-            self.put(place, parent, orders);
+            self.put(place, parent, extras);
             place = (place - 1) / WAYS;
         }
-        self.put(place, entry, orders);
+        self.put(place, entry, extras);
     }
 
     /// Puts an entry at a place, or farther from the first as far as those there come before it.
-    fn sink(&mut self, mut place: usize, entry: Expiry, orders: &mut Arena) {
+    fn sink(&mut self, mut place: usize, entry: Expiry, extras: &mut Extras) {
         loop {
             let first = (place * WAYS + 1).min(self.heap.len());
             let children = &self.heap[first..self.heap.len().min(first + WAYS)];
@@ -85,16 +85,16 @@ impl Expiries {
             if entry.key() < child.key() {
                 break;
             }
-            self.put(place, child, orders);
+            self.put(place, child, extras);
             place = first + least;
         }
-        self.put(place, entry, orders);
+        self.put(place, entry, extras);
     }
 
-    fn put(&mut self, place: usize, entry: Expiry, orders: &mut Arena) {
+    fn put(&mut self, place: usize, entry: Expiry, extras: &mut Extras) {
         self.heap[place] = entry;
         // No more entries than slots, so it fits.
-        orders.get_mut(entry.slot).expiry = place as u32;
+        extras.set_expiry(entry.slot, place as u32);
     }
 
     /// Bytes held, spare capacity included.
@@ -108,27 +108,31 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use tidemark_proto::units::Side;
 
     use super::*;
+    use crate::arena::Flags;
+    use crate::extras::Extra;
+    use crate::types::PostOnly;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         /// Against a sorted set: the same is first, and every place leads to its own entry.
         #[test]
         fn behaves_like_a_sorted_set(steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800)) {
-            let (mut heap, mut model, mut orders) = (Expiries::default(), BTreeSet::new(), Arena::new());
-            for (id, (kind, expires_ms, pick)) in (1..).zip(steps) {
+            let (mut heap, mut model, mut extras) = (Expiries::default(), BTreeSet::new(), Extras::default());
+            let expires = Flags::new(Side::Buy, false, PostOnly::No, true, false);
+            for (slot, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {
-                    let slot = orders.allot();
-                    let entry = Expiry { expires_ms, id, slot };
-                    heap.insert(entry, &mut orders);
+                    let entry = Expiry { expires_ms, id: u64::from(slot), slot };
+                    extras.set(slot, Extra::new(0, Some(expires_ms)));
+                    heap.insert(entry, &mut extras);
                     model.insert(entry);
                 } else if let Some(entry) = model.iter().nth(pick % model.len().max(1)).copied() {
                     model.remove(&entry);
-                    let place = orders.get(entry.slot).expiry;
+                    let place = extras.get(entry.slot, expires).expiry;
                     prop_assert_eq!(heap.entries()[place as usize], entry);
-                    heap.remove(place, &mut orders);
-                    orders.take_out(entry.slot);
+                    heap.remove(place, &mut extras);
                 }
                 prop_assert_eq!(heap.first(), model.first());
                 prop_assert_eq!(heap.entries().len(), model.len());

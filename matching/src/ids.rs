@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::OrderId;
 
 use crate::arena::NONE;
+use crate::hint::fetch;
 use crate::memory::map_bytes;
 use crate::sums;
 
@@ -74,6 +75,26 @@ impl IdTable {
         };
         let slot = self.ring[index].slots.as_ref()?[offset(id)];
         (slot != NONE).then_some((slot, index))
+    }
+
+    /// The page of slots that has an id, if it is in the window and one of the page is live.
+    #[inline(always)]
+    fn page(&self, id: OrderId) -> Option<&Slots> {
+        self.page_index(id).and_then(|index| self.ring[index].slots.as_ref())
+    }
+
+    /// The slot of an id in the window, else [`NONE`].
+    #[inline(always)]
+    pub(crate) fn recent(&self, id: OrderId) -> u32 {
+        self.page(id).map_or(NONE, |slots| slots[offset(id)])
+    }
+
+    /// Has the entry of an id brought into the cache, if it is in the window.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, id: OrderId) {
+        if let Some(slots) = self.page(id) {
+            fetch(&slots[offset(id)]);
+        }
     }
 
     /// Where to take out an id.

@@ -9,10 +9,12 @@
 //! | `arena` | where orders are stored |
 //! | `clients` | client id to slot |
 //! | `expiries` | which order expires next |
+//! | `extras` | what few orders have |
 //! | `icebergs` | what an order does not show |
 //! | `ids` | order id to slot |
 //! | `owners` | an account's live orders |
-//! | `page`, `ladder` | price levels |
+//! | `levels` | price levels: their queues |
+//! | `page`, `ladder` | where they are, in order of price |
 //! | `book` | queues, indexes, reads |
 //! | `ops` | place, replace, reduce, cancel, expire |
 //! | `take` | matching |
@@ -29,10 +31,12 @@ mod book;
 mod clients;
 mod commit;
 mod expiries;
+mod extras;
 mod hint;
 mod icebergs;
 mod ids;
 mod ladder;
+mod levels;
 mod memory;
 mod ops;
 mod owners;
@@ -51,7 +55,7 @@ pub mod tests;
 
 pub use book::Book;
 pub use commit::Digest;
-pub use prefetch::Upcoming;
+pub use prefetch::Prefetch;
 pub use triggers::{Backlog, Reach, TriggerBook};
 pub use types::{
     Event, Host, LevelView, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,

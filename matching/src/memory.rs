@@ -12,7 +12,9 @@ impl Book {
             + self.ids.memory_bytes()
             + self.owners.memory_bytes()
             + self.icebergs.memory_bytes()
+            + self.levels.memory_bytes()
             + self.ladders.iter().map(crate::ladder::Ladder::memory_bytes).sum::<usize>()
+            + self.extras.memory_bytes()
             + self.client_ids.memory_bytes()
             + self.expiries.memory_bytes()
     }

@@ -7,6 +7,7 @@ use crate::arena::{Arena, Flags, Order, MAX_ORDER_ID, NONE};
 use crate::book::Book;
 use crate::clients::Vacancy;
 use crate::expiries::Expiry;
+use crate::extras::Extra;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::sums;
@@ -26,7 +27,7 @@ impl Book {
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let simple = (order.display_lots == 0) & !order.reduce_only;
         let makers = order.side.opposite();
-        let crosses = self.ladders[makers as usize].crosses(key_of(makers, order.price_ticks));
+        let crosses = self.ladders[makers as usize].crosses(&self.levels, key_of(makers, order.price_ticks));
         match order.time_in_force {
             TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => self.rest_whole(order, host),
             TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => self.take_at_once(order, host),
@@ -75,10 +76,10 @@ impl Book {
             expires_ms,
         }));
         let flags = Flags::new(side, false, post_only, expires_ms.is_some(), client_id != 0);
-        let order = Order::new(order_id, owner, lots, flags, client_id, expires_ms);
+        let order = Order::new(order_id, owner, lots, flags);
         let slot = self.store(order, key_of(side, price_ticks), level);
         if flags.is_special() {
-            self.index(slot, 0, Iceberg::default(), vacancy);
+            self.index(slot, 0, Extra::new(client_id, expires_ms), Iceberg::default(), vacancy);
         }
         Ok(Placed {
             order_id,
@@ -191,11 +192,11 @@ impl Book {
             Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
                 .with_iceberg(new.display_lots != 0);
         let key = key_of(new.side, price_ticks);
-        let slot = self.store(Order::new(id, new.owner, shown, flags, new.client_id, expires_ms), key, level);
+        let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {
             // Takes may have changed the table since the check.
             let vacancy = self.vacancy(new.owner, new.client_id).unwrap_or(Vacancy::NOWHERE);
-            self.index(slot, key, hidden, vacancy);
+            self.index(slot, key, Extra::new(new.client_id, expires_ms), hidden, vacancy);
         }
     }
 
@@ -281,7 +282,7 @@ impl Book {
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let hidden = by_lots.min(hidden_lots);
         if hidden > 0 {
-            let place = (flags.side(), self.ladders[flags.side() as usize].level(level).key);
+            let place = (flags.side(), self.levels.get(level).key);
             self.icebergs.set(slot, place, Iceberg { display_lots, hidden_lots: hidden_lots - hidden });
         }
         self.shrink(slot, by_lots - hidden);
@@ -335,7 +336,7 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE {
-            let older = self.orders.get(slot).older;
+            let older = self.owners.older(slot);
             if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
                 gone += 1;
@@ -369,7 +370,8 @@ impl Book {
         price: Ticks,
         post_only: PostOnly,
     ) -> Result<(Ticks, bool), Reject> {
-        let crosses = self.ladders[side.opposite() as usize].crosses(key_of(side.opposite(), price));
+        let key = key_of(side.opposite(), price);
+        let crosses = self.ladders[side.opposite() as usize].crosses(&self.levels, key);
         if crosses && post_only != PostOnly::No {
             return self.slid_price(side, price, post_only).map(|price| (price, false));
         }
@@ -378,8 +380,8 @@ impl Book {
 
     #[cold]
     fn slid_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
-        let ladder = &self.ladders[side.opposite() as usize];
-        let best = ladder.best().map_or(price, |level| key_of(side.opposite(), ladder.level(level).key));
+        let best = self.ladders[side.opposite() as usize].best();
+        let best = best.map_or(price, |level| key_of(side.opposite(), self.levels.get(level).key));
         let outside = match side {
             Side::Buy => best.checked_sub(1),
             Side::Sell => best.checked_add(1),
@@ -401,10 +403,9 @@ impl Book {
         if self.orders.is_full() {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
-        let ladder = &mut self.ladders[side as usize];
         let key = key_of(side, price);
-        let level = ladder.locate(key);
-        let shown = ladder.level(level).lots;
+        let level = self.ladders[side as usize].locate(key);
+        let shown = self.levels.get(level).lots;
         let resting = sums::sub(sums::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
         match resting.checked_add(lots) {
             Some(_) => Ok(level),

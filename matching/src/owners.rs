@@ -1,10 +1,11 @@
-//! An account's live orders: the newest one, how many, and how many of them are reduce-only. In pages by account id, freed
-//! when none of their accounts has an order.
+//! An account's live orders: a list of them, newest first, how many, and how many of them are reduce-only. Accounts are in
+//! pages by their id, freed when none of their accounts has an order.
 
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
-use crate::ladder::relink;
+use crate::hint::fetch;
+use crate::levels::relink;
 use crate::sums;
 
 const PAGE_BITS: u32 = 8;
@@ -19,6 +20,17 @@ pub(crate) struct Owner {
     pub(crate) reduce_only: [u32; 2],
 }
 
+/// An order's neighbours in its owner's list. Slots, [`NONE`] at the ends.
+#[derive(Clone, Copy, Debug)]
+struct Kin {
+    older: u32,
+    newer: u32,
+}
+
+impl Kin {
+    const NOBODY: Self = Self { older: NONE, newer: NONE };
+}
+
 const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };
 
 #[derive(Clone, Debug)]
@@ -27,6 +39,8 @@ pub(crate) struct Owners {
     directory: Vec<u32>,
     /// All pages, one after the other.
     owners: Vec<Owner>,
+    /// By slot. As in the arena, slot 0 is nobody's, and takes writes that mean nothing.
+    kin: Vec<Kin>,
     /// By page: its accounts with orders.
     active: Vec<u32>,
     /// Reduce-only orders of all accounts, by side.
@@ -47,6 +61,7 @@ impl Owners {
         Self {
             directory: Vec::new(),
             owners: vec![NO_ORDERS; PAGE_OWNERS],
+            kin: vec![Kin::NOBODY],
             active: vec![0],
             reduce_only: [0; 2],
             spare: Vec::new(),
@@ -77,9 +92,37 @@ impl Owners {
         self.get(owner).reduce_only[side as usize] > 0
     }
 
-    /// Enters `slot` as the account's newest order and returns the one that was.
+    /// Slots of the account's orders, newest first.
+    pub(crate) fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
+        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
+        std::iter::successors(some(self.get(owner).newest), move |slot| some(self.older(*slot)))
+    }
+
+    /// The account's next older order, [`NONE`] after its oldest.
+    #[inline]
+    pub(crate) fn older(&self, slot: u32) -> u32 {
+        self.kin[slot as usize].older
+    }
+
+    /// Has the links of an order brought into the cache.
+    #[inline]
+    pub(crate) fn fetch(&self, slot: u32) {
+        if let Some(kin) = self.kin.get(slot as usize) {
+            fetch(kin);
+        }
+    }
+
+    /// The same of those of its neighbours.
+    #[inline]
+    pub(crate) fn fetch_around(&self, slot: u32) {
+        let Kin { older, newer } = self.kin[slot as usize];
+        fetch(&self.kin[older as usize]);
+        fetch(&self.kin[newer as usize]);
+    }
+
+    /// Enters `slot` as the account's newest order.
     #[inline(always)]
-    pub(crate) fn push(&mut self, owner: AccountId, slot: u32) -> u32 {
+    pub(crate) fn push(&mut self, owner: AccountId, slot: u32) {
         let mut page = self.directory.get(block(owner)).copied().unwrap_or(0);
         if page == 0 {
             page = self.add_page(owner);
@@ -89,7 +132,19 @@ impl Owners {
             self.active[page as usize] += 1;
         }
         entry.count = sums::up(entry.count);
-        std::mem::replace(&mut entry.newest, slot)
+        let older = std::mem::replace(&mut entry.newest, slot);
+        if slot as usize >= self.kin.len() {
+            self.make_room(slot);
+        }
+        let kin = &mut self.kin[..];
+        kin[older as usize].newer = slot;
+        kin[slot as usize] = Kin { older, newer: NONE };
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, slot: u32) {
+        self.kin.resize(slot as usize + 1, Kin::NOBODY);
     }
 
     /// Counts a reduce-only order of an account with orders.
@@ -128,10 +183,14 @@ impl Owners {
         page
     }
 
-    /// Takes one order, before which `older` was, off the account. Where it was the last, [`Owners::tidy`] is to follow.
+    /// Takes one order off the account. Where it was the last, [`Owners::tidy`] is to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn remove(&mut self, owner: AccountId, slot: u32, older: u32) -> bool {
+    pub(crate) fn remove(&mut self, owner: AccountId, slot: u32) -> bool {
+        let kin = &mut self.kin[..];
+        let Kin { older, newer } = kin[slot as usize];
+        kin[older as usize].newer = newer;
+        kin[newer as usize].older = older;
         let entry = self.entry(owner);
         entry.count = sums::down(entry.count);
         entry.newest = relink(entry.newest, slot, older);
@@ -154,5 +213,6 @@ impl Owners {
     pub(crate) fn memory_bytes(&self) -> usize {
         (self.directory.capacity() + self.active.capacity() + self.spare.capacity()) * size_of::<u32>()
             + self.owners.capacity() * size_of::<Owner>()
+            + self.kin.capacity() * size_of::<Kin>()
     }
 }

@@ -1,30 +1,40 @@
-//! Brings orders into the cache before they are asked for.
+//! Brings what operations to come will need into the cache before they are carried out.
 
-use tidemark_proto::units::{AccountId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, OrderId};
 
-use crate::arena::{Order, NONE};
+use crate::arena::NONE;
 use crate::book::Book;
-use crate::ladder::key_of;
 
 /// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside the model, from the first on.
-const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 1 } else { 100_000 };
-/// Orders looked up together; more would push each other out of the first cache before they are used.
-const AT_ONCE: usize = 64;
+const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 1 } else { 30_000 };
 
-/// What is known beforehand of an order to come.
-#[derive(Clone, Copy, Debug)]
-pub struct Upcoming {
-    /// Whose it will be.
-    pub owner: AccountId,
-    /// Buy or sell.
-    pub side: Side,
-    /// Limit.
-    pub price_ticks: Ticks,
-    /// The owner's id for it; 0 is none.
-    pub client_id: u64,
+/// The steps in which an order is brought into the cache, each of which needs what the one before it has brought. All orders
+/// that are about to be needed take a step before one takes the next, so that memory answers many at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefetch {
+    /// Where its id, or its client id, leads to it.
+    Index,
+    /// The order.
+    Order,
+    /// What else changes when it leaves: its neighbours in its queue and among its owner's orders.
+    Around,
 }
 
-// Each pass is plain loads that do not wait for one another, only for those of the pass before.
+impl Prefetch {
+    /// The steps in order.
+    pub const STEPS: [Self; 3] = [Self::Index, Self::Order, Self::Around];
+
+    /// How many operations before the one that names it an order of a large book takes this step: time enough for memory, and
+    /// not so many that what they bring pushes each other out.
+    const fn ahead(self) -> usize {
+        match self {
+            Self::Index => 24,
+            Self::Order => 16,
+            Self::Around => 8,
+        }
+    }
+}
+
 impl Book {
     /// Whether the book is so large that telling it of operations to come gains anything; below, doing so costs time.
     #[must_use]
@@ -33,68 +43,58 @@ impl Book {
         self.live_orders() >= WORTH_IT
     }
 
-    /// To be told which orders the next operations will cancel or replace, up to a few hundred: a large book reads them and their
-    /// neighbours in the queues, so that it waits for memory once for many orders and not for each.
-    /// Changes nothing; ids that are not live are passed over.
-    pub fn prefetch(&self, order_ids: impl IntoIterator<Item = OrderId>) {
+    /// To be told, before each operation, which orders those after it name, or make: `id_at(n)` is that of the operation `n`
+    /// places later. Changes nothing; ids that are not live are passed over.
+    #[inline(always)]
+    pub fn look_ahead(&self, id_at: impl Fn(usize) -> Option<OrderId>) {
         if self.is_large() {
-            self.read(order_ids.into_iter().map(|id| self.ids.get(id)));
-        }
-    }
-
-    /// The same, of orders that are named by their client ids.
-    pub fn prefetch_named(&self, owner: AccountId, client_ids: impl IntoIterator<Item = u64>) {
-        if self.is_large() {
-            self.read(client_ids.into_iter().map(|id| self.client_ids.get(owner, id)));
-        }
-    }
-
-    /// To be told which orders will come next: reads what they will be queued behind, and where their client ids will be.
-    /// Otherwise as [`Book::prefetch`].
-    pub fn prefetch_new(&self, orders: impl IntoIterator<Item = Upcoming>) {
-        if !self.is_large() {
-            return;
-        }
-        let behind = |order: Upcoming| {
-            let Upcoming { owner, side, price_ticks, client_id } = order;
-            let ladder = &self.ladders[side as usize];
-            let last = ladder.level(ladder.find(key_of(side, price_ticks))).tail;
-            let named = if client_id == 0 { 0 } else { self.client_ids.touch(owner, client_id) };
-            let newest = self.owners.get(owner).newest;
-            named ^ self.orders.get(last).lots ^ self.orders.get(newest).lots
-        };
-        std::hint::black_box(orders.into_iter().map(behind).fold(0, |sum, word| sum ^ word));
-    }
-
-    /// Reads orders, those around them, and where their client ids are.
-    fn read(&self, found: impl Iterator<Item = Option<u32>>) {
-        let mut found = found.fuse();
-        loop {
-            let mut slots = [NONE; AT_ONCE];
-            let mut count = 0;
-            for (slot, found) in slots.iter_mut().zip(&mut found) {
-                *slot = found.unwrap_or(NONE);
-                count += 1;
-            }
-            let slots = &slots[..count];
-            let touch = |slot: &u32| self.orders.get(*slot).lots;
-            std::hint::black_box(slots.iter().map(touch).fold(0, |sum, word| sum ^ word));
-            let neighbours = |slot: &u32| {
-                let Order { next, prev, older, newer, .. } = *self.orders.get(*slot);
-                let queue = self.orders.get(prev).lots ^ self.orders.get(next).lots;
-                queue ^ self.orders.get(older).lots ^ self.orders.get(newer).lots
-            };
-            std::hint::black_box(slots.iter().map(neighbours).fold(0, |sum, word| sum ^ word));
-            let named = |slot: &u32| {
-                let order = self.orders.get(*slot);
-                match order.client_id {
-                    0 => 0,
-                    client_id => self.client_ids.touch(order.owner, client_id),
+            for step in Prefetch::STEPS {
+                if let Some(id) = id_at(step.ahead()) {
+                    self.prefetch(step, id);
                 }
-            };
-            std::hint::black_box(slots.iter().map(named).fold(0, |sum, word| sum ^ word));
-            if count < AT_ONCE {
-                return;
+            }
+        } else if let Some(id) = id_at(1) {
+            // It is in the second cache: one operation is time enough, and more steps cost more than they save.
+            self.orders.fetch(self.ids.recent(id));
+        }
+    }
+
+    /// To be told of an order that an operation to come will cancel or replace. Changes nothing; an id that is not live is
+    /// passed over.
+    #[inline]
+    pub fn prefetch(&self, step: Prefetch, order_id: OrderId) {
+        match step {
+            _ if !self.is_large() => {}
+            Prefetch::Index => self.ids.fetch(order_id),
+            _ => self.prefetch_slot(step, self.ids.recent(order_id)),
+        }
+    }
+
+    /// The same of an order that will be named by its client id.
+    #[inline]
+    pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
+        match step {
+            _ if !self.is_large() => {}
+            Prefetch::Index => self.client_ids.fetch(owner, client_id),
+            _ => self.prefetch_slot(step, self.client_ids.get(owner, client_id).unwrap_or(NONE)),
+        }
+    }
+
+    #[inline]
+    fn prefetch_slot(&self, step: Prefetch, slot: u32) {
+        match step {
+            Prefetch::Around => {
+                let order = self.orders.get(slot);
+                self.orders.fetch(order.prev);
+                self.orders.fetch(order.next);
+                self.owners.fetch_around(slot);
+                if order.flags().has_extra() {
+                    self.extras.fetch(slot);
+                }
+            }
+            _ => {
+                self.orders.fetch(slot);
+                self.owners.fetch(slot);
             }
         }
     }

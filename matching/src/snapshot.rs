@@ -8,6 +8,7 @@ use tidemark_proto::Refusal;
 
 use crate::arena::{Flags, Order, MAX_ORDER_ID};
 use crate::book::Book;
+use crate::extras::Extra;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
@@ -105,8 +106,7 @@ impl Book {
         by_id.sort_unstable();
         for (_, slot) in by_id {
             let (owner, flags) = (book.orders.get(slot).owner, book.orders.get(slot).flags());
-            let older = book.push_owner(slot, owner, flags);
-            book.orders.lead(slot, older);
+            book.push_owner(slot, owner, flags);
         }
         book.take_dirty_levels();
         Ok(book)
@@ -132,8 +132,8 @@ impl Book {
             .with_iceberg(iceberg.display_lots > 0);
         let slot = self.orders.allot();
         self.ids.insert(id, slot);
-        self.append(slot, Order::new(id, owner, lots, flags, client_id, expires_ms), key, level);
-        self.index(slot, key, iceberg, vacancy);
+        self.append(slot, Order::new(id, owner, lots, flags), key, level);
+        self.index(slot, key, Extra::new(client_id, expires_ms), iceberg, vacancy);
         Ok(slot)
     }
 }

@@ -88,9 +88,8 @@ impl Book {
         let side = taker.side.opposite();
         let mut remaining = taken.remaining;
         while remaining > 0 && met < taker.max_fills {
-            let ladder = &self.ladders[side as usize];
-            let Some(level) = ladder.best() else { break };
-            let (key, slot) = (ladder.level(level).key, ladder.level(level).head);
+            let Some(level) = self.ladders[side as usize].best() else { break };
+            let (key, slot) = (self.levels.get(level).key, self.levels.get(level).head);
             if key < taker.limit_key {
                 break;
             }
@@ -106,7 +105,7 @@ impl Book {
             host.event(Event::Fill {
                 maker_order_id: maker.id(),
                 maker: owner,
-                maker_client_id: maker.client_id,
+                maker_client_id: self.extras.get(slot, maker.flags()).client_id,
                 maker_reduce_only: false,
                 maker_remaining_lots: sums::sub(maker.lots, lots),
                 taker_order_id: taker.order_id,
@@ -130,8 +129,7 @@ impl Book {
     /// The first order of the best level that crosses.
     #[inline]
     fn next_maker(&self, taker: &Taker) -> Option<u32> {
-        let ladder = &self.ladders[taker.side.opposite() as usize];
-        let level = ladder.level(ladder.best()?);
+        let level = self.levels.get(self.ladders[taker.side.opposite() as usize].best()?);
         (level.key >= taker.limit_key).then_some(level.head)
     }
 
@@ -164,12 +162,12 @@ impl Book {
 
     fn fill(&mut self, slot: u32, maker: &Order, taker: &Taker, lots: Lots, host: &mut impl Host) {
         let maker_side = taker.side.opposite();
-        let price_ticks = key_of(maker_side, self.ladders[maker_side as usize].level(maker.level).key);
+        let price_ticks = key_of(maker_side, self.levels.get(maker.level).key);
         let iceberg = self.iceberg(slot, maker.flags());
         let event = Event::Fill {
             maker_order_id: maker.id(),
             maker: maker.owner,
-            maker_client_id: maker.client_id,
+            maker_client_id: self.extras.get(slot, maker.flags()).client_id,
             maker_reduce_only: maker.flags().reduce_only(),
             maker_remaining_lots: sums::add(sums::sub(maker.lots, lots), iceberg.hidden_lots),
             taker_order_id: taker.order_id,
@@ -235,7 +233,7 @@ impl Book {
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE && left > 0 {
-            let older = self.orders.get(slot).older;
+            let older = self.owners.older(slot);
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
                 left -= 1;
@@ -257,11 +255,12 @@ impl Book {
         let cap = if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
         let mut walk = FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
         let mut sum: Lots = 0;
-        let mut level = ladder.best().filter(|level| ladder.level(*level).key >= taker.limit_key);
+        let crosses = |level: &u32| self.levels.get(*level).key >= taker.limit_key;
+        let mut level = ladder.best().filter(crosses);
         while let Some(index) = level {
             let shown =
                 |slot| (slot, self.orders.get(slot).lots, self.iceberg(slot, self.orders.get(slot).flags()));
-            let mut queue = self.queue_slots(ladder.level(index).head).map(shown);
+            let mut queue = self.queue_slots(self.levels.get(index).head).map(shown);
             let mut refilled = VecDeque::new();
             while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
                 if sum >= lots.min(cap) {
@@ -274,7 +273,7 @@ impl Book {
                     refilled.push_back((slot, shown, iceberg));
                 }
             }
-            level = ladder.below(index).filter(|level| ladder.level(*level).key >= taker.limit_key);
+            level = ladder.below(&self.levels, index).filter(crosses);
         }
         sum.min(cap)
     }

@@ -18,12 +18,12 @@ pub(crate) fn check(book: &Book) {
     let (mut clients, mut expiries, mut icebergs) = (0, 0, 0);
     for side in [Side::Buy, Side::Sell] {
         let ladder = &book.ladders[side as usize];
-        let occupied = check_pages(ladder);
+        let occupied = check_pages(book, ladder);
         let mut above = None;
         let mut levels = 0;
         let mut walk = ladder.best();
         while let Some(index) = walk {
-            let level = ladder.level(index);
+            let level = book.levels.get(index);
             assert!(above.is_none_or(|above| above > level.key), "levels descend");
             above = Some(level.key);
             levels += 1;
@@ -44,7 +44,7 @@ pub(crate) fn check(book: &Book) {
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
-                    let place = order.expiry as usize;
+                    let place = book.extras.get(slot, order.flags()).expiry as usize;
                     let expiry = Expiry { expires_ms, id: order.id(), slot };
                     assert_eq!(book.expiries.entries().get(place), Some(&expiry));
                 }
@@ -63,7 +63,7 @@ pub(crate) fn check(book: &Book) {
             assert!(lots.checked_add(hidden).is_some(), "a refill fits");
             assert!(count > 0, "no empty level");
             live += count;
-            walk = ladder.below(index);
+            walk = ladder.below(&book.levels, index);
         }
         assert_eq!(levels, occupied, "every occupied key is reached");
     }
@@ -88,7 +88,7 @@ pub(crate) fn check(book: &Book) {
 }
 
 /// Occupied keys in all pages; every page in the index has one.
-fn check_pages(ladder: &Ladder) -> usize {
+fn check_pages(book: &Book, ladder: &Ladder) -> usize {
     let mut occupied = 0;
     for (number, index) in &ladder.index {
         let page = &ladder.pages[*index as usize];
@@ -97,7 +97,7 @@ fn check_pages(ladder: &Ladder) -> usize {
         assert!((0..PAGE_KEYS).all(|offset| page.occupied.contains(offset) == (page.levels[offset] != NONE)));
         for offset in (0..PAGE_KEYS).filter(|offset| page.occupied.contains(*offset)) {
             occupied += 1;
-            assert_eq!(ladder.level(page.levels[offset]).key, page.key(offset));
+            assert_eq!(book.levels.get(page.levels[offset]).key, page.key(offset));
         }
     }
     occupied

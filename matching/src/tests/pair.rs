@@ -5,7 +5,7 @@ use tidemark_proto::Code;
 
 use super::model::Model;
 use super::{invariants, roots, TestHost};
-use crate::{Book, Event, NewOrder, OrderView, Placed, Reject, Replace, Upcoming};
+use crate::{Book, Event, NewOrder, OrderView, Placed, Prefetch, Reject, Replace};
 
 /// An operation on both.
 #[derive(Clone, Debug)]
@@ -101,8 +101,6 @@ impl Pair {
             (&mut self.book, &mut self.model, &mut self.host, &mut self.model_host);
         match op {
             Op::Place(order) => {
-                let NewOrder { owner, side, price_ticks, client_id, .. } = *order;
-                book.prefetch_new([Upcoming { owner, side, price_ticks, client_id }]);
                 assert_eq!(flat(book.place(order, host)), model.place(order, model_host));
             }
             Op::Replace { pick, stranger, price, lots, stp, max_fills } => {
@@ -125,12 +123,17 @@ impl Pair {
             }
             Op::Cancel { pick, stranger } => {
                 let (id, owner) = self.pick(*pick, *stranger);
-                self.book.prefetch([id, u64::MAX]);
+                for step in Prefetch::STEPS {
+                    self.book.prefetch(step, id);
+                    self.book.prefetch(step, u64::MAX);
+                }
                 let got = self.book.cancel(id, owner, Code::Cancelled, &mut self.host);
                 assert_eq!(code(got), self.model.cancel(id, owner, &mut self.model_host));
             }
             Op::CancelByClientId { owner, client_id } => {
-                book.prefetch_named(*owner, [*client_id]);
+                for step in Prefetch::STEPS {
+                    book.prefetch_named(step, *owner, *client_id);
+                }
                 let got = book.cancel_by_client_id(*owner, *client_id, Code::Cancelled, host);
                 assert_eq!(code(got), model.cancel_by_client_id(*owner, *client_id, model_host));
             }

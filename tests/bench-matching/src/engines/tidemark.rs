@@ -1,7 +1,7 @@
 //! Tidemark's own book, with all that an exchange asks of it: owners, self-trade prevention, client ids, expiries, and
 //! every event in a reused buffer.
 
-use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce, Upcoming};
+use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
 use tidemark_proto::Code;
 
@@ -10,13 +10,10 @@ use crate::stream::{Kind, Record, Tape, EXPIRES, HAS_CLIENT_ID, POST_ONLY};
 
 /// Most makers that an order meets, as by default on the chain.
 const MAX_FILLS: u32 = 500;
-/// Operations after which the events so far are read.
+/// Operations after which the events so far are dropped.
 const BLOCK: usize = 256;
 
-/// Operations of which the book is told before they come.
-const PART: usize = 64;
-
-/// Keeps events until they are read.
+/// Keeps events, in a buffer that is used again.
 #[derive(Default)]
 pub struct Events(pub Vec<Event>);
 
@@ -30,16 +27,22 @@ impl Host for Events {
     }
 }
 
-impl Events {
-    /// Reads and drops the events so far.
+/// Keeps events, and tells each trade when it happens.
+struct Told<'a, T> {
+    events: &'a mut Events,
+    tape: &'a mut T,
+}
+
+impl<T: Tape> Host for Told<'_, T> {
+    fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
+        0
+    }
     #[inline(always)]
-    pub fn read(&mut self, tape: &mut impl Tape) {
-        for event in &self.0 {
-            if let Event::Fill { maker_order_id, price_ticks, lots, .. } = event {
-                tape.trade(*maker_order_id, *price_ticks, *lots);
-            }
+    fn event(&mut self, event: Event) {
+        if let Event::Fill { maker_order_id, price_ticks, lots, .. } = event {
+            self.tape.trade(maker_order_id, price_ticks, lots);
         }
-        self.0.clear();
+        self.events.event(event);
     }
 }
 
@@ -53,32 +56,19 @@ pub struct Tidemark {
 
 impl Engine for Tidemark {
     fn run<T: Tape>(&mut self, records: &[Record], tape: &mut T) {
-        for block in records.chunks(BLOCK) {
-            for part in block.chunks(PART) {
-                foresee(&self.book, part);
-                for record in part {
-                    apply(&mut self.book, record, &mut self.events);
-                }
+        for (at, record) in records.iter().enumerate() {
+            self.book.look_ahead(|places| records.get(at + places).map(|record| record.id));
+            apply(&mut self.book, record, &mut Told { events: &mut self.events, tape });
+            if at % BLOCK == BLOCK - 1 {
+                self.events.0.clear();
             }
-            self.events.read(tape);
         }
+        self.events.0.clear();
     }
 
     fn live(&self) -> u64 {
         u64::from(self.book.live_orders())
     }
-}
-
-/// Tells the book of the operations that follow, as a node can: it has the whole block.
-#[inline]
-pub fn foresee(book: &Book, records: &[Record]) {
-    let known = records.iter().filter(|record| matches!(record.kind, Kind::Cancel | Kind::Move));
-    book.prefetch(known.map(|record| record.id));
-    let adds = records.iter().filter(|record| record.kind == Kind::Add);
-    book.prefetch_new(adds.map(|record| {
-        let NewOrder { owner, side, price_ticks, client_id, .. } = new_order(record);
-        Upcoming { owner, side, price_ticks, client_id }
-    }));
 }
 
 /// Carries out a record; none is refused.
