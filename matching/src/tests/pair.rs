@@ -123,9 +123,8 @@ impl Pair {
             }
             Op::Cancel { pick, stranger } => {
                 let (id, owner) = self.pick(*pick, *stranger);
-                for step in Prefetch::STEPS {
-                    self.book.prefetch(step, id);
-                    self.book.prefetch(step, u64::MAX);
+                for named in [id, u64::MAX] {
+                    self.book.look_ahead(|_| Some(named));
                 }
                 let got = self.book.cancel(id, owner, Code::Cancelled, &mut self.host);
                 assert_eq!(code(got), self.model.cancel(id, owner, &mut self.model_host));
