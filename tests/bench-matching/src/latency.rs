@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engines::tidemark::{apply, Events};
+use crate::engines::tidemark::{apply, look_ahead, Events};
 use crate::stream::{Kind, Stream};
 use tidemark_matching::Book;
 
@@ -36,15 +36,23 @@ pub struct Percentiles {
 pub struct Latency {
     /// What two readings of the clock take, already taken off: median of many.
     pub clock_ns: u32,
-    /// How often the stream was played.
+    /// How often each stream was played.
     pub runs: usize,
-    /// All runs together, each operation's fastest run, and that by kind.
+    /// All runs together, each operation's fastest run, and that by kind; then the first two with client ids and expiries.
     pub rows: Vec<Percentiles>,
 }
 
-/// Times each operation of the stream.
-pub fn latency(stream: &Stream) -> Latency {
+/// Times each operation of the stream, without its client ids and expiries and then with them.
+pub fn latency(stream: Stream) -> Latency {
     let clock_ns = clock_ns();
+    let with_extras = rows(&stream, clock_ns, ", client ids and expiries").into_iter().take(2);
+    let mut rows = rows(&stream.plain(), clock_ns, "");
+    rows.extend(with_extras);
+    Latency { clock_ns, runs: RUNS, rows }
+}
+
+/// All operations as they came and at their fastest, then each kind at its fastest.
+fn rows(stream: &Stream, clock_ns: u32, which: &str) -> Vec<Percentiles> {
     let runs: Vec<Vec<u32>> = (0..RUNS).map(|_| run(stream, clock_ns)).collect();
     let fastest: Vec<u32> =
         (0..stream.operations.len()).map(|at| runs.iter().map(|run| run[at]).min().unwrap_or(0)).collect();
@@ -52,14 +60,11 @@ pub fn latency(stream: &Stream) -> Latency {
         [(Kind::Add, "adds"), (Kind::Cancel, "cancels"), (Kind::Take, "takers"), (Kind::Move, "moves")];
     let by_kind = kinds.map(|(kind, name)| {
         let of_kind = stream.operations.iter().zip(&fastest).filter(|(record, _)| record.kind == kind);
-        percentiles(&format!("{name}, fastest of {RUNS} runs"), of_kind.map(|(_, ns)| *ns).collect())
+        percentiles(format!("{name}{which}, fastest of {RUNS} runs"), of_kind.map(|(_, ns)| *ns).collect())
     });
-    let mut rows = vec![
-        percentiles("all operations, as they came", runs.concat()),
-        percentiles(&format!("all operations, fastest of {RUNS} runs"), fastest.clone()),
-    ];
-    rows.extend(by_kind);
-    Latency { clock_ns, runs: RUNS, rows }
+    let came = percentiles(format!("all operations{which}, as they came"), runs.concat());
+    let all = percentiles(format!("all operations{which}, fastest of {RUNS} runs"), fastest);
+    [came, all].into_iter().chain(by_kind).collect()
 }
 
 /// Median time between two readings with nothing between them.
@@ -80,20 +85,21 @@ fn run(stream: &Stream, clock_ns: u32) -> Vec<u32> {
         apply(&mut book, record, &mut events);
     }
     let mut times = Vec::with_capacity(stream.operations.len());
-    for block in stream.operations.chunks(BLOCK) {
-        events.0.clear();
-        for record in block {
-            let start = Instant::now();
-            apply(&mut book, record, &mut events);
-            times.push(since(start).saturating_sub(clock_ns));
+    for (at, record) in stream.operations.iter().enumerate() {
+        if at % BLOCK == 0 {
+            events.0.clear();
         }
+        let start = Instant::now();
+        look_ahead(&book, &stream.operations, at);
+        apply(&mut book, record, &mut events);
+        times.push(since(start).saturating_sub(clock_ns));
     }
     times
 }
 
 /// `times` must not be empty.
-fn percentiles(of: &str, mut times: Vec<u32>) -> Percentiles {
+fn percentiles(of: String, mut times: Vec<u32>) -> Percentiles {
     times.sort_unstable();
     let at = |per_mille: usize| times[(times.len() * per_mille).div_ceil(1000).max(1) - 1];
-    Percentiles { of: of.to_owned(), p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
+    Percentiles { of, p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
 }

@@ -41,7 +41,7 @@ fn run(words: &[&str]) -> Result<(), String> {
             let runs = runs.parse().map_err(|_| USAGE.to_owned())?;
             answer(&engines::play_named(name, read(stream)?, runs)?)
         }
-        ["latency", stream] => answer(&latency::latency(&read(stream)?)),
+        ["latency", stream] => answer(&latency::latency(read(stream)?)),
         ["commitment", stream] => answer(&commitment::commitment(&read(stream)?)),
         ["worst"] => answer(&worst::worst()),
         ["memory"] => answer(&memory::memory()),
