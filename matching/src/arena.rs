@@ -94,7 +94,7 @@ pub(crate) struct Order {
     /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
     pub(crate) lots: Lots,
     pub(crate) owner: AccountId,
-    /// Its level in its side's ladder; [`NONE`] while a replacement takes.
+    /// Its level; [`NONE`] while a replacement takes.
     pub(crate) level: u32,
     /// Behind it in the level; in a free slot, the next free one.
     pub(crate) next: u32,
