@@ -70,7 +70,7 @@ impl Book {
         }
     }
 
-    /// The same of an order that will be named by its client id.
+    /// The same of an order that will be named by its client id; of one that will be given it, the first step alone is of use.
     #[inline]
     pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
         match step {

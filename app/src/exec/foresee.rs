@@ -3,7 +3,7 @@
 
 use tidemark_matching::Prefetch;
 use tidemark_proto::tx::{CancelBy, Operation};
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, MarketId};
 
 use crate::state::State;
 
@@ -14,14 +14,21 @@ pub(super) fn foresee(state: &State, account: AccountId, operations: &[Operation
     }
     for step in Prefetch::STEPS {
         for operation in operations {
-            let (Operation::Cancel { market, order } | Operation::Replace { market, order, .. }) = operation
-            else {
-                continue;
-            };
-            let Some(book) = state.books.get(usize::from(*market)) else { continue };
-            match order {
-                CancelBy::Order(id) => book.prefetch(step, *id),
-                CancelBy::Client(id) => book.prefetch_named(step, account, *id),
+            let book = |market: MarketId| state.books.get(usize::from(market));
+            match operation {
+                Operation::Cancel { market, order } | Operation::Replace { market, order, .. } => {
+                    let Some(book) = book(*market) else { continue };
+                    match order {
+                        CancelBy::Order(id) => book.prefetch(step, *id),
+                        CancelBy::Client(id) => book.prefetch_named(step, account, *id),
+                    }
+                }
+                // Whether its client id is free is the first thing asked of a new order.
+                Operation::Place(order) if step == Prefetch::Index => {
+                    let Some(book) = book(order.market) else { continue };
+                    book.prefetch_named(step, account, order.client_id);
+                }
+                _ => {}
             }
         }
     }
