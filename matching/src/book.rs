@@ -185,12 +185,7 @@ impl Book {
 
     #[inline]
     pub(crate) fn view(&self, slot: u32) -> OrderView {
-        self.view_of(slot, self.orders.get(slot))
-    }
-
-    // Where events are made: a copy through memory costs more than the reads.
-    #[inline(always)]
-    pub(crate) fn view_of(&self, slot: u32, order: &Order) -> OrderView {
+        let order = self.orders.get(slot);
         let key = self.levels.get(order.level).key;
         view(order, self.extras.get(slot, order.flags()), key, self.iceberg(slot, order.flags()))
     }

@@ -70,6 +70,7 @@ impl Book {
     }
 
     fn refresh(&mut self) {
+        self.levels.digests.resize(self.levels.capacity(), [0; 32]);
         let stores = Stores { orders: &self.orders, extras: &self.extras, icebergs: &self.icebergs };
         for ladder in &mut self.ladders {
             refresh(ladder, &mut self.levels, stores);
@@ -87,7 +88,6 @@ struct Stores<'a> {
 
 /// Recomputes the digests of stale levels, and of the groups and pages that they are in.
 fn refresh(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>) {
-    levels.digests.resize(levels.capacity(), [0; 32]);
     let mut stale = std::mem::take(&mut ladder.stale);
     for page in stale.drain(..) {
         refresh_page(ladder, levels, stores, page as usize);

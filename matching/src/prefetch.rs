@@ -50,7 +50,7 @@ impl Book {
         if self.is_large() {
             for step in Prefetch::STEPS {
                 if let Some(id) = id_at(step.ahead()) {
-                    self.prefetch(step, id);
+                    self.take_step(step, id);
                 }
             }
         } else if let Some(id) = id_at(1) {
@@ -63,39 +63,48 @@ impl Book {
     /// passed over.
     #[inline]
     pub fn prefetch(&self, step: Prefetch, order_id: OrderId) {
-        match step {
-            _ if !self.is_large() => {}
-            Prefetch::Index => self.ids.fetch(order_id),
-            _ => self.prefetch_slot(step, self.ids.recent(order_id)),
+        if self.is_large() {
+            self.take_step(step, order_id);
         }
     }
 
     /// The same of an order that will be named by its client id; of one that will be given it, the first step alone is of use.
     #[inline]
     pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
+        if !self.is_large() {
+            return;
+        }
+        let slot = || self.client_ids.get(owner, client_id).unwrap_or(NONE);
         match step {
-            _ if !self.is_large() => {}
             Prefetch::Index => self.client_ids.fetch(owner, client_id),
-            _ => self.prefetch_slot(step, self.client_ids.get(owner, client_id).unwrap_or(NONE)),
+            Prefetch::Order => self.fetch_order(slot()),
+            Prefetch::Around => self.fetch_around(slot()),
+        }
+    }
+
+    #[inline(always)]
+    fn take_step(&self, step: Prefetch, id: OrderId) {
+        match step {
+            Prefetch::Index => self.ids.fetch(id),
+            Prefetch::Order => self.fetch_order(self.ids.recent(id)),
+            Prefetch::Around => self.fetch_around(self.ids.recent(id)),
         }
     }
 
     #[inline]
-    fn prefetch_slot(&self, step: Prefetch, slot: u32) {
-        match step {
-            Prefetch::Around => {
-                let order = self.orders.get(slot);
-                self.orders.fetch(order.prev);
-                self.orders.fetch(order.next);
-                self.owners.fetch_around(slot);
-                if order.flags().has_extra() {
-                    self.extras.fetch(slot);
-                }
-            }
-            _ => {
-                self.orders.fetch(slot);
-                self.owners.fetch(slot);
-            }
+    fn fetch_order(&self, slot: u32) {
+        self.orders.fetch(slot);
+        self.owners.fetch(slot);
+    }
+
+    #[inline]
+    fn fetch_around(&self, slot: u32) {
+        let order = self.orders.get(slot);
+        self.orders.fetch(order.prev);
+        self.orders.fetch(order.next);
+        self.owners.fetch_around(slot);
+        if order.flags().has_extra() {
+            self.extras.fetch(slot);
         }
     }
 }

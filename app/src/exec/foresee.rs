@@ -3,7 +3,7 @@
 
 use tidemark_matching::Prefetch;
 use tidemark_proto::tx::{CancelBy, Operation};
-use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_proto::units::AccountId;
 
 use crate::state::State;
 
@@ -14,21 +14,20 @@ pub(super) fn foresee(state: &State, account: AccountId, operations: &[Operation
     }
     for step in Prefetch::STEPS {
         for operation in operations {
-            let book = |market: MarketId| state.books.get(usize::from(market));
-            match operation {
+            let (market, named) = match operation {
                 Operation::Cancel { market, order } | Operation::Replace { market, order, .. } => {
-                    let Some(book) = book(*market) else { continue };
-                    match order {
-                        CancelBy::Order(id) => book.prefetch(step, *id),
-                        CancelBy::Client(id) => book.prefetch_named(step, account, *id),
-                    }
+                    (*market, *order)
                 }
                 // Whether its client id is free is the first thing asked of a new order.
                 Operation::Place(order) if step == Prefetch::Index => {
-                    let Some(book) = book(order.market) else { continue };
-                    book.prefetch_named(step, account, order.client_id);
+                    (order.market, CancelBy::Client(order.client_id))
                 }
-                _ => {}
+                _ => continue,
+            };
+            let Some(book) = state.books.get(usize::from(market)) else { continue };
+            match named {
+                CancelBy::Order(id) => book.prefetch(step, id),
+                CancelBy::Client(id) => book.prefetch_named(step, account, id),
             }
         }
     }

@@ -34,8 +34,8 @@ struct Told<'a, T> {
 }
 
 impl<T: Tape> Host for Told<'_, T> {
-    fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
-        0
+    fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
+        self.events.reducible_lots(owner, side)
     }
     #[inline(always)]
     fn event(&mut self, event: Event) {
