@@ -1,4 +1,5 @@
-//! Compiles the `.proto` files without a system `protoc`, and keeps the descriptor set for gRPC reflection.
+//! Compiles the `.proto` files without a system `protoc`, and keeps the descriptor set for gRPC
+//! reflection.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

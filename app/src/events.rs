@@ -1,4 +1,5 @@
-//! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into consensus.
+//! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into
+//! consensus.
 
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{Report, ReportError};
@@ -137,7 +138,8 @@ pub enum Event {
     },
     /// An order waits for its trigger or its next slice; as it is now.
     Waiting { account: AccountId, order: Box<v1::ConditionalOrder> },
-    /// The mark has reached an order's trigger: it was placed, or refused with a code, and waits no more.
+    /// The mark has reached an order's trigger: it was placed, or refused with a code, and waits no
+    /// more.
     Triggered {
         market: MarketId,
         order_id: OrderId,
@@ -222,7 +224,8 @@ pub struct Liquidation {
     pub arithmetic: Arithmetic,
 }
 
-/// What a liquidation step's figures come from (rules §7). What a stage does not work out is 0 or `None`.
+/// What a liquidation step's figures come from (rules §7). What a stage does not work out is 0 or
+/// `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
     /// The position before the step.

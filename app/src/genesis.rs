@@ -32,18 +32,26 @@ impl Genesis {
     /// # Errors
     /// `INVALID_PARAMS` with a sentence naming what is wrong.
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let invalid = |why: String| Refusal::new(Code::InvalidParams, format!("genesis app_state: {why}"));
-        let mut genesis: Self = serde_json::from_slice(bytes).map_err(|e| invalid(e.to_string()))?;
+        let invalid =
+            |why: String| Refusal::new(Code::InvalidParams, format!("genesis app_state: {why}"));
+        let mut genesis: Self =
+            serde_json::from_slice(bytes).map_err(|e| invalid(e.to_string()))?;
         if genesis.markets.len() > MAX_MARKETS {
-            return Err(invalid(format!("{} markets, at most {MAX_MARKETS}", genesis.markets.len())));
+            return Err(invalid(format!(
+                "{} markets, at most {MAX_MARKETS}",
+                genesis.markets.len()
+            )));
         }
         for (id, market) in genesis.markets.iter_mut().enumerate() {
             market.check()?;
-            market.id =
-                MarketId::try_from(id).map_err(|_| invalid(format!("market id {id} is too large")))?;
+            market.id = MarketId::try_from(id)
+                .map_err(|_| invalid(format!("market id {id} is too large")))?;
         }
         if Atoms::from(genesis.insurance_atoms) > MAX_ATOMS {
-            return Err(invalid(format!("insurance_atoms {}, at most {MAX_ATOMS}", genesis.insurance_atoms)));
+            return Err(invalid(format!(
+                "insurance_atoms {}, at most {MAX_ATOMS}",
+                genesis.insurance_atoms
+            )));
         }
         genesis.params.check()?;
         genesis.admin_address()?;

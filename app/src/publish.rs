@@ -58,7 +58,11 @@ impl Publisher {
     /// Starts with a view.
     #[must_use]
     pub fn new(view: Arc<View>) -> Self {
-        Self { view: RwLock::new(view), subscribers: Mutex::default(), own_report: OwnReportCell::default() }
+        Self {
+            view: RwLock::new(view),
+            subscribers: Mutex::default(),
+            own_report: OwnReportCell::default(),
+        }
     }
 
     /// The newest committed state.
@@ -67,8 +71,8 @@ impl Publisher {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All blocks from now on, in order. The receiver must keep up: it is for the node's own market-data thread, which
-    /// bounds what it hands on to clients.
+    /// All blocks from now on, in order. The receiver must keep up: it is for the node's own
+    /// market-data thread, which bounds what it hands on to clients.
     pub fn subscribe(&self) -> Receiver<Published> {
         let (sender, receiver) = std::sync::mpsc::channel();
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);

@@ -1,9 +1,11 @@
-//! How long the phases of a block take on this node. Outside consensus: times are measured, never used.
+//! How long the phases of a block take on this node. Outside consensus: times are measured, never
+//! used.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // the one place that measures
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// This node's clock, in milliseconds since the Unix epoch: for its own price feed and proposals, never for results.
+/// This node's clock, in milliseconds since the Unix epoch: for its own price feed and proposals,
+/// never for results.
 #[must_use]
 pub fn wall_clock_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

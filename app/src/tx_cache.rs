@@ -10,7 +10,8 @@ use tidemark_proto::Refusal;
 /// Most transactions of one generation; two are kept.
 const GENERATION: usize = 20_000;
 
-/// Checks transactions without state, remembering those that passed. Shared by gRPC, CheckTx and the block phases.
+/// Checks transactions without state, remembering those that passed. Shared by gRPC, CheckTx and
+/// the block phases.
 #[derive(Debug)]
 pub struct TxCache {
     chain_id: String,
@@ -77,7 +78,8 @@ impl TxCache {
         Ok(tx)
     }
 
-    /// Checks many at once on up to `threads` threads; results are in the order of the transactions.
+    /// Checks many at once on up to `threads` threads; results are in the order of the
+    /// transactions.
     pub fn check_all(
         &self,
         txs: &[impl AsRef<[u8]> + Sync],

@@ -1,4 +1,5 @@
-//! The transport, `init` and the supervision, with the real CometBFT and an application that only counts.
+//! The transport, `init` and the supervision, with the real CometBFT and an application that only
+//! counts.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::{
@@ -15,8 +16,8 @@ use std::{
 use serde_json::json;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain, ResponseCheckTx,
-    ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
+    ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
+    ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
 };
 use tidemark_app::{
     abci::server::{Address, Server, ServerOptions},
@@ -103,7 +104,8 @@ fn free_ports(nodes: u16) -> Vec<Ports> {
     let start = 21_000 + (std::process::id() % 1_000) as u16 * 8;
     for _ in 0..200 {
         let base = start + NEXT.fetch_add(nodes * PORTS_PER_NODE, Ordering::SeqCst);
-        let ports: Vec<_> = (0..nodes).map(|index| Ports::of_node(base, index, nodes).unwrap()).collect();
+        let ports: Vec<_> =
+            (0..nodes).map(|index| Ports::of_node(base, index, nodes).unwrap()).collect();
         if ports.iter().all(|ports| ports.check_free().is_ok()) {
             return ports;
         }
@@ -224,10 +226,12 @@ async fn one_validator_reaches_height_20_over_a_unix_socket() {
 
 #[tokio::test]
 async fn one_validator_reaches_height_20_over_tcp() {
-    reaches_height_20(|_, ports| format!("tcp://127.0.0.1:{}", ports.abci()).parse().unwrap()).await;
+    reaches_height_20(|_, ports| format!("tcp://127.0.0.1:{}", ports.abci()).parse().unwrap())
+        .await;
 }
 
-/// CometBFT does not always end by itself when its application is gone; the guard ends it all the same.
+/// CometBFT does not always end by itself when its application is gone; the guard ends it all the
+/// same.
 #[tokio::test]
 async fn cometbft_is_gone_after_a_stop_whose_application_went_first() {
     let binary = cometbft();
@@ -292,11 +296,13 @@ fn init_leaves_a_home_that_is_in_use_alone_unless_told() {
     let before = files_below(folder.path());
     let refusal = init(&binary, &nodes, &genesis(), ExistingHome::Refuse).unwrap_err();
     assert!(
-        matches!(refusal, InitError::HomeInUse { .. }) && refusal.to_string().contains("--overwrite"),
+        matches!(refusal, InitError::HomeInUse { .. })
+            && refusal.to_string().contains("--overwrite"),
         "{refusal}"
     );
     assert_eq!(files_below(folder.path()), before);
-    let running = Server::start(&nodes[0].abci_addr(), ServerOptions::default(), Counter::default()).unwrap();
+    let running =
+        Server::start(&nodes[0].abci_addr(), ServerOptions::default(), Counter::default()).unwrap();
     let refusal = init(&binary, &nodes, &genesis(), ExistingHome::Overwrite).unwrap_err();
     assert!(matches!(refusal, InitError::Running(_)), "{refusal}");
     drop(running);
@@ -322,12 +328,18 @@ fn init_refuses_what_cometbft_would_refuse_later() {
     let try_init = |node: NodeInit, genesis: &Genesis| {
         init(Path::new("no-such-cometbft"), &[node], genesis, ExistingHome::Refuse).unwrap_err()
     };
-    assert!(matches!(try_init(node.clone(), &with_id("")), InitError::BadChainId { length: 0, .. }));
+    assert!(matches!(
+        try_init(node.clone(), &with_id("")),
+        InitError::BadChainId { length: 0, .. }
+    ));
     assert!(matches!(
         try_init(node.clone(), &with_id(&"x".repeat(51))),
         InitError::BadChainId { length: 51, .. }
     ));
-    assert!(matches!(try_init(NodeInit { power: 0, ..node }, &with_id("a")), InitError::NoValidator));
+    assert!(matches!(
+        try_init(NodeInit { power: 0, ..node }, &with_id("a")),
+        InitError::NoValidator
+    ));
     let deep = NodeInit::local(folder.path().join("x".repeat(100)), "one", Ports::default());
     assert!(matches!(try_init(deep, &with_id("a")), InitError::Address(_)));
     assert!(!home.exists());

@@ -1,5 +1,5 @@
-//! How processes end: a panic ends the node, and the node's end, even by SIGKILL, ends CometBFT. Each test starts this
-//! binary again, as the process that is to end.
+//! How processes end: a panic ends the node, and the node's end, even by SIGKILL, ends CometBFT.
+//! Each test starts this binary again, as the process that is to end.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::{
@@ -53,7 +53,8 @@ fn process_that_panics_in_a_thread() {
 #[test]
 fn cometbft_ends_when_the_node_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "#!/bin/sh\ntrap 'echo asked; exit 0' TERM\necho up\nwhile :; do sleep 0.05; done\n";
+    let script =
+        "#!/bin/sh\ntrap 'echo asked; exit 0' TERM\necho up\nwhile :; do sleep 0.05; done\n";
     let path = folder.path().join("cometbft");
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();

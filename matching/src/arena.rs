@@ -1,8 +1,9 @@
-//! Where orders are stored: half a cache line each, what is needed of every order and nothing else; freed slots are reused
-//! last in, first out.
+//! Where orders are stored: half a cache line each, what is needed of every order and nothing else;
+//! freed slots are reused last in, first out.
 //!
-//! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never given out. It stands for "no
-//! order", and writes to its links are harmless, so that linking and unlinking need no branches.
+//! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never
+//! given out. It stands for "no order", and writes to its links are harmless, so that linking and
+//! unlinking need no branches.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
@@ -58,7 +59,8 @@ impl Flags {
     }
     pub(crate) const fn post_only(self) -> PostOnly {
         // A load, cheaper than the choices of a match.
-        const KINDS: [PostOnly; 4] = [PostOnly::No, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
+        const KINDS: [PostOnly; 4] =
+            [PostOnly::No, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
         KINDS[(self.0 >> Self::POST_SHIFT) as usize & 3]
     }
     pub(crate) const fn expires(self) -> bool {
@@ -67,7 +69,8 @@ impl Flags {
     pub(crate) const fn has_client_id(self) -> bool {
         self.0 & Self::HAS_CLIENT_ID != 0
     }
-    /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its own for that.
+    /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its
+    /// own for that.
     #[inline]
     pub(crate) const fn is_special(self) -> bool {
         self.0 & (Self::REDUCE_ONLY | Self::EXPIRES | Self::HAS_CLIENT_ID | Self::ICEBERG) != 0
@@ -91,7 +94,8 @@ pub(crate) const MAX_ORDER_ID: OrderId = u64::MAX >> Flags::BITS;
 pub(crate) struct Order {
     /// Id and, in the low byte, flags.
     tagged_id: u64,
-    /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones besides.
+    /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones
+    /// besides.
     pub(crate) lots: Lots,
     pub(crate) owner: AccountId,
     /// Its level; [`NONE`] while a replacement takes.
@@ -210,8 +214,8 @@ impl Arena {
         orders[next as usize].prev = prev;
     }
 
-    /// Takes an order out of its level and frees its slot. What else is in it stays until it is filled again. Returns what the
-    /// order was.
+    /// Takes an order out of its level and frees its slot. What else is in it stays until it is
+    /// filled again. Returns what the order was.
     #[inline(always)]
     pub(crate) fn take_out(&mut self, slot: u32) -> Order {
         let orders = &mut self.orders[..];

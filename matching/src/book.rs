@@ -63,7 +63,8 @@ impl Book {
         self.next_order_id
     }
 
-    /// Uses up the next id for an order that is kept outside the book until it is placed; `None` when none is left.
+    /// Uses up the next id for an order that is kept outside the book until it is placed; `None`
+    /// when none is left.
     pub fn assign_id(&mut self) -> Option<OrderId> {
         let order_id = self.next_order_id;
         self.next_order_id = order_id.checked_add(1)?;
@@ -126,10 +127,17 @@ impl Book {
     /// A side's levels, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
         let ladder = &self.ladders[side as usize];
-        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(move |level| {
-            let level = self.levels.get(level);
-            LevelView { side, price_ticks: key_of(side, level.key), lots: level.lots, count: level.count }
-        })
+        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(
+            move |level| {
+                let level = self.levels.get(level);
+                LevelView {
+                    side,
+                    price_ticks: key_of(side, level.key),
+                    lots: level.lots,
+                    count: level.count,
+                }
+            },
+        )
     }
 
     /// The level at a price; with 0 lots and count when there is none.
@@ -150,8 +158,9 @@ impl Book {
         std::iter::successors(some(head), move |slot| some(self.orders.get(*slot).next))
     }
 
-    /// What a taker on `side` would meet, as displayed (hidden lots are not counted): `(price, lots)` from the best level on, no worse than
-    /// `limit_ticks`, at most `lots` in all. Positions of reduce-only makers and self-trade prevention are not looked at.
+    /// What a taker on `side` would meet, as displayed (hidden lots are not counted):
+    /// `(price, lots)` from the best level on, no worse than `limit_ticks`, at most `lots` in all.
+    /// Positions of reduce-only makers and self-trade prevention are not looked at.
     pub fn fills_for(
         &self,
         side: Side,
@@ -161,18 +170,18 @@ impl Book {
         let makers = side.opposite();
         let limit_key = key_of(makers, limit_ticks);
         let mut left = lots;
-        self.levels(makers).take_while(move |level| key_of(makers, level.price_ticks) >= limit_key).map_while(
-            move |level| {
+        self.levels(makers)
+            .take_while(move |level| key_of(makers, level.price_ticks) >= limit_key)
+            .map_while(move |level| {
                 let take = level.lots.min(left);
                 left -= take;
                 (take > 0).then_some((level.price_ticks, take))
-            },
-        )
+            })
     }
 
-    /// The levels changed since the last call, as they are now; bids, then asks, each by ascending price. The first call
-    /// tells all that happened since the book was made or restored. To be called once a block: until then, pages of
-    /// prices that were touched stay in memory.
+    /// The levels changed since the last call, as they are now; bids, then asks, each by ascending
+    /// price. The first call tells all that happened since the book was made or restored. To be
+    /// called once a block: until then, pages of prices that were touched stay in memory.
     pub fn take_dirty_levels(&mut self) -> Vec<LevelView> {
         let mut keys = Vec::new();
         for side in [Side::Buy, Side::Sell] {
@@ -210,15 +219,15 @@ impl Book {
     /// The slot of a live order, if it is `owner`'s.
     #[inline]
     pub(crate) fn owned(&self, order_id: OrderId, owner: AccountId) -> Result<u32, Reject> {
-        self.ids.get(order_id).filter(|slot| self.orders.get(*slot).owner == owner).ok_or(Reject::new(
-            Code::UnknownOrder,
-            0,
-            order_id,
-        ))
+        self.ids
+            .get(order_id)
+            .filter(|slot| self.orders.get(*slot).owner == owner)
+            .ok_or(Reject::new(Code::UnknownOrder, 0, order_id))
     }
 
-    /// Stores an order at the back of the level `index`, or of a new one at `key` if that is [`NONE`], as its owner's newest. For
-    /// some, [`Book::index`] is to follow. The caller has seen that the level's sum can take it, and that a slot is free.
+    /// Stores an order at the back of the level `index`, or of a new one at `key` if that is
+    /// [`NONE`], as its owner's newest. For some, [`Book::index`] is to follow. The caller has seen
+    /// that the level's sum can take it, and that a slot is free.
     #[inline(always)]
     pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
         let slot = self.orders.allot();
@@ -237,11 +246,20 @@ impl Book {
         }
     }
 
-    /// Enters a stored order in the indexes that few are in, by its client id where the caller found that it may be.
+    /// Enters a stored order in the indexes that few are in, by its client id where the caller
+    /// found that it may be.
     #[inline(never)]
-    pub(crate) fn index(&mut self, slot: u32, key: u64, extra: Extra, hidden: Iceberg, vacancy: Vacancy) {
+    pub(crate) fn index(
+        &mut self,
+        slot: u32,
+        key: u64,
+        extra: Extra,
+        hidden: Iceberg,
+        vacancy: Vacancy,
+    ) {
         let order = self.orders.get(slot);
-        let (id, owner, flags, client_id) = (order.id(), order.owner, order.flags(), extra.client_id);
+        let (id, owner, flags, client_id) =
+            (order.id(), order.owner, order.flags(), extra.client_id);
         let expires_ms = extra.expires_ms(flags);
         if flags.has_extra() {
             self.extras.set(slot, extra);
@@ -288,8 +306,9 @@ impl Book {
         self.tidy(slot, order.flags(), [false, tidy_ids, last_of_owner]);
     }
 
-    /// What seldom follows an order's leave, at its end, so that nothing waits for it in a register: its level, its page of ids or
-    /// its owner has no other, or it was in indexes that few are in. What was in its slot is still there.
+    /// What seldom follows an order's leave, at its end, so that nothing waits for it in a
+    /// register: its level, its page of ids or its owner has no other, or it was in indexes that
+    /// few are in. What was in its slot is still there.
     #[inline(always)]
     pub(crate) fn tidy(&mut self, slot: u32, flags: Flags, which: [bool; 3]) {
         if which[0] | which[1] | which[2] | flags.is_special() {
@@ -315,7 +334,8 @@ impl Book {
         }
     }
 
-    /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that is [`NONE`].
+    /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that
+    /// is [`NONE`].
     #[inline(always)]
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
@@ -330,7 +350,8 @@ impl Book {
         self.orders.put(slot, order);
     }
 
-    /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to `display_lots` (0: all).
+    /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to
+    /// `display_lots` (0: all).
     pub(crate) fn show(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
         let mut order = *self.orders.get(slot);
@@ -398,8 +419,8 @@ impl Book {
         order.hidden_lots
     }
 
-    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its slot. Returns the lots that it
-    /// showed.
+    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its
+    /// slot. Returns the lots that it showed.
     #[inline(always)]
     pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) -> Lots {
         let order = self.orders.take_out(slot);

@@ -1,6 +1,7 @@
-//! Client ids to slots: a set-associative table, one cache line a set. What a full set cannot take goes to a sorted map, so
-//! ids chosen to collide cost a search in that map and no more. A set of which the map has an entry is full, so a set that
-//! is not answers alone. Nothing depends on where an entry lies.
+//! Client ids to slots: a set-associative table, one cache line a set. What a full set cannot take
+//! goes to a sorted map, so ids chosen to collide cost a search in that map and no more. A set of
+//! which the map has an entry is full, so a set that is not answers alone. Nothing depends on where
+//! an entry lies.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,8 @@ const FREE: Entry = Entry { client_id: 0, owner: 0, slot: NONE };
 struct Set([Entry; WAYS]);
 
 impl Set {
-    /// A bit for each way for which something holds. Looks at all of them: which it is cannot be foreseen.
+    /// A bit for each way for which something holds. Looks at all of them: which it is cannot be
+    /// foreseen.
     #[inline(always)]
     fn ways(&self, holds: impl Fn(&Entry) -> bool) -> u32 {
         self.0.iter().rev().fold(0, |ways, entry| (ways << 1) | u32::from(holds(entry)))
@@ -197,7 +199,8 @@ impl ClientIds {
     #[cold]
     #[inline(never)]
     fn take_spilled(&mut self, set: usize) -> Entry {
-        let Some((key, slot)) = self.spilled.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
+        let Some((key, slot)) =
+            self.spilled.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
         else {
             return FREE;
         };

@@ -1,7 +1,9 @@
-//! The roots that commit to a book: SHA-256 over a tree of levels, recomputed where something changed.
+//! The roots that commit to a book: SHA-256 over a tree of levels, recomputed where something
+//! changed.
 //!
-//! Keys: a bid's key is its price, an ask's is `2⁶⁴ − 1 − price`. Integers are little-endian. Only what exists is hashed,
-//! always by ascending key. The two trees differ in their leaves and in the last line.
+//! Keys: a bid's key is its price, an ask's is `2⁶⁴ − 1 − price`. Integers are little-endian. Only
+//! what exists is hashed, always by ascending key. The two trees differ in their leaves and in the
+//! last line.
 //!
 //! ```text
 //! order   = id u64 ‖ owner u32 ‖ shown u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8 ‖ hidden       (0 where there is none)
@@ -39,14 +41,16 @@ const LONGEST_ORDER: usize = 53;
 pub type Digest = [u8; 32];
 
 impl Book {
-    /// Commits to every level's price, lots and count: what a client with the L2 stream can recompute. Costs what changed
-    /// since the last root of either kind, and one hash over the pages of prices in use.
+    /// Commits to every level's price, lots and count: what a client with the L2 stream can
+    /// recompute. Costs what changed since the last root of either kind, and one hash over the
+    /// pages of prices in use.
     pub fn l2_root(&mut self) -> Digest {
         self.refresh();
         self.root(0x03, |digests| &digests.l2).finalize().into()
     }
 
-    /// Commits to all that the book needs to go on: every order in its place, and the next id. Costs as [`Book::l2_root`].
+    /// Commits to all that the book needs to go on: every order in its place, and the next id.
+    /// Costs as [`Book::l2_root`].
     pub fn l3_root(&mut self) -> Digest {
         self.refresh();
         self.root(0x04, |digests| &digests.l3)
@@ -71,7 +75,8 @@ impl Book {
 
     fn refresh(&mut self) {
         self.levels.digests.resize(self.levels.capacity(), [0; 32]);
-        let stores = Stores { orders: &self.orders, extras: &self.extras, icebergs: &self.icebergs };
+        let stores =
+            Stores { orders: &self.orders, extras: &self.extras, icebergs: &self.icebergs };
         for ladder in &mut self.ladders {
             refresh(ladder, &mut self.levels, stores);
         }
@@ -99,8 +104,10 @@ fn refresh(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>) {
 fn refresh_page(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>, index: usize) {
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
     let offsets = stale.groups().flat_map(|group| stale.group(group));
-    let changed: Vec<u32> =
-        offsets.map(|offset| ladder.pages[index].levels[offset]).filter(|level| *level != 0).collect();
+    let changed: Vec<u32> = offsets
+        .map(|offset| ladder.pages[index].levels[offset])
+        .filter(|level| *level != 0)
+        .collect();
     for together in changed.chunks(HASHED_TOGETHER) {
         let queues = together.iter().map(|level| Queue::of(levels.get(*level))).collect();
         for (&level, digest) in together.iter().zip(digests(queues, stores)) {
@@ -183,8 +190,8 @@ impl Queue {
     }
 }
 
-/// Digests of some levels, whose queues are read side by side: each order names the next, so one queue alone waits for memory at every
-/// order of a large book.
+/// Digests of some levels, whose queues are read side by side: each order names the next, so one
+/// queue alone waits for memory at every order of a large book.
 fn digests(mut queues: Vec<Queue>, stores: Stores<'_>) -> impl Iterator<Item = Digest> {
     let longest = queues.iter().map(|queue| queue.left).max().unwrap_or(0);
     for _ in 0..longest {

@@ -1,5 +1,6 @@
-//! When orders expire: a heap, earliest first and then by id, in which each order's place is known, so that an order that
-//! leaves early is taken out at once. Entering and leaving move a few entries, at most one for each fourfold of their number.
+//! When orders expire: a heap, earliest first and then by id, in which each order's place is known,
+//! so that an order that leaves early is taken out at once. Entering and leaving move a few
+//! entries, at most one for each fourfold of their number.
 
 use tidemark_proto::units::{OrderId, TimeMs};
 
@@ -77,7 +78,8 @@ impl Expiries {
         loop {
             let first = (place * WAYS + 1).min(self.heap.len());
             let children = &self.heap[first..self.heap.len().min(first + WAYS)];
-            let Some((least, child)) = children.iter().enumerate().min_by_key(|(_, child)| child.key())
+            let Some((least, child)) =
+                children.iter().enumerate().min_by_key(|(_, child)| child.key())
             else {
                 break;
             };

@@ -1,5 +1,5 @@
-//! What few orders have: a client id, an expiry. By slot, and as long as the highest slot of an order that has any, so that
-//! books without them, and operations on other orders, do not touch it.
+//! What few orders have: a client id, an expiry. By slot, and as long as the highest slot of an
+//! order that has any, so that books without them, and operations on other orders, do not touch it.
 
 use tidemark_proto::units::TimeMs;
 
@@ -54,7 +54,8 @@ impl Extras {
         }
     }
 
-    /// Notes what the order in a slot has. What was noted of one that was there before has no meaning.
+    /// Notes what the order in a slot has. What was noted of one that was there before has no
+    /// meaning.
     pub(crate) fn set(&mut self, slot: u32, extra: Extra) {
         let index = slot as usize;
         if index >= self.by_slot.len() {

@@ -1,5 +1,5 @@
-//! What iceberg orders have besides the lots they show. By slot, in a map: orders that show all of themselves cost nothing
-//! here.
+//! What iceberg orders have besides the lots they show. By slot, in a map: orders that show all of
+//! themselves cost nothing here.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ pub(crate) type Place = (Side, u64);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Icebergs {
     by_slot: BTreeMap<u32, (Place, Iceberg)>,
-    /// Sum of the hidden lots of a level's orders, where there are any. Admission keeps it, with the level's lots, below 2⁶⁴, so
-    /// a refill always fits.
+    /// Sum of the hidden lots of a level's orders, where there are any. Admission keeps it, with
+    /// the level's lots, below 2⁶⁴, so a refill always fits.
     hidden_lots: BTreeMap<Place, Lots>,
 }
 
@@ -52,13 +52,15 @@ impl Icebergs {
         self.find_hidden_lots(place)
     }
 
-    // Apart, as searches in maps are everywhere in this crate: a call leaves the caller its registers, a search does not.
+    // Apart, as searches in maps are everywhere in this crate: a call leaves the caller its
+    // registers, a search does not.
     #[inline(never)]
     fn find_hidden_lots(&self, place: Place) -> Lots {
         self.hidden_lots.get(&place).copied().unwrap_or(0)
     }
 
-    /// The hidden part of the order in `slot`; nothing, and 0 to display, for one that is no iceberg.
+    /// The hidden part of the order in `slot`; nothing, and 0 to display, for one that is no
+    /// iceberg.
     #[inline(never)]
     pub(crate) fn get(&self, slot: u32) -> Iceberg {
         self.by_slot.get(&slot).map(|(_, iceberg)| *iceberg).unwrap_or_default()

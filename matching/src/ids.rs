@@ -1,5 +1,6 @@
-//! Order id to slot: a directly indexed window over recent ids, in pages that are freed when empty, and a sorted map for
-//! the few orders that outlive the window. Memory is bounded by live orders plus the window, however many ids were used.
+//! Order id to slot: a directly indexed window over recent ids, in pages that are freed when empty,
+//! and a sorted map for the few orders that outlive the window. Memory is bounded by live orders
+//! plus the window, however many ids were used.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ const PAGE_IDS: usize = 1 << PAGE_BITS;
 /// Pages in the window: the last 4 194 304 ids.
 const WINDOW_PAGES: u64 = 4_096;
 
-/// Where an id is: its page's place in the ring, or [`NO_PLACE`]. Holds until the next id is entered.
+/// Where an id is: its page's place in the ring, or [`NO_PLACE`]. Holds until the next id is
+/// entered.
 pub(crate) type IdPlace = usize;
 /// In the sorted map.
 const NO_PLACE: IdPlace = usize::MAX;
@@ -34,7 +36,8 @@ pub(crate) struct IdTable {
     /// Page numbers of the window: `base..end`.
     base: u64,
     end: u64,
-    /// By page number modulo its length, which is 0 or a power of two: the window's pages, and empty ones.
+    /// By page number modulo its length, which is 0 or a power of two: the window's pages, and
+    /// empty ones.
     ring: Vec<IdPage>,
     /// Emptied pages, every entry [`NONE`].
     spare: Vec<Slots>,
@@ -180,7 +183,8 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::tidy`] is to follow.
+    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::tidy`] is
+    /// to follow.
     #[inline(always)]
     #[must_use]
     pub(crate) fn remove(&mut self, id: OrderId, place: IdPlace) -> bool {
@@ -191,7 +195,8 @@ impl IdTable {
         page.live == 0
     }
 
-    /// What seldom follows the removal of an id: it was older than the window, or its page has no other.
+    /// What seldom follows the removal of an id: it was older than the window, or its page has no
+    /// other.
     #[cold]
     #[inline(never)]
     pub(crate) fn tidy(&mut self, id: OrderId) {

@@ -1,5 +1,6 @@
-//! Where the price levels of one side are, ordered by key: the price for bids, its complement for asks, so that for both the
-//! highest key is the best. Memory grows with occupied pages of prices, not with the range.
+//! Where the price levels of one side are, ordered by key: the price for bids, its complement for
+//! asks, so that for both the highest key is the best. Memory grows with occupied pages of prices,
+//! not with the range.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ pub(crate) struct Ladder {
     free_pages: Vec<u32>,
     /// Pages with a level, by number.
     pub(crate) index: BTreeMap<u64, u32>,
-    /// Pages without one whose last changes were not yet taken. Apart, so that finding the next level skips none.
+    /// Pages without one whose last changes were not yet taken. Apart, so that finding the next
+    /// level skips none.
     limbo: BTreeMap<u64, u32>,
     /// The page last used to find a level.
     recent: u32,
@@ -137,7 +139,8 @@ impl Ladder {
         }
     }
 
-    /// What seldom follows an order's leave: the level's first change since its last root is noted; an empty level goes.
+    /// What seldom follows an order's leave: the level's first change since its last root is noted;
+    /// an empty level goes.
     #[inline(never)]
     pub(crate) fn tidy(&mut self, levels: &mut Levels, level: u32) {
         self.touch(levels, level);

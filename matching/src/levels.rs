@@ -1,5 +1,5 @@
-//! The price levels of both sides, by number: an order names its level, so that finding it asks neither for the order's side
-//! nor for its price.
+//! The price levels of both sides, by number: an order names its level, so that finding it asks
+//! neither for the order's side nor for its price.
 
 use tidemark_proto::units::Lots;
 
@@ -49,8 +49,8 @@ impl Level {
     }
 }
 
-/// `new` where `link` is `old`, else what it is. Which it is cannot be foreseen: as the value is compared itself, this compiles to
-/// a conditional move and not to a branch.
+/// `new` where `link` is `old`, else what it is. Which it is cannot be foreseen: as the value is
+/// compared itself, this compiles to a conditional move and not to a branch.
 #[inline(always)]
 pub(crate) const fn relink(link: u32, old: u32, new: u32) -> u32 {
     if link == old {
@@ -105,7 +105,8 @@ impl Levels {
         self.free = level;
     }
 
-    /// Puts an order at the back of a level. Returns the one that was last, and whether a note of the change is to follow.
+    /// Puts an order at the back of a level. Returns the one that was last, and whether a note of
+    /// the change is to follow.
     #[inline(always)]
     pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
         let level = self.get_mut(level);
@@ -116,10 +117,18 @@ impl Levels {
         (last, !level.is_noted())
     }
 
-    /// Takes an order between these two, with `lots` shown, off a level. Returns whether the level's ladder is to tidy it.
+    /// Takes an order between these two, with `lots` shown, off a level. Returns whether the
+    /// level's ladder is to tidy it.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn take_off(&mut self, level: u32, slot: u32, lots: Lots, prev: u32, next: u32) -> bool {
+    pub(crate) fn take_off(
+        &mut self,
+        level: u32,
+        slot: u32,
+        lots: Lots,
+        prev: u32,
+        next: u32,
+    ) -> bool {
         let level = self.get_mut(level);
         level.lots = sums::sub(level.lots, lots);
         level.count = sums::down(level.count);

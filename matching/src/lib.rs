@@ -1,7 +1,8 @@
 //! One market's order book: price-time matching, pure and deterministic (exchange rules §2).
 //!
-//! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. Positions and events are the
-//! caller's, behind [`Host`]. Every operation is bounded: by `max_fills`, by an owner's open orders, or by its own `max`.
+//! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. Positions
+//! and events are the caller's, behind [`Host`]. Every operation is bounded: by `max_fills`, by an
+//! owner's open orders, or by its own `max`.
 //!
 //! | module | one reason to change |
 //! |---|---|

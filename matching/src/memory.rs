@@ -3,8 +3,9 @@
 use crate::book::Book;
 
 impl Book {
-    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place; for the sorted maps
-    /// (icebergs, pages of prices, orders older than the id window) an upper bound.
+    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place;
+    /// for the sorted maps (icebergs, pages of prices, orders older than the id window) an upper
+    /// bound.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -20,8 +21,8 @@ impl Book {
     }
 }
 
-/// Bytes of a `BTreeMap` at its emptiest: a node has room for 11 entries and is at least 5 full; links and head add half of
-/// an entry of 16 bytes or more.
+/// Bytes of a `BTreeMap` at its emptiest: a node has room for 11 entries and is at least 5 full;
+/// links and head add half of an entry of 16 bytes or more.
 pub(crate) const fn map_bytes(entries: usize, entry_bytes: usize) -> usize {
     entries * (entry_bytes * 11 / 5 + 16)
 }

@@ -1,4 +1,5 @@
-//! The operations of rules §2: place, replace, reduce, cancel, expire. Each is refused whole or done.
+//! The operations of rules §2: place, replace, reduce, cancel, expire. Each is refused whole or
+//! done.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
@@ -13,30 +14,38 @@ use crate::ladder::key_of;
 use crate::sums;
 use crate::take::{Taken, Taker};
 use crate::types::{
-    Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
+    Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,
+    MAX_ORDER_LOTS,
 };
 
 impl Book {
     /// Places an order: it trades as far as it may, and its rest rests or goes (rules §2).
     ///
     /// # Errors
-    /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`, `INVALID_ARGUMENT`
-    /// (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`, `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of
-    /// the level's sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
+    /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
+    /// `INVALID_ARGUMENT` (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`,
+    /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of the level's sum, or of ids)
+    /// and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let simple = (order.display_lots == 0) & !order.reduce_only;
         let makers = order.side.opposite();
-        let crosses = self.ladders[makers as usize].crosses(&self.levels, key_of(makers, order.price_ticks));
+        let crosses =
+            self.ladders[makers as usize].crosses(&self.levels, key_of(makers, order.price_ticks));
         match order.time_in_force {
-            TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => self.rest_whole(order, host),
-            TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => self.take_at_once(order, host),
+            TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => {
+                self.rest_whole(order, host)
+            }
+            TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => {
+                self.take_at_once(order, host)
+            }
             _ => self.place_any(order, host),
         }
     }
 
-    /// Places an order that takes, hides nothing, asks for no position, has no client id and does not rest. What the path of any
-    /// order does about those costs 3 to 5 % of all operations' time where one in twelve takes (ADR 8).
+    /// Places an order that takes, hides nothing, asks for no position, has no client id and does
+    /// not rest. What the path of any order does about those costs 3 to 5 % of all operations' time
+    /// where one in twelve takes (ADR 8).
     #[inline(never)]
     fn take_at_once(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         check_lots(order.lots)?;
@@ -52,7 +61,8 @@ impl Book {
         Ok(placed(order_id, order.price_ticks, &taken))
     }
 
-    /// Places an order of the most frequent kind: it meets nothing, hides nothing and asks for no position.
+    /// Places an order of the most frequent kind: it meets nothing, hides nothing and asks for no
+    /// position.
     #[inline(always)]
     fn rest_whole(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let NewOrder { owner, client_id, side, price_ticks, lots, post_only, .. } = *new;
@@ -101,7 +111,8 @@ impl Book {
         }
         self.vacancy(order.owner, order.client_id)?;
         check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
-        let (price_ticks, crosses) = self.admissible_price(order.side, order.price_ticks, order.post_only)?;
+        let (price_ticks, crosses) =
+            self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         let mut level = NONE;
         if !immediate {
             level = self.check_room(order.side, price_ticks, order.lots, 0)?;
@@ -153,14 +164,17 @@ impl Book {
         Ok(self.take(&taker, order.lots, host))
     }
 
-    /// Where to enter a client id that no live order of the account may have; nowhere if it is none.
+    /// Where to enter a client id that no live order of the account may have; nowhere if it is
+    /// none.
     #[inline(always)]
     pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, Reject> {
         if client_id == 0 {
             return Ok(Vacancy::NOWHERE);
         }
         let found = self.client_ids.vacancy(owner, client_id);
-        found.map_err(|slot| Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id))
+        found.map_err(|slot| {
+            Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)
+        })
     }
 
     #[inline(always)]
@@ -188,9 +202,14 @@ impl Book {
             post_only: new.post_only,
             expires_ms,
         }));
-        let flags =
-            Flags::new(new.side, new.reduce_only, new.post_only, expires_ms.is_some(), new.client_id != 0)
-                .with_iceberg(new.display_lots != 0);
+        let flags = Flags::new(
+            new.side,
+            new.reduce_only,
+            new.post_only,
+            expires_ms.is_some(),
+            new.client_id != 0,
+        )
+        .with_iceberg(new.display_lots != 0);
         let key = key_of(new.side, price_ticks);
         let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {
@@ -200,12 +219,14 @@ impl Book {
         }
     }
 
-    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and the lots that it displays
-    /// at most. It keeps its place when only the quantity falls; otherwise it leaves the book (`Removed` with `REPLACED`),
-    /// may trade as a taker, with hidden lots too, and its rest goes to the back of the queue, its display full again.
+    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and
+    /// the lots that it displays at most. It keeps its place when only the quantity falls;
+    /// otherwise it leaves the book (`Removed` with `REPLACED`), may trade as a taker, with hidden
+    /// lots too, and its rest goes to the back of the queue, its display full again.
     ///
     /// # Errors
-    /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals of [`Book::place`].
+    /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals
+    /// of [`Book::place`].
     pub fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Result<Placed, Reject> {
         let slot = self.owned(change.order_id, change.owner)?;
         let old = self.view(slot);
@@ -251,8 +272,8 @@ impl Book {
         Ok(placed(old.order_id, price_ticks, &taken))
     }
 
-    /// Takes `by_lots` off a live order, which keeps its place; as many as it has, or more, cancel it. Returns the lots
-    /// left.
+    /// Takes `by_lots` off a live order, which keeps its place; as many as it has, or more, cancel
+    /// it. Returns the lots left.
     ///
     /// # Errors
     /// `UNKNOWN_ORDER`, and `QUANTITY_TOO_SMALL` for 0.
@@ -273,7 +294,13 @@ impl Book {
     }
 
     /// Takes lots off a resting order, hidden ones first; all of them remove it.
-    pub(crate) fn reduce_or_evict(&mut self, slot: u32, by_lots: Lots, reason: Code, host: &mut impl Host) {
+    pub(crate) fn reduce_or_evict(
+        &mut self,
+        slot: u32,
+        by_lots: Lots,
+        reason: Code,
+        host: &mut impl Host,
+    ) {
         if by_lots >= self.total_lots(slot) {
             self.evict(slot, reason, host);
             return;
@@ -283,13 +310,18 @@ impl Book {
         let hidden = by_lots.min(hidden_lots);
         if hidden > 0 {
             let place = (flags.side(), self.levels.get(level).key);
-            self.icebergs.set(slot, place, Iceberg { display_lots, hidden_lots: hidden_lots - hidden });
+            self.icebergs.set(
+                slot,
+                place,
+                Iceberg { display_lots, hidden_lots: hidden_lots - hidden },
+            );
         }
         self.shrink(slot, by_lots - hidden);
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 
-    /// Cancels a live order of `owner`; `reason` goes into its event. Returns the lots that were unfilled.
+    /// Cancels a live order of `owner`; `reason` goes into its event. Returns the lots that were
+    /// unfilled.
     ///
     /// # Errors
     /// `UNKNOWN_ORDER` when it is not live, or another account's.
@@ -308,7 +340,8 @@ impl Book {
         }
     }
 
-    /// Cancels the live order that `owner` gave this client id. Returns the lots that were unfilled.
+    /// Cancels the live order that `owner` gave this client id. Returns the lots that were
+    /// unfilled.
     ///
     /// # Errors
     /// `UNKNOWN_ORDER` when there is none; client id 0 names none.
@@ -324,8 +357,8 @@ impl Book {
         Ok(self.evict(slot, reason, host))
     }
 
-    /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At most the owner's open
-    /// orders.
+    /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At
+    /// most the owner's open orders.
     pub fn cancel_all(
         &mut self,
         owner: AccountId,
@@ -346,12 +379,14 @@ impl Book {
         gone
     }
 
-    /// Removes orders whose time has come (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first, then by id; at most `max`.
-    /// Returns how many: `max` means that there may be more.
+    /// Removes orders whose time has come (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first,
+    /// then by id; at most `max`. Returns how many: `max` means that there may be more.
     pub fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {
         let mut gone = 0;
         while gone < max {
-            let Some(Expiry { expires_ms, slot, .. }) = self.expiries.first().copied() else { break };
+            let Some(Expiry { expires_ms, slot, .. }) = self.expiries.first().copied() else {
+                break;
+            };
             if expires_ms > now_ms {
                 break;
             }
@@ -361,8 +396,8 @@ impl Book {
         gone
     }
 
-    /// The price at which an order may be admitted, its own or one tick outside the best opposite for a slide; and whether it
-    /// meets the best opposite there.
+    /// The price at which an order may be admitted, its own or one tick outside the best opposite
+    /// for a slide; and whether it meets the best opposite there.
     #[inline]
     fn admissible_price(
         &self,
@@ -386,12 +421,16 @@ impl Book {
             Side::Buy => best.checked_sub(1),
             Side::Sell => best.checked_add(1),
         };
-        outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(Code::WouldCross, best, price))
+        outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(
+            Code::WouldCross,
+            best,
+            price,
+        ))
     }
 
-    /// That an order can rest. An order that crosses finds its own level empty, so this holds after it has traded too.
-    /// The level's hidden lots count, so that any refill fits too; `leaving` ones, shown and hidden, do not. Returns the level,
-    /// [`NONE`] if it is to be made.
+    /// That an order can rest. An order that crosses finds its own level empty, so this holds after
+    /// it has traded too. The level's hidden lots count, so that any refill fits too; `leaving`
+    /// ones, shown and hidden, do not. Returns the level, [`NONE`] if it is to be made.
     #[inline]
     pub(crate) fn check_room(
         &mut self,

@@ -1,5 +1,5 @@
-//! An account's live orders: a list of them, newest first, how many, and how many of them are reduce-only. Accounts are in
-//! pages by their id, freed when none of their accounts has an order.
+//! An account's live orders: a list of them, newest first, how many, and how many of them are
+//! reduce-only. Accounts are in pages by their id, freed when none of their accounts has an order.
 
 use tidemark_proto::units::{AccountId, Side};
 
@@ -211,7 +211,8 @@ impl Owners {
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.directory.capacity() + self.active.capacity() + self.spare.capacity()) * size_of::<u32>()
+        (self.directory.capacity() + self.active.capacity() + self.spare.capacity())
+            * size_of::<u32>()
             + self.owners.capacity() * size_of::<Owner>()
             + self.kin.capacity() * size_of::<Kin>()
     }

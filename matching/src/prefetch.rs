@@ -5,11 +5,13 @@ use tidemark_proto::units::{AccountId, OrderId};
 use crate::arena::NONE;
 use crate::book::Book;
 
-/// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside the model, from the first on.
+/// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside
+/// the model, from the first on.
 const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 1 } else { 30_000 };
 
-/// The steps in which an order is brought into the cache, each of which needs what the one before it has brought. All orders
-/// that are about to be needed take a step before one takes the next, so that memory answers many at a time.
+/// The steps in which an order is brought into the cache, each of which needs what the one before
+/// it has brought. All orders that are about to be needed take a step before one takes the next, so
+/// that memory answers many at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefetch {
     /// Where its id, or its client id, leads to it.
@@ -24,8 +26,8 @@ impl Prefetch {
     /// The steps in order.
     pub const STEPS: [Self; 3] = [Self::Index, Self::Order, Self::Around];
 
-    /// How many operations before the one that names it an order of a large book takes this step: time enough for memory, and
-    /// not so many that what they bring pushes each other out.
+    /// How many operations before the one that names it an order of a large book takes this step:
+    /// time enough for memory, and not so many that what they bring pushes each other out.
     const fn ahead(self) -> usize {
         match self {
             Self::Index => 24,
@@ -36,15 +38,17 @@ impl Prefetch {
 }
 
 impl Book {
-    /// Whether the book is so large that telling it of operations to come gains anything; below, doing so costs time.
+    /// Whether the book is so large that telling it of operations to come gains anything; below,
+    /// doing so costs time.
     #[must_use]
     #[inline]
     pub const fn is_large(&self) -> bool {
         self.live_orders() >= WORTH_IT
     }
 
-    /// To be told, before each operation, which orders those after it name, or make: `id_at(n)` is that of the operation `n`
-    /// places later. Changes nothing; ids that are not live are passed over.
+    /// To be told, before each operation, which orders those after it name, or make: `id_at(n)` is
+    /// that of the operation `n` places later. Changes nothing; ids that are not live are passed
+    /// over.
     #[inline(always)]
     pub fn look_ahead(&self, id_at: impl Fn(usize) -> Option<OrderId>) {
         if self.is_large() {
@@ -54,13 +58,14 @@ impl Book {
                 }
             }
         } else if let Some(id) = id_at(1) {
-            // It is in the second cache: one operation is time enough, and more steps cost more than they save.
+            // It is in the second cache: one operation is time enough, and more steps cost more
+            // than they save.
             self.orders.fetch(self.ids.recent(id));
         }
     }
 
-    /// To be told of an order that an operation to come will cancel or replace. Changes nothing; an id that is not live is
-    /// passed over.
+    /// To be told of an order that an operation to come will cancel or replace. Changes nothing; an
+    /// id that is not live is passed over.
     #[inline]
     pub fn prefetch(&self, step: Prefetch, order_id: OrderId) {
         if self.is_large() {
@@ -68,7 +73,8 @@ impl Book {
         }
     }
 
-    /// The same of an order that will be named by its client id; of one that will be given it, the first step alone is of use.
+    /// The same of an order that will be named by its client id; of one that will be given it, the
+    /// first step alone is of use.
     #[inline]
     pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
         if !self.is_large() {

@@ -34,7 +34,8 @@ struct Record {
 }
 
 impl Book {
-    /// Writes the book in borsh: version, next order id, then bids and asks, each best level first and in queue order.
+    /// Writes the book in borsh: version, next order id, then bids and asks, each best level first
+    /// and in queue order.
     ///
     /// # Errors
     /// Those of `out`.
@@ -63,13 +64,13 @@ impl Book {
         Ok(())
     }
 
-    /// Reads one book from what [`Book::to_snapshot`] wrote and leaves `input` after it. It has the same roots and goes on
-    /// in the same way.
+    /// Reads one book from what [`Book::to_snapshot`] wrote and leaves `input` after it. It has the
+    /// same roots and goes on in the same way.
     ///
     /// # Errors
-    /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of place or outside its
-    /// bounds, an id used twice or not yet given, a crossed book. Memory grows with the bytes read, by at most a page of prices an
-    /// order.
+    /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of
+    /// place or outside its bounds, an id used twice or not yet given, a crossed book. Memory grows
+    /// with the bytes read, by at most a page of prices an order.
     pub fn from_snapshot(input: &mut impl io::Read) -> io::Result<Self> {
         let version = u8::deserialize_reader(input)?;
         if version != VERSION {
@@ -89,7 +90,10 @@ impl Book {
                 let record = Record::deserialize_reader(input)?;
                 let next = key_of(side, record.price_ticks);
                 if next > key {
-                    return Err(invalid(format!("order {} is not in order of price", record.order_id)));
+                    return Err(invalid(format!(
+                        "order {} is not in order of price",
+                        record.order_id
+                    )));
                 }
                 key = next;
                 by_id.push((record.order_id, book.restore(side, &record)?));
@@ -114,16 +118,27 @@ impl Book {
 
     fn restore(&mut self, side: Side, record: &Record) -> io::Result<u32> {
         let Record {
-            order_id: id, owner, client_id, price_ticks, reduce_only, post_only, expires_ms, ..
+            order_id: id,
+            owner,
+            client_id,
+            price_ticks,
+            reduce_only,
+            post_only,
+            expires_ms,
+            ..
         } = *record;
         if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
-            return Err(invalid(format!("order id {id} is used twice, or not below {}", self.next_order_id)));
+            return Err(invalid(format!(
+                "order id {id} is used twice, or not below {}",
+                self.next_order_id
+            )));
         }
-        let vacancy = self
-            .vacancy(owner, client_id)
-            .map_err(|_| invalid(format!("client id {client_id} of account {owner} is used twice")))?;
-        let (lots, iceberg) = shown(record)
-            .ok_or_else(|| invalid(format!("order {id} of {} lots shows or hides too many", record.lots)))?;
+        let vacancy = self.vacancy(owner, client_id).map_err(|_| {
+            invalid(format!("client id {client_id} of account {owner} is used twice"))
+        })?;
+        let (lots, iceberg) = shown(record).ok_or_else(|| {
+            invalid(format!("order {id} of {} lots shows or hides too many", record.lots))
+        })?;
         let level = self
             .check_room(side, price_ticks, record.lots, 0)
             .map_err(|reject| invalid(format!("order {id}: {}", Refusal::from(reject).message)))?;

@@ -1,8 +1,10 @@
-//! Sums that cannot wrap, without the check that would stop the node: those checks cost 8 % of the time of an operation.
+//! Sums that cannot wrap, without the check that would stop the node: those checks cost 8 % of the
+//! time of an operation.
 //!
-//! Counts are of live orders, of which there are below 2³²: `check_room` asks before one is added. A level's lots, the hidden ones
-//! included, were added with a check by `check_room` when the order was admitted. What is taken off was added before. Debug
-//! builds check all the same, and the model tests and the fuzz target compare every sum with one made anew.
+//! Counts are of live orders, of which there are below 2³²: `check_room` asks before one is added.
+//! A level's lots, the hidden ones included, were added with a check by `check_room` when the order
+//! was admitted. What is taken off was added before. Debug builds check all the same, and the model
+//! tests and the fuzz target compare every sum with one made anew.
 
 /// A sum of which `part` becomes a part.
 #[inline(always)]

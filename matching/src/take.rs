@@ -1,4 +1,5 @@
-//! Matching: an incoming order against the other side's queues, price first, then arrival (rules §2).
+//! Matching: an incoming order against the other side's queues, price first, then arrival (rules
+//! §2).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -53,7 +54,8 @@ pub(crate) struct Taken {
 }
 
 impl Book {
-    /// Trades until the order is filled, meets no price it accepts, or must stop. Meets at most `max_fills` makers.
+    /// Trades until the order is filled, meets no price it accepts, or must stop. Meets at most
+    /// `max_fills` makers.
     pub(crate) fn take(&mut self, taker: &Taker, lots: Lots, host: &mut impl Host) -> Taken {
         let mut taken = Taken { remaining: lots, ..Taken::default() };
         let mut met = 0_u32;
@@ -75,16 +77,26 @@ impl Book {
                 self.meet(slot, taker, &mut taken, host);
             }
         }
-        if taker.reduce_only && taken.remaining > 0 && host.reducible_lots(taker.owner, taker.side) == 0 {
+        if taker.reduce_only
+            && taken.remaining > 0
+            && host.reducible_lots(taker.owner, taker.side) == 0
+        {
             taken.stopped = Some(Code::NothingToReduce);
         }
         taken
     }
 
-    /// The most frequent part of it: trades with makers while each is another account's and hides nothing. The caller has seen
-    /// that neither the taker nor an order of the book may only reduce. Returns how many makers the taker has met.
+    /// The most frequent part of it: trades with makers while each is another account's and hides
+    /// nothing. The caller has seen that neither the taker nor an order of the book may only
+    /// reduce. Returns how many makers the taker has met.
     #[inline(never)]
-    fn take_shown(&mut self, taker: &Taker, taken: &mut Taken, mut met: u32, host: &mut impl Host) -> u32 {
+    fn take_shown(
+        &mut self,
+        taker: &Taker,
+        taken: &mut Taken,
+        mut met: u32,
+        host: &mut impl Host,
+    ) -> u32 {
         let side = taker.side.opposite();
         let mut remaining = taken.remaining;
         while remaining > 0 && met < taker.max_fills {
@@ -217,8 +229,8 @@ impl Book {
         }
     }
 
-    /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to reduce. Costs one look
-    /// at the owner's counts when it has none.
+    /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to
+    /// reduce. Costs one look at the owner's counts when it has none.
     #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
         if self.owners.reduces(owner, side) && host.reducible_lots(owner, side) == 0 {
@@ -226,9 +238,15 @@ impl Book {
         }
     }
 
-    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first; to be called when its
-    /// position has closed or turned other than by a fill in this book. Returns how many went. At most the owner's open orders.
-    pub fn cancel_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) -> u32 {
+    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first; to
+    /// be called when its position has closed or turned other than by a fill in this book. Returns
+    /// how many went. At most the owner's open orders.
+    pub fn cancel_reduce_only(
+        &mut self,
+        owner: AccountId,
+        side: Side,
+        host: &mut impl Host,
+    ) -> u32 {
         let mut left = self.owners.get(owner).reduce_only[side as usize];
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
@@ -237,7 +255,8 @@ impl Book {
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
                 left -= 1;
-                // An order that is being replaced is in no level: its rest is decided where it takes.
+                // An order that is being replaced is in no level: its rest is decided where it
+                // takes.
                 if level != NONE {
                     self.evict(slot, Code::NothingToReduce, host);
                     gone += 1;
@@ -248,28 +267,39 @@ impl Book {
         gone
     }
 
-    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, hidden ones included, up to `lots`; changes
-    /// nothing. Walks at most `max_fills` makers that count, each refill of an iceberg order counting again.
+    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, hidden ones included,
+    /// up to `lots`; changes nothing. Walks at most `max_fills` makers that count, each refill of
+    /// an iceberg order counting again.
     pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
         let ladder = &self.ladders[taker.side.opposite() as usize];
-        let cap = if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
-        let mut walk = FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
+        let cap =
+            if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
+        let mut walk =
+            FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
         let mut sum: Lots = 0;
         let crosses = |level: &u32| self.levels.get(*level).key >= taker.limit_key;
         let mut level = ladder.best().filter(crosses);
         while let Some(index) = level {
-            let shown =
-                |slot| (slot, self.orders.get(slot).lots, self.iceberg(slot, self.orders.get(slot).flags()));
+            let shown = |slot| {
+                (
+                    slot,
+                    self.orders.get(slot).lots,
+                    self.iceberg(slot, self.orders.get(slot).flags()),
+                )
+            };
             let mut queue = self.queue_slots(self.levels.get(index).head).map(shown);
             let mut refilled = VecDeque::new();
             while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
                 if sum >= lots.min(cap) {
                     return lots.min(cap);
                 }
-                let Some(more) = walk.meet(slot, shown, taker, lots - sum, host) else { return sum };
+                let Some(more) = walk.meet(slot, shown, taker, lots - sum, host) else {
+                    return sum;
+                };
                 sum += more;
                 if more == shown && iceberg.hidden_lots > 0 {
-                    let (shown, iceberg) = Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
+                    let (shown, iceberg) =
+                        Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
                     refilled.push_back((slot, shown, iceberg));
                 }
             }
@@ -301,7 +331,8 @@ impl FillWalk<'_> {
     ) -> Option<Lots> {
         let maker = self.book.orders.get(slot);
         let mut lots = wanted.min(shown);
-        let watched = maker.owner != taker.owner && self.book.owners.reduces(maker.owner, self.side);
+        let watched =
+            maker.owner != taker.owner && self.book.owners.reduces(maker.owner, self.side);
         if watched && maker.flags().reduce_only() {
             let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));

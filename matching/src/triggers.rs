@@ -1,4 +1,5 @@
-//! Orders that wait for the mark: which of them a new mark reaches, in which order, and a bound on how many at once.
+//! Orders that wait for the mark: which of them a new mark reaches, in which order, and a bound on
+//! how many at once.
 //!
 //! Pure: an id, a direction and a price. What becomes of an order that is reached is the caller's.
 
@@ -19,8 +20,8 @@ pub enum Reach {
     Rising = 1,
 }
 
-/// The lowest and the highest mark since nothing that was reached waited any more, by direction. All that a [`TriggerBook`]
-/// has to remember besides its orders; `None` while nothing waits.
+/// The lowest and the highest mark since nothing that was reached waited any more, by direction.
+/// All that a [`TriggerBook`] has to remember besides its orders; `None` while nothing waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Backlog {
     /// Trigger prices at or above it are reached.
@@ -66,7 +67,8 @@ impl TriggerBook {
         self.falling.is_empty() && self.rising.is_empty()
     }
 
-    /// Whether a trigger price is reached already: by this mark, or by one whose orders still wait for their turn.
+    /// Whether a trigger price is reached already: by this mark, or by one whose orders still wait
+    /// for their turn.
     #[must_use]
     pub fn is_reached(&self, reach: Reach, price_ticks: Ticks, mark_ticks: Ticks) -> bool {
         match reach {
@@ -75,7 +77,8 @@ impl TriggerBook {
         }
     }
 
-    /// Enters an order, which the caller has seen not to be reached; ids are unique over both directions.
+    /// Enters an order, which the caller has seen not to be reached; ids are unique over both
+    /// directions.
     pub fn insert(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) {
         match reach {
             Reach::Falling => self.falling.insert((Reverse(price_ticks), order_id)),
@@ -91,15 +94,18 @@ impl TriggerBook {
         }
     }
 
-    /// Takes out what the mark has reached, at most `max`: first what a falling mark reached, from the highest trigger price
-    /// down, then what a rising mark reached, from the lowest up; equal prices by id. What is left over comes with the next
-    /// call, whatever its mark, and before anything that the next mark reaches in the same direction.
+    /// Takes out what the mark has reached, at most `max`: first what a falling mark reached, from
+    /// the highest trigger price down, then what a rising mark reached, from the lowest up; equal
+    /// prices by id. What is left over comes with the next call, whatever its mark, and before
+    /// anything that the next mark reaches in the same direction.
     pub fn pop_reached(&mut self, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
         let (lowest, highest) = (self.lowest(mark_ticks), self.highest(mark_ticks));
         let max = max as usize;
         let mut reached = Vec::new();
         while reached.len() < max {
-            let Some((Reverse(price_ticks), order_id)) = self.falling.first().copied() else { break };
+            let Some((Reverse(price_ticks), order_id)) = self.falling.first().copied() else {
+                break;
+            };
             if price_ticks < lowest {
                 break;
             }
@@ -114,10 +120,13 @@ impl TriggerBook {
             self.rising.pop_first();
             reached.push(order_id);
         }
-        let falls = self.falling.first().is_some_and(|(Reverse(price_ticks), _)| *price_ticks >= lowest);
+        let falls =
+            self.falling.first().is_some_and(|(Reverse(price_ticks), _)| *price_ticks >= lowest);
         let rises = self.rising.first().is_some_and(|(price_ticks, _)| *price_ticks <= highest);
-        self.backlog =
-            Backlog { lowest_ticks: falls.then_some(lowest), highest_ticks: rises.then_some(highest) };
+        self.backlog = Backlog {
+            lowest_ticks: falls.then_some(lowest),
+            highest_ticks: rises.then_some(highest),
+        };
         reached
     }
 
@@ -213,7 +222,8 @@ mod tests {
                         });
                         let backlog = book.is_reached(reach, price, mark);
                         if backlog {
-                            // Refused: the mark reached it, or one that left somebody waiting, who may be gone since.
+                            // Refused: the mark reached it, or one that left somebody waiting, who
+                            // may be gone since.
                             let left = match reach {
                                 Reach::Falling => book.backlog().lowest_ticks,
                                 Reach::Rising => book.backlog().highest_ticks,

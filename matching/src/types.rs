@@ -9,10 +9,12 @@ pub const MAX_ORDER_LOTS: Lots = i64::MAX as u64;
 
 /// What the book asks of, and tells, the exchange around it.
 pub trait Host {
-    /// The most lots that a reduce-only order of `owner` on `side` may trade now: its position on the other side, or 0.
+    /// The most lots that a reduce-only order of `owner` on `side` may trade now: its position on
+    /// the other side, or 0.
     ///
-    /// Asked only where a reduce-only order is concerned. It must fall by exactly the lots that `owner` trades on `side`
-    /// (down to 0) once [`Host::event`] was told of the fill: fill-or-kill counts on it.
+    /// Asked only where a reduce-only order is concerned. It must fall by exactly the lots that
+    /// `owner` trades on `side` (down to 0) once [`Host::event`] was told of the fill: fill-or-kill
+    /// counts on it.
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots;
 
     /// Takes one event, in the order in which they happen, before the book goes on.
@@ -74,8 +76,9 @@ pub struct NewOrder {
     pub price_ticks: Ticks,
     /// Quantity, 1 to [`MAX_ORDER_LOTS`].
     pub lots: Lots,
-    /// Most lots that it shows while it rests (an iceberg order); 0 shows all. Only for orders that may rest. When what it
-    /// shows has traded, the next lots are shown at the back of its level's queue ([`Event::Refilled`]).
+    /// Most lots that it shows while it rests (an iceberg order); 0 shows all. Only for orders that
+    /// may rest. When what it shows has traded, the next lots are shown at the back of its level's
+    /// queue ([`Event::Refilled`]).
     pub display_lots: Lots,
     /// How long it lives.
     pub time_in_force: TimeInForce,
@@ -85,7 +88,8 @@ pub struct NewOrder {
     pub reduce_only: bool,
     /// What to do on meeting the owner's own order.
     pub stp: SelfTradePrevention,
-    /// Most makers it may meet, those that self-trade prevention or an empty position removes included.
+    /// Most makers it may meet, those that self-trade prevention or an empty position removes
+    /// included.
     pub max_fills: u32,
 }
 
@@ -106,7 +110,8 @@ pub struct Replace {
     pub max_fills: u32,
 }
 
-/// What became of an accepted order. `lots = filled + decremented + resting + what went with code `rest``.
+/// What became of an accepted order.
+/// `lots = filled + decremented + resting + what went with code `rest``.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Assigned by the book; a replaced order keeps its own.
@@ -119,7 +124,8 @@ pub struct Placed {
     pub resting_lots: Lots,
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
-    /// Why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS` or `NOTHING_TO_REDUCE`.
+    /// Why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS` or
+    /// `NOTHING_TO_REDUCE`.
     pub rest: Option<Code>,
 }
 
@@ -171,8 +177,9 @@ pub struct LevelView {
     pub count: u32,
 }
 
-/// What happened, in order. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s, until a fill leaves
-/// `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never rested is told by [`Placed`] alone.
+/// What happened, in order. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s,
+/// until a fill leaves `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never
+/// rested is told by [`Placed`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Two orders traded, at the maker's price.
@@ -202,10 +209,11 @@ pub enum Event {
     },
     /// An order, or its rest, came to rest at the back of its level.
     Rested(OrderView),
-    /// An iceberg order whose shown lots have traded shows its next ones, at the back of its level. Comes right after the fill.
+    /// An iceberg order whose shown lots have traded shows its next ones, at the back of its level.
+    /// Comes right after the fill.
     Refilled(OrderView),
-    /// A resting order became smaller without a trade and kept its place; `order.lots` is what is left. An iceberg order
-    /// loses hidden lots first.
+    /// A resting order became smaller without a trade and kept its place; `order.lots` is what is
+    /// left. An iceberg order loses hidden lots first.
     Reduced {
         /// The order, after it.
         order: OrderView,
@@ -218,8 +226,8 @@ pub enum Event {
     Removed {
         /// The order, before it.
         order: OrderView,
-        /// Why: e.g. `CANCELLED`, `EXPIRED`, `SELF_TRADE`, `NOTHING_TO_REDUCE`; `REPLACED` when it comes back under the
-        /// same id.
+        /// Why: e.g. `CANCELLED`, `EXPIRED`, `SELF_TRADE`, `NOTHING_TO_REDUCE`; `REPLACED` when it
+        /// comes back under the same id.
         reason: Code,
     },
 }
@@ -245,24 +253,34 @@ impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         let Reject { code, bound, offender } = reject;
         let message = match code {
-            Code::QuantityTooSmall => format!("quantity is {offender} lots, must be at least {bound}"),
-            Code::QuantityTooLarge => format!("quantity is {offender} lots, must be at most {bound}"),
+            Code::QuantityTooSmall => {
+                format!("quantity is {offender} lots, must be at least {bound}")
+            }
+            Code::QuantityTooLarge => {
+                format!("quantity is {offender} lots, must be at most {bound}")
+            }
             Code::WouldCross => {
-                format!("post-only price {offender} ticks would trade with the best opposite, {bound}")
+                format!(
+                    "post-only price {offender} ticks would trade with the best opposite, {bound}"
+                )
             }
             Code::WouldIncrease => {
                 format!("reduce-only order of {offender} lots, but only {bound} can be reduced")
             }
-            Code::NotFillable => format!("fill-or-kill for {offender} lots, but only {bound} can trade"),
-            Code::DuplicateClientId => format!("client id {offender} is that of live order {bound}"),
+            Code::NotFillable => {
+                format!("fill-or-kill for {offender} lots, but only {bound} can trade")
+            }
+            Code::DuplicateClientId => {
+                format!("client id {offender} is that of live order {bound}")
+            }
             Code::UnknownOrder => format!("the account has no live order {offender}"),
             Code::Overflow => {
                 format!("{offender} lots more would take the level's total above {bound}")
             }
             Code::TooManyOpenOrders => format!("the book is full: {bound} live orders"),
-            Code::InvalidArgument => {
-                "a post-only or iceberg order must be good-till-cancelled or good-till-time".to_owned()
-            }
+            Code::InvalidArgument => "a post-only or iceberg order must be good-till-cancelled or \
+                                      good-till-time"
+                .to_owned(),
             other => format!("{other}: bound {bound}, value {offender}"),
         };
         Self::new(code, message)

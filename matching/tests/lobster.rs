@@ -1,4 +1,5 @@
-//! NASDAQ AAPL order by order through the book: best prices and sizes after each of 54 000 messages equal the venue's.
+//! NASDAQ AAPL order by order through the book: best prices and sizes after each of 54 000 messages
+//! equal the venue's.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -65,10 +66,15 @@ impl Replay {
         self.book.place(&order, &mut self.host).expect("the venue accepted it").order_id
     }
 
-    /// Takes lots off an order. One from before the recording is part of its level's seed, or was too deep to be seen.
+    /// Takes lots off an order. One from before the recording is part of its level's seed, or was
+    /// too deep to be seen.
     fn take_off(&mut self, id: u64, owner: AccountId, lots: Lots, price: Ticks, side: Side) {
-        let seed =
-            || self.book.queue(side, price).map(|order| order.order_id).find(|ours| *ours <= self.last_seed);
+        let seed = || {
+            self.book
+                .queue(side, price)
+                .map(|order| order.order_id)
+                .find(|ours| *ours <= self.last_seed)
+        };
         if let Some(ours) = self.ids.get(&id).copied().or_else(seed) {
             self.book.reduce(ours, owner, lots, &mut self.host).expect("live");
         }
@@ -101,8 +107,8 @@ impl Replay {
 
 fn rows(file: &str) -> Option<Vec<Vec<String>>> {
     let folder = std::env::var_os("TIDEMARK_DATA").map(PathBuf::from);
-    let folder =
-        folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let folder = folder
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
     let file = std::fs::File::open(folder.join("l3_lobster").join(file)).ok()?;
     let mut text = String::new();
     GzDecoder::new(file).read_to_string(&mut text).expect("gzip of text");
@@ -127,7 +133,9 @@ fn best_prices_and_sizes_equal_the_venues_after_each_message() {
     let side_of = |direction: &str| if direction == "1" { Side::Buy } else { Side::Sell };
     let first = (side_of(&messages[0][5]), number(&messages[0][4]), number(&messages[0][3]));
     for level in l50[0].chunks(4) {
-        for (side, price, lots) in [(Side::Sell, &level[0], &level[1]), (Side::Buy, &level[2], &level[3])] {
+        for (side, price, lots) in
+            [(Side::Sell, &level[0], &level[1]), (Side::Buy, &level[2], &level[3])]
+        {
             let (price, mut lots) = (number(price), number(lots));
             if (side, price) == (first.0, first.1) {
                 lots -= first.2;
@@ -139,9 +147,12 @@ fn best_prices_and_sizes_equal_the_venues_after_each_message() {
     }
     replay.last_seed = replay.book.next_order_id() - 1;
     for (number_of, (message, expected)) in messages.iter().zip(&l1).enumerate() {
-        let [_, kind, id, lots, price, direction] = message.as_slice() else { panic!("six fields") };
+        let [_, kind, id, lots, price, direction] = message.as_slice() else {
+            panic!("six fields")
+        };
         replay.message(number(kind), number(id), number(lots), number(price), side_of(direction));
-        let (ask, bid) = (replay.book.best_ask().expect("asks"), replay.book.best_bid().expect("bids"));
+        let (ask, bid) =
+            (replay.book.best_ask().expect("asks"), replay.book.best_bid().expect("bids"));
         let got = [ask.price_ticks, ask.lots, bid.price_ticks, bid.lots];
         let expected: Vec<u64> = expected.iter().map(|field| number(field)).collect();
         assert_eq!(got.as_slice(), expected, "after message {number_of}");

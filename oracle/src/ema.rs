@@ -1,7 +1,8 @@
 //! Exponential moving averages by block time, in fixed point (rules §4).
 //!
-//! `num ← num·decay + x·w`, `den ← den·decay + w`, `decay = exp(−Δt/τ)`, average `num/den`. The weight `w` is `Δt`, but at most `τ`:
-//! the one sample after a halt counts as a time constant of samples, not as the whole halt, and `den` stays below `1.6·τ`.
+//! `num ← num·decay + x·w`, `den ← den·decay + w`, `decay = exp(−Δt/τ)`, average `num/den`. The
+//! weight `w` is `Δt`, but at most `τ`: the one sample after a halt counts as a time constant of
+//! samples, not as the whole halt, and `den` stays below `1.6·τ`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -21,11 +22,12 @@ const MAX_SAMPLE: u128 = 1 << 65;
 /// Largest time constant, so that `sample·weight·2⁴⁰` stays within 2¹²⁴.
 const MAX_TAU_MS: u64 = 1 << 18;
 
-/// `exp(−dt_ms/tau_ms)` with [`DECAY_BITS`] fraction bits, within [`DECAY_ERROR`]. Total: 0 for a `dt_ms` beyond 44 `tau_ms`, and
-/// for `tau_ms` 0 at any `dt_ms` but 0.
+/// `exp(−dt_ms/tau_ms)` with [`DECAY_BITS`] fraction bits, within [`DECAY_ERROR`]. Total: 0 for a
+/// `dt_ms` beyond 44 `tau_ms`, and for `tau_ms` 0 at any `dt_ms` but 0.
 ///
-/// Of `dt = n·τ + r` it takes the Taylor series of `exp(−r/τ)`, `r/τ < 1`, and multiplies `n` times by that of `exp(−1)`. Every
-/// quotient is floored, so the 22 terms err by less than two units each, and a product by what its factors do and one unit.
+/// Of `dt = n·τ + r` it takes the Taylor series of `exp(−r/τ)`, `r/τ < 1`, and multiplies `n` times
+/// by that of `exp(−1)`. Every quotient is floored, so the 22 terms err by less than two units
+/// each, and a product by what its factors do and one unit.
 #[must_use]
 pub fn decay(dt_ms: u64, tau_ms: u64) -> u64 {
     if dt_ms == 0 {
@@ -57,8 +59,9 @@ fn exp_minus(fraction: u128) -> u128 {
 
 /// An average over block time.
 ///
-/// Rounding: a step floors numerator and denominator to 2⁻⁴⁰ ms of weight. The average is then within `2⁻²¹·max|x|` of
-/// the exact one at blocks 1 ms apart, and within `2⁻²¹·max|x|/Δt` at blocks `Δt` ms apart.
+/// Rounding: a step floors numerator and denominator to 2⁻⁴⁰ ms of weight. The average is then
+/// within `2⁻²¹·max|x|` of the exact one at blocks 1 ms apart, and within `2⁻²¹·max|x|/Δt` at
+/// blocks `Δt` ms apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Ema {
     /// `Σ x·w`, decayed, times 2⁴⁰.
@@ -68,9 +71,10 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Lets `dt_ms` pass and adds `sample`, if there is one, with the weight of that time; the first sample weighs 1 ms at
-    /// least. Without a sample the old ones only fade; with less than 0.5 ms of weight left they are forgotten. A sample of magnitude
-    /// above 2⁶⁵ is taken as none; `tau_ms` is at most 2¹⁸ (262 s), more is taken as that.
+    /// Lets `dt_ms` pass and adds `sample`, if there is one, with the weight of that time; the
+    /// first sample weighs 1 ms at least. Without a sample the old ones only fade; with less than
+    /// 0.5 ms of weight left they are forgotten. A sample of magnitude above 2⁶⁵ is taken as none;
+    /// `tau_ms` is at most 2¹⁸ (262 s), more is taken as that.
     pub fn update(&mut self, sample: Option<i128>, dt_ms: u64, tau_ms: u64) {
         let tau_ms = tau_ms.min(MAX_TAU_MS);
         let factor = decay(dt_ms, tau_ms);
@@ -83,13 +87,15 @@ impl Ema {
         let weight_ms = dt_ms.min(tau_ms).max(u64::from(self.den == 0));
         let weight = i128::from(weight_ms) << SUM_BITS;
         // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail here.
-        let sums =
-            x.checked_mul(weight).and_then(|xw| self.num.checked_add(xw)).zip(self.den.checked_add(weight));
+        let sums = x
+            .checked_mul(weight)
+            .and_then(|xw| self.num.checked_add(xw))
+            .zip(self.den.checked_add(weight));
         *self = sums.map_or_else(Self::default, |(num, den)| Self { num, den });
     }
 
-    /// The average divided by `divisor`, rounded to the nearest whole number, halves up. `None` before the first sample, and
-    /// for `divisor` below 1.
+    /// The average divided by `divisor`, rounded to the nearest whole number, halves up. `None`
+    /// before the first sample, and for `divisor` below 1.
     #[must_use]
     pub fn average(&self, divisor: i128) -> Option<i128> {
         let den = self.den.checked_mul(divisor).filter(|den| *den > 0)?;

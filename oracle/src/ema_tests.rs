@@ -122,7 +122,8 @@ proptest! {
             if let Some(x) = sample {
                 (num, den) = (num + x as f64 * dt as f64, den + dt as f64);
             }
-            // Half a tick of rounding; the steps' own error is far below a hundredth at such distances.
+            // Half a tick of rounding; the steps' own error is far below a hundredth at such
+            // distances.
             let expected = (den > 0.0).then(|| num / den);
             let average = ema.average(1).map(|average| average as f64);
             prop_assert_eq!(average.is_some(), expected.is_some());

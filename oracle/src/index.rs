@@ -18,7 +18,8 @@ pub struct MarketReports {
     pub external: Vec<Weighted>,
 }
 
-/// The reports of one extended commit, by market. Each report comes with its validator's power, and each validator once.
+/// The reports of one extended commit, by market. Each report comes with its validator's power, and
+/// each validator once.
 #[must_use]
 pub fn by_market<'a>(
     reports: impl IntoIterator<Item = (&'a Report, u64)>,
@@ -61,7 +62,8 @@ pub struct MoveBound {
 }
 
 impl MoveBound {
-    /// The bound of a market's parameters; `None` where `bound_ppm` is 0: it is off. `quorum_ppm` of all power lifts it, exactly that part included.
+    /// The bound of a market's parameters; `None` where `bound_ppm` is 0: it is off. `quorum_ppm`
+    /// of all power lifts it, exactly that part included.
     #[must_use]
     pub fn of_params(bound_ppm: Ppm, quorum_ppm: Ppm) -> Option<Self> {
         const ALL: u32 = PPM as u32;
@@ -70,8 +72,9 @@ impl MoveBound {
         (bound_ppm > 0).then_some(Self { bound_ppm, quorum })
     }
 
-    /// The lowest and the highest index to which one block may move `index_ticks`: `± bound_ppm` rounded inwards, but a tick at least, so that a
-    /// coarse tick does not hold the index for ever.
+    /// The lowest and the highest index to which one block may move `index_ticks`: `± bound_ppm`
+    /// rounded inwards, but a tick at least, so that a coarse tick does not hold the index for
+    /// ever.
     #[must_use]
     pub fn reach_ticks(self, index_ticks: Ticks) -> (Ticks, Ticks) {
         let (low, high) = band_ticks(index_ticks, self.bound_ppm);
@@ -116,20 +119,30 @@ pub struct IndexState {
 }
 
 impl IndexState {
-    /// Takes the reports of this block's extended commit. Call it once in every block, with empty reports when there are none. A price without
-    /// quorum stays as it is, with its age.
+    /// Takes the reports of this block's extended commit. Call it once in every block, with empty
+    /// reports when there are none. A price without quorum stays as it is, with its age.
     ///
-    /// A median beyond the rule's bound, from less than its larger quorum, only draws the index towards it. That is no price that a quorum
-    /// reported, so it is no fresh one: the age stays until the index has come to a median.
-    pub fn apply(&mut self, reports: &mut MarketReports, rule: &IndexRule, now_ms: TimeMs) -> IndexStep {
+    /// A median beyond the rule's bound, from less than its larger quorum, only draws the index
+    /// towards it. That is no price that a quorum reported, so it is no fresh one: the age stays
+    /// until the index has come to a median.
+    pub fn apply(
+        &mut self,
+        reports: &mut MarketReports,
+        rule: &IndexRule,
+        now_ms: TimeMs,
+    ) -> IndexStep {
         self.previous_index_ticks = self.index_ticks();
         let external = quorum_median(&mut reports.external, rule.total_power, rule.quorum);
-        self.external = external.map(|ticks| PricePoint { ticks, time_ms: now_ms }).or(self.external);
-        let Some(median_ticks) = quorum_median(&mut reports.index, rule.total_power, rule.quorum) else {
+        self.external =
+            external.map(|ticks| PricePoint { ticks, time_ms: now_ms }).or(self.external);
+        let Some(median_ticks) = quorum_median(&mut reports.index, rule.total_power, rule.quorum)
+        else {
             return IndexStep::NoQuorum;
         };
-        let lifted = |bound: &MoveBound| bound.quorum.is_met(power_of(&reports.index), rule.total_power);
-        if let (Some(point), Some(bound)) = (&mut self.index, rule.move_bound.filter(|bound| !lifted(bound)))
+        let lifted =
+            |bound: &MoveBound| bound.quorum.is_met(power_of(&reports.index), rule.total_power);
+        if let (Some(point), Some(bound)) =
+            (&mut self.index, rule.move_bound.filter(|bound| !lifted(bound)))
         {
             let (low, high) = bound.reach_ticks(point.ticks);
             if !(low..=high).contains(&median_ticks) {
@@ -141,8 +154,8 @@ impl IndexState {
         IndexStep::Taken
     }
 
-    /// Whether the market has no index, or one of `max_age_ms` or older: no liquidation, no funding sample, nothing that
-    /// increases exposure (rules §4).
+    /// Whether the market has no index, or one of `max_age_ms` or older: no liquidation, no funding
+    /// sample, nothing that increases exposure (rules §4).
     #[must_use]
     pub fn is_stale(&self, now_ms: TimeMs, max_age_ms: u64) -> bool {
         self.index.is_none_or(|point| point.is_stale(now_ms, max_age_ms))
@@ -160,14 +173,16 @@ impl IndexState {
         self.external.filter(|point| !point.is_stale(now_ms, max_age_ms)).map(|point| point.ticks)
     }
 
-    /// The base of extensions of the block that is being voted on: for `ExtendVote` and `VerifyVoteExtension`.
+    /// The base of extensions of the block that is being voted on: for `ExtendVote` and
+    /// `VerifyVoteExtension`.
     #[must_use]
     pub fn voting_base(&self) -> Option<Ticks> {
         self.index_ticks()
     }
 
-    /// The base of the extensions in the next block's extended commit: they were made before the last block's prices were
-    /// taken. For `PrepareProposal`, `ProcessProposal` and `FinalizeBlock` before [`Self::apply`].
+    /// The base of the extensions in the next block's extended commit: they were made before the
+    /// last block's prices were taken. For `PrepareProposal`, `ProcessProposal` and `FinalizeBlock`
+    /// before [`Self::apply`].
     #[must_use]
     pub fn commit_base(&self) -> Option<Ticks> {
         self.previous_index_ticks

@@ -4,10 +4,13 @@ use super::*;
 use crate::report::PriceReport;
 
 /// The plain rule for 90 of power.
-const RULE: IndexRule = IndexRule { total_power: 90, quorum: Quorum::MORE_THAN_TWO_THIRDS, move_bound: None };
+const RULE: IndexRule =
+    IndexRule { total_power: 90, quorum: Quorum::MORE_THAN_TWO_THIRDS, move_bound: None };
 
 fn report(market: MarketId, index: Ticks, external: Option<Ticks>) -> Report {
-    Report { prices: vec![PriceReport { market, index_ticks: Some(index), external_ticks: external }] }
+    Report {
+        prices: vec![PriceReport { market, index_ticks: Some(index), external_ticks: external }],
+    }
 }
 
 fn apply(state: &mut IndexState, prices: &[Weighted], now_ms: TimeMs) {
@@ -88,9 +91,21 @@ fn apply_bounded(state: &mut IndexState, prices: &[Weighted], now_ms: TimeMs) ->
 fn rules_4_the_move_bound_is_off_at_zero_and_lifted_by_the_larger_quorum() {
     assert_eq!(MoveBound::of_params(0, 900_000), None);
     let mut state = IndexState::default();
-    assert_eq!(apply_bounded(&mut state, &[(1_000, 67)], 1_000), IndexStep::Taken, "the first is not bound");
-    assert_eq!(apply_bounded(&mut state, &[(1_010, 67)], 2_000), IndexStep::Taken, "exactly the bound");
-    assert_eq!(apply_bounded(&mut state, &[(2_000, 90)], 3_000), IndexStep::Taken, "exactly the quorum");
+    assert_eq!(
+        apply_bounded(&mut state, &[(1_000, 67)], 1_000),
+        IndexStep::Taken,
+        "the first is not bound"
+    );
+    assert_eq!(
+        apply_bounded(&mut state, &[(1_010, 67)], 2_000),
+        IndexStep::Taken,
+        "exactly the bound"
+    );
+    assert_eq!(
+        apply_bounded(&mut state, &[(2_000, 90)], 3_000),
+        IndexStep::Taken,
+        "exactly the quorum"
+    );
     assert_eq!(state.index, Some(PricePoint { ticks: 2_000, time_ms: 3_000 }));
     assert_eq!(apply_bounded(&mut state, &[(1_000, 66)], 4_000), IndexStep::NoQuorum);
     assert_eq!(state.index_ticks(), Some(2_000), "without the plain quorum nothing moves it");
@@ -108,7 +123,10 @@ fn rules_4_beyond_the_move_bound_the_index_follows_and_ages_until_it_arrives() {
     assert_eq!(state.index, Some(PricePoint { ticks: 1_020, time_ms: 1_000 }));
     assert_eq!(apply_bounded(&mut state, &[(1_025, 89)], 4_000), IndexStep::Taken);
     assert_eq!(state.index, Some(PricePoint { ticks: 1_025, time_ms: 4_000 }));
-    assert_eq!(apply_bounded(&mut state, &[(1, 89)], 5_000), IndexStep::Bounded { median_ticks: 1 });
+    assert_eq!(
+        apply_bounded(&mut state, &[(1, 89)], 5_000),
+        IndexStep::Bounded { median_ticks: 1 }
+    );
     assert_eq!(state.index_ticks(), Some(1_015), "10.25 down, rounded inwards");
 }
 
@@ -128,7 +146,8 @@ fn rules_4_after_a_halt_a_bounded_move_is_no_fresh_quorum() {
 #[test]
 fn a_coarse_tick_does_not_hold_the_index_for_ever() {
     let bound = MoveBound::of_params(10_000, 900_000).unwrap();
-    for (index, reach) in [(1, (1, 2)), (2, (1, 3)), (99, (98, 100)), (100, (99, 101)), (1_000, (990, 1_010))]
+    for (index, reach) in
+        [(1, (1, 2)), (2, (1, 3)), (99, (98, 100)), (100, (99, 101)), (1_000, (990, 1_010))]
     {
         assert_eq!(bound.reach_ticks(index), reach, "{index}");
     }

@@ -1,4 +1,5 @@
-//! Prices (exchange rules §4): from what validators report to the index and the mark of each market.
+//! Prices (exchange rules §4): from what validators report to the index and the mark of each
+//! market.
 //!
 //! | module | what |
 //! |---|---|

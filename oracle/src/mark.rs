@@ -1,12 +1,15 @@
 //! The mark price of one market (rules §4).
 //!
-//! Median of (a) `index + EMA₁₅₀ₛ(mid − index)`, (b) `median(best bid, best ask, last)`, (c) the external perpetual price; with two of
-//! them, `EMA₃₀ₛ` of (b) is the third; with one, that one. Clamped to `index ± mark_band`.
+//! Median of (a) `index + EMA₁₅₀ₛ(mid − index)`, (b) `median(best bid, best ask, last)`, (c) the
+//! external perpetual price; with two of them, `EMA₃₀ₛ` of (b) is the third; with one, that one.
+//! Clamped to `index ± mark_band`.
 //!
-//! Where the rule is silent: (b) and the mid need both sides of the book, since one order would make them otherwise; before the first
-//! trade (b) is the mid. A premium never sampled, or long ago, is 0, so that a market without a book has its index for a mark and can begin.
-//! Where two prices have no average for a third, the index is the third: one venue alone does not move the mark. No side of a trade gains
-//! from a mark's rounding, so every division rounds to the nearest tick, halves up; the clamp rounds towards the index.
+//! Where the rule is silent: (b) and the mid need both sides of the book, since one order would
+//! make them otherwise; before the first trade (b) is the mid. A premium never sampled, or long
+//! ago, is 0, so that a market without a book has its index for a mark and can begin. Where two
+//! prices have no average for a third, the index is the third: one venue alone does not move the
+//! mark. No side of a trade gains from a mark's rounding, so every division rounds to the nearest
+//! tick, halves up; the clamp rounds towards the index.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{Ppm, Ticks, TimeMs, PPM};
@@ -62,21 +65,22 @@ pub struct MarkState {
 }
 
 impl MarkState {
-    /// Takes the block's samples into the averages; before [`Self::mark_ticks`], once in every block. A price that is missing is no
-    /// sample. A block time that does not advance adds nothing.
+    /// Takes the block's samples into the averages; before [`Self::mark_ticks`], once in every
+    /// block. A price that is missing is no sample. A block time that does not advance adds
+    /// nothing.
     pub fn update(&mut self, inputs: &MarkInputs, now_ms: TimeMs) {
         let dt_ms = self.time_ms.map_or(0, |time_ms| now_ms.saturating_sub(time_ms));
         let index = inputs.index_ticks.filter(|_| !inputs.index_is_stale);
-        let premium = inputs
-            .double_mid()
-            .zip(index)
-            .and_then(|(mid2, index)| 0_i128.checked_add_unsigned(mid2)?.checked_sub(2 * i128::from(index)));
+        let premium = inputs.double_mid().zip(index).and_then(|(mid2, index)| {
+            0_i128.checked_add_unsigned(mid2)?.checked_sub(2 * i128::from(index))
+        });
         self.premium.update(premium, dt_ms, PREMIUM_TAU_MS);
         self.book.update(inputs.book_ticks().map(i128::from), dt_ms, BOOK_TAU_MS);
         self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
     }
 
-    /// The mark in ticks, within `index ± mark_band_ppm`. `None` when the market never had an index.
+    /// The mark in ticks, within `index ± mark_band_ppm`. `None` when the market never had an
+    /// index.
     #[must_use]
     pub fn mark_ticks(&self, inputs: &MarkInputs, mark_band_ppm: Ppm) -> Option<Ticks> {
         let index = inputs.index_ticks.filter(|index| *index > 0)?;
@@ -93,8 +97,9 @@ impl MarkState {
     }
 }
 
-/// The band `price ± band_ppm` in ticks, rounded inwards: every price in it is within the exact band. It holds `price`
-/// itself, and no price of 0. A rate outside 0 to 10⁶ is taken as the nearer of these.
+/// The band `price ± band_ppm` in ticks, rounded inwards: every price in it is within the exact
+/// band. It holds `price` itself, and no price of 0. A rate outside 0 to 10⁶ is taken as the nearer
+/// of these.
 #[must_use]
 pub fn band_ticks(price_ticks: Ticks, band_ppm: Ppm) -> (Ticks, Ticks) {
     let price = i128::from(price_ticks.max(1));

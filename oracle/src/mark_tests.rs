@@ -49,7 +49,11 @@ fn rules_4_median_of_what_is_known() {
             MarkInputs { best_ask_ticks: None, ..inputs(10_000, book, Some(10_035), None) },
             Some(10_000),
         ),
-        ("no index", MarkInputs { index_ticks: None, ..inputs(0, book, Some(10_035), Some(9)) }, None),
+        (
+            "no index",
+            MarkInputs { index_ticks: None, ..inputs(0, book, Some(10_035), Some(9)) },
+            None,
+        ),
         (
             "clamped from above",
             inputs(10_000, Some((19_999, 20_001)), Some(20_000), Some(20_000)),
@@ -93,7 +97,8 @@ fn two_known_without_an_average_are_decided_by_the_index() {
 fn a_stale_index_gives_no_premium_sample() {
     let mut state = MarkState::default();
     state.update(&inputs(10_000, Some((9_990, 10_010)), None, None), 0);
-    let fallen = MarkInputs { index_is_stale: true, ..inputs(10_000, Some((7_990, 8_010)), None, None) };
+    let fallen =
+        MarkInputs { index_is_stale: true, ..inputs(10_000, Some((7_990, 8_010)), None, None) };
     for second in 1..60 {
         state.update(&fallen, second * 1_000);
     }
@@ -152,15 +157,19 @@ impl Model {
         };
         let index = inputs.index_ticks.unwrap() as f64;
         let sides = float(inputs.best_bid_ticks).zip(float(inputs.best_ask_ticks));
-        let book =
-            sides.map(|(bid, ask)| median([bid, ask].into_iter().chain(float(inputs.last_ticks)).collect()));
+        let book = sides.map(|(bid, ask)| {
+            median([bid, ask].into_iter().chain(float(inputs.last_ticks)).collect())
+        });
         let premium = sides.map(|(bid, ask)| (bid + ask) / 2.0 - index);
         self.premium = Self::average(self.premium, 150_000.0, premium, dt_ms as f64);
         self.book = Self::average(self.book, 30_000.0, book, dt_ms as f64);
         let known = |(num, den): (f64, f64)| (den >= 0.5).then(|| num / den);
         let from_index = index + known(self.premium).unwrap_or(0.0);
-        let mut prices: Vec<f64> =
-            [book, float(inputs.external_ticks)].into_iter().flatten().chain([from_index]).collect();
+        let mut prices: Vec<f64> = [book, float(inputs.external_ticks)]
+            .into_iter()
+            .flatten()
+            .chain([from_index])
+            .collect();
         if prices.len() == 2 {
             prices.push(known(self.book).unwrap_or(index));
         }
@@ -171,11 +180,10 @@ impl Model {
 fn block_near(index: Ticks) -> impl Strategy<Value = (MarkInputs, u64)> {
     let near = move || index - index / 10..index + index / 10;
     let some = move || proptest::option::weighted(0.8, near());
-    (near(), proptest::option::weighted(0.8, (near(), 1..1_000_u64)), some(), some(), 1..20_000_u64).prop_map(
-        |(index, book, last, external, dt_ms)| {
+    (near(), proptest::option::weighted(0.8, (near(), 1..1_000_u64)), some(), some(), 1..20_000_u64)
+        .prop_map(|(index, book, last, external, dt_ms)| {
             (inputs(index, book.map(|(bid, spread)| (bid, bid + spread)), last, external), dt_ms)
-        },
-    )
+        })
 }
 
 fn any_price() -> impl Strategy<Value = Ticks> {

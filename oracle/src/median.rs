@@ -23,14 +23,18 @@ impl Quorum {
     /// Whether `reported` of `total` power is enough. Never when nothing was reported.
     #[must_use]
     pub fn is_met(self, reported: u128, total: u128) -> bool {
-        let sides = (reported.checked_mul(self.denominator.into()), total.checked_mul(self.numerator.into()));
+        let sides = (
+            reported.checked_mul(self.denominator.into()),
+            total.checked_mul(self.numerator.into()),
+        );
         let (Some(has), Some(needs)) = sides else { return false };
         reported > 0 && (has > needs || (self.inclusive && has == needs))
     }
 }
 
-/// The weighted median: in ascending order, the first price at which twice the cumulative power reaches the total of
-/// `reports`. Sorts `reports`; their order does not matter. `None` when they have no power. Prices are [`Ticks`] in consensus, decimals in a feed.
+/// The weighted median: in ascending order, the first price at which twice the cumulative power
+/// reaches the total of `reports`. Sorts `reports`; their order does not matter. `None` when they
+/// have no power. Prices are [`Ticks`] in consensus, decimals in a feed.
 #[must_use]
 pub fn weighted_median<P: Copy + Ord>(reports: &mut [(P, u64)]) -> Option<P> {
     reports.sort_unstable();

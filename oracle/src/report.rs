@@ -7,10 +7,11 @@
 //!           index     varint, if present
 //!           external  varint, if present
 //! ```
-//! A price is the zigzag of its difference from a base, or the price itself where there is no base. The base of an index
-//! price is the market's index that the caller names; that of an external price is the index of the same entry, else the
-//! index that the caller names. The difference wraps at 2⁶⁴, so every price has an encoding against every base.
-//! A varint is little-endian base 128 in its shortest form. Every report has exactly one encoding against given bases.
+//! A price is the zigzag of its difference from a base, or the price itself where there is no base.
+//! The base of an index price is the market's index that the caller names; that of an external
+//! price is the index of the same entry, else the index that the caller names. The difference wraps
+//! at 2⁶⁴, so every price has an encoding against every base. A varint is little-endian base 128 in
+//! its shortest form. Every report has exactly one encoding against given bases.
 
 use thiserror::Error;
 use tidemark_proto::units::{MarketId, Ticks};
@@ -18,7 +19,8 @@ use tidemark_proto::units::{MarketId, Ticks};
 /// The version that [`encode`] writes and [`decode`] reads.
 pub const VERSION: u8 = 1;
 
-/// What one validator reports of one market. At least one of the two prices is there, and neither is 0.
+/// What one validator reports of one market. At least one of the two prices is there, and neither
+/// is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceReport {
     /// The market.
@@ -125,7 +127,8 @@ pub enum ReportError {
 const HAS_INDEX: u64 = 2;
 const HAS_EXTERNAL: u64 = 1;
 
-/// The encoding of `report`. `base` gives a market's index in ticks in the state that the extension is made against, if it has one.
+/// The encoding of `report`. `base` gives a market's index in ticks in the state that the extension
+/// is made against, if it has one.
 ///
 /// # Errors
 /// [`ReportError`] when the report is not in the form that [`decode`] accepts, or passes a limit.
@@ -146,9 +149,10 @@ pub fn encode(
     Ok(out)
 }
 
-/// The encoding of as much of `report` as the limits allow, and how many markets it leaves out: those furthest, in a circle, after the market
-/// at `rotation` modulo their number. Validators that pass the block height leave out the same markets, and others in the next block, so that with more
-/// markets than fit, every market still gets its quorum, if not in every block.
+/// The encoding of as much of `report` as the limits allow, and how many markets it leaves out:
+/// those furthest, in a circle, after the market at `rotation` modulo their number. Validators that
+/// pass the block height leave out the same markets, and others in the next block, so that with
+/// more markets than fit, every market still gets its quorum, if not in every block.
 ///
 /// # Errors
 /// As [`encode`], but not for a passed limit, unless not even an empty report fits.
@@ -165,7 +169,9 @@ pub fn encode_fitting(
         let mut part = Report { prices: kept.clone() };
         part.prices.sort_by_key(|entry| entry.market);
         match encode(&part, base, limits) {
-            Err(ReportError::TooLong { .. } | ReportError::TooManyMarkets { .. }) if !kept.is_empty() => {
+            Err(ReportError::TooLong { .. } | ReportError::TooManyMarkets { .. })
+                if !kept.is_empty() =>
+            {
                 kept.truncate(kept.len() - kept.len().div_ceil(16));
             }
             result => return result.map(|bytes| (bytes, all - kept.len())),
@@ -183,7 +189,9 @@ fn put_entry(
     let gap = match previous {
         None => u64::from(entry.market),
         Some(before) if before < entry.market => u64::from(entry.market - before - 1),
-        Some(before) => return Err(ReportError::Unsorted { previous: before, market: entry.market }),
+        Some(before) => {
+            return Err(ReportError::Unsorted { previous: before, market: entry.market })
+        }
     };
     let flags = if entry.index_ticks.is_some() { HAS_INDEX } else { 0 }
         | if entry.external_ticks.is_some() { HAS_EXTERNAL } else { 0 };
@@ -197,10 +205,12 @@ fn put_entry(
     Ok(())
 }
 
-/// The report in `bytes`, which may come from anyone. `base` is as in [`encode`], of the same state.
+/// The report in `bytes`, which may come from anyone. `base` is as in [`encode`], of the same
+/// state.
 ///
 /// # Errors
-/// [`ReportError`], naming the bound and the offending value, for anything that [`encode`] would not have written.
+/// [`ReportError`], naming the bound and the offending value, for anything that [`encode`] would
+/// not have written.
 pub fn decode(
     bytes: &[u8],
     base: &dyn Fn(MarketId) -> Option<Ticks>,
@@ -214,7 +224,8 @@ pub fn decode(
     }
     let count = reader.varint()?;
     check_markets(count, limits)?;
-    // An entry has two bytes at least, so a claimed count cannot make us reserve more than the bytes can hold.
+    // An entry has two bytes at least, so a claimed count cannot make us reserve more than the
+    // bytes can hold.
     let mut prices = Vec::with_capacity(bytes.len() / 2);
     let mut next_id = 0;
     for _ in 0..count {
@@ -235,7 +246,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn byte(&mut self) -> Result<u8, ReportError> {
-        let byte = self.bytes.get(self.at).copied().ok_or(ReportError::Truncated { at: self.at })?;
+        let byte =
+            self.bytes.get(self.at).copied().ok_or(ReportError::Truncated { at: self.at })?;
         self.at += 1;
         Ok(byte)
     }
@@ -245,7 +257,8 @@ impl Reader<'_> {
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit; a last byte of 0 is a longer form of a shorter number.
+            // The tenth byte has room for one bit; a last byte of 0 is a longer form of a shorter
+            // number.
             let fits = shift < 63 || bits <= 1;
             let last = byte & 0x80 == 0;
             if !fits || (last && byte == 0 && shift > 0) {

@@ -104,7 +104,8 @@ fn more_markets_than_fit_take_turns() {
     let report = Report { prices: (0..300).map(|id| entry(id, 1 << 40, 1 << 40)).collect() };
     let mut heard = std::collections::BTreeSet::new();
     for height in 0..300 {
-        let (bytes, left_out) = encode_fitting(&report, &no_base, Limits::default(), height).unwrap();
+        let (bytes, left_out) =
+            encode_fitting(&report, &no_base, Limits::default(), height).unwrap();
         let part = decode(&bytes, &no_base, Limits::default()).unwrap();
         assert_eq!(part.prices.len() + left_out, 300);
         assert!(part.prices.len() > 100, "only {} fit", part.prices.len());
@@ -119,9 +120,15 @@ fn more_markets_than_fit_take_turns() {
     let few = Report { prices: vec![entry(1, 5, 0)] };
     let whole = (encoded(&few), 0);
     assert_eq!(encode_fitting(&few, &no_base, Limits::default(), u64::MAX), Ok(whole));
-    assert_eq!(encode_fitting(&Report::default(), &no_base, Limits::default(), 7), Ok((vec![1, 0], 0)));
+    assert_eq!(
+        encode_fitting(&Report::default(), &no_base, Limits::default(), 7),
+        Ok((vec![1, 0], 0))
+    );
     let no_room = Limits { max_bytes: 1, max_markets: 1 };
-    assert_eq!(encode_fitting(&few, &no_base, no_room, 0), Err(ReportError::TooLong { bytes: 2, max: 1 }));
+    assert_eq!(
+        encode_fitting(&few, &no_base, no_room, 0),
+        Err(ReportError::TooLong { bytes: 2, max: 1 })
+    );
     let twice = Report { prices: vec![entry(1, 5, 0), entry(1, 6, 0)] };
     let refusal = ReportError::Unsorted { previous: 1, market: 1 };
     assert_eq!(encode_fitting(&twice, &no_base, Limits::default(), 0), Err(refusal));
@@ -146,10 +153,12 @@ fn report() -> impl Strategy<Value = Report> {
     })
 }
 
-/// Most bytes of a market with both prices that follows the one before: its tag, and two varints of ten bytes. After a gap the tag has up to three.
+/// Most bytes of a market with both prices that follows the one before: its tag, and two varints of
+/// ten bytes. After a gap the tag has up to three.
 const MAX_ENTRY_BYTES: usize = 1 + 2 * 10;
 
-/// A market's index in ticks, its move and the distance of the external price, both in ppm. Ticks are fine, as an exchange's are: 1 to 50 ppm of a price.
+/// A market's index in ticks, its move and the distance of the external price, both in ppm. Ticks
+/// are fine, as an exchange's are: 1 to 50 ppm of a price.
 fn usual_market() -> impl Strategy<Value = (u64, i64, i64)> {
     (20_000..=1_000_000_u64, -1_000..=1_000_i64, -500..=500_i64)
 }
@@ -161,8 +170,9 @@ fn moved(ticks: u64, ppm: i64) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Fifty markets, each index within 0.1 % of the last and the external price within 0.05 % of it. Every price is then within 1 000 ticks of its
-    /// base: two bytes at most, and a byte for the tag.
+    /// Fifty markets, each index within 0.1 % of the last and the external price within 0.05 % of
+    /// it. Every price is then within 1 000 ticks of its base: two bytes at most, and a byte for
+    /// the tag.
     #[test]
     fn fifty_usual_markets_take_five_bytes_each_at_most(markets in proptest::collection::vec(usual_market(), 50)) {
         let prices = (0..).zip(&markets).map(|(id, &(base, index_ppm, external_ppm))| {
@@ -176,7 +186,8 @@ proptest! {
         prop_assert_eq!(decode(&bytes, &base, Limits::default()), Ok(report));
     }
 
-    /// Whatever the prices and the bases: an entry of consecutive markets has a bound, and what is sent has the limit's.
+    /// Whatever the prices and the bases: an entry of consecutive markets has a bound, and what is
+    /// sent has the limit's.
     #[test]
     fn no_prices_take_more_than_the_bound(
         prices in proptest::collection::vec((price(), price()), 0..300),
@@ -195,7 +206,8 @@ proptest! {
         prop_assert!(kept >= prices.len().min(45), "{} of {}", kept, prices.len());
     }
 
-    /// Decoding takes two bytes an entry at least and looks up a base at most twice: its work is linear in at most 1 024 bytes.
+    /// Decoding takes two bytes an entry at least and looks up a base at most twice: its work is
+    /// linear in at most 1 024 bytes.
     #[test]
     fn decoding_is_bounded_by_the_bytes(
         body in proptest::collection::vec(prop_oneof![Just(6_u8), Just(3), Just(2), any::<u8>()], 0..1_200),

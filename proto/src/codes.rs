@@ -1,4 +1,5 @@
-//! The codes with which the chain refuses: the same numbers and words in CheckTx, in block results and over gRPC.
+//! The codes with which the chain refuses: the same numbers and words in CheckTx, in block results
+//! and over gRPC.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

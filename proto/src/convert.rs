@@ -158,15 +158,18 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             Ok(v1::MarketStatus::Paused) => MarketStatus::Paused,
             Ok(v1::MarketStatus::ReduceOnly) => MarketStatus::ReduceOnly,
             Ok(v1::MarketStatus::Closed) => MarketStatus::Closed,
-            Err(_) => return Err(invalid(format!("market status is {}, must be 0 to 3", p.status))),
+            Err(_) => {
+                return Err(invalid(format!("market status is {}, must be 0 to 3", p.status)))
+            }
         };
         let adl_order = match v1::AdlOrder::try_from(p.adl_order) {
             Ok(v1::AdlOrder::ProRata) => AdlOrder::ProRata,
             Ok(v1::AdlOrder::Ranked) => AdlOrder::Ranked,
             Err(_) => return Err(invalid(format!("adl_order is {}, must be 0 or 1", p.adl_order))),
         };
-        let id = u16::try_from(p.id)
-            .map_err(|_| Refusal::new(Code::UnknownMarket, format!("market id {} is above 65535", p.id)))?;
+        let id = u16::try_from(p.id).map_err(|_| {
+            Refusal::new(Code::UnknownMarket, format!("market id {} is above 65535", p.id))
+        })?;
         let tier = |tier: &v1::MarginTier| MarginTier {
             upper_notional_atoms: match tier.upper_notional_atoms {
                 0 => Atoms::MAX,

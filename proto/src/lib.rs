@@ -1,5 +1,5 @@
-//! The wire: units, ids, codes, parameters; with the feature `wire`, the protobuf messages, gRPC services and
-//! transactions.
+//! The wire: units, ids, codes, parameters; with the feature `wire`, the protobuf messages, gRPC
+//! services and transactions.
 
 pub mod codes;
 #[cfg(feature = "wire")]
@@ -28,5 +28,6 @@ pub mod oracle_v1 {
     tonic::include_proto!("tidemark.oracle.v1");
 
     /// The descriptor set, for gRPC reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sidecar_descriptors.bin"));
+    pub const DESCRIPTORS: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/sidecar_descriptors.bin"));
 }

@@ -7,7 +7,9 @@ use crate::codes::{Code, Refusal};
 use crate::units::{Atoms, Lots, MarketId, Ppm, ATOMS_PER_USDC};
 
 /// What a market takes (rules §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
@@ -24,7 +26,16 @@ pub enum MarketStatus {
 
 /// Whose opposite positions deleveraging takes first, among those in profit (rules §7.5).
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 #[borsh(use_discriminant = true)]
@@ -37,10 +48,14 @@ pub enum AdlOrder {
     Ranked = 1,
 }
 
-/// One margin tier: up to and including `upper_notional_atoms`, `initial_margin_ppm` applies to the part above the tier below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+/// One margin tier: up to and including `upper_notional_atoms`, `initial_margin_ppm` applies to the
+/// part above the tier below.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 pub struct MarginTier {
-    /// Upper end of the tier, in atoms of notional. The last tier has no end: `i128::MAX`, in JSON `null`.
+    /// Upper end of the tier, in atoms of notional. The last tier has no end: `i128::MAX`, in JSON
+    /// `null`.
     #[serde(with = "no_end")]
     pub upper_notional_atoms: Atoms,
     /// `10⁶ / max_leverage`, rounded up; 1 to 10⁶.
@@ -53,11 +68,16 @@ mod no_end {
 
     use crate::units::Atoms;
 
-    pub(super) fn serialize<S: Serializer>(atoms: &Atoms, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        atoms: &Atoms,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         (*atoms != Atoms::MAX).then_some(*atoms).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Atoms, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Atoms, D::Error> {
         Ok(Option::<Atoms>::deserialize(deserializer)?.unwrap_or(Atoms::MAX))
     }
 }
@@ -79,7 +99,8 @@ pub struct MarketParams {
     pub tiers: Vec<MarginTier>,
     /// Maintenance margin as a part of initial margin; default 500 000 (a half).
     pub maintenance_fraction_ppm: Ppm,
-    /// Open interest (atoms of notional) from which the initial rate rises linearly; 0 with `oi_upper_atoms` 0 is off.
+    /// Open interest (atoms of notional) from which the initial rate rises linearly; 0 with
+    /// `oi_upper_atoms` 0 is off.
     pub oi_lower_atoms: Atoms,
     /// Open interest (atoms of notional) at which the initial rate is 100 %; 0 is off.
     pub oi_upper_atoms: Atoms,
@@ -121,7 +142,8 @@ pub struct MarketParams {
     pub fund_block_cap_atoms: Atoms,
     /// Below this part of maintenance margin the backstop stage starts; default 666 667 (⅔).
     pub backstop_ppm: Ppm,
-    /// Positions here have collateral of their own, for every account, and the market has an insurance fund of its own.
+    /// Positions here have collateral of their own, for every account, and the market has an
+    /// insurance fund of its own.
     #[serde(default)]
     pub isolated_only: bool,
     /// Whom deleveraging takes first.
@@ -130,13 +152,16 @@ pub struct MarketParams {
     /// Most that one keeper sets aside to take over positions of this market.
     #[serde(default = "max_set_aside_atoms")]
     pub max_set_aside_atoms: Atoms,
-    /// How far the index may move in one block, as a part of itself, unless `index_move_quorum_ppm` of power reports; 0 is off, the default.
+    /// How far the index may move in one block, as a part of itself, unless `index_move_quorum_ppm`
+    /// of power reports; 0 is off, the default.
     #[serde(default)]
     pub index_move_bound_ppm: Ppm,
-    /// The part of all power from which on a report's index moves without `index_move_bound_ppm`; above ⅔ where the bound is on.
+    /// The part of all power from which on a report's index moves without `index_move_bound_ppm`;
+    /// above ⅔ where the bound is on.
     #[serde(default)]
     pub index_move_quorum_ppm: Ppm,
-    /// Most orders that a mark triggers, and most TWAP slices, that one block carries out; 1 to 10 000.
+    /// Most orders that a mark triggers, and most TWAP slices, that one block carries out; 1 to 10
+    /// 000.
     #[serde(default = "max_triggers")]
     pub max_triggers: u32,
 }
@@ -146,7 +171,8 @@ fn max_set_aside_atoms() -> Atoms {
     1_000_000 * ATOMS_PER_USDC
 }
 
-/// The least `index_move_quorum_ppm` beside a bound: more than the two thirds that every index needs.
+/// The least `index_move_quorum_ppm` beside a bound: more than the two thirds that every index
+/// needs.
 pub const MIN_INDEX_MOVE_QUORUM_PPM: Ppm = 666_667;
 
 /// The default of [`MarketParams::max_triggers`].
@@ -160,7 +186,12 @@ pub const MAX_SIZE_E9: u64 = 1_000_000_000_000_000_000;
 impl MarketParams {
     /// A market of the rules' defaults with three tiers from `max_leverage`.
     #[must_use]
-    pub fn with_defaults(symbol: &str, tick_size_e9: u64, lot_size_e9: u64, max_leverage: u32) -> Self {
+    pub fn with_defaults(
+        symbol: &str,
+        tick_size_e9: u64,
+        lot_size_e9: u64,
+        max_leverage: u32,
+    ) -> Self {
         let usdc = |n: Atoms| n * ATOMS_PER_USDC;
         let rate = |leverage: u32| {
             let leverage = i64::from(leverage.max(1));
@@ -173,12 +204,18 @@ impl MarketParams {
             lot_size_e9,
             status: MarketStatus::Active,
             tiers: vec![
-                MarginTier { upper_notional_atoms: usdc(1_000_000), initial_margin_ppm: rate(max_leverage) },
+                MarginTier {
+                    upper_notional_atoms: usdc(1_000_000),
+                    initial_margin_ppm: rate(max_leverage),
+                },
                 MarginTier {
                     upper_notional_atoms: usdc(10_000_000),
                     initial_margin_ppm: rate(max_leverage / 2),
                 },
-                MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: rate(max_leverage / 4) },
+                MarginTier {
+                    upper_notional_atoms: Atoms::MAX,
+                    initial_margin_ppm: rate(max_leverage / 4),
+                },
             ],
             maintenance_fraction_ppm: 500_000,
             oi_lower_atoms: 0,
@@ -221,7 +258,8 @@ impl MarketParams {
         let whole = product != 0 && product % E12 == 0;
         u64::try_from(product / E12).ok().filter(|_| whole).ok_or_else(|| {
             invalid(format!(
-                "tick_size_e9 {} times lot_size_e9 {} is not a whole number of atoms (a multiple of 10^12, below 2^64 of them)",
+                "tick_size_e9 {} times lot_size_e9 {} is not a whole number of atoms (a multiple \
+                 of 10^12, below 2^64 of them)",
                 self.tick_size_e9, self.lot_size_e9
             ))
         })
@@ -234,7 +272,10 @@ impl MarketParams {
     pub fn check(&self) -> Result<(), Refusal> {
         self.k()?;
         let name_ok = (3..=16).contains(&self.symbol.len())
-            && self.symbol.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
+            && self
+                .symbol
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
         if !name_ok {
             return Err(invalid(format!(
                 "symbol {:?} is not 3 to 16 characters of A-Z, 0-9 and '-'",
@@ -242,8 +283,10 @@ impl MarketParams {
             )));
         }
         self.check_tiers()?;
-        // Where the bound is off its quorum is not looked at: a file that knows of neither stays right.
-        let least_move_quorum = if self.index_move_bound_ppm == 0 { 0 } else { MIN_INDEX_MOVE_QUORUM_PPM };
+        // Where the bound is off its quorum is not looked at: a file that knows of neither stays
+        // right.
+        let least_move_quorum =
+            if self.index_move_bound_ppm == 0 { 0 } else { MIN_INDEX_MOVE_QUORUM_PPM };
         for (name, value, low, high) in [
             ("maintenance_fraction_ppm", self.maintenance_fraction_ppm, 1, 1_000_000),
             ("price_band_ppm", self.price_band_ppm, 1, 999_999),
@@ -263,8 +306,18 @@ impl MarketParams {
             ("max_fills", i64::from(self.max_fills), 1, 10_000),
             ("max_triggers", i64::from(self.max_triggers), 1, 10_000),
             ("max_order_lots", i64::try_from(self.max_order_lots).unwrap_or(-1), 1, 1 << 40),
-            ("max_open_interest_lots", i64::try_from(self.max_open_interest_lots).unwrap_or(-1), 1, 1 << 50),
-            ("max_oracle_age_ms", i64::try_from(self.max_oracle_age_ms).unwrap_or(-1), 1, 86_400_000),
+            (
+                "max_open_interest_lots",
+                i64::try_from(self.max_open_interest_lots).unwrap_or(-1),
+                1,
+                1 << 50,
+            ),
+            (
+                "max_oracle_age_ms",
+                i64::try_from(self.max_oracle_age_ms).unwrap_or(-1),
+                1,
+                86_400_000,
+            ),
         ] {
             if !(low..=high).contains(&value) {
                 return Err(invalid(format!("{name} is {value}, must be {low} to {high}")));
@@ -296,16 +349,17 @@ impl MarketParams {
             pair[0].upper_notional_atoms < pair[1].upper_notional_atoms
                 && pair[0].initial_margin_ppm <= pair[1].initial_margin_ppm
         });
-        let rates_ok = self
-            .tiers
-            .iter()
-            .all(|tier| (1..=1_000_000).contains(&tier.initial_margin_ppm) && tier.upper_notional_atoms > 0);
-        let open_ended = self.tiers.last().is_some_and(|tier| tier.upper_notional_atoms == Atoms::MAX);
+        let rates_ok = self.tiers.iter().all(|tier| {
+            (1..=1_000_000).contains(&tier.initial_margin_ppm) && tier.upper_notional_atoms > 0
+        });
+        let open_ended =
+            self.tiers.last().is_some_and(|tier| tier.upper_notional_atoms == Atoms::MAX);
         if (1..=8).contains(&self.tiers.len()) && ascending && rates_ok && open_ended {
             return Ok(());
         }
         Err(invalid(format!(
-            "{} tiers: must be 1 to 8, ascending in notional and rate, rates of 1 to 1000000 ppm, the last without end",
+            "{} tiers: must be 1 to 8, ascending in notional and rate, rates of 1 to 1000000 ppm, \
+             the last without end",
             self.tiers.len()
         )))
     }
@@ -319,7 +373,9 @@ fn invalid(message: String) -> Refusal {
 }
 
 /// One fee tier: from `min_volume_atoms` of 30-day volume on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 pub struct FeeTier {
     /// Traded notional of the last 30 days from which the tier applies.
     pub min_volume_atoms: Atoms,
@@ -349,14 +405,15 @@ pub struct ChainParams {
 }
 
 impl ChainParams {
-    /// Checks that the parameters fit together. Margin reserves the highest fee of an order, which holds for rates up to
-    /// 100 % only.
+    /// Checks that the parameters fit together. Margin reserves the highest fee of an order, which
+    /// holds for rates up to 100 % only.
     ///
     /// # Errors
     /// `INVALID_PARAMS` with the name, the bound and the value of the first that does not.
     pub fn check(&self) -> Result<(), Refusal> {
         let tiers = &self.fee_tiers;
-        let ascending = tiers.windows(2).all(|pair| pair[0].min_volume_atoms < pair[1].min_volume_atoms);
+        let ascending =
+            tiers.windows(2).all(|pair| pair[0].min_volume_atoms < pair[1].min_volume_atoms);
         if !(1..=16).contains(&tiers.len()) || tiers[0].min_volume_atoms != 0 || !ascending {
             return Err(invalid(format!(
                 "{} fee_tiers: must be 1 to 16, ascending in volume from 0",
@@ -428,7 +485,10 @@ mod tests {
         let mut params = ChainParams::default();
         assert_eq!(params.check(), Ok(()));
         params.fee_tiers[0].taker_ppm = 1_000_001;
-        assert_eq!(params.check().unwrap_err().message, "taker_ppm is 1000001, must be 0 to 1000000");
+        assert_eq!(
+            params.check().unwrap_err().message,
+            "taker_ppm is 1000001, must be 0 to 1000000"
+        );
         params.fee_tiers.clear();
         assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
     }

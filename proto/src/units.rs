@@ -85,7 +85,17 @@ impl Side {
 
 /// What to do when an order would trade against another of the same account (rules §2).
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
 )]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
@@ -101,20 +111,23 @@ pub enum SelfTradePrevention {
     Decrement = 3,
 }
 
-/// The exact value of `lots` at `price_ticks`: `p·q·k` atoms (rules §1). `None` on overflow of 127 bits.
+/// The exact value of `lots` at `price_ticks`: `p·q·k` atoms (rules §1). `None` on overflow of 127
+/// bits.
 #[must_use]
 pub fn notional_atoms(price_ticks: Ticks, lots: Lots, k: u64) -> Option<Atoms> {
     let per_lot = u128::from(price_ticks) * u128::from(k);
     i128::try_from(per_lot.checked_mul(u128::from(lots))?).ok()
 }
 
-/// `a·b/d` rounded toward minus infinity. `None` on overflow of the 127-bit product, or when `d ≤ 0`.
+/// `a·b/d` rounded toward minus infinity. `None` on overflow of the 127-bit product, or when
+/// `d ≤ 0`.
 #[must_use]
 pub fn mul_div_floor(a: i128, b: i128, d: i128) -> Option<i128> {
     (d > 0).then(|| a.checked_mul(b).map(|product| product.div_euclid(d)))?
 }
 
-/// `a·b/d` rounded toward plus infinity. `None` on overflow of the 127-bit product, or when `d ≤ 0`.
+/// `a·b/d` rounded toward plus infinity. `None` on overflow of the 127-bit product, or when
+/// `d ≤ 0`.
 #[must_use]
 pub fn mul_div_ceil(a: i128, b: i128, d: i128) -> Option<i128> {
     (d > 0).then(|| {

@@ -36,7 +36,10 @@ fn code(bytes: &[u8]) -> Code {
     check(bytes).unwrap_err().code
 }
 
-fn rewrap(bytes: &[u8], change: impl FnOnce(&mut cosmrs::proto::cosmos::tx::v1beta1::TxRaw)) -> Vec<u8> {
+fn rewrap(
+    bytes: &[u8],
+    change: impl FnOnce(&mut cosmrs::proto::cosmos::tx::v1beta1::TxRaw),
+) -> Vec<u8> {
     let mut raw = cosmrs::proto::cosmos::tx::v1beta1::TxRaw::decode(bytes).unwrap();
     change(&mut raw);
     raw.encode_to_vec()
@@ -77,7 +80,8 @@ fn each_kind_of_bad_transaction_has_its_own_code() {
     let any = cosmrs::Any { type_url: "/cosmos.bank.v1beta1.MsgSend".into(), value: vec![] };
     assert_eq!(code(&signer.sign_any(any, TxOptions::default()).unwrap()), Code::UnknownMessage);
     let foreign = v1::MsgOrders { sender: Address([1; 20]).to_string(), ..orders(1) };
-    let any = cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: foreign.encode_to_vec() };
+    let any =
+        cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: foreign.encode_to_vec() };
     assert_eq!(code(&signer.sign_any(any, TxOptions::default()).unwrap()), Code::WrongSigner);
     for count in [0, MAX_OPERATIONS + 1] {
         let batch = signer.sign(orders(count), TxOptions::default()).unwrap();
@@ -89,7 +93,8 @@ fn each_kind_of_bad_transaction_has_its_own_code() {
 fn a_wrong_chain_without_a_tag_is_a_bad_signature() {
     let here = signer(CHAIN);
     let message = v1::MsgOrders { sender: here.address().to_string(), ..orders(1) };
-    let any = cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: message.encode_to_vec() };
+    let any =
+        cosmrs::Any { type_url: "/tidemark.v1.MsgOrders".into(), value: message.encode_to_vec() };
     let bytes = signer("elsewhere-1").sign_any(any, TxOptions::default()).unwrap();
     assert_eq!(code(&bytes), Code::BadSignature);
 }

@@ -1,7 +1,9 @@
 //! A subaccount: collateral, positions, traded volume.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs};
+use tidemark_proto::units::{
+    AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs,
+};
 
 /// A subaccount's state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -10,7 +12,8 @@ pub struct Account {
     pub owner: OwnerId,
     /// Number of the subaccount under its owner.
     pub number: u32,
-    /// Deposits, realised profit, paid fees and funding; negative only while positions are open, or until booked as bad debt.
+    /// Deposits, realised profit, paid fees and funding; negative only while positions are open, or
+    /// until booked as bad debt.
     pub collateral_atoms: Atoms,
     /// By market, ascending; one entry per market at most.
     pub positions: Vec<Position>,
@@ -18,7 +21,8 @@ pub struct Account {
     pub stp: SelfTradePrevention,
     /// Traded notional by day.
     pub volume: Volume,
-    /// Set where this is the isolated collateral of another account in one market, with its position and orders there.
+    /// Set where this is the isolated collateral of another account in one market, with its
+    /// position and orders there.
     pub isolated: Option<Isolated>,
     /// Block time at which the dead man's switch cancels the account's orders; 0 is off.
     pub cancel_all_at_ms: TimeMs,
@@ -33,7 +37,8 @@ pub struct Isolated {
     pub market: MarketId,
 }
 
-/// A position in one market; an entry with no lots keeps the leverage setting and the place for open orders.
+/// A position in one market; an entry with no lots keeps the leverage setting and the place for
+/// open orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Position {
     /// The market.
@@ -64,7 +69,8 @@ impl Account {
         }
     }
 
-    /// The isolated collateral of an account in one market, still empty; it keeps the account's self-trade policy.
+    /// The isolated collateral of an account in one market, still empty; it keeps the account's
+    /// self-trade policy.
     #[must_use]
     pub fn isolated_from(parent_id: AccountId, parent: &Self, market: MarketId) -> Self {
         let isolated = Some(Isolated { parent: parent_id, market });
@@ -84,12 +90,14 @@ impl Account {
         self.position(market).map_or(0, |position| position.lots)
     }
 
-    /// The entry of a market, made when there is none. Its funding index starts to count with its first lot.
+    /// The entry of a market, made when there is none. Its funding index starts to count with its
+    /// first lot.
     pub fn position_mut(&mut self, market: MarketId) -> &mut Position {
         let at = match self.positions.binary_search_by_key(&market, |position| position.market) {
             Ok(at) => at,
             Err(at) => {
-                let empty = Position { market, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
+                let empty =
+                    Position { market, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
                 self.positions.insert(at, empty);
                 at
             }
@@ -109,10 +117,11 @@ pub const VOLUME_DAYS: u32 = 30;
 
 const DAY_MS: TimeMs = 86_400_000;
 
-/// Traded notional by day, for the last [`VOLUME_DAYS`] days and the running one; days without trades take no room.
+/// Traded notional by day, for the last [`VOLUME_DAYS`] days and the running one; days without
+/// trades take no room.
 ///
-/// The fee tier reads whole days only, so that an account's rates stay the same from midnight to midnight: no trade
-/// changes the fee of another in its block.
+/// The fee tier reads whole days only, so that an account's rates stay the same from midnight to
+/// midnight: no trade changes the fee of another in its block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Volume {
     /// `(days since the Unix epoch, atoms)`, ascending.
@@ -120,7 +129,8 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Counts a trade's notional. What passes 64 bits in a day is not counted: it is beyond every tier.
+    /// Counts a trade's notional. What passes 64 bits in a day is not counted: it is beyond every
+    /// tier.
     pub fn add(&mut self, now_ms: TimeMs, notional_atoms: Atoms) {
         let today = day(now_ms);
         let atoms = u64::try_from(notional_atoms.max(0)).unwrap_or(u64::MAX);

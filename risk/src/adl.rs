@@ -1,4 +1,5 @@
-//! Auto-deleveraging: the rest of a position is closed against opposite ones at its zero price (rules §7.5).
+//! Auto-deleveraging: the rest of a position is closed against opposite ones at its zero price
+//! (rules §7.5).
 
 use tidemark_proto::params::AdlOrder;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, PPM};
@@ -12,7 +13,8 @@ use crate::math::{cmp_products, fits, mul_div_floor};
 use crate::position::{settle_funding, trade};
 use crate::sharing::{most_that_bears, share, Claim};
 
-/// σ of the zero price at which positions are closed against each other: all of the closing account's equity, or deficit.
+/// σ of the zero price at which positions are closed against each other: all of the closing
+/// account's equity, or deficit.
 pub const SIGMA_PPM: Ppm = 1_000_000;
 
 /// A holder of an opposite position.
@@ -74,18 +76,26 @@ pub fn counterparty(
     Ok(Some(Counterparty { account: id, lots: position.lots.unsigned_abs(), profit_atoms, rank }))
 }
 
-/// Shares `lots` among those in profit, pro rata to unrealised profit, none more than its position ([`share`]).
+/// Shares `lots` among those in profit, pro rata to unrealised profit, none more than its position
+/// ([`share`]).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn pro_rata(lots: Lots, counterparties: &[Counterparty]) -> Result<Vec<(AccountId, Lots)>, Refusal> {
-    let claim =
-        |c: &Counterparty| Claim { account: c.account, most_lots: c.lots, weight_atoms: c.profit_atoms };
+pub fn pro_rata(
+    lots: Lots,
+    counterparties: &[Counterparty],
+) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+    let claim = |c: &Counterparty| Claim {
+        account: c.account,
+        most_lots: c.lots,
+        weight_atoms: c.profit_atoms,
+    };
     share(lots, counterparties.iter().map(claim))
 }
 
-/// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage, in 10⁻¹². An account in
-/// profit without equity comes first of all; one without profit or notional has rank 0.
+/// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage,
+/// in 10⁻¹². An account in profit without equity comes first of all; one without profit or notional
+/// has rank 0.
 #[must_use]
 pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128 {
     let part = |of: Atoms, whole: Atoms| mul_div_floor(of, PPM, whole);
@@ -95,12 +105,14 @@ pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128
     if health.equity_atoms <= 0 {
         return i128::MAX;
     }
-    let ratios = part(profit_atoms, notional_atoms).zip(part(health.notional_atoms, health.equity_atoms));
+    let ratios =
+        part(profit_atoms, notional_atoms).zip(part(health.notional_atoms, health.equity_atoms));
     ratios.map_or(0, |(profit, leverage)| profit.saturating_mul(leverage))
 }
 
-/// Whether a change leaves an account no riskier: at or above initial margin after it; or else maintenance margin has not risen and
-/// the ratio of equity to it has not fallen; equity is at least 0 where no maintenance margin is left.
+/// Whether a change leaves an account no riskier: at or above initial margin after it; or else
+/// maintenance margin has not risen and the ratio of equity to it has not fallen; equity is at
+/// least 0 where no maintenance margin is left.
 #[must_use]
 pub fn is_no_riskier(before: &Health, after: &Health) -> bool {
     if after.equity_atoms >= after.initial_atoms {
@@ -128,8 +140,8 @@ pub enum ClosingPrice {
     Mark,
 }
 
-/// Whether, and at which price, an account's positions may be closed against others': at the zero price with equity below
-/// 0; at the mark in a market that closes for good.
+/// Whether, and at which price, an account's positions may be closed against others': at the zero
+/// price with equity below 0; at the mark in a market that closes for good.
 #[must_use]
 pub const fn closing_price(equity_atoms: Atoms, market_closes: bool) -> Option<ClosingPrice> {
     if equity_atoms < 0 {
@@ -141,13 +153,14 @@ pub const fn closing_price(equity_atoms: Atoms, market_closes: bool) -> Option<C
     }
 }
 
-/// Closes `delta_lots` of the closing account's position against the counterparty's, at the closing account's zero price
-/// with σ = 1: what it takes from the counterparty is no more than the account's deficit. Returns the quote that
-/// the closing account got (positive) or paid.
+/// Closes `delta_lots` of the closing account's position against the counterparty's, at the closing
+/// account's zero price with σ = 1: what it takes from the counterparty is no more than the
+/// account's deficit. Returns the quote that the closing account got (positive) or paid.
 ///
 /// # Errors
-/// `WOULD_INCREASE` when `delta_lots` does not reduce both positions; `INSUFFICIENT_COLLATERAL` when either account would end
-/// riskier ([`is_no_riskier`]); `UNKNOWN_MARKET`, `STALE_INDEX`, `OVERFLOW`. Both accounts are then as before, but for settled funding.
+/// `WOULD_INCREASE` when `delta_lots` does not reduce both positions; `INSUFFICIENT_COLLATERAL`
+/// when either account would end riskier ([`is_no_riskier`]); `UNKNOWN_MARKET`, `STALE_INDEX`,
+/// `OVERFLOW`. Both accounts are then as before, but for settled funding.
 pub fn deleverage_pair(
     closing: &mut Account,
     counterparty: &mut Account,
@@ -184,7 +197,8 @@ struct Pair {
     quote_atoms: Atoms,
 }
 
-/// What closing `delta_lots` against the counterparty makes of both: nothing is written before both are known to bear it.
+/// What closing `delta_lots` against the counterparty makes of both: nothing is written before both
+/// are known to bear it.
 fn pair(
     closing: &Account,
     counterparty: &Account,
@@ -205,7 +219,8 @@ fn pair(
     Ok(Pair { closing, counterparty, market, quote_atoms })
 }
 
-/// The closing account and its market after `delta_lots` at its zero price, and what it got for them.
+/// The closing account and its market after `delta_lots` at its zero price, and what it got for
+/// them.
 fn closed(
     closing: &Account,
     market_id: MarketId,
@@ -214,7 +229,8 @@ fn closed(
 ) -> Result<(Account, Market, Atoms), Refusal> {
     let before = health_without_orders(closing, markets)?;
     let market = markets.existing(market_id)?;
-    let quote_atoms = zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
+    let quote_atoms =
+        zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
     let (mut closing, mut market) = (closing.clone(), market.clone());
     trade(
         &mut closing,
@@ -238,13 +254,15 @@ fn bears_in_profit(before: &Health, after: &Health) -> bool {
     !after.is_liquidatable() && after.equity_atoms >= 0 || is_no_riskier(before, after)
 }
 
-/// Who is asked to close against the positions of one side of a market, one after the other: first those in profit, in the market's
-/// order ([`AdlOrder`]); then, by account id, those who can bear it without becoming riskier. A counterparty that cannot bear its part bears
-/// as much of it as it can, and the next are asked for the rest.
+/// Who is asked to close against the positions of one side of a market, one after the other: first
+/// those in profit, in the market's order ([`AdlOrder`]); then, by account id, those who can bear
+/// it without becoming riskier. A counterparty that cannot bear its part bears as much of it as it
+/// can, and the next are asked for the rest.
 ///
-/// Several accounts may close against one queue, those whose price asks least of a counterparty first: each goes on where the one before
-/// ended, as whoever could bear no more of a milder price can bear nothing of a harsher one. At most three visits a counterparty, and one
-/// an account that closes.
+/// Several accounts may close against one queue, those whose price asks least of a counterparty
+/// first: each goes on where the one before ended, as whoever could bear no more of a milder price
+/// can bear nothing of a harsher one. At most three visits a counterparty, and one an account that
+/// closes.
 #[derive(Clone, Debug)]
 pub struct Queue {
     market: MarketId,
@@ -262,8 +280,9 @@ struct Visit {
 }
 
 impl Queue {
-    /// For closing `lots` in all. Where all in profit share them, the shares are asked for by account id, from `first` on and then from the lowest: whose
-    /// price each share gets is so not decided by the id.
+    /// For closing `lots` in all. Where all in profit share them, the shares are asked for by
+    /// account id, from `first` on and then from the lowest: whose price each share gets is so not
+    /// decided by the id.
     ///
     /// # Errors
     /// `UNKNOWN_MARKET`, `OVERFLOW` of the sharing.
@@ -274,7 +293,8 @@ impl Queue {
         first: AccountId,
         markets: &(impl Markets + ?Sized),
     ) -> Result<Self, Refusal> {
-        let mut winners: Vec<&Counterparty> = counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
+        let mut winners: Vec<&Counterparty> =
+            counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
         winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
         let mut shares = match markets.existing(market)?.params.adl_order {
             AdlOrder::ProRata => pro_rata(lots, counterparties)?,
@@ -286,15 +306,19 @@ impl Queue {
         others.sort_unstable();
         others.dedup();
         let all = |account, bears| Visit { account, lots: Lots::MAX, bears };
-        let visits =
-            shares.into_iter().map(|(account, lots)| Visit { account, lots, bears: BEARS_IN_PROFIT });
+        let visits = shares.into_iter().map(|(account, lots)| Visit {
+            account,
+            lots,
+            bears: BEARS_IN_PROFIT,
+        });
         let visits = visits.chain(winners.into_iter().map(|c| all(c.account, BEARS_IN_PROFIT)));
         let visits = visits.chain(others.into_iter().map(|account| all(account, NO_RISKIER)));
         let mut visits = visits.collect::<Vec<_>>().into_iter();
         Ok(Self { market, next: visits.next(), visits })
     }
 
-    /// Closes up to `lots` of the account's position, no more than there are; what no one can take stays open.
+    /// Closes up to `lots` of the account's position, no more than there are; what no one can take
+    /// stays open.
     pub fn close(
         &mut self,
         closing: &mut Account,
@@ -306,7 +330,8 @@ impl Queue {
         let mut left = lots.min(held.unsigned_abs());
         // An account that could not bear its own price would use the queue up in vain.
         let alone = |lots| {
-            delta(held, lots).is_some_and(|delta| closed(closing, self.market, delta, markets).is_ok())
+            delta(held, lots)
+                .is_some_and(|delta| closed(closing, self.market, delta, markets).is_ok())
         };
         let mut fills = Vec::new();
         if left == 0 || !alone(left) && !alone(1) {
@@ -314,7 +339,8 @@ impl Queue {
         }
         while let Some(visit) = self.next.as_mut().filter(|_| left > 0) {
             let asked = left.min(visit.lots);
-            let fill = take(closing, self.market, asked, visit.account, accounts, markets, visit.bears);
+            let fill =
+                take(closing, self.market, asked, visit.account, accounts, markets, visit.bears);
             let filled = fill.map_or(0, |fill| fill.lots);
             left -= filled;
             visit.lots -= filled;
@@ -341,7 +367,8 @@ pub fn deleverage(
     markets: &mut (impl MarketsMut + ?Sized),
 ) -> Result<Vec<AdlFill>, Refusal> {
     let lots = lots.min(closing.lots(market).unsigned_abs());
-    Ok(Queue::new(market, lots, counterparties, 0, markets)?.close(closing, lots, accounts, markets))
+    Ok(Queue::new(market, lots, counterparties, 0, markets)?
+        .close(closing, lots, accounts, markets))
 }
 
 /// Whether a counterparty bears a change of its health.
@@ -349,7 +376,8 @@ type Bears = fn(&Health, &Health) -> bool;
 const BEARS_IN_PROFIT: Bears = bears_in_profit;
 const NO_RISKIER: Bears = is_no_riskier;
 
-/// Closes up to `lots` against one counterparty, as many as it can bear; `None` when it holds nothing opposite or can bear none.
+/// Closes up to `lots` against one counterparty, as many as it can bear; `None` when it holds
+/// nothing opposite or can bear none.
 fn take(
     closing: &mut Account,
     market: MarketId,
@@ -363,7 +391,9 @@ fn take(
     let (held, opposite) = (closing.lots(market), other.lots(market));
     let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
     let (lots, pair) = most_that_bears(most, |lots| {
-        pair(closing, &other, market, delta(held, lots)?, markets, bears).ok().map(|pair| (lots, pair))
+        pair(closing, &other, market, delta(held, lots)?, markets, bears)
+            .ok()
+            .map(|pair| (lots, pair))
     })?;
     *closing = pair.closing;
     accounts.store(id, pair.counterparty);

@@ -23,11 +23,13 @@ pub struct Taken {
     pub quote_atoms: Atoms,
 }
 
-/// `delta_lots` of the closing account's position (the sign is that of its trade) go to the keeper at the zero price that `health`,
-/// the closing account's, gives: exact, not in whole ticks, and rounded as [`zero_quote_delta`] rounds. No fees.
+/// `delta_lots` of the closing account's position (the sign is that of its trade) go to the keeper
+/// at the zero price that `health`, the closing account's, gives: exact, not in whole ticks, and
+/// rounded as [`zero_quote_delta`] rounds. No fees.
 ///
 /// # Errors
-/// `WOULD_INCREASE` when `delta_lots` does not reduce the position; `STALE_INDEX` without a mark, `OVERFLOW`.
+/// `WOULD_INCREASE` when `delta_lots` does not reduce the position; `STALE_INDEX` without a mark,
+/// `OVERFLOW`.
 pub fn take_over(
     closing: &Account,
     keeper: &Account,
@@ -40,18 +42,23 @@ pub fn take_over(
     let quote_atoms = zero_quote_delta(market, closing.lots(id), delta_lots, health, sigma_ppm)?;
     let opposite = fits(delta_lots.checked_neg(), "a quantity")?;
     let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
-    let mut after =
-        Taken { closing: closing.clone(), keeper: keeper.clone(), market: market.clone(), quote_atoms };
+    let mut after = Taken {
+        closing: closing.clone(),
+        keeper: keeper.clone(),
+        market: market.clone(),
+        quote_atoms,
+    };
     trade(&mut after.closing, &mut after.market, delta_lots, cost, 0)?;
     trade(&mut after.keeper, &mut after.market, opposite, quote_atoms, 0)?;
     Ok(after)
 }
 
-/// What a takeover uses up of the keeper's set-aside collateral: what its free collateral would fall by. So its other collateral
-/// never stands for a position that it took over.
+/// What a takeover uses up of the keeper's set-aside collateral: what its free collateral would
+/// fall by. So its other collateral never stands for a position that it took over.
 ///
 /// # Errors
-/// `INSUFFICIENT_COLLATERAL` when that is more than is set aside, or free collateral was below 0 before; `OVERFLOW`.
+/// `INSUFFICIENT_COLLATERAL` when that is more than is set aside, or free collateral was below 0
+/// before; `OVERFLOW`.
 pub fn set_aside_used_atoms(
     free_before_atoms: Atoms,
     free_after_atoms: Atoms,
@@ -61,7 +68,10 @@ pub fn set_aside_used_atoms(
     if free_before_atoms < 0 || used > set_aside_atoms {
         return Err(Refusal::new(
             Code::InsufficientCollateral,
-            format!("a takeover needs {used} atoms, {set_aside_atoms} are set aside, {free_before_atoms} are free"),
+            format!(
+                "a takeover needs {used} atoms, {set_aside_atoms} are set aside, \
+                 {free_before_atoms} are free"
+            ),
         ));
     }
     Ok(used)

@@ -1,11 +1,13 @@
-//! Conservation of money: what is on the chain is what came in less what went out, to the atom (rules §1).
+//! Conservation of money: what is on the chain is what came in less what went out, to the atom
+//! (rules §1).
 //!
-//! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ markets (funding pool + own insurance + set aside − bad debt)
-//! = deposits − withdrawals`
+//! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ markets (funding pool + own
+//! insurance + set aside − bad debt) = deposits − withdrawals`
 //!
-//! Every lot held long is held short, so at any price the accounts' profits sum to `−Σ cost`: the identity needs no
-//! price. Bad debt is money that left to those who won against an account that closed below zero: its negative collateral
-//! is taken to 0 and its market's debt grows by the same; fees that repay it shrink both sides.
+//! Every lot held long is held short, so at any price the accounts' profits sum to `−Σ cost`: the
+//! identity needs no price. Bad debt is money that left to those who won against an account that
+//! closed below zero: its negative collateral is taken to 0 and its market's debt grows by the
+//! same; fees that repay it shrink both sides.
 
 use tidemark_proto::units::{Atoms, MarketId, SignedLots};
 use tidemark_proto::Refusal;
@@ -19,8 +21,10 @@ use crate::math::fits;
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn account_atoms(account: &Account) -> Result<Atoms, Refusal> {
-    let costs =
-        account.positions.iter().try_fold(0_i128, |sum, position| sum.checked_add(position.cost_atoms));
+    let costs = account
+        .positions
+        .iter()
+        .try_fold(0_i128, |sum, position| sum.checked_add(position.cost_atoms));
     fits(costs.and_then(|costs| account.collateral_atoms.checked_sub(costs)), "an account's money")
 }
 
@@ -36,7 +40,11 @@ impl Totals {
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits.
-    pub fn replace(&mut self, before: Option<&Account>, after: Option<&Account>) -> Result<(), Refusal> {
+    pub fn replace(
+        &mut self,
+        before: Option<&Account>,
+        after: Option<&Account>,
+    ) -> Result<(), Refusal> {
         let part = |account: Option<&Account>| account.map_or(Ok(0), account_atoms);
         let change = fits(part(after)?.checked_sub(part(before)?), "a change of money")?;
         self.accounts_atoms = fits(self.accounts_atoms.checked_add(change), "the accounts' money")?;
@@ -67,7 +75,8 @@ impl Totals {
     }
 }
 
-/// Long and short lots of one market over some accounts: `(longs, shorts)`. In a healthy market both are its open interest.
+/// Long and short lots of one market over some accounts: `(longs, shorts)`. In a healthy market
+/// both are its open interest.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.

@@ -16,15 +16,20 @@ pub struct FeeRates {
     pub taker_ppm: Ppm,
 }
 
-/// The rates for a traded volume: those of the last tier that it reaches. `tiers` ascend; none at all means no fees.
+/// The rates for a traded volume: those of the last tier that it reaches. `tiers` ascend; none at
+/// all means no fees.
 #[must_use]
 pub fn rates(tiers: &[FeeTier], volume_atoms: Atoms) -> FeeRates {
-    let reached = tiers.iter().rev().find(|tier| tier.min_volume_atoms <= volume_atoms).or(tiers.first());
-    reached
-        .map_or(FeeRates::default(), |tier| FeeRates { maker_ppm: tier.maker_ppm, taker_ppm: tier.taker_ppm })
+    let reached =
+        tiers.iter().rev().find(|tier| tier.min_volume_atoms <= volume_atoms).or(tiers.first());
+    reached.map_or(FeeRates::default(), |tier| FeeRates {
+        maker_ppm: tier.maker_ppm,
+        taker_ppm: tier.taker_ppm,
+    })
 }
 
-/// The highest rate of any tier: what open orders reserve, so that an account whose volume falls stays covered.
+/// The highest rate of any tier: what open orders reserve, so that an account whose volume falls
+/// stays covered.
 #[must_use]
 pub fn max_fee_ppm(tiers: &[FeeTier]) -> Ppm {
     tiers.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0)
@@ -51,15 +56,19 @@ impl TradeFees {
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn trade_fees(notional_atoms: Atoms, maker_ppm: Ppm, taker_ppm: Ppm) -> Result<TradeFees, Refusal> {
+pub fn trade_fees(
+    notional_atoms: Atoms,
+    maker_ppm: Ppm,
+    taker_ppm: Ppm,
+) -> Result<TradeFees, Refusal> {
     // Up for a negative product too: −ceil(−x) is floor(x), a smaller rebate.
     let fee = |ppm: Ppm| fits(mul_div_ceil(notional_atoms, i128::from(ppm), PPM), "a fee");
     let taker_atoms = fee(taker_ppm.max(0))?;
     Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(-taker_atoms) })
 }
 
-/// Takes in a fee: the market's bad debt is repaid first, then the market's insurance fund gets its part, rounded up, and the
-/// validators the rest.
+/// Takes in a fee: the market's bad debt is repaid first, then the market's insurance fund gets its
+/// part, rounded up, and the validators the rest.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits; nothing has changed then.

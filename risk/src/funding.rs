@@ -15,8 +15,8 @@ pub const RATE_HOURS: i128 = 8;
 
 const HOUR_MS: TimeMs = 3_600_000;
 
-/// The average price at which a side of the book fills a notional, kept as a fraction: `quote_atoms` for
-/// `base_parts` parts of a lot.
+/// The average price at which a side of the book fills a notional, kept as a fraction:
+/// `quote_atoms` for `base_parts` parts of a lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImpactPrice {
     quote_atoms: Atoms,
@@ -38,15 +38,17 @@ impl ImpactPrice {
     }
 }
 
-/// Parts of a lot in which the base of an impact price is counted: 10⁻¹⁰ base units each, `10·lot_size_e9`.
+/// Parts of a lot in which the base of an impact price is counted: 10⁻¹⁰ base units each,
+/// `10·lot_size_e9`.
 #[must_use]
 pub fn parts_per_lot(params: &MarketParams) -> i128 {
     10 * i128::from(params.lot_size_e9)
 }
 
-/// The impact price of one side: `impact_notional` over the base that a market order for it would fill, walking `levels`
-/// from the best; the base is rounded up to 10⁻¹⁰ base units. An `impact_notional` of 0 means the best price. `None` for a side that
-/// is too thin, or amounts beyond 127 bits. Walks no further than the notional needs.
+/// The impact price of one side: `impact_notional` over the base that a market order for it would
+/// fill, walking `levels` from the best; the base is rounded up to 10⁻¹⁰ base units. An
+/// `impact_notional` of 0 means the best price. `None` for a side that is too thin, or amounts
+/// beyond 127 bits. Walks no further than the notional needs.
 #[must_use]
 pub fn impact_price(
     params: &MarketParams,
@@ -73,8 +75,9 @@ pub fn impact_price(
     None
 }
 
-/// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part rounded toward zero, the whole
-/// clamped to `± max_abs_ppm`. A side without an impact price counts as no premium.
+/// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part
+/// rounded toward zero, the whole clamped to `± max_abs_ppm`. A side without an impact price counts
+/// as no premium.
 #[must_use]
 pub fn premium_ppm(
     params: &MarketParams,
@@ -85,17 +88,22 @@ pub fn premium_ppm(
     max_abs_ppm: Ppm,
 ) -> Ppm {
     let premium = |price: Option<ImpactPrice>| {
-        price.and_then(|price| price.premium_ppm(index_ticks, k, parts_per_lot(params))).unwrap_or(0)
+        price
+            .and_then(|price| price.premium_ppm(index_ticks, k, parts_per_lot(params)))
+            .unwrap_or(0)
     };
     let bound = i128::from(max_abs_ppm.max(0));
-    let sample = premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0)).clamp(-bound, bound);
+    let sample =
+        premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0)).clamp(-bound, bound);
     Ppm::try_from(sample).unwrap_or(0)
 }
 
-/// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is within `± funding_cap`.
+/// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is
+/// within `± funding_cap`.
 #[must_use]
 pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
-    let (premium, clamp) = (i128::from(mean_premium_ppm), i128::from(params.funding_clamp_ppm.max(0)));
+    let (premium, clamp) =
+        (i128::from(mean_premium_ppm), i128::from(params.funding_clamp_ppm.max(0)));
     let rate = premium + (i128::from(params.interest_ppm) - premium).clamp(-clamp, clamp);
     let cap = RATE_HOURS * i128::from(params.funding_cap_ppm.max(0));
     Ppm::try_from(rate.clamp(-cap, cap)).unwrap_or(0)
@@ -105,14 +113,18 @@ pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn hour_micro_atoms_per_lot(index_ticks: Ticks, k: u64, rate_8h_ppm: Ppm) -> Result<i128, Refusal> {
+pub fn hour_micro_atoms_per_lot(
+    index_ticks: Ticks,
+    k: u64,
+    rate_8h_ppm: Ppm,
+) -> Result<i128, Refusal> {
     let payment = notional_atoms(index_ticks, 1, k)
         .and_then(|notional| mul_div_trunc(notional, i128::from(rate_8h_ppm), RATE_HOURS));
     fits(payment, "an hour's funding")
 }
 
-/// What the index's move from `then` to `now` changes in the quote of an account that holds `lots`: `−(now − then)·q`, exact, in
-/// 10⁻⁶ atoms.
+/// What the index's move from `then` to `now` changes in the quote of an account that holds `lots`:
+/// `−(now − then)·q`, exact, in 10⁻⁶ atoms.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -125,8 +137,11 @@ pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128,
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Refusal> {
-    let change =
-        settlement_micro_atoms(funding.cumulative_index, position.funding_index, i128::from(position.lots))?;
+    let change = settlement_micro_atoms(
+        funding.cumulative_index,
+        position.funding_index,
+        i128::from(position.lots),
+    )?;
     // −floor(x) is ceil(−x).
     fits(div_rem(change, PPM).0.checked_neg(), "funding")
 }
@@ -147,7 +162,8 @@ impl Funding {
         }
     }
 
-    /// Forgets the hour's samples so far: what they say is no longer about the time that the hour would be paid for.
+    /// Forgets the hour's samples so far: what they say is no longer about the time that the hour
+    /// would be paid for.
     pub fn forget_samples(&mut self) {
         (self.premium_sum_ppm, self.premium_samples) = (0, 0);
     }
@@ -166,13 +182,18 @@ impl Market {
         self.funding.mean_premium_ppm().map_or(0, |mean| rate_8h_ppm(&self.params, mean))
     }
 
-    /// Ends the hour when block time has passed it: fixes the rate and moves the cumulative index by its eighth on the
-    /// index price. Returns the rate for 8 hours, when an hour was paid. An hour without a sample (a stale index, a halt) pays
-    /// nothing; hours that a halt skipped are not made up for.
+    /// Ends the hour when block time has passed it: fixes the rate and moves the cumulative index
+    /// by its eighth on the index price. Returns the rate for 8 hours, when an hour was paid. An
+    /// hour without a sample (a stale index, a halt) pays nothing; hours that a halt skipped are
+    /// not made up for.
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits: the hour then pays nothing.
-    pub fn end_funding_hour(&mut self, now_ms: TimeMs, index_ticks: Ticks) -> Result<Option<Ppm>, Refusal> {
+    pub fn end_funding_hour(
+        &mut self,
+        now_ms: TimeMs,
+        index_ticks: Ticks,
+    ) -> Result<Option<Ppm>, Refusal> {
         let hour = now_ms / HOUR_MS;
         if hour <= self.funding.hour {
             return Ok(None);
@@ -195,7 +216,8 @@ impl Market {
         Ok(Some(rate))
     }
 
-    /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a position to draw it.
+    /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a
+    /// position to draw it.
     pub fn sweep_funding_dust(&mut self, treasury: &mut Treasury) {
         let dust_atoms = self.funding_pool_atoms;
         let is_dust = self.open_interest_lots == 0 && dust_atoms > 0;

@@ -1,5 +1,5 @@
-//! Margin, positions, funding, fees, liquidation, deleveraging: pure functions from state and event to state
-//! (exchange rules §§1, 3, 5, 6, 7). No books, no clock, no I/O.
+//! Margin, positions, funding, fees, liquidation, deleveraging: pure functions from state and event
+//! to state (exchange rules §§1, 3, 5, 6, 7). No books, no clock, no I/O.
 
 mod account;
 pub mod adl;

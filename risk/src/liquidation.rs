@@ -29,10 +29,11 @@ pub enum Stage {
     BadDebt = 5,
 }
 
-/// The stage due after `done` (`None` when none was), by the account's health now; `None` when it is over for this block.
+/// The stage due after `done` (`None` when none was), by the account's health now; `None` when it
+/// is over for this block.
 ///
-/// Below maintenance: prune, then book. Below `backstop_ppm` of it: backstop; what backstop leaves, or equity below 0:
-/// insurance fund, then ADL. Equity below 0 without a position: bad debt.
+/// Below maintenance: prune, then book. Below `backstop_ppm` of it: backstop; what backstop leaves,
+/// or equity below 0: insurance fund, then ADL. Equity below 0 without a position: bad debt.
 #[must_use]
 pub fn next_stage(
     done: Option<Stage>,
@@ -61,7 +62,8 @@ pub fn next_stage(
 /// `E < backstop_ppm·MM`: the book alone will not do.
 #[must_use]
 pub fn is_deep(health: &Health, backstop_ppm: Ppm) -> bool {
-    cmp_products(health.equity_atoms, PPM, health.maintenance_atoms, i128::from(backstop_ppm)).is_lt()
+    cmp_products(health.equity_atoms, PPM, health.maintenance_atoms, i128::from(backstop_ppm))
+        .is_lt()
 }
 
 /// A position's value and maintenance margin at the mark.
@@ -80,7 +82,10 @@ impl Marked {
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
     pub fn of(market: &Market, lots: SignedLots) -> Result<Self, Refusal> {
         let value_atoms = marked_atoms(market, i128::from(lots))?;
-        Ok(Self { value_atoms, maintenance_atoms: maintenance_margin(&market.params, value_atoms.abs())? })
+        Ok(Self {
+            value_atoms,
+            maintenance_atoms: maintenance_margin(&market.params, value_atoms.abs())?,
+        })
     }
 }
 
@@ -89,8 +94,8 @@ impl Marked {
 /// # Errors
 /// `WOULD_INCREASE` for no delta, no position, the position's own side, or more than it.
 pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), Refusal> {
-    let reduces =
-        lots.signum() * delta_lots.signum() == -1 && delta_lots.unsigned_abs() <= lots.unsigned_abs();
+    let reduces = lots.signum() * delta_lots.signum() == -1
+        && delta_lots.unsigned_abs() <= lots.unsigned_abs();
     if reduces {
         return Ok(());
     }
@@ -100,11 +105,13 @@ pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), Ref
     ))
 }
 
-/// The quote that `delta_lots` must bring the account at its zero price: at least this when positive, at most its negative is
-/// paid when negative. `−ΔPNN − floor(σ·E·|ΔPMM|/MM)`: the division rounds down and is subtracted, so the result rounds up,
-/// for the account, and `E/MM` never falls by it. Where `MM` is 0 the mark is the zero price.
+/// The quote that `delta_lots` must bring the account at its zero price: at least this when
+/// positive, at most its negative is paid when negative. `−ΔPNN − floor(σ·E·|ΔPMM|/MM)`: the
+/// division rounds down and is subtracted, so the result rounds up, for the account, and `E/MM`
+/// never falls by it. Where `MM` is 0 the mark is the zero price.
 ///
-/// `lots` is the position, `delta_lots` what closes of it; equity and maintenance margin are the account's.
+/// `lots` is the position, `delta_lots` what closes of it; equity and maintenance margin are the
+/// account's.
 ///
 /// # Errors
 /// As [`check_reduces`]; `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
@@ -154,12 +161,22 @@ impl ZeroTerms {
         let margin_fall_atoms = fits(margin_fall, "maintenance margin")?.abs();
         let equity_share_atoms = equity_share_atoms(health, margin_fall_atoms, sigma_ppm)?;
         let quote_atoms = fits(value_fall_atoms.checked_sub(equity_share_atoms), "the zero price")?;
-        Ok(Self { delta_lots, value_fall_atoms, margin_fall_atoms, equity_share_atoms, quote_atoms })
+        Ok(Self {
+            delta_lots,
+            value_fall_atoms,
+            margin_fall_atoms,
+            equity_share_atoms,
+            quote_atoms,
+        })
     }
 }
 
 /// `floor(σ·E·margin_fall/MM)`.
-fn equity_share_atoms(health: &Health, margin_fall: Atoms, sigma_ppm: Ppm) -> Result<Atoms, Refusal> {
+fn equity_share_atoms(
+    health: &Health,
+    margin_fall: Atoms,
+    sigma_ppm: Ppm,
+) -> Result<Atoms, Refusal> {
     if health.maintenance_atoms <= 0 {
         return Ok(0);
     }
@@ -170,12 +187,17 @@ fn equity_share_atoms(health: &Health, margin_fall: Atoms, sigma_ppm: Ppm) -> Re
     fits(share, "the zero price")
 }
 
-/// A zero price in ticks, from the quote that `delta_lots` must bring: rounded up for a long being sold, down for a short being
-/// bought. A sale's is at least 1 tick. 0 for a purchase: no price is low enough.
+/// A zero price in ticks, from the quote that `delta_lots` must bring: rounded up for a long being
+/// sold, down for a short being bought. A sale's is at least 1 tick. 0 for a purchase: no price is
+/// low enough.
 ///
 /// # Errors
 /// `OVERFLOW` when it passes 64 bits, `INVALID_ARGUMENT` for no lots.
-pub fn zero_price_ticks(k: u64, delta_lots: SignedLots, quote_delta_atoms: Atoms) -> Result<Ticks, Refusal> {
+pub fn zero_price_ticks(
+    k: u64,
+    delta_lots: SignedLots,
+    quote_delta_atoms: Atoms,
+) -> Result<Ticks, Refusal> {
     let lots_k = i128::from(delta_lots.unsigned_abs()) * i128::from(k);
     if lots_k == 0 {
         return Err(Refusal::new(Code::InvalidArgument, "a zero price needs at least one lot"));
@@ -199,8 +221,8 @@ pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<
     zero_price_ticks(market.k, delta, quote)
 }
 
-/// How many lots of a position one block closes: all of it up to `partial_liquidation` of notional, above it its part,
-/// rounded up (rules §7.2).
+/// How many lots of a position one block closes: all of it up to `partial_liquidation` of notional,
+/// above it its part, rounded up (rules §7.2).
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
@@ -209,11 +231,13 @@ pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, Refusal> {
     if marked_atoms(market, i128::from(held))? <= market.params.partial_liquidation_atoms {
         return Ok(held);
     }
-    let part = mul_div_ceil(i128::from(held), i128::from(market.params.partial_liquidation_ppm), PPM);
+    let part =
+        mul_div_ceil(i128::from(held), i128::from(market.params.partial_liquidation_ppm), PPM);
     Ok(part.and_then(|part| Lots::try_from(part).ok()).map_or(held, |part| part.clamp(1, held)))
 }
 
-/// The account's open positions in the order in which they are closed: largest maintenance margin first, ties by market.
+/// The account's open positions in the order in which they are closed: largest maintenance margin
+/// first, ties by market.
 ///
 /// # Errors
 /// `UNKNOWN_MARKET`, `STALE_INDEX`, `OVERFLOW`.
@@ -222,7 +246,9 @@ pub fn closing_order(
     markets: &(impl Markets + ?Sized),
 ) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
     let mut order = Vec::new();
-    for Position { market, lots, .. } in account.positions.iter().filter(|position| position.lots != 0) {
+    for Position { market, lots, .. } in
+        account.positions.iter().filter(|position| position.lots != 0)
+    {
         let marked = Marked::of(markets.existing(*market)?, *lots)?;
         order.push((std::cmp::Reverse(marked.maintenance_atoms), *market, *lots));
     }
@@ -243,13 +269,18 @@ pub enum FillOutcome {
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn fee_cap_atoms(fill_quote_delta_atoms: Atoms, liquidation_fee_ppm: Ppm) -> Result<Atoms, Refusal> {
+pub fn fee_cap_atoms(
+    fill_quote_delta_atoms: Atoms,
+    liquidation_fee_ppm: Ppm,
+) -> Result<Atoms, Refusal> {
     let notional = fits(fill_quote_delta_atoms.checked_abs(), "notional")?;
     fits(mul_div_floor(notional, i128::from(liquidation_fee_ppm), PPM), "a liquidation fee")
 }
 
-/// The liquidation fee of a fill, `min(improvement over the zero price, floor(notional·liquidation_fee))`, or what the
-/// fund owes when the fill is beyond the zero price (rules §§7.2, 7.4). Both amounts are signed as the account's quote changes, for the same lots.
+/// The liquidation fee of a fill,
+/// `min(improvement over the zero price, floor(notional·liquidation_fee))`, or what the fund owes
+/// when the fill is beyond the zero price (rules §§7.2, 7.4). Both amounts are signed as the
+/// account's quote changes, for the same lots.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -258,21 +289,26 @@ pub fn fill_outcome(
     zero_quote_delta_atoms: Atoms,
     liquidation_fee_ppm: Ppm,
 ) -> Result<FillOutcome, Refusal> {
-    let improvement =
-        fits(fill_quote_delta_atoms.checked_sub(zero_quote_delta_atoms), "the improvement of a fill")?;
+    let improvement = fits(
+        fill_quote_delta_atoms.checked_sub(zero_quote_delta_atoms),
+        "the improvement of a fill",
+    )?;
     if improvement < 0 {
         return Ok(FillOutcome::FundPays(-improvement));
     }
-    Ok(FillOutcome::Fee(improvement.min(fee_cap_atoms(fill_quote_delta_atoms, liquidation_fee_ppm)?)))
+    Ok(FillOutcome::Fee(
+        improvement.min(fee_cap_atoms(fill_quote_delta_atoms, liquidation_fee_ppm)?),
+    ))
 }
 
-/// The worst price at which the fund closes a position: `mark − fund_slippage` for a long being sold, rounded up;
-/// `mark + fund_slippage` for a short being bought, rounded down (rules §7.4).
+/// The worst price at which the fund closes a position: `mark − fund_slippage` for a long being
+/// sold, rounded up; `mark + fund_slippage` for a short being bought, rounded down (rules §7.4).
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark.
 pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Refusal> {
-    let (low, high) = tidemark_oracle::mark::band_ticks(market.mark()?, market.params.fund_slippage_ppm);
+    let (low, high) =
+        tidemark_oracle::mark::band_ticks(market.mark()?, market.params.fund_slippage_ppm);
     Ok(if lots > 0 { low } else { high })
 }
 
@@ -283,7 +319,8 @@ pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     market.fund_atoms(treasury).min(cap).max(0)
 }
 
-/// The most lots, of `lots`, that the fund can pay for at its limit price, each at `|zero − limit|·k` at worst.
+/// The most lots, of `lots`, that the fund can pay for at its limit price, each at
+/// `|zero − limit|·k` at worst.
 #[must_use]
 pub fn fundable_lots(
     zero_ticks: Ticks,
@@ -300,24 +337,29 @@ pub fn fundable_lots(
     }
 }
 
-/// Whether a change of the insurance fund leaves it at 0 or above; what it gains it can always take.
+/// Whether a change of the insurance fund leaves it at 0 or above; what it gains it can always
+/// take.
 #[must_use]
 pub fn fund_can_cover(balance_atoms: Atoms, delta_atoms: Atoms) -> bool {
     delta_atoms >= 0 || balance_atoms.checked_add(delta_atoms).is_some_and(|after| after >= 0)
 }
 
-/// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the caller credits it.
+/// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the
+/// caller credits it.
 pub fn pay_from_fund(market: &mut Market, treasury: &mut Treasury, owed_atoms: Atoms) -> Atoms {
     let paid = owed_atoms.min(fund_allowance_atoms(market, treasury)).max(0);
-    if !fund_can_cover(market.fund_atoms(treasury), -paid) || market.change_fund(treasury, -paid).is_err() {
+    if !fund_can_cover(market.fund_atoms(treasury), -paid)
+        || market.change_fund(treasury, -paid).is_err()
+    {
         return 0;
     }
     market.fund_spent_in_block_atoms = market.fund_spent_in_block_atoms.saturating_add(paid);
     paid
 }
 
-/// The mark at which the account's equity would equal its maintenance margin, all other markets as they are: for display. Rounded
-/// away from the position's profit: up for a long, down for a short. `None` where no such price exists.
+/// The mark at which the account's equity would equal its maintenance margin, all other markets as
+/// they are: for display. Rounded away from the position's profit: up for a long, down for a short.
+/// `None` where no such price exists.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
@@ -329,8 +371,8 @@ pub fn liquidation_price(
     let now = Marked::of(market, lots)?;
     // At price p: E + p·q·k − value_now = other MM + MM(p·|q|·k), where MM is linear within a tier.
     let others = health.maintenance_atoms.checked_sub(now.maintenance_atoms);
-    let left =
-        others.and_then(|others| health.equity_atoms.checked_sub(now.value_atoms)?.checked_sub(others));
+    let left = others
+        .and_then(|others| health.equity_atoms.checked_sub(now.value_atoms)?.checked_sub(others));
     let left = fits(left, "the liquidation price")?;
     tier_prices(&market.params, market.k, lots, left)
 }
@@ -347,7 +389,8 @@ fn tier_prices(
     let (mut lower, mut rate_below, mut deduction) = (0_i128, 0_i128, 0_i128);
     for tier in &params.tiers {
         // Maintenance rate in 10⁻¹²; the deduction in 10⁻¹² atoms.
-        let rate = i128::from(tier.initial_margin_ppm) * i128::from(params.maintenance_fraction_ppm);
+        let rate =
+            i128::from(tier.initial_margin_ppm) * i128::from(params.maintenance_fraction_ppm);
         let step = fits(lower.checked_mul(rate - rate_below), "the liquidation price")?;
         deduction = fits(deduction.checked_add(step), "the liquidation price")?;
         // left·10¹² + deduction = p·size·(rate ∓ 10¹²)
@@ -356,11 +399,16 @@ fn tier_prices(
         let above = fits(above, "the liquidation price")?;
         let divisor = fits(size.checked_mul(slope.abs()), "the liquidation price")?;
         let scaled = if slope < 0 { -above } else { above };
-        let price =
-            if lots > 0 { mul_div_ceil(scaled, 1, divisor) } else { mul_div_floor(scaled, 1, divisor) };
-        // Margin never grows faster than equity moves, so there is one root; it is the first that its own tier reaches.
+        let price = if lots > 0 {
+            mul_div_ceil(scaled, 1, divisor)
+        } else {
+            mul_div_floor(scaled, 1, divisor)
+        };
+        // Margin never grows faster than equity moves, so there is one root; it is the first that
+        // its own tier reaches.
         if let Some(price) = price {
-            if price.checked_mul(size).is_some_and(|notional| notional <= tier.upper_notional_atoms) {
+            if price.checked_mul(size).is_some_and(|notional| notional <= tier.upper_notional_atoms)
+            {
                 return Ok(Ticks::try_from(price).ok().filter(|price| *price > 0));
             }
         }

@@ -13,8 +13,9 @@ pub use crate::orders::{reserve, OpenOrder, OrderTotals, ReserveTerms};
 /// Share of open notional that stays on the exchange with a withdrawal (rules §3).
 pub const WITHDRAWAL_RETAINED_PPM: Ppm = 100_000;
 
-/// The initial rate after open-interest scaling: `rate` up to `lower`, 100 % from `upper` on, linear between and rounded
-/// down to the ppm; `rate` where `upper` is 0. All amounts in atoms of notional.
+/// The initial rate after open-interest scaling: `rate` up to `lower`, 100 % from `upper` on,
+/// linear between and rounded down to the ppm; `rate` where `upper` is 0. All amounts in atoms of
+/// notional.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -74,14 +75,18 @@ fn tier_parts<'a>(
     })
 }
 
-/// Margin of parts, in 10⁻⁶ atoms: `n·rate_t − ded_t`. Exact, continuous, convex, as long as the rates ascend.
-fn tiered_micro_atoms(mut parts: impl Iterator<Item = Result<TierPart, Refusal>>) -> Result<i128, Refusal> {
+/// Margin of parts, in 10⁻⁶ atoms: `n·rate_t − ded_t`. Exact, continuous, convex, as long as the
+/// rates ascend.
+fn tiered_micro_atoms(
+    mut parts: impl Iterator<Item = Result<TierPart, Refusal>>,
+) -> Result<i128, Refusal> {
     parts.try_fold(0_i128, |sum, part| {
         fits(part?.micro_atoms().and_then(|margin| sum.checked_add(margin)), "margin")
     })
 }
 
-/// The parts of a notional whose products with their rates are its tiered initial margin, the rates scaled by open interest.
+/// The parts of a notional whose products with their rates are its tiered initial margin, the rates
+/// scaled by open interest.
 pub fn initial_tiers(
     params: &MarketParams,
     notional_atoms: Atoms,
@@ -92,7 +97,8 @@ pub fn initial_tiers(
     tier_parts(&params.tiers, notional_atoms, scaled)
 }
 
-/// The parts of a notional whose products with their rates maintenance margin is a fraction of: the tiers' own rates.
+/// The parts of a notional whose products with their rates maintenance margin is a fraction of: the
+/// tiers' own rates.
 pub fn maintenance_tiers(
     params: &MarketParams,
     notional_atoms: Atoms,
@@ -105,8 +111,8 @@ fn ceil_micro(micro_atoms: i128) -> Atoms {
     atoms + i128::from(rest != 0)
 }
 
-/// Initial margin of a notional, rounded up to the atom: the tiers' rates scaled by open interest, or `n/leverage`
-/// where that is more; `leverage` 0 is the tiers' most (rules §3).
+/// Initial margin of a notional, rounded up to the atom: the tiers' rates scaled by open interest,
+/// or `n/leverage` where that is more; `leverage` 0 is the tiers' most (rules §3).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -116,21 +122,25 @@ pub fn initial_margin(
     leverage: u32,
     open_interest_atoms: Atoms,
 ) -> Result<Atoms, Refusal> {
-    let tiered = ceil_micro(tiered_micro_atoms(initial_tiers(params, notional_atoms, open_interest_atoms))?);
+    let tiered =
+        ceil_micro(tiered_micro_atoms(initial_tiers(params, notional_atoms, open_interest_atoms))?);
     if leverage == 0 {
         return Ok(tiered);
     }
     Ok(tiered.max(fits(mul_div_ceil(notional_atoms, 1, i128::from(leverage)), "initial margin")?))
 }
 
-/// Maintenance margin of a notional: `ceil(ceil(IM)·fraction)` of the tiers' own initial margin, whatever open interest
-/// and leverage are (rules §3).
+/// Maintenance margin of a notional: `ceil(ceil(IM)·fraction)` of the tiers' own initial margin,
+/// whatever open interest and leverage are (rules §3).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn maintenance_margin(params: &MarketParams, notional_atoms: Atoms) -> Result<Atoms, Refusal> {
     let initial = ceil_micro(tiered_micro_atoms(maintenance_tiers(params, notional_atoms))?);
-    fits(mul_div_ceil(initial, i128::from(params.maintenance_fraction_ppm), PPM), "maintenance margin")
+    fits(
+        mul_div_ceil(initial, i128::from(params.maintenance_fraction_ppm), PPM),
+        "maintenance margin",
+    )
 }
 
 /// Signed value of lots at the market's mark: `mark·q·k`.
@@ -177,13 +187,15 @@ impl Health {
         self.equity_atoms.saturating_sub(self.reserve_atoms)
     }
 
-    /// `min(cash, E) − max(Σ reserve, 10 % of open notional)`, at least 0 (rules §3); the 10 % is rounded up.
+    /// `min(cash, E) − max(Σ reserve, 10 % of open notional)`, at least 0 (rules §3); the 10 % is
+    /// rounded up.
     #[must_use]
     pub fn withdrawable_atoms(&self) -> Atoms {
         self.cash_atoms.min(self.equity_atoms).saturating_sub(self.retained_atoms()).max(0)
     }
 
-    /// What must stay with a withdrawal: `max(Σ reserve, 10 % of open notional)`, the 10 % rounded up.
+    /// What must stay with a withdrawal: `max(Σ reserve, 10 % of open notional)`, the 10 % rounded
+    /// up.
     #[must_use]
     pub fn retained_atoms(&self) -> Atoms {
         let tenth = mul_div_ceil(self.notional_atoms, i128::from(WITHDRAWAL_RETAINED_PPM), PPM);
@@ -197,11 +209,12 @@ impl Health {
     }
 }
 
-/// An account's health. `totals` gives the open orders of each market that has an entry in `positions`: every market with
-/// an open order must have one.
+/// An account's health. `totals` gives the open orders of each market that has an entry in
+/// `positions`: every market with an open order must have one.
 ///
 /// # Errors
-/// `UNKNOWN_MARKET`, `STALE_INDEX` (a position or order in a market that never had a mark), `OVERFLOW`.
+/// `UNKNOWN_MARKET`, `STALE_INDEX` (a position or order in a market that never had a mark),
+/// `OVERFLOW`.
 pub fn health(
     account: &Account,
     markets: &(impl Markets + ?Sized),
@@ -262,7 +275,11 @@ impl MarketTerms {
             unpaid_funding_atoms: funding::unpaid_atoms(&market.funding, position)?,
             initial_atoms,
             maintenance_atoms: maintenance_margin(&market.params, value_atoms.abs())?,
-            reserve_atoms: if orders.is_empty() { initial_atoms } else { reserve(market, position, orders)? },
+            reserve_atoms: if orders.is_empty() {
+                initial_atoms
+            } else {
+                reserve(market, position, orders)?
+            },
         })
     }
 }
@@ -286,9 +303,18 @@ impl Health {
     }
 }
 
-fn position_initial(market: &Market, position: &Position, notional_atoms: Atoms) -> Result<Atoms, Refusal> {
+fn position_initial(
+    market: &Market,
+    position: &Position,
+    notional_atoms: Atoms,
+) -> Result<Atoms, Refusal> {
     if notional_atoms == 0 {
         return Ok(0);
     }
-    initial_margin(&market.params, notional_atoms, position.leverage, market.margin_open_interest_atoms()?)
+    initial_margin(
+        &market.params,
+        notional_atoms,
+        position.leverage,
+        market.margin_open_interest_atoms()?,
+    )
 }

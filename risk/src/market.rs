@@ -18,19 +18,20 @@ pub struct Market {
     pub mark_ticks: Option<Ticks>,
     /// Sum of the long positions, which is that of the short ones.
     pub open_interest_lots: Lots,
-    /// Open interest at the block's start: what the initial rate scales with. Fixed in the block, so that no trade
-    /// changes what another account's orders reserve.
+    /// Open interest at the block's start: what the initial rate scales with. Fixed in the block,
+    /// so that no trade changes what another account's orders reserve.
     pub margin_open_interest_lots: Lots,
     /// Funding.
     pub funding: Funding,
-    /// Funding paid by some and not yet drawn by others; negative when drawn first. What is left of it without open
-    /// interest is dust.
+    /// Funding paid by some and not yet drawn by others; negative when drawn first. What is left of
+    /// it without open interest is dust.
     pub funding_pool_atoms: Atoms,
     /// Debt of accounts that closed below zero, not repaid from fees yet; at least 0.
     pub bad_debt_atoms: Atoms,
     /// What the insurance fund paid for this market in this block.
     pub fund_spent_in_block_atoms: Atoms,
-    /// The insurance fund of a market that is isolated for all; 0 in the others, which share the treasury's.
+    /// The insurance fund of a market that is isolated for all; 0 in the others, which share the
+    /// treasury's.
     pub insurance_atoms: Atoms,
     /// Who takes over liquidated positions, by account id.
     pub keepers: Vec<Keeper>,
@@ -83,7 +84,8 @@ impl Market {
         })
     }
 
-    /// The insurance fund that stands for this market: its own where it is isolated for all, else the shared one.
+    /// The insurance fund that stands for this market: its own where it is isolated for all, else
+    /// the shared one.
     #[must_use]
     pub fn fund_atoms(&self, treasury: &Treasury) -> Atoms {
         if self.params.isolated_only {
@@ -97,9 +99,16 @@ impl Market {
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits, or below 0; nothing has changed then.
-    pub fn change_fund(&mut self, treasury: &mut Treasury, change_atoms: Atoms) -> Result<(), Refusal> {
-        let fund =
-            if self.params.isolated_only { &mut self.insurance_atoms } else { &mut treasury.insurance_atoms };
+    pub fn change_fund(
+        &mut self,
+        treasury: &mut Treasury,
+        change_atoms: Atoms,
+    ) -> Result<(), Refusal> {
+        let fund = if self.params.isolated_only {
+            &mut self.insurance_atoms
+        } else {
+            &mut treasury.insurance_atoms
+        };
         let after = fund.checked_add(change_atoms).filter(|after| *after >= 0);
         *fund = fits(after, "the insurance fund")?;
         Ok(())
@@ -111,7 +120,8 @@ impl Market {
         self.keepers.iter().fold(0, |sum, keeper| sum.saturating_add(keeper.set_aside_atoms))
     }
 
-    /// Starts a block: fixes the open interest that margin counts with, and opens the fund's allowance anew.
+    /// Starts a block: fixes the open interest that margin counts with, and opens the fund's
+    /// allowance anew.
     pub fn begin_block(&mut self) {
         self.margin_open_interest_lots = self.open_interest_lots;
         self.fund_spent_in_block_atoms = 0;
@@ -123,7 +133,10 @@ impl Market {
     /// `STALE_INDEX` when the market never had one.
     pub fn mark(&self) -> Result<Ticks, Refusal> {
         self.mark_ticks.ok_or_else(|| {
-            Refusal::new(Code::StaleIndex, format!("market {} has no mark price yet", self.params.symbol))
+            Refusal::new(
+                Code::StaleIndex,
+                format!("market {} has no mark price yet", self.params.symbol),
+            )
         })
     }
 
@@ -132,7 +145,10 @@ impl Market {
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
     pub fn margin_open_interest_atoms(&self) -> Result<Atoms, Refusal> {
-        fits(self.value_atoms(self.mark()?, i128::from(self.margin_open_interest_lots)), "open interest")
+        fits(
+            self.value_atoms(self.mark()?, i128::from(self.margin_open_interest_lots)),
+            "open interest",
+        )
     }
 
     /// `p·q·k` of signed lots: exact. `None` beyond 127 bits.

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use tidemark_proto::Refusal;
 
-/// An unsigned 256-bit number, most significant half first, so that the derived order is that of the numbers.
+/// An unsigned 256-bit number, most significant half first, so that the derived order is that of
+/// the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wide {
     high: u128,
@@ -37,7 +38,8 @@ impl Wide {
             let carry = remainder >> 127;
             remainder = (remainder << 1) | ((self.low >> bit) & 1);
             quotient <<= 1;
-            // With the carry the true remainder is 2¹²⁸ + remainder: more than d, and less than 2·d.
+            // With the carry the true remainder is 2¹²⁸ + remainder: more than d, and less than
+            // 2·d.
             if carry == 1 || remainder >= d {
                 remainder = remainder.wrapping_sub(d);
                 quotient |= 1;
@@ -47,8 +49,8 @@ impl Wide {
     }
 }
 
-/// `a/d` rounded toward minus infinity, and the remainder in `0..d`; `d` must be positive. In 64 bits where they do: almost every
-/// amount fits, and 128-bit division takes several times as long.
+/// `a/d` rounded toward minus infinity, and the remainder in `0..d`; `d` must be positive. In 64
+/// bits where they do: almost every amount fits, and 128-bit division takes several times as long.
 #[must_use]
 pub(crate) fn div_rem(a: i128, d: i128) -> (i128, i128) {
     let (Ok(size), Ok(divisor)) = (u64::try_from(a.unsigned_abs()), u64::try_from(d)) else {
@@ -62,7 +64,8 @@ pub(crate) fn div_rem(a: i128, d: i128) -> (i128, i128) {
     }
 }
 
-/// `a·b/d` rounded toward minus infinity, and the remainder in `0..d`. `None` when the result passes 127 bits or `d ≤ 0`.
+/// `a·b/d` rounded toward minus infinity, and the remainder in `0..d`. `None` when the result
+/// passes 127 bits or `d ≤ 0`.
 #[must_use]
 pub fn mul_div_rem(a: i128, b: i128, d: i128) -> Option<(i128, i128)> {
     if d <= 0 {

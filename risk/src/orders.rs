@@ -1,6 +1,8 @@
 //! What open orders reserve, and which of them go when free collateral is short (rules §3).
 
-use tidemark_proto::units::{notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM};
+use tidemark_proto::units::{
+    notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM,
+};
 use tidemark_proto::Refusal;
 
 use crate::account::Position;
@@ -128,12 +130,14 @@ fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> 
     notional_atoms(ticks, order.lots, k)
 }
 
-/// The fee that is reserved for an order: `q·ceil(limit·k·rate)`, in atoms. Linear in lots, so that the parts that partial
-/// fills release add up to what was reserved.
+/// The fee that is reserved for an order: `q·ceil(limit·k·rate)`, in atoms. Linear in lots, so that
+/// the parts that partial fills release add up to what was reserved.
 ///
-/// No sequence of fills costs more. Each pays `ceil(p·r·k·f)` for its `r` lots at price `p`, with `f ≤ max_fee_ppm ≤ 10⁶`:
+/// No sequence of fills costs more. Each pays `ceil(p·r·k·f)` for its `r` lots at price `p`, with
+/// `f ≤ max_fee_ppm ≤ 10⁶`:
 /// - a buy fills at `p ≤ limit`, and `ceil(p·r·k·f) ≤ ceil(r·(limit·k·f)) ≤ r·ceil(limit·k·f)`;
-/// - a sell fills at `p ≥ limit`, and `ceil(p·r·k·f) ≤ r·ceil(limit·k·f) + ceil((p − limit)·r·k·f)`. The last term is at most
+/// - a sell fills at `p ≥ limit`, and
+///   `ceil(p·r·k·f) ≤ r·ceil(limit·k·f) + ceil((p − limit)·r·k·f)`. The last term is at most
 ///   `(p − limit)·r·k`, a whole number that the better price itself added to equity.
 fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
     let one_lot = notional_atoms(order.price_ticks, 1, k)?;
@@ -141,18 +145,24 @@ fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
 }
 
 /// What a position and its market's open orders reserve:
-/// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as they can act (rules §3).
+/// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as
+/// they can act (rules §3).
 ///
-/// **Lemma.** No fill of these orders, at its limit or better, in any order, lowers `E − reserve`. Let a buy of `r` lots
-/// fill. Then `q + B*` stays (what leaves `B*` enters `q`; a reduce-only buy acts only on `q⁻`), and the lower end
-/// `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does not fall; so neither end is farther from 0 than the farther one was, and IM, monotone,
-/// does not rise. `E` loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with those lots
-/// (see [`max_fee_atoms`]'s bound). Sells mirror this. Nothing here depends on other markets or accounts: marks, rates and
-/// the open interest that margin counts with are fixed in a block.
+/// **Lemma.** No fill of these orders, at its limit or better, in any order, lowers `E − reserve`.
+/// Let a buy of `r` lots fill. Then `q + B*` stays (what leaves `B*` enters `q`; a reduce-only buy
+/// acts only on `q⁻`), and the lower end `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does not fall; so
+/// neither end is farther from 0 than the farther one was, and IM, monotone, does not rise. `E`
+/// loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with those lots
+/// (see [`max_fee_atoms`]'s bound). Sells mirror this. Nothing here depends on other markets or
+/// accounts: marks, rates and the open interest that margin counts with are fixed in a block.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-pub fn reserve(market: &Market, position: &Position, totals: &OrderTotals) -> Result<Atoms, Refusal> {
+pub fn reserve(
+    market: &Market,
+    position: &Position,
+    totals: &OrderTotals,
+) -> Result<Atoms, Refusal> {
     ReserveTerms::of(market, position, totals)?.total_atoms()
 }
 
@@ -192,7 +202,8 @@ impl ReserveTerms {
         if terms.farthest_lots() != 0 {
             let notional = marked_atoms(market, terms.farthest_lots())?;
             let open_interest = market.margin_open_interest_atoms()?;
-            terms.margin_atoms = initial_margin(&market.params, notional, position.leverage, open_interest)?;
+            terms.margin_atoms =
+                initial_margin(&market.params, notional, position.leverage, open_interest)?;
         }
         Ok(terms)
     }
@@ -213,8 +224,9 @@ impl ReserveTerms {
     }
 }
 
-/// The most lots, up to `most_lots`, of one more order like `order` that `free_atoms` covers in its market: what it adds to the
-/// reserve rises with its lots, so halving finds the bound in 64 steps. 0 when `free_atoms` is negative.
+/// The most lots, up to `most_lots`, of one more order like `order` that `free_atoms` covers in its
+/// market: what it adds to the reserve rises with its lots, so halving finds the bound in 64 steps.
+/// 0 when `free_atoms` is negative.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark.
@@ -270,10 +282,12 @@ pub struct PrunedMarket<'a> {
     pub totals: OrderTotals,
 }
 
-/// The orders to cancel so that `free ≥ 0`: newest first, exposure-increasing ones only (those that are not reduce-only),
-/// until it is or none is left (rules §3). Returns them, and free collateral after.
+/// The orders to cancel so that `free ≥ 0`: newest first, exposure-increasing ones only (those that
+/// are not reduce-only), until it is or none is left (rules §3). Returns them, and free collateral
+/// after.
 ///
-/// `newest_first` are the account's open orders over all markets; `markets` those with any, at most one entry each.
+/// `newest_first` are the account's open orders over all markets; `markets` those with any, at most
+/// one entry each.
 ///
 /// # Errors
 /// `STALE_INDEX`, `OVERFLOW`.
@@ -288,7 +302,9 @@ pub fn prune(
         if free_atoms >= 0 {
             break;
         }
-        let Some(of) = markets.iter_mut().find(|of| of.position.market == open.market) else { continue };
+        let Some(of) = markets.iter_mut().find(|of| of.position.market == open.market) else {
+            continue;
+        };
         let before = reserve(of.market, of.position, &of.totals)?;
         of.totals.remove(&open.order, of.market.mark()?, of.market.k, max_fee_ppm)?;
         let after = reserve(of.market, of.position, &of.totals)?;

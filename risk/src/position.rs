@@ -33,11 +33,12 @@ pub fn signed_lots(side: Side, lots: Lots) -> Result<SignedLots, Refusal> {
     })
 }
 
-/// Applies one side of a trade to its account: settles funding, then opens, reduces or turns the position, then takes the
-/// fee (negative is a rebate) from collateral, and counts its part of open interest.
+/// Applies one side of a trade to its account: settles funding, then opens, reduces or turns the
+/// position, then takes the fee (negative is a rebate) from collateral, and counts its part of open
+/// interest.
 ///
-/// Equity changes by exactly `(mark − p)·(±r)·k − fee`: how cost is split between what is released and what stays only moves
-/// profit between realised and unrealised.
+/// Equity changes by exactly `(mark − p)·(±r)·k − fee`: how cost is split between what is released
+/// and what stays only moves profit between realised and unrealised.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits (63 for lots); account and market are as before then.
@@ -55,8 +56,9 @@ pub fn apply_fill(
     trade(account, market, delta, cost, fee_atoms)
 }
 
-/// As [`apply_fill`], for `delta` lots bought for `cost` atoms in all: exact where no whole tick is. For a sale both are
-/// negative; `cost` may have the other sign when a position is worth less than nothing.
+/// As [`apply_fill`], for `delta` lots bought for `cost` atoms in all: exact where no whole tick
+/// is. For a sale both are negative; `cost` may have the other sign when a position is worth less
+/// than nothing.
 ///
 /// # Errors
 /// As [`apply_fill`].
@@ -90,12 +92,20 @@ pub fn trade(
     account.collateral_atoms = collateral;
     *account.position_mut(market.params.id) =
         Position { funding_index: market.funding.cumulative_index, ..after };
-    Ok(FillEffect { realised_atoms, funding_atoms, lots_before: before.lots, lots_after: after.lots })
+    Ok(FillEffect {
+        realised_atoms,
+        funding_atoms,
+        lots_before: before.lots,
+        lots_after: after.lots,
+    })
 }
 
 /// The position after buying `delta` lots for `cost` atoms, and the profit that this realises.
 fn turn(position: &Position, delta: SignedLots, cost: Atoms) -> Result<(Position, Atoms), Refusal> {
-    let lots = fits(position.lots.checked_add(delta).filter(|lots| *lots != SignedLots::MIN), "a position")?;
+    let lots = fits(
+        position.lots.checked_add(delta).filter(|lots| *lots != SignedLots::MIN),
+        "a position",
+    )?;
     let opens = position.lots == 0 || (position.lots > 0) == (delta > 0) || delta == 0;
     if opens {
         let cost_atoms = fits(position.cost_atoms.checked_add(cost), "cost basis")?;
@@ -106,21 +116,23 @@ fn turn(position: &Position, delta: SignedLots, cost: Atoms) -> Result<(Position
     let (closing_cost, opening_cost) = if traded <= held {
         (cost, 0)
     } else {
-        // A position that turns: what closes pays its share of the price, rounded against the account's profit; exact where
-        // the price is a whole number of ticks.
+        // A position that turns: what closes pays its share of the price, rounded against the
+        // account's profit; exact where the price is a whole number of ticks.
         let closing = fits(mul_div_ceil(cost, held, traded), "closing cost")?;
         (closing, fits(cost.checked_sub(closing), "opening cost")?)
     };
     // Up: less is realised now, the rest stays in the basis of what is left.
-    let released = fits(mul_div_ceil(position.cost_atoms, traded.min(held), held), "released cost")?;
-    let realised = fits(closing_cost.checked_add(released).and_then(i128::checked_neg), "realised profit")?;
+    let released =
+        fits(mul_div_ceil(position.cost_atoms, traded.min(held), held), "released cost")?;
+    let realised =
+        fits(closing_cost.checked_add(released).and_then(i128::checked_neg), "realised profit")?;
     let kept = fits(position.cost_atoms.checked_sub(released), "cost basis")?;
     let cost_atoms = fits(kept.checked_add(opening_cost), "cost basis")?;
     Ok((Position { lots, cost_atoms, ..*position }, realised))
 }
 
-/// Settles one account's funding in a market: collateral against the market's pool. Equity stays: it counted the unpaid
-/// part, rounded the same way. Returns what was paid (positive) or drawn.
+/// Settles one account's funding in a market: collateral against the market's pool. Equity stays:
+/// it counted the unpaid part, rounded the same way. Returns what was paid (positive) or drawn.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits; account and market are as before then.
@@ -129,14 +141,16 @@ pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atom
     let Some(position) = account.position(id).copied() else { return Ok(0) };
     let atoms = funding::unpaid_atoms(&market.funding, &position)?;
     let collateral = fits(account.collateral_atoms.checked_sub(atoms), "collateral")?;
-    market.funding_pool_atoms = fits(market.funding_pool_atoms.checked_add(atoms), "the funding pool")?;
+    market.funding_pool_atoms =
+        fits(market.funding_pool_atoms.checked_add(atoms), "the funding pool")?;
     account.collateral_atoms = collateral;
     account.position_mut(id).funding_index = market.funding.cumulative_index;
     Ok(atoms)
 }
 
-/// Closes an account's debt: when it holds no position and its collateral is below 0, the insurance fund pays what its
-/// caps allow, and the rest is booked as the market's bad debt (rules §7.6). Returns `(paid by the fund, booked)`.
+/// Closes an account's debt: when it holds no position and its collateral is below 0, the insurance
+/// fund pays what its caps allow, and the rest is booked as the market's bad debt (rules §7.6).
+/// Returns `(paid by the fund, booked)`.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` while a position is open; `OVERFLOW` beyond 127 bits.
@@ -146,7 +160,10 @@ pub fn settle_debt(
     treasury: &mut crate::market::Treasury,
 ) -> Result<(Atoms, Atoms), Refusal> {
     if account.has_position() {
-        return Err(Refusal::new(Code::InvalidArgument, "debt is settled after the last position is closed"));
+        return Err(Refusal::new(
+            Code::InvalidArgument,
+            "debt is settled after the last position is closed",
+        ));
     }
     let debt = fits(account.collateral_atoms.min(0).checked_neg(), "debt")?;
     let booked_total = fits(market.bad_debt_atoms.checked_add(debt), "bad debt")?;

@@ -1,4 +1,5 @@
-//! Sharing lots among accounts in proportion: the one rounding that deleveraging and the backstop use.
+//! Sharing lots among accounts in proportion: the one rounding that deleveraging and the backstop
+//! use.
 
 use tidemark_proto::units::{AccountId, Atoms, Lots};
 use tidemark_proto::Refusal;
@@ -16,18 +17,27 @@ pub struct Claim {
     pub weight_atoms: Atoms,
 }
 
-/// Shares `lots` in proportion to weight, none more than its claim: what passes a claim is shared among the others. Largest
-/// remainder, ties by account id. The result is by account id, without empty shares; it adds up to the smaller of `lots` and the claims.
+/// Shares `lots` in proportion to weight, none more than its claim: what passes a claim is shared
+/// among the others. Largest remainder, ties by account id. The result is by account id, without
+/// empty shares; it adds up to the smaller of `lots` and the claims.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn share(lots: Lots, claims: impl IntoIterator<Item = Claim>) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+pub fn share(
+    lots: Lots,
+    claims: impl IntoIterator<Item = Claim>,
+) -> Result<Vec<(AccountId, Lots)>, Refusal> {
     let mut claims: Vec<Claim> =
         claims.into_iter().filter(|claim| claim.weight_atoms > 0 && claim.most_lots > 0).collect();
     // By lots per weight: those whose claim is used up first come first.
     claims.sort_unstable_by(|a, b| {
-        cmp_products(i128::from(a.most_lots), b.weight_atoms, i128::from(b.most_lots), a.weight_atoms)
-            .then(a.account.cmp(&b.account))
+        cmp_products(
+            i128::from(a.most_lots),
+            b.weight_atoms,
+            i128::from(b.most_lots),
+            a.weight_atoms,
+        )
+        .then(a.account.cmp(&b.account))
     });
     let sum = claims.iter().try_fold(0_i128, |sum, claim| sum.checked_add(claim.weight_atoms));
     let mut weight = fits(sum, "the sum of weights")?;
@@ -51,7 +61,11 @@ pub fn share(lots: Lots, claims: impl IntoIterator<Item = Claim>) -> Result<Vec<
 }
 
 /// Shares `lots` by weight; each share is below its claim, so that rounding one up stays within it.
-fn largest_remainder(lots: i128, weight: i128, among: &[Claim]) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+fn largest_remainder(
+    lots: i128,
+    weight: i128,
+    among: &[Claim],
+) -> Result<Vec<(AccountId, Lots)>, Refusal> {
     let mut shares = Vec::with_capacity(among.len());
     let mut left = lots;
     for claim in among {
@@ -70,8 +84,8 @@ fn largest_remainder(lots: i128, weight: i128, among: &[Claim]) -> Result<Vec<(A
         .collect())
 }
 
-/// The most of `1..=most` that `bears` allows, where whatever bears so many bears any fewer; `None` when not even one.
-/// Asks for `most` and for 1 first: nearly always one of them decides.
+/// The most of `1..=most` that `bears` allows, where whatever bears so many bears any fewer; `None`
+/// when not even one. Asks for `most` and for 1 first: nearly always one of them decides.
 pub fn most_that_bears<T>(most: Lots, mut bears: impl FnMut(Lots) -> Option<T>) -> Option<T> {
     if most == 0 {
         return None;

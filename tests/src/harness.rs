@@ -1,13 +1,15 @@
 //! A chain without consensus: the state machine driven block by block, as CometBFT would drive it.
 //!
-//! Owners sign real transactions; prices come as a real extended commit of one validator. Several chains can be driven
-//! side by side (shadow nodes) with the same blocks.
+//! Owners sign real transactions; prices come as a real extended commit of one validator. Several
+//! chains can be driven side by side (shadow nodes) with the same blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator};
+use tendermint_proto::v0_38::abci::{
+    ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator,
+};
 use tidemark_app::events::{BlockEvents, Event, Liquidation, TxOutcome};
 use tidemark_app::exec::votes::Validator;
 use tidemark_app::exec::{execute, order, Block};
@@ -41,7 +43,8 @@ pub fn signer(name: &str) -> Signer {
     Signer::from_secret(&secret(name), CHAIN_ID).expect("a hash is a secret key")
 }
 
-/// A market with a tick of 1 USDC and a lot of 1 base unit: `k` is 10⁶, and figures are easy to follow.
+/// A market with a tick of 1 USDC and a lot of 1 base unit: `k` is 10⁶, and figures are easy to
+/// follow.
 #[must_use]
 pub fn plain_market(symbol: &str, max_leverage: u32) -> MarketParams {
     MarketParams::with_defaults(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
@@ -93,7 +96,8 @@ impl Chain {
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
         let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
-        let state = State::genesis(genesis, CHAIN_ID, GENESIS_MS, validators).expect("a valid genesis");
+        let state =
+            State::genesis(genesis, CHAIN_ID, GENESIS_MS, validators).expect("a valid genesis");
         Self {
             state,
             cache: Arc::new(TxCache::new(CHAIN_ID)),
@@ -111,7 +115,8 @@ impl Chain {
         self.prices.insert(market, ticks);
     }
 
-    /// From the next block on, the validator reports this external perpetual price beside the index, or none.
+    /// From the next block on, the validator reports this external perpetual price beside the
+    /// index, or none.
     pub fn external(&mut self, market: MarketId, ticks: Option<Ticks>) {
         match ticks {
             Some(ticks) => self.externals.insert(market, ticks),
@@ -152,7 +157,8 @@ impl Chain {
 
     /// Adds a batch of operations of an owner's subaccount 0.
     pub fn orders(&mut self, name: &str, operations: Vec<v1::operation::Operation>) {
-        let operations = operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        let operations =
+            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
         self.send(name, v1::MsgOrders { operations: operations.collect(), ..Default::default() });
     }
 
@@ -178,7 +184,9 @@ impl Chain {
         let canonical = self.state.canonical_order();
         let mut decoded: Vec<(Option<order::CanonicalKey>, Vec<u8>)> = raw
             .into_iter()
-            .map(|bytes| (self.cache.check(&bytes, max_bytes).ok().map(|tx| canonical.key(&tx)), bytes))
+            .map(|bytes| {
+                (self.cache.check(&bytes, max_bytes).ok().map(|tx| canonical.key(&tx)), bytes)
+            })
             .collect();
         decoded.sort_by_key(|(key, _)| *key);
         let height = self.state.chain.height + 1;
@@ -211,8 +219,10 @@ impl Chain {
             })
             .collect();
         prices.sort_by_key(|price| price.market);
-        let base = |market: MarketId| self.state.markets.get(usize::from(market))?.index.commit_base();
-        let report = encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
+        let base =
+            |market: MarketId| self.state.markets.get(usize::from(market))?.index.commit_base();
+        let report =
+            encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
         let vote = ExtendedVoteInfo {
             validator: Some(AbciValidator { address: vec![1; 20].into(), power: 10 }),
             vote_extension: report.into(),
@@ -280,7 +290,8 @@ impl Chain {
     }
 }
 
-/// A chain with one 20x market at index 100, and traders with 10 000 USDC each, whose ids are in this order.
+/// A chain with one 20x market at index 100, and traders with 10 000 USDC each, whose ids are in
+/// this order.
 #[must_use]
 pub fn one_market(traders: &[&str]) -> Chain {
     let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000));

@@ -1,4 +1,5 @@
-//! Keepers (docs/rules.md, "Backstop"). Prices in whole USDC, quantities in whole units; traders have 10 000 USDC.
+//! Keepers (docs/rules.md, "Backstop"). Prices in whole USDC, quantities in whole units; traders
+//! have 10 000 USDC.
 
 use tidemark_app::events::{BlockEvents, Event};
 use tidemark_proto::units::Atoms;
@@ -16,7 +17,10 @@ fn block(chain: &mut Chain) -> BlockEvents {
 }
 
 fn register(chain: &mut Chain, name: &str, usdc: u64) -> &'static str {
-    chain.send(name, v1::MsgRegisterBackstop { set_aside_atoms: usdc * 1_000_000, ..Default::default() });
+    chain.send(
+        name,
+        v1::MsgRegisterBackstop { set_aside_atoms: usdc * 1_000_000, ..Default::default() },
+    );
     word(&block(chain).txs[0])
 }
 
@@ -39,7 +43,8 @@ fn stages(events: &BlockEvents) -> Vec<LiquidationStage> {
     liquidations(events).iter().filter(|step| step.lots > 0).map(|step| step.stage).collect()
 }
 
-/// `long` holds 900 lots bought from `short` at 100. At 91 it is below maintenance, at 90 below ⅔ of it, at 88 below 0.
+/// `long` holds 900 lots bought from `short` at 100. At 91 it is below maintenance, at 90 below ⅔
+/// of it, at 88 below 0.
 fn with_position(keepers: &[(&str, u64)]) -> Chain {
     let mut names = vec!["long", "short"];
     names.extend(keepers.iter().map(|(name, _)| name));
@@ -65,7 +70,10 @@ fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
     assert_eq!(register(&mut chain, "keeper", 2_000), "OK");
     assert_eq!(free(&chain, "keeper"), usdc(8_000));
     assert_eq!(register(&mut chain, "keeper", 0), "OK");
-    assert_eq!((free(&chain, "keeper"), chain.state.markets[0].market.keepers.len()), (usdc(10_000), 0));
+    assert_eq!(
+        (free(&chain, "keeper"), chain.state.markets[0].market.keepers.len()),
+        (usdc(10_000), 0)
+    );
     chain.deposit("keeper", 2_000_000);
     block(&mut chain);
     assert_eq!(register(&mut chain, "keeper", 1_000_001), "SET_ASIDE_CAP");

@@ -1,4 +1,5 @@
-//! Cases from independent test suites, where the folder with them is there: `TIDEMARK_CASES`, or `../shared/cases` beside the repository.
+//! Cases from independent test suites, where the folder with them is there: `TIDEMARK_CASES`, or
+//! `../shared/cases` beside the repository.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! Every decoder that reads what others wrote, on random bytes and on valid ones with a few changed: it refuses or reads, and never
-//! panics. (ABCI frames have their own tests beside the server.)
+//! Every decoder that reads what others wrote, on random bytes and on valid ones with a few
+//! changed: it refuses or reads, and never panics. (ABCI frames have their own tests beside the
+//! server.)
 
 use std::sync::LazyLock;
 
@@ -42,7 +43,8 @@ struct Damage {
 
 fn damage() -> impl Strategy<Value = Damage> {
     let bytes = prop::collection::vec((any::<Index>(), any::<u8>()), 0..4);
-    let inserted = prop::option::weighted(0.3, (any::<Index>(), prop::collection::vec(any::<u8>(), 1..9)));
+    let inserted =
+        prop::option::weighted(0.3, (any::<Index>(), prop::collection::vec(any::<u8>(), 1..9)));
     let cut = prop::option::weighted(0.2, any::<Index>());
     (bytes, inserted, cut).prop_map(|(bytes, inserted, cut)| Damage { bytes, inserted, cut })
 }

@@ -19,8 +19,9 @@ const FOUR_THREADS: usize = 1;
 const NO_MEMPOOL: usize = 2;
 const CRASHES: usize = 3;
 
-/// One validator has one thread, one has four, one sees transactions in blocks only, one is killed with its CometBFT in
-/// the middle and starts again. What each of them computed for every height must be the same.
+/// One validator has one thread, one has four, one sees transactions in blocks only, one is killed
+/// with its CometBFT in the middle and starts again. What each of them computed for every height
+/// must be the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_validators_agree_on_every_app_hash_for_500_blocks_under_trading() {
     let mut options = NetOptions::validators(4);
@@ -81,11 +82,18 @@ async fn the_closed_mempool_takes_nothing(net: &Net) {
     let client = net.client(NO_MEMPOOL).await.unwrap();
     let faucet = signer(FAUCET);
     let sequence = client.account(&faucet.address().to_string(), None).await.unwrap().sequence;
-    let message =
-        v1::MsgDeposit { recipient: faucet.address().to_string(), amount_atoms: 1, ..Default::default() };
+    let message = v1::MsgDeposit {
+        recipient: faucet.address().to_string(),
+        amount_atoms: 1,
+        ..Default::default()
+    };
     let tx = faucet.sign(message, TxOptions { sequence, timeout_height: 0 }).unwrap();
     let refusal = client.submit(tx, v1::WaitFor::Accepted, std::time::Duration::from_secs(5)).await;
-    assert_eq!(refusal.as_ref().err().and_then(ClientError::code), Some(Code::Overloaded), "{refusal:?}");
+    assert_eq!(
+        refusal.as_ref().err().and_then(ClientError::code),
+        Some(Code::Overloaded),
+        "{refusal:?}"
+    );
 }
 
 /// What each node itself answered to FinalizeBlock: CometBFT keeps it.
@@ -94,7 +102,8 @@ async fn every_block_is_the_same(net: &Net, blocks: u64) {
     for height in 1..=blocks {
         let ours = net.comet(ONE_THREAD).block_results(height).await.unwrap();
         assert!(ours["app_hash"].as_str().is_some_and(|hash| hash.len() >= 43), "{ours}");
-        transactions += ours["txs_results"].as_array().map_or(0, |results| results.len().saturating_sub(1));
+        transactions +=
+            ours["txs_results"].as_array().map_or(0, |results| results.len().saturating_sub(1));
         for node in 1..net.len() {
             let theirs = net.comet(node).block_results(height).await.unwrap();
             assert_eq!(theirs["app_hash"], ours["app_hash"], "height {height}, node {node}");
@@ -105,7 +114,8 @@ async fn every_block_is_the_same(net: &Net, blocks: u64) {
     assert!(transactions > 500, "{transactions} transactions");
 }
 
-/// The crashed node's state is what it replayed, which block results of before the crash do not show.
+/// The crashed node's state is what it replayed, which block results of before the crash do not
+/// show.
 async fn the_states_in_memory_are_the_same(net: &Net) {
     for node in 0..net.len() {
         let status = net.client(node).await.unwrap().status().await.unwrap();
@@ -126,7 +136,11 @@ async fn nothing_is_broken_and_prices_flow(net: &Net, client: &Client) {
         assert!(!state.stale && !state.quarantined && state.last_trade_ticks > 0, "{state:?}");
         assert!(state.reporting_power * 3 > state.total_power * 2, "{state:?}");
         let funding = client.funding(market.id).await.unwrap();
-        assert!(funding.samples > 0 || funding.last_rate_ppm != 0, "{}: {funding:?}", market.symbol);
+        assert!(
+            funding.samples > 0 || funding.last_rate_ppm != 0,
+            "{}: {funding:?}",
+            market.symbol
+        );
     }
     for node in 0..net.len() {
         let metrics = net.metrics(node).await.unwrap();

@@ -1,4 +1,5 @@
-//! Bad transactions: each is refused with its own code wherever it is handed in, and changes nothing.
+//! Bad transactions: each is refused with its own code wherever it is handed in, and changes
+//! nothing.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod bad_input;
@@ -10,7 +11,8 @@ use tendermint_abci::Application as _;
 use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    RequestFinalizeBlock, RequestInitChain, RequestProcessProposal, ResponseFinalizeBlock, ValidatorUpdate,
+    RequestFinalizeBlock, RequestInitChain, RequestProcessProposal, ResponseFinalizeBlock,
+    ValidatorUpdate,
 };
 use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
 use tendermint_proto::v0_38::types::{AbciParams, ConsensusParams};
@@ -32,8 +34,10 @@ fn application() -> Node {
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN_ID))));
     let feed = FeedConfig::Off.build(std::path::Path::new("")).unwrap();
     let node = Node::new(publisher, Arc::new(TxCache::new(CHAIN_ID)), feed, 2);
-    let validator =
-        ValidatorUpdate { pub_key: Some(PublicKey { sum: Some(Sum::Ed25519(vec![1; 32])) }), power: 10 };
+    let validator = ValidatorUpdate {
+        pub_key: Some(PublicKey { sum: Some(Sum::Ed25519(vec![1; 32])) }),
+        power: 10,
+    };
     let abci = AbciParams { vote_extensions_enable_height: 1 };
     node.init_chain(RequestInitChain {
         time: Some(time(0)),
@@ -65,12 +69,13 @@ fn first_block(node: &Node, txs: &[Vec<u8>]) -> ResponseFinalizeBlock {
 
 fn accepts(node: &Node, txs: &[Vec<u8>]) -> bool {
     let txs = txs.iter().map(|tx| tx.clone().into()).collect();
-    let request = RequestProcessProposal { txs, height: 1, time: Some(time(1)), ..Default::default() };
+    let request =
+        RequestProcessProposal { txs, height: 1, time: Some(time(1)), ..Default::default() };
     node.process_proposal(request).status == ProposalStatus::Accept as i32
 }
 
-/// In a block the sequence must be the very next, so one that may wait in a mempool is a gap there, and one that is used up by
-/// the block itself is replayed.
+/// In a block the sequence must be the very next, so one that may wait in a mempool is a gap there,
+/// and one that is used up by the block itself is replayed.
 #[test]
 fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
     let faucet = signer(FAUCET);
@@ -84,7 +89,10 @@ fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
     let mut bads = bad_transactions(&faucet, Given { next: 1, height: 1, window: 1 });
     bads.push(Bad::new("the same bytes again", good.clone(), Code::SequenceReplayed));
     for Bad { name, tx, code } in bads {
-        assert!(!accepts(&application(), &[good.clone(), tx.clone()]), "a proposal with {name} is accepted");
+        assert!(
+            !accepts(&application(), &[good.clone(), tx.clone()]),
+            "a proposal with {name} is accepted"
+        );
         let alone = first_block(&application(), &[good.clone(), tx.clone()]);
         assert_eq!(alone.tx_results[1].code, code.number(), "{name}: {}", alone.tx_results[1].log);
         assert_eq!(alone.tx_results[1].codespace, "tidemark", "{name}");
@@ -115,7 +123,8 @@ async fn bad_input_gets_its_own_code_and_changes_nothing() {
     assert_eq!(committed.outcome(), v1::SubmitOutcome::Committed);
     let before = accounts(&client).await;
 
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", net.grpc(0))).unwrap();
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(format!("http://{}", net.grpc(0))).unwrap();
     let mut orders = OrderServiceClient::new(endpoint.connect().await.unwrap());
     let height = committed.height;
     let bads = bad_transactions(&faucet, Given { next: 1, height, window: 64 });
@@ -145,7 +154,11 @@ async fn bad_input_gets_its_own_code_and_changes_nothing() {
     net.wait_height(0, net.height(0).await.unwrap() + 3).await.unwrap();
     assert_eq!(accounts(&client).await, before);
     let metrics = net.metrics(0).await.unwrap();
-    assert_eq!(metrics.sum("tidemark_transactions_total", &[]), Some(1.0), "nothing bad was in a block");
+    assert_eq!(
+        metrics.sum("tidemark_transactions_total", &[]),
+        Some(1.0),
+        "nothing bad was in a block"
+    );
     // The account goes on as if nothing had been.
     let mut sender = Sender::new(client.clone(), signer(FAUCET));
     let message = v1::MsgDeposit {

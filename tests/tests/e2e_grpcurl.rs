@@ -36,8 +36,10 @@ impl Grpcurl {
     }
 
     fn call(&self, method: &str, data: &Value) -> Value {
-        let answer = self.run(Some(data), &[method]).unwrap_or_else(|error| panic!("{method}: {error}"));
-        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{method}: {error} in {answer}"))
+        let answer =
+            self.run(Some(data), &[method]).unwrap_or_else(|error| panic!("{method}: {error}"));
+        serde_json::from_str(&answer)
+            .unwrap_or_else(|error| panic!("{method}: {error} in {answer}"))
     }
 }
 
@@ -55,7 +57,10 @@ async fn grpcurl_lists_and_calls() {
     let grpcurl = Grpcurl { program, address: net.grpc(0) };
 
     services_are_listed_and_described(&grpcurl);
-    assert_eq!(grpcurl.call("grpc.health.v1.Health/Check", &json!({})), json!({ "status": "SERVING" }));
+    assert_eq!(
+        grpcurl.call("grpc.health.v1.Health/Check", &json!({})),
+        json!({ "status": "SERVING" })
+    );
     let status = grpcurl.call("tidemark.v1.QueryService/Status", &json!({}));
     assert_eq!(status["chainId"], CHAIN_ID);
     assert!(status["height"].as_str().is_some_and(|height| height != "0"), "{status}");
@@ -106,14 +111,16 @@ fn a_signed_batch_is_committed_with_a_code_an_operation(grpcurl: &Grpcurl, price
     assert_eq!(codes, [0, u64::from(Code::UnknownMarket.number())], "{committed}");
     // The same bytes again tell the same outcome.
     assert_eq!(grpcurl.call("tidemark.v1.OrderService/Submit", &request), committed);
-    let refusal =
-        grpcurl.run(Some(&json!({ "tx": "AAEC" })), &["tidemark.v1.OrderService/Submit"]).unwrap_err();
+    let refusal = grpcurl
+        .run(Some(&json!({ "tx": "AAEC" })), &["tidemark.v1.OrderService/Submit"])
+        .unwrap_err();
     assert!(refusal.contains("InvalidArgument") && refusal.contains("TX_MALFORMED: "), "{refusal}");
 }
 
 /// `-max-time` ends the stream, which never ends by itself.
 fn a_stream_flows(grpcurl: &Grpcurl) {
-    let words = ["-max-time", "3", "-plaintext", &grpcurl.address, "tidemark.v1.StreamService/Blocks"];
+    let words =
+        ["-max-time", "3", "-plaintext", &grpcurl.address, "tidemark.v1.StreamService/Blocks"];
     let output = run(&grpcurl.program, &words);
     assert!(output.matches("\"appHash\"").count() > 1, "{output}");
 }

@@ -1,4 +1,5 @@
-//! A keeper on a real network: it takes over a position that the book does not close, outlives its node's restart, and hedges.
+//! A keeper on a real network: it takes over a position that the book does not close, outlives its
+//! node's restart, and hedges.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::sync::{Arc, Mutex};
@@ -53,8 +54,8 @@ fn config(net: &Net) -> Config {
     }
 }
 
-/// A long of 90 000 USDC on 4 000 falls into liquidation with no bid in reach: the keeper gets it, the node restarts, bids come back, and the
-/// keeper closes it there.
+/// A long of 90 000 USDC on 4 000 falls into liquidation with no bid in reach: the keeper gets it,
+/// the node restarts, bids come back, and the keeper closes it there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let mut net = Net::start(NetOptions::validators(1)).await.unwrap();
@@ -74,11 +75,14 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let (notes, config) = (told.clone(), config(&net));
     let key = KeyFile::from_secret("keeper", &secret("keeper")).unwrap();
     let keeper = tokio::spawn(async move { run(&config, &key, |note| notes.add(note)).await });
-    told.wait("capacity", |note| matches!(note, Note::SetAside { atoms: 20_000_000_000, .. })).await;
+    told.wait("capacity", |note| matches!(note, Note::SetAside { atoms: 20_000_000_000, .. }))
+        .await;
 
-    // A fall over half a minute, so that some block sees the position below two thirds of maintenance and not yet in debt.
+    // A fall over half a minute, so that some block sees the position below two thirds of
+    // maintenance and not yet in debt.
     net.stop(NODE);
-    let fall = ShockConfig { market: "BTC-USD".into(), at_ms: 0, move_ppm: -80_000, over_ms: 30_000 };
+    let fall =
+        ShockConfig { market: "BTC-USD".into(), at_ms: 0, move_ppm: -80_000, over_ms: 30_000 };
     net.set_feed(NODE, feed(0, vec![fall])).unwrap();
     net.restart(NODE).unwrap();
     told.wait("the loss of the node", |note| matches!(note, Note::Lost { .. })).await;

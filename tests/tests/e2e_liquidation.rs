@@ -13,7 +13,8 @@ const BTC: u32 = 0;
 const VALIDATOR: usize = 0;
 const FOLLOWER: usize = 1;
 
-/// The follower's stream is open before the validator comes back with a price that has fallen by 8 %.
+/// The follower's stream is open before the validator comes back with a price that has fallen by 8
+/// %.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fall_in_price_liquidates_stage_by_stage_and_is_told() {
     let mut options = NetOptions::validators(1);
@@ -27,13 +28,15 @@ async fn a_fall_in_price_liquidates_stage_by_stage_and_is_told() {
     fund(&client, &["careful".to_owned()], 9_950).await.unwrap();
     let mut maker = Sender::new(client.clone(), signer("maker"));
     let near = |ppm: u64| mark * ppm / 1_000_000;
-    // Below the fall a deep book, so that closing finds buyers; above, what the two buy. One lot keeps the mark near.
+    // Below the fall a deep book, so that closing finds buyers; above, what the two buy. One lot
+    // keeps the mark near.
     let bids = [(999_500, 1), (925_000, 50_000)];
     let bids = bids.map(|(ppm, lots)| place(limit(BTC, v1::Side::Buy, near(ppm), lots)));
     let asks = place(limit(BTC, v1::Side::Sell, near(1_000_500), 50_000));
     send(&mut maker, bids.into_iter().chain([asks]).collect()).await;
 
-    // 2 000 USDC against ~90 000, and 9 950 against ~120 000: after the fall the one owes, the other is short of margin.
+    // 2 000 USDC against ~90 000, and 9 950 against ~120 000: after the fall the one owes, the
+    // other is short of margin.
     let buy = |usdc: u64| {
         let lots = usdc * 1_000_000 / (mark * 10);
         place(v1::PlaceOrder {
@@ -89,7 +92,8 @@ fn has(steps: &[v1::Liquidation], owner: &str, stage: Stage) -> bool {
 
 async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidation]) {
     let btc = "market=\"BTC-USD\"";
-    // Counters and the height come with each block, the gauges at most once a second: those of before the fall may still be there.
+    // Counters and the height come with each block, the gauges at most once a second: those of
+    // before the fall may still be there.
     let last = steps.last().map_or(0, |step| step.height);
     // A tick is 0.1 USDC.
     let fallen_usdc = (mark * 95 / 1_000) as f64;
@@ -125,7 +129,11 @@ async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidatio
         ("tidemark_insurance_fund_usdc", vec![]),
         ("tidemark_bad_debt_usdc", vec![btc]),
     ] {
-        assert!(metrics.sum(name, &labels).is_some(), "{name} {labels:?} is missing in\n{}", metrics.text);
+        assert!(
+            metrics.sum(name, &labels).is_some(),
+            "{name} {labels:?} is missing in\n{}",
+            metrics.text
+        );
     }
     assert_eq!(metrics.sum("tidemark_invariant_violations_total", &[]).unwrap_or(0.0), 0.0);
     assert_eq!(metrics.sum("tidemark_oracle_reporting_power_ratio", &[btc]), Some(1.0));

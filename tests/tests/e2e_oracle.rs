@@ -1,4 +1,5 @@
-//! Faulty price reports under real CometBFT: one validator silent, one lying, one replaying old prices; then more than a third silent, and back.
+//! Faulty price reports under real CometBFT: one validator silent, one lying, one replaying old
+//! prices; then more than a third silent, and back.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::fmt::Write as _;
@@ -23,11 +24,14 @@ const MAX_AGE_MS: u64 = 10_000;
 /// A tick of BTC-USD is a tenth of a USDC.
 const TICKS_PER_USDC: u64 = 10;
 
-/// Prices of BTC-USD that go round for ever: up from `low` by 1 USDC a second for 60 seconds, and again.
+/// Prices of BTC-USD that go round for ever: up from `low` by 1 USDC a second for 60 seconds, and
+/// again.
 fn history(folder: &Path, name: &str, low: u64) -> FeedConfig {
     let mut text = String::from("time_ms,market,price\n");
     for second in 0..60 {
-        for (symbol, price) in [("BTC-USD", low + second), ("ETH-USD", low / 20), ("SOL-USD", low / 400)] {
+        for (symbol, price) in
+            [("BTC-USD", low + second), ("ETH-USD", low / 20), ("SOL-USD", low / 400)]
+        {
             let _ = writeln!(text, "{},{symbol},{price}", second * 1_000);
         }
     }
@@ -38,7 +42,8 @@ fn history(folder: &Path, name: &str, low: u64) -> FeedConfig {
 
 /// Of power 10, the honest validator has 5 and reporters have 9: more than half of them is honest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faulty_reports_stay_outside_and_without_a_quorum_everything_stops_until_the_first_fresh_one() {
+async fn faulty_reports_stay_outside_and_without_a_quorum_everything_stops_until_the_first_fresh_one(
+) {
     let folder = tempfile::tempdir().unwrap();
     let feeds = [
         history(folder.path(), "honest.csv", 60_000),
@@ -47,14 +52,19 @@ async fn faulty_reports_stay_outside_and_without_a_quorum_everything_stops_until
         history(folder.path(), "old.csv", 40_000),
     ];
     let nodes = [5, 1, 2, 2].into_iter().zip(feeds);
-    let nodes = nodes.map(|(power, feed)| NodeOptions { power, feed: Some(feed), ..NodeOptions::default() });
+    let nodes = nodes.map(|(power, feed)| NodeOptions {
+        power,
+        feed: Some(feed),
+        ..NodeOptions::default()
+    });
     let mut markets = markets();
     markets.iter_mut().for_each(|market| market.max_oracle_age_ms = MAX_AGE_MS);
     let options = NetOptions { nodes: nodes.collect(), markets, ..NetOptions::validators(4) };
     let mut net = Net::start(options).await.unwrap();
 
     let client = net.client(SILENT).await.unwrap();
-    wait_for("an index", || async { btc(&client).await.filter(|state| state.index_ticks > 0) }).await;
+    wait_for("an index", || async { btc(&client).await.filter(|state| state.index_ticks > 0) })
+        .await;
     the_index_is_the_honest_one(&client, 40).await;
     let mut traders = Traders::start(&client).await;
 
@@ -96,7 +106,10 @@ async fn the_index_is_the_honest_one(client: &Client, blocks: u64) {
         let usdc = state.index_ticks / TICKS_PER_USDC;
         assert!((60_000..60_060).contains(&usdc), "height {height}: index {usdc}, {state:?}");
         // A vote that came late is not in the commit; without the honest one's there is no quorum.
-        assert!(state.reporting_power <= 9 && state.total_power == 10, "height {height}: {state:?}");
+        assert!(
+            state.reporting_power <= 9 && state.total_power == 10,
+            "height {height}: {state:?}"
+        );
         height = wait_for("the next block", || async {
             client.status().await.ok().map(|status| status.height).filter(|next| *next > height)
         })
@@ -116,7 +129,8 @@ impl Traders {
         fund(client, &["maker".to_owned()], 5_000_000).await.unwrap();
         fund(client, &["long".to_owned()], 2_000).await.unwrap();
         let sender = |name| Sender::new(client.clone(), signer(name));
-        let mut traders = Self { client: client.clone(), long: sender("long"), maker: sender("maker") };
+        let mut traders =
+            Self { client: client.clone(), long: sender("long"), maker: sender("maker") };
         // The narrow bid keeps the middle of the book, and so the mark, at the index.
         let near = limit(BTC, v1::Side::Buy, 59_950 * TICKS_PER_USDC, 1);
         let bid = limit(BTC, v1::Side::Buy, 50_000 * TICKS_PER_USDC, 50_000);
@@ -159,17 +173,26 @@ impl Traders {
             self.client.status().await.ok().filter(|status| status.time_ms > until)
         })
         .await;
-        assert_eq!(self.client.funding(BTC).await.unwrap().samples, samples, "no sample of the premium");
+        assert_eq!(
+            self.client.funding(BTC).await.unwrap().samples,
+            samples,
+            "no sample of the premium"
+        );
         let after = btc(&self.client).await.unwrap();
-        assert_eq!((after.index_ticks, after.index_time_ms), (before.index_ticks, before.index_time_ms));
+        assert_eq!(
+            (after.index_ticks, after.index_time_ms),
+            (before.index_ticks, before.index_time_ms)
+        );
         assert_eq!(self.position().await, lots, "nothing is liquidated");
-        let liquidations = net.metrics(SILENT).await.unwrap().sum("tidemark_liquidations_total", &[]);
+        let liquidations =
+            net.metrics(SILENT).await.unwrap().sum("tidemark_liquidations_total", &[]);
         assert_eq!(liquidations.unwrap_or(0.0), 0.0);
     }
 
     async fn everything_goes_on(&mut self, net: &Net) {
         // At 55 000 the long has lost more than it had.
-        wait_for("the long's liquidation", || async { (self.position().await == 0).then_some(()) }).await;
+        wait_for("the long's liquidation", || async { (self.position().await == 0).then_some(()) })
+            .await;
         let liquidations = || async {
             net.metrics(SILENT)
                 .await

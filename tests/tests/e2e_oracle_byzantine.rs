@@ -1,4 +1,5 @@
-//! A proposer that tampers with the extended commit, under real CometBFT: honest validators reject what it proposes, and the chain goes on.
+//! A proposer that tampers with the extended commit, under real CometBFT: honest validators reject
+//! what it proposes, and the chain goes on.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
@@ -13,10 +14,12 @@ const TAMPERS: [&str; 6] = ["Omit", "Drop", "Reorder", "Forge", "Trim", "Replay"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn honest_validators_reject_a_dropped_reordered_forged_or_trimmed_extended_commit() {
     let mut options = NetOptions::validators(4);
-    options.nodes[BYZANTINE].program = Some(PathBuf::from(env!("CARGO_BIN_EXE_byzantine-proposer")));
+    options.nodes[BYZANTINE].program =
+        Some(PathBuf::from(env!("CARGO_BIN_EXE_byzantine-proposer")));
     let net = Net::start(options).await.unwrap();
     let proposed = |tamper: &&str| net.log(BYZANTINE).contains(&format!("proposes {tamper}"));
-    // It proposes in one height of four, and each of its rounds fails: the heights that this takes bound the wait.
+    // It proposes in one height of four, and each of its rounds fails: the heights that this takes
+    // bound the wait.
     for height in 1.. {
         net.wait_height(0, height).await.unwrap();
         if TAMPERS.iter().all(&proposed) {
@@ -34,7 +37,8 @@ async fn honest_validators_reject_a_dropped_reordered_forged_or_trimmed_extended
     // Every honest validator voted against them: one may have come to a round too late for a few.
     for node in 0..BYZANTINE {
         let rejected = wait_for("the count of rejected proposals", || async {
-            let rejected = net.metrics(node).await.ok()?.sum("tidemark_proposals_rejected_total", &[])?;
+            let rejected =
+                net.metrics(node).await.ok()?.sum("tidemark_proposals_rejected_total", &[])?;
             (rejected >= TAMPERS.len() as f64 / 2.0).then_some(rejected)
         })
         .await;
@@ -51,7 +55,11 @@ async fn the_chain_has_none_of_its_blocks_and_one_history(net: &Net, heights: u6
     for height in 2..=heights {
         let at = json!({ "height": height.to_string() });
         let block = net.comet(0).call("block", at).await.unwrap();
-        assert_ne!(block["block"]["header"]["proposer_address"], json!(byzantine), "height {height}");
+        assert_ne!(
+            block["block"]["header"]["proposer_address"],
+            json!(byzantine),
+            "height {height}"
+        );
         let ours = net.comet(0).block_results(height).await.unwrap();
         for node in 1..net.len() {
             let theirs = net.comet(node).block_results(height).await.unwrap();

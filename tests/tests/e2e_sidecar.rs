@@ -1,5 +1,6 @@
-//! A validator whose prices come from a price sidecar, which has them from a venue on this machine: over TLS and the venue's protocol into the
-//! index of the chain. While the venue is silent, or the sidecar gone, the validator reports nothing; the chain goes on.
+//! A validator whose prices come from a price sidecar, which has them from a venue on this machine:
+//! over TLS and the venue's protocol into the index of the chain. While the venue is silent, or the
+//! sidecar gone, the validator reports nothing; the chain goes on.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::future::Future;
@@ -71,7 +72,10 @@ async fn btc(client: &Client) -> v1::MarketState {
 }
 
 async fn index_is(client: &Client, ticks: u64) {
-    wait_for("the venue's price", || async { (btc(client).await.index_ticks == ticks).then_some(()) }).await;
+    wait_for("the venue's price", || async {
+        (btc(client).await.index_ticks == ticks).then_some(())
+    })
+    .await;
 }
 
 /// Until twenty blocks pass without a report of BTC-USD.
@@ -96,7 +100,9 @@ async fn the_command_line_shows_what_a_sidecar_makes_of_its_venues() {
     let answer = sidecar::ask(&address, None).await.unwrap();
     let text = sidecar::text(&address, &answer);
     let line = |words: &[&str]| {
-        let has = |line: &&str| words.iter().all(|word| line.split("  ").any(|cell| cell.trim() == *word));
+        let has = |line: &&str| {
+            words.iter().all(|word| line.split("  ").any(|cell| cell.trim() == *word))
+        };
         assert!(text.lines().any(|line| has(&line)), "{words:?} in\n{text}");
     };
     line(&["binance", "spot", "open"]);
@@ -109,9 +115,16 @@ async fn the_command_line_shows_what_a_sidecar_makes_of_its_venues() {
     let answer = sidecar::ask(&address, Some("btc-usd")).await.unwrap();
     let json = sidecar::json(&address, &answer);
     let [price] = json["prices"].as_array().unwrap().as_slice() else { panic!("{json:#}") };
-    assert_eq!((&price["market"], &price["price"]), (&"BTC-USD".into(), &"61234.5".into()), "{json:#}");
+    assert_eq!(
+        (&price["market"], &price["price"]),
+        (&"BTC-USD".into(), &"61234.5".into()),
+        "{json:#}"
+    );
     let of = &price["venues"][0];
-    assert_eq!((&of["venue"], &of["verdict"], &of["weight"]), (&"binance".into(), &"used".into(), &1.into()));
+    assert_eq!(
+        (&of["venue"], &of["verdict"], &of["weight"]),
+        (&"binance".into(), &"used".into(), &1.into())
+    );
     assert_eq!(json["connections"][0]["state"], "open", "{json:#}");
 
     let error = sidecar::ask(&address, Some("DOGE-USD")).await.unwrap_err();
@@ -128,6 +141,9 @@ async fn the_command_line_shows_what_a_sidecar_makes_of_its_venues() {
     assert_eq!(error.exit_code(), 3);
     assert_eq!(
         error.to_string(),
-        format!("no price sidecar at http://{nobody} (connection refused); `tidemark-oracle start` starts one, and its `listen` is the address")
+        format!(
+            "no price sidecar at http://{nobody} (connection refused); `tidemark-oracle start` \
+             starts one, and its `listen` is the address"
+        )
     );
 }

@@ -1,5 +1,6 @@
-//! The app hash at the end of fixed histories, in `golden.txt`: a change of what the chain does, or of how its state is written, shows in
-//! review. When it is meant: `TIDEMARK_BLESS=1 cargo test --release -p tidemark-tests --test golden` writes the file anew.
+//! The app hash at the end of fixed histories, in `golden.txt`: a change of what the chain does, or
+//! of how its state is written, shows in review. When it is meant:
+//! `TIDEMARK_BLESS=1 cargo test --release -p tidemark-tests --test golden` writes the file anew.
 
 use std::fmt::Write as _;
 
@@ -70,5 +71,8 @@ fn app_hashes_are_as_they_were() {
         std::fs::write(FILE, &now).expect("a writable file");
     }
     let then = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert_eq!(now, then, "the chain does something else now; when that is meant, see the head of this file");
+    assert_eq!(
+        now, then,
+        "the chain does something else now; when that is meant, see the head of this file"
+    );
 }

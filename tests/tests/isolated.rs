@@ -1,4 +1,5 @@
-//! Isolated margin (docs/rules.md, "Isolated margin"). Prices in whole USDC, quantities in whole units; traders have 10 000 USDC.
+//! Isolated margin (docs/rules.md, "Isolated margin"). Prices in whole USDC, quantities in whole
+//! units; traders have 10 000 USDC.
 
 use tidemark_app::events::BlockEvents;
 use tidemark_proto::params::MarketParams;
@@ -23,7 +24,10 @@ fn set_mode(chain: &mut Chain, name: &str, mode: MarginMode) -> &'static str {
 }
 
 fn adjust(chain: &mut Chain, name: &str, usdc: i64) -> &'static str {
-    chain.send(name, v1::MsgAdjustIsolatedMargin { change_atoms: usdc * 1_000_000, ..Default::default() });
+    chain.send(
+        name,
+        v1::MsgAdjustIsolatedMargin { change_atoms: usdc * 1_000_000, ..Default::default() },
+    );
     word(&block(chain).txs[0])
 }
 
@@ -37,12 +41,16 @@ fn cancel_all(chain: &mut Chain, name: &str) -> u32 {
     block(chain).txs[0].results[0].cancelled
 }
 
-/// `long` holds 100 lots bought at 100 in isolated mode, with `short` on the other side in cross mode.
+/// `long` holds 100 lots bought at 100 in isolated mode, with `short` on the other side in cross
+/// mode.
 fn with_position() -> Chain {
     let mut chain = one_market(&["long", "short", "maker"]);
     assert_eq!(set_mode(&mut chain, "long", MarginMode::Isolated), "OK");
     order(&mut chain, "short", limit(0, Sell, 100, 100));
-    assert_eq!(order(&mut chain, "long", limit(0, Buy, 100, 100)).txs[0].results[0].filled_lots, 100);
+    assert_eq!(
+        order(&mut chain, "long", limit(0, Buy, 100, 100)).txs[0].results[0].filled_lots,
+        100
+    );
     chain
 }
 
@@ -56,7 +64,10 @@ fn an_order_draws_the_collateral_that_it_needs_and_gives_it_back_when_it_is_gone
     assert_eq!(chain.isolated("trader", 0).collateral_atoms, needs);
     assert_eq!(chain.collateral("trader"), usdc(10_000) - needs);
     assert_eq!(cancel_all(&mut chain, "trader"), 1);
-    assert_eq!((chain.isolated("trader", 0).collateral_atoms, chain.collateral("trader")), (0, usdc(10_000)));
+    assert_eq!(
+        (chain.isolated("trader", 0).collateral_atoms, chain.collateral("trader")),
+        (0, usdc(10_000))
+    );
 }
 
 #[test]
@@ -65,7 +76,11 @@ fn an_order_that_expires_gives_its_collateral_back_too() {
     set_mode(&mut chain, "trader", MarginMode::Isolated);
     let gtt = v1::TimeInForce::Gtt.into();
     let expires_ms = chain.now_ms + 2_000;
-    order(&mut chain, "trader", v1::PlaceOrder { time_in_force: gtt, expires_ms, ..limit(0, Buy, 99, 100) });
+    order(
+        &mut chain,
+        "trader",
+        v1::PlaceOrder { time_in_force: gtt, expires_ms, ..limit(0, Buy, 99, 100) },
+    );
     assert!(chain.isolated("trader", 0).collateral_atoms > 0);
     for _ in 0..3 {
         block(&mut chain);
@@ -78,7 +93,8 @@ fn a_refused_order_leaves_collateral_where_it_was() {
     let mut chain = with_position();
     let had = (chain.collateral("long"), chain.isolated("long", 0).collateral_atoms);
     order(&mut chain, "maker", limit(0, Sell, 101, 10));
-    let post_only = v1::PlaceOrder { post_only: v1::PostOnly::Reject.into(), ..limit(0, Buy, 101, 100) };
+    let post_only =
+        v1::PlaceOrder { post_only: v1::PostOnly::Reject.into(), ..limit(0, Buy, 101, 100) };
     assert_eq!(word(&order(&mut chain, "long", post_only).txs[0]), "WOULD_CROSS");
     assert_eq!((chain.collateral("long"), chain.isolated("long", 0).collateral_atoms), had);
     let too_much = order(&mut chain, "long", limit(0, Buy, 100, 2_000));
@@ -96,7 +112,8 @@ fn the_loss_of_an_isolated_position_ends_where_its_collateral_does() {
     let events = block(&mut chain);
     assert!(liquidations(&events).iter().all(|step| step.account == chain.isolated_id("long", 0)));
     assert_eq!(chain.isolated("long", 0).lots(0), 0);
-    // 2 000 USDC of loss against some 500 of collateral: deleveraged, and the parent has what it had.
+    // 2 000 USDC of loss against some 500 of collateral: deleveraged, and the parent has what it
+    // had.
     assert_eq!((chain.collateral("long"), chain.isolated("long", 0).collateral_atoms), (parent, 0));
 }
 
@@ -115,7 +132,8 @@ fn a_cross_position_of_the_same_owner_counts_for_nothing_in_isolated_mode() {
     block(&mut chain);
     chain.orders("trader", vec![place(limit(0, Buy, 100, 100)), place(limit(1, Buy, 100, 500))]);
     block(&mut chain);
-    // The cross position gains 10 000; the isolated one loses more than its collateral all the same.
+    // The cross position gains 10 000; the isolated one loses more than its collateral all the
+    // same.
     chain.index(1, 120);
     chain.index(0, 90);
     block(&mut chain);
@@ -140,7 +158,11 @@ fn the_mode_stays_while_there_is_a_position_or_an_order() {
     assert_eq!(set_mode(&mut chain, "maker", MarginMode::Isolated), "OK");
     assert_eq!(set_mode(&mut chain, "maker", MarginMode::Cross), "OK");
     order(&mut chain, "maker", limit(0, Buy, 90, 1));
-    assert_eq!(chain.state.books[0].open_orders(chain.account_id("maker")), 1, "in cross mode again");
+    assert_eq!(
+        chain.state.books[0].open_orders(chain.account_id("maker")),
+        1,
+        "in cross mode again"
+    );
 }
 
 #[test]
@@ -186,14 +208,20 @@ fn a_market_isolated_for_all_has_a_fund_of_its_own() {
     assert_eq!(set_mode(&mut chain, "long", MarginMode::Cross), "ISOLATED_ONLY");
     order(&mut chain, "short", limit(0, Sell, 100, 100));
     order(&mut chain, "long", limit(0, Buy, 100, 100));
-    assert_eq!((chain.isolated("long", 0).lots(0), chain.isolated("short", 0).lots(0)), (100, -100));
+    assert_eq!(
+        (chain.isolated("long", 0).lots(0), chain.isolated("short", 0).lots(0)),
+        (100, -100)
+    );
     // Half of 4.5 and 1.5 USDC of fees.
     assert_eq!(chain.state.markets[0].market.insurance_atoms, usdc(3));
     let shared = chain.state.chain.treasury.insurance_atoms;
     chain.index(0, 80);
     block(&mut chain);
     assert_eq!(chain.isolated("long", 0).lots(0), 0);
-    assert_eq!(chain.state.chain.treasury.insurance_atoms, shared, "the shared fund pays nothing here");
+    assert_eq!(
+        chain.state.chain.treasury.insurance_atoms, shared,
+        "the shared fund pays nothing here"
+    );
     // While anybody trades there it stays as it is.
     order(&mut chain, "short", limit(0, Sell, 80, 1));
     let cross = MarketParams { isolated_only: false, ..only };

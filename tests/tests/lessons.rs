@@ -1,5 +1,5 @@
-//! What went wrong on other exchanges, as scenarios: each defence is here under the name of what it answers. Prices in whole
-//! USDC, quantities in whole units.
+//! What went wrong on other exchanges, as scenarios: each defence is here under the name of what it
+//! answers. Prices in whole USDC, quantities in whole units.
 
 use proptest::prelude::*;
 use tidemark_app::events::{BlockEvents, Event};
@@ -82,7 +82,8 @@ fn dydx_2025_10_10_after_a_halt_without_feeds_nothing_is_liquidated_increased_or
 }
 
 #[test]
-fn dydx_2025_10_10_cancels_and_reducing_orders_work_without_a_feed_and_the_first_fresh_price_liquidates() {
+fn dydx_2025_10_10_cancels_and_reducing_orders_work_without_a_feed_and_the_first_fresh_price_liquidates(
+) {
     let mut chain = chain(&["long", "short"]);
     trade(&mut chain, "long", "short", 900);
     chain.silence();
@@ -178,7 +179,8 @@ fn adl_2025_10_10_winners_lose_no_more_than_the_deficit() {
     // All at the new mark: what the winners had then, less what they have.
     let deficit = -without_orders(&chain.state, &before[0]).equity;
     assert!(deficit > 0);
-    let had: i128 = before[1..].iter().map(|account| without_orders(&chain.state, account).equity).sum();
+    let had: i128 =
+        before[1..].iter().map(|account| without_orders(&chain.state, account).equity).sum();
     let have: i128 =
         winners.iter().map(|name| without_orders(&chain.state, chain.account(name)).equity).sum();
     assert!((0..=deficit + 3).contains(&(had - have)), "deficit {deficit}, haircut {}", had - have);
@@ -217,7 +219,10 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
     let order = || place(v1::PlaceOrder { client_id: 77, ..limit(0, Buy, 99, 3) });
     chain.orders("trader", vec![order(), order()]);
     let events = block(&mut chain);
-    assert_eq!(events.txs[0].results.iter().map(|result| result.code).collect::<Vec<_>>(), [0, 112]);
+    assert_eq!(
+        events.txs[0].results.iter().map(|result| result.code).collect::<Vec<_>>(),
+        [0, 112]
+    );
     chain.orders("trader", vec![order()]);
     assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");
     assert_eq!(chain.state.books[0].live_orders(), 1);
@@ -239,13 +244,15 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
     assert_eq!((liquidations(&events).len(), chain.lots("long", 0)), (0, 900));
     // The admin's word does not end it while the cause is there.
     let params = chain.state.markets[0].market.params.clone();
-    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     assert_eq!(chain.block().violations.len(), 1);
     assert!(chain.state.markets[0].quarantined.is_some());
     // Mended, it does.
     chain.state.markets[0].market.open_interest_lots -= 1;
     let params = chain.state.markets[0].market.params.clone();
-    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
     let events = chain.block();
     // It ends with an audit that finds nothing: nothing trades before that.

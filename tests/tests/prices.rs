@@ -1,7 +1,9 @@
-//! Prices in the state machine, with several validators: who has a say, how far the index moves, what stops while it is stale. Prices in
-//! whole USDC, quantities in whole units.
+//! Prices in the state machine, with several validators: who has a say, how far the index moves,
+//! what stops while it is stale. Prices in whole USDC, quantities in whole units.
 
-use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator};
+use tendermint_proto::v0_38::abci::{
+    ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator,
+};
 use tendermint_proto::v0_38::types::BlockIdFlag;
 use tidemark_app::events::{BlockEvents, Said};
 use tidemark_oracle::index::IndexStep;
@@ -30,14 +32,22 @@ fn block(chain: &mut Chain, votes: &[(i64, Vote)]) -> BlockEvents {
         validator: Some(AbciValidator { address: vec![number; 20].into(), power: *power }),
         vote_extension: match vote {
             Says(ticks) => {
-                let price = PriceReport { market: 0, index_ticks: Some(*ticks), external_ticks: None };
-                encode(&Report { prices: vec![price] }, &|_| base, Limits::default()).unwrap().into()
+                let price =
+                    PriceReport { market: 0, index_ticks: Some(*ticks), external_ticks: None };
+                encode(&Report { prices: vec![price] }, &|_| base, Limits::default())
+                    .unwrap()
+                    .into()
             }
             Nonsense => vec![9, 9, 9].into(),
             Nothing | Late => vec![].into(),
         },
         extension_signature: vec![].into(),
-        block_id_flag: (if matches!(vote, Late) { BlockIdFlag::Absent } else { BlockIdFlag::Commit }).into(),
+        block_id_flag: (if matches!(vote, Late) {
+            BlockIdFlag::Absent
+        } else {
+            BlockIdFlag::Commit
+        })
+        .into(),
     };
     let votes = (0..).zip(votes).map(vote).collect();
     input.block.extended_commit = Some(ExtendedCommitInfo { round: 0, votes });
@@ -55,8 +65,12 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
     let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 0));
     let events = block(&mut chain, &[(40, Says(100)), (30, Says(102)), (20, Nonsense), (10, Late)]);
     assert_eq!(index(&chain), Some(100));
-    let said: Vec<_> =
-        events.prices.votes.iter().map(|vote| (vote.validator[0], vote.power, &vote.said)).collect();
+    let said: Vec<_> = events
+        .prices
+        .votes
+        .iter()
+        .map(|vote| (vote.validator[0], vote.power, &vote.said))
+        .collect();
     assert_eq!(
         said[2..],
         [(2, 20, &Said::Invalid(ReportError::Version { version: 9 })), (3, 10, &Said::Late)]
@@ -64,8 +78,13 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
     assert_eq!(said[0].2.prices().map(|report| report.prices.len()), Some(1));
     assert_eq!((events.prices.total_power, events.prices.markets[0].reporting_power), (100, 70));
 
-    let events = block(&mut chain, &[(40, Says(200)), (26, Says(200)), (20, Nothing), (14, Nonsense)]);
-    assert_eq!((index(&chain), events.prices.markets[0].step), (Some(100), IndexStep::NoQuorum), "66 %");
+    let events =
+        block(&mut chain, &[(40, Says(200)), (26, Says(200)), (20, Nothing), (14, Nonsense)]);
+    assert_eq!(
+        (index(&chain), events.prices.markets[0].step),
+        (Some(100), IndexStep::NoQuorum),
+        "66 %"
+    );
     assert_eq!(events.prices.votes[2].said, Said::Nothing);
     block(&mut chain, &[(40, Says(200)), (27, Says(200)), (20, Nothing), (13, Late)]);
     assert_eq!(index(&chain), Some(200), "67 %");
@@ -97,7 +116,8 @@ fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_q
 }
 
 #[test]
-fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_the_first_quorum_resumes() {
+fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_the_first_quorum_resumes(
+) {
     let mut chain = one_market(&["long", "short", "idle"]);
     chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     healthy(&chain.block());
@@ -107,7 +127,8 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_th
     chain.orders("idle", vec![Operation::CancelAll(v1::CancelAll::default())]);
     healthy(&chain.block());
     let withdraw = || v1::MsgWithdraw { amount_atoms: 1_000_000, ..Default::default() };
-    let transfer = || v1::MsgTransfer { to_subaccount: 1, amount_atoms: 1_000_000, ..Default::default() };
+    let transfer =
+        || v1::MsgTransfer { to_subaccount: 1, amount_atoms: 1_000_000, ..Default::default() };
     let attempts = |chain: &mut Chain, votes: &[(i64, Vote)]| {
         chain.send("short", withdraw());
         chain.send("short", transfer());

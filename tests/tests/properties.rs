@@ -1,14 +1,18 @@
-//! Random histories under an auditor (`tidemark_tests::sim`). More of them: `cargo run --release -p tidemark-tests --bin sim -- --seed 1 --seeds 1000`.
+//! Random histories under an auditor (`tidemark_tests::sim`). More of them:
+//! `cargo run --release -p tidemark-tests --bin sim -- --seed 1 --seeds 1000`.
 
 use tidemark_tests::sim::{run, Config, Summary};
 
 const BLOCKS: u64 = 250;
 
 fn histories(seeds: std::ops::Range<u64>) -> Vec<Summary> {
-    seeds.map(|seed| run(Config::new(seed, BLOCKS)).unwrap_or_else(|failure| panic!("{failure}"))).collect()
+    seeds
+        .map(|seed| run(Config::new(seed, BLOCKS)).unwrap_or_else(|failure| panic!("{failure}")))
+        .collect()
 }
 
-/// That the histories had in them what the auditor looks for: one without liquidations shows nothing about them.
+/// That the histories had in them what the auditor looks for: one without liquidations shows
+/// nothing about them.
 fn not_empty(histories: &[Summary]) {
     let words = |of: &dyn Fn(&Summary) -> Vec<&'static str>| {
         histories.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()
@@ -46,7 +50,10 @@ fn not_empty(histories: &[Summary]) {
     let sum = |of: &dyn Fn(&Summary) -> u64| histories.iter().map(of).sum::<u64>();
     let (taken, settled) = (sum(&|summary| summary.taken), sum(&|summary| summary.settled));
     assert!(taken > 0 && settled > 0, "{taken} taken over, {settled} settled");
-    assert!(histories.iter().all(|summary| summary.fills > 100 && summary.funding > 0), "{histories:?}");
+    assert!(
+        histories.iter().all(|summary| summary.fills > 100 && summary.funding > 0),
+        "{histories:?}"
+    );
 }
 
 #[test]

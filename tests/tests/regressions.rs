@@ -1,4 +1,5 @@
-//! Rules that random histories once found broken, each as the shortest story that shows it. Prices in whole USDC.
+//! Rules that random histories once found broken, each as the shortest story that shows it. Prices
+//! in whole USDC.
 
 use tidemark_app::events::Event;
 use tidemark_proto::params::MarginTier;
@@ -54,8 +55,10 @@ fn rules_3_new_parameters_prune_orders_before_those_of_their_block_trade() {
     chain.orders("bidder", vec![place(limit(0, Buy, 100, 1_900))]);
     healthy(&chain.block());
     let mut params = plain_market("ONE-USD", 10);
-    params.tiers = vec![MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: 100_000 }];
-    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    params.tiers =
+        vec![MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: 100_000 }];
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     chain.orders("seller", vec![place(limit(0, Sell, 100, 900))]);
     let events = chain.block();
     healthy(&events);
@@ -80,7 +83,10 @@ fn rules_7_no_liquidation_trades_with_an_order_that_the_same_sweep_has_to_prune(
     let events = chain.block();
     healthy(&events);
     let bidder = chain.account_id("bidder");
-    let bought = events.events.iter().any(|event| matches!(event, Event::Fill(fill) if fill.maker == bidder));
+    let bought = events
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Fill(fill) if fill.maker == bidder));
     assert!(!bought, "{:?}", events.events);
 }
 
@@ -91,7 +97,8 @@ fn rules_3_a_sliding_order_reserves_for_the_price_at_which_it_rests() {
     chain.orders("bidder", vec![place(limit(0, Buy, 105, 1))]);
     healthy(&chain.block());
     // 5 USDC and 4.5 bp a lot: at 101, 9 909 lots would fit; the order slides to 106, and 9 905 do.
-    let slide = |lots| v1::PlaceOrder { post_only: PostOnly::Slide as i32, ..limit(0, Sell, 101, lots) };
+    let slide =
+        |lots| v1::PlaceOrder { post_only: PostOnly::Slide as i32, ..limit(0, Sell, 101, lots) };
     chain.orders("seller", vec![place(slide(9_909)), place(slide(9_905))]);
     let events = chain.block();
     healthy(&events);
@@ -117,7 +124,8 @@ fn rules_3_leverage_that_frees_margin_is_never_refused() {
 fn rules_7_debt_without_a_position_is_booked_and_does_not_gate_withdrawals_for_good() {
     let mut chain = one_market(&["debtor", "short"]);
     trade(&mut chain, "debtor", "short", 1);
-    let fee_free = v1::PlaceOrder { time_in_force: TimeInForce::Ioc as i32, ..limit(0, Sell, 100, 1) };
+    let fee_free =
+        v1::PlaceOrder { time_in_force: TimeInForce::Ioc as i32, ..limit(0, Sell, 100, 1) };
     chain.orders("short", vec![place(limit(0, Buy, 100, 1))]);
     healthy(&chain.block());
     chain.orders("debtor", vec![place(fee_free)]);

@@ -1,4 +1,5 @@
-//! What the chain does, rule by rule, on a chain without consensus. Prices are in whole USDC, quantities in whole units.
+//! What the chain does, rule by rule, on a chain without consensus. Prices are in whole USDC,
+//! quantities in whole units.
 
 use tidemark_app::events::Event;
 use tidemark_proto::params::MarketParams;
@@ -28,7 +29,8 @@ fn rules_2_a_trade_executes_at_the_makers_price_and_both_pay_fees() {
 fn rules_3_an_order_that_free_collateral_does_not_cover_is_refused_alone() {
     let mut chain = one_market(&["trader"]);
     // 5 % of 100 a lot: 2 000 lots would take all 10 000 USDC, and fees are reserved too.
-    chain.orders("trader", vec![place(limit(0, Buy, 100, 2_000)), place(limit(0, Buy, 100, 1_900))]);
+    chain
+        .orders("trader", vec![place(limit(0, Buy, 100, 2_000)), place(limit(0, Buy, 100, 1_900))]);
     let events = chain.block();
     healthy(&events);
     assert_eq!(word(&events.txs[0]), "INSUFFICIENT_COLLATERAL");
@@ -50,7 +52,10 @@ fn rules_7_below_maintenance_the_position_is_closed_on_the_book_in_the_same_bloc
     healthy(&events);
     let steps = liquidations(&events);
     assert_eq!(steps.len(), 1, "{steps:?}");
-    assert_eq!((steps[0].stage, steps[0].lots, steps[0].price_ticks), (LiquidationStage::Book, 900, 92));
+    assert_eq!(
+        (steps[0].stage, steps[0].lots, steps[0].price_ticks),
+        (LiquidationStage::Book, 900, 92)
+    );
     assert_eq!(chain.lots("long", 0), 0);
     assert!(chain.collateral("long") > 0);
 }
@@ -100,7 +105,8 @@ fn rules_3_unrealised_profit_is_never_withdrawable() {
     chain.index(0, 110);
     healthy(&chain.block());
     healthy(&chain.block());
-    let withdraw = |usdc: u64| v1::MsgWithdraw { amount_atoms: usdc * 1_000_000, ..Default::default() };
+    let withdraw =
+        |usdc: u64| v1::MsgWithdraw { amount_atoms: usdc * 1_000_000, ..Default::default() };
     // 10 % of 11 000 notional stays; the profit of 1 000 does not count.
     chain.send("long", withdraw(8_901));
     assert_eq!(word(&chain.block().txs[0]), "INSUFFICIENT_WITHDRAWABLE");
@@ -120,8 +126,9 @@ fn rules_10_a_transaction_of_a_used_sequence_is_refused_and_changes_nothing() {
     assert_eq!(chain.state.books[0].live_orders(), 1);
 }
 
-/// Every trade has a taker, whose order was checked a moment ago with all that it could add to its own side; the maker's side
-/// is no longer than that. So the cap holds however much rests on the book.
+/// Every trade has a taker, whose order was checked a moment ago with all that it could add to its
+/// own side; the maker's side is no longer than that. So the cap holds however much rests on the
+/// book.
 #[test]
 fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
     let params = MarketParams { max_open_interest_lots: 100, ..plain_market("ONE-USD", 20) };
@@ -140,7 +147,10 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
     assert_eq!(chain.block().txs[0].results[0].filled_lots, 90);
     chain.orders("d", vec![place(limit(0, Buy, 100, 11)), place(limit(0, Buy, 100, 10))]);
     let events = chain.block();
-    assert_eq!((word(&events.txs[0]), events.txs[0].results[1].filled_lots), ("OPEN_INTEREST_CAP", 10));
+    assert_eq!(
+        (word(&events.txs[0]), events.txs[0].results[1].filled_lots),
+        ("OPEN_INTEREST_CAP", 10)
+    );
     assert_eq!(chain.state.markets[0].market.open_interest_lots, 100);
     // Whoever reduces may.
     chain.orders("c", vec![place(limit(0, Sell, 99, 20))]);

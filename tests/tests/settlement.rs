@@ -1,5 +1,5 @@
-//! The final settlement of a market (docs/rules.md, "Final settlement"). Prices in whole USDC, quantities in whole units; traders have
-//! 10 000 USDC.
+//! The final settlement of a market (docs/rules.md, "Final settlement"). Prices in whole USDC,
+//! quantities in whole units; traders have 10 000 USDC.
 
 use tidemark_app::events::{BlockEvents, Event};
 use tidemark_app::state::SettlementStage;
@@ -21,7 +21,8 @@ fn block(chain: &mut Chain) -> BlockEvents {
 fn update(chain: &mut Chain, change: impl FnOnce(&mut MarketParams)) -> &'static str {
     let mut params = chain.state.markets[0].market.params.clone();
     change(&mut params);
-    chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     word(&block(chain).txs[0])
 }
 
@@ -32,7 +33,8 @@ fn close(chain: &mut Chain) {
 /// Blocks until nothing is left to settle; all their events.
 fn settle(chain: &mut Chain) -> Vec<BlockEvents> {
     let mut events = Vec::new();
-    while chain.state.markets[0].settlement.map(|settlement| settlement.stage) != Some(SettlementStage::Done)
+    while chain.state.markets[0].settlement.map(|settlement| settlement.stage)
+        != Some(SettlementStage::Done)
     {
         events.push(block(chain));
         assert!(events.len() < 20, "{:?}", chain.state.markets[0].settlement);
@@ -74,13 +76,18 @@ fn orders_go_and_positions_are_settled_at_the_last_good_index() {
     let cancelled =
         all.iter().filter(|event| matches!(event, Event::Removed { code: Code::MarketClosed, .. }));
     assert_eq!(cancelled.count(), 2);
-    let settled = all.iter().filter(|event| matches!(event, Event::Settled { price_ticks: 110, .. }));
+    let settled =
+        all.iter().filter(|event| matches!(event, Event::Settled { price_ticks: 110, .. }));
     assert_eq!(settled.count(), 4);
     let after = collateral(&chain, &names);
-    let gains: Vec<Atoms> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+    let gains: Vec<Atoms> =
+        before.iter().zip(&after).map(|(before, after)| after - before).collect();
     assert_eq!(gains, [usdc(1_000), usdc(500), usdc(-1_500)]);
     // Settled, the market holds nobody's money.
-    chain.send("a", v1::MsgWithdraw { amount_atoms: 11_000_000_000 - 10_000_000, ..Default::default() });
+    chain.send(
+        "a",
+        v1::MsgWithdraw { amount_atoms: 11_000_000_000 - 10_000_000, ..Default::default() },
+    );
     assert_eq!(word(&block(&mut chain).txs[0]), "OK");
 }
 
@@ -116,13 +123,16 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
     let before = collateral(&chain, &["a", "b"]);
     close(&mut chain);
     let events = settle(&mut chain);
-    let stages: Vec<_> = events.iter().flat_map(|block| liquidations(block)).map(|step| step.stage).collect();
+    let stages: Vec<_> =
+        events.iter().flat_map(|block| liquidations(block)).map(|step| step.stage).collect();
     assert_eq!(stages, [LiquidationStage::InsuranceFund, LiquidationStage::Adl]);
     assert_eq!(fund - chain.state.chain.treasury.insurance_atoms, usdc(500));
     assert_eq!((chain.collateral("long"), chain.state.markets[0].market.bad_debt_atoms), (0, 0));
-    // The winners get 18 000 less what the loser had not and the fund did not pay, each in proportion to its profit.
+    // The winners get 18 000 less what the loser had not and the fund did not pay, each in
+    // proportion to its profit.
     let after = collateral(&chain, &["a", "b"]);
-    let gains: Vec<Atoms> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+    let gains: Vec<Atoms> =
+        before.iter().zip(&after).map(|(before, after)| after - before).collect();
     let haircut = 900 * usdc(20) - gains.iter().sum::<Atoms>();
     assert!((0..=2).contains(&(haircut - (owed - usdc(500)))), "{haircut} of {owed}");
     assert!((gains[0] - 2 * gains[1]).abs() <= 2, "{gains:?}");
@@ -131,12 +141,21 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
 #[test]
 fn isolated_collateral_and_what_keepers_set_aside_come_back() {
     let mut chain = one_market(&["long", "short", "keeper"]);
-    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 5_000_000_000, ..Default::default() });
-    chain.send("long", v1::MsgSetMarginMode { mode: MarginMode::Isolated.into(), ..Default::default() });
+    chain.send(
+        "keeper",
+        v1::MsgRegisterBackstop { set_aside_atoms: 5_000_000_000, ..Default::default() },
+    );
+    chain.send(
+        "long",
+        v1::MsgSetMarginMode { mode: MarginMode::Isolated.into(), ..Default::default() },
+    );
     block(&mut chain);
     trade(&mut chain, "long", "short", 100);
     close(&mut chain);
-    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 6_000_000_000, ..Default::default() });
+    chain.send(
+        "keeper",
+        v1::MsgRegisterBackstop { set_aside_atoms: 6_000_000_000, ..Default::default() },
+    );
     assert_eq!(word(&block(&mut chain).txs[0]), "MARKET_CLOSED");
     settle(&mut chain);
     assert_eq!(chain.collateral("keeper"), usdc(10_000));

@@ -1,4 +1,5 @@
-//! Nodes that differ in all that consensus must not depend on reach the same app hash in every block.
+//! Nodes that differ in all that consensus must not depend on reach the same app hash in every
+//! block.
 
 use tidemark_app::state::merkle::Hash;
 use tidemark_tests::harness::BlockInput;
@@ -27,7 +28,12 @@ fn nodes_with_cold_caches_other_thread_counts_and_a_replay_agree_in_every_block(
     for threads in [1, 2, 5] {
         let mut node = ShadowNode::new(&simulated_genesis(), threads);
         for (input, hash) in &log {
-            assert_eq!(&node.run(input).app_hash, hash, "{threads} threads, height {}", input.block.height);
+            assert_eq!(
+                &node.run(input).app_hash,
+                hash,
+                "{threads} threads, height {}",
+                input.block.height
+            );
         }
     }
 }
@@ -41,7 +47,12 @@ fn a_fork_goes_on_like_its_origin_and_leaves_it_alone() {
             let mut fork = ShadowNode::new(&simulated_genesis(), 1);
             fork.state = node.state.fork();
             let before = node.state.app_hash;
-            assert_eq!(&fork.run(input).app_hash, hash, "the fork at height {}", input.block.height);
+            assert_eq!(
+                &fork.run(input).app_hash,
+                hash,
+                "the fork at height {}",
+                input.block.height
+            );
             assert_eq!(node.state.app_hash, before);
         }
         assert_eq!(&node.run(input).app_hash, hash, "the origin at height {}", input.block.height);

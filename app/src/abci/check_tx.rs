@@ -1,4 +1,5 @@
-//! CheckTx: whether the mempool takes a transaction. Against the last committed view; never touches a book.
+//! CheckTx: whether the mempool takes a transaction. Against the last committed view; never touches
+//! a book.
 
 use tendermint_proto::v0_38::abci::{RequestCheckTx, ResponseCheckTx};
 use tidemark_proto::{Code, Refusal};
@@ -13,9 +14,10 @@ pub(super) fn check_tx(node: &Node, request: &RequestCheckTx) -> ResponseCheckTx
         Ok(tx.message.gas())
     });
     match result {
-        Ok(gas) => {
-            ResponseCheckTx { gas_wanted: i64::try_from(gas).unwrap_or(i64::MAX), ..Default::default() }
-        }
+        Ok(gas) => ResponseCheckTx {
+            gas_wanted: i64::try_from(gas).unwrap_or(i64::MAX),
+            ..Default::default()
+        },
         Err(refusal) => refused(refusal),
     }
 }

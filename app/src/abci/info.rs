@@ -5,7 +5,8 @@ use tendermint_proto::v0_38::abci::{RequestInfo, ResponseInfo};
 use super::Node;
 use crate::state::PROTOCOL_VERSION;
 
-/// The height and app hash of the state in memory; 0 after a start, so that CometBFT replays its blocks.
+/// The height and app hash of the state in memory; 0 after a start, so that CometBFT replays its
+/// blocks.
 pub(super) fn info(node: &Node, _request: &RequestInfo) -> ResponseInfo {
     let consensus = node.consensus();
     let (height, app_hash) = consensus

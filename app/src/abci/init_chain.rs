@@ -11,14 +11,19 @@ use crate::exec::votes::Validator;
 use crate::genesis::Genesis;
 use crate::state::State;
 
-/// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence: there is no chain to
-/// keep up.
+/// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
+/// there is no chain to keep up.
 pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInitChain {
-    let state = build(node, &request).unwrap_or_else(|why| panic!("this genesis cannot be run: {why}"));
+    let state =
+        build(node, &request).unwrap_or_else(|why| panic!("this genesis cannot be run: {why}"));
     let app_hash = state.app_hash;
     node.inner.publisher.reset(Arc::new(state.view()));
     node.consensus().state = Some(state);
-    ResponseInitChain { consensus_params: None, validators: Vec::new(), app_hash: app_hash.to_vec().into() }
+    ResponseInitChain {
+        consensus_params: None,
+        validators: Vec::new(),
+        app_hash: app_hash.to_vec().into(),
+    }
 }
 
 fn build(node: &Node, request: &RequestInitChain) -> Result<State, String> {
@@ -39,7 +44,8 @@ fn build(node: &Node, request: &RequestInitChain) -> Result<State, String> {
         .map_or(0, |abci| abci.vote_extensions_enable_height);
     if extensions_from != 1 {
         return Err(format!(
-            "consensus_params.abci.vote_extensions_enable_height is {extensions_from}, must be 1: prices come by vote extension"
+            "consensus_params.abci.vote_extensions_enable_height is {extensions_from}, must be 1: \
+             prices come by vote extension"
         ));
     }
     let genesis = Genesis::read(&request.app_state_bytes).map_err(|refusal| refusal.to_string())?;
@@ -57,8 +63,8 @@ fn validator(update: &ValidatorUpdate) -> Result<Validator, String> {
         .as_slice()
         .try_into()
         .map_err(|_| format!("a validator's key has {} bytes, must be 32", key.len()))?;
-    let power =
-        u64::try_from(update.power).map_err(|_| format!("a validator's power is {}", update.power))?;
+    let power = u64::try_from(update.power)
+        .map_err(|_| format!("a validator's power is {}", update.power))?;
     let digest: [u8; 32] = Sha256::digest(public_key).into();
     let mut address = [0; 20];
     address.copy_from_slice(&digest[..20]);

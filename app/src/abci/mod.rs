@@ -1,4 +1,5 @@
-//! The ABCI application: what CometBFT asks of the node, one file a phase, and the socket it asks through.
+//! The ABCI application: what CometBFT asks of the node, one file a phase, and the socket it asks
+//! through.
 
 mod check_tx;
 mod commit;
@@ -35,8 +36,8 @@ use crate::tx_cache::TxCache;
 /// Codespace of our codes in ABCI results.
 pub const CODESPACE: &str = "tidemark";
 
-/// The node's application. Clones share everything; CometBFT's connections meet only in the published view, but for the
-/// consensus state, which only the consensus connection touches.
+/// The node's application. Clones share everything; CometBFT's connections meet only in the
+/// published view, but for the consensus state, which only the consensus connection touches.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -63,8 +64,19 @@ struct Consensus {
 impl Node {
     /// A node without state: CometBFT sends InitChain and replays its blocks.
     #[must_use]
-    pub fn new(publisher: Arc<Publisher>, cache: Arc<TxCache>, feed: Box<dyn Feed>, threads: usize) -> Self {
-        let inner = Inner { consensus: Mutex::default(), publisher, cache, feed: Mutex::new(feed), threads };
+    pub fn new(
+        publisher: Arc<Publisher>,
+        cache: Arc<TxCache>,
+        feed: Box<dyn Feed>,
+        threads: usize,
+    ) -> Self {
+        let inner = Inner {
+            consensus: Mutex::default(),
+            publisher,
+            cache,
+            feed: Mutex::new(feed),
+            threads,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -120,7 +132,10 @@ impl Application for Node {
         extend_vote::extend_vote(self, &request)
     }
 
-    fn verify_vote_extension(&self, request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension {
+    fn verify_vote_extension(
+        &self,
+        request: RequestVerifyVoteExtension,
+    ) -> ResponseVerifyVoteExtension {
         verify_vote_extension::verify_vote_extension(self, &request)
     }
 

@@ -7,8 +7,12 @@ use super::{height, Node};
 use crate::exec::{order, votes};
 use crate::timing::{Phase, Stopwatch};
 
-/// Accepts a block whose extended commit and every transaction are right and in canonical order; logs why it rejects.
-pub(super) fn process_proposal(node: &Node, request: &RequestProcessProposal) -> ResponseProcessProposal {
+/// Accepts a block whose extended commit and every transaction are right and in canonical order;
+/// logs why it rejects.
+pub(super) fn process_proposal(
+    node: &Node,
+    request: &RequestProcessProposal,
+) -> ResponseProcessProposal {
     let mut watch = Stopwatch::start();
     let status = match check(node, request) {
         Ok(()) => ProposalStatus::Accept,
@@ -32,7 +36,13 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
         let commit = votes::decode(first)?;
         let none = CommitInfo::default();
         let proposed = request.proposed_last_commit.as_ref().unwrap_or(&none);
-        votes::check(&commit, proposed, &view.chain.validators, &view.chain.chain_id, request.height - 1)?;
+        votes::check(
+            &commit,
+            proposed,
+            &view.chain.validators,
+            &view.chain.chain_id,
+            request.height - 1,
+        )?;
         txs = rest;
     }
     let checked = node.inner.cache.check_all(txs, view.max_tx_bytes(), node.inner.threads);
@@ -40,5 +50,7 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     for (index, result) in checked.into_iter().enumerate() {
         decoded.push(result.map_err(|refusal| format!("transaction {index}: {refusal}"))?);
     }
-    order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| view.sequence(account))
+    order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
+        view.sequence(account)
+    })
 }

@@ -6,8 +6,8 @@ use tendermint_proto::v0_38::abci::{RequestVerifyVoteExtension, ResponseVerifyVo
 use super::Node;
 use crate::exec::votes::MAX_EXTENSION_BYTES;
 
-/// Accepts whatever is small enough. A report that does not decode costs its validator only its say in the prices;
-/// refusing the vote would cost the chain its liveness.
+/// Accepts whatever is small enough. A report that does not decode costs its validator only its say
+/// in the prices; refusing the vote would cost the chain its liveness.
 pub(super) fn verify_vote_extension(
     _node: &Node,
     request: &RequestVerifyVoteExtension,

@@ -35,7 +35,8 @@ enum Command {
         /// Threads for verification; 0 is one a core. Results do not depend on it.
         #[arg(long)]
         threads: Option<u16>,
-        /// Report the prices of the price sidecar at this loopback address, whatever feed is configured.
+        /// Report the prices of the price sidecar at this loopback address, whatever feed is
+        /// configured.
         #[arg(long, value_name = "ADDRESS")]
         sidecar: Option<SocketAddr>,
     },
@@ -60,10 +61,14 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     // A devnet's own screen is its output; its nodes log to files.
     let default_filter = if matches!(cli.command, Command::Start { .. }) { "info" } else { "warn" };
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default_filter.into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| default_filter.into());
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
     let result = match cli.command {
         Command::Start { home, external_comet, threads, sidecar } => {
             start(&home, &StartOptions { external_comet, threads, sidecar }).await

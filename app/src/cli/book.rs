@@ -22,8 +22,9 @@ pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> 
         books.iter().map(one).collect::<Vec<_>>().join("\n\n")
     };
     let one = |(market, book): &(&Market, v1::BookResponse)| {
-        let levels =
-            |levels: &[v1::Level]| levels.iter().map(|level| level_json(market, level)).collect::<Vec<_>>();
+        let levels = |levels: &[v1::Level]| {
+            levels.iter().map(|level| level_json(market, level)).collect::<Vec<_>>()
+        };
         json!({
             "market": market.symbol,
             "height": book.height,

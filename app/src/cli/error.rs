@@ -24,7 +24,10 @@ pub enum CliError {
         of: usize,
     },
     /// Nothing answers at a price sidecar's address, or something else does.
-    #[error("no price sidecar at {address} ({why}); `tidemark-oracle start` starts one, and its `listen` is the address")]
+    #[error(
+        "no price sidecar at {address} ({why}); `tidemark-oracle start` starts one, and its \
+         `listen` is the address"
+    )]
     NoSidecar {
         /// The address.
         address: String,
@@ -41,7 +44,8 @@ impl CliError {
     #[must_use]
     pub fn refused(code: u32, message: &str) -> Self {
         let known = Code::from_number(code);
-        let message = if known.is_some() { message.to_owned() } else { format!("code {code}: {message}") };
+        let message =
+            if known.is_some() { message.to_owned() } else { format!("code {code}: {message}") };
         ClientError::Refused(Refusal::new(known.unwrap_or(Code::InvalidArgument), message)).into()
     }
 
@@ -49,14 +53,16 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. }) | Self::Partly { .. } => 1,
+            Self::Client(ClientError::Refused(_) | ClientError::Failed { .. })
+            | Self::Partly { .. } => 1,
             Self::Client(ClientError::BadAddress { .. }) | Self::Usage(_) | Self::Key(_) => 2,
             Self::Client(ClientError::Unreachable { .. }) | Self::NoSidecar { .. } => 3,
             Self::Client(ClientError::Unknown { .. }) => 4,
         }
     }
 
-    /// For programs: `{"error": {"exit_code", "code", "message"}}`; `code` is the chain's word, or null.
+    /// For programs: `{"error": {"exit_code", "code", "message"}}`; `code` is the chain's word, or
+    /// null.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (code, message) = match self {
@@ -96,6 +102,9 @@ mod tests {
             (partly.exit_code(), partly.to_string().as_str()),
             (1, "2 of 5 operations refused, 3 done")
         );
-        assert_eq!(CliError::refused(110, "free is 1").to_string(), "INSUFFICIENT_COLLATERAL: free is 1");
+        assert_eq!(
+            CliError::refused(110, "free is 1").to_string(),
+            "INSUFFICIENT_COLLATERAL: free is 1"
+        );
     }
 }

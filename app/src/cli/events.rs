@@ -54,7 +54,9 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
     let amount = |lots: u64| format!("{} {}", market.size(lots), market.base());
     let price = |ticks: u64| market.price(ticks);
     let word = |code: u32| Code::from_number(code).map_or("an unknown code", Code::word);
-    let trade = |side: v1::Side, lots, ticks| format!("{} {} at {}", done(side), amount(lots), price(ticks));
+    let trade = |side: v1::Side, lots, ticks| {
+        format!("{} {} at {}", done(side), amount(lots), price(ticks))
+    };
     Some(match event {
         Event::Rested(order) => {
             format!(
@@ -91,8 +93,11 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
             )
         }
         Event::Waiting(order) => {
-            let size =
-                if order.whole_position { "the whole position".to_owned() } else { amount(order.lots) };
+            let size = if order.whole_position {
+                "the whole position".to_owned()
+            } else {
+                amount(order.lots)
+            };
             let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
             format!("waits for {mark}, to {} {size}", side_word(order.side()))
         }
@@ -119,7 +124,9 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
             )
         }
         Event::Adl(adl) => format!("deleveraged: {}", trade(adl.side(), adl.lots, adl.price_ticks)),
-        Event::Taken(taken) => format!("taken over: {}", trade(taken.side(), taken.lots, taken.price_ticks)),
+        Event::Taken(taken) => {
+            format!("taken over: {}", trade(taken.side(), taken.lots, taken.price_ticks))
+        }
         Event::Settled(settled) => {
             format!("settled: {}", trade(settled.side(), settled.lots, settled.price_ticks))
         }
@@ -169,7 +176,9 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
         }),
         Some(Event::Adl(adl)) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),
         Some(Event::Taken(taken)) => trade("taken", taken.side(), taken.lots, taken.price_ticks),
-        Some(Event::Settled(settled)) => trade("settled", settled.side(), settled.lots, settled.price_ticks),
+        Some(Event::Settled(settled)) => {
+            trade("settled", settled.side(), settled.lots, settled.price_ticks)
+        }
     };
     value["sequence"] = json!(event.sequence);
     value["height"] = json!(event.height);
@@ -206,9 +215,18 @@ mod tests {
         });
         let event = told(refused);
         let text = line(&btc(), &event).unwrap();
-        assert!(text.ends_with("BTC-USD  order 9 (5) triggered and was REFUSED: INSUFFICIENT_COLLATERAL: free would be -3  [77]"), "{text}");
+        assert!(
+            text.ends_with(
+                "BTC-USD  order 9 (5) triggered and was REFUSED: INSUFFICIENT_COLLATERAL: free \
+                 would be -3  [77]"
+            ),
+            "{text}"
+        );
         let value = to_json(&btc(), &event);
-        assert_eq!((&value["code"], &value["sequence"]), (&json!("INSUFFICIENT_COLLATERAL"), &json!(77)));
+        assert_eq!(
+            (&value["code"], &value["sequence"]),
+            (&json!("INSUFFICIENT_COLLATERAL"), &json!(77))
+        );
         let fill = Event::Filled(v1::OrderFilled {
             side: v1::Side::Sell.into(),
             price_ticks: 600_000,

@@ -1,4 +1,5 @@
-//! `account explain`: every term of an account's margin, and the arithmetic of its past liquidations.
+//! `account explain`: every term of an account's margin, and the arithmetic of its past
+//! liquidations.
 
 use serde_json::{json, Value};
 use tidemark_proto::v1;
@@ -24,8 +25,10 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), CliErro
     let Some(sequence) = args.liquidation else {
         let answer = client.explain(&address, subaccount).await?;
         let text = || {
-            let isolated =
-                answer.isolated.iter().map(|of| format!("\n\nisolated, {}", account_text(of, &markets)));
+            let isolated = answer
+                .isolated
+                .iter()
+                .map(|of| format!("\n\nisolated, {}", account_text(of, &markets)));
             account_text(&answer, &markets) + &isolated.collect::<String>()
         };
         context.print(text, || account_json(&answer, &markets));
@@ -35,15 +38,20 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), CliErro
     let since = answer.since_height;
     if let (Some(sequence), true) = (sequence, answer.steps.is_empty()) {
         return Err(CliError::Usage(format!(
-            "{address} has no liquidation step {sequence} in subaccount {subaccount} since block {since}, from which on this node has them: list them with --liquidation"
+            "{address} has no liquidation step {sequence} in subaccount {subaccount} since block \
+             {since}, from which on this node has them: list them with --liquidation"
         )));
     }
     let text = || match sequence {
         Some(_) => answer.steps.iter().map(|step| step_text(step, &markets)).collect(),
         None if answer.steps.is_empty() => {
-            format!("{address} had no liquidation step in subaccount {subaccount} since block {since}.")
+            format!(
+                "{address} had no liquidation step in subaccount {subaccount} since block {since}."
+            )
         }
-        None => format!("since block {since}, newest first\n{}", steps_table(&answer.steps, &markets)),
+        None => {
+            format!("since block {since}, newest first\n{}", steps_table(&answer.steps, &markets))
+        }
     };
     context.print(text, || {
         json!({
@@ -110,22 +118,23 @@ fn account_text(answer: &v1::ExplainResponse, markets: &Markets) -> String {
         answer.height,
         time_text(answer.time_ms)
     );
-    let of_markets = answer
-        .markets
-        .iter()
-        .filter_map(|terms| Some(format!("\n{}", market_text(markets.by_id(terms.market)?, terms))));
+    let of_markets = answer.markets.iter().filter_map(|terms| {
+        Some(format!("\n{}", market_text(markets.by_id(terms.market)?, terms)))
+    });
     format!("{heading}{}{}", lines(&rows), of_markets.collect::<String>()).trim_end().to_owned()
 }
 
 /// `1,000.00 at 2 % + 500.00 at 4 %`.
 fn tiers_text(tiers: &[v1::TierPart]) -> String {
-    let part = |tier: &v1::TierPart| format!("{} at {}", exact(tier.part_atoms), percent(tier.rate_ppm));
+    let part =
+        |tier: &v1::TierPart| format!("{} at {}", exact(tier.part_atoms), percent(tier.rate_ppm));
     tiers.iter().map(part).collect::<Vec<_>>().join(" + ")
 }
 
 /// Initial margin of a notional: its tiers, and the leverage that may ask for more.
 fn initial_text(tiers: &[v1::TierPart], leverage: u32, margin_atoms: i64) -> String {
-    let own = if leverage == 0 { String::new() } else { format!(", or notional/{leverage} if more") };
+    let own =
+        if leverage == 0 { String::new() } else { format!(", or notional/{leverage} if more") };
     format!("{}{own} = {}", tiers_text(tiers), exact(margin_atoms))
 }
 
@@ -135,7 +144,10 @@ fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
     if terms.lots != 0 {
         let side = if terms.lots > 0 { "long" } else { "short" };
         let size = market.size(terms.lots).abs();
-        rows.push(("position", format!("{side} {size} at mark {mark} = {}", exact(terms.value_atoms))));
+        rows.push((
+            "position",
+            format!("{side} {size} at mark {mark} = {}", exact(terms.value_atoms)),
+        ));
         rows.push((
             "unrealised",
             format!(
@@ -164,18 +176,27 @@ fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
                 exact(terms.maintenance_atoms)
             ),
         ));
-        rows.push(("initial", initial_text(&terms.initial_tiers, terms.leverage, terms.initial_atoms)));
+        rows.push((
+            "initial",
+            initial_text(&terms.initial_tiers, terms.leverage, terms.initial_atoms),
+        ));
     }
     let has_orders = terms.max_fee_atoms != 0
-        || [terms.buy_lots, terms.sell_lots, terms.reduce_only_buy_lots, terms.reduce_only_sell_lots]
-            .iter()
-            .any(|lots| *lots != 0);
+        || [
+            terms.buy_lots,
+            terms.sell_lots,
+            terms.reduce_only_buy_lots,
+            terms.reduce_only_sell_lots,
+        ]
+        .iter()
+        .any(|lots| *lots != 0);
     if has_orders {
         let size = |lots: i64| market.size(lots).to_string();
         rows.push((
             "orders",
             format!(
-                "buys {}, sells {}, reduce-only buys {}, reduce-only sells {}: filled they reach {} or {}",
+                "buys {}, sells {}, reduce-only buys {}, reduce-only sells {}: filled they reach \
+                 {} or {}",
                 size(terms.buy_lots),
                 size(terms.sell_lots),
                 size(terms.reduce_only_buy_lots),
@@ -222,7 +243,8 @@ fn tiers_json(tiers: &[v1::TierPart]) -> Vec<Value> {
 
 fn account_json(answer: &v1::ExplainResponse, markets: &Markets) -> Value {
     let of_markets = answer.markets.iter();
-    let of_markets = of_markets.filter_map(|terms| Some(market_json(markets.by_id(terms.market)?, terms)));
+    let of_markets =
+        of_markets.filter_map(|terms| Some(market_json(markets.by_id(terms.market)?, terms)));
     json!({
         "address": answer.owner,
         "subaccount": answer.subaccount,
@@ -351,11 +373,17 @@ fn step_text(step: &v1::Liquidation, markets: &Markets) -> String {
         rows.push(("position", format!("{side} {} at mark {mark}", size(step.held_lots))));
     }
     if step.orders_cancelled > 0 {
-        rows.push(("cancelled", format!("{} orders that increase exposure", step.orders_cancelled)));
+        rows.push((
+            "cancelled",
+            format!("{} orders that increase exposure", step.orders_cancelled),
+        ));
     }
     if let Some(due) = &step.due {
         let (due_size, zero) = (size(due.delta_lots), price_or_dash(market, step.zero_price_ticks));
-        rows.push(("zero price", format!("of {due_size}: {} → {zero} a base unit", zero_text(step, due))));
+        rows.push((
+            "zero price",
+            format!("of {due_size}: {} → {zero} a base unit", zero_text(step, due)),
+        ));
         rows.push(("limit", price_or_dash(market, step.limit_ticks)));
     }
     if let Some(closed) = &step.closed {

@@ -17,8 +17,12 @@ pub(super) async fn margin_mode(context: &Context, args: &MarginModeArgs) -> Res
         ModeArg::Cross => (v1::MarginMode::Cross, "cross"),
         ModeArg::Isolated => (v1::MarginMode::Isolated, "isolated"),
     };
-    let message =
-        v1::MsgSetMarginMode { subaccount, market: market.id, mode: mode.into(), ..Default::default() };
+    let message = v1::MsgSetMarginMode {
+        subaccount,
+        market: market.id,
+        mode: mode.into(),
+        ..Default::default()
+    };
     let done = format!("margin of {} in subaccount {subaccount} is {word}", market.symbol);
     send(context, &mut sender, &message, &done).await
 }
@@ -33,16 +37,22 @@ pub(super) async fn isolated_margin(
     };
     let atoms = atoms_of_usdc(args.amount).map_err(CliError::Usage)?;
     let change_atoms = i64::try_from(atoms).map(|atoms| sign * atoms);
-    let change_atoms =
-        change_atoms.map_err(|_| CliError::Usage(format!("--amount {} is too large", args.amount)))?;
+    let change_atoms = change_atoms
+        .map_err(|_| CliError::Usage(format!("--amount {} is too large", args.amount)))?;
     let mut sender = context.sender(&context.key()?).await?;
     let markets = sender.client().markets().await?;
     let (market, _) = find(&markets, &args.market)?;
     let subaccount = context.global.subaccount;
-    let message =
-        v1::MsgAdjustIsolatedMargin { subaccount, market: market.id, change_atoms, ..Default::default() };
+    let message = v1::MsgAdjustIsolatedMargin {
+        subaccount,
+        market: market.id,
+        change_atoms,
+        ..Default::default()
+    };
     let amount = grouped(usdc(atoms), 2);
-    let done =
-        format!("{amount} USDC {verb} the isolated margin of {} in subaccount {subaccount}", market.symbol);
+    let done = format!(
+        "{amount} USDC {verb} the isolated margin of {} in subaccount {subaccount}",
+        market.symbol
+    );
     send(context, &mut sender, &message, &done).await
 }

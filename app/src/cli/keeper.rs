@@ -9,7 +9,9 @@ use crate::keeper::{run as keep, Config, Note};
 pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliError> {
     let config = config(context, args).map_err(CliError::Usage)?;
     let key = context.key()?;
-    let tell = |note: Note| print_line(&if context.json() { note.json().to_string() } else { note.text() });
+    let tell = |note: Note| {
+        print_line(&if context.json() { note.json().to_string() } else { note.text() })
+    };
     tokio::select! {
         ended = keep(&config, &key, tell) => ended.map_err(CliError::from),
         _ = tokio::signal::ctrl_c() => Ok(()),
@@ -19,7 +21,8 @@ pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliE
 fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
     let atoms = |amount| atoms_of_usdc(amount).map(i128::from);
     let market = |text: &String| {
-        let (symbol, amount) = text.split_once('=').ok_or_else(|| format!("{text:?} is not MARKET=USDC"))?;
+        let (symbol, amount) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not MARKET=USDC"))?;
         let amount = amount.parse().map_err(|_| format!("{amount:?} is not an amount of USDC"))?;
         Ok::<_, String>((symbol.to_owned(), atoms_of_usdc(amount)?))
     };

@@ -35,7 +35,10 @@ pub(super) fn run(context: &Context, command: &KeysCommand) -> Result<(), CliErr
         }
         KeysCommand::Show { name } => {
             let key = load(&home, name)?;
-            context.print(|| key.address.clone(), || json!({"name": key.name, "address": key.address}));
+            context.print(
+                || key.address.clone(),
+                || json!({"name": key.name, "address": key.address}),
+            );
             Ok(())
         }
     }
@@ -48,15 +51,14 @@ fn add(context: &Context, home: &Path, name: &str, recover: bool) -> Result<(), 
     key.name = name.to_owned();
     key.save_new(&path(home, name))?;
     let shown = (!recover).then(|| words.to_string());
-    let text = || {
-        match &shown {
+    let text = || match &shown {
         None => format!("Restored key {name}: {}", key.address),
         Some(words) => format!(
-            "Made key {name}: {}\n\nWrite down these 24 words. They restore the key with `tidemark keys add {name} --recover`;\n\
-             whoever has them has the key, and they are not shown again.\n\n{words}",
+            "Made key {name}: {}\n\nWrite down these 24 words. They restore the key with \
+             `tidemark keys add {name} --recover`;\nwhoever has them has the key, and they are \
+             not shown again.\n\n{words}",
             key.address
         ),
-    }
     };
     context.print(text, || json!({"name": key.name, "address": key.address, "words": shown}));
     Ok(())
@@ -76,7 +78,8 @@ fn ask_for_words() -> Result<String, CliError> {
 
 /// Names become file names.
 fn check_name(name: &str) -> Result<(), CliError> {
-    let letters_ok = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+    let letters_ok =
+        name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
     if letters_ok && (1..=64).contains(&name.len()) {
         return Ok(());
     }
@@ -100,7 +103,9 @@ pub(super) fn load(home: &Path, name: &str) -> Result<KeyFile, CliError> {
     } else {
         format!("known: {}", known.join(", "))
     };
-    Err(CliError::Usage(format!("there is no key {name} ({known}); `tidemark keys add {name}` makes it")))
+    Err(CliError::Usage(format!(
+        "there is no key {name} ({known}); `tidemark keys add {name}` makes it"
+    )))
 }
 
 /// All keys' names, in order.
@@ -109,7 +114,9 @@ pub(super) fn names(home: &Path) -> Result<Vec<String>, CliError> {
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(CliError::Usage(format!("cannot read {}: {error}", folder.display()))),
+        Err(error) => {
+            return Err(CliError::Usage(format!("cannot read {}: {error}", folder.display())))
+        }
     };
     let name_of = |entry: io::Result<fs::DirEntry>| {
         entry.ok()?.file_name().to_str()?.strip_suffix(".json").map(str::to_owned)

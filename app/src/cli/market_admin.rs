@@ -19,7 +19,8 @@ pub(super) async fn run(context: &Context, command: &MarketCommand) -> Result<()
     match command {
         MarketCommand::Show { market } => show(context, market).await,
         MarketCommand::Template { symbol, tick_size, lot_size, max_leverage } => {
-            let params = MarketParams::with_defaults(symbol, e9(*tick_size)?, e9(*lot_size)?, *max_leverage);
+            let params =
+                MarketParams::with_defaults(symbol, e9(*tick_size)?, e9(*lot_size)?, *max_leverage);
             params.check().map_err(|refusal| CliError::Usage(refusal.message))?;
             print_line(&format!("{:#}", json!(params)));
             Ok(())
@@ -28,14 +29,16 @@ pub(super) async fn run(context: &Context, command: &MarketCommand) -> Result<()
             let params = read(file)?;
             let done = format!("listed {}", params.symbol);
             let mut sender = context.sender(&context.key()?).await?;
-            let message = v1::MsgListMarket { params: Some((&params).into()), ..Default::default() };
+            let message =
+                v1::MsgListMarket { params: Some((&params).into()), ..Default::default() };
             send(context, &mut sender, &message, &done).await
         }
         MarketCommand::Update { file } => {
             let params = read(file)?;
             let done = format!("changed {}", params.symbol);
             let mut sender = context.sender(&context.key()?).await?;
-            let message = v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() };
+            let message =
+                v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() };
             send(context, &mut sender, &message, &done).await
         }
     }
@@ -45,7 +48,8 @@ async fn show(context: &Context, symbol: &str) -> Result<(), CliError> {
     let markets = context.connect().await?.markets().await?;
     let (_, state) = find(&markets, symbol)?;
     let wire = state.params.clone().unwrap_or_default();
-    let params = MarketParams::try_from(&wire).map_err(|refusal| CliError::Usage(refusal.message))?;
+    let params =
+        MarketParams::try_from(&wire).map_err(|refusal| CliError::Usage(refusal.message))?;
     let document = json!(params);
     let text = || {
         let fields = document.as_object().into_iter().flatten();
@@ -63,8 +67,9 @@ fn read(file: &Path) -> Result<MarketParams, CliError> {
         return Err(problem(format!("{length} bytes, at most {MAX_FILE_BYTES}")));
     }
     let text = fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
-    let params: MarketParams = serde_json::from_str(&text)
-        .map_err(|error| problem(format!("{error}; `tidemark market template` prints a whole file")))?;
+    let params: MarketParams = serde_json::from_str(&text).map_err(|error| {
+        problem(format!("{error}; `tidemark market template` prints a whole file"))
+    })?;
     params.check().map_err(|refusal| problem(refusal.message))?;
     Ok(params)
 }
@@ -74,7 +79,9 @@ fn e9(size: Decimal) -> Result<u64, CliError> {
     let units = size.checked_mul(Decimal::from(1_000_000_000));
     let whole = units.filter(|units| units.fract().is_zero() && units.is_sign_positive());
     whole.and_then(|units| u64::try_from(units).ok()).ok_or_else(|| {
-        CliError::Usage(format!("size {size} must be positive with at most 9 decimals, below 2^64 of them"))
+        CliError::Usage(format!(
+            "size {size} must be positive with at most 9 decimals, below 2^64 of them"
+        ))
     })
 }
 

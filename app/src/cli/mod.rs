@@ -1,4 +1,5 @@
-//! The command line `tidemark`: what people and scripts trade with. It speaks gRPC to a node and nothing else.
+//! The command line `tidemark`: what people and scripts trade with. It speaks gRPC to a node and
+//! nothing else.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod args;
@@ -110,7 +111,9 @@ impl Context {
         }
         match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
             Some(home) => Ok(PathBuf::from(home).join(".tidemark")),
-            None => Err(CliError::Usage("HOME is not set: say where the keys are with --home".into())),
+            None => {
+                Err(CliError::Usage("HOME is not set: say where the keys are with --home".into()))
+            }
         }
     }
 
@@ -129,9 +132,9 @@ impl Context {
                     names.join(", ")
                 )))
             }
-            (None, _) => {
-                Err(CliError::Usage("there is no key yet: make one with `tidemark keys add NAME`".into()))
-            }
+            (None, _) => Err(CliError::Usage(
+                "there is no key yet: make one with `tidemark keys add NAME`".into(),
+            )),
         }
     }
 
@@ -140,7 +143,9 @@ impl Context {
         match given {
             Some(address) => {
                 let address = tidemark_proto::tx::Address::parse(address);
-                address.map(|address| address.to_string()).map_err(|refusal| CliError::Usage(refusal.message))
+                address
+                    .map(|address| address.to_string())
+                    .map_err(|refusal| CliError::Usage(refusal.message))
             }
             None => Ok(self.key()?.address),
         }

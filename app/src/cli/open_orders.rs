@@ -126,7 +126,11 @@ fn waiting_table(answer: &v1::OrdersResponse, markets: &Markets) -> Option<Strin
             if order.reduce_only { "reduce-only" } else { "" }.to_owned(),
             order.order_id.to_string(),
             dash(order.client_id),
-            if order.whole_position { "position".to_owned() } else { market.size(order.lots).to_string() },
+            if order.whole_position {
+                "position".to_owned()
+            } else {
+                market.size(order.lots).to_string()
+            },
             dash(order.oco_order_id),
             time_or_dash(order.expires_ms),
         ]);
@@ -235,7 +239,11 @@ mod tests {
     use crate::cli::fixtures::btc_params;
 
     fn markets() -> Markets {
-        Markets::new(vec![v1::MarketState { params: Some(btc_params()), k: 10, ..Default::default() }])
+        Markets::new(vec![v1::MarketState {
+            params: Some(btc_params()),
+            k: 10,
+            ..Default::default()
+        }])
     }
 
     fn answer() -> v1::OrdersResponse {
@@ -251,7 +259,8 @@ mod tests {
             peg_limit_ticks: 600_000,
             ..Default::default()
         };
-        let iceberg = v1::Order { order_id: 10, display_lots: 10, peg: 0, reduce_only: true, ..pegged };
+        let iceberg =
+            v1::Order { order_id: 10, display_lots: 10, peg: 0, reduce_only: true, ..pegged };
         let stop = v1::ConditionalOrder {
             market: 3,
             order_id: 11,

@@ -1,4 +1,5 @@
-//! `oracle status`: who reports prices and how far each is from the index; or what a sidecar says of its venues.
+//! `oracle status`: who reports prices and how far each is from the index; or what a sidecar says
+//! of its venues.
 
 use serde_json::{json, Value};
 use tidemark_proto::v1;
@@ -19,7 +20,8 @@ pub(super) async fn run(context: &Context, command: &OracleCommand) -> Result<()
     }
     let client = context.connect().await?;
     let markets = client.markets().await?;
-    let one = market.as_ref().map(|symbol| find(&markets, symbol)).transpose()?.map(|(market, _)| market);
+    let one =
+        market.as_ref().map(|symbol| find(&markets, symbol)).transpose()?.map(|(market, _)| market);
     let answer = client.oracle(one.map(|market| market.id)).await?;
     context.print(|| text(&answer, &markets, one), || json(&answer, &markets, one));
     Ok(())
@@ -44,7 +46,8 @@ pub(super) fn age(ms: u64) -> String {
 }
 
 fn signed_ppm(ticks: u64, index_ticks: u64) -> Option<i64> {
-    (ticks > 0 && index_ticks > 0).then(|| crate::market_data::prices::deviation_ppm(ticks, index_ticks))
+    (ticks > 0 && index_ticks > 0)
+        .then(|| crate::market_data::prices::deviation_ppm(ticks, index_ticks))
 }
 
 fn shown(ppm: Option<i64>) -> String {
@@ -113,7 +116,9 @@ fn validators(answer: &v1::OracleResponse, one: Option<&Market>) -> Table {
             row.markets.to_string(),
             percent(i64::try_from(row.max_deviation_ppm).unwrap_or(i64::MAX)),
         ];
-        cells.extend([row.reported, row.nothing, row.invalid, row.late].map(|count| count.to_string()));
+        cells.extend(
+            [row.reported, row.nothing, row.invalid, row.late].map(|count| count.to_string()),
+        );
         if let Some(market) = one {
             cells.extend(match &row.price {
                 Some(price) => [

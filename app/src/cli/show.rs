@@ -89,17 +89,22 @@ pub(super) async fn status(context: &Context) -> Result<(), CliError> {
 
 fn lines(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect::<Vec<_>>().join("\n")
+    rows.iter()
+        .map(|(name, value)| format!("{name:<width$}  {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Unix milliseconds as `2025-10-10 21:14:03 UTC`.
 pub(super) fn time_text(time_ms: u64) -> String {
     let seconds = time_ms / 1_000;
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days to a civil date, after Howard Hinnant's `civil_from_days`: years begin in March, 400 of them are an era.
+    // Days to a civil date, after Howard Hinnant's `civil_from_days`: years begin in March, 400 of
+    // them are an era.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
@@ -191,7 +196,8 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
         }
         table.render()
     };
-    context.print(text, || markets.iter().map(|(market, state)| market_json(market, state)).collect());
+    context
+        .print(text, || markets.iter().map(|(market, state)| market_json(market, state)).collect());
     Ok(())
 }
 
@@ -245,7 +251,8 @@ pub(super) async fn funding(context: &Context, args: &OneMarket) -> Result<(), C
         rows.push((market, client.funding(market.id).await?));
     }
     let text = || {
-        let mut table = Table::new(1, &["market", "last (8 h)", "next (8 h)", "samples", "paid at"]);
+        let mut table =
+            Table::new(1, &["market", "last (8 h)", "next (8 h)", "samples", "paid at"]);
         for (market, funding) in &rows {
             table.row(vec![
                 market.symbol.clone(),
@@ -358,7 +365,8 @@ fn positions_of<'a>(
 /// What the position cost a base unit: `c / (q·k)` ticks. For display only.
 pub(crate) fn entry_price(market: &Market, position: &v1::Position) -> Decimal {
     let per_tick = Decimal::from(position.lots).checked_mul(Decimal::from(market.k));
-    let ticks = per_tick.and_then(|per_tick| Decimal::from(position.cost_atoms).checked_div(per_tick));
+    let ticks =
+        per_tick.and_then(|per_tick| Decimal::from(position.cost_atoms).checked_div(per_tick));
     let price = ticks.and_then(|ticks| ticks.checked_mul(market.tick_size));
     price.unwrap_or_default().round_dp(market.tick_size.scale())
 }
@@ -393,7 +401,8 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
         .subaccounts
         .iter()
         .flat_map(|sub| {
-            positions_of(sub, &markets).map(move |(market, position)| (sub.subaccount, market, position))
+            positions_of(sub, &markets)
+                .map(move |(market, position)| (sub.subaccount, market, position))
         })
         .collect();
     let text = || {
@@ -426,7 +435,11 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
                 money(position.notional_atoms),
                 money(position.unrealised_atoms),
                 price_or_dash(market, position.liquidation_price_ticks),
-                if position.leverage == 0 { "most".to_owned() } else { format!("{}x", position.leverage) },
+                if position.leverage == 0 {
+                    "most".to_owned()
+                } else {
+                    format!("{}x", position.leverage)
+                },
                 money(position.maintenance_atoms),
                 match &position.isolated {
                     Some(isolated) => format!("isolated {}", money(isolated.collateral_atoms)),
@@ -472,7 +485,8 @@ mod tests {
         };
         let market = Market::new(&params, 10);
         // 0.5 BTC short at 60 000.0: 600 000 ticks · 5 000 lots · 10 atoms.
-        let position = v1::Position { lots: -5_000, cost_atoms: -30_000_000_000, ..Default::default() };
+        let position =
+            v1::Position { lots: -5_000, cost_atoms: -30_000_000_000, ..Default::default() };
         assert_eq!(entry_price(&market, &position).to_string(), "60000.0");
         assert_eq!(entry_price(&market, &v1::Position::default()), Decimal::ZERO);
     }

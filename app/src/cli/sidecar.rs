@@ -1,4 +1,5 @@
-//! What a price sidecar says of itself: its connections, and how each market's price comes of what its venues say.
+//! What a price sidecar says of itself: its connections, and how each market's price comes of what
+//! its venues say.
 
 use serde_json::{json, Value};
 use tidemark_proto::oracle_v1 as wire;
@@ -11,7 +12,8 @@ use crate::client::{sidecar_status, ClientError};
 /// The status of the sidecar at `address`, of all markets or of one.
 ///
 /// # Errors
-/// [`CliError`] that names the address when nothing answers there or what answers is no sidecar, and the sidecar's markets when `one` is none of them.
+/// [`CliError`] that names the address when nothing answers there or what answers is no sidecar,
+/// and the sidecar's markets when `one` is none of them.
 pub async fn ask(address: &str, one: Option<&str>) -> Result<wire::StatusResponse, CliError> {
     let answer = sidecar_status(address).await.map_err(|error| match error {
         ClientError::Unreachable { node, why } => CliError::NoSidecar { address: node, why },
@@ -23,7 +25,8 @@ pub async fn ask(address: &str, one: Option<&str>) -> Result<wire::StatusRespons
     });
     let mut answer = answer?;
     if let Some(wanted) = one {
-        let known: Vec<String> = answer.markets.iter().map(|market| market.symbol.clone()).collect();
+        let known: Vec<String> =
+            answer.markets.iter().map(|market| market.symbol.clone()).collect();
         answer.markets.retain(|market| market.symbol.eq_ignore_ascii_case(wanted));
         if answer.markets.is_empty() {
             let known = known.join(", ");
@@ -41,8 +44,9 @@ fn prices(
 ) -> impl Iterator<Item = (&str, &'static str, &wire::Aggregation)> + '_ {
     answer.markets.iter().flat_map(|market| {
         let kinds = [("spot", &market.index), ("perpetual", &market.external)];
-        let of =
-            kinds.into_iter().filter_map(|(kind, of)| Some((market.symbol.as_str(), kind, of.as_ref()?)));
+        let of = kinds
+            .into_iter()
+            .filter_map(|(kind, of)| Some((market.symbol.as_str(), kind, of.as_ref()?)));
         of.filter(|(_, _, of)| !of.sources.is_empty())
     })
 }
@@ -88,14 +92,20 @@ fn why(text: &str) -> String {
 /// For people: connections, prices, and every venue of every market.
 #[must_use]
 pub fn text(address: &str, answer: &wire::StatusResponse) -> String {
-    let mut together =
-        Table::new(2, &["market", "kind", "price", "age", "venues", "least", "disagreement", "why none"]);
+    let mut together = Table::new(
+        2,
+        &["market", "kind", "price", "age", "venues", "least", "disagreement", "why none"],
+    );
     let mut venues = Table::new(
         4,
-        &["market", "kind", "venue", "symbol", "weight", "price", "age", "bid", "ask", "rate", "verdict"],
+        &[
+            "market", "kind", "venue", "symbol", "weight", "price", "age", "bid", "ask", "rate",
+            "verdict",
+        ],
     );
     for (symbol, kind, of) in prices(answer) {
-        let used = of.sources.iter().filter(|source| source.verdict() == wire::Verdict::Used).count();
+        let used =
+            of.sources.iter().filter(|source| source.verdict() == wire::Verdict::Used).count();
         together.row(vec![
             symbol.to_owned(),
             kind.to_owned(),
@@ -133,8 +143,10 @@ pub fn text(address: &str, answer: &wire::StatusResponse) -> String {
 }
 
 fn connections(answer: &wire::StatusResponse) -> Table {
-    let mut table =
-        Table::new(3, &["venue", "kind", "connection", "since", "opened", "lost", "refused", "last error"]);
+    let mut table = Table::new(
+        3,
+        &["venue", "kind", "connection", "since", "opened", "lost", "refused", "last error"],
+    );
     for of in &answer.connections {
         table.row(vec![
             of.venue.clone(),
@@ -154,8 +166,11 @@ fn connections(answer: &wire::StatusResponse) -> Table {
 #[must_use]
 pub fn json(address: &str, answer: &wire::StatusResponse) -> Value {
     let connection = |of: &wire::Connection| {
-        let refused: serde_json::Map<String, Value> =
-            of.refused.iter().map(|refusals| (refusals.reason.clone(), refusals.count.into())).collect();
+        let refused: serde_json::Map<String, Value> = of
+            .refused
+            .iter()
+            .map(|refusals| (refusals.reason.clone(), refusals.count.into()))
+            .collect();
         json!({
             "venue": of.venue,
             "kind": kind(of),

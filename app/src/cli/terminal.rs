@@ -5,13 +5,14 @@ use std::io::{self, Write as _};
 /// Rows and columns where the system does not tell.
 const USUAL_SIZE: (usize, usize) = (24, 80);
 
-/// Draws a picture over the one before: each line is cut to the terminal's width, and what passes its height is left out,
-/// so that nothing scrolls. `false` when nobody reads any more.
+/// Draws a picture over the one before: each line is cut to the terminal's width, and what passes
+/// its height is left out, so that nothing scrolls. `false` when nobody reads any more.
 pub(crate) fn draw(picture: &str) -> bool {
     let mut stdout = io::stdout().lock();
     let size = rustix::termios::tcgetwinsize(&stdout).ok();
     let size = size.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col)));
-    let (rows, columns) = size.filter(|(rows, columns)| *rows > 0 && *columns > 0).unwrap_or(USUAL_SIZE);
+    let (rows, columns) =
+        size.filter(|(rows, columns)| *rows > 0 && *columns > 0).unwrap_or(USUAL_SIZE);
     let text = frame(picture, rows, columns);
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }

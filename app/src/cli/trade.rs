@@ -19,14 +19,19 @@ pub(super) async fn deposit(context: &Context, args: &args::Deposit) -> Result<(
     };
     if !path.exists() {
         return Err(CliError::Usage(format!(
-            "there is no faucet key at {}: deposits are for devnets (`tidemarkd devnet` makes one); name another with --faucet-key",
+            "there is no faucet key at {}: deposits are for devnets (`tidemarkd devnet` makes \
+             one); name another with --faucet-key",
             path.display()
         )));
     }
     let mut sender = context.sender(&KeyFile::load(&path)?).await?;
     let subaccount = context.global.subaccount;
-    let message =
-        v1::MsgDeposit { recipient: recipient.clone(), subaccount, amount_atoms, ..Default::default() };
+    let message = v1::MsgDeposit {
+        recipient: recipient.clone(),
+        subaccount,
+        amount_atoms,
+        ..Default::default()
+    };
     let amount = grouped(usdc(amount_atoms), 2);
     send(
         context,
@@ -43,18 +48,26 @@ pub(super) async fn withdraw(context: &Context, args: &args::Amount) -> Result<(
     let subaccount = context.global.subaccount;
     let message = v1::MsgWithdraw { subaccount, amount_atoms, ..Default::default() };
     let amount = grouped(usdc(amount_atoms), 2);
-    send(context, &mut sender, &message, &format!("withdrew {amount} USDC from subaccount {subaccount}"))
-        .await
+    send(
+        context,
+        &mut sender,
+        &message,
+        &format!("withdrew {amount} USDC from subaccount {subaccount}"),
+    )
+    .await
 }
 
 pub(super) async fn transfer(context: &Context, args: &args::Transfer) -> Result<(), CliError> {
     let amount_atoms = atoms_of_usdc(args.amount).map_err(CliError::Usage)?;
     let (from_subaccount, to_subaccount) = (context.global.subaccount, args.to_subaccount);
     if from_subaccount == to_subaccount {
-        return Err(CliError::Usage(format!("--subaccount and --to-subaccount are both {from_subaccount}")));
+        return Err(CliError::Usage(format!(
+            "--subaccount and --to-subaccount are both {from_subaccount}"
+        )));
     }
     let mut sender = context.sender(&context.key()?).await?;
-    let message = v1::MsgTransfer { from_subaccount, to_subaccount, amount_atoms, ..Default::default() };
+    let message =
+        v1::MsgTransfer { from_subaccount, to_subaccount, amount_atoms, ..Default::default() };
     let amount = grouped(usdc(amount_atoms), 2);
     let done = format!("moved {amount} USDC from subaccount {from_subaccount} to {to_subaccount}");
     send(context, &mut sender, &message, &done).await
@@ -65,8 +78,12 @@ pub(super) async fn leverage(context: &Context, args: &args::Leverage) -> Result
     let markets = sender.client().markets().await?;
     let (market, _) = find(&markets, &args.market)?;
     let subaccount = context.global.subaccount;
-    let message =
-        v1::MsgSetLeverage { subaccount, market: market.id, leverage: args.leverage, ..Default::default() };
+    let message = v1::MsgSetLeverage {
+        subaccount,
+        market: market.id,
+        leverage: args.leverage,
+        ..Default::default()
+    };
     let level = match args.leverage {
         0 => "the most that its tier allows".to_owned(),
         times => format!("{times}x"),

@@ -57,7 +57,11 @@ pub(super) async fn run(context: &Context, args: &OneMarket) -> Result<(), CliEr
 }
 
 /// One task a stream, all into one queue.
-async fn subscribe(client: &Client, ids: &[u32], one: bool) -> Result<mpsc::Receiver<Event>, CliError> {
+async fn subscribe(
+    client: &Client,
+    ids: &[u32],
+    one: bool,
+) -> Result<mpsc::Receiver<Event>, CliError> {
     let (send, events) = mpsc::channel(QUEUE);
     for &id in ids {
         forward(client, client.book_stream(id).await?, send.clone(), Event::Book);
@@ -114,7 +118,11 @@ pub(crate) fn trade_line(market: &Market, trade: &v1::Trade) -> Option<String> {
     let forced = if trade.liquidation { "  liquidation" } else { "" };
     let side = side_word(trade.taker_side());
     let (size, price) = (market.size(trade.lots), market.price(trade.price_ticks));
-    Some(format!("{}  {:<8} {side:<4} {size:>12} at {price}{forced}", clock(trade.time_ms), market.symbol))
+    Some(format!(
+        "{}  {:<8} {side:<4} {size:>12} at {price}{forced}",
+        clock(trade.time_ms),
+        market.symbol
+    ))
 }
 
 /// A stage in the rules' words.
@@ -132,13 +140,20 @@ pub(crate) fn stage_word(stage: v1::LiquidationStage) -> &'static str {
 
 /// A liquidation step in words.
 pub(crate) fn liquidation_line(market: &Market, event: &v1::Liquidation) -> Option<String> {
-    let (size, price, base) = (market.size(event.lots), market.price(event.price_ticks), market.base());
+    let (size, price, base) =
+        (market.size(event.lots), market.price(event.price_ticks), market.base());
     let who = short(&event.owner);
     let verb = if event.side() == v1::Side::Sell { "sold" } else { "bought" };
     let what = match event.stage() {
-        v1::LiquidationStage::Prune => format!("{} orders of {who} cancelled", event.orders_cancelled),
-        v1::LiquidationStage::Book => format!("{verb} {size} {base} of {who} on the book at {price}"),
-        v1::LiquidationStage::Backstop => format!("backstop took {size} {base} of {who} at {price}"),
+        v1::LiquidationStage::Prune => {
+            format!("{} orders of {who} cancelled", event.orders_cancelled)
+        }
+        v1::LiquidationStage::Book => {
+            format!("{verb} {size} {base} of {who} on the book at {price}")
+        }
+        v1::LiquidationStage::Backstop => {
+            format!("backstop took {size} {base} of {who} at {price}")
+        }
         v1::LiquidationStage::InsuranceFund => {
             let paid = match event.fund_paid_atoms {
                 0 => "without a loss to the insurance fund".to_owned(),
@@ -231,7 +246,11 @@ impl Levels {
 }
 
 /// Redraws a terminal until a stream ends.
-async fn picture(markets: &Markets, ids: &[u32], events: &mut mpsc::Receiver<Event>) -> Result<(), CliError> {
+async fn picture(
+    markets: &Markets,
+    ids: &[u32],
+    events: &mut mpsc::Receiver<Event>,
+) -> Result<(), CliError> {
     let mut books: BTreeMap<u32, Levels> = ids.iter().map(|&id| (id, Levels::default())).collect();
     let mut recent: VecDeque<String> = VecDeque::new();
     let mut ticks = interval(REDRAW);
@@ -268,7 +287,8 @@ mod tests {
     #[test]
     fn a_book_follows_its_stream() {
         let level = |price_ticks, lots| v1::Level { price_ticks, lots, orders: 1 };
-        let update = |snapshot, bids, asks| v1::BookUpdate { snapshot, bids, asks, ..Default::default() };
+        let update =
+            |snapshot, bids, asks| v1::BookUpdate { snapshot, bids, asks, ..Default::default() };
         let mut book = Levels::default();
         book.apply(update(true, vec![level(10, 5), level(9, 1)], vec![level(11, 2)]));
         book.apply(update(false, vec![level(10, 0), level(8, 3)], vec![level(11, 4)]));

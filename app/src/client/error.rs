@@ -11,7 +11,8 @@ pub enum ClientError {
     Refused(#[from] Refusal),
     /// Nothing answers at the node's address; nothing was sent.
     #[error(
-        "no node answers at {node} ({why}); start one with `tidemarkd devnet`, or name another with --node"
+        "no node answers at {node} ({why}); start one with `tidemarkd devnet`, or name another \
+         with --node"
     )]
     Unreachable {
         /// The address.
@@ -21,7 +22,8 @@ pub enum ClientError {
     },
     /// It is not known whether the transaction is or will be in a block.
     #[error(
-        "the outcome is not known ({why}): it may yet be in a block, so look at the account before sending it again"
+        "the outcome is not known ({why}): it may yet be in a block, so look at the account \
+         before sending it again"
     )]
     Unknown {
         /// What is missing.
@@ -68,10 +70,13 @@ impl ClientError {
         let transport = std::error::Error::source(status).is_some();
         match status.code() {
             tonic::Code::Unavailable => unreachable_node(node, status),
-            tonic::Code::Unknown | tonic::Code::Cancelled if transport => unreachable_node(node, status),
-            tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => {
-                Self::Unreachable { node: node.to_owned(), why: "it took too long to answer".into() }
+            tonic::Code::Unknown | tonic::Code::Cancelled if transport => {
+                unreachable_node(node, status)
             }
+            tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => Self::Unreachable {
+                node: node.to_owned(),
+                why: "it took too long to answer".into(),
+            },
             _ => failed(status),
         }
     }
@@ -86,17 +91,19 @@ impl ClientError {
         }
         match status.code() {
             // Said by the server before it does anything.
-            tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::ResourceExhausted => {
-                failed(status)
-            }
+            tonic::Code::InvalidArgument
+            | tonic::Code::Unimplemented
+            | tonic::Code::ResourceExhausted => failed(status),
             _ => Self::Unknown { why: why(status), tx_hash: None },
         }
     }
 }
 
-/// The chain's refusal in a status: its number in the metadata, or else its word before the sentence.
+/// The chain's refusal in a status: its number in the metadata, or else its word before the
+/// sentence.
 fn refusal(status: &Status) -> Option<Refusal> {
-    let number = status.metadata().get(CODE_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
+    let number =
+        status.metadata().get(CODE_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
     let (word, sentence) = status.message().split_once(": ").unwrap_or(("", status.message()));
     let by_word = || Code::ALL.iter().copied().find(|code| code.word() == word);
     let code = number.and_then(Code::from_number).or_else(by_word)?;
@@ -109,7 +116,10 @@ fn unreachable_node(node: &str, status: &Status) -> ClientError {
 }
 
 fn failed(status: &Status) -> ClientError {
-    ClientError::Failed { code: format!("{:?}", status.code()), message: status.message().to_owned() }
+    ClientError::Failed {
+        code: format!("{:?}", status.code()),
+        message: status.message().to_owned(),
+    }
 }
 
 fn why(status: &Status) -> String {
@@ -171,17 +181,27 @@ mod tests {
 
     #[test]
     fn a_lost_answer_to_a_submission_is_unknown_and_to_a_query_unreachable() {
-        for code in [tonic::Code::Unavailable, tonic::Code::DeadlineExceeded, tonic::Code::Cancelled] {
+        for code in
+            [tonic::Code::Unavailable, tonic::Code::DeadlineExceeded, tonic::Code::Cancelled]
+        {
             let lost = status(code, "gone", None);
-            assert!(matches!(ClientError::of_submit("n", &lost), ClientError::Unknown { .. }), "{code:?}");
-            assert!(matches!(ClientError::of_query("n", &lost), ClientError::Unreachable { .. }), "{code:?}");
+            assert!(
+                matches!(ClientError::of_submit("n", &lost), ClientError::Unknown { .. }),
+                "{code:?}"
+            );
+            assert!(
+                matches!(ClientError::of_query("n", &lost), ClientError::Unreachable { .. }),
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn a_connection_refused_is_known_not_to_have_been_sent() {
-        let io =
-            std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused (os error 111)");
+        let io = std::io::Error::new(
+            std::io::ErrorKind::ConnectionRefused,
+            "Connection refused (os error 111)",
+        );
         let refused = Status::from_error(Box::new(io));
         let error = ClientError::of_submit("http://n", &refused);
         assert!(

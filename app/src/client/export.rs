@@ -13,8 +13,11 @@ use super::Client;
 pub async fn export(node: &str, out: &mut impl Write) -> Result<u64, String> {
     let client = Client::connect(node).await.map_err(|error| error.to_string())?;
     let mut queries = client.queries();
-    let mut chunks =
-        queries.export(ExportRequest {}).await.map_err(|status| status.message().to_owned())?.into_inner();
+    let mut chunks = queries
+        .export(ExportRequest {})
+        .await
+        .map_err(|status| status.message().to_owned())?
+        .into_inner();
     let mut bytes = 0_u64;
     while let Some(chunk) = chunks.message().await.map_err(|status| status.message().to_owned())? {
         out.write_all(&chunk.json).map_err(|e| format!("cannot write the export: {e}"))?;

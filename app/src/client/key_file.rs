@@ -86,8 +86,12 @@ pub fn read_words(text: &str) -> Result<Mnemonic, KeyError> {
             bip39::Error::UnknownWord(index) => {
                 format!("word {} ({:?}) is not in the BIP-39 list", index + 1, words[index])
             }
-            bip39::Error::BadWordCount(count) => format!("{count} words, must be 12, 15, 18, 21 or 24"),
-            bip39::Error::InvalidChecksum => "the last word does not fit the others: check each".to_owned(),
+            bip39::Error::BadWordCount(count) => {
+                format!("{count} words, must be 12, 15, 18, 21 or 24")
+            }
+            bip39::Error::InvalidChecksum => {
+                "the last word does not fit the others: check each".to_owned()
+            }
             other => other.to_string(),
         })
     })
@@ -109,7 +113,8 @@ impl KeyFile {
     /// # Errors
     /// [`KeyError::Words`] when it is not a secret of the curve.
     pub fn from_secret(name: &str, secret: &[u8]) -> Result<Self, KeyError> {
-        let signer = Signer::from_secret(secret, "").map_err(|refusal| KeyError::Words(refusal.message))?;
+        let signer =
+            Signer::from_secret(secret, "").map_err(|refusal| KeyError::Words(refusal.message))?;
         let secret_hex = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { name: name.to_owned(), address: signer.address().to_string(), secret_hex })
     }
@@ -150,8 +155,12 @@ impl KeyFile {
             fs::create_dir_all(folder).map_err(failed)?;
         }
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
         writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
     }
 
@@ -181,9 +190,9 @@ impl std::fmt::Debug for KeyFile {
 mod tests {
     use super::*;
 
-    const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
-                         abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
-                         abandon art";
+    const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+                         abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+                         abandon abandon abandon abandon abandon art";
 
     #[test]
     fn words_give_the_key_that_cosmos_wallets_give() {

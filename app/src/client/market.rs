@@ -1,4 +1,5 @@
-//! Markets by symbol, and the way between decimals that people write and the chain's ticks, lots and atoms.
+//! Markets by symbol, and the way between decimals that people write and the chain's ticks, lots
+//! and atoms.
 
 use rust_decimal::Decimal;
 use tidemark_proto::units::{Lots, Ticks};
@@ -39,16 +40,21 @@ impl Market {
     /// A price in USDC as ticks.
     ///
     /// # Errors
-    /// A sentence that names the tick and the nearest prices, when it is not a whole number of ticks of at least 1.
+    /// A sentence that names the tick and the nearest prices, when it is not a whole number of
+    /// ticks of at least 1.
     pub fn ticks(&self, price: Decimal) -> Result<Ticks, String> {
         whole_units(price, self.tick_size).map_err(|problem| {
             let (symbol, tick) = (&self.symbol, self.tick_size);
             match problem {
                 NotWhole::Between(below, above) => format!(
-                    "price {price} is not a whole number of {symbol}'s ticks of {tick} USDC: the nearest are {below} and {above}"
+                    "price {price} is not a whole number of {symbol}'s ticks of {tick} USDC: the \
+                     nearest are {below} and {above}"
                 ),
                 NotWhole::OutOfRange => {
-                    format!("price {price} is out of range: {symbol} takes prices from {tick} USDC, its tick size")
+                    format!(
+                        "price {price} is out of range: {symbol} takes prices from {tick} USDC, \
+                         its tick size"
+                    )
                 }
             }
         })
@@ -57,7 +63,8 @@ impl Market {
     /// A difference between two prices in USDC as ticks.
     ///
     /// # Errors
-    /// A sentence that names the tick and the nearest differences, when it is not a whole number of ticks.
+    /// A sentence that names the tick and the nearest differences, when it is not a whole number of
+    /// ticks.
     pub fn tick_difference(&self, difference: Decimal) -> Result<i64, String> {
         if difference.is_zero() {
             return Ok(0);
@@ -67,9 +74,14 @@ impl Market {
         let ticks = whole_units(difference.abs(), tick).map_err(|problem| match problem {
             NotWhole::Between(below, above) => {
                 let (below, above) = (below * Decimal::from(sign), above * Decimal::from(sign));
-                format!("{difference} is not a whole number of {symbol}'s ticks of {tick} USDC: the nearest are {below} and {above}")
+                format!(
+                    "{difference} is not a whole number of {symbol}'s ticks of {tick} USDC: the \
+                     nearest are {below} and {above}"
+                )
             }
-            NotWhole::OutOfRange => format!("{difference} is out of range: {symbol}'s tick is {tick} USDC"),
+            NotWhole::OutOfRange => {
+                format!("{difference} is out of range: {symbol}'s tick is {tick} USDC")
+            }
         })?;
         let ticks = i64::try_from(ticks).map_err(|_| format!("{difference} is out of range"))?;
         Ok(ticks * sign)
@@ -78,16 +90,21 @@ impl Market {
     /// A size in base units as lots.
     ///
     /// # Errors
-    /// A sentence that names the lot and the nearest sizes, when it is not a whole number of lots of at least 1.
+    /// A sentence that names the lot and the nearest sizes, when it is not a whole number of lots
+    /// of at least 1.
     pub fn lots(&self, size: Decimal) -> Result<Lots, String> {
         whole_units(size, self.lot_size).map_err(|problem| {
             let (symbol, lot, base) = (&self.symbol, self.lot_size, self.base());
             match problem {
                 NotWhole::Between(below, above) => format!(
-                    "size {size} is not a whole number of {symbol}'s lots of {lot} {base}: the nearest are {below} and {above}"
+                    "size {size} is not a whole number of {symbol}'s lots of {lot} {base}: the \
+                     nearest are {below} and {above}"
                 ),
                 NotWhole::OutOfRange => {
-                    format!("size {size} is out of range: {symbol} takes sizes from {lot} {base}, its lot size")
+                    format!(
+                        "size {size} is out of range: {symbol} takes sizes from {lot} {base}, its \
+                         lot size"
+                    )
                 }
             }
         })
@@ -129,9 +146,13 @@ fn whole_units(value: Decimal, unit: Decimal) -> Result<u64, NotWhole> {
     let floor = units.floor();
     let multiple = |count: Decimal| count.checked_mul(unit).ok_or(NotWhole::OutOfRange);
     // The quotient may have been rounded; the product of a whole number of units is exact.
-    let exact = [floor, floor + Decimal::ONE].into_iter().find(|count| multiple(*count).ok() == Some(value));
+    let exact = [floor, floor + Decimal::ONE]
+        .into_iter()
+        .find(|count| multiple(*count).ok() == Some(value));
     match exact {
-        Some(count) => u64::try_from(count).ok().filter(|count| *count > 0).ok_or(NotWhole::OutOfRange),
+        Some(count) => {
+            u64::try_from(count).ok().filter(|count| *count > 0).ok_or(NotWhole::OutOfRange)
+        }
         None if floor < Decimal::ONE => Err(NotWhole::OutOfRange),
         None => Err(NotWhole::Between(multiple(floor)?, multiple(floor + Decimal::ONE)?)),
     }
@@ -140,7 +161,8 @@ fn whole_units(value: Decimal, unit: Decimal) -> Result<u64, NotWhole> {
 /// `count·unit` with the decimals of `unit`; the largest decimal where it passes 96 bits.
 fn scaled(count: i128, unit: Decimal) -> Decimal {
     let product = count.checked_mul(unit.mantissa());
-    let decimal = product.and_then(|product| Decimal::try_from_i128_with_scale(product, unit.scale()).ok());
+    let decimal =
+        product.and_then(|product| Decimal::try_from_i128_with_scale(product, unit.scale()).ok());
     decimal.unwrap_or(if count < 0 { Decimal::MIN } else { Decimal::MAX })
 }
 
@@ -192,14 +214,16 @@ impl Markets {
     /// # Errors
     /// A sentence that names the known ones, and the nearest where it looks like a slip.
     pub fn find(&self, symbol: &str) -> Result<&(Market, v1::MarketState), String> {
-        let found = self.states.iter().find(|(market, _)| market.symbol.eq_ignore_ascii_case(symbol));
+        let found =
+            self.states.iter().find(|(market, _)| market.symbol.eq_ignore_ascii_case(symbol));
         found.ok_or_else(|| self.unknown(symbol))
     }
 
     /// The mark of a market, if it has one.
     #[must_use]
     pub fn mark_ticks(&self, id: u32) -> Option<Ticks> {
-        let state = self.states.iter().find(|(market, _)| market.id == id).map(|(_, state)| state)?;
+        let state =
+            self.states.iter().find(|(market, _)| market.id == id).map(|(_, state)| state)?;
         Some(state.mark_ticks).filter(|mark| *mark != 0)
     }
 
@@ -219,9 +243,12 @@ impl Markets {
         let near = |&(distance, name): &(usize, &str)| {
             // The base alone, as in `BTC`, is as good as a slip of two letters.
             distance <= 2
-                || name.split('-').next() == Some(wanted.split(['-', '/', '_']).next().unwrap_or(""))
+                || name.split('-').next()
+                    == Some(wanted.split(['-', '/', '_']).next().unwrap_or(""))
         };
-        let hint = nearest.filter(near).map_or(".".to_owned(), |(_, name)| format!(", did you mean {name}?"));
+        let hint = nearest
+            .filter(near)
+            .map_or(".".to_owned(), |(_, name)| format!(", did you mean {name}?"));
         format!("there is no market {symbol}{hint} Known: {}", known.join(", "))
     }
 }
@@ -249,8 +276,12 @@ mod tests {
     use super::*;
 
     fn market(symbol: &str, tick_size_e9: u64, lot_size_e9: u64) -> Market {
-        let params =
-            v1::MarketParams { symbol: symbol.into(), tick_size_e9, lot_size_e9, ..Default::default() };
+        let params = v1::MarketParams {
+            symbol: symbol.into(),
+            tick_size_e9,
+            lot_size_e9,
+            ..Default::default()
+        };
         Market::new(&params, 10)
     }
 
@@ -276,11 +307,13 @@ mod tests {
     fn what_is_not_whole_is_refused_with_its_neighbours() {
         assert_eq!(
             btc().ticks(dec("60000.05")).unwrap_err(),
-            "price 60000.05 is not a whole number of BTC-USD's ticks of 0.1 USDC: the nearest are 60000.0 and 60000.1"
+            "price 60000.05 is not a whole number of BTC-USD's ticks of 0.1 USDC: the nearest are \
+             60000.0 and 60000.1"
         );
         assert_eq!(
             btc().lots(dec("0.00015")).unwrap_err(),
-            "size 0.00015 is not a whole number of BTC-USD's lots of 0.0001 BTC: the nearest are 0.0001 and 0.0002"
+            "size 0.00015 is not a whole number of BTC-USD's lots of 0.0001 BTC: the nearest are \
+             0.0001 and 0.0002"
         );
         for bad in ["0", "-1", "0.05", "79228162514264337593543950335"] {
             let refusal = btc().ticks(dec(bad)).unwrap_err();

@@ -1,5 +1,5 @@
-//! A typed gRPC client: what the command line, the demo traders, tests and benchmarks speak to a node with.
-//! Not consensus: clocks and decimals are allowed.
+//! A typed gRPC client: what the command line, the demo traders, tests and benchmarks speak to a
+//! node with. Not consensus: clocks and decimals are allowed.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod error;
@@ -36,8 +36,8 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// [`ClientError`] as of a node: unreachable, no address, or failed.
 pub async fn sidecar_status(address: &str) -> Result<oracle_v1::StatusResponse, ClientError> {
     let client = Client::connect(address).await?;
-    let mut service =
-        SidecarServiceClient::new(client.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let mut service = SidecarServiceClient::new(client.channel.clone())
+        .max_decoding_message_size(MAX_ANSWER_BYTES);
     let answer = service.status(Client::request(oracle_v1::StatusRequest {})).await;
     answer.map(tonic::Response::into_inner).map_err(|status| client.error(&status))
 }
@@ -53,14 +53,16 @@ impl Client {
     /// Connects to a node's gRPC address, e.g. `http://127.0.0.1:9090`; `http://` may be left out.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] when nothing answers there, [`ClientError::BadAddress`] when it is no address.
+    /// [`ClientError::Unreachable`] when nothing answers there, [`ClientError::BadAddress`] when it
+    /// is no address.
     pub async fn connect(node: &str) -> Result<Self, ClientError> {
         let node = if node.contains("://") { node.to_owned() } else { format!("http://{node}") };
         let bad_address = |why: String| ClientError::BadAddress { node: node.clone(), why };
         if !node.starts_with("http://") {
             return Err(bad_address("it must begin with http://".into()));
         }
-        let endpoint = Endpoint::from_shared(node.clone()).map_err(|error| bad_address(error.to_string()))?;
+        let endpoint =
+            Endpoint::from_shared(node.clone()).map_err(|error| bad_address(error.to_string()))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -104,8 +106,8 @@ impl Client {
     /// Sends signed bytes as they are. Sending the same bytes again is harmless.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when the chain refuses the transaction, [`ClientError::Unknown`] when an answer is missing,
-    /// [`ClientError::Unreachable`] when it was not sent.
+    /// [`ClientError::Refused`] when the chain refuses the transaction, [`ClientError::Unknown`]
+    /// when an answer is missing, [`ClientError::Unreachable`] when it was not sent.
     pub async fn submit(
         &self,
         tx: Vec<u8>,
@@ -118,7 +120,9 @@ impl Client {
         // The node answers within its own timeout; the rest is for the way there and back.
         request.set_timeout(timeout.saturating_add(Duration::from_secs(5)));
         let answer = self.orders().submit(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| ClientError::of_submit(&self.node, &status))
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| ClientError::of_submit(&self.node, &status))
     }
 
     /// The chain's height, time and app hash, and what the node runs.
@@ -144,8 +148,11 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn markets(&self) -> Result<Markets, ClientError> {
-        let answer = self.queries().markets(Self::request(v1::MarketsRequest { market: None })).await;
-        answer.map(|answer| Markets::new(answer.into_inner().markets)).map_err(|status| self.error(&status))
+        let answer =
+            self.queries().markets(Self::request(v1::MarketsRequest { market: None })).await;
+        answer
+            .map(|answer| Markets::new(answer.into_inner().markets))
+            .map_err(|status| self.error(&status))
     }
 
     /// One subaccount of an owner, or all.
@@ -208,13 +215,18 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; `UNKNOWN_ACCOUNT`.
-    pub async fn explain(&self, owner: &str, subaccount: u32) -> Result<v1::ExplainResponse, ClientError> {
+    pub async fn explain(
+        &self,
+        owner: &str,
+        subaccount: u32,
+    ) -> Result<v1::ExplainResponse, ClientError> {
         let request = v1::ExplainRequest { owner: owner.to_owned(), subaccount };
         let answer = self.queries().explain(Self::request(request)).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    /// A subaccount's liquidation steps that the node has seen, newest first, or one by its sequence.
+    /// A subaccount's liquidation steps that the node has seen, newest first, or one by its
+    /// sequence.
     ///
     /// # Errors
     /// [`ClientError`]; `UNKNOWN_ACCOUNT`.
@@ -224,8 +236,12 @@ impl Client {
         subaccount: u32,
         sequence: Option<u64>,
     ) -> Result<v1::LiquidationHistoryResponse, ClientError> {
-        let request =
-            v1::LiquidationHistoryRequest { owner: owner.to_owned(), subaccount, sequence, limit: 0 };
+        let request = v1::LiquidationHistoryRequest {
+            owner: owner.to_owned(),
+            subaccount,
+            sequence,
+            limit: 0,
+        };
         let answer = self.queries().liquidation_history(Self::request(request)).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
@@ -273,7 +289,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn trade_stream(&self, market: Option<u32>) -> Result<Streaming<v1::Trade>, ClientError> {
+    pub async fn trade_stream(
+        &self,
+        market: Option<u32>,
+    ) -> Result<Streaming<v1::Trade>, ClientError> {
         let answer = self.streams().trades(v1::StreamTradesRequest { market }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
@@ -293,14 +312,16 @@ impl Client {
     /// Orders and fills of one subaccount, after a sequence; 0 starts now.
     ///
     /// # Errors
-    /// [`ClientError`]; `OUT_OF_RANGE` as [`ClientError::Failed`] when the node no longer has what came after that sequence.
+    /// [`ClientError`]; `OUT_OF_RANGE` as [`ClientError::Failed`] when the node no longer has what
+    /// came after that sequence.
     pub async fn account_stream(
         &self,
         owner: &str,
         subaccount: u32,
         after_sequence: u64,
     ) -> Result<Streaming<v1::AccountEvent>, ClientError> {
-        let request = v1::StreamAccountRequest { owner: owner.to_owned(), subaccount, after_sequence };
+        let request =
+            v1::StreamAccountRequest { owner: owner.to_owned(), subaccount, after_sequence };
         let answer = self.streams().account(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }

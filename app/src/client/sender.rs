@@ -14,7 +14,8 @@ const SEQUENCE_TRIES: u32 = 3;
 /// The wait before one that ran ahead of the chain is tried again.
 const GAP_WAIT: Duration = Duration::from_millis(250);
 
-/// A key on a node, with its next sequence. One sender a key: two of them would use the same sequences.
+/// A key on a node, with its next sequence. One sender a key: two of them would use the same
+/// sequences.
 pub struct Sender {
     client: Client,
     signer: Signer,
@@ -51,8 +52,9 @@ impl Sender {
         &self.client
     }
 
-    /// Signs `message` and submits it. A transaction that is refused for its sequence was not carried out, so it is signed
-    /// anew with the sequence that the node names; after an unknown outcome nothing is sent again.
+    /// Signs `message` and submits it. A transaction that is refused for its sequence was not
+    /// carried out, so it is signed anew with the sequence that the node names; after an unknown
+    /// outcome nothing is sent again.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
@@ -64,7 +66,8 @@ impl Sender {
         let mut tries = 0;
         loop {
             let sequence = self.sequence().await?;
-            let tx = self.signer.sign(message.clone(), TxOptions { sequence, timeout_height: 0 })?;
+            let tx =
+                self.signer.sign(message.clone(), TxOptions { sequence, timeout_height: 0 })?;
             let error = match self.client.submit(tx, wait_for, COMMIT_TIMEOUT).await {
                 Ok(answer) => {
                     self.next_sequence = Some(sequence.saturating_add(1));
@@ -115,16 +118,21 @@ impl Sender {
         mode: v1::BatchMode,
         wait_for: v1::WaitFor,
     ) -> Result<Submitted, ClientError> {
-        let operations =
-            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) }).collect();
-        let message = v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
+        let operations = operations
+            .into_iter()
+            .map(|operation| v1::Operation { operation: Some(operation) })
+            .collect();
+        let message =
+            v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
         self.submit(&message, wait_for).await
     }
 
     fn submitted(&mut self, answer: v1::SubmitResponse) -> Result<Submitted, ClientError> {
         let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
         match v1::SubmitOutcome::try_from(outcome) {
-            Ok(v1::SubmitOutcome::Committed) => Ok(Submitted { tx_hash, height: Some(height), results }),
+            Ok(v1::SubmitOutcome::Committed) => {
+                Ok(Submitted { tx_hash, height: Some(height), results })
+            }
             Ok(v1::SubmitOutcome::Accepted) => Ok(Submitted { tx_hash, height: None, results }),
             Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
                 self.next_sequence = None;

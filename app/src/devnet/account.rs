@@ -92,24 +92,34 @@ impl Faucet {
         self.send(recipient, usdc, v1::WaitFor::Committed).await
     }
 
-    async fn send(&self, recipient: &str, usdc: u64, wait_for: v1::WaitFor) -> Result<(), ClientError> {
+    async fn send(
+        &self,
+        recipient: &str,
+        usdc: u64,
+        wait_for: v1::WaitFor,
+    ) -> Result<(), ClientError> {
         let amount_atoms = usdc.saturating_mul(1_000_000);
-        let message = v1::MsgDeposit { recipient: recipient.to_owned(), amount_atoms, ..Default::default() };
+        let message =
+            v1::MsgDeposit { recipient: recipient.to_owned(), amount_atoms, ..Default::default() };
         self.sender.lock().await.submit(&message, wait_for).await.map(|_| ())
     }
 
-    /// Credits a trader; a node that has just started may not take transactions yet, and is asked again.
+    /// Credits a trader; a node that has just started may not take transactions yet, and is asked
+    /// again.
     async fn pay(&self, trader: &Trader, wait_for: v1::WaitFor) -> Result<(), ClientError> {
         loop {
             let sent = self.send(&trader.address(), trader.role.collateral_usdc(), wait_for).await;
             match &sent {
-                Err(error) if error.code() == Some(Code::Overloaded) => tokio::time::sleep(BUSY).await,
+                Err(error) if error.code() == Some(Code::Overloaded) => {
+                    tokio::time::sleep(BUSY).await
+                }
                 _ => return sent,
             }
         }
     }
 
-    /// Credits every trader. Only the last deposit is waited for: sequences make it the last to be carried out.
+    /// Credits every trader. Only the last deposit is waited for: sequences make it the last to be
+    /// carried out.
     ///
     /// # Errors
     /// A sentence when a deposit is refused.
@@ -161,7 +171,13 @@ impl Trader {
     }
 
     /// Lets it trade until the tasks are shut down.
-    pub fn spawn(self, tasks: &mut JoinSet<()>, setup: &Setup, board: &SharedBoard, faucet: &Faucet) {
+    pub fn spawn(
+        self,
+        tasks: &mut JoinSet<()>,
+        setup: &Setup,
+        board: &SharedBoard,
+        faucet: &Faucet,
+    ) {
         let board = Arc::clone(board);
         match self.role {
             Role::Maker => tasks.spawn(maker::run(self, board)),
@@ -188,8 +204,10 @@ impl Trader {
             board.orders.sent += sent;
             match &submitted {
                 Ok(submitted) => {
-                    let refused =
-                        submitted.results.iter().filter_map(|result| Code::from_number(result.code));
+                    let refused = submitted
+                        .results
+                        .iter()
+                        .filter_map(|result| Code::from_number(result.code));
                     refused.for_each(|code| board.orders.count(code, 1));
                 }
                 Err(ClientError::Refused(refusal)) => board.orders.count(refusal.code, sent),
@@ -209,5 +227,9 @@ impl Trader {
 /// The signed lots of an account in a market.
 #[must_use]
 pub fn position_lots(account: &v1::Subaccount, market: u32) -> i64 {
-    account.positions.iter().find(|position| position.market == market).map_or(0, |position| position.lots)
+    account
+        .positions
+        .iter()
+        .find(|position| position.market == market)
+        .map_or(0, |position| position.lots)
 }

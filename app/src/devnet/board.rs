@@ -55,7 +55,9 @@ impl Hashes {
     pub fn report(&mut self, node: usize, height: u64, app_hash: Vec<u8>) {
         let reports = self.pending.entry(height).or_default();
         if let Some((other, hash)) = reports.iter().find(|(_, hash)| *hash != app_hash) {
-            let hex = |hash: &[u8]| hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
+            let hex = |hash: &[u8]| {
+                hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>()
+            };
             let sentence = format!(
                 "app hashes part at height {height}: node {other} has {}…, node {node} has {}…",
                 hex(hash),
@@ -153,7 +155,12 @@ impl Board {
     }
 
     /// A liquidation step, with its line.
-    pub fn liquidation(&mut self, event: &v1::Liquidation, stage: &'static str, line: Option<String>) {
+    pub fn liquidation(
+        &mut self,
+        event: &v1::Liquidation,
+        stage: &'static str,
+        line: Option<String>,
+    ) {
         if self.started.is_none() {
             return;
         }

@@ -22,7 +22,8 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
             Err(_) => Err(format!(
-                "a devnet is running in {}: end it with Ctrl-C in its terminal, or choose another --home and --ports",
+                "a devnet is running in {}: end it with Ctrl-C in its terminal, or choose another \
+                 --home and --ports",
                 home.display()
             )),
         }

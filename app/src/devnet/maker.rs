@@ -11,7 +11,8 @@ use crate::client::Market;
 
 /// Between two renewals.
 const RENEWAL_MS: (u64, u64) = (350, 550);
-/// Distances of the levels from the middle, in ppm. The far ones are what a fall finds before anyone can renew.
+/// Distances of the levels from the middle, in ppm. The far ones are what a fall finds before
+/// anyone can renew.
 const LEVELS_PPM: [u64; 10] = [300, 500, 800, 1_200, 2_000, 4_000, 10_000, 30_000, 70_000, 100_000];
 /// For each 20 000 USDC that it is long, the middle falls by this much, and the other way round.
 const SKEW_PPM: i64 = 50;
@@ -19,8 +20,8 @@ const SKEW_PER_ATOMS: i64 = 20_000_000_000;
 /// Most that the middle moves.
 const MAX_SKEW_PPM: i64 = 1_000;
 
-/// Notional of a level, in atoms. SOL's book is thin on purpose near the middle, so that a gap is not caught by it, and
-/// has its weight where the insurance fund must pay to sell.
+/// Notional of a level, in atoms. SOL's book is thin on purpose near the middle, so that a gap is
+/// not caught by it, and has its weight where the insurance fund must pay to sell.
 fn level_atoms(symbol: &str, distance_ppm: u64) -> u64 {
     match (symbol, distance_ppm) {
         ("SOL-USD", ..=10_000) => 700_000_000,
@@ -35,7 +36,9 @@ fn level_atoms(symbol: &str, distance_ppm: u64) -> u64 {
 pub async fn run(mut trader: Trader, board: SharedBoard) {
     loop {
         // What fails here, a busy node say, is tried again with fresh prices.
-        if let (Ok(markets), Some(account)) = (trader.client().markets().await, trader.account().await) {
+        if let (Ok(markets), Some(account)) =
+            (trader.client().markets().await, trader.account().await)
+        {
             let ladders = markets.iter().filter(|(_, state)| !state.stale && state.index_ticks > 0);
             let operations: Vec<_> = ladders
                 .flat_map(|(market, state)| {
@@ -70,7 +73,8 @@ fn ladder(market: &Market, index_ticks: u64, position_lots: i64) -> Vec<Operatio
         let lots = (level_atoms(&market.symbol, distance_ppm) / atoms_per_lot).max(1);
         let distance = i128::from(distance_ppm);
         // One tick apart at least, where ticks are coarse.
-        let (bid, ask) = (price(-distance), price(distance).max(price(-distance).saturating_add(2)));
+        let (bid, ask) =
+            (price(-distance), price(distance).max(price(-distance).saturating_add(2)));
         for (side, price_ticks) in [(v1::Side::Buy, bid), (v1::Side::Sell, ask)] {
             operations.push(Operation::Place(v1::PlaceOrder {
                 market: market.id,
@@ -99,11 +103,12 @@ mod tests {
         };
         let market = Market::new(&params, 10);
         let prices = |position, side: v1::Side| {
-            let orders =
-                ladder(&market, 600_000, position).into_iter().filter_map(|operation| match operation {
+            let orders = ladder(&market, 600_000, position).into_iter().filter_map(|operation| {
+                match operation {
                     Operation::Place(place) if place.side() == side => Some(place.price_ticks),
                     _ => None,
-                });
+                }
+            });
             orders.collect::<Vec<_>>()
         };
         let (bids, asks) = (prices(0, v1::Side::Buy), prices(0, v1::Side::Sell));

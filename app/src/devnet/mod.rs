@@ -1,5 +1,6 @@
-//! `tidemarkd devnet`: a whole exchange on this machine, with made-up or recorded prices and demo traders. It starts nodes
-//! as processes and speaks gRPC to them. Not consensus: clocks are allowed.
+//! `tidemarkd devnet`: a whole exchange on this machine, with made-up or recorded prices and demo
+//! traders. It starts nodes as processes and speaks gRPC to them. Not consensus: clocks are
+//! allowed.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod account;
@@ -57,8 +58,9 @@ pub(crate) fn with<T>(board: &SharedBoard, act: impl FnOnce(&mut Board) -> T) ->
     act(&mut board.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Runs a devnet until Ctrl-C or the end of `--for`. Exit code 0; 1 when a node failed, app hashes parted, or a run that was
-/// long enough saw no trade or (with made-up prices) no liquidation; 2 when it could not start.
+/// Runs a devnet until Ctrl-C or the end of `--for`. Exit code 0; 1 when a node failed, app hashes
+/// parted, or a run that was long enough saw no trade or (with made-up prices) no liquidation; 2
+/// when it could not start.
 pub async fn run(options: DevnetOptions) -> ExitCode {
     let output = options.output;
     match attempt(options).await {
@@ -140,7 +142,10 @@ async fn trade(
     let funding = async {
         match tokio::time::timeout(FUNDING_TIMEOUT, faucet.fund_all(&traders)).await {
             Ok(funded) => funded,
-            Err(_) => Err(format!("the demo accounts got no money within {} s", FUNDING_TIMEOUT.as_secs())),
+            Err(_) => Err(format!(
+                "the demo accounts got no money within {} s",
+                FUNDING_TIMEOUT.as_secs()
+            )),
         }
     };
     tokio::select! {
@@ -155,7 +160,14 @@ async fn trade(
         trader.spawn(&mut tasks, setup, &board, &faucet);
     }
     let live = options.output == Output::Text && std::io::stdout().is_terminal();
-    tasks.spawn(view::show(first, Arc::clone(&board), named, options.clone(), setup.end_points(), live));
+    tasks.spawn(view::show(
+        first,
+        Arc::clone(&board),
+        named,
+        options.clone(),
+        setup.end_points(),
+        live,
+    ));
     let span = async {
         match options.span {
             Some(span) => tokio::time::sleep(span).await,

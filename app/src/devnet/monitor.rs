@@ -41,8 +41,10 @@ async fn trades(client: Client, board: SharedBoard) {
         if let Ok(mut stream) = client.trade_stream(None).await {
             while let Ok(Some(trade)) = stream.message().await {
                 with(&board, |board| {
-                    let line =
-                        board.markets.by_id(trade.market).and_then(|market| trade_line(market, &trade));
+                    let line = board
+                        .markets
+                        .by_id(trade.market)
+                        .and_then(|market| trade_line(market, &trade));
                     board.trade(line);
                 });
             }
@@ -56,8 +58,10 @@ async fn liquidations(client: Client, board: SharedBoard) {
         if let Ok(mut stream) = client.liquidation_stream(None).await {
             while let Ok(Some(event)) = stream.message().await {
                 with(&board, |board| {
-                    let line =
-                        board.markets.by_id(event.market).and_then(|market| liquidation_line(market, &event));
+                    let line = board
+                        .markets
+                        .by_id(event.market)
+                        .and_then(|market| liquidation_line(market, &event));
                     board.liquidation(&event, stage_word(event.stage()), line);
                 });
             }

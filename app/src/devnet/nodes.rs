@@ -32,14 +32,15 @@ impl Nodes {
     /// # Errors
     /// A sentence when a process or its log cannot be made.
     pub fn start(setup: &Setup) -> Result<Self, String> {
-        let program =
-            std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+        let program = std::env::current_exe()
+            .map_err(|error| format!("cannot find this program: {error}"))?;
         let mut nodes = Self { running: Vec::new() };
         for (number, (home, grpc)) in setup.nodes().into_iter().enumerate() {
             let log = home.join("tidemarkd.log");
             let started = spawn(&program, &home, &log);
-            let guard = started
-                .map_err(|error| format!("cannot start node {number} in {}: {error}", home.display()))?;
+            let guard = started.map_err(|error| {
+                format!("cannot start node {number} in {}: {error}", home.display())
+            })?;
             nodes.running.push(Running { number, guard, log, grpc });
         }
         Ok(nodes)
@@ -58,15 +59,19 @@ impl Nodes {
                 return Err(sentence);
             }
             let next = &self.running[clients.len()];
-            // A node that goes on with its chain answers while it replays, before it can take transactions: a new block counts.
+            // A node that goes on with its chain answers while it replays, before it can take
+            // transactions: a new block counts.
             match answers(&next.grpc).await {
                 Some((client, height)) if height > *seen.get_or_insert(height) => {
                     clients.push(client);
                     seen = None;
                 }
                 _ if Instant::now() > end => {
-                    let (number, log, seconds) = (next.number, next.log.display(), timeout.as_secs());
-                    return Err(format!("node {number} made no block within {seconds} s; see {log}"));
+                    let (number, log, seconds) =
+                        (next.number, next.log.display(), timeout.as_secs());
+                    return Err(format!(
+                        "node {number} made no block within {seconds} s; see {log}"
+                    ));
                 }
                 _ => tokio::time::sleep(POLL).await,
             }
@@ -88,7 +93,8 @@ impl Nodes {
         self.running.iter_mut().find_map(|node| {
             let status = node.guard.try_wait().ok().flatten()?;
             let (number, log) = (node.number, node.log.display());
-            let words = last_line(&node.log).map_or(String::new(), |line| format!("; its last line: {line}"));
+            let words = last_line(&node.log)
+                .map_or(String::new(), |line| format!("; its last line: {line}"));
             Some(format!("node {number} stopped by itself ({status}), see {log}{words}"))
         })
     }

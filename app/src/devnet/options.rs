@@ -16,7 +16,8 @@ pub struct DevnetOptions {
     /// Play recorded prices (.csv or .csv.gz) instead of made-up ones
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
-    /// How many times faster than recorded [default: the whole file in the time of --for, or in two minutes]
+    /// How many times faster than recorded
+    /// [default: the whole file in the time of --for, or in two minutes]
     #[arg(long, requires = "replay", value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "TIMES")]
     pub speed: Option<u32>,
     /// End after this long, e.g. 60s [default: at Ctrl-C]

@@ -9,7 +9,8 @@ const ROUND_MS: u64 = 60_000;
 /// Rounds that are written into the feed's options: half a day.
 const ROUNDS: u64 = 720;
 
-/// The three markets. BTC and ETH have deep books; SOL is thin, so that its gap goes beyond the book.
+/// The three markets. BTC and ETH have deep books; SOL is thin, so that its gap goes beyond the
+/// book.
 #[must_use]
 pub fn markets() -> Vec<MarketParams> {
     vec![
@@ -70,7 +71,9 @@ mod tests {
     fn the_markets_are_sound_and_made_up_by_the_feed() {
         for market in markets() {
             market.check().unwrap();
-            assert!(crate::node::feed::SYNTHETIC_MARKETS.iter().any(|(symbol, ..)| *symbol == market.symbol));
+            assert!(crate::node::feed::SYNTHETIC_MARKETS
+                .iter()
+                .any(|(symbol, ..)| *symbol == market.symbol));
         }
     }
 }

@@ -30,7 +30,8 @@ const INSURANCE_ATOMS: u64 = 50_000_000_000;
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
 /// The play of a file without `--for` and `--speed` takes two minutes.
 const REPLAY_MS: u64 = 120_000;
-/// From the writing of the options to the first price that moves: what one node, and each more, takes to start.
+/// From the writing of the options to the first price that moves: what one node, and each more,
+/// takes to start.
 const LEAD_MS: (u64, u64) = (1_000, 250);
 
 /// Tells a devnet's folder from any other, and what is in it.
@@ -60,15 +61,17 @@ impl Setup {
     /// Makes the folder, or with `--keep` makes ready the one that is there.
     ///
     /// # Errors
-    /// A sentence that says what to do: a taken port, a folder with something else in it, no Go, a file that is no replay.
+    /// A sentence that says what to do: a taken port, a folder with something else in it, no Go, a
+    /// file that is no replay.
     pub fn make(options: &DevnetOptions, home: &Path) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         for number in 0..options.validators {
-            let ports = Ports::of_node(options.ports, number, options.validators).map_err(|e| text(&e))?;
+            let ports =
+                Ports::of_node(options.ports, number, options.validators).map_err(|e| text(&e))?;
             ports.check_free().map_err(|e| text(&e))?;
         }
-        let comet =
-            ensure_installed(&COMETBFT, &mut |line| say(options.output, line)).map_err(|e| text(&e))?;
+        let comet = ensure_installed(&COMETBFT, &mut |line| say(options.output, line))
+            .map_err(|e| text(&e))?;
         let feeds = feeds(options)?;
         let kept = former(options, home)?;
         let key = |path: PathBuf, name: &str| key(&path, name).map_err(|e| e.to_string());
@@ -116,10 +119,11 @@ impl Setup {
         };
         let mut inits = Vec::new();
         for (number, feed) in (0..self.validators).zip(feeds) {
-            let ports =
-                Ports::of_node(self.ports, number, self.validators).map_err(|error| error.to_string())?;
+            let ports = Ports::of_node(self.ports, number, self.validators)
+                .map_err(|error| error.to_string())?;
             let mut node = NodeInit::local(self.node_home(number), format!("node{number}"), ports);
-            node.timeout_commit_ms = u64::try_from(options.block_time.as_millis()).unwrap_or(u64::MAX);
+            node.timeout_commit_ms =
+                u64::try_from(options.block_time.as_millis()).unwrap_or(u64::MAX);
             node.feed = feed;
             inits.push(node);
         }
@@ -128,7 +132,8 @@ impl Setup {
         let marker = serde_json::to_string(&marker).map_err(|error| error.to_string())?;
         fs::write(self.home.join(MARKER), marker)
             .map_err(|error| format!("cannot write {MARKER}: {error}"))?;
-        init::init(comet, &inits, &genesis, ExistingHome::Overwrite).map_err(|error| error.to_string())
+        init::init(comet, &inits, &genesis, ExistingHome::Overwrite)
+            .map_err(|error| error.to_string())
     }
 
     /// A chain that goes on needs prices that start now.
@@ -158,8 +163,9 @@ impl Setup {
     }
 
     fn all_ports(&self) -> impl Iterator<Item = (u16, Ports)> + '_ {
-        (0..self.validators)
-            .filter_map(|number| Some((number, Ports::of_node(self.ports, number, self.validators).ok()?)))
+        (0..self.validators).filter_map(|number| {
+            Some((number, Ports::of_node(self.ports, number, self.validators).ok()?))
+        })
     }
 
     /// gRPC and metrics of each node, a line each.
@@ -184,8 +190,8 @@ impl Setup {
             format!("{} validators", self.validators)
         };
         format!(
-            "Devnet {CHAIN_ID} is up: {validators}, prices {feed}, data in {}\n{}\n\
-             try: tidemark keys add me && tidemark deposit --amount 10000 --faucet-key {}",
+            "Devnet {CHAIN_ID} is up: {validators}, prices {feed}, data in {}\n{}\ntry: tidemark \
+             keys add me && tidemark deposit --amount 10000 --faucet-key {}",
             self.home.display(),
             self.end_points(),
             self.home.join("faucet.json").display(),
@@ -205,8 +211,8 @@ impl Setup {
     }
 }
 
-/// One feed a node; they differ in the validators' noise only. A mistake in a replay's file is told here, before anything
-/// is deleted or started.
+/// One feed a node; they differ in the validators' noise only. A mistake in a replay's file is told
+/// here, before anything is deleted or started.
 fn feeds(options: &DevnetOptions) -> Result<Vec<FeedConfig>, String> {
     let start_at_ms = unix_ms() + LEAD_MS.0 + LEAD_MS.1 * u64::from(options.validators);
     let synthetic = |validator: u16| FeedConfig::Synthetic {
@@ -215,14 +221,18 @@ fn feeds(options: &DevnetOptions) -> Result<Vec<FeedConfig>, String> {
         validator: u32::from(validator),
         shocks: script::shocks(),
     };
-    let Some(file) = &options.replay else { return Ok((0..options.validators).map(synthetic).collect()) };
+    let Some(file) = &options.replay else {
+        return Ok((0..options.validators).map(synthetic).collect());
+    };
     let problem = |why: &dyn std::fmt::Display| format!("--replay {}: {why}", file.display());
     let path = std::path::absolute(file).map_err(|error| problem(&error))?;
     let recorded_ms = recorded_ms(&path).map_err(|why| problem(&why))?;
-    let span_ms = options.span.and_then(|span| u64::try_from(span.as_millis()).ok()).unwrap_or(REPLAY_MS);
+    let span_ms =
+        options.span.and_then(|span| u64::try_from(span.as_millis()).ok()).unwrap_or(REPLAY_MS);
     let fitting = recorded_ms.div_ceil(span_ms.max(1)).clamp(1, 10_000);
     let speed = options.speed.unwrap_or(u32::try_from(fitting).unwrap_or(10_000));
-    let feed = FeedConfig::Replay { file: path, speed, start_at_ms, repeat: options.span.is_none() };
+    let feed =
+        FeedConfig::Replay { file: path, speed, start_at_ms, repeat: options.span.is_none() };
     Ok(vec![feed; usize::from(options.validators)])
 }
 
@@ -260,7 +270,8 @@ fn former(options: &DevnetOptions, home: &Path) -> Result<bool, String> {
             let wanted = Marker { validators: options.validators, ports: options.ports };
             if (marker.validators, marker.ports) != (wanted.validators, wanted.ports) {
                 return Err(format!(
-                    "the devnet in {} has --validators {} --ports {}: say the same with --keep, or leave --keep out for a new one",
+                    "the devnet in {} has --validators {} --ports {}: say the same with --keep, \
+                     or leave --keep out for a new one",
                     home.display(),
                     marker.validators,
                     marker.ports

@@ -23,7 +23,9 @@ pub async fn taker(mut trader: Trader, board: SharedBoard) {
     loop {
         let pause_ms = trader.random.between(TAKER_PAUSE_MS.0, TAKER_PAUSE_MS.1);
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        let (Ok(markets), Some(account)) = (trader.client().markets().await, trader.account().await) else {
+        let (Ok(markets), Some(account)) =
+            (trader.client().markets().await, trader.account().await)
+        else {
             continue;
         };
         let live: Vec<_> = tradable(&markets).collect();
@@ -43,7 +45,12 @@ fn tradable(markets: &Markets) -> impl Iterator<Item = (&Market, u64)> {
     live.map(|(market, state)| (market, state.index_ticks))
 }
 
-fn taker_order(trader: &mut Trader, market: &Market, index_ticks: u64, position: i64) -> v1::PlaceOrder {
+fn taker_order(
+    trader: &mut Trader,
+    market: &Market,
+    index_ticks: u64,
+    position: i64,
+) -> v1::PlaceOrder {
     let random = &mut trader.random;
     let atoms_per_lot = index_ticks.saturating_mul(market.k).max(1);
     let lots = (random.between(TAKER_ATOMS.0, TAKER_ATOMS.1) / atoms_per_lot).max(1);
@@ -63,8 +70,11 @@ fn taker_order(trader: &mut Trader, market: &Market, index_ticks: u64, position:
         order.r#type = v1::OrderType::Market.into();
     } else {
         let reach = (index_ticks.saturating_mul(TAKER_REACH_PPM) / 1_000_000).max(1);
-        order.price_ticks =
-            if buys { index_ticks.saturating_add(reach) } else { index_ticks.saturating_sub(reach).max(1) };
+        order.price_ticks = if buys {
+            index_ticks.saturating_add(reach)
+        } else {
+            index_ticks.saturating_sub(reach).max(1)
+        };
     }
     order
 }
@@ -91,7 +101,8 @@ enum Mood {
     Holding,
 }
 
-/// Buys `symbol` up to its leverage (near the most when `None`), holds, is liquidated, gets new money, does it again.
+/// Buys `symbol` up to its leverage (near the most when `None`), holds, is liquidated, gets new
+/// money, does it again.
 pub async fn degen(
     mut trader: Trader,
     symbol: &'static str,
@@ -102,7 +113,9 @@ pub async fn degen(
     let mut mood = Mood::Buying { refused: 0 };
     loop {
         tokio::time::sleep(DEGEN_PAUSE).await;
-        let (Ok(markets), Some(account)) = (trader.client().markets().await, trader.account().await) else {
+        let (Ok(markets), Some(account)) =
+            (trader.client().markets().await, trader.account().await)
+        else {
             continue;
         };
         let Ok((market, state)) = markets.find(symbol) else { return };
@@ -180,8 +193,12 @@ mod tests {
             ..Default::default()
         };
         let market = Market::new(&params, 10);
-        let state =
-            v1::MarketState { params: Some(params), mark_ticks: 600_000, k: 10, ..Default::default() };
+        let state = v1::MarketState {
+            params: Some(params),
+            mark_ticks: 600_000,
+            k: 10,
+            ..Default::default()
+        };
         let account = v1::Subaccount { equity_atoms: 2_000_000_000, ..Default::default() };
         let piece = |position, leverage| piece_lots(&market, &state, &account, position, leverage);
         // 2 000 USDC · 50 · 88 % = 88 000 USDC; one lot is 6 USDC; a piece is 20 000 USDC.

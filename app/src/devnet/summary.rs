@@ -24,7 +24,8 @@ impl Summary {
     pub fn new(board: &Board, setup: &Setup, elapsed: Duration, failure: Option<String>) -> Self {
         let problems = problems(board, setup.replay, elapsed, failure);
         let seconds = Decimal::new(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX), 3);
-        let rate = |count: u64| Decimal::from(count).checked_div(seconds).unwrap_or_default().round_dp(1);
+        let rate =
+            |count: u64| Decimal::from(count).checked_div(seconds).unwrap_or_default().round_dp(1);
         let refused: u64 = board.orders.refused.values().sum();
         let validators = setup.nodes().len();
         let document = json!({
@@ -49,7 +50,11 @@ impl Summary {
             "heights_compared": board.hashes.equal,
         });
         let by = |counts: &std::collections::BTreeMap<&str, u64>| {
-            counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+            counts
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let with_parts = |count: u64, parts: String| match parts.as_str() {
             "" => grouped(Decimal::from(count), 0),
@@ -60,13 +65,9 @@ impl Summary {
             Some(sentence) => sentence.clone(),
         };
         let mut text = format!(
-            "\nSummary of {} s with {validators} validator(s), prices {}\n\
-             blocks        {} ({} a second)\n\
-             operations    {} sent, {} a second\n\
-             refused       {}\n\
-             trades        {}\n\
-             liquidations  {}; the insurance fund paid {} USDC\n\
-             app hashes    {hashes}\n",
+            "\nSummary of {} s with {validators} validator(s), prices {}\nblocks        {} ({} a \
+             second)\noperations    {} sent, {} a second\nrefused       {}\ntrades        \
+             {}\nliquidations  {}; the insurance fund paid {} USDC\napp hashes    {hashes}\n",
             seconds.round_dp(0),
             board.feed,
             board.blocks,
@@ -79,11 +80,16 @@ impl Summary {
             grouped(usdc(board.fund_paid_atoms), 2),
         );
         if board.orders.unknown > 0 {
-            text += &format!("unknown       {} operations without a known outcome\n", board.orders.unknown);
+            text += &format!(
+                "unknown       {} operations without a known outcome\n",
+                board.orders.unknown
+            );
         }
         text += &match problems.as_slice() {
             [] => "ok".to_owned(),
-            problems => problems.iter().map(|why| format!("PROBLEM: {why}")).collect::<Vec<_>>().join("\n"),
+            problems => {
+                problems.iter().map(|why| format!("PROBLEM: {why}")).collect::<Vec<_>>().join("\n")
+            }
         };
         Self { document, text, problems }
     }
@@ -106,7 +112,12 @@ const SCRIPT_SHOWS: Duration = Duration::from_secs(25);
 /// A shorter run may have seen no trade.
 const TRADERS_SHOW: Duration = Duration::from_secs(5);
 
-fn problems(board: &Board, replay: bool, elapsed: Duration, failure: Option<String>) -> Vec<String> {
+fn problems(
+    board: &Board,
+    replay: bool,
+    elapsed: Duration,
+    failure: Option<String>,
+) -> Vec<String> {
     let mut problems: Vec<String> = failure.into_iter().collect();
     problems.extend(board.hashes.parted.clone());
     if board.hashes.equal == 0 {
@@ -145,7 +156,8 @@ mod tests {
         assert_eq!(count(&board, false, 60), 1, "cancelling orders closes nothing");
         board.liquidation(&Default::default(), "book", None);
         assert_eq!(count(&board, false, 60), 0);
-        let failed = problems(&board, false, Duration::from_secs(60), Some("node 1 stopped".to_owned()));
+        let failed =
+            problems(&board, false, Duration::from_secs(60), Some("node 1 stopped".to_owned()));
         assert_eq!(failed, ["node 1 stopped"]);
     }
 }

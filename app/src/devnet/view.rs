@@ -92,14 +92,16 @@ fn line(board: &Board) -> String {
 fn picture(board: &Board, options: &DevnetOptions, end_points: &str) -> String {
     let span = options.span.map_or(String::new(), |span| format!(" of {} s", span.as_secs()));
     let elapsed_ms = board.started.map_or(0, |started| started.elapsed().as_millis() as i64);
-    let rate = Decimal::from(board.blocks).checked_div(Decimal::new(elapsed_ms, 3)).unwrap_or_default();
+    let rate =
+        Decimal::from(board.blocks).checked_div(Decimal::new(elapsed_ms, 3)).unwrap_or_default();
     let hashes = match &board.hashes.parted {
         None => format!("app hashes equal at {} heights", board.hashes.equal),
         Some(sentence) => sentence.clone(),
     };
     format!(
-        "Tidemark devnet · {} validator(s) · prices {} · {}{span}\n\
-         block {} · {rate:.1} a second · {hashes}\n{end_points}\n\n{}\n\n{}\n\nliquidations\n{}\n\n{}\n\ntrades\n{}\n\nCtrl-C ends",
+        "Tidemark devnet · {} validator(s) · prices {} · {}{span}\nblock {} · {rate:.1} a second \
+         · {hashes}\n{end_points}\n\n{}\n\n{}\n\nliquidations\n{}\n\n{}\n\ntrades\n{}\n\nCtrl-C \
+         ends",
         options.validators,
         board.feed,
         clock(board.started),
@@ -116,11 +118,18 @@ fn last(lines: &VecDeque<String>) -> String {
     if lines.is_empty() {
         return "  none yet".to_owned();
     }
-    lines.iter().rev().take(SHOWN_LINES).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .rev()
+        .take(SHOWN_LINES)
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn markets(board: &Board) -> String {
-    let heading = ["market", "state", "index", "mark", "bid", "ask", "last", "open int.", "fund./8h"];
+    let heading =
+        ["market", "state", "index", "mark", "bid", "ask", "last", "open int.", "fund./8h"];
     let mut table = Table::new(2, &heading);
     for (market, state) in board.markets.iter() {
         let price = |ticks| price_or_dash(market, ticks);
@@ -163,7 +172,8 @@ fn accounts(board: &Board) -> String {
         }
     }
     rows.sort_by_key(|(health, _)| *health);
-    let heading = ["account", "market", "size", "entry", "profit", "equity", "health", "liquidation"];
+    let heading =
+        ["account", "market", "size", "entry", "profit", "equity", "health", "liquidation"];
     let mut table = Table::new(2, &heading);
     rows.into_iter().take(SHOWN_ACCOUNTS).for_each(|(_, row)| table.row(row));
     table.render()

@@ -1,4 +1,5 @@
-//! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every block over what it wrote.
+//! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every
+//! block over what it wrote.
 
 use tidemark_proto::units::{Atoms, Lots, MarketId, SignedLots};
 use tidemark_risk::conservation::Totals;
@@ -47,8 +48,8 @@ impl Audit {
     }
 }
 
-/// Audits what the block wrote. Quarantines each market that fails; gates withdrawals while money does not add up. Returns
-/// what is wrong, as sentences.
+/// Audits what the block wrote. Quarantines each market that fails; gates withdrawals while money
+/// does not add up. Returns what is wrong, as sentences.
 pub(super) fn run(state: &mut State) -> Vec<String> {
     let mut violations = Vec::new();
     for id in state.accounts.dirty().to_vec() {
@@ -80,8 +81,9 @@ fn money(atoms: Atoms) -> String {
     format!("money is not conserved: {atoms} atoms more on the chain than came in")
 }
 
-/// A market's own invariants: longs equal shorts equal open interest, the book is not crossed. Once wrong, it stays
-/// quarantined until the admin asks for the end of it, and the audit of that block finds nothing.
+/// A market's own invariants: longs equal shorts equal open interest, the book is not crossed. Once
+/// wrong, it stays quarantined until the admin asks for the end of it, and the audit of that block
+/// finds nothing.
 fn check_market(state: &mut State, at: usize) -> Option<String> {
     let (longs, shorts) = state.audit.lots(at);
     let cell = &mut state.markets[at];

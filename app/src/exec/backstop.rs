@@ -1,4 +1,5 @@
-//! Keepers (rules §7.3): who sets collateral aside to take over liquidated positions, and who asks for which.
+//! Keepers (rules §7.3): who sets collateral aside to take over liquidated positions, and who asks
+//! for which.
 
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId};
@@ -11,8 +12,8 @@ use crate::state::{State, Takeover, MAX_TAKEOVERS};
 /// Most keepers of one market: a bound on what the backstop stage looks at.
 pub const MAX_KEEPERS: usize = 64;
 
-/// Sets what a subaccount sets aside for a market. More of it leaves the account under the rules of a withdrawal, and counts for
-/// nothing else from then on; less of it goes back.
+/// Sets what a subaccount sets aside for a market. More of it leaves the account under the rules of
+/// a withdrawal, and counts for nothing else from then on; less of it goes back.
 pub(super) fn register(
     state: &mut State,
     owner: OwnerId,
@@ -25,15 +26,21 @@ pub(super) fn register(
     let place = of.keepers.binary_search_by_key(&account, |keeper| keeper.account);
     let had = place.map_or(0, |at| of.keepers[at].set_aside_atoms);
     let most = of.params.max_set_aside_atoms;
-    let increase = set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
+    let increase =
+        set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
     if increase > 0 {
         if of.params.status == MarketStatus::Closed {
-            return Err(Refusal::new(Code::MarketClosed, format!("{} is closed", of.params.symbol)));
+            return Err(Refusal::new(
+                Code::MarketClosed,
+                format!("{} is closed", of.params.symbol),
+            ));
         }
         if set_aside_atoms > most {
             return Err(Refusal::new(
                 Code::SetAsideCap,
-                format!("set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most}"),
+                format!(
+                    "set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most}"
+                ),
             ));
         }
         if place.is_err() && of.keepers.len() >= MAX_KEEPERS {
@@ -57,7 +64,8 @@ pub(super) fn register(
     Ok(())
 }
 
-/// Asks for part of a listed position, to be served in the next sweep. Asking again for the same position replaces the request.
+/// Asks for part of a listed position, to be served in the next sweep. Asking again for the same
+/// position replaces the request.
 pub(super) fn takeover(
     state: &mut State,
     owner: OwnerId,
@@ -81,7 +89,8 @@ pub(super) fn takeover(
         ));
     }
     let waiting = &mut state.markets[usize::from(market)].takeovers;
-    if let Some(again) = waiting.iter_mut().find(|of| (of.keeper, of.account) == (keeper, account)) {
+    if let Some(again) = waiting.iter_mut().find(|of| (of.keeper, of.account) == (keeper, account))
+    {
         again.lots = lots;
         return Ok(());
     }

@@ -1,9 +1,10 @@
-//! Operations that are accepted together or not at all: everything is checked before anything is carried out
-//! ([ADR 10](../../../docs/adr/0010-batches-checked-whole.md)).
+//! Operations that are accepted together or not at all: everything is checked before anything is
+//! carried out ([ADR 10](../../../docs/adr/0010-batches-checked-whole.md)).
 //!
-//! Cancels are carried out first, so the orders of a batch are checked against the books without what it cancels. Whatever
-//! one order may do to another's acceptance is refused as `BATCH_DEPENDENT`; then the order in which they run does not
-//! matter, and margin for all of them together covers each in turn (the reserve lemma, rules §3).
+//! Cancels are carried out first, so the orders of a batch are checked against the books without
+//! what it cancels. Whatever one order may do to another's acceptance is refused as
+//! `BATCH_DEPENDENT`; then the order in which they run does not matter, and margin for all of them
+//! together covers each in turn (the reserve lemma, rules §3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,8 +60,9 @@ fn place_rungs(
     Ok(sum)
 }
 
-/// Carries out a batch whose operations are all accepted, or refuses each: the one that fails with its code, the others with
-/// `BATCH_REFUSED`. Cancels and reductions run first, then the rest in its order.
+/// Carries out a batch whose operations are all accepted, or refuses each: the one that fails with
+/// its code, the others with `BATCH_REFUSED`. Cancels and reductions run first, then the rest in
+/// its order.
 pub(super) fn all(
     state: &mut State,
     account: AccountId,
@@ -146,9 +148,11 @@ impl Plan {
     fn of(state: &mut State, account: AccountId, operations: &[Operation]) -> Result<(), Failed> {
         let mut plan = Self::default();
         for (at, operation) in operations.iter().enumerate() {
-            let elsewhere = operation.market().filter(|market| !isolated::is_cross(state, account, *market));
+            let elsewhere =
+                operation.market().filter(|market| !isolated::is_cross(state, account, *market));
             if let Some(market) = elsewhere {
-                let sentence = format!("market {market} is isolated: an order there may move collateral");
+                let sentence =
+                    format!("market {market} is isolated: an order there may move collateral");
                 return Err((at, dependent(sentence)));
             }
             plan.free(state, account, operation).map_err(|refusal| (at, refusal))?;
@@ -160,7 +164,12 @@ impl Plan {
     }
 
     /// Takes an operation that frees: cancels, reductions.
-    fn free(&mut self, state: &State, account: AccountId, operation: &Operation) -> Result<(), Refusal> {
+    fn free(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        operation: &Operation,
+    ) -> Result<(), Refusal> {
         match operation {
             Operation::Cancel { market, order } => self.cancel(state, account, *market, *order),
             Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
@@ -174,9 +183,11 @@ impl Plan {
             Operation::CancelAll { market, side } => {
                 let markets = match market {
                     Some(market) => vec![*market],
-                    None => {
-                        margin::account(state, account)?.positions.iter().map(|entry| entry.market).collect()
-                    }
+                    None => margin::account(state, account)?
+                        .positions
+                        .iter()
+                        .map(|entry| entry.market)
+                        .collect(),
                 };
                 for market in markets {
                     margin::cell(state, market)?;
@@ -186,8 +197,9 @@ impl Plan {
                         self.leave(state, market, order)?;
                     }
                     let waiting = &state.conditional[usize::from(market)];
-                    let meant =
-                        |id: &OrderId| waiting.get(*id).and_then(|order| order.side()).is_some_and(is_meant);
+                    let meant = |id: &OrderId| {
+                        waiting.get(*id).and_then(|order| order.side()).is_some_and(is_meant)
+                    };
                     for order_id in waiting.of(account).filter(meant) {
                         self.drop_with_pair(state, market, order_id)?;
                     }
@@ -211,10 +223,12 @@ impl Plan {
         }
     }
 
-    /// Names an order of the batch; a second operation on it depends on the first, and so does one on its partner.
+    /// Names an order of the batch; a second operation on it depends on the first, and so does one
+    /// on its partner.
     fn name(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
         let in_market = self.markets.entry(market).or_default();
-        let partner = state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
+        let partner =
+            state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
         if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
             return Err(dependent(format!("order {order_id}, or its pair, is named twice")));
         }
@@ -227,7 +241,12 @@ impl Plan {
         Ok(())
     }
 
-    fn drop_waiting(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
+    fn drop_waiting(
+        &mut self,
+        state: &State,
+        market: MarketId,
+        order_id: OrderId,
+    ) -> Result<(), Refusal> {
         self.name(state, market, order_id)?;
         let in_market = self.markets.entry(market).or_default();
         in_market.dropped = in_market.dropped.saturating_add(1);
@@ -235,8 +254,14 @@ impl Plan {
     }
 
     /// As part of a cancel-all, which takes both of a pair.
-    fn drop_with_pair(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
-        let partner = state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
+    fn drop_with_pair(
+        &mut self,
+        state: &State,
+        market: MarketId,
+        order_id: OrderId,
+    ) -> Result<(), Refusal> {
+        let partner =
+            state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
         let in_market = self.markets.entry(market).or_default();
         if in_market.named.contains(&partner) {
             in_market.dropped = in_market.dropped.saturating_add(1);
@@ -245,7 +270,8 @@ impl Plan {
         self.drop_waiting(state, market, order_id)
     }
 
-    /// A replacement may only lower a resting order's quantity: any other is a cancel and a new order, which a batch can say.
+    /// A replacement may only lower a resting order's quantity: any other is a cancel and a new
+    /// order, which a batch can say.
     fn reduce(
         &mut self,
         state: &State,
@@ -255,13 +281,17 @@ impl Plan {
         changes: Changes,
     ) -> Result<(), Refusal> {
         let Found::Resting(order) = orders::find(state, account, market, order)? else {
-            return Err(dependent("an order that waits cannot be replaced in a batch of all or none".into()));
+            return Err(dependent(
+                "an order that waits cannot be replaced in a batch of all or none".into(),
+            ));
         };
         let Changes { price_ticks, lots, trigger_price_ticks } = changes;
         let same_price = price_ticks.is_none_or(|price| price == order.price_ticks);
-        if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some() {
+        if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
+        {
             return Err(dependent(format!(
-                "in a batch of all or none a replacement may only lower the quantity, {} lots: cancel the order and place another",
+                "in a batch of all or none a replacement may only lower the quantity, {} lots: \
+                 cancel the order and place another",
                 order.lots
             )));
         }
@@ -286,9 +316,9 @@ impl Plan {
                 }
                 Ok(())
             }
-            Operation::Place(order) if order.peg.is_some() => {
-                Err(alone(dependent("a pegged order cannot be placed in a batch of all or none".into())))
-            }
+            Operation::Place(order) if order.peg.is_some() => Err(alone(dependent(
+                "a pegged order cannot be placed in a batch of all or none".into(),
+            ))),
             Operation::Place(order) => self.intend(state, account, at, order).map_err(alone),
             Operation::Scale(scale) => self.ladder(state, account, at, scale),
             Operation::Twap(twap) => {
@@ -301,11 +331,19 @@ impl Plan {
             Operation::ScheduleCancelAll { at_ms } => {
                 conditional::check_schedule(state, *at_ms).map_err(alone)
             }
-            Operation::Cancel { .. } | Operation::Replace { .. } | Operation::CancelAll { .. } => Ok(()),
+            Operation::Cancel { .. } | Operation::Replace { .. } | Operation::CancelAll { .. } => {
+                Ok(())
+            }
         }
     }
 
-    fn ladder(&mut self, state: &State, account: AccountId, at: usize, scale: &Scale) -> Result<(), Failed> {
+    fn ladder(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        at: usize,
+        scale: &Scale,
+    ) -> Result<(), Failed> {
         for (number, rung) in scale.rungs().enumerate() {
             self.intend(state, account, at, &rung).map_err(|refusal| {
                 (at, Refusal::new(refusal.code, format!("rung {number}: {}", refusal.message)))
@@ -314,7 +352,13 @@ impl Plan {
         Ok(())
     }
 
-    fn intend(&mut self, state: &State, account: AccountId, at: usize, order: &Place) -> Result<(), Refusal> {
+    fn intend(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        at: usize,
+        order: &Place,
+    ) -> Result<(), Refusal> {
         let ready = orders::ready(state, order)?;
         self.claim_client_id(state, account, order.market, order.client_id)?;
         if order.reduce_only {
@@ -322,7 +366,11 @@ impl Plan {
         } else {
             orders::check_fresh(state, order.market)?;
         }
-        self.markets.entry(order.market).or_default().placed.push(Intended { at, order: *order, ready });
+        self.markets.entry(order.market).or_default().placed.push(Intended {
+            at,
+            order: *order,
+            ready,
+        });
         Ok(())
     }
 
@@ -352,8 +400,10 @@ impl Plan {
         }
         let in_market = self.markets.entry(market).or_default();
         let at = usize::from(market);
-        let resting = state.books[at].order_by_client_id(account, client_id).map(|order| order.order_id);
-        let waiting = state.conditional[at].by_client_id(account, client_id).map(|order| order.order_id);
+        let resting =
+            state.books[at].order_by_client_id(account, client_id).map(|order| order.order_id);
+        let waiting =
+            state.conditional[at].by_client_id(account, client_id).map(|order| order.order_id);
         for live in [resting, waiting].into_iter().flatten() {
             let cancelled = in_market.leaving.contains_key(&live)
                 || (waiting == Some(live) && in_market.named.contains(&live));
@@ -380,7 +430,8 @@ impl Plan {
 
     /// That free collateral covers all orders together, without those that leave.
     fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
-        let first = self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();
+        let first =
+            self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();
         let Some(at) = first else { return Ok(()) };
         let failed = |refusal| (at, refusal);
         let mut row = margin::account(state, account).map_err(failed)?.clone();
@@ -390,11 +441,15 @@ impl Plan {
             let change = |add, remove| Change { market: *market, add, remove };
             for Intended { order, ready, .. } in &of.placed {
                 let best = of.best(&state.books[usize::from(*market)], order.side.opposite());
-                changes.push(change(Some(orders::open_order(order, ready.price_ticks, best)), None));
+                changes
+                    .push(change(Some(orders::open_order(order, ready.price_ticks, best)), None));
             }
-            changes.extend(of.leaving.values().map(|order| change(None, Some(margin::open_order(order)))));
+            changes.extend(
+                of.leaving.values().map(|order| change(None, Some(margin::open_order(order)))),
+            );
         }
-        let free = margin::health_with(state, &row, account, &changes).map_err(failed)?.free_atoms();
+        let free =
+            margin::health_with(state, &row, account, &changes).map_err(failed)?.free_atoms();
         if free >= 0 {
             return Ok(());
         }
@@ -410,8 +465,9 @@ impl InMarket {
             *gone.entry(order.price_ticks).or_default() += 1;
         }
         // At most one level more than orders leave.
-        let stays =
-            book.levels(side).find(|level| level.count > gone.get(&level.price_ticks).copied().unwrap_or(0));
+        let stays = book
+            .levels(side)
+            .find(|level| level.count > gone.get(&level.price_ticks).copied().unwrap_or(0));
         stays.map(|level| level.price_ticks)
     }
 
@@ -444,18 +500,33 @@ impl InMarket {
     }
 
     /// That the account may have so many open orders.
-    fn check_room(&self, state: &State, account: AccountId, market: MarketId) -> Result<(), Refusal> {
-        let rest = self.placed.iter().filter(|intended| orders::rests(intended.ready.time_in_force)).count();
+    fn check_room(
+        &self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
+        let rest = self
+            .placed
+            .iter()
+            .filter(|intended| orders::rests(intended.ready.time_in_force))
+            .count();
         let more = u32::try_from(rest).unwrap_or(u32::MAX).saturating_add(self.waits);
         if more == 0 {
             return Ok(());
         }
-        let leaving = u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped);
+        let leaving =
+            u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped);
         orders::check_open_orders_without(state, account, market, more, leaving)
     }
 
     /// That open interest may grow by all orders together.
-    fn check_interest(&self, state: &State, account: AccountId, market: MarketId) -> Result<(), Refusal> {
+    fn check_interest(
+        &self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
         let held = margin::held(state, account, market);
         let mut increase = 0_u128;
         for side in [Side::Buy, Side::Sell] {
@@ -476,7 +547,8 @@ impl InMarket {
     fn check_meeting(&self) -> Result<(), Failed> {
         let of_side = |side| self.placed.iter().filter(move |intended| intended.order.side == side);
         let price = |intended: &&Intended| intended.ready.price_ticks;
-        let (buy, sell) = (of_side(Side::Buy).max_by_key(price), of_side(Side::Sell).min_by_key(price));
+        let (buy, sell) =
+            (of_side(Side::Buy).max_by_key(price), of_side(Side::Sell).min_by_key(price));
         match (buy, sell) {
             (Some(buy), Some(sell)) if buy.ready.price_ticks >= sell.ready.price_ticks => Err((
                 buy.at.max(sell.at),
@@ -489,8 +561,8 @@ impl InMarket {
         }
     }
 
-    /// An order that may trade at once changes the position and the other side: beside it only orders whose acceptance depends on
-    /// neither may be placed.
+    /// An order that may trade at once changes the position and the other side: beside it only
+    /// orders whose acceptance depends on neither may be placed.
     fn check_taker(
         &self,
         taker: &Intended,
@@ -505,13 +577,16 @@ impl InMarket {
         };
         let mut others = self.placed.iter().filter(|other| !std::ptr::eq(*other, taker));
         let alone = others.clone().next().is_none();
-        let touched =
-            others.find(depends).map(|other| other.at).or((!alone && depends(&taker)).then_some(taker.at));
+        let touched = others
+            .find(depends)
+            .map(|other| other.at)
+            .or((!alone && depends(&taker)).then_some(taker.at));
         if let Some(at) = touched.or(self.whole) {
             return Err((
                 at,
                 dependent(format!(
-                    "an order at {} ticks may trade at once, and beside it in market {market} no fill-or-kill, reduce-only, sliding or whole-position order can be sure",
+                    "an order at {} ticks may trade at once, and beside it in market {market} no \
+                     fill-or-kill, reduce-only, sliding or whole-position order can be sure",
                     taker.ready.price_ticks
                 )),
             ));
@@ -520,7 +595,10 @@ impl InMarket {
             return Ok(());
         }
         if !self.leaving.is_empty() {
-            return Err((taker.at, dependent("a fill-or-kill order beside a cancel in its market".into())));
+            return Err((
+                taker.at,
+                dependent("a fill-or-kill order beside a cancel in its market".into()),
+            ));
         }
         self.check_fillable(taker, state, account, market).map_err(|refusal| (taker.at, refusal))
     }
@@ -549,7 +627,9 @@ impl InMarket {
 fn would_cross(price_ticks: Ticks, best_ticks: Ticks) -> Refusal {
     Refusal::new(
         Code::WouldCross,
-        format!("post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"),
+        format!(
+            "post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"
+        ),
     )
 }
 

@@ -11,11 +11,16 @@ use super::{isolated, margin, settlement};
 use crate::events::Event;
 use crate::state::State;
 
-/// Most that may ever be deposited less withdrawn: all amounts of one account then fit 64 bits on the wire.
+/// Most that may ever be deposited less withdrawn: all amounts of one account then fit 64 bits on
+/// the wire.
 const MAX_SUPPLY_ATOMS: Atoms = 4_000_000_000_000_000_000;
 
 /// The account of a subaccount that must exist.
-pub(super) fn existing(state: &State, owner: OwnerId, subaccount: u32) -> Result<AccountId, Refusal> {
+pub(super) fn existing(
+    state: &State,
+    owner: OwnerId,
+    subaccount: u32,
+) -> Result<AccountId, Refusal> {
     state.account_id(owner, subaccount).ok_or_else(|| {
         Refusal::new(
             Code::UnknownAccount,
@@ -25,7 +30,11 @@ pub(super) fn existing(state: &State, owner: OwnerId, subaccount: u32) -> Result
 }
 
 /// Moves an account's collateral by `change_atoms`.
-pub(super) fn credit(state: &mut State, account: AccountId, change_atoms: Atoms) -> Result<(), Refusal> {
+pub(super) fn credit(
+    state: &mut State,
+    account: AccountId,
+    change_atoms: Atoms,
+) -> Result<(), Refusal> {
     let overflow = || Refusal::overflow("the collateral");
     let collateral = state.accounts.get(account).map_or(0, |account| account.collateral_atoms);
     let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
@@ -58,8 +67,9 @@ pub(super) fn deposit(
     }
     let supply = state.chain.deposits_atoms.saturating_sub(state.chain.withdrawals_atoms);
     if supply.saturating_add(amount_atoms) > MAX_SUPPLY_ATOMS {
-        let message =
-            format!("amount_atoms is {amount_atoms}, {supply} are on the chain, at most {MAX_SUPPLY_ATOMS}");
+        let message = format!(
+            "amount_atoms is {amount_atoms}, {supply} are on the chain, at most {MAX_SUPPLY_ATOMS}"
+        );
         return Err(Refusal::new(Code::InvalidArgument, message));
     }
     let owner = state.ensure_owner(recipient)?;
@@ -69,8 +79,13 @@ pub(super) fn deposit(
     Ok(())
 }
 
-/// What an account may take out now (rules §3): gated after a halt or negative equity, and as [`check_removable`].
-fn check_withdrawable(state: &mut State, account: AccountId, amount_atoms: Atoms) -> Result<(), Refusal> {
+/// What an account may take out now (rules §3): gated after a halt or negative equity, and as
+/// [`check_removable`].
+fn check_withdrawable(
+    state: &mut State,
+    account: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
     let (height, gated_until) = (state.chain.height, state.chain.withdrawals_gated_until);
     if height <= gated_until {
         return Err(Refusal::new(
@@ -81,8 +96,8 @@ fn check_withdrawable(state: &mut State, account: AccountId, amount_atoms: Atoms
     check_removable(state, account, amount_atoms)
 }
 
-/// What an account may do without now: not while a market that it has a position or an order in has a stale index, and
-/// no more than is withdrawable.
+/// What an account may do without now: not while a market that it has a position or an order in has
+/// a stale index, and no more than is withdrawable.
 pub(super) fn check_removable(
     state: &mut State,
     account: AccountId,
@@ -93,7 +108,9 @@ pub(super) fn check_removable(
         let symbol = &state.markets[usize::from(market)].market.params.symbol;
         return Err(Refusal::new(
             Code::StaleIndex,
-            format!("the index of {symbol} is stale and the account has a position or orders there"),
+            format!(
+                "the index of {symbol} is stale and the account has a position or orders there"
+            ),
         ));
     }
     let withdrawable = margin::health(state, account)?.withdrawable_atoms();
@@ -144,7 +161,8 @@ pub(super) fn set_leverage(
 ) -> Result<(), Refusal> {
     let parent = existing(state, owner, subaccount)?;
     let cell = margin::cell(state, market)?;
-    let lowest_ppm = cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
+    let lowest_ppm =
+        cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
     let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
     if leverage > most {
         return Err(Refusal::new(
@@ -161,7 +179,10 @@ pub(super) fn set_leverage(
         Ok(health) if health.free_atoms() >= free_before.min(0) => return Ok(()),
         Ok(health) => Refusal::new(
             Code::InsufficientCollateral,
-            format!("at leverage {leverage} free collateral would be {} atoms", health.free_atoms()),
+            format!(
+                "at leverage {leverage} free collateral would be {} atoms",
+                health.free_atoms()
+            ),
         ),
         Err(refusal) => refusal,
     };
@@ -193,16 +214,23 @@ fn check_admin(state: &State, signer: &Address) -> Result<(), Refusal> {
 }
 
 /// Lists a market.
-pub(super) fn list_market(state: &mut State, signer: &Address, params: &MarketParams) -> Result<(), Refusal> {
+pub(super) fn list_market(
+    state: &mut State,
+    signer: &Address,
+    params: &MarketParams,
+) -> Result<(), Refusal> {
     check_admin(state, signer)?;
     state.list(params.clone()).map(|_| ())
 }
 
-/// Whether a market is isolated for all decides in which account each position is, so it changes while there is none.
+/// Whether a market is isolated for all decides in which account each position is, so it changes
+/// while there is none.
 fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
     let of = &margin::cell(state, params.id)?.market;
     let orders = state.books[usize::from(params.id)].live_orders();
-    if of.params.isolated_only == params.isolated_only || (of.open_interest_lots == 0 && orders == 0) {
+    if of.params.isolated_only == params.isolated_only
+        || (of.open_interest_lots == 0 && orders == 0)
+    {
         return Ok(());
     }
     Err(Refusal::new(
@@ -224,7 +252,8 @@ pub(super) fn update_market(
 ) -> Result<(), Refusal> {
     check_admin(state, signer)?;
     let old = &margin::cell(state, params.id)?.market.params;
-    let units = |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
+    let units =
+        |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
     if units(old) != units(params) {
         return Err(Refusal::new(
             Code::InvalidParams,
@@ -237,22 +266,26 @@ pub(super) fn update_market(
     }
     let settles = margin::cell(state, params.id)?.settlement.is_some();
     if settles && params.status != MarketStatus::Closed {
-        let message = format!("{} is being settled for good: its status must stay closed", params.symbol);
+        let message =
+            format!("{} is being settled for good: its status must stay closed", params.symbol);
         return Err(Refusal::new(Code::MarketClosed, message));
     }
     check_isolated_only(state, params)?;
     let cell = &mut state.markets[usize::from(params.id)];
     if !params.isolated_only {
         let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
-        state.chain.treasury.insurance_atoms = state.chain.treasury.insurance_atoms.saturating_add(own_atoms);
+        state.chain.treasury.insurance_atoms =
+            state.chain.treasury.insurance_atoms.saturating_add(own_atoms);
     }
     cell.market.params = params.clone();
-    // It ends with the audit at the end of this block, if its cause is gone: nothing trades before that.
+    // It ends with the audit at the end of this block, if its cause is gone: nothing trades before
+    // that.
     cell.quarantine_lift_requested = cell.quarantined.is_some();
     if params.status == MarketStatus::Closed && !settles {
         settlement::begin(state, params.id);
     }
-    // The block's orders come after this: the reserve lemma is to hold for them by the new parameters.
+    // The block's orders come after this: the reserve lemma is to hold for them by the new
+    // parameters.
     for account in holders(state, params.id) {
         restore_reserve(state, account, events)?;
     }

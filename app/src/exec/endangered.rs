@@ -1,4 +1,5 @@
-//! Whom the sweep looks at, and who is in a market: by the index of `risk::endangered`, or by looking at every account.
+//! Whom the sweep looks at, and who is in a market: by the index of `risk::endangered`, or by
+//! looking at every account.
 
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
 use tidemark_proto::Refusal;
@@ -49,7 +50,14 @@ impl Source for Accounts<'_> {
 
     fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
         let at = usize::from(market.params.id);
-        margin::totals(market, &self.state.books[at], &self.state.order_sums[at], id, &[], self.fee_ppm)
+        margin::totals(
+            market,
+            &self.state.books[at],
+            &self.state.order_sums[at],
+            id,
+            &[],
+            self.fee_ppm,
+        )
     }
 
     fn max_fee_ppm(&self) -> Ppm {
@@ -57,8 +65,8 @@ impl Source for Accounts<'_> {
     }
 }
 
-/// The accounts for which the sweep has something to do, ascending. One whose margin cannot be worked out is none of them:
-/// admission keeps amounts far below the bounds.
+/// The accounts for which the sweep has something to do, ascending. One whose margin cannot be
+/// worked out is none of them: admission keeps amounts far below the bounds.
 pub fn find(state: &mut State) -> Vec<AccountId> {
     match state.search {
         Search::Index => {

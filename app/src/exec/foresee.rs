@@ -1,5 +1,5 @@
-//! Tells large books what a transaction is about before it is carried out, so that they wait for memory once and not for each
-//! order.
+//! Tells large books what a transaction is about before it is carried out, so that they wait for
+//! memory once and not for each order.
 
 use tidemark_matching::Prefetch;
 use tidemark_proto::tx::{CancelBy, Operation};

@@ -10,8 +10,8 @@ use crate::state::State;
 /// Bound of one sample: 100 %.
 const MAX_PREMIUM_PPM: i64 = 1_000_000;
 
-/// Samples the premium where it is due, and ends the hour where it has passed. A stale index gives no sample; a market that
-/// is not live neither samples nor pays, and forgets the hour's samples.
+/// Samples the premium where it is due, and ends the hour where it has passed. A stale index gives
+/// no sample; a market that is not live neither samples nor pays, and forgets the hour's samples.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     let now_ms = state.chain.time_ms;
     for (cell, book) in state.markets.iter_mut().zip(&state.books) {

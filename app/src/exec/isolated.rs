@@ -1,8 +1,9 @@
 //! Isolated margin (rules §3): a position with collateral of its own.
 //!
-//! What a subaccount holds in isolated mode in one market (collateral, position, orders) is an account of its own in the table, which
-//! names its parent. So margin, sweep, deleveraging and audit treat it as any other account, and a loss ends where its collateral
-//! does. Collateral moves in as orders need it, and back to the parent once neither position nor order is left.
+//! What a subaccount holds in isolated mode in one market (collateral, position, orders) is an
+//! account of its own in the table, which names its parent. So margin, sweep, deleveraging and
+//! audit treat it as any other account, and a loss ends where its collateral does. Collateral moves
+//! in as orders need it, and back to the parent once neither position nor order is left.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +39,8 @@ fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<Isol
         ));
     }
     let account = Account::isolated_from(parent, row, market);
-    let account = state.accounts.push(account).ok_or_else(|| Refusal::overflow("the number of accounts"))?;
+    let account =
+        state.accounts.push(account).ok_or_else(|| Refusal::overflow("the number of accounts"))?;
     let slot = IsolatedSlot { subaccount, market, account, active: false };
     put(state, owner, slot);
     Ok(slot)
@@ -50,7 +52,8 @@ fn put(state: &mut State, owner: OwnerId, slot: IsolatedSlot) {
     }
 }
 
-/// The account in which a subaccount trades a market: itself in cross mode, its isolated collateral otherwise.
+/// The account in which a subaccount trades a market: itself in cross mode, its isolated collateral
+/// otherwise.
 ///
 /// # Errors
 /// `TOO_MANY_ISOLATED` where it has to be made; `UNKNOWN_ACCOUNT`.
@@ -59,7 +62,8 @@ pub(super) fn account_for(
     parent: AccountId,
     market: MarketId,
 ) -> Result<AccountId, Refusal> {
-    let only = state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+    let only =
+        state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
     if only {
         return ensure(state, parent, market).map(|slot| slot.account);
     }
@@ -67,10 +71,12 @@ pub(super) fn account_for(
 }
 
 fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
-    margin::held(state, account, market) != 0 || state.books[usize::from(market)].open_orders(account) > 0
+    margin::held(state, account, market) != 0
+        || state.books[usize::from(market)].open_orders(account) > 0
 }
 
-/// Sets a subaccount's margin mode in a market, while it has no position and no order there. Its leverage there goes along.
+/// Sets a subaccount's margin mode in a market, while it has no position and no order there. Its
+/// leverage there goes along.
 pub(super) fn set_mode(
     state: &mut State,
     owner: OwnerId,
@@ -94,7 +100,8 @@ pub(super) fn set_mode(
             format!("the position is {held} lots and {open} orders are open: both must be 0"),
         ));
     }
-    let leverage = margin::account(state, from)?.position(market).map_or(0, |position| position.leverage);
+    let leverage =
+        margin::account(state, from)?.position(market).map_or(0, |position| position.leverage);
     let slot = ensure(state, parent, market)?;
     put(state, owner, IsolatedSlot { active: isolated, ..slot });
     let to = account_for(state, parent, market)?;
@@ -102,7 +109,8 @@ pub(super) fn set_mode(
     Ok(())
 }
 
-/// Moves collateral between a subaccount and its isolated collateral in a market: in when positive, out when negative.
+/// Moves collateral between a subaccount and its isolated collateral in a market: in when positive,
+/// out when negative.
 pub(super) fn adjust(
     state: &mut State,
     owner: OwnerId,
@@ -120,35 +128,48 @@ pub(super) fn adjust(
         ));
     }
     let (from, to) = if change_atoms > 0 { (parent, isolated) } else { (isolated, parent) };
-    let amount_atoms = change_atoms.checked_abs().ok_or_else(|| Refusal::overflow("change_atoms"))?;
+    let amount_atoms =
+        change_atoms.checked_abs().ok_or_else(|| Refusal::overflow("change_atoms"))?;
     cash::check_removable(state, from, amount_atoms)?;
     cash::shift(state, from, to, amount_atoms)
 }
 
-/// Moves what an order lacks from the parent into isolated collateral, under the rules of a withdrawal: profit that is not
-/// realised does not move.
+/// Moves what an order lacks from the parent into isolated collateral, under the rules of a
+/// withdrawal: profit that is not realised does not move.
 ///
 /// # Errors
 /// `INSUFFICIENT_COLLATERAL` where it is not isolated, or the parent has less; `STALE_INDEX`.
-pub(super) fn cover(state: &mut State, account: AccountId, lacking_atoms: Atoms) -> Result<(), Refusal> {
+pub(super) fn cover(
+    state: &mut State,
+    account: AccountId,
+    lacking_atoms: Atoms,
+) -> Result<(), Refusal> {
     let Some(isolated) = margin::account(state, account)?.isolated else {
         return Err(Refusal::new(
             Code::InsufficientCollateral,
-            format!("the order would leave -{lacking_atoms} atoms of free collateral, must be at least 0"),
+            format!(
+                "the order would leave -{lacking_atoms} atoms of free collateral, must be at \
+                 least 0"
+            ),
         ));
     };
-    cash::check_removable(state, isolated.parent, lacking_atoms).map_err(|refusal| match refusal.code {
-        Code::InsufficientWithdrawable => Refusal::new(
-            Code::InsufficientCollateral,
-            format!("the order needs {lacking_atoms} atoms more of isolated collateral: {}", refusal.message),
-        ),
-        _ => refusal,
-    })?;
+    cash::check_removable(state, isolated.parent, lacking_atoms).map_err(
+        |refusal| match refusal.code {
+            Code::InsufficientWithdrawable => Refusal::new(
+                Code::InsufficientCollateral,
+                format!(
+                    "the order needs {lacking_atoms} atoms more of isolated collateral: {}",
+                    refusal.message
+                ),
+            ),
+            _ => refusal,
+        },
+    )?;
     cash::shift(state, isolated.parent, account, lacking_atoms)
 }
 
-/// Carries out one operation of a subaccount in the account that trades its market. Collateral that a refused order had drawn goes
-/// back.
+/// Carries out one operation of a subaccount in the account that trades its market. Collateral that
+/// a refused order had drawn goes back.
 pub(super) fn run(
     state: &mut State,
     parent: AccountId,
@@ -164,7 +185,8 @@ pub(super) fn run(
     result.unwrap_or_else(orders::refused)
 }
 
-/// Carries something out for an account; collateral that it drew from a parent goes back when it is refused.
+/// Carries something out for an account; collateral that it drew from a parent goes back when it is
+/// refused.
 ///
 /// # Errors
 /// Those of what is carried out, and of the parent's funding.
@@ -173,7 +195,8 @@ pub(super) fn refunding<T>(
     account: AccountId,
     carry_out: impl FnOnce(&mut State) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let parent = state.accounts.get(account).and_then(|row| row.isolated).map(|isolated| isolated.parent);
+    let parent =
+        state.accounts.get(account).and_then(|row| row.isolated).map(|isolated| isolated.parent);
     let Some(parent) = parent else { return carry_out(state) };
     // Funding first, so that what the parent's collateral falls by is what was drawn.
     margin::settle(state, parent)?;
@@ -189,7 +212,8 @@ pub(super) fn refunding<T>(
 
 /// Whether a subaccount trades a market with its own collateral.
 pub(super) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
-    let only = state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+    let only =
+        state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
     !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
 }
 
@@ -222,8 +246,8 @@ pub(super) fn all_of(state: &State, parent: AccountId) -> Vec<AccountId> {
     slots().unwrap_or_default()
 }
 
-/// At a block's end: isolated collateral without a position and an order goes back to its parent. Only accounts that the block
-/// wrote to, or that lost an order in it, can have become so.
+/// At a block's end: isolated collateral without a position and an order goes back to its parent.
+/// Only accounts that the block wrote to, or that lost an order in it, can have become so.
 pub(super) fn return_idle(state: &mut State, events: &[Event]) {
     let mut touched: BTreeSet<AccountId> = state.accounts.dirty().iter().copied().collect();
     for event in events {

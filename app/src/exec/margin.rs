@@ -1,4 +1,5 @@
-//! Margin of an account in the running state: `risk`'s formulas over the account's positions and its orders in the books.
+//! Margin of an account in the running state: `risk`'s formulas over the account's positions and
+//! its orders in the books.
 
 use tidemark_matching::{Book, OrderView};
 use tidemark_proto::units::{
@@ -49,17 +50,19 @@ pub(super) fn cell(state: &State, market: MarketId) -> Result<&MarketCell, Refus
     state.markets.get(usize::from(market)).ok_or_else(|| {
         Refusal::new(
             Code::UnknownMarket,
-            format!("there is no market {market}; {} are listed, with ids from 0", state.markets.len()),
+            format!(
+                "there is no market {market}; {} are listed, with ids from 0",
+                state.markets.len()
+            ),
         )
     })
 }
 
 /// An account that must exist.
 pub(super) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
-    state
-        .accounts
-        .get(account)
-        .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {account} does not exist")))
+    state.accounts.get(account).ok_or_else(|| {
+        Refusal::new(Code::UnknownAccount, format!("account {account} does not exist"))
+    })
 }
 
 /// An account's lots in a market.
@@ -67,7 +70,8 @@ pub(super) fn held(state: &State, account: AccountId, market: MarketId) -> i64 {
     state.accounts.get(account).map_or(0, |account| account.lots(market))
 }
 
-/// The entry of a market in an account, made when there is none: every market with an order of the account has one.
+/// The entry of a market in an account, made when there is none: every market with an order of the
+/// account has one.
 pub(super) fn position_mut(
     state: &mut State,
     id: AccountId,
@@ -126,7 +130,12 @@ pub(super) fn totals(
 }
 
 /// Totals of an account's orders in the book.
-fn resting_totals(market: &Market, book: &Book, id: AccountId, fee_ppm: Ppm) -> Result<OrderTotals, Refusal> {
+fn resting_totals(
+    market: &Market,
+    book: &Book,
+    id: AccountId,
+    fee_ppm: Ppm,
+) -> Result<OrderTotals, Refusal> {
     let (mark, k) = (market.mark()?, market.k);
     let mut totals = OrderTotals::default();
     for order in book.orders_of(id) {
@@ -135,7 +144,8 @@ fn resting_totals(market: &Market, book: &Book, id: AccountId, fee_ppm: Ppm) -> 
     Ok(totals)
 }
 
-/// Works out the totals of an account that has many orders, to have them at hand for the rest of the block.
+/// Works out the totals of an account that has many orders, to have them at hand for the rest of
+/// the block.
 pub(super) fn remember_totals(state: &mut State, id: AccountId) {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let Some(account) = state.accounts.get(id) else { return };
@@ -161,13 +171,14 @@ pub(super) fn health(state: &State, id: AccountId) -> Result<Health, Refusal> {
     health_with(state, account(state, id)?, id, &[])
 }
 
-/// The account's margin if its collateral and positions were those of `row`, with its orders as they are.
+/// The account's margin if its collateral and positions were those of `row`, with its orders as
+/// they are.
 pub(super) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<Health, Refusal> {
     health_with(state, row, id, &[])
 }
 
-/// The account's margin as it would be after changes of its orders. `account` is its row, or one with entries for markets that it
-/// is yet to enter.
+/// The account's margin as it would be after changes of its orders. `account` is its row, or one
+/// with entries for markets that it is yet to enter.
 pub(super) fn health_with(
     state: &State,
     account: &Account,
@@ -212,8 +223,10 @@ pub(super) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Opti
 /// One of the account's orders that may increase exposure.
 pub(super) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> {
     let account = state.accounts.get(id)?;
-    let orders =
-        account.positions.iter().flat_map(|position| state.books[usize::from(position.market)].orders_of(id));
+    let orders = account
+        .positions
+        .iter()
+        .flat_map(|position| state.books[usize::from(position.market)].orders_of(id));
     orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
 }
 
@@ -235,8 +248,8 @@ pub(super) fn zero_price_at(
     liquidation::zero_price(&cell(state, market)?.market, held(state, id, market), health)
 }
 
-/// Whether an order, its fee counted, brings less than a zero price: the account would be left with less margin for its
-/// risk than it had, at zero with a debt.
+/// Whether an order, its fee counted, brings less than a zero price: the account would be left with
+/// less margin for its risk than it had, at zero with a debt.
 ///
 /// # Errors
 /// `UNKNOWN_MARKET`, `OVERFLOW`.

@@ -67,9 +67,11 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     out
 }
 
-/// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the sweep left.
+/// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the
+/// sweep left.
 pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
-    let mut out = BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
+    let mut out =
+        BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
     clock(state, block);
     out.prices = prices::run(state, block);
     lap(Phase::Prices);
@@ -84,7 +86,8 @@ pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase
     out
 }
 
-/// Phase 0: the clock. A long pause gates withdrawals (rules §7), and nobody pays funding for premiums of before it.
+/// Phase 0: the clock. A long pause gates withdrawals (rules §7), and nobody pays funding for
+/// premiums of before it.
 fn clock(state: &mut State, block: &Block) {
     let chain = &mut state.chain;
     let pause_ms = block.time_ms.saturating_sub(chain.time_ms);
@@ -101,7 +104,8 @@ fn clock(state: &mut State, block: &Block) {
 /// Gates withdrawals for the governed number of blocks from this one on.
 fn gate_withdrawals(state: &mut State) {
     let chain = &mut state.chain;
-    chain.withdrawals_gated_until = chain.height.saturating_add(chain.params.withdrawal_gate_blocks);
+    chain.withdrawals_gated_until =
+        chain.height.saturating_add(chain.params.withdrawal_gate_blocks);
 }
 
 /// Phase 7: what the next block's mark is made of; and the books' changes for those who watch.
@@ -112,8 +116,10 @@ fn statistics(state: &mut State, out: &mut BlockEvents) {
         }
     }
     for (cell, book) in state.markets.iter_mut().zip(&mut state.books) {
-        cell.top =
-            (book.best_bid().map(|level| level.price_ticks), book.best_ask().map(|level| level.price_ticks));
+        cell.top = (
+            book.best_bid().map(|level| level.price_ticks),
+            book.best_ask().map(|level| level.price_ticks),
+        );
         let dirty = book.take_dirty_levels();
         if dirty.is_empty() {
             continue;

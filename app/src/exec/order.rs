@@ -1,4 +1,5 @@
-//! The canonical order of a block's transactions (rules §8): a proposer can include or leave out, but not arrange.
+//! The canonical order of a block's transactions (rules §8): a proposer can include or leave out,
+//! but not arrange.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidemark_proto::tx::{Address, Class, DecodedTx};
 
-/// Position of a transaction in its block: class, then the account's hash under the previous block's hash, then sequence.
+/// Position of a transaction in its block: class, then the account's hash under the previous
+/// block's hash, then sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CanonicalKey {
     class: Class,
@@ -28,8 +30,11 @@ impl CanonicalOrder {
     /// The transaction's key.
     #[must_use]
     pub fn key(&self, tx: &DecodedTx) -> CanonicalKey {
-        let lot =
-            Sha256::new().chain_update(self.previous_block_hash).chain_update(tx.signer.0).finalize().into();
+        let lot = Sha256::new()
+            .chain_update(self.previous_block_hash)
+            .chain_update(tx.signer.0)
+            .finalize()
+            .into();
         let class = tx.message.class(self.cancels_first);
         CanonicalKey { class, lot, account: tx.signer, sequence: tx.sequence }
     }
@@ -44,10 +49,11 @@ pub struct BlockBudget {
     pub gas: u64,
 }
 
-/// Chooses transactions for a block from those in the mempool, in arrival order, and puts them in canonical order.
+/// Chooses transactions for a block from those in the mempool, in arrival order, and puts them in
+/// canonical order.
 ///
-/// Of each account it takes the run of sequences from `next_sequence(account)` on, as long as the class does not fall; the
-/// others wait for a later block. Returns indices into `txs`.
+/// Of each account it takes the run of sequences from `next_sequence(account)` on, as long as the
+/// class does not fall; the others wait for a later block. Returns indices into `txs`.
 pub fn select(
     txs: &[Arc<DecodedTx>],
     order: &CanonicalOrder,
@@ -65,7 +71,9 @@ pub fn select(
     }
     let mut chosen: Vec<(CanonicalKey, usize)> = Vec::new();
     for account in arrival {
-        let (Some(mut next), Some(mut queue)) = (next_sequence(&account), by_account.remove(&account)) else {
+        let (Some(mut next), Some(mut queue)) =
+            (next_sequence(&account), by_account.remove(&account))
+        else {
             continue;
         };
         queue.sort_by_key(|&index| txs[index].sequence);
@@ -119,9 +127,8 @@ pub fn check(
         last = Some(key);
         let next = match expected.get(&tx.signer) {
             Some(next) => *next,
-            None => {
-                next_sequence(&tx.signer).ok_or_else(|| format!("transaction {index}: unknown account"))?
-            }
+            None => next_sequence(&tx.signer)
+                .ok_or_else(|| format!("transaction {index}: unknown account"))?,
         };
         if tx.sequence != next {
             return Err(format!(
@@ -132,7 +139,9 @@ pub fn check(
         expected.insert(tx.signer, next.saturating_add(1));
         gas = gas.saturating_add(tx.message.gas());
         if gas > max_gas {
-            return Err(format!("transaction {index} brings the block's gas to {gas}, at most {max_gas}"));
+            return Err(format!(
+                "transaction {index} brings the block's gas to {gas}, at most {max_gas}"
+            ));
         }
     }
     Ok(())

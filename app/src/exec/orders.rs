@@ -40,14 +40,19 @@ pub(super) fn carry_out(
         Operation::Place(order) => place(state, account, order, events),
         Operation::Cancel { market, order } => cancel(state, account, *market, *order, events),
         Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
-            let (price_ticks, lots, trigger_price_ticks) = (*price_ticks, *lots, *trigger_price_ticks);
+            let (price_ticks, lots, trigger_price_ticks) =
+                (*price_ticks, *lots, *trigger_price_ticks);
             let changes = Changes { price_ticks, lots, trigger_price_ticks };
             find(state, account, *market, *order).and_then(|order| match order {
-                Found::Resting(order) if price_ticks.is_some() && is_pegged(state, *market, &order) => {
+                Found::Resting(order)
+                    if price_ticks.is_some() && is_pegged(state, *market, &order) =>
+                {
                     Err(not_replaceable(&order, "it is pegged, and its price is not its own"))
                 }
                 Found::Resting(order) => replace(state, account, *market, &order, changes, events),
-                Found::Waiting(order_id) => conditional::replace(state, *market, order_id, changes, events),
+                Found::Waiting(order_id) => {
+                    conditional::replace(state, *market, order_id, changes, events)
+                }
             })
         }
         Operation::CancelAll { market, side } => {
@@ -63,7 +68,11 @@ pub(super) fn carry_out(
 
 /// A refusal as an operation's result.
 pub(super) fn refused(refusal: Refusal) -> v1::OperationResult {
-    v1::OperationResult { code: refusal.code.number(), message: refusal.message, ..Default::default() }
+    v1::OperationResult {
+        code: refusal.code.number(),
+        message: refusal.message,
+        ..Default::default()
+    }
 }
 
 /// Places an order: on the book, or, with a trigger, among those that wait.
@@ -80,7 +89,13 @@ pub(super) fn place(
     check_client_id(state, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
         let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
-        return conditional::place_pegged(state, account, order, Pegged { peg, limit_ticks }, events);
+        return conditional::place_pegged(
+            state,
+            account,
+            order,
+            Pegged { peg, limit_ticks },
+            events,
+        );
     }
     place_now(state, account, order, events)
 }
@@ -134,7 +149,11 @@ pub(super) const fn rests(time_in_force: BookTimeInForce) -> bool {
 }
 
 /// An order as margin sees it: a sliding one where it would come to rest.
-pub(super) fn open_order(order: &Place, price_ticks: Ticks, best_ticks: Option<Ticks>) -> OpenOrder {
+pub(super) fn open_order(
+    order: &Place,
+    price_ticks: Ticks,
+    best_ticks: Option<Ticks>,
+) -> OpenOrder {
     let price_ticks = match order.post_only {
         PostOnly::Slide => slid(best_ticks, order.side, price_ticks),
         PostOnly::Off | PostOnly::Reject => price_ticks,
@@ -168,8 +187,8 @@ pub(super) fn new_order(
     })
 }
 
-/// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that price, whose fee may be
-/// higher.
+/// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that
+/// price, whose fee may be higher.
 pub(super) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
     let Some(best_ticks) = best_ticks else { return price_ticks };
     match side {
@@ -178,7 +197,8 @@ pub(super) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) ->
     }
 }
 
-/// What the client reads; the rest of a taker that never rested is told to the account's stream too.
+/// What the client reads; the rest of a taker that never rested is told to the account's stream
+/// too.
 fn result(
     market: MarketId,
     account: AccountId,
@@ -235,13 +255,16 @@ pub(super) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), R
     match cell.market.params.status {
         MarketStatus::Active => Ok(()),
         MarketStatus::ReduceOnly if reduce_only => Ok(()),
-        MarketStatus::ReduceOnly => {
-            Err(Refusal::new(Code::MarketReduceOnly, format!("{symbol} takes only reduce-only orders")))
-        }
+        MarketStatus::ReduceOnly => Err(Refusal::new(
+            Code::MarketReduceOnly,
+            format!("{symbol} takes only reduce-only orders"),
+        )),
         MarketStatus::Paused => {
             Err(Refusal::new(Code::MarketPaused, format!("{symbol} is paused: cancels only")))
         }
-        MarketStatus::Closed => Err(Refusal::new(Code::MarketClosed, format!("{symbol} is closed"))),
+        MarketStatus::Closed => {
+            Err(Refusal::new(Code::MarketClosed, format!("{symbol} is closed")))
+        }
     }
 }
 
@@ -251,7 +274,10 @@ pub(super) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
     }
     if lots > most {
-        return Err(Refusal::new(Code::QuantityTooLarge, format!("lots is {lots}, must be at most {most}")));
+        return Err(Refusal::new(
+            Code::QuantityTooLarge,
+            format!("lots is {lots}, must be at most {most}"),
+        ));
     }
     Ok(())
 }
@@ -270,7 +296,10 @@ fn protection_price(cell: &MarketCell, side: Side, given_ticks: Ticks) -> Result
 }
 
 pub(super) fn no_price(cell: &MarketCell) -> Refusal {
-    Refusal::new(Code::StaleIndex, format!("{} never had an index price", cell.market.params.symbol))
+    Refusal::new(
+        Code::StaleIndex,
+        format!("{} never had an index price", cell.market.params.symbol),
+    )
 }
 
 fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Refusal> {
@@ -279,7 +308,10 @@ fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Refusal> {
     if (low..=high).contains(&price_ticks) {
         return Ok(());
     }
-    Err(Refusal::new(Code::PriceOutOfBand, format!("price is {price_ticks} ticks, must be {low} to {high}")))
+    Err(Refusal::new(
+        Code::PriceOutOfBand,
+        format!("price is {price_ticks} ticks, must be {low} to {high}"),
+    ))
 }
 
 /// That an account may have so many more open orders in a market; those that wait count.
@@ -302,10 +334,14 @@ pub(super) fn check_open_orders_without(
 ) -> Result<(), Refusal> {
     let at = usize::from(market);
     let most = state.markets[at].market.params.max_open_orders;
-    let open = state.books[at].open_orders(account).saturating_add(state.conditional[at].waiting(account));
+    let open =
+        state.books[at].open_orders(account).saturating_add(state.conditional[at].waiting(account));
     let open = open.saturating_sub(gone);
     if open.saturating_add(more) > most {
-        return Err(Refusal::new(Code::TooManyOpenOrders, format!("{open} open orders, at most {most}")));
+        return Err(Refusal::new(
+            Code::TooManyOpenOrders,
+            format!("{open} open orders, at most {most}"),
+        ));
     }
     Ok(())
 }
@@ -322,7 +358,10 @@ pub(super) fn check_client_id(
 }
 
 pub(super) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal {
-    Refusal::new(Code::DuplicateClientId, format!("client id {client_id} is that of live order {order_id}"))
+    Refusal::new(
+        Code::DuplicateClientId,
+        format!("client id {client_id} is that of live order {order_id}"),
+    )
 }
 
 /// That there is a position which an order of this side reduces.
@@ -336,7 +375,8 @@ pub(super) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
     ))
 }
 
-/// Whether the account may have this order, in place of `replaced`: the placement check of rules §3.
+/// Whether the account may have this order, in place of `replaced`: the placement check of rules
+/// §3.
 fn admit(
     state: &mut State,
     account: AccountId,
@@ -365,7 +405,8 @@ fn admit(
     admit_without_free(state, account, market, new)
 }
 
-/// Anyone can get out: with free collateral below 0, a reduce-only order at the zero price or better (rules §3).
+/// Anyone can get out: with free collateral below 0, a reduce-only order at the zero price or
+/// better (rules §3).
 fn admit_without_free(
     state: &State,
     account: AccountId,
@@ -375,7 +416,10 @@ fn admit_without_free(
     if let Some(increasing) = margin::increasing_order(state, account) {
         return Err(Refusal::new(
             Code::IncreasingOrdersOpen,
-            format!("free collateral is below 0 and order {increasing} increases exposure: cancel such orders first"),
+            format!(
+                "free collateral is below 0 and order {increasing} increases exposure: cancel \
+                 such orders first"
+            ),
         ));
     }
     let zero_ticks = margin::zero_price(state, account, market)?;
@@ -392,7 +436,12 @@ fn admit_without_free(
     Ok(())
 }
 
-fn check_exposure(state: &State, market: MarketId, held: i64, new: &OpenOrder) -> Result<(), Refusal> {
+fn check_exposure(
+    state: &State,
+    market: MarketId,
+    held: i64,
+    new: &OpenOrder,
+) -> Result<(), Refusal> {
     check_fresh(state, market)?;
     check_open_interest(state, market, added_interest(held, new.side, u128::from(new.lots)))
 }
@@ -413,8 +462,8 @@ pub(super) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal
     ))
 }
 
-/// What orders of one side could add to open interest. It is the longs, and the shorts: a taker adds at most what it puts on
-/// its own side, a position that turns all of its new side.
+/// What orders of one side could add to open interest. It is the longs, and the shorts: a taker
+/// adds at most what it puts on its own side, a position that turns all of its new side.
 pub(super) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
     let lots = i128::try_from(lots).unwrap_or(i128::MAX);
     let on_side = match side {
@@ -458,7 +507,8 @@ pub(super) fn find(
     order: CancelBy,
 ) -> Result<Found, Refusal> {
     margin::cell(state, market)?;
-    let (book, waiting) = (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
+    let (book, waiting) =
+        (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
     let (resting, waits, name) = match order {
         CancelBy::Order(id) => (book.order(id), waiting.get(id), format!("order {id}")),
         CancelBy::Client(id) => (
@@ -470,7 +520,10 @@ pub(super) fn find(
     let resting = resting.filter(|order| order.owner == account).map(Found::Resting);
     let waits = waits.filter(|order| order.account == account && order.waits());
     resting.or(waits.map(|order| Found::Waiting(order.order_id))).ok_or_else(|| {
-        Refusal::new(Code::UnknownOrder, format!("the account has no live {name} in market {market}"))
+        Refusal::new(
+            Code::UnknownOrder,
+            format!("the account has no live {name} in market {market}"),
+        )
     })
 }
 
@@ -483,7 +536,9 @@ fn cancel(
 ) -> Result<v1::OperationResult, Refusal> {
     let order_id = match find(state, account, market, order)? {
         Found::Resting(order) => order.order_id,
-        Found::Waiting(order_id) => return Ok(conditional::cancel(state, market, order_id, events)),
+        Found::Waiting(order_id) => {
+            return Ok(conditional::cancel(state, market, order_id, events))
+        }
     };
     let (book, mut venue) = Venue::split(state, market, events);
     book.cancel(order_id, account, Code::Cancelled, &mut venue)?;
@@ -504,7 +559,11 @@ pub(super) fn cancel_all(
     }
     let markets = match market {
         Some(market) => vec![market],
-        None => margin::account(state, account)?.positions.iter().map(|position| position.market).collect(),
+        None => margin::account(state, account)?
+            .positions
+            .iter()
+            .map(|position| position.market)
+            .collect(),
     };
     let mut cancelled = 0_u32;
     for market in markets {
@@ -516,8 +575,8 @@ pub(super) fn cancel_all(
     Ok(cancelled)
 }
 
-/// Changes an order. Less of it at the same price needs no check and keeps its place; anything else is admitted as a new
-/// order in place of the old.
+/// Changes an order. Less of it at the same price needs no check and keeps its place; anything else
+/// is admitted as a new order in place of the old.
 pub(super) fn replace(
     state: &mut State,
     account: AccountId,
@@ -545,7 +604,8 @@ pub(super) fn replace(
         let resting = match order.post_only {
             BookPostOnly::Slide => {
                 let best = state.books[usize::from(market)].best(new.side.opposite());
-                let price_ticks = slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
+                let price_ticks =
+                    slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }
             BookPostOnly::No | BookPostOnly::Reject => new,

@@ -1,4 +1,5 @@
-//! Phase 1: index and mark from the validators' reports (rules §4); and the making of this validator's own report.
+//! Phase 1: index and mark from the validators' reports (rules §4); and the making of this
+//! validator's own report.
 
 use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
 use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
@@ -11,7 +12,8 @@ use super::{votes, Block};
 use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
 use crate::state::{MarketCell, State, View};
 
-/// What this validator says of the markets that its feed knows, and the bytes of its vote extension; empty when it knows nothing.
+/// What this validator says of the markets that its feed knows, and the bytes of its vote
+/// extension; empty when it knows nothing.
 #[must_use]
 pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
     let markets = view.markets.iter().map(|cell| ReportedMarket {
@@ -42,7 +44,8 @@ fn base(
 pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
     let votes = votes_of(state, block);
     let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
-    let mut reports = by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
+    let mut reports =
+        by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
     let mut markets = Vec::with_capacity(state.markets.len());
     for cell in &mut state.markets {
         let params = &cell.market.params;
@@ -50,7 +53,10 @@ pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
         let rule = IndexRule {
             total_power: u128::from(total_power),
             quorum: Quorum::MORE_THAN_TWO_THIRDS,
-            move_bound: MoveBound::of_params(params.index_move_bound_ppm, params.index_move_quorum_ppm),
+            move_bound: MoveBound::of_params(
+                params.index_move_bound_ppm,
+                params.index_move_quorum_ppm,
+            ),
         };
         let step = cell.index.apply(&mut of_market, &rule, block.time_ms);
         let reporting_power = u64::try_from(power_of(&of_market.index)).unwrap_or(u64::MAX);
@@ -60,12 +66,15 @@ pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
     PriceRound { total_power, votes, markets }
 }
 
-/// The commit's votes with their reports decoded. One that does not decode costs its validator only its say.
+/// The commit's votes with their reports decoded. One that does not decode costs its validator only
+/// its say.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     let base = |market| base(&state.markets, market, |cell| cell.index.commit_base());
     let said = |extension: &[u8]| match extension {
         [] => Said::Nothing,
-        bytes => report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices),
+        bytes => {
+            report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices)
+        }
     };
     let votes = block.extended_commit.iter().flat_map(votes::ballots);
     let votes = votes.map(|vote| PriceVote {

@@ -1,12 +1,15 @@
-//! The final settlement of a market that is closed for good (docs/rules.md, "Final settlement"): its orders are cancelled and its positions
-//! closed at its last good index, in bounded steps over as many blocks as it takes.
+//! The final settlement of a market that is closed for good (docs/rules.md, "Final settlement"):
+//! its orders are cancelled and its positions closed at its last good index, in bounded steps over
+//! as many blocks as it takes.
 //!
 //! 1. Orders are cancelled.
-//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; what is still below 0 is deleveraged at its
-//!    zero price, against those in profit first.
-//! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts. Equity stays as it is:
-//!    the price is the mark. What an account then lacks is booked as bad debt by the next sweep.
-//! 4. In the block after the last pair, when debts are booked: keepers get back what they set aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
+//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; what is
+//!    still below 0 is deleveraged at its zero price, against those in profit first.
+//! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts.
+//!    Equity stays as it is: the price is the mark. What an account then lacks is booked as bad
+//!    debt by the next sweep.
+//! 4. In the block after the last pair, when debts are booked: keepers get back what they set
+//!    aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
 
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
@@ -38,7 +41,8 @@ pub(super) fn begin(state: &mut State, market: MarketId) {
 /// A block's part of every settlement that is under way.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     for at in 0..state.markets.len() {
-        let (Some(settlement), Ok(market)) = (state.markets[at].settlement, MarketId::try_from(at)) else {
+        let (Some(settlement), Ok(market)) = (state.markets[at].settlement, MarketId::try_from(at))
+        else {
             continue;
         };
         if state.markets[at].quarantined.is_some() {
@@ -47,12 +51,15 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
         let next = match settlement.stage {
             SettlementStage::Orders => cancel(state, market, events),
             SettlementStage::Insolvent(from) => close_insolvent(state, market, from, events),
-            SettlementStage::Positions => close_pairs(state, market, settlement.price_ticks, events),
+            SettlementStage::Positions => {
+                close_pairs(state, market, settlement.price_ticks, events)
+            }
             SettlementStage::Done => continue,
         };
         match next {
             Ok(stage) => state.markets[at].settlement = Some(Settlement { stage, ..settlement }),
-            // Only an amount beyond 127 bits comes here: the market stops where it is, for people to look at.
+            // Only an amount beyond 127 bits comes here: the market stops where it is, for people
+            // to look at.
             Err(refusal) => {
                 let why = format!("the settlement cannot go on: {refusal}");
                 state.markets[at].quarantined.get_or_insert(why);
@@ -61,13 +68,18 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     }
 }
 
-fn cancel(state: &mut State, market: MarketId, events: &mut Vec<Event>) -> Result<SettlementStage, Refusal> {
+fn cancel(
+    state: &mut State,
+    market: MarketId,
+    events: &mut Vec<Event>,
+) -> Result<SettlementStage, Refusal> {
     let waiting = conditional::close(state, market, MAX_ORDERS, events);
     let (book, mut venue) = Venue::split(state, market, events);
     for side in [Side::Buy, Side::Sell] {
         let mut cancelled = 0;
         while cancelled < MAX_ORDERS {
-            let Some(order) = book.best(side).and_then(|level| book.queue(side, level.price_ticks).next())
+            let Some(order) =
+                book.best(side).and_then(|level| book.queue(side, level.price_ticks).next())
             else {
                 break;
             };
@@ -122,7 +134,8 @@ fn close_pairs(
     let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
         positions.filter(|(_, held)| *held != 0).partition(|(_, held)| *held > 0);
     for _ in 0..MAX_PAIRS {
-        let (Some((long, bought)), Some((short, sold))) = (longs.last_mut(), shorts.last_mut()) else {
+        let (Some((long, bought)), Some((short, sold))) = (longs.last_mut(), shorts.last_mut())
+        else {
             break;
         };
         let lots = bought.unsigned_abs().min(sold.unsigned_abs());
@@ -162,7 +175,8 @@ fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
     for keeper in std::mem::take(&mut of.keepers) {
         cash::credit(state, keeper.account, keeper.set_aside_atoms)?;
     }
-    let (of, treasury) = (&mut state.markets[usize::from(market)].market, &mut state.chain.treasury);
+    let (of, treasury) =
+        (&mut state.markets[usize::from(market)].market, &mut state.chain.treasury);
     let own_atoms = std::mem::take(&mut of.insurance_atoms);
     let repaid = own_atoms.min(of.bad_debt_atoms);
     of.bad_debt_atoms -= repaid;

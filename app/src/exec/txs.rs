@@ -19,7 +19,9 @@ pub(super) fn run(
     events: &mut Vec<Event>,
 ) -> Vec<TxOutcome> {
     let one = |tx: &Result<Arc<DecodedTx>, Refusal>| match tx {
-        Ok(tx) => outcome(tx, admit(state, tx).and_then(|owner| carry_out(state, owner, tx, events))),
+        Ok(tx) => {
+            outcome(tx, admit(state, tx).and_then(|owner| carry_out(state, owner, tx, events)))
+        }
         Err(refusal) => TxOutcome {
             hash: [0; 32],
             signer: None,
@@ -39,13 +41,17 @@ fn outcome(tx: &DecodedTx, result: Result<Vec<v1::OperationResult>, Refusal>) ->
     TxOutcome { hash: tx.hash, signer: Some(tx.signer), code, message, results }
 }
 
-/// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its sequence up.
+/// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its
+/// sequence up.
 fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
     let owner = state.owner_id(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
     let next = state.owners.get(owner).map_or(0, |owner| owner.sequence);
     if tx.sequence != next {
         let code = if tx.sequence < next { Code::SequenceReplayed } else { Code::SequenceGap };
-        return Err(Refusal::new(code, format!("sequence {}, the account is at {next}", tx.sequence)));
+        return Err(Refusal::new(
+            code,
+            format!("sequence {}, the account is at {next}", tx.sequence),
+        ));
     }
     check_timeout(tx, state.chain.height)?;
     let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;

@@ -1,4 +1,5 @@
-//! What a book sees of the exchange while it matches: positions for reduce-only orders, and where its events go.
+//! What a book sees of the exchange while it matches: positions for reduce-only orders, and where
+//! its events go.
 
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView, PostOnly};
 use tidemark_proto::params::ChainParams;
@@ -16,7 +17,8 @@ use crate::state::sums::OrderSums;
 use crate::state::table::Table;
 use crate::state::{MarketCell, State};
 
-/// One market's surroundings for the length of one book operation. Every fill is applied to both accounts at once.
+/// One market's surroundings for the length of one book operation. Every fill is applied to both
+/// accounts at once.
 pub(super) struct Venue<'a> {
     accounts: &'a mut Table<Account>,
     cell: &'a mut MarketCell,
@@ -36,7 +38,11 @@ pub(super) struct Venue<'a> {
 
 impl<'a> Venue<'a> {
     /// A market's book and its surroundings.
-    pub fn split(state: &'a mut State, market: MarketId, events: &'a mut Vec<Event>) -> (&'a mut Book, Self) {
+    pub fn split(
+        state: &'a mut State,
+        market: MarketId,
+        events: &'a mut Vec<Event>,
+    ) -> (&'a mut Book, Self) {
         let at = usize::from(market);
         let venue = Self {
             accounts: &mut state.accounts,
@@ -56,17 +62,20 @@ impl<'a> Venue<'a> {
 
     fn rates(&self, account: AccountId) -> FeeRates {
         let trader = self.trader(account);
-        let volume = self.accounts.get(trader).map_or(0, |account| account.volume.atoms(self.now_ms));
+        let volume =
+            self.accounts.get(trader).map_or(0, |account| account.volume.atoms(self.now_ms));
         fees::rates(&self.params.fee_tiers, volume)
     }
 
-    /// Whose volume an account's trades count for: isolated collateral trades for the account that it belongs to.
+    /// Whose volume an account's trades count for: isolated collateral trades for the account that
+    /// it belongs to.
     fn trader(&self, account: AccountId) -> AccountId {
         let isolated = self.accounts.get(account).and_then(|account| account.isolated);
         isolated.map_or(account, |isolated| isolated.parent)
     }
 
-    /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked here.
+    /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked
+    /// here.
     fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
         let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)
             .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
@@ -103,7 +112,8 @@ impl<'a> Venue<'a> {
         Ok(())
     }
 
-    /// After a fill: who held `before` lots and holds none on that side any more loses the orders that close its position.
+    /// After a fill: who held `before` lots and holds none on that side any more loses the orders
+    /// that close its position.
     fn detach(&mut self, account: AccountId, side: Side, lots: Lots) {
         let market = self.cell.market.params.id;
         if self.conditional.is_empty() {
@@ -150,7 +160,8 @@ impl<'a> Venue<'a> {
 
 impl Host for Venue<'_> {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
-        let held = self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
+        let held =
+            self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
         if held != 0 && Side::reducing(held) == side {
             held.unsigned_abs()
         } else {
@@ -175,8 +186,10 @@ impl Host for Venue<'_> {
                 lots,
             } => {
                 let side = taker_side.opposite();
-                self.order_sums
-                    .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
+                self.order_sums.remove(
+                    maker,
+                    &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only },
+                );
                 self.taker_lots = self.taker_lots.saturating_sub(lots);
                 let mut fill = Fill {
                     market,
@@ -196,7 +209,8 @@ impl Host for Venue<'_> {
                     liquidation: self.liquidation,
                 };
                 if let Err(refusal) = self.trade(&mut fill) {
-                    // Admission bounds every amount, so this is a defect: the market stops, the chain goes on.
+                    // Admission bounds every amount, so this is a defect: the market stops, the
+                    // chain goes on.
                     self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
                 }
                 self.events.push(Event::Fill(fill));
@@ -218,8 +232,14 @@ impl Host for Venue<'_> {
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
             BookEvent::Reduced { order, by_lots, .. } => {
-                self.order_sums.remove(order.owner, &OpenOrder { lots: by_lots, ..open_order(&order) });
-                Event::Reduced { market, order_id: order.order_id, account: order.owner, lots: order.lots }
+                self.order_sums
+                    .remove(order.owner, &OpenOrder { lots: by_lots, ..open_order(&order) });
+                Event::Reduced {
+                    market,
+                    order_id: order.order_id,
+                    account: order.owner,
+                    lots: order.lots,
+                }
             }
             BookEvent::Removed { order, reason } => {
                 self.order_sums.remove(order.owner, &open_order(&order));

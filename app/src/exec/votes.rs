@@ -1,6 +1,7 @@
 //! The extended commit: the validators' price reports, carried as a block's first transaction.
 //!
-//! `0x00 ‖ ExtendedCommitInfo` (protobuf). No `TxRaw` begins with 0x00, so the two cannot be taken for each other.
+//! `0x00 ‖ ExtendedCommitInfo` (protobuf). No `TxRaw` begins with 0x00, so the two cannot be taken
+//! for each other.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_consensus::batch::{self, Item};
@@ -30,7 +31,8 @@ pub struct Validator {
     pub power: u64,
 }
 
-/// Whether a block of this height begins with an extended commit: all but the first, which has no commit before it.
+/// Whether a block of this height begins with an extended commit: all but the first, which has no
+/// commit before it.
 #[must_use]
 pub const fn required(height: u64) -> bool {
     height > 1
@@ -47,7 +49,8 @@ pub fn encode(commit: &ExtendedCommitInfo) -> Vec<u8> {
 /// Reads the injected transaction.
 ///
 /// # Errors
-/// A sentence when it is too large, not an extended commit, or not in the one form that [`encode`] gives.
+/// A sentence when it is too large, not an extended commit, or not in the one form that [`encode`]
+/// gives.
 pub fn decode(bytes: &[u8]) -> Result<ExtendedCommitInfo, String> {
     if bytes.len() > MAX_BYTES {
         return Err(format!("extended commit of {} bytes, at most {MAX_BYTES}", bytes.len()));
@@ -62,8 +65,9 @@ pub fn decode(bytes: &[u8]) -> Result<ExtendedCommitInfo, String> {
     Ok(commit)
 }
 
-/// Checks an extended commit of `height` against the commit that CometBFT itself proposes for it: the same round and
-/// votes, every committed vote with its validator's signature over its extension, more than ⅔ of power among them.
+/// Checks an extended commit of `height` against the commit that CometBFT itself proposes for it:
+/// the same round and votes, every committed vote with its validator's signature over its
+/// extension, more than ⅔ of power among them.
 ///
 /// # Errors
 /// A sentence naming the first thing that does not hold.
@@ -89,7 +93,8 @@ pub fn check(
         if vote.validator != expected.validator || vote.block_id_flag != expected.block_id_flag {
             return Err(format!("vote {index} is not the vote of the commit"));
         }
-        let power = vote.validator.as_ref().map_or(0, |validator| validator.power.max(0).unsigned_abs());
+        let power =
+            vote.validator.as_ref().map_or(0, |validator| validator.power.max(0).unsigned_abs());
         total += u128::from(power);
         if vote.block_id_flag == BlockIdFlag::Commit as i32 {
             let signature = signature(vote, validators, chain_id, height, commit.round);
@@ -100,7 +105,9 @@ pub fn check(
         }
     }
     if committed * 3 <= total * 2 {
-        return Err(format!("votes for {committed} of power {total}, more than two thirds are needed"));
+        return Err(format!(
+            "votes for {committed} of power {total}, more than two thirds are needed"
+        ));
     }
     verify(&signatures)
 }
@@ -136,8 +143,8 @@ fn signature(
     Ok(Item::from((VerificationKeyBytes::from(validator.public_key), signature, &signed)))
 }
 
-/// Verifies all signatures together, which takes less than half the time. A wrong one passes with a chance of 2⁻¹²⁸; the coefficients are
-/// drawn for each call, so nobody can aim at them.
+/// Verifies all signatures together, which takes less than half the time. A wrong one passes with a
+/// chance of 2⁻¹²⁸; the coefficients are drawn for each call, so nobody can aim at them.
 fn verify(signatures: &[(usize, Item)]) -> Result<(), String> {
     let mut together = batch::Verifier::new();
     signatures.iter().for_each(|(_, item)| together.queue(item.clone()));
@@ -146,8 +153,9 @@ fn verify(signatures: &[(usize, Item)]) -> Result<(), String> {
     }
     // One by one, to name the offender.
     let wrong = signatures.iter().find(|(_, item)| item.clone().verify_single().is_err());
-    wrong
-        .map_or(Ok(()), |(index, _)| Err(format!("vote {index} has a signature that is not its validator's")))
+    wrong.map_or(Ok(()), |(index, _)| {
+        Err(format!("vote {index} has a signature that is not its validator's"))
+    })
 }
 
 /// A vote of an extended commit, as prices are taken from it.
@@ -171,7 +179,8 @@ pub fn ballots(commit: &ExtendedCommitInfo) -> impl Iterator<Item = PriceBallot<
         PriceBallot {
             validator: address.try_into().unwrap_or_default(),
             power: power.max(0).unsigned_abs(),
-            extension: (vote.block_id_flag == BlockIdFlag::Commit as i32).then_some(&vote.vote_extension[..]),
+            extension: (vote.block_id_flag == BlockIdFlag::Commit as i32)
+                .then_some(&vote.vote_extension[..]),
         }
     })
 }
@@ -227,15 +236,19 @@ mod tests {
             block_id_flag: ABSENT,
             ..ExtendedVoteInfo::default()
         };
-        let votes = vec![vote(0, b"a", HEIGHT), vote(1, b"", HEIGHT), vote(2, b"c", HEIGHT), absent];
-        let proposed = votes
-            .iter()
-            .map(|vote| VoteInfo { validator: vote.validator.clone(), block_id_flag: vote.block_id_flag });
+        let votes =
+            vec![vote(0, b"a", HEIGHT), vote(1, b"", HEIGHT), vote(2, b"c", HEIGHT), absent];
+        let proposed = votes.iter().map(|vote| VoteInfo {
+            validator: vote.validator.clone(),
+            block_id_flag: vote.block_id_flag,
+        });
         let proposed = CommitInfo { round: 1, votes: proposed.collect() };
         (ExtendedCommitInfo { round: 1, votes }, proposed)
     }
 
-    fn checked(change: impl FnOnce(&mut ExtendedCommitInfo, &mut CommitInfo)) -> Result<(), String> {
+    fn checked(
+        change: impl FnOnce(&mut ExtendedCommitInfo, &mut CommitInfo),
+    ) -> Result<(), String> {
         let (mut commit, mut proposed) = commits();
         change(&mut commit, &mut proposed);
         check(&commit, &proposed, &validators(), CHAIN, HEIGHT)
@@ -248,7 +261,10 @@ mod tests {
         assert_eq!(decode(&encode(&commit)), Ok(commit.clone()));
         let read: Vec<_> =
             ballots(&commit).map(|vote| (vote.validator[0], vote.power, vote.extension)).collect();
-        assert_eq!(read, [(0, 10, Some(&b"a"[..])), (1, 10, Some(b"")), (2, 10, Some(b"c")), (3, 10, None)]);
+        assert_eq!(
+            read,
+            [(0, 10, Some(&b"a"[..])), (1, 10, Some(b"")), (2, 10, Some(b"c")), (3, 10, None)]
+        );
     }
 
     #[test]
@@ -256,8 +272,16 @@ mod tests {
         type Change = fn(&mut ExtendedCommitInfo, &mut CommitInfo);
         let cases: [(&str, Change, &str); 10] = [
             ("drops a vote", |commit, _| drop(commit.votes.pop()), "has round 1 and 3 votes"),
-            ("reorders votes", |commit, _| commit.votes.swap(0, 2), "vote 0 is not the vote of the commit"),
-            ("blanks a vote", |commit, _| commit.votes[0].block_id_flag = ABSENT, "vote 0 is not the vote"),
+            (
+                "reorders votes",
+                |commit, _| commit.votes.swap(0, 2),
+                "vote 0 is not the vote of the commit",
+            ),
+            (
+                "blanks a vote",
+                |commit, _| commit.votes[0].block_id_flag = ABSENT,
+                "vote 0 is not the vote",
+            ),
             ("takes another round", |commit, _| commit.round = 2, "has round 2"),
             (
                 "empties a report",
@@ -271,7 +295,9 @@ mod tests {
             ),
             (
                 "signs for another",
-                |commit, _| commit.votes[1].extension_signature = vote(0, b"", HEIGHT).extension_signature,
+                |commit, _| {
+                    commit.votes[1].extension_signature = vote(0, b"", HEIGHT).extension_signature
+                },
                 "not its validator's",
             ),
             (
@@ -296,8 +322,8 @@ mod tests {
         }
     }
 
-    /// Encodings of the eight points of small order, and six that are not canonical: single verification without the cofactor is of several
-    /// minds about them.
+    /// Encodings of the eight points of small order, and six that are not canonical: single
+    /// verification without the cofactor is of several minds about them.
     const SMALL_ORDER: [&str; 14] = [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -315,18 +341,24 @@ mod tests {
         "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
     ];
 
-    /// ADR 19: single and batch are the rule of ZIP-215, which takes all of these, over any message.
+    /// ADR 19: single and batch are the rule of ZIP-215, which takes all of these, over any
+    /// message.
     #[test]
     fn a_batch_takes_what_single_verification_takes() {
         let point = |hex: &str| -> [u8; 32] {
             std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
         };
         let mut items = Vec::new();
-        for (a, r) in SMALL_ORDER.iter().flat_map(|a| SMALL_ORDER.iter().map(move |r| (point(a), point(r)))) {
+        for (a, r) in
+            SMALL_ORDER.iter().flat_map(|a| SMALL_ORDER.iter().map(move |r| (point(a), point(r))))
+        {
             let mut signature = [0; 64];
             signature[..32].copy_from_slice(&r);
             let signature = ed25519_consensus::Signature::from(signature);
-            items.push((items.len(), Item::from((VerificationKeyBytes::from(a), signature, b"any message"))));
+            items.push((
+                items.len(),
+                Item::from((VerificationKeyBytes::from(a), signature, b"any message")),
+            ));
         }
         assert!(items.iter().all(|(_, item)| item.clone().verify_single().is_ok()));
         for some in items.chunks(7).chain([items.as_slice()]) {
@@ -336,7 +368,10 @@ mod tests {
         items.push((500, Item::from((key(1).verification_key().into(), honest, b"a report"))));
         assert_eq!(verify(&items), Ok(()));
         items.push((501, Item::from((key(1).verification_key().into(), honest, b"another"))));
-        assert_eq!(verify(&items), Err("vote 501 has a signature that is not its validator's".into()));
+        assert_eq!(
+            verify(&items),
+            Err("vote 501 has a signature that is not its validator's".into())
+        );
     }
 
     #[test]
@@ -351,7 +386,10 @@ mod tests {
                 proposed.votes[vote].block_id_flag = ABSENT;
             }
         });
-        assert_eq!(refusal, Err("votes for 10 of power 40, more than two thirds are needed".into()));
+        assert_eq!(
+            refusal,
+            Err("votes for 10 of power 40, more than two thirds are needed".into())
+        );
     }
 
     #[test]
@@ -369,9 +407,14 @@ mod tests {
     fn bytes_in_any_other_form_than_the_one_are_refused() {
         let (commit, _) = commits();
         let mut bytes = encode(&commit);
-        // A field that the message does not have: decoders skip it, the signature of the block covers it.
+        // A field that the message does not have: decoders skip it, the signature of the block
+        // covers it.
         bytes.extend_from_slice(&[0x78, 1]);
         assert_eq!(decode(&bytes), Err("extended commit is not in its canonical form".into()));
-        assert!(decode(b"").is_err() && decode(&[1, 2]).is_err() && decode(&vec![0; MAX_BYTES + 1]).is_err());
+        assert!(
+            decode(b"").is_err()
+                && decode(&[1, 2]).is_err()
+                && decode(&vec![0; MAX_BYTES + 1]).is_err()
+        );
     }
 }

@@ -13,7 +13,8 @@ pub struct Limits {
     pub max_market_atoms: Atoms,
     /// All positions together, atoms of notional.
     pub max_total_atoms: Atoms,
-    /// Least that a takeover must earn when it is closed at the hedge's worst price with the taker fee paid, ppm of the zero price.
+    /// Least that a takeover must earn when it is closed at the hedge's worst price with the taker
+    /// fee paid, ppm of the zero price.
     pub min_edge_ppm: Ppm,
     /// How far from the mark a hedge trades at worst, ppm.
     pub max_slippage_ppm: Ppm,
@@ -50,7 +51,8 @@ pub struct Take {
     pub edge_ppm: Ppm,
 }
 
-/// The worst price at which a position of this sign is hedged: below the mark for a long that is sold, above it for a short.
+/// The worst price at which a position of this sign is hedged: below the mark for a long that is
+/// sold, above it for a short.
 #[must_use]
 pub fn hedge_ticks(mark_ticks: Ticks, held: SignedLots, max_slippage_ppm: Ppm) -> Ticks {
     let (low, high) = band_ticks(mark_ticks, max_slippage_ppm);
@@ -61,11 +63,17 @@ pub fn hedge_ticks(mark_ticks: Ticks, held: SignedLots, max_slippage_ppm: Ppm) -
     }
 }
 
-/// What a position taken at `zero_ticks` earns when it is hedged at `hedge_ticks` with the taker fee paid, ppm of the zero price,
-/// rounded down. `None` at a price of 0, and beyond 63 bits.
+/// What a position taken at `zero_ticks` earns when it is hedged at `hedge_ticks` with the taker
+/// fee paid, ppm of the zero price, rounded down. `None` at a price of 0, and beyond 63 bits.
 #[must_use]
-pub fn edge_ppm(zero_ticks: Ticks, hedge_ticks: Ticks, taken: SignedLots, taker_fee_ppm: Ppm) -> Option<Ppm> {
-    let (zero, hedge, fee) = (i128::from(zero_ticks), i128::from(hedge_ticks), i128::from(taker_fee_ppm));
+pub fn edge_ppm(
+    zero_ticks: Ticks,
+    hedge_ticks: Ticks,
+    taken: SignedLots,
+    taker_fee_ppm: Ppm,
+) -> Option<Ppm> {
+    let (zero, hedge, fee) =
+        (i128::from(zero_ticks), i128::from(hedge_ticks), i128::from(taker_fee_ppm));
     let zero_micro = zero.checked_mul(PPM)?;
     let earned_micro = if taken > 0 {
         hedge.checked_mul(PPM - fee)? - zero_micro
@@ -81,8 +89,9 @@ fn notional_atoms(seen: &Seen, lots: SignedLots) -> Atoms {
     per_lot.saturating_mul(i128::from(lots.unsigned_abs()))
 }
 
-/// Which listed positions to ask for, and how much of each: the most profitable first, within the limits. What it holds of the other
-/// side in the market makes no room: the position could be gone before the takeover comes.
+/// Which listed positions to ask for, and how much of each: the most profitable first, within the
+/// limits. What it holds of the other side in the market makes no room: the position could be gone
+/// before the takeover comes.
 #[must_use]
 pub fn takes(
     limits: &Limits,
@@ -105,8 +114,10 @@ pub fn takes(
     offers.sort_by_key(|(edge, of, _)| (std::cmp::Reverse(*edge), of.market, of.account_id));
     let mut used: BTreeMap<u32, Atoms> = BTreeMap::new();
     for (market, lots) in holdings {
-        // A market that is gone from view still counts, at nothing known: its position is as large as the bound.
-        let held = markets.get(market).map_or(limits.max_market_atoms, |seen| notional_atoms(seen, *lots));
+        // A market that is gone from view still counts, at nothing known: its position is as large
+        // as the bound.
+        let held =
+            markets.get(market).map_or(limits.max_market_atoms, |seen| notional_atoms(seen, *lots));
         used.insert(*market, if *lots == 0 { 0 } else { held });
     }
     let mut taken = Vec::new();
@@ -126,8 +137,9 @@ pub fn takes(
     taken
 }
 
-/// Orders that close what the keeper holds: immediate, reduce-only, within `max_slippage` of the mark. Sending one twice closes no more
-/// than there is; its client id is a function of the height that it was decided at, so that a resend is the same order.
+/// Orders that close what the keeper holds: immediate, reduce-only, within `max_slippage` of the
+/// mark. Sending one twice closes no more than there is; its client id is a function of the height
+/// that it was decided at, so that a resend is the same order.
 #[must_use]
 pub fn hedges(
     limits: &Limits,
@@ -152,8 +164,9 @@ pub fn hedges(
     open.filter_map(order).collect()
 }
 
-/// What to set aside for a market, in all, when it is time to change it: `target` where less than half of that is left, as far as
-/// withdrawable collateral goes; nothing more while that adds less than a hundredth of the target.
+/// What to set aside for a market, in all, when it is time to change it: `target` where less than
+/// half of that is left, as far as withdrawable collateral goes; nothing more while that adds less
+/// than a hundredth of the target.
 #[must_use]
 pub fn top_up(target_atoms: u64, set_aside_atoms: u64, withdrawable_atoms: u64) -> Option<u64> {
     if set_aside_atoms >= target_atoms.div_ceil(2) {
@@ -208,10 +221,19 @@ mod tests {
 
     #[test]
     fn takes_follow_the_limits() {
-        type Case =
-            (&'static str, &'static [(u32, i64)], Vec<v1::ListedPosition>, &'static [(u32, u32, Lots)]);
+        type Case = (
+            &'static str,
+            &'static [(u32, i64)],
+            Vec<v1::ListedPosition>,
+            &'static [(u32, u32, Lots)],
+        );
         let cases: Vec<Case> = vec![
-            ("a position with enough edge, whole", &[], vec![listed(0, 1, 4, 99_000)], &[(0, 1, 4)]),
+            (
+                "a position with enough edge, whole",
+                &[],
+                vec![listed(0, 1, 4, 99_000)],
+                &[(0, 1, 4)],
+            ),
             ("too little edge", &[], vec![listed(0, 1, 4, 99_700)], &[]),
             ("a short", &[], vec![listed(0, 1, -4, 101_000)], &[(0, 1, 4)]),
             ("a short at a long's price", &[], vec![listed(0, 1, -4, 99_000)], &[]),
@@ -245,17 +267,21 @@ mod tests {
 
     #[test]
     fn hedges_only_reduce_within_the_slippage() {
-        let markets = [(0, SEEN), (1, SEEN), (2, Seen { live: false, ..SEEN })].into_iter().collect();
+        let markets =
+            [(0, SEEN), (1, SEEN), (2, Seen { live: false, ..SEEN })].into_iter().collect();
         let holdings = [(0, 5), (1, -2_000), (2, 4), (3, 0)].into_iter().collect();
         let orders = hedges(&LIMITS, &markets, &holdings, 77);
-        let shown = |order: &v1::PlaceOrder| (order.market, order.side(), order.price_ticks, order.lots);
+        let shown =
+            |order: &v1::PlaceOrder| (order.market, order.side(), order.price_ticks, order.lots);
         assert_eq!(
             orders.iter().map(shown).collect::<Vec<_>>(),
             [(0, v1::Side::Sell, 99_800, 5), (1, v1::Side::Buy, 100_200, 1_000)]
         );
         for order in &orders {
             assert!(
-                order.reduce_only && order.time_in_force() == v1::TimeInForce::Ioc && order.client_id == 77
+                order.reduce_only
+                    && order.time_in_force() == v1::TimeInForce::Ioc
+                    && order.client_id == 77
             );
         }
     }
@@ -271,7 +297,11 @@ mod tests {
             (1_000, 300, 9, None),
             (0, 0, 100, None),
         ] {
-            assert_eq!(top_up(target, left, withdrawable), expected, "{target} {left} {withdrawable}");
+            assert_eq!(
+                top_up(target, left, withdrawable),
+                expected,
+                "{target} {left} {withdrawable}"
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
-//! A keeper: sets collateral aside as backstop, asks for listed positions that earn enough, and closes what it got on the book.
-//! Outside consensus; it speaks gRPC as any client does.
+//! A keeper: sets collateral aside as backstop, asks for listed positions that earn enough, and
+//! closes what it got on the book. Outside consensus; it speaks gRPC as any client does.
 //!
-//! It holds no state of its own. Before each decision it reads its account, the markets and the lists from the node, so that a restart, of
-//! itself or of the node, loses nothing; and everything that it sends may be sent twice: capacity is named in all, a takeover replaces the last
-//! one for the same position, and hedges only reduce.
+//! It holds no state of its own. Before each decision it reads its account, the markets and the
+//! lists from the node, so that a restart, of itself or of the node, loses nothing; and everything
+//! that it sends may be sent twice: capacity is named in all, a takeover replaces the last one for
+//! the same position, and hedges only reduce.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: clocks are harmless
 
 pub mod decide;
@@ -29,7 +30,8 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 pub struct Config {
     /// gRPC address of the node.
     pub node: String,
-    /// Address of the node's metrics page, `host:port`, to tell the outlook from; none is told without.
+    /// Address of the node's metrics page, `host:port`, to tell the outlook from; none is told
+    /// without.
     pub metrics: Option<String>,
     /// Subaccount to act with. All its positions are taken for the keeper's own, and closed.
     pub subaccount: u32,
@@ -41,12 +43,17 @@ pub struct Config {
     pub dry_run: bool,
 }
 
-/// Keeps until something is wrong that waiting does not heal: a refused configuration, an account that does not exist. Where the node
-/// is away, it is tried again and again. Drop the future to end it.
+/// Keeps until something is wrong that waiting does not heal: a refused configuration, an account
+/// that does not exist. Where the node is away, it is tried again and again. Drop the future to end
+/// it.
 ///
 /// # Errors
 /// [`ClientError`] that names what is wrong.
-pub async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Note)) -> Result<(), ClientError> {
+pub async fn run(
+    config: &Config,
+    key: &KeyFile,
+    mut tell: impl FnMut(Note),
+) -> Result<(), ClientError> {
     let mut retry = FIRST_RETRY;
     let mut ever = false;
     loop {
@@ -58,9 +65,9 @@ pub async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Note)) -> 
         .await;
         ever |= connected;
         let final_word = match ended {
-            ClientError::Unreachable { .. } | ClientError::Unknown { .. } | ClientError::Failed { .. } => {
-                false
-            }
+            ClientError::Unreachable { .. }
+            | ClientError::Unknown { .. }
+            | ClientError::Failed { .. } => false,
             // A node that has just started may not have come to the account's first block yet.
             ClientError::Refused(_) => !ever,
             ClientError::BadAddress { .. } => true,

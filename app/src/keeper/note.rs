@@ -4,7 +4,8 @@ use serde_json::{json, Value};
 
 use crate::client::usdc;
 
-/// Something that a keeper did, or that happened to it. Prices and sizes are in the market's own units.
+/// Something that a keeper did, or that happened to it. Prices and sizes are in the market's own
+/// units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // fields are named by the exchange rules' terms and carry their units
 pub enum Note {
@@ -35,16 +36,21 @@ impl Note {
         match self {
             Self::Connected { node, height } => format!("connected to {node} at block {height}"),
             Self::Lost { why, retry_ms } => format!("{why}; next try in {retry_ms} ms"),
-            Self::SetAside { market, atoms } => format!("{market}: {} USDC set aside", amount(*atoms)),
+            Self::SetAside { market, atoms } => {
+                format!("{market}: {} USDC set aside", amount(*atoms))
+            }
             Self::Asked { market, account_id, lots, edge_ppm } => {
-                format!("{market}: asked for {lots} lots of account {account_id}, edge {edge_ppm} ppm")
+                format!(
+                    "{market}: asked for {lots} lots of account {account_id}, edge {edge_ppm} ppm"
+                )
             }
             Self::Got { market, lots, height } => {
                 format!("{market}: position is {lots} lots (block {height})")
             }
             Self::Hedged { market, side, lots, limit_ticks, height } => {
                 format!(
-                    "{market}: hedged, {side} {lots} lots at {limit_ticks} ticks or better (block {height})"
+                    "{market}: hedged, {side} {lots} lots at {limit_ticks} ticks or better (block \
+                     {height})"
                 )
             }
             Self::Refused { what, market, why } => format!("{market}: {what} refused: {why}"),
@@ -59,8 +65,12 @@ impl Note {
     #[must_use]
     pub fn json(&self) -> Value {
         match self {
-            Self::Connected { node, height } => json!({"event": "connected", "node": node, "height": height}),
-            Self::Lost { why, retry_ms } => json!({"event": "lost", "why": why, "retry_ms": retry_ms}),
+            Self::Connected { node, height } => {
+                json!({"event": "connected", "node": node, "height": height})
+            }
+            Self::Lost { why, retry_ms } => {
+                json!({"event": "lost", "why": why, "retry_ms": retry_ms})
+            }
             Self::SetAside { market, atoms } => {
                 json!({"event": "set_aside", "market": market, "amount": amount(*atoms)})
             }

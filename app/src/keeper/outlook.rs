@@ -11,7 +11,8 @@ use super::Note;
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 const NEAR: &str = "tidemark_notional_near_liquidation_usdc";
 
-/// Positions near liquidation by market and distance; nothing where the page cannot be read: the keeper works without.
+/// Positions near liquidation by market and distance; nothing where the page cannot be read: the
+/// keeper works without.
 pub(super) async fn read(address: &str) -> Vec<Note> {
     let Ok(uri) = format!("http://{address}/metrics").parse() else { return Vec::new() };
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
@@ -45,7 +46,8 @@ mod tests {
         };
         for (line, expected) in [
             (
-                "tidemark_notional_near_liquidation_usdc{distance=\"1%\",market=\"BTC-USD\"} 1234.5",
+                "tidemark_notional_near_liquidation_usdc{distance=\"1%\",market=\"BTC-USD\"} \
+                 1234.5",
                 note("BTC-USD", 1234, "1%"),
             ),
             ("tidemark_notional_near_liquidation_usdc{distance=\"1%\",market=\"BTC-USD\"} 0", None),

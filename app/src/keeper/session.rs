@@ -22,9 +22,10 @@ const OUTLOOK_EVERY: Duration = Duration::from_secs(30);
 pub(super) async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Note)) -> ClientError {
     match Session::open(config, key, &mut tell).await {
         Ok(mut session) => match session.keep(&mut tell).await {
-            Ok(()) => {
-                ClientError::Unreachable { node: config.node.clone(), why: "its stream has ended".into() }
-            }
+            Ok(()) => ClientError::Unreachable {
+                node: config.node.clone(),
+                why: "its stream has ended".into(),
+            },
             Err(error) => error,
         },
         Err(error) => error,
@@ -113,8 +114,10 @@ impl<'a> Session<'a> {
         let client = self.sender.client();
         let markets = client.markets().await?;
         let backstop = client.backstop(None).await?;
-        let mut answer = client.account(&self.sender.address(), Some(self.config.subaccount)).await?;
-        let account = answer.subaccounts.pop().ok_or_else(|| invalid("the subaccount is missing".into()))?;
+        let mut answer =
+            client.account(&self.sender.address(), Some(self.config.subaccount)).await?;
+        let account =
+            answer.subaccounts.pop().ok_or_else(|| invalid("the subaccount is missing".into()))?;
         let chosen = markets.iter().filter(|(market, _)| self.targets.contains_key(&market.id));
         let seen = chosen.map(|(market, state)| {
             let params = state.params.as_ref();
@@ -143,11 +146,16 @@ impl<'a> Session<'a> {
         if sight.height < self.not_before {
             return Ok(());
         }
-        let positions = sight.account.positions.iter().filter(|of| self.targets.contains_key(&of.market));
+        let positions =
+            sight.account.positions.iter().filter(|of| self.targets.contains_key(&of.market));
         let holdings: Holdings = positions.map(|of| (of.market, of.lots)).collect();
         for (market, lots) in &holdings {
             if *lots != 0 && self.holdings.get(market) != Some(lots) {
-                tell(Note::Got { market: sight.symbol(*market), lots: *lots, height: sight.height });
+                tell(Note::Got {
+                    market: sight.symbol(*market),
+                    lots: *lots,
+                    height: sight.height,
+                });
             }
         }
         self.holdings = holdings;
@@ -156,11 +164,16 @@ impl<'a> Session<'a> {
         self.hedge(&sight, tell).await
     }
 
-    async fn set_aside(&mut self, sight: &Sight, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
+    async fn set_aside(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
         let mut withdrawable = u64::try_from(sight.account.withdrawable_atoms).unwrap_or(0);
         for (market, target) in self.targets.clone() {
             let own = sight.backstop.keepers.iter();
-            let own = own.filter(|of| of.market == market && of.account_id == sight.account.account_id);
+            let own =
+                own.filter(|of| of.market == market && of.account_id == sight.account.account_id);
             let now: u64 = own.map(|of| u64::try_from(of.set_aside_atoms).unwrap_or(0)).sum();
             let Some(atoms) = top_up(target, now, withdrawable) else { continue };
             withdrawable = withdrawable.saturating_sub(atoms - now);
@@ -179,7 +192,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, sight: &Sight, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
+    async fn take(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
         let limits = &self.config.limits;
         let own = sight.account.account_id;
         let listed = &sight.backstop.listed;
@@ -202,21 +219,28 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn hedge(&mut self, sight: &Sight, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
+    async fn hedge(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
         let orders = hedges(&self.config.limits, &sight.seen, &self.holdings, sight.height);
         for order in orders {
             let symbol = sight.symbol(order.market);
             let operation = v1::Operation { operation: Some(Operation::Place(order)) };
             let (subaccount, operations) = (self.config.subaccount, vec![operation]);
             let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
-            let Some(submitted) = self.submit(&message, ("hedge", &symbol), tell).await? else { continue };
+            let Some(submitted) = self.submit(&message, ("hedge", &symbol), tell).await? else {
+                continue;
+            };
             let height = submitted.height.unwrap_or(0);
             for result in &submitted.results {
                 let side = if order.side() == v1::Side::Sell { "sell" } else { "buy" };
                 if result.filled_lots > 0 {
                     let (lots, limit_ticks) = (result.filled_lots, order.price_ticks);
                     tell(Note::Hedged { market: symbol.clone(), side, lots, limit_ticks, height });
-                } else if result.code != Code::Ok.number() && result.code != Code::Unfilled.number() {
+                } else if result.code != Code::Ok.number() && result.code != Code::Unfilled.number()
+                {
                     let why = result.message.clone();
                     tell(Note::Refused { what: "hedge", market: symbol.clone(), why });
                 }
@@ -262,7 +286,9 @@ impl<'a> Session<'a> {
 
 impl Sight {
     fn symbol(&self, market: u32) -> String {
-        self.markets.by_id(market).map_or_else(|| market.to_string(), |market| market.symbol.clone())
+        self.markets
+            .by_id(market)
+            .map_or_else(|| market.to_string(), |market| market.symbol.clone())
     }
 }
 

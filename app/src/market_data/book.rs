@@ -31,7 +31,8 @@ impl Default for L2Book {
 impl L2Book {
     /// Takes a block's changes; `sequence` is the book's update count after them.
     ///
-    /// In debug builds the root is recomputed from the replica and must be the one that the app hash commits to.
+    /// In debug builds the root is recomputed from the replica and must be the one that the app
+    /// hash commits to.
     pub fn apply(&mut self, delta: &BookDelta, sequence: u64) {
         set(&mut self.bids, &delta.bids);
         set(&mut self.asks, &delta.asks);
@@ -99,11 +100,13 @@ pub fn changed(levels: &[(Ticks, Lots, u32)]) -> Vec<v1::Level> {
     levels.iter().map(|(price, lots, orders)| wire(*price, (*lots, *orders))).collect()
 }
 
-/// The L2 root of a book, from its levels alone: what a client recomputes (docs/streams.md). The layout is that of
-/// `tidemark_matching::Book::l2_root`, written a second time so that a replica checks the book and not itself.
+/// The L2 root of a book, from its levels alone: what a client recomputes (docs/streams.md). The
+/// layout is that of `tidemark_matching::Book::l2_root`, written a second time so that a replica
+/// checks the book and not itself.
 #[must_use]
 pub fn l2_root(bids: &Levels, asks: &Levels) -> Hash {
-    let leaf = |(lots, orders): &(Lots, u32)| [&lots.to_le_bytes()[..], &orders.to_le_bytes()].concat();
+    let leaf =
+        |(lots, orders): &(Lots, u32)| [&lots.to_le_bytes()[..], &orders.to_le_bytes()].concat();
     let bids = bids.iter().map(|(price, level)| (*price, leaf(level))).collect();
     // An ask's key is mirrored, so ascending keys are descending prices.
     let asks = asks.iter().rev().map(|(price, level)| (u64::MAX - price, leaf(level))).collect();

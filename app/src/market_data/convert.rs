@@ -22,14 +22,17 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Converts a block, and takes its events into the open orders one by one, so that each is told with what was open then.
+/// Converts a block, and takes its events into the open orders one by one, so that each is told
+/// with what was open then.
 pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) -> Block {
     let mut out = Block { height: events.height, time_ms: events.time_ms, ..Block::default() };
     for (position, event) in events.events.iter().enumerate() {
         let sequence = event_sequence(events.height, position);
         match event {
             Event::Fill(fill) => out.trades.push(trade(events, fill)),
-            Event::Liquidation(step) => out.liquidations.push(liquidation(view, events, sequence, step)),
+            Event::Liquidation(step) => {
+                out.liquidations.push(liquidation(view, events, sequence, step))
+            }
             Event::Listed { market } => out.listed.push(listed_update(view, events, *market)),
             _ => {}
         }
@@ -96,7 +99,9 @@ fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
         app_hash: events.app_hash.to_vec(),
         txs: count(events.txs.len()),
         operations: count(results().count()),
-        operations_refused: count(results().filter(|result| result.code != Code::Ok.number()).count()),
+        operations_refused: count(
+            results().filter(|result| result.code != Code::Ok.number()).count(),
+        ),
         trades: count(block.trades.len()),
         liquidations: count(block.liquidations.len()),
     }
@@ -128,7 +133,12 @@ fn trade(events: &BlockEvents, fill: &Fill) -> v1::Trade {
     }
 }
 
-fn liquidation(view: &View, events: &BlockEvents, sequence: u64, step: &Liquidation) -> v1::Liquidation {
+fn liquidation(
+    view: &View,
+    events: &BlockEvents,
+    sequence: u64,
+    step: &Liquidation,
+) -> v1::Liquidation {
     let arithmetic = &step.arithmetic;
     let (owner, subaccount) = owner_of(view, step.account);
     v1::Liquidation {
@@ -185,7 +195,11 @@ fn told(market: MarketId, order_id: u64, client_id: u64, event: Wire) -> v1::Acc
 }
 
 /// Tells each account that an event concerns.
-fn account_events(event: &Event, orders: &OpenOrders, mut tell: impl FnMut(AccountId, v1::AccountEvent)) {
+fn account_events(
+    event: &Event,
+    orders: &OpenOrders,
+    mut tell: impl FnMut(AccountId, v1::AccountEvent),
+) {
     match event {
         Event::Rested { market, order_id, account, client_id, side, price_ticks, lots, .. } => {
             let side = v1::Side::from(*side) as i32;
@@ -195,7 +209,8 @@ fn account_events(event: &Event, orders: &OpenOrders, mut tell: impl FnMut(Accou
         Event::Reduced { market, order_id, account, lots } => {
             // The wire tells it as the same order resting with less.
             let Some(order) = orders.get(*account, *market, *order_id) else { return };
-            let rested = v1::OrderRested { side: order.side, price_ticks: order.price_ticks, lots: *lots };
+            let rested =
+                v1::OrderRested { side: order.side, price_ticks: order.price_ticks, lots: *lots };
             tell(*account, told(*market, *order_id, order.client_id, Wire::Rested(rested)));
         }
         Event::Removed { market, order_id, account, client_id, lots, code } => {
@@ -206,7 +221,15 @@ fn account_events(event: &Event, orders: &OpenOrders, mut tell: impl FnMut(Accou
             let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
             tell(*account, told(market, order.order_id, order.client_id, Wire::Waiting(**order)));
         }
-        Event::Triggered { market, order_id, account, client_id, placed_order_id, code, message } => {
+        Event::Triggered {
+            market,
+            order_id,
+            account,
+            client_id,
+            placed_order_id,
+            code,
+            message,
+        } => {
             let triggered = v1::OrderTriggered {
                 code: code.number(),
                 placed_order_id: *placed_order_id,

@@ -1,4 +1,5 @@
-//! The last blocks as streams send them: one ring that is both history and the buffer of every reader.
+//! The last blocks as streams send them: one ring that is both history and the buffer of every
+//! reader.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::v1;
 
-/// Most rows (trades, account events, levels, changes of orders, liquidations) that are kept: at some 150 bytes each, tens of megabytes.
+/// Most rows (trades, account events, levels, changes of orders, liquidations) that are kept: at
+/// some 150 bytes each, tens of megabytes.
 const MAX_ROWS: usize = 500_000;
 
 /// Most blocks that are kept, however empty.
@@ -18,8 +20,8 @@ const MIN_BLOCKS: usize = 4;
 /// Bits of an event sequence below the height.
 pub const SEQUENCE_BITS: u32 = 24;
 
-/// The sequence of a block's event: `height · 2²⁴ + position`, ascending, the same on every node. Events beyond 2²⁴ of one block share
-/// the last.
+/// The sequence of a block's event: `height · 2²⁴ + position`, ascending, the same on every node.
+/// Events beyond 2²⁴ of one block share the last.
 #[must_use]
 pub fn event_sequence(height: u64, position: usize) -> u64 {
     let last = (1_u64 << SEQUENCE_BITS) - 1;
@@ -74,7 +76,8 @@ pub struct TooOld {
 }
 
 impl History {
-    /// Adds the next block, and forgets the oldest beyond the bounds. A height that does not follow the last starts anew.
+    /// Adds the next block, and forgets the oldest beyond the bounds. A height that does not follow
+    /// the last starts anew.
     pub fn push(&mut self, block: Arc<Block>) {
         if self.newest().is_some_and(|newest| newest.checked_add(1) != Some(block.height)) {
             *self = Self::default();
@@ -82,7 +85,9 @@ impl History {
         let rows = block.rows();
         self.rows += rows;
         self.blocks.push_back((rows, block));
-        while self.blocks.len() > MAX_BLOCKS || (self.rows > MAX_ROWS && self.blocks.len() > MIN_BLOCKS) {
+        while self.blocks.len() > MAX_BLOCKS
+            || (self.rows > MAX_ROWS && self.blocks.len() > MIN_BLOCKS)
+        {
             let Some((rows, _)) = self.blocks.pop_front() else { break };
             self.rows -= rows;
         }

@@ -1,9 +1,9 @@
-//! What watches consensus for its clients: a replica of every book, open orders, the last blocks' events, and what became of
-//! transactions. One thread takes every block as it is published; readers share the result behind a lock that is held
-//! for copying only.
+//! What watches consensus for its clients: a replica of every book, open orders, the last blocks'
+//! events, and what became of transactions. One thread takes every block as it is published;
+//! readers share the result behind a lock that is held for copying only.
 //!
-//! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a slow reader costs no
-//! memory and is told so when the ring has passed it.
+//! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a
+//! slow reader costs no memory and is told so when the ring has passed it.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: unordered maps are harmless
 
 pub mod book;
@@ -119,7 +119,8 @@ impl MarketData {
         Arc::new(Self { replica: RwLock::default(), height, outcomes: Arc::default() })
     }
 
-    /// A replica on a thread of its own that takes every block from now on; call it before the first one.
+    /// A replica on a thread of its own that takes every block from now on; call it before the
+    /// first one.
     ///
     /// # Errors
     /// What the system says when it gives no thread.
@@ -187,13 +188,19 @@ impl MarketData {
 
     /// Open orders of some accounts together, of one market or all, and the height they are of.
     #[must_use]
-    pub fn orders(&self, accounts: &[AccountId], market: Option<MarketId>) -> (u64, Vec<v1::Order>) {
+    pub fn orders(
+        &self,
+        accounts: &[AccountId],
+        market: Option<MarketId>,
+    ) -> (u64, Vec<v1::Order>) {
         let replica = self.read();
-        let orders = accounts.iter().flat_map(|account| replica.orders.of(*account, market)).copied();
+        let orders =
+            accounts.iter().flat_map(|account| replica.orders.of(*account, market)).copied();
         (replica.height, orders.collect())
     }
 
-    /// Orders of some accounts together, of one market or all: those on the books, those that wait, and the height they are of.
+    /// Orders of some accounts together, of one market or all: those on the books, those that wait,
+    /// and the height they are of.
     #[must_use]
     pub fn orders_and_waiting(
         &self,
@@ -203,7 +210,8 @@ impl MarketData {
         let replica = self.read();
         let orders = &replica.orders;
         let resting = accounts.iter().flat_map(|account| orders.of(*account, market)).copied();
-        let waiting = accounts.iter().flat_map(|account| orders.waiting_of(*account, market)).copied();
+        let waiting =
+            accounts.iter().flat_map(|account| orders.waiting_of(*account, market)).copied();
         (replica.height, resting.collect(), waiting.collect())
     }
 
@@ -211,7 +219,8 @@ impl MarketData {
     #[must_use]
     pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<Vec<v1::Order>>) {
         let replica = self.read();
-        let orders = accounts.iter().map(|account| replica.orders.of(*account, None).copied().collect());
+        let orders =
+            accounts.iter().map(|account| replica.orders.of(*account, None).copied().collect());
         (replica.height, orders.collect())
     }
 
@@ -224,8 +233,8 @@ impl MarketData {
         (replica.height, AllOrders { resting, waiting })
     }
 
-    /// The newest `most` liquidation steps of some accounts that are kept, newest first, or one by its sequence; and the height
-    /// from which on every step is.
+    /// The newest `most` liquidation steps of some accounts that are kept, newest first, or one by
+    /// its sequence; and the height from which on every step is.
     #[must_use]
     pub fn past_liquidations(
         &self,
@@ -288,7 +297,10 @@ impl MarketData {
 
     /// A book order by order, and a reader of all blocks after it.
     #[must_use]
-    pub fn order_book_and_reader(self: &Arc<Self>, market: MarketId) -> (Vec<v1::OrderBookUpdate>, Reader) {
+    pub fn order_book_and_reader(
+        self: &Arc<Self>,
+        market: MarketId,
+    ) -> (Vec<v1::OrderBookUpdate>, Reader) {
         let replica = self.read();
         let (height, at) = (replica.height, usize::from(market));
         let sequence = replica.books.get(at).map_or(0, L2Book::sequence);

@@ -68,7 +68,12 @@ impl L3Book {
     }
 
     /// Ends a block: what it changed, as streams tell it.
-    pub fn end_block(&mut self, delta: &BookDelta, height: u64, sequence: u64) -> v1::OrderBookUpdate {
+    pub fn end_block(
+        &mut self,
+        delta: &BookDelta,
+        height: u64,
+        sequence: u64,
+    ) -> v1::OrderBookUpdate {
         (self.root, self.next_order_id) = (delta.l3_root, delta.next_order_id);
         let changes = std::mem::take(&mut self.changes);
         v1::OrderBookUpdate {
@@ -96,16 +101,26 @@ impl L3Book {
         parts.into_iter().enumerate().map(message).collect()
     }
 
-    /// Every order: bids from the best price down, then asks from the best up, each price in the order of its queue.
+    /// Every order: bids from the best price down, then asks from the best up, each price in the
+    /// order of its queue.
     fn orders(&self) -> impl Iterator<Item = &RestingOrder> {
         let [bids, asks] = &self.queues;
         let queues = bids.values().rev().chain(asks.values());
-        queues.flat_map(BTreeMap::values).filter_map(|id| self.orders.get(id).map(|(order, _)| order))
+        queues
+            .flat_map(BTreeMap::values)
+            .filter_map(|id| self.orders.get(id).map(|(order, _)| order))
     }
 
     fn update(&self, market: u32, height: u64, sequence: u64) -> v1::OrderBookUpdate {
         let (next_order_id, checksum) = (self.next_order_id, self.root.to_vec());
-        v1::OrderBookUpdate { market, height, sequence, next_order_id, checksum, ..Default::default() }
+        v1::OrderBookUpdate {
+            market,
+            height,
+            sequence,
+            next_order_id,
+            checksum,
+            ..Default::default()
+        }
     }
 
     fn rest(&mut self, order: RestingOrder) {
@@ -135,7 +150,11 @@ impl L3Book {
         order.hidden_lots -= hidden;
         order.shown_lots = order.shown_lots.saturating_sub(by - hidden);
         let (shown_lots, hidden_lots) = (order.shown_lots, order.hidden_lots);
-        self.changes.push(change(Change::Left(v1::OrderLeft { order_id, shown_lots, hidden_lots })));
+        self.changes.push(change(Change::Left(v1::OrderLeft {
+            order_id,
+            shown_lots,
+            hidden_lots,
+        })));
     }
 
     /// A trade takes shown lots; when none is left, hidden ones are shown at the back of the queue.
@@ -150,7 +169,11 @@ impl L3Book {
                 self.rest(RestingOrder { shown_lots, hidden_lots: hidden - shown_lots, ..order });
             }
             (shown_lots, hidden_lots) => {
-                self.changes.push(change(Change::Left(v1::OrderLeft { order_id, shown_lots, hidden_lots })));
+                self.changes.push(change(Change::Left(v1::OrderLeft {
+                    order_id,
+                    shown_lots,
+                    hidden_lots,
+                })));
             }
         }
     }
@@ -180,8 +203,8 @@ fn side_of(order: &RestingOrder) -> Side {
     }
 }
 
-/// The L3 root of a book, from its orders alone, those of a price in the order of their queue: what a client recomputes
-/// (docs/streams.md).
+/// The L3 root of a book, from its orders alone, those of a price in the order of their queue: what
+/// a client recomputes (docs/streams.md).
 #[must_use]
 pub fn l3_root<'a>(orders: impl Iterator<Item = &'a RestingOrder>, next_order_id: OrderId) -> Hash {
     let mut levels: [BTreeMap<u64, Sha256>; 2] = Default::default();
@@ -190,8 +213,9 @@ pub fn l3_root<'a>(orders: impl Iterator<Item = &'a RestingOrder>, next_order_id
         let key = if side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
         hash_order(levels[side as usize].entry(key).or_default(), order);
     }
-    let sides =
-        levels.map(|levels| levels.into_iter().map(|(key, hash)| (key, hash.finalize().to_vec())).collect());
+    let sides = levels.map(|levels| {
+        levels.into_iter().map(|(key, hash)| (key, hash.finalize().to_vec())).collect()
+    });
     tree(4, sides).chain_update(next_order_id.to_le_bytes()).finalize().into()
 }
 

@@ -1,4 +1,5 @@
-//! Open orders by account, kept from the blocks' events: the consensus books are not read from outside.
+//! Open orders by account, kept from the blocks' events: the consensus books are not read from
+//! outside.
 
 use std::collections::BTreeMap;
 
@@ -92,14 +93,25 @@ impl OpenOrders {
 
     /// One open order.
     #[must_use]
-    pub fn get(&self, account: AccountId, market: MarketId, order_id: OrderId) -> Option<&v1::Order> {
+    pub fn get(
+        &self,
+        account: AccountId,
+        market: MarketId,
+        order_id: OrderId,
+    ) -> Option<&v1::Order> {
         self.orders.get(&(account, market, order_id))
     }
 
     /// An account's open orders, of one market or all, by market, then age.
-    pub fn of(&self, account: AccountId, market: Option<MarketId>) -> impl Iterator<Item = &v1::Order> + '_ {
+    pub fn of(
+        &self,
+        account: AccountId,
+        market: Option<MarketId>,
+    ) -> impl Iterator<Item = &v1::Order> + '_ {
         let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
-        self.orders.range((account, first, 0)..=(account, last, OrderId::MAX)).map(|(_, order)| order)
+        self.orders
+            .range((account, first, 0)..=(account, last, OrderId::MAX))
+            .map(|(_, order)| order)
     }
 
     /// An account's orders that wait, of one market or all, by market, then age.
@@ -109,7 +121,9 @@ impl OpenOrders {
         market: Option<MarketId>,
     ) -> impl Iterator<Item = &v1::ConditionalOrder> + '_ {
         let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
-        self.waiting.range((account, first, 0)..=(account, last, OrderId::MAX)).map(|(_, order)| order)
+        self.waiting
+            .range((account, first, 0)..=(account, last, OrderId::MAX))
+            .map(|(_, order)| order)
     }
 
     /// Every open order, by account, market and age.

@@ -1,4 +1,5 @@
-//! What became of transactions: for those who wait for one, and for those who ask again by the same bytes.
+//! What became of transactions: for those who wait for one, and for those who ask again by the same
+//! bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -76,7 +77,8 @@ impl Outcomes {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock();
         if inner.waiters >= MAX_WAITERS {
-            let message = format!("{MAX_WAITERS} clients wait for commits, no more can; nothing was sent");
+            let message =
+                format!("{MAX_WAITERS} clients wait for commits, no more can; nothing was sent");
             return Err(Refusal::new(Code::Overloaded, message));
         }
         let id = inner.next_id;
@@ -114,7 +116,8 @@ impl Outcomes {
 
 impl Inner {
     fn remember(&mut self, height: u64, tx: &TxOutcome) -> Arc<Committed> {
-        // The same bytes in a later block are refused as replayed: what counts is what they did the first time.
+        // The same bytes in a later block are refused as replayed: what counts is what they did the
+        // first time.
         if tx.code == Code::SequenceReplayed {
             if let Some(first) = self.known.get(&tx.hash) {
                 return Arc::clone(first);
@@ -129,7 +132,8 @@ impl Inner {
         }
         while self.order.len() > MAX_KNOWN || (self.results > MAX_RESULTS && self.order.len() > 1) {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.results -= self.known.remove(&oldest).map_or(0, |committed| committed.results.len());
+            self.results -=
+                self.known.remove(&oldest).map_or(0, |committed| committed.results.len());
         }
         committed
     }

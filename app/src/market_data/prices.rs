@@ -1,4 +1,5 @@
-//! What each validator said of prices, block by block, and how far it was from the index: for operators.
+//! What each validator said of prices, block by block, and how far it was from the index: for
+//! operators.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::events::{BlockEvents, PriceRound, Said};
 /// A validator's address: the first 20 bytes of SHA-256 of its key.
 pub type ValidatorAddress = [u8; 20];
 
-/// Prices as validators reported them since the node's start. A validator is kept for as long as it is in the commits' set.
+/// Prices as validators reported them since the node's start. A validator is kept for as long as it
+/// is in the commits' set.
 #[derive(Clone, Debug, Default)]
 pub struct PriceWatch {
     /// The last block's.
@@ -24,7 +26,8 @@ pub struct PriceWatch {
 pub struct ValidatorPrices {
     /// Its voting power.
     pub power: u64,
-    /// Blocks in which it reported prices, reported nothing, sent what does not decode, and was late.
+    /// Blocks in which it reported prices, reported nothing, sent what does not decode, and was
+    /// late.
     pub blocks: [u64; 4],
     /// The last prices that it reported of each market, with their block's time.
     pub last: BTreeMap<MarketId, (PriceReport, TimeMs)>,
@@ -59,12 +62,14 @@ impl PriceWatch {
         // The first block has no votes; no later one is without.
         if !events.prices.votes.is_empty() {
             let votes = &self.round.votes;
-            self.validators.retain(|address, _| votes.iter().any(|vote| vote.validator == *address));
+            self.validators
+                .retain(|address, _| votes.iter().any(|vote| vote.validator == *address));
         }
     }
 }
 
-/// How far the reports of a block were from the index, in ppm of it, at most: of each market by id, and of each validator.
+/// How far the reports of a block were from the index, in ppm of it, at most: of each market by id,
+/// and of each validator.
 #[must_use]
 pub fn largest_deviations_ppm(
     round: &PriceRound,
@@ -84,7 +89,8 @@ pub fn largest_deviations_ppm(
     (markets, validators)
 }
 
-/// How far a price is from the index, in ppm of the index, towards zero; positive is above. What passes 64 bits is the nearest that fits.
+/// How far a price is from the index, in ppm of the index, towards zero; positive is above. What
+/// passes 64 bits is the nearest that fits.
 #[must_use]
 pub fn deviation_ppm(ticks: Ticks, index_ticks: Ticks) -> i64 {
     let difference = i128::from(ticks) - i128::from(index_ticks);
@@ -105,7 +111,11 @@ mod tests {
             power: 10,
             said: said.clone(),
         };
-        let prices = PriceRound { total_power: 30, votes: votes.iter().map(vote).collect(), markets: vec![] };
+        let prices = PriceRound {
+            total_power: 30,
+            votes: votes.iter().map(vote).collect(),
+            markets: vec![],
+        };
         BlockEvents { time_ms, prices, ..BlockEvents::default() }
     }
 
@@ -125,7 +135,10 @@ mod tests {
         watch.apply(&block(2, &[(1, says(102)), (2, Said::Nothing), (3, invalid)]));
         let blocks: Vec<_> = watch.validators.values().map(|validator| validator.blocks).collect();
         assert_eq!(blocks, [[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]);
-        assert_eq!(watch.validators[&[2; 20]].last[&0].1, 1, "its last price is of the first block");
+        assert_eq!(
+            watch.validators[&[2; 20]].last[&0].1, 1,
+            "its last price is of the first block"
+        );
         watch.apply(&block(3, &[(1, says(102))]));
         assert_eq!(watch.validators.len(), 1, "who has left the set is forgotten");
     }

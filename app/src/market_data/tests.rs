@@ -1,4 +1,5 @@
-//! The replica against the chain's own book: the same levels, orders and root after every block of random operations.
+//! The replica against the chain's own book: the same levels, orders and root after every block of
+//! random operations.
 
 use std::sync::Arc;
 
@@ -121,13 +122,15 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        let market = Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
+        let market =
+            Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
         Self { book: Book::new(), cell: MarketCell::new(market), height: 0 }
     }
 
     fn run(&mut self, op: &Op, host: &mut Recorder) {
         let live = |book: &Book, nth: usize| {
-            let all: Vec<_> = (0..4).flat_map(|owner| book.orders_of(owner).collect::<Vec<_>>()).collect();
+            let all: Vec<_> =
+                (0..4).flat_map(|owner| book.orders_of(owner).collect::<Vec<_>>()).collect();
             (!all.is_empty()).then(|| all[nth % all.len()])
         };
         let stp = SelfTradePrevention::Decrement;
@@ -173,8 +176,13 @@ impl Chain {
     /// Ends a block with these events as the chain does.
     fn publish(&mut self, events: Vec<Event>, txs: Vec<TxOutcome>) -> Published {
         self.height += 1;
-        let mut out =
-            BlockEvents { height: self.height, time_ms: self.height * 10, events, txs, ..Default::default() };
+        let mut out = BlockEvents {
+            height: self.height,
+            time_ms: self.height * 10,
+            events,
+            txs,
+            ..Default::default()
+        };
         let dirty = self.book.take_dirty_levels();
         if !dirty.is_empty() {
             self.cell.book_sequence += 1;
@@ -200,7 +208,8 @@ fn row(level: &LevelView) -> (u64, u64, u32) {
 }
 
 fn wire_levels(book: &Book, side: Side) -> Vec<v1::Level> {
-    let level = |l: LevelView| v1::Level { price_ticks: l.price_ticks, lots: l.lots, orders: l.count };
+    let level =
+        |l: LevelView| v1::Level { price_ticks: l.price_ticks, lots: l.lots, orders: l.count };
     book.levels(side).map(level).collect()
 }
 
@@ -246,7 +255,11 @@ impl OrderClient {
                     self.queues.push(*order);
                 }
                 Change::Left(left) => {
-                    let of = self.queues.iter_mut().find(|order| order.order_id == left.order_id).unwrap();
+                    let of = self
+                        .queues
+                        .iter_mut()
+                        .find(|order| order.order_id == left.order_id)
+                        .unwrap();
                     (of.shown_lots, of.hidden_lots) = (left.shown_lots, left.hidden_lots);
                 }
                 Change::Gone(id) => {
@@ -315,7 +328,10 @@ fn both_sides_of_a_trade_are_told_with_one_sequence() {
         other => panic!("{other:?}"),
     };
     assert_eq!(maker.len(), 2, "rested, filled");
-    assert_eq!((maker[1].sequence, taker[0].sequence), (event_sequence(1, 1), event_sequence(1, 1)));
+    assert_eq!(
+        (maker[1].sequence, taker[0].sequence),
+        (event_sequence(1, 1), event_sequence(1, 1))
+    );
     assert_eq!((maker[1].order_id, taker[0].order_id), (1, 2));
     let (maker, taker) = (filled(&maker[1]), filled(&taker[0]));
     assert_eq!(

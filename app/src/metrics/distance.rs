@@ -21,7 +21,8 @@ pub(super) struct Near {
     pub notional_atoms: Atoms,
 }
 
-/// For each market and each bucket, accounts and notional within that distance; larger distances include smaller ones.
+/// For each market and each bucket, accounts and notional within that distance; larger distances
+/// include smaller ones.
 pub(super) fn distances(view: &View) -> Vec<[Near; BUCKETS.len()]> {
     let mut markets = vec![[Near::default(); BUCKETS.len()]; view.markets.len()];
     let accounts = view.accounts.iter().map(|(_, account)| account);
@@ -31,11 +32,14 @@ pub(super) fn distances(view: &View) -> Vec<[Near; BUCKETS.len()]> {
     markets
 }
 
-/// Adds an account's positions. One whose figures overflow is left out: it is the invariant check's concern.
+/// Adds an account's positions. One whose figures overflow is left out: it is the invariant check's
+/// concern.
 fn add(view: &View, account: &Account, markets: &mut [[Near; BUCKETS.len()]]) {
     let Ok(health) = health_without_orders(account, &ViewMarkets(view)) else { return };
     for position in account.positions.iter().filter(|position| position.lots != 0) {
-        let Some((distance_ppm, notional_atoms)) = distance(view, position, &health) else { continue };
+        let Some((distance_ppm, notional_atoms)) = distance(view, position, &health) else {
+            continue;
+        };
         let Some(buckets) = markets.get_mut(usize::from(position.market)) else { continue };
         for ((_, bound_ppm), near) in BUCKETS.iter().zip(buckets) {
             if distance_ppm <= *bound_ppm {
@@ -46,8 +50,8 @@ fn add(view: &View, account: &Account, markets: &mut [[Near; BUCKETS.len()]]) {
     }
 }
 
-/// From the mark to the liquidation price in ppm of the mark, negative when the mark has passed it, and the position's notional.
-/// `None` where no price liquidates.
+/// From the mark to the liquidation price in ppm of the mark, negative when the mark has passed it,
+/// and the position's notional. `None` where no price liquidates.
 fn distance(view: &View, position: &Position, health: &Health) -> Option<(i128, Atoms)> {
     let markets = ViewMarkets(view);
     let market = markets.market(position.market)?;

@@ -50,11 +50,13 @@ impl Drop for MetricsServer {
 pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<MetricsServer, String> {
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(
-            "metrics cannot listen on {address}: another process does; set metrics_addr in config/tidemarkd.toml to a free port"
+            "metrics cannot listen on {address}: another process does; set metrics_addr in \
+             config/tidemarkd.toml to a free port"
         ),
         _ => format!("metrics cannot listen on {address}: {error}"),
     })?;
-    let address = listener.local_addr().map_err(|error| format!("metrics have no address: {error}"))?;
+    let address =
+        listener.local_addr().map_err(|error| format!("metrics have no address: {error}"))?;
     Ok(MetricsServer { address, task: tokio::spawn(accept(listener, metrics)) })
 }
 
@@ -113,6 +115,8 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
 }

@@ -1,6 +1,8 @@
-//! What operators and keepers watch: Prometheus metrics of the chain and of this node (docs/metrics.md).
+//! What operators and keepers watch: Prometheus metrics of the chain and of this node
+//! (docs/metrics.md).
 //!
-//! Fed by a thread of its own from the published blocks. Gauges show the newest block; counters count every block.
+//! Fed by a thread of its own from the published blocks. Gauges show the newest block; counters
+//! count every block.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)] // outside consensus: shown, never used
 
 mod distance;

@@ -1,5 +1,5 @@
-//! Metrics of validators' price reports. A validator's address is a label: there are as many as the set has members, and an operator asks whose
-//! feed is wrong before anything else.
+//! Metrics of validators' price reports. A validator's address is a label: there are as many as the
+//! set has members, and an operator asks whose feed is wrong before anything else.
 
 use prometheus::{Error, GaugeVec, IntCounterVec};
 use tidemark_oracle::index::IndexStep;
@@ -42,17 +42,20 @@ impl OracleMetrics {
             )?,
             largest_deviation: m.gauge(
                 "tidemark_oracle_largest_deviation_ratio",
-                "Largest distance from the index of a price reported in the last block, of the index",
+                "Largest distance from the index of a price reported in the last block, of the \
+                 index",
                 &["market"],
             )?,
             validator_deviation: m.gauge(
                 "tidemark_oracle_validator_deviation_ratio",
-                "Largest distance from an index of the validator's prices in the last block, of the index; absent when it reported none",
+                "Largest distance from an index of the validator's prices in the last block, of \
+                 the index; absent when it reported none",
                 &["validator"],
             )?,
             own_deviation: m.gauge(
                 "tidemark_oracle_own_deviation_ratio",
-                "Distance of this node's own last price from the index, of the index; positive is above, absent when it has none",
+                "Distance of this node's own last price from the index, of the index; positive is \
+                 above, absent when it has none",
                 &["market"],
             )?,
         })
@@ -72,7 +75,9 @@ impl OracleMetrics {
 
     /// Sets the gauges.
     pub fn refresh(&self, view: &View, round: &PriceRound, own: Option<&OwnReport>) {
-        let index = |market| view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks());
+        let index = |market| {
+            view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks())
+        };
         let (markets, validators) = largest_deviations_ppm(round, index);
         let part = |ppm: u64| ratio(i64::try_from(ppm).unwrap_or(i64::MAX));
         // What nobody reports any more is not to stand as if it were.

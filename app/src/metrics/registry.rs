@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use prometheus::core::Collector;
 use prometheus::{CounterVec, Error};
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
@@ -152,35 +152,77 @@ impl Maker {
     fn market_gauges(&self) -> Result<MarketGauges, Error> {
         let (market, side, near) = (&["market"], &["market", "side"], &["market", "distance"]);
         Ok(MarketGauges {
-            book_depth: self.gauge("tidemark_book_depth_lots", "Lots of all resting orders of a side", side)?,
+            book_depth: self.gauge(
+                "tidemark_book_depth_lots",
+                "Lots of all resting orders of a side",
+                side,
+            )?,
             book_levels: self.whole("tidemark_book_levels", "Price levels of a side", side)?,
-            book_spread: self.whole("tidemark_book_spread_ticks", "Best ask less best bid; absent when a side is empty", market)?,
-            mark_price: self.gauge("tidemark_mark_price_usdc", "Mark price of one base unit", market)?,
-            index_price: self.gauge("tidemark_index_price_usdc", "Index price of one base unit, however old", market)?,
-            funding_rate: self.gauge("tidemark_funding_rate_ratio", "Last funding rate for 8 hours; positive: longs pay", market)?,
+            book_spread: self.whole(
+                "tidemark_book_spread_ticks",
+                "Best ask less best bid; absent when a side is empty",
+                market,
+            )?,
+            mark_price: self.gauge(
+                "tidemark_mark_price_usdc",
+                "Mark price of one base unit",
+                market,
+            )?,
+            index_price: self.gauge(
+                "tidemark_index_price_usdc",
+                "Index price of one base unit, however old",
+                market,
+            )?,
+            funding_rate: self.gauge(
+                "tidemark_funding_rate_ratio",
+                "Last funding rate for 8 hours; positive: longs pay",
+                market,
+            )?,
             predicted_funding_rate: self.gauge(
                 "tidemark_funding_predicted_rate_ratio",
                 "Funding rate for 8 hours that the running hour would end with now",
                 market,
             )?,
-            open_interest: self.gauge("tidemark_open_interest_base_units", "Sum of long positions", market)?,
-            oracle_age: self.gauge("tidemark_oracle_age_seconds", "Block time since the last index of a quorum", market)?,
+            open_interest: self.gauge(
+                "tidemark_open_interest_base_units",
+                "Sum of long positions",
+                market,
+            )?,
+            oracle_age: self.gauge(
+                "tidemark_oracle_age_seconds",
+                "Block time since the last index of a quorum",
+                market,
+            )?,
             reporting_power: self.gauge(
                 "tidemark_oracle_reporting_power_ratio",
                 "Voting power that reported the market's index in the last block, of all",
                 market,
             )?,
-            backstop_capacity: self.gauge("tidemark_backstop_capacity_usdc", "Collateral that keepers set aside to take over liquidated positions", market)?,
-            market_insurance: self.gauge("tidemark_market_insurance_fund_usdc", "The insurance fund of a market that is isolated for all; 0 in others", market)?,
-            bad_debt: self.gauge("tidemark_bad_debt_usdc", "Debt of closed accounts that fees have not repaid yet", market)?,
+            backstop_capacity: self.gauge(
+                "tidemark_backstop_capacity_usdc",
+                "Collateral that keepers set aside to take over liquidated positions",
+                market,
+            )?,
+            market_insurance: self.gauge(
+                "tidemark_market_insurance_fund_usdc",
+                "The insurance fund of a market that is isolated for all; 0 in others",
+                market,
+            )?,
+            bad_debt: self.gauge(
+                "tidemark_bad_debt_usdc",
+                "Debt of closed accounts that fees have not repaid yet",
+                market,
+            )?,
             near_accounts: self.whole(
                 "tidemark_accounts_near_liquidation",
-                "Accounts whose liquidation price is within this distance of the mark; larger distances include smaller ones",
+                "Accounts whose liquidation price is within this distance of the mark; larger \
+                 distances include smaller ones",
                 near,
             )?,
             near_notional: self.gauge(
                 "tidemark_notional_near_liquidation_usdc",
-                "Notional of the positions whose liquidation price is within this distance of the mark; larger distances include smaller ones",
+                "Notional of the positions whose liquidation price is within this distance of the \
+                 mark; larger distances include smaller ones",
                 near,
             )?,
         })
@@ -196,7 +238,8 @@ impl Metrics {
         let m = Maker(Registry::new());
         let metrics = Self {
             last_block: Mutex::default(),
-            block_height: m.one_whole("tidemark_block_height", "Height of the last committed block")?,
+            block_height: m
+                .one_whole("tidemark_block_height", "Height of the last committed block")?,
             block_timestamp: m.one(
                 "tidemark_block_timestamp_seconds",
                 "Block time of the last committed block, Unix time",
@@ -220,7 +263,8 @@ impl Metrics {
             )?,
             orders_triggered: m.count(
                 "tidemark_orders_triggered_total",
-                "Orders whose trigger the mark reached, by what became of them: ok (placed) or the word of the refusal",
+                "Orders whose trigger the mark reached, by what became of them: ok (placed) or \
+                 the word of the refusal",
                 &["market", "outcome"],
             )?,
             twap_slices: m.count(
@@ -248,16 +292,24 @@ impl Metrics {
             ))?,
             accounts: m.one_whole("tidemark_accounts", "Subaccounts")?,
             insurance_fund: m.one("tidemark_insurance_fund_usdc", "The insurance fund")?,
-            markets_quarantined: m
-                .one_whole("tidemark_markets_quarantined", "Markets paused because an invariant failed")?,
-            submit_waiters: m
-                .one_whole("tidemark_submit_waiters", "Clients waiting for a transaction's commit")?,
+            markets_quarantined: m.one_whole(
+                "tidemark_markets_quarantined",
+                "Markets paused because an invariant failed",
+            )?,
+            submit_waiters: m.one_whole(
+                "tidemark_submit_waiters",
+                "Clients waiting for a transaction's commit",
+            )?,
             grpc_requests: m.count(
                 "tidemark_grpc_requests_total",
                 "gRPC requests answered, streams when they end",
                 &["method", "code"],
             )?,
-            stream_subscribers: m.whole("tidemark_stream_subscribers", "Open streams", &["stream"])?,
+            stream_subscribers: m.whole(
+                "tidemark_stream_subscribers",
+                "Open streams",
+                &["stream"],
+            )?,
             market: m.market_gauges()?,
             oracle: OracleMetrics::new(&m)?,
             registry: m.0,
@@ -293,7 +345,12 @@ impl Metrics {
                     continue;
                 }
                 if let Some(block) = newest.take() {
-                    metrics.refresh(&block.view, &block.events, &market_data, own_report.get().as_ref());
+                    metrics.refresh(
+                        &block.view,
+                        &block.events,
+                        &market_data,
+                        own_report.get().as_ref(),
+                    );
                     // With very many accounts it takes long: a tenth of a core is enough.
                     due = Instant::now() + REFRESH.max(started.elapsed() * 9);
                 }
@@ -342,12 +399,14 @@ impl Metrics {
         }
         self.oracle.count(view, events);
         self.proposals_rejected.inc_by(u64::from(block.times.rejected_proposals));
-        self.invariant_violations.inc_by(u64::try_from(events.violations.len()).unwrap_or(u64::MAX));
+        self.invariant_violations
+            .inc_by(u64::try_from(events.violations.len()).unwrap_or(u64::MAX));
     }
 
     fn count_liquidation(&self, view: &View, step: &Liquidation) {
         let Some(cell) = cell(view, step.market) else { return };
-        let stage = step.stage.as_str_name().trim_start_matches("LIQUIDATION_STAGE_").to_ascii_lowercase();
+        let stage =
+            step.stage.as_str_name().trim_start_matches("LIQUIDATION_STAGE_").to_ascii_lowercase();
         let labels = [symbol(cell), stage.as_str()];
         self.liquidations.with_label_values(&labels).inc();
         let notional = notional_usdc(cell, step.mark_ticks, step.lots);
@@ -367,13 +426,17 @@ impl Metrics {
         self.insurance_fund.set(usdc(view.chain.treasury.insurance_atoms));
         let total_power = events.prices.total_power;
         for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
-            let part =
-                if total_power == 0 { 0.0 } else { prices.reporting_power as f64 / total_power as f64 };
+            let part = if total_power == 0 {
+                0.0
+            } else {
+                prices.reporting_power as f64 / total_power as f64
+            };
             self.market.reporting_power.with_label_values(&[symbol(cell)]).set(part);
         }
         let quarantined = view.markets.iter().filter(|cell| cell.quarantined.is_some()).count();
         self.markets_quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
-        self.submit_waiters.set(i64::try_from(market_data.outcomes().waiting()).unwrap_or(i64::MAX));
+        self.submit_waiters
+            .set(i64::try_from(market_data.outcomes().waiting()).unwrap_or(i64::MAX));
         for (cell, near) in view.markets.iter().zip(distances(view)) {
             self.market.set(cell, view.chain.time_ms, market_data);
             for ((label, _), near) in BUCKETS.iter().zip(near) {
@@ -386,7 +449,8 @@ impl Metrics {
 
     /// Counts an answered request.
     pub fn grpc_request(&self, method: &str, code: tonic::Code) {
-        let method = METHODS.iter().find(|known| **known == method).map_or("other", |known| &known[1..]);
+        let method =
+            METHODS.iter().find(|known| **known == method).map_or("other", |known| &known[1..]);
         self.grpc_requests.with_label_values(&[method, &format!("{code:?}")]).inc();
     }
 
@@ -430,7 +494,9 @@ impl MarketGauges {
         for (side, depth) in ["buy", "sell"].into_iter().zip(market_data.depth(params.id)) {
             let labels = [symbol(cell), side];
             self.book_depth.with_label_values(&labels).set(depth.lots as f64);
-            self.book_levels.with_label_values(&labels).set(i64::try_from(depth.levels).unwrap_or(i64::MAX));
+            self.book_levels
+                .with_label_values(&labels)
+                .set(i64::try_from(depth.levels).unwrap_or(i64::MAX));
         }
         match cell.top {
             (Some(bid), Some(ask)) => {
@@ -449,7 +515,9 @@ impl MarketGauges {
             self.oracle_age.with_label_values(&label).set(age_ms as f64 / 1e3);
         }
         self.funding_rate.with_label_values(&label).set(ratio(market.funding.last_rate_8h_ppm));
-        self.predicted_funding_rate.with_label_values(&label).set(ratio(market.predicted_rate_8h_ppm()));
+        self.predicted_funding_rate
+            .with_label_values(&label)
+            .set(ratio(market.predicted_rate_8h_ppm()));
         let base_units = market.open_interest_lots as f64 * params.lot_size_e9 as f64 / E9;
         self.open_interest.with_label_values(&label).set(base_units);
         self.bad_debt.with_label_values(&label).set(usdc(market.bad_debt_atoms));
@@ -493,5 +561,8 @@ fn price_usdc(params: &MarketParams, ticks: Ticks) -> f64 {
 }
 
 fn notional_usdc(cell: &MarketCell, price_ticks: Ticks, lots: u64) -> f64 {
-    usdc(tidemark_proto::units::notional_atoms(price_ticks, lots, cell.market.k).unwrap_or(Atoms::MAX))
+    usdc(
+        tidemark_proto::units::notional_atoms(price_ticks, lots, cell.market.k)
+            .unwrap_or(Atoms::MAX),
+    )
 }

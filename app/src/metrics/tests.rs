@@ -14,7 +14,8 @@ use tidemark_risk::{Account, Market, Position};
 use super::distance::{distances, Near};
 use super::*;
 use crate::events::{
-    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote, Said, TxOutcome,
+    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote, Said,
+    TxOutcome,
 };
 use crate::market_data::MarketData;
 use crate::publish::{OwnReport, Published};
@@ -26,13 +27,16 @@ const MARK: u64 = 500_000;
 
 /// Longs of 100 lots whose collateral differs, so that their distances do.
 fn view() -> View {
-    let mut market = Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
+    let mut market =
+        Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
     market.mark_ticks = Some(MARK);
     market.open_interest_lots = 400;
     market.bad_debt_atoms = 7_000_000;
     market.funding.last_rate_8h_ppm = 100;
-    let index =
-        IndexState { index: Some(PricePoint { ticks: MARK + 10, time_ms: 8_500 }), ..IndexState::default() };
+    let index = IndexState {
+        index: Some(PricePoint { ticks: MARK + 10, time_ms: 8_500 }),
+        ..IndexState::default()
+    };
     let cell = MarketCell {
         index,
         top: (Some(MARK - 2), Some(MARK + 1)),
@@ -45,8 +49,13 @@ fn view() -> View {
     for (number, collateral_usdc) in [(0, 5), (1, 12), (2, 28), (3, 400)] {
         let mut account = Account::new(0, number);
         account.collateral_atoms = collateral_usdc * 1_000_000;
-        account.positions =
-            vec![Position { market: 0, lots: 100, cost_atoms: notional, funding_index: 0, leverage: 0 }];
+        account.positions = vec![Position {
+            market: 0,
+            lots: 100,
+            cost_atoms: notional,
+            funding_index: 0,
+            leverage: 0,
+        }];
         accounts.push(account);
     }
     accounts.push(Account::new(0, 4));
@@ -93,7 +102,13 @@ fn block() -> Published {
         arithmetic: Arithmetic::default(),
     };
     let result = |code: Code| v1::OperationResult { code: code.number(), ..Default::default() };
-    let tx = |code, results| TxOutcome { hash: [1; 32], signer: None, code, message: String::new(), results };
+    let tx = |code, results| TxOutcome {
+        hash: [1; 32],
+        signer: None,
+        code,
+        message: String::new(),
+        results,
+    };
     let events = BlockEvents {
         height: 42,
         time_ms: 10_000,
@@ -106,7 +121,11 @@ fn block() -> Published {
         prices: PriceRound {
             total_power: 4,
             votes: vec![
-                PriceVote { validator: [0xab; 20], power: 3, said: Said::Prices(report(MARK + 510)) },
+                PriceVote {
+                    validator: [0xab; 20],
+                    power: 3,
+                    said: Said::Prices(report(MARK + 510)),
+                },
                 PriceVote { validator: [1; 20], power: 1, said: Said::Late },
             ],
             markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
@@ -137,7 +156,9 @@ fn slice() -> Event {
 
 /// A price of the market.
 fn report(index: Ticks) -> Report {
-    Report { prices: vec![PriceReport { market: 0, index_ticks: Some(index), external_ticks: None }] }
+    Report {
+        prices: vec![PriceReport { market: 0, index_ticks: Some(index), external_ticks: None }],
+    }
 }
 
 fn own_report() -> OwnReport {
@@ -172,7 +193,10 @@ fn names_follow_prometheus_conventions() {
     ];
     for family in filled().families() {
         let (name, help) = (family.name(), family.help());
-        assert!(name.starts_with("tidemark_") && !help.is_empty() && !help.ends_with('.'), "{name}: {help}");
+        assert!(
+            name.starts_with("tidemark_") && !help.is_empty() && !help.ends_with('.'),
+            "{name}: {help}"
+        );
         let counter = family.get_field_type() == MetricType::COUNTER;
         assert_eq!(name.ends_with("_total"), counter, "{name}");
         let has_unit = units.iter().any(|unit| name.ends_with(unit)) || counts.contains(&name);
@@ -202,8 +226,10 @@ fn docs_metrics_lists_every_metric_with_its_help() {
     assert_eq!(documented, families.into_iter().collect());
     // A family without a value is not gathered: the source tells whether the block above fills all.
     let source = concat!(include_str!("registry.rs"), include_str!("oracle.rs"));
-    let named: BTreeSet<&str> =
-        source.split('"').filter(|text| text.starts_with("tidemark_") && !text.contains(' ')).collect();
+    let named: BTreeSet<&str> = source
+        .split('"')
+        .filter(|text| text.starts_with("tidemark_") && !text.contains(' '))
+        .collect();
     assert_eq!(named.len(), documented.len(), "{named:?}");
 }
 
@@ -230,8 +256,10 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_oracle_index_bounded_total{market=\"BTC-USD\"} 0",
         "tidemark_oracle_largest_deviation_ratio{market=\"BTC-USD\"} 0.000999",
         "tidemark_oracle_own_deviation_ratio{market=\"BTC-USD\"} 0",
-        "tidemark_oracle_reports_total{outcome=\"late\",validator=\"0101010101010101010101010101010101010101\"} 1",
-        "tidemark_oracle_validator_deviation_ratio{validator=\"ABABABABABABABABABABABABABABABABABABABAB\"} 0.000999",
+        "tidemark_oracle_reports_total{outcome=\"late\",validator=\"\
+         0101010101010101010101010101010101010101\"} 1",
+        "tidemark_oracle_validator_deviation_ratio{validator=\"\
+         ABABABABABABABABABABABABABABABABABABABAB\"} 0.000999",
         "tidemark_mark_price_usdc{market=\"BTC-USD\"} 50000",
         "tidemark_index_price_usdc{market=\"BTC-USD\"} 50001",
         "tidemark_open_interest_base_units{market=\"BTC-USD\"} 0.04",
@@ -250,7 +278,8 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
 #[test]
 fn distances_are_cumulative_and_leave_out_the_safe() {
     let notional_atoms = 500_000_000;
-    let near = |accounts: i64| Near { accounts, notional_atoms: notional_atoms * i128::from(accounts) };
+    let near =
+        |accounts: i64| Near { accounts, notional_atoms: notional_atoms * i128::from(accounts) };
     // 0 %, 1.4 %, 4.6 % and, at 80 %, none of the buckets.
     assert_eq!(distances(&view()), [[near(1), near(1), near(2), near(3), near(3)]]);
 }
@@ -263,14 +292,17 @@ fn methods_are_counted_by_name_and_invented_ones_together() {
     for line in proto.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("service ").and_then(|rest| rest.strip_suffix(" {")) {
             service = name;
-        } else if let Some(rpc) = line.strip_prefix("rpc ").and_then(|rest| rest.split('(').next()) {
+        } else if let Some(rpc) = line.strip_prefix("rpc ").and_then(|rest| rest.split('(').next())
+        {
             metrics.grpc_request(&format!("/tidemark.v1.{service}/{rpc}"), tonic::Code::Ok);
         }
     }
     assert!(!text(&metrics).contains("method=\"other\""));
     for number in 0..100 {
-        metrics
-            .grpc_request(&format!("/tidemark.v1.OrderService/Invented{number}"), tonic::Code::Unimplemented);
+        metrics.grpc_request(
+            &format!("/tidemark.v1.OrderService/Invented{number}"),
+            tonic::Code::Unimplemented,
+        );
     }
     let other = "tidemark_grpc_requests_total{code=\"Unimplemented\",method=\"other\"} 100";
     assert!(text(&metrics).lines().any(|line| line == other));
@@ -284,7 +316,8 @@ async fn metrics_and_health_are_served_and_a_busy_port_gives_a_sentence() {
     let address = server.address();
     let get = |path: &'static str| async move {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -1,4 +1,5 @@
-//! CometBFT's `config.toml`: what Tidemark sets differently from CometBFT's defaults, each with its reason.
+//! CometBFT's `config.toml`: what Tidemark sets differently from CometBFT's defaults, each with its
+//! reason.
 
 use toml_edit::{DocumentMut, Value};
 
@@ -12,7 +13,12 @@ struct Tuned {
     reason: &'static str,
 }
 
-fn tuned(section: &'static str, key: &'static str, value: impl Into<Value>, reason: &'static str) -> Tuned {
+fn tuned(
+    section: &'static str,
+    key: &'static str,
+    value: impl Into<Value>,
+    reason: &'static str,
+) -> Tuned {
     Tuned { section, key, value: value.into(), reason }
 }
 
@@ -21,9 +27,15 @@ fn tuned(section: &'static str, key: &'static str, value: impl Into<Value>, reas
 /// # Errors
 /// A sentence: the text is not TOML, or lacks a key, which means another version of CometBFT.
 pub(super) fn tune(text: &str, node: &NodeInit, persistent_peers: &str) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error| format!("it is not TOML: {error}"))?;
-    let values =
-        [addresses(node, persistent_peers), network(node), mempool(), consensus(node), storage(node)];
+    let mut document: DocumentMut =
+        text.parse().map_err(|error| format!("it is not TOML: {error}"))?;
+    let values = [
+        addresses(node, persistent_peers),
+        network(node),
+        mempool(),
+        consensus(node),
+        storage(node),
+    ];
     for tuned in values.into_iter().flatten() {
         set(&mut document, tuned)?;
     }
@@ -37,8 +49,9 @@ fn set(document: &mut DocumentMut, tuned: Tuned) -> Result<(), String> {
     } else {
         document.get_mut(section).and_then(toml_edit::Item::as_table_mut)
     };
-    let missing =
-        || format!("it has no '{key}' in section '[{section}]': is it of another version of CometBFT?");
+    let missing = || {
+        format!("it has no '{key}' in section '[{section}]': is it of another version of CometBFT?")
+    };
     let table = table.ok_or_else(missing)?;
     *table.get_mut(key).ok_or_else(missing)? = toml_edit::value(value);
     let mut entry = table.key_mut(key).ok_or_else(missing)?;
@@ -62,7 +75,12 @@ fn addresses(node: &NodeInit, persistent_peers: &str) -> Vec<Tuned> {
             "a socket file: no port, no delayed acknowledgements, the same user only",
         ),
         tuned("", "moniker", node.moniker.as_str(), "the name given to init"),
-        tuned("", "log_level", "main:info,p2p:info,*:error", "at info, every block writes a dozen lines"),
+        tuned(
+            "",
+            "log_level",
+            "main:info,p2p:info,*:error",
+            "at info, every block writes a dozen lines",
+        ),
         tuned("rpc", "laddr", rpc, "the address given to init"),
         tuned("p2p", "laddr", p2p, "the address given to init"),
         tuned("p2p", "persistent_peers", persistent_peers, "the other nodes given to init"),
@@ -126,7 +144,8 @@ fn mempool() -> Vec<Tuned> {
             "mempool",
             "recheck",
             true,
-            "proposals leave out what became invalid; without rechecks it would fill the mempool for ever",
+            "proposals leave out what became invalid; without rechecks it would fill the mempool \
+             for ever",
         ),
     ]
 }
@@ -138,7 +157,8 @@ fn consensus(node: &NodeInit) -> Vec<Tuned> {
             "consensus",
             "timeout_propose",
             "2s",
-            "how long a missing proposer holds up a block; a full one can take a busy machine over 1 s",
+            "how long a missing proposer holds up a block; a full one can take a busy machine \
+             over 1 s",
         ),
         tuned(
             "consensus",
@@ -159,7 +179,12 @@ fn consensus(node: &NodeInit) -> Vec<Tuned> {
             false,
             "an idle chain keeps its pace and does not fill the disk",
         ),
-        tuned("consensus", "create_empty_blocks", true, "funding, prices and liquidations need the beat"),
+        tuned(
+            "consensus",
+            "create_empty_blocks",
+            true,
+            "funding, prices and liquidations need the beat",
+        ),
         tuned(
             "consensus",
             "peer_gossip_sleep_duration",
@@ -173,7 +198,10 @@ fn storage(node: &NodeInit) -> Vec<Tuned> {
     let (indexer, reason) = if node.tx_index {
         ("kv", "this node serves tx_search to CosmJS clients")
     } else {
-        ("null", "a validator serves no tx_search, and indexing costs it writes for each transaction")
+        (
+            "null",
+            "a validator serves no tx_search, and indexing costs it writes for each transaction",
+        )
     };
     vec![tuned("tx_index", "indexer", indexer, reason)]
 }
@@ -190,8 +218,13 @@ mod tests {
     /// A file with every key that is tuned, and one that is not.
     fn untuned() -> String {
         let mut sections = std::collections::BTreeMap::<&str, String>::new();
-        let values =
-            [addresses(&node(), ""), network(&node()), mempool(), consensus(&node()), storage(&node())];
+        let values = [
+            addresses(&node(), ""),
+            network(&node()),
+            mempool(),
+            consensus(&node()),
+            storage(&node()),
+        ];
         for Tuned { section, key, .. } in values.into_iter().flatten() {
             *sections.entry(section).or_default() += &format!("\n# About {key}.\n{key} = 0\n");
         }

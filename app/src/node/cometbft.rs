@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use super::tools::Tool;
 use crate::abci::server::Address;
 
-/// The version of CometBFT that the node is built and tested with. It is pinned here and nowhere else.
+/// The version of CometBFT that the node is built and tested with. It is pinned here and nowhere
+/// else.
 pub const COMETBFT: Tool = Tool {
     title: "CometBFT",
     binary: "cometbft",
@@ -24,9 +25,9 @@ pub const COMETBFT: Tool = Tool {
     version_line: Some("0.38.26"),
 };
 
-/// Runs a command until it ends or standard input closes, which the operating system does when the node dies, however
-/// it dies. Then the command gets SIGTERM, and after five seconds SIGKILL. (The kernel's own way, `PR_SET_PDEATHSIG`,
-/// needs unsafe code between fork and exec, and Linux.)
+/// Runs a command until it ends or standard input closes, which the operating system does when the
+/// node dies, however it dies. Then the command gets SIGTERM, and after five seconds SIGKILL. (The
+/// kernel's own way, `PR_SET_PDEATHSIG`, needs unsafe code between fork and exec, and Linux.)
 pub const GUARD: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- & node=$!
@@ -61,7 +62,8 @@ pub struct Comet {
 }
 
 impl Comet {
-    /// Starts `cometbft start` on `home`, against the application at `abci`. Its log is `cometbft.log` in the home.
+    /// Starts `cometbft start` on `home`, against the application at `abci`. Its log is
+    /// `cometbft.log` in the home.
     ///
     /// # Errors
     /// When the log cannot be written or the process not be started.
@@ -101,8 +103,8 @@ impl Comet {
         &self.log
     }
 
-    /// A watch of how it ended: `None` while it runs, then a sentence that names the log. The node must stop when
-    /// CometBFT has stopped: the two restart together.
+    /// A watch of how it ended: `None` while it runs, then a sentence that names the log. The node
+    /// must stop when CometBFT has stopped: the two restart together.
     #[must_use]
     pub fn ended(&self) -> watch::Receiver<Option<String>> {
         self.ended.clone()
@@ -111,13 +113,15 @@ impl Comet {
     /// Waits until CometBFT has ended and returns the sentence.
     pub async fn wait(&self) -> String {
         let mut ended = self.ended();
-        let sentence = ended.wait_for(Option::is_some).await.ok().and_then(|sentence| sentence.clone());
+        let sentence =
+            ended.wait_for(Option::is_some).await.ok().and_then(|sentence| sentence.clone());
         sentence.unwrap_or_else(|| {
             format!("CometBFT cannot be watched any more; its log is {}", self.log.display())
         })
     }
 
-    /// Ends CometBFT: SIGTERM, then SIGKILL after five seconds. Returns when it is gone. Dropping does the same.
+    /// Ends CometBFT: SIGTERM, then SIGKILL after five seconds. Returns when it is gone. Dropping
+    /// does the same.
     pub fn stop(self) {
         drop(self);
     }
@@ -136,12 +140,15 @@ fn ending(status: io::Result<ExitStatus>, log: &Path) -> String {
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let log_path = log.display();
     match last_words(log) {
-        Some(words) => format!("CometBFT stopped ({status}), see {log_path}; its last words: {words}"),
+        Some(words) => {
+            format!("CometBFT stopped ({status}), see {log_path}; its last words: {words}")
+        }
         None => format!("CometBFT stopped ({status}), see {log_path}"),
     }
 }
 
-/// The last line of the log that is not blank, without the usage text that CometBFT prints after an error.
+/// The last line of the log that is not blank, without the usage text that CometBFT prints after an
+/// error.
 fn last_words(log: &Path) -> Option<String> {
     let mut file = fs::File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
@@ -187,7 +194,10 @@ mod tests {
 
         fn wait_for_log(&self, text: &str) {
             let deadline = Instant::now() + Duration::from_secs(20);
-            while !fs::read_to_string(self.folder.path().join("cometbft.log")).unwrap().contains(text) {
+            while !fs::read_to_string(self.folder.path().join("cometbft.log"))
+                .unwrap()
+                .contains(text)
+            {
                 assert!(Instant::now() < deadline, "'{text}' never came");
                 thread::sleep(Duration::from_millis(10));
             }
@@ -215,7 +225,8 @@ mod tests {
 
     #[test]
     fn it_is_asked_to_end_and_is_gone_when_dropped() {
-        let fixture = Fixture::new("trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+        let fixture =
+            Fixture::new("trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done");
         let comet = fixture.spawn();
         fixture.wait_for_log("up");
         drop(comet);

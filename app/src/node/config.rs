@@ -120,7 +120,9 @@ impl NodeConfig {
     pub fn load(home: &Path) -> Result<Self, ConfigError> {
         let path = home.join("config").join(FILE_NAME);
         match fs::read_to_string(&path) {
-            Ok(text) => Self::from_text(&text).map_err(|reason| ConfigError::Invalid { path, reason }),
+            Ok(text) => {
+                Self::from_text(&text).map_err(|reason| ConfigError::Invalid { path, reason })
+            }
             Err(source) => Err(ConfigError::Unreadable { path, source }),
         }
     }
@@ -134,7 +136,8 @@ impl NodeConfig {
         if config.threads > MAX_THREADS {
             return Err(format!("threads = {} is more than {MAX_THREADS}", config.threads));
         }
-        RpcClient::new(&config.comet_rpc_addr).map_err(|reason| format!("comet_rpc_addr: {reason}"))?;
+        RpcClient::new(&config.comet_rpc_addr)
+            .map_err(|reason| format!("comet_rpc_addr: {reason}"))?;
         config.feed.check()?;
         Ok(config)
     }
@@ -206,16 +209,21 @@ impl FeedConfig {
             Self::Synthetic { seed, start_at_ms, validator, shocks } => {
                 let shock = |ShockConfig { market, at_ms, move_ppm, over_ms }: &ShockConfig| {
                     let market = toml_edit::Value::from(market.as_str());
-                    format!("    {{ market = {market}, at_ms = {at_ms}, move_ppm = {move_ppm}, over_ms = {over_ms} }},\n")
+                    format!(
+                        "    {{ market = {market}, at_ms = {at_ms}, move_ppm = {move_ppm}, \
+                         over_ms = {over_ms} }},\n"
+                    )
                 };
                 let shocks: String = shocks.iter().map(shock).collect();
                 format!(
-                    "kind = \"synthetic\"\nseed = {seed}\nstart_at_ms = {start_at_ms}\nvalidator = {validator}\n\
-                     # Scripted moves, each in force from its end on.\nshocks = [\n{shocks}]\n"
+                    "kind = \"synthetic\"\nseed = {seed}\nstart_at_ms = {start_at_ms}\nvalidator \
+                     = {validator}\n# Scripted moves, each in force from its end on.\nshocks = \
+                     [\n{shocks}]\n"
                 )
             }
             Self::Replay { file, speed, start_at_ms, repeat } => format!(
-                "kind = \"replay\"\nfile = {}\nspeed = {speed}\nstart_at_ms = {start_at_ms}\nrepeat = {repeat}\n",
+                "kind = \"replay\"\nfile = {}\nspeed = {speed}\nstart_at_ms = \
+                 {start_at_ms}\nrepeat = {repeat}\n",
                 toml_edit::Value::from(file.to_string_lossy().as_ref()),
             ),
             Self::Sidecar { address, max_age_ms } => {
@@ -242,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let drop = ShockConfig { market: "BTC-USD".into(), at_ms: 5, move_ppm: -90_000, over_ms: 10 };
+        let drop =
+            ShockConfig { market: "BTC-USD".into(), at_ms: 5, move_ppm: -90_000, over_ms: 10 };
         let feeds = [
             FeedConfig::Off,
             FeedConfig::Synthetic {
@@ -251,8 +260,18 @@ mod tests {
                 validator: 3,
                 shocks: Vec::new(),
             },
-            FeedConfig::Synthetic { seed: 7, start_at_ms: 1, validator: 3, shocks: vec![drop.clone(), drop] },
-            FeedConfig::Replay { file: "a \"b\"/c.csv.gz".into(), speed: 60, start_at_ms: 1, repeat: true },
+            FeedConfig::Synthetic {
+                seed: 7,
+                start_at_ms: 1,
+                validator: 3,
+                shocks: vec![drop.clone(), drop],
+            },
+            FeedConfig::Replay {
+                file: "a \"b\"/c.csv.gz".into(),
+                speed: 60,
+                start_at_ms: 1,
+                repeat: true,
+            },
             FeedConfig::sidecar("[::1]:26670".parse().unwrap()),
         ];
         for feed in feeds {
@@ -268,9 +287,17 @@ mod tests {
     fn the_sidecar_is_on_this_machine_and_its_prices_are_fresh() {
         let text = config(FeedConfig::sidecar("127.0.0.1:26670".parse().unwrap())).to_text();
         for (right, wrong, named) in [
-            ("127.0.0.1:26670", "10.0.0.1:26670", "feed address = \"10.0.0.1:26670\" is not on loopback"),
+            (
+                "127.0.0.1:26670",
+                "10.0.0.1:26670",
+                "feed address = \"10.0.0.1:26670\" is not on loopback",
+            ),
             ("127.0.0.1:26670", "localhost", "address"),
-            ("max_age_ms = 5000", "max_age_ms = 60001", "feed max_age_ms = 60001, must be 100 to 60000"),
+            (
+                "max_age_ms = 5000",
+                "max_age_ms = 60001",
+                "feed max_age_ms = 60001, must be 100 to 60000",
+            ),
             ("max_age_ms = 5000", "max_age = 5000", "max_age"),
         ] {
             let refusal = NodeConfig::from_text(&text.replace(right, wrong)).unwrap_err();
@@ -280,9 +307,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_refused_with_the_key_that_has_them() {
-        let text =
-            config(FeedConfig::Synthetic { seed: 7, start_at_ms: 1, validator: 0, shocks: Vec::new() })
-                .to_text();
+        let text = config(FeedConfig::Synthetic {
+            seed: 7,
+            start_at_ms: 1,
+            validator: 0,
+            shocks: Vec::new(),
+        })
+        .to_text();
         let mistakes = [
             ("threads = 2", "thread = 2", "thread"),
             ("threads = 2", "threads = -2", "threads"),

@@ -23,7 +23,8 @@ pub struct NodeInit {
     pub home: PathBuf,
     /// Its name among peers and in dashboards.
     pub moniker: String,
-    /// Its voting power at genesis; 0 for a node that does not validate. Ignored with an existing genesis.
+    /// Its voting power at genesis; 0 for a node that does not validate. Ignored with an existing
+    /// genesis.
     pub power: u64,
     /// Its ports.
     pub ports: Ports,
@@ -76,8 +77,11 @@ impl NodeInit {
             grpc_addr: SocketAddr::new(self.service_listen, self.ports.grpc()),
             metrics_addr: SocketAddr::new(self.service_listen, self.ports.metrics()),
             abci_addr: None,
-            comet_rpc_addr: SocketAddr::new(loopback_if_any(self.service_listen), self.ports.comet_rpc())
-                .to_string(),
+            comet_rpc_addr: SocketAddr::new(
+                loopback_if_any(self.service_listen),
+                self.ports.comet_rpc(),
+            )
+            .to_string(),
             threads: 0,
             feed: self.feed.clone(),
         }
@@ -190,8 +194,9 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitErr
 const NODE_FILES: [&str; 7] =
     ["config", "data", "snapshots", "app.sock", "cometbft.log", "cometbft.log.1", "tidemarkd.log"];
 
-/// Makes every node's home: fresh keys, one genesis, a tuned `config.toml` that knows the other nodes, and
-/// `tidemarkd.toml`. `cometbft` is the binary's path. Homes must be absolute to be usable from anywhere.
+/// Makes every node's home: fresh keys, one genesis, a tuned `config.toml` that knows the other
+/// nodes, and `tidemarkd.toml`. `cometbft` is the binary's path. Homes must be absolute to be
+/// usable from anywhere.
 ///
 /// # Errors
 /// [`InitError`]. Nothing is written when a home has data and may not be overwritten.
@@ -222,12 +227,17 @@ pub fn init(
         Genesis::Existing(genesis) => genesis.clone(),
         Genesis::New { chain_id, app_version, max_block_bytes, app_state } => {
             let time = made.first().map_or(Value::Null, |first| first.genesis_time.clone());
-            let validators: Vec<_> = made.iter().filter_map(|keys| keys.validator.clone()).collect();
+            let validators: Vec<_> =
+                made.iter().filter_map(|keys| keys.validator.clone()).collect();
             new_genesis(&time, chain_id, *app_version, *max_block_bytes, &validators, app_state)
         }
     };
     for (index, node) in nodes.iter().enumerate() {
-        let others = made.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, keys)| &keys.peer);
+        let others = made
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .map(|(_, keys)| &keys.peer);
         let peers: Vec<_> = node.persistent_peers.iter().chain(others).cloned().collect();
         write_configuration(node, &genesis, &peers.join(","))?;
     }
@@ -303,7 +313,8 @@ fn make_keys(cometbft: &Path, node: &NodeInit) -> Result<Keys, InitError> {
 }
 
 fn run(cometbft: &Path, command: &'static str, home: &Path) -> Result<String, InitError> {
-    let output = Command::new(cometbft).arg(command).arg("--home").arg(home).stdin(Stdio::null()).output();
+    let output =
+        Command::new(cometbft).arg(command).arg("--home").arg(home).stdin(Stdio::null()).output();
     let output = output.map_err(failed("run", cometbft))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -334,7 +345,8 @@ fn new_genesis(
         "consensus_params": {
             // Gas is limited by the application, which knows what each operation may cost.
             "block": { "max_bytes": max_block_bytes.to_string(), "max_gas": "-1" },
-            // Evidence counts for two days; both bounds must pass, and blocks come fast, so the time decides.
+            // Evidence counts for two days; both bounds must pass, and blocks come fast, so the
+            // time decides.
             "evidence": {
                 "max_age_num_blocks": "100000",
                 "max_age_duration": "172800000000000",
@@ -351,7 +363,11 @@ fn new_genesis(
     })
 }
 
-fn write_configuration(node: &NodeInit, genesis: &Value, persistent_peers: &str) -> Result<(), InitError> {
+fn write_configuration(
+    node: &NodeInit,
+    genesis: &Value,
+    persistent_peers: &str,
+) -> Result<(), InitError> {
     let write = |name: &str, text: String| {
         let path = node.home.join("config").join(name);
         fs::write(&path, text).map_err(failed("write", &path))

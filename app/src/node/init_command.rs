@@ -34,7 +34,8 @@ pub struct InitOptions {
     /// Join the chain of this genesis file instead of making a new one.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Markets of the new chain: a JSON array of parameters, as `tidemark markets --output json` shows them.
+    /// Markets of the new chain: a JSON array of parameters, as `tidemark markets --output json`
+    /// shows them.
     #[arg(long, value_name = "FILE", conflicts_with = "genesis")]
     markets: Option<PathBuf>,
     /// Address that lists markets and changes parameters; without it, a key is made in the home.
@@ -58,7 +59,8 @@ pub struct InitOptions {
     /// Index transactions for `tx_search`, which CosmJS polls; costs a validator throughput.
     #[arg(long)]
     tx_index: bool,
-    /// Report the prices of the price sidecar at this loopback address; without it, none, until a feed is chosen in tidemarkd.toml.
+    /// Report the prices of the price sidecar at this loopback address; without it, none, until a
+    /// feed is chosen in tidemarkd.toml.
     #[arg(long, value_name = "ADDRESS")]
     sidecar: Option<SocketAddr>,
     /// Delete what a node keeps in this folder, its keys too.
@@ -93,7 +95,8 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
         }
         None => new_chain(options)?,
     };
-    let comet = ensure_installed(&COMETBFT, &mut |line| eprintln!("{line}")).map_err(|e| e.to_string())?;
+    let comet =
+        ensure_installed(&COMETBFT, &mut |line| eprintln!("{line}")).map_err(|e| e.to_string())?;
     init::init(&comet, &[node], &genesis, existing).map_err(|e| e.to_string())?;
     println!("made {}", home.display());
     if let Some(admin) = made_admin {
@@ -102,8 +105,12 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
         println!("admin and minter {}: keep {} safe", admin.address, path.display());
     }
     match options.sidecar {
-        Some(address) => println!("prices: from tidemark-oracle at {address}; run it on this machine"),
-        None => println!("prices: choose a feed in {}", home.join("config/tidemarkd.toml").display()),
+        Some(address) => {
+            println!("prices: from tidemark-oracle at {address}; run it on this machine")
+        }
+        None => {
+            println!("prices: choose a feed in {}", home.join("config/tidemarkd.toml").display())
+        }
     }
     println!("start it with: tidemarkd start --home {}", home.display());
     Ok(())
@@ -120,13 +127,14 @@ fn new_chain(options: &InitOptions) -> Result<(init::Genesis, Option<KeyFile>), 
         }
     };
     let markets: Vec<MarketParams> = match &options.markets {
-        Some(file) => {
-            serde_json::from_value(read_json(file)?).map_err(|e| format!("{}: {e}", file.display()))?
-        }
+        Some(file) => serde_json::from_value(read_json(file)?)
+            .map_err(|e| format!("{}: {e}", file.display()))?,
         None => Vec::new(),
     };
-    let minters = if options.minter.is_empty() { vec![admin.clone()] } else { options.minter.clone() };
-    let genesis = Genesis { params: ChainParams::default(), markets, admin, minters, insurance_atoms: 0 };
+    let minters =
+        if options.minter.is_empty() { vec![admin.clone()] } else { options.minter.clone() };
+    let genesis =
+        Genesis { params: ChainParams::default(), markets, admin, minters, insurance_atoms: 0 };
     let app_state = serde_json::to_value(&genesis).map_err(|e| e.to_string())?;
     // The same check as at InitChain, before anything is written.
     let bytes = serde_json::to_vec(&app_state).map_err(|e| e.to_string())?;
@@ -141,6 +149,7 @@ fn new_chain(options: &InitOptions) -> Result<(init::Genesis, Option<KeyFile>), 
 }
 
 fn read_json(file: &Path) -> Result<serde_json::Value, String> {
-    let text = fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    let text =
+        fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
 }

@@ -16,7 +16,8 @@ pub struct Ports {
 pub enum PortError {
     /// Another program has it.
     #[error(
-        "port {port} ({purpose}) is taken by another program: stop it, or choose another base with --ports"
+        "port {port} ({purpose}) is taken by another program: stop it, or choose another base \
+         with --ports"
     )]
     Taken {
         /// The port.
@@ -35,7 +36,10 @@ pub enum PortError {
         source: io::Error,
     },
     /// Below the ports that users may take, or too near to the last port.
-    #[error("ports from {base} do not fit {nodes} node(s) of {PORTS_PER_NODE} ports within 1024..=65535")]
+    #[error(
+        "ports from {base} do not fit {nodes} node(s) of {PORTS_PER_NODE} ports within \
+         1024..=65535"
+    )]
     OutOfRange {
         /// The base of the first node.
         base: u16,
@@ -57,7 +61,8 @@ impl Ports {
     /// # Errors
     /// `OutOfRange`.
     pub fn of_node(base: u16, index: u16, nodes: u16) -> Result<Self, PortError> {
-        let end = u32::from(base) + u32::from(PORTS_PER_NODE) * u32::from(nodes.max(index.saturating_add(1)));
+        let end = u32::from(base)
+            + u32::from(PORTS_PER_NODE) * u32::from(nodes.max(index.saturating_add(1)));
         if base < 1024 || end > 65536 {
             return Err(PortError::OutOfRange { base, nodes });
         }
@@ -120,7 +125,9 @@ impl Ports {
 fn check_free(port: u16, purpose: &'static str) -> Result<(), PortError> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(PortError::Taken { port, purpose }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(PortError::Taken { port, purpose })
+        }
         Err(source) => Err(PortError::Io { port, purpose, source }),
     }
 }

@@ -19,7 +19,8 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 /// How long a call may take unless the caller says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// CometBFT closes a connection that was idle for 10 s; ours are given up before, so that no call meets the closing.
+/// CometBFT closes a connection that was idle for 10 s; ours are given up before, so that no call
+/// meets the closing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that are kept open while idle.
@@ -91,7 +92,8 @@ pub struct Status {
     pub latest_height: u64,
     /// The newest block's time, RFC 3339.
     pub latest_time: String,
-    /// The app hash in the newest block's header, which is that of the height before, in upper-case hex.
+    /// The app hash in the newest block's header, which is that of the height before, in upper-case
+    /// hex.
     pub latest_app_hash: String,
     /// Whether it is still catching up.
     pub catching_up: bool,
@@ -111,7 +113,8 @@ impl RpcClient {
     /// # Errors
     /// A sentence, when `address` is not of that form.
     pub fn new(address: &str) -> Result<Self, String> {
-        let authority: Option<Authority> = address.parse().ok().filter(|a: &Authority| a.port().is_some());
+        let authority: Option<Authority> =
+            address.parse().ok().filter(|a: &Authority| a.port().is_some());
         let uri = authority.and_then(|authority| format!("http://{authority}/").parse().ok());
         let uri = uri.ok_or_else(|| format!("'{address}' is not host:port"))?;
         let mut connector = HttpConnector::new();
@@ -149,7 +152,8 @@ impl RpcClient {
         Ok(Status {
             chain_id: node_info.network,
             node_id: node_info.id,
-            latest_height: latest_height.map_err(|error| RpcError::BadAnswer(format!("height: {error}")))?,
+            latest_height: latest_height
+                .map_err(|error| RpcError::BadAnswer(format!("height: {error}")))?,
             latest_time: sync_info.latest_block_time,
             latest_app_hash: sync_info.latest_app_hash,
             catching_up: sync_info.catching_up,
@@ -169,7 +173,8 @@ impl RpcClient {
     /// # Errors
     /// [`RpcError`].
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let body =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.uri.clone())
@@ -182,14 +187,17 @@ impl RpcClient {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, RpcError> {
-        let response = self.http.request(request).await.map_err(|error| match error.is_connect() {
-            true => RpcError::Unreachable(with_causes(&error)),
-            false => RpcError::Broken(with_causes(&error)),
-        })?;
+        let response =
+            self.http.request(request).await.map_err(|error| match error.is_connect() {
+                true => RpcError::Unreachable(with_causes(&error)),
+                false => RpcError::Broken(with_causes(&error)),
+            })?;
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
-            true => RpcError::BadAnswer(format!("it has more than {MAX_ANSWER_BYTES} bytes")),
-            false => RpcError::Broken(error.to_string()),
+        body.map(http_body_util::Collected::to_bytes).map_err(|error| {
+            match error.is::<LengthLimitError>() {
+                true => RpcError::BadAnswer(format!("it has more than {MAX_ANSWER_BYTES} bytes")),
+                false => RpcError::Broken(error.to_string()),
+            }
         })
     }
 }
@@ -239,11 +247,14 @@ fn result_of(answer: &[u8]) -> Result<Value, RpcError> {
     match answer {
         Answer { error: Some(error), .. } => Err(typed(error)),
         Answer { result: Some(result), .. } => Ok(result),
-        Answer { .. } => Err(RpcError::BadAnswer("it has neither a result nor an error".to_owned())),
+        Answer { .. } => {
+            Err(RpcError::BadAnswer("it has neither a result nor an error".to_owned()))
+        }
     }
 }
 
-/// CometBFT gives the mempool's errors no numbers, only words (its `mempool/errors.go`, `mempool/cache.go`).
+/// CometBFT gives the mempool's errors no numbers, only words (its `mempool/errors.go`,
+/// `mempool/cache.go`).
 fn typed(error: AnswerError) -> RpcError {
     let AnswerError { code, message, data } = error;
     if data.contains("tx already exists in cache") {
@@ -272,7 +283,8 @@ mod tests {
 
     use super::*;
 
-    /// Answers each request of one connection with the next body; after the last, reads on and answers nothing.
+    /// Answers each request of one connection with the next body; after the last, reads on and
+    /// answers nothing.
     async fn server(bodies: Vec<String>) -> RpcClient {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -306,7 +318,8 @@ mod tests {
 
     #[tokio::test]
     async fn answers_come_over_one_connection_and_errors_have_types() {
-        let checked = json!({ "code": 7, "data": "", "log": "no", "codespace": "tidemark", "hash": "AB" });
+        let checked =
+            json!({ "code": 7, "data": "", "log": "no", "codespace": "tidemark", "hash": "AB" });
         let status = json!({
             "node_info": { "id": "aa", "network": "chain" },
             "sync_info": {
@@ -326,13 +339,22 @@ mod tests {
         ])
         .await;
         let broadcast = client.broadcast_tx_sync(b"tx").await.unwrap();
-        assert_eq!((broadcast.code, broadcast.log.as_str(), broadcast.hash.as_str()), (7, "no", "AB"));
+        assert_eq!(
+            (broadcast.code, broadcast.log.as_str(), broadcast.hash.as_str()),
+            (7, "no", "AB")
+        );
         let status = client.status().await.unwrap();
         assert_eq!((status.latest_height, status.chain_id.as_str()), (12, "chain"));
         assert_eq!(client.broadcast_tx_sync(b"tx").await, Err(RpcError::TxInCache));
-        assert_eq!(client.broadcast_tx_sync(b"tx").await, Err(RpcError::MempoolFull(full.to_owned())));
+        assert_eq!(
+            client.broadcast_tx_sync(b"tx").await,
+            Err(RpcError::MempoolFull(full.to_owned()))
+        );
         assert!(matches!(client.broadcast_tx_sync(b"tx").await, Err(RpcError::TxTooLarge(_))));
-        assert!(matches!(client.block_results(9).await, Err(RpcError::Refused { code: -32603, .. })));
+        assert!(matches!(
+            client.block_results(9).await,
+            Err(RpcError::Refused { code: -32603, .. })
+        ));
         assert!(matches!(client.status().await, Err(RpcError::BadAnswer(_))));
         assert!(matches!(client.status().await, Err(RpcError::BadAnswer(_))));
     }
@@ -352,7 +374,10 @@ mod tests {
     async fn an_answer_beyond_the_cap_is_not_read() {
         let client = server(vec!["x".repeat(MAX_ANSWER_BYTES + 1)]).await;
         let error = client.status().await.unwrap_err();
-        assert!(matches!(&error, RpcError::BadAnswer(reason) if reason.contains("more than")), "{error}");
+        assert!(
+            matches!(&error, RpcError::BadAnswer(reason) if reason.contains("more than")),
+            "{error}"
+        );
     }
 
     #[test]

@@ -40,7 +40,8 @@ struct MarketPrice {
 }
 
 impl SidecarFeed {
-    /// Follows the sidecar at `address` on `runtime`. A price older than `max_age_ms` is not given out.
+    /// Follows the sidecar at `address` on `runtime`. A price older than `max_age_ms` is not given
+    /// out.
     #[must_use]
     pub fn start(runtime: &Handle, address: SocketAddr, max_age_ms: u64) -> Self {
         let known = Arc::new(Mutex::new(Known::default()));
@@ -60,7 +61,8 @@ impl Feed for SidecarFeed {
         format!("sidecar({})", self.address)
     }
 
-    /// Ages are those that the sidecar gave, and the time since: a sidecar that hangs makes them grow.
+    /// Ages are those that the sidecar gave, and the time since: a sidecar that hangs makes them
+    /// grow.
     fn snapshot(&self, _now_ms: u64) -> Vec<FeedPrice> {
         let known = lock(&self.known);
         let Some((received, markets)) = &known.0 else { return Vec::new() };
@@ -76,7 +78,12 @@ impl Feed for SidecarFeed {
                 symbol: market.symbol.clone(),
                 index: index.map(|(price, _)| price),
                 external: external.map(|(price, _)| price),
-                age_ms: index.into_iter().chain(external).map(|(_, age_ms)| age_ms).max().unwrap_or(since_ms),
+                age_ms: index
+                    .into_iter()
+                    .chain(external)
+                    .map(|(_, age_ms)| age_ms)
+                    .max()
+                    .unwrap_or(since_ms),
             }
         });
         prices.collect()
@@ -110,10 +117,11 @@ async fn stream(address: SocketAddr, known: &Mutex<Known>, told: &mut String) ->
         Ok(channel) => channel,
         Err(error) => return with_source(&error),
     };
-    let mut prices = match SidecarServiceClient::new(channel).stream_prices(wire::PricesRequest {}).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => return status.to_string(),
-    };
+    let mut prices =
+        match SidecarServiceClient::new(channel).stream_prices(wire::PricesRequest {}).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return status.to_string(),
+        };
     loop {
         match tokio::time::timeout(SILENCE, prices.message()).await {
             Ok(Ok(Some(message))) => {
@@ -133,7 +141,9 @@ async fn stream(address: SocketAddr, known: &Mutex<Known>, told: &mut String) ->
 
 /// An error with what caused it: tonic's own words are "transport error" only.
 fn with_source(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", with_source(source)))
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {}", with_source(source)))
 }
 
 impl From<wire::MarketPrices> for MarketPrice {

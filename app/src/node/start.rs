@@ -75,7 +75,8 @@ pub async fn start_with<A: Application>(
 
     let node = Node::new(publisher, cache, feed, threads);
     let address = config.abci_addr(home);
-    let server = Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
+    let server =
+        Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
     tracing::info!(
         chain_id,
         feed = feed_name,
@@ -99,14 +100,17 @@ pub async fn start_with<A: Application>(
     result
 }
 
-/// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down afterwards.
+/// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down
+/// afterwards.
 async fn supervise(home: &Path, address: &crate::abci::server::Address) -> Result<(), String> {
     let binary = tokio::task::spawn_blocking(|| {
-        ensure_installed(&cometbft::COMETBFT, &mut |line| eprintln!("{line}")).map_err(|e| e.to_string())
+        ensure_installed(&cometbft::COMETBFT, &mut |line| eprintln!("{line}"))
+            .map_err(|e| e.to_string())
     })
     .await
     .map_err(|e| e.to_string())??;
-    let comet = Comet::spawn(&binary, home, address).map_err(|e| format!("cannot start CometBFT: {e}"))?;
+    let comet =
+        Comet::spawn(&binary, home, address).map_err(|e| format!("cannot start CometBFT: {e}"))?;
     let mut ended = comet.ended();
     let result = tokio::select! {
         () = wait_for_signal() => Ok(()),
@@ -143,7 +147,8 @@ fn chain_id(home: &Path) -> Result<String, String> {
         .map_err(|e| format!("cannot read {}: {e}; `tidemarkd init` makes it", path.display()))?;
     let genesis: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| format!("{} is not JSON: {e}", path.display()))?;
-    let chain_id =
-        genesis["chain_id"].as_str().ok_or_else(|| format!("{} has no chain_id", path.display()))?;
+    let chain_id = genesis["chain_id"]
+        .as_str()
+        .ok_or_else(|| format!("{} has no chain_id", path.display()))?;
     Ok(chain_id.to_owned())
 }

@@ -1,5 +1,5 @@
-//! The programs beside the node, each in a pinned version: found in the node's tool folder, or installed there with
-//! the Go client.
+//! The programs beside the node, each in a pinned version: found in the node's tool folder, or
+//! installed there with the Go client.
 
 use std::{
     fs, io,
@@ -29,7 +29,8 @@ pub struct Tool {
     pub version: &'static str,
     /// The arguments that make it print its version and end.
     pub version_arguments: &'static [&'static str],
-    /// What the first line that it then prints must be; `None` for a program that `go install` leaves without one.
+    /// What the first line that it then prints must be; `None` for a program that `go install`
+    /// leaves without one.
     pub version_line: Option<&'static str>,
 }
 
@@ -116,8 +117,8 @@ pub fn tools_folder() -> Result<PathBuf, ToolError> {
         .ok_or(ToolError::NoFolder)
 }
 
-/// The path of `tool`, which is installed first where it is missing: about a minute, a line of `progress` every few
-/// seconds. Processes that install at once wait for the first.
+/// The path of `tool`, which is installed first where it is missing: about a minute, a line of
+/// `progress` every few seconds. Processes that install at once wait for the first.
 ///
 /// # Errors
 /// Any [`ToolError`].
@@ -142,7 +143,8 @@ fn ensure_installed_in(
                 "waiting for another process that is installing {} {}",
                 tool.title, tool.version
             ));
-            flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed("lock", &lock_path)(e.into()))?;
+            flock(&lock, FlockOperation::LockExclusive)
+                .map_err(|e| failed("lock", &lock_path)(e.into()))?;
         }
         if !path.exists() {
             install(&folder, &path, tool, go, progress)?;
@@ -153,7 +155,8 @@ fn ensure_installed_in(
     Ok(path)
 }
 
-/// Builds into a folder beside the tool's place and renames, so that a half-written file is never in place.
+/// Builds into a folder beside the tool's place and renames, so that a half-written file is never
+/// in place.
 fn install(
     folder: &Path,
     path: &Path,
@@ -179,9 +182,13 @@ fn install(
         }
         other => other.map_err(failed("run go for", path))?,
     };
-    let what = format!("installing {} {} with go install (about a minute)", tool.title, tool.version);
-    let last_line =
-        child.stderr.take().map(|stderr| tell_progress(stderr, &what, progress)).unwrap_or_default();
+    let what =
+        format!("installing {} {} with go install (about a minute)", tool.title, tool.version);
+    let last_line = child
+        .stderr
+        .take()
+        .map(|stderr| tell_progress(stderr, &what, progress))
+        .unwrap_or_default();
     let status = child.wait().map_err(failed("wait for go, for", path))?;
     if !status.success() {
         return Err(ToolError::InstallFailed { target, status: status.to_string(), last_line });
@@ -192,7 +199,8 @@ fn install(
     Ok(())
 }
 
-/// Tells what `go` writes, and the seconds when it writes nothing, until it closes its error stream. Returns the last line.
+/// Tells what `go` writes, and the seconds when it writes nothing, until it closes its error
+/// stream. Returns the last line.
 fn tell_progress(
     stderr: impl io::Read + Send + 'static,
     what: &str,
@@ -211,7 +219,9 @@ fn tell_progress(
                 progress(&line);
                 last_line = line;
             }
-            Err(RecvTimeoutError::Timeout) => progress(&format!("{what} … {} s", start.elapsed().as_secs())),
+            Err(RecvTimeoutError::Timeout) => {
+                progress(&format!("{what} … {} s", start.elapsed().as_secs()))
+            }
             Err(RecvTimeoutError::Disconnected) => return last_line,
         }
     }
@@ -255,8 +265,8 @@ mod tests {
     /// A script in place of `go`, which writes a script in place of the tool.
     fn fake_go(folder: &Path, version: &str, ending: &str) -> String {
         let script = format!(
-            "#!/bin/sh\necho \"$@\" >> {0}/calls\necho 'go: downloading' >&2\nsleep 0.2\n\
-             printf '#!/bin/sh\\necho {version}\\n' > $GOBIN/tool\nchmod +x $GOBIN/tool\n{ending}\n",
+            "#!/bin/sh\necho \"$@\" >> {0}/calls\necho 'go: downloading' >&2\nsleep 0.2\nprintf \
+             '#!/bin/sh\\necho {version}\\n' > $GOBIN/tool\nchmod +x $GOBIN/tool\n{ending}\n",
             folder.display()
         );
         write_script(&folder.join("go"), &script)
@@ -276,7 +286,8 @@ mod tests {
         let install = || {
             let mut told = Vec::new();
             let path =
-                ensure_installed_in(&tools, &TOOL, &go, &mut |line| told.push(line.to_owned())).unwrap();
+                ensure_installed_in(&tools, &TOOL, &go, &mut |line| told.push(line.to_owned()))
+                    .unwrap();
             assert_eq!(path, tools.join("tool-v1.2.3/tool"));
             told
         };
@@ -294,7 +305,8 @@ mod tests {
     fn a_failed_install_says_what_go_said_and_leaves_nothing_in_place() {
         let folder = tempfile::tempdir().unwrap();
         let go = fake_go(folder.path(), "1.2.3", "echo 'no such module' >&2; exit 3");
-        let error = ensure_installed_in(folder.path(), &TOOL, &go, &mut |_| {}).unwrap_err().to_string();
+        let error =
+            ensure_installed_in(folder.path(), &TOOL, &go, &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("no such module") && error.contains('3'), "{error}");
         assert!(!folder.path().join("tool-v1.2.3/tool").exists());
     }
@@ -302,8 +314,9 @@ mod tests {
     #[test]
     fn without_go_the_error_says_what_to_install() {
         let folder = tempfile::tempdir().unwrap();
-        let error =
-            ensure_installed_in(folder.path(), &TOOL, "no-such-go", &mut |_| {}).unwrap_err().to_string();
+        let error = ensure_installed_in(folder.path(), &TOOL, "no-such-go", &mut |_| {})
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("https://go.dev/dl") && error.contains("v1.2.3"), "{error}");
     }
 
@@ -311,7 +324,8 @@ mod tests {
     fn another_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let go = fake_go(folder.path(), "1.2.4", "");
-        let error = ensure_installed_in(folder.path(), &TOOL, &go, &mut |_| {}).unwrap_err().to_string();
+        let error =
+            ensure_installed_in(folder.path(), &TOOL, &go, &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("it says '1.2.4'"), "{error}");
     }
 }

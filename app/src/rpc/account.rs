@@ -1,4 +1,5 @@
-//! Where an account stands: margin figures of the published view, with the replica's open orders of the same block.
+//! Where an account stands: margin figures of the published view, with the replica's open orders of
+//! the same block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,13 +35,14 @@ impl Markets for ViewMarkets<'_> {
 pub(super) fn find(view: &View, owner: &str, subaccount: u32) -> Result<AccountId, Refusal> {
     let address = Address::parse(owner)?;
     view.owner(&address).and_then(|owner| owner.account(subaccount)).ok_or_else(|| {
-        let message = format!("subaccount {subaccount} of {address} does not exist: it never got a deposit");
+        let message =
+            format!("subaccount {subaccount} of {address} does not exist: it never got a deposit");
         Refusal::new(Code::UnknownAccount, message)
     })
 }
 
-/// A view, and something read from the replica at the same height. Under load the two may part for a moment; after some tries
-/// the newest of each has to do.
+/// A view, and something read from the replica at the same height. Under load the two may part for
+/// a moment; after some tries the newest of each has to do.
 pub(super) async fn at_one_height<T>(
     publisher: &Publisher,
     market_data: &MarketData,
@@ -77,10 +79,14 @@ pub(super) struct Standing<'a> {
 impl<'a> Standing<'a> {
     /// # Errors
     /// `UNKNOWN_ACCOUNT`.
-    pub(super) fn of(view: &'a View, id: AccountId, orders: &'a [v1::Order]) -> Result<Self, Refusal> {
-        let (owner, account) = view
-            .account(id)
-            .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {id} does not exist")))?;
+    pub(super) fn of(
+        view: &'a View,
+        id: AccountId,
+        orders: &'a [v1::Order],
+    ) -> Result<Self, Refusal> {
+        let (owner, account) = view.account(id).ok_or_else(|| {
+            Refusal::new(Code::UnknownAccount, format!("account {id} does not exist"))
+        })?;
         Ok(Self { view, id, owner, account, orders })
     }
 
@@ -98,7 +104,12 @@ impl<'a> Standing<'a> {
         }
         let markets = ViewMarkets(self.view);
         let market = markets.existing(market)?;
-        order_totals(&open, market.mark()?, market.k, fees::max_fee_ppm(&self.view.chain.params.fee_tiers))
+        order_totals(
+            &open,
+            market.mark()?,
+            market.k,
+            fees::max_fee_ppm(&self.view.chain.params.fee_tiers),
+        )
     }
 
     pub(super) fn health(&self) -> Result<Health, Refusal> {
@@ -136,7 +147,8 @@ impl<'a> Standing<'a> {
     fn positions(&self, health: &Health) -> Result<Vec<v1::Position>, Refusal> {
         let isolated = self.account.isolated.is_some() && self.account.collateral_atoms != 0;
         let shown = self.account.positions.iter();
-        let shown = shown.filter(|position| position.lots != 0 || position.leverage != 0 || isolated);
+        let shown =
+            shown.filter(|position| position.lots != 0 || position.leverage != 0 || isolated);
         shown.map(|position| self.position(position, health)).collect()
     }
 }
@@ -154,8 +166,8 @@ pub(super) fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &I
     found.into_iter().flat_map(|(owner, account)| owner.isolated_of(account.number))
 }
 
-/// One subaccount with its figures at the view's marks, and with its isolated positions, which count in none of its figures.
-/// `orders` are the open orders by account.
+/// One subaccount with its figures at the view's marks, and with its isolated positions, which
+/// count in none of its figures. `orders` are the open orders by account.
 ///
 /// # Errors
 /// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
@@ -209,8 +221,12 @@ pub(super) fn accounts_of(
         return find(view, owner, number).map(|id| vec![id]);
     }
     let address = Address::parse(owner)?;
-    let unknown =
-        || Refusal::new(Code::UnknownAccount, format!("account {address} not found: it never got a deposit"));
+    let unknown = || {
+        Refusal::new(
+            Code::UnknownAccount,
+            format!("account {address} not found: it never got a deposit"),
+        )
+    };
     let mut accounts = view.owner(&address).ok_or_else(unknown)?.accounts.clone();
     accounts.sort_unstable();
     Ok(accounts.into_iter().map(|(_, id)| id).collect())

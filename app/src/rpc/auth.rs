@@ -1,4 +1,5 @@
-//! `cosmos.auth.v1beta1.Query/Account`: the sequence, as Cosmos wallets and CosmJS ask for it. Served over gRPC and ABCI.
+//! `cosmos.auth.v1beta1.Query/Account`: the sequence, as Cosmos wallets and CosmJS ask for it.
+//! Served over gRPC and ABCI.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     QueryAccountAddressByIdRequest, QueryAccountAddressByIdResponse, QueryAccountInfoRequest,
     QueryAccountInfoResponse, QueryAccountRequest, QueryAccountResponse, QueryAccountsRequest,
     QueryAccountsResponse, QueryModuleAccountByNameRequest, QueryModuleAccountByNameResponse,
-    QueryModuleAccountsRequest, QueryModuleAccountsResponse, QueryParamsRequest, QueryParamsResponse,
+    QueryModuleAccountsRequest, QueryModuleAccountsResponse, QueryParamsRequest,
+    QueryParamsResponse,
 };
 use cosmos_sdk_proto::Any;
 use prost::Message as _;
@@ -27,14 +29,16 @@ use crate::state::View;
 /// `INVALID_ARGUMENT` for what is no address, `UNKNOWN_ACCOUNT` for one that never got a deposit.
 pub fn account(view: &View, address: &str) -> Result<Any, Refusal> {
     let address = Address::parse(address)?;
-    let sequence = view
-        .sequence(&address)
-        .ok_or_else(|| Refusal::new(Code::UnknownAccount, format!("account {address} not found")))?;
-    let account = BaseAccount { address: address.to_string(), pub_key: None, account_number: 0, sequence };
+    let sequence = view.sequence(&address).ok_or_else(|| {
+        Refusal::new(Code::UnknownAccount, format!("account {address} not found"))
+    })?;
+    let account =
+        BaseAccount { address: address.to_string(), pub_key: None, account_number: 0, sequence };
     Ok(Any { type_url: "/cosmos.auth.v1beta1.BaseAccount".into(), value: account.encode_to_vec() })
 }
 
-/// A refusal in the words of the Cosmos SDK over ABCI, which CosmJS matches: `rpc error: code = NotFound desc = …`.
+/// A refusal in the words of the Cosmos SDK over ABCI, which CosmJS matches:
+/// `rpc error: code = NotFound desc = …`.
 #[must_use]
 pub fn cosmos_error(refusal: &Refusal) -> String {
     format!("rpc error: code = {:?} desc = {}", grpc_code(refusal.code), refusal.message)
@@ -74,7 +78,10 @@ impl Query for AuthQuery {
         elsewhere()
     }
 
-    async fn params(&self, _: Request<QueryParamsRequest>) -> Result<Response<QueryParamsResponse>, Status> {
+    async fn params(
+        &self,
+        _: Request<QueryParamsRequest>,
+    ) -> Result<Response<QueryParamsResponse>, Status> {
         elsewhere()
     }
 
@@ -135,6 +142,9 @@ mod tests {
             format!("rpc error: code = NotFound desc = account {address} not found")
         );
         let refusal = account(&view, "cosmos1nothing").unwrap_err();
-        assert!(cosmos_error(&refusal).starts_with("rpc error: code = InvalidArgument desc = "), "{refusal}");
+        assert!(
+            cosmos_error(&refusal).starts_with("rpc error: code = InvalidArgument desc = "),
+            "{refusal}"
+        );
     }
 }

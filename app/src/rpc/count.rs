@@ -61,7 +61,8 @@ where
     }
 }
 
-/// One request; counted when it is dropped, which is when its answer has been sent or nobody wants it any more.
+/// One request; counted when it is dropped, which is when its answer has been sent or nobody wants
+/// it any more.
 struct Ticket {
     method: String,
     metrics: Arc<Metrics>,

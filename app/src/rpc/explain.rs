@@ -1,5 +1,5 @@
-//! Why an account stands where it does: each term of its margin, from the functions that the chain itself decides by; and
-//! its past liquidations.
+//! Why an account stands where it does: each term of its margin, from the functions that the chain
+//! itself decides by; and its past liquidations.
 
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Refusal};
@@ -17,7 +17,9 @@ use crate::state::View;
 const USUAL_STEPS: u32 = 100;
 const MOST_STEPS: u32 = 1_000;
 
-fn tiers(parts: impl Iterator<Item = Result<TierPart, Refusal>>) -> Result<Vec<v1::TierPart>, Refusal> {
+fn tiers(
+    parts: impl Iterator<Item = Result<TierPart, Refusal>>,
+) -> Result<Vec<v1::TierPart>, Refusal> {
     let wire = |part: TierPart| v1::TierPart {
         lower_atoms: wire_atoms(part.lower_atoms),
         upper_atoms: wire_atoms(part.upper_atoms),
@@ -27,7 +29,8 @@ fn tiers(parts: impl Iterator<Item = Result<TierPart, Refusal>>) -> Result<Vec<v
     parts.map(|part| part.map(wire)).collect()
 }
 
-/// Every term of an account at the view's marks, with its open orders of the same block; in the markets of `shown`.
+/// Every term of an account at the view's marks, with its open orders of the same block; in the
+/// markets of `shown`.
 ///
 /// # Errors
 /// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
@@ -139,15 +142,20 @@ impl QueryServer {
         let id = find(&view, &request.owner, request.subaccount)?;
         let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
         let isolated = |market: MarketId| {
-            let only =
-                view.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+            let only = view
+                .markets
+                .get(usize::from(market))
+                .is_some_and(|cell| cell.market.params.isolated_only);
             only || isolated_of(&view, id).any(|slot| slot.market == market && slot.active)
         };
         let mut answer = explain(&view, id, orders_of(id), |market| !isolated(market))?;
         for slot in isolated_of(&view, id) {
-            answer
-                .isolated
-                .push(explain(&view, slot.account, orders_of(slot.account), |market| market == slot.market)?);
+            answer.isolated.push(explain(
+                &view,
+                slot.account,
+                orders_of(slot.account),
+                |market| market == slot.market,
+            )?);
         }
         Ok(answer)
     }
@@ -160,7 +168,8 @@ impl QueryServer {
         let accounts = with_isolated(&view, &[find(&view, &request.owner, request.subaccount)?]);
         let most = if request.limit == 0 { USUAL_STEPS } else { request.limit.min(MOST_STEPS) };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let (since_height, steps) = self.market_data.past_liquidations(&accounts, request.sequence, most);
+        let (since_height, steps) =
+            self.market_data.past_liquidations(&accounts, request.sequence, most);
         Ok(v1::LiquidationHistoryResponse { since_height, steps })
     }
 }

@@ -1,6 +1,7 @@
 //! `QueryService.Export`: the whole state as one JSON document, made page by page as it is read.
 //!
-//! `{"chain": …, "markets": […], "owners": […], "orders": […], "waiting": […]}`; amounts beyond 53 bits are strings.
+//! `{"chain": …, "markets": […], "owners": […], "orders": […], "waiting": […]}`; amounts beyond 53
+//! bits are strings.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ const PAGE: usize = 256;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Chunks of the document, in order.
-pub(super) type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
+pub(super) type ExportStream =
+    Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
 
 #[derive(Serialize)]
 struct Chain<'a> {
@@ -265,7 +267,10 @@ fn is_zero(lots: &u64) -> bool {
 }
 
 /// Values separated by commas; not before the first of all.
-fn list<T: Serialize>(values: impl Iterator<Item = T>, first: bool) -> Result<String, serde_json::Error> {
+fn list<T: Serialize>(
+    values: impl Iterator<Item = T>,
+    first: bool,
+) -> Result<String, serde_json::Error> {
     let mut out = String::new();
     for (index, value) in values.enumerate() {
         if index > 0 || !first {
@@ -335,11 +340,19 @@ mod tests {
             ..MarketCell::new(tidemark_risk::Market::new(params).unwrap())
         };
         view.markets = Arc::new(vec![cell]);
-        let order =
-            |id| v1::Order { order_id: id, client_id: u64::MAX, side: 2, lots: 1, ..Default::default() };
-        let stop = v1::ConditionalOrder { order_id: 601, side: 1, trigger: 1, ..Default::default() };
-        let orders =
-            AllOrders { resting: (0..600).map(|id| (7, order(id))).collect(), waiting: vec![(8, stop)] };
+        let order = |id| v1::Order {
+            order_id: id,
+            client_id: u64::MAX,
+            side: 2,
+            lots: 1,
+            ..Default::default()
+        };
+        let stop =
+            v1::ConditionalOrder { order_id: 601, side: 1, trigger: 1, ..Default::default() };
+        let orders = AllOrders {
+            resting: (0..600).map(|id| (7, order(id))).collect(),
+            waiting: vec![(8, stop)],
+        };
         let text: String = pages(Arc::new(view), orders).map(Result::unwrap).collect();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["chain"]["chain_id"], "test-1");

@@ -9,16 +9,22 @@ use crate::state::{MarketCell, View};
 
 impl QueryServer {
     /// One market with what every validator last said of it, or all in sum.
-    pub(super) fn oracle(&self, request: &v1::OracleRequest) -> Result<v1::OracleResponse, Refusal> {
+    pub(super) fn oracle(
+        &self,
+        request: &v1::OracleRequest,
+    ) -> Result<v1::OracleResponse, Refusal> {
         let view = self.publisher.view();
         let one = request.market.map(|market| view.market(market)).transpose()?;
         let watch = self.market_data.prices();
-        let index = |market| view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks());
+        let index = |market| {
+            view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks())
+        };
         let (of_markets, of_validators) = largest_deviations_ppm(&watch.round, index);
         let own = self.publisher.own_report_cell().get();
         let market = |cell: &MarketCell| {
             let id = cell.market.params.id;
-            let own = own.iter().flat_map(|own| &own.report.prices).find(|price| price.market == id);
+            let own =
+                own.iter().flat_map(|own| &own.report.prices).find(|price| price.market == id);
             let mut state = market_state(&view, &watch, cell);
             state.own_index_ticks = own.and_then(|price| price.index_ticks).unwrap_or(0);
             state.own_external_ticks = own.and_then(|price| price.external_ticks).unwrap_or(0);
@@ -59,8 +65,9 @@ fn market_state(view: &View, watch: &PriceWatch, cell: &MarketCell) -> v1::Oracl
         external_ticks: cell.index.external.map_or(0, |point| point.ticks),
         external_age_ms: age_ms(cell.index.external),
         reporting_power: round.map_or(0, |round| round.reporting_power),
-        bounded: round
-            .is_some_and(|round| matches!(round.step, tidemark_oracle::index::IndexStep::Bounded { .. })),
+        bounded: round.is_some_and(|round| {
+            matches!(round.step, tidemark_oracle::index::IndexStep::Bounded { .. })
+        }),
         ..Default::default()
     }
 }

@@ -1,7 +1,8 @@
 //! `OrderService.Submit`: from a client's bytes to the mempool, and back with what became of them.
 //!
-//! A refusal means that the transaction is not, and will not be, carried out. Whatever cannot be known so is answered `UNKNOWN`,
-//! and a node that is behind refuses nothing for its state: these very bytes may be in a block that it has not seen.
+//! A refusal means that the transaction is not, and will not be, carried out. Whatever cannot be
+//! known so is answered `UNKNOWN`, and a node that is behind refuses nothing for its state: these
+//! very bytes may be in a block that it has not seen.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,7 +29,8 @@ const MAX_IN_FLIGHT: usize = 512;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 const MAX_TIMEOUT_MS: u32 = 60_000;
 
-/// How long the replica may take to catch up with the published view before an answer is given without it.
+/// How long the replica may take to catch up with the published view before an answer is given
+/// without it.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// A node whose newest block is older than this is replaying, syncing or cut off.
@@ -65,8 +67,9 @@ impl OrderServer {
     async fn hand_over(&self, bytes: &[u8], tx: &DecodedTx) -> Result<Handed, Refusal> {
         self.publisher.view().admits(tx)?;
         let Ok(_permit) = self.in_flight.try_acquire() else {
-            let message =
-                format!("{MAX_IN_FLIGHT} transactions are on their way to the mempool; nothing was sent");
+            let message = format!(
+                "{MAX_IN_FLIGHT} transactions are on their way to the mempool; nothing was sent"
+            );
             return Err(Refusal::new(Code::Overloaded, message));
         };
         match self.comet.broadcast_tx_sync(bytes).await {
@@ -82,9 +85,10 @@ impl OrderServer {
                     Ok(Handed::Unknown)
                 }
             },
-            Err(RpcError::MempoolFull(why)) => {
-                Err(Refusal::new(Code::Overloaded, format!("the mempool is full, it was not taken: {why}")))
-            }
+            Err(RpcError::MempoolFull(why)) => Err(Refusal::new(
+                Code::Overloaded,
+                format!("the mempool is full, it was not taken: {why}"),
+            )),
             Err(RpcError::TxTooLarge(why)) => Err(Refusal::new(Code::TxTooLarge, why)),
             Err(RpcError::Unreachable(why)) => Err(Refusal::new(
                 Code::Overloaded,
@@ -102,8 +106,8 @@ impl OrderServer {
         }
     }
 
-    /// Whether these bytes are in a block: asked where their sequence was found used up. The replica may be a moment behind
-    /// the view that said so.
+    /// Whether these bytes are in a block: asked where their sequence was found used up. The
+    /// replica may be a moment behind the view that said so.
     async fn committed(&self, hash: &TxHash) -> Option<Arc<Committed>> {
         let height = self.publisher.view().chain.height;
         let mut heights = self.market_data.heights();
@@ -111,8 +115,13 @@ impl OrderServer {
         self.market_data.outcomes().known(hash)
     }
 
-    /// What to answer when the transaction cannot be taken: the outcome, where these very bytes were carried out already.
-    async fn refused(&self, tx: &DecodedTx, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
+    /// What to answer when the transaction cannot be taken: the outcome, where these very bytes
+    /// were carried out already.
+    async fn refused(
+        &self,
+        tx: &DecodedTx,
+        refusal: Refusal,
+    ) -> Result<v1::SubmitResponse, Status> {
         if refusal.code == Code::SequenceReplayed {
             if let Some(committed) = self.committed(&tx.hash).await {
                 return answer_committed(&tx.hash, &committed);
@@ -129,7 +138,8 @@ impl OrderServer {
         Err(status(&refusal))
     }
 
-    /// Waits for the block. When time is up and the transaction can no longer be carried out, its refusal is certain.
+    /// Waits for the block. When time is up and the transaction can no longer be carried out, its
+    /// refusal is certain.
     async fn commit(
         &self,
         tx: &DecodedTx,
@@ -159,7 +169,12 @@ fn check_tx_refusal(broadcast: &Broadcast) -> Option<Refusal> {
 }
 
 fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
-    v1::SubmitResponse { outcome: outcome as i32, tx_hash: hex(hash), height: 0, results: Vec::new() }
+    v1::SubmitResponse {
+        outcome: outcome as i32,
+        tx_hash: hex(hash),
+        height: 0,
+        results: Vec::new(),
+    }
 }
 
 fn answer_committed(hash: &TxHash, committed: &Committed) -> Result<v1::SubmitResponse, Status> {
@@ -199,18 +214,22 @@ impl OrderService for OrderServer {
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let request = request.into_inner();
         let wait_for = v1::WaitFor::try_from(request.wait_for).map_err(|_| {
-            refuse(Code::InvalidArgument, format!("wait_for is {}, must be 0 or 1", request.wait_for))
+            refuse(
+                Code::InvalidArgument,
+                format!("wait_for is {}, must be 0 or 1", request.wait_for),
+            )
         })?;
         let until = Instant::now() + wait_limit(request.timeout_ms)?;
         let max_bytes = self.publisher.view().max_tx_bytes();
-        // About 0.1 ms for a new signature: less than handing it to another thread and back is worth.
+        // About 0.1 ms for a new signature: less than handing it to another thread and back is
+        // worth.
         let tx = self.cache.check(&request.tx, max_bytes).map_err(|refusal| status(&refusal))?;
         // Before it is sent, so that no block can come between.
         let waiter = match wait_for {
             v1::WaitFor::Accepted => None,
-            v1::WaitFor::Committed => {
-                Some(self.market_data.outcomes().wait(tx.hash).map_err(|refusal| status(&refusal))?)
-            }
+            v1::WaitFor::Committed => Some(
+                self.market_data.outcomes().wait(tx.hash).map_err(|refusal| status(&refusal))?,
+            ),
         };
         let handed = match self.hand_over(&request.tx, &tx).await {
             Ok(handed) => handed,

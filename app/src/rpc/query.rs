@@ -29,7 +29,8 @@ pub(super) struct QueryServer {
     pub feed: String,
 }
 
-/// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that fits.
+/// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that
+/// fits.
 fn unsigned_atoms(atoms: Atoms) -> u64 {
     u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
 }
@@ -82,7 +83,9 @@ fn market_state(
         insurance_atoms: wire_atoms(market.insurance_atoms),
         set_aside_atoms: wire_atoms(market.set_aside_atoms()),
         settlement_price_ticks: cell.settlement.map_or(0, |settlement| settlement.price_ticks),
-        settled: cell.settlement.is_some_and(|settlement| settlement.stage == SettlementStage::Done),
+        settled: cell
+            .settlement
+            .is_some_and(|settlement| settlement.stage == SettlementStage::Done),
     }
 }
 
@@ -126,7 +129,8 @@ fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
 }
 
 impl QueryServer {
-    /// An owner's accounts, or one, and all their open orders by account, those of isolated collateral among them; all of one height.
+    /// An owner's accounts, or one, and all their open orders by account, those of isolated
+    /// collateral among them; all of one height.
     pub(super) async fn standings(
         &self,
         owner: &str,
@@ -153,7 +157,8 @@ impl QueryServer {
         let (view, ids, orders) = self.standings(&request.owner, request.subaccount).await?;
         let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
         let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
-        let known = tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
+        let known =
+            tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
         Ok(v1::AccountResponse {
             height: view.chain.height,
             sequence: owner.or(known).map_or(0, |owner| owner.sequence),
@@ -167,7 +172,8 @@ impl QueryServer {
         let market = request.market.map(|market| market_id(&view, market)).transpose()?;
         let accounts = with_isolated(&view, &[account]);
         let (height, orders, conditional) = self.market_data.orders_and_waiting(&accounts, market);
-        let cancel_all_at_ms = view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms);
+        let cancel_all_at_ms =
+            view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms);
         Ok(v1::OrdersResponse { height, orders, conditional, cancel_all_at_ms })
     }
 
@@ -184,7 +190,8 @@ impl QueryServer {
 
     fn book(&self, request: &v1::BookRequest) -> Result<v1::BookResponse, Refusal> {
         let market = market_id(&self.publisher.view(), request.market)?;
-        let book = self.market_data.book(market, usize::try_from(request.depth).unwrap_or(usize::MAX));
+        let book =
+            self.market_data.book(market, usize::try_from(request.depth).unwrap_or(usize::MAX));
         Ok(v1::BookResponse {
             height: book.height,
             sequence: book.sequence,
@@ -203,7 +210,10 @@ fn respond<T>(result: Result<T, Refusal>) -> Result<Response<T>, Status> {
 impl QueryService for QueryServer {
     type ExportStream = ExportStream;
 
-    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+    async fn status(
+        &self,
+        _: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
         let view = self.publisher.view();
         Ok(Response::new(v1::StatusResponse {
             chain_id: view.chain.chain_id.clone(),
@@ -216,7 +226,10 @@ impl QueryService for QueryServer {
         }))
     }
 
-    async fn params(&self, _: Request<v1::ParamsRequest>) -> Result<Response<v1::ParamsResponse>, Status> {
+    async fn params(
+        &self,
+        _: Request<v1::ParamsRequest>,
+    ) -> Result<Response<v1::ParamsResponse>, Status> {
         Ok(Response::new(params(&self.publisher.view())))
     }
 
@@ -241,7 +254,10 @@ impl QueryService for QueryServer {
         respond(Self::orders(self, request.get_ref()))
     }
 
-    async fn book(&self, request: Request<v1::BookRequest>) -> Result<Response<v1::BookResponse>, Status> {
+    async fn book(
+        &self,
+        request: Request<v1::BookRequest>,
+    ) -> Result<Response<v1::BookResponse>, Status> {
         respond(Self::book(self, request.get_ref()))
     }
 
@@ -280,7 +296,10 @@ impl QueryService for QueryServer {
         respond(backstop(&self.publisher.view(), request.get_ref().market))
     }
 
-    async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+    async fn export(
+        &self,
+        _: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
         let read = |_: &View| self.market_data.all_orders();
         let (view, orders) = at_one_height(&self.publisher, &self.market_data, read).await;
         Ok(Response::new(export(view, orders)))

@@ -1,4 +1,5 @@
-//! The gRPC server: every service on one port, with health and reflection, so that `grpcurl` works as it is.
+//! The gRPC server: every service on one port, with health and reflection, so that `grpcurl` works
+//! as it is.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,7 +94,10 @@ impl Drop for ServerHandle {
 pub fn serve(address: SocketAddr, deps: Deps) -> Result<ServerHandle, String> {
     let incoming = TcpIncoming::bind(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("gRPC cannot listen on {address}: another process does; set grpc_addr in config/tidemarkd.toml to a free port")
+            format!(
+                "gRPC cannot listen on {address}: another process does; set grpc_addr in \
+                 config/tidemarkd.toml to a free port"
+            )
         }
         _ => format!("gRPC cannot listen on {address}: {error}"),
     })?;
@@ -110,13 +114,23 @@ async fn is_stopped(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn router(deps: Deps, stopped: &watch::Receiver<bool>) -> Result<Router<Stack<Count, Identity>>, String> {
+fn router(
+    deps: Deps,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Router<Stack<Count, Identity>>, String> {
     let Deps { publisher, market_data, cache, comet, metrics, feed } = deps;
     let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), cache, comet);
-    let queries =
-        QueryServer { publisher: Arc::clone(&publisher), market_data: Arc::clone(&market_data), feed };
-    let streams =
-        StreamServer::new(Arc::clone(&publisher), market_data, Arc::clone(&metrics), stopped.clone());
+    let queries = QueryServer {
+        publisher: Arc::clone(&publisher),
+        market_data: Arc::clone(&market_data),
+        feed,
+    };
+    let streams = StreamServer::new(
+        Arc::clone(&publisher),
+        market_data,
+        Arc::clone(&metrics),
+        stopped.clone(),
+    );
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -9,8 +9,8 @@ pub const CODE_KEY: &str = "tidemark-code";
 
 /// The gRPC code under which a refusal is sent.
 ///
-/// What the transaction alone decides is `INVALID_ARGUMENT`; what the state decides and may decide otherwise later is
-/// `FAILED_PRECONDITION`, unless a closer code exists.
+/// What the transaction alone decides is `INVALID_ARGUMENT`; what the state decides and may decide
+/// otherwise later is `FAILED_PRECONDITION`, unless a closer code exists.
 #[must_use]
 pub const fn grpc_code(code: Code) -> tonic::Code {
     match code {
@@ -78,7 +78,8 @@ mod tests {
         let list = source.split_once("codes! {").unwrap().1.split_once("\n}").unwrap().0;
         for line in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if let Some(text) = line.strip_prefix("/// ") {
-                meaning = if meaning.is_empty() { text.to_owned() } else { format!("{meaning} {text}") };
+                meaning =
+                    if meaning.is_empty() { text.to_owned() } else { format!("{meaning} {text}") };
                 continue;
             }
             let (name, rest) = line.split_once(" = ").unwrap();
@@ -114,9 +115,16 @@ mod tests {
         let docs = include_str!("../../../docs/errors.md");
         let rows: Vec<&str> = docs
             .lines()
-            .filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()))
+            .filter(|line| {
+                line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit())
+            })
             .collect();
-        assert_eq!(rows, expected, "docs/errors.md should hold these rows:\n{}", expected.join("\n"));
+        assert_eq!(
+            rows,
+            expected,
+            "docs/errors.md should hold these rows:\n{}",
+            expected.join("\n")
+        );
     }
 
     #[test]
@@ -125,7 +133,10 @@ mod tests {
             let status = refuse(*code, "why");
             assert_ne!(status.code(), tonic::Code::Ok, "{code}");
             assert_eq!(status.message(), format!("{}: why", code.word()));
-            assert_eq!(status.metadata().get(CODE_KEY).unwrap(), code.number().to_string().as_str());
+            assert_eq!(
+                status.metadata().get(CODE_KEY).unwrap(),
+                code.number().to_string().as_str()
+            );
         }
         assert_eq!(grpc_code(Code::Ok), tonic::Code::Ok);
     }

@@ -64,13 +64,22 @@ impl StreamServer {
         metrics: Arc<Metrics>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        Self { publisher, market_data, metrics, stopped, slots: Arc::new(Semaphore::new(MAX_STREAMS)) }
+        Self {
+            publisher,
+            market_data,
+            metrics,
+            stopped,
+            slots: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
     }
 
     fn seat(&self, kind: &'static str) -> Result<Seat, Status> {
         let permit = Arc::clone(&self.slots).try_acquire_owned();
         let permit = permit.map_err(|_| {
-            refuse(Code::Overloaded, format!("the node serves {MAX_STREAMS} streams, no more are taken"))
+            refuse(
+                Code::Overloaded,
+                format!("the node serves {MAX_STREAMS} streams, no more are taken"),
+            )
         })?;
         self.metrics.stream_opened(kind);
         Ok(Seat { _permit: permit, kind, metrics: Arc::clone(&self.metrics) })
@@ -100,7 +109,8 @@ impl StreamServer {
             let refusal = Refusal::new(
                 Code::InvalidArgument,
                 format!(
-                    "after_sequence is {after_sequence}, the node has events from {} (block {}) on: read the open orders and start with 0",
+                    "after_sequence is {after_sequence}, the node has events from {} (block {}) \
+                     on: read the open orders and start with 0",
                     event_sequence(too_old.oldest, 0),
                     too_old.oldest
                 ),
@@ -134,7 +144,8 @@ async fn next<T, F: Fn(&Block, &mut VecDeque<T>)>(
             Err(too_old) => refuse(
                 Code::Overloaded,
                 format!(
-                    "this stream was read too slowly: its next block is gone, the oldest kept is {}",
+                    "this stream was read too slowly: its next block is gone, the oldest kept is \
+                     {}",
                     too_old.oldest
                 ),
             ),
@@ -171,7 +182,9 @@ impl StreamService for StreamServer {
             checksum: book.checksum,
         };
         Ok(self.stream(seat, Some(snapshot), reader, move |block, out| {
-            out.extend(block.books.iter().filter(|update| update.market == u32::from(market)).cloned());
+            out.extend(
+                block.books.iter().filter(|update| update.market == u32::from(market)).cloned(),
+            );
         }))
     }
 
@@ -183,7 +196,13 @@ impl StreamService for StreamServer {
         let seat = self.seat("order_book")?;
         let (snapshot, reader) = self.market_data.order_book_and_reader(market);
         Ok(self.stream(seat, snapshot, reader, move |block, out| {
-            out.extend(block.order_books.iter().filter(|update| update.market == u32::from(market)).cloned());
+            out.extend(
+                block
+                    .order_books
+                    .iter()
+                    .filter(|update| update.market == u32::from(market))
+                    .cloned(),
+            );
         }))
     }
 
@@ -196,7 +215,10 @@ impl StreamService for StreamServer {
         let seat = self.seat("trades")?;
         Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
             out.extend(
-                block.trades.iter().filter(|trade| market.is_none_or(|market| trade.market == market)),
+                block
+                    .trades
+                    .iter()
+                    .filter(|trade| market.is_none_or(|market| trade.market == market)),
             );
         }))
     }
@@ -209,7 +231,8 @@ impl StreamService for StreamServer {
         market.map(|market| self.check_market(market)).transpose()?;
         let seat = self.seat("liquidations")?;
         Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
-            let wanted = |step: &&v1::Liquidation| market.is_none_or(|market| step.market == market);
+            let wanted =
+                |step: &&v1::Liquidation| market.is_none_or(|market| step.market == market);
             out.extend(block.liquidations.iter().filter(wanted).cloned());
         }))
     }
@@ -222,7 +245,8 @@ impl StreamService for StreamServer {
         market.map(|market| self.check_market(market)).transpose()?;
         let seat = self.seat("listed")?;
         Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
-            let wanted = |update: &&v1::ListedUpdate| market.is_none_or(|market| update.market == market);
+            let wanted =
+                |update: &&v1::ListedUpdate| market.is_none_or(|market| update.market == market);
             out.extend(block.listed.iter().filter(wanted).cloned());
         }))
     }
@@ -248,7 +272,8 @@ impl StreamService for StreamServer {
         _: Request<v1::StreamBlocksRequest>,
     ) -> Result<Response<Self::BlocksStream>, Status> {
         let seat = self.seat("blocks")?;
-        Ok(self
-            .stream(seat, None, self.market_data.reader(), |block, out| out.push_back(block.summary.clone())))
+        Ok(self.stream(seat, None, self.market_data.reader(), |block, out| {
+            out.push_back(block.summary.clone())
+        }))
     }
 }

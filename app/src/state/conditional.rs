@@ -1,5 +1,5 @@
-//! Orders of one market that are more than the book knows: those that wait for a mark or for their time, and resting ones
-//! that another order hangs on.
+//! Orders of one market that are more than the book knows: those that wait for a mark or for their
+//! time, and resting ones that another order hangs on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use super::encode;
 use super::merkle::Hash;
 use super::table::Table;
 
-/// A TWAP's slice is at most so many times an equal part, to catch up with what slices before it did not fill.
+/// A TWAP's slice is at most so many times an equal part, to catch up with what slices before it
+/// did not fill.
 pub const CATCH_UP: u64 = 3;
 
 /// What an order waits for, or what hangs on it.
@@ -55,22 +56,25 @@ impl Slicing {
     /// Slices that are still to come.
     #[must_use]
     pub fn slices_left(&self) -> u32 {
-        let passed = self
-            .start_ms
-            .map_or(0, |start_ms| self.next_ms.saturating_sub(start_ms) / self.twap.interval_ms.max(1));
+        let passed = self.start_ms.map_or(0, |start_ms| {
+            self.next_ms.saturating_sub(start_ms) / self.twap.interval_ms.max(1)
+        });
         self.twap.slices.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
     }
 
-    /// The lots of the slice that is due at `now_ms`, and the order with the time of the one after it.
+    /// The lots of the slice that is due at `now_ms`, and the order with the time of the one after
+    /// it.
     ///
-    /// By slice `i` of `n`, `⌈lots·i/n⌉` are to have traded; a slice is what is missing, at most three times `⌈lots/n⌉`. Slices
-    /// whose time passed without a block are left out: `i` counts by time since the first.
+    /// By slice `i` of `n`, `⌈lots·i/n⌉` are to have traded; a slice is what is missing, at most
+    /// three times `⌈lots/n⌉`. Slices whose time passed without a block are left out: `i` counts by
+    /// time since the first.
     #[must_use]
     pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
         let interval_ms = self.twap.interval_ms.max(1);
         let start_ms = self.start_ms.unwrap_or(now_ms);
         let elapsed = now_ms.saturating_sub(start_ms) / interval_ms;
-        let next_ms = elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(start_ms);
+        let next_ms =
+            elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(start_ms);
         let next = Self { start_ms: Some(start_ms), next_ms, ..*self };
         let (lots, slices) = (u128::from(self.twap.lots), u128::from(self.twap.slices.max(1)));
         let slice = u128::from(self.twap.slices.saturating_sub(next.slices_left()));
@@ -230,7 +234,8 @@ impl ConditionalOrders {
         self.rows.iter().filter_map(|(_, row)| row.as_ref())
     }
 
-    /// Whether a trigger price is reached already, or would pass orders that were reached and still wait for their turn.
+    /// Whether a trigger price is reached already, or would pass orders that were reached and still
+    /// wait for their turn.
     #[must_use]
     pub fn is_reached(&self, side: Side, trigger: Trigger, mark_ticks: Ticks) -> bool {
         self.triggers.is_reached(reach(side, trigger), trigger.price_ticks, mark_ticks)
@@ -275,8 +280,8 @@ impl ConditionalOrders {
         }
     }
 
-    /// Ids of at most `max` orders whose trigger the mark has reached, in the order of [`TriggerBook::pop_reached`]. Each must
-    /// be removed.
+    /// Ids of at most `max` orders whose trigger the mark has reached, in the order of
+    /// [`TriggerBook::pop_reached`]. Each must be removed.
     pub fn pop_reached(&mut self, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
         self.triggers.pop_reached(mark_ticks, max)
     }
@@ -302,7 +307,8 @@ impl ConditionalOrders {
         }
     }
 
-    /// Ids of at most `max` pegged orders whose turn it is, oldest first; the next call goes on behind them.
+    /// Ids of at most `max` pegged orders whose turn it is, oldest first; the next call goes on
+    /// behind them.
     pub fn next_pegs(&mut self, max: u32) -> Vec<OrderId> {
         let mut from_here = self.pegs.range(self.next_peg..).copied();
         let turn: Vec<OrderId> = from_here.by_ref().take(max as usize).collect();
@@ -310,7 +316,8 @@ impl ConditionalOrders {
         turn
     }
 
-    /// Commits to every order in its slot, to what the trigger book remembers, and to whose turn it is.
+    /// Commits to every order in its slot, to what the trigger book remembers, and to whose turn it
+    /// is.
     pub fn root(&mut self) -> Hash {
         let rest = encode(&(self.triggers.backlog(), self.next_peg));
         Sha256::new().chain_update(self.rows.root()).chain_update(rest).finalize().into()

@@ -1,7 +1,8 @@
 //! A binary SHA-256 tree of fixed depth over the slots of a table.
 //!
-//! Leaf: `SHA-256(0x00 ‖ borsh(value))`; inner node: `SHA-256(0x01 ‖ left ‖ right)`; an empty slot: 32 zero bytes. The
-//! depth is fixed, so a slot's path never changes; the part to the right of the last slot is known in advance.
+//! Leaf: `SHA-256(0x00 ‖ borsh(value))`; inner node: `SHA-256(0x01 ‖ left ‖ right)`; an empty slot:
+//! 32 zero bytes. The depth is fixed, so a slot's path never changes; the part to the right of the
+//! last slot is known in advance.
 
 use sha2::{Digest, Sha256};
 

@@ -34,7 +34,8 @@ use sums::OrderSums;
 use table::Table;
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};
 
-/// Rules that this binary carries out; part of the app hash, so that nodes of other rules part at once.
+/// Rules that this binary carries out; part of the app hash, so that nodes of other rules part at
+/// once.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Most subaccounts of one owner.
@@ -90,7 +91,8 @@ pub struct MarketCell {
     pub quarantine_lift_requested: bool,
     /// Updates of the book so far: the sequence of its stream.
     pub book_sequence: u64,
-    /// Positions below maintenance that the last sweep left open, for keepers; at most [`MAX_LISTED`].
+    /// Positions below maintenance that the last sweep left open, for keepers; at most
+    /// [`MAX_LISTED`].
     pub listed: Vec<Listed>,
     /// Takeovers to be served in the next sweep; at most [`MAX_TAKEOVERS`].
     pub takeovers: Vec<Takeover>,
@@ -133,7 +135,8 @@ pub struct Takeover {
 /// How far the final settlement of a market is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settlement {
-    /// The last good index: what every position is settled at. 0 where there never was one, nor a position then.
+    /// The last good index: what every position is settled at. 0 where there never was one, nor a
+    /// position then.
     pub price_ticks: Ticks,
     /// What is being done.
     pub stage: SettlementStage,
@@ -144,7 +147,8 @@ pub struct Settlement {
 pub enum SettlementStage {
     /// Orders are cancelled.
     Orders,
-    /// Accounts whose equity is below 0 at the price: the fund pays, the rest is deleveraged. From this account id on.
+    /// Accounts whose equity is below 0 at the price: the fund pays, the rest is deleveraged. From
+    /// this account id on.
     Insolvent(AccountId),
     /// Longs are closed against shorts at the price.
     Positions,
@@ -187,7 +191,8 @@ pub struct State {
     pub books: Vec<Book>,
     /// Orders that wait, by market id.
     pub conditional: Vec<ConditionalOrders>,
-    /// Of each market, totals of open orders that this block has worked out; not part of the app hash.
+    /// Of each market, totals of open orders that this block has worked out; not part of the app
+    /// hash.
     pub order_sums: Vec<OrderSums>,
     /// Hash of all of it after the last block.
     pub app_hash: Hash,
@@ -260,7 +265,8 @@ impl State {
     /// Lists a market under the next free id.
     ///
     /// # Errors
-    /// `INVALID_PARAMS` when its parameters do not fit together, its symbol is taken, or there are too many markets.
+    /// `INVALID_PARAMS` when its parameters do not fit together, its symbol is taken, or there are
+    /// too many markets.
     pub fn list(&mut self, mut params: MarketParams) -> Result<MarketId, Refusal> {
         params.check()?;
         if self.markets.iter().any(|cell| cell.market.params.symbol == params.symbol) {
@@ -269,9 +275,11 @@ impl State {
                 format!("symbol {} is listed already", params.symbol),
             ));
         }
-        let id = MarketId::try_from(self.markets.len()).ok().filter(|id| usize::from(*id) < MAX_MARKETS);
         let id =
-            id.ok_or_else(|| Refusal::new(Code::InvalidParams, format!("{MAX_MARKETS} markets are listed")))?;
+            MarketId::try_from(self.markets.len()).ok().filter(|id| usize::from(*id) < MAX_MARKETS);
+        let id = id.ok_or_else(|| {
+            Refusal::new(Code::InvalidParams, format!("{MAX_MARKETS} markets are listed"))
+        })?;
         params.id = id;
         self.markets.push(MarketCell::new(Market::new(params)?));
         self.books.push(Book::new());
@@ -295,7 +303,8 @@ impl State {
             return Ok(id);
         }
         let owner = Owner { address, sequence: 0, accounts: Vec::new(), isolated: Vec::new() };
-        let id = self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
+        let id =
+            self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
         self.owner_index.insert(address, id);
         Ok(id)
     }
@@ -309,8 +318,13 @@ impl State {
     /// The account of a subaccount, made when there is none.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a number of [`MAX_SUBACCOUNTS`] or more; `OVERFLOW` when every id is taken.
-    pub fn ensure_account(&mut self, owner: OwnerId, subaccount: u32) -> Result<AccountId, Refusal> {
+    /// `INVALID_ARGUMENT` for a number of [`MAX_SUBACCOUNTS`] or more; `OVERFLOW` when every id is
+    /// taken.
+    pub fn ensure_account(
+        &mut self,
+        owner: OwnerId,
+        subaccount: u32,
+    ) -> Result<AccountId, Refusal> {
         if let Some(id) = self.account_id(owner, subaccount) {
             return Ok(id);
         }
@@ -321,7 +335,10 @@ impl State {
             ));
         }
         let account = Account::new(owner, subaccount);
-        let id = self.accounts.push(account).ok_or_else(|| Refusal::overflow("the number of accounts"))?;
+        let id = self
+            .accounts
+            .push(account)
+            .ok_or_else(|| Refusal::overflow("the number of accounts"))?;
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.accounts.push((subaccount, id));
         }
@@ -357,8 +374,8 @@ impl State {
     }
 
     /// Recomputes the app hash from what was written since the last time:
-    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2 root ‖ waiting root)`, where chain and cells
-    /// are SHA-256 of their borsh form.
+    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
+    /// root ‖ waiting root)`, where chain and cells are SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));

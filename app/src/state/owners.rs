@@ -41,7 +41,8 @@ impl Owner {
     }
 
     fn place(&self, subaccount: u32, market: MarketId) -> Result<usize, usize> {
-        self.isolated.binary_search_by_key(&(subaccount, market), |slot| (slot.subaccount, slot.market))
+        self.isolated
+            .binary_search_by_key(&(subaccount, market), |slot| (slot.subaccount, slot.market))
     }
 
     /// A subaccount's isolated collateral in a market, if it ever had any.
@@ -64,8 +65,8 @@ impl Owner {
     }
 }
 
-/// Owners by address. Entries are only ever added, so the state and all views share one; a view takes an id that is
-/// beyond its own table for unknown.
+/// Owners by address. Entries are only ever added, so the state and all views share one; a view
+/// takes an id that is beyond its own table for unknown.
 #[derive(Clone, Debug, Default)]
 pub struct OwnerIndex(Arc<RwLock<BTreeMap<Address, OwnerId>>>);
 

@@ -1,7 +1,9 @@
-//! Totals of open orders that the running block has worked out, kept up to date by the book's events while it goes on.
+//! Totals of open orders that the running block has worked out, kept up to date by the book's
+//! events while it goes on.
 //!
-//! Margin needs them at every placement, and an account that quotes has a hundred orders. Nothing of this is state: each total is
-//! exactly what the account's orders in the book add up to at the block's mark, and every block starts with none.
+//! Margin needs them at every placement, and an account that quotes has a hundred orders. Nothing
+//! of this is state: each total is exactly what the account's orders in the book add up to at the
+//! block's mark, and every block starts with none.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +46,8 @@ impl OrderSums {
         self.sums.get(&account)
     }
 
-    /// Whether an account with so many open orders should have its totals worked out and [`Self::insert`]ed.
+    /// Whether an account with so many open orders should have its totals worked out and
+    /// [`Self::insert`]ed.
     #[must_use]
     pub fn wants(&self, account: AccountId, open_orders: usize, basis: Basis) -> bool {
         open_orders >= WORTH_IT && self.get(account, basis).is_none()
@@ -61,17 +64,23 @@ impl OrderSums {
 
     /// All that is known, for those who check it.
     pub fn iter(&self) -> impl Iterator<Item = (AccountId, &OrderTotals, Basis)> + '_ {
-        self.basis.into_iter().flat_map(|basis| self.sums.iter().map(move |(id, sum)| (*id, sum, basis)))
+        self.basis
+            .into_iter()
+            .flat_map(|basis| self.sums.iter().map(move |(id, sum)| (*id, sum, basis)))
     }
 
     /// An order, or lots of it, came to rest.
     pub fn add(&mut self, account: AccountId, order: &OpenOrder) {
-        self.change(account, |totals, of| totals.add(order, of.mark_ticks, of.k, of.fee_ppm).is_ok());
+        self.change(account, |totals, of| {
+            totals.add(order, of.mark_ticks, of.k, of.fee_ppm).is_ok()
+        });
     }
 
     /// An order, or lots of it, is gone from the book: totals are linear in lots.
     pub fn remove(&mut self, account: AccountId, order: &OpenOrder) {
-        self.change(account, |totals, of| totals.remove(order, of.mark_ticks, of.k, of.fee_ppm).is_ok());
+        self.change(account, |totals, of| {
+            totals.remove(order, of.mark_ticks, of.k, of.fee_ppm).is_ok()
+        });
     }
 
     fn change(&mut self, account: AccountId, apply: impl FnOnce(&mut OrderTotals, Basis) -> bool) {

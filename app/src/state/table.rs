@@ -86,7 +86,8 @@ impl<T: Clone + BorshSerialize> Table<T> {
         Some(row)
     }
 
-    /// Counts a row as written, though it stays: something that belongs to it has changed elsewhere.
+    /// Counts a row as written, though it stays: something that belongs to it has changed
+    /// elsewhere.
     pub fn touch(&mut self, slot: u32) {
         if slot < self.rows.len && self.dirty.last() != Some(&slot) {
             self.dirty.push(slot);

@@ -115,10 +115,12 @@ impl View {
         }
     }
 
-    /// Whether a transaction may wait in the mempool: its signer is known, its sequence near, its time not past.
+    /// Whether a transaction may wait in the mempool: its signer is known, its sequence near, its
+    /// time not past.
     ///
     /// # Errors
-    /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each naming bound and value.
+    /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each
+    /// naming bound and value.
     pub fn admits(&self, tx: &DecodedTx) -> Result<(), Refusal> {
         let next = self.sequence(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
         let (sequence, last) = (tx.sequence, next.saturating_add(MAX_PENDING_SEQUENCES));
@@ -129,8 +131,10 @@ impl View {
             ));
         }
         if sequence >= last {
-            let message =
-                format!("sequence {sequence}, the account is at {next} and may run to {}", last - 1);
+            let message = format!(
+                "sequence {sequence}, the account is at {next} and may run to {}",
+                last - 1
+            );
             return Err(Refusal::new(Code::SequenceGap, message));
         }
         check_timeout(tx, self.chain.height.saturating_add(1))?;
@@ -147,7 +151,10 @@ impl View {
 
 /// The refusal of a signer that the chain does not know.
 pub fn unknown_signer(address: &Address) -> Refusal {
-    Refusal::new(Code::UnknownAccount, format!("{address} is not known here: it needs a deposit first"))
+    Refusal::new(
+        Code::UnknownAccount,
+        format!("{address} is not known here: it needs a deposit first"),
+    )
 }
 
 /// Refuses a transaction whose last height has passed.

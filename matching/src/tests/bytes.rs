@@ -26,7 +26,8 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
     fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().map_or((0, self.0), |(first, rest)| (*first, rest));
+        let (first, rest) =
+            self.0.split_first().map_or((0, self.0), |(first, rest)| (*first, rest));
         self.0 = rest;
         first
     }
@@ -46,10 +47,15 @@ impl Bytes<'_> {
                 stp: self.stp(),
                 max_fills: self.max_fills(),
             },
-            22 | 23 => Op::Reduce { pick: u64::from(self.byte()), stranger: false, by_lots: self.lots() },
+            22 | 23 => {
+                Op::Reduce { pick: u64::from(self.byte()), stranger: false, by_lots: self.lots() }
+            }
             24..=26 => Op::Cancel { pick: u64::from(self.byte()), stranger: self.byte() % 8 == 0 },
             27 => Op::CancelByClientId { owner: self.owner(), client_id: self.client_id() },
-            28 => Op::CancelAll { owner: self.owner(), side: (self.byte() % 2 == 0).then(|| self.side()) },
+            28 => Op::CancelAll {
+                owner: self.owner(),
+                side: (self.byte() % 2 == 0).then(|| self.side()),
+            },
             29 => Op::Expire { now_ms: u64::from(self.byte()), max: u32::from(self.byte() % 4) },
             30 => {
                 let (owner, position) = (self.owner(), self.byte() as i8);

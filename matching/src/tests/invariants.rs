@@ -94,7 +94,8 @@ fn check_pages(book: &Book, ladder: &Ladder) -> usize {
         let page = &ladder.pages[*index as usize];
         assert_eq!(page.number, *number);
         assert!(!page.occupied.is_empty());
-        assert!((0..PAGE_KEYS).all(|offset| page.occupied.contains(offset) == (page.levels[offset] != NONE)));
+        assert!((0..PAGE_KEYS)
+            .all(|offset| page.occupied.contains(offset) == (page.levels[offset] != NONE)));
         for offset in (0..PAGE_KEYS).filter(|offset| page.occupied.contains(*offset)) {
             occupied += 1;
             assert_eq!(book.levels.get(page.levels[offset]).key, page.key(offset));

@@ -1,5 +1,5 @@
-//! The book against its rules, a naive model, and its own structure. What the fuzz target needs of it is compiled with the
-//! feature `model` too.
+//! The book against its rules, a naive model, and its own structure. What the fuzz target needs of
+//! it is compiled with the feature `model` too.
 
 pub mod bytes;
 mod invariants;

@@ -64,7 +64,8 @@ impl Model {
     }
 
     fn insert(&mut self, mut order: OrderView) -> OrderView {
-        let shown = if order.display_lots == 0 { order.lots } else { order.lots.min(order.display_lots) };
+        let shown =
+            if order.display_lots == 0 { order.lots } else { order.lots.min(order.display_lots) };
         order.hidden_lots = order.lots - shown;
         let queue = &mut self.sides[order.side as usize];
         let place = queue.iter().position(|other| match order.side {
@@ -80,7 +81,8 @@ impl Model {
         if order.reduce_only && host.reducible_lots(order.owner, order.side) == 0 {
             return Err(Code::WouldIncrease);
         }
-        let best = self.sides[order.side.opposite() as usize].first().map(|maker| maker.price_ticks);
+        let best =
+            self.sides[order.side.opposite() as usize].first().map(|maker| maker.price_ticks);
         let price = match best.filter(|best| crosses(order.side, order.price_ticks, *best)) {
             Some(_) if order.post_only == PostOnly::Reject => return Err(Code::WouldCross),
             Some(best) if order.post_only == PostOnly::Slide => match order.side {
@@ -106,7 +108,8 @@ impl Model {
         let mut stopped = None;
         for met in 0.. {
             let maker = self.sides[makers as usize].first().copied();
-            let maker = maker.filter(|m| crosses(taker.order.side, taker.order.price_ticks, m.price_ticks));
+            let maker =
+                maker.filter(|m| crosses(taker.order.side, taker.order.price_ticks, m.price_ticks));
             let (Some(maker), None, true) = (maker, stopped, taker.order.lots > 0) else { break };
             if met == taker.max_fills {
                 stopped = Some(Code::MaxFills);
@@ -116,14 +119,20 @@ impl Model {
                 stopped = self.trade(&maker, taker, host);
             }
         }
-        let spent = taker.order.reduce_only && host.reducible_lots(taker.order.owner, taker.order.side) == 0;
+        let spent = taker.order.reduce_only
+            && host.reducible_lots(taker.order.owner, taker.order.side) == 0;
         if spent && taker.order.lots > 0 {
             return Some(Code::NothingToReduce);
         }
         stopped
     }
 
-    fn same_owner(&mut self, maker: &OrderView, taker: &mut Incoming, host: &mut impl Host) -> Option<Code> {
+    fn same_owner(
+        &mut self,
+        maker: &OrderView,
+        taker: &mut Incoming,
+        host: &mut impl Host,
+    ) -> Option<Code> {
         match taker.stp {
             SelfTradePrevention::CancelTaker => return Some(Code::SelfTrade),
             SelfTradePrevention::CancelMaker => self.remove(*maker, Code::SelfTrade, host),
@@ -141,7 +150,12 @@ impl Model {
         None
     }
 
-    fn trade(&mut self, maker: &OrderView, taker: &mut Incoming, host: &mut impl Host) -> Option<Code> {
+    fn trade(
+        &mut self,
+        maker: &OrderView,
+        taker: &mut Incoming,
+        host: &mut impl Host,
+    ) -> Option<Code> {
         let cap = |order: &OrderView, host: &dyn Fn(AccountId, Side) -> Lots| {
             if order.reduce_only {
                 host(order.owner, order.side)
@@ -213,7 +227,9 @@ impl Model {
         if immediate && (new.post_only != PostOnly::No || new.display_lots != 0) {
             return Err(Code::InvalidArgument);
         }
-        if new.client_id != 0 && self.all().any(|o| (o.owner, o.client_id) == (new.owner, new.client_id)) {
+        if new.client_id != 0
+            && self.all().any(|o| (o.owner, o.client_id) == (new.owner, new.client_id))
+        {
             return Err(Code::DuplicateClientId);
         }
         let mut order = OrderView {
@@ -313,8 +329,10 @@ impl Model {
         client_id: u64,
         host: &mut impl Host,
     ) -> Result<Lots, Code> {
-        let found =
-            self.all().find(|o| o.owner == owner && o.client_id == client_id && client_id != 0).copied();
+        let found = self
+            .all()
+            .find(|o| o.owner == owner && o.client_id == client_id && client_id != 0)
+            .copied();
         let order = found.ok_or(Code::UnknownOrder)?;
         self.remove(order, Code::Cancelled, host);
         Ok(order.lots)
@@ -335,12 +353,22 @@ impl Model {
         orders.len() as u32
     }
 
-    pub(crate) fn cancel_all(&mut self, owner: AccountId, side: Option<Side>, host: &mut impl Host) -> u32 {
+    pub(crate) fn cancel_all(
+        &mut self,
+        owner: AccountId,
+        side: Option<Side>,
+        host: &mut impl Host,
+    ) -> u32 {
         let chosen = |o: &OrderView| o.owner == owner && side.is_none_or(|side| side == o.side);
         self.cancel_where(chosen, Code::Cancelled, host)
     }
 
-    pub(crate) fn cancel_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) -> u32 {
+    pub(crate) fn cancel_reduce_only(
+        &mut self,
+        owner: AccountId,
+        side: Side,
+        host: &mut impl Host,
+    ) -> u32 {
         let chosen = |o: &OrderView| o.owner == owner && o.side == side && o.reduce_only;
         self.cancel_where(chosen, Code::NothingToReduce, host)
     }

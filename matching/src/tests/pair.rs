@@ -1,4 +1,5 @@
-//! The book and its naive model, side by side: every operation on both, everything compared after each.
+//! The book and its naive model, side by side: every operation on both, everything compared after
+//! each.
 
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
@@ -40,7 +41,8 @@ pub(crate) enum Op {
         now_ms: u64,
         max: u32,
     },
-    /// A position that changes outside the book; `tell`: and the book is told when it closed or turned.
+    /// A position that changes outside the book; `tell`: and the book is told when it closed or
+    /// turned.
     SetPosition {
         owner: AccountId,
         position: i8,
@@ -66,7 +68,9 @@ pub(crate) struct Pair {
 
 fn flat(result: Result<Placed, Reject>) -> super::model::Outcome {
     result
-        .map(|p| (p.order_id, p.filled_lots, p.decremented_lots, p.resting_lots, p.price_ticks, p.rest))
+        .map(|p| {
+            (p.order_id, p.filled_lots, p.decremented_lots, p.resting_lots, p.price_ticks, p.rest)
+        })
         .map_err(|reject| reject.code)
 }
 
@@ -141,9 +145,14 @@ impl Pair {
                 assert_eq!(got, model.cancel_all(*owner, *side, model_host));
             }
             Op::Expire { now_ms, max } => {
-                assert_eq!(book.expire(*now_ms, *max, host), model.expire(*now_ms, *max, model_host));
+                assert_eq!(
+                    book.expire(*now_ms, *max, host),
+                    model.expire(*now_ms, *max, model_host)
+                );
             }
-            Op::SetPosition { owner, position, tell } => self.set_position(*owner, *position, *tell),
+            Op::SetPosition { owner, position, tell } => {
+                self.set_position(*owner, *position, *tell)
+            }
             Op::Commit { restore } => self.commit(*restore),
         }
         self.compare();
@@ -175,7 +184,8 @@ impl Pair {
         }
         self.model_host.events.clear();
         for side in [Side::Buy, Side::Sell] {
-            let queues = self.book.levels(side).flat_map(|level| self.book.queue(side, level.price_ticks));
+            let queues =
+                self.book.levels(side).flat_map(|level| self.book.queue(side, level.price_ticks));
             let orders: Vec<OrderView> = queues.collect();
             assert_eq!(orders, self.model.sides[side as usize]);
         }

@@ -47,8 +47,7 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         2 => Just(TimeInForce::Ioc),
         2 => Just(TimeInForce::Fok),
     ];
-    let post_only =
-        prop_oneof![6 => Just(PostOnly::No), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
+    let post_only = prop_oneof![6 => Just(PostOnly::No), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
     let display_lots = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6, 1 => lots()];
     let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6];
     (
@@ -114,7 +113,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// Same results, events, queues and roots as the model's, through restarts; uncrossed; lots conserved.
+    /// Same results, events, queues and roots as the model's, through restarts; uncrossed; lots
+    /// conserved.
     #[test]
     fn does_what_the_model_does(ops in prop::collection::vec(op(), 1..400)) {
         let mut pair = Pair::new();

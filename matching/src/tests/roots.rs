@@ -43,7 +43,8 @@ pub(crate) fn l2_root(levels: &L2) -> Digest {
 pub(crate) fn l3_root(orders: &[Vec<OrderView>; 2], next_id: u64) -> Digest {
     let mut queues = BTreeMap::<_, Vec<u8>>::new();
     for order in orders.iter().flatten() {
-        let key = if order.side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
+        let key =
+            if order.side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
         let flags = order.side as u8
             | u8::from(order.reduce_only) << 1
             | (order.post_only as u8) << 2

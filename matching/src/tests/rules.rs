@@ -4,7 +4,9 @@ use tidemark_proto::units::{SelfTradePrevention, Side};
 use tidemark_proto::{Code, Refusal};
 
 use super::{gtc, TestHost};
-use crate::{Book, Event, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS};
+use crate::{
+    Book, Event, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
+};
 
 /// A book with asks of accounts 1, 2 and 3: 5 lots each at 100, 100 and 102.
 fn three_asks() -> (Book, TestHost) {
@@ -39,7 +41,14 @@ fn removals(host: &TestHost) -> Vec<(u64, Code)> {
 }
 
 fn replace(order_id: u64, owner: u32, price_ticks: Option<u64>, lots: Option<u64>) -> Replace {
-    Replace { order_id, owner, price_ticks, lots, stp: SelfTradePrevention::CancelTaker, max_fills: 500 }
+    Replace {
+        order_id,
+        owner,
+        price_ticks,
+        lots,
+        stp: SelfTradePrevention::CancelTaker,
+        max_fills: 500,
+    }
 }
 
 #[test]
@@ -53,12 +62,17 @@ fn price_then_arrival_at_the_makers_price() {
 #[test]
 fn quantities_have_bounds_and_refusals_name_them() {
     let (mut book, mut host) = three_asks();
-    for (lots, code) in [(0, Code::QuantityTooSmall), (MAX_ORDER_LOTS + 1, Code::QuantityTooLarge)] {
+    for (lots, code) in [(0, Code::QuantityTooSmall), (MAX_ORDER_LOTS + 1, Code::QuantityTooLarge)]
+    {
         assert_eq!(place(&mut book, &mut host, &gtc(9, Side::Buy, 1, lots)), Err(code));
     }
-    let reject = book.place(&gtc(9, Side::Buy, 1, MAX_ORDER_LOTS + 1), &mut host).expect_err("too large");
+    let reject =
+        book.place(&gtc(9, Side::Buy, 1, MAX_ORDER_LOTS + 1), &mut host).expect_err("too large");
     let refusal = Refusal::from(reject);
-    assert_eq!(refusal.message, "quantity is 9223372036854775808 lots, must be at most 9223372036854775807");
+    assert_eq!(
+        refusal.message,
+        "quantity is 9223372036854775808 lots, must be at most 9223372036854775807"
+    );
     assert_eq!(book.next_order_id(), 4, "a refusal uses no id");
 }
 
@@ -77,7 +91,10 @@ fn a_level_whose_sum_would_wrap_refuses_the_order() {
         Err(Code::Overflow)
     );
     book.reduce(1, 1, 1, &mut host).expect("live");
-    assert_eq!(book.replace(&replace(3, 1, None, Some(2)), &mut host).map(|p| p.resting_lots), Ok(2));
+    assert_eq!(
+        book.replace(&replace(3, 1, None, Some(2)), &mut host).map(|p| p.resting_lots),
+        Ok(2)
+    );
 }
 
 #[test]
@@ -89,8 +106,12 @@ fn ioc_cancels_its_rest_and_fok_trades_in_full_or_not_at_all() {
     assert_eq!(refused, Err(Reject { code: Code::NotFillable, bound: 10, offender: 11 }));
     assert!(host.events.is_empty());
     let placed = place(&mut book, &mut host, &ioc).expect("trades");
-    assert_eq!((placed.filled_lots, placed.resting_lots, placed.rest), (10, 0, Some(Code::Unfilled)));
-    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 5, ..fok }).expect("trades");
+    assert_eq!(
+        (placed.filled_lots, placed.resting_lots, placed.rest),
+        (10, 0, Some(Code::Unfilled))
+    );
+    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 5, ..fok })
+        .expect("trades");
     assert_eq!((placed.filled_lots, placed.rest), (5, None));
 }
 
@@ -106,7 +127,8 @@ fn fok_counts_only_what_can_trade() {
             place(&mut book, &mut host, &order).expect("rests");
         }
         place(&mut book, &mut host, &NewOrder { lots: 1_000, ..order }).map_err(|code| {
-            let reject = book.place(&NewOrder { lots: 1_000, ..order }, &mut host).expect_err("again");
+            let reject =
+                book.place(&NewOrder { lots: 1_000, ..order }, &mut host).expect_err("again");
             (code, reject.bound)
         })
     };
@@ -127,7 +149,8 @@ fn fok_does_not_count_reduce_only_makers_that_an_earlier_fill_removes() {
         let order = NewOrder { reduce_only: true, ..gtc(4, Side::Sell, 101, 5) };
         place(&mut book, &mut host, &order).expect("rests");
     }
-    let fok = NewOrder { time_in_force: TimeInForce::Fok, max_fills: 4, ..gtc(9, Side::Buy, 102, 20) };
+    let fok =
+        NewOrder { time_in_force: TimeInForce::Fok, max_fills: 4, ..gtc(9, Side::Buy, 102, 20) };
     assert_eq!(place(&mut book, &mut host, &fok).map(|placed| placed.filled_lots), Ok(20));
 }
 
@@ -171,8 +194,8 @@ fn self_trade_prevention_has_four_policies() {
         (Decrement, 5, 4, 0, None, 1),
     ] {
         let (mut book, mut host) = three_asks();
-        let placed =
-            place(&mut book, &mut host, &NewOrder { stp, ..gtc(2, Side::Buy, 102, 9) }).expect("trades");
+        let placed = place(&mut book, &mut host, &NewOrder { stp, ..gtc(2, Side::Buy, 102, 9) })
+            .expect("trades");
         let got = (placed.filled_lots, placed.decremented_lots, placed.resting_lots, placed.rest);
         assert_eq!(got, (filled, decremented, resting, rest), "{stp:?}");
         assert_eq!(book.order(2).map_or(0, |order| order.lots), own_left, "{stp:?}");
@@ -184,17 +207,22 @@ fn max_fills_stops_the_taker_and_its_rest_goes() {
     let (mut book, mut host) = three_asks();
     let order = NewOrder { max_fills: 2, ..gtc(9, Side::Buy, 102, 12) };
     let placed = place(&mut book, &mut host, &order).expect("trades");
-    assert_eq!((placed.filled_lots, placed.resting_lots, placed.rest), (10, 0, Some(Code::MaxFills)));
+    assert_eq!(
+        (placed.filled_lots, placed.resting_lots, placed.rest),
+        (10, 0, Some(Code::MaxFills))
+    );
     // With nothing left to meet, the rest rests.
     let (mut book, mut host) = three_asks();
-    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 101, ..order }).expect("trades");
+    let placed =
+        place(&mut book, &mut host, &NewOrder { price_ticks: 101, ..order }).expect("trades");
     assert_eq!((placed.filled_lots, placed.resting_lots, placed.rest), (10, 2, None));
 }
 
 #[test]
 fn replace_keeps_its_place_only_when_the_quantity_falls() {
     let (mut book, mut host) = three_asks();
-    let queue = |book: &Book| book.queue(Side::Sell, 100).map(|o| (o.order_id, o.lots)).collect::<Vec<_>>();
+    let queue =
+        |book: &Book| book.queue(Side::Sell, 100).map(|o| (o.order_id, o.lots)).collect::<Vec<_>>();
     book.replace(&replace(1, 1, None, Some(3)), &mut host).expect("live");
     assert_eq!(queue(&book), [(1, 3), (2, 5)]);
     book.replace(&replace(1, 1, Some(100), Some(4)), &mut host).expect("live");
@@ -223,7 +251,10 @@ fn a_replacement_that_crosses_trades_as_a_taker() {
     let rest = book.order_by_client_id(9, 77).expect("keeps its client id");
     assert_eq!((rest.order_id, rest.price_ticks, rest.lots), (4, 100, 1));
     book.replace(&replace(4, 9, Some(102), None), &mut host).expect("live");
-    assert_eq!((book.order(4), book.order_by_client_id(9, 77), book.open_orders(9)), (None, None, 0));
+    assert_eq!(
+        (book.order(4), book.order_by_client_id(9, 77), book.open_orders(9)),
+        (None, None, 0)
+    );
 }
 
 #[test]
@@ -263,7 +294,8 @@ fn a_reduce_only_taker_stops_at_zero_and_takes_its_other_orders_along() {
     host.positions.insert(9, -6);
     let buy = NewOrder { reduce_only: true, ..gtc(9, Side::Buy, 90, 3) };
     place(&mut book, &mut host, &buy).expect("rests");
-    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 8, ..buy }).expect("trades");
+    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 8, ..buy })
+        .expect("trades");
     assert_eq!((placed.filled_lots, placed.resting_lots), (6, 0));
     assert_eq!(placed.rest, Some(Code::NothingToReduce));
     assert_eq!(removals(&host), [(4, Code::NothingToReduce)]);
@@ -273,7 +305,8 @@ fn a_reduce_only_taker_stops_at_zero_and_takes_its_other_orders_along() {
 fn expiry_is_by_time_then_id_and_bounded() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
     for expires_ms in [30, 10, 20, 10] {
-        let order = NewOrder { time_in_force: TimeInForce::Gtt { expires_ms }, ..gtc(1, Side::Buy, 5, 1) };
+        let order =
+            NewOrder { time_in_force: TimeInForce::Gtt { expires_ms }, ..gtc(1, Side::Buy, 5, 1) };
         place(&mut book, &mut host, &order).expect("rests");
     }
     assert_eq!(book.expire(9, 10, &mut host), 0);
@@ -286,7 +319,8 @@ fn expiry_is_by_time_then_id_and_bounded() {
 #[test]
 fn cancel_all_is_by_side_and_newest_first() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
-    for (owner, side, price) in [(1, Side::Buy, 5), (1, Side::Sell, 9), (2, Side::Buy, 5), (1, Side::Buy, 4)]
+    for (owner, side, price) in
+        [(1, Side::Buy, 5), (1, Side::Sell, 9), (2, Side::Buy, 5), (1, Side::Buy, 4)]
     {
         place(&mut book, &mut host, &gtc(owner, side, price, 1)).expect("rests");
     }
@@ -336,7 +370,8 @@ fn an_iceberg_shows_its_display_and_refills_at_the_back() {
     assert_eq!(queue, [(2, 2), (1, 3)]);
     // One taker can go through it again and again; each time it meets a maker anew.
     host.events.clear();
-    let ioc = NewOrder { time_in_force: TimeInForce::Ioc, max_fills: 3, ..gtc(9, Side::Buy, 100, 20) };
+    let ioc =
+        NewOrder { time_in_force: TimeInForce::Ioc, max_fills: 3, ..gtc(9, Side::Buy, 100, 20) };
     let placed = place(&mut book, &mut host, &ioc).expect("trades");
     assert_eq!(fills(&host), [(2, 100, 2), (1, 100, 3), (1, 100, 3)]);
     assert_eq!((placed.filled_lots, placed.rest), (8, Some(Code::MaxFills)));
@@ -359,7 +394,9 @@ fn fok_counts_hidden_lots_in_the_order_in_which_they_come() {
         let iceberg = NewOrder { display_lots: 3, ..gtc(1, Side::Sell, 100, 10) };
         place(&mut book, &mut host, &iceberg).expect("rests");
         place(&mut book, &mut host, &gtc(2, Side::Sell, 100, 4)).expect("rests");
-        book.place(&order, &mut host).map(|placed| placed.filled_lots).map_err(|reject| reject.bound)
+        book.place(&order, &mut host)
+            .map(|placed| placed.filled_lots)
+            .map_err(|reject| reject.bound)
     };
     let fok = NewOrder { time_in_force: TimeInForce::Fok, ..gtc(9, Side::Buy, 100, 14) };
     assert_eq!(tradable(fok), Ok(14));
@@ -375,7 +412,9 @@ fn an_iceberg_loses_hidden_lots_first_and_keeps_its_place() {
     let iceberg = NewOrder { display_lots: 3, ..gtc(1, Side::Sell, 100, 10) };
     place(&mut book, &mut host, &iceberg).expect("rests");
     place(&mut book, &mut host, &gtc(2, Side::Sell, 100, 4)).expect("rests");
-    let front = |book: &Book| book.queue(Side::Sell, 100).next().map(|o| (o.order_id, o.lots, o.hidden_lots));
+    let front = |book: &Book| {
+        book.queue(Side::Sell, 100).next().map(|o| (o.order_id, o.lots, o.hidden_lots))
+    };
     book.replace(&replace(1, 1, None, Some(6)), &mut host).expect("live");
     assert_eq!(front(&book), Some((1, 6, 3)));
     book.reduce(1, 1, 4, &mut host).expect("live");

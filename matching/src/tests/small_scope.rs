@@ -1,4 +1,5 @@
-//! Every sequence of a few operations on a tiny book: lists and bitmaps have no corner that chance could miss.
+//! Every sequence of a few operations on a tiny book: lists and bitmaps have no corner that chance
+//! could miss.
 
 use tidemark_proto::units::{SelfTradePrevention, Side};
 
@@ -9,8 +10,8 @@ use crate::NewOrder;
 /// Length of the sequences: without optimisation, a shorter one.
 const DEPTH: u32 = if cfg!(debug_assertions) { 3 } else { 4 };
 
-/// Two owners, two prices on either side of a page's edge, plain orders and icebergs; cancels, reductions and moves of the
-/// oldest and the newest order; a block's end.
+/// Two owners, two prices on either side of a page's edge, plain orders and icebergs; cancels,
+/// reductions and moves of the oldest and the newest order; a block's end.
 fn alphabet() -> Vec<Op> {
     let mut ops = Vec::new();
     for (owner, display_lots) in [(1, 0), (2, 1)] {
@@ -26,7 +27,14 @@ fn alphabet() -> Vec<Op> {
         let stp = SelfTradePrevention::CancelMaker;
         ops.push(Op::Cancel { pick, stranger: false });
         ops.push(Op::Reduce { pick, stranger: false, by_lots: 1 });
-        ops.push(Op::Replace { pick, stranger: false, price: Some(4_096), lots: None, stp, max_fills: 2 });
+        ops.push(Op::Replace {
+            pick,
+            stranger: false,
+            price: Some(4_096),
+            lots: None,
+            stp,
+            max_fills: 2,
+        });
     }
     ops.push(Op::Commit { restore: false });
     ops

@@ -14,8 +14,8 @@ pub struct FeedPrice {
     pub index: Option<Decimal>,
     /// Price of the perpetual on other venues.
     pub external: Option<Decimal>,
-    /// For how long the source has been silent, in milliseconds of wall time: 0 while it is live. How long a live venue's last trade stands is the
-    /// source's own rule.
+    /// For how long the source has been silent, in milliseconds of wall time: 0 while it is live.
+    /// How long a live venue's last trade stands is the source's own rule.
     pub age_ms: u64,
 }
 
@@ -24,7 +24,8 @@ pub trait Feed: Send {
     /// What it is, for logs and metrics: `synthetic(seed=7)`, `replay(crash.csv.gz ×60)`.
     fn name(&self) -> String;
 
-    /// The last known prices at wall time `now_ms` (Unix, milliseconds), one entry a market, in order of symbol.
+    /// The last known prices at wall time `now_ms` (Unix, milliseconds), one entry a market, in
+    /// order of symbol.
     fn snapshot(&self, now_ms: u64) -> Vec<FeedPrice>;
 }
 
@@ -105,9 +106,9 @@ pub struct ReportedMarket<'a> {
     pub max_age_ms: u64,
 }
 
-/// The report that `snapshot` gives for `markets`, each once, in any order. A market is left out when the feed does not have it,
-/// when it has been silent for longer than `max_age_ms`, or when it has no price in the market's ticks: silence is safer
-/// than an old price.
+/// The report that `snapshot` gives for `markets`, each once, in any order. A market is left out
+/// when the feed does not have it, when it has been silent for longer than `max_age_ms`, or when it
+/// has no price in the market's ticks: silence is safer than an old price.
 #[must_use]
 pub fn to_report<'a>(
     snapshot: &[FeedPrice],
@@ -146,7 +147,11 @@ mod tests {
             ("18446744073.709551615", 1, Ok(u64::MAX)),
             ("18446744073.709551616", 1, Err(TicksError::TooLarge(price("18446744073.709551616")))),
             ("79228162514264337593543950335", 1, Err(TicksError::TooLarge(Decimal::MAX))),
-            ("0.0000000000000000000000000001", u64::MAX, Err(TicksError::TooSmall(Decimal::new(1, 28)))),
+            (
+                "0.0000000000000000000000000001",
+                u64::MAX,
+                Err(TicksError::TooSmall(Decimal::new(1, 28))),
+            ),
             ("1", 0, Err(TicksError::NoTick)),
         ] {
             assert_eq!(to_ticks(price(usdc), tick_size_e9), ticks, "{usdc}");
@@ -181,7 +186,8 @@ mod tests {
             market(2, "ETH-USD"),
         ];
         let report = to_report(&snapshot, markets);
-        let entry = |market, ticks| PriceReport { market, index_ticks: Some(ticks), external_ticks: None };
+        let entry =
+            |market, ticks| PriceReport { market, index_ticks: Some(ticks), external_ticks: None };
         assert_eq!(report.prices, [entry(3, 18_750), entry(9, 25_975)]);
     }
 }

@@ -1,5 +1,5 @@
-//! Where a validator gets the prices that it reports. Not consensus: files, sockets, clocks and decimals live here, and the chain takes what comes out of
-//! it as one vote among many.
+//! Where a validator gets the prices that it reports. Not consensus: files, sockets, clocks and
+//! decimals live here, and the chain takes what comes out of it as one vote among many.
 //!
 //! | module | what |
 //! |---|---|

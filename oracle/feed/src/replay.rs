@@ -1,7 +1,8 @@
 //! A recorded price history, played back.
 //!
-//! Reads CSV, gzipped when the name ends in `.gz`, with one of two headers: `time_ms,market,price`, or `time_ms,venue,symbol,price`. A symbol is
-//! a market's (`BTC-USD`), the same without its dash (`BTCUSD`), or either with `_PERP`: a perpetual, which gives the external price.
+//! Reads CSV, gzipped when the name ends in `.gz`, with one of two headers: `time_ms,market,price`,
+//! or `time_ms,venue,symbol,price`. A symbol is a market's (`BTC-USD`), the same without its dash
+//! (`BTCUSD`), or either with `_PERP`: a perpetual, which gives the external price.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,7 +30,8 @@ pub const MAX_VENUE_AGE_MS: u64 = 60_000;
 /// How a history is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Playback {
-    /// Wall time (Unix, milliseconds) at which the first row plays. Validators that are to agree share it.
+    /// Wall time (Unix, milliseconds) at which the first row plays. Validators that are to agree
+    /// share it.
     pub start_at_ms: u64,
     /// Milliseconds of history per millisecond of wall time, 1 to 10 000.
     pub speed: u64,
@@ -62,10 +64,12 @@ impl Replay {
     /// Loads `path` whole.
     ///
     /// # Errors
-    /// [`FeedError`]: a file that cannot be read or passes a bound, a malformed line with its number, a speed out of bounds.
+    /// [`FeedError`]: a file that cannot be read or passes a bound, a malformed line with its
+    /// number, a speed out of bounds.
     pub fn open(path: &Path, playback: Playback) -> Result<Self, FeedError> {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let opened = File::open(path).map_err(|source| FeedError::Io { file: file.clone(), source })?;
+        let opened =
+            File::open(path).map_err(|source| FeedError::Io { file: file.clone(), source })?;
         if file.ends_with(".gz") {
             Self::read(&file, MultiGzDecoder::new(BufReader::new(opened)), playback)
         } else {
@@ -110,14 +114,19 @@ impl Replay {
         (self.last_ms - self.first_ms) / self.playback.speed
     }
 
-    /// The time in the history at wall time `now_ms`, and for how long, in wall time, it has been over.
+    /// The time in the history at wall time `now_ms`, and for how long, in wall time, it has been
+    /// over.
     fn history_time(&self, now_ms: u64) -> (u64, u64) {
-        let played_ms = now_ms.saturating_sub(self.playback.start_at_ms).saturating_mul(self.playback.speed);
+        let played_ms =
+            now_ms.saturating_sub(self.playback.start_at_ms).saturating_mul(self.playback.speed);
         let length_ms = self.last_ms - self.first_ms;
         if self.playback.looped {
             return (self.first_ms + played_ms % (length_ms + 1), 0);
         }
-        (self.first_ms + played_ms.min(length_ms), played_ms.saturating_sub(length_ms) / self.playback.speed)
+        (
+            self.first_ms + played_ms.min(length_ms),
+            played_ms.saturating_sub(length_ms) / self.playback.speed,
+        )
     }
 }
 
@@ -126,12 +135,14 @@ impl Feed for Replay {
         self.name.clone()
     }
 
-    /// A market's index is the median over venues of each one's last price, if not older than [`MAX_VENUE_AGE_MS`] of history;
-    /// its external price is the same over perpetuals. After the end the last prices stay, and their age is the time since.
+    /// A market's index is the median over venues of each one's last price, if not older than
+    /// [`MAX_VENUE_AGE_MS`] of history; its external price is the same over perpetuals. After the
+    /// end the last prices stay, and their age is the time since.
     fn snapshot(&self, now_ms: u64) -> Vec<FeedPrice> {
         let (time_ms, over_ms) = self.history_time(now_ms);
         let price = |(symbol, market): (&String, &Market)| {
-            let (index, external) = (consensus(&market.spot, time_ms), consensus(&market.perps, time_ms));
+            let (index, external) =
+                (consensus(&market.spot, time_ms), consensus(&market.perps, time_ms));
             FeedPrice { symbol: symbol.clone(), index, external, age_ms: over_ms }
         };
         self.markets.iter().map(price).collect()
@@ -147,7 +158,8 @@ fn consensus(venues: &[Vec<Row>], time_ms: u64) -> Option<Decimal> {
     };
     let mut prices: Vec<Decimal> = venues.iter().filter_map(last).collect();
     prices.sort_unstable();
-    let (low, high) = (prices.get(prices.len().checked_sub(1)? / 2)?, prices.get(prices.len() / 2)?);
+    let (low, high) =
+        (prices.get(prices.len().checked_sub(1)? / 2)?, prices.get(prices.len() / 2)?);
     // The sum of two prices near the largest decimal would overflow.
     Some(low + (high - low) / Decimal::TWO)
 }
@@ -178,7 +190,8 @@ impl<'a, R: Read> Lines<'a, R> {
             return Err(self.error(format!("more than {MAX_LINES} lines")));
         }
         let mut bytes = Vec::new();
-        let read = self.source.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut bytes);
+        let read =
+            self.source.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut bytes);
         read.map_err(|source| FeedError::Io { file: self.file.to_owned(), source })?;
         if bytes.len() > MAX_LINE_BYTES {
             return Err(self.error(format!("longer than {MAX_LINE_BYTES} bytes")));
@@ -199,7 +212,9 @@ impl<'a, R: Read> Lines<'a, R> {
         let with_venue = match header.as_deref() {
             Some("time_ms,market,price") => false,
             Some("time_ms,venue,symbol,price") => true,
-            other => return Err(self.error(format!("header {other:?} is neither of the two known"))),
+            other => {
+                return Err(self.error(format!("header {other:?} is neither of the two known")))
+            }
         };
         let mut series = BTreeMap::<SeriesKey, Vec<Row>>::new();
         while let Some(line) = self.next()? {
@@ -218,7 +233,9 @@ fn parse_row(line: &str, with_venue: bool) -> Result<(SeriesKey, Row), String> {
     let (time, venue, symbol, price) = match (fields.as_slice(), with_venue) {
         (&[time, market, price], false) => (time, "", market, price),
         (&[time, venue, symbol, price], true) => (time, venue, symbol, price),
-        _ => return Err(format!("{} fields, must be {}", fields.len(), 3 + usize::from(with_venue))),
+        _ => {
+            return Err(format!("{} fields, must be {}", fields.len(), 3 + usize::from(with_venue)))
+        }
     };
     let time_ms = time.parse::<u64>().map_err(|e| format!("time_ms {time:?}: {e}"))?;
     if time_ms > MAX_TIME_MS {
@@ -238,7 +255,8 @@ fn parse_row(line: &str, with_venue: bool) -> Result<(SeriesKey, Row), String> {
 fn market_of(symbol: &str) -> Option<(String, bool)> {
     let (pair, perp) = symbol.strip_suffix("_PERP").map_or((symbol, false), |pair| (pair, true));
     let base = pair.strip_suffix("-USD").or_else(|| pair.strip_suffix("USD"))?;
-    let good = !base.is_empty() && base.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let good =
+        !base.is_empty() && base.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
     good.then(|| (format!("{base}-USD"), perp))
 }
 

@@ -71,7 +71,8 @@ fn a_looped_history_begins_again() {
 fn the_three_column_form_and_gzip() {
     let text = "time_ms,market,price\n5,SOL-USD,187.5\r\n3,SOL-USD,186\n";
     let path = std::env::temp_dir().join(format!("tidemark-replay-{}.csv.gz", std::process::id()));
-    let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+    let mut file =
+        flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
     file.write_all(text.as_bytes()).unwrap();
     file.finish().unwrap();
     let replay = Replay::open(&path, Playback { speed: 1, ..PLAYBACK });
@@ -87,9 +88,18 @@ fn a_malformed_line_is_refused_with_its_number() {
         ("", "1 fields, must be 4"),
         ("2,alpha,BTCUSD", "3 fields, must be 4"),
         ("x,alpha,BTCUSD,1", "time_ms \"x\": invalid digit found in string"),
-        ("18446744073709551615,alpha,BTCUSD,1", "time_ms 18446744073709551615, at most 1000000000000000"),
-        ("2,alpha,BTCEUR,1", "symbol \"BTCEUR\" is not a market in USD such as BTC-USD, BTCUSD, BTCUSD_PERP"),
-        ("2,alpha,-USD,1", "symbol \"-USD\" is not a market in USD such as BTC-USD, BTCUSD, BTCUSD_PERP"),
+        (
+            "18446744073709551615,alpha,BTCUSD,1",
+            "time_ms 18446744073709551615, at most 1000000000000000",
+        ),
+        (
+            "2,alpha,BTCEUR,1",
+            "symbol \"BTCEUR\" is not a market in USD such as BTC-USD, BTCUSD, BTCUSD_PERP",
+        ),
+        (
+            "2,alpha,-USD,1",
+            "symbol \"-USD\" is not a market in USD such as BTC-USD, BTCUSD, BTCUSD_PERP",
+        ),
         ("2,alpha,BTCUSD,0", "price 0 must be above 0"),
         ("2,alpha,BTCUSD,-1", "price -1 must be above 0"),
         (&"y".repeat(300), "longer than 256 bytes"),
@@ -99,7 +109,10 @@ fn a_malformed_line_is_refused_with_its_number() {
     }
     let error = history("time,price\n", PLAYBACK).unwrap_err().to_string();
     assert!(error.starts_with("history.csv, line 1: header"), "{error}");
-    assert!(history("time_ms,market,price\n", PLAYBACK).unwrap_err().to_string().contains("no prices"));
+    assert!(history("time_ms,market,price\n", PLAYBACK)
+        .unwrap_err()
+        .to_string()
+        .contains("no prices"));
     assert!(history(HISTORY, Playback { speed: 0, ..PLAYBACK })
         .unwrap_err()
         .to_string()

@@ -1,7 +1,9 @@
-//! Made-up prices for devnets and tests: a random walk that anyone with the seed can compute at any time.
+//! Made-up prices for devnets and tests: a random walk that anyone with the seed can compute at any
+//! time.
 //!
-//! The logarithm of a price is a sum of noise over octaves: each octave interpolates between random values at multiples of its period, and
-//! its amplitude grows with the root of the period, as a walk's does. So a price costs the same at any time, and needs no state.
+//! The logarithm of a price is a sum of noise over octaves: each octave interpolates between random
+//! values at multiples of its period, and its amplitude grows with the root of the period, as a
+//! walk's does. So a price costs the same at any time, and needs no state.
 #![allow(clippy::float_arithmetic)]
 
 use rust_decimal::prelude::FromPrimitive;
@@ -73,11 +75,13 @@ impl Synthetic {
     pub fn new(mut config: SyntheticConfig) -> Result<Self, FeedError> {
         config.markets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
         check(&config).map_err(FeedError::Setting)?;
-        let start_prices = config.markets.iter().filter_map(|m| f64::try_from(m.start_price).ok()).collect();
+        let start_prices =
+            config.markets.iter().filter_map(|m| f64::try_from(m.start_price).ok()).collect();
         Ok(Self { config, start_prices })
     }
 
-    /// Spot price and external perpetual price of `market` at `elapsed_ms` after the start, before noise.
+    /// Spot price and external perpetual price of `market` at `elapsed_ms` after the start, before
+    /// noise.
     fn path(&self, market: &SyntheticMarket, start_price: f64, elapsed_ms: u64) -> (f64, f64) {
         let seed = mix(self.config.seed ^ hash(&market.symbol));
         let volatility = f64::from(market.hourly_volatility_ppm) / 1e6;
@@ -90,12 +94,18 @@ impl Synthetic {
     }
 
     fn shock_factor(&self, symbol: &str, elapsed_ms: u64) -> f64 {
-        let shocks =
-            self.config.shocks.iter().filter(|shock| shock.symbol == symbol && shock.at_ms <= elapsed_ms);
+        let shocks = self
+            .config
+            .shocks
+            .iter()
+            .filter(|shock| shock.symbol == symbol && shock.at_ms <= elapsed_ms);
         shocks.fold(1.0, |factor, shock| {
             let since_ms = elapsed_ms - shock.at_ms;
-            let progress =
-                if since_ms >= shock.over_ms { 1.0 } else { since_ms as f64 / shock.over_ms as f64 };
+            let progress = if since_ms >= shock.over_ms {
+                1.0
+            } else {
+                since_ms as f64 / shock.over_ms as f64
+            };
             factor * (1.0 + f64::from(shock.move_ppm) / 1e6 * progress)
         })
     }

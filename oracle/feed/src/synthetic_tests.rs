@@ -49,7 +49,8 @@ fn it_starts_at_the_start_price_and_stands_still_before() {
 #[test]
 fn every_validator_has_its_own_noise() {
     let (one, other) = (feed(config(7, 1)), feed(config(7, 2)));
-    let differ = (0..20).filter(|second| btc(&one, second * 1_000) != btc(&other, second * 1_000)).count();
+    let differ =
+        (0..20).filter(|second| btc(&one, second * 1_000) != btc(&other, second * 1_000)).count();
     assert!(differ >= 18, "{differ} of 20");
 }
 
@@ -61,7 +62,8 @@ fn another_seed_is_another_path() {
 #[test]
 fn it_moves_about_as_much_as_it_is_told() {
     let mean_square = |span_ms: u64| {
-        let moves = (0..200_u64).map(|seed| (btc(&feed(config(seed, 0)), span_ms) / 100_000.0).ln());
+        let moves =
+            (0..200_u64).map(|seed| (btc(&feed(config(seed, 0)), span_ms) / 100_000.0).ln());
         (moves.map(|m| m * m).sum::<f64>() / 200.0).sqrt() * 1e6
     };
     let (minute, hour) = (mean_square(60_000), mean_square(3_600_000));
@@ -74,8 +76,10 @@ fn it_moves_about_as_much_as_it_is_told() {
 
 #[test]
 fn a_shock_moves_its_market_by_its_size_and_stays() {
-    let shock = Shock { at_ms: 10_000, symbol: "BTC-USD".into(), move_ppm: -200_000, over_ms: 5_000 };
-    let (calm, shocked) = (feed(config(7, 0)), feed(SyntheticConfig { shocks: vec![shock], ..config(7, 0) }));
+    let shock =
+        Shock { at_ms: 10_000, symbol: "BTC-USD".into(), move_ppm: -200_000, over_ms: 5_000 };
+    let (calm, shocked) =
+        (feed(config(7, 0)), feed(SyntheticConfig { shocks: vec![shock], ..config(7, 0) }));
     for (elapsed_ms, factor) in [(9_999, 1.0), (12_500, 0.9), (15_000, 0.8), (10_000_000, 0.8)] {
         let ratio = btc(&shocked, elapsed_ms) / btc(&calm, elapsed_ms);
         assert!((ratio - factor).abs() < 1e-6, "{ratio} at {elapsed_ms}");
@@ -92,7 +96,8 @@ fn settings_out_of_bounds_are_refused_by_name() {
         refusal(SyntheticConfig { noise_ppm: 100_001, ..good.clone() }),
         "noise_ppm is 100001, at most 100000"
     );
-    let shock = |symbol: &str, move_ppm| Shock { at_ms: 0, symbol: symbol.into(), move_ppm, over_ms: 0 };
+    let shock =
+        |symbol: &str, move_ppm| Shock { at_ms: 0, symbol: symbol.into(), move_ppm, over_ms: 0 };
     let with = |shock| SyntheticConfig { shocks: vec![shock], ..good.clone() };
     assert!(refusal(with(shock("BTC-USD", -1_000_000))).contains("move_ppm is -1000000"));
     assert!(refusal(with(shock("XYZ-USD", 1))).contains("XYZ-USD"));

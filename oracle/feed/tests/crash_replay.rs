@@ -1,4 +1,5 @@
-//! The crash of 2025-10-10, from recorded trades to marks. Says `skipped` where the recording is not there.
+//! The crash of 2025-10-10, from recorded trades to marks. Says `skipped` where the recording is
+//! not there.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::Path;
@@ -14,13 +15,15 @@ use tidemark_proto::units::Ticks;
 const AAVE: ReportedMarket =
     ReportedMarket { id: 4, symbol: "AAVE-USD", tick_size_e9: 1_000_000, max_age_ms: 5_000 };
 
-/// Runs the hour second by second with a book of `book` around the index: the index, the external price and the mark of each second.
+/// Runs the hour second by second with a book of `book` around the index: the index, the external
+/// price and the mark of each second.
 fn play(
     replay: &Replay,
     book: impl Fn(Ticks) -> Option<(Ticks, Ticks)>,
 ) -> Vec<(Ticks, Option<Ticks>, Ticks)> {
     let (mut index, mut mark) = (IndexState::default(), MarkState::default());
-    let rule = IndexRule { total_power: 100, quorum: Quorum::MORE_THAN_TWO_THIRDS, move_bound: None };
+    let rule =
+        IndexRule { total_power: 100, quorum: Quorum::MORE_THAN_TWO_THIRDS, move_bound: None };
     let mut seen = Vec::new();
     for now_ms in (0..replay.length_ms()).step_by(1_000) {
         let report = to_report(&replay.snapshot(now_ms), [AAVE]);
@@ -59,13 +62,17 @@ fn the_mark_does_not_follow_one_venue() {
         play(&replay, |index| Some((index - index / 2_000, index + index / 2_000))),
         play(&replay, |_| None),
     );
-    let far_below =
-        |(index, external, _): &&(Ticks, Option<Ticks>, Ticks)| external.is_some_and(|e| e * 2 < *index);
+    let far_below = |(index, external, _): &&(Ticks, Option<Ticks>, Ticks)| {
+        external.is_some_and(|e| e * 2 < *index)
+    };
     assert!(
         with_book.iter().filter(far_below).count() >= 10,
         "the recording has a perpetual at less than half of spot"
     );
     for (index, external, mark) in with_book.iter().chain(&without) {
-        assert!(mark.abs_diff(*index) * 1_000 <= *index, "mark {mark}, index {index}, external {external:?}");
+        assert!(
+            mark.abs_diff(*index) * 1_000 <= *index,
+            "mark {mark}, index {index}, external {external:?}"
+        );
     }
 }

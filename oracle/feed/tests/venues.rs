@@ -1,5 +1,6 @@
-//! Each adapter against a server on this machine that speaks as its venue documents: over TLS, with pings, nonsense, silence, floods, wrong clocks, gaps
-//! and broken connections. One harness, one script a venue; every test runs over every script. No network is needed.
+//! Each adapter against a server on this machine that speaks as its venue documents: over TLS, with
+//! pings, nonsense, silence, floods, wrong clocks, gaps and broken connections. One harness, one
+//! script a venue; every test runs over every script. No network is needed.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::future::Future;
@@ -53,7 +54,8 @@ async fn all<F: Future<Output = ()>>(test: impl Fn(&'static Script) -> F) {
 fn every_venue_has_a_script_for_both_kinds() {
     for venue in VENUES {
         for kind in Kind::ALL {
-            let script = SCRIPTS.iter().find(|script| script.venue == venue.name && script.kind == kind);
+            let script =
+                SCRIPTS.iter().find(|script| script.venue == venue.name && script.kind == kind);
             assert!(script.is_some(), "{} {kind}", venue.name);
         }
     }
@@ -67,9 +69,11 @@ async fn quotes_become_prices() {
         assert_eq!(before.why_none, "0 of 1 venues are fresh, at least 1");
         assert_eq!(before.sources[0].verdict(), wire::Verdict::Silent);
         let mut peer = rig.subscribed().await;
-        for (book, price) in
-            [((60_000, 60_002), "60001"), ((60_000, 60_003), "60001.5"), ((50_000, 50_000), "50000")]
-        {
+        for (book, price) in [
+            ((60_000, 60_002), "60001"),
+            ((60_000, 60_003), "60001.5"),
+            ((50_000, 50_000), "50000"),
+        ] {
             peer.quote(script, book).await;
             rig.price_is(price).await;
         }
@@ -145,8 +149,18 @@ async fn malformed_frames_are_counted_and_change_nothing() {
         peer.quote(script, (100, 102)).await;
         rig.price_is("101").await;
         let deep = "[".repeat(3_000);
-        let nonsense =
-            ["", "{", "[]", "null", "7", "\"\"", "{\"a\":1}", "\u{0}", &deep, "{\"data\":[{\"s\":1e999}]}"];
+        let nonsense = [
+            "",
+            "{",
+            "[]",
+            "null",
+            "7",
+            "\"\"",
+            "{\"a\":1}",
+            "\u{0}",
+            &deep,
+            "{\"data\":[{\"s\":1e999}]}",
+        ];
         for frame in nonsense {
             peer.send(frame).await;
         }
@@ -154,7 +168,12 @@ async fn malformed_frames_are_counted_and_change_nothing() {
         peer.quote(script, (104, 106)).await;
         rig.price_is("105").await;
         assert_eq!(rig.refused("binary").await, 1);
-        assert_eq!(rig.refused("malformed").await, nonsense.len() as u64, "{:?}", rig.connection().await);
+        assert_eq!(
+            rig.refused("malformed").await,
+            nonsense.len() as u64,
+            "{:?}",
+            rig.connection().await
+        );
         assert_eq!(rig.connection().await.opened, 1);
     })
     .await;
@@ -184,8 +203,10 @@ async fn prices_that_are_none_are_refused() {
         // Crossed; 100 % wide: neither has a middle that means something.
         for book in [(102, 100), (100, 200)] {
             peer.quote(script, book).await;
-            rig.until("quote", async || rig.aggregation().await.sources[0].bid == Some(book.0.to_string()))
-                .await;
+            rig.until("quote", async || {
+                rig.aggregation().await.sources[0].bid == Some(book.0.to_string())
+            })
+            .await;
             let source = rig.aggregation().await.sources.remove(0);
             // Venues that give a last trade still have a price.
             assert_eq!(source.price, source.last, "{source:?}");
@@ -198,7 +219,8 @@ async fn prices_that_are_none_are_refused() {
 async fn silence_opens_the_connection_anew() {
     all(async |script| {
         let rig = Rig::new(script, &[("silence_ms", "300")]).await;
-        // A venue that quotes once a connection, and then only pings: a ping is no price. On a slow machine it may lose a connection at any step.
+        // A venue that quotes once a connection, and then only pings: a ping is no price. On a slow
+        // machine it may lose a connection at any step.
         let venue = async {
             loop {
                 let mut peer = rig.server.accept().await;
@@ -305,7 +327,10 @@ async fn a_venues_clock_may_be_off_within_bounds() {
         assert!(age_ms >= 30_000, "{age_ms}");
         peer.quote_at(script, (200, 202), time_ms + 30_000).await;
         rig.price_is("201").await;
-        assert!(rig.aggregation().await.price.unwrap().age_ms < 30_000, "it is not from the future");
+        assert!(
+            rig.aggregation().await.price.unwrap().age_ms < 30_000,
+            "it is not from the future"
+        );
         peer.quote_at(script, (3, 3), now_ms() + 180_000).await;
         rig.refused_is("clock_ahead", 1).await;
         assert_eq!(rig.price().await.as_deref(), Some("201"));
@@ -324,11 +349,16 @@ async fn a_lost_connection_comes_back_and_its_price_ages_meanwhile() {
         let mut peer = rig.subscribed().await;
         let last_error = rig.connection().await.last_error;
         assert!(last_error.contains("24 hours are over"), "{last_error}");
-        rig.until("stale", async || rig.aggregation().await.sources[0].verdict() == wire::Verdict::Stale)
-            .await;
+        rig.until("stale", async || {
+            rig.aggregation().await.sources[0].verdict() == wire::Verdict::Stale
+        })
+        .await;
         assert_eq!(rig.price().await, None);
         peer.quote(script, (104, 106)).await;
-        rig.until("quote", async || rig.aggregation().await.sources[0].bid.as_deref() == Some("104")).await;
+        rig.until("quote", async || {
+            rig.aggregation().await.sources[0].bid.as_deref() == Some("104")
+        })
+        .await;
         // Without a word.
         drop(peer);
         let _peer = rig.subscribed().await;
@@ -366,8 +396,10 @@ async fn what_is_missing_is_asked_for_anew() {
         let symbol = script.symbols[0];
         let frame = (broken.frame)(&mut peer.wire, symbol, (200, 202), now_ms());
         peer.send(frame).await;
-        rig.until("silence", async || rig.aggregation().await.sources[0].verdict() == wire::Verdict::Silent)
-            .await;
+        rig.until("silence", async || {
+            rig.aggregation().await.sources[0].verdict() == wire::Verdict::Silent
+        })
+        .await;
         let requests = (broken.requests)(symbol);
         if requests.is_empty() {
             peer = rig.subscribed().await;
@@ -434,7 +466,8 @@ async fn prices_are_streamed_whether_they_change_or_not() {
     let mut stream = rig.client().stream_prices(wire::PricesRequest {}).await.unwrap().into_inner();
     let mut seen = 0;
     while seen < 5 {
-        let prices = tokio::time::timeout(DEADLINE, stream.message()).await.unwrap().unwrap().unwrap();
+        let prices =
+            tokio::time::timeout(DEADLINE, stream.message()).await.unwrap().unwrap().unwrap();
         if prices.markets[0].index.as_ref().is_some_and(|price| price.price == "101") {
             seen += 1;
         }
@@ -467,7 +500,8 @@ async fn metrics_are_on_the_same_port() {
     }
 }
 
-/// Recorded frames of the real venue, where they are: every book ticker is read as it is, and nothing else disturbs.
+/// Recorded frames of the real venue, where they are: every book ticker is read as it is, and
+/// nothing else disturbs.
 #[test]
 fn recorded_frames_of_binance_are_read() {
     use std::io::BufRead as _;
@@ -507,7 +541,8 @@ mod damaged {
     use super::*;
 
     proptest! {
-        /// A venue's frames with a few bytes changed, cut or doubled: read or refused, never a panic.
+        /// A venue's frames with a few bytes changed, cut or doubled: read or refused, never a
+        /// panic.
         #[test]
         fn frames_never_panic_an_adapter(
             script in 0..SCRIPTS.len(),

@@ -49,15 +49,18 @@ fn malformed(message: impl Into<String>) -> Refusal {
 /// Reads a transaction.
 ///
 /// # Errors
-/// `TX_TOO_LARGE`, `TX_MALFORMED`, `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the
-/// refusal of the field that is wrong.
+/// `TX_TOO_LARGE`, `TX_MALFORMED`, `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`,
+/// `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field that is wrong.
 pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
     if bytes.len() > max_bytes {
-        return Err(Refusal::new(Code::TxTooLarge, format!("{} bytes, at most {max_bytes}", bytes.len())));
+        return Err(Refusal::new(
+            Code::TxTooLarge,
+            format!("{} bytes, at most {max_bytes}", bytes.len()),
+        ));
     }
     let raw = wire::TxRaw::decode(bytes).map_err(|e| malformed(format!("not a TxRaw: {e}")))?;
-    let body =
-        wire::TxBody::decode(raw.body_bytes.as_slice()).map_err(|e| malformed(format!("body: {e}")))?;
+    let body = wire::TxBody::decode(raw.body_bytes.as_slice())
+        .map_err(|e| malformed(format!("body: {e}")))?;
     let auth = wire::AuthInfo::decode(raw.auth_info_bytes.as_slice())
         .map_err(|e| malformed(format!("auth info: {e}")))?;
     check_body(&body)?;
@@ -65,8 +68,9 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
         return Err(malformed(format!("{} messages, must be 1", body.messages.len())));
     };
     let (public_key, sequence) = signer(&auth)?;
-    let verifying_key = VerifyingKey::from_sec1_bytes(&public_key.to_bytes())
-        .map_err(|_| Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1"))?;
+    let verifying_key = VerifyingKey::from_sec1_bytes(&public_key.to_bytes()).map_err(|_| {
+        Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1")
+    })?;
     let signature = signature(&raw.signatures)?;
     let envelope = from_any(any)?;
     let signer = address_of(&public_key)?;
@@ -98,7 +102,10 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
 
 fn check_body(body: &wire::TxBody) -> Result<(), Refusal> {
     if body.memo.len() > MAX_MEMO_BYTES {
-        return Err(malformed(format!("memo of {} bytes, at most {MAX_MEMO_BYTES}", body.memo.len())));
+        return Err(malformed(format!(
+            "memo of {} bytes, at most {MAX_MEMO_BYTES}",
+            body.memo.len()
+        )));
     }
     if !body.extension_options.is_empty() || !body.non_critical_extension_options.is_empty() {
         return Err(malformed("extension options are not supported"));
@@ -115,7 +122,8 @@ fn signer(auth: &wire::AuthInfo) -> Result<(cosmrs::crypto::PublicKey, u64), Ref
     if !matches!(mode, Some(Sum::Single(Single { mode: SIGN_MODE_DIRECT }))) {
         return Err(unsigned("the sign mode must be SIGN_MODE_DIRECT".into()));
     }
-    let any = info.public_key.as_ref().ok_or_else(|| unsigned("the signer has no public key".into()))?;
+    let any =
+        info.public_key.as_ref().ok_or_else(|| unsigned("the signer has no public key".into()))?;
     if any.type_url != SECP256K1_TYPE_URL {
         let shown: String = any.type_url.chars().take(80).collect();
         return Err(unsigned(format!("public key type {shown:?}, must be {SECP256K1_TYPE_URL:?}")));
@@ -127,20 +135,28 @@ fn signer(auth: &wire::AuthInfo) -> Result<(cosmrs::crypto::PublicKey, u64), Ref
 
 fn signature(signatures: &[Vec<u8>]) -> Result<[u8; 64], Refusal> {
     let [signature] = signatures else {
-        return Err(Refusal::new(Code::TxUnsigned, format!("{} signatures, must be 1", signatures.len())));
+        return Err(Refusal::new(
+            Code::TxUnsigned,
+            format!("{} signatures, must be 1", signatures.len()),
+        ));
     };
     signature.as_slice().try_into().map_err(|_| {
-        Refusal::new(Code::TxUnsigned, format!("signature of {} bytes, must be 64", signature.len()))
+        Refusal::new(
+            Code::TxUnsigned,
+            format!("signature of {} bytes, must be 64", signature.len()),
+        )
     })
 }
 
 pub(super) fn address_of(key: &cosmrs::crypto::PublicKey) -> Result<Address, Refusal> {
-    let account = key.account_id(ADDRESS_PREFIX).map_err(|_| malformed("public key has no address"))?;
+    let account =
+        key.account_id(ADDRESS_PREFIX).map_err(|_| malformed("public key has no address"))?;
     let bytes = account.to_bytes();
     bytes.as_slice().try_into().map(Address).map_err(|_| malformed("address is not 20 bytes"))
 }
 
-/// The bytes that are signed: a `SignDoc` with the account number 0, so that a signature can be checked without state.
+/// The bytes that are signed: a `SignDoc` with the account number 0, so that a signature can be
+/// checked without state.
 pub(super) fn sign_bytes(body_bytes: &[u8], auth_info_bytes: &[u8], chain_id: &str) -> Vec<u8> {
     wire::SignDoc {
         body_bytes: body_bytes.to_vec(),
@@ -160,7 +176,11 @@ impl DecodedTx {
         if self.chain_tag != 0 && self.chain_tag != chain_tag(chain_id) {
             return Err(Refusal::new(
                 Code::WrongChain,
-                format!("chain tag {:08x}, this is {chain_id} ({:08x})", self.chain_tag, chain_tag(chain_id)),
+                format!(
+                    "chain tag {:08x}, this is {chain_id} ({:08x})",
+                    self.chain_tag,
+                    chain_tag(chain_id)
+                ),
             ));
         }
         let bytes = sign_bytes(&self.body_bytes, &self.auth_info_bytes, chain_id);

@@ -84,8 +84,9 @@ fn decode<M: prost::Message + Default>(any: &Any) -> Result<M, Refusal> {
 }
 
 pub(super) fn market_id(id: u32) -> Result<MarketId, Refusal> {
-    MarketId::try_from(id)
-        .map_err(|_| Refusal::new(Code::UnknownMarket, format!("market id {id} is above {}", MarketId::MAX)))
+    MarketId::try_from(id).map_err(|_| {
+        Refusal::new(Code::UnknownMarket, format!("market id {id} is above {}", MarketId::MAX))
+    })
 }
 
 fn params(wire: Option<v1::MarketParams>) -> Result<Box<MarketParams>, Refusal> {
@@ -107,7 +108,8 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
                 ));
             }
             let operations = m.operations.into_iter().enumerate().map(|(index, wire)| {
-                operation(wire).map_err(|r| Refusal::new(r.code, format!("operation {index}: {}", r.message)))
+                operation(wire)
+                    .map_err(|r| Refusal::new(r.code, format!("operation {index}: {}", r.message)))
             });
             let operations = operations.collect::<Result<_, _>>()?;
             let all_or_none = match v1::BatchMode::try_from(m.mode) {
@@ -131,7 +133,11 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         "/tidemark.v1.MsgWithdraw" => {
             let m: v1::MsgWithdraw = decode(any)?;
             let amount_atoms = convert::amount(m.amount_atoms)?;
-            envelope(m.sender, m.chain_tag, Message::Withdraw { subaccount: m.subaccount, amount_atoms })
+            envelope(
+                m.sender,
+                m.chain_tag,
+                Message::Withdraw { subaccount: m.subaccount, amount_atoms },
+            )
         }
         "/tidemark.v1.MsgTransfer" => {
             let m: v1::MsgTransfer = decode(any)?;
@@ -152,7 +158,8 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         "/tidemark.v1.MsgSetLeverage" => {
             let m: v1::MsgSetLeverage = decode(any)?;
             let market = market_id(m.market)?;
-            let message = Message::SetLeverage { subaccount: m.subaccount, market, leverage: m.leverage };
+            let message =
+                Message::SetLeverage { subaccount: m.subaccount, market, leverage: m.leverage };
             envelope(m.sender, m.chain_tag, message)
         }
         "/tidemark.v1.MsgSetSelfTradePrevention" => {
@@ -194,7 +201,11 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
             let (subaccount, market) = (m.subaccount, market_id(m.market)?);
             let set_aside_atoms =
                 if m.set_aside_atoms == 0 { 0 } else { convert::amount(m.set_aside_atoms)? };
-            envelope(m.sender, m.chain_tag, Message::RegisterBackstop { subaccount, market, set_aside_atoms })
+            envelope(
+                m.sender,
+                m.chain_tag,
+                Message::RegisterBackstop { subaccount, market, set_aside_atoms },
+            )
         }
         "/tidemark.v1.MsgTakeover" => {
             let m: v1::MsgTakeover = decode(any)?;
@@ -230,7 +241,9 @@ impl Message {
     pub fn gas(&self) -> u64 {
         const TX: u64 = 1_000;
         match self {
-            Self::Orders { operations, .. } => TX + operations.iter().map(Operation::gas).sum::<u64>(),
+            Self::Orders { operations, .. } => {
+                TX + operations.iter().map(Operation::gas).sum::<u64>()
+            }
             Self::ListMarket(_) | Self::UpdateMarket(_) => 10 * TX,
             _ => TX,
         }

@@ -97,12 +97,16 @@ impl Operation {
     /// When in a block it runs (rules §8).
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Cancel { .. } | Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => Class::Cancels,
+            Self::Cancel { .. } | Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {
+                Class::Cancels
+            }
             Self::Place(place) if place.post_only != PostOnly::Off => Class::PostOnly,
             Self::Scale(scale) if scale.post_only != PostOnly::Off => Class::PostOnly,
-            Self::Place(_) | Self::Replace { .. } | Self::Twap(_) | Self::Scale(_) | Self::Oco(_) => {
-                Class::Orders
-            }
+            Self::Place(_)
+            | Self::Replace { .. }
+            | Self::Twap(_)
+            | Self::Scale(_)
+            | Self::Oco(_) => Class::Orders,
         }
     }
 
@@ -150,7 +154,8 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
             let trigger_price_ticks = given(replace.trigger_price_ticks);
             if price_ticks.is_none() && lots.is_none() && trigger_price_ticks.is_none() {
                 return Err(invalid(
-                    "price_ticks, lots and trigger_price_ticks are all 0: nothing to replace".into(),
+                    "price_ticks, lots and trigger_price_ticks are all 0: nothing to replace"
+                        .into(),
                 ));
             }
             Ok(Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks })
@@ -159,9 +164,9 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
             let market = all.market.map(market_id).transpose()?;
             Ok(Operation::CancelAll { market, side: convert::side(all.side)? })
         }
-        Some(Wire::ScheduleCancelAll(schedule)) => {
-            Ok(Operation::ScheduleCancelAll { at_ms: (schedule.at_ms != 0).then_some(schedule.at_ms) })
-        }
+        Some(Wire::ScheduleCancelAll(schedule)) => Ok(Operation::ScheduleCancelAll {
+            at_ms: (schedule.at_ms != 0).then_some(schedule.at_ms),
+        }),
         Some(Wire::Twap(wire)) => twap(&wire).map(Operation::Twap),
         Some(Wire::Scale(wire)) => scale(&wire).map(Operation::Scale),
         Some(Wire::Oco(wire)) => oco(&wire).map(|pair| Operation::Oco(Box::new(pair))),
@@ -171,12 +176,16 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
 fn oco(wire: &v1::PlaceOco) -> Result<(Place, Place), Refusal> {
     let leg = |leg: &Option<v1::PlaceOrder>, name: &str| {
         let leg = leg.as_ref().ok_or_else(|| invalid(format!("{name} is missing")))?;
-        place_order(leg)
-            .map_err(|refusal| Refusal::new(refusal.code, format!("{name} order: {}", refusal.message)))
+        place_order(leg).map_err(|refusal| {
+            Refusal::new(refusal.code, format!("{name} order: {}", refusal.message))
+        })
     };
     let (first, second) = (leg(&wire.first, "first")?, leg(&wire.second, "second")?);
     if first.market != second.market {
-        return Err(invalid(format!("the two are of markets {} and {}", first.market, second.market)));
+        return Err(invalid(format!(
+            "the two are of markets {} and {}",
+            first.market, second.market
+        )));
     }
     if second.trigger.is_none() {
         return Err(invalid("the second order of a pair needs a trigger".into()));
@@ -184,13 +193,17 @@ fn oco(wire: &v1::PlaceOco) -> Result<(Place, Place), Refusal> {
     let rests = first.order_type == OrderType::Limit
         && matches!(first.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
     if second.whole_position && first.trigger.is_none() && !first.reduce_only {
-        return Err(invalid("beside an order for the whole position, a resting one is reduce-only".into()));
+        return Err(invalid(
+            "beside an order for the whole position, a resting one is reduce-only".into(),
+        ));
     }
     if first.peg.is_some() {
         return Err(invalid("a pegged order cannot be one of a pair".into()));
     }
     if first.trigger.is_none() && !rests {
-        return Err(invalid("the first order of a pair needs a trigger, or to be able to rest".into()));
+        return Err(invalid(
+            "the first order of a pair needs a trigger, or to be able to rest".into(),
+        ));
     }
     Ok((first, second))
 }
@@ -212,7 +225,10 @@ fn twap(wire: &v1::PlaceTwap) -> Result<Twap, Refusal> {
         )));
     }
     if wire.slippage_ppm > 999_999 {
-        return Err(invalid(format!("slippage_ppm is {}, must be at most 999999", wire.slippage_ppm)));
+        return Err(invalid(format!(
+            "slippage_ppm is {}, must be at most 999999",
+            wire.slippage_ppm
+        )));
     }
     Ok(Twap {
         market,

@@ -67,7 +67,8 @@ pub struct Place {
     pub client_id: u64,
     /// What it waits for.
     pub trigger: Option<Trigger>,
-    /// Whether it closes the position as it is when it triggers: `lots` is 0, `reduce_only` set, `trigger` given.
+    /// Whether it closes the position as it is when it triggers: `lots` is 0, `reduce_only` set,
+    /// `trigger` given.
     pub whole_position: bool,
     /// Most lots that it shows while it rests; 0 is all.
     pub display_lots: Lots,
@@ -136,7 +137,9 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
         Ok(v1::TimeInForce::Gtt) => TimeInForce::Gtt(wire.expires_ms),
         Ok(v1::TimeInForce::Ioc) => TimeInForce::Ioc,
         Ok(v1::TimeInForce::Fok) => TimeInForce::Fok,
-        Err(_) => return Err(invalid(format!("time_in_force is {}, must be 0 to 3", wire.time_in_force))),
+        Err(_) => {
+            return Err(invalid(format!("time_in_force is {}, must be 0 to 3", wire.time_in_force)))
+        }
     };
     let post_only = convert::post_only(wire.post_only)?;
     let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
@@ -183,7 +186,9 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
 fn check_iceberg(order: &Place) -> Result<(), Refusal> {
     let rests = matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
     if order.order_type == OrderType::Market || !rests || order.whole_position {
-        return Err(invalid("an iceberg order is a limit order that may rest, of a size of its own".into()));
+        return Err(invalid(
+            "an iceberg order is a limit order that may rest, of a size of its own".into(),
+        ));
     }
     if order.display_lots > order.lots {
         return Err(invalid(format!(
@@ -231,7 +236,8 @@ fn peg(wire: &v1::PlaceOrder) -> Result<Option<Peg>, Refusal> {
     };
     if offset_ticks.unsigned_abs() > MAX_PEG_OFFSET_TICKS {
         return Err(invalid(format!(
-            "peg_offset_ticks is {offset_ticks}, must be -{MAX_PEG_OFFSET_TICKS} to {MAX_PEG_OFFSET_TICKS}"
+            "peg_offset_ticks is {offset_ticks}, must be -{MAX_PEG_OFFSET_TICKS} to \
+             {MAX_PEG_OFFSET_TICKS}"
         )));
     }
     Ok(Some(Peg { to, offset_ticks }))
@@ -241,7 +247,9 @@ fn peg(wire: &v1::PlaceOrder) -> Result<Option<Peg>, Refusal> {
 fn check_pegged(order: &Place) -> Result<(), Refusal> {
     let rests = matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
     if order.order_type == OrderType::Market || !rests || order.trigger.is_some() {
-        return Err(invalid("a pegged order is a limit order that may rest, without a trigger".into()));
+        return Err(invalid(
+            "a pegged order is a limit order that may rest, without a trigger".into(),
+        ));
     }
     if order.post_only == PostOnly::Reject {
         return Err(invalid("a pegged order slides: post_only must be 0 or 2".into()));

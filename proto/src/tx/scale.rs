@@ -55,7 +55,10 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
         return Err(invalid(format!("skew_ppm is {skew_ppm}, must be 10000 to 100000000")));
     }
     if wire.client_id.checked_add(u64::from(wire.count)).is_none() {
-        return Err(invalid(format!("client_id is {}: the last rung's would pass 2^64", wire.client_id)));
+        return Err(invalid(format!(
+            "client_id is {}: the last rung's would pass 2^64",
+            wire.client_id
+        )));
     }
     let scale = Scale {
         market,
@@ -75,7 +78,10 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
     };
     let empty = scale.rungs().position(|rung| rung.lots == 0);
     if let Some(at) = empty {
-        return Err(invalid(format!("lots is {}: rung {at} of {} would have none", scale.lots, scale.count)));
+        return Err(invalid(format!(
+            "lots is {}: rung {at} of {} would have none",
+            scale.lots, scale.count
+        )));
     }
     Ok(scale)
 }
@@ -83,8 +89,9 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
 impl Scale {
     /// The orders of the ladder, from the first rung on.
     ///
-    /// Rung `i` of `n` has the price `from + (to − from)·i/(n−1)`, rounded towards `from`, and of the lots a part in proportion to
-    /// `10⁶ + (skew − 10⁶)·i/(n−1)`, rounded down; the lots that rounding leaves go one by one to the rungs from the first on.
+    /// Rung `i` of `n` has the price `from + (to − from)·i/(n−1)`, rounded towards `from`, and of
+    /// the lots a part in proportion to `10⁶ + (skew − 10⁶)·i/(n−1)`, rounded down; the lots that
+    /// rounding leaves go one by one to the rungs from the first on.
     pub fn rungs(&self) -> impl Iterator<Item = Place> + '_ {
         let last = i128::from(self.count) - 1;
         let weight = move |rung: i128| PPM * last + (i128::from(self.skew_ppm) - PPM) * rung;
@@ -122,8 +129,22 @@ impl Scale {
 mod tests {
     use super::*;
 
-    fn ladder(from_ticks: u64, to_ticks: u64, lots: u64, count: u32, skew_ppm: u32) -> v1::PlaceScale {
-        v1::PlaceScale { side: 1, from_ticks, to_ticks, lots, count, skew_ppm, ..Default::default() }
+    fn ladder(
+        from_ticks: u64,
+        to_ticks: u64,
+        lots: u64,
+        count: u32,
+        skew_ppm: u32,
+    ) -> v1::PlaceScale {
+        v1::PlaceScale {
+            side: 1,
+            from_ticks,
+            to_ticks,
+            lots,
+            count,
+            skew_ppm,
+            ..Default::default()
+        }
     }
 
     fn rungs(wire: &v1::PlaceScale) -> Vec<(u64, u64)> {

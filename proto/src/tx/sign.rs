@@ -59,8 +59,9 @@ impl Signer {
     /// # Errors
     /// `INVALID_ARGUMENT` when it is not a secret key of the curve.
     pub fn from_secret(secret: &[u8], chain_id: &str) -> Result<Self, Refusal> {
-        let key = SigningKey::from_slice(secret)
-            .map_err(|_| Refusal::new(Code::InvalidArgument, "not a secp256k1 secret key of 32 bytes"))?;
+        let key = SigningKey::from_slice(secret).map_err(|_| {
+            Refusal::new(Code::InvalidArgument, "not a secp256k1 secret key of 32 bytes")
+        })?;
         let address = address_of(&key.public_key())?;
         Ok(Self { key, address, chain_id: chain_id.to_owned() })
     }
@@ -70,7 +71,8 @@ impl Signer {
     /// # Errors
     /// `INVALID_ARGUMENT` when the seed gives no key.
     pub fn secret_from_seed(seed: &[u8]) -> Result<[u8; 32], Refusal> {
-        let invalid = |e: cosmrs::bip32::Error| Refusal::new(Code::InvalidArgument, format!("seed: {e}"));
+        let invalid =
+            |e: cosmrs::bip32::Error| Refusal::new(Code::InvalidArgument, format!("seed: {e}"));
         let path = "m/44'/118'/0'/0/0".parse().map_err(invalid)?;
         let key = XPrv::derive_from_path(seed, &path).map_err(invalid)?;
         Ok(key.private_key().to_bytes().into())
@@ -92,7 +94,11 @@ impl Signer {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` when the key refuses to sign.
-    pub fn sign<M: Sendable>(&self, mut message: M, options: TxOptions) -> Result<Vec<u8>, Refusal> {
+    pub fn sign<M: Sendable>(
+        &self,
+        mut message: M,
+        options: TxOptions,
+    ) -> Result<Vec<u8>, Refusal> {
         message.envelope(self.address.to_string(), chain_tag(&self.chain_id));
         let any = Any { type_url: format!("/{}", M::full_name()), value: message.encode_to_vec() };
         self.sign_any(any, options)
@@ -109,8 +115,9 @@ impl Signer {
             timeout_height: options.timeout_height,
             ..Default::default()
         };
-        let mode =
-            wire::ModeInfo { sum: Some(wire::mode_info::Sum::Single(wire::mode_info::Single { mode: 1 })) };
+        let mode = wire::ModeInfo {
+            sum: Some(wire::mode_info::Sum::Single(wire::mode_info::Single { mode: 1 })),
+        };
         let public_key: Any = self.key.public_key().into();
         let info = wire::SignerInfo {
             public_key: Some(public_key),

@@ -1,4 +1,5 @@
-//! A set of accounts in pages of bits: in order of id, an account for a bit where accounts lie close.
+//! A set of accounts in pages of bits: in order of id, an account for a bit where accounts lie
+//! close.
 
 use std::collections::BTreeMap;
 

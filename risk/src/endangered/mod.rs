@@ -1,9 +1,11 @@
-//! Only the endangered are looked at: an index of accounts by the moves that could endanger them (rules §7).
+//! Only the endangered are looked at: an index of accounts by the moves that could endanger them
+//! (rules §7).
 //!
-//! [`Endangered::find`] returns exactly the accounts for which [`is_endangered`] holds, as a look at every account would. It
-//! evaluates those that were written since the last time, those whose bound a mark, funding or open interest has passed, and
-//! those that were in danger and may still be; it reads no other. Bounds are conservative ([`reach`]): who has not passed one is safe,
-//! who has is evaluated and gets new ones.
+//! [`Endangered::find`] returns exactly the accounts for which [`is_endangered`] holds, as a look
+//! at every account would. It evaluates those that were written since the last time, those whose
+//! bound a mark, funding or open interest has passed, and those that were in danger and may still
+//! be; it reads no other. Bounds are conservative ([`reach`]): who has not passed one is safe, who
+//! has is evaluated and gets new ones.
 //!
 //! What changes an account's margin, and how it is noticed:
 //!
@@ -17,8 +19,9 @@
 //! | the highest fee rate | compared at every search: everyone is evaluated |
 //! | a market stale, paused and back | changes no margin; who is in danger is evaluated in every search until it is over |
 //!
-//! It is derived from accounts, orders and markets, and never encoded: an empty one evaluates everyone in its first search. Which
-//! bounds it holds depends on its history; what it finds does not.
+//! It is derived from accounts, orders and markets, and never encoded: an empty one evaluates
+//! everyone in its first search. Which bounds it holds depends on its history; what it finds does
+//! not.
 
 mod members;
 mod reach;
@@ -79,12 +82,15 @@ impl Assessment {
 
     fn is_endangered(&self) -> bool {
         let health = &self.health;
-        health.is_liquidatable() || health.equity_atoms < 0 || self.has_orders && health.free_atoms() < 0
+        health.is_liquidatable()
+            || health.equity_atoms < 0
+            || self.has_orders && health.free_atoms() < 0
     }
 }
 
-/// Whether the sweep has something to do for an account: it is below maintenance, or below 0; or it has open orders and free
-/// collateral below 0, so that some of them may have to go. An account that was never used is not.
+/// Whether the sweep has something to do for an account: it is below maintenance, or below 0; or it
+/// has open orders and free collateral below 0, so that some of them may have to go. An account
+/// that was never used is not.
 ///
 /// # Errors
 /// What [`health`] says.
@@ -138,7 +144,8 @@ struct Of {
 pub struct Endangered {
     /// By market.
     markets: Vec<Of>,
-    /// By account, ordered by market: at least one key in each market that the account is a member of.
+    /// By account, ordered by market: at least one key in each market that the account is a member
+    /// of.
     accounts: Vec<Box<[Key]>>,
     /// Accounts to evaluate next time, whatever happens; with repeats.
     due: Vec<AccountId>,
@@ -157,7 +164,8 @@ struct Scratch {
     keys: Vec<Key>,
 }
 
-/// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it counts as crossed.
+/// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it
+/// counts as crossed.
 fn level(value: i128) -> i64 {
     i64::try_from(value.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1))).unwrap_or(i64::MIN)
 }
@@ -210,7 +218,9 @@ impl Of {
     fn keys(&self, bounds: &Bounds) -> [Option<i64>; AXES.len()] {
         [
             bounds.low_ticks.map(|low| key(low.saturating_sub(self.drift_ticks))),
-            bounds.high_ticks.map(|high| key(high.saturating_add(self.drift_ticks).saturating_neg())),
+            bounds
+                .high_ticks
+                .map(|high| key(high.saturating_add(self.drift_ticks).saturating_neg())),
             bounds.open_interest_atoms.map(|atoms| key(atoms.saturating_neg())),
         ]
     }
@@ -222,8 +232,8 @@ impl Endangered {
         self.due.push(id);
     }
 
-    /// The accounts in danger, ascending: exactly those for which [`is_endangered`] holds. One whose margin cannot be worked
-    /// out is none of them.
+    /// The accounts in danger, ascending: exactly those for which [`is_endangered`] holds. One
+    /// whose margin cannot be worked out is none of them.
     pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
         self.follow(source);
         let mut due = std::mem::take(&mut self.due);
@@ -238,17 +248,20 @@ impl Endangered {
         for (market, of) in (0..).zip(&mut self.markets) {
             for (axis, list) in AXES.iter().zip(&mut of.lists) {
                 let accounts = &self.accounts;
-                list.compact(|id, key| accounts[id as usize].contains(&Key { market, axis: *axis, key }));
+                list.compact(|id, key| {
+                    accounts[id as usize].contains(&Key { market, axis: *axis, key })
+                });
             }
         }
         found
     }
 
-    /// Accounts, of so many, that may have lots or orders in a market, in no order and with repeats: those that had any when they
-    /// were last evaluated, and those that are to be evaluated. None else has, but what was written since the last
-    /// [`Endangered::touch`].
+    /// Accounts, of so many, that may have lots or orders in a market, in no order and with
+    /// repeats: those that had any when they were last evaluated, and those that are to be
+    /// evaluated. None else has, but what was written since the last [`Endangered::touch`].
     pub fn members(&self, market: MarketId, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
-        let members = self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter());
+        let members =
+            self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter());
         members.chain(self.due.iter().copied()).chain((0..accounts).skip(self.accounts.len()))
     }
 
@@ -316,7 +329,8 @@ impl Endangered {
         }
     }
 
-    /// Evaluates one account, and gives it new bounds; in danger it has none, and is evaluated again next time.
+    /// Evaluates one account, and gives it new bounds; in danger it has none, and is evaluated
+    /// again next time.
     fn evaluate(
         &mut self,
         source: &impl Source,
@@ -324,7 +338,8 @@ impl Endangered {
         scratch: &mut Scratch,
         found: &mut Vec<AccountId>,
     ) {
-        let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
+        let Some(account) = source.account(id).filter(|account| !account.positions.is_empty())
+        else {
             return;
         };
         let Scratch { totals, bounds, .. } = scratch;
@@ -335,8 +350,9 @@ impl Endangered {
             }
             Ok(of) => {
                 let assessed = Assessed { account, markets: source, totals, health: &of.health };
-                let rates =
-                    |position: &Position| self.markets.get(usize::from(position.market)).map(|of| &of.rates);
+                let rates = |position: &Position| {
+                    self.markets.get(usize::from(position.market)).map(|of| &of.rates)
+                };
                 reach::bounds(&assessed, of.has_orders, rates, bounds)
             }
             // Which of its markets it has orders in is not known: it counts as a member of all.
@@ -352,21 +368,23 @@ impl Endangered {
         self.replace(id, account, scratch);
     }
 
-    /// Gives an account its keys. One that it has and that is crossed no later stays: the account is then evaluated a little
-    /// early, and its list is spared an entry.
+    /// Gives an account its keys. One that it has and that is crossed no later stays: the account
+    /// is then evaluated a little early, and its list is spared an entry.
     fn replace(&mut self, id: AccountId, account: &Account, scratch: &mut Scratch) {
         let Scratch { totals, bounds, keys } = scratch;
         let before = &mut self.accounts[id as usize];
         keys.clear();
         for (at, position) in account.positions.iter().enumerate() {
             let is_member = position.lots != 0 || totals.get(at).is_none_or(|of| !of.is_empty());
-            let Some(of) = self.markets.get_mut(usize::from(position.market)).filter(|_| is_member) else {
+            let Some(of) = self.markets.get_mut(usize::from(position.market)).filter(|_| is_member)
+            else {
                 continue;
             };
             let first = keys.len();
             let new = bounds.get(at).map_or([None; AXES.len()], |bounds| of.keys(bounds));
             for ((axis, list), new) in AXES.into_iter().zip(&mut of.lists).zip(new) {
-                let old = before.iter().find(|key| key.market == position.market && key.axis == axis);
+                let old =
+                    before.iter().find(|key| key.market == position.market && key.axis == axis);
                 let kept = old.filter(|old| new.is_some_and(|new| old.key >= new));
                 if let Some(kept) = kept {
                     keys.push(*kept);

@@ -1,17 +1,20 @@
 //! How far marks, and open interest, may move before an account could be endangered.
 //!
-//! What an account can lose before that is its slack: `E − MM` without open orders, `E − Σ reserve` with them. In each market that it
-//! is in, a bound is put on what a move of the mark by a part `x` of itself costs, `Λ·x`; the slack is then shared so that every
-//! mark may move by the same part, `x = slack/ΣΛ`. While no mark has left its own bounds, the sum of all losses is within
-//! the slack, whatever the others do.
+//! What an account can lose before that is its slack: `E − MM` without open orders, `E − Σ reserve`
+//! with them. In each market that it is in, a bound is put on what a move of the mark by a part `x`
+//! of itself costs, `Λ·x`; the slack is then shared so that every mark may move by the same part,
+//! `x = slack/ΣΛ`. While no mark has left its own bounds, the sum of all losses is within the
+//! slack, whatever the others do.
 //!
-//! Without open orders `Λ` is `n·(1 − m)` for a long and `n·(1 + m)` for a short, with the notional `n` and the maintenance rate
-//! `m` of the tier: exact while the notional stays in its tier, and a bound over all tiers where it would leave it. One
-//! position's bound is so its liquidation price, but for a few atoms.
+//! Without open orders `Λ` is `n·(1 − m)` for a long and `n·(1 + m)` for a short, with the notional
+//! `n` and the maintenance rate `m` of the tier: exact while the notional stays in its tier, and a
+//! bound over all tiers where it would leave it. One position's bound is so its liquidation price,
+//! but for a few atoms.
 //!
-//! With open orders a mark may endanger on either side: by the position, by what buys (sells) would lose at a lower (higher)
-//! mark, and by initial margin, whose rate is bounded by the highest tier's and the account's own leverage; by 100 % where it scales
-//! with open interest. There a half of the slack is kept for open interest, up to the level at which it could take that.
+//! With open orders a mark may endanger on either side: by the position, by what buys (sells) would
+//! lose at a lower (higher) mark, and by initial margin, whose rate is bounded by the highest
+//! tier's and the account's own leverage; by 100 % where it scales with open interest. There a half
+//! of the slack is kept for open interest, up to the level at which it could take that.
 
 use tidemark_proto::params::{MarginTier, MarketParams};
 use tidemark_proto::units::{Atoms, Ppm, PPM};
@@ -27,7 +30,8 @@ const PART_BITS: u32 = 32;
 /// What roundings may add to the losses in one market: two margins rounded up, and funding.
 const ROUNDING_ATOMS: Atoms = 4;
 
-/// A long's margin is taken to fall no faster with the mark than this part of what its equity loses.
+/// A long's margin is taken to fall no faster with the mark than this part of what its equity
+/// loses.
 const MAX_RELIEF_PPM: Ppm = 900_000;
 
 /// What bounds need of a market's parameters.
@@ -65,13 +69,21 @@ impl Rates {
 
     /// The part of a long's loss that its falling margin may give back at most.
     fn max_relief_ppm(&self) -> i128 {
-        self.tiers.last().map_or(0, |tier| self.maintenance_ppm(tier)).min(i128::from(MAX_RELIEF_PPM))
+        self.tiers
+            .last()
+            .map_or(0, |tier| self.maintenance_ppm(tier))
+            .min(i128::from(MAX_RELIEF_PPM))
     }
 
-    /// By how many ticks every bound closes in when funding moves the cumulative index by `change` (10⁻⁶ atoms a lot), either way:
-    /// `⌈|change|/(k·(10⁶ − relief))⌉`. A lot's slack per tick is at least `k·(10⁶ − relief)/10⁶` atoms.
+    /// By how many ticks every bound closes in when funding moves the cumulative index by `change`
+    /// (10⁻⁶ atoms a lot), either way: `⌈|change|/(k·(10⁶ − relief))⌉`. A lot's slack per tick is
+    /// at least `k·(10⁶ − relief)/10⁶` atoms.
     pub fn drift_ticks(&self, change: i128, k: u64) -> Option<i128> {
-        mul_div_ceil(change.checked_abs()?, 1, i128::from(k).checked_mul(PPM - self.max_relief_ppm())?)
+        mul_div_ceil(
+            change.checked_abs()?,
+            1,
+            i128::from(k).checked_mul(PPM - self.max_relief_ppm())?,
+        )
     }
 
     fn scales(&self) -> bool {
@@ -107,8 +119,8 @@ pub(super) struct Assessed<'a, M: ?Sized> {
     pub health: &'a Health,
 }
 
-/// Writes the bounds of each of an account's positions, in order. `None` when they cannot be told: the account is then to be looked
-/// at every time. `rates` are those of each position's market.
+/// Writes the bounds of each of an account's positions, in order. `None` when they cannot be told:
+/// the account is then to be looked at every time. `rates` are those of each position's market.
 pub(super) fn bounds<'a, M: Markets + ?Sized>(
     of: &Assessed<'a, M>,
     has_orders: bool,
@@ -156,8 +168,9 @@ impl Line<'_> {
         marked_atoms(self.market, i128::from(self.position.lots)).ok()?.checked_abs()
     }
 
-    /// The tier of a notional: its maintenance rate, and the notional at which it ends on the side to which a losing position
-    /// moves. The rate is the lowest for a long, the highest for a short where the tier does not matter.
+    /// The tier of a notional: its maintenance rate, and the notional at which it ends on the side
+    /// to which a losing position moves. The rate is the lowest for a long, the highest for a short
+    /// where the tier does not matter.
     fn tier(&self, notional: Atoms, own_tier: bool) -> Option<(i128, Option<Atoms>)> {
         let tiers = &self.rates.tiers;
         let at = if own_tier {
@@ -183,20 +196,24 @@ impl Line<'_> {
         notional.checked_mul(if self.is_long() { PPM - rate } else { PPM + rate })
     }
 
-    /// Lots whose value each tick of an adverse move costs at most, in 10⁻⁶ lots, initial margin included. At least the position's
-    /// own, one way or the other, so that funding's drift is covered as well.
+    /// Lots whose value each tick of an adverse move costs at most, in 10⁻⁶ lots, initial margin
+    /// included. At least the position's own, one way or the other, so that funding's drift is
+    /// covered as well.
     fn reserve_loss(&self) -> Option<i128> {
         let (held, totals) = (i128::from(self.position.lots), self.totals);
         let buys = totals.buy_lots.checked_add(totals.reduce_only_buy_lots)?;
         let sells = totals.sell_lots.checked_add(totals.reduce_only_sell_lots)?;
-        let margin = self.farthest_lots()?.checked_mul(self.rates.max_initial_ppm(self.position.leverage))?;
+        let margin = self
+            .farthest_lots()?
+            .checked_mul(self.rates.max_initial_ppm(self.position.leverage))?;
         let low = held.checked_add(buys)?.checked_mul(PPM)?;
         let high = sells.checked_sub(held)?.checked_mul(PPM)?.checked_add(margin)?;
         Some(low.max(high))
     }
 }
 
-/// `slack/ΣΛ` in parts, what roundings may add taken off first; at most a move of 2³¹ times the mark. Both in 10⁻⁶ atoms.
+/// `slack/ΣΛ` in parts, what roundings may add taken off first; at most a move of 2³¹ times the
+/// mark. Both in 10⁻⁶ atoms.
 fn share(slack_atoms: Atoms, lines: usize, loss: i128) -> Option<i128> {
     let roundings = ROUNDING_ATOMS.checked_mul(i128::try_from(lines).ok()?)?;
     let slack = slack_atoms.checked_sub(roundings)?.max(0).checked_mul(PPM)?;
@@ -209,7 +226,8 @@ fn part_of(amount: i128, part: i128) -> Option<i128> {
     Some(amount.checked_mul(part)? >> PART_BITS)
 }
 
-/// Bounds by maintenance margin. With `own_tier`, `Some(false)` when a position would leave its tier before its bound.
+/// Bounds by maintenance margin. With `own_tier`, `Some(false)` when a position would leave its
+/// tier before its bound.
 fn without_orders<'a>(
     lines: impl Iterator<Item = Option<Line<'a>>> + Clone,
     slack_atoms: Atoms,
@@ -284,18 +302,24 @@ fn with_orders<'a>(
     bounds.clear();
     for line in lines {
         let line = line?;
-        bounds.push(if line.is_empty() { Bounds::default() } else { line.around(part, scaled_part)? });
+        bounds.push(if line.is_empty() {
+            Bounds::default()
+        } else {
+            line.around(part, scaled_part)?
+        });
     }
     Some(())
 }
 
 impl Line<'_> {
     fn farthest_lots(&self) -> Option<i128> {
-        ReserveTerms::of(self.market, self.position, self.totals).ok().map(|terms| terms.farthest_lots())
+        ReserveTerms::of(self.market, self.position, self.totals)
+            .ok()
+            .map(|terms| terms.farthest_lots())
     }
 
-    /// Bounds on both sides; and on open interest, whose rise over the whole width of the scale adds the notional to its margin at
-    /// most.
+    /// Bounds on both sides; and on open interest, whose rise over the whole width of the scale
+    /// adds the notional to its margin at most.
     fn around(&self, part: i128, scaled_part: i128) -> Option<Bounds> {
         let mark = self.mark()?;
         let ticks = part_of(mark, part)?;

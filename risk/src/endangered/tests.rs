@@ -127,8 +127,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn moved(ticks: Ticks, ppm: i64) -> Ticks {
-    let moved =
-        i128::from(ticks) + i128::from(ticks) * i128::from(ppm) / 1_000_000 + i128::from(ppm.signum());
+    let moved = i128::from(ticks)
+        + i128::from(ticks) * i128::from(ppm) / 1_000_000
+        + i128::from(ppm.signum());
     moved.clamp(0, i128::from(u64::MAX)) as Ticks
 }
 
@@ -163,7 +164,8 @@ impl World {
                 }
             }
             Step::Funding(_, ppm) => {
-                let per_lot = i128::from(of.mark_ticks.unwrap_or(1).min(1 << 40)) * i128::from(of.k);
+                let per_lot =
+                    i128::from(of.mark_ticks.unwrap_or(1).min(1 << 40)) * i128::from(of.k);
                 of.funding.cumulative_index += per_lot * i128::from(*ppm);
             }
             Step::OpenInterest(_, lots) => of.margin_open_interest_lots = *lots,
@@ -175,14 +177,18 @@ impl World {
             }
             Step::MaxFee(ppm) => self.max_fee_ppm = *ppm,
             Step::Collateral(_, ppm) => {
-                let totals = |id| self.order_totals(account as AccountId, &self.markets[usize::from(id)]);
+                let totals =
+                    |id| self.order_totals(account as AccountId, &self.markets[usize::from(id)]);
                 if let Ok(now) = health(&self.accounts[account], self.markets.as_slice(), totals) {
-                    let of_notional =
-                        |atoms: Atoms| atoms.checked_mul(i128::from(*ppm)).map(|part| part / 1_000_000);
+                    let of_notional = |atoms: Atoms| {
+                        atoms.checked_mul(i128::from(*ppm)).map(|part| part / 1_000_000)
+                    };
                     let wanted = of_notional(now.notional_atoms.max(now.reserve_atoms));
                     let change = wanted.and_then(|wanted| wanted.checked_sub(now.equity_atoms));
                     let row = &mut self.accounts[account].collateral_atoms;
-                    *row = row.saturating_add(change.unwrap_or(0)).clamp(-usdc(1 << 40), usdc(1 << 40));
+                    *row = row
+                        .saturating_add(change.unwrap_or(0))
+                        .clamp(-usdc(1 << 40), usdc(1 << 40));
                 }
             }
             Step::Trade(_, m, lots, cost) => {
@@ -226,7 +232,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// The whole point: over long histories of anything that changes a margin, the index finds what a scan finds.
+    /// The whole point: over long histories of anything that changes a margin, the index finds what
+    /// a scan finds.
     #[test]
     fn the_index_finds_exactly_those_that_a_full_scan_finds(
         markets in (any_market(0), any_market(1), any_market(2)), steps in prop::collection::vec(step(), 40..250),
@@ -258,7 +265,11 @@ fn account_with_slack() -> impl Strategy<Value = World> {
     let lots = prop_oneof![Just(0), -3_i64..3, -3_000_i64..3_000];
     let position = (lots, prop_oneof![Just(0), 1_u32..4, 1_u32..60], orders);
     let slack_ppm = prop_oneof![Just(0), 0_i64..2_000, 0_i64..400_000];
-    ((any_market(0), any_market(1), any_market(2)), prop::collection::vec(position, 1..=MARKETS), slack_ppm)
+    (
+        (any_market(0), any_market(1), any_market(2)),
+        prop::collection::vec(position, 1..=MARKETS),
+        slack_ppm,
+    )
         .prop_map(|(markets, positions, slack_ppm)| {
             let mut world = World::new(vec![markets.0, markets.1, markets.2], 1);
             let nobody = &mut Endangered::default();
@@ -271,7 +282,8 @@ fn account_with_slack() -> impl Strategy<Value = World> {
             let totals = |id| world.order_totals(0, &world.markets[usize::from(id)]);
             let health = health(&world.accounts[0], world.markets.as_slice(), totals).unwrap();
             let needed = if has_orders { health.reserve_atoms } else { health.maintenance_atoms };
-            let slack = health.notional_atoms.max(health.reserve_atoms) * i128::from(slack_ppm) / 1_000_000;
+            let slack =
+                health.notional_atoms.max(health.reserve_atoms) * i128::from(slack_ppm) / 1_000_000;
             world.accounts[0].collateral_atoms += needed + slack - health.equity_atoms;
             world
         })
@@ -280,7 +292,8 @@ fn account_with_slack() -> impl Strategy<Value = World> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// Every mark at one of its bounds, open interest at its own, and funding in between: still out of danger.
+    /// Every mark at one of its bounds, open interest at its own, and funding in between: still out
+    /// of danger.
     #[test]
     fn no_move_within_the_bounds_endangers(
         mut world in account_with_slack(),
@@ -310,7 +323,8 @@ proptest! {
             let levels = index.markets[*at].levels(&world.markets[*at]);
             index.accounts[0].iter().any(|key| usize::from(key.market) == *at && levels.get(key.axis as usize).is_some_and(|level| key.key > *level))
         };
-        // A scaling market's open interest passes its bound by the mark alone where its lots are 0: the search sees that.
+        // A scaling market's open interest passes its bound by the mark alone where its lots are 0:
+        // the search sees that.
         prop_assume!(!(0..MARKETS).any(|at| crossed(&at)));
         prop_assert_eq!(world.by_scan(), [0_u32; 0]);
     }
@@ -359,8 +373,11 @@ fn one_positions_bound_is_its_liquidation_price() {
     for lots in [10_i64, -10] {
         let mut world = one_market(&[(lots, 1_000)]);
         let health =
-            crate::margin::health_without_orders(&world.accounts[0], world.markets.as_slice()).unwrap();
-        let price = crate::liquidation::liquidation_price(&world.markets[0], lots, &health).unwrap().unwrap();
+            crate::margin::health_without_orders(&world.accounts[0], world.markets.as_slice())
+                .unwrap();
+        let price = crate::liquidation::liquidation_price(&world.markets[0], lots, &health)
+            .unwrap()
+            .unwrap();
         let mut index = Endangered::default();
         index.find(&world);
         world.read.take();
@@ -368,8 +385,16 @@ fn one_positions_bound_is_its_liquidation_price() {
         let beyond = |ticks: i64| price.saturating_add_signed(-lots.signum() * ticks);
         for (mark, found) in [(beyond(-2), false), (beyond(1), true)] {
             world.markets[0].mark_ticks = Some(mark);
-            assert_eq!(!index.find(&world).is_empty(), found, "{lots} at {mark}, liquidated at {price}");
-            assert_eq!(!world.read.take().is_empty(), found, "{lots} at {mark}, liquidated at {price}");
+            assert_eq!(
+                !index.find(&world).is_empty(),
+                found,
+                "{lots} at {mark}, liquidated at {price}"
+            );
+            assert_eq!(
+                !world.read.take().is_empty(),
+                found,
+                "{lots} at {mark}, liquidated at {price}"
+            );
         }
     }
 }
@@ -392,7 +417,12 @@ fn who_places_orders_again_and_again_leaves_nothing_behind() {
     let mut index = Endangered::default();
     for round in 0..20_000_u64 {
         // Nearer every time, so that each round has a bound of its own.
-        let order = OpenOrder { side: Side::Buy, price_ticks: 900, lots: 1 + round % 50, reduce_only: false };
+        let order = OpenOrder {
+            side: Side::Buy,
+            price_ticks: 900,
+            lots: 1 + round % 50,
+            reduce_only: false,
+        };
         world.orders[0][0] = vec![order];
         index.touch(0);
         assert_eq!(index.find(&world), [0_u32; 0]);

@@ -1,8 +1,9 @@
 //! Thresholds of one market in one direction, of which those nearest to the market are taken first.
 //!
-//! A threshold is a key that is crossed when the market's level falls below it. Keys lie in buckets whose width is a fixed part
-//! of their size, unsorted: entering one is an append, and a crossed bucket is taken whole. A threshold that an account no longer
-//! has stays where it is, is passed over when its bucket is taken, and is cleared away once such entries are the most.
+//! A threshold is a key that is crossed when the market's level falls below it. Keys lie in buckets
+//! whose width is a fixed part of their size, unsorted: entering one is an append, and a crossed
+//! bucket is taken whole. A threshold that an account no longer has stays where it is, is passed
+//! over when its bucket is taken, and is cleared away once such entries are the most.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ fn bucket_of(key: i64) -> i32 {
     let size = key.unsigned_abs();
     let shift = size.checked_ilog2().unwrap_or(0).saturating_sub(BUCKET_BITS);
     // At most 57·2⁸.
-    let number = i32::try_from((u64::from(shift) << BUCKET_BITS) + (size >> shift)).unwrap_or(i32::MAX);
+    let number =
+        i32::try_from((u64::from(shift) << BUCKET_BITS) + (size >> shift)).unwrap_or(i32::MAX);
     if key < 0 {
         -number
     } else {

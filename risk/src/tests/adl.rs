@@ -5,8 +5,8 @@ use tidemark_proto::Code;
 
 use super::{account, any_market, market, usdc};
 use crate::adl::{
-    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, rank, Accounts,
-    ClosingPrice, Counterparty, Queue, SIGMA_PPM,
+    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, rank,
+    Accounts, ClosingPrice, Counterparty, Queue, SIGMA_PPM,
 };
 use crate::conservation::{account_atoms, market_lots};
 use crate::liquidation::zero_quote_delta;
@@ -28,17 +28,28 @@ impl Accounts for Table {
 fn holders(rows: &[(Lots, Atoms)]) -> Vec<Counterparty> {
     (0..)
         .zip(rows)
-        .map(|(account, &(lots, profit_atoms))| Counterparty { account, lots, profit_atoms, rank: 0 })
+        .map(|(account, &(lots, profit_atoms))| Counterparty {
+            account,
+            lots,
+            profit_atoms,
+            rank: 0,
+        })
         .collect()
 }
 
-/// One lot at a time to whoever is farthest behind its share: what `pro_rata` comes to, found the slow way. Exact shares are compared,
-/// so this is only for cases without a cap.
-fn within_one_of_its_share(lots: Lots, rows: &[(Lots, Atoms)], shares: &[(AccountId, Lots)]) -> bool {
+/// One lot at a time to whoever is farthest behind its share: what `pro_rata` comes to, found the
+/// slow way. Exact shares are compared, so this is only for cases without a cap.
+fn within_one_of_its_share(
+    lots: Lots,
+    rows: &[(Lots, Atoms)],
+    shares: &[(AccountId, Lots)],
+) -> bool {
     let total: i128 = rows.iter().map(|(_, profit)| (*profit).max(0)).sum();
     (0..).zip(rows).all(|(id, (_, profit))| {
-        let share =
-            shares.iter().find(|(account, _)| *account == id).map_or(0, |(_, lots)| i128::from(*lots));
+        let share = shares
+            .iter()
+            .find(|(account, _)| *account == id)
+            .map_or(0, |(_, lots)| i128::from(*lots));
         (share * total - i128::from(lots) * (*profit).max(0)).abs() < total.max(1)
     })
 }
@@ -56,7 +67,8 @@ proptest! {
             let (held, profit) = rows[*id as usize];
             prop_assert!((1..=held).contains(share) && profit > 0);
         }
-        // Among those with room left, shares are in proportion, but for a lot; who was filled up had earned at least that.
+        // Among those with room left, shares are in proportion, but for a lot; who was filled up
+        // had earned at least that.
         let open = |id: AccountId| shares.iter().find(|(a, _)| *a == id).map_or(0, |(_, share)| *share);
         for (i, a) in (0..).zip(&rows).filter(|(_, row)| row.0 > 0 && row.1 > 0) {
             for (j, b) in (0..).zip(&rows).filter(|(_, row)| row.0 > 0 && row.1 > 0) {
@@ -74,7 +86,8 @@ proptest! {
         prop_assert!(within_one_of_its_share(lots, &rows, &shares));
     }
 
-    /// Against random holders: lots and money are conserved, the position bounds what is closed, and the deficit what is taken.
+    /// Against random holders: lots and money are conserved, the position bounds what is closed,
+    /// and the deficit what is taken.
     #[test]
     fn deleveraging_takes_no_more_than_the_position_or_the_deficit(
         market in any_market(0), lots in prop_oneof![1_i64..3_000, -3_000_i64..-1], equity_permille in -600_i128..40, eighths in 1_i64..=8,
@@ -84,7 +97,8 @@ proptest! {
         let value = |lots: SignedLots| markets[0].value_atoms(markets[0].mark().unwrap(), i128::from(lots)).unwrap();
         let mut closing = account(0, &[(0, lots, 0)]);
         closing.collateral_atoms = value(lots).abs() * equity_permille / 1_000 - value(lots);
-        // Opposite positions, with a profit and an equity in percent of notional; the last takes the rest of open interest.
+        // Opposite positions, with a profit and an equity in percent of notional; the last takes
+        // the rest of open interest.
         let mut accounts: Vec<Account> = others.iter().map(|(size, profit, equity)| {
             let held = -lots.signum() * size;
             let notional = value(held).abs();
@@ -138,8 +152,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Several accounts against one queue, those with the mildest price for a lot first, in rounds: none takes more than its deficit, and what
-    /// stays open nobody can bear a lot of.
+    /// Several accounts against one queue, those with the mildest price for a lot first, in rounds:
+    /// none takes more than its deficit, and what stays open nobody can bear a lot of.
     #[test]
     fn accounts_that_close_together_ask_everyone_who_could_bear_it(
         market in any_market(0), long in any::<bool>(), first in 0_u32..12,
@@ -222,10 +236,13 @@ proptest! {
 fn an_account_goes_on_where_the_one_before_ended() {
     let mut markets = [market(0, 10, 100, 1_000_000)];
     markets[0].open_interest_lots = 12;
-    // Short 4, 4 and 2 with a tenth of notional less than nothing; against longs with profits of 3 to 2 to 1.
-    let mut closing = [4, 4, 2].map(|lots: i64| account(usdc(90 * i128::from(lots)), &[(0, -lots, 0)]));
-    let rows = [(6, 300), (4, 200), (2, 100)]
-        .map(|(lots, profit)| account(usdc(5_000), &[(0, lots, usdc(i128::from(lots) * 100 - profit))]));
+    // Short 4, 4 and 2 with a tenth of notional less than nothing; against longs with profits of 3
+    // to 2 to 1.
+    let mut closing =
+        [4, 4, 2].map(|lots: i64| account(usdc(90 * i128::from(lots)), &[(0, -lots, 0)]));
+    let rows = [(6, 300), (4, 200), (2, 100)].map(|(lots, profit)| {
+        account(usdc(5_000), &[(0, lots, usdc(i128::from(lots) * 100 - profit))])
+    });
     let found: Vec<Counterparty> = (0..)
         .zip(&rows)
         .filter_map(|(id, a)| counterparty(id, a, 0, -1, markets.as_slice()).unwrap())
@@ -272,8 +289,10 @@ fn the_profitable_pay_first() {
         .collect();
     let mut table = Table(rows);
     let fills = deleverage(&mut closing, 0, 8, &found, &mut table, markets.as_mut_slice()).unwrap();
-    let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
-    // Shares 6.4 and 1.6 of 8: the first is filled up at 4, the second at 2, and the rest goes on to those who can bear it.
+    let seen: Vec<_> =
+        fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
+    // Shares 6.4 and 1.6 of 8: the first is filled up at 4, the second at 2, and the rest goes on
+    // to those who can bear it.
     assert_eq!(seen, vec![(1, 4, -usdc(380)), (2, 2, -usdc(190)), (0, 2, -usdc(190))]);
     assert_eq!((closing.lots(0), closing.collateral_atoms), (-2, usdc(190)));
     assert_eq!(markets[0].open_interest_lots, 2);
@@ -299,7 +318,8 @@ fn by_rank_the_most_profitable_and_leveraged_pays_first() {
     assert_eq!(ranks, [500_000 * 76_923, 250_000 * 2_000_000, 0]);
     let mut table = Table(rows);
     let fills = deleverage(&mut closing, 0, 7, &found, &mut table, markets.as_mut_slice()).unwrap();
-    let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
+    let seen: Vec<_> =
+        fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
     assert_eq!(seen, vec![(1, 4, -usdc(380)), (0, 3, -usdc(285))]);
     let broke = Health { equity_atoms: 0, notional_atoms: 1, ..Health::default() };
     assert_eq!((rank(1, 1, &broke), rank(0, 1, &broke)), (i128::MAX, 0));
@@ -314,7 +334,8 @@ fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
         // 400 below zero: each lot costs its counterparty 40.
         let mut closing = account(usdc(600), &[(0, -10, 0)]);
         let rows = vec![
-            // 100 of equity and 50 of maintenance margin: after one lot 60 and 45, after two 20 and 40.
+            // 100 of equity and 50 of maintenance margin: after one lot 60 and 45, after two 20 and
+            // 40.
             account(0, &[(0, 10, usdc(900))]),
             account(usdc(5_000), &[(0, 3, usdc(300))]),
         ];
@@ -323,7 +344,8 @@ fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
             .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
             .collect();
         let mut table = Table(rows);
-        let fills = deleverage(&mut closing, 0, 10, &found, &mut table, markets.as_mut_slice()).unwrap();
+        let fills =
+            deleverage(&mut closing, 0, 10, &found, &mut table, markets.as_mut_slice()).unwrap();
         let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots)).collect();
         assert_eq!(seen, vec![(0, 1), (1, 3)], "{adl_order:?}");
     }
@@ -334,21 +356,31 @@ fn a_pair_must_reduce_both_and_leave_neither_riskier() {
     let mut markets: [Market; 1] = [market(0, 5, 50_000, 1_000_000)];
     markets[0].open_interest_lots = 3;
     let mut pair = |closing: (Atoms, i64), other: (Atoms, i64), delta| {
-        let (mut a, mut b) = (account(closing.0, &[(0, closing.1, 0)]), account(other.0, &[(0, other.1, 0)]));
+        let (mut a, mut b) =
+            (account(closing.0, &[(0, closing.1, 0)]), account(other.0, &[(0, other.1, 0)]));
         let before = (a.clone(), b.clone());
-        let done =
-            deleverage_pair(&mut a, &mut b, 0, delta, markets.as_mut_slice()).map_err(|refusal| refusal.code);
+        let done = deleverage_pair(&mut a, &mut b, 0, delta, markets.as_mut_slice())
+            .map_err(|refusal| refusal.code);
         assert!(done.is_ok() || before == (a, b), "a refusal changes nothing");
         done
     };
     let (poor, rich) = ((usdc(49_000), -1), (usdc(50_000), 1));
-    for (other, delta) in [(rich, -1), (rich, 2), (rich, 0), ((usdc(50_000), -1), 1), ((usdc(50_000), 0), 1)]
+    for (other, delta) in
+        [(rich, -1), (rich, 2), (rich, 0), ((usdc(50_000), -1), 1), ((usdc(50_000), 0), 1)]
     {
         assert_eq!(pair(poor, other, delta), Err(Code::WouldIncrease), "{other:?} {delta}");
     }
     assert_eq!(pair(poor, (-usdc(50_001), 1), 1), Err(Code::InsufficientCollateral));
-    assert_eq!(pair(poor, (-usdc(49_001), 1), 1), Err(Code::InsufficientCollateral), "it would end at −1");
-    assert_eq!(pair(poor, (-usdc(49_000), 1), 1), Ok(-usdc(49_000)), "it ends at 0 without a position");
+    assert_eq!(
+        pair(poor, (-usdc(49_001), 1), 1),
+        Err(Code::InsufficientCollateral),
+        "it would end at −1"
+    );
+    assert_eq!(
+        pair(poor, (-usdc(49_000), 1), 1),
+        Ok(-usdc(49_000)),
+        "it ends at 0 without a position"
+    );
     assert_eq!(pair(poor, rich, 1), Ok(-usdc(49_000)));
 }
 

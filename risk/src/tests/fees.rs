@@ -63,7 +63,10 @@ fn bad_debt_is_repaid_before_anyone_earns() {
     collect(60, 500_000, &mut market, &mut treasury).unwrap();
     assert_eq!((market.bad_debt_atoms, treasury), (40, Treasury::default()));
     collect(51, 500_000, &mut market, &mut treasury).unwrap();
-    assert_eq!((market.bad_debt_atoms, treasury.insurance_atoms, treasury.validators_atoms), (0, 6, 5));
+    assert_eq!(
+        (market.bad_debt_atoms, treasury.insurance_atoms, treasury.validators_atoms),
+        (0, 6, 5)
+    );
 }
 
 proptest! {

@@ -53,12 +53,24 @@ fn an_hour_pays_an_eighth_on_the_index_notional() {
 #[test]
 fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
     let mut market = market(0, 10, 100, 1);
-    assert_eq!(market.end_funding_hour(3 * HOUR + 10, 100), Ok(None), "the hour of listing is not paid");
+    assert_eq!(
+        market.end_funding_hour(3 * HOUR + 10, 100),
+        Ok(None),
+        "the hour of listing is not paid"
+    );
     for (at, premium) in [(10, 300), (4_999, 9_000), (5_010, -100), (10_009, 9_000), (10_010, 2)] {
         market.funding.sample(3 * HOUR + at, premium);
     }
-    assert_eq!((market.funding.premium_samples, market.funding.mean_premium_ppm()), (3, Some(67)), "202/3");
-    assert_eq!(market.end_funding_hour(6 * HOUR, 100), Ok(Some(100)), "skipped hours are not made up for");
+    assert_eq!(
+        (market.funding.premium_samples, market.funding.mean_premium_ppm()),
+        (3, Some(67)),
+        "202/3"
+    );
+    assert_eq!(
+        market.end_funding_hour(6 * HOUR, 100),
+        Ok(Some(100)),
+        "skipped hours are not made up for"
+    );
     assert_eq!(market.funding.premium_samples, 0);
     assert_eq!(market.end_funding_hour(6 * HOUR + 1, 100), Ok(None));
 }
@@ -81,8 +93,16 @@ fn thick_market(index: Ticks, impact_notional: i128) -> Market {
 }
 
 fn premium(market: &Market, bids: &[(Ticks, Lots)], asks: &[(Ticks, Lots)], max: Ppm) -> Ppm {
-    let impact = |side: &[(Ticks, Lots)]| impact_price(&market.params, market.k, side.iter().copied());
-    premium_ppm(&market.params, market.k, market.mark_ticks.unwrap(), impact(bids), impact(asks), max)
+    let impact =
+        |side: &[(Ticks, Lots)]| impact_price(&market.params, market.k, side.iter().copied());
+    premium_ppm(
+        &market.params,
+        market.k,
+        market.mark_ticks.unwrap(),
+        impact(bids),
+        impact(asks),
+        max,
+    )
 }
 
 #[test]
@@ -90,7 +110,11 @@ fn premiums_of_thin_empty_and_one_sided_books() {
     let market = thick_market(1_000, usdc(5_000));
     let all = 1_000_000;
     assert_eq!(premium(&market, &[], &[], all), 0);
-    assert_eq!(premium(&market, &[(1_100, 5)], &[], all), 99_999, "10 % above, less the base's rounding up");
+    assert_eq!(
+        premium(&market, &[(1_100, 5)], &[], all),
+        99_999,
+        "10 % above, less the base's rounding up"
+    );
     assert_eq!(
         premium(&thick_market(1_000, usdc(5_500)), &[(1_100, 5)], &[], all),
         100_000,
@@ -99,16 +123,25 @@ fn premiums_of_thin_empty_and_one_sided_books() {
     assert_eq!(premium(&market, &[(1_100, 4)], &[], all), 0, "4 400 is too thin");
     assert_eq!(premium(&market, &[], &[(900, 6)], all), -100_000);
     assert_eq!(premium(&market, &[], &[(900, 5)], all), 0, "4 500 is too thin");
-    assert_eq!(premium(&market, &[(999, 50)], &[(1_001, 50)], all), 0, "the index is within the spread");
+    assert_eq!(
+        premium(&market, &[(999, 50)], &[(1_001, 50)], all),
+        0,
+        "the index is within the spread"
+    );
     assert_eq!(premium(&market, &[(1_100, 5)], &[], 70_000), 70_000, "clamped");
     assert_eq!(premium(&market, &[], &[(900, 6)], 70_000), -70_000);
     let best = thick_market(1_000, 0);
-    assert_eq!(premium(&best, &[(1_234, 1)], &[], all), 234_000, "no impact notional: the best price");
+    assert_eq!(
+        premium(&best, &[(1_234, 1)], &[], all),
+        234_000,
+        "no impact notional: the best price"
+    );
     assert_eq!(premium(&thick_market(0, 0), &[(5, 1)], &[(6, 1)], all), 0, "no index, no premium");
 }
 
 proptest! {
-    /// Against a walk in exact fractions: `N/(Σ lots + rest/price)`, where rounding the base up by 10⁻¹⁰ units moves less than 1 ppm.
+    /// Against a walk in exact fractions: `N/(Σ lots + rest/price)`, where rounding the base up by
+    /// 10⁻¹⁰ units moves less than 1 ppm.
     #[test]
     fn the_impact_price_is_the_average_fill(
         index in 500_u64..2_000, levels in prop::collection::vec((1_u64..50, 1_u64..20), 1..8), notional in 1_i128..60_000, is_bid: bool,

@@ -5,9 +5,9 @@ use tidemark_proto::Code;
 use super::{account, any_market, market, usdc};
 use crate::adl::is_no_riskier;
 use crate::liquidation::{
-    closing_order, fill_outcome, fund_allowance_atoms, fund_can_cover, fund_limit_ticks, fundable_lots,
-    liquidation_price, next_stage, pay_from_fund, step_lots, zero_price, zero_price_ticks, zero_quote_delta,
-    FillOutcome, Stage,
+    closing_order, fill_outcome, fund_allowance_atoms, fund_can_cover, fund_limit_ticks,
+    fundable_lots, liquidation_price, next_stage, pay_from_fund, step_lots, zero_price,
+    zero_price_ticks, zero_quote_delta, FillOutcome, Stage,
 };
 use crate::margin::{health_without_orders, Health};
 use crate::position::trade;
@@ -42,7 +42,12 @@ fn endangered() -> impl Strategy<Value = (Account, [Market; 2])> {
 }
 
 /// Closes lots of market 0 for a quote, fee and fund payment aside.
-fn close(account: &Account, markets: &[Market; 2], delta: SignedLots, quote: Atoms) -> (Account, Health) {
+fn close(
+    account: &Account,
+    markets: &[Market; 2],
+    delta: SignedLots,
+    quote: Atoms,
+) -> (Account, Health) {
     let (mut account, mut markets) = (account.clone(), markets.clone());
     trade(&mut account, &mut markets[0], delta, -quote, 0).unwrap();
     let after = health(&account, &markets);
@@ -52,7 +57,8 @@ fn close(account: &Account, markets: &[Market; 2], delta: SignedLots, quote: Ato
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// Closing any part at the zero price keeps equity over maintenance margin; one atom less would not.
+    /// Closing any part at the zero price keeps equity over maintenance margin; one atom less would
+    /// not.
     #[test]
     fn closing_at_the_zero_price_keeps_the_margin_ratio((account, markets) in endangered(), eighths in 1_i64..=8) {
         let lots = account.lots(0);
@@ -67,7 +73,8 @@ proptest! {
         prop_assert!(ratio_falls || (worse.maintenance_atoms == 0 && worse.equity_atoms < 0));
     }
 
-    /// In ticks, the zero price is as good for the account as the exact quote, and less than a tick better.
+    /// In ticks, the zero price is as good for the account as the exact quote, and less than a tick
+    /// better.
     #[test]
     fn the_zero_price_in_ticks_is_rounded_for_the_account((account, markets) in endangered()) {
         let lots = account.lots(0);
@@ -84,7 +91,8 @@ proptest! {
         }
     }
 
-    /// Fee and fund payment: the fee leaves the account no riskier, what the fund pays makes up the difference to the atom.
+    /// Fee and fund payment: the fee leaves the account no riskier, what the fund pays makes up the
+    /// difference to the atom.
     #[test]
     fn fees_and_fund_payments_meet_at_the_zero_price((account, markets) in endangered(), eighths in 1_i64..=8, percent in 0_i128..200) {
         let lots = account.lots(0);
@@ -108,7 +116,8 @@ proptest! {
         prop_assert!(is_no_riskier(&before, &close(&account, &markets, delta, net).1));
     }
 
-    /// At the liquidation price the account has its maintenance margin; one tick beyond it, it has not.
+    /// At the liquidation price the account has its maintenance margin; one tick beyond it, it has
+    /// not.
     #[test]
     fn the_liquidation_price_parts_safe_from_liquidatable((account, markets) in endangered(), extra in 0_i128..400) {
         let (mut account, mut markets) = (account, markets);
@@ -169,7 +178,8 @@ fn the_zero_price_follows_the_rule() {
 #[test]
 fn a_close_must_reduce() {
     let market = market(0, 10, 100, 1);
-    for (lots, delta) in [(5, 0), (0, 1), (5, 1), (-5, -1), (5, -6), (-5, 6), (i64::MIN, i64::MIN)] {
+    for (lots, delta) in [(5, 0), (0, 1), (5, 1), (-5, -1), (5, -6), (-5, 6), (i64::MIN, i64::MIN)]
+    {
         let refusal = zero_quote_delta(&market, lots, delta, &margins(0, 1), SIGMA).unwrap_err();
         assert_eq!(refusal.code, Code::WouldIncrease, "{lots} by {delta}");
     }
@@ -187,8 +197,12 @@ fn large_positions_close_in_parts() {
 
 #[test]
 fn the_largest_maintenance_margin_closes_first() {
-    let markets =
-        [market(0, 10, 100, 1), market(1, 50, 1_000, 1), market(2, 10, 100, 1), market(3, 10, 1, 1)];
+    let markets = [
+        market(0, 10, 100, 1),
+        market(1, 50, 1_000, 1),
+        market(2, 10, 100, 1),
+        market(3, 10, 1, 1),
+    ];
     let account = account(0, &[(0, 2, 0), (1, -2, 0), (2, -2, 0), (3, 0, 0)]);
     assert_eq!(closing_order(&account, markets.as_slice()), Ok(vec![(1, -2), (0, 2), (2, -2)]));
 }
@@ -230,7 +244,12 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     assert_eq!(pay_from_fund(&mut market, &mut treasury, 70), 30, "all it has");
     assert_eq!((treasury.insurance_atoms, treasury.validators_atoms), (0, 9));
     assert_eq!(pay_from_fund(&mut market, &mut treasury, -5), 0);
-    assert!(fund_can_cover(0, 0) && fund_can_cover(5, -5) && !fund_can_cover(5, -6) && fund_can_cover(-9, 1));
+    assert!(
+        fund_can_cover(0, 0)
+            && fund_can_cover(5, -5)
+            && !fund_can_cover(5, -6)
+            && fund_can_cover(-9, 1)
+    );
 }
 
 #[test]
@@ -238,7 +257,8 @@ fn liquidation_prices_of_the_field() {
     let price = |lots, equity, others| {
         let market = market(0, 10, 3_000_000, 1_000);
         let own =
-            crate::margin::maintenance_margin(&market.params, 3_000_000_000 * i128::from(lots)).unwrap();
+            crate::margin::maintenance_margin(&market.params, 3_000_000_000 * i128::from(lots))
+                .unwrap();
         liquidation_price(&market, lots, &margins(usdc(equity), own + usdc(others))).unwrap()
     };
     assert_eq!(price(1, 1_000, 0), Some(2_105_264), "2000/0.95, up");

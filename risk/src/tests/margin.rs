@@ -5,7 +5,8 @@ use tidemark_proto::Code;
 
 use super::{account, any_market, market, tiers, usdc};
 use crate::margin::{
-    effective_initial_ppm, health, health_without_orders, initial_margin, maintenance_margin, Health,
+    effective_initial_ppm, health, health_without_orders, initial_margin, maintenance_margin,
+    Health,
 };
 
 /// `n·rate_t − ded_t`, `ded_t = ded_{t−1} + lower_t·(rate_t − rate_{t−1})`, as rules §3 writes it.
@@ -34,7 +35,8 @@ proptest! {
         prop_assert_eq!(initial, by_deduction(&market.params.tiers, notional));
     }
 
-    /// Monotone, continuous (one atom of notional never costs more than one atom and the rounding) and convex.
+    /// Monotone, continuous (one atom of notional never costs more than one atom and the rounding)
+    /// and convex.
     #[test]
     fn margin_is_monotone_continuous_convex(
         market in any_market(0), notional in 0_i128..10_000_000_000_000, width in 1_i128..1_000_000_000_000, leverage in 0_u32..60,
@@ -68,7 +70,9 @@ proptest! {
 
 /// The largest whole rate on or below the line, found by search.
 fn line_by_search(rate: i64, above: i128, width: i128) -> i64 {
-    let fits = |candidate: i64| i128::from(candidate - rate) * width <= i128::from(1_000_000 - rate) * above;
+    let fits = |candidate: i64| {
+        i128::from(candidate - rate) * width <= i128::from(1_000_000 - rate) * above
+    };
     let (mut low, mut high) = (rate, 1_000_000);
     while low < high {
         let middle = low + (high - low + 1) / 2;
@@ -87,14 +91,19 @@ fn a_lower_leverage_raises_initial_margin_only() {
     assert_eq!(initial_margin(&market.params, usdc(1_000), 0, 0), Ok(usdc(20)));
     assert_eq!(initial_margin(&market.params, usdc(1_000), 10, 0), Ok(usdc(100)));
     assert_eq!(initial_margin(&market.params, usdc(1_000), 3, 0), Ok(333_333_334), "rounded up");
-    assert_eq!(initial_margin(&market.params, usdc(1_000), 200, 0), Ok(usdc(20)), "the tier's most stays");
+    assert_eq!(
+        initial_margin(&market.params, usdc(1_000), 200, 0),
+        Ok(usdc(20)),
+        "the tier's most stays"
+    );
     assert_eq!(maintenance_margin(&market.params, usdc(1_000)), Ok(usdc(10)));
 }
 
 #[test]
 fn equity_counts_unrealised_profit_and_unpaid_funding() {
     let mut markets = [market(0, 20, 100, 1_000_000), market(1, 10, 50, 1_000_000)];
-    // One lot has paid 0.0000015 atoms more than a whole number: the account owes the part as a whole atom.
+    // One lot has paid 0.0000015 atoms more than a whole number: the account owes the part as a
+    // whole atom.
     markets[0].funding.cumulative_index = 3_000_001;
     let account = account(usdc(100), &[(0, 2, usdc(190)), (1, -4, usdc(-220))]);
     let health = health_without_orders(&account, markets.as_slice()).unwrap();
@@ -110,7 +119,11 @@ fn equity_counts_unrealised_profit_and_unpaid_funding() {
         }
     );
     assert_eq!(health.free_atoms(), usdc(100) - 7);
-    assert_eq!(health.withdrawable_atoms(), usdc(60) - 7, "10 % of 400 stays, unrealised profit too");
+    assert_eq!(
+        health.withdrawable_atoms(),
+        usdc(60) - 7,
+        "10 % of 400 stays, unrealised profit too"
+    );
     assert!(!health.is_liquidatable());
 }
 
@@ -142,7 +155,10 @@ fn a_position_without_a_market_or_mark_is_refused_not_ignored() {
     assert_eq!(health(&held, markets.as_slice(), none).unwrap_err().code, Code::UnknownMarket);
     markets[0].mark_ticks = None;
     let held = account(0, &[(0, 1, 0)]);
-    assert_eq!(health_without_orders(&held, markets.as_slice()).unwrap_err().code, Code::StaleIndex);
+    assert_eq!(
+        health_without_orders(&held, markets.as_slice()).unwrap_err().code,
+        Code::StaleIndex
+    );
     let unused = account(7, &[(0, 0, 0)]);
     assert_eq!(health_without_orders(&unused, markets.as_slice()).unwrap().equity_atoms, 7);
 }

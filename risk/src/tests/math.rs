@@ -17,7 +17,8 @@ fn mod_prime(a: i128, b: i128) -> i128 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// `q·d + r = a·b` modulo 2¹²⁸ and modulo a prime, with `0 ≤ r < d`: no other pair has that, below 2¹⁸⁸.
+    /// `q·d + r = a·b` modulo 2¹²⁸ and modulo a prime, with `0 ≤ r < d`: no other pair has that,
+    /// below 2¹⁸⁸.
     #[test]
     fn quotient_and_remainder_make_up_the_product(a in amount(), b in amount(), d in amount()) {
         if let Some((q, r)) = mul_div_rem(a, b, d) {
@@ -54,7 +55,11 @@ fn rounding_is_directed_through_256_bits() {
     let big = i128::MAX;
     assert_eq!(mul_div_rem(big, big, big), Some((big, 0)));
     assert_eq!(mul_div_floor(big, big - 1, big), Some(big - 1));
-    assert_eq!(mul_div_floor(-big, 3, 4), Some(-(big / 4 * 3) - 3), "−(2¹²⁷−1)·3/4 = −x.25 goes down");
+    assert_eq!(
+        mul_div_floor(-big, 3, 4),
+        Some(-(big / 4 * 3) - 3),
+        "−(2¹²⁷−1)·3/4 = −x.25 goes down"
+    );
     assert_eq!(mul_div_ceil(-big, 3, 4), Some(-(big / 4 * 3) - 2));
     assert_eq!(mul_div_trunc(-7, 1, 2), Some(-3));
     assert_eq!(mul_div_trunc(7, 1, 2), Some(3));

@@ -22,7 +22,8 @@ pub(crate) const fn usdc(amount: i128) -> Atoms {
 
 /// A market with one tier of `max_leverage`, at a mark, where a tick·lot is `k` atoms.
 pub(crate) fn market(id: MarketId, max_leverage: u32, mark_ticks: Ticks, k: u64) -> Market {
-    let mut params = MarketParams::with_defaults("TST-USD", 1_000_000_000, 1_000_000_000, max_leverage);
+    let mut params =
+        MarketParams::with_defaults("TST-USD", 1_000_000_000, 1_000_000_000, max_leverage);
     params.id = id;
     params.tiers.truncate(1);
     params.tiers[0].upper_notional_atoms = Atoms::MAX;
@@ -61,10 +62,11 @@ pub(crate) fn tiers() -> impl Strategy<Value = Vec<MarginTier>> {
     })
 }
 
-/// A market with random tiers, maintenance, mark, `k`, and open interest anywhere in its scaling range.
+/// A market with random tiers, maintenance, mark, `k`, and open interest anywhere in its scaling
+/// range.
 pub(crate) fn any_market(id: MarketId) -> impl Strategy<Value = Market> {
-    (tiers(), 1_i64..=1_000_000, 1_u64..200_000, 1_u64..2_000, 0_u64..20_000_000, any::<bool>()).prop_map(
-        move |(tiers, fraction, mark_ticks, k, open_interest, scales)| {
+    (tiers(), 1_i64..=1_000_000, 1_u64..200_000, 1_u64..2_000, 0_u64..20_000_000, any::<bool>())
+        .prop_map(move |(tiers, fraction, mark_ticks, k, open_interest, scales)| {
             let mut market = market(id, 1, mark_ticks, k);
             market.params.tiers = tiers;
             market.params.maintenance_fraction_ppm = fraction;
@@ -72,8 +74,8 @@ pub(crate) fn any_market(id: MarketId) -> impl Strategy<Value = Market> {
                 market.params.oi_lower_atoms = usdc(100_000);
                 market.params.oi_upper_atoms = usdc(100_000_000);
             }
-            (market.open_interest_lots, market.margin_open_interest_lots) = (open_interest, open_interest);
+            (market.open_interest_lots, market.margin_open_interest_lots) =
+                (open_interest, open_interest);
             market
-        },
-    )
+        })
 }

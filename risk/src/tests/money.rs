@@ -18,7 +18,8 @@ fn side() -> impl Strategy<Value = Side> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// However cost is split, equity moves by the price's distance from the mark, and the fee; funding due changes nothing.
+    /// However cost is split, equity moves by the price's distance from the mark, and the fee;
+    /// funding due changes nothing.
     #[test]
     fn a_fill_changes_equity_by_its_price_and_fee_alone(
         market in any_market(0), held in -5_000_i64..5_000, cost in -1_000_000_007_i128..1_000_000_007, funding in -3_000_000_000_i128..3_000_000_000,
@@ -61,7 +62,8 @@ proptest! {
         prop_assert_eq!(account.collateral_atoms, effect.realised_atoms);
     }
 
-    /// Trades, funding, fees, rebates, deposits, debts: money is what came in less what went out, after each of them.
+    /// Trades, funding, fees, rebates, deposits, debts: money is what came in less what went out,
+    /// after each of them.
     #[test]
     fn money_is_conserved_to_the_atom(
         markets in (any_market(0), any_market(1)),
@@ -77,7 +79,8 @@ proptest! {
                 prop_assert_eq!(lots, (open, open));
             }
         }
-        // Payers paid no less than receivers drew: what is left of a pool is dust, and it is not negative.
+        // Payers paid no less than receivers drew: what is left of a pool is dust, and it is not
+        // negative.
         for market in 0..2 {
             for account in 0..world.accounts.len() {
                 world.settle(account, market);
@@ -115,7 +118,11 @@ impl World {
     }
 
     /// Changes one account, and its part of the totals.
-    fn change(&mut self, account: usize, deed: impl FnOnce(&mut Account, &mut [Market; 2], &mut Treasury)) {
+    fn change(
+        &mut self,
+        account: usize,
+        deed: impl FnOnce(&mut Account, &mut [Market; 2], &mut Treasury),
+    ) {
         let before = self.accounts[account].clone();
         deed(&mut self.accounts[account], &mut self.markets, &mut self.treasury);
         self.totals.replace(Some(&before), Some(&self.accounts[account])).unwrap();
@@ -138,7 +145,8 @@ impl World {
             1 => self.markets[market].funding.cumulative_index += amount,
             2 => self.settle(a, market),
             3 => self.change(a, |account, markets, treasury| {
-                let refused = settle_debt(account, &mut markets[market], treasury).map_err(|r| r.code).err();
+                let refused =
+                    settle_debt(account, &mut markets[market], treasury).map_err(|r| r.code).err();
                 assert_eq!(refused, account.has_position().then_some(Code::InvalidArgument));
             }),
             4 => self.markets[market].sweep_funding_dust(&mut self.treasury),
@@ -152,7 +160,8 @@ impl World {
                         apply_fill(account, &mut markets[market], side, price, lots, fee).unwrap();
                     });
                 }
-                collect(fees.net_atoms(), 500_000, &mut self.markets[market], &mut self.treasury).unwrap();
+                collect(fees.net_atoms(), 500_000, &mut self.markets[market], &mut self.treasury)
+                    .unwrap();
             }
             _ => {}
         }
@@ -195,14 +204,21 @@ fn debt_is_paid_by_the_fund_within_its_caps_and_the_rest_is_booked() {
     market.params.fund_block_cap_atoms = usdc(30);
     let mut treasury = Treasury { insurance_atoms: usdc(100), validators_atoms: 0 };
     let mut held = account(-usdc(50), &[(0, 1, 0)]);
-    assert_eq!(settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code, Code::InvalidArgument);
+    assert_eq!(
+        settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code,
+        Code::InvalidArgument
+    );
     let mut closed = account(-usdc(50), &[(0, 0, 0)]);
     assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(30), usdc(20))));
     assert_eq!(
         (closed.collateral_atoms, market.bad_debt_atoms, treasury.insurance_atoms),
         (0, usdc(20), usdc(70))
     );
-    assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((0, 0)), "nothing is owed twice");
+    assert_eq!(
+        settle_debt(&mut closed, &mut market, &mut treasury),
+        Ok((0, 0)),
+        "nothing is owed twice"
+    );
     market.begin_block();
     closed.collateral_atoms = -usdc(10);
     assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(10), 0)));

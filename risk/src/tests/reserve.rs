@@ -31,7 +31,8 @@ fn orders() -> impl Strategy<Value = Vec<OpenOrder>> {
     )
 }
 
-/// `(which order, part of it in 1/8, price between its limit and the best in 1/8, rate in ppm as maker or taker)`.
+/// `(which order, part of it in 1/8, price between its limit and the best in 1/8, rate in ppm as
+/// maker or taker)`.
 type Step = (usize, u64, u64, Ppm);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -160,7 +161,12 @@ fn a_placement_reserves_margin_adverse_move_and_fee() {
     let reserve = |held, orders: &[(Side, u64, u64, bool)]| {
         let open: Vec<OpenOrder> = orders
             .iter()
-            .map(|&(side, price_ticks, lots, reduce_only)| OpenOrder { side, price_ticks, lots, reduce_only })
+            .map(|&(side, price_ticks, lots, reduce_only)| OpenOrder {
+                side,
+                price_ticks,
+                lots,
+                reduce_only,
+            })
             .collect();
         let account = account(0, &[(0, held, 0)]);
         let totals = order_totals(&open, 100, market.k, 450).unwrap();
@@ -176,8 +182,16 @@ fn a_placement_reserves_margin_adverse_move_and_fee() {
         reserve(0, &[(buy, 90, 2, false), (sell, 110, 3, false)]),
         usdc(30) + fee(90, 2) + fee(110, 3)
     );
-    assert_eq!(reserve(5, &[(sell, 110, 5, false)]), usdc(50) + fee(110, 5), "selling out needs no more");
-    assert_eq!(reserve(5, &[(sell, 110, 12, false)]), usdc(70) + fee(110, 12), "it could turn to −7");
+    assert_eq!(
+        reserve(5, &[(sell, 110, 5, false)]),
+        usdc(50) + fee(110, 5),
+        "selling out needs no more"
+    );
+    assert_eq!(
+        reserve(5, &[(sell, 110, 12, false)]),
+        usdc(70) + fee(110, 12),
+        "it could turn to −7"
+    );
     assert_eq!(
         reserve(5, &[(sell, 110, 12, true)]),
         usdc(50) + fee(110, 12),
@@ -190,7 +204,8 @@ fn a_placement_reserves_margin_adverse_move_and_fee() {
 #[test]
 fn an_order_beyond_127_bits_is_refused_and_changes_nothing() {
     let market = market(0, 10, 1, u64::MAX);
-    let order = OpenOrder { side: Side::Buy, price_ticks: u64::MAX, lots: u64::MAX, reduce_only: false };
+    let order =
+        OpenOrder { side: Side::Buy, price_ticks: u64::MAX, lots: u64::MAX, reduce_only: false };
     let mut totals = order_totals(&[], 1, market.k, 450).unwrap();
     assert!(totals.add(&order, 1, market.k, 450).is_err());
     assert!(totals.is_empty());

@@ -1,4 +1,5 @@
-//! What the app hash costs: the digests of the levels that a block of operations changed; and the book's memory.
+//! What the app hash costs: the digests of the levels that a block of operations changed; and the
+//! book's memory.
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::Book;
@@ -58,9 +59,12 @@ fn blocks(stream: &Stream, operations: usize) -> Blocks {
     timed(&mut first_roots_us, || roots(&mut book));
     book.take_dirty_levels();
 
-    let (mut operations_us, mut roots_us, mut dirty_us, mut changed, mut blocks) = (0.0, 0.0, 0.0, 0, 0);
+    let (mut operations_us, mut roots_us, mut dirty_us, mut changed, mut blocks) =
+        (0.0, 0.0, 0.0, 0, 0);
     for block in stream.operations.chunks_exact(operations).take(BLOCKS) {
-        timed(&mut operations_us, || block.iter().for_each(|record| apply(&mut book, record, &mut events)));
+        timed(&mut operations_us, || {
+            block.iter().for_each(|record| apply(&mut book, record, &mut events))
+        });
         events.0.clear();
         timed(&mut roots_us, || roots(&mut book));
         changed += timed(&mut dirty_us, || book.take_dirty_levels()).len();

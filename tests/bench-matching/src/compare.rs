@@ -13,7 +13,8 @@ use crate::stream::Outcome;
 
 /// Timed runs of one process.
 const RUNS: usize = 2;
-/// An engine that takes longer for the operations, ns, is timed in the first round only, and not with larger books.
+/// An engine that takes longer for the operations, ns, is timed in the first round only, and not
+/// with larger books.
 const SLOW_NS: u64 = 5_000_000_000;
 
 /// One engine at one size of the book.
@@ -55,13 +56,15 @@ pub fn write_streams(options: &Options, folder: &Path) -> Result<Vec<(usize, Pat
     options.warm.iter().map(write).collect()
 }
 
-/// Plays the streams on every engine, `rounds` times in turn, so that a slow minute of the machine meets all alike.
+/// Plays the streams on every engine, `rounds` times in turn, so that a slow minute of the machine
+/// meets all alike.
 pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -> Vec<Row> {
     let java = exchange_core::build(&folder.join("exchange-core"));
     let mut rows = Vec::new();
     let mut slow = BTreeSet::new();
     for (warm, path) in streams {
-        let mut found: Vec<Result<Played, String>> = ENGINES.iter().map(|_| Err(String::new())).collect();
+        let mut found: Vec<Result<Played, String>> =
+            ENGINES.iter().map(|_| Err(String::new())).collect();
         for round in 0..options.rounds {
             for ((name, _), found) in ENGINES.iter().zip(&mut found) {
                 if slow.contains(name) {
@@ -77,7 +80,9 @@ pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -
                 }
             }
         }
-        rows.extend(ENGINES.iter().zip(found).map(|(engine, found)| row(*engine, *warm, found, options)));
+        rows.extend(
+            ENGINES.iter().zip(found).map(|(engine, found)| row(*engine, *warm, found, options)),
+        );
         mark_agreement(&mut rows, *warm);
     }
     rows
@@ -94,7 +99,9 @@ fn play(
         return java.as_ref().map_err(Clone::clone)?.play(path, runs);
     }
     if !engines::has(name) {
-        return Err(format!("built without {name}: its crate did not build with this compiler or registry"));
+        return Err(format!(
+            "built without {name}: its crate did not build with this compiler or registry"
+        ));
     }
     again(&["play", name, &path.display().to_string(), &runs.to_string()])
 }
@@ -104,7 +111,8 @@ fn add(found: &mut Result<Played, String>, more: Result<Played, String>) {
     match (&mut *found, more) {
         (Ok(before), Ok(more)) if before.outcome == more.outcome => before.ns.extend(more.ns),
         (Ok(before), Ok(more)) => {
-            *found = Err(format!("{:?} in one round, {:?} in another", before.outcome, more.outcome));
+            *found =
+                Err(format!("{:?} in one round, {:?} in another", before.outcome, more.outcome));
         }
         (_, more) => *found = more,
     }

@@ -1,4 +1,5 @@
-//! What the machine's memory allows: a load that waits for the one before it, and loads that need not wait.
+//! What the machine's memory allows: a load that waits for the one before it, and loads that need
+//! not wait.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! Makes a stream from a seed. What is live, and where the levels are, is known from a book that plays along; that it is
-//! right is what the other engines then check.
+//! Makes a stream from a seed. What is live, and where the levels are, is known from a book that
+//! plays along; that it is right is what the other engines then check.
 
 use tidemark_matching::{Book, Event, Host};
 use tidemark_proto::units::{AccountId, Lots, Side};
@@ -7,18 +7,19 @@ use tidemark_proto::units::{AccountId, Lots, Side};
 use crate::engines::tidemark;
 use crate::stream::{Kind, Record, Stream, EXPIRES, HAS_CLIENT_ID, POST_ONLY};
 
-/// Where the mid starts. It moves one tick up or down with probability 1 in [`MID_STEP_ONE_IN`] at each operation.
+/// Where the mid starts. It moves one tick up or down with probability 1 in [`MID_STEP_ONE_IN`] at
+/// each operation.
 const FIRST_MID_TICKS: i64 = 1_000_000;
 const MID_STEP_ONE_IN: u32 = 500;
 /// Mean distance of an add from the mid.
 const MEAN_DISTANCE_TICKS: f64 = 100.0;
 /// Most lots of an add.
 const MAX_LOTS: u32 = 100;
-/// Most lots of a taker, whose rest is cancelled: what makes 50 adds as many as 40 cancels and what 8 takers empty, so that
-/// 20 000 orders stay about as many.
+/// Most lots of a taker, whose rest is cancelled: what makes 50 adds as many as 40 cancels and what
+/// 8 takers empty, so that 20 000 orders stay about as many.
 const MAX_TAKER_LOTS: u32 = 190;
-/// Makers are owners 0 to 2 999, takers 3 000 to 3 999: every taker is checked against every maker, no trade is
-/// prevented, so engines without self-trade prevention play the same.
+/// Makers are owners 0 to 2 999, takers 3 000 to 3 999: every taker is checked against every maker,
+/// no trade is prevented, so engines without self-trade prevention play the same.
 const MAKERS: u32 = 3_000;
 const OWNERS: u32 = 4_000;
 
@@ -54,7 +55,9 @@ impl Host for Live {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Fill { maker_order_id, maker_remaining_lots: 0, .. } => self.remove(maker_order_id),
+            Event::Fill { maker_order_id, maker_remaining_lots: 0, .. } => {
+                self.remove(maker_order_id)
+            }
             Event::Removed { order, .. } => self.remove(order.order_id),
             Event::Rested(order) => self.add(order.order_id),
             _ => {}
@@ -71,11 +74,13 @@ struct Generator {
     made: u64,
 }
 
-/// The stream of a seed: `warm` adds, then `operations`: 50 % adds, 40 % cancels, 8 % takers, 2 % moves.
+/// The stream of a seed: `warm` adds, then `operations`: 50 % adds, 40 % cancels, 8 % takers, 2 %
+/// moves.
 pub fn generate(seed: u64, warm: usize, operations: usize) -> Stream {
     let live = Live { ids: Vec::new(), place: vec![0], at: vec![0] };
     let random = fastrand::Rng::with_seed(seed);
-    let mut generator = Generator { random, book: Book::new(), live, mid_ticks: FIRST_MID_TICKS, made: 0 };
+    let mut generator =
+        Generator { random, book: Book::new(), live, mid_ticks: FIRST_MID_TICKS, made: 0 };
     Stream {
         warm: (0..warm).map(|_| generator.step(0)).collect(),
         operations: (0..operations)
@@ -138,8 +143,13 @@ impl Generator {
     fn add(&mut self) -> Record {
         let side = self.side();
         // One order in ten has a client id, one in twenty an expiry, one in five is post-only.
-        let flag =
-            |random: &mut fastrand::Rng, one_in: u32, flag| if random.u32(..one_in) == 0 { flag } else { 0 };
+        let flag = |random: &mut fastrand::Rng, one_in: u32, flag| {
+            if random.u32(..one_in) == 0 {
+                flag
+            } else {
+                0
+            }
+        };
         let flags = flag(&mut self.random, 10, HAS_CLIENT_ID)
             | flag(&mut self.random, 20, EXPIRES)
             | flag(&mut self.random, 5, POST_ONLY);
@@ -207,7 +217,16 @@ impl Generator {
         }
         let at = self.live.at[id as usize];
         let (price_ticks, lots) = (price as u32, order.lots as u32);
-        Record { kind: Kind::Move, sell: side == Side::Sell, flags: 0, owner, id, at, price_ticks, lots }
+        Record {
+            kind: Kind::Move,
+            sell: side == Side::Sell,
+            flags: 0,
+            owner,
+            id,
+            at,
+            price_ticks,
+            lots,
+        }
     }
 
     fn any_live(&mut self) -> (u64, AccountId, Side) {

@@ -1,7 +1,9 @@
-//! What a single operation takes on Tidemark's book: two readings of the clock around each, less what the readings take.
+//! What a single operation takes on Tidemark's book: two readings of the clock around each, less
+//! what the readings take.
 //!
-//! On a shared machine the tail of one run is the machine's: an interrupt, a neighbour. So the stream is played several
-//! times, and next to the percentiles of the runs stand those of each operation's fastest run, which are the book's.
+//! On a shared machine the tail of one run is the machine's: an interrupt, a neighbour. So the
+//! stream is played several times, and next to the percentiles of the runs stand those of each
+//! operation's fastest run, which are the book's.
 
 use std::time::Instant;
 
@@ -38,7 +40,8 @@ pub struct Latency {
     pub clock_ns: u32,
     /// How often each stream was played.
     pub runs: usize,
-    /// All runs together, each operation's fastest run, and that by kind; then the first two with client ids and expiries.
+    /// All runs together, each operation's fastest run, and that by kind; then the first two with
+    /// client ids and expiries.
     pub rows: Vec<Percentiles>,
 }
 
@@ -54,13 +57,22 @@ pub fn latency(stream: Stream) -> Latency {
 /// All operations as they came and at their fastest, then each kind at its fastest.
 fn rows(stream: &Stream, clock_ns: u32, which: &str) -> Vec<Percentiles> {
     let runs: Vec<Vec<u32>> = (0..RUNS).map(|_| run(stream, clock_ns)).collect();
-    let fastest: Vec<u32> =
-        (0..stream.operations.len()).map(|at| runs.iter().map(|run| run[at]).min().unwrap_or(0)).collect();
-    let kinds =
-        [(Kind::Add, "adds"), (Kind::Cancel, "cancels"), (Kind::Take, "takers"), (Kind::Move, "moves")];
+    let fastest: Vec<u32> = (0..stream.operations.len())
+        .map(|at| runs.iter().map(|run| run[at]).min().unwrap_or(0))
+        .collect();
+    let kinds = [
+        (Kind::Add, "adds"),
+        (Kind::Cancel, "cancels"),
+        (Kind::Take, "takers"),
+        (Kind::Move, "moves"),
+    ];
     let by_kind = kinds.map(|(kind, name)| {
-        let of_kind = stream.operations.iter().zip(&fastest).filter(|(record, _)| record.kind == kind);
-        percentiles(format!("{name}{which}, fastest of {RUNS} runs"), of_kind.map(|(_, ns)| *ns).collect())
+        let of_kind =
+            stream.operations.iter().zip(&fastest).filter(|(record, _)| record.kind == kind);
+        percentiles(
+            format!("{name}{which}, fastest of {RUNS} runs"),
+            of_kind.map(|(_, ns)| *ns).collect(),
+        )
     });
     let came = percentiles(format!("all operations{which}, as they came"), runs.concat());
     let all = percentiles(format!("all operations{which}, fastest of {RUNS} runs"), fastest);

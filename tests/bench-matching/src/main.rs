@@ -1,5 +1,6 @@
-//! `bench-matching`: the order book beside other engines on one stream, in one run, on one thread; then what a single
-//! operation takes, the worst cases, memory, and what the commitment costs a block.
+//! `bench-matching`: the order book beside other engines on one stream, in one run, on one thread;
+//! then what a single operation takes, the worst cases, memory, and what the commitment costs a
+//! block.
 
 mod commitment;
 mod compare;
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// With options: all that there is to measure. Otherwise one measurement, for which this program starts itself again.
+/// With options: all that there is to measure. Otherwise one measurement, for which this program
+/// starts itself again.
 fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["play", name, stream, runs] => {
@@ -66,13 +68,15 @@ fn measure(options: &Options) -> Result<(), String> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let (folder, scratch) = (target.join("bench"), target.join("bench-matching"));
     for folder in [&folder, &scratch] {
-        std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
     }
     let streams = compare::write_streams(options, &scratch)?;
     let engines = compare::compare(options, &streams, &scratch);
     eprintln!("one operation, worst cases, commitment, memory");
     let smallest = streams.first().map(|(_, path)| path.display().to_string()).unwrap_or_default();
-    let blocks = streams.iter().map(|(_, path)| again(&["commitment", &path.display().to_string()]));
+    let blocks =
+        streams.iter().map(|(_, path)| again(&["commitment", &path.display().to_string()]));
     let report = Report {
         seed: options.seed,
         operations: options.operations,

@@ -19,8 +19,9 @@ pub struct Memory {
 
 /// All shapes.
 pub fn memory() -> Vec<Memory> {
-    let plain =
-        |price: fn(u64) -> Ticks| move |index: u64| order(owner(index as usize), Side::Sell, price(index), 1);
+    let plain = |price: fn(u64) -> Ticks| {
+        move |index: u64| order(owner(index as usize), Side::Sell, price(index), 1)
+    };
     let level = plain(|_| MID_TICKS);
     let adjacent = plain(|index| MID_TICKS + index);
     let apart = plain(|index| MID_TICKS + 5_000 * index);
@@ -33,7 +34,11 @@ pub fn memory() -> Vec<Memory> {
     };
     vec![
         shape("one level", 1_000_000, level),
-        shape("a hundred on each of adjacent levels", 1_000_000, plain(|index| MID_TICKS + index / 100)),
+        shape(
+            "a hundred on each of adjacent levels",
+            1_000_000,
+            plain(|index| MID_TICKS + index / 100),
+        ),
         shape("one on each of adjacent levels", 1_000_000, adjacent),
         shape("one each 5 000 ticks", 10_000, apart),
         shape("one level, each with client id, expiry and hidden lots", 1_000_000, named),

@@ -1,7 +1,8 @@
 //! What the command line asks for.
 
 /// How to use the program.
-pub const USAGE: &str = "usage: bench-matching [--seed N] [--operations N] [--warm N,N] [--rounds N]";
+pub const USAGE: &str =
+    "usage: bench-matching [--seed N] [--operations N] [--warm N,N] [--rounds N]";
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -19,11 +20,15 @@ pub struct Options {
 impl Options {
     /// Reads the words of the command line.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { seed: 1, operations: 3_000_000, warm: vec![20_000, 1_000_000], rounds: 3 };
+        let mut options =
+            Self { seed: 1, operations: 3_000_000, warm: vec![20_000, 1_000_000], rounds: 3 };
         for pair in words.chunks(2) {
-            let [word, value] = pair else { return Err(format!("{} needs a value; {USAGE}", pair[0])) };
+            let [word, value] = pair else {
+                return Err(format!("{} needs a value; {USAGE}", pair[0]));
+            };
             let number = |low: u64, high: u64, text: &str| {
-                let number = text.parse::<u64>().ok().filter(|number| (low..=high).contains(number));
+                let number =
+                    text.parse::<u64>().ok().filter(|number| (low..=high).contains(number));
                 number.ok_or_else(|| format!("{word} {text} is not from {low} to {high}; {USAGE}"))
             };
             match *word {
@@ -31,7 +36,8 @@ impl Options {
                 "--operations" => options.operations = number(1_000, 20_000_000, value)? as usize,
                 "--rounds" => options.rounds = number(1, 100, value)? as usize,
                 "--warm" => {
-                    let sizes = value.split(',').map(|text| Ok(number(100, 10_000_000, text)? as usize));
+                    let sizes =
+                        value.split(',').map(|text| Ok(number(100, 10_000_000, text)? as usize));
                     options.warm = sizes.collect::<Result<_, String>>()?;
                 }
                 _ => return Err(format!("unknown option {word}; {USAGE}")),

@@ -1,12 +1,13 @@
-//! Each measurement has a process of its own: none meets the memory that another left behind, and an engine that fails
-//! fails alone.
+//! Each measurement has a process of its own: none meets the memory that another left behind, and
+//! an engine that fails fails alone.
 
 use std::process::{Command, Stdio};
 
 use rustix::time::{clock_gettime, ClockId};
 use serde::de::DeserializeOwned;
 
-/// Time that this thread has had a processor, ns: what others do on the machine meanwhile does not count.
+/// Time that this thread has had a processor, ns: what others do on the machine meanwhile does not
+/// count.
 pub fn cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -19,14 +20,19 @@ pub fn rss_bytes() -> Result<u64, String> {
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     };
-    read().map(|kib| kib * 1024).ok_or_else(|| "cannot read VmRSS from /proc/self/status".to_owned())
+    read()
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| "cannot read VmRSS from /proc/self/status".to_owned())
 }
 
 /// Runs a command to its end and reads the JSON of its last line.
 pub fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T, String> {
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|e| format!("cannot start {command:?}: {e}"))?;
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot start {command:?}: {e}"))?;
+    let (text, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         let why = errors.lines().chain(text.lines()).rfind(|line| !line.trim().is_empty());
         return Err(format!("{}: {}", output.status, why.unwrap_or("no message")));

@@ -63,7 +63,10 @@ fn print_worst(cases: &[Case]) {
 
 fn print_blocks(blocks: &[Blocks]) {
     println!("\nCommitment, means over the blocks:\n");
-    println!("| orders before | operations in a block | levels changed | operations, µs | L2 and L3 root, µs | a level, µs | changed levels read, µs | first roots, µs | bytes per order |");
+    println!(
+        "| orders before | operations in a block | levels changed | operations, µs | L2 and L3 \
+         root, µs | a level, µs | changed levels read, µs | first roots, µs | bytes per order |"
+    );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for row in blocks {
         println!(
@@ -82,7 +85,9 @@ fn print_blocks(blocks: &[Blocks]) {
 }
 
 fn print_memory(shapes: &[Memory]) {
-    println!("\nMemory, as the book counts it:\n\n| orders | where | bytes per order |\n|---:|---|---:|");
+    println!(
+        "\nMemory, as the book counts it:\n\n| orders | where | bytes per order |\n|---:|---|---:|"
+    );
     for row in shapes {
         println!("| {} | {} | {} |", row.orders, row.what, row.bytes_per_order);
     }
@@ -90,14 +95,19 @@ fn print_memory(shapes: &[Memory]) {
 
 fn print_floor(floor: &[Floor]) {
     println!("\nThe machine's memory, one load of a random cache line:\n");
-    println!("| memory, KiB | waiting for the load before, ns | not waiting, ns |\n|---:|---:|---:|");
+    println!(
+        "| memory, KiB | waiting for the load before, ns | not waiting, ns |\n|---:|---:|---:|"
+    );
     for row in floor {
         println!("| {} | {:.1} | {:.1} |", row.kib, row.dependent_ns, row.independent_ns);
     }
 }
 
 fn print_engines(rows: &[Row]) {
-    println!("| engine | orders before | M operations/s, median | slowest–fastest run | × exchange-core | trades | lots | cross-check | bytes per order |");
+    println!(
+        "| engine | orders before | M operations/s, median | slowest–fastest run | × \
+         exchange-core | trades | lots | cross-check | bytes per order |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|---|---:|");
     for row in rows {
         let name = format!("{} {}", row.engine, row.version);
@@ -106,7 +116,8 @@ fn print_engines(rows: &[Row]) {
             println!("| {name} | {} | | | | | | skipped: {why} | |", row.warm);
             continue;
         };
-        let peer = rows.iter().find(|other| other.warm == row.warm && other.engine == exchange_core::NAME);
+        let peer =
+            rows.iter().find(|other| other.warm == row.warm && other.engine == exchange_core::NAME);
         let times = peer.map(Row::median_mops).filter(|mops| *mops > 0.0);
         println!(
             "| {name} | {} | {:.2} | {:.2}–{:.2} | {} | {} | {} | {} | {} |",
@@ -127,6 +138,7 @@ fn print_engines(rows: &[Row]) {
 pub fn write(report: &Report, folder: &Path) -> Result<PathBuf, String> {
     let path = folder.join("matching.json");
     let text = serde_json::to_string_pretty(report).map_err(|e| e.to_string())?;
-    std::fs::write(&path, text + "\n").map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    std::fs::write(&path, text + "\n")
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     Ok(path)
 }

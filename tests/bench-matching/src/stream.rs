@@ -1,4 +1,5 @@
-//! The stream that every engine plays: fixed-size records in a file, so that an engine in another language reads the same.
+//! The stream that every engine plays: fixed-size records in a file, so that an engine in another
+//! language reads the same.
 //!
 //! ```text
 //! file   = magic "TMSTREAM" ‖ warm u64 ‖ operations u64 ‖ seed u64 ‖ record × (warm + operations)      little-endian
@@ -76,7 +77,8 @@ impl Stream {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a stream"));
         }
         let warm = (0..word(1)).map(|_| Record::read(&mut file)).collect::<io::Result<_>>()?;
-        let operations = (0..word(2)).map(|_| Record::read(&mut file)).collect::<io::Result<_>>()?;
+        let operations =
+            (0..word(2)).map(|_| Record::read(&mut file)).collect::<io::Result<_>>()?;
         Ok(Self { warm, operations, seed: word(3) })
     }
 
@@ -116,7 +118,9 @@ impl Record {
             1 => Kind::Cancel,
             2 => Kind::Take,
             3 => Kind::Move,
-            other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("kind {other}"))),
+            other => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("kind {other}")))
+            }
         };
         Ok(Self {
             kind,
@@ -157,13 +161,15 @@ pub struct Outcome {
 
 /// Takes down trades.
 pub trait Tape {
-    /// Whether the maker's number is looked at: an engine that must look it up need not when it is not.
+    /// Whether the maker's number is looked at: an engine that must look it up need not when it is
+    /// not.
     const NEEDS_MAKER: bool;
     /// One trade.
     fn trade(&mut self, maker: u64, price_ticks: u64, lots: u64);
 }
 
-/// Counts trades and lots: what a timed run does with its events, so that none can be optimised away.
+/// Counts trades and lots: what a timed run does with its events, so that none can be optimised
+/// away.
 impl Tape for (u64, u64) {
     const NEEDS_MAKER: bool = false;
     #[inline]

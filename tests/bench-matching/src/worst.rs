@@ -1,5 +1,5 @@
-//! What the cheapest attack on a book is worth: operations on books of the worst shape, each at two sizes, so that a cost
-//! that grows with the book shows.
+//! What the cheapest attack on a book is worth: operations on books of the worst shape, each at two
+//! sizes, so that a cost that grows with the book shows.
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::{Book, NewOrder, PostOnly, TimeInForce};
@@ -114,7 +114,11 @@ pub fn worst() -> Vec<Case> {
         cases.push(expire(n));
     }
     for n in [20_000, 1_000_000] {
-        cases.push(cancel_level("cancels from the middle of a level of N orders outwards", n, outwards));
+        cases.push(cancel_level(
+            "cancels from the middle of a level of N orders outwards",
+            n,
+            outwards,
+        ));
         cases.push(cancel_level("cancels at random places of a level of N orders", n, scattered));
     }
     for n in [100, 10_000] {

@@ -1,4 +1,5 @@
-//! `cases FILE.json …`: one line per case, then `N passed, N failed, N skipped`; exit code 1 if any failed.
+//! `cases FILE.json …`: one line per case, then `N passed, N failed, N skipped`; exit code 1 if any
+//! failed.
 
 use std::process::ExitCode;
 

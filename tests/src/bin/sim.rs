@@ -1,5 +1,5 @@
-//! `sim --seed N [--blocks M] [--seeds K]`: carries out the histories of seeds N to N + K − 1 and prints a line for each;
-//! exit code 1 when something does not hold.
+//! `sim --seed N [--blocks M] [--seeds K]`: carries out the histories of seeds N to N + K − 1 and
+//! prints a line for each; exit code 1 when something does not hold.
 
 use std::process::ExitCode;
 

@@ -17,13 +17,16 @@ use super::world::{atoms, decimal, described, expect_figure, expects_refusal, us
 /// Runs one `deleverage_trigger` case.
 pub fn trigger(case: &Value) -> Result<(), String> {
     let (account, expected) = (&case["account"], &case["expected"]);
-    let names = account["positions"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let names =
+        account["positions"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
     let markets: serde_json::Map<String, Value> =
         names.map(|name| (name, json!({ "oracle_price": case["oracle_price"] }))).collect();
-    let markets = if case["markets"].is_object() { case["markets"].clone() } else { Value::Object(markets) };
+    let markets =
+        if case["markets"].is_object() { case["markets"].clone() } else { Value::Object(markets) };
     let mut world = World::new(&json!({ "markets": markets }), &[account], &[])?;
     let account = world.account(account)?;
-    let health = health_without_orders(&account, world.markets.as_slice()).map_err(|e| e.to_string())?;
+    let health =
+        health_without_orders(&account, world.markets.as_slice()).map_err(|e| e.to_string())?;
     expect_figure(expected, "equity", usdc(health.equity_atoms))?;
     let closes = case["market_in_final_settlement"].as_bool().unwrap_or(false);
     let got = closing_price(health.equity_atoms, closes);
@@ -45,13 +48,20 @@ pub fn pair(case: &Value) -> Result<(), String> {
     let mut counterparty = world.account(&case["counterparty"])?;
     let id = world.id(&close["market"]);
     let delta = world.lots(id, &close["size_delta"])?;
-    let done = deleverage_pair(&mut closing, &mut counterparty, id, delta, world.markets.as_mut_slice());
+    let done =
+        deleverage_pair(&mut closing, &mut counterparty, id, delta, world.markets.as_mut_slice());
     let (refused, reason) = expects_refusal(expected);
     match done {
-        Ok(quote) if refused => return Err(format!("expected a refusal, got a transfer of {}", usdc(quote))),
+        Ok(quote) if refused => {
+            return Err(format!("expected a refusal, got a transfer of {}", usdc(quote)))
+        }
         Ok(quote) => {
             expect_figure(expected, "transfer_quote_to_closing_account", usdc(quote))?;
-            expect_figure(expected, "price", usdc(quote) / -(Decimal::from(delta) * world.lot(id)))?;
+            expect_figure(
+                expected,
+                "price",
+                usdc(quote) / -(Decimal::from(delta) * world.lot(id)),
+            )?;
         }
         Err(refusal) if refused => {
             let known = match refusal.code {
@@ -63,7 +73,9 @@ pub fn pair(case: &Value) -> Result<(), String> {
         }
         Err(refusal) => return Err(format!("expected a transfer, got {refusal}")),
     }
-    for (what, account) in [("closing_account_after", &closing), ("counterparty_after", &counterparty)] {
+    for (what, account) in
+        [("closing_account_after", &closing), ("counterparty_after", &counterparty)]
+    {
         if expected[what].is_object() {
             expect(what, &described(&expected[what])?, &world.describe(account)?)?;
         }
@@ -86,15 +98,20 @@ impl adl::Accounts for Table {
     }
 }
 
-/// Runs one `deleverage_across_accounts` case. Its accounts name no entry price, so none is in profit: the walk over those
-/// who can bear it is all there is.
+/// Runs one `deleverage_across_accounts` case. Its accounts name no entry price, so none is in
+/// profit: the walk over those who can bear it is all there is.
 pub fn across_accounts(case: &Value) -> Result<(), String> {
     let (close, expected) = (&case["close"], &case["expected"]);
-    let rows: Vec<&Value> = case["accounts"].as_array().ok_or("no array accounts")?.iter().collect();
+    let rows: Vec<&Value> =
+        case["accounts"].as_array().ok_or("no array accounts")?.iter().collect();
     let mut world = World::new(case, &rows, &[close])?;
-    let names: Vec<&str> = rows.iter().map(|row| row["account"].as_str().unwrap_or_default()).collect();
+    let names: Vec<&str> =
+        rows.iter().map(|row| row["account"].as_str().unwrap_or_default()).collect();
     let accounts = rows.iter().map(|row| world.account(row)).collect::<Result<Vec<_>, _>>()?;
-    let at = names.iter().position(|name| case["closing_account"] == *name).ok_or("no closing account")?;
+    let at = names
+        .iter()
+        .position(|name| case["closing_account"] == *name)
+        .ok_or("no closing account")?;
     let id = world.id(&close["market"]);
     let wanted = world.lots(id, &close["size_delta"])?.unsigned_abs();
     let counterparties: Vec<Counterparty> = (0..)
@@ -118,8 +135,11 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
     let size = |lots: u64| (Decimal::from(lots) * lot).normalize();
     let mut got = BTreeMap::new();
     for fill in &fills {
-        let name =
-            usize::try_from(fill.account).ok().and_then(|at| names.get(at)).copied().unwrap_or_default();
+        let name = usize::try_from(fill.account)
+            .ok()
+            .and_then(|at| names.get(at))
+            .copied()
+            .unwrap_or_default();
         got.insert(name.to_owned(), (size(fill.lots), usdc(fill.quote_atoms)));
     }
     if let Some(fills) = expected["fills"].as_array() {
@@ -137,7 +157,10 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
         expect("size_remaining", &remaining, &size(wanted - closed))?;
     }
     for after in expected["accounts_after"].as_array().into_iter().flatten() {
-        let at = names.iter().position(|name| after["account"] == *name).ok_or("an unknown account after")?;
+        let at = names
+            .iter()
+            .position(|name| after["account"] == *name)
+            .ok_or("an unknown account after")?;
         expect(names[at], &described(after)?, &world.describe(&table.0[at])?)?;
     }
     Ok(())

@@ -15,12 +15,14 @@ use super::world::{
 /// Levels of a side as decimals, without empty ones.
 fn levels(side: &Value) -> Result<Vec<(Decimal, Decimal)>, String> {
     let rows = side.as_array().into_iter().flatten();
-    let rows =
-        rows.map(|row| Ok((decimal(&row[0])?, decimal(&row[1])?))).collect::<Result<Vec<_>, String>>()?;
+    let rows = rows
+        .map(|row| Ok((decimal(&row[0])?, decimal(&row[1])?)))
+        .collect::<Result<Vec<_>, String>>()?;
     Ok(rows.into_iter().filter(|(_, size)| !size.is_zero()).collect())
 }
 
-/// Runs one `premium_from_book` case. Its quote unit is the finest in which tick, lot and notional are whole.
+/// Runs one `premium_from_book` case. Its quote unit is the finest in which tick, lot and notional
+/// are whole.
 pub fn premium_from_book(case: &Value) -> Result<(), String> {
     let inputs = &case["inputs"];
     let (mut bids, mut asks) = (levels(&inputs["bids"])?, levels(&inputs["asks"])?);
@@ -65,7 +67,8 @@ fn whole(value: &Value) -> Result<i128, String> {
 pub fn settlement(case: &Value) -> Result<(), String> {
     let inputs = &case["inputs"];
     let (now, then) = (whole(&inputs["index_now"])?, whole(&inputs["index_at_last_settlement"])?);
-    let got = settlement_micro_atoms(now, then, whole(&inputs["size"])?).map_err(|e| e.to_string())?;
+    let got =
+        settlement_micro_atoms(now, then, whole(&inputs["size"])?).map_err(|e| e.to_string())?;
     expect("account_quote_change_ppm", &whole(&case["expected"]["account_quote_change_ppm"])?, &got)
 }
 
@@ -73,8 +76,11 @@ pub fn settlement(case: &Value) -> Result<(), String> {
 pub fn payment_by_position(case: &Value) -> Result<(), String> {
     let (inputs, expected) = (&case["inputs"], &case["expected"]);
     let field = |of: &Value, names: &[&str]| -> Result<Decimal, String> {
-        let found =
-            of.as_object().into_iter().flatten().find(|(key, _)| names.iter().any(|n| key.contains(n)));
+        let found = of
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find(|(key, _)| names.iter().any(|n| key.contains(n)));
         decimal(found.ok_or_else(|| format!("no figure named like {names:?} in {of}"))?.1)
     };
     let size = field(inputs, &["size", "position", "volume"])?;
@@ -90,7 +96,8 @@ pub fn payment_by_position(case: &Value) -> Result<(), String> {
 /// Runs one `rate_premium_plus_clamped_interest` case.
 pub fn rate(case: &Value) -> Result<(), String> {
     let (inputs, expected) = (&case["inputs"], &case["expected"]);
-    let figure = |field: &str| (!inputs[field].is_null()).then(|| decimal(&inputs[field])).transpose();
+    let figure =
+        |field: &str| (!inputs[field].is_null()).then(|| decimal(&inputs[field])).transpose();
     let oracle = decimal(&inputs["oracle_price"])?;
     let (bid, ask) = (figure("impact_bid")?, figure("impact_ask")?);
     let tick = common_unit([Some(oracle), bid, ask].into_iter().flatten());
@@ -102,7 +109,8 @@ pub fn rate(case: &Value) -> Result<(), String> {
         let Some(price) = price else { return Ok(None) };
         Ok(ImpactPrice::at(ticks(price)?, market.k, parts_per_lot(&market.params)))
     };
-    let premium = premium_ppm(&market.params, market.k, ticks(oracle)?, impact(bid)?, impact(ask)?, Ppm::MAX);
+    let premium =
+        premium_ppm(&market.params, market.k, ticks(oracle)?, impact(bid)?, impact(ask)?, Ppm::MAX);
     let rate_8h = rate_8h_ppm(&market.params, premium);
     expect_figure(expected, "premium", Decimal::new(premium, 6))?;
     expect_figure(expected, "rate_8h", Decimal::new(rate_8h, 6))?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidemark_matching::{Book, Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce};
+use tidemark_matching::{
+    Book, Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce,
+};
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
@@ -17,7 +19,9 @@ pub fn run(case: &Value) -> Result<(), String> {
     let mut scenario = Scenario::new(case)?;
     let steps = case["steps"].as_array().ok_or("the case has no array `steps`")?;
     for (number, step) in steps.iter().enumerate() {
-        scenario.step(step).map_err(|why| format!("step {number} ({} {}): {why}", step["op"], step["id"]))?;
+        scenario
+            .step(step)
+            .map_err(|why| format!("step {number} ({} {}): {why}", step["op"], step["id"]))?;
     }
     scenario.check_positions(&case["final_positions"])
 }
@@ -68,7 +72,9 @@ impl Outcome {
             Err(Reject { code: Code::NotFillable, .. }) => Self::done("cancelled"),
             Err(_) => Self::REJECTED,
             Ok(placed) if placed.resting_lots > 0 => Self::done("resting"),
-            Ok(placed) if placed.rest.is_some() || placed.decremented_lots > 0 => Self::done("cancelled"),
+            Ok(placed) if placed.rest.is_some() || placed.decremented_lots > 0 => {
+                Self::done("cancelled")
+            }
             Ok(_) => Self::done("filled"),
         }
     }
@@ -159,7 +165,8 @@ impl Scenario {
             other => return Err(format!("unknown time in force {other:?}")),
         };
         let post_only = if step["post_only"] == true { PostOnly::Reject } else { PostOnly::No };
-        // A negative quantity does not exist on the wire: it is refused before it could reach the book.
+        // A negative quantity does not exist on the wire: it is refused before it could reach the
+        // book.
         let Some(lots) = amount(&step["qty"])? else { return Ok(Outcome::REJECTED) };
         let order = NewOrder {
             owner,
@@ -182,10 +189,12 @@ impl Scenario {
         Ok(Outcome::placed(result))
     }
 
-    /// The order of a step and its caller: the owner, unless the step names another. `None` for a name that the book
-    /// never accepted.
+    /// The order of a step and its caller: the owner, unless the step names another. `None` for a
+    /// name that the book never accepted.
     fn target(&mut self, step: &Value) -> Result<Option<(OrderId, AccountId)>, String> {
-        let Some((order, owner)) = self.orders.get(text(&step["id"])?).copied() else { return Ok(None) };
+        let Some((order, owner)) = self.orders.get(text(&step["id"])?).copied() else {
+            return Ok(None);
+        };
         let caller = step["account"].as_str().map_or(owner, |name| self.account(name));
         Ok(Some((order, caller)))
     }
@@ -196,11 +205,13 @@ impl Scenario {
             Value::Null => Ok(Some(None)),
             value => amount(value).map(|amount| amount.map(Some)),
         };
-        let (Some(lots), Some(price_ticks)) = (given(&step["new_open_qty"])?, given(&step["new_price"])?)
+        let (Some(lots), Some(price_ticks)) =
+            (given(&step["new_open_qty"])?, given(&step["new_price"])?)
         else {
             return Ok(Outcome::REJECTED);
         };
-        let change = Replace { order_id, owner, price_ticks, lots, stp: self.stp, max_fills: MAX_FILLS };
+        let change =
+            Replace { order_id, owner, price_ticks, lots, stp: self.stp, max_fills: MAX_FILLS };
         Ok(Outcome::placed(self.book.replace(&change, &mut self.host)))
     }
 
@@ -225,14 +236,20 @@ impl Scenario {
         let expected = expected
             .iter()
             .map(|fill| {
-                Ok((text(&fill["maker"])?.to_owned(), integer(&fill["price"])?, integer(&fill["qty"])?))
+                Ok((
+                    text(&fill["maker"])?.to_owned(),
+                    integer(&fill["price"])?,
+                    integer(&fill["qty"])?,
+                ))
             })
             .collect::<Result<Vec<_>, String>>()?;
         let got: Vec<_> = self
             .host
             .fills
             .iter()
-            .map(|(maker, price, lots)| (self.names[maker].clone(), i128::from(*price), i128::from(*lots)))
+            .map(|(maker, price, lots)| {
+                (self.names[maker].clone(), i128::from(*price), i128::from(*lots))
+            })
             .collect();
         expect("fills", &expected, &got)
     }
@@ -242,7 +259,9 @@ impl Scenario {
         let Some(expected) = expected.as_array() else { return Ok(()) };
         let mut expected = expected
             .iter()
-            .map(|order| text(if order.is_object() { &order["id"] } else { order }).map(str::to_owned))
+            .map(|order| {
+                text(if order.is_object() { &order["id"] } else { order }).map(str::to_owned)
+            })
             .collect::<Result<Vec<_>, String>>()?;
         let mut got: Vec<String> = self
             .host
@@ -285,7 +304,8 @@ impl Scenario {
 
     fn check_positions(&self, expected: &Value) -> Result<(), String> {
         for (name, position) in expected.as_object().into_iter().flatten() {
-            let account = self.accounts.get(name).ok_or(format!("account {name:?} appears in no step"))?;
+            let account =
+                self.accounts.get(name).ok_or(format!("account {name:?} appears in no step"))?;
             let got = self.host.positions.get(account).copied().unwrap_or(0);
             expect(&format!("final position of {name}"), &integer(position)?, &got)?;
         }

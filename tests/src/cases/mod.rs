@@ -1,7 +1,9 @@
-//! Runs figures from independent test suites through the production functions of `matching`, `risk` and `oracle`.
+//! Runs figures from independent test suites through the production functions of `matching`, `risk`
+//! and `oracle`.
 //!
-//! A file has `cases`; each has an `id` and a `kind`. Numbers are decimal strings in plain units; every runner picks
-//! tick, lot and `k` so that each figure of its case is exact in the engine's integers.
+//! A file has `cases`; each has an `id` and a `kind`. Numbers are decimal strings in plain units;
+//! every runner picks tick, lot and `k` so that each figure of its case is exact in the engine's
+//! integers.
 
 mod deleveraging;
 mod funding;

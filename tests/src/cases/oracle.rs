@@ -20,7 +20,8 @@ pub fn weighted_median(case: &Value) -> Result<(), String> {
     expect("price", &optional_decimal(&case["expected"]["price"])?, &got)
 }
 
-/// Runs one `stake_weighted_median_with_quorum` case: a pair that is not expected must have no price.
+/// Runs one `stake_weighted_median_with_quorum` case: a pair that is not expected must have no
+/// price.
 pub fn weighted_median_with_quorum(case: &Value) -> Result<(), String> {
     let inputs = &case["inputs"];
     let quorum = quorum(&inputs["quorum"])?;
@@ -50,8 +51,9 @@ pub fn weighted_median_with_quorum(case: &Value) -> Result<(), String> {
 /// The part of stake that the case asks for, reached at equality.
 fn quorum(value: &Value) -> Result<Quorum, String> {
     let part = decimal(value)?.normalize();
-    let convert =
-        |n: i128| u32::try_from(n).map_err(|_| format!("quorum {part} is not below 2^32 in its digits"));
+    let convert = |n: i128| {
+        u32::try_from(n).map_err(|_| format!("quorum {part} is not below 2^32 in its digits"))
+    };
     Ok(Quorum {
         numerator: convert(part.mantissa())?,
         denominator: convert(10_i128.pow(part.scale()))?,
@@ -80,7 +82,8 @@ fn from_units(units: u64, scale: u32) -> Decimal {
     Decimal::from_i128_with_scale(units.into(), scale).normalize()
 }
 
-/// A decimal, given as a string or a number, normalised so that equal values compare and print alike.
+/// A decimal, given as a string or a number, normalised so that equal values compare and print
+/// alike.
 fn decimal(value: &Value) -> Result<Decimal, String> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     text.parse::<Decimal>().map(|decimal| decimal.normalize()).map_err(|e| format!("{value}: {e}"))

@@ -1,4 +1,5 @@
-//! Accounts and markets of a case, in the engine's units: tick, lot and `k` are chosen so that its figures are exact.
+//! Accounts and markets of a case, in the engine's units: tick, lot and `k` are chosen so that its
+//! figures are exact.
 
 use std::collections::BTreeMap;
 
@@ -86,10 +87,15 @@ pub fn common_unit(values: impl IntoIterator<Item = Decimal>) -> Decimal {
 }
 
 /// A market with one margin tier; `k` and mark are to be set by the caller.
-pub fn plain_market(id: MarketId, initial_ppm: Ppm, maintenance_fraction_ppm: Ppm) -> Result<Market, String> {
+pub fn plain_market(
+    id: MarketId,
+    initial_ppm: Ppm,
+    maintenance_fraction_ppm: Ppm,
+) -> Result<Market, String> {
     let mut params = MarketParams::with_defaults("CASE-USD", 1_000_000_000, 1_000_000_000, 1);
     params.id = id;
-    params.tiers = vec![MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: initial_ppm }];
+    params.tiers =
+        vec![MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: initial_ppm }];
     params.maintenance_fraction_ppm = maintenance_fraction_ppm;
     Market::new(params).map_err(|e| e.to_string())
 }
@@ -110,7 +116,8 @@ struct Figures {
 }
 
 impl World {
-    /// Reads `case.markets`. `accounts` are all the case's accounts; `others` its objects that name a market with a size or a price.
+    /// Reads `case.markets`. `accounts` are all the case's accounts; `others` its objects that name
+    /// a market with a size or a price.
     pub fn new(case: &Value, accounts: &[&Value], others: &[&Value]) -> Result<Self, String> {
         let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
         for account in accounts {
@@ -120,7 +127,8 @@ impl World {
         }
         for other in others {
             let of = figures.entry(name(&other["market"])).or_default();
-            for field in ["size", "size_delta", "price"].into_iter().filter(|field| !other[*field].is_null())
+            for field in
+                ["size", "size_delta", "price"].into_iter().filter(|field| !other[*field].is_null())
             {
                 let list = if field == "price" { &mut of.prices } else { &mut of.sizes };
                 list.push(decimal(&other[field])?);
@@ -139,7 +147,8 @@ impl World {
         let (tick, mut lot) = (common_unit(figures.prices), common_unit(figures.sizes));
         let exact_k = |lot| in_units(tick * lot, Decimal::new(1, 6));
         let k = loop {
-            let k = exact_k(lot).map_err(|e| format!("{market_name}: tick {tick}, lot {lot}: {e}"))?;
+            let k =
+                exact_k(lot).map_err(|e| format!("{market_name}: tick {tick}, lot {lot}: {e}"))?;
             match u64::try_from(k) {
                 Ok(k) => break k,
                 Err(_) => lot /= Decimal::TEN,
@@ -180,7 +189,8 @@ impl World {
         ticks(decimal(price)?, *tick)
     }
 
-    /// An account: its quote balance is collateral, with positions that cost nothing. Longs count as open interest.
+    /// An account: its quote balance is collateral, with positions that cost nothing. Longs count
+    /// as open interest.
     pub fn account(&mut self, account: &Value) -> Result<Account, String> {
         let mut made = Account::new(0, 0);
         made.collateral_atoms = atoms(decimal(&account["quote_balance"])?)?;
@@ -198,12 +208,17 @@ impl World {
     }
 
     /// An account as cases write it: quote balance and open positions, as text.
-    pub fn describe(&self, account: &Account) -> Result<(String, BTreeMap<String, String>), String> {
-        let money = tidemark_risk::conservation::account_atoms(account).map_err(|e| e.to_string())?;
-        let positions = account.positions.iter().filter(|position| position.lots != 0).map(|position| {
-            let (name, _, lot) = &self.units[usize::from(position.market)];
-            (name.clone(), (Decimal::from(position.lots) * lot).normalize().to_string())
-        });
+    pub fn describe(
+        &self,
+        account: &Account,
+    ) -> Result<(String, BTreeMap<String, String>), String> {
+        let money =
+            tidemark_risk::conservation::account_atoms(account).map_err(|e| e.to_string())?;
+        let positions =
+            account.positions.iter().filter(|position| position.lots != 0).map(|position| {
+                let (name, _, lot) = &self.units[usize::from(position.market)];
+                (name.clone(), (Decimal::from(position.lots) * lot).normalize().to_string())
+            });
         Ok((usdc(money).to_string(), positions.collect()))
     }
 }
@@ -219,7 +234,8 @@ pub fn described(expected: &Value) -> Result<(String, BTreeMap<String, String>),
     Ok((decimal(&expected["quote_balance"])?.to_string(), positions))
 }
 
-/// Compares a figure where the case expects one, within its tolerance; without one, to the digits that the case gives.
+/// Compares a figure where the case expects one, within its tolerance; without one, to the digits
+/// that the case gives.
 pub fn expect_figure(expected: &Value, what: &str, got: Decimal) -> Result<(), String> {
     let Some(wanted) = expected.get(what).filter(|value| !value.is_null()) else { return Ok(()) };
     let wanted = decimal(wanted)?;
@@ -233,7 +249,8 @@ pub fn expect_figure(expected: &Value, what: &str, got: Decimal) -> Result<(), S
 
 /// Whether the case expects a refusal, and with which reason.
 pub fn expects_refusal(expected: &Value) -> (bool, Option<&str>) {
-    let reason = ["reason", "error", "rejected"].into_iter().find_map(|field| expected[field].as_str());
+    let reason =
+        ["reason", "error", "rejected"].into_iter().find_map(|field| expected[field].as_str());
     let refused = expected["accepted"] == false || expected["rejected"] == true || reason.is_some();
     (refused, reason)
 }

@@ -14,7 +14,8 @@ use super::{Listing, LISTINGS};
 use crate::harness::{limit, place, Chain};
 use crate::sim::rng::Rng;
 
-/// Part of a market's largest leverage that an account uses at most, in a hundred: the rest pays spread and fee.
+/// Part of a market's largest leverage that an account uses at most, in a hundred: the rest pays
+/// spread and fee.
 const MOST_OF_LEVERAGE_PERCENT: u64 = 90;
 
 /// One account of the crowd.
@@ -90,7 +91,8 @@ impl Crowd {
             let order = |(market, lots): &(usize, Lots)| {
                 let ticks = self.first_ticks[*market];
                 let slack = (ticks / 200).max(1);
-                let price = if member.side == v1::Side::Buy { ticks + slack } else { ticks - slack };
+                let price =
+                    if member.side == v1::Side::Buy { ticks + slack } else { ticks - slack };
                 let time_in_force = v1::TimeInForce::Ioc.into();
                 let market = u32::try_from(*market).unwrap_or(u32::MAX);
                 place(v1::PlaceOrder { time_in_force, ..limit(market, member.side, price, *lots) })
@@ -114,8 +116,9 @@ fn member(rng: &mut Rng, number: u64, first_ticks: &[Ticks]) -> Member {
     let most = markets.iter().map(|at| u64::from(LISTINGS[*at].max_leverage)).min().unwrap_or(1);
     let leverage = wanted.min(most * MOST_OF_LEVERAGE_PERCENT / 100);
     let each_atoms = collateral_usdc * leverage * 1_000_000 / markets.len().max(1) as u64;
-    let positions =
-        markets.iter().map(|at| (*at, each_atoms / lot_atoms(&LISTINGS[*at], first_ticks[*at]).max(1)));
+    let positions = markets
+        .iter()
+        .map(|at| (*at, each_atoms / lot_atoms(&LISTINGS[*at], first_ticks[*at]).max(1)));
     let positions = positions.filter(|(_, lots)| *lots > 0).collect();
     Member { name: format!("crowd-{number}"), collateral_usdc, leverage, side, positions }
 }

@@ -231,8 +231,10 @@ impl Figures {
     /// Closes the count.
     pub fn end(&mut self, chain: &Chain) {
         self.liquidated_accounts = self.liquidated.len();
-        self.bad_debt_atoms[1] = chain.state.markets.iter().map(|cell| cell.market.bad_debt_atoms).sum();
-        let mut borne: Vec<Atoms> = self.borne.values().copied().filter(|atoms| *atoms > 0).collect();
+        self.bad_debt_atoms[1] =
+            chain.state.markets.iter().map(|cell| cell.market.bad_debt_atoms).sum();
+        let mut borne: Vec<Atoms> =
+            self.borne.values().copied().filter(|atoms| *atoms > 0).collect();
         borne.sort_unstable_by(|a, b| b.cmp(a));
         self.adl.accounts = self.borne.len();
         self.adl.largest_atoms = borne.first().copied().unwrap_or(0);
@@ -243,7 +245,8 @@ impl Figures {
     /// Lowest index of each market, ppm of the first.
     #[must_use]
     pub fn lowest_ppm(&self) -> Vec<(&'static str, u64)> {
-        let lowest = |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, known(line).min().unwrap_or(0));
+        let lowest =
+            |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, known(line).min().unwrap_or(0));
         LISTINGS.iter().zip(&self.index_ppm).map(lowest).collect()
     }
 }

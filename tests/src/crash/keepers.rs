@@ -1,7 +1,9 @@
-//! Keepers: four accounts that set collateral aside to take over what the book leaves, and close it on the book as far as it goes.
+//! Keepers: four accounts that set collateral aside to take over what the book leaves, and close it
+//! on the book as far as it goes.
 //!
-//! What they set aside is spread over markets as the crowd's positions are. Each second a keeper sells (or buys back) all that it holds, by an immediate
-//! order that goes 1 % from the index at most.
+//! What they set aside is spread over markets as the crowd's positions are. Each second a keeper
+//! sells (or buys back) all that it holds, by an immediate order that goes 1 % from the index at
+//! most.
 
 use tidemark_proto::units::{Atoms, Side};
 use tidemark_proto::v1;
@@ -23,7 +25,8 @@ fn name(keeper: u64) -> String {
 
 /// Each sets aside its part of `usdc`, in the next two blocks.
 pub fn register(chain: &mut Chain, usdc: u64) {
-    (0..KEEPERS).for_each(|keeper| chain.deposit(&name(keeper), usdc.div_ceil(KEEPERS) + FREE_USDC));
+    (0..KEEPERS)
+        .for_each(|keeper| chain.deposit(&name(keeper), usdc.div_ceil(KEEPERS) + FREE_USDC));
     healthy(&chain.block());
     for keeper in 0..KEEPERS {
         for (of, market) in LISTINGS.iter().zip(0..) {
@@ -53,7 +56,8 @@ pub fn worth_atoms(chain: &Chain) -> Atoms {
 pub fn close(chain: &mut Chain, prices: &Prices) {
     for keeper in 0..KEEPERS {
         let account = chain.account(&name(keeper));
-        let held: Vec<_> = account.positions.iter().filter(|held| held.lots != 0).copied().collect();
+        let held: Vec<_> =
+            account.positions.iter().filter(|held| held.lots != 0).copied().collect();
         let orders = held.iter().filter_map(|held| {
             let (index, _) = prices[usize::from(held.market)];
             let slack = index? * SLIPPAGE_PPM / 1_000_000;

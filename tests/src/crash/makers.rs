@@ -1,8 +1,9 @@
 //! Market makers: eight accounts that take the other side of the crowd and quote around the index.
 //!
-//! Each side's depth lies on a ladder from 0.05 % to 6.4 % off the index. As the index of the last minute moves by `m`, sizes shrink to
-//! `2 % / (2 % + m)` of calm and distances widen by `1 + m / 1 %`: in a crash makers step back. A maker replaces its quotes every other second;
-//! what its collateral does not cover, the chain refuses.
+//! Each side's depth lies on a ladder from 0.05 % to 6.4 % off the index. As the index of the last
+//! minute moves by `m`, sizes shrink to `2 % / (2 % + m)` of calm and distances widen by
+//! `1 + m / 1 %`: in a crash makers step back. A maker replaces its quotes every other second; what
+//! its collateral does not cover, the chain refuses.
 
 use std::collections::VecDeque;
 
@@ -20,8 +21,16 @@ pub const MAKERS: u64 = 8;
 pub const MAKER_USDC: u64 = 10_000_000;
 
 /// Distance from the index in ppm, and part of a side's depth, in twentieths.
-const LADDER: [(u64, u64); 8] =
-    [(500, 1), (1_000, 1), (2_000, 2), (4_000, 2), (8_000, 3), (16_000, 3), (32_000, 4), (64_000, 4)];
+const LADDER: [(u64, u64); 8] = [
+    (500, 1),
+    (1_000, 1),
+    (2_000, 2),
+    (4_000, 2),
+    (8_000, 3),
+    (16_000, 3),
+    (32_000, 4),
+    (64_000, 4),
+];
 /// No quote is farther off: the chain's price band is 20 %.
 const MOST_PPM: u64 = 150_000;
 /// Seconds over which a move counts.

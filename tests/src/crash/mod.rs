@@ -1,9 +1,11 @@
-//! A crash as it was recorded, on a chain full of leverage: what the liquidation stages do with thousands of accounts.
+//! A crash as it was recorded, on a chain full of leverage: what the liquidation stages do with
+//! thousands of accounts.
 //!
-//! The chain is the production state machine, driven block by block without consensus, one block a second of the recording.
-//! The crowd ([`crowd`]) opens its positions at the first prices and then does nothing: nobody adds collateral, nobody closes in time.
-//! Market makers ([`makers`]) quote around the index and thin out as it moves; keepers ([`keepers`]) take positions over where a run has
-//! any. Everything else is a function of the seed.
+//! The chain is the production state machine, driven block by block without consensus, one block a
+//! second of the recording. The crowd ([`crowd`]) opens its positions at the first prices and then
+//! does nothing: nobody adds collateral, nobody closes in time. Market makers ([`makers`]) quote
+//! around the index and thin out as it moves; keepers ([`keepers`]) take positions over where a run
+//! has any. Everything else is a function of the seed.
 
 pub mod crowd;
 pub mod figures;
@@ -24,10 +26,12 @@ use crowd::Crowd;
 use figures::Figures;
 use makers::Makers;
 
-/// Seconds of the recording that pass before the crowd opens its positions: by then every market has a price.
+/// Seconds of the recording that pass before the crowd opens its positions: by then every market
+/// has a price.
 const OPENING_MS: u64 = 5_000;
 
-/// How long the last trade of a venue counts as its price. The recording has holes of up to 13 minutes: there the index must go stale.
+/// How long the last trade of a venue counts as its price. The recording has holes of up to 13
+/// minutes: there the index must go stale.
 const TRADE_AGE_MS: u64 = 60_000;
 
 /// One market of the crash.
@@ -82,7 +86,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { seed: 1, accounts: 6_000, insurance_usdc: 1_000_000, keepers_usdc: 0, seconds: 3_600 }
+        Self {
+            seed: 1,
+            accounts: 6_000,
+            insurance_usdc: 1_000_000,
+            keepers_usdc: 0,
+            seconds: 3_600,
+        }
     }
 }
 
@@ -125,7 +135,8 @@ fn report(chain: &mut Chain, prices: &Prices) {
 fn parameters(change: &impl Fn(&mut MarketParams)) -> Vec<MarketParams> {
     let of = |listing: &Listing| {
         let Listing { symbol, tick_size_e9, lot_size_e9, max_leverage, .. } = *listing;
-        let mut params = MarketParams::with_defaults(symbol, tick_size_e9, lot_size_e9, max_leverage);
+        let mut params =
+            MarketParams::with_defaults(symbol, tick_size_e9, lot_size_e9, max_leverage);
         change(&mut params);
         params
     };

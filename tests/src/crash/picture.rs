@@ -1,5 +1,5 @@
-//! A picture of runs: prices on top, below them what each run's stages closed, minute by minute; last what the fund paid and what counterparties of
-//! deleveraging lost, from the beginning.
+//! A picture of runs: prices on top, below them what each run's stages closed, minute by minute;
+//! last what the fund paid and what counterparties of deleveraging lost, from the beginning.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,8 @@ const PANEL: i64 = 240;
 const GAP: i64 = 70;
 const TOP: i64 = 50;
 /// Colours of the price lines, and of the stages: distinct also without red and green.
-const LINES: [&str; 7] = ["#000000", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#d55e00"];
+const LINES: [&str; 7] =
+    ["#000000", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#d55e00"];
 const STAGES: [&str; CLOSING.len()] = ["#56b4e9", "#009e73", "#e69f00", "#d55e00"];
 
 /// One panel's place, and the scale of its two axes.
@@ -33,13 +34,20 @@ impl Panel {
     }
 
     fn y(&self, value: i64) -> i64 {
-        let height =
-            i128::from(PANEL) * i128::from(value - self.low) / i128::from((self.high - self.low).max(1));
+        let height = i128::from(PANEL) * i128::from(value - self.low)
+            / i128::from((self.high - self.low).max(1));
         self.top + PANEL - i64::try_from(height).unwrap_or(0)
     }
 
     /// Frame, title, a line and a label for each so many values, and a label every five minutes.
-    fn axes(&self, out: &mut String, title: &str, unit: &str, every: i64, label: impl Fn(i64) -> String) {
+    fn axes(
+        &self,
+        out: &mut String,
+        title: &str,
+        unit: &str,
+        every: i64,
+        label: impl Fn(i64) -> String,
+    ) {
         let (right, bottom) = (WIDTH - RIGHT, self.top + PANEL);
         text(out, LEFT, self.top - 12, "start", title);
         let _ = writeln!(
@@ -69,7 +77,8 @@ fn text(out: &mut String, x: i64, y: i64, anchor: &str, text: &str) {
 
 fn legend(out: &mut String, row: i64, top: i64, colour: &str, name: &str) {
     let (x, y) = (WIDTH - RIGHT + 14, top + 14 + 20 * row);
-    let _ = writeln!(out, r##"<rect x="{x}" y="{}" width="12" height="12" fill="{colour}"/>"##, y - 10);
+    let _ =
+        writeln!(out, r##"<rect x="{x}" y="{}" width="12" height="12" fill="{colour}"/>"##, y - 10);
     text(out, x + 18, y, "start", name);
 }
 
@@ -107,7 +116,9 @@ fn prices(out: &mut String, figures: &Figures, seconds: i64) {
     panel.axes(out, "Index price; none while it is stale", "% of the first", 100_000, |ppm| {
         (ppm / 10_000).to_string()
     });
-    for (((line, listing), colour), row) in figures.index_ppm.iter().zip(LISTINGS).zip(LINES).zip(0..) {
+    for (((line, listing), colour), row) in
+        figures.index_ppm.iter().zip(LISTINGS).zip(LINES).zip(0..)
+    {
         let points = line.iter().zip(0..).map(|(ppm, at)| {
             let x = panel.x(at * i64::try_from(PRICE_EVERY).unwrap_or(1));
             (*ppm > 0).then(|| (x, panel.y(i64::try_from(*ppm).unwrap_or(0))))
@@ -118,7 +129,12 @@ fn prices(out: &mut String, figures: &Figures, seconds: i64) {
 }
 
 /// A line through points, broken where one is missing.
-fn path(out: &mut String, colour: &str, style: &str, points: impl Iterator<Item = Option<(i64, i64)>>) {
+fn path(
+    out: &mut String,
+    colour: &str,
+    style: &str,
+    points: impl Iterator<Item = Option<(i64, i64)>>,
+) {
     let mut d = String::new();
     let mut pen = 'M';
     for point in points {
@@ -127,7 +143,10 @@ fn path(out: &mut String, colour: &str, style: &str, points: impl Iterator<Item 
         }
         pen = if point.is_some() { 'L' } else { 'M' };
     }
-    let _ = writeln!(out, r##"<path d="{d}" fill="none" stroke="{colour}" stroke-width="1.5"{style}/>"##);
+    let _ = writeln!(
+        out,
+        r##"<path d="{d}" fill="none" stroke="{colour}" stroke-width="1.5"{style}/>"##
+    );
 }
 
 /// One of a run's sums.
@@ -144,15 +163,14 @@ fn sums(out: &mut String, runs: &[(&str, &Figures)], top: i64, seconds: i64) {
     let most = all.map(|last| thousands(last.fund_paid_atoms.max(last.haircut_atoms))).max();
     let high = round_up(most.unwrap_or(0));
     let panel = Panel { top, seconds, low: 0, high };
-    let title =
-        "Paid by the insurance fund, and lost by those who were deleveraged (dashed), since the beginning";
+    let title = "Paid by the insurance fund, and lost by those who were deleveraged (dashed), \
+                 since the beginning";
     panel.axes(out, title, "thousand USDC", high / 4, |usdc| (usdc / 1_000).to_string());
     for ((run, figures), (row, colour)) in runs.iter().zip((0..).zip(LINES)) {
         for (style, of) in kinds {
-            let points =
-                figures.until_minute.iter().zip(0..).map(|(totals, minute)| {
-                    Some((panel.x(minute * 60 + 60), panel.y(thousands(of(totals)))))
-                });
+            let points = figures.until_minute.iter().zip(0..).map(|(totals, minute)| {
+                Some((panel.x(minute * 60 + 60), panel.y(thousands(of(totals)))))
+            });
             path(out, colour, style, points);
         }
         legend(out, row, top, colour, run.trim_start_matches("ADL "));

@@ -1,5 +1,6 @@
-//! A local network for end-to-end tests and benchmarks: real `tidemarkd` processes under real CometBFT, in a temporary
-//! folder, on ports of their own. Dropping it ends every process that it started.
+//! A local network for end-to-end tests and benchmarks: real `tidemarkd` processes under real
+//! CometBFT, in a temporary folder, on ports of their own. Dropping it ends every process that it
+//! started.
 
 mod process;
 mod program;
@@ -26,14 +27,16 @@ use crate::harness::{genesis, CHAIN_ID};
 use process::Process;
 pub use program::target_folder;
 
-/// How long a node may take from its start to its first answer, and the chain to make a block: also on a busy machine.
+/// How long a node may take from its start to its first answer, and the chain to make a block: also
+/// on a busy machine.
 const READY: Duration = Duration::from_secs(90);
 /// Between two looks at something that is waited for.
 const POLL: Duration = Duration::from_millis(50);
 /// Largest block, in bytes.
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The markets of a network, which the synthetic feed knows: BTC-USD, ETH-USD and SOL-USD, ids 0 to 2.
+/// The markets of a network, which the synthetic feed knows: BTC-USD, ETH-USD and SOL-USD, ids 0 to
+/// 2.
 #[must_use]
 pub fn markets() -> Vec<MarketParams> {
     vec![
@@ -116,7 +119,8 @@ struct Node {
     process: Option<Process>,
 }
 
-/// The network. The chain's id, and the key of its admin and minter, are those of [`crate::harness`].
+/// The network. The chain's id, and the key of its admin and minter, are those of
+/// [`crate::harness`].
 pub struct Net {
     nodes: Vec<Node>,
     program: PathBuf,
@@ -129,7 +133,8 @@ impl Net {
     /// Makes the nodes' homes, starts them, and waits until each has a block.
     ///
     /// # Errors
-    /// A sentence that names what failed: the build, CometBFT's installation, or a node with its log.
+    /// A sentence that names what failed: the build, CometBFT's installation, or a node with its
+    /// log.
     pub async fn start(options: NetOptions) -> Result<Self, String> {
         let count = u16::try_from(options.nodes.len()).map_err(|_| "too many nodes".to_owned())?;
         let program = program::tidemarkd()?;
@@ -165,12 +170,19 @@ impl Net {
             init.power = node.options.power;
             init.timeout_commit_ms = options.timeout_commit_ms;
             let validator = u32::try_from(index).unwrap_or(u32::MAX);
-            let usual = || if node.options.power > 0 { feed(validator, Vec::new()) } else { FeedConfig::Off };
+            let usual = || {
+                if node.options.power > 0 {
+                    feed(validator, Vec::new())
+                } else {
+                    FeedConfig::Off
+                }
+            };
             init.feed = node.options.feed.clone().unwrap_or_else(usual);
             init
         });
         let inits = inits.collect::<Vec<_>>();
-        let app_state = serde_json::to_value(genesis(options.markets.clone(), options.insurance_usdc));
+        let app_state =
+            serde_json::to_value(genesis(options.markets.clone(), options.insurance_usdc));
         let genesis = init::Genesis::New {
             chain_id: CHAIN_ID.to_owned(),
             app_version: u64::from(PROTOCOL_VERSION),
@@ -227,7 +239,8 @@ impl Net {
         Metrics::read(self.nodes[node].ports.metrics()).await
     }
 
-    /// Ends a node's two processes at once, as a crash of the machine would: no handler of theirs runs.
+    /// Ends a node's two processes at once, as a crash of the machine would: no handler of theirs
+    /// runs.
     pub fn kill(&mut self, node: usize) {
         if let Some(process) = self.nodes[node].process.take() {
             process.kill();
@@ -247,7 +260,8 @@ impl Net {
         let node = &mut self.nodes[node];
         let program = node.options.program.clone().unwrap_or_else(|| self.program.clone());
         let process = Process::start(&program, &node.home, node.options.threads);
-        node.process = Some(process.map_err(|e| format!("cannot start {}: {e}", node.home.display()))?);
+        node.process =
+            Some(process.map_err(|e| format!("cannot start {}: {e}", node.home.display()))?);
         Ok(())
     }
 
@@ -260,7 +274,8 @@ impl Net {
         let mut config = NodeConfig::load(home).map_err(|e| e.to_string())?;
         config.feed = feed;
         let path = home.join("config").join(FILE_NAME);
-        std::fs::write(&path, config.to_text()).map_err(|e| format!("cannot write {}: {e}", path.display()))
+        std::fs::write(&path, config.to_text())
+            .map_err(|e| format!("cannot write {}: {e}", path.display()))
     }
 
     /// Waits until every running node answers with a block.
@@ -320,7 +335,9 @@ impl Net {
             }
             if since.elapsed() > READY {
                 let log = self.log_end(node);
-                return Err(format!("node {node} stands at height {best}, {height} is waited for\n{log}"));
+                return Err(format!(
+                    "node {node} stands at height {best}, {height} is waited for\n{log}"
+                ));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -338,7 +355,8 @@ impl Net {
         let home = &self.nodes[node].home;
         let end = |name: &str| {
             let text = std::fs::read(home.join(name)).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text[text.len().saturating_sub(3_000)..]).into_owned();
+            let text =
+                String::from_utf8_lossy(&text[text.len().saturating_sub(3_000)..]).into_owned();
             format!("--- end of node {node}'s {name}\n{text}\n")
         };
         end("tidemarkd.log") + &end("cometbft.log")
@@ -351,7 +369,10 @@ impl Drop for Net {
             (0..self.nodes.len()).for_each(|node| progress(&self.log_end(node)));
         }
         // All at once, then each is waited for.
-        self.nodes.iter_mut().filter_map(|node| node.process.as_mut()).for_each(Process::ask_to_end);
+        self.nodes
+            .iter_mut()
+            .filter_map(|node| node.process.as_mut())
+            .for_each(Process::ask_to_end);
         self.nodes.iter_mut().for_each(|node| drop(node.process.take()));
         if std::thread::panicking() {
             if let Some(folder) = self.folder.take() {
@@ -363,18 +384,23 @@ impl Drop for Net {
 
 /// Replaces a text that must be in a file once.
 fn replace(path: &Path, from: &str, to: &str) -> Result<(), String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     if text.matches(from).count() != 1 {
         return Err(format!("{} does not have {from:?} once", path.display()));
     }
-    std::fs::write(path, text.replace(from, to)).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    std::fs::write(path, text.replace(from, to))
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
 /// Asks until the answer is there.
 ///
 /// # Panics
 /// When it is not within [`READY`]; the message names `what`.
-pub async fn wait_for<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn wait_for<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let end = Instant::now() + READY;
     loop {
         if let Some(answer) = ask().await {
@@ -396,7 +422,8 @@ impl Metrics {
     async fn read(port: u16) -> Result<Self, String> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let cannot = |e: std::io::Error| format!("cannot read metrics at port {port}: {e}");
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(cannot)?;
+        let mut stream =
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(cannot)?;
         let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).await.map_err(cannot)?;
         let mut answer = String::new();
@@ -408,8 +435,8 @@ impl Metrics {
         Ok(Self { text: body.to_owned() })
     }
 
-    /// The sum of a metric's samples whose labels contain every one of `labels`, e.g. `market="BTC-USD"`; `None` when
-    /// there is no such sample.
+    /// The sum of a metric's samples whose labels contain every one of `labels`, e.g.
+    /// `market="BTC-USD"`; `None` when there is no such sample.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let sample = |line: &str| {

@@ -10,7 +10,8 @@ use tidemark_app::node::cometbft::GUARD;
 
 /// A running `tidemarkd` with its CometBFT. Dropping it asks both to end and waits until they have.
 pub(super) struct Process {
-    /// Ends the node when its standard input closes, which also happens when this process dies, however it dies.
+    /// Ends the node when its standard input closes, which also happens when this process dies,
+    /// however it dies.
     guard: Child,
 }
 
@@ -19,13 +20,21 @@ impl Process {
     pub fn start(program: &Path, home: &Path, threads: Option<u16>) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(home.join("tidemarkd.log"))?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", GUARD, "tidemarkd-guard"]).arg(program).args(["start", "--home"]).arg(home);
+        command
+            .args(["-c", GUARD, "tidemarkd-guard"])
+            .arg(program)
+            .args(["start", "--home"])
+            .arg(home);
         command.env("NO_COLOR", "1");
         if let Some(threads) = threads {
             command.args(["--threads", &threads.to_string()]);
         }
-        let guard =
-            command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0).spawn()?;
+        let guard = command
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()?;
         Ok(Self { guard })
     }
 
@@ -42,7 +51,8 @@ impl Process {
     /// SIGKILL to everything that it started, at once.
     pub fn kill(mut self) {
         let mut doomed = vec![self.guard.id()];
-        // The guard is our child and not yet waited for, so its id is its own; so are its descendants'.
+        // The guard is our child and not yet waited for, so its id is its own; so are its
+        // descendants'.
         descendants(&parents(), self.guard.id(), &mut doomed);
         let ids = doomed.iter().map(ToString::to_string);
         let _ = Command::new("kill").arg("-KILL").args(ids).stderr(Stdio::null()).status();

@@ -20,8 +20,18 @@ fn build() -> Result<PathBuf, String> {
     progress(&format!("building tidemarkd with Cargo, profile {profile}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let status = Command::new(cargo)
-        // With this crate beside it, dependencies have the features that they have in this program, and are built once.
-        .args(["build", "--quiet", "-p", "tidemark-app", "-p", "tidemark-tests", "--bin", "tidemarkd"])
+        // With this crate beside it, dependencies have the features that they have in this program,
+        // and are built once.
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "tidemark-app",
+            "-p",
+            "tidemark-tests",
+            "--bin",
+            "tidemarkd",
+        ])
         .args(["--profile", profile, "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .arg("--target-dir")

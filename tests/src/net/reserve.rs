@@ -8,8 +8,8 @@ use tidemark_app::node::ports::{Ports, PORTS_PER_NODE};
 const FIRST: u16 = 27_000;
 const LAST: u16 = 32_000;
 
-/// Holds the reservation: nodes serve ABCI on a socket file, so their ABCI port is free to be taken as a lock that ends
-/// with this process.
+/// Holds the reservation: nodes serve ABCI on a socket file, so their ABCI port is free to be taken
+/// as a lock that ends with this process.
 pub(super) struct Reserved {
     _locks: Vec<TcpListener>,
 }
@@ -18,10 +18,9 @@ pub(super) struct Reserved {
 pub(super) fn ports(nodes: u16) -> Result<(Reserved, Vec<Ports>), String> {
     let step = nodes.saturating_mul(PORTS_PER_NODE);
     let bases = (FIRST..LAST).step_by(usize::from(step.max(1)));
-    bases
-        .filter_map(|base| reserve(base, nodes))
-        .next()
-        .ok_or_else(|| format!("no {step} free ports in a row in {FIRST}..{LAST}: stop what listens there"))
+    bases.filter_map(|base| reserve(base, nodes)).next().ok_or_else(|| {
+        format!("no {step} free ports in a row in {FIRST}..{LAST}: stop what listens there")
+    })
 }
 
 fn reserve(base: u16, nodes: u16) -> Option<(Reserved, Vec<Ports>)> {

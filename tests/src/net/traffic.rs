@@ -13,7 +13,8 @@ use crate::harness::{limit, place, signer, FAUCET};
 /// How many batches a trader sends between two looks at the marks.
 const LOOK_EVERY: u32 = 10;
 
-/// Credits each name with `usdc`, and waits for the last deposit's block, which comes after the others'.
+/// Credits each name with `usdc`, and waits for the last deposit's block, which comes after the
+/// others'.
 ///
 /// # Errors
 /// A sentence when a deposit is refused.
@@ -25,10 +26,14 @@ pub async fn fund(client: &Client, names: &[String], usdc: u64) -> Result<(), St
             amount_atoms: usdc * 1_000_000,
             ..Default::default()
         };
-        // The faucet's next sequences may run ahead of the chain by less than a mempool holds of one account.
+        // The faucet's next sequences may run ahead of the chain by less than a mempool holds of
+        // one account.
         let last = index + 1 == names.len() || index % 32 == 31;
         let wait_for = if last { v1::WaitFor::Committed } else { v1::WaitFor::Accepted };
-        faucet.submit(&message, wait_for).await.map_err(|e| format!("a deposit for {name}: {e}"))?;
+        faucet
+            .submit(&message, wait_for)
+            .await
+            .map_err(|e| format!("a deposit for {name}: {e}"))?;
     }
     Ok(())
 }
@@ -102,8 +107,10 @@ impl Traders {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Tally::default();
         while let Some(tally) = self.tasks.join_next().await {
-            let tally =
-                tally.unwrap_or_else(|error| Tally { errors: vec![error.to_string()], ..Tally::default() });
+            let tally = tally.unwrap_or_else(|error| Tally {
+                errors: vec![error.to_string()],
+                ..Tally::default()
+            });
             all.batches += tally.batches;
             all.operations += tally.operations;
             all.refused += tally.refused;
@@ -136,7 +143,8 @@ async fn trade(name: String, client: Client, mut random: Random, stop: Arc<Atomi
             Ok(done) => {
                 tally.batches += 1;
                 tally.operations += done.results.len() as u64;
-                tally.refused += done.results.iter().filter(|result| result.code != 0).count() as u64;
+                tally.refused +=
+                    done.results.iter().filter(|result| result.code != 0).count() as u64;
             }
             Err(ClientError::Unknown { .. }) => tally.unknown += 1,
             Err(error) => tally.errors.push(format!("{name}: {error}")),
@@ -145,11 +153,16 @@ async fn trade(name: String, client: Client, mut random: Random, stop: Arc<Atomi
     tally
 }
 
-/// Quotes near the mark, takers, orders that wait or come in parts, cancels, and now and then something that must be refused.
+/// Quotes near the mark, takers, orders that wait or come in parts, cancels, and now and then
+/// something that must be refused.
 fn operation(random: &mut Random, marks: &[u64]) -> Operation {
     let market = random.below(marks.len() as u64);
-    let mark =
-        usize::try_from(market).ok().and_then(|market| marks.get(market)).copied().unwrap_or(0).max(1_000);
+    let mark = usize::try_from(market)
+        .ok()
+        .and_then(|market| marks.get(market))
+        .copied()
+        .unwrap_or(0)
+        .max(1_000);
     let market = u32::try_from(market).unwrap_or(0);
     let side = random.side();
     let away = random.below(mark / 1_000 + 1);
@@ -191,7 +204,10 @@ fn operation(random: &mut Random, marks: &[u64]) -> Operation {
             first: Some(limit(market, side, behind, lots)),
             second: Some(v1::PlaceOrder { lots, ..stop }),
         }),
-        25 => place(v1::PlaceOrder { display_lots: lots.div_ceil(5), ..limit(market, side, behind, lots) }),
+        25 => place(v1::PlaceOrder {
+            display_lots: lots.div_ceil(5),
+            ..limit(market, side, behind, lots)
+        }),
         0..=8 => place(v1::PlaceOrder {
             post_only: v1::PostOnly::Slide.into(),
             ..limit(market, side, behind, lots)
@@ -219,6 +235,7 @@ pub async fn mark(client: &Client) -> Option<u64> {
 /// # Panics
 /// When one was refused, or the batch did not come into a block.
 pub async fn send(sender: &mut Sender, operations: Vec<Operation>) {
-    let done = sender.orders(0, operations, v1::WaitFor::Committed).await.expect("a committed batch");
+    let done =
+        sender.orders(0, operations, v1::WaitFor::Committed).await.expect("a committed batch");
     assert!(done.results.iter().all(|result| result.code == 0), "{done:?}");
 }

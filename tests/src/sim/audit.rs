@@ -31,7 +31,8 @@ pub fn state(state: &State) -> Finding {
     isolated(state)
 }
 
-/// What holds within a block too, after its sweep: isolated collateral that is not needed goes back at the block's end.
+/// What holds within a block too, after its sweep: isolated collateral that is not needed goes back
+/// at the block's end.
 ///
 /// # Errors
 /// As for [`state`].
@@ -52,7 +53,8 @@ fn isolated(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let Some(isolated) = account.isolated else { continue };
         let orders = |market: usize| state.books[market].open_orders(id);
-        let elsewhere = (0..state.books.len()).filter(|market| *market != usize::from(isolated.market));
+        let elsewhere =
+            (0..state.books.len()).filter(|market| *market != usize::from(isolated.market));
         let is_alone = account.positions.iter().all(|position| position.market == isolated.market);
         ensure(is_alone && elsewhere.map(orders).sum::<u32>() == 0, || {
             format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
@@ -65,7 +67,8 @@ fn isolated(state: &State) -> Finding {
     Ok(())
 }
 
-/// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no fund below 0.
+/// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no
+/// fund below 0.
 fn money(state: &State) -> Finding {
     let mut sum: Atoms = 0;
     for (_, account) in state.accounts.iter() {
@@ -80,23 +83,34 @@ fn money(state: &State) -> Finding {
         sum += cell.market.keepers.iter().map(|keeper| keeper.set_aside_atoms).sum::<Atoms>();
         let has_own_money = cell.market.insurance_atoms >= 0
             && cell.market.keepers.iter().all(|keeper| keeper.set_aside_atoms > 0);
-        ensure(has_own_money, || format!("{:?}, {:?}", cell.market.insurance_atoms, cell.market.keepers))?;
-        ensure(cell.market.bad_debt_atoms >= 0, || format!("bad debt is {}", cell.market.bad_debt_atoms))?;
+        ensure(has_own_money, || {
+            format!("{:?}, {:?}", cell.market.insurance_atoms, cell.market.keepers)
+        })?;
+        ensure(cell.market.bad_debt_atoms >= 0, || {
+            format!("bad debt is {}", cell.market.bad_debt_atoms)
+        })?;
     }
     let came_in = state.chain.deposits_atoms - state.chain.withdrawals_atoms;
     ensure(sum == came_in, || format!("{sum} atoms are on the chain, {came_in} came in"))?;
-    ensure(treasury.insurance_atoms >= 0 && treasury.validators_atoms >= 0, || format!("{treasury:?}"))
+    ensure(treasury.insurance_atoms >= 0 && treasury.validators_atoms >= 0, || {
+        format!("{treasury:?}")
+    })
 }
 
 fn positions(state: &State, market: usize) -> Finding {
     let (mut longs, mut shorts) = (0_i128, 0_i128);
     for (id, account) in state.accounts.iter() {
-        for position in account.positions.iter().filter(|position| usize::from(position.market) == market) {
+        for position in
+            account.positions.iter().filter(|position| usize::from(position.market) == market)
+        {
             longs += i128::from(position.lots.max(0));
             shorts -= i128::from(position.lots.min(0));
             let is_flat = position.lots == 0;
             ensure(!is_flat || position.cost_atoms == 0, || {
-                format!("account {id} has no lots of market {market} for {} atoms", position.cost_atoms)
+                format!(
+                    "account {id} has no lots of market {market} for {} atoms",
+                    position.cost_atoms
+                )
             })?;
         }
     }
@@ -126,7 +140,9 @@ fn funding(state: &State, market: usize) -> Finding {
 fn book(state: &State, market: usize) -> Finding {
     let book = &state.books[market];
     if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
-        ensure(bid.price_ticks < ask.price_ticks, || format!("market {market}: {bid:?} crosses {ask:?}"))?;
+        ensure(bid.price_ticks < ask.price_ticks, || {
+            format!("market {market}: {bid:?} crosses {ask:?}")
+        })?;
     }
     let (mut seen, mut client_ids, mut live) = (BTreeSet::new(), BTreeSet::new(), 0);
     for side in [Side::Buy, Side::Sell] {
@@ -138,7 +154,8 @@ fn book(state: &State, market: usize) -> Finding {
             })?;
             for order in queue {
                 live += 1;
-                let named = order.client_id == 0 || client_ids.insert((order.owner, order.client_id));
+                let named =
+                    order.client_id == 0 || client_ids.insert((order.owner, order.client_id));
                 ensure(seen.insert(order.order_id) && named && order.lots > 0, || {
                     format!("market {market}: {order:?} twice, or of nothing")
                 })?;
@@ -146,7 +163,9 @@ fn book(state: &State, market: usize) -> Finding {
                 let held = account.lots(market as u16);
                 let reduces = held != 0 && Side::reducing(held) == order.side;
                 ensure(!order.reduce_only || reduces, || {
-                    format!("market {market}: {order:?} has nothing to reduce, the position is {held}")
+                    format!(
+                        "market {market}: {order:?} has nothing to reduce, the position is {held}"
+                    )
                 })?;
                 ensure(account.position(market as u16).is_some(), || {
                     format!("market {market}: {order:?} without an entry in its account")
@@ -160,7 +179,8 @@ fn book(state: &State, market: usize) -> Finding {
 /// Totals that the block has kept up to date are those of the orders in the book.
 fn known_totals(state: &State, market: usize) -> Finding {
     for (id, known, basis) in state.order_sums[market].iter() {
-        let orders: Vec<_> = state.books[market].orders_of(id).map(|order| open_order(&order)).collect();
+        let orders: Vec<_> =
+            state.books[market].orders_of(id).map(|order| open_order(&order)).collect();
         let totals = order_totals(&orders, basis.mark_ticks, basis.k, basis.fee_ppm);
         ensure(totals.as_ref() == Ok(known), || {
             format!("market {market}: account {id} has orders of {totals:?}, known are {known:?}")
@@ -169,8 +189,8 @@ fn known_totals(state: &State, market: usize) -> Finding {
     Ok(())
 }
 
-/// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and none to close a position that
-/// is not there.
+/// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and
+/// none to close a position that is not there.
 fn waiting(state: &State, market: usize) -> Finding {
     let (orders, book) = (&state.conditional[market], &state.books[market]);
     for order in orders.iter() {
@@ -189,15 +209,15 @@ fn waiting(state: &State, market: usize) -> Finding {
         ensure(!whole || (held != 0 && Some(Side::reducing(held)) == order.side()), || {
             format!("market {market}: {order:?} for a position of {held} lots")
         })?;
-        let twice =
-            order.client_id() != 0 && book.order_by_client_id(order.account, order.client_id()).is_some();
+        let twice = order.client_id() != 0
+            && book.order_by_client_id(order.account, order.client_id()).is_some();
         ensure(!twice, || format!("market {market}: the client id of {order:?} rests too"))?;
     }
     Ok(())
 }
 
-/// What the reserve lemma promises (rules §3): free collateral of at least 0, or no order that increases. And debt is
-/// booked: an account below 0 has a position.
+/// What the reserve lemma promises (rules §3): free collateral of at least 0, or no order that
+/// increases. And debt is booked: an account below 0 has a position.
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let of = figures(state, id, account);

@@ -1,4 +1,5 @@
-//! An account's margin by the letter of the rules (§3), written again without the engine's code, to compare with.
+//! An account's margin by the letter of the rules (§3), written again without the engine's code, to
+//! compare with.
 
 use tidemark_app::state::{MarketCell, State};
 use tidemark_proto::params::MarketParams;
@@ -104,7 +105,8 @@ fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
     let at = usize::from(position.market);
     let (cell, book) = (&state.markets[at], &state.books[at]);
     let fees = &state.chain.params.fee_tiers;
-    let fee_ppm = fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0);
+    let fee_ppm =
+        fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0);
     let mark = i128::from(cell.market.mark_ticks.unwrap_or(0));
     let k = i128::from(cell.market.k);
     let (mut buys, mut sells, mut reducing) = (0_i128, 0_i128, 0_i128);
@@ -146,8 +148,11 @@ pub fn figures(state: &State, id: AccountId, account: &Account) -> Figures {
 /// Cash, equity, maintenance and notional at a state's marks; nothing of orders.
 #[must_use]
 pub fn without_orders(state: &State, account: &Account) -> Figures {
-    let mut sum =
-        Figures { cash: account.collateral_atoms, equity: account.collateral_atoms, ..Figures::default() };
+    let mut sum = Figures {
+        cash: account.collateral_atoms,
+        equity: account.collateral_atoms,
+        ..Figures::default()
+    };
     for position in account.positions.iter().filter(|position| position.lots != 0) {
         let cell = &state.markets[usize::from(position.market)];
         let worth = value(cell, i128::from(position.lots));
@@ -165,6 +170,7 @@ pub fn without_orders(state: &State, account: &Account) -> Figures {
 pub fn may_liquidate(state: &State, market: usize) -> bool {
     use tidemark_proto::params::MarketStatus::{Active, ReduceOnly};
     let cell = &state.markets[market];
-    let trades = matches!(cell.market.params.status, Active | ReduceOnly) && cell.quarantined.is_none();
+    let trades =
+        matches!(cell.market.params.status, Active | ReduceOnly) && cell.quarantined.is_none();
     trades && !cell.index.is_stale(state.chain.time_ms, cell.market.params.max_oracle_age_ms)
 }

@@ -1,5 +1,5 @@
-//! Random histories of a chain, each a function of its seed, carried out by nodes that must agree, under an auditor that
-//! works everything out again in the simplest way.
+//! Random histories of a chain, each a function of its seed, carried out by nodes that must agree,
+//! under an auditor that works everything out again in the simplest way.
 //!
 //! | node | differs in |
 //! |---|---|
@@ -73,7 +73,8 @@ pub struct Summary {
     pub taken: u64,
     /// Positions closed by final settlements.
     pub settled: u64,
-    /// Accounts below 0 after a sweep, counted in every block: the fund was used up and nobody could bear the loss.
+    /// Accounts below 0 after a sweep, counted in every block: the fund was used up and nobody
+    /// could bear the loss.
     pub insolvent: u64,
     /// Hours of funding paid.
     pub funding: u64,
@@ -95,7 +96,10 @@ pub struct Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { seed, height, what } = self;
-        write!(f, "seed {seed}, height {height}: {what} (again: sim --seed {seed} --blocks {height})")
+        write!(
+            f,
+            "seed {seed}, height {height}: {what} (again: sim --seed {seed} --blocks {height})"
+        )
     }
 }
 
@@ -114,12 +118,16 @@ impl ShadowNode {
     /// When the genesis is not valid.
     #[must_use]
     pub fn new(genesis: &Genesis, threads: usize) -> Self {
-        let state = State::genesis(genesis, CHAIN_ID, GENESIS_MS, Vec::new()).expect("a valid genesis");
+        let state =
+            State::genesis(genesis, CHAIN_ID, GENESIS_MS, Vec::new()).expect("a valid genesis");
         Self { state, cache: TxCache::new(CHAIN_ID), threads }
     }
 
     /// The block's transactions as this node decodes them.
-    pub fn decode(&self, input: &BlockInput) -> Vec<Result<Arc<DecodedTx>, tidemark_proto::Refusal>> {
+    pub fn decode(
+        &self,
+        input: &BlockInput,
+    ) -> Vec<Result<Arc<DecodedTx>, tidemark_proto::Refusal>> {
         self.cache.check_all(&input.txs, self.state.max_tx_bytes(), self.threads)
     }
 
@@ -130,7 +138,8 @@ impl ShadowNode {
     }
 }
 
-/// Four markets that differ in tick, lot, `k`, leverage and bounds; the last is isolated for all, and two deleverage by rank.
+/// Four markets that differ in tick, lot, `k`, leverage and bounds; the last is isolated for all,
+/// and two deleverage by rank.
 fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
     let mut one = MarketParams::with_defaults("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
     one.partial_liquidation_atoms = 20_000 * PPM;
@@ -279,7 +288,11 @@ pub fn run(config: Config) -> Result<Summary, Failure> {
 }
 
 /// Carries out a block on a node, and looks at everything.
-fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> Result<Hash, String> {
+fn audited(
+    node: &mut ShadowNode,
+    input: &BlockInput,
+    summary: &mut Summary,
+) -> Result<Hash, String> {
     let before = node.state.fork();
     let mut swept = node.state.fork();
     let sweep = through_sweep(&mut swept, &input.block, &mut |_| ());
@@ -304,7 +317,8 @@ fn audited(node: &mut ShadowNode, input: &BlockInput, summary: &mut Summary) -> 
     block.check()?;
     summary.count(&events);
     let is_insolvent = |account| figures::without_orders(&swept, account).equity < 0;
-    summary.insolvent += swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
+    summary.insolvent +=
+        swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
     Ok(events.app_hash)
 }
 
@@ -340,8 +354,18 @@ impl std::fmt::Display for Summary {
         let hash: String = self.app_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         write!(
             f,
-            "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} taken over, {} settled, {} insolvent, {} funding payments, {:?}, app hash {hash}…",
-            self.blocks, self.txs, self.fills, self.liquidations, self.adl, self.taken, self.settled, self.insolvent, self.funding, self.codes
+            "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} taken over, {} \
+             settled, {} insolvent, {} funding payments, {:?}, app hash {hash}…",
+            self.blocks,
+            self.txs,
+            self.fills,
+            self.liquidations,
+            self.adl,
+            self.taken,
+            self.settled,
+            self.insolvent,
+            self.funding,
+            self.codes
         )
     }
 }

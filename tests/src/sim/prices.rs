@@ -1,4 +1,5 @@
-//! What the validators of a simulated chain report: walks with jumps, disagreement, silence, and garbage.
+//! What the validators of a simulated chain report: walks with jumps, disagreement, silence, and
+//! garbage.
 
 use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator};
 use tidemark_app::state::State;
@@ -28,7 +29,12 @@ impl Prices {
     /// Prices that begin here, market by market.
     #[must_use]
     pub fn new(start_ticks: &[Ticks]) -> Self {
-        let walk = |ticks: &Ticks| Walk { ticks: *ticks, start_ticks: *ticks, silent_blocks: 0, perp: false };
+        let walk = |ticks: &Ticks| Walk {
+            ticks: *ticks,
+            start_ticks: *ticks,
+            silent_blocks: 0,
+            perp: false,
+        };
         Self { walks: start_ticks.iter().map(walk).collect() }
     }
 

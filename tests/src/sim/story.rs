@@ -1,5 +1,6 @@
-//! What must hold of a block as a change: its events tell of every lot that moved, reduce-only orders reduce, whoever was
-//! below maintenance had a step, and nobody else; nobody took out profit that is not realised.
+//! What must hold of a block as a change: its events tell of every lot that moved, reduce-only
+//! orders reduce, whoever was below maintenance had a step, and nobody else; nobody took out profit
+//! that is not realised.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl Block<'_> {
     /// Either every operation of such a batch was accepted, or none.
     fn batches_of_all_or_none_are_one(&self) -> Finding {
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
-            let Ok(Message::Orders { all_or_none: true, operations, .. }) = tx.as_ref().map(|tx| &tx.message)
+            let Ok(Message::Orders { all_or_none: true, operations, .. }) =
+                tx.as_ref().map(|tx| &tx.message)
             else {
                 continue;
             };
@@ -77,7 +79,9 @@ impl Block<'_> {
     fn every_lot_is_told(&self) -> Finding {
         let mut lots: BTreeMap<(AccountId, MarketId), i64> = BTreeMap::new();
         for (id, account) in self.before.accounts.iter() {
-            lots.extend(account.positions.iter().map(|position| ((id, position.market), position.lots)));
+            lots.extend(
+                account.positions.iter().map(|position| ((id, position.market), position.lots)),
+            );
         }
         let reduce_only = self.reduce_only_orders();
         let mut trade = |account, market, side, by: u64, reduces: bool| {
@@ -86,7 +90,10 @@ impl Block<'_> {
             *held += if side == Side::Buy { by as i64 } else { -(by as i64) };
             let is_less = before.signum() * held.signum() >= 0 && held.abs() < before.abs();
             ensure(is_less || !reduces, || {
-                format!("account {account} went from {before} to {held} lots of market {market}, reduce-only")
+                format!(
+                    "account {account} went from {before} to {held} lots of market {market}, \
+                     reduce-only"
+                )
             })
         };
         for event in &self.events.events {
@@ -96,7 +103,13 @@ impl Block<'_> {
                     let closing = fill.liquidation || is(fill.taker_order_id);
                     trade(fill.taker, fill.market, fill.taker_side, fill.lots, closing)?;
                     let maker_reduces = is(fill.maker_order_id);
-                    trade(fill.maker, fill.market, fill.taker_side.opposite(), fill.lots, maker_reduces)?;
+                    trade(
+                        fill.maker,
+                        fill.market,
+                        fill.taker_side.opposite(),
+                        fill.lots,
+                        maker_reduces,
+                    )?;
                 }
                 Event::Adl { market, account, side, lots, .. } => {
                     trade(*account, *market, *side, *lots, true)?
@@ -118,7 +131,9 @@ impl Block<'_> {
         for ((id, market), told) in lots {
             let held = self.after.accounts.get(id).map_or(0, |account| account.lots(market));
             ensure(held == told, || {
-                format!("account {id} holds {held} lots of market {market}, its events tell of {told}")
+                format!(
+                    "account {id} holds {held} lots of market {market}, its events tell of {told}"
+                )
             })?;
         }
         Ok(())
@@ -129,12 +144,17 @@ impl Block<'_> {
         let mut found = BTreeSet::new();
         for (market, book) in (0..).zip(&self.before.books) {
             for side in [Side::Buy, Side::Sell] {
-                let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
-                found.extend(orders.filter(|order| order.reduce_only).map(|order| (market, order.order_id)));
+                let orders =
+                    book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
+                found.extend(
+                    orders.filter(|order| order.reduce_only).map(|order| (market, order.order_id)),
+                );
             }
         }
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
-            let Ok(Message::Orders { operations, .. }) = tx.as_ref().map(|tx| &tx.message) else { continue };
+            let Ok(Message::Orders { operations, .. }) = tx.as_ref().map(|tx| &tx.message) else {
+                continue;
+            };
             for (operation, result) in operations.iter().zip(&outcome.results) {
                 if let Operation::Place(place) = operation {
                     if place.reduce_only && result.code == 0 {
@@ -172,12 +192,13 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Whether somebody else's order would have closed a lot: at the zero price or better, or, with equity below 0, beyond it
-    /// with what the fund surely had.
+    /// Whether somebody else's order would have closed a lot: at the zero price or better, or, with
+    /// equity below 0, beyond it with what the fund surely had.
     fn offered(&self, id: AccountId, market: usize, lots: i64, of: &Figures) -> bool {
         let (cell, book) = (&self.swept.markets[market], &self.swept.books[market]);
         let makers = Side::reducing(lots).opposite();
-        let mut orders = book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
+        let mut orders =
+            book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
         let Some(best) = orders.find(|order| order.owner != id) else { return false };
         let params = &cell.market.params;
         let k = i128::from(cell.market.k);
@@ -186,7 +207,8 @@ impl Block<'_> {
         let mark = worth(cell.market.mark_ticks.unwrap_or(0));
         let sigma = i128::from(params.zero_price_sigma_ppm);
         let share = of.equity * sigma / 1_000_000 * maintenance(cell, lots) / of.maintenance.max(1);
-        // A tick's worth of slack: prices are whole ticks, and closing in parts has a price of its own.
+        // A tick's worth of slack: prices are whole ticks, and closing in parts has a price of its
+        // own.
         let size = i128::from(lots.unsigned_abs());
         if worth(best.price_ticks) - size * k > mark - share {
             return true;
@@ -194,7 +216,8 @@ impl Block<'_> {
         let limit = mark - mark.abs() * i128::from(params.fund_slippage_ppm) / 1_000_000;
         let fund = |state: &State| state.markets[market].market.fund_atoms(&state.chain.treasury);
         let had = fund(self.before).min(fund(self.swept));
-        let allowance = had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
+        let allowance =
+            had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
         let a_lot = (mark - share - limit) / size + k;
         of.equity < 0 && worth(best.price_ticks) - size * k > limit && allowance > a_lot
     }
@@ -224,9 +247,12 @@ impl Block<'_> {
                     })?;
                     let Some(account) = self.before.accounts.get(step.account) else { continue };
                     let shown = without_orders(self.swept, account);
-                    let due =
-                        shown.below_maintenance() || shown.equity < 0 || touched.contains(&step.account);
-                    ensure(due, || format!("{step:?} of an account at or above maintenance: {shown:?}"))?;
+                    let due = shown.below_maintenance()
+                        || shown.equity < 0
+                        || touched.contains(&step.account);
+                    ensure(due, || {
+                        format!("{step:?} of an account at or above maintenance: {shown:?}")
+                    })?;
                 }
                 _ => {}
             }
@@ -234,8 +260,9 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Who is at or above maintenance, has no orders, and meets nobody in the sweep, is to the last bit as before. Isolated
-    /// accounts and their parents are left out: idle collateral goes back at the end of a block.
+    /// Who is at or above maintenance, has no orders, and meets nobody in the sweep, is to the last
+    /// bit as before. Isolated accounts and their parents are left out: idle collateral goes back
+    /// at the end of a block.
     fn the_safe_are_not_touched_by_the_sweep(&self) -> Finding {
         let mut met = BTreeSet::new();
         for event in &self.sweep.events {
@@ -249,8 +276,11 @@ impl Block<'_> {
                 _ => {}
             }
         }
-        for account in
-            self.before.accounts.iter().filter_map(|(id, row)| row.isolated.map(|of| [id, of.parent]))
+        for account in self
+            .before
+            .accounts
+            .iter()
+            .filter_map(|(id, row)| row.isolated.map(|of| [id, of.parent]))
         {
             met.extend(account);
         }
@@ -260,8 +290,8 @@ impl Block<'_> {
             let is_safe = !shown.below_maintenance() && shown.equity >= 0 && !has_orders;
             let now = self.swept.accounts.get(id);
             // But for its dead man's switch.
-            let as_it_was =
-                now.map(|now| Account { cancel_all_at_ms: now.cancel_all_at_ms, ..account.clone() });
+            let as_it_was = now
+                .map(|now| Account { cancel_all_at_ms: now.cancel_all_at_ms, ..account.clone() });
             ensure(!is_safe || now == as_it_was.as_ref(), || {
                 format!("account {id} was touched by the sweep: {shown:?}; {account:?} is {now:?}")
             })?;
@@ -269,7 +299,8 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// What a deleveraged account gets beyond the mark comes from its counterparties: no more than it lacked, but for an atom a part.
+    /// What a deleveraged account gets beyond the mark comes from its counterparties: no more than
+    /// it lacked, but for an atom a part.
     fn nobody_pays_more_than_a_deficit(&self) -> Finding {
         let mut parts = 0;
         // A step is told before its parts.
@@ -293,7 +324,8 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// A takeover uses up set-aside collateral; it leaves a keeper's free collateral as it was, and so at least at 0.
+    /// A takeover uses up set-aside collateral; it leaves a keeper's free collateral as it was, and
+    /// so at least at 0.
     fn keepers_risk_what_they_set_aside(&self) -> Finding {
         for event in &self.sweep.events {
             let Event::Taken { account, set_aside_used_atoms, .. } = event else { continue };
@@ -306,27 +338,37 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets what the phases before left.
+    /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets
+    /// what the phases before left.
     fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
         let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
             let Some(tx) = tx.as_ref().ok().filter(|_| outcome.code == Code::Ok) else { continue };
             let account = |address, subaccount| {
-                self.after.owner_id(address).and_then(|owner| self.after.account_id(owner, subaccount))
+                self.after
+                    .owner_id(address)
+                    .and_then(|owner| self.after.account_id(owner, subaccount))
             };
             let (changes, out) = match &tx.message {
                 Message::Withdraw { subaccount, amount_atoms } => {
                     (vec![account(&tx.signer, *subaccount)], *amount_atoms)
                 }
-                Message::Deposit { recipient, subaccount, .. } => (vec![account(recipient, *subaccount)], 0),
+                Message::Deposit { recipient, subaccount, .. } => {
+                    (vec![account(recipient, *subaccount)], 0)
+                }
                 Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => (
-                    vec![account(&tx.signer, *from_subaccount), account(&tx.signer, *to_subaccount)],
+                    vec![
+                        account(&tx.signer, *from_subaccount),
+                        account(&tx.signer, *to_subaccount),
+                    ],
                     *amount_atoms,
                 ),
                 Message::SetLeverage { subaccount, .. }
                 | Message::SetMarginMode { subaccount, .. }
                 | Message::AdjustIsolatedMargin { subaccount, .. }
-                | Message::RegisterBackstop { subaccount, .. } => (vec![account(&tx.signer, *subaccount)], 0),
+                | Message::RegisterBackstop { subaccount, .. } => {
+                    (vec![account(&tx.signer, *subaccount)], 0)
+                }
                 // Other parameters, other margins.
                 Message::UpdateMarket(_) => return Ok(()),
                 _ => continue,
@@ -339,7 +381,9 @@ impl Block<'_> {
         for (id, (_, out)) in taken.into_iter().filter(|(_, (count, _))| *count == 1) {
             let Some(account) = self.quiet.accounts.get(id) else { continue };
             let most = figures(self.quiet, id, account).withdrawable();
-            ensure(out <= most, || format!("account {id} took out {out}, withdrawable were {most}"))?;
+            ensure(out <= most, || {
+                format!("account {id} took out {out}, withdrawable were {most}")
+            })?;
         }
         Ok(())
     }

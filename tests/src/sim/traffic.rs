@@ -23,7 +23,8 @@ impl Traffic {
     /// The admin, and this many traders.
     #[must_use]
     pub fn new(traders: usize) -> Self {
-        let names = std::iter::once(FAUCET.to_owned()).chain((0..traders).map(|at| format!("trader {at}")));
+        let names =
+            std::iter::once(FAUCET.to_owned()).chain((0..traders).map(|at| format!("trader {at}")));
         let people = names.map(|name| (signer(&name), 0)).collect();
         Self { people, mempool: Vec::new(), sent: Vec::new() }
     }
@@ -55,18 +56,25 @@ impl Traffic {
     }
 
     fn administer(&mut self, state: &State, rng: &mut Rng) {
-        let unfunded =
-            (1..self.people.len()).find(|who| state.owner_id(&self.people[*who].0.address()).is_none());
-        for _ in 0..if state.chain.height == 0 { 0 } else { 1 + u32::from(unfunded.is_some()) * 3 } {
+        let unfunded = (1..self.people.len())
+            .find(|who| state.owner_id(&self.people[*who].0.address()).is_none());
+        for _ in 0..if state.chain.height == 0 { 0 } else { 1 + u32::from(unfunded.is_some()) * 3 }
+        {
             if unfunded.is_none() && !rng.chance(30) {
                 continue;
             }
-            let who = unfunded.unwrap_or(0).max(1).max(rng.within(1, self.people.len() as u64 - 1) as usize);
+            let who = unfunded
+                .unwrap_or(0)
+                .max(1)
+                .max(rng.within(1, self.people.len() as u64 - 1) as usize);
             let recipient = self.people[who].0.address().to_string();
             let usdc = *rng.pick(&[50, 200, 1_000, 1_000, 5_000, 20_000, 100_000]);
             let subaccount = u32::from(rng.chance(15));
             let amount_atoms = usdc * rng.within(900_000, 1_100_000);
-            self.send(0, v1::MsgDeposit { recipient, subaccount, amount_atoms, ..Default::default() });
+            self.send(
+                0,
+                v1::MsgDeposit { recipient, subaccount, amount_atoms, ..Default::default() },
+            );
         }
         // A market that is not as listed soon is again.
         let market = rng.within(0, state.markets.len() as u64 - 1) as usize;
@@ -92,7 +100,8 @@ impl Traffic {
         let Some(owner) = state.owner_id(&self.people[who].0.address()) else { return };
         let subaccount = u32::from(rng.chance(15));
         let account = state.account_id(owner, subaccount);
-        let collateral = account.and_then(|id| state.accounts.get(id)).map_or(0, |row| row.collateral_atoms);
+        let collateral =
+            account.and_then(|id| state.accounts.get(id)).map_or(0, |row| row.collateral_atoms);
         let collateral = u64::try_from(collateral.max(0)).unwrap_or(0);
         let part = |rng: &mut Rng| (collateral / 1_000 * rng.within(1, 1_100)).max(1);
         match rng.within(0, 99) {
@@ -103,36 +112,57 @@ impl Traffic {
             5..=7 => {
                 let (from_subaccount, to_subaccount) = (subaccount, 1 - subaccount);
                 let amount_atoms = part(rng);
-                let message =
-                    v1::MsgTransfer { from_subaccount, to_subaccount, amount_atoms, ..Default::default() };
+                let message = v1::MsgTransfer {
+                    from_subaccount,
+                    to_subaccount,
+                    amount_atoms,
+                    ..Default::default()
+                };
                 self.send(who, message);
             }
             8..=11 => {
                 let market = rng.within(0, state.markets.len() as u64) as u32;
                 let leverage = *rng.pick(&[0, 1, 2, 3, 5, 10, 20, 40, 200]);
-                self.send(who, v1::MsgSetLeverage { subaccount, market, leverage, ..Default::default() });
+                self.send(
+                    who,
+                    v1::MsgSetLeverage { subaccount, market, leverage, ..Default::default() },
+                );
             }
             12..=13 => {
                 let policy = rng.within(0, 3) as i32;
-                self.send(who, v1::MsgSetSelfTradePrevention { subaccount, policy, ..Default::default() });
+                self.send(
+                    who,
+                    v1::MsgSetSelfTradePrevention { subaccount, policy, ..Default::default() },
+                );
             }
             15..=16 => {
                 let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
                 let mode = rng.within(0, 1) as i32;
-                self.send(who, v1::MsgSetMarginMode { subaccount, market, mode, ..Default::default() });
+                self.send(
+                    who,
+                    v1::MsgSetMarginMode { subaccount, market, mode, ..Default::default() },
+                );
             }
             17..=18 => {
                 let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
                 let change_atoms = part(rng) as i64 * if rng.chance(50) { 1 } else { -1 };
-                let message =
-                    v1::MsgAdjustIsolatedMargin { subaccount, market, change_atoms, ..Default::default() };
+                let message = v1::MsgAdjustIsolatedMargin {
+                    subaccount,
+                    market,
+                    change_atoms,
+                    ..Default::default()
+                };
                 self.send(who, message);
             }
             19..=21 => {
                 let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
                 let set_aside_atoms = if rng.chance(15) { 0 } else { part(rng) / 4 };
-                let message =
-                    v1::MsgRegisterBackstop { subaccount, market, set_aside_atoms, ..Default::default() };
+                let message = v1::MsgRegisterBackstop {
+                    subaccount,
+                    market,
+                    set_aside_atoms,
+                    ..Default::default()
+                };
                 self.send(who, message);
             }
             22..=27 if state.markets.iter().any(|cell| !cell.listed.is_empty()) => {
@@ -153,12 +183,18 @@ impl Traffic {
             }
             _ => {
                 let count = rng.within(1, 6);
-                let operations: Vec<_> = (0..count).filter_map(|_| operation(state, account, rng)).collect();
                 let operations: Vec<_> =
-                    operations.into_iter().map(|op| v1::Operation { operation: Some(op) }).collect();
+                    (0..count).filter_map(|_| operation(state, account, rng)).collect();
+                let operations: Vec<_> = operations
+                    .into_iter()
+                    .map(|op| v1::Operation { operation: Some(op) })
+                    .collect();
                 if !operations.is_empty() {
                     let mode = i32::from(rng.chance(30));
-                    self.send(who, v1::MsgOrders { subaccount, operations, mode, ..Default::default() });
+                    self.send(
+                        who,
+                        v1::MsgOrders { subaccount, operations, mode, ..Default::default() },
+                    );
                 }
             }
         }
@@ -186,7 +222,8 @@ fn changed(mut params: MarketParams, rng: &mut Rng) -> MarketParams {
     params
 }
 
-/// The account in which another trades a market: its isolated collateral there, if that is its mode.
+/// The account in which another trades a market: its isolated collateral there, if that is its
+/// mode.
 fn trading(state: &State, account: AccountId, market: usize) -> AccountId {
     let isolated = || {
         let row = state.accounts.get(account)?;
@@ -200,7 +237,8 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
     let market = rng.within(0, state.markets.len() as u64 - 1) as usize;
     let number = if rng.chance(1) { 99 } else { market as u32 };
     let account = account.map(|id| trading(state, id, market));
-    let live: Vec<_> = account.map(|id| state.books[market].orders_of(id).collect()).unwrap_or_default();
+    let live: Vec<_> =
+        account.map(|id| state.books[market].orders_of(id).collect()).unwrap_or_default();
     let name = |rng: &mut Rng| match live.len() {
         0 => (rng.within(0, 50), rng.within(0, 9)),
         _ => {
@@ -228,7 +266,11 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
                 client_id,
                 price_ticks: price,
                 lots,
-                trigger_price_ticks: if rng.chance(5) { self::price(state, market, rng)? } else { 0 },
+                trigger_price_ticks: if rng.chance(5) {
+                    self::price(state, market, rng)?
+                } else {
+                    0
+                },
             })
         }
         22..=23 => {
@@ -262,7 +304,12 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
 }
 
 /// The order with a trigger, now and then for the whole position.
-fn waiting(state: &State, market: usize, order: v1::PlaceOrder, rng: &mut Rng) -> Option<v1::PlaceOrder> {
+fn waiting(
+    state: &State,
+    market: usize,
+    order: v1::PlaceOrder,
+    rng: &mut Rng,
+) -> Option<v1::PlaceOrder> {
     let whole_position = order.reduce_only && rng.chance(60);
     Some(v1::PlaceOrder {
         trigger: rng.within(1, 2) as i32,
@@ -340,8 +387,10 @@ fn place(
     let mark = i128::from(cell.market.mark_ticks?);
     let row = account.and_then(|id| state.accounts.get(id));
     // Isolated collateral is what an order draws: its size comes from the parent's.
-    let parent = row.and_then(|row| row.isolated).and_then(|isolated| state.accounts.get(isolated.parent));
-    let collateral = parent.or(row).map_or(1_000_000_000, |row| row.collateral_atoms.max(1_000_000));
+    let parent =
+        row.and_then(|row| row.isolated).and_then(|isolated| state.accounts.get(isolated.parent));
+    let collateral =
+        parent.or(row).map_or(1_000_000_000, |row| row.collateral_atoms.max(1_000_000));
     let held = row.map_or(0, |row| row.lots(market as u16));
     // From a small order to more than the collateral can bear.
     let leverage_percent = i128::from(*rng.pick(&[2, 5, 10, 30, 60, 100, 300, 1_000, 3_000]));
@@ -355,9 +404,11 @@ fn place(
     }
     let kind = rng.within(0, 99);
     let is_market = kind < 12;
-    let time_in_force = if is_market { rng.within(2, 3) } else { *rng.pick(&[0, 0, 0, 0, 0, 1, 2, 3]) };
+    let time_in_force =
+        if is_market { rng.within(2, 3) } else { *rng.pick(&[0, 0, 0, 0, 0, 1, 2, 3]) };
     let post_only = if kind >= 75 { rng.within(1, 2) } else { 0 };
-    let display_lots = if !is_market && time_in_force < 2 && rng.chance(15) { lots.div_ceil(4) } else { 0 };
+    let display_lots =
+        if !is_market && time_in_force < 2 && rng.chance(15) { lots.div_ceil(4) } else { 0 };
     Some(v1::PlaceOrder {
         market: number,
         display_lots,
@@ -365,7 +416,11 @@ fn place(
         price_ticks: if is_market && rng.chance(70) { 0 } else { price(state, market, rng)? },
         lots: if rng.chance(1) { 0 } else { lots },
         r#type: i32::from(is_market),
-        time_in_force: if post_only > 0 { (time_in_force % 2) as i32 } else { time_in_force as i32 },
+        time_in_force: if post_only > 0 {
+            (time_in_force % 2) as i32
+        } else {
+            time_in_force as i32
+        },
         expires_ms: state.chain.time_ms + rng.within(0, 400_000),
         post_only: if is_market { 0 } else { post_only as i32 },
         reduce_only,

@@ -63,7 +63,11 @@ fn of_form(good: &[u8]) -> Vec<Bad> {
         Bad::new("text", text, Code::TxMalformed),
         Bad::new("a false extended commit", injected, Code::TxMalformed),
         Bad::new("one cut in the middle", good[..good.len() / 2].to_vec(), Code::TxMalformed),
-        Bad::new("one that lacks its last byte", good[..good.len() - 1].to_vec(), Code::TxMalformed),
+        Bad::new(
+            "one that lacks its last byte",
+            good[..good.len() - 1].to_vec(),
+            Code::TxMalformed,
+        ),
         Bad::new("an oversized one", vec![0x0a; 64 * 1024 + 1], Code::TxTooLarge),
         Bad::new("a very large one", vec![0x0a; 600 * 1024], Code::TxTooLarge),
     ]
@@ -91,9 +95,16 @@ fn of_signature(faucet: &Signer, good: &[u8], given: Given) -> Vec<Bad> {
 fn of_content(faucet: &Signer, given: Given) -> Vec<Bad> {
     let at = |sequence| TxOptions { sequence, timeout_height: 0 };
     let stranger = signer("stranger").sign(deposit_message("mallory"), at(0)).unwrap();
-    let late = TxOptions { sequence: given.next, timeout_height: given.height - u64::from(given.height > 1) };
+    let late = TxOptions {
+        sequence: given.next,
+        timeout_height: given.height - u64::from(given.height > 1),
+    };
     let late = if given.height > 1 {
-        vec![Bad::new("a late one", faucet.sign(deposit_message("mallory"), late).unwrap(), Code::TxExpired)]
+        vec![Bad::new(
+            "a late one",
+            faucet.sign(deposit_message("mallory"), late).unwrap(),
+            Code::TxExpired,
+        )]
     } else {
         Vec::new()
     };
@@ -106,7 +117,11 @@ fn of_content(faucet: &Signer, given: Given) -> Vec<Bad> {
     let signed = |any| faucet.sign_any(any, at(given.next)).unwrap();
     let not_ours = Any { type_url: "/cosmos.bank.v1beta1.MsgSend".into(), value: Vec::new() };
     let mut bads = vec![
-        Bad::new("a replayed sequence", deposit(faucet, "mallory", given.next - 1), Code::SequenceReplayed),
+        Bad::new(
+            "a replayed sequence",
+            deposit(faucet, "mallory", given.next - 1),
+            Code::SequenceReplayed,
+        ),
         Bad::new(
             "one too far ahead",
             deposit(faucet, "mallory", given.next + given.window),

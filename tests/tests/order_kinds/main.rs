@@ -1,5 +1,5 @@
-//! Orders that wait, hang on another, or come in parts, rule by rule, on a chain without consensus. Prices are in whole USDC,
-//! quantities in whole units.
+//! Orders that wait, hang on another, or come in parts, rule by rule, on a chain without consensus.
+//! Prices are in whole USDC, quantities in whole units.
 
 mod pegged;
 
@@ -19,7 +19,10 @@ fn stop(side: v1::Side, trigger_price_ticks: u64, lots: u64) -> v1::PlaceOrder {
 }
 
 fn take_profit(side: v1::Side, trigger_price_ticks: u64, lots: u64) -> v1::PlaceOrder {
-    v1::PlaceOrder { trigger: v1::Trigger::TakeProfit.into(), ..stop(side, trigger_price_ticks, lots) }
+    v1::PlaceOrder {
+        trigger: v1::Trigger::TakeProfit.into(),
+        ..stop(side, trigger_price_ticks, lots)
+    }
 }
 
 fn whole(order: v1::PlaceOrder) -> v1::PlaceOrder {
@@ -35,12 +38,16 @@ fn one_market(traders: &[&str]) -> Chain {
     let mut chain = harness::one_market(traders);
     let mut params = chain.state.markets[0].market.params.clone();
     params.mark_band_ppm = 0;
-    chain.send("faucet", v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain.send(
+        "faucet",
+        v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() },
+    );
     healthy(&chain.block());
     chain
 }
 
-/// A chain where `long` holds 100 lots bought at 100 of `maker`, and `maker` bids 1 000 at 92 and offers 1 000 at 110.
+/// A chain where `long` holds 100 lots bought at 100 of `maker`, and `maker` bids 1 000 at 92 and
+/// offers 1 000 at 110.
 fn long_100() -> Chain {
     let mut chain = one_market(&["long", "maker"]);
     chain.orders("maker", vec![place(limit(0, Sell, 100, 100))]);
@@ -61,7 +68,11 @@ fn mark_to(chain: &mut Chain, ticks: u64) -> BlockEvents {
 }
 
 /// An operation of a name in a block of its own: the code of its first result.
-fn send(chain: &mut Chain, name: &str, operation: Operation) -> (&'static str, v1::OperationResult) {
+fn send(
+    chain: &mut Chain,
+    name: &str,
+    operation: Operation,
+) -> (&'static str, v1::OperationResult) {
     chain.orders(name, vec![operation]);
     let events = chain.block();
     healthy(&events);
@@ -72,7 +83,8 @@ fn waiting(chain: &Chain) -> usize {
     chain.state.conditional[0].iter().filter(|order| order.waits()).count()
 }
 
-/// Codes with which orders left, and with which triggers were refused (`OK` where they were not), in order.
+/// Codes with which orders left, and with which triggers were refused (`OK` where they were not),
+/// in order.
 fn left(events: &BlockEvents) -> Vec<(u64, &'static str)> {
     let told = events.events.iter().filter_map(|event| match event {
         Event::Removed { order_id, code, .. } => Some((*order_id, code.word())),
@@ -122,13 +134,18 @@ fn rules_2_a_take_profit_buys_back_a_short_when_the_mark_falls() {
     assert_eq!(waiting(&chain), 1);
     mark_to(&mut chain, 94);
     assert_eq!(waiting(&chain), 0);
-    assert_eq!(chain.state.books[0].best_bid().map(|level| (level.price_ticks, level.lots)), Some((95, 30)));
+    assert_eq!(
+        chain.state.books[0].best_bid().map(|level| (level.price_ticks, level.lots)),
+        Some((95, 30))
+    );
 }
 
 #[test]
 fn rules_2_a_trigger_that_the_mark_has_reached_is_refused_with_the_mark() {
     let mut chain = long_100();
-    for order in [stop(Sell, 100, 1), stop(Buy, 100, 1), take_profit(Sell, 99, 1), take_profit(Buy, 101, 1)] {
+    for order in
+        [stop(Sell, 100, 1), stop(Buy, 100, 1), take_profit(Sell, 99, 1), take_profit(Buy, 101, 1)]
+    {
         let (code, result) = send(&mut chain, "long", place(order));
         assert_eq!(code, "TRIGGER_REACHED");
         assert!(result.message.contains("mark is 100"), "{}", result.message);
@@ -151,11 +168,15 @@ fn rules_3_a_waiting_stop_reserves_nothing_and_a_refusal_at_its_trigger_is_told_
 }
 
 #[test]
-fn rules_8_phase_5_triggers_run_in_the_order_of_their_prices_and_no_more_than_max_triggers_a_block() {
+fn rules_8_phase_5_triggers_run_in_the_order_of_their_prices_and_no_more_than_max_triggers_a_block()
+{
     let mut chain = long_100();
     let mut params = chain.state.markets[0].market.params.clone();
     params.max_triggers = 2;
-    chain.send("faucet", v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain.send(
+        "faucet",
+        v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() },
+    );
     healthy(&chain.block());
     let mut ids = Vec::new();
     for price in [94, 96, 95, 96] {
@@ -196,7 +217,8 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(send(&mut chain, "long", place(named)).0, "DUPLICATE_CLIENT_ID");
     let resting = v1::PlaceOrder { client_id: 7, ..limit(0, Buy, 80, 1) };
     assert_eq!(send(&mut chain, "long", place(resting)).0, "DUPLICATE_CLIENT_ID");
-    let replace = v1::ReplaceOrder { client_id: 7, trigger_price_ticks: 93, lots: 20, ..Default::default() };
+    let replace =
+        v1::ReplaceOrder { client_id: 7, trigger_price_ticks: 93, lots: 20, ..Default::default() };
     assert_eq!(send(&mut chain, "long", Operation::Replace(replace)).0, "OK");
     mark_to(&mut chain, 94);
     assert_eq!(waiting(&chain), 1);
@@ -208,7 +230,8 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(waiting(&chain), 0);
     mark_to(&mut chain, 100);
     assert_eq!(send(&mut chain, "long", place(named)).0, "OK", "its client id is free again");
-    let (_, all) = send(&mut chain, "long", Operation::CancelAll(v1::CancelAll { market: None, side: 2 }));
+    let (_, all) =
+        send(&mut chain, "long", Operation::CancelAll(v1::CancelAll { market: None, side: 2 }));
     assert_eq!((all.cancelled, waiting(&chain)), (1, 0));
 }
 
@@ -217,7 +240,10 @@ fn rules_2_orders_that_wait_count_as_open_orders_and_expire() {
     let mut chain = long_100();
     let mut params = chain.state.markets[0].market.params.clone();
     params.max_open_orders = 2;
-    chain.send("faucet", v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain.send(
+        "faucet",
+        v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() },
+    );
     healthy(&chain.block());
     let timed = v1::PlaceOrder {
         r#type: v1::OrderType::Limit.into(),
@@ -238,7 +264,8 @@ fn rules_2_orders_that_wait_count_as_open_orders_and_expire() {
 #[test]
 fn rules_2_of_a_pair_that_waits_one_triggers_and_the_other_goes() {
     let mut chain = long_100();
-    let (code, pair) = send(&mut chain, "long", oco(take_profit(Sell, 105, 100), stop(Sell, 95, 100)));
+    let (code, pair) =
+        send(&mut chain, "long", oco(take_profit(Sell, 105, 100), stop(Sell, 95, 100)));
     assert_eq!((code, waiting(&chain)), ("OK", 2));
     let events = mark_to(&mut chain, 95);
     let told = left(&events);
@@ -393,9 +420,13 @@ fn rules_2_a_twap_takes_no_price_beyond_its_bounds_and_cancels_what_its_last_sli
         limit_ticks,
         ..Default::default()
     };
-    for (limit_ticks, slippage_ppm, bought) in [(0, 10_000, 0), (102, 40_000, 0), (104, 40_000, 6)] {
+    for (limit_ticks, slippage_ppm, bought) in [(0, 10_000, 0), (102, 40_000, 0), (104, 40_000, 6)]
+    {
         let before = chain.lots("buyer", 0);
-        assert_eq!(send(&mut chain, "buyer", Operation::Twap(twap(limit_ticks, slippage_ppm))).0, "OK");
+        assert_eq!(
+            send(&mut chain, "buyer", Operation::Twap(twap(limit_ticks, slippage_ppm))).0,
+            "OK"
+        );
         healthy(&chain.block());
         let events = chain.block();
         assert_eq!((chain.lots("buyer", 0) - before, waiting(&chain)), (bought, 0));
@@ -430,14 +461,23 @@ fn rules_2_slices_that_a_halt_passed_over_are_left_out() {
     let mut chain = one_market(&["buyer", "maker"]);
     chain.orders("maker", vec![place(limit(0, Sell, 101, 100))]);
     healthy(&chain.block());
-    let twap =
-        v1::PlaceTwap { side: Buy.into(), lots: 50, slices: 5, interval_ms: 1_000, ..Default::default() };
+    let twap = v1::PlaceTwap {
+        side: Buy.into(),
+        lots: 50,
+        slices: 5,
+        interval_ms: 1_000,
+        ..Default::default()
+    };
     assert_eq!(send(&mut chain, "buyer", Operation::Twap(twap)).0, "OK");
     healthy(&chain.block());
     assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (10, 1));
     chain.now_ms += 60_000;
     healthy(&chain.block());
-    assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (40, 0), "three parts at most, then it is over");
+    assert_eq!(
+        (chain.lots("buyer", 0), waiting(&chain)),
+        (40, 0),
+        "three parts at most, then it is over"
+    );
 }
 
 #[test]
@@ -458,7 +498,10 @@ fn rules_2_a_ladder_is_placed_whole_or_not_at_all() {
     let levels: Vec<_> = levels.into_iter().map(|level| (level.price_ticks, level.lots)).collect();
     assert_eq!(levels, [(99, 25), (96, 25), (93, 25), (90, 25)]);
     let cancel = v1::CancelOrder { client_id: 12, ..Default::default() };
-    assert_eq!(send(&mut chain, "trader", Operation::Cancel(cancel)).1.order_id, result.order_id + 2);
+    assert_eq!(
+        send(&mut chain, "trader", Operation::Cancel(cancel)).1.order_id,
+        result.order_id + 2
+    );
     // The last rung's client id is taken; then the margin does not reach for the last rungs.
     for (ladder, why) in [
         (v1::PlaceScale { client_id: 8, count: 3, ..ladder }, "DUPLICATE_CLIENT_ID"),
@@ -476,7 +519,11 @@ fn rules_8_phase_3_the_dead_mans_switch_cancels_everything_at_its_time_unless_se
     let schedule = |at_ms| Operation::ScheduleCancelAll(v1::ScheduleCancelAll { at_ms });
     let now = chain.now_ms;
     assert_eq!(send(&mut chain, "long", schedule(now + 4_999)).0, "SCHEDULE_OUT_OF_RANGE");
-    let orders = vec![place(limit(0, Buy, 80, 1)), place(stop(Sell, 85, 10)), schedule(chain.now_ms + 6_000)];
+    let orders = vec![
+        place(limit(0, Buy, 80, 1)),
+        place(stop(Sell, 85, 10)),
+        schedule(chain.now_ms + 6_000),
+    ];
     chain.orders("long", orders);
     healthy(&chain.block());
     chain.blocks(4);
@@ -484,9 +531,15 @@ fn rules_8_phase_3_the_dead_mans_switch_cancels_everything_at_its_time_unless_se
     let at_ms = chain.now_ms + 10_000;
     assert_eq!(send(&mut chain, "long", schedule(at_ms)).0, "OK");
     chain.blocks(8);
-    assert_eq!((chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)), (1, 1));
+    assert_eq!(
+        (chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)),
+        (1, 1)
+    );
     let events = chain.blocks(3);
-    assert_eq!((chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)), (0, 0));
+    assert_eq!(
+        (chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)),
+        (0, 0)
+    );
     assert_eq!(left(&events), []);
     assert_eq!(chain.account("long").cancel_all_at_ms, 0);
     // Cleared, it does nothing.

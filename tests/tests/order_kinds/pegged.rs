@@ -19,7 +19,10 @@ fn rules_2_an_order_pegged_to_the_mark_follows_it_within_its_limit() {
     let mut chain = one_market(&["maker"]);
     let bid = pegged(Buy, v1::Peg::Mark, -2, 10);
     let limited = v1::PlaceOrder { price_ticks: 97, ..bid };
-    chain.orders("maker", vec![place(bid), place(limited), place(pegged(Sell, v1::Peg::Mark, 3, 10))]);
+    chain.orders(
+        "maker",
+        vec![place(bid), place(limited), place(pegged(Sell, v1::Peg::Mark, 3, 10))],
+    );
     healthy(&chain.block());
     assert_eq!(prices(&chain, "maker"), [98, 97, 103]);
     mark_to(&mut chain, 104);
@@ -47,7 +50,8 @@ fn rules_2_an_order_pegged_to_the_best_follows_orders_that_are_not_pegged_and_ne
     chain.blocks(3);
     assert_eq!(prices(&chain, "maker"), [96, 97], "they do not outbid each other");
     let (_, moved) = send(&mut chain, "other", place(limit(0, Buy, 90, 5)));
-    let first = chain.state.books[0].orders_of(chain.account_id("other")).map(|order| order.order_id).min();
+    let first =
+        chain.state.books[0].orders_of(chain.account_id("other")).map(|order| order.order_id).min();
     assert_eq!((first.is_some(), moved.resting_lots), (true, 5));
     let cancel = v1::CancelOrder { order_id: first.unwrap_or(0), ..Default::default() };
     chain.orders("other", vec![Operation::Cancel(cancel)]);
@@ -81,7 +85,12 @@ fn rules_2_a_pegged_order_is_cancelled_where_it_may_not_be_and_replaced_in_quant
     let mut chain = one_market(&["maker"]);
     let id = send(&mut chain, "maker", place(pegged(Sell, v1::Peg::Mark, 5, 1_700))).1.order_id;
     let replace = |price_ticks, lots| {
-        Operation::Replace(v1::ReplaceOrder { order_id: id, price_ticks, lots, ..Default::default() })
+        Operation::Replace(v1::ReplaceOrder {
+            order_id: id,
+            price_ticks,
+            lots,
+            ..Default::default()
+        })
     };
     assert_eq!(send(&mut chain, "maker", replace(104, 0)).0, "NOT_REPLACEABLE");
     assert_eq!(send(&mut chain, "maker", replace(0, 1_690)).0, "OK");
@@ -91,7 +100,10 @@ fn rules_2_a_pegged_order_is_cancelled_where_it_may_not_be_and_replaced_in_quant
     assert!(chain.state.conditional[0].is_empty());
     // Beyond the band around the index.
     mark_to(&mut chain, 100);
-    assert_eq!(send(&mut chain, "maker", place(pegged(Buy, v1::Peg::Mark, -90, 1))).0, "PRICE_OUT_OF_BAND");
+    assert_eq!(
+        send(&mut chain, "maker", place(pegged(Buy, v1::Peg::Mark, -90, 1))).0,
+        "PRICE_OUT_OF_BAND"
+    );
     assert!(chain.state.conditional[0].is_empty());
 }
 
@@ -100,7 +112,10 @@ fn rules_8_phase_5_pegged_orders_take_turns_where_they_are_too_many_for_one_bloc
     let mut chain = one_market(&["maker"]);
     let mut params = chain.state.markets[0].market.params.clone();
     params.max_triggers = 2;
-    chain.send("faucet", v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    chain.send(
+        "faucet",
+        v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() },
+    );
     chain.orders("maker", vec![place(pegged(Buy, v1::Peg::Mark, -5, 1)); 3]);
     healthy(&chain.block());
     mark_to(&mut chain, 101);

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 /// The longest path that a Unix socket may have on Linux and macOS alike, in bytes.
 const MAX_SOCKET_PATH_BYTES: usize = 103;
 
-/// Where the ABCI server listens: `unix:///path/app.sock` or `tcp://127.0.0.1:26658`, as in CometBFT's `proxy_app`.
+/// Where the ABCI server listens: `unix:///path/app.sock` or `tcp://127.0.0.1:26658`, as in
+/// CometBFT's `proxy_app`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Address {
@@ -35,7 +36,8 @@ pub enum Address {
 pub enum BindError {
     /// Not of either form.
     #[error(
-        "'{0}' is no ABCI address: write unix:///path/app.sock, or tcp://127.0.0.1:26658 with an IP address"
+        "'{0}' is no ABCI address: write unix:///path/app.sock, or tcp://127.0.0.1:26658 with an \
+         IP address"
     )]
     BadAddress(String),
     /// The operating system takes no such path.
@@ -154,11 +156,14 @@ impl Listener {
     pub(super) fn address(&self, asked: &Address) -> Address {
         match self {
             Self::Unix(_) => asked.clone(),
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| asked.clone(), Address::Tcp),
+            Self::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| asked.clone(), Address::Tcp)
+            }
         }
     }
 
-    /// The accept loop waits in `poll`, so a connection that is gone by the time of `accept` must not block it.
+    /// The accept loop waits in `poll`, so a connection that is gone by the time of `accept` must
+    /// not block it.
     fn set_nonblocking(&self) -> io::Result<()> {
         match self {
             Self::Unix(listener) => listener.set_nonblocking(true),
@@ -200,7 +205,9 @@ fn remove_stale_socket(address: &Address, path: &Path) -> Result<(), BindError> 
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
-        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NotASocket(path.to_owned()))
+        }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {

@@ -8,8 +8,8 @@ use tendermint_proto::v0_38::abci::{request::Value, Request, Response};
 /// What a read buffer starts with, in bytes. Larger frames make it grow.
 const FIRST_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Replies beyond this many bytes are written before CometBFT asks for a flush, which bounds the memory that a
-/// flood of `CheckTx` can take.
+/// Replies beyond this many bytes are written before CometBFT asks for a flush, which bounds the
+/// memory that a flood of `CheckTx` can take.
 const WRITE_AT_BYTES: usize = 1024 * 1024;
 
 /// The largest reply that CometBFT reads (`maxMsgSize` in its `abci/types/messages.go`), in bytes.
@@ -41,7 +41,9 @@ pub enum FrameError {
         source: prost::DecodeError,
     },
     /// A frame without a request, or with one of a kind that this version does not know.
-    #[error("a frame of {bytes} bytes holds no request of a kind that ABCI 2.0 (CometBFT v0.38) knows")]
+    #[error(
+        "a frame of {bytes} bytes holds no request of a kind that ABCI 2.0 (CometBFT v0.38) knows"
+    )]
     Empty {
         /// The frame's length.
         bytes: usize,
@@ -53,7 +55,9 @@ pub enum FrameError {
         bytes: usize,
     },
     /// A reply that CometBFT would not read.
-    #[error("a reply of {bytes} bytes is larger than the {MAX_REPLY_BYTES} bytes that CometBFT reads")]
+    #[error(
+        "a reply of {bytes} bytes is larger than the {MAX_REPLY_BYTES} bytes that CometBFT reads"
+    )]
     ReplyTooLarge {
         /// The reply's length.
         bytes: usize,
@@ -65,7 +69,8 @@ pub enum FrameError {
 
 /// Reads requests from a stream, decoding each where it lies in one buffer.
 ///
-/// The buffer grows with the bytes that arrive, never with what a length claims, and never beyond the cap.
+/// The buffer grows with the bytes that arrive, never with what a length claims, and never beyond
+/// the cap.
 #[derive(Debug)]
 pub struct FrameReader<S> {
     stream: S,
@@ -108,15 +113,16 @@ impl<S: Read> FrameReader<S> {
             return Err(too_large);
         }
         let Some(frame) = unread[prefix_bytes..].get(..length) else { return Ok(None) };
-        // From a slice, prost copies each byte field: a transaction that outlives the request does not hold the
-        // block it came in.
-        let request =
-            Request::decode(frame).map_err(|source| FrameError::Malformed { bytes: length, source })?;
+        // From a slice, prost copies each byte field: a transaction that outlives the request does
+        // not hold the block it came in.
+        let request = Request::decode(frame)
+            .map_err(|source| FrameError::Malformed { bytes: length, source })?;
         self.start += prefix_bytes + length;
         request.value.map(Some).ok_or(FrameError::Empty { bytes: length })
     }
 
-    /// Reads what the stream has, after making room for it. Returns how many bytes, 0 at the stream's end.
+    /// Reads what the stream has, after making room for it. Returns how many bytes, 0 at the
+    /// stream's end.
     fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             self.start = 0;
@@ -136,8 +142,9 @@ impl<S: Read> FrameReader<S> {
         }
     }
 
-    /// Moves the unfinished frame to the front; doubles the buffer when the frame fills it. `decode_buffered` has
-    /// refused any frame beyond the cap, so the buffer stays below twice the cap or at its first size.
+    /// Moves the unfinished frame to the front; doubles the buffer when the frame fills it.
+    /// `decode_buffered` has refused any frame beyond the cap, so the buffer stays below twice the
+    /// cap or at its first size.
     fn make_room(&mut self) {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -258,7 +265,8 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            // The first byte is the length of a frame that is there, so that its decoder is reached.
+            // The first byte is the length of a frame that is there, so that its decoder is
+            // reached.
             let framed = [&[bytes.len().min(100) as u8][..], &bytes].concat();
             let mut reader = FrameReader::new(&framed[..], 100);
             while let Ok(Some(_)) = reader.next_request() {}
@@ -324,7 +332,10 @@ mod tests {
         let bytes = frames(&[echo("hello".into())]);
         for cut in 1..bytes.len() {
             let refusal = FrameReader::new(&bytes[..cut], 100).next_request().unwrap_err();
-            assert!(matches!(refusal, FrameError::Truncated { bytes } if bytes == cut), "{refusal}");
+            assert!(
+                matches!(refusal, FrameError::Truncated { bytes } if bytes == cut),
+                "{refusal}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Serves an ABCI application to CometBFT, from a Unix socket or TCP.
 //!
-//! `tendermint_abci::Server` is not used: it leaves Nagle's algorithm on, which costs ~41 ms a call, copies its
-//! buffer at each decode, and cannot be stopped. Its [`Application`] trait is the seam.
+//! `tendermint_abci::Server` is not used: it leaves Nagle's algorithm on, which costs ~41 ms a
+//! call, copies its buffer at each decode, and cannot be stopped. Its [`Application`] trait is the
+//! seam.
 
 mod address;
 mod frame;
@@ -27,7 +28,8 @@ use rustix::event::{poll, PollFd, PollFlags};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{request, response, Response};
 
-/// CometBFT opens four connections; twice that leaves room for a restarted one whose old connections are closing.
+/// CometBFT opens four connections; twice that leaves room for a restarted one whose old
+/// connections are closing.
 const MAX_CONNECTIONS: usize = 8;
 
 /// How long a stop waits for requests in execution before their connections are cut.
@@ -36,8 +38,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// What of the server can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// The largest request that is read, in bytes. Must exceed the consensus parameter `block.max_bytes`, since
-    /// `FinalizeBlock` carries a whole block and its votes.
+    /// The largest request that is read, in bytes. Must exceed the consensus parameter
+    /// `block.max_bytes`, since `FinalizeBlock` carries a whole block and its votes.
     pub max_frame_bytes: usize,
 }
 
@@ -69,7 +71,8 @@ struct Shared {
 
 impl Shared {
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Stream>> {
-        // The map is whole at every moment, so a thread that died holding the lock has broken nothing.
+        // The map is whole at every moment, so a thread that died holding the lock has broken
+        // nothing.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,8 +117,8 @@ impl Server {
         self.shared.open().len()
     }
 
-    /// Closes the listener, lets requests in execution finish for up to five seconds, closes the connections and
-    /// removes the socket file. Dropping the server does the same.
+    /// Closes the listener, lets requests in execution finish for up to five seconds, closes the
+    /// connections and removes the socket file. Dropping the server does the same.
     pub fn stop(self) {
         drop(self);
     }
@@ -129,7 +132,8 @@ impl Server {
         // Reads end, so that each connection finishes the requests it has and writes their replies.
         let open = self.shared.open();
         open.values().for_each(|stream| stream.shutdown(Shutdown::Read));
-        let wait = self.shared.closed_one.wait_timeout_while(open, STOP_PATIENCE, |open| !open.is_empty());
+        let wait =
+            self.shared.closed_one.wait_timeout_while(open, STOP_PATIENCE, |open| !open.is_empty());
         let (open, _) = wait.unwrap_or_else(PoisonError::into_inner);
         open.values().for_each(|stream| stream.shutdown(Shutdown::Both));
         drop(open);
@@ -167,7 +171,11 @@ fn accept_until_woken<A: Application>(
                     tracing::error!(connection = number, %error, "ABCI connection refused");
                 }
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept an ABCI connection; next try in 0.1 s");
                 thread::sleep(Duration::from_millis(100));
@@ -193,8 +201,8 @@ fn open_connection<A: Application>(
     Ok(())
 }
 
-/// A connection's place in the shared map. Dropped with its thread, also when the thread panics, it closes the
-/// socket, which the clone in the map would keep open.
+/// A connection's place in the shared map. Dropped with its thread, also when the thread panics, it
+/// closes the socket, which the clone in the map would keep open.
 struct Connection {
     number: u64,
     shared: Arc<Shared>,
@@ -217,7 +225,9 @@ impl Connection {
         tracing::debug!(connection = self.number, "ABCI connection open");
         match serve() {
             Ok(()) => tracing::info!(connection = self.number, "ABCI connection ended"),
-            Err(error) => tracing::error!(connection = self.number, %error, "ABCI connection closed"),
+            Err(error) => {
+                tracing::error!(connection = self.number, %error, "ABCI connection closed")
+            }
         }
     }
 }
@@ -261,12 +271,18 @@ fn answer<A: Application>(app: &A, request: request::Value) -> response::Value {
         Ask::Commit(_) => Answer::Commit(app.commit()),
         Ask::ListSnapshots(_) => Answer::ListSnapshots(app.list_snapshots()),
         Ask::OfferSnapshot(request) => Answer::OfferSnapshot(app.offer_snapshot(request)),
-        Ask::LoadSnapshotChunk(request) => Answer::LoadSnapshotChunk(app.load_snapshot_chunk(request)),
-        Ask::ApplySnapshotChunk(request) => Answer::ApplySnapshotChunk(app.apply_snapshot_chunk(request)),
+        Ask::LoadSnapshotChunk(request) => {
+            Answer::LoadSnapshotChunk(app.load_snapshot_chunk(request))
+        }
+        Ask::ApplySnapshotChunk(request) => {
+            Answer::ApplySnapshotChunk(app.apply_snapshot_chunk(request))
+        }
         Ask::PrepareProposal(request) => Answer::PrepareProposal(app.prepare_proposal(request)),
         Ask::ProcessProposal(request) => Answer::ProcessProposal(app.process_proposal(request)),
         Ask::ExtendVote(request) => Answer::ExtendVote(app.extend_vote(request)),
-        Ask::VerifyVoteExtension(request) => Answer::VerifyVoteExtension(app.verify_vote_extension(request)),
+        Ask::VerifyVoteExtension(request) => {
+            Answer::VerifyVoteExtension(app.verify_vote_extension(request))
+        }
         Ask::FinalizeBlock(request) => Answer::FinalizeBlock(app.finalize_block(request)),
     }
 }

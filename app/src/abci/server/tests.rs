@@ -75,7 +75,8 @@ impl Fixture {
 fn test_app() -> (TestApp, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (entered, was_entered) = mpsc::channel();
     let (go_on, told_to_go_on) = mpsc::channel();
-    let app = TestApp { queries: Arc::default(), entered, go_on: Arc::new(Mutex::new(told_to_go_on)) };
+    let app =
+        TestApp { queries: Arc::default(), entered, go_on: Arc::new(Mutex::new(told_to_go_on)) };
     (app, was_entered, go_on)
 }
 
@@ -172,7 +173,8 @@ fn replies_wait_for_a_flush_and_are_written_together() {
     let (app, ..) = test_app();
     let run = |frames: &[Vec<u8>]| {
         let writes = Writes::default();
-        serve(FrameReader::new(&frames.concat()[..], 100), FrameWriter::new(writes.clone()), &app).unwrap();
+        serve(FrameReader::new(&frames.concat()[..], 100), FrameWriter::new(writes.clone()), &app)
+            .unwrap();
         Arc::try_unwrap(writes.0).unwrap().into_inner().unwrap()
     };
     let flush_bytes = flush().len();
@@ -243,7 +245,14 @@ fn connections_beyond_the_cap_are_closed_and_a_closed_one_makes_room() {
     assert_closed(fixture.connect());
     drop(open.pop());
     let open = fixture.server.shared.open();
-    drop(fixture.server.shared.closed_one.wait_while(open, |open| open.len() == MAX_CONNECTIONS).unwrap());
+    drop(
+        fixture
+            .server
+            .shared
+            .closed_one
+            .wait_while(open, |open| open.len() == MAX_CONNECTIONS)
+            .unwrap(),
+    );
     let mut stream = fixture.connect();
     stream.write_all(&[echo("b"), flush()].concat()).unwrap();
     assert_eq!(echoed(&mut stream), "b");
@@ -304,7 +313,8 @@ fn tcp_is_served_without_delay_and_refused_when_taken() {
     let accepted = open.values().next().unwrap();
     assert!(matches!(accepted, Stream::Tcp(accepted) if accepted.nodelay().unwrap()));
     drop(open);
-    let refusal = Server::start(server.address(), ServerOptions::default(), test_app().0).unwrap_err();
+    let refusal =
+        Server::start(server.address(), ServerOptions::default(), test_app().0).unwrap_err();
     assert!(matches!(refusal, BindError::InUse(_)), "{refusal}");
 }
 
@@ -313,9 +323,14 @@ fn addresses_read_back_and_others_are_refused() {
     for text in ["unix:///tmp/app.sock", "tcp://127.0.0.1:26658", "tcp://[::1]:1"] {
         assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
     }
-    for text in
-        ["", "unix://", "127.0.0.1:26658", "tcp://localhost:26658", "tcp://127.0.0.1", "http://127.0.0.1:1"]
-    {
+    for text in [
+        "",
+        "unix://",
+        "127.0.0.1:26658",
+        "tcp://localhost:26658",
+        "tcp://127.0.0.1",
+        "http://127.0.0.1:1",
+    ] {
         assert!(text.parse::<Address>().is_err(), "{text}");
     }
 }

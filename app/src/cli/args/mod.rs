@@ -17,7 +17,8 @@ pub use orders::*;
     version,
     disable_help_subcommand = true,
     disable_help_flag = true,
-    after_help = "Exit codes: 0 done · 1 refused by the chain · 2 usage · 3 node not reachable · 4 outcome unknown"
+    after_help = "Exit codes: 0 done · 1 refused by the chain · 2 usage · 3 node not reachable · \
+                  4 outcome unknown"
 )]
 pub struct Cli {
     /// Options of every command.
@@ -281,7 +282,8 @@ pub struct Events {
     /// Whose.
     #[command(flatten)]
     pub who: Who,
-    /// Begin with what came after this sequence number, as far as the node still has it [default: with what comes]
+    /// Begin with what came after this sequence number, as far as the node still has it
+    /// [default: with what comes]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "SEQUENCE")]
     pub after: u64,
 }
@@ -308,12 +310,14 @@ pub struct OneMarket {
 /// `oracle …`
 #[derive(Debug, Subcommand)]
 pub enum OracleCommand {
-    /// Who reports prices, how old they are, and how far from the index; the node's own report beside it
+    /// Who reports prices, how old they are, and how far from the index; the node's own report
+    /// beside it
     Status {
         /// Market, e.g. BTC-USD, with what each validator says of it [default: all, in sum]
         #[arg(long)]
         market: Option<String>,
-        /// Ask this price sidecar instead of the node: its connections, and every venue's price, age, weight and whether it is used
+        /// Ask this price sidecar instead of the node: its connections, and every venue's price,
+        /// age, weight and whether it is used
         #[arg(long, value_name = "ADDR")]
         sidecar: Option<String>,
     },
@@ -418,7 +422,9 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for bad in ["", "10", "m", "0s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in
+            ["", "10", "m", "0s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -426,11 +432,15 @@ mod tests {
     #[test]
     fn usage_mistakes_are_refused() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only").is_ok());
+        assert!(parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only")
+            .is_ok());
+        assert!(parse(
+            "tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only slide"
+        )
+        .is_ok());
         assert!(
-            parse("tidemark place --market BTC-USD --side buy --price 1 --size 1 --post-only slide").is_ok()
+            parse("tidemark account explain --liquidation --address tide1x --output json").is_ok()
         );
-        assert!(parse("tidemark account explain --liquidation --address tide1x --output json").is_ok());
         assert!(parse("tidemark account explain --liquidation 17").is_ok());
         for bad in [
             "tidemark",

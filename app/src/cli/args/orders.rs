@@ -163,7 +163,8 @@ pub struct Place {
     /// Buy or sell
     #[arg(long, value_enum)]
     pub side: SideArg,
-    /// Price in USDC, a whole number of ticks; of a pegged order the limit beyond which it does not go
+    /// Price in USDC, a whole number of ticks; of a pegged order the limit beyond which it does not
+    /// go
     #[arg(long)]
     pub price: Option<Decimal>,
     /// Size in base units, a whole number of lots
@@ -178,10 +179,12 @@ pub struct Place {
     /// Expiry and post-only.
     #[command(flatten)]
     pub resting: Resting,
-    /// Wait for the mark to go against a position: to fall to this price before a sell, to rise to it before a buy
+    /// Wait for the mark to go against a position: to fall to this price before a sell, to rise to
+    /// it before a buy
     #[arg(long, conflicts_with = "take_profit", value_name = "PRICE")]
     pub stop: Option<Decimal>,
-    /// Wait for the mark to go in a position's favour: to rise to this price before a sell, to fall to it before a buy
+    /// Wait for the mark to go in a position's favour: to rise to this price before a sell, to fall
+    /// to it before a buy
     #[arg(long, value_name = "PRICE")]
     pub take_profit: Option<Decimal>,
     /// With --stop or --take-profit: close the whole position as it is then; without --size
@@ -190,7 +193,8 @@ pub struct Place {
     /// Iceberg: show at most so much of the size at a time
     #[arg(long, value_name = "SIZE")]
     pub display: Option<Decimal>,
-    /// Rest at a distance from the mark or from the best price of its side, and follow it; never take
+    /// Rest at a distance from the mark or from the best price of its side, and follow it; never
+    /// take
     #[arg(long, value_enum)]
     pub peg: Option<PegArg>,
     /// That distance in USDC, a whole number of ticks; negative is below [default: 0]
@@ -217,7 +221,8 @@ pub struct Exits {
     /// Close it when the mark has gone this far against it
     #[arg(long, value_name = "PRICE")]
     pub stop: Option<Decimal>,
-    /// Your own number for the take-profit, and one more for the stop; sending the same again is then harmless
+    /// Your own number for the take-profit, and one more for the stop; sending the same again is
+    /// then harmless
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     pub client_id: u64,
     /// Waiting.
@@ -252,7 +257,8 @@ pub struct Oco {
     /// Both may only reduce the position
     #[arg(long)]
     pub reduce_only: bool,
-    /// Your own number for the limit order, and one more for the stop; sending the same again is then harmless
+    /// Your own number for the limit order, and one more for the stop; sending the same again is
+    /// then harmless
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     pub client_id: u64,
     /// Waiting.
@@ -337,7 +343,12 @@ pub struct OrderName {
     #[arg(long)]
     pub market: String,
     /// The chain's number of the order
-    #[arg(long, conflicts_with = "client_id", required_unless_present = "client_id", value_name = "N")]
+    #[arg(
+        long,
+        conflicts_with = "client_id",
+        required_unless_present = "client_id",
+        value_name = "N"
+    )]
     pub id: Option<u64>,
     /// Your own number of it
     #[arg(long, value_name = "N")]
@@ -397,7 +408,8 @@ pub struct DeadMan {
 /// `batch`
 #[derive(Debug, Args)]
 pub struct Batch {
-    /// File of order commands, one a line, e.g. `place --market BTC-USD …`; `-` is standard input; `#` begins a comment
+    /// File of order commands, one a line, e.g. `place --market BTC-USD …`; `-` is standard input;
+    /// `#` begins a comment
     pub file: PathBuf,
     /// Accept all of them, or carry out none
     #[arg(long)]

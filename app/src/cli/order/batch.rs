@@ -26,8 +26,10 @@ pub(in crate::cli) async fn run(context: &Context, args: &Batch) -> Result<(), C
     let desk = Desk::of(&sender, subaccount, &commands).await?;
     let operations = operations(&desk, &lines).map_err(CliError::Usage)?;
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
-    let submitted = sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
-    let Submitted { tx_hash, height, results } = submitted.map_err(|error| by_line(error, &lines))?;
+    let submitted =
+        sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
+    let Submitted { tx_hash, height, results } =
+        submitted.map_err(|error| by_line(error, &lines))?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());
@@ -87,10 +89,15 @@ fn lines(text: &str) -> Result<Vec<Line>, String> {
         match BatchLine::try_parse_from(words) {
             Ok(BatchLine { command }) if command.wait().is_some() => {
                 drop(command);
-                wrong.push(format!("line {}: --wait goes with `tidemark batch`, for all lines", at + 1));
+                wrong.push(format!(
+                    "line {}: --wait goes with `tidemark batch`, for all lines",
+                    at + 1
+                ));
             }
             Ok(BatchLine { command }) => lines.push((at + 1, command)),
-            Err(error) => wrong.push(format!("line {}: {}", at + 1, one_sentence(&error.to_string()))),
+            Err(error) => {
+                wrong.push(format!("line {}: {}", at + 1, one_sentence(&error.to_string())))
+            }
         }
     }
     match lines.len() {
@@ -104,8 +111,9 @@ fn lines(text: &str) -> Result<Vec<Line>, String> {
 /// What clap says of a line, without how to use the whole program.
 fn one_sentence(error: &str) -> String {
     let said = error.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said =
-        said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let said = said.take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
     let text = said.collect::<Vec<_>>().join(" ");
     text.strip_prefix("error: ").unwrap_or(&text).replace(" tip: ", "; ")
 }
@@ -158,7 +166,10 @@ impl Told<'_> {
     fn text(&self, desk: &Desk) -> String {
         let Self { line, operation, result } = self;
         match result.code {
-            0 => format!("line {line}: {}", outcome::sentence(operation, result, desk.market_of(operation))),
+            0 => format!(
+                "line {line}: {}",
+                outcome::sentence(operation, result, desk.market_of(operation))
+            ),
             code => format!(
                 "line {line}: refused, {}{}",
                 CliError::refused(code, &result.message),
@@ -184,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_file_has_a_command_a_line() {
-        let text = "# quotes\nplace --market BTC-USD --side buy --price 1 --size 1\n\n  tidemark cancel-all # all\ndead-man --off";
+        let text = "# quotes\nplace --market BTC-USD --side buy --price 1 --size 1\n\n  tidemark \
+                    cancel-all # all\ndead-man --off";
         let lines = lines(text).unwrap();
         assert_eq!(lines.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4, 5]);
         assert!(matches!(lines[1].1, OrderCommand::CancelAll(_)));
@@ -193,7 +205,8 @@ mod tests {
     #[test]
     fn a_transaction_that_is_refused_for_an_operation_names_its_line() {
         let lines = lines("# first\ncancel-all\n\ncancel-all").unwrap();
-        let refused = |message: &str| by_line(Refusal::new(Code::InvalidArgument, message).into(), &lines);
+        let refused =
+            |message: &str| by_line(Refusal::new(Code::InvalidArgument, message).into(), &lines);
         for (message, expected) in [
             ("operation 1: lots is 0", "INVALID_ARGUMENT: nothing was done: line 4: lots is 0"),
             ("operation 2: lots is 0", "INVALID_ARGUMENT: operation 2: lots is 0"),
@@ -214,7 +227,10 @@ mod tests {
                 "place --market X --side up",
                 "line 1: invalid value 'up' for '--side <SIDE>' [possible values: buy, sell]",
             ),
-            ("cancel --market X", "line 1: the following required arguments were not provided: --id <N>"),
+            (
+                "cancel --market X",
+                "line 1: the following required arguments were not provided: --id <N>",
+            ),
             ("cancel-all --key a", "line 1: unexpected argument '--key' found"),
             ("cancel-all --wait accepted", "line 1: --wait goes with `tidemark batch`"),
             ("deposit --amount 1", "line 1: unrecognized subcommand 'deposit'"),

@@ -13,7 +13,8 @@ use crate::cli::args::{
 use crate::cli::CliError;
 use crate::client::{Market, Markets, Sender};
 
-/// Shortest time ahead of a dead man's switch: five seconds of the chain, and one until the next block.
+/// Shortest time ahead of a dead man's switch: five seconds of the chain, and one until the next
+/// block.
 const MIN_AHEAD: Duration = Duration::from_secs(6);
 /// Longest time ahead of a dead man's switch, and between two slices.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -64,25 +65,33 @@ impl Desk {
     pub(super) fn operation(&self, command: &OrderCommand) -> Result<Operation, String> {
         let find = |symbol: &str| self.markets.find(symbol).map(|(market, _)| market);
         Ok(match command {
-            OrderCommand::Place(args) => Operation::Place(place(args, find(&args.market)?, self.now_ms)?),
+            OrderCommand::Place(args) => {
+                Operation::Place(place(args, find(&args.market)?, self.now_ms)?)
+            }
             OrderCommand::Exits(args) => {
                 let market = find(&args.market)?;
                 exits(args, market, self.held.get(&market.id).copied().unwrap_or(0))?
             }
             OrderCommand::Oco(args) => Operation::Oco(oco(args, find(&args.market)?, self.now_ms)?),
             OrderCommand::Twap(args) => Operation::Twap(twap(args, find(&args.market)?)?),
-            OrderCommand::Scale(args) => Operation::Scale(scale(args, find(&args.market)?, self.now_ms)?),
+            OrderCommand::Scale(args) => {
+                Operation::Scale(scale(args, find(&args.market)?, self.now_ms)?)
+            }
             OrderCommand::Cancel(args) => Operation::Cancel(v1::CancelOrder {
                 market: find(&args.market)?.id,
                 order_id: args.id.unwrap_or(0),
                 client_id: args.client_id.unwrap_or(0),
             }),
-            OrderCommand::Replace(args) => Operation::Replace(replace(args, find(&args.order.market)?)?),
+            OrderCommand::Replace(args) => {
+                Operation::Replace(replace(args, find(&args.order.market)?)?)
+            }
             OrderCommand::CancelAll(args) => Operation::CancelAll(v1::CancelAll {
                 market: args.market.as_deref().map(find).transpose()?.map(|market| market.id),
                 side: args.side.map_or(v1::Side::Unspecified, side).into(),
             }),
-            OrderCommand::DeadMan(args) => Operation::ScheduleCancelAll(dead_man(args, self.now_ms)?),
+            OrderCommand::DeadMan(args) => {
+                Operation::ScheduleCancelAll(dead_man(args, self.now_ms)?)
+            }
         })
     }
 }
@@ -145,7 +154,8 @@ fn lots_for(market: &Market, option: &str, parts: u32, size: Decimal) -> Result<
     }
     let (lot, base) = (market.lot_size, market.base());
     Err(format!(
-        "{option} is {parts}, but {size} {base} is only {lots} times the lot of {lot}: each part has one at least"
+        "{option} is {parts}, but {size} {base} is only {lots} times the lot of {lot}: each part \
+         has one at least"
     ))
 }
 
@@ -158,12 +168,18 @@ fn expiry(expires: Option<Duration>, now_ms: u64) -> u64 {
 fn next_client_id(client_id: u64) -> Result<u64, String> {
     match client_id {
         0 => Ok(0),
-        _ => client_id.checked_add(1).ok_or_else(|| format!("--client-id {client_id} has no next number")),
+        _ => client_id
+            .checked_add(1)
+            .ok_or_else(|| format!("--client-id {client_id} has no next number")),
     }
 }
 
 /// One new order.
-pub(super) fn place(args: &args::Place, market: &Market, now_ms: u64) -> Result<v1::PlaceOrder, String> {
+pub(super) fn place(
+    args: &args::Place,
+    market: &Market,
+    now_ms: u64,
+) -> Result<v1::PlaceOrder, String> {
     let (trigger, trigger_price_ticks) = match (args.stop, args.take_profit) {
         (Some(price), _) => (v1::Trigger::Stop, ticks(market, "--stop", price)?),
         (None, Some(price)) => (v1::Trigger::TakeProfit, ticks(market, "--take-profit", price)?),
@@ -187,14 +203,22 @@ pub(super) fn place(args: &args::Place, market: &Market, now_ms: u64) -> Result<
     let price_ticks = match args.price {
         Some(price) => market.ticks(price)?,
         None if is_market || args.peg.is_some() => 0,
-        None if waits => return Err("a limit order needs --price; to trade at the market's price when the mark is there, leave --type out".into()),
+        None if waits => {
+            return Err("a limit order needs --price; to trade at the market's price when the \
+                        mark is there, leave --type out"
+                .into())
+        }
         None => {
-            return Err("a limit order needs --price; for one at the market's price use --type market".into())
+            return Err("a limit order needs --price; for one at the market's price use --type \
+                        market"
+                .into())
         }
     };
     match (tif, expires) {
         (_, Some(_)) if is_market && waits => {
-            return Err("--expires is for limit orders: give --price, or cancel a market order that waits when it is no longer wanted".into())
+            return Err("--expires is for limit orders: give --price, or cancel a market order \
+                        that waits when it is no longer wanted"
+                .into())
         }
         (TifArg::Gtt, None) => return Err("--tif gtt needs --expires, e.g. --expires 10m".into()),
         (TifArg::Gtc | TifArg::Ioc | TifArg::Fok, Some(_)) => {
@@ -206,10 +230,14 @@ pub(super) fn place(args: &args::Place, market: &Market, now_ms: u64) -> Result<
         return Err("a market order trades at once: leave --tif out, or use ioc or fok".into());
     }
     if args.resting.post_only.is_some() && !rests {
-        return Err("a post-only order must be able to rest: a limit order with --tif gtc or gtt".into());
+        return Err(
+            "a post-only order must be able to rest: a limit order with --tif gtc or gtt".into()
+        );
     }
     if args.whole_position && !waits {
-        return Err("--whole-position closes what is held when the mark reaches a price: say which with --stop or --take-profit".into());
+        return Err("--whole-position closes what is held when the mark reaches a price: say \
+                    which with --stop or --take-profit"
+            .into());
     }
     let lots = match args.size {
         Some(size) => market.lots(size)?,
@@ -255,10 +283,14 @@ fn check_pegged(args: &args::Place, rests: bool, waits: bool) -> Result<(), Stri
         return Err("a pegged order rests at once: leave --stop and --take-profit out".into());
     }
     if !rests {
-        return Err("a pegged order rests and never takes: a limit order with --tif gtc or gtt".into());
+        return Err(
+            "a pegged order rests and never takes: a limit order with --tif gtc or gtt".into()
+        );
     }
     if args.resting.post_only == Some(PostOnlyArg::Reject) {
-        return Err("a pegged order never takes, and slides where it would: leave --post-only out".into());
+        return Err(
+            "a pegged order never takes, and slides where it would: leave --post-only out".into()
+        );
     }
     Ok(())
 }
@@ -268,11 +300,15 @@ fn display_lots(args: &args::Place, market: &Market, rests: bool) -> Result<u64,
     let Some(display) = args.display else { return Ok(0) };
     let lots = market.lots(display).map_err(|refusal| format!("--display: {refusal}"))?;
     match args.size {
-        _ if !rests => {
-            Err("only an order that may rest has a part to show: a limit order with --tif gtc or gtt".into())
+        _ if !rests => Err("only an order that may rest has a part to show: a limit order with \
+                            --tif gtc or gtt"
+            .into()),
+        None => {
+            Err("--display is a part of --size: an order for the whole position has none".into())
         }
-        None => Err("--display is a part of --size: an order for the whole position has none".into()),
-        Some(size) if display > size => Err(format!("--display is {display}, more than --size, {size}")),
+        Some(size) if display > size => {
+            Err(format!("--display is {display}, more than --size, {size}"))
+        }
         Some(_) => Ok(lots),
     }
 }
@@ -281,7 +317,11 @@ fn display_lots(args: &args::Place, market: &Market, rests: bool) -> Result<u64,
 fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> {
     let symbol = &market.symbol;
     let (side, word) = match held {
-        0 => return Err(format!("there is no position in {symbol} to close: see `tidemark positions`")),
+        0 => {
+            return Err(format!(
+                "there is no position in {symbol} to close: see `tidemark positions`"
+            ))
+        }
         1.. => (v1::Side::Sell, "long"),
         _ => (v1::Side::Buy, "short"),
     };
@@ -292,7 +332,8 @@ fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> 
         };
         if !right {
             return Err(format!(
-                "the position in {symbol} is {word}: its --stop, {loss}, must be {order} its --take-profit, {gain}"
+                "the position in {symbol} is {word}: its --stop, {loss}, must be {order} its \
+                 --take-profit, {gain}"
             ));
         }
     }
@@ -318,7 +359,9 @@ fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> 
             Ok(Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) }))
         }
         (Some(only), None) => Ok(Operation::Place(only)),
-        (None, Some(only)) => Ok(Operation::Place(v1::PlaceOrder { client_id: args.client_id, ..only })),
+        (None, Some(only)) => {
+            Ok(Operation::Place(v1::PlaceOrder { client_id: args.client_id, ..only }))
+        }
         (None, None) => Err("say where to close it with --take-profit, --stop or both".into()),
     }
 }
@@ -331,7 +374,10 @@ fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceOco, String>
     };
     if !right {
         let word = if args.side == SideArg::Sell { "sell" } else { "buy" };
-        return Err(format!("to {word}, --stop, {}, must be {order} --price, {}", args.stop, args.price));
+        return Err(format!(
+            "to {word}, --stop, {}, must be {order} --price, {}",
+            args.stop, args.price
+        ));
     }
     let expires_ms = expiry(args.resting.expires, now_ms);
     let stays = if expires_ms == 0 { v1::TimeInForce::Gtc } else { v1::TimeInForce::Gtt };
@@ -355,7 +401,9 @@ fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceOco, String>
         ..limit
     };
     let stop = match args.stop_limit {
-        Some(price) => v1::PlaceOrder { price_ticks: ticks(market, "--stop-limit", price)?, ..stop },
+        Some(price) => {
+            v1::PlaceOrder { price_ticks: ticks(market, "--stop-limit", price)?, ..stop }
+        }
         // It goes with the limit order when that one expires.
         None => v1::PlaceOrder {
             r#type: v1::OrderType::Market.into(),
@@ -392,13 +440,16 @@ fn scale(args: &args::Scale, market: &Market, now_ms: u64) -> Result<v1::PlaceSc
     let skew_ppm = match args.skew {
         None => 0,
         Some(skew) => {
-            let ppm = skew.checked_mul(Decimal::from(1_000_000)).filter(|ppm| ppm.fract().is_zero());
+            let ppm =
+                skew.checked_mul(Decimal::from(1_000_000)).filter(|ppm| ppm.fract().is_zero());
             let ppm = ppm.and_then(|ppm| u32::try_from(ppm).ok());
-            ppm.filter(|ppm| (10_000..=100_000_000).contains(ppm))
-                .ok_or_else(|| format!("--skew is {skew}, must be 0.01 to 100 with at most six decimals"))?
+            ppm.filter(|ppm| (10_000..=100_000_000).contains(ppm)).ok_or_else(|| {
+                format!("--skew is {skew}, must be 0.01 to 100 with at most six decimals")
+            })?
         }
     };
-    let (from_ticks, to_ticks) = (ticks(market, "--from", args.from)?, ticks(market, "--to", args.to)?);
+    let (from_ticks, to_ticks) =
+        (ticks(market, "--from", args.from)?, ticks(market, "--to", args.to)?);
     if from_ticks == to_ticks {
         return Err(format!("--from and --to are both {}: a ladder has two ends", args.from));
     }

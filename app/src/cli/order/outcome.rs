@@ -87,7 +87,10 @@ fn of_all(operation: &Operation, result: &v1::OperationResult) -> String {
             "the dead man's switch is off".to_owned()
         }
         Operation::ScheduleCancelAll(schedule) => {
-            format!("all orders go at {}, unless the switch is set anew before", time_text(schedule.at_ms))
+            format!(
+                "all orders go at {}, unless the switch is set anew before",
+                time_text(schedule.at_ms)
+            )
         }
         Operation::CancelAll(_) if result.cancelled == 1 => "cancelled 1 order".to_owned(),
         Operation::CancelAll(_) => format!("cancelled {} orders", result.cancelled),
@@ -113,7 +116,12 @@ fn join(parts: Vec<String>) -> String {
 }
 
 /// What traded, what rests, and why a part did neither.
-fn traded(result: &v1::OperationResult, market: &Market, verb: &str, rests_as: &str) -> Vec<String> {
+fn traded(
+    result: &v1::OperationResult,
+    market: &Market,
+    verb: &str,
+    rests_as: &str,
+) -> Vec<String> {
     let base = market.base();
     let mut parts = Vec::new();
     if result.filled_lots > 0 {
@@ -200,9 +208,13 @@ pub(super) fn result_json(
     })
 }
 
-/// What to say after a refusal: what a slip mostly meant, and prices that the chain tells in ticks; empty where there is nothing to
-/// add.
-pub(super) fn hint(operation: &Operation, result: &v1::OperationResult, markets: &Markets) -> String {
+/// What to say after a refusal: what a slip mostly meant, and prices that the chain tells in ticks;
+/// empty where there is nothing to add.
+pub(super) fn hint(
+    operation: &Operation,
+    result: &v1::OperationResult,
+    markets: &Markets,
+) -> String {
     let market = super::market_id(operation).and_then(|id| markets.by_id(id));
     let prices = || market.and_then(|market| in_usdc(&result.message, market)).unwrap_or_default();
     match (Code::from_number(result.code), operation) {
@@ -216,11 +228,13 @@ pub(super) fn hint(operation: &Operation, result: &v1::OperationResult, markets:
     }
 }
 
-/// The prices of a sentence that says `price is N ticks` and two or one more: the chain does not know the size of a tick in USDC.
+/// The prices of a sentence that says `price is N ticks` and two or one more: the chain does not
+/// know the size of a tick in USDC.
 fn in_usdc(message: &str, market: &Market) -> Option<String> {
     let numbers = message.split_once("price is ")?.1.split(|letter: char| !letter.is_ascii_digit());
-    let prices =
-        numbers.filter_map(|digits| digits.parse().ok()).map(|ticks| market.price(ticks).to_string());
+    let prices = numbers
+        .filter_map(|digits| digits.parse().ok())
+        .map(|ticks| market.price(ticks).to_string());
     let prices: Vec<String> = prices.collect();
     let (last, others) = prices.split_last()?;
     Some(match others {
@@ -254,7 +268,8 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
     };
     let (direction, where_to) = if falls { ("fall", "below") } else { ("rise", "above") };
     format!(
-        ". {option} {} to {side} waits for the mark to {direction}, and must be {where_to} {}: did you mean {other}?",
+        ". {option} {} to {side} waits for the mark to {direction}, and must be {where_to} {}: \
+         did you mean {other}?",
         market.price(order.trigger_price_ticks),
         market.price(mark)
     )
@@ -266,7 +281,13 @@ mod tests {
     use crate::cli::fixtures::{btc, btc_params};
 
     fn result(filled_lots: u64, resting_lots: u64, rest_code: u32) -> v1::OperationResult {
-        v1::OperationResult { order_id: 9, filled_lots, resting_lots, rest_code, ..Default::default() }
+        v1::OperationResult {
+            order_id: 9,
+            filled_lots,
+            resting_lots,
+            rest_code,
+            ..Default::default()
+        }
     }
 
     fn buy() -> v1::PlaceOrder {
@@ -323,7 +344,8 @@ mod tests {
         let limit = v1::PlaceOrder { price_ticks: 580_100, ..stop(v1::Side::Buy) };
         assert_eq!(
             says(Operation::Place(limit), &waits),
-            "order 9 waits for the mark to rise to 58000.0, and then buys 0.0100 BTC at 58010.0 or better"
+            "order 9 waits for the mark to rise to 58000.0, and then buys 0.0100 BTC at 58010.0 \
+             or better"
         );
         let whole = v1::PlaceOrder {
             trigger: v1::Trigger::TakeProfit.into(),
@@ -335,8 +357,13 @@ mod tests {
             says(Operation::Place(whole), &waits),
             "order 9 waits for the mark to rise to 58000.0, and then closes the whole position"
         );
-        let twap =
-            v1::PlaceTwap { side: 2, lots: 100, slices: 10, interval_ms: 30_000, ..Default::default() };
+        let twap = v1::PlaceTwap {
+            side: 2,
+            lots: 100,
+            slices: 10,
+            interval_ms: 30_000,
+            ..Default::default()
+        };
         assert_eq!(
             says(Operation::Twap(twap), &waits),
             "order 9 sells 0.0100 BTC in 10 parts, one each 30s from the next block on"
@@ -350,12 +377,14 @@ mod tests {
     #[test]
     fn a_pair_and_a_ladder_say_what_all_their_orders_do() {
         let sell = v1::PlaceOrder { side: v1::Side::Sell.into(), ..buy() };
-        let pair =
-            |first| Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(stop(v1::Side::Sell)) });
+        let pair = |first| {
+            Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(stop(v1::Side::Sell)) })
+        };
         let both = v1::OperationResult { second_order_id: 10, ..result(0, 100, 0) };
         assert_eq!(
             says(pair(sell), &both),
-            "0.0100 BTC rests as order 9; order 10 waits for the mark to fall to 58000.0, and then sells 0.0100 BTC; one cancels the other"
+            "0.0100 BTC rests as order 9; order 10 waits for the mark to fall to 58000.0, and \
+             then sells 0.0100 BTC; one cancels the other"
         );
         assert_eq!(
             says(pair(sell), &result(100, 0, 0)),
@@ -371,25 +400,37 @@ mod tests {
 
     #[test]
     fn a_trigger_on_the_wrong_side_of_the_mark_is_explained() {
-        let state =
-            v1::MarketState { params: Some(btc_params()), mark_ticks: 570_000, k: 10, ..Default::default() };
+        let state = v1::MarketState {
+            params: Some(btc_params()),
+            mark_ticks: 570_000,
+            k: 10,
+            ..Default::default()
+        };
         let markets = Markets::new(vec![state]);
         let stop = v1::PlaceOrder { market: 3, ..stop(v1::Side::Sell) };
         let hint = |operation: &Operation, code: Code, message: &str| {
-            let result =
-                v1::OperationResult { code: code.number(), message: message.into(), ..Default::default() };
+            let result = v1::OperationResult {
+                code: code.number(),
+                message: message.into(),
+                ..Default::default()
+            };
             super::hint(operation, &result, &markets)
         };
         let place = Operation::Place(stop);
         assert_eq!(
             hint(&place, Code::TriggerReached, ""),
-            ". --stop 58000.0 to sell waits for the mark to fall, and must be below 57000.0: did you mean --take-profit?"
+            ". --stop 58000.0 to sell waits for the mark to fall, and must be below 57000.0: did \
+             you mean --take-profit?"
         );
         let whole = Operation::Place(v1::PlaceOrder { whole_position: true, ..stop });
         assert!(hint(&whole, Code::WouldIncrease, "").contains("`tidemark exits`"));
         assert_eq!(hint(&place, Code::InsufficientCollateral, "free is 1"), "");
         assert_eq!(
-            hint(&place, Code::PriceOutOfBand, "rung 0: price is 400000 ticks, must be 480662 to 720992"),
+            hint(
+                &place,
+                Code::PriceOutOfBand,
+                "rung 0: price is 400000 ticks, must be 480662 to 720992"
+            ),
             " (in USDC, 40000.0 must be 48066.2 to 72099.2)"
         );
         assert_eq!(hint(&place, Code::PriceOutOfBand, "price_ticks is 0, must be at least 1"), "");

@@ -1,7 +1,9 @@
-//! Orders that wait: for a mark (stop, take-profit), for a time (TWAP), or beside another order (OCO) (rules §2).
+//! Orders that wait: for a mark (stop, take-profit), for a time (TWAP), or beside another order
+//! (OCO) (rules §2).
 //!
-//! They reserve nothing while they wait, and are checked as any order when they are placed. Their ids are of the book's
-//! sequence, and they count as open orders; what they place gets an id of its own and keeps the client id.
+//! They reserve nothing while they wait, and are checked as any order when they are placed. Their
+//! ids are of the book's sequence, and they count as open orders; what they place gets an id of its
+//! own and keeps the client id.
 
 mod peg;
 mod place;
@@ -37,7 +39,9 @@ fn shown(market: MarketId, order: &Conditional) -> Box<v1::ConditionalOrder> {
     Box::new(match &order.kind {
         Kind::Waiting(place) => {
             let (trigger, trigger_price_ticks) = match place.trigger {
-                Some(Trigger { kind: TriggerKind::Stop, price_ticks }) => (v1::Trigger::Stop, price_ticks),
+                Some(Trigger { kind: TriggerKind::Stop, price_ticks }) => {
+                    (v1::Trigger::Stop, price_ticks)
+                }
                 Some(Trigger { kind: TriggerKind::TakeProfit, price_ticks }) => {
                     (v1::Trigger::TakeProfit, price_ticks)
                 }
@@ -83,8 +87,8 @@ fn removed(market: MarketId, order: &Conditional, code: Code) -> Event {
     }
 }
 
-/// Takes an order out, tells why if it waited, and takes out its partner. Returns the partner that rests on the book, which the
-/// caller cancels there.
+/// Takes an order out, tells why if it waited, and takes out its partner. Returns the partner that
+/// rests on the book, which the caller cancels there.
 pub(super) fn release(
     orders: &mut ConditionalOrders,
     market: MarketId,
@@ -114,8 +118,8 @@ fn release_partner(
     Some(partner.order_id)
 }
 
-/// A position has closed or turned: the account's orders that close it whole go. A partner of theirs that rests is reduce-only,
-/// and goes by itself.
+/// A position has closed or turned: the account's orders that close it whole go. A partner of
+/// theirs that rests is reduce-only, and goes by itself.
 pub(super) fn detach(
     orders: &mut ConditionalOrders,
     market: MarketId,
@@ -128,11 +132,19 @@ pub(super) fn detach(
     }
 }
 
-/// Takes an order that waits out for a reason, with its partner. What is not there needs no removal.
-fn drop_order(state: &mut State, market: MarketId, order_id: OrderId, code: Code, events: &mut Vec<Event>) {
+/// Takes an order that waits out for a reason, with its partner. What is not there needs no
+/// removal.
+fn drop_order(
+    state: &mut State,
+    market: MarketId,
+    order_id: OrderId,
+    code: Code,
+    events: &mut Vec<Event>,
+) {
     let Some(order) = state.conditional[usize::from(market)].get(order_id) else { return };
     let account = order.account;
-    let resting = release(&mut state.conditional[usize::from(market)], market, order_id, code, events);
+    let resting =
+        release(&mut state.conditional[usize::from(market)], market, order_id, code, events);
     if let Some(resting) = resting {
         orders::cancel_for(state, account, market, resting, Code::OcoPartner, events);
     }
@@ -149,7 +161,8 @@ pub(super) fn cancel(
     v1::OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
-/// Cancels all orders of an account in a market that wait, or those of one side, newest first; says how many.
+/// Cancels all orders of an account in a market that wait, or those of one side, newest first; says
+/// how many.
 pub(super) fn cancel_all(
     state: &mut State,
     account: AccountId,
@@ -176,7 +189,12 @@ pub(super) fn cancel_all(
 }
 
 /// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.
-pub(super) fn close(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) -> bool {
+pub(super) fn close(
+    state: &mut State,
+    market: MarketId,
+    max: u32,
+    events: &mut Vec<Event>,
+) -> bool {
     let orders = &state.conditional[usize::from(market)];
     let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
     for order_id in some {
@@ -214,7 +232,8 @@ pub(super) fn replace(
     let cell = margin::cell(state, market)?;
     let conditional = &state.conditional[usize::from(market)];
     let found = conditional.get(order_id).cloned();
-    let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind)) else {
+    let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
+    else {
         return Err(Refusal::new(
             Code::NotReplaceable,
             format!("order {order_id} is a TWAP: cancel it and place another"),

@@ -1,4 +1,5 @@
-//! Pegged orders: they rest on the book, and their price follows the mark or the best price of their side (docs/rules.md).
+//! Pegged orders: they rest on the book, and their price follows the mark or the best price of
+//! their side (docs/rules.md).
 
 use tidemark_matching::OrderView;
 use tidemark_proto::tx::{PegTo, Place};
@@ -27,7 +28,8 @@ impl References {
         let best = |side: Side| {
             let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
             let mut looked_at = orders.take(MAX_LOOKED_AT);
-            let found = looked_at.find(|order: &OrderView| conditional.pegged(order.order_id).is_none());
+            let found =
+                looked_at.find(|order: &OrderView| conditional.pegged(order.order_id).is_none());
             found.map(|order| order.price_ticks)
         };
         Self {
@@ -36,7 +38,8 @@ impl References {
         }
     }
 
-    /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and within its limit.
+    /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and
+    /// within its limit.
     fn price(&self, side: Side, pegged: &Pegged) -> Option<Ticks> {
         let reference = match pegged.peg.to {
             PegTo::Mark => self.mark_ticks,
@@ -64,13 +67,18 @@ pub(in crate::exec) fn place(
     let market = order.market;
     let wanted = References::of(state, market).price(order.side, &pegged);
     let price_ticks = wanted.ok_or_else(|| {
-        let sentence = "no order that is not pegged rests on this side: there is no best price to follow";
+        let sentence =
+            "no order that is not pegged rests on this side: there is no best price to follow";
         Refusal::new(Code::NoReferencePrice, sentence)
     })?;
     margin::position_mut(state, account, market)?;
     // Known as pegged before it rests, so that whoever is told of it learns what it follows.
     let order_id = state.books[usize::from(market)].next_order_id();
-    insert(state, market, Conditional { order_id, account, partner: 0, kind: Kind::Pegged(pegged) })?;
+    insert(
+        state,
+        market,
+        Conditional { order_id, account, partner: 0, kind: Kind::Pegged(pegged) },
+    )?;
     let result = orders::place_now(state, account, &Place { price_ticks, ..*order }, events);
     if !matches!(&result, Ok(placed) if placed.resting_lots > 0) {
         state.conditional[usize::from(market)].remove(order_id);
@@ -78,8 +86,9 @@ pub(in crate::exec) fn place(
     result
 }
 
-/// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All follow the prices of before the
-/// first moved. One that may not be where it wants to is cancelled with the refusal's code.
+/// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All
+/// follow the prices of before the first moved. One that may not be where it wants to is cancelled
+/// with the refusal's code.
 pub(super) fn run(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) {
     let turn = state.conditional[usize::from(market)].next_pegs(max);
     if turn.is_empty() {
@@ -98,8 +107,11 @@ fn follow(
     references: &References,
     events: &mut Vec<Event>,
 ) {
-    let (book, conditional) = (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
-    let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else { return };
+    let (book, conditional) =
+        (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
+    let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else {
+        return;
+    };
     // Without a reference it stays where it is.
     let Some(wanted) = references.price(order.side, &pegged) else { return };
     let opposite = book.best(order.side.opposite()).map(|level| level.price_ticks);

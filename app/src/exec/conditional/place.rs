@@ -70,7 +70,8 @@ pub(in crate::exec) fn oco(
         check(state, account, first)?;
         check_room(state, account, market, first.client_id)?;
         let order_id = enter(state, account, market, Kind::Waiting(*first), 0, events)?;
-        let second_order_id = enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
+        let second_order_id =
+            enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
         pair(state, market, order_id, second_order_id, events);
         return Ok(v1::OperationResult { order_id, second_order_id, ..Default::default() });
     }
@@ -96,7 +97,11 @@ pub(in crate::exec) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refu
 }
 
 /// What is checked of an order before it waits.
-pub(in crate::exec) fn check(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
+pub(in crate::exec) fn check(
+    state: &State,
+    account: AccountId,
+    order: &Place,
+) -> Result<(), Refusal> {
     let cell = margin::cell(state, order.market)?;
     orders::check_status(cell, order.reduce_only)?;
     if order.whole_position {
@@ -131,7 +136,12 @@ pub(super) fn check_not_reached(
 }
 
 /// That an account may have one more open order of this client id in a market.
-fn check_room(state: &State, account: AccountId, market: MarketId, client_id: u64) -> Result<(), Refusal> {
+fn check_room(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    client_id: u64,
+) -> Result<(), Refusal> {
     orders::check_open_orders(state, account, market, 1)?;
     orders::check_client_id(state, account, market, client_id)?;
     let resting = state.books[usize::from(market)].order_by_client_id(account, client_id);
@@ -160,7 +170,13 @@ fn enter(
 }
 
 /// Makes the first of two orders that wait know the second.
-fn pair(state: &mut State, market: MarketId, first: OrderId, second: OrderId, events: &mut Vec<Event>) {
+fn pair(
+    state: &mut State,
+    market: MarketId,
+    first: OrderId,
+    second: OrderId,
+    events: &mut Vec<Event>,
+) {
     let orders = &mut state.conditional[usize::from(market)];
     if let Some(order) = orders.get(first).cloned() {
         let order = Conditional { partner: second, ..order };

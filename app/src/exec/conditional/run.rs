@@ -11,16 +11,22 @@ use crate::exec::{is_live, isolated, margin, orders};
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing};
 use crate::state::State;
 
-/// Phase 3: takes out the orders of a market whose time has passed while they waited, at most `max`.
-pub(in crate::exec) fn expire(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) {
+/// Phase 3: takes out the orders of a market whose time has passed while they waited, at most
+/// `max`.
+pub(in crate::exec) fn expire(
+    state: &mut State,
+    market: MarketId,
+    max: u32,
+    events: &mut Vec<Event>,
+) {
     let now_ms = state.chain.time_ms;
     for order_id in state.conditional[usize::from(market)].expired(now_ms, max) {
         drop_order(state, market, order_id, Code::Expired, events);
     }
 }
 
-/// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the slices that are due. A market that is not live, or whose index
-/// is stale, waits.
+/// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the
+/// slices that are due. A market that is not live, or whose index is stale, waits.
 pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
     for at in 0..state.markets.len() {
         let Ok(market) = MarketId::try_from(at) else { break };
@@ -42,7 +48,8 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
     }
 }
 
-/// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers, deleveraging): their orders go.
+/// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers,
+/// deleveraging): their orders go.
 pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
     if state.conditional.iter().all(ConditionalOrders::is_empty) {
         return;
@@ -91,7 +98,8 @@ fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut 
     };
 }
 
-/// An order's lots when it triggers: of the whole position, what is held, as far as one order may go.
+/// An order's lots when it triggers: of the whole position, what is held, as far as one order may
+/// go.
 fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
     if !order.whole_position {
         return order.lots;
@@ -101,7 +109,13 @@ fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
 }
 
 /// Places a TWAP's slice, and sets the time of the next.
-fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Ticks, events: &mut Vec<Event>) {
+fn slice(
+    state: &mut State,
+    market: MarketId,
+    order_id: OrderId,
+    mark_ticks: Ticks,
+    events: &mut Vec<Event>,
+) {
     let cell = &state.markets[usize::from(market)];
     let slippage_ppm = cell.market.params.market_slippage_ppm;
     let found = state.conditional[usize::from(market)].get(order_id).cloned();
@@ -162,7 +176,8 @@ fn slice(state: &mut State, market: MarketId, order_id: OrderId, mark_ticks: Tic
     }
 }
 
-/// The worst price of a slice: the slippage beyond the mark, and no worse than the order's own limit.
+/// The worst price of a slice: the slippage beyond the mark, and no worse than the order's own
+/// limit.
 fn worst_ticks(slicing: &Slicing, mark_ticks: Ticks, market_slippage_ppm: i64) -> Ticks {
     let slippage_ppm = slicing.twap.slippage_ppm.map_or(market_slippage_ppm, i64::from);
     let (low, high) = band_ticks(mark_ticks, slippage_ppm);

@@ -1,4 +1,5 @@
-//! The dead man's switch: an account's orders go at a block time, unless it sets the switch anew before (rules §2).
+//! The dead man's switch: an account's orders go at a block time, unless it sets the switch anew
+//! before (rules §2).
 
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::{v1, Code, Refusal};
@@ -70,7 +71,8 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
         }
         set(state, account, 0);
         for account in std::iter::once(account).chain(isolated::all_of(state, account)) {
-            let gone = orders::cancel_all(state, account, None, None, Code::CancelScheduled, events);
+            let gone =
+                orders::cancel_all(state, account, None, None, Code::CancelScheduled, events);
             // An account that has nothing to cancel costs a look all the same.
             cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
         }

@@ -1,8 +1,10 @@
-//! Stage 3: keepers take over what the book left, at the zero price; and the list that tells them of it (rules §7.3).
+//! Stage 3: keepers take over what the book left, at the zero price; and the list that tells them
+//! of it (rules §7.3).
 //!
-//! In one block: the takeovers that keepers asked for, in the order of their transactions and of any part of the position; then, of
-//! what the block's step has still to close, shares pro rata to what is set aside. What a keeper takes uses up its set-aside
-//! collateral alone; when that is gone the stage passes on to the fund and to deleveraging.
+//! In one block: the takeovers that keepers asked for, in the order of their transactions and of
+//! any part of the position; then, of what the block's step has still to close, shares pro rata to
+//! what is set aside. What a keeper takes uses up its set-aside collateral alone; when that is gone
+//! the stage passes on to the fund and to deleveraging.
 
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_proto::v1::LiquidationStage;
@@ -12,17 +14,26 @@ use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::margin::Health;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
 
-use super::close::{average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book};
+use super::close::{
+    average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book,
+};
 use super::Step;
 use crate::events::Event;
 use crate::exec::{isolated, margin};
 use crate::state::{Listed, State, Takeover, MAX_LISTED};
 
-pub(super) fn by_keepers(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+pub(super) fn by_keepers(
+    step: &mut Step,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
     for (market, held) in closable(state, step.account)? {
         let health = margin::health(state, step.account)?;
         let of = &state.markets[usize::from(market)].market;
-        if of.keepers.is_empty() || health.equity_atoms < 0 || !is_deep(&health, of.params.backstop_ppm) {
+        if of.keepers.is_empty()
+            || health.equity_atoms < 0
+            || !is_deep(&health, of.params.backstop_ppm)
+        {
             continue;
         }
         let mut fills = Vec::new();
@@ -33,7 +44,15 @@ pub(super) fn by_keepers(step: &mut Step, state: &mut State, events: &mut Vec<Ev
         let shared = pro_rata(step.account, market, due, state, &mut fills, events)?;
         step.took(market, shared);
         let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
-        report_off_book(step, state, &health, LiquidationStage::Backstop, (market, held), closed, events);
+        report_off_book(
+            step,
+            state,
+            &health,
+            LiquidationStage::Backstop,
+            (market, held),
+            closed,
+            events,
+        );
         drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
     }
     Ok(())
@@ -55,15 +74,17 @@ fn asked_for(
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     let waiting = &state.markets[usize::from(market)].takeovers;
-    let waiting: Vec<Takeover> = waiting.iter().filter(|of| of.account == closing).copied().collect();
+    let waiting: Vec<Takeover> =
+        waiting.iter().filter(|of| of.account == closing).copied().collect();
     for takeover in waiting {
         fills.extend(take(closing, market, takeover.lots, takeover.keeper, state, events)?);
     }
     Ok(())
 }
 
-/// Shares `lots` among the keepers pro rata to what is set aside, largest remainder, ties by account id. What a keeper cannot
-/// bear of its share goes to those that bore theirs: each round ends the sharing, or a keeper's part in it.
+/// Shares `lots` among the keepers pro rata to what is set aside, largest remainder, ties by
+/// account id. What a keeper cannot bear of its share goes to those that bore theirs: each round
+/// ends the sharing, or a keeper's part in it.
 fn pro_rata(
     closing: AccountId,
     market: MarketId,
@@ -73,8 +94,12 @@ fn pro_rata(
     events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
     let mut left = lots;
-    let mut able: Vec<AccountId> =
-        state.markets[usize::from(market)].market.keepers.iter().map(|keeper| keeper.account).collect();
+    let mut able: Vec<AccountId> = state.markets[usize::from(market)]
+        .market
+        .keepers
+        .iter()
+        .map(|keeper| keeper.account)
+        .collect();
     while left > 0 && !able.is_empty() {
         let claim = |keeper: &AccountId| {
             let weight_atoms = set_aside(state, market, *keeper);
@@ -101,7 +126,8 @@ fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
     at.map_or(0, |at| keepers[at].set_aside_atoms)
 }
 
-/// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is none.
+/// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is
+/// none.
 fn take(
     closing: AccountId,
     market: MarketId,
@@ -121,13 +147,15 @@ fn take(
     let health = margin::health(state, closing)?;
     let free_atoms = margin::health(state, trader)?.free_atoms();
     let bears = |lots: Lots| {
-        let taken = attempt(state, (closing, trader), market, closing_delta(held, lots), &health).ok()?;
+        let taken =
+            attempt(state, (closing, trader), market, closing_delta(held, lots), &health).ok()?;
         let free_after = margin::health_as(state, trader, &taken.keeper).ok()?.free_atoms();
         let used = set_aside_used_atoms(free_atoms, free_after, set_aside_atoms).ok()?;
         Some((lots, taken, used))
     };
     let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears) else { return Ok(None) };
-    let Taken { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } = taken;
+    let Taken { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } =
+        taken;
     keeper_row.collateral_atoms = keeper_row
         .collateral_atoms
         .checked_add(used_atoms)
@@ -174,7 +202,8 @@ pub(super) fn unlist(state: &mut State) -> Vec<bool> {
     state.markets.iter_mut().map(clear).collect()
 }
 
-/// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers that this sweep has served.
+/// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers
+/// that this sweep has served.
 pub(super) fn list(state: &mut State, steps: &[Step], had_any: &[bool], events: &mut Vec<Event>) {
     for step in steps {
         // What cannot be computed was left alone, and is not offered.

@@ -1,7 +1,9 @@
 //! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks};
+use tidemark_proto::units::{
+    AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks,
+};
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
@@ -16,8 +18,12 @@ use crate::exec::venue::Venue;
 use crate::state::State;
 
 /// The account's positions that may be closed now, largest maintenance margin first.
-pub(super) fn closable(state: &State, account: AccountId) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
-    let mut order = liquidation::closing_order(margin::account(state, account)?, &Cells(&state.markets))?;
+pub(super) fn closable(
+    state: &State,
+    account: AccountId,
+) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
+    let mut order =
+        liquidation::closing_order(margin::account(state, account)?, &Cells(&state.markets))?;
     order.retain(|(market, _)| {
         let cell = &state.markets[usize::from(*market)];
         let max_age_ms = cell.market.params.max_oracle_age_ms;
@@ -37,7 +43,11 @@ pub(super) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
 }
 
 /// Stage 2: on the book at the zero price or better, until the account is at maintenance.
-pub(super) fn on_book(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+pub(super) fn on_book(
+    step: &mut Step,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
     for (market, held) in closable(state, step.account)? {
         let health = margin::health(state, step.account)?;
         if !health.is_liquidatable() {
@@ -60,7 +70,8 @@ pub(super) fn on_book(step: &mut Step, state: &mut State, events: &mut Vec<Event
     Ok(())
 }
 
-/// The price at which closing `lots` leaves the account as far below maintenance as it is, in proportion.
+/// The price at which closing `lots` leaves the account as far below maintenance as it is, in
+/// proportion.
 fn zero_price(
     market: &Market,
     held: SignedLots,
@@ -72,8 +83,13 @@ fn zero_price(
     Ok((liquidation::zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
 }
 
-/// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund can pay.
-pub(super) fn with_fund(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+/// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
+/// can pay.
+pub(super) fn with_fund(
+    step: &mut Step,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
     for (market, held) in closable(state, step.account)? {
         let health = margin::health(state, step.account)?;
         let lots = step.lots_due(market, held, &health);
@@ -106,7 +122,8 @@ pub(super) fn with_fund(step: &mut Step, state: &mut State, events: &mut Vec<Eve
     Ok(())
 }
 
-/// Closes up to `lots` on the book at once, at the limit or better; settles fee or fund payment against the zero price.
+/// Closes up to `lots` on the book at once, at the limit or better; settles fee or fund payment
+/// against the zero price.
 fn immediate(
     step: &Step,
     state: &mut State,
@@ -157,16 +174,20 @@ fn settle(
     let treasury = &mut state.chain.treasury;
     let fee_ppm = market.params.liquidation_fee_ppm;
     let fee_cap_atoms = liquidation::fee_cap_atoms(quote_atoms, fee_ppm)?;
-    let (fee, paid, owed) = match liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_ppm)? {
+    let (fee, paid, owed) = match liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_ppm)?
+    {
         FillOutcome::Fee(fee) => {
             market.change_fund(treasury, fee)?;
             (fee, 0, 0)
         }
-        FillOutcome::FundPays(owed) => (0, liquidation::pay_from_fund(market, treasury, owed), owed),
+        FillOutcome::FundPays(owed) => {
+            (0, liquidation::pay_from_fund(market, treasury, owed), owed)
+        }
     };
     let price_ticks = average_ticks(quote_atoms, filled, market.k);
     if let Some(account) = state.accounts.get_mut(step.account) {
-        account.collateral_atoms = account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
+        account.collateral_atoms =
+            account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
     }
     let arithmetic = Arithmetic {
         closed: Some(zero),
@@ -205,9 +226,16 @@ pub(super) fn report_off_book(
     let of = &state.markets[usize::from(market)].market;
     let price_ticks = average_ticks(quote_atoms, lots, of.k);
     // Each part closed at its own rounding of this.
-    let zero = ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
-    let facts =
-        Facts { stage, market, held, zero_price_ticks: price_ticks, due: zero, limit_ticks: price_ticks };
+    let zero =
+        ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
+    let facts = Facts {
+        stage,
+        market,
+        held,
+        zero_price_ticks: price_ticks,
+        due: zero,
+        limit_ticks: price_ticks,
+    };
     let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
     events.push(step.event(
         state,
@@ -217,7 +245,8 @@ pub(super) fn report_off_book(
     ));
 }
 
-/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce go.
+/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
+/// go.
 pub(in crate::exec) fn drop_spent_reduce_only(
     state: &mut State,
     account: AccountId,
@@ -232,12 +261,18 @@ pub(in crate::exec) fn drop_spent_reduce_only(
     }
 }
 
-/// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is booked: in the market that
-/// was closed first, or in the account's first, where it closed its last position itself.
-pub(super) fn book_debt(step: &mut Step, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+/// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is
+/// booked: in the market that was closed first, or in the account's first, where it closed its last
+/// position itself.
+pub(super) fn book_debt(
+    step: &mut Step,
+    state: &mut State,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
     let closed = step.left.first().map(|(market, _)| *market);
-    let first =
-        || margin::account(state, step.account).ok()?.positions.first().map(|position| position.market);
+    let first = || {
+        margin::account(state, step.account).ok()?.positions.first().map(|position| position.market)
+    };
     let Some(market) = closed.or_else(first) else { return Ok(()) };
     let health = margin::health(state, step.account)?;
     let cell = &mut state.markets[usize::from(market)];
@@ -257,7 +292,8 @@ pub(super) fn book_debt(step: &mut Step, state: &mut State, events: &mut Vec<Eve
 }
 
 impl Step {
-    /// What is still to be closed of a position in this block: all of it once equity is negative, else what the step left.
+    /// What is still to be closed of a position in this block: all of it once equity is negative,
+    /// else what the step left.
     pub(super) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
         if health.equity_atoms < 0 {
             return held.unsigned_abs();

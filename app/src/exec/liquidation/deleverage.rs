@@ -1,7 +1,8 @@
 //! Stage 5: what is still open is closed against opposite positions at the zero price (rules §7.5).
 //!
-//! All accounts of a block that come to it do so together, market by market and side by side: whoever holds the other side is looked at
-//! once, and those in profit share what is to be closed in all. So a block costs what there are accounts that close and accounts that hold the other
+//! All accounts of a block that come to it do so together, market by market and side by side:
+//! whoever holds the other side is looked at once, and those in profit share what is to be closed
+//! in all. So a block costs what there are accounts that close and accounts that hold the other
 //! side, not their product.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use tidemark_risk::liquidation::zero_quote_delta;
 use tidemark_risk::margin::Health;
 use tidemark_risk::{Account, Market, Markets, MarketsMut};
 
-use super::close::{average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book};
+use super::close::{
+    average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book,
+};
 use super::{restore_reserve, Step};
 use crate::events::Event;
 use crate::exec::endangered::holders;
@@ -22,8 +25,8 @@ use crate::exec::margin::{self, Cells};
 use crate::state::table::Table;
 use crate::state::{MarketCell, State};
 
-/// Most rounds of one side of a market in a block. One is enough where every position stays in its margin tier: a lot's zero price changes where
-/// it leaves one, and a market has at most so many.
+/// Most rounds of one side of a market in a block. One is enough where every position stays in its
+/// margin tier: a lot's zero price changes where it leaves one, and a market has at most so many.
 const MAX_ROUNDS: u32 = 8;
 
 /// A position that is to be closed, or a part of it.
@@ -60,9 +63,15 @@ pub(super) fn for_all(steps: &mut [Step], state: &mut State, events: &mut Vec<Ev
     }
 }
 
-/// What steps have to close of one side of a market now; first those whose price asks least of a counterparty: who cannot bear a lot of that can
-/// bear none after it.
-fn closings(state: &State, steps: &[Step], side: &[usize], market: MarketId, is_short: bool) -> Vec<Closing> {
+/// What steps have to close of one side of a market now; first those whose price asks least of a
+/// counterparty: who cannot bear a lot of that can bear none after it.
+fn closings(
+    state: &State,
+    steps: &[Step],
+    side: &[usize],
+    market: MarketId,
+    is_short: bool,
+) -> Vec<Closing> {
     let due = |at: &usize| match closing(state, &steps[*at], *at, market) {
         Ok(closing) => closing.filter(|closing| (closing.held < 0) == is_short),
         Err(refusal) => {
@@ -76,14 +85,21 @@ fn closings(state: &State, steps: &[Step], side: &[usize], market: MarketId, is_
 }
 
 /// What a step has to close in a market now.
-fn closing(state: &State, step: &Step, at: usize, market: MarketId) -> Result<Option<Closing>, Refusal> {
-    let (held, health) = (margin::held(state, step.account, market), margin::health(state, step.account)?);
+fn closing(
+    state: &State,
+    step: &Step,
+    at: usize,
+    market: MarketId,
+) -> Result<Option<Closing>, Refusal> {
+    let (held, health) =
+        (margin::held(state, step.account, market), margin::health(state, step.account)?);
     let lots = step.lots_due(market, held, &health);
     if lots == 0 || !health.is_liquidatable() {
         return Ok(None);
     }
     let of = &state.markets[usize::from(market)].market;
-    let lot_quote_atoms = zero_quote_delta(of, held, closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
+    let lot_quote_atoms =
+        zero_quote_delta(of, held, closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
     Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
 }
 
@@ -101,8 +117,15 @@ fn round(
     let mut all = 0_u64;
     for closing in closings {
         let step = &mut steps[closing.step];
-        let closed =
-            close(step, state, &mut queue, (market, closing.held), closing.lots, &closing.health, events)?;
+        let closed = close(
+            step,
+            state,
+            &mut queue,
+            (market, closing.held),
+            closing.lots,
+            &closing.health,
+            events,
+        )?;
         step.took(market, closed);
         all = all.saturating_add(closed);
     }
@@ -122,12 +145,24 @@ pub(super) fn for_one(
     close(step, state, &mut queue, (market, held), lots, health, events)
 }
 
-/// Everyone with an opposite position. Where shares begin is drawn from the block before, which nobody has in their hand.
-fn queue(state: &mut State, market: MarketId, held: SignedLots, lots: Lots) -> Result<Queue, Refusal> {
+/// Everyone with an opposite position. Where shares begin is drawn from the block before, which
+/// nobody has in their hand.
+fn queue(
+    state: &mut State,
+    market: MarketId,
+    held: SignedLots,
+    lots: Lots,
+) -> Result<Queue, Refusal> {
     let mut counterparties = Vec::new();
     for id in holders(state, market) {
         let account = margin::account(state, id)?;
-        counterparties.extend(adl::counterparty(id, account, market, held, &Cells(&state.markets))?);
+        counterparties.extend(adl::counterparty(
+            id,
+            account,
+            market,
+            held,
+            &Cells(&state.markets),
+        )?);
     }
     let [a, b, c, d, ..] = state.chain.block_hash;
     let first = u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1);
@@ -159,7 +194,13 @@ fn close(
     report(step, state, health, (market, held), &fills, events);
     drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
     for fill in &fills {
-        drop_spent_reduce_only(state, fill.account, market, Side::reducing(held).opposite(), events);
+        drop_spent_reduce_only(
+            state,
+            fill.account,
+            market,
+            Side::reducing(held).opposite(),
+            events,
+        );
         restore_reserve(state, fill.account, events)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())
@@ -176,12 +217,26 @@ fn report(
     let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let position = (market, held);
-    report_off_book(step, state, health, LiquidationStage::Adl, position, (lots, quote_atoms), events);
+    report_off_book(
+        step,
+        state,
+        health,
+        LiquidationStage::Adl,
+        position,
+        (lots, quote_atoms),
+        events,
+    );
     let k = state.markets[usize::from(market)].market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
-        events.push(Event::Adl { market, account: fill.account, side, price_ticks, lots: fill.lots });
+        events.push(Event::Adl {
+            market,
+            account: fill.account,
+            side,
+            price_ticks,
+            lots: fill.lots,
+        });
     }
 }
 

@@ -1,7 +1,8 @@
 //! Phase 4: the liquidation sweep (rules §7), part of every block, right after the prices.
 //!
-//! Every account below maintenance gets its step in the block that shows it. Positions in a market whose index is stale, or
-//! that is paused or quarantined, count at their last mark and are left alone.
+//! Every account below maintenance gets its step in the block that shows it. Positions in a market
+//! whose index is stale, or that is paused or quarantined, count at their last mark and are left
+//! alone.
 
 mod backstop;
 mod close;
@@ -20,14 +21,16 @@ use super::{endangered, margin};
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::state::State;
 
-/// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned before the first position is
-/// closed: what a liquidation meets on the book was reserved. No account's pruning changes another's margin.
+/// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned
+/// before the first position is closed: what a liquidation meets on the book was reserved. No
+/// account's pruning changes another's margin.
 pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
     let mut due = Vec::new();
     for account in endangered::find(state) {
         match look_at(state, account, events) {
             Ok(step) => due.extend(step),
-            // An account whose margin cannot be computed is left as it is: admission keeps amounts far below the bounds.
+            // An account whose margin cannot be computed is left as it is: admission keeps amounts
+            // far below the bounds.
             Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
         }
     }
@@ -46,8 +49,8 @@ fn run<'a>(steps: impl Iterator<Item = &'a mut Step>, state: &mut State, events:
     }
 }
 
-/// In a final settlement: an account with equity below 0, for which the fund has paid `fund_paid_atoms`. What is still below 0 is
-/// deleveraged in this market.
+/// In a final settlement: an account with equity below 0, for which the fund has paid
+/// `fund_paid_atoms`. What is still below 0 is deleveraged in this market.
 ///
 /// # Errors
 /// `OVERFLOW`.
@@ -62,8 +65,14 @@ pub(super) fn deleverage_insolvent(
     let held = margin::held(state, account, market);
     let health = margin::health(state, account)?;
     if fund_paid_atoms > 0 {
-        let facts = Facts { stage: LiquidationStage::InsuranceFund, market, held, ..Facts::default() };
-        events.push(step.event(state, &health, facts, Closed { fund_paid_atoms, ..Closed::default() }));
+        let facts =
+            Facts { stage: LiquidationStage::InsuranceFund, market, held, ..Facts::default() };
+        events.push(step.event(
+            state,
+            &health,
+            facts,
+            Closed { fund_paid_atoms, ..Closed::default() },
+        ));
     }
     if health.equity_atoms < 0 {
         deleverage::for_one(&step, state, (market, held), &health, events)?;
@@ -72,7 +81,11 @@ pub(super) fn deleverage_insolvent(
 }
 
 /// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
-fn look_at(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> Result<Option<Step>, Refusal> {
+fn look_at(
+    state: &mut State,
+    account: AccountId,
+    events: &mut Vec<Event>,
+) -> Result<Option<Step>, Refusal> {
     let equity_atoms = margin::health(state, account)?.equity_atoms;
     if equity_atoms < 0 {
         super::gate_withdrawals(state);
@@ -83,9 +96,10 @@ fn look_at(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> Re
     Ok(due.then_some(Step::new(account, cancelled)))
 }
 
-/// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no order that increases
-/// exposure and no reduce-only order worse than the zero price. Below maintenance, no order that increases exposure at all.
-/// Returns its margin after, and how many orders that increase went.
+/// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no
+/// order that increases exposure and no reduce-only order worse than the zero price. Below
+/// maintenance, no order that increases exposure at all. Returns its margin after, and how many
+/// orders that increase went.
 pub(super) fn restore_reserve(
     state: &mut State,
     account: AccountId,
@@ -126,7 +140,8 @@ impl Step {
         Self { account, cancelled, left: Vec::new(), done: None, deleverages: false }
     }
 
-    /// Carries the stages out; deleveraging waits for all that come to it, and what is after it comes with the next call.
+    /// Carries the stages out; deleveraging waits for all that come to it, and what is after it
+    /// comes with the next call.
     fn run(&mut self, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
         // `next_stage` ascends: at most one round for each of the six stages.
         loop {
@@ -136,10 +151,14 @@ impl Step {
                 .positions
                 .iter()
                 .filter(|position| position.lots != 0)
-                .map(|position| state.markets[usize::from(position.market)].market.params.backstop_ppm)
+                .map(|position| {
+                    state.markets[usize::from(position.market)].market.params.backstop_ppm
+                })
                 .max();
             let has_position = account.has_position();
-            let Some(stage) = next_stage(self.done, &health, has_position, backstop_ppm.unwrap_or(0)) else {
+            let Some(stage) =
+                next_stage(self.done, &health, has_position, backstop_ppm.unwrap_or(0))
+            else {
                 return Ok(());
             };
             match stage {
@@ -158,10 +177,16 @@ impl Step {
         }
     }
 
-    fn report_prune(&self, state: &State, health: &Health, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    fn report_prune(
+        &self,
+        state: &State,
+        health: &Health,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         let largest = close::closable(state, self.account)?.first().copied();
         if let Some((market, lots)) = largest.filter(|_| self.cancelled > 0) {
-            let facts = Facts { stage: LiquidationStage::Prune, market, held: lots, ..Facts::default() };
+            let facts =
+                Facts { stage: LiquidationStage::Prune, market, held: lots, ..Facts::default() };
             events.push(self.event(state, health, facts, Closed::default()));
         }
         Ok(())
@@ -182,7 +207,11 @@ impl Step {
             maintenance_atoms: health.maintenance_atoms,
             fee_atoms: closed.fee_atoms,
             fund_paid_atoms: closed.fund_paid_atoms,
-            orders_cancelled: if facts.stage == LiquidationStage::Prune { self.cancelled } else { 0 },
+            orders_cancelled: if facts.stage == LiquidationStage::Prune {
+                self.cancelled
+            } else {
+                0
+            },
             arithmetic: Arithmetic {
                 held_lots: facts.held,
                 limit_ticks: facts.limit_ticks,

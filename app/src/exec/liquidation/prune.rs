@@ -26,12 +26,14 @@ fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, 
 pub(super) fn increasing(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> u32 {
     let mut cancelled = 0;
     for (market, order) in open(state, account, false) {
-        cancelled += u32::from(orders::cancel_for(state, account, market, order, Code::Pruned, events));
+        cancelled +=
+            u32::from(orders::cancel_for(state, account, market, order, Code::Pruned, events));
     }
     cancelled
 }
 
-/// Cancels orders that may increase exposure until free collateral is at least 0 or none is left; says how many.
+/// Cancels orders that may increase exposure until free collateral is at least 0 or none is left;
+/// says how many.
 pub(super) fn until_free(
     state: &mut State,
     account: AccountId,
@@ -39,13 +41,14 @@ pub(super) fn until_free(
 ) -> Result<u32, Refusal> {
     let mut cancelled = 0;
     for Prunable { market, order_id, .. } in chosen(state, account)? {
-        cancelled += u32::from(orders::cancel_for(state, account, market, order_id, Code::Pruned, events));
+        cancelled +=
+            u32::from(orders::cancel_for(state, account, market, order_id, Code::Pruned, events));
     }
     Ok(cancelled)
 }
 
-/// The orders to cancel. Ids count within a market, so across markets there is no newest: the market that reserves most comes
-/// first.
+/// The orders to cancel. Ids count within a market, so across markets there is no newest: the
+/// market that reserves most comes first.
 fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let mut markets = Vec::new();
@@ -58,7 +61,8 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
     }
     // Stable: equal reserves stay in order of market.
     markets.sort_by_key(|(reserved, _)| *reserved);
-    let mut markets: Vec<PrunedMarket<'_>> = markets.into_iter().map(|(_, market)| market).collect();
+    let mut markets: Vec<PrunedMarket<'_>> =
+        markets.into_iter().map(|(_, market)| market).collect();
     let of_market = |market: MarketId| {
         let orders = state.books[usize::from(market)].orders_of(account);
         orders.map(move |order| Prunable {
@@ -67,13 +71,14 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
             order: margin::open_order(&order),
         })
     };
-    let newest_first: Vec<Prunable> = markets.iter().flat_map(|of| of_market(of.position.market)).collect();
+    let newest_first: Vec<Prunable> =
+        markets.iter().flat_map(|of| of_market(of.position.market)).collect();
     let free_atoms = margin::health(state, account)?.free_atoms();
     prune(free_atoms, &mut markets, &newest_first, fee_ppm).map(|(chosen, _)| chosen)
 }
 
-/// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than the zero price: nobody sells
-/// to a friend at the insurance fund's expense.
+/// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
+/// the zero price: nobody sells to a friend at the insurance fund's expense.
 pub(super) fn worse_than_zero(
     state: &mut State,
     account: AccountId,

@@ -5,12 +5,14 @@ use tidemark_proto::Code;
 
 use super::*;
 
-/// Two accounts that have traded 2 of 5 lots at [`PRICE`]; the buyer's rest and a bid of its own rest.
+/// Two accounts that have traded 2 of 5 lots at [`PRICE`]; the buyer's rest and a bid of its own
+/// rest.
 async fn traded() -> (Node, QueryServiceClient<Channel>) {
     let mut node = Node::start().await;
     node.fund(2);
     node.fund(3);
-    let (bid, ask) = (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
+    let (bid, ask) =
+        (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
     node.block(&[bid, ask]);
     let client = QueryServiceClient::new(node.channel().await);
     (node, client)
@@ -32,7 +34,8 @@ async fn every_sum_is_that_of_its_terms_and_of_the_account_query() {
     let (_node, mut client) = traded().await;
     for secret in [2, 3] {
         let answer = explained(&mut client, secret).await;
-        let ask = v1::AccountRequest { owner: signer(secret).address().to_string(), subaccount: Some(0) };
+        let ask =
+            v1::AccountRequest { owner: signer(secret).address().to_string(), subaccount: Some(0) };
         let account = client.account(ask).await.unwrap().into_inner().subaccounts.remove(0);
         let of = &answer.markets[0];
         assert_eq!(of.value_atoms, of.lots * i64::try_from(of.mark_ticks * of.k).unwrap());
@@ -47,8 +50,18 @@ async fn every_sum_is_that_of_its_terms_and_of_the_account_query() {
         );
         assert_eq!(answer.free_atoms, answer.equity_atoms - answer.reserve_atoms);
         assert_eq!(
-            (answer.equity_atoms, answer.reserve_atoms, answer.maintenance_atoms, answer.free_atoms),
-            (account.equity_atoms, account.reserve_atoms, account.maintenance_atoms, account.free_atoms)
+            (
+                answer.equity_atoms,
+                answer.reserve_atoms,
+                answer.maintenance_atoms,
+                answer.free_atoms
+            ),
+            (
+                account.equity_atoms,
+                account.reserve_atoms,
+                account.maintenance_atoms,
+                account.free_atoms
+            )
         );
         assert_eq!(answer.withdrawable_atoms, account.withdrawable_atoms);
         assert_eq!(of.liquidation_price_ticks, account.positions[0].liquidation_price_ticks);
@@ -88,8 +101,10 @@ async fn a_past_liquidation_keeps_its_arithmetic() {
     node.fund(2);
     node.fund(3);
     // 200 BTC at 50 000: ten million, on a million.
-    let (ask, bid) =
-        (node.order(3, v1::Side::Sell, PRICE, 2_000_000), node.order(2, v1::Side::Buy, PRICE, 2_000_000));
+    let (ask, bid) = (
+        node.order(3, v1::Side::Sell, PRICE, 2_000_000),
+        node.order(2, v1::Side::Buy, PRICE, 2_000_000),
+    );
     node.block(&[ask, bid]);
     let fallen = PRICE * 91 / 100;
     let rest = node.order(3, v1::Side::Buy, fallen, 2_000_000);
@@ -97,27 +112,37 @@ async fn a_past_liquidation_keeps_its_arithmetic() {
     node.block(&[rest]);
     node.block(&[]);
     let mut client = QueryServiceClient::new(node.channel().await);
-    let history =
-        |owner: String, sequence| v1::LiquidationHistoryRequest { owner, subaccount: 0, sequence, limit: 0 };
+    let history = |owner: String, sequence| v1::LiquidationHistoryRequest {
+        owner,
+        subaccount: 0,
+        sequence,
+        limit: 0,
+    };
     let owner = signer(2).address().to_string();
-    let answer = client.liquidation_history(history(owner.clone(), None)).await.unwrap().into_inner();
+    let answer =
+        client.liquidation_history(history(owner.clone(), None)).await.unwrap().into_inner();
     assert_eq!(answer.since_height, 1);
     let step = &answer.steps[0];
     assert_eq!(step.stage(), v1::LiquidationStage::Book);
     assert!(step.equity_atoms < step.maintenance_atoms && step.held_lots > 0);
     for zero in [step.due.as_ref().unwrap(), step.closed.as_ref().unwrap()] {
-        let product =
-            i128::from(step.sigma_ppm) * i128::from(step.equity_atoms) * i128::from(zero.margin_fall_atoms);
+        let product = i128::from(step.sigma_ppm)
+            * i128::from(step.equity_atoms)
+            * i128::from(zero.margin_fall_atoms);
         let share = product.div_euclid(1_000_000 * i128::from(step.maintenance_atoms));
         assert_eq!(i128::from(zero.equity_share_atoms), share);
         assert_eq!(zero.quote_atoms, zero.value_fall_atoms - zero.equity_share_atoms);
-        assert_eq!(zero.value_fall_atoms, -zero.delta_lots * i64::try_from(step.mark_ticks).unwrap() * 10);
+        assert_eq!(
+            zero.value_fall_atoms,
+            -zero.delta_lots * i64::try_from(step.mark_ticks).unwrap() * 10
+        );
     }
     let closed = step.closed.as_ref().unwrap();
     assert_eq!(closed.delta_lots.unsigned_abs(), step.lots);
     assert_eq!(step.fee_atoms, step.fee_cap_atoms.min(step.quote_atoms - closed.quote_atoms));
     assert_eq!(step.limit_ticks, step.zero_price_ticks);
-    let one = client.liquidation_history(history(owner, Some(step.sequence))).await.unwrap().into_inner();
+    let one =
+        client.liquidation_history(history(owner, Some(step.sequence))).await.unwrap().into_inner();
     assert_eq!(one.steps, std::slice::from_ref(step));
     let other = history(signer(3).address().to_string(), Some(step.sequence));
     assert_eq!(client.liquidation_history(other).await.unwrap().into_inner().steps, []);
@@ -140,11 +165,13 @@ async fn predicted_funding_counts_the_running_hour_s_samples() {
     assert_eq!((funding.last_rate_ppm, funding.next_ms % 3_600_000), (0, 0));
     let now_ms = node.publisher.view().chain.time_ms;
     assert!((now_ms..=now_ms + 3_600_000).contains(&funding.next_ms), "{funding:?}");
-    let markets = client.markets(v1::MarketsRequest { market: Some(0) }).await.unwrap().into_inner().markets;
+    let markets =
+        client.markets(v1::MarketsRequest { market: Some(0) }).await.unwrap().into_inner().markets;
     assert_eq!(markets[0].predicted_funding_ppm, funding.predicted_rate_ppm);
 }
 
-/// A subaccount that holds 0.2 BTC long in isolated mode at 10x, with a bid for another 0.1; every figure is worked out by hand.
+/// A subaccount that holds 0.2 BTC long in isolated mode at 10x, with a bid for another 0.1; every
+/// figure is worked out by hand.
 #[tokio::test]
 async fn an_isolated_position_is_explained_by_its_own_collateral_alone() {
     let usdc = |whole: i64, cents: i64| whole * 1_000_000 + cents * 10_000;
@@ -169,7 +196,12 @@ async fn an_isolated_position_is_explained_by_its_own_collateral_alone() {
     let drawn = usdc(1_500, 0) + usdc(6, 75) + usdc(100, 0);
     assert_eq!(parent.collateral_atoms, usdc(1_000_000, 0) - drawn);
     assert_eq!(
-        (parent.equity_atoms, parent.reserve_atoms, parent.maintenance_atoms, parent.notional_atoms),
+        (
+            parent.equity_atoms,
+            parent.reserve_atoms,
+            parent.maintenance_atoms,
+            parent.notional_atoms
+        ),
         (parent.collateral_atoms, 0, 0, 0)
     );
     assert_eq!(parent.markets, [], "its only market is isolated");
@@ -182,7 +214,8 @@ async fn an_isolated_position_is_explained_by_its_own_collateral_alone() {
     assert_eq!((of.value_atoms, of.cost_atoms), (usdc(10_200, 0), usdc(10_000, 0)));
     assert_eq!((of.unrealised_atoms, of.unpaid_funding_atoms), (usdc(200, 0), 0));
     assert_eq!(answer.equity_atoms, usdc(1_602, 25) + usdc(200, 0));
-    // Half of 2 % of 10 200; 10 % of it by the account's leverage; 10 % of 15 300 once the bid is filled, and its fee of 4.5 bp of 5 000.
+    // Half of 2 % of 10 200; 10 % of it by the account's leverage; 10 % of 15 300 once the bid is
+    // filled, and its fee of 4.5 bp of 5 000.
     assert_eq!((of.maintenance_atoms, answer.maintenance_atoms), (usdc(102, 0), usdc(102, 0)));
     assert_eq!((of.initial_atoms, answer.initial_atoms), (usdc(1_020, 0), usdc(1_020, 0)));
     assert_eq!((of.buy_lots, of.highest_lots, of.lowest_lots), (1_000, 3_000, 2_000));

@@ -1,4 +1,5 @@
-//! The services over a real connection, with a chain of blocks in the test's hands and a stand-in for CometBFT.
+//! The services over a real connection, with a chain of blocks in the test's hands and a stand-in
+//! for CometBFT.
 
 mod explain;
 mod orders;
@@ -183,11 +184,13 @@ impl Node {
         let time_ms = self.start_ms + height * 100;
         let price = Some(PricePoint { ticks: self.price, time_ms });
         (self.state.markets[0].index.index, self.state.markets[0].index.external) = (price, price);
-        let txs = txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
+        let txs =
+            txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
         let block = Block { height, time_ms, hash: [7; 32], extended_commit: None, txs };
         let events = Arc::new(execute(&mut self.state, &block, &mut |_| {}));
         assert_eq!(events.violations, Vec::<String>::new());
-        let published = Published { view: Arc::new(self.state.view()), events, times: BlockTimes::default() };
+        let published =
+            Published { view: Arc::new(self.state.view()), events, times: BlockTimes::default() };
         self.publisher.publish(published.clone());
         published
     }
@@ -200,7 +203,9 @@ impl Node {
     /// Signs with the key's next sequence.
     fn sign<M: tidemark_proto::tx::Sendable>(&mut self, secret: u8, message: M) -> Vec<u8> {
         let sequence = self.sequences.entry(secret).or_default();
-        let tx = signer(secret).sign(message, TxOptions { sequence: *sequence, timeout_height: 0 }).unwrap();
+        let tx = signer(secret)
+            .sign(message, TxOptions { sequence: *sequence, timeout_height: 0 })
+            .unwrap();
         *sequence += 1;
         tx
     }
@@ -208,14 +213,21 @@ impl Node {
     /// A block that gives a key 1 000 000 USDC.
     fn fund(&mut self, secret: u8) {
         let recipient = signer(secret).address().to_string();
-        let deposit = v1::MsgDeposit { recipient, amount_atoms: 1_000_000_000_000, ..Default::default() };
+        let deposit =
+            v1::MsgDeposit { recipient, amount_atoms: 1_000_000_000_000, ..Default::default() };
         let tx = self.sign(1, deposit);
         self.block(&[tx]);
     }
 
     /// A transaction that places one order.
     fn order(&mut self, secret: u8, side: v1::Side, price_ticks: u64, lots: u64) -> Vec<u8> {
-        let place = v1::PlaceOrder { market: 0, side: side as i32, price_ticks, lots, ..Default::default() };
+        let place = v1::PlaceOrder {
+            market: 0,
+            side: side as i32,
+            price_ticks,
+            lots,
+            ..Default::default()
+        };
         let operation = Some(v1::operation::Operation::Place(place));
         let operations = vec![v1::Operation { operation }];
         self.sign(secret, v1::MsgOrders { operations, ..Default::default() })

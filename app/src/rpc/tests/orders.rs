@@ -95,11 +95,15 @@ async fn a_sequence_that_other_bytes_used_is_refused() {
     node.sequences.insert(2, 0);
     let second = node.order(2, v1::Side::Buy, PRICE - 10, 4);
     let (sent, bytes) = (channel.clone(), second.clone());
-    let waiting = tokio::spawn(async move { submit(&sent, &bytes, WaitFor::Committed, 1_000).await });
+    let waiting =
+        tokio::spawn(async move { submit(&sent, &bytes, WaitFor::Committed, 1_000).await });
     node.comet.saw(1).await;
     node.block(&[first]);
     let status = waiting.await.unwrap().unwrap_err();
-    assert_eq!((code_of(&status), status.code()), (Code::SequenceReplayed.number(), tonic::Code::Aborted));
+    assert_eq!(
+        (code_of(&status), status.code()),
+        (Code::SequenceReplayed.number(), tonic::Code::Aborted)
+    );
 }
 
 #[tokio::test]
@@ -128,8 +132,14 @@ async fn what_is_not_known_is_unknown() {
     // No answer, or one that says nothing of the transaction.
     for mempool in [Mempool::IsSilent, Mempool::Fails("broadcast confirmation not received")] {
         node.comet.set(mempool);
-        assert_eq!(outcome(submit(&channel, &tx, WaitFor::Accepted, 0).await), SubmitOutcome::Unknown);
-        assert_eq!(outcome(submit(&channel, &tx, WaitFor::Committed, 1).await), SubmitOutcome::Unknown);
+        assert_eq!(
+            outcome(submit(&channel, &tx, WaitFor::Accepted, 0).await),
+            SubmitOutcome::Unknown
+        );
+        assert_eq!(
+            outcome(submit(&channel, &tx, WaitFor::Committed, 1).await),
+            SubmitOutcome::Unknown
+        );
     }
     assert_eq!(node.market_data.outcomes().waiting(), 0);
 }
@@ -144,15 +154,29 @@ async fn the_mempool_s_refusals_keep_their_code() {
             Mempool::Fails("mempool is full: number of txs 5000 (max: 5000)"),
             Code::Overloaded,
             tonic::Code::ResourceExhausted,
-            "OVERLOADED: the mempool is full, it was not taken: mempool is full: number of txs 5000 (max: 5000)",
+            "OVERLOADED: the mempool is full, it was not taken: mempool is full: number of txs \
+             5000 (max: 5000)",
         ),
-        (Mempool::Refuses(7, "SEQUENCE_GAP: why"), Code::SequenceGap, tonic::Code::Aborted, "SEQUENCE_GAP: why"),
-        (Mempool::Refuses(12, "RATE_LIMITED: why"), Code::RateLimited, tonic::Code::ResourceExhausted, "RATE_LIMITED: why"),
+        (
+            Mempool::Refuses(7, "SEQUENCE_GAP: why"),
+            Code::SequenceGap,
+            tonic::Code::Aborted,
+            "SEQUENCE_GAP: why",
+        ),
+        (
+            Mempool::Refuses(12, "RATE_LIMITED: why"),
+            Code::RateLimited,
+            tonic::Code::ResourceExhausted,
+            "RATE_LIMITED: why",
+        ),
     ] {
         node.comet.set(mempool);
         for wait_for in [WaitFor::Accepted, WaitFor::Committed] {
             let status = submit(&channel, &tx, wait_for, 0).await.unwrap_err();
-            assert_eq!((code_of(&status), status.code(), status.message()), (code.number(), grpc, says));
+            assert_eq!(
+                (code_of(&status), status.code(), status.message()),
+                (code.number(), grpc, says)
+            );
         }
     }
     assert_eq!(node.market_data.outcomes().waiting(), 0);

@@ -1,7 +1,9 @@
 //! Queries, health, reflection, and the port.
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::query_client::QueryClient as AuthClient;
-use cosmos_sdk_proto::cosmos::auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryParamsRequest};
+use cosmos_sdk_proto::cosmos::auth::v1beta1::{
+    BaseAccount, QueryAccountRequest, QueryParamsRequest,
+};
 use prost::Message as _;
 use tidemark_proto::v1::query_service_client::QueryServiceClient;
 use tidemark_proto::Code;
@@ -18,7 +20,8 @@ async fn traded() -> (Node, Channel) {
     let mut node = Node::start().await;
     node.fund(2);
     node.fund(3);
-    let (bid, ask) = (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
+    let (bid, ask) =
+        (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
     node.block(&[bid, ask]);
     let channel = node.channel().await;
     (node, channel)
@@ -33,15 +36,22 @@ async fn state_is_read_as_of_the_last_block() {
     assert_eq!(status.app_hash, node.state.app_hash);
     let params = client.params(v1::ParamsRequest {}).await.unwrap().into_inner();
     assert_eq!((params.max_operations, params.admin), (512, minter().address().to_string()));
-    let markets = client.markets(v1::MarketsRequest { market: None }).await.unwrap().into_inner().markets;
+    let markets =
+        client.markets(v1::MarketsRequest { market: None }).await.unwrap().into_inner().markets;
     let market = &markets[0];
-    assert_eq!((market.k, market.index_ticks, market.mark_ticks, market.stale), (10, PRICE, PRICE, false));
+    assert_eq!(
+        (market.k, market.index_ticks, market.mark_ticks, market.stale),
+        (10, PRICE, PRICE, false)
+    );
     assert_eq!(
         (market.open_interest_lots, market.last_trade_ticks, market.best_bid_ticks),
         (2, PRICE, PRICE)
     );
     let refused = client.markets(v1::MarketsRequest { market: Some(9) }).await.unwrap_err();
-    assert_eq!((code_of(&refused), refused.code()), (Code::UnknownMarket.number(), tonic::Code::NotFound));
+    assert_eq!(
+        (code_of(&refused), refused.code()),
+        (Code::UnknownMarket.number(), tonic::Code::NotFound)
+    );
     let funding = client.funding(v1::FundingRequest { market: 0 }).await.unwrap().into_inner();
     assert_eq!(funding.cumulative_index, "0");
 }
@@ -66,13 +76,19 @@ async fn book_and_orders_are_those_of_the_chain() {
 async fn an_account_s_figures_are_those_of_margin() {
     let (_node, channel) = traded().await;
     let mut client = QueryServiceClient::new(channel);
-    let ask = |owner: &Signer| v1::AccountRequest { owner: owner.address().to_string(), subaccount: None };
+    let ask = |owner: &Signer| v1::AccountRequest {
+        owner: owner.address().to_string(),
+        subaccount: None,
+    };
     let answer = client.account(ask(&signer(2))).await.unwrap().into_inner();
     assert_eq!((answer.height, answer.sequence, answer.subaccounts.len()), (3, 1, 1));
     let account = &answer.subaccounts[0];
     let position = &account.positions[0];
     let notional = i64::try_from(PRICE).unwrap() * 2 * 10;
-    assert_eq!((position.lots, position.notional_atoms, position.cost_atoms), (2, notional, notional));
+    assert_eq!(
+        (position.lots, position.notional_atoms, position.cost_atoms),
+        (2, notional, notional)
+    );
     assert_eq!((account.open_orders, account.equity_atoms), (1, account.collateral_atoms));
     assert_eq!(account.free_atoms, account.equity_atoms - account.reserve_atoms);
     // 5 lots, held or ordered, at 50×: 2 %.
@@ -94,20 +110,28 @@ async fn wallets_read_their_sequence() {
     let (_node, channel) = traded().await;
     let mut client = AuthClient::new(channel);
     let address = signer(2).address().to_string();
-    let answer = client.account(QueryAccountRequest { address: address.clone() }).await.unwrap().into_inner();
+    let answer = client
+        .account(QueryAccountRequest { address: address.clone() })
+        .await
+        .unwrap()
+        .into_inner();
     let any = answer.account.unwrap();
     assert_eq!(any.type_url, "/cosmos.auth.v1beta1.BaseAccount");
     let account = BaseAccount::decode(any.value.as_slice()).unwrap();
     assert_eq!((account.address, account.account_number, account.sequence), (address, 0, 1));
     let unknown = QueryAccountRequest { address: signer(9).address().to_string() };
     assert_eq!(client.account(unknown).await.unwrap_err().code(), tonic::Code::NotFound);
-    assert_eq!(client.params(QueryParamsRequest {}).await.unwrap_err().code(), tonic::Code::Unimplemented);
+    assert_eq!(
+        client.params(QueryParamsRequest {}).await.unwrap_err().code(),
+        tonic::Code::Unimplemented
+    );
 }
 
 #[tokio::test]
 async fn the_export_holds_owners_positions_and_orders() {
     let (_node, channel) = traded().await;
-    let stream = QueryServiceClient::new(channel).export(v1::ExportRequest {}).await.unwrap().into_inner();
+    let stream =
+        QueryServiceClient::new(channel).export(v1::ExportRequest {}).await.unwrap().into_inner();
     let chunks: Vec<_> = stream.map(|chunk| chunk.unwrap().json).collect().await;
     let read: Value = serde_json::from_slice(&chunks.concat()).unwrap();
     assert_eq!(read["owners"].as_array().unwrap().len(), 3);
@@ -128,14 +152,17 @@ async fn health_and_reflection_answer() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut reflection = ServerReflectionClient::new(channel);
-    let mut answers = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
     let Some(MessageResponse::ListServicesResponse(services)) =
         answers.message().await.unwrap().unwrap().message_response
     else {
         panic!("no list");
     };
     let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
-    for name in ["tidemark.v1.OrderService", "tidemark.v1.QueryService", "tidemark.v1.StreamService"] {
+    for name in
+        ["tidemark.v1.OrderService", "tidemark.v1.QueryService", "tidemark.v1.StreamService"]
+    {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
 }
@@ -154,5 +181,8 @@ async fn a_busy_port_gives_a_sentence() {
     };
     let address = node.server.address();
     let why = serve(address, deps).unwrap_err();
-    assert!(why.starts_with(&format!("gRPC cannot listen on {address}: another process does")), "{why}");
+    assert!(
+        why.starts_with(&format!("gRPC cannot listen on {address}: another process does")),
+        "{why}"
+    );
 }

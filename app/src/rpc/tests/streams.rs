@@ -8,7 +8,11 @@ use super::*;
 use crate::market_data::order_book::l3_root;
 
 fn account(secret: u8, after_sequence: u64) -> v1::StreamAccountRequest {
-    v1::StreamAccountRequest { owner: signer(secret).address().to_string(), subaccount: 0, after_sequence }
+    v1::StreamAccountRequest {
+        owner: signer(secret).address().to_string(),
+        subaccount: 0,
+        after_sequence,
+    }
 }
 
 #[tokio::test]
@@ -51,7 +55,8 @@ async fn an_order_book_stream_tells_every_order_and_its_checksum_is_the_chains()
     let mut book = client.order_book(request).await.unwrap().into_inner();
     let more = node.order(2, v1::Side::Buy, PRICE - 1, 1);
     node.block(&[more]);
-    let (first, second) = (book.message().await.unwrap().unwrap(), book.message().await.unwrap().unwrap());
+    let (first, second) =
+        (book.message().await.unwrap().unwrap(), book.message().await.unwrap().unwrap());
     assert_eq!((first.snapshot, first.more, second.snapshot), (true, false, false));
     assert_eq!((first.sequence, second.sequence), (1, 2));
     let changes = first.changes.iter().chain(&second.changes);
@@ -79,9 +84,15 @@ async fn an_account_stream_tells_an_order_s_life_and_resumes_after_a_sequence() 
     node.block(&[ask]);
     let rested = live.message().await.unwrap().unwrap();
     let filled = live.message().await.unwrap().unwrap();
-    assert!(matches!(rested.event, Some(Event::Rested(v1::OrderRested { lots: 5, .. }))), "{rested:?}");
+    assert!(
+        matches!(rested.event, Some(Event::Rested(v1::OrderRested { lots: 5, .. }))),
+        "{rested:?}"
+    );
     let Some(Event::Filled(fill)) = filled.event else { panic!("{filled:?}") };
-    assert_eq!((fill.maker, fill.lots, fill.remaining_lots, filled.order_id), (true, 2, 3, rested.order_id));
+    assert_eq!(
+        (fill.maker, fill.lots, fill.remaining_lots, filled.order_id),
+        (true, 2, 3, rested.order_id)
+    );
     assert_eq!((rested.sequence >> 24, filled.sequence >> 24), (3, 4));
     for (after, expected) in [(1, vec![&rested, &filled]), (rested.sequence, vec![&filled])] {
         // Sequence 1 is of height 0, before the first block: everything is still kept.
@@ -101,9 +112,11 @@ async fn trades_and_blocks_are_told_as_they_come() {
     node.fund(2);
     node.fund(3);
     let mut client = StreamServiceClient::new(node.channel().await);
-    let mut trades = client.trades(v1::StreamTradesRequest { market: None }).await.unwrap().into_inner();
+    let mut trades =
+        client.trades(v1::StreamTradesRequest { market: None }).await.unwrap().into_inner();
     let mut blocks = client.blocks(v1::StreamBlocksRequest {}).await.unwrap().into_inner();
-    let (bid, ask) = (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
+    let (bid, ask) =
+        (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
     node.block(&[bid, ask]);
     let trade = trades.message().await.unwrap().unwrap();
     assert_eq!((trade.price_ticks, trade.lots, trade.height), (PRICE, 2, 3));
@@ -120,14 +133,20 @@ async fn a_stream_that_was_passed_by_ends_with_a_reason_and_so_does_a_late_resum
     let mut node = Node::start().await;
     node.fund(2);
     let mut client = StreamServiceClient::new(node.channel().await);
-    let mut liquidations =
-        client.liquidations(v1::StreamLiquidationsRequest { market: None }).await.unwrap().into_inner();
+    let mut liquidations = client
+        .liquidations(v1::StreamLiquidationsRequest { market: None })
+        .await
+        .unwrap()
+        .into_inner();
     // No await in between: the stream's reader cannot run while the ring goes round.
     for _ in 0..10_001 {
         node.block(&[]);
     }
     let ended = liquidations.message().await.unwrap_err();
-    assert_eq!((ended.code(), code_of(&ended)), (tonic::Code::ResourceExhausted, Code::Overloaded.number()));
+    assert_eq!(
+        (ended.code(), code_of(&ended)),
+        (tonic::Code::ResourceExhausted, Code::Overloaded.number())
+    );
     let late = client.account(account(2, 1 << 24)).await.unwrap_err();
     assert_eq!(late.code(), tonic::Code::OutOfRange);
     assert!(late.message().contains("the node has events from 50331648 (block 3) on"), "{late:?}");
@@ -144,6 +163,7 @@ async fn a_stopping_node_ends_its_streams() {
     let text = String::from_utf8(metrics.text().unwrap()).unwrap();
     assert!(text.contains("tidemark_stream_subscribers{stream=\"blocks\"} 0"), "{text}");
     assert!(text.contains(
-        "tidemark_grpc_requests_total{code=\"Unavailable\",method=\"tidemark.v1.StreamService/Blocks\"} 1"
+        "tidemark_grpc_requests_total{code=\"Unavailable\",method=\"tidemark.v1.StreamService/\
+         Blocks\"} 1"
     ));
 }

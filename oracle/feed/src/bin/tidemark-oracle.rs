@@ -42,9 +42,14 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
     let result = match cli.command {
         Command::Init { out } => init(out),
         Command::Check { config } => Config::load(&config).map(|config| {
@@ -69,7 +74,8 @@ fn init(out: Option<PathBuf>) -> Result<(), String> {
         print!("{DEFAULT}");
         return Ok(());
     };
-    let file = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
+    let file =
+        std::fs::File::create_new(&path).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
     file.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 

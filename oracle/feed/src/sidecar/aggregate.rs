@@ -1,12 +1,17 @@
 //! From what venues say to one price. Pure.
 //!
-//! 1. A venue's price is the middle of its best bid and ask, if they are not crossed and not too far apart, else its last trade.
-//! 2. Prices older than a bound do not count. With fewer fresh venues than the minimum there is no price.
-//! 3. Prices further than a band from the weighted median of the fresh ones are dropped. With fewer than the minimum left there is no price.
-//! 4. The weighted median of what is left is the price: the one at which twice the cumulative weight reaches the total.
+//! 1. A venue's price is the middle of its best bid and ask, if they are not crossed and not too
+//!    far apart, else its last trade.
+//! 2. Prices older than a bound do not count. With fewer fresh venues than the minimum there is no
+//!    price.
+//! 3. Prices further than a band from the weighted median of the fresh ones are dropped. With fewer
+//!    than the minimum left there is no price.
+//! 4. The weighted median of what is left is the price: the one at which twice the cumulative
+//!    weight reaches the total.
 //!
-//! As long as the venues that quote honestly are within the band of each other and have more than half of the fresh weight, the price is between
-//! two of theirs: the first median is, so none of them is dropped, and they keep their majority.
+//! As long as the venues that quote honestly are within the band of each other and have more than
+//! half of the fresh weight, the price is between two of theirs: the first median is, so none of
+//! them is dropped, and they keep their majority.
 
 use rust_decimal::Decimal;
 use thiserror::Error;
@@ -27,7 +32,8 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// The one price that stands for them; `None` without a last trade when the book is crossed, wider than `max_spread_ppm` of the bid, or one-sided.
+    /// The one price that stands for them; `None` without a last trade when the book is crossed,
+    /// wider than `max_spread_ppm` of the bid, or one-sided.
     #[must_use]
     pub fn price(&self, max_spread_ppm: u32) -> Option<Decimal> {
         let mid = self.bid.zip(self.ask).and_then(|(bid, ask)| {
@@ -42,7 +48,8 @@ impl Prices {
 /// What one venue brings to a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voice {
-    /// Its price and its age in milliseconds; `None` while it has said nothing. No price: [`Prices::price`] has none.
+    /// Its price and its age in milliseconds; `None` while it has said nothing. No price:
+    /// [`Prices::price`] has none.
     pub said: Option<(Option<Decimal>, u64)>,
     /// Its weight, at least 1.
     pub weight: u32,
@@ -72,7 +79,8 @@ pub enum Verdict {
     Outlier,
     /// What it said gives no price.
     Unusable,
-    /// It has a price, but the rate to convert it with is missing. Not told here: such a price comes as none.
+    /// It has a price, but the rate to convert it with is missing. Not told here: such a price
+    /// comes as none.
     NoRate,
 }
 
@@ -90,7 +98,9 @@ pub enum NoPrice {
         min: u32,
     },
     /// Too few are near the median.
-    #[error("{near} of {fresh} fresh venues are within {band_ppm} ppm of their median, at least {min}")]
+    #[error(
+        "{near} of {fresh} fresh venues are within {band_ppm} ppm of their median, at least {min}"
+    )]
     TooFewNear {
         /// Venues near the median.
         near: usize,
@@ -119,17 +129,20 @@ pub struct Outcome {
     pub price: Result<Aggregate, NoPrice>,
     /// One a voice, in their order.
     pub verdicts: Vec<Verdict>,
-    /// Highest fresh price less lowest, in parts per million of the median: rounded down; `u64::MAX` when it does not fit; 0 without fresh prices.
+    /// Highest fresh price less lowest, in parts per million of the median: rounded down;
+    /// `u64::MAX` when it does not fit; 0 without fresh prices.
     pub disagreement_ppm: u64,
 }
 
 /// The outcome of `voices`. Their order does not matter to the price.
 #[must_use]
 pub fn aggregate(voices: &[Voice], rules: Rules) -> Outcome {
-    let mut verdicts: Vec<Verdict> = voices.iter().map(|voice| verdict(voice, rules.max_age_ms)).collect();
+    let mut verdicts: Vec<Verdict> =
+        voices.iter().map(|voice| verdict(voice, rules.max_age_ms)).collect();
     let fresh = heard(voices, &verdicts);
     let Some(median) = median(&fresh) else {
-        let price = Err(NoPrice::TooFewFresh { fresh: 0, venues: voices.len(), min: rules.min_venues });
+        let price =
+            Err(NoPrice::TooFewFresh { fresh: 0, venues: voices.len(), min: rules.min_venues });
         return Outcome { price, verdicts, disagreement_ppm: 0 };
     };
     let disagreement_ppm = spread_ppm(&fresh, median);
@@ -142,7 +155,11 @@ pub fn aggregate(voices: &[Voice], rules: Rules) -> Outcome {
     let near = heard(voices, &verdicts);
     let enough = |count: usize| count as u64 >= u64::from(rules.min_venues);
     let price = if !enough(fresh.len()) {
-        Err(NoPrice::TooFewFresh { fresh: fresh.len(), venues: voices.len(), min: rules.min_venues })
+        Err(NoPrice::TooFewFresh {
+            fresh: fresh.len(),
+            venues: voices.len(),
+            min: rules.min_venues,
+        })
     } else {
         let (min, band_ppm) = (rules.min_venues, rules.outlier_band_ppm);
         let too_few = NoPrice::TooFewNear { near: near.len(), fresh: fresh.len(), band_ppm, min };
@@ -172,7 +189,8 @@ fn heard(voices: &[Voice], verdicts: &[Verdict]) -> Vec<(Decimal, u64, u64)> {
 }
 
 fn median(heard: &[(Decimal, u64, u64)]) -> Option<Decimal> {
-    let mut weighted: Vec<(Decimal, u64)> = heard.iter().map(|&(price, weight, _)| (price, weight)).collect();
+    let mut weighted: Vec<(Decimal, u64)> =
+        heard.iter().map(|&(price, weight, _)| (price, weight)).collect();
     weighted_median(&mut weighted)
 }
 

@@ -73,13 +73,19 @@ fn too_few_venues_give_no_price_and_say_so() {
     assert_eq!(refusal.to_string(), "2 of 3 venues are fresh, at least 3");
     let near = [voice("100", 0, 3), voice("100", 0, 3), voice("110", 0, 3)];
     let refusal = aggregate(&near, RULES).price.unwrap_err();
-    assert_eq!(refusal.to_string(), "2 of 3 fresh venues are within 20000 ppm of their median, at least 3");
+    assert_eq!(
+        refusal.to_string(),
+        "2 of 3 fresh venues are within 20000 ppm of their median, at least 3"
+    );
     let none = aggregate(&[], RULES);
     assert_eq!(none.price.unwrap_err().to_string(), "0 of 0 venues are fresh, at least 3");
 }
 
 fn voices(prices: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Voice>> {
-    let voice = (prop::option::weighted(0.9, (prop::option::weighted(0.9, prices), 0_u64..8_000)), 1_u32..4);
+    let voice = (
+        prop::option::weighted(0.9, (prop::option::weighted(0.9, prices), 0_u64..8_000)),
+        1_u32..4,
+    );
     let voice = voice.prop_map(|(said, weight)| {
         let said = said.map(|(price, age_ms)| (price.map(|cents| Decimal::new(cents, 2)), age_ms));
         Voice { said, weight }

@@ -118,13 +118,15 @@ pub struct MarketConfig {
     pub max_age_ms: Option<u64>,
 }
 
-/// A venue's market, and how its price becomes one in USDC. In the file the symbol alone, or a table.
+/// A venue's market, and how its price becomes one in USDC. In the file the symbol alone, or a
+/// table.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct VenueMarket {
     /// The venue's own name of it.
     pub symbol: String,
-    /// The market here whose spot price is what the venue's quote currency is worth; a quote currency that counts as USDC has none.
+    /// The market here whose spot price is what the venue's quote currency is worth; a quote
+    /// currency that counts as USDC has none.
     pub quote: Option<String>,
     /// Whether the venue has it the other way round: its price is 1 divided by what the venue says.
     #[serde(default)]
@@ -200,7 +202,8 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             format!("cannot read {}: {error}; `tidemark-oracle init` writes one", path.display())
         })?;
-        let mut config = Self::from_text(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+        let mut config =
+            Self::from_text(&text).map_err(|why| format!("{}: {why}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.venues.values_mut().filter_map(|venue| venue.ca_file.as_mut()) {
             *file = folder.join(&file);
@@ -242,7 +245,12 @@ impl Config {
         };
         within("publish_ms", self.publish_ms, 20, 10_000)?;
         within("aggregation.max_age_ms", aggregation.max_age_ms, 100, 60_000)?;
-        within("aggregation.min_venues", aggregation.min_venues.into(), 1, venues::VENUES.len() as u64)?;
+        within(
+            "aggregation.min_venues",
+            aggregation.min_venues.into(),
+            1,
+            venues::VENUES.len() as u64,
+        )?;
         within("aggregation.outlier_band_ppm", aggregation.outlier_band_ppm.into(), 100, 500_000)?;
         within("aggregation.max_spread_ppm", aggregation.max_spread_ppm.into(), 1, 500_000)?;
         within("clock.max_ahead_ms", clock.max_ahead_ms, 1, 60_000)?;
@@ -250,10 +258,25 @@ impl Config {
         within("connection.timeout_ms", connection.timeout_ms, 100, 120_000)?;
         within("connection.silence_ms", connection.silence_ms, 100, 3_600_000)?;
         within("connection.backoff_min_ms", connection.backoff_min_ms, 1, 60_000)?;
-        within("connection.backoff_max_ms", connection.backoff_max_ms, connection.backoff_min_ms, 3_600_000)?;
+        within(
+            "connection.backoff_max_ms",
+            connection.backoff_max_ms,
+            connection.backoff_min_ms,
+            3_600_000,
+        )?;
         within("connection.max_frame_bytes", connection.max_frame_bytes.into(), 4_096, 64 << 20)?;
-        within("connection.max_frames_per_second", connection.max_frames_per_second.into(), 10, 1_000_000)?;
-        within("the number of [[market]] tables", self.markets.len() as u64, 1, MAX_MARKETS as u64)?;
+        within(
+            "connection.max_frames_per_second",
+            connection.max_frames_per_second.into(),
+            10,
+            1_000_000,
+        )?;
+        within(
+            "the number of [[market]] tables",
+            self.markets.len() as u64,
+            1,
+            MAX_MARKETS as u64,
+        )?;
         for (name, venue) in &self.venues {
             if venues::find(name).is_none() {
                 let known: Vec<&str> = venues::VENUES.iter().map(|venue| venue.name).collect();
@@ -266,7 +289,9 @@ impl Config {
             if let Some(heartbeat_ms) = venue.heartbeat_ms {
                 within(&format!("venues.{name}.heartbeat_ms"), heartbeat_ms, 10, 3_600_000)?;
             }
-            for (key, url) in [("spot_url", &venue.spot_url), ("perpetual_url", &venue.perpetual_url)] {
+            for (key, url) in
+                [("spot_url", &venue.spot_url), ("perpetual_url", &venue.perpetual_url)]
+            {
                 if let Some(url) = url.as_ref().filter(|url| !url.starts_with("wss://")) {
                     return Err(format!("venues.{name}.{key} = {url:?} must begin with wss://"));
                 }
@@ -314,18 +339,22 @@ impl Config {
                 ));
             }
             check_symbol(&format!("market {symbol}: {kind}.{venue}"), &of.symbol)?;
-            self.check_quote(of).map_err(|why| format!("market {symbol}: {kind}.{venue}: {why}"))?;
+            self.check_quote(of)
+                .map_err(|why| format!("market {symbol}: {kind}.{venue}: {why}"))?;
         }
         let Rules { min_venues, max_age_ms, .. } = self.rules(market);
         if !(100..=60_000).contains(&max_age_ms) {
-            return Err(format!("market {symbol}: max_age_ms = {max_age_ms}, must be 100 to 60000"));
+            return Err(format!(
+                "market {symbol}: max_age_ms = {max_age_ms}, must be 100 to 60000"
+            ));
         }
         if min_venues == 0 {
             return Err(format!("market {symbol}: min_venues = 0, must be at least 1"));
         }
         if !of_kind.is_empty() && of_kind.len() < min_venues as usize {
             return Err(format!(
-                "market {symbol}: {kind} has {} venue(s), but min_venues = {min_venues}: it would never have a price",
+                "market {symbol}: {kind} has {} venue(s), but min_venues = {min_venues}: it would \
+                 never have a price",
                 of_kind.len()
             ));
         }
@@ -335,7 +364,8 @@ impl Config {
     /// A rate is the spot price of a market here whose venues' prices are not converted themselves.
     fn check_quote(&self, of: &VenueMarket) -> Result<(), String> {
         let Some(quote) = &of.quote else { return Ok(()) };
-        let rate = self.markets.iter().find(|market| market.symbol == *quote && !market.spot.is_empty());
+        let rate =
+            self.markets.iter().find(|market| market.symbol == *quote && !market.spot.is_empty());
         let Some(rate) = rate else {
             return Err(format!("quote = {quote:?} is no [[market]] with spot venues"));
         };
@@ -353,7 +383,8 @@ fn check_symbol(what: &str, symbol: &str) -> Result<(), String> {
         && symbol.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     good.then_some(()).ok_or_else(|| {
         format!(
-            "{what} = {symbol:?}, must be 1 to {MAX_SYMBOL_BYTES} printable ASCII characters without spaces"
+            "{what} = {symbol:?}, must be 1 to {MAX_SYMBOL_BYTES} printable ASCII characters \
+             without spaces"
         )
     })
 }

@@ -5,7 +5,8 @@ fn the_default_has_every_venue_with_the_weights_of_the_rules() {
     let config = Config::from_text(DEFAULT).unwrap();
     let weights: Vec<(&str, u32)> =
         config.venues.iter().map(|(name, venue)| (name.as_str(), venue.weight)).collect();
-    let expected = [("binance", 3), ("bybit", 2), ("coinbase", 1), ("gate", 1), ("kraken", 1), ("okx", 2)];
+    let expected =
+        [("binance", 3), ("bybit", 2), ("coinbase", 1), ("gate", 1), ("kraken", 1), ("okx", 2)];
     assert_eq!(weights, expected);
     let names: Vec<&str> = venues::VENUES.iter().map(|venue| venue.name).collect();
     assert_eq!(names, expected.map(|(name, _)| name));
@@ -22,7 +23,11 @@ fn mistakes_are_refused_with_the_key_the_bound_and_the_value() {
         ("publish_ms = 250", "publish_ms = 5", "publish_ms = 5, must be 20 to 10000"),
         ("publish_ms = 250", "publish_ms = \"250\"", "publish_ms"),
         ("min_venues = 3", "min_venues = 7", "aggregation.min_venues = 7, must be 1 to 6"),
-        ("max_age_ms = 5000", "max_age_ms = 50", "aggregation.max_age_ms = 50, must be 100 to 60000"),
+        (
+            "max_age_ms = 5000",
+            "max_age_ms = 50",
+            "aggregation.max_age_ms = 50, must be 100 to 60000",
+        ),
         (
             "[venues.binance]",
             "[venues.binanse]",

@@ -1,5 +1,6 @@
-//! The price sidecar: asks venues, makes one price of what they say, and tells the node on loopback. One process a validator; nothing that it does can
-//! stop the node or reach consensus but through the validator's own vote.
+//! The price sidecar: asks venues, makes one price of what they say, and tells the node on
+//! loopback. One process a validator; nothing that it does can stop the node or reach consensus but
+//! through the validator's own vote.
 //!
 //! | module | what |
 //! |---|---|

@@ -39,7 +39,8 @@ impl SidecarService for Service {
         Ok(Response::new(status::prices(&self.sidecar)))
     }
 
-    type StreamPricesStream = Pin<Box<dyn Stream<Item = Result<wire::PricesResponse, Status>> + Send>>;
+    type StreamPricesStream =
+        Pin<Box<dyn Stream<Item = Result<wire::PricesResponse, Status>> + Send>>;
 
     async fn stream_prices(
         &self,

@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout, Instant, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{connect_async_tls_with_config, Connector, MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{
+    connect_async_tls_with_config, Connector, MaybeTlsStream, WebSocketStream,
+};
 
 use super::backoff::Backoff;
 use super::state::{wall_clock_ms, LinkState, Sidecar};
@@ -56,7 +58,11 @@ fn enter(sidecar: &Sidecar, link: usize, state: LinkState) {
     sidecar.report(link, |report| (report.state, report.since_ms) = (state, now_ms));
 }
 
-async fn connect(sidecar: &Sidecar, link: usize, tls: &Arc<ClientConfig>) -> Result<Socket, String> {
+async fn connect(
+    sidecar: &Sidecar,
+    link: usize,
+    tls: &Arc<ClientConfig>,
+) -> Result<Socket, String> {
     let bounds = &sidecar.config().connection;
     let most = bounds.max_frame_bytes as usize;
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
@@ -90,7 +96,16 @@ impl<'a> Session<'a> {
         let mut adapter = (of.venue.adapter)(of.kind);
         let outbox = adapter.subscribe(&of.symbols()).into();
         let now = Instant::now();
-        Self { sidecar, link, socket, adapter, outbox, last_quote: now, frames: (0, now), broken: 0 }
+        Self {
+            sidecar,
+            link,
+            socket,
+            adapter,
+            outbox,
+            last_quote: now,
+            frames: (0, now),
+            broken: 0,
+        }
     }
 
     /// Until it breaks; says why.
@@ -99,7 +114,8 @@ impl<'a> Session<'a> {
         self.sidecar.report(self.link, |report| report.opened += 1);
         let bounds = self.sidecar.config().connection;
         let own_ms = self.own_heartbeat_ms();
-        let beat = self.adapter.heartbeat().map(|beat| own_ms.map_or(beat.every, Duration::from_millis));
+        let beat =
+            self.adapter.heartbeat().map(|beat| own_ms.map_or(beat.every, Duration::from_millis));
         let beats = beat.is_some();
         let mut beat = tokio::time::interval(beat.unwrap_or(bounds.silence()));
         beat.reset();
@@ -141,7 +157,9 @@ impl<'a> Session<'a> {
 
     async fn beat(&mut self) -> Result<(), String> {
         match self.adapter.heartbeat() {
-            Some(beat) => self.send(beat.text.map_or(Message::Ping(Vec::new().into()), Message::text)).await,
+            Some(beat) => {
+                self.send(beat.text.map_or(Message::Ping(Vec::new().into()), Message::text)).await
+            }
             None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! What the sidecar knows: the last quote of each venue's market, and how each connection does. Sessions write, the service reads; the last value wins,
-//! so nothing queues.
+//! What the sidecar knows: the last quote of each venue's market, and how each connection does.
+//! Sessions write, the service reads; the last value wins, so nothing queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,8 @@ pub struct Source {
 type Rates = BTreeMap<usize, Decimal>;
 
 impl Source {
-    /// A price of the venue as one in USDC; `None` while its rate is missing, or when the result is not a price.
+    /// A price of the venue as one in USDC; `None` while its rate is missing, or when the result is
+    /// not a price.
     fn convert(&self, price: Decimal, rates: &Rates) -> Option<Decimal> {
         if self.rate.is_none() && !self.inverse {
             return Some(price);
@@ -84,7 +85,8 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Its age at `now_ms` of the monotonic clock, in milliseconds: since it was received, and what the venue's timestamp says it took to come.
+    /// Its age at `now_ms` of the monotonic clock, in milliseconds: since it was received, and what
+    /// the venue's timestamp says it took to come.
     #[must_use]
     pub fn age_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.received_ms).saturating_add(self.lag_ms)
@@ -174,7 +176,8 @@ impl Sidecar {
     pub fn new(mut config: Config) -> Self {
         config.markets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
         let (mut sources, mut links) = (Vec::new(), Vec::<Link>::new());
-        let named = |symbol: &String| config.markets.iter().position(|market| market.symbol == *symbol);
+        let named =
+            |symbol: &String| config.markets.iter().position(|market| market.symbol == *symbol);
         let mut markets = vec![[Vec::new(), Vec::new()]; config.markets.len()];
         for (name, venue_config) in &config.venues {
             // The configuration was checked: every venue is known.
@@ -194,14 +197,29 @@ impl Sidecar {
                     });
                 }
                 if !of_link.is_empty() {
-                    links.push(Link { venue, kind, url: venue_config.url(venue, kind), sources: of_link });
+                    links.push(Link {
+                        venue,
+                        kind,
+                        url: venue_config.url(venue, kind),
+                        sources: of_link,
+                    });
                 }
             }
         }
-        let state =
-            State { heard: vec![None; sources.len()], links: vec![LinkReport::default(); links.len()] };
+        let state = State {
+            heard: vec![None; sources.len()],
+            links: vec![LinkReport::default(); links.len()],
+        };
         let rates = sources.iter().filter_map(|source| source.rate).collect();
-        Self { config, sources, markets, links, rates, start: Instant::now(), state: Mutex::new(state) }
+        Self {
+            config,
+            sources,
+            markets,
+            links,
+            rates,
+            start: Instant::now(),
+            state: Mutex::new(state),
+        }
     }
 
     /// The configuration, markets in order of symbol.
@@ -241,10 +259,19 @@ impl Sidecar {
     ///
     /// # Errors
     /// The reason why it is thrown away.
-    pub(super) fn take(&self, link: usize, quote: &Quote, wall_ms: u64) -> Result<(), &'static str> {
+    pub(super) fn take(
+        &self,
+        link: usize,
+        quote: &Quote,
+        wall_ms: u64,
+    ) -> Result<(), &'static str> {
         let source = *self.links[link].sources.get(&quote.symbol).ok_or("unknown_symbol")?;
         let Prices { bid, ask, last } = quote.prices;
-        if [bid, ask, last].into_iter().flatten().any(|price| price <= Decimal::ZERO || price > MAX_PRICE) {
+        if [bid, ask, last]
+            .into_iter()
+            .flatten()
+            .any(|price| price <= Decimal::ZERO || price > MAX_PRICE)
+        {
             return Err("bad_price");
         }
         let lag_ms = lag(quote.venue_time_ms, wall_ms, self.config.clock)?;
@@ -290,7 +317,8 @@ impl Sidecar {
         now_ms: u64,
         rates: &Rates,
     ) -> MarketView<'_> {
-        let own = |heard: Option<Heard>| heard?.prices.price(self.config.aggregation.max_spread_ppm);
+        let own =
+            |heard: Option<Heard>| heard?.prices.price(self.config.aggregation.max_spread_ppm);
         let view = |&at: &usize| {
             let (source, heard) = (&self.sources[at], heard[at]);
             let price = own(heard).and_then(|price| source.convert(price, rates));
@@ -301,7 +329,8 @@ impl Sidecar {
                 rate: source.rate.and_then(|market| rates.get(&market).copied()),
             }
         };
-        let sources: Vec<SourceView> = self.markets[market][kind as usize].iter().map(view).collect();
+        let sources: Vec<SourceView> =
+            self.markets[market][kind as usize].iter().map(view).collect();
         let voices: Vec<Voice> = sources
             .iter()
             .map(|of| Voice {
@@ -320,7 +349,8 @@ impl Sidecar {
     }
 }
 
-/// How old a price with the venue's time `venue_time_ms` is at wall time `wall_ms`: 0 where the venue gives no time, or one that is ahead within the bound.
+/// How old a price with the venue's time `venue_time_ms` is at wall time `wall_ms`: 0 where the
+/// venue gives no time, or one that is ahead within the bound.
 fn lag(venue_time_ms: Option<u64>, wall_ms: u64, bounds: ClockBounds) -> Result<u64, &'static str> {
     let Some(venue_time_ms) = venue_time_ms else { return Ok(0) };
     if venue_time_ms.saturating_sub(wall_ms) > bounds.max_ahead_ms {
@@ -392,16 +422,24 @@ mod tests {
                 .unwrap()
         };
         let index = || sidecar.view()[0].1[0].outcome.price;
-        for (venue, symbol) in [("kraken", "USDT/USD"), ("coinbase", "USDT-USD"), ("gate", "USDC_USDT")] {
+        for (venue, symbol) in
+            [("kraken", "USDT/USD"), ("coinbase", "USDT-USD"), ("gate", "USDC_USDT")]
+        {
             sidecar.take(spot(venue), &quote(symbol, "1", None), 0).unwrap();
         }
-        for (venue, symbol, bid) in
-            [("binance", "BTCUSDT", "60000"), ("okx", "BTC-USDT", "60010"), ("kraken", "BTC/USD", "60020")]
-        {
+        for (venue, symbol, bid) in [
+            ("binance", "BTCUSDT", "60000"),
+            ("okx", "BTC-USDT", "60010"),
+            ("kraken", "BTC/USD", "60020"),
+        ] {
             assert!(index().is_err());
             sidecar.take(spot(venue), &quote(symbol, bid, None), 0).unwrap();
         }
-        assert_eq!(index().unwrap().price, "60000".parse().unwrap(), "half of the weight is binance's");
+        assert_eq!(
+            index().unwrap().price,
+            "60000".parse().unwrap(),
+            "half of the weight is binance's"
+        );
         sidecar.forget(spot("kraken"), Some("ETH/USD"));
         assert!(index().is_ok());
         sidecar.forget(spot("kraken"), Some("BTC/USD"));
@@ -421,10 +459,15 @@ mod tests {
         };
         let btc = |kind: Kind| {
             let view = sidecar.view().swap_remove(0).1[kind as usize].clone();
-            let of = |venue: &str| view.sources.iter().position(|of| of.source.venue == venue).unwrap();
+            let of =
+                |venue: &str| view.sources.iter().position(|of| of.source.venue == venue).unwrap();
             let shown = |venue| {
                 let SourceView { price, rate, .. } = view.sources[of(venue)];
-                (view.outcome.verdicts[of(venue)], price.map(|p| p.to_string()), rate.map(|r| r.to_string()))
+                (
+                    view.outcome.verdicts[of(venue)],
+                    price.map(|p| p.to_string()),
+                    rate.map(|r| r.to_string()),
+                )
             };
             ["binance", "kraken"].map(shown)
         };

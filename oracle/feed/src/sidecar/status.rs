@@ -9,11 +9,12 @@ use crate::venues::Kind;
 /// The prices now.
 #[must_use]
 pub fn prices(sidecar: &Sidecar) -> wire::PricesResponse {
-    let markets = sidecar.view().into_iter().map(|(market, [index, external])| wire::MarketPrices {
-        symbol: market.symbol.clone(),
-        index: price(&index),
-        external: price(&external),
-    });
+    let markets =
+        sidecar.view().into_iter().map(|(market, [index, external])| wire::MarketPrices {
+            symbol: market.symbol.clone(),
+            index: price(&index),
+            external: price(&external),
+        });
     wire::PricesResponse { time_ms: wall_clock_ms(), markets: markets.collect() }
 }
 
@@ -84,7 +85,8 @@ fn aggregation(view: &MarketView, min_venues: u32, now_ms: u64) -> wire::Aggrega
             Verdict::NoRate => wire::Verdict::NoRate,
         };
         let said = heard.map(|heard| heard.prices).unwrap_or_default();
-        let text = |price: Option<rust_decimal::Decimal>| price.map(|price| price.normalize().to_string());
+        let text =
+            |price: Option<rust_decimal::Decimal>| price.map(|price| price.normalize().to_string());
         wire::Source {
             venue: source.venue.to_owned(),
             symbol: source.symbol.clone(),

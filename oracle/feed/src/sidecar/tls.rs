@@ -7,7 +7,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-/// A TLS client that trusts the certificates in `ca_file` (PEM) and no others; without a file, the system's.
+/// A TLS client that trusts the certificates in `ca_file` (PEM) and no others; without a file, the
+/// system's.
 ///
 /// # Errors
 /// A sentence when there are none.
@@ -25,7 +26,9 @@ pub fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let (usable, _) = roots.add_parsable_certificates(certificates);
     if usable == 0 {
-        return Err(format!("no certificate to trust in {origin}; install ca-certificates, or set ca_file"));
+        return Err(format!(
+            "no certificate to trust in {origin}; install ca-certificates, or set ca_file"
+        ));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -37,6 +40,7 @@ pub fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
 }
 
 fn of_file(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let cannot = |error: rustls::pki_types::pem::Error| format!("ca_file {}: {error}", file.display());
+    let cannot =
+        |error: rustls::pki_types::pem::Error| format!("ca_file {}: {error}", file.display());
     CertificateDer::pem_file_iter(file).map_err(cannot)?.collect::<Result<_, _>>().map_err(cannot)
 }

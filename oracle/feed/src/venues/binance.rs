@@ -1,11 +1,14 @@
 //! Binance.
 //!
-//! - Spot: <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams>, "Individual Symbol Book Ticker Streams". No time in it; the
-//!   venue pings every 20 s and cuts the connection after 24 h.
-//! - USDⓈ-M perpetuals: <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Individual-Symbol-Book-Ticker-Streams>,
-//!   with event time `E`; the path `/public` by "Important WebSocket Change Notice" there. Pings every 3 minutes.
-//! - Live subscribing, for both: `{"method":"SUBSCRIBE","params":[…],"id":1}`, answered by `{"result":null,"id":1}` or `{"error":{…},"id":1}`; at most
-//!   5 messages a second.
+//! - Spot: <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams>,
+//!   "Individual Symbol Book Ticker Streams". No time in it; the venue pings every 20 s and cuts
+//!   the connection after 24 h.
+//! - USDⓈ-M perpetuals:
+//!   <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Individual-Symbol-Book-Ticker-Streams>,
+//!   with event time `E`; the path `/public` by "Important WebSocket Change Notice" there. Pings
+//!   every 3 minutes.
+//! - Live subscribing, for both: `{"method":"SUBSCRIBE","params":[…],"id":1}`, answered by
+//!   `{"result":null,"id":1}` or `{"error":{…},"id":1}`; at most 5 messages a second.
 //!
 //! `u`, the order book's update id, never falls.
 
@@ -75,13 +78,26 @@ impl Adapter for Binance {
             return Err(Fault::Refused(format!("{code}: {msg}")));
         }
         match frame {
-            Frame { s: Some(symbol), u: Some(update), b: Some(bid), a: Some(ask), event_time_ms, .. } => {
+            Frame {
+                s: Some(symbol),
+                u: Some(update),
+                b: Some(bid),
+                a: Some(ask),
+                event_time_ms,
+                ..
+            } => {
                 self.newest.check(symbol, update)?;
                 let prices = Prices { bid: Some(bid.0), ask: Some(ask.0), last: None };
-                quotes.push(Quote { symbol: symbol.to_owned(), prices, venue_time_ms: event_time_ms });
+                quotes.push(Quote {
+                    symbol: symbol.to_owned(),
+                    prices,
+                    venue_time_ms: event_time_ms,
+                });
                 Ok(())
             }
-            Frame { e: Some("serverShutdown"), .. } => Err(Fault::Closing("serverShutdown".to_owned())),
+            Frame { e: Some("serverShutdown"), .. } => {
+                Err(Fault::Closing("serverShutdown".to_owned()))
+            }
             Frame { id: Some(_), .. } => Ok(()),
             _ => Err(Fault::Malformed("neither a book ticker nor an answer".to_owned())),
         }

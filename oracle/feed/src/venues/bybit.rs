@@ -1,9 +1,10 @@
 //! Bybit, API v5: <https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook>.
 //!
-//! - `orderbook.1.SYMBOL`: every frame is a snapshot of the best bid and ask, with `ts`; sent again after 3 s without a change. `u`, the update id, never
-//!   falls but for a restart of the venue's service, which sends 1.
-//! - Subscribing: <https://bybit-exchange.github.io/docs/v5/ws/connect>, at most 10 topics a request on spot; answered by
-//!   `{"success":true,"ret_msg":"","op":"subscribe",…}`.
+//! - `orderbook.1.SYMBOL`: every frame is a snapshot of the best bid and ask, with `ts`; sent again
+//!   after 3 s without a change. `u`, the update id, never falls but for a restart of the venue's
+//!   service, which sends 1.
+//! - Subscribing: <https://bybit-exchange.github.io/docs/v5/ws/connect>, at most 10 topics a
+//!   request on spot; answered by `{"success":true,"ret_msg":"","op":"subscribe",…}`.
 //! - Heartbeat, ibid.: `{"op":"ping"}` every 20 s.
 
 use std::time::Duration;
@@ -52,20 +53,26 @@ impl Adapter for Bybit {
     fn subscribe(&mut self, symbols: &[String]) -> Vec<String> {
         self.newest = Newest::of(symbols);
         let request = |symbols: &[String]| {
-            let topics: Vec<String> = symbols.iter().map(|symbol| format!("orderbook.1.{symbol}")).collect();
+            let topics: Vec<String> =
+                symbols.iter().map(|symbol| format!("orderbook.1.{symbol}")).collect();
             serde_json::json!({ "op": "subscribe", "args": topics }).to_string()
         };
         symbols.chunks(TOPICS).map(request).collect()
     }
 
     fn heartbeat(&self) -> Option<Heartbeat> {
-        Some(Heartbeat { every: Duration::from_secs(20), text: Some(r#"{"op":"ping"}"#.to_owned()) })
+        Some(Heartbeat {
+            every: Duration::from_secs(20),
+            text: Some(r#"{"op":"ping"}"#.to_owned()),
+        })
     }
 
     fn read(&mut self, text: &str, quotes: &mut Vec<Quote>) -> Result<(), Fault> {
         let frame: Frame = parse(text)?;
         match frame {
-            Frame { success: Some(false), ret_msg, .. } => Err(Fault::Refused(ret_msg.unwrap_or_default())),
+            Frame { success: Some(false), ret_msg, .. } => {
+                Err(Fault::Refused(ret_msg.unwrap_or_default()))
+            }
             Frame { topic: Some(_), ts, data: Some(book), .. } => {
                 if book.u == 1 {
                     self.newest.restart(&book.s);

@@ -1,10 +1,15 @@
-//! Coinbase, Advanced Trade: <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels>.
+//! Coinbase, Advanced Trade:
+//! <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels>.
 //!
-//! - `ticker`: last trade, best bid and best ask at every match; a snapshot first. Perpetuals are products such as `BTC-PERP-INTX`.
+//! - `ticker`: last trade, best bid and best ask at every match; a snapshot first. Perpetuals are
+//!   products such as `BTC-PERP-INTX`.
 //! - `heartbeats`: every second; keeps subscriptions to quiet markets open.
-//! - "Sequence Numbers", <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview>: `sequence_num` grows by one with each
-//!   message of a connection, whatever its channel; more means that messages were lost, less that one came late.
-//! - A subscription must be sent within 5 s of connecting. Errors are `{"type":"error","message":…}`.
+//! - "Sequence Numbers",
+//!   <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview>:
+//!   `sequence_num` grows by one with each message of a connection, whatever its channel; more
+//!   means that messages were lost, less that one came late.
+//! - A subscription must be sent within 5 s of connecting. Errors are
+//!   `{"type":"error","message":…}`.
 
 use serde::Deserialize;
 

@@ -1,10 +1,15 @@
 //! Gate, API v4.
 //!
-//! - Spot: <https://www.gate.com/docs/developers/apiv4/ws/en/#best-bid-or-ask-price>, `spot.book_ticker`.
-//! - USDT perpetuals: <https://www.gate.com/docs/developers/futures/ws/en/#best-ask-bid-subscription>, `futures.book_ticker`.
-//! - Both: best bid `b` and best ask `a` at every change, an empty string or 0 where a side is empty; `t`, the venue's time in milliseconds; `u`, the
-//!   order book's update id, which never falls.
-//! - Subscribing is answered by `"event":"subscribe"` with `"error":null` or `"error":{"code":…,"message":…}`.
+//! - Spot: <https://www.gate.com/docs/developers/apiv4/ws/en/#best-bid-or-ask-price>,
+//!   `spot.book_ticker`.
+//! - USDT perpetuals:
+//!   <https://www.gate.com/docs/developers/futures/ws/en/#best-ask-bid-subscription>,
+//!   `futures.book_ticker`.
+//! - Both: best bid `b` and best ask `a` at every change, an empty string or 0 where a side is
+//!   empty; `t`, the venue's time in milliseconds; `u`, the order book's update id, which never
+//!   falls.
+//! - Subscribing is answered by `"event":"subscribe"` with `"error":null` or
+//!   `"error":{"code":…,"message":…}`.
 //! - Heartbeat: `{"time":…,"channel":"spot.ping"}` (`futures.ping`), answered by `spot.pong`.
 
 use std::time::Duration;
@@ -76,7 +81,8 @@ impl Adapter for Gate {
     }
 
     fn heartbeat(&self) -> Option<Heartbeat> {
-        let text = serde_json::json!({ "time": unix_seconds(), "channel": self.channel("ping") }).to_string();
+        let text = serde_json::json!({ "time": unix_seconds(), "channel": self.channel("ping") })
+            .to_string();
         Some(Heartbeat { every: Duration::from_secs(15), text: Some(text) })
     }
 
@@ -107,8 +113,8 @@ fn unix_seconds() -> i64 {
 fn side(text: &str) -> Result<Option<Decimal>, Fault> {
     match text {
         "" => Ok(None),
-        text => {
-            decimal(text).map(|price| Some(price).filter(|price| !price.is_zero())).map_err(Fault::Malformed)
-        }
+        text => decimal(text)
+            .map(|price| Some(price).filter(|price| !price.is_zero()))
+            .map_err(Fault::Malformed),
     }
 }

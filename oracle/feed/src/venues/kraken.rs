@@ -1,11 +1,13 @@
 //! Kraken.
 //!
-//! - Spot, websocket v2: <https://docs.kraken.com/api/docs/websocket-v2/book>, `book` with depth 10: a snapshot, then changed levels, each frame with a
-//!   checksum, and a time on changes.
-//! - The checksum: <https://docs.kraken.com/api/docs/guides/spot-ws-book-v2>, CRC-32 over the ten best asks, then the ten best bids: price and quantity
-//!   with the pair's digits, without the point and leading zeros. A wrong one means that our book is not the venue's: subscribe anew.
-//! - Perpetuals, Kraken Futures: <https://docs.kraken.com/api/docs/futures-api/websocket/ticker>, `ticker`: best bid, best ask, last trade and `time`,
-//!   at most once a second. <https://docs.kraken.com/api/docs/guides/futures-websockets>: a ping at least every 60 s.
+//! - Spot, websocket v2: <https://docs.kraken.com/api/docs/websocket-v2/book>, `book` with depth
+//!   10: a snapshot, then changed levels, each frame with a checksum, and a time on changes.
+//! - The checksum: <https://docs.kraken.com/api/docs/guides/spot-ws-book-v2>, CRC-32 over the ten
+//!   best asks, then the ten best bids: price and quantity with the pair's digits, without the
+//!   point and leading zeros. A wrong one means that our book is not the venue's: subscribe anew.
+//! - Perpetuals, Kraken Futures: <https://docs.kraken.com/api/docs/futures-api/websocket/ticker>,
+//!   `ticker`: best bid, best ask, last trade and `time`, at most once a second.
+//!   <https://docs.kraken.com/api/docs/guides/futures-websockets>: a ping at least every 60 s.
 //! - Spot sends `{"channel":"heartbeat"}` each second by itself.
 
 use std::collections::BTreeMap;
@@ -42,7 +44,8 @@ struct Spot {
 struct Book {
     bids: BTreeMap<Decimal, Decimal>,
     asks: BTreeMap<Decimal, Decimal>,
-    /// Digits after the point of the pair's prices and quantities: the most that were seen, since the venue writes them all.
+    /// Digits after the point of the pair's prices and quantities: the most that were seen, since
+    /// the venue writes them all.
     price_scale: u32,
     quantity_scale: u32,
     /// A snapshot came after the last subscription.
@@ -126,7 +129,10 @@ impl Spot {
                 book.complete = false;
                 let symbols = [data.symbol.clone()];
                 return Err(Fault::Broken {
-                    why: format!("the book's checksum is {checksum}, the venue's {}", data.checksum),
+                    why: format!(
+                        "the book's checksum is {checksum}, the venue's {}",
+                        data.checksum
+                    ),
                     send: vec![request("unsubscribe", &symbols), request("subscribe", &symbols)],
                     symbol: data.symbol,
                 });
@@ -206,7 +212,8 @@ struct FuturesFrame {
 impl Adapter for Futures {
     fn subscribe(&mut self, symbols: &[String]) -> Vec<String> {
         self.newest = Newest::of(symbols);
-        vec![serde_json::json!({ "event": "subscribe", "feed": "ticker", "product_ids": symbols }).to_string()]
+        vec![serde_json::json!({ "event": "subscribe", "feed": "ticker", "product_ids": symbols })
+            .to_string()]
     }
 
     fn heartbeat(&self) -> Option<Heartbeat> {
@@ -224,7 +231,11 @@ impl Adapter for Futures {
                     self.newest.check(&symbol, time_ms)?;
                 }
                 let price = |number: Option<Number>| number.map(|number| number.0);
-                let prices = Prices { bid: price(frame.bid), ask: price(frame.ask), last: price(frame.last) };
+                let prices = Prices {
+                    bid: price(frame.bid),
+                    ask: price(frame.ask),
+                    last: price(frame.last),
+                };
                 quotes.push(Quote { symbol, prices, venue_time_ms: frame.time });
                 Ok(())
             }

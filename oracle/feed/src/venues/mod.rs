@@ -1,7 +1,8 @@
 //! What each venue speaks on its public websocket: one file a venue, and one line in [`VENUES`].
 //!
-//! An adapter is the protocol without the socket: it says what to send and reads what came. It never panics on what a venue sends. Connecting, time-outs,
-//! clocks and counters are the same for all, in [`crate::sidecar::session`].
+//! An adapter is the protocol without the socket: it says what to send and reads what came. It
+//! never panics on what a venue sends. Connecting, time-outs, clocks and counters are the same for
+//! all, in [`crate::sidecar::session`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,7 +71,8 @@ pub trait Adapter: Send {
     /// The text frames that subscribe to the venue's markets `symbols`.
     fn subscribe(&mut self, symbols: &[String]) -> Vec<String>;
 
-    /// What keeps the connection open now, beyond the answers to the venue's pings that the websocket gives by itself.
+    /// What keeps the connection open now, beyond the answers to the venue's pings that the
+    /// websocket gives by itself.
     fn heartbeat(&self) -> Option<Heartbeat>;
 
     /// Reads one text frame; adds the quotes that it holds to `quotes`.
@@ -107,9 +109,11 @@ pub enum Fault {
     Malformed(String),
     /// It is older than one that came before. It is thrown away.
     OutOfOrder,
-    /// The venue did not accept a subscription. The rest goes on; a person must look at the symbols.
+    /// The venue did not accept a subscription. The rest goes on; a person must look at the
+    /// symbols.
     Refused(String),
-    /// Frames of `symbol` are missing or its checksum is wrong: its price is forgotten, and `send` asks for it anew.
+    /// Frames of `symbol` are missing or its checksum is wrong: its price is forgotten, and `send`
+    /// asks for it anew.
     Broken {
         /// The venue's name of the market.
         symbol: String,
@@ -118,7 +122,8 @@ pub enum Fault {
         /// Text frames that subscribe to it anew.
         send: Vec<String>,
     },
-    /// Frames are missing, of which markets is not known: every price of the connection is forgotten, and it is opened anew.
+    /// Frames are missing, of which markets is not known: every price of the connection is
+    /// forgotten, and it is opened anew.
     Gap(String),
     /// The venue says that it will close the connection, which is opened anew.
     Closing(String),
@@ -175,8 +180,11 @@ impl<'de> Deserialize<'de> for Number {
 
 /// A decimal with or without an exponent. The digits after the point are kept, zeros too.
 fn decimal(text: &str) -> Result<Decimal, String> {
-    let number =
-        if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str(text) };
+    let number = if text.contains(['e', 'E']) {
+        Decimal::from_scientific(text)
+    } else {
+        Decimal::from_str(text)
+    };
     number.map_err(|error| format!("{text:?} is no decimal: {error}"))
 }
 

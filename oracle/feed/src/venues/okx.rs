@@ -1,9 +1,11 @@
-//! OKX, API v5: <https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-tickers-channel>.
+//! OKX, API v5:
+//! <https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-tickers-channel>.
 //!
-//! - `tickers` has best bid, best ask, last trade and `ts`, and is sent at a trade or a change of best bid or ask, at most every 100 ms. It has no
-//!   sequence number; `ts` never falls.
+//! - `tickers` has best bid, best ask, last trade and `ts`, and is sent at a trade or a change of
+//!   best bid or ask, at most every 100 ms. It has no sequence number; `ts` never falls.
 //! - "Connect": a text frame `ping`, answered by `pong`, at least every 30 s while nothing comes.
-//! - "Notification": `{"event":"notice","code":"64008",…}` a minute before an upgrade: connect anew.
+//! - "Notification": `{"event":"notice","code":"64008",…}` a minute before an upgrade: connect
+//!   anew.
 
 use std::time::Duration;
 
@@ -65,7 +67,11 @@ impl Adapter for Okx {
         }
         let frame: Frame = parse(text)?;
         let reason = || {
-            format!("{}: {}", frame.code.as_deref().unwrap_or("?"), frame.msg.as_deref().unwrap_or_default())
+            format!(
+                "{}: {}",
+                frame.code.as_deref().unwrap_or("?"),
+                frame.msg.as_deref().unwrap_or_default()
+            )
         };
         match (frame.event.as_deref(), &frame.data) {
             (Some("error"), _) => Err(Fault::Refused(reason())),
@@ -89,8 +95,11 @@ impl Okx {
         let venue_time_ms = u64::try_from(ticker.ts.0)
             .map_err(|_| Fault::Malformed(format!("ts {} is no time", ticker.ts.0)))?;
         self.newest.check(&ticker.inst_id, venue_time_ms)?;
-        let prices =
-            Prices { bid: price(&ticker.bid_px)?, ask: price(&ticker.ask_px)?, last: price(&ticker.last)? };
+        let prices = Prices {
+            bid: price(&ticker.bid_px)?,
+            ask: price(&ticker.ask_px)?,
+            last: price(&ticker.last)?,
+        };
         Ok(Quote { symbol: ticker.inst_id.clone(), prices, venue_time_ms: Some(venue_time_ms) })
     }
 }

@@ -16,7 +16,10 @@ pub const SPOT: Script = Script {
     beat: Beat::None,
     late: Some(|wire, symbol, (bid, ask), _| ticker(wire.number - 1, symbol, bid, ask).to_string()),
     broken: None,
-    refusal: (r#"{"error":{"code":2,"msg":"Invalid request: unknown variant"},"id":1}"#, "unknown variant"),
+    refusal: (
+        r#"{"error":{"code":2,"msg":"Invalid request: unknown variant"},"id":1}"#,
+        "unknown variant",
+    ),
     closing: Some(r#"{"e":"serverShutdown","E":1770123456789}"#),
 };
 

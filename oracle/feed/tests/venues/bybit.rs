@@ -10,7 +10,9 @@ pub const SPOT: Script = Script {
     kind: Kind::Spot,
     symbols: ["BTCUSDT", "ETHUSDT"],
     subscription: |symbols| {
-        vec![json!({"op": "subscribe", "args": symbols.map(|symbol| format!("orderbook.1.{symbol}"))})]
+        vec![
+            json!({"op": "subscribe", "args": symbols.map(|symbol| format!("orderbook.1.{symbol}"))}),
+        ]
     },
     answers: |_, _| {
         vec![r#"{"success":true,"ret_msg":"subscribe","conn_id":"2324d924","req_id":"","op":"subscribe"}"#

@@ -1,5 +1,5 @@
-//! A venue on this machine: TLS with a certificate of a test authority, a websocket, and the script of what that venue says; and a sidecar that takes it
-//! for the real one.
+//! A venue on this machine: TLS with a certificate of a test authority, a websocket, and the script
+//! of what that venue says; and a sidecar that takes it for the real one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ pub enum Beat {
     None,
     /// A websocket ping.
     Ping,
-    /// A text frame that has these members (or is this text, when it is no JSON), and the venue's answer.
+    /// A text frame that has these members (or is this text, when it is no JSON), and the venue's
+    /// answer.
     Text(&'static str, &'static str),
 }
 
@@ -177,7 +178,11 @@ impl Peer {
     }
 
     pub async fn receive(&mut self) -> Message {
-        timeout(DEADLINE, self.socket.next()).await.expect("a frame").expect("no end").expect("no error")
+        timeout(DEADLINE, self.socket.next())
+            .await
+            .expect("a frame")
+            .expect("no end")
+            .expect("no error")
     }
 
     /// The next text frame; the sidecar may ping in between.
@@ -293,11 +298,17 @@ impl Rig {
 
     /// Waits until BTC-USD has this price.
     pub async fn price_is(&self, price: &str) {
-        self.until(&format!("price {price}"), async || self.price().await.as_deref() == Some(price)).await;
+        self.until(&format!("price {price}"), async || {
+            self.price().await.as_deref() == Some(price)
+        })
+        .await;
     }
 
     pub async fn refused_is(&self, reason: &str, at_least: u64) {
-        self.until(&format!("{at_least} {reason}"), async || self.refused(reason).await >= at_least).await;
+        self.until(&format!("{at_least} {reason}"), async || {
+            self.refused(reason).await >= at_least
+        })
+        .await;
     }
 
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
@@ -337,8 +348,9 @@ fn config(script: &Script, url: &str, ca_file: &str, changes: &[(&str, &str)]) -
     let beat = changes.iter().find(|(key, _)| *key == "heartbeat_ms");
     let beat = beat.map(|(key, value)| format!("{key} = {value}\n")).unwrap_or_default();
     format!(
-        "{}\n[venues.{venue}]\nweight = 1\n{kind}_url = {url:?}\nca_file = {ca_file:?}\n{beat}\
-         [[market]]\nsymbol = \"BTC-USD\"\n{kind}.{venue} = {a:?}\n[[market]]\nsymbol = \"ETH-USD\"\n{kind}.{venue} = {b:?}\n",
+        "{}\n[venues.{venue}]\nweight = 1\n{kind}_url = {url:?}\nca_file = \
+         {ca_file:?}\n{beat}[[market]]\nsymbol = \"BTC-USD\"\n{kind}.{venue} = \
+         {a:?}\n[[market]]\nsymbol = \"ETH-USD\"\n{kind}.{venue} = {b:?}\n",
         settings.join("\n"),
     )
 }

@@ -21,7 +21,11 @@ pub const SPOT: Script = Script {
             .to_string()
         };
         let answers = symbols.iter().map(answer);
-        [status.to_owned()].into_iter().chain(answers).chain([r#"{"channel":"heartbeat"}"#.into()]).collect()
+        [status.to_owned()]
+            .into_iter()
+            .chain(answers)
+            .chain([r#"{"channel":"heartbeat"}"#.into()])
+            .collect()
     },
     quote: |wire, symbol, book, time_ms| {
         let frame = match wire.last {
@@ -57,7 +61,9 @@ pub const PERPETUAL: Script = Script {
     venue: "kraken",
     kind: Kind::Perpetual,
     symbols: ["PF_XBTUSD", "PF_ETHUSD"],
-    subscription: |symbols| vec![json!({"event": "subscribe", "feed": "ticker", "product_ids": symbols})],
+    subscription: |symbols| {
+        vec![json!({"event": "subscribe", "feed": "ticker", "product_ids": symbols})]
+    },
     answers: |_, symbols| {
         vec![
             r#"{"event":"info","version":1}"#.into(),
@@ -117,9 +123,12 @@ fn change(symbol: &str, last: Book, book: Book, checksum: u32, time_ms: u64) -> 
     )
 }
 
-/// As the venue's guide has it: digits of asks, lowest first, then of bids, highest first; no point, no leading zeros.
+/// As the venue's guide has it: digits of asks, lowest first, then of bids, highest first; no
+/// point, no leading zeros.
 fn checksum((bid, ask): Book) -> u32 {
-    crc32fast::hash(format!("{ask}01000000099999901200000001{bid}01000000010483175496356").as_bytes())
+    crc32fast::hash(
+        format!("{ask}01000000099999901200000001{bid}01000000010483175496356").as_bytes(),
+    )
 }
 
 fn ticker(symbol: &str, (bid, ask): Book, time_ms: u64) -> String {

@@ -1,5 +1,5 @@
-//! `exchange-core` is Java: a program of its own (`exchange-core/` beside this crate) plays the stream on its
-//! `OrderBookDirectImpl` and answers like the others. Maven fetches and builds it.
+//! `exchange-core` is Java: a program of its own (`exchange-core/` beside this crate) plays the
+//! stream on its `OrderBookDirectImpl` and answers like the others. Maven fetches and builds it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +16,8 @@ pub struct Built {
 }
 
 fn runs(program: &str) -> bool {
-    let status = Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status =
+        Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
@@ -38,14 +39,16 @@ pub fn build(folder: &Path) -> Result<Built, String> {
         .map_err(|e| format!("cannot start mvn: {e}"))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stdout);
-        let why = text.lines().find(|line| line.contains("ERROR")).unwrap_or("no message").to_owned();
+        let why =
+            text.lines().find(|line| line.contains("ERROR")).unwrap_or("no message").to_owned();
         return Err(format!("Maven could not build it; it needs Maven Central: {why}"));
     }
     Ok(Built { classes: folder.join("classes") })
 }
 
 impl Built {
-    /// Plays a stream file: once for the cross-check, then until the compiler is warm, then `runs` times for the time.
+    /// Plays a stream file: once for the cross-check, then until the compiler is warm, then `runs`
+    /// times for the time.
     pub fn play(&self, stream: &Path, runs: usize) -> Result<Played, String> {
         let libraries = self.classes.with_file_name("dependency").join("*");
         json_of(

@@ -1,5 +1,5 @@
-//! `lobster` has limit and market orders and cancels: a taker's rest is cancelled, a move is a cancel and an add. No
-//! owners, client ids or times in force.
+//! `lobster` has limit and market orders and cancels: a taker's rest is cancelled, a move is a
+//! cancel and an add. No owners, client ids or times in force.
 
 use lobster::{FillMetadata, OrderBook, OrderEvent, OrderType, Side};
 

@@ -24,7 +24,8 @@ pub const ENGINES: [(&str, &str); 6] = [
     ("orderbook-rs", "0.15.3"),
 ];
 
-/// Our book, with the client ids and expiries that the stream has for some orders, and of which the other engines know nothing.
+/// Our book, with the client ids and expiries that the stream has for some orders, and of which the
+/// other engines know nothing.
 const WITH_EXTRAS: &str = "tidemark, client ids and expiries";
 
 /// An engine with one book.
@@ -42,7 +43,8 @@ pub struct Played {
     pub outcome: Outcome,
     /// Time of the stream's operations in each timed run, ns.
     pub ns: Vec<u64>,
-    /// What the warm orders added to the process's memory, for each of them. Java: to its heap, after collection.
+    /// What the warm orders added to the process's memory, for each of them. Java: to its heap,
+    /// after collection.
     pub bytes_per_order: u64,
 }
 

@@ -1,8 +1,10 @@
-//! `orderbook-rs` is made for many threads at once; here it has one. Owners and its self-trade prevention are off, which
-//! is its fastest setting.
+//! `orderbook-rs` is made for many threads at once; here it has one. Owners and its self-trade
+//! prevention are off, which is its fastest setting.
 
 use orderbook_rs::{OrderBook, TradeResult};
-use pricelevel::{Hash32, Id, OrderType, OrderUpdate, Price, Quantity, Side, TimeInForce, TimestampMs};
+use pricelevel::{
+    Hash32, Id, OrderType, OrderUpdate, Price, Quantity, Side, TimeInForce, TimestampMs,
+};
 
 use super::Engine;
 use crate::stream::{Kind, Record, Tape};
@@ -44,7 +46,8 @@ impl Engine for OrderbookRs {
                         time_in_force: if taker { TimeInForce::Ioc } else { TimeInForce::Gtc },
                         extra_fields: (),
                     };
-                    // The rest of an immediate order comes back as an error, with the trades made before it.
+                    // The rest of an immediate order comes back as an error, with the trades made
+                    // before it.
                     match self.book.add_order_with_committed(order) {
                         Ok((_, result)) => read(result.as_ref(), tape),
                         Err(failure) => read(failure.committed.as_deref(), tape),
@@ -52,7 +55,12 @@ impl Engine for OrderbookRs {
                 }
                 Kind::Cancel => drop(self.book.cancel_order(id)),
                 Kind::Move => {
-                    drop(self.book.update_order(OrderUpdate::UpdatePrice { order_id: id, new_price: price }));
+                    drop(
+                        self.book.update_order(OrderUpdate::UpdatePrice {
+                            order_id: id,
+                            new_price: price,
+                        }),
+                    );
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Tidemark's own book, with all that an exchange asks of it: owners, self-trade prevention, client ids, expiries, and
-//! every event in a reused buffer.
+//! Tidemark's own book, with all that an exchange asks of it: owners, self-trade prevention, client
+//! ids, expiries, and every event in a reused buffer.
 
 use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
@@ -71,7 +71,8 @@ impl Engine for Tidemark {
     }
 }
 
-/// Tells the book which orders the records after one are about, as a node can: it has the whole block.
+/// Tells the book which orders the records after one are about, as a node can: it has the whole
+/// block.
 #[inline]
 pub fn look_ahead(book: &Book, records: &[Record], at: usize) {
     book.look_ahead(|places| records.get(at + places).map(|record| record.id));

@@ -1,5 +1,5 @@
-//! Signed beforehand, so that signing does not compete with the nodes; then sent by many accounts, several
-//! transactions of each on their way at once.
+//! Signed beforehand, so that signing does not compete with the nodes; then sent by many accounts,
+//! several transactions of each on their way at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The wait before one that a busy node did not take is sent again.
 const OVERLOADED_WAIT: Duration = Duration::from_millis(10);
-/// Every so many operations of an account, one takes back what rests: the first of a hundred, so that the others meet a book.
+/// Every so many operations of an account, one takes back what rests: the first of a hundred, so
+/// that the others meet a book.
 const CANCEL_EVERY: usize = 100;
 
 /// A load.
@@ -38,8 +39,9 @@ impl Batch {
     /// One order at a time, for latency; then as many as go, singly and by the hundred.
     pub fn all(seconds: u64) -> [Self; 3] {
         let time = Duration::from_secs(seconds);
-        let per_second =
-            |rate: u64, accounts: u64| usize::try_from(rate * seconds / accounts).unwrap_or(usize::MAX);
+        let per_second = |rate: u64, accounts: u64| {
+            usize::try_from(rate * seconds / accounts).unwrap_or(usize::MAX)
+        };
         [
             Self {
                 title: "one at a time",
@@ -70,7 +72,9 @@ impl Batch {
 
     /// The names of its accounts' keys.
     pub fn names(&self) -> Vec<String> {
-        (0..self.accounts).map(|number| format!("bench-{}-{}-{number}", self.size, self.in_flight)).collect()
+        (0..self.accounts)
+            .map(|number| format!("bench-{}-{}-{number}", self.size, self.in_flight))
+            .collect()
     }
 }
 
@@ -101,10 +105,11 @@ pub async fn sign(batch: &Batch, mark_ticks: u64) -> Result<Vec<Signed>, String>
             let mut random = Random::new(number as u64);
             (0..txs)
                 .map(|tx| {
-                    let operations =
-                        (0..size).map(|index| operation(&mut random, tx * size + index, mark_ticks));
-                    let operations =
-                        operations.map(|operation| v1::Operation { operation: Some(operation) }).collect();
+                    let operations = (0..size)
+                        .map(|index| operation(&mut random, tx * size + index, mark_ticks));
+                    let operations = operations
+                        .map(|operation| v1::Operation { operation: Some(operation) })
+                        .collect();
                     let orders = v1::MsgOrders { operations, ..Default::default() };
                     key.sign(orders, TxOptions { sequence: tx as u64, timeout_height: 0 })
                         .map_err(|e| e.to_string())
@@ -158,7 +163,8 @@ pub async fn run(batch: &Batch, signed: Vec<Signed>, clients: &[Client]) -> Resu
             });
         }
     }
-    let mut done = Done { orders: 0, refused: 0, latencies_ms: Vec::new(), elapsed: Duration::ZERO };
+    let mut done =
+        Done { orders: 0, refused: 0, latencies_ms: Vec::new(), elapsed: Duration::ZERO };
     while let Some(part) = senders.join_next().await {
         let part = part.map_err(|e| e.to_string())??;
         done.orders += part.orders;

@@ -1,6 +1,6 @@
-//! `bench-chain`: what the whole chain does on this machine: block time, committed orders per second, latency, and where
-//! the application's part of a block goes. Nodes are real processes under CometBFT; the load comes from this process,
-//! on the same cores.
+//! `bench-chain`: what the whole chain does on this machine: block time, committed orders per
+//! second, latency, and where the application's part of a block goes. Nodes are real processes
+//! under CometBFT; the load comes from this process, on the same cores.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
 
 mod load;
@@ -38,7 +38,8 @@ impl Options {
                         value.parse().ok().filter(|n| (1..=600).contains(n)).ok_or_else(wrong)?
                 }
                 "--validators" => {
-                    let counts = value.split(',').map(|n| n.parse().ok().filter(|n| (1..=16).contains(n)));
+                    let counts =
+                        value.split(',').map(|n| n.parse().ok().filter(|n| (1..=16).contains(n)));
                     options.validators = counts.collect::<Option<_>>().ok_or_else(wrong)?;
                 }
                 _ => return Err(format!("unknown option {word}; {USAGE}")),
@@ -72,7 +73,8 @@ async fn run() -> Result<(), String> {
 }
 
 async fn measure(validators: usize, seconds: u64) -> Result<Run, String> {
-    let net = Net::start(NetOptions { timeout_commit_ms: 0, ..NetOptions::validators(validators) }).await?;
+    let net = Net::start(NetOptions { timeout_commit_ms: 0, ..NetOptions::validators(validators) })
+        .await?;
     let mut clients = Vec::new();
     for node in 0..net.len() {
         clients.push(net.client(node).await?);

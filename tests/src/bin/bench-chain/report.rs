@@ -48,14 +48,18 @@ pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
 
 /// Prints two tables.
 pub fn print(runs: &[Run]) {
-    println!("| validators | load | orders/s | tx/s | trades/s | submit→commit p50 | p99 | block | application's share |");
+    println!(
+        "| validators | load | orders/s | tx/s | trades/s | submit→commit p50 | p99 | block | \
+         application's share |"
+    );
     println!("|---:|---|---:|---:|---:|---:|---:|---:|---:|");
     for Run { validators, empty_block_ms, loads } in runs {
         println!("| {validators} | none | | | | | | {empty_block_ms:.1} ms | |");
         for load in loads {
             let share: f64 = load.phases.iter().map(|phase| phase.share).sum();
             println!(
-                "| {validators} | {} | {:.0} | {:.0} | {:.0} | {:.1} ms | {:.1} ms | {:.1} ms | {:.0} % |",
+                "| {validators} | {} | {:.0} | {:.0} | {:.0} | {:.1} ms | {:.1} ms | {:.1} ms | \
+                 {:.0} % |",
                 load.load,
                 load.orders_per_second,
                 load.txs_per_second,
@@ -75,7 +79,8 @@ pub fn print(runs: &[Run]) {
     println!("|---|{}", "---:|".repeat(columns.len()));
     let phases = columns.first().map_or(0, |(_, load)| load.phases.len());
     for index in 0..phases {
-        let cells = columns.iter().map(|(_, load)| format!(" {:.2} |", load.phases[index].ms_per_block));
+        let cells =
+            columns.iter().map(|(_, load)| format!(" {:.2} |", load.phases[index].ms_per_block));
         println!("| {} |{}", columns[0].1.phases[index].phase, cells.collect::<String>());
     }
 }
@@ -86,8 +91,8 @@ pub fn write(runs: &[Run]) -> Result<PathBuf, String> {
     let path = folder.join("chain.json");
     let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
     std::fs::create_dir_all(&folder).map_err(cannot)?;
-    let text =
-        serde_json::to_string_pretty(&serde_json::json!({ "runs": runs })).map_err(|e| e.to_string())?;
+    let text = serde_json::to_string_pretty(&serde_json::json!({ "runs": runs }))
+        .map_err(|e| e.to_string())?;
     std::fs::write(&path, text + "\n").map_err(cannot)?;
     Ok(path)
 }

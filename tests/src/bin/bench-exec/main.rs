@@ -1,4 +1,5 @@
-//! What a block's transactions cost without consensus and signatures: batches of a market maker's kind on one market, or many.
+//! What a block's transactions cost without consensus and signatures: batches of a market maker's
+//! kind on one market, or many.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)] // a benchmark measures time
 
 use std::time::{Duration, Instant};
@@ -43,11 +44,15 @@ impl Options {
 
 fn main() {
     let Some(options) = Options::read(std::env::args().skip(1)) else {
-        eprintln!("usage: bench-exec [--blocks N] [--makers N] [--markets N] [--resting N], of the last at most 100");
+        eprintln!(
+            "usage: bench-exec [--blocks N] [--makers N] [--markets N] [--resting N], of the last \
+             at most 100"
+        );
         std::process::exit(2);
     };
     let mut chain = funded(&options);
-    let mut times: Vec<(Phase, Duration)> = Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
+    let mut times: Vec<(Phase, Duration)> =
+        Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
     let (mut operations, mut refused) = (0_usize, 0_usize);
     for block in 0..options.blocks {
         for maker in 0..options.makers {
@@ -81,14 +86,16 @@ fn name(maker: u32) -> String {
 
 /// Makers with collateral and their far quotes.
 fn funded(options: &Options) -> Chain {
-    let markets = (0..options.markets).map(|market| plain_market(&format!("M{market}-USD"), 20)).collect();
+    let markets =
+        (0..options.markets).map(|market| plain_market(&format!("M{market}-USD"), 20)).collect();
     let mut chain = Chain::new(&genesis(markets, 1_000));
     (0..options.markets).for_each(|market| chain.index(market, INDEX_TICKS));
     (0..options.makers).for_each(|maker| chain.deposit(&name(maker), 1_000_000_000));
     chain.block();
     for maker in 0..if options.resting == 0 { 0 } else { options.makers } {
         let market = market_of(maker, options);
-        let far = |number| place(limit(market, Side::Buy, INDEX_TICKS - 2_000 - u64::from(number), 1));
+        let far =
+            |number| place(limit(market, Side::Buy, INDEX_TICKS - 2_000 - u64::from(number), 1));
         chain.orders(&name(maker), (0..options.resting).map(far).collect());
     }
     chain.block();
@@ -99,7 +106,8 @@ fn market_of(maker: u32, options: &Options) -> u32 {
     maker % u32::from(options.markets)
 }
 
-/// A cancel of all asks, 90 quotes of which half are bids that are cancelled one by one, and takers: 100 operations.
+/// A cancel of all asks, 90 quotes of which half are bids that are cancelled one by one, and
+/// takers: 100 operations.
 fn batch(maker: u32, block: u32, options: &Options) -> Vec<Operation> {
     let market = market_of(maker, options);
     let all = v1::CancelAll { market: Some(market), side: Side::Sell.into() };
@@ -107,8 +115,10 @@ fn batch(maker: u32, block: u32, options: &Options) -> Vec<Operation> {
     for level in 0..30_u64 {
         let away = 1 + (level * 7 + u64::from(maker)) % 100;
         let client_id = u64::from(block % 2) * 100 + level + 1;
-        operations
-            .push(place(v1::PlaceOrder { client_id, ..limit(market, Side::Buy, INDEX_TICKS - away, 5) }));
+        operations.push(place(v1::PlaceOrder {
+            client_id,
+            ..limit(market, Side::Buy, INDEX_TICKS - away, 5)
+        }));
         operations.push(place(limit(market, Side::Sell, INDEX_TICKS + away, 5)));
         let before = u64::from((block + 1) % 2) * 100 + level + 1;
         operations.push(Operation::Cancel(v1::CancelOrder {
@@ -118,8 +128,11 @@ fn batch(maker: u32, block: u32, options: &Options) -> Vec<Operation> {
         }));
     }
     for taker in 0..9 {
-        let (side, price) =
-            if taker % 2 == 0 { (Side::Buy, INDEX_TICKS + 3) } else { (Side::Sell, INDEX_TICKS - 3) };
+        let (side, price) = if taker % 2 == 0 {
+            (Side::Buy, INDEX_TICKS + 3)
+        } else {
+            (Side::Sell, INDEX_TICKS - 3)
+        };
         let time_in_force = TimeInForce::Ioc.into();
         operations.push(place(v1::PlaceOrder { time_in_force, ..limit(market, side, price, 3) }));
     }

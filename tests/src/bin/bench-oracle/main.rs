@@ -1,5 +1,6 @@
-//! `bench-oracle`: what prices cost in a block. The parts in this process, for 100 validators that each report 50 markets; and the mean time of
-//! an empty block of four validators under CometBFT, with 50 markets in every vote extension and with empty extensions.
+//! `bench-oracle`: what prices cost in a block. The parts in this process, for 100 validators that
+//! each report 50 markets; and the mean time of an empty block of four validators under CometBFT,
+//! with 50 markets in every vote extension and with empty extensions.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
 
 mod parts;
@@ -14,7 +15,8 @@ use tidemark_app::node::config::FeedConfig;
 use tidemark_proto::params::MarketParams;
 use tidemark_tests::net::{progress, target_folder, unix_ms, wait_for, Net, NetOptions};
 
-const USAGE: &str = "usage: bench-oracle [--seconds N]  (of each network; 0 leaves the networks out)";
+const USAGE: &str =
+    "usage: bench-oracle [--seconds N]  (of each network; 0 leaves the networks out)";
 const VALIDATORS: usize = 100;
 const MARKETS: u16 = 50;
 
@@ -26,7 +28,8 @@ struct Figures {
     extension_bytes: usize,
     commit_bytes: usize,
     parts: Vec<parts::Part>,
-    /// Mean time of an empty block of four validators: with empty extensions, and with 50 markets in each.
+    /// Mean time of an empty block of four validators: with empty extensions, and with 50 markets
+    /// in each.
     block_ms: Option<(f64, f64)>,
 }
 
@@ -45,15 +48,24 @@ async fn run() -> Result<(), String> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let seconds: u64 = match words.as_slice() {
         [] => 20,
-        [option, value] if option == "--seconds" => {
-            value.parse().ok().filter(|n| *n <= 600).ok_or_else(|| format!("--seconds {value}; {USAGE}"))?
-        }
+        [option, value] if option == "--seconds" => value
+            .parse()
+            .ok()
+            .filter(|n| *n <= 600)
+            .ok_or_else(|| format!("--seconds {value}; {USAGE}"))?,
         _ => return Err(USAGE.into()),
     };
     let (extension_bytes, commit_bytes, parts) = parts::measure(VALIDATORS, MARKETS);
-    let block_ms = if seconds == 0 { None } else { Some(networks(Duration::from_secs(seconds)).await?) };
-    let figures =
-        Figures { validators: VALIDATORS, markets: MARKETS, extension_bytes, commit_bytes, parts, block_ms };
+    let block_ms =
+        if seconds == 0 { None } else { Some(networks(Duration::from_secs(seconds)).await?) };
+    let figures = Figures {
+        validators: VALIDATORS,
+        markets: MARKETS,
+        extension_bytes,
+        commit_bytes,
+        parts,
+        block_ms,
+    };
     print(&figures);
     let folder = target_folder()?.join("bench");
     let path = folder.join("oracle.json");
@@ -80,7 +92,9 @@ fn print(figures: &Figures) {
     );
     if let Some((without, with)) = figures.block_ms {
         println!("\n| four validators | empty block |\n|---|---:|");
-        println!("| empty extensions | {without:.1} ms |\n| {MARKETS} markets in each | {with:.1} ms |");
+        println!(
+            "| empty extensions | {without:.1} ms |\n| {MARKETS} markets in each | {with:.1} ms |"
+        );
     }
 }
 
@@ -136,7 +150,8 @@ fn prices() -> String {
 }
 
 async fn mean_block_ms(client: &Client, time: Duration) -> Result<f64, String> {
-    let height = || async { client.status().await.map(|status| status.height).map_err(|e| e.to_string()) };
+    let height =
+        || async { client.status().await.map(|status| status.height).map_err(|e| e.to_string()) };
     let (first, start) = (height().await?, Instant::now());
     tokio::time::sleep(time).await;
     let blocks = height().await?.saturating_sub(first).max(1);

@@ -53,7 +53,8 @@ fn report(validator: usize, markets: u16) -> Report {
 
 /// Bytes of one extension, bytes of the commit, and the parts.
 pub fn measure(validators: usize, markets: u16) -> (usize, usize, Vec<Part>) {
-    let keys: Vec<SigningKey> = (0..validators).map(|n| SigningKey::from([n as u8 + 1; 32])).collect();
+    let keys: Vec<SigningKey> =
+        (0..validators).map(|n| SigningKey::from([n as u8 + 1; 32])).collect();
     let set: Vec<Validator> = (0..)
         .zip(&keys)
         .map(|(n, key)| Validator {
@@ -63,8 +64,10 @@ pub fn measure(validators: usize, markets: u16) -> (usize, usize, Vec<Part>) {
         })
         .collect();
     let reports: Vec<Report> = (0..validators).map(|n| report(n, markets)).collect();
-    let extensions: Vec<Vec<u8>> =
-        reports.iter().map(|report| encode(report, &base, Limits::default()).expect("it fits")).collect();
+    let extensions: Vec<Vec<u8>> = reports
+        .iter()
+        .map(|report| encode(report, &base, Limits::default()).expect("it fits"))
+        .collect();
     let vote = |(n, (key, extension)): (usize, (&SigningKey, &Vec<u8>))| {
         let signed = CanonicalVoteExtension {
             extension: extension.clone(),
@@ -83,12 +86,14 @@ pub fn measure(validators: usize, markets: u16) -> (usize, usize, Vec<Part>) {
             block_id_flag: BlockIdFlag::Commit as i32,
         }
     };
-    let commit =
-        ExtendedCommitInfo { round: 0, votes: keys.iter().zip(&extensions).enumerate().map(vote).collect() };
-    let proposed = commit
-        .votes
-        .iter()
-        .map(|vote| VoteInfo { validator: vote.validator.clone(), block_id_flag: vote.block_id_flag });
+    let commit = ExtendedCommitInfo {
+        round: 0,
+        votes: keys.iter().zip(&extensions).enumerate().map(vote).collect(),
+    };
+    let proposed = commit.votes.iter().map(|vote| VoteInfo {
+        validator: vote.validator.clone(),
+        block_id_flag: vote.block_id_flag,
+    });
     let proposed = CommitInfo { round: 0, votes: proposed.collect() };
     let bytes = votes::encode(&commit);
 

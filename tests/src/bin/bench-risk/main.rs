@@ -1,5 +1,6 @@
-//! `bench-risk`: what it costs to find the accounts in danger, by the index and by looking at everyone, in one run; and what a
-//! block costs with many idle accounts. All of it is the node's own code.
+//! `bench-risk`: what it costs to find the accounts in danger, by the index and by looking at
+//! everyone, in one run; and what a block costs with many idle accounts. All of it is the node's
+//! own code.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
 
 mod population;
@@ -73,7 +74,14 @@ fn line(what: impl Into<String>, mut times: Vec<Duration>, per: f64, unit: &'sta
     let scale = |time: Duration| time.as_secs_f64() * per;
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
     let least = times.first().copied().unwrap_or_default();
-    Line { what: what.into(), least: scale(least), median: scale(median), unit, evaluated: None, found: None }
+    Line {
+        what: what.into(),
+        least: scale(least),
+        median: scale(median),
+        unit,
+        evaluated: None,
+        found: None,
+    }
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
@@ -102,7 +110,8 @@ fn run(options: &Options) -> Result<PathBuf, String> {
     let mut chain = chain(options.accounts, options.seed);
     chain.state.rehash();
     let of_account = |bytes: usize| bytes as f64 / f64::from(options.accounts);
-    let mut memory = Memory { state: of_account(resident_bytes().saturating_sub(before)), index: 0.0 };
+    let mut memory =
+        Memory { state: of_account(resident_bytes().saturating_sub(before)), index: 0.0 };
     let mut lines = searches(&mut chain.state, options.seed)?;
     memory.index = of_account(chain.state.endangered().memory_bytes());
     lines.push(margin_check(&chain.state)?);
@@ -146,7 +155,11 @@ fn save(state: &mut State) {
 }
 
 /// Finds by the index, and compares with the scan.
-fn search(state: &mut State, what: &str, times: &mut Vec<Duration>) -> Result<(u64, usize), String> {
+fn search(
+    state: &mut State,
+    what: &str,
+    times: &mut Vec<Duration>,
+) -> Result<(u64, usize), String> {
     let before = state.endangered().evaluations();
     let (time, found) = timed(|| find(state));
     times.push(time);
@@ -170,7 +183,8 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
     let (mut times, mut counts) = (Vec::new(), (0, 0));
     for _ in 0..ROUNDS {
         save(state);
-        let ways: Vec<i64> = (0..MARKETS).map(|_| if rng.chance(50) { 1_000 } else { -1_000 }).collect();
+        let ways: Vec<i64> =
+            (0..MARKETS).map(|_| if rng.chance(50) { 1_000 } else { -1_000 }).collect();
         move_marks(state, |market| ways[market]);
         counts = search(state, "0.1 %", &mut times)?;
     }
@@ -228,13 +242,15 @@ fn margin_check(state: &State) -> Result<Line, String> {
         .map(|health| health.free_atoms())
     };
     const CHECKS: u64 = 100_000;
-    let round =
-        || timed(|| (0..CHECKS).map(|at| check(MARK_TICKS - at % 64)).filter(Result::is_ok).count()).0;
+    let round = || {
+        timed(|| (0..CHECKS).map(|at| check(MARK_TICKS - at % 64)).filter(Result::is_ok).count()).0
+    };
     let times = (0..ROUNDS).map(|_| round()).collect();
     Ok(line("margin check of an order, 3 positions, in cache", times, 1e9 / CHECKS as f64, "ns"))
 }
 
-/// Empty blocks with everybody idle; and one in which all prices fall by 10 % with nobody to buy, so that all that must be closed is deleveraged.
+/// Empty blocks with everybody idle; and one in which all prices fall by 10 % with nobody to buy,
+/// so that all that must be closed is deleveraged.
 fn blocks(options: &Options) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     let idle = options.idle;
@@ -253,7 +269,8 @@ fn blocks(options: &Options) -> Result<Vec<Line>, String> {
         lines.push(line(format!("its sweep, {idle} accounts, {name}"), sweeps, 1e3, "ms"));
         (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS / 10 * 9));
         let (_, sweep, events) = block(&mut chain)?;
-        let with_steps = format!("sweep after a fall of 10 % without bids, {idle} accounts, {name}");
+        let with_steps =
+            format!("sweep after a fall of 10 % without bids, {idle} accounts, {name}");
         let closed = events.events.iter().filter_map(|event| match event {
             Event::Liquidation(step) => Some(step.account),
             _ => None,

@@ -1,4 +1,5 @@
-//! Accounts with positions, as they could have come about: every long has its short, every atom was deposited.
+//! Accounts with positions, as they could have come about: every long has its short, every atom was
+//! deposited.
 
 use tidemark_app::state::State;
 use tidemark_proto::params::MarketParams;
@@ -14,8 +15,9 @@ pub const POSITIONS: usize = 3;
 /// Markets that the positions are spread over.
 pub const MARKETS: u16 = 20;
 
-/// Leverage of accounts: `(per mille of them, least, most)`, notional over equity, even within a row. The markets give 50x at most
-/// and liquidate at 100x: one account in a hundred has lost its way into the last row.
+/// Leverage of accounts: `(per mille of them, least, most)`, notional over equity, even within a
+/// row. The markets give 50x at most and liquidate at 100x: one account in a hundred has lost its
+/// way into the last row.
 pub const LEVERAGE: [(u64, u64, u64); 6] =
     [(300, 1, 2), (350, 2, 5), (200, 5, 10), (110, 10, 20), (30, 20, 45), (10, 45, 95)];
 
@@ -29,8 +31,9 @@ fn markets() -> Vec<MarketParams> {
         .collect()
 }
 
-/// A chain with that many accounts, which is an even number: each pair holds the same lots against each other, from 50 to
-/// 50 000 USDC a position, evenly by order of magnitude. All marks have been reported once.
+/// A chain with that many accounts, which is an even number: each pair holds the same lots against
+/// each other, from 50 to 50 000 USDC a position, evenly by order of magnitude. All marks have been
+/// reported once.
 pub fn chain(accounts: u32, seed: u64) -> Chain {
     let mut chain = Chain::new(&genesis(markets(), 1_000_000));
     (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS));
@@ -55,7 +58,8 @@ fn pair(state: &mut State, rng: &mut Rng) {
         }
     }
     for sign in [1, -1] {
-        let positions: Vec<_> = positions.iter().map(|(market, lots)| (*market, sign * lots)).collect();
+        let positions: Vec<_> =
+            positions.iter().map(|(market, lots)| (*market, sign * lots)).collect();
         let number = state.accounts.len();
         let mut address = [0; 20];
         address[..4].copy_from_slice(&number.to_le_bytes());

@@ -1,5 +1,5 @@
-//! `byzantine-proposer start --home HOME`: a `tidemarkd` that proposes blocks with a wrong extended commit, and accepts whatever it proposed. For
-//! tests of the honest ones.
+//! `byzantine-proposer start --home HOME`: a `tidemarkd` that proposes blocks with a wrong extended
+//! commit, and accepts whatever it proposed. For tests of the honest ones.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
@@ -43,8 +43,13 @@ struct Byzantine {
 }
 
 impl Byzantine {
-    /// The block's transactions with another extended commit in front. `None` where this commit cannot be tampered with in that way.
-    fn tampered(&self, tamper: Tamper, mut commit: ExtendedCommitInfo) -> Option<Option<ExtendedCommitInfo>> {
+    /// The block's transactions with another extended commit in front. `None` where this commit
+    /// cannot be tampered with in that way.
+    fn tampered(
+        &self,
+        tamper: Tamper,
+        mut commit: ExtendedCommitInfo,
+    ) -> Option<Option<ExtendedCommitInfo>> {
         let committed = |vote: &ExtendedVoteInfo| vote.block_id_flag == BlockIdFlag::Commit as i32;
         match tamper {
             Tamper::Omit => return Some(None),
@@ -78,7 +83,8 @@ impl Byzantine {
 
 impl Application for Byzantine {
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        let (height, commit) = (request.height, request.local_last_commit.clone().unwrap_or_default());
+        let (height, commit) =
+            (request.height, request.local_last_commit.clone().unwrap_or_default());
         let mut response = self.node.prepare_proposal(request);
         if height > 1 {
             let count = self.proposals.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +122,10 @@ impl Application for Byzantine {
         self.node.extend_vote(request)
     }
 
-    fn verify_vote_extension(&self, request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension {
+    fn verify_vote_extension(
+        &self,
+        request: RequestVerifyVoteExtension,
+    ) -> ResponseVerifyVoteExtension {
         self.node.verify_vote_extension(request)
     }
 

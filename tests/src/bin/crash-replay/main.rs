@@ -1,6 +1,7 @@
-//! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N] [--data FILE]`: the recorded crash of 2025-10-10 on a chain
-//! full of leverage, under each rule of deleveraging, and with keepers. Prints a table; writes `crash-replay.json` and `crash-replay.svg` under the target
-//! folder's `bench`. See docs/crash-replay.md.
+//! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N]
+//! [--data FILE]`: the recorded crash of 2025-10-10 on a chain full of leverage, under each rule of
+//! deleveraging, and with keepers. Prints a table; writes `crash-replay.json` and
+//! `crash-replay.svg` under the target folder's `bench`. See docs/crash-replay.md.
 
 mod report;
 
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
     let mut config = Config::default();
     let mut keepers_usdc = 2_000_000;
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
-    let folder = std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let folder =
+        std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     let mut path = folder.join("replay/crash-2025-10-10.csv.gz");
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
             ("--data", _) if !value.is_empty() => path = PathBuf::from(value),
             _ => {
                 eprintln!(
-                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N] [--data FILE]"
+                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers \
+                     USDC] [--seconds N] [--data FILE]"
                 );
                 return ExitCode::from(2);
             }

@@ -88,7 +88,9 @@ pub fn print(runs: &Runs<'_>) {
     row("ADL: fills", runs, |of| of.adl.fills.to_string());
     row("ADL: counterparties", runs, |of| of.adl.accounts.to_string());
     row("ADL: largest haircut of one account, USDC", runs, |of| usdc(of.adl.largest_atoms));
-    row("ADL: part borne by the ten largest", runs, |of| format!("{} %", of.adl.ten_largest_ppm / 10_000));
+    row("ADL: part borne by the ten largest", runs, |of| {
+        format!("{} %", of.adl.ten_largest_ppm / 10_000)
+    });
     row("bad debt booked, USDC", runs, |of| usdc(of.bad_debt_atoms[0]));
     row("bad debt left at the end, USDC", runs, |of| usdc(of.bad_debt_atoms[1]));
 }
@@ -109,7 +111,8 @@ pub fn write(config: Config, keepers_usdc: u64, runs: &Runs<'_>) -> Result<[Path
     });
     let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
     std::fs::write(&json, text + "\n").map_err(cannot)?;
-    let named: Vec<(&str, &Figures)> = runs.iter().map(|(name, figures)| (*name, figures)).collect();
+    let named: Vec<(&str, &Figures)> =
+        runs.iter().map(|(name, figures)| (*name, figures)).collect();
     std::fs::write(&svg, picture::svg(&named)).map_err(cannot)?;
     Ok([json, svg])
 }

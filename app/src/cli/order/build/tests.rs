@@ -6,7 +6,8 @@ use crate::cli::fixtures::btc_params;
 /// The operation of a line, at time 1 s, with so many lots held.
 fn with_position(line: &str, held: i64) -> Result<Operation, String> {
     let line = format!("tidemark {line}");
-    let cli = args::Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
+    let cli =
+        args::Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
     let state = v1::MarketState { params: Some(btc_params()), k: 10, ..Default::default() };
     let markets = Markets::new(vec![state]);
     let desk = Desk { markets, now_ms: 1_000, held: BTreeMap::from([(3, held)]) };
@@ -37,9 +38,13 @@ fn refused(lines: &[(&str, &str)]) {
 #[test]
 fn options_become_the_order_that_they_describe() {
     let limit = placed("--price 60000 --size 0.01 --client-id 7").unwrap();
-    assert_eq!((limit.market, limit.price_ticks, limit.lots, limit.client_id), (3, 600_000, 100, 7));
+    assert_eq!(
+        (limit.market, limit.price_ticks, limit.lots, limit.client_id),
+        (3, 600_000, 100, 7)
+    );
     assert_eq!(limit.time_in_force(), v1::TimeInForce::Gtc);
-    let timed = placed("--price 60000 --size 0.01 --expires 10m --post-only slide --reduce-only").unwrap();
+    let timed =
+        placed("--price 60000 --size 0.01 --expires 10m --post-only slide --reduce-only").unwrap();
     assert_eq!((timed.time_in_force(), timed.expires_ms), (v1::TimeInForce::Gtt, 601_000));
     assert_eq!((timed.post_only(), timed.reduce_only), (v1::PostOnly::Slide, true));
     let market = placed("--size 0.01 --type market").unwrap();
@@ -51,10 +56,14 @@ fn options_become_the_order_that_they_describe() {
 fn a_trigger_without_a_price_is_for_a_market_order_and_with_one_for_a_limit_order() {
     let stop = placed("--size 0.01 --stop 61000").unwrap();
     assert_eq!((stop.trigger(), stop.trigger_price_ticks), (v1::Trigger::Stop, 610_000));
-    assert_eq!((stop.r#type(), stop.time_in_force()), (v1::OrderType::Market, v1::TimeInForce::Ioc));
+    assert_eq!(
+        (stop.r#type(), stop.time_in_force()),
+        (v1::OrderType::Market, v1::TimeInForce::Ioc)
+    );
     let worst = placed("--size 0.01 --stop 61000 --type market --price 61500").unwrap();
     assert_eq!((worst.r#type(), worst.price_ticks), (v1::OrderType::Market, 615_000));
-    let limit = placed("--size 0.01 --take-profit 59000 --price 59010 --expires 1h --post-only").unwrap();
+    let limit =
+        placed("--size 0.01 --take-profit 59000 --price 59010 --expires 1h --post-only").unwrap();
     assert_eq!((limit.trigger(), limit.r#type()), (v1::Trigger::TakeProfit, v1::OrderType::Limit));
     assert_eq!((limit.price_ticks, limit.expires_ms), (590_100, 3_601_000));
     let whole = placed("--whole-position --stop 61000").unwrap();
@@ -66,9 +75,16 @@ fn icebergs_show_a_part_and_pegged_orders_have_a_distance() {
     let iceberg = placed("--price 60000 --size 0.01 --display 0.002").unwrap();
     assert_eq!((iceberg.lots, iceberg.display_lots), (100, 20));
     let pegged = placed("--peg mark --peg-offset -5 --size 0.01").unwrap();
-    assert_eq!((pegged.peg(), pegged.peg_offset_ticks, pegged.price_ticks), (v1::Peg::Mark, -50, 0));
-    assert_eq!((pegged.r#type(), pegged.time_in_force()), (v1::OrderType::Limit, v1::TimeInForce::Gtc));
-    let best = placed("--peg best --size 0.01 --price 60500 --post-only slide --expires 1m").unwrap();
+    assert_eq!(
+        (pegged.peg(), pegged.peg_offset_ticks, pegged.price_ticks),
+        (v1::Peg::Mark, -50, 0)
+    );
+    assert_eq!(
+        (pegged.r#type(), pegged.time_in_force()),
+        (v1::OrderType::Limit, v1::TimeInForce::Gtc)
+    );
+    let best =
+        placed("--peg best --size 0.01 --price 60500 --post-only slide --expires 1m").unwrap();
     assert_eq!((best.peg(), best.peg_offset_ticks, best.price_ticks), (v1::Peg::Best, 0, 605_000));
 }
 
@@ -110,8 +126,11 @@ fn options_of_an_order_that_contradict_each_other_are_refused_with_what_to_do() 
 #[test]
 fn exits_are_on_the_side_that_closes_the_position() {
     let both = |held| {
-        let line =
-            if held > 0 { "--take-profit 62000 --stop 58000" } else { "--take-profit 58000 --stop 62000" };
+        let line = if held > 0 {
+            "--take-profit 62000 --stop 58000"
+        } else {
+            "--take-profit 58000 --stop 62000"
+        };
         match with_position(&format!("exits --market BTC-USD {line} --client-id 4"), held) {
             Ok(Operation::Oco(pair)) => (pair.first.unwrap(), pair.second.unwrap()),
             other => panic!("{other:?}"),
@@ -127,8 +146,11 @@ fn exits_are_on_the_side_that_closes_the_position() {
         }
     }
     let one = with_position("exits --market BTC-USD --stop 58000 --client-id 4", 7);
-    assert!(matches!(one, Ok(Operation::Place(order)) if order.client_id == 4 && order.whole_position));
-    let turned = with_position("exits --market BTC-USD --stop 62000 --take-profit 58000", 7).unwrap_err();
+    assert!(
+        matches!(one, Ok(Operation::Place(order)) if order.client_id == 4 && order.whole_position)
+    );
+    let turned =
+        with_position("exits --market BTC-USD --stop 62000 --take-profit 58000", 7).unwrap_err();
     assert!(
         turned.contains("is long: its --stop, 62000, must be below its --take-profit, 58000"),
         "{turned}"
@@ -141,7 +163,8 @@ fn exits_are_on_the_side_that_closes_the_position() {
 
 #[test]
 fn a_pair_is_a_limit_order_and_a_stop() {
-    let line = "oco --market BTC-USD --side sell --size 0.01 --price 62000 --stop 58000 --reduce-only";
+    let line =
+        "oco --market BTC-USD --side sell --size 0.01 --price 62000 --stop 58000 --reduce-only";
     let pair = |line: &str| match parsed(line) {
         Ok(Operation::Oco(pair)) => (pair.first.unwrap(), pair.second.unwrap()),
         other => panic!("{other:?}"),
@@ -150,8 +173,12 @@ fn a_pair_is_a_limit_order_and_a_stop() {
     assert_eq!((limit.price_ticks, limit.lots, limit.trigger()), (620_000, 100, v1::Trigger::None));
     assert_eq!((stop.trigger_price_ticks, stop.lots, stop.price_ticks), (580_000, 100, 0));
     assert_eq!((stop.r#type(), stop.reduce_only), (v1::OrderType::Market, true));
-    let (limit, stop) = pair(&format!("{line} --stop-limit 57900 --expires 1m --post-only --client-id 8"));
-    assert_eq!((limit.post_only(), limit.expires_ms, limit.client_id), (v1::PostOnly::Reject, 61_000, 8));
+    let (limit, stop) =
+        pair(&format!("{line} --stop-limit 57900 --expires 1m --post-only --client-id 8"));
+    assert_eq!(
+        (limit.post_only(), limit.expires_ms, limit.client_id),
+        (v1::PostOnly::Reject, 61_000, 8)
+    );
     assert_eq!((stop.r#type(), stop.price_ticks), (v1::OrderType::Limit, 579_000));
     assert_eq!((stop.post_only(), stop.expires_ms, stop.client_id), (v1::PostOnly::Off, 61_000, 9));
     refused(&[
@@ -167,8 +194,9 @@ fn a_pair_is_a_limit_order_and_a_stop() {
 #[test]
 fn orders_in_parts_keep_to_their_bounds() {
     let twap = "twap --market BTC-USD --side buy --size 0.01";
-    let full =
-        parsed(&format!("{twap} --slices 10 --interval 30s --slippage-ppm 500 --limit 61000 --client-id 3"));
+    let full = parsed(&format!(
+        "{twap} --slices 10 --interval 30s --slippage-ppm 500 --limit 61000 --client-id 3"
+    ));
     let Ok(Operation::Twap(order)) = full else { panic!("{full:?}") };
     assert_eq!((order.lots, order.slices, order.interval_ms), (100, 10, 30_000));
     assert_eq!((order.slippage_ppm, order.limit_ticks, order.client_id), (500, 610_000, 3));
@@ -185,7 +213,10 @@ fn orders_in_parts_keep_to_their_bounds() {
     refused(&[
         (&format!("{twap} --slices 1 --interval 30s"), "1 is not in 2..=1000"),
         (&format!("{twap} --slices 5 --interval 500ms"), "--interval is 500ms, must be 1s to 1d"),
-        (&format!("{twap} --slices 101 --interval 1s"), "--slices is 101, but 0.01 BTC is only 100 times"),
+        (
+            &format!("{twap} --slices 101 --interval 1s"),
+            "--slices is 101, but 0.01 BTC is only 100 times",
+        ),
         (&format!("{twap} --slices 5 --interval 1s --slippage-ppm 0"), "0 is not in 1..=999999"),
         (&format!("{scale} --from 59000 --to 58000 --orders 101"), "101 is not in 2..=100"),
         (
@@ -193,7 +224,10 @@ fn orders_in_parts_keep_to_their_bounds() {
             "--orders is 4, but 0.0003 BTC is only 3 times the lot of 0.0001",
         ),
         (&format!("{scale} --from 59000 --to 59000.0 --orders 5"), "a ladder has two ends"),
-        (&format!("{scale} --from 59000 --to 58000 --orders 5 --skew 0"), "--skew is 0, must be 0.01 to 100"),
+        (
+            &format!("{scale} --from 59000 --to 58000 --orders 5 --skew 0"),
+            "--skew is 0, must be 0.01 to 100",
+        ),
         (&format!("{scale} --from 59000 --to 58000 --orders 5 --skew 1.0000001"), "six decimals"),
     ]);
 }
