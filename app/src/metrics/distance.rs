@@ -5,7 +5,6 @@ use tidemark_risk::liquidation::liquidation_price;
 use tidemark_risk::margin::{health_without_orders, marked_atoms, Health};
 use tidemark_risk::{Account, Markets, Position};
 
-use crate::rpc::account::ViewMarkets;
 use crate::state::View;
 
 /// Labels of the distances and their bounds in ppm of the mark, ascending.
@@ -35,7 +34,7 @@ pub(super) fn distances(view: &View) -> Vec<[Near; BUCKETS.len()]> {
 /// Adds an account's positions. One whose figures overflow is left out: it is the invariant check's
 /// concern.
 fn add(view: &View, account: &Account, markets: &mut [[Near; BUCKETS.len()]]) {
-    let Ok(health) = health_without_orders(account, &ViewMarkets(view)) else { return };
+    let Ok(health) = health_without_orders(account, view) else { return };
     for position in account.positions.iter().filter(|position| position.lots != 0) {
         let Some((distance_ppm, notional_atoms)) = distance(view, position, &health) else {
             continue;
@@ -53,8 +52,7 @@ fn add(view: &View, account: &Account, markets: &mut [[Near; BUCKETS.len()]]) {
 /// From the mark to the liquidation price in ppm of the mark, negative when the mark has passed it,
 /// and the position's notional. `None` where no price liquidates.
 fn distance(view: &View, position: &Position, health: &Health) -> Option<(i128, Atoms)> {
-    let markets = ViewMarkets(view);
-    let market = markets.market(position.market)?;
+    let market = Markets::market(view, position.market)?;
     let mark = i128::from(market.mark_ticks?);
     let price = i128::from(liquidation_price(market, position.lots, health).ok()??);
     let ticks = if position.lots > 0 { mark - price } else { price - mark };

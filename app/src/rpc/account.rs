@@ -10,7 +10,7 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::margin::{self, Health, MarketTerms};
 use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
-use tidemark_risk::{fees, liquidation, Account, Market, Markets, Position};
+use tidemark_risk::{fees, liquidation, Account, Markets, Position};
 
 use crate::market_data::{wire_atoms, MarketData};
 use crate::publish::Publisher;
@@ -18,15 +18,6 @@ use crate::state::{IsolatedSlot, Owner, View};
 
 /// How long the replica may take to catch up with the published view.
 const CATCH_UP: Duration = Duration::from_secs(2);
-
-/// A view's markets as margin reads them.
-pub(crate) struct ViewMarkets<'a>(pub &'a View);
-
-impl Markets for ViewMarkets<'_> {
-    fn market(&self, id: MarketId) -> Option<&Market> {
-        self.0.markets.get(usize::from(id)).map(|cell| &cell.market)
-    }
-}
 
 /// The account of a subaccount.
 ///
@@ -102,8 +93,7 @@ impl<'a> Standing<'a> {
         if open.is_empty() {
             return Ok(OrderTotals::default());
         }
-        let markets = ViewMarkets(self.view);
-        let market = markets.existing(market)?;
+        let market = self.view.existing(market)?;
         order_totals(
             &open,
             market.mark()?,
@@ -113,12 +103,11 @@ impl<'a> Standing<'a> {
     }
 
     pub(super) fn health(&self) -> Result<Health, Refusal> {
-        margin::health(self.account, &ViewMarkets(self.view), |market| self.totals(market))
+        margin::health(self.account, self.view, |market| self.totals(market))
     }
 
     fn position(&self, position: &Position, health: &Health) -> Result<v1::Position, Refusal> {
-        let markets = ViewMarkets(self.view);
-        let market = markets.existing(position.market)?;
+        let market = self.view.existing(position.market)?;
         let terms = MarketTerms::of(market, position, &self.totals(position.market)?)?;
         let price = liquidation::liquidation_price(market, position.lots, health)?;
         Ok(v1::Position {

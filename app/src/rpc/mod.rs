@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: timeouts and unordered maps are harmless
 #![allow(clippy::result_large_err)] // tonic's Status is what its traits return
 
-pub(crate) mod account;
+mod account;
 pub mod auth;
 mod count;
 mod explain;

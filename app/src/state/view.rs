@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidemark_proto::tx::{Address, DecodedTx};
 use tidemark_proto::units::{AccountId, MarketId};
 use tidemark_proto::{Code, Refusal};
-use tidemark_risk::Account;
+use tidemark_risk::{Account, Market, Markets};
 
 use super::merkle::Hash;
 use super::table::TableView;
@@ -146,6 +146,13 @@ impl View {
             ));
         }
         Ok(())
+    }
+}
+
+/// The markets as margin reads them.
+impl Markets for View {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.markets.get(usize::from(id)).map(|cell| &cell.market)
     }
 }
 
