@@ -182,6 +182,9 @@ impl std::fmt::Display for Code {
     }
 }
 
+/// Codespace of our codes in ABCI results.
+pub const CODESPACE: &str = "tidemark";
+
 /// A refusal: a code, and a sentence that names the bound and the offending value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -2,9 +2,10 @@
 //! a book.
 
 use tendermint_proto::v0_38::abci::{RequestCheckTx, ResponseCheckTx};
+use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::{Code, Refusal};
 
-use super::{Node, CODESPACE};
+use super::Node;
 
 /// Checks form, signature (once), sequence and timeout.
 pub(super) fn check_tx(node: &Node, request: &RequestCheckTx) -> ResponseCheckTx {

@@ -2,9 +2,10 @@
 
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExecTxResult, RequestFinalizeBlock, ResponseFinalizeBlock};
+use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::{v1, Code};
 
-use super::{height, time_ms, Node, CODESPACE};
+use super::{height, time_ms, Node};
 use crate::events::TxOutcome;
 use crate::exec::{self, votes, Block};
 use crate::timing::{Phase, Stopwatch};

@@ -33,9 +33,6 @@ use crate::state::State;
 use crate::timing::BlockTimes;
 use crate::tx_cache::TxCache;
 
-/// Codespace of our codes in ABCI results.
-pub const CODESPACE: &str = "tidemark";
-
 /// The node's application. Clones share everything; CometBFT's connections meet only in the
 /// published view, but for the consensus state, which only the consensus connection touches.
 #[derive(Clone)]

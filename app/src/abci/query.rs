@@ -3,8 +3,9 @@
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{QueryAccountRequest, QueryAccountResponse};
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+use tidemark_proto::codes::CODESPACE;
 
-use super::{Node, CODESPACE};
+use super::Node;
 use crate::rpc::auth;
 
 /// Answers `/cosmos.auth.v1beta1.Query/Account`; refuses other paths with a sentence.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::tx::{DecodedTx, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::order_service_server::OrderService;
@@ -16,7 +17,6 @@ use tokio::time::{timeout_at, Instant};
 use tonic::{Request, Response, Status};
 
 use super::status::{refuse, status};
-use crate::abci::CODESPACE;
 use crate::market_data::outcomes::{Committed, Waiter};
 use crate::market_data::MarketData;
 use crate::node::rpc_client::{Broadcast, RpcClient, RpcError};
