@@ -189,6 +189,15 @@ impl IndexState {
     }
 }
 
+/// How far a price is from the index, in ppm of the index, towards zero; positive is above. What
+/// passes 64 bits is the nearest that fits.
+#[must_use]
+pub fn deviation_ppm(ticks: Ticks, index_ticks: Ticks) -> i64 {
+    let difference = i128::from(ticks) - i128::from(index_ticks);
+    let ppm = difference * 1_000_000 / i128::from(index_ticks.max(1));
+    i64::try_from(ppm).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 #[path = "index_tests.rs"]
 mod tests;

@@ -206,3 +206,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn deviations_are_parts_of_the_index() {
+    assert_eq!(deviation_ppm(99, 100), -10_000);
+    assert_eq!(deviation_ppm(1, u64::MAX), -999_999);
+    assert_eq!(deviation_ppm(u64::MAX, 1), i64::MAX);
+    assert_eq!(deviation_ppm(5, 0), 5_000_000);
+}

@@ -2,6 +2,7 @@
 //! of its venues.
 
 use serde_json::{json, Value};
+use tidemark_oracle::index::deviation_ppm;
 use tidemark_proto::v1;
 
 use super::args::OracleCommand;
@@ -46,8 +47,7 @@ pub(super) fn age(ms: u64) -> String {
 }
 
 fn signed_ppm(ticks: u64, index_ticks: u64) -> Option<i64> {
-    (ticks > 0 && index_ticks > 0)
-        .then(|| crate::market_data::prices::deviation_ppm(ticks, index_ticks))
+    (ticks > 0 && index_ticks > 0).then(|| deviation_ppm(ticks, index_ticks))
 }
 
 fn shown(ppm: Option<i64>) -> String {

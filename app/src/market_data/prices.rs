@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use tidemark_oracle::index::deviation_ppm;
 use tidemark_oracle::report::PriceReport;
 use tidemark_proto::units::{MarketId, Ticks, TimeMs};
 
@@ -89,15 +90,6 @@ pub fn largest_deviations_ppm(
     (markets, validators)
 }
 
-/// How far a price is from the index, in ppm of the index, towards zero; positive is above. What
-/// passes 64 bits is the nearest that fits.
-#[must_use]
-pub fn deviation_ppm(ticks: Ticks, index_ticks: Ticks) -> i64 {
-    let difference = i128::from(ticks) - i128::from(index_ticks);
-    let ppm = difference * 1_000_000 / i128::from(index_ticks.max(1));
-    i64::try_from(ppm).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use tidemark_oracle::report::{Report, ReportError};
@@ -141,13 +133,5 @@ mod tests {
         );
         watch.apply(&block(3, &[(1, says(102))]));
         assert_eq!(watch.validators.len(), 1, "who has left the set is forgotten");
-    }
-
-    #[test]
-    fn deviations_are_parts_of_the_index() {
-        assert_eq!(deviation_ppm(99, 100), -10_000);
-        assert_eq!(deviation_ppm(1, u64::MAX), -999_999);
-        assert_eq!(deviation_ppm(u64::MAX, 1), i64::MAX);
-        assert_eq!(deviation_ppm(5, 0), 5_000_000);
     }
 }

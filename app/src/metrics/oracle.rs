@@ -2,13 +2,11 @@
 //! set has members, and an operator asks whose feed is wrong before anything else.
 
 use prometheus::{Error, GaugeVec, IntCounterVec};
-use tidemark_oracle::index::IndexStep;
+use tidemark_oracle::index::{deviation_ppm, IndexStep};
 
 use super::registry::{ratio, symbol, Maker};
 use crate::events::{BlockEvents, PriceRound};
-use crate::market_data::prices::{
-    deviation_ppm, largest_deviations_ppm, outcome, ValidatorAddress, OUTCOMES,
-};
+use crate::market_data::prices::{largest_deviations_ppm, outcome, ValidatorAddress, OUTCOMES};
 use crate::publish::OwnReport;
 use crate::state::View;
 

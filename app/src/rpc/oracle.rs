@@ -1,10 +1,11 @@
 //! `QueryService.Oracle`: what the validators report, and how far each is from the index.
 
+use tidemark_oracle::index::deviation_ppm;
 use tidemark_proto::v1;
 use tidemark_proto::Refusal;
 
 use super::query::QueryServer;
-use crate::market_data::prices::{deviation_ppm, largest_deviations_ppm, outcome, PriceWatch};
+use crate::market_data::prices::{largest_deviations_ppm, outcome, PriceWatch};
 use crate::state::{MarketCell, View};
 
 impl QueryServer {
