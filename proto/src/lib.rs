@@ -4,6 +4,8 @@
 pub mod codes;
 #[cfg(feature = "wire")]
 mod convert;
+#[cfg(feature = "wire")]
+pub mod grpc;
 pub mod params;
 #[cfg(feature = "wire")]
 pub mod tx;

@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 use tidemark_proto::codes::CODESPACE;
 
 use super::Node;
-use crate::rpc::auth;
+use crate::cosmos_account::{account, cosmos_error};
 
 /// Answers `/cosmos.auth.v1beta1.Query/Account`; refuses other paths with a sentence.
 pub(super) fn query(node: &Node, request: &RequestQuery) -> ResponseQuery {
@@ -26,9 +26,7 @@ pub(super) fn query(node: &Node, request: &RequestQuery) -> ResponseQuery {
     }
     let answer = QueryAccountRequest::decode(request.data.clone())
         .map_err(|e| format!("rpc error: code = InvalidArgument desc = {e}"))
-        .and_then(|query| {
-            auth::account(&view, &query.address).map_err(|refusal| auth::cosmos_error(&refusal))
-        });
+        .and_then(|query| account(&view, &query.address).map_err(|refusal| cosmos_error(&refusal)));
     match answer {
         Ok(account) => {
             let value = QueryAccountResponse { account: Some(account) }.encode_to_vec();

@@ -1,50 +1,12 @@
 //! Refusals as gRPC statuses: the same numbers and words as in blocks (docs/errors.md).
 
+use tidemark_proto::grpc::grpc_code;
 use tidemark_proto::{Code, Refusal};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::Status;
 
 /// Metadata key of the code's number.
 pub const CODE_KEY: &str = "tidemark-code";
-
-/// The gRPC code under which a refusal is sent.
-///
-/// What the transaction alone decides is `INVALID_ARGUMENT`; what the state decides and may decide
-/// otherwise later is `FAILED_PRECONDITION`, unless a closer code exists.
-#[must_use]
-pub const fn grpc_code(code: Code) -> tonic::Code {
-    match code {
-        Code::Ok => tonic::Code::Ok,
-        Code::TxTooLarge
-        | Code::TxMalformed
-        | Code::WrongChain
-        | Code::UnknownMessage
-        | Code::OperationCount
-        | Code::OutOfGas
-        | Code::InvalidArgument
-        | Code::QuantityTooSmall
-        | Code::QuantityTooLarge
-        | Code::LeverageOutOfRange
-        | Code::SetAsideCap
-        | Code::InvalidParams => tonic::Code::InvalidArgument,
-        Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
-        Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,
-        Code::UnknownAccount | Code::UnknownMarket | Code::UnknownOrder | Code::NotListed => {
-            tonic::Code::NotFound
-        }
-        Code::DuplicateClientId => tonic::Code::AlreadyExists,
-        // The client reads its sequence again and signs anew.
-        Code::SequenceReplayed | Code::SequenceGap => tonic::Code::Aborted,
-        Code::RateLimited
-        | Code::Overloaded
-        | Code::TooManyOpenOrders
-        | Code::TooManyIsolated
-        | Code::BackstopFull
-        | Code::TooManyTakeovers => tonic::Code::ResourceExhausted,
-        Code::Overflow => tonic::Code::OutOfRange,
-        _ => tonic::Code::FailedPrecondition,
-    }
-}
 
 /// A refusal as a status: message `WORD: sentence`, metadata [`CODE_KEY`] the number.
 #[must_use]
