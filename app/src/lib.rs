@@ -3,6 +3,7 @@
 pub mod abci;
 pub mod cli;
 pub mod client;
+pub mod comet;
 pub mod cosmos_account;
 pub mod devnet;
 pub mod events;

@@ -19,17 +19,13 @@ use tendermint_proto::v0_38::abci::{
     ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
     ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
 };
-use tidemark_app::{
-    abci::server::{Address, Server, ServerOptions},
-    node::{
-        cometbft::{Comet, COMETBFT},
-        config::NodeConfig,
-        init::{init, ExistingHome, Genesis, InitError, NodeInit},
-        ports::{Ports, PORTS_PER_NODE},
-        rpc_client::{RpcClient, RpcError},
-        tools::ensure_installed,
-    },
-};
+use tidemark_app::abci::server::{Address, Server, ServerOptions};
+use tidemark_app::comet::cometbft::{Comet, COMETBFT};
+use tidemark_app::comet::ports::{Ports, PORTS_PER_NODE};
+use tidemark_app::comet::rpc_client::{RpcClient, RpcError};
+use tidemark_app::comet::tools::ensure_installed;
+use tidemark_app::node::config::NodeConfig;
+use tidemark_app::node::init::{init, ExistingHome, Genesis, InitError, NodeInit};
 
 /// Counts blocks and transactions. A transaction that starts with `x` is refused.
 #[derive(Clone, Default)]
@@ -141,7 +137,7 @@ impl Node {
         let config = NodeConfig::load(home).unwrap();
         let counter = Counter::default();
         let server = Server::start(address, ServerOptions::default(), counter.clone()).unwrap();
-        let comet = Comet::spawn(binary, home, server.address()).unwrap();
+        let comet = Comet::spawn(binary, home, &server.address().to_string()).unwrap();
         let rpc = RpcClient::new(&config.comet_rpc_addr).unwrap();
         Self { counter, comet, server, rpc, home: home.to_owned() }
     }

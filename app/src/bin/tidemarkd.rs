@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
         Command::Version => {
             println!("tidemarkd {}", env!("CARGO_PKG_VERSION"));
             println!("protocol {}", tidemark_app::state::PROTOCOL_VERSION);
-            println!("cometbft {}", node::cometbft::COMETBFT.version);
+            println!("cometbft {}", tidemark_app::comet::cometbft::COMETBFT.version);
             Ok(())
         }
     };

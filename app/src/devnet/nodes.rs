@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::setup::Setup;
 use crate::client::Client;
-use crate::node::cometbft::GUARD;
+use crate::comet::cometbft::GUARD;
 
 /// Between two looks at whether nodes answer or still run.
 const POLL: Duration = Duration::from_millis(100);

@@ -14,12 +14,12 @@ use super::options::DevnetOptions;
 use super::{say, script};
 use crate::client::key_file::{new_words, KeyFile};
 use crate::client::Client;
+use crate::comet::cometbft::COMETBFT;
+use crate::comet::ports::Ports;
+use crate::comet::tools::ensure_installed;
 use crate::genesis::Genesis;
-use crate::node::cometbft::COMETBFT;
 use crate::node::config::{FeedConfig, NodeConfig};
 use crate::node::init::{self, ExistingHome, NodeInit};
-use crate::node::ports::Ports;
-use crate::node::tools::ensure_installed;
 use crate::state::PROTOCOL_VERSION;
 
 /// Every devnet's chain.

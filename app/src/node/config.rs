@@ -8,8 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::rpc_client::RpcClient;
 use crate::abci::server::Address;
+use crate::comet::rpc_client::RpcClient;
 
 /// The file's name, in the home's `config` folder.
 pub const FILE_NAME: &str = "tidemarkd.toml";

@@ -9,12 +9,10 @@ use std::{
 
 use serde_json::{json, Value};
 
-use super::{
-    comet_config,
-    config::{FeedConfig, NodeConfig},
-    ports::Ports,
-};
+use super::config::{FeedConfig, NodeConfig};
 use crate::abci::server::{Address, BindError};
+use crate::comet::config::{tune, CometConfig};
+use crate::comet::ports::Ports;
 
 /// One node to make.
 #[derive(Clone, Debug)]
@@ -70,6 +68,20 @@ impl NodeInit {
     #[must_use]
     pub fn abci_addr(&self) -> Address {
         Address::Unix(self.home.join("app.sock"))
+    }
+
+    fn comet_config(&self, persistent_peers: String) -> CometConfig {
+        CometConfig {
+            proxy_app: self.abci_addr().to_string(),
+            moniker: self.moniker.clone(),
+            p2p_listen: SocketAddr::new(self.p2p_listen, self.ports.p2p()),
+            rpc_listen: SocketAddr::new(self.service_listen, self.ports.comet_rpc()),
+            metrics_listen: SocketAddr::new(self.service_listen, self.ports.comet_metrics()),
+            persistent_peers,
+            timeout_commit_ms: self.timeout_commit_ms,
+            tx_index: self.tx_index,
+            devnet: self.devnet,
+        }
     }
 
     fn node_config(&self) -> NodeConfig {
@@ -239,7 +251,7 @@ pub fn init(
             .filter(|(other, _)| *other != index)
             .map(|(_, keys)| &keys.peer);
         let peers: Vec<_> = node.persistent_peers.iter().chain(others).cloned().collect();
-        write_configuration(node, &genesis, &peers.join(","))?;
+        write_configuration(node, &genesis, peers.join(","))?;
     }
     Ok(())
 }
@@ -366,7 +378,7 @@ fn new_genesis(
 fn write_configuration(
     node: &NodeInit,
     genesis: &Value,
-    persistent_peers: &str,
+    persistent_peers: String,
 ) -> Result<(), InitError> {
     let write = |name: &str, text: String| {
         let path = node.home.join("config").join(name);
@@ -374,7 +386,7 @@ fn write_configuration(
     };
     let config_path = node.home.join("config/config.toml");
     let config = fs::read_to_string(&config_path).map_err(failed("read", &config_path))?;
-    let config = comet_config::tune(&config, node, persistent_peers)
+    let config = tune(&config, &node.comet_config(persistent_peers))
         .map_err(|reason| InitError::BadFile { path: config_path, reason })?;
     write("config.toml", config)?;
     write("genesis.json", format!("{genesis:#}\n"))?;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tidemark_proto::params::{ChainParams, MarketParams};
 
-use super::cometbft::COMETBFT;
 use super::config::FeedConfig;
 use super::init::{self, ExistingHome, NodeInit};
-use super::ports::Ports;
-use super::tools::ensure_installed;
 use crate::client::key_file::{new_words, KeyFile};
+use crate::comet::cometbft::COMETBFT;
+use crate::comet::ports::Ports;
+use crate::comet::tools::ensure_installed;
 use crate::genesis::Genesis;
 use crate::state::PROTOCOL_VERSION;
 

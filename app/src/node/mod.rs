@@ -2,17 +2,12 @@
 //! here is consensus, so clocks are allowed.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-mod comet_config;
-pub mod cometbft;
 pub mod config;
 pub mod feed;
 pub mod init;
 pub mod init_command;
-pub mod ports;
-pub mod rpc_client;
 pub mod sidecar;
 pub mod start;
-pub mod tools;
 
 /// Makes a panic in any thread end the process, after the usual message.
 ///

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tendermint_abci::Application;
 use tidemark_feed::Feed;
 
-use super::cometbft::{self, Comet};
 use super::config::{FeedConfig, NodeConfig};
-use super::rpc_client::RpcClient;
-use super::tools::ensure_installed;
 use crate::abci::server::{Server, ServerOptions};
 use crate::abci::Node;
+use crate::comet::cometbft::{self, Comet};
+use crate::comet::rpc_client::RpcClient;
+use crate::comet::tools::ensure_installed;
 use crate::market_data::MarketData;
 use crate::metrics::{self, Metrics};
 use crate::publish::Publisher;
@@ -109,8 +109,8 @@ async fn supervise(home: &Path, address: &crate::abci::server::Address) -> Resul
     })
     .await
     .map_err(|e| e.to_string())??;
-    let comet =
-        Comet::spawn(&binary, home, address).map_err(|e| format!("cannot start CometBFT: {e}"))?;
+    let comet = Comet::spawn(&binary, home, &address.to_string())
+        .map_err(|e| format!("cannot start CometBFT: {e}"))?;
     let mut ended = comet.ended();
     let result = tokio::select! {
         () = wait_for_signal() => Ok(()),

@@ -17,9 +17,9 @@ use tokio::time::{timeout_at, Instant};
 use tonic::{Request, Response, Status};
 
 use super::status::{refuse, status};
+use crate::comet::rpc_client::{Broadcast, RpcClient, RpcError};
 use crate::market_data::outcomes::{Committed, Waiter};
 use crate::market_data::MarketData;
-use crate::node::rpc_client::{Broadcast, RpcClient, RpcError};
 use crate::publish::Publisher;
 use crate::tx_cache::TxCache;
 

@@ -21,9 +21,9 @@ use super::count::Count;
 use super::order::OrderServer;
 use super::query::QueryServer;
 use super::stream::StreamServer;
+use crate::comet::rpc_client::RpcClient;
 use crate::market_data::MarketData;
 use crate::metrics::Metrics;
-use crate::node::rpc_client::RpcClient;
 use crate::publish::Publisher;
 use crate::tx_cache::TxCache;
 

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use tidemark_app::client::Client;
-use tidemark_app::node::cometbft::COMETBFT;
+use tidemark_app::comet::cometbft::COMETBFT;
+use tidemark_app::comet::ports::Ports;
+use tidemark_app::comet::rpc_client::RpcClient;
+use tidemark_app::comet::tools::ensure_installed;
 use tidemark_app::node::config::{FeedConfig, NodeConfig, ShockConfig, FILE_NAME};
 use tidemark_app::node::init::{self, ExistingHome, NodeInit};
-use tidemark_app::node::ports::Ports;
-use tidemark_app::node::rpc_client::RpcClient;
-use tidemark_app::node::tools::ensure_installed;
 use tidemark_app::state::PROTOCOL_VERSION;
 use tidemark_proto::params::MarketParams;
 

@@ -27,11 +27,11 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use super::server::{serve, Deps, ServerHandle};
+use crate::comet::rpc_client::RpcClient;
 use crate::exec::{execute, Block};
 use crate::genesis::Genesis;
 use crate::market_data::MarketData;
 use crate::metrics::Metrics;
-use crate::node::rpc_client::RpcClient;
 use crate::publish::{Published, Publisher};
 use crate::state::State;
 use crate::timing::BlockTimes;

@@ -12,7 +12,6 @@ use std::{
 use tokio::sync::watch;
 
 use super::tools::Tool;
-use crate::abci::server::Address;
 
 /// The version of CometBFT that the node is built and tested with. It is pinned here and nowhere
 /// else.
@@ -62,12 +61,13 @@ pub struct Comet {
 }
 
 impl Comet {
-    /// Starts `cometbft start` on `home`, against the application at `abci`. Its log is
+    /// Starts `cometbft start` on `home`, against the application at `proxy_app`, e.g.
+    /// `unix:///path/app.sock`. Its log is
     /// `cometbft.log` in the home.
     ///
     /// # Errors
     /// When the log cannot be written or the process not be started.
-    pub fn spawn(binary: &Path, home: &Path, abci: &Address) -> io::Result<Self> {
+    pub fn spawn(binary: &Path, home: &Path, proxy_app: &str) -> io::Result<Self> {
         let log = home.join("cometbft.log");
         if fs::metadata(&log).is_ok_and(|found| found.len() > LOG_ROTATE_BYTES) {
             fs::rename(&log, home.join("cometbft.log.1"))?;
@@ -80,7 +80,7 @@ impl Comet {
             .arg("--home")
             .arg(home)
             // The address is the one that is listened on, also when the home was moved.
-            .args(["--proxy_app", &abci.to_string()])
+            .args(["--proxy_app", proxy_app])
             .stdin(Stdio::piped())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)
@@ -188,8 +188,7 @@ mod tests {
         }
 
         fn spawn(&self) -> Comet {
-            let abci = Address::Unix(self.folder.path().join("app.sock"));
-            Comet::spawn(&self.script, self.folder.path(), &abci).unwrap()
+            Comet::spawn(&self.script, self.folder.path(), "unix:///nowhere/app.sock").unwrap()
         }
 
         fn wait_for_log(&self, text: &str) {

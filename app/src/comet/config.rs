@@ -1,9 +1,32 @@
 //! CometBFT's `config.toml`: what Tidemark sets differently from CometBFT's defaults, each with its
 //! reason.
 
+use std::net::SocketAddr;
+
 use toml_edit::{DocumentMut, Value};
 
-use super::init::NodeInit;
+/// One node's values.
+#[derive(Clone, Debug)]
+pub struct CometConfig {
+    /// The application's address, e.g. `unix:///path/app.sock`.
+    pub proxy_app: String,
+    /// The node's name among peers.
+    pub moniker: String,
+    /// Where peers connect.
+    pub p2p_listen: SocketAddr,
+    /// Where JSON-RPC is served.
+    pub rpc_listen: SocketAddr,
+    /// Where CometBFT's metrics are served.
+    pub metrics_listen: SocketAddr,
+    /// Peers to hold connections to: `id@host:port,…`.
+    pub persistent_peers: String,
+    /// The pause after each block, in ms.
+    pub timeout_commit_ms: u64,
+    /// True if the node indexes transactions for `tx_search`.
+    pub tx_index: bool,
+    /// True if several nodes share a machine or a private network.
+    pub devnet: bool,
+}
 
 /// One value: the section (empty for the top), the key, the value, and why.
 struct Tuned {
@@ -26,16 +49,10 @@ fn tuned(
 ///
 /// # Errors
 /// A sentence: the text is not TOML, or lacks a key, which means another version of CometBFT.
-pub(super) fn tune(text: &str, node: &NodeInit, persistent_peers: &str) -> Result<String, String> {
+pub fn tune(text: &str, node: &CometConfig) -> Result<String, String> {
     let mut document: DocumentMut =
         text.parse().map_err(|error| format!("it is not TOML: {error}"))?;
-    let values = [
-        addresses(node, persistent_peers),
-        network(node),
-        mempool(),
-        consensus(node),
-        storage(node),
-    ];
+    let values = [addresses(node), network(node), mempool(), consensus(node), storage(node)];
     for tuned in values.into_iter().flatten() {
         set(&mut document, tuned)?;
     }
@@ -61,17 +78,15 @@ fn set(document: &mut DocumentMut, tuned: Tuned) -> Result<(), String> {
     Ok(())
 }
 
-fn addresses(node: &NodeInit, persistent_peers: &str) -> Vec<Tuned> {
-    let NodeInit { p2p_listen, service_listen, ports, .. } = node;
-    let proxy_app = node.abci_addr().to_string();
-    let p2p = format!("tcp://{}", std::net::SocketAddr::new(*p2p_listen, ports.p2p()));
-    let rpc = format!("tcp://{}", std::net::SocketAddr::new(*service_listen, ports.comet_rpc()));
-    let metrics = std::net::SocketAddr::new(*service_listen, ports.comet_metrics()).to_string();
+fn addresses(node: &CometConfig) -> Vec<Tuned> {
+    let p2p = format!("tcp://{}", node.p2p_listen);
+    let rpc = format!("tcp://{}", node.rpc_listen);
+    let metrics = node.metrics_listen.to_string();
     vec![
         tuned(
             "",
             "proxy_app",
-            proxy_app,
+            node.proxy_app.as_str(),
             "a socket file: no port, no delayed acknowledgements, the same user only",
         ),
         tuned("", "moniker", node.moniker.as_str(), "the name given to init"),
@@ -83,13 +98,18 @@ fn addresses(node: &NodeInit, persistent_peers: &str) -> Vec<Tuned> {
         ),
         tuned("rpc", "laddr", rpc, "the address given to init"),
         tuned("p2p", "laddr", p2p, "the address given to init"),
-        tuned("p2p", "persistent_peers", persistent_peers, "the other nodes given to init"),
+        tuned(
+            "p2p",
+            "persistent_peers",
+            node.persistent_peers.as_str(),
+            "the other nodes given to init",
+        ),
         tuned("instrumentation", "prometheus", true, "rounds, peers and block times are watched"),
         tuned("instrumentation", "prometheus_listen_addr", metrics, "the address given to init"),
     ]
 }
 
-fn network(node: &NodeInit) -> Vec<Tuned> {
+fn network(node: &CometConfig) -> Vec<Tuned> {
     let mut values = vec![
         tuned(
             "p2p",
@@ -150,7 +170,7 @@ fn mempool() -> Vec<Tuned> {
     ]
 }
 
-fn consensus(node: &NodeInit) -> Vec<Tuned> {
+fn consensus(node: &CometConfig) -> Vec<Tuned> {
     let timeout_commit = format!("{}ms", node.timeout_commit_ms);
     vec![
         tuned(
@@ -194,7 +214,7 @@ fn consensus(node: &NodeInit) -> Vec<Tuned> {
     ]
 }
 
-fn storage(node: &NodeInit) -> Vec<Tuned> {
+fn storage(node: &CometConfig) -> Vec<Tuned> {
     let (indexer, reason) = if node.tx_index {
         ("kv", "this node serves tx_search to CosmJS clients")
     } else {
@@ -209,22 +229,26 @@ fn storage(node: &NodeInit) -> Vec<Tuned> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::ports::Ports;
 
-    fn node() -> NodeInit {
-        NodeInit::local("/home/n", "a \"name\"", Ports::default())
+    fn node() -> CometConfig {
+        CometConfig {
+            proxy_app: "unix:///home/n/app.sock".into(),
+            moniker: "a \"name\"".into(),
+            p2p_listen: ([127, 0, 0, 1], 26_656).into(),
+            rpc_listen: ([127, 0, 0, 1], 26_657).into(),
+            metrics_listen: ([127, 0, 0, 1], 26_661).into(),
+            persistent_peers: "id@host:1,id@host:2".into(),
+            timeout_commit_ms: 100,
+            tx_index: false,
+            devnet: true,
+        }
     }
 
     /// A file with every key that is tuned, and one that is not.
     fn untuned() -> String {
         let mut sections = std::collections::BTreeMap::<&str, String>::new();
-        let values = [
-            addresses(&node(), ""),
-            network(&node()),
-            mempool(),
-            consensus(&node()),
-            storage(&node()),
-        ];
+        let values =
+            [addresses(&node()), network(&node()), mempool(), consensus(&node()), storage(&node())];
         for Tuned { section, key, .. } in values.into_iter().flatten() {
             *sections.entry(section).or_default() += &format!("\n# About {key}.\n{key} = 0\n");
         }
@@ -238,7 +262,7 @@ mod tests {
 
     #[test]
     fn values_are_set_with_their_reasons_and_the_rest_stays() {
-        let tuned = tune(&untuned(), &node(), "id@host:1,id@host:2").unwrap();
+        let tuned = tune(&untuned(), &node()).unwrap();
         let reread: DocumentMut = tuned.parse().unwrap();
         assert_eq!(reread["moniker"].as_str(), Some("a \"name\""));
         assert_eq!(reread["proxy_app"].as_str(), Some("unix:///home/n/app.sock"));
@@ -252,7 +276,7 @@ mod tests {
     #[test]
     fn a_file_of_another_version_is_refused_with_the_key_that_it_lacks() {
         let other = untuned().replace("send_rate = 0", "sending_rate = 0");
-        let refusal = tune(&other, &node(), "").unwrap_err();
+        let refusal = tune(&other, &node()).unwrap_err();
         assert!(refusal.contains("'send_rate'") && refusal.contains("[p2p]"), "{refusal}");
     }
 }

@@ -1,0 +1,9 @@
+//! CometBFT outside of consensus: installing it, its configuration, its process, its ports, and a
+//! client of its RPC.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod cometbft;
+pub mod config;
+pub mod ports;
+pub mod rpc_client;
+pub mod tools;
