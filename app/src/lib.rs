@@ -13,6 +13,7 @@ pub mod keeper;
 pub mod market_data;
 pub mod metrics;
 pub mod node;
+pub mod own_report;
 pub mod publish;
 pub mod rpc;
 pub mod state;

@@ -3,7 +3,7 @@
 use tendermint_proto::v0_38::abci::{RequestExtendVote, ResponseExtendVote};
 
 use super::{height, Node};
-use crate::exec::prices;
+use crate::own_report;
 use crate::publish::OwnReport;
 use crate::timing::wall_clock_ms;
 
@@ -12,7 +12,7 @@ pub(super) fn extend_vote(node: &Node, request: &RequestExtendVote) -> ResponseE
     let view = node.inner.publisher.view();
     let known = node.feed().snapshot(wall_clock_ms());
     let height = height(request.height);
-    let (report, bytes) = prices::report(&view, &known, height);
+    let (report, bytes) = own_report::report(&view, &known, height);
     node.inner.publisher.own_report_cell().set(OwnReport { height, report });
     ResponseExtendVote { vote_extension: bytes.into() }
 }

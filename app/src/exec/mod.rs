@@ -14,7 +14,7 @@ mod liquidation;
 pub mod margin;
 pub mod order;
 mod orders;
-pub mod prices;
+mod prices;
 mod settlement;
 mod txs;
 mod venue;

@@ -1,44 +1,14 @@
-//! Phase 1: index and mark from the validators' reports (rules §4); and the making of this
-//! validator's own report.
+//! Phase 1: index and mark from the validators' reports (rules §4).
 
-use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
 use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
 use tidemark_oracle::mark::MarkInputs;
 use tidemark_oracle::median::{power_of, Quorum};
-use tidemark_oracle::report::{self, Limits, Report};
-use tidemark_proto::units::{MarketId, Ticks};
+use tidemark_oracle::report::{self, Limits};
+use tidemark_proto::units::MarketId;
 
 use super::{votes, Block};
 use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
-use crate::state::{MarketCell, State, View};
-
-/// What this validator says of the markets that its feed knows, and the bytes of its vote
-/// extension; empty when it knows nothing.
-#[must_use]
-pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
-    let markets = view.markets.iter().map(|cell| ReportedMarket {
-        id: cell.market.params.id,
-        symbol: &cell.market.params.symbol,
-        tick_size_e9: cell.market.params.tick_size_e9,
-        max_age_ms: cell.market.params.max_oracle_age_ms,
-    });
-    let report = to_report(known, markets);
-    if report.prices.is_empty() {
-        return (report, Vec::new());
-    }
-    let base = |market| base(&view.markets, market, |cell| cell.index.voting_base());
-    let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
-    let bytes = encoded.map(|(bytes, _)| bytes).unwrap_or_default();
-    (report, bytes)
-}
-
-fn base(
-    markets: &[MarketCell],
-    market: MarketId,
-    of: impl Fn(&MarketCell) -> Option<Ticks>,
-) -> Option<Ticks> {
-    markets.get(usize::from(market)).and_then(of)
-}
+use crate::state::{MarketCell, State};
 
 /// Applies the block's reports: index, then mark, of every market. Tells what each validator said.
 pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
@@ -69,7 +39,7 @@ pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
 /// The commit's votes with their reports decoded. One that does not decode costs its validator only
 /// its say.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
-    let base = |market| base(&state.markets, market, |cell| cell.index.commit_base());
+    let base = |market: MarketId| state.markets.get(usize::from(market))?.index.commit_base();
     let said = |extension: &[u8]| match extension {
         [] => Said::Nothing,
         bytes => {
