@@ -19,3 +19,4 @@ pub mod rpc;
 pub mod state;
 pub mod timing;
 pub mod tx_cache;
+pub mod votes;

@@ -1,20 +1,17 @@
 //! A chain without consensus: the state machine driven block by block, as CometBFT would drive it.
 //!
-//! Owners sign real transactions; prices come as a real extended commit of one validator. Several
+//! Owners sign real transactions; prices come as a real report of one validator. Several
 //! chains can be driven side by side (shadow nodes) with the same blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tendermint_proto::v0_38::abci::{
-    ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator,
-};
 use tidemark_app::events::{BlockEvents, Event, Liquidation, TxOutcome};
-use tidemark_app::exec::votes::Validator;
-use tidemark_app::exec::{execute, order, Block};
+use tidemark_app::exec::{execute, order, Block, PriceBallot};
 use tidemark_app::genesis::Genesis;
 use tidemark_app::state::State;
+use tidemark_app::state::Validator;
 use tidemark_app::tx_cache::TxCache;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
@@ -194,7 +191,7 @@ impl Chain {
             height,
             time_ms: self.now_ms,
             hash: Sha256::digest(height.to_le_bytes()).into(),
-            extended_commit: Some(self.commit()),
+            ballots: vec![self.ballot()],
             txs: Vec::new(),
         };
         self.now_ms += self.interval_ms;
@@ -208,7 +205,7 @@ impl Chain {
         execute(&mut self.state, &block, &mut |_| ())
     }
 
-    fn commit(&self) -> ExtendedCommitInfo {
+    fn ballot(&self) -> PriceBallot {
         let mut prices: Vec<PriceReport> = self
             .prices
             .iter()
@@ -223,13 +220,7 @@ impl Chain {
             |market: MarketId| self.state.markets.get(usize::from(market))?.index.commit_base();
         let report =
             encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
-        let vote = ExtendedVoteInfo {
-            validator: Some(AbciValidator { address: vec![1; 20].into(), power: 10 }),
-            vote_extension: report.into(),
-            extension_signature: vec![0; 64].into(),
-            block_id_flag: 2,
-        };
-        ExtendedCommitInfo { round: 0, votes: vec![vote] }
+        PriceBallot { validator: [1; 20], power: 10, extension: Some(report) }
     }
 
     /// The subaccount 0 of a name.

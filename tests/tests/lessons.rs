@@ -268,13 +268,12 @@ fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_
         let mut chain = chain(&["trader"]);
         chain.index(0, 200);
         let mut input = chain.next_input();
-        let commit = input.block.extended_commit.as_mut().expect("prices");
-        commit.votes[0].vote_extension = extension.into();
+        input.block.ballots[0].extension = Some(extension);
         let events = chain.run(&input);
         assert_eq!(events.prices.markets[0].reporting_power, 0);
         assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
         let mut input = chain.next_input();
-        input.block.extended_commit = None;
+        input.block.ballots = Vec::new();
         chain.run(&input);
         assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
         block(&mut chain);

@@ -1,11 +1,8 @@
 //! Prices in the state machine, with several validators: who has a say, how far the index moves,
 //! what stops while it is stale. Prices in whole USDC, quantities in whole units.
 
-use tendermint_proto::v0_38::abci::{
-    ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator,
-};
-use tendermint_proto::v0_38::types::BlockIdFlag;
 use tidemark_app::events::{BlockEvents, Said};
+use tidemark_app::exec::PriceBallot;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
 use tidemark_proto::units::Ticks;
@@ -25,32 +22,25 @@ enum Vote {
 use Vote::{Late, Nonsense, Nothing, Says};
 
 /// Carries out a block whose commit has these validators, each with its power.
-fn block(chain: &mut Chain, votes: &[(i64, Vote)]) -> BlockEvents {
+fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
     let mut input = chain.next_input();
     let base = chain.state.markets[0].index.commit_base();
-    let vote = |(number, (power, vote)): (u8, &(i64, Vote))| ExtendedVoteInfo {
-        validator: Some(AbciValidator { address: vec![number; 20].into(), power: *power }),
-        vote_extension: match vote {
+    let vote = |(number, (power, vote)): (u8, &(u64, Vote))| PriceBallot {
+        validator: [number; 20],
+        power: *power,
+        extension: match vote {
             Says(ticks) => {
                 let price =
                     PriceReport { market: 0, index_ticks: Some(*ticks), external_ticks: None };
-                encode(&Report { prices: vec![price] }, &|_| base, Limits::default())
-                    .unwrap()
-                    .into()
+                let report = Report { prices: vec![price] };
+                Some(encode(&report, &|_| base, Limits::default()).unwrap())
             }
-            Nonsense => vec![9, 9, 9].into(),
-            Nothing | Late => vec![].into(),
+            Nonsense => Some(vec![9, 9, 9]),
+            Nothing => Some(Vec::new()),
+            Late => None,
         },
-        extension_signature: vec![].into(),
-        block_id_flag: (if matches!(vote, Late) {
-            BlockIdFlag::Absent
-        } else {
-            BlockIdFlag::Commit
-        })
-        .into(),
     };
-    let votes = (0..).zip(votes).map(vote).collect();
-    input.block.extended_commit = Some(ExtendedCommitInfo { round: 0, votes });
+    input.block.ballots = (0..).zip(votes).map(vote).collect();
     let events = chain.run(&input);
     healthy(&events);
     events
@@ -98,7 +88,7 @@ fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_q
     chain.deposit("trader", 10_000);
     block(&mut chain, &[(70, Says(1_000)), (30, Nothing)]);
     chain.now_ms += 600_000;
-    let order = |chain: &mut Chain, votes: [(i64, Vote); 2]| {
+    let order = |chain: &mut Chain, votes: [(u64, Vote); 2]| {
         chain.orders("trader", vec![place(limit(0, Buy, 990, 1))]);
         let events = block(chain, &votes);
         (index(chain), events.prices.markets[0].step, word(&events.txs[0]))
@@ -129,7 +119,7 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_th
     let withdraw = || v1::MsgWithdraw { amount_atoms: 1_000_000, ..Default::default() };
     let transfer =
         || v1::MsgTransfer { to_subaccount: 1, amount_atoms: 1_000_000, ..Default::default() };
-    let attempts = |chain: &mut Chain, votes: &[(i64, Vote)]| {
+    let attempts = |chain: &mut Chain, votes: &[(u64, Vote)]| {
         chain.send("short", withdraw());
         chain.send("short", transfer());
         chain.send("idle", withdraw());

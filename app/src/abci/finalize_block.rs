@@ -7,8 +7,9 @@ use tidemark_proto::{v1, Code};
 
 use super::{height, time_ms, Node};
 use crate::events::TxOutcome;
-use crate::exec::{self, votes, Block};
+use crate::exec::{self, Block};
 use crate::timing::{Phase, Stopwatch};
+use crate::votes;
 
 /// Runs the phases of the rules' §8 and answers with a result per transaction and the app hash.
 pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> ResponseFinalizeBlock {
@@ -22,11 +23,13 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
         _ => (None, request.txs.as_slice()),
     };
     let max_bytes = state.max_tx_bytes();
+    let commit = injected.and_then(|bytes| votes::decode(bytes).ok());
+    let ballots = commit.iter().flat_map(votes::ballots).collect();
     let block = Block {
         height: height(request.height),
         time_ms: time_ms(request.time.as_ref()),
         hash: request.hash.as_ref().try_into().unwrap_or_default(),
-        extended_commit: injected.and_then(|bytes| votes::decode(bytes).ok()),
+        ballots,
         txs: node.inner.cache.check_all(txs, max_bytes, node.inner.threads),
     };
     watch.lap(Phase::Decode);

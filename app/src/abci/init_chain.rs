@@ -7,9 +7,9 @@ use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseInitChain, Validat
 use tendermint_proto::v0_38::crypto::public_key::Sum;
 
 use super::{time_ms, Node};
-use crate::exec::votes::Validator;
 use crate::genesis::Genesis;
 use crate::state::State;
+use crate::state::Validator;
 
 /// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
 /// there is no chain to keep up.

@@ -4,8 +4,9 @@ use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
 
 use super::{height, Node};
-use crate::exec::{order, votes};
+use crate::exec::order;
 use crate::timing::{Phase, Stopwatch};
+use crate::votes;
 
 /// Accepts a block whose extended commit and every transaction are right and in canonical order;
 /// logs why it rejects.

@@ -4,7 +4,7 @@ use tendermint_proto::v0_38::abci::response_verify_vote_extension::VerifyStatus;
 use tendermint_proto::v0_38::abci::{RequestVerifyVoteExtension, ResponseVerifyVoteExtension};
 
 use super::Node;
-use crate::exec::votes::MAX_EXTENSION_BYTES;
+use crate::votes::MAX_EXTENSION_BYTES;
 
 /// Accepts whatever is small enough. A report that does not decode costs its validator only its say
 /// in the prices; refusing the vote would cost the chain its liveness.

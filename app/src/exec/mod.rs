@@ -18,11 +18,9 @@ mod prices;
 mod settlement;
 mod txs;
 mod venue;
-pub mod votes;
 
 use std::sync::Arc;
 
-use tendermint_proto::v0_38::abci::ExtendedCommitInfo;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::tx::DecodedTx;
 use tidemark_proto::units::TimeMs;
@@ -33,6 +31,7 @@ use crate::state::merkle::Hash;
 use crate::state::sums::OrderSums;
 use crate::state::State;
 use crate::timing::Phase;
+pub use prices::PriceBallot;
 
 /// A decided block.
 #[derive(Clone, Debug)]
@@ -43,8 +42,9 @@ pub struct Block {
     pub time_ms: TimeMs,
     /// Its hash.
     pub hash: Hash,
-    /// The price reports of the block before; `None` where there are none.
-    pub extended_commit: Option<ExtendedCommitInfo>,
+    /// The validators' votes on the block before, with their price reports; empty where there are
+    /// none.
+    pub ballots: Vec<PriceBallot>,
     /// Its transactions after their stateless check, in order.
     pub txs: Vec<Result<Arc<DecodedTx>, Refusal>>,
 }

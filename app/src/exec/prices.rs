@@ -6,9 +6,20 @@ use tidemark_oracle::median::{power_of, Quorum};
 use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::units::MarketId;
 
-use super::{votes, Block};
+use super::Block;
 use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
 use crate::state::{MarketCell, State};
+
+/// A validator's vote in the commit of the block before, as prices are taken from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceBallot {
+    /// The validator's address; zeros where the commit does not say.
+    pub validator: [u8; 20],
+    /// Its voting power.
+    pub power: u64,
+    /// Its extension; `None` where the vote is not for the block: it came late, or for nothing.
+    pub extension: Option<Vec<u8>>,
+}
 
 /// Applies the block's reports: index, then mark, of every market. Tells what each validator said.
 pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
@@ -46,11 +57,10 @@ fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
             report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices)
         }
     };
-    let votes = block.extended_commit.iter().flat_map(votes::ballots);
-    let votes = votes.map(|vote| PriceVote {
-        validator: vote.validator,
-        power: vote.power,
-        said: vote.extension.map_or(Said::Late, said),
+    let votes = block.ballots.iter().map(|ballot| PriceVote {
+        validator: ballot.validator,
+        power: ballot.power,
+        said: ballot.extension.as_deref().map_or(Said::Late, said),
     });
     votes.collect()
 }

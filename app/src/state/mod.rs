@@ -25,7 +25,6 @@ use tidemark_risk::{Account, Market, Treasury};
 use crate::exec::audit::Audit;
 use crate::exec::endangered::Search;
 use crate::exec::order::CanonicalOrder;
-use crate::exec::votes::Validator;
 use crate::genesis::{Genesis, MAX_MARKETS};
 use conditional::ConditionalOrders;
 use merkle::Hash;
@@ -40,6 +39,17 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Most subaccounts of one owner.
 pub const MAX_SUBACCOUNTS: u32 = 128;
+
+/// A validator of the chain's set.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Validator {
+    /// First 20 bytes of SHA-256 of the key.
+    pub address: [u8; 20],
+    /// Ed25519.
+    pub public_key: [u8; 32],
+    /// Voting power.
+    pub power: u64,
+}
 
 /// State of the whole chain beside accounts and markets.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -199,7 +199,7 @@ impl Proposer {
             _ => rng.within(200, 6_000),
         };
         self.prices.step(rng);
-        let commit = self.prices.commit(state, rng);
+        let ballots = self.prices.ballots(state, rng);
         self.traffic.step(state, rng);
         let mut txs = select(&mut self.traffic, node)?;
         if rng.chance(10) {
@@ -219,7 +219,7 @@ impl Proposer {
             height,
             time_ms: self.now_ms,
             hash,
-            extended_commit: (height > 1).then_some(commit),
+            ballots: if height > 1 { ballots } else { Vec::new() },
             txs: Vec::new(),
         };
         Ok(BlockInput { block, txs })

@@ -1,14 +1,14 @@
 //! What the validators of a simulated chain report: walks with jumps, disagreement, silence, and
 //! garbage.
 
-use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Validator};
+use tidemark_app::exec::PriceBallot;
 use tidemark_app::state::State;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::units::{MarketId, Ticks};
 
 use super::rng::Rng;
 
-const POWERS: [i64; 5] = [30, 25, 20, 15, 10];
+const POWERS: [u64; 5] = [30, 25, 20, 15, 10];
 
 /// One market's price, and whether anyone reports it.
 #[derive(Clone, Debug)]
@@ -67,18 +67,17 @@ impl Prices {
 
     /// The extended commit of the next block.
     #[must_use]
-    pub fn commit(&self, state: &State, rng: &mut Rng) -> ExtendedCommitInfo {
+    pub fn ballots(&self, state: &State, rng: &mut Rng) -> Vec<PriceBallot> {
         let votes = POWERS.iter().enumerate().map(|(at, power)| {
             let extension = if rng.chance(2) { garbage(rng) } else { self.report(state, rng) };
             let absent = rng.chance(3);
-            ExtendedVoteInfo {
-                validator: Some(Validator { address: vec![at as u8; 20].into(), power: *power }),
-                vote_extension: if absent { Vec::new() } else { extension }.into(),
-                extension_signature: vec![0; 64].into(),
-                block_id_flag: if absent { 1 } else { 2 },
+            PriceBallot {
+                validator: [at as u8; 20],
+                power: *power,
+                extension: (!absent).then_some(extension),
             }
         });
-        ExtendedCommitInfo { round: 0, votes: votes.collect() }
+        votes.collect()
     }
 
     fn report(&self, state: &State, rng: &mut Rng) -> Vec<u8> {

@@ -186,7 +186,7 @@ impl Node {
         (self.state.markets[0].index.index, self.state.markets[0].index.external) = (price, price);
         let txs =
             txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
-        let block = Block { height, time_ms, hash: [7; 32], extended_commit: None, txs };
+        let block = Block { height, time_ms, hash: [7; 32], ballots: Vec::new(), txs };
         let events = Arc::new(execute(&mut self.state, &block, &mut |_| {}));
         assert_eq!(events.violations, Vec::<String>::new());
         let published =

@@ -12,8 +12,8 @@ use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::*;
 use tendermint_proto::v0_38::types::BlockIdFlag;
 use tidemark_app::abci::Node;
-use tidemark_app::exec::votes;
 use tidemark_app::node::start::{start_with, StartOptions};
+use tidemark_app::votes;
 
 /// What it does to an extended commit. The log names it.
 #[derive(Clone, Copy, Debug)]

@@ -3,13 +3,15 @@
 //! `0x00 ‖ ExtendedCommitInfo` (protobuf). No `TxRaw` begins with 0x00, so the two cannot be taken
 //! for each other.
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_consensus::batch::{self, Item};
 use ed25519_consensus::VerificationKeyBytes;
 use prost::Message as _;
 use rand_core::OsRng;
 use tendermint_proto::v0_38::abci::{CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo};
 use tendermint_proto::v0_38::types::{BlockIdFlag, CanonicalVoteExtension};
+
+use crate::exec::PriceBallot;
+use crate::state::Validator;
 
 /// First byte of the injected transaction.
 pub const MARKER: u8 = 0;
@@ -19,17 +21,6 @@ pub const MAX_BYTES: usize = 1 << 20;
 
 /// Most bytes of one vote extension.
 pub const MAX_EXTENSION_BYTES: usize = 1_024;
-
-/// A validator of the chain's set.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Validator {
-    /// First 20 bytes of SHA-256 of the key.
-    pub address: [u8; 20],
-    /// Ed25519.
-    pub public_key: [u8; 32],
-    /// Voting power.
-    pub power: u64,
-}
 
 /// Whether a block of this height begins with an extended commit: all but the first, which has no
 /// commit before it.
@@ -158,19 +149,8 @@ fn verify(signatures: &[(usize, Item)]) -> Result<(), String> {
     })
 }
 
-/// A vote of an extended commit, as prices are taken from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PriceBallot<'a> {
-    /// Whose it is; zeros where the commit does not say.
-    pub validator: [u8; 20],
-    /// Its voting power.
-    pub power: u64,
-    /// Its extension; `None` where the vote is not for the block: it came late, or for nothing.
-    pub extension: Option<&'a [u8]>,
-}
-
 /// Every vote of an extended commit, in its order.
-pub fn ballots(commit: &ExtendedCommitInfo) -> impl Iterator<Item = PriceBallot<'_>> {
+pub fn ballots(commit: &ExtendedCommitInfo) -> impl Iterator<Item = PriceBallot> + '_ {
     commit.votes.iter().map(|vote| {
         let (address, power) = vote
             .validator
@@ -180,7 +160,7 @@ pub fn ballots(commit: &ExtendedCommitInfo) -> impl Iterator<Item = PriceBallot<
             validator: address.try_into().unwrap_or_default(),
             power: power.max(0).unsigned_abs(),
             extension: (vote.block_id_flag == BlockIdFlag::Commit as i32)
-                .then_some(&vote.vote_extension[..]),
+                .then(|| vote.vote_extension.to_vec()),
         }
     })
 }
@@ -263,7 +243,12 @@ mod tests {
             ballots(&commit).map(|vote| (vote.validator[0], vote.power, vote.extension)).collect();
         assert_eq!(
             read,
-            [(0, 10, Some(&b"a"[..])), (1, 10, Some(b"")), (2, 10, Some(b"c")), (3, 10, None)]
+            [
+                (0, 10, Some(b"a".to_vec())),
+                (1, 10, Some(Vec::new())),
+                (2, 10, Some(b"c".to_vec())),
+                (3, 10, None)
+            ]
         );
     }
 
