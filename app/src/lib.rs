@@ -14,6 +14,7 @@ pub mod market_data;
 pub mod metrics;
 pub mod node;
 pub mod own_report;
+pub mod phase;
 pub mod publish;
 pub mod rpc;
 pub mod state;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tendermint_proto::v0_38::abci::ResponseCommit;
 
 use super::Node;
+use crate::phase::Phase;
 use crate::publish::Published;
-use crate::timing::{Phase, Stopwatch};
+use crate::timing::Stopwatch;
 
 /// Publishes the view and the events of the finalized block.
 pub(super) fn commit(node: &Node) -> ResponseCommit {

@@ -8,7 +8,8 @@ use tidemark_proto::{v1, Code};
 use super::{height, time_ms, Node};
 use crate::events::TxOutcome;
 use crate::exec::{self, Block};
-use crate::timing::{Phase, Stopwatch};
+use crate::phase::Phase;
+use crate::timing::Stopwatch;
 use crate::votes;
 
 /// Runs the phases of the rules' §8 and answers with a result per transaction and the app hash.

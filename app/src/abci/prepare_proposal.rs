@@ -8,7 +8,8 @@ use tidemark_proto::tx::DecodedTx;
 
 use super::{height, time_ms, Node};
 use crate::exec::order::{self, BlockBudget};
-use crate::timing::{wall_clock_ms, Phase, Stopwatch};
+use crate::phase::Phase;
+use crate::timing::{wall_clock_ms, Stopwatch};
 use crate::votes;
 
 /// A block whose time lies further back than this takes no transactions from this proposer.

@@ -5,7 +5,8 @@ use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, Response
 
 use super::{height, Node};
 use crate::exec::order;
-use crate::timing::{Phase, Stopwatch};
+use crate::phase::Phase;
+use crate::timing::Stopwatch;
 use crate::votes;
 
 /// Accepts a block whose extended commit and every transaction are right and in canonical order;

@@ -27,10 +27,10 @@ use tidemark_proto::units::TimeMs;
 use tidemark_proto::Refusal;
 
 use crate::events::{BlockEvents, BookDelta, Event};
+use crate::phase::Phase;
 use crate::state::merkle::Hash;
 use crate::state::sums::OrderSums;
 use crate::state::State;
-use crate::timing::Phase;
 pub use prices::PriceBallot;
 
 /// A decided block.

@@ -18,9 +18,9 @@ use super::distance::{distances, BUCKETS};
 use super::oracle::OracleMetrics;
 use crate::events::{BlockEvents, Event, Liquidation};
 use crate::market_data::MarketData;
+use crate::phase::Phase;
 use crate::publish::{OwnReport, Published, Publisher};
 use crate::state::{MarketCell, View};
-use crate::timing::Phase;
 
 /// Gauges are recomputed at most this often.
 const REFRESH: Duration = Duration::from_secs(1);

@@ -18,10 +18,11 @@ use crate::events::{
     TxOutcome,
 };
 use crate::market_data::MarketData;
+use crate::phase::Phase;
 use crate::publish::{OwnReport, Published};
 use crate::state::table::Table;
 use crate::state::{MarketCell, View};
-use crate::timing::{BlockTimes, Phase};
+use crate::timing::BlockTimes;
 
 const MARK: u64 = 500_000;
 
