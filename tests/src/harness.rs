@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tidemark_app::events::{BlockEvents, Event, Liquidation, TxOutcome};
-use tidemark_app::exec::{execute, order, Block, PriceBallot};
-use tidemark_app::genesis::Genesis;
-use tidemark_app::state::State;
-use tidemark_app::state::Validator;
-use tidemark_app::tx_cache::TxCache;
+use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::events::{BlockEvents, Event, Liquidation, TxOutcome};
+use tidemark_engine::exec::{execute, order, Block, PriceBallot};
+use tidemark_engine::genesis::Genesis;
+use tidemark_engine::state::State;
+use tidemark_engine::state::Validator;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{DecodedTx, Sendable, Signer, TxOptions};

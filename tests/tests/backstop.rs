@@ -1,7 +1,7 @@
 //! Keepers (docs/rules.md, "Backstop"). Prices in whole USDC, quantities in whole units; traders
 //! have 10 000 USDC.
 
-use tidemark_app::events::{BlockEvents, Event};
+use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain};

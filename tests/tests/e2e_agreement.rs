@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use serde_json::Value;
-use tidemark_app::client::{Client, ClientError};
+use tidemark_client::{Client, ClientError};
 use tidemark_proto::tx::TxOptions;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{signer, FAUCET};

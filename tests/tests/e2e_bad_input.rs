@@ -16,13 +16,13 @@ use tendermint_proto::v0_38::abci::{
 };
 use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
 use tendermint_proto::v0_38::types::{AbciParams, ConsensusParams};
-use tidemark_app::abci::Node;
-use tidemark_app::client::Sender;
-use tidemark_app::comet::rpc_client::RpcError;
-use tidemark_app::node::config::FeedConfig;
-use tidemark_app::publish::Publisher;
-use tidemark_app::state::View;
-use tidemark_app::tx_cache::TxCache;
+use tidemark_client::Sender;
+use tidemark_comet::rpc_client::RpcError;
+use tidemark_consensus::abci::Node;
+use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::state::View;
+use tidemark_node::config::FeedConfig;
 use tidemark_proto::v1;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::Code;
@@ -170,7 +170,7 @@ async fn bad_input_gets_its_own_code_and_changes_nothing() {
 }
 
 /// The two accounts, without the height at which they were read.
-async fn accounts(client: &tidemark_app::client::Client) -> Vec<(u64, Vec<v1::Subaccount>)> {
+async fn accounts(client: &tidemark_client::Client) -> Vec<(u64, Vec<v1::Subaccount>)> {
     let mut found = Vec::new();
     for name in [FAUCET, "alice"] {
         let account = client.account(&signer(name).address().to_string(), None).await.unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use base64::{engine::general_purpose::STANDARD as BASE64, Engine as _};
 use serde_json::{json, Value};
-use tidemark_app::comet::tools::{ensure_installed, GRPCURL};
+use tidemark_comet::tools::{ensure_installed, GRPCURL};
 use tidemark_proto::tx::TxOptions;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{limit, place, signer, CHAIN_ID};

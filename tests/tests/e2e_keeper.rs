@@ -5,11 +5,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidemark_app::client::key_file::KeyFile;
-use tidemark_app::client::Sender;
-use tidemark_app::keeper::decide::Limits;
-use tidemark_app::keeper::{run, Config, Note};
-use tidemark_app::node::config::ShockConfig;
+use tidemark_client::key_file::KeyFile;
+use tidemark_client::Sender;
+use tidemark_keeper::decide::Limits;
+use tidemark_keeper::{run, Config, Note};
+use tidemark_node::config::ShockConfig;
 use tidemark_proto::v1;
 use tidemark_tests::harness::{limit, place, secret, signer};
 use tidemark_tests::net::traffic::{self, fund, send};

@@ -1,8 +1,8 @@
 //! A price falls, and accounts with too much leverage are liquidated: streams and metrics tell it.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use tidemark_app::client::Sender;
-use tidemark_app::node::config::ShockConfig;
+use tidemark_client::Sender;
+use tidemark_node::config::ShockConfig;
 use tidemark_proto::v1;
 use tidemark_proto::v1::LiquidationStage as Stage;
 use tidemark_tests::harness::{limit, place, signer};

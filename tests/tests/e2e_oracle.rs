@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidemark_app::client::{Client, ClientError, Sender};
-use tidemark_app::node::config::FeedConfig;
+use tidemark_client::{Client, ClientError, Sender};
+use tidemark_node::config::FeedConfig;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{limit, place, signer};

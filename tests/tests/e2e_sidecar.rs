@@ -6,9 +6,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tidemark_app::cli::sidecar;
-use tidemark_app::client::Client;
-use tidemark_app::node::config::FeedConfig;
+use tidemark_cli::sidecar;
+use tidemark_client::Client;
+use tidemark_node::config::FeedConfig;
 use tidemark_proto::v1;
 use tidemark_tests::net::{progress, wait_for, Net, NetOptions};
 

@@ -1,7 +1,7 @@
 //! Isolated margin (docs/rules.md, "Isolated margin"). Prices in whole USDC, quantities in whole
 //! units; traders have 10 000 USDC.
 
-use tidemark_app::events::BlockEvents;
+use tidemark_engine::events::BlockEvents;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell};

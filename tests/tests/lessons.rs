@@ -2,8 +2,8 @@
 //! answers. Prices in whole USDC, quantities in whole units.
 
 use proptest::prelude::*;
-use tidemark_app::events::{BlockEvents, Event};
-use tidemark_app::exec::order;
+use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::exec::order;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     decoded, genesis, limit, liquidations, place, plain_market, usdc, word, Chain, FAUCET,

@@ -1,8 +1,8 @@
 //! Prices in the state machine, with several validators: who has a say, how far the index moves,
 //! what stops while it is stale. Prices in whole USDC, quantities in whole units.
 
-use tidemark_app::events::{BlockEvents, Said};
-use tidemark_app::exec::PriceBallot;
+use tidemark_engine::events::{BlockEvents, Said};
+use tidemark_engine::exec::PriceBallot;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
 use tidemark_proto::units::Ticks;

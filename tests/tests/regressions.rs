@@ -1,7 +1,7 @@
 //! Rules that random histories once found broken, each as the shortest story that shows it. Prices
 //! in whole USDC.
 
-use tidemark_app::events::Event;
+use tidemark_engine::events::Event;
 use tidemark_proto::params::MarginTier;
 use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::{self, LiquidationStage, PostOnly, Side::Buy, Side::Sell, TimeInForce};

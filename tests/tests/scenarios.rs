@@ -1,7 +1,7 @@
 //! What the chain does, rule by rule, on a chain without consensus. Prices are in whole USDC,
 //! quantities in whole units.
 
-use tidemark_app::events::Event;
+use tidemark_engine::events::Event;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{

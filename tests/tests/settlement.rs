@@ -1,8 +1,8 @@
 //! The final settlement of a market (docs/rules.md, "Final settlement"). Prices in whole USDC,
 //! quantities in whole units; traders have 10 000 USDC.
 
-use tidemark_app::events::{BlockEvents, Event};
-use tidemark_app::state::SettlementStage;
+use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::state::SettlementStage;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::{self, LiquidationStage, MarginMode, Side::Buy, Side::Sell};

@@ -1,7 +1,7 @@
 //! Nodes that differ in all that consensus must not depend on reach the same app hash in every
 //! block.
 
-use tidemark_app::state::merkle::Hash;
+use tidemark_engine::state::merkle::Hash;
 use tidemark_tests::harness::BlockInput;
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tidemark_app::events::{BlockEvents, Event, Liquidation};
-use tidemark_app::state::MarketCell;
+use tidemark_engine::events::{BlockEvents, Event, Liquidation};
+use tidemark_engine::state::MarketCell;
 use tidemark_proto::units::{AccountId, Atoms, Side, Ticks, PPM};
 use tidemark_proto::v1::LiquidationStage as Stage;
 

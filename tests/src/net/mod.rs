@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use tidemark_app::client::Client;
-use tidemark_app::comet::cometbft::COMETBFT;
-use tidemark_app::comet::ports::Ports;
-use tidemark_app::comet::rpc_client::RpcClient;
-use tidemark_app::comet::tools::ensure_installed;
-use tidemark_app::node::config::{FeedConfig, NodeConfig, ShockConfig, FILE_NAME};
-use tidemark_app::node::init::{self, ExistingHome, NodeInit};
-use tidemark_app::state::PROTOCOL_VERSION;
+use tidemark_client::Client;
+use tidemark_comet::cometbft::COMETBFT;
+use tidemark_comet::ports::Ports;
+use tidemark_comet::rpc_client::RpcClient;
+use tidemark_comet::tools::ensure_installed;
+use tidemark_engine::state::PROTOCOL_VERSION;
+use tidemark_node::config::{FeedConfig, NodeConfig, ShockConfig, FILE_NAME};
+use tidemark_node::init::{self, ExistingHome, NodeInit};
 use tidemark_proto::params::MarketParams;
 
 use crate::harness::{genesis, CHAIN_ID};

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tidemark_app::comet::cometbft::GUARD;
+use tidemark_comet::cometbft::GUARD;
 
 /// A running `tidemarkd` with its CometBFT. Dropping it asks both to end and waits until they have.
 pub(super) struct Process {

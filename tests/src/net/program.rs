@@ -26,7 +26,7 @@ fn build() -> Result<PathBuf, String> {
             "build",
             "--quiet",
             "-p",
-            "tidemark-app",
+            "tidemark-bin",
             "-p",
             "tidemark-tests",
             "--bin",

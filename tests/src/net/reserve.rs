@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use tidemark_app::comet::ports::{Ports, PORTS_PER_NODE};
+use tidemark_comet::ports::{Ports, PORTS_PER_NODE};
 
 /// Below the ports that systems give to outgoing connections, and above those of a devnet.
 const FIRST: u16 = 27_000;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use tidemark_app::client::{Client, ClientError, Sender};
+use tidemark_client::{Client, ClientError, Sender};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 use tokio::task::JoinSet;

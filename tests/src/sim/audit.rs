@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_app::exec::margin::open_order;
-use tidemark_app::state::conditional::Kind;
-use tidemark_app::state::State;
+use tidemark_engine::exec::margin::open_order;
+use tidemark_engine::state::conditional::Kind;
+use tidemark_engine::state::State;
 use tidemark_proto::units::{Atoms, Side};
 use tidemark_risk::orders::order_totals;
 

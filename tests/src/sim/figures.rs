@@ -1,7 +1,7 @@
 //! An account's margin by the letter of the rules (§3), written again without the engine's code, to
 //! compare with.
 
-use tidemark_app::state::{MarketCell, State};
+use tidemark_engine::state::{MarketCell, State};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{AccountId, Atoms, Side};
 use tidemark_risk::{Account, Position};

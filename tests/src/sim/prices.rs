@@ -1,8 +1,8 @@
 //! What the validators of a simulated chain report: walks with jumps, disagreement, silence, and
 //! garbage.
 
-use tidemark_app::exec::PriceBallot;
-use tidemark_app::state::State;
+use tidemark_engine::exec::PriceBallot;
+use tidemark_engine::state::State;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::units::{MarketId, Ticks};
 

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tidemark_app::events::{BlockEvents, Event, Fill};
-use tidemark_app::state::State;
+use tidemark_engine::events::{BlockEvents, Event, Fill};
+use tidemark_engine::state::State;
 use tidemark_proto::tx::{DecodedTx, Message, Operation};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
 use tidemark_proto::v1::LiquidationStage;

@@ -1,6 +1,6 @@
 //! What the accounts of a simulated chain send: everything that the wire can say, sensible or not.
 
-use tidemark_app::state::State;
+use tidemark_engine::state::State;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
 use tidemark_proto::units::{AccountId, PPM};

@@ -3,7 +3,7 @@
 
 mod pegged;
 
-use tidemark_app::events::{BlockEvents, Event};
+use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidemark_app::client::{Client, ClientError};
+use tidemark_client::{Client, ClientError};
 use tidemark_proto::tx::TxOptions;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};

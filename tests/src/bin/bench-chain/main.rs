@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use load::{Batch, Done};
 use report::{LoadResult, PhaseTime, Run};
-use tidemark_app::client::Client;
-use tidemark_app::phase::Phase;
+use tidemark_client::Client;
+use tidemark_engine::phase::Phase;
 use tidemark_tests::net::traffic::fund;
 use tidemark_tests::net::{progress, wait_for, Metrics, Net, NetOptions};
 

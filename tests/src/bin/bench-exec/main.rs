@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use tidemark_app::exec::{execute, Block};
-use tidemark_app::phase::Phase;
+use tidemark_engine::exec::{execute, Block};
+use tidemark_engine::phase::Phase;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side, TimeInForce};
 use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};

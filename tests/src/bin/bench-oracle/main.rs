@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tidemark_app::client::Client;
-use tidemark_app::node::config::FeedConfig;
+use tidemark_client::Client;
+use tidemark_node::config::FeedConfig;
 use tidemark_proto::params::MarketParams;
 use tidemark_tests::net::{progress, target_folder, unix_ms, wait_for, Net, NetOptions};
 

@@ -10,8 +10,8 @@ use tendermint_proto::v0_38::abci::{
     CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, Validator as AbciValidator, VoteInfo,
 };
 use tendermint_proto::v0_38::types::{BlockIdFlag, CanonicalVoteExtension};
-use tidemark_app::state::Validator;
-use tidemark_app::votes;
+use tidemark_consensus::votes;
+use tidemark_engine::state::Validator;
 use tidemark_oracle::index::{by_market, IndexRule, IndexState, MarketReports};
 use tidemark_oracle::median::Quorum;
 use tidemark_oracle::report::{decode, encode, Limits, PriceReport, Report};

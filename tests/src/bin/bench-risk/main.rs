@@ -12,11 +12,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tidemark_app::events::{BlockEvents, Event};
-use tidemark_app::exec::endangered::{find, scan, Search};
-use tidemark_app::exec::execute;
-use tidemark_app::phase::Phase;
-use tidemark_app::state::State;
+use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::exec::endangered::{find, scan, Search};
+use tidemark_engine::exec::execute;
+use tidemark_engine::phase::Phase;
+use tidemark_engine::state::State;
 use tidemark_proto::units::{Side, Ticks};
 use tidemark_risk::margin::{health, OpenOrder, OrderTotals};
 use tidemark_risk::Market;

@@ -1,7 +1,7 @@
 //! Accounts with positions, as they could have come about: every long has its short, every atom was
 //! deposited.
 
-use tidemark_app::state::State;
+use tidemark_engine::state::State;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::tx::Address;
 use tidemark_proto::units::{Atoms, MarketId, SignedLots, Ticks};

@@ -11,9 +11,9 @@ use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::*;
 use tendermint_proto::v0_38::types::BlockIdFlag;
-use tidemark_app::abci::Node;
-use tidemark_app::node::start::{start_with, StartOptions};
-use tidemark_app::votes;
+use tidemark_consensus::abci::Node;
+use tidemark_consensus::votes;
+use tidemark_node::start::{start_with, StartOptions};
 
 /// What it does to an extended commit. The log names it.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,242 @@
+//! `tidemark events`: what becomes of an account's orders, one line each.
+
+use serde_json::{json, Value};
+use tidemark_client::{usdc, ClientError, Market};
+use tidemark_proto::v1::account_event::Event;
+use tidemark_proto::{v1, Code};
+
+use super::args::Events;
+use super::order::mark_words;
+use super::show::{side_word, time_text};
+use super::table::grouped;
+use super::{print_line, CliError, Context};
+
+pub(super) async fn run(context: &Context, args: &Events) -> Result<(), CliError> {
+    let address = context.address(&args.who.address)?;
+    let client = context.connect().await?;
+    let mut markets = client.markets().await?;
+    let mut events = client.account_stream(&address, context.global.subaccount, args.after).await?;
+    loop {
+        let event = match events.message().await {
+            Ok(Some(event)) => event,
+            Ok(None) => {
+                let why = "the node ended the stream".to_owned();
+                return Err(ClientError::Unreachable { node: client.node().to_owned(), why }.into());
+            }
+            Err(status) => return Err(client.stream_ended(&status).into()),
+        };
+        if markets.by_id(event.market).is_none() {
+            // Listed since.
+            markets = client.markets().await?;
+        }
+        let Some(market) = markets.by_id(event.market) else { continue };
+        if context.json() {
+            print_line(&to_json(market, &event).to_string());
+        } else if let Some(line) = line(market, &event) {
+            print_line(&line);
+        }
+    }
+}
+
+/// An event in words, with the sequence number from which to go on.
+fn line(market: &Market, event: &v1::AccountEvent) -> Option<String> {
+    let what = sentence(market, event.event.as_ref()?)?;
+    let order = match (event.order_id, event.client_id) {
+        (0, _) => String::new(),
+        (id, 0) => format!("order {id} "),
+        (id, client) => format!("order {id} ({client}) "),
+    };
+    let (time, symbol) = (time_text(event.time_ms), &market.symbol);
+    Some(format!("{time}  {symbol:<8} {order}{what}  [{}]", event.sequence))
+}
+
+fn sentence(market: &Market, event: &Event) -> Option<String> {
+    let amount = |lots: u64| format!("{} {}", market.size(lots), market.base());
+    let price = |ticks: u64| market.price(ticks);
+    let word = |code: u32| Code::from_number(code).map_or("an unknown code", Code::word);
+    let trade = |side: v1::Side, lots, ticks| {
+        format!("{} {} at {}", done(side), amount(lots), price(ticks))
+    };
+    Some(match event {
+        Event::Rested(order) => {
+            format!(
+                "rests: {} {} at {}",
+                side_word(order.side()),
+                amount(order.lots),
+                price(order.price_ticks)
+            )
+        }
+        Event::Filled(fill) => {
+            let fee = grouped(usdc(fill.fee_atoms), 6);
+            let left = if fill.remaining_lots == 0 {
+                "all of it".to_owned()
+            } else {
+                format!("{} left", amount(fill.remaining_lots))
+            };
+            let role = if fill.maker { "maker" } else { "taker" };
+            let forced = if fill.liquidation { ", a liquidation" } else { "" };
+            format!(
+                "{} as {role}{forced}, fee {fee} USDC, {left}",
+                trade(fill.side(), fill.lots, fill.price_ticks)
+            )
+        }
+        Event::Removed(removed) => {
+            format!("is gone: {}, {} unfilled", word(removed.code), amount(removed.lots))
+        }
+        Event::Waiting(order) if order.trigger() == v1::Trigger::None => {
+            format!(
+                "waits: {} of {} slices to come, {} to {}",
+                order.slices_left,
+                order.slices,
+                amount(order.lots),
+                side_word(order.side())
+            )
+        }
+        Event::Waiting(order) => {
+            let size = if order.whole_position {
+                "the whole position".to_owned()
+            } else {
+                amount(order.lots)
+            };
+            let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+            format!("waits for {mark}, to {} {size}", side_word(order.side()))
+        }
+        Event::Triggered(triggered) if triggered.code == 0 => {
+            format!("triggered: placed as order {}", triggered.placed_order_id)
+        }
+        Event::Triggered(triggered) => {
+            format!("triggered and was REFUSED: {}: {}", word(triggered.code), triggered.message)
+        }
+        Event::Slice(slice) if slice.code == 0 => {
+            format!(
+                "slice: {} of {} traded, {} slices to come",
+                amount(slice.filled_lots),
+                amount(slice.lots),
+                slice.slices_left
+            )
+        }
+        Event::Slice(slice) => {
+            format!(
+                "slice was REFUSED: {}: {}, {} slices to come",
+                word(slice.code),
+                slice.message,
+                slice.slices_left
+            )
+        }
+        Event::Adl(adl) => format!("deleveraged: {}", trade(adl.side(), adl.lots, adl.price_ticks)),
+        Event::Taken(taken) => {
+            format!("taken over: {}", trade(taken.side(), taken.lots, taken.price_ticks))
+        }
+        Event::Settled(settled) => {
+            format!("settled: {}", trade(settled.side(), settled.lots, settled.price_ticks))
+        }
+    })
+}
+
+fn done(side: v1::Side) -> &'static str {
+    if side == v1::Side::Sell {
+        "sold"
+    } else {
+        "bought"
+    }
+}
+
+fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
+    let size = |lots: u64| json!(market.size(lots));
+    let price = |ticks: u64| json!(market.price(ticks));
+    let code = |code: u32| Code::from_number(code).filter(|code| *code != Code::Ok).map(Code::word);
+    let trade = |kind: &str, side: v1::Side, lots, ticks| json!({"event": kind, "side": side_word(side), "size": size(lots), "price": price(ticks)});
+    let mut value = match &event.event {
+        None => json!({"event": "unknown"}),
+        Some(Event::Rested(order)) => trade("rested", order.side(), order.lots, order.price_ticks),
+        Some(Event::Filled(fill)) => {
+            let mut value = trade("filled", fill.side(), fill.lots, fill.price_ticks);
+            value["maker"] = json!(fill.maker);
+            value["fee"] = json!(usdc(fill.fee_atoms));
+            value["remaining"] = size(fill.remaining_lots);
+            value["liquidation"] = json!(fill.liquidation);
+            value
+        }
+        Some(Event::Removed(removed)) => {
+            json!({"event": "removed", "code": code(removed.code), "unfilled": size(removed.lots)})
+        }
+        Some(Event::Waiting(order)) => json!({
+            "event": "waiting", "side": side_word(order.side()), "size": size(order.lots),
+            "whole_position": order.whole_position, "trigger_price": price(order.trigger_price_ticks),
+            "oco_order_id": order.oco_order_id, "slices_left": order.slices_left,
+        }),
+        Some(Event::Triggered(triggered)) => json!({
+            "event": "triggered", "code": code(triggered.code), "message": triggered.message,
+            "placed_order_id": triggered.placed_order_id,
+        }),
+        Some(Event::Slice(slice)) => json!({
+            "event": "slice", "code": code(slice.code), "message": slice.message, "size": size(slice.lots),
+            "filled": size(slice.filled_lots), "slices_left": slice.slices_left,
+            "placed_order_id": slice.placed_order_id,
+        }),
+        Some(Event::Adl(adl)) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),
+        Some(Event::Taken(taken)) => trade("taken", taken.side(), taken.lots, taken.price_ticks),
+        Some(Event::Settled(settled)) => {
+            trade("settled", settled.side(), settled.lots, settled.price_ticks)
+        }
+    };
+    value["sequence"] = json!(event.sequence);
+    value["height"] = json!(event.height);
+    value["time_ms"] = json!(event.time_ms);
+    value["market"] = json!(market.symbol);
+    value["order_id"] = json!(event.order_id);
+    value["client_id"] = json!(event.client_id);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::btc;
+
+    fn told(event: Event) -> v1::AccountEvent {
+        v1::AccountEvent {
+            sequence: 77,
+            height: 1,
+            market: 3,
+            order_id: 9,
+            client_id: 5,
+            event: Some(event),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_order_is_told_in_a_line_and_in_json() {
+        let refused = Event::Triggered(v1::OrderTriggered {
+            code: Code::InsufficientCollateral.number(),
+            placed_order_id: 0,
+            message: "free would be -3".into(),
+        });
+        let event = told(refused);
+        let text = line(&btc(), &event).unwrap();
+        assert!(
+            text.ends_with(
+                "BTC-USD  order 9 (5) triggered and was REFUSED: INSUFFICIENT_COLLATERAL: free \
+                 would be -3  [77]"
+            ),
+            "{text}"
+        );
+        let value = to_json(&btc(), &event);
+        assert_eq!(
+            (&value["code"], &value["sequence"]),
+            (&json!("INSUFFICIENT_COLLATERAL"), &json!(77))
+        );
+        let fill = Event::Filled(v1::OrderFilled {
+            side: v1::Side::Sell.into(),
+            price_ticks: 600_000,
+            lots: 100,
+            maker: true,
+            fee_atoms: 90_000,
+            remaining_lots: 0,
+            liquidation: false,
+        });
+        let text = line(&btc(), &told(fill)).unwrap();
+        assert!(text.contains("sold 0.0100 BTC at 60000.0 as maker, fee 0.09"), "{text}");
+    }
+}

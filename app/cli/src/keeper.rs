@@ -1,0 +1,43 @@
+//! `keeper`: takes over listed positions within limits, and closes them on the book.
+
+use tidemark_client::atoms_of_usdc;
+use tidemark_keeper::decide::Limits;
+use tidemark_keeper::{run as keep, Config, Note};
+
+use super::args::KeeperArgs;
+use super::{print_line, CliError, Context};
+
+pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliError> {
+    let config = config(context, args).map_err(CliError::Usage)?;
+    let key = context.key()?;
+    let tell = |note: Note| {
+        print_line(&if context.json() { note.json().to_string() } else { note.text() })
+    };
+    tokio::select! {
+        ended = keep(&config, &key, tell) => ended.map_err(CliError::from),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
+    let atoms = |amount| atoms_of_usdc(amount).map(i128::from);
+    let market = |text: &String| {
+        let (symbol, amount) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not MARKET=USDC"))?;
+        let amount = amount.parse().map_err(|_| format!("{amount:?} is not an amount of USDC"))?;
+        Ok::<_, String>((symbol.to_owned(), atoms_of_usdc(amount)?))
+    };
+    Ok(Config {
+        node: context.global.node.clone(),
+        metrics: args.metrics.clone(),
+        subaccount: context.global.subaccount,
+        markets: args.set_aside.iter().map(market).collect::<Result<_, _>>()?,
+        limits: Limits {
+            max_market_atoms: atoms(args.max_market)?,
+            max_total_atoms: atoms(args.max_total)?,
+            min_edge_ppm: i64::from(args.min_edge_ppm),
+            max_slippage_ppm: i64::from(args.max_slippage_ppm),
+        },
+        dry_run: args.dry_run,
+    })
+}

@@ -1,0 +1,211 @@
+//! The command line `tidemark`: what people and scripts trade with. It speaks gRPC to a node and
+//! nothing else.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod args;
+mod book;
+mod error;
+mod events;
+mod explain;
+mod isolated;
+mod keeper;
+mod keys;
+mod market_admin;
+mod open_orders;
+mod oracle;
+mod order;
+mod show;
+pub mod sidecar;
+mod table;
+mod terminal;
+mod trade;
+mod watch;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+use tidemark_proto::v1;
+
+pub use args::Cli;
+pub use error::CliError;
+pub use show::{entry_price, price_or_dash, state_word};
+pub use table::{grouped, percent, Table};
+pub use terminal::draw;
+pub use watch::{liquidation_line, stage_word, trade_line};
+
+use args::{AccountCommand, Command, Global, Output, WaitArg};
+use tidemark_client::key_file::KeyFile;
+use tidemark_client::{Client, Market, Markets, Sender};
+
+/// Runs one command and says how it ended; errors go to standard error.
+pub async fn run(cli: Cli) -> ExitCode {
+    let output = cli.global.output;
+    match dispatch(&Context { global: cli.global }, cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            match output {
+                Output::Text => eprintln!("error: {error}"),
+                Output::Json => eprintln!("{}", error.to_json()),
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Keys(command) => keys::run(context, &command),
+        Command::Deposit(args) => trade::deposit(context, &args).await,
+        Command::Withdraw(args) => trade::withdraw(context, &args).await,
+        Command::Transfer(args) => trade::transfer(context, &args).await,
+        Command::Leverage(args) => trade::leverage(context, &args).await,
+        Command::MarginMode(args) => isolated::margin_mode(context, &args).await,
+        Command::IsolatedMargin(command) => isolated::isolated_margin(context, &command).await,
+        Command::Order(command) => order::run(context, &command).await,
+        Command::Batch(args) => order::batch(context, &args).await,
+        Command::Account(args) => match args.command {
+            Some(AccountCommand::Explain(args)) => explain::run(context, &args).await,
+            None => show::account(context, &args.who).await,
+        },
+        Command::Positions(args) => show::positions(context, &args).await,
+        Command::Orders(args) => open_orders::run(context, &args).await,
+        Command::Book(args) => book::run(context, &args).await,
+        Command::Markets => show::markets(context).await,
+        Command::Funding(args) => show::funding(context, &args).await,
+        Command::Status => show::status(context).await,
+        Command::Params => show::params(context).await,
+        Command::Oracle(command) => oracle::run(context, &command).await,
+        Command::Market(command) => market_admin::run(context, &command).await,
+        Command::Watch(args) => watch::run(context, &args).await,
+        Command::Events(args) => events::run(context, &args).await,
+        Command::Keeper(args) => keeper::run(context, &args).await,
+    }
+}
+
+/// What every command works with.
+struct Context {
+    global: Global,
+}
+
+impl Context {
+    fn json(&self) -> bool {
+        self.global.output == Output::Json
+    }
+
+    /// Prints a result in the form that was asked for.
+    fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) {
+        let text = if self.json() { format!("{:#}", json()) } else { text() };
+        print_line(&text);
+    }
+
+    async fn connect(&self) -> Result<Client, CliError> {
+        Ok(Client::connect(&self.global.node).await?)
+    }
+
+    /// Where keys are kept.
+    fn home(&self) -> Result<PathBuf, CliError> {
+        if let Some(home) = &self.global.home {
+            return Ok(home.clone());
+        }
+        match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+            Some(home) => Ok(PathBuf::from(home).join(".tidemark")),
+            None => {
+                Err(CliError::Usage("HOME is not set: say where the keys are with --home".into()))
+            }
+        }
+    }
+
+    /// The key to act with.
+    fn key(&self) -> Result<KeyFile, CliError> {
+        if let Some(name) = &self.global.key {
+            return keys::load(&self.home()?, name);
+        }
+        let mut names = keys::names(&self.home()?)?;
+        match (names.pop(), names.len()) {
+            (Some(only), 0) => keys::load(&self.home()?, &only),
+            (Some(last), _) => {
+                names.push(last);
+                Err(CliError::Usage(format!(
+                    "there are several keys: say which with --key: {}",
+                    names.join(", ")
+                )))
+            }
+            (None, _) => Err(CliError::Usage(
+                "there is no key yet: make one with `tidemark keys add NAME`".into(),
+            )),
+        }
+    }
+
+    /// The address to look at: one that was given, or the key's.
+    fn address(&self, given: &Option<String>) -> Result<String, CliError> {
+        match given {
+            Some(address) => {
+                let address = tidemark_proto::tx::Address::parse(address);
+                address
+                    .map(|address| address.to_string())
+                    .map_err(|refusal| CliError::Usage(refusal.message))
+            }
+            None => Ok(self.key()?.address),
+        }
+    }
+
+    /// Connects and signs with a key.
+    async fn sender(&self, key: &KeyFile) -> Result<Sender, CliError> {
+        let client = self.connect().await?;
+        let chain_id = client.status().await?.chain_id;
+        Ok(Sender::new(client, key.signer(&chain_id)?))
+    }
+}
+
+/// A market by the symbol that was typed.
+fn find<'a>(markets: &'a Markets, symbol: &str) -> Result<&'a (Market, v1::MarketState), CliError> {
+    markets.find(symbol).map_err(CliError::Usage)
+}
+
+fn wait_for(wait: Option<WaitArg>) -> v1::WaitFor {
+    match wait {
+        None | Some(WaitArg::Committed) => v1::WaitFor::Committed,
+        Some(WaitArg::Accepted) => v1::WaitFor::Accepted,
+    }
+}
+
+/// Whether people read standard output as it comes.
+fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Prints a line; a reader that has gone, as in `| head`, ends the program quietly.
+fn print_line(text: &str) {
+    print_text(&format!("{text}\n"));
+}
+
+fn print_text(text: &str) {
+    let mut stdout = io::stdout().lock();
+    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// What the tests of several commands look at.
+#[cfg(test)]
+mod fixtures {
+    use super::*;
+
+    /// BTC-USD with ticks of 0.1 USDC and lots of 0.0001 BTC, as market 3.
+    pub fn btc_params() -> v1::MarketParams {
+        v1::MarketParams {
+            id: 3,
+            symbol: "BTC-USD".into(),
+            tick_size_e9: 100_000_000,
+            lot_size_e9: 100_000,
+            ..Default::default()
+        }
+    }
+
+    /// The same as a client has it.
+    pub fn btc() -> Market {
+        Market::new(&btc_params(), 10)
+    }
+}

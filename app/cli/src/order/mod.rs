@@ -1,0 +1,80 @@
+//! Commands of orders: each becomes one operation of a transaction, or a line of a batch.
+
+mod batch;
+mod build;
+mod outcome;
+
+use serde_json::json;
+use tidemark_client::{ClientError, Submitted};
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::Code;
+
+use super::args::OrderCommand;
+use super::{wait_for, CliError, Context};
+use build::Desk;
+
+pub(super) use batch::run as batch;
+pub(super) use outcome::{mark_words, peg_words};
+
+/// Sends one operation and says what became of it.
+pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(), CliError> {
+    let subaccount = context.global.subaccount;
+    let mut sender = context.sender(&context.key()?).await?;
+    let desk = Desk::of(&sender, subaccount, &[command]).await?;
+    let operation = desk.operation(command).map_err(CliError::Usage)?;
+    let Submitted { tx_hash, height, results } =
+        sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
+    let Some(height) = height else {
+        print_accepted(context, &tx_hash);
+        return Ok(());
+    };
+    let Some(result) = results.first() else { return Err(without_result(height, tx_hash)) };
+    if result.code != 0 {
+        let hint = outcome::hint(&operation, result, &desk.markets);
+        return Err(CliError::refused(result.code, &format!("{}{hint}", result.message)));
+    }
+    let market = desk.market_of(&operation);
+    context.print(
+        || format!("{} (block {height})", outcome::sentence(&operation, result, market)),
+        || {
+            let mut json = outcome::result_json(&operation, result, market);
+            json["outcome"] = json!("committed");
+            json["tx_hash"] = json!(tx_hash);
+            json["height"] = json!(height);
+            json
+        },
+    );
+    Ok(())
+}
+
+fn print_accepted(context: &Context, tx_hash: &str) {
+    context.print(
+        || format!("accepted by the node, not yet in a block (transaction {tx_hash})"),
+        || json!({"outcome": "accepted", "tx_hash": tx_hash}),
+    );
+}
+
+/// A block holds the transaction, but the answer says nothing of an operation.
+fn without_result(height: u64, tx_hash: String) -> CliError {
+    let why = format!("block {height} has no result for transaction {tx_hash}");
+    ClientError::Unknown { why, tx_hash: Some(tx_hash) }.into()
+}
+
+/// The word of a refusal or removal; `None` where there is none.
+fn word(code: u32) -> Option<&'static str> {
+    Code::from_number(code).filter(|code| *code != Code::Ok).map(Code::word)
+}
+
+/// The id of the market that an operation is of; `None` when it is of all.
+fn market_id(operation: &Operation) -> Option<u32> {
+    match operation {
+        Operation::Place(place) => Some(place.market),
+        Operation::Cancel(cancel) => Some(cancel.market),
+        Operation::Replace(replace) => Some(replace.market),
+        Operation::Twap(twap) => Some(twap.market),
+        Operation::Scale(scale) => Some(scale.market),
+        Operation::Oco(pair) => pair.second.as_ref().map(|order| order.market),
+        Operation::CancelAll(all) => all.market,
+        Operation::ScheduleCancelAll(_) => None,
+    }
+}

@@ -1,0 +1,447 @@
+//! What became of an operation, in words and for programs.
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+use tidemark_client::{Market, Markets};
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::{v1, Code};
+
+use super::build::span_text;
+use super::word;
+use crate::show::time_text;
+
+/// Where the mark goes for an order to be placed, and where to: `the mark to fall to 58000.0`.
+pub(crate) fn mark_words(
+    market: &Market,
+    side: v1::Side,
+    trigger: v1::Trigger,
+    trigger_price_ticks: u64,
+) -> String {
+    let direction = if falls(side, trigger) { "fall" } else { "rise" };
+    format!("the mark to {direction} to {}", market.price(trigger_price_ticks))
+}
+
+/// Whether an order is placed when the mark falls.
+fn falls(side: v1::Side, trigger: v1::Trigger) -> bool {
+    (side == v1::Side::Sell) == (trigger == v1::Trigger::Stop)
+}
+
+/// What a pegged order follows, and how far from it: `the mark, 5.0 below it`.
+pub(crate) fn peg_words(
+    market: &Market,
+    side: v1::Side,
+    peg: v1::Peg,
+    offset_ticks: i64,
+) -> Option<String> {
+    let reference = match (peg, side) {
+        (v1::Peg::None, _) => return None,
+        (v1::Peg::Mark, _) => "the mark",
+        (v1::Peg::Best, v1::Side::Sell) => "the best ask",
+        (v1::Peg::Best, _) => "the best bid",
+    };
+    let distance = market.price_difference(offset_ticks).abs();
+    Some(match offset_ticks {
+        0 => reference.to_owned(),
+        1.. => format!("{reference}, {distance} above it"),
+        _ => format!("{reference}, {distance} below it"),
+    })
+}
+
+/// What an operation did, in a sentence without its end.
+pub(super) fn sentence(
+    operation: &Operation,
+    result: &v1::OperationResult,
+    market: Option<&Market>,
+) -> String {
+    let id = result.order_id;
+    let Some(market) = market else { return of_all(operation, result) };
+    match operation {
+        Operation::CancelAll(_) | Operation::ScheduleCancelAll(_) => of_all(operation, result),
+        Operation::Cancel(_) => format!("cancelled order {id}"),
+        Operation::Place(order) => placed(order, result, market),
+        Operation::Replace(_) if idle(result) => format!("order {id} is changed, and still waits"),
+        Operation::Replace(_) => join(traded(result, market, "traded", &format!("order {id}"))),
+        Operation::Twap(order) => {
+            let verb = if order.side() == v1::Side::Buy { "buys" } else { "sells" };
+            format!(
+                "order {id} {verb} {} {} in {} parts, one each {} from the next block on",
+                market.size(order.lots),
+                market.base(),
+                order.slices,
+                span_text(Duration::from_millis(order.interval_ms)),
+            )
+        }
+        Operation::Scale(order) => {
+            let last = id.saturating_add(u64::from(result.placed)).saturating_sub(1);
+            let rungs = format!("{} orders, {id} to {last}", result.placed);
+            join(traded(result, market, past(order.side()), &rungs))
+        }
+        Operation::Oco(pair) => both(pair, result, market),
+    }
+}
+
+fn of_all(operation: &Operation, result: &v1::OperationResult) -> String {
+    match operation {
+        Operation::ScheduleCancelAll(v1::ScheduleCancelAll { at_ms: 0 }) => {
+            "the dead man's switch is off".to_owned()
+        }
+        Operation::ScheduleCancelAll(schedule) => {
+            format!(
+                "all orders go at {}, unless the switch is set anew before",
+                time_text(schedule.at_ms)
+            )
+        }
+        Operation::CancelAll(_) if result.cancelled == 1 => "cancelled 1 order".to_owned(),
+        Operation::CancelAll(_) => format!("cancelled {} orders", result.cancelled),
+        _ => format!("order {}", result.order_id),
+    }
+}
+
+/// Whether an operation has neither traded nor left anything on the book.
+fn idle(result: &v1::OperationResult) -> bool {
+    result.filled_lots == 0 && result.resting_lots == 0 && word(result.rest_code).is_none()
+}
+
+fn past(side: v1::Side) -> &'static str {
+    if side == v1::Side::Buy {
+        "bought"
+    } else {
+        "sold"
+    }
+}
+
+fn join(parts: Vec<String>) -> String {
+    parts.join(", ")
+}
+
+/// What traded, what rests, and why a part did neither.
+fn traded(
+    result: &v1::OperationResult,
+    market: &Market,
+    verb: &str,
+    rests_as: &str,
+) -> Vec<String> {
+    let base = market.base();
+    let mut parts = Vec::new();
+    if result.filled_lots > 0 {
+        parts.push(format!("{verb} {} {base}", market.size(result.filled_lots)));
+    }
+    if result.resting_lots > 0 {
+        parts.push(format!("{} {base} rests as {rests_as}", market.size(result.resting_lots)));
+    }
+    if let Some(code) = word(result.rest_code) {
+        let rest = if parts.is_empty() { "nothing traded" } else { "the rest was cancelled" };
+        parts.push(format!("{rest} ({code})"));
+    }
+    parts
+}
+
+fn placed(order: &v1::PlaceOrder, result: &v1::OperationResult, market: &Market) -> String {
+    let id = result.order_id;
+    if idle(result) && order.trigger() != v1::Trigger::None {
+        return format!("order {id} {}", waits(order, market));
+    }
+    let mut parts = traded(result, market, past(order.side()), &format!("order {id}"));
+    if result.resting_lots > 0 {
+        if order.display_lots > 0 {
+            parts.push(format!("showing {} at a time", market.size(order.display_lots)));
+        }
+        if let Some(peg) = peg_words(market, order.side(), order.peg(), order.peg_offset_ticks) {
+            parts.push(format!("following {peg}"));
+        }
+    }
+    if parts.is_empty() {
+        return format!("order {id}");
+    }
+    join(parts)
+}
+
+/// `waits for the mark to fall to 58000.0, and then sells 0.0100 BTC`.
+fn waits(order: &v1::PlaceOrder, market: &Market) -> String {
+    let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+    let verb = if order.side() == v1::Side::Buy { "buys" } else { "sells" };
+    let does = match order.whole_position {
+        true => "closes the whole position".to_owned(),
+        false => format!("{verb} {} {}", market.size(order.lots), market.base()),
+    };
+    let price = match order.price_ticks {
+        0 => String::new(),
+        price => format!(" at {} or better", market.price(price)),
+    };
+    format!("waits for {mark}, and then {does}{price}")
+}
+
+fn both(pair: &v1::PlaceOco, result: &v1::OperationResult, market: &Market) -> String {
+    let (Some(first), Some(second)) = (&pair.first, &pair.second) else {
+        return format!("order {}", result.order_id);
+    };
+    let first = placed(first, result, market);
+    if result.second_order_id == 0 {
+        return format!("{first}; the stop was not placed: one cancels the other");
+    }
+    let second = waits(second, market);
+    format!("{first}; order {} {second}; one cancels the other", result.second_order_id)
+}
+
+/// A result as programs read it.
+pub(super) fn result_json(
+    operation: &Operation,
+    result: &v1::OperationResult,
+    market: Option<&Market>,
+) -> Value {
+    let cancel_all_at_ms = match operation {
+        Operation::ScheduleCancelAll(schedule) => schedule.at_ms,
+        _ => 0,
+    };
+    let size = |lots: u64| market.map(|market| market.size(lots));
+    let given = |id: u64| (id != 0).then_some(id);
+    json!({
+        "order_id": result.order_id,
+        "second_order_id": given(result.second_order_id),
+        "placed_orders": given(result.placed.into()),
+        "filled": size(result.filled_lots),
+        "resting": size(result.resting_lots),
+        "rest_cancelled_because": word(result.rest_code),
+        "cancelled_orders": result.cancelled,
+        "cancel_all_at_ms": given(cancel_all_at_ms),
+    })
+}
+
+/// What to say after a refusal: what a slip mostly meant, and prices that the chain tells in ticks;
+/// empty where there is nothing to add.
+pub(super) fn hint(
+    operation: &Operation,
+    result: &v1::OperationResult,
+    markets: &Markets,
+) -> String {
+    let market = super::market_id(operation).and_then(|id| markets.by_id(id));
+    let prices = || market.and_then(|market| in_usdc(&result.message, market)).unwrap_or_default();
+    match (Code::from_number(result.code), operation) {
+        (Some(Code::TriggerReached), Operation::Replace(_)) => prices(),
+        (Some(Code::TriggerReached), _) => slip(operation, markets),
+        (Some(Code::WouldIncrease), Operation::Place(order)) if order.whole_position => {
+            "; `tidemark exits` takes the side from the position".to_owned()
+        }
+        (Some(Code::PriceOutOfBand), _) => prices(),
+        _ => String::new(),
+    }
+}
+
+/// The prices of a sentence that says `price is N ticks` and two or one more: the chain does not
+/// know the size of a tick in USDC.
+fn in_usdc(message: &str, market: &Market) -> Option<String> {
+    let numbers = message.split_once("price is ")?.1.split(|letter: char| !letter.is_ascii_digit());
+    let prices = numbers
+        .filter_map(|digits| digits.parse().ok())
+        .map(|ticks| market.price(ticks).to_string());
+    let prices: Vec<String> = prices.collect();
+    let (last, others) = prices.split_last()?;
+    Some(match others {
+        [price, low] => format!(" (in USDC, {price} must be {low} to {last})"),
+        [price] => format!(" (in USDC, {price} and {last})"),
+        _ => return None,
+    })
+}
+
+/// A trigger on the wrong side of the mark.
+fn slip(operation: &Operation, markets: &Markets) -> String {
+    let orders = match operation {
+        Operation::Place(order) => vec![order],
+        Operation::Oco(pair) => pair.first.iter().chain(&pair.second).collect(),
+        _ => Vec::new(),
+    };
+    let reached = orders.into_iter().find_map(|order| {
+        let mark = markets.mark_ticks(order.market)?;
+        let falls = falls(order.side(), order.trigger());
+        let price = order.trigger_price_ticks;
+        let is_reached = if falls { mark <= price } else { mark >= price };
+        let waits = order.trigger() != v1::Trigger::None;
+        (waits && is_reached).then_some((order, mark, falls))
+    });
+    let Some((order, mark, falls)) = reached else { return String::new() };
+    let Some(market) = markets.by_id(order.market) else { return String::new() };
+    let side = if order.side() == v1::Side::Sell { "sell" } else { "buy" };
+    let (option, other) = match order.trigger() {
+        v1::Trigger::Stop => ("--stop", "--take-profit"),
+        _ => ("--take-profit", "--stop"),
+    };
+    let (direction, where_to) = if falls { ("fall", "below") } else { ("rise", "above") };
+    format!(
+        ". {option} {} to {side} waits for the mark to {direction}, and must be {where_to} {}: \
+         did you mean {other}?",
+        market.price(order.trigger_price_ticks),
+        market.price(mark)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{btc, btc_params};
+
+    fn result(filled_lots: u64, resting_lots: u64, rest_code: u32) -> v1::OperationResult {
+        v1::OperationResult {
+            order_id: 9,
+            filled_lots,
+            resting_lots,
+            rest_code,
+            ..Default::default()
+        }
+    }
+
+    fn buy() -> v1::PlaceOrder {
+        v1::PlaceOrder { side: v1::Side::Buy.into(), lots: 100, ..Default::default() }
+    }
+
+    fn stop(side: v1::Side) -> v1::PlaceOrder {
+        v1::PlaceOrder {
+            side: side.into(),
+            trigger: v1::Trigger::Stop.into(),
+            trigger_price_ticks: 580_000,
+            ..buy()
+        }
+    }
+
+    fn says(operation: Operation, result: &v1::OperationResult) -> String {
+        sentence(&operation, result, Some(&btc()))
+    }
+
+    #[test]
+    fn what_became_of_an_order_is_one_sentence() {
+        for (result, expected) in [
+            (result(40, 60, 0), "bought 0.0040 BTC, 0.0060 BTC rests as order 9"),
+            (result(100, 0, 0), "bought 0.0100 BTC"),
+            (result(0, 100, 0), "0.0100 BTC rests as order 9"),
+            (result(0, 0, 125), "nothing traded (UNFILLED)"),
+            (result(10, 0, 125), "bought 0.0010 BTC, the rest was cancelled (UNFILLED)"),
+        ] {
+            assert_eq!(says(Operation::Place(buy()), &result), expected);
+        }
+        let iceberg = v1::PlaceOrder { display_lots: 10, ..buy() };
+        assert_eq!(
+            says(Operation::Place(iceberg), &result(0, 100, 0)),
+            "0.0100 BTC rests as order 9, showing 0.0010 at a time"
+        );
+        for (peg, offset, expected) in [
+            (v1::Peg::Mark, -50, "following the mark, 5.0 below it"),
+            (v1::Peg::Best, 0, "following the best bid"),
+            (v1::Peg::Best, 1, "following the best bid, 0.1 above it"),
+        ] {
+            let pegged = v1::PlaceOrder { peg: peg.into(), peg_offset_ticks: offset, ..buy() };
+            let text = says(Operation::Place(pegged), &result(0, 100, 0));
+            assert_eq!(text, format!("0.0100 BTC rests as order 9, {expected}"));
+        }
+    }
+
+    #[test]
+    fn an_order_that_waits_says_for_what() {
+        let waits = result(0, 0, 0);
+        assert_eq!(
+            says(Operation::Place(stop(v1::Side::Sell)), &waits),
+            "order 9 waits for the mark to fall to 58000.0, and then sells 0.0100 BTC"
+        );
+        let limit = v1::PlaceOrder { price_ticks: 580_100, ..stop(v1::Side::Buy) };
+        assert_eq!(
+            says(Operation::Place(limit), &waits),
+            "order 9 waits for the mark to rise to 58000.0, and then buys 0.0100 BTC at 58010.0 \
+             or better"
+        );
+        let whole = v1::PlaceOrder {
+            trigger: v1::Trigger::TakeProfit.into(),
+            whole_position: true,
+            lots: 0,
+            ..stop(v1::Side::Sell)
+        };
+        assert_eq!(
+            says(Operation::Place(whole), &waits),
+            "order 9 waits for the mark to rise to 58000.0, and then closes the whole position"
+        );
+        let twap = v1::PlaceTwap {
+            side: 2,
+            lots: 100,
+            slices: 10,
+            interval_ms: 30_000,
+            ..Default::default()
+        };
+        assert_eq!(
+            says(Operation::Twap(twap), &waits),
+            "order 9 sells 0.0100 BTC in 10 parts, one each 30s from the next block on"
+        );
+        assert_eq!(
+            says(Operation::Replace(v1::ReplaceOrder::default()), &waits),
+            "order 9 is changed, and still waits"
+        );
+    }
+
+    #[test]
+    fn a_pair_and_a_ladder_say_what_all_their_orders_do() {
+        let sell = v1::PlaceOrder { side: v1::Side::Sell.into(), ..buy() };
+        let pair = |first| {
+            Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(stop(v1::Side::Sell)) })
+        };
+        let both = v1::OperationResult { second_order_id: 10, ..result(0, 100, 0) };
+        assert_eq!(
+            says(pair(sell), &both),
+            "0.0100 BTC rests as order 9; order 10 waits for the mark to fall to 58000.0, and \
+             then sells 0.0100 BTC; one cancels the other"
+        );
+        assert_eq!(
+            says(pair(sell), &result(100, 0, 0)),
+            "sold 0.0100 BTC; the stop was not placed: one cancels the other"
+        );
+        let ladder = v1::PlaceScale { side: 1, ..Default::default() };
+        let placed = v1::OperationResult { placed: 5, ..result(20, 80, 0) };
+        assert_eq!(
+            says(Operation::Scale(ladder), &placed),
+            "bought 0.0020 BTC, 0.0080 BTC rests as 5 orders, 9 to 13"
+        );
+    }
+
+    #[test]
+    fn a_trigger_on_the_wrong_side_of_the_mark_is_explained() {
+        let state = v1::MarketState {
+            params: Some(btc_params()),
+            mark_ticks: 570_000,
+            k: 10,
+            ..Default::default()
+        };
+        let markets = Markets::new(vec![state]);
+        let stop = v1::PlaceOrder { market: 3, ..stop(v1::Side::Sell) };
+        let hint = |operation: &Operation, code: Code, message: &str| {
+            let result = v1::OperationResult {
+                code: code.number(),
+                message: message.into(),
+                ..Default::default()
+            };
+            super::hint(operation, &result, &markets)
+        };
+        let place = Operation::Place(stop);
+        assert_eq!(
+            hint(&place, Code::TriggerReached, ""),
+            ". --stop 58000.0 to sell waits for the mark to fall, and must be below 57000.0: did \
+             you mean --take-profit?"
+        );
+        let whole = Operation::Place(v1::PlaceOrder { whole_position: true, ..stop });
+        assert!(hint(&whole, Code::WouldIncrease, "").contains("`tidemark exits`"));
+        assert_eq!(hint(&place, Code::InsufficientCollateral, "free is 1"), "");
+        assert_eq!(
+            hint(
+                &place,
+                Code::PriceOutOfBand,
+                "rung 0: price is 400000 ticks, must be 480662 to 720992"
+            ),
+            " (in USDC, 40000.0 must be 48066.2 to 72099.2)"
+        );
+        assert_eq!(hint(&place, Code::PriceOutOfBand, "price_ticks is 0, must be at least 1"), "");
+        let replace = Operation::Replace(v1::ReplaceOrder { market: 3, ..Default::default() });
+        assert_eq!(
+            hint(
+                &replace,
+                Code::TriggerReached,
+                "the trigger price is 564630 ticks, the mark is 556823: it is reached"
+            ),
+            " (in USDC, 56463.0 and 55682.3)"
+        );
+    }
+}

@@ -1,0 +1,493 @@
+//! Commands that only read.
+
+use rust_decimal::Decimal;
+use serde_json::{json, Value};
+use tidemark_client::{usdc, Client, Market, Markets};
+use tidemark_proto::v1;
+
+use super::args::{OneMarket, Who};
+use super::table::{grouped, percent, Table};
+use super::{find, CliError, Context};
+
+/// Decimals of USDC amounts in text; JSON has all six.
+const USDC_PLACES: u32 = 2;
+
+fn money(atoms: i64) -> String {
+    grouped(usdc(atoms), USDC_PLACES)
+}
+
+/// A price, or a dash where there is none.
+pub fn price_or_dash(market: &Market, ticks: u64) -> String {
+    if ticks == 0 {
+        "-".to_owned()
+    } else {
+        market.price(ticks).to_string()
+    }
+}
+
+/// A price, or null where there is none.
+pub(super) fn price_or_null(market: &Market, ticks: u64) -> Option<Decimal> {
+    (ticks != 0).then(|| market.price(ticks))
+}
+
+/// The word for a side.
+pub(super) fn side_word(side: v1::Side) -> &'static str {
+    match side {
+        v1::Side::Buy => "buy",
+        v1::Side::Sell => "sell",
+        v1::Side::Unspecified => "-",
+    }
+}
+
+/// Bytes in hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The market that was named, or all.
+pub(super) fn chosen<'a>(
+    markets: &'a Markets,
+    symbol: &Option<String>,
+) -> Result<Vec<&'a (Market, v1::MarketState)>, CliError> {
+    match symbol {
+        Some(symbol) => Ok(vec![find(markets, symbol)?]),
+        None => Ok(markets.iter().collect()),
+    }
+}
+
+pub(super) async fn status(context: &Context) -> Result<(), CliError> {
+    let client = context.connect().await?;
+    let status = client.status().await?;
+    let time = time_text(status.time_ms);
+    let rows = [
+        ("node", client.node().to_owned()),
+        ("chain", status.chain_id.clone()),
+        ("height", status.height.to_string()),
+        ("time", time.clone()),
+        ("app hash", hex(&status.app_hash)),
+        ("version", format!("{} (protocol {})", status.version, status.protocol_version)),
+        ("price feed", status.feed.clone()),
+    ];
+    context.print(
+        || lines(&rows),
+        || {
+            json!({
+                "node": client.node(),
+                "chain_id": status.chain_id,
+                "height": status.height,
+                "time_ms": status.time_ms,
+                "time": time,
+                "app_hash": hex(&status.app_hash),
+                "protocol_version": status.protocol_version,
+                "version": status.version,
+                "feed": status.feed,
+            })
+        },
+    );
+    Ok(())
+}
+
+fn lines(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("{name:<width$}  {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Unix milliseconds as `2025-10-10 21:14:03 UTC`.
+pub(super) fn time_text(time_ms: u64) -> String {
+    let seconds = time_ms / 1_000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days to a civil date, after Howard Hinnant's `civil_from_days`: years begin in March, 400 of
+    // them are an era.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+pub(super) async fn params(context: &Context) -> Result<(), CliError> {
+    let params = context.connect().await?.params().await?;
+    let tier = |tier: &v1::params_response::FeeTier| {
+        json!({
+            "min_volume": usdc(tier.min_volume_atoms),
+            "maker_ppm": tier.maker_ppm,
+            "taker_ppm": tier.taker_ppm,
+        })
+    };
+    let text = || {
+        let mut tiers = Table::new(0, &["30-day volume", "maker", "taker"]);
+        for tier in &params.fee_tiers {
+            let volume = grouped(usdc(tier.min_volume_atoms), 0);
+            tiers.row(vec![volume, percent(tier.maker_ppm), percent(tier.taker_ppm)]);
+        }
+        let rows = [
+            ("insurance fund's part of fees", percent(params.insurance_fee_ppm)),
+            ("gas of a block", params.max_block_gas.to_string()),
+            ("bytes of a transaction", params.max_tx_bytes.to_string()),
+            ("operations of a transaction", params.max_operations.to_string()),
+            ("sequences that may wait", params.max_pending_sequences.to_string()),
+            ("cancels run first", if params.cancels_first { "yes" } else { "no" }.to_owned()),
+            ("halt that gates withdrawals", format!("{} s", params.halt_ms / 1_000)),
+            ("blocks of a withdrawal gate", params.withdrawal_gate_blocks.to_string()),
+            ("admin", params.admin.clone()),
+            ("minters", params.minters.join(", ")),
+        ];
+        format!("{}\n\n{}", tiers.render(), lines(&rows))
+    };
+    context.print(text, || {
+        json!({
+            "fee_tiers": params.fee_tiers.iter().map(tier).collect::<Vec<_>>(),
+            "insurance_fee_ppm": params.insurance_fee_ppm,
+            "max_block_gas": params.max_block_gas,
+            "max_tx_bytes": params.max_tx_bytes,
+            "max_operations": params.max_operations,
+            "max_pending_sequences": params.max_pending_sequences,
+            "cancels_first": params.cancels_first,
+            "halt_ms": params.halt_ms,
+            "withdrawal_gate_blocks": params.withdrawal_gate_blocks,
+            "admin": params.admin,
+            "minters": params.minters,
+        })
+    });
+    Ok(())
+}
+
+pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
+    let markets = context.connect().await?.markets().await?;
+    let text = || {
+        let heading = [
+            "market",
+            "state",
+            "index",
+            "mark",
+            "last",
+            "bid",
+            "ask",
+            "open interest",
+            "funding/8h",
+            "tick",
+            "lot",
+        ];
+        let mut table = Table::new(2, &heading);
+        for (market, state) in markets.iter() {
+            let price = |ticks| price_or_dash(market, ticks);
+            table.row(vec![
+                market.symbol.clone(),
+                state_word(state).to_owned(),
+                price(state.index_ticks),
+                price(state.mark_ticks),
+                price(state.last_trade_ticks),
+                price(state.best_bid_ticks),
+                price(state.best_ask_ticks),
+                market.size(state.open_interest_lots).to_string(),
+                percent(state.funding_rate_ppm),
+                market.tick_size.to_string(),
+                market.lot_size.to_string(),
+            ]);
+        }
+        table.render()
+    };
+    context
+        .print(text, || markets.iter().map(|(market, state)| market_json(market, state)).collect());
+    Ok(())
+}
+
+/// One word for what a market takes now.
+pub fn state_word(state: &v1::MarketState) -> &'static str {
+    if state.quarantined {
+        return "quarantined";
+    }
+    match state.params.as_ref().map(v1::MarketParams::status) {
+        Some(v1::MarketStatus::Paused) => "paused",
+        Some(v1::MarketStatus::ReduceOnly) => "reduce-only",
+        Some(v1::MarketStatus::Closed) if state.settled => "settled",
+        Some(v1::MarketStatus::Closed) => "closed",
+        _ if state.stale => "stale index",
+        _ => "active",
+    }
+}
+
+fn market_json(market: &Market, state: &v1::MarketState) -> Value {
+    let price = |ticks| price_or_null(market, ticks);
+    json!({
+        "id": market.id,
+        "market": market.symbol,
+        "state": state_word(state),
+        "tick_size": market.tick_size,
+        "lot_size": market.lot_size,
+        "index": price(state.index_ticks),
+        "index_time_ms": state.index_time_ms,
+        "mark": price(state.mark_ticks),
+        "last": price(state.last_trade_ticks),
+        "bid": price(state.best_bid_ticks),
+        "ask": price(state.best_ask_ticks),
+        "open_interest": market.size(state.open_interest_lots),
+        "funding_rate_8h_ppm": state.funding_rate_ppm,
+        "predicted_funding_8h_ppm": state.predicted_funding_ppm,
+        "bad_debt": usdc(state.bad_debt_atoms),
+        "insurance": usdc(state.insurance_atoms),
+        "set_aside": usdc(state.set_aside_atoms),
+        "settlement_price": price(state.settlement_price_ticks),
+        "settled": state.settled,
+        "reporting_power": state.reporting_power,
+        "total_power": state.total_power,
+    })
+}
+
+pub(super) async fn funding(context: &Context, args: &OneMarket) -> Result<(), CliError> {
+    let client = context.connect().await?;
+    let markets = client.markets().await?;
+    let mut rows = Vec::new();
+    for (market, _) in chosen(&markets, &args.market)? {
+        rows.push((market, client.funding(market.id).await?));
+    }
+    let text = || {
+        let mut table =
+            Table::new(1, &["market", "last (8 h)", "next (8 h)", "samples", "paid at"]);
+        for (market, funding) in &rows {
+            table.row(vec![
+                market.symbol.clone(),
+                percent(funding.last_rate_ppm),
+                percent(funding.predicted_rate_ppm),
+                funding.samples.to_string(),
+                time_text(funding.next_ms),
+            ]);
+        }
+        table.render()
+    };
+    let one = |(market, funding): &(&Market, v1::FundingResponse)| {
+        json!({
+            "market": market.symbol,
+            "last_rate_8h_ppm": funding.last_rate_ppm,
+            "predicted_rate_8h_ppm": funding.predicted_rate_ppm,
+            "samples": funding.samples,
+            "next_ms": funding.next_ms,
+            "cumulative_index": funding.cumulative_index,
+        })
+    };
+    context.print(text, || rows.iter().map(one).collect());
+    Ok(())
+}
+
+/// An account's answer with the markets that its positions are in.
+async fn fetch(
+    context: &Context,
+    who: &Who,
+) -> Result<(String, v1::AccountResponse, Markets, Client), CliError> {
+    let address = context.address(&who.address)?;
+    let client = context.connect().await?;
+    let markets = client.markets().await?;
+    let account = client.account(&address, None).await?;
+    Ok((address, account, markets, client))
+}
+
+pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError> {
+    let (address, account, markets, _) = fetch(context, who).await?;
+    let text = || {
+        let heading = [
+            "subaccount",
+            "collateral",
+            "equity",
+            "reserved",
+            "maintenance",
+            "free",
+            "withdrawable",
+            "open orders",
+            "30-day volume",
+        ];
+        let mut table = Table::new(0, &heading);
+        for sub in &account.subaccounts {
+            table.row(vec![
+                sub.subaccount.to_string(),
+                money(sub.collateral_atoms),
+                money(sub.equity_atoms),
+                money(sub.reserve_atoms),
+                money(sub.maintenance_atoms),
+                money(sub.free_atoms),
+                money(sub.withdrawable_atoms),
+                sub.open_orders.to_string(),
+                money(sub.volume_30d_atoms),
+            ]);
+        }
+        format!(
+            "{address} at block {}, next sequence {}\n{}",
+            account.height,
+            account.sequence,
+            table.render()
+        )
+    };
+    context.print(text, || account_json(&address, &account, &markets));
+    Ok(())
+}
+
+fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets) -> Value {
+    let one = |sub: &v1::Subaccount| {
+        json!({
+            "subaccount": sub.subaccount,
+            "account_id": sub.account_id,
+            "collateral": usdc(sub.collateral_atoms),
+            "equity": usdc(sub.equity_atoms),
+            "reserve": usdc(sub.reserve_atoms),
+            "maintenance": usdc(sub.maintenance_atoms),
+            "free": usdc(sub.free_atoms),
+            "withdrawable": usdc(sub.withdrawable_atoms),
+            "open_orders": sub.open_orders,
+            "isolated_markets": sub.isolated_markets,
+            "volume_30d": usdc(sub.volume_30d_atoms),
+            "positions": positions_of(sub, markets).map(|(market, position)| position_json(market, position)).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "address": address,
+        "height": account.height,
+        "sequence": account.sequence,
+        "subaccounts": account.subaccounts.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+fn positions_of<'a>(
+    sub: &'a v1::Subaccount,
+    markets: &'a Markets,
+) -> impl Iterator<Item = (&'a Market, &'a v1::Position)> {
+    let open = sub.positions.iter().filter(|position| position.lots != 0);
+    open.filter_map(|position| Some((markets.by_id(position.market)?, position)))
+}
+
+/// What the position cost a base unit: `c / (q·k)` ticks. For display only.
+pub fn entry_price(market: &Market, position: &v1::Position) -> Decimal {
+    let per_tick = Decimal::from(position.lots).checked_mul(Decimal::from(market.k));
+    let ticks =
+        per_tick.and_then(|per_tick| Decimal::from(position.cost_atoms).checked_div(per_tick));
+    let price = ticks.and_then(|ticks| ticks.checked_mul(market.tick_size));
+    price.unwrap_or_default().round_dp(market.tick_size.scale())
+}
+
+fn position_json(market: &Market, position: &v1::Position) -> Value {
+    json!({
+        "market": market.symbol,
+        "size": market.size(position.lots),
+        "entry": entry_price(market, position),
+        "mark": price_or_null(market, position.mark_ticks),
+        "notional": usdc(position.notional_atoms),
+        "unrealised": usdc(position.unrealised_atoms),
+        "unpaid_funding": usdc(position.unpaid_funding_atoms),
+        "liquidation_price": price_or_null(market, position.liquidation_price_ticks),
+        "leverage": position.leverage,
+        "maintenance": usdc(position.maintenance_atoms),
+        "reserve": usdc(position.reserve_atoms),
+        "margin_mode": if position.isolated.is_some() { "isolated" } else { "cross" },
+        "isolated": position.isolated.map(|isolated| json!({
+            "account_id": isolated.account_id,
+            "collateral": usdc(isolated.collateral_atoms),
+            "equity": usdc(isolated.equity_atoms),
+            "free": usdc(isolated.free_atoms),
+            "removable": usdc(isolated.removable_atoms),
+        })),
+    })
+}
+
+pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliError> {
+    let (address, account, markets, _) = fetch(context, who).await?;
+    let open: Vec<_> = account
+        .subaccounts
+        .iter()
+        .flat_map(|sub| {
+            positions_of(sub, &markets)
+                .map(move |(market, position)| (sub.subaccount, market, position))
+        })
+        .collect();
+    let text = || {
+        if open.is_empty() {
+            return format!("{address} has no open position.");
+        }
+        let heading = [
+            "market",
+            "side",
+            "subaccount",
+            "size",
+            "entry",
+            "mark",
+            "notional",
+            "profit",
+            "liquidation",
+            "leverage",
+            "maintenance",
+            "margin",
+        ];
+        let mut table = Table::new(2, &heading);
+        for (subaccount, market, position) in &open {
+            table.row(vec![
+                market.symbol.clone(),
+                if position.lots > 0 { "long" } else { "short" }.to_owned(),
+                subaccount.to_string(),
+                market.size(position.lots).abs().to_string(),
+                entry_price(market, position).to_string(),
+                price_or_dash(market, position.mark_ticks),
+                money(position.notional_atoms),
+                money(position.unrealised_atoms),
+                price_or_dash(market, position.liquidation_price_ticks),
+                if position.leverage == 0 {
+                    "most".to_owned()
+                } else {
+                    format!("{}x", position.leverage)
+                },
+                money(position.maintenance_atoms),
+                match &position.isolated {
+                    Some(isolated) => format!("isolated {}", money(isolated.collateral_atoms)),
+                    None => "cross".to_owned(),
+                },
+            ]);
+        }
+        table.render()
+    };
+    let one = |(subaccount, market, position): &(u32, &Market, &v1::Position)| {
+        let mut json = position_json(market, position);
+        json["subaccount"] = json!(subaccount);
+        json
+    };
+    context.print(text, || open.iter().map(one).collect());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_civil_dates() {
+        for (time_ms, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_760_130_843_999, "2025-10-10 21:14:03 UTC"),
+            (4_107_542_399_000, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(time_text(time_ms), text);
+        }
+    }
+
+    #[test]
+    fn an_entry_price_is_the_cost_of_a_base_unit() {
+        let params = v1::MarketParams {
+            symbol: "BTC-USD".into(),
+            tick_size_e9: 100_000_000,
+            lot_size_e9: 100_000,
+            ..Default::default()
+        };
+        let market = Market::new(&params, 10);
+        // 0.5 BTC short at 60 000.0: 600 000 ticks · 5 000 lots · 10 atoms.
+        let position =
+            v1::Position { lots: -5_000, cost_atoms: -30_000_000_000, ..Default::default() };
+        assert_eq!(entry_price(&market, &position).to_string(), "60000.0");
+        assert_eq!(entry_price(&market, &v1::Position::default()), Decimal::ZERO);
+    }
+}

@@ -1,0 +1,72 @@
+//! InitChain: the state at genesis.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseInitChain, ValidatorUpdate};
+use tendermint_proto::v0_38::crypto::public_key::Sum;
+use tidemark_engine::genesis::Genesis;
+use tidemark_engine::state::State;
+use tidemark_engine::state::Validator;
+
+use super::{time_ms, Node};
+
+/// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
+/// there is no chain to keep up.
+pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInitChain {
+    let state =
+        build(node, &request).unwrap_or_else(|why| panic!("this genesis cannot be run: {why}"));
+    let app_hash = state.app_hash;
+    node.inner.publisher.reset(Arc::new(state.view()));
+    node.consensus().state = Some(state);
+    ResponseInitChain {
+        consensus_params: None,
+        validators: Vec::new(),
+        app_hash: app_hash.to_vec().into(),
+    }
+}
+
+fn build(node: &Node, request: &RequestInitChain) -> Result<State, String> {
+    let known = node.inner.cache.chain_id();
+    if request.chain_id != known {
+        return Err(format!(
+            "CometBFT runs chain {:?}, the application was started for {known:?}",
+            request.chain_id
+        ));
+    }
+    if request.initial_height != 1 {
+        return Err(format!("initial_height is {}, must be 1", request.initial_height));
+    }
+    let extensions_from = request
+        .consensus_params
+        .as_ref()
+        .and_then(|params| params.abci.as_ref())
+        .map_or(0, |abci| abci.vote_extensions_enable_height);
+    if extensions_from != 1 {
+        return Err(format!(
+            "consensus_params.abci.vote_extensions_enable_height is {extensions_from}, must be 1: \
+             prices come by vote extension"
+        ));
+    }
+    let genesis = Genesis::read(&request.app_state_bytes).map_err(|refusal| refusal.to_string())?;
+    let validators = request.validators.iter().map(validator).collect::<Result<Vec<_>, _>>()?;
+    State::genesis(&genesis, &request.chain_id, time_ms(request.time.as_ref()), validators)
+        .map_err(|refusal| refusal.to_string())
+}
+
+fn validator(update: &ValidatorUpdate) -> Result<Validator, String> {
+    let key = update.pub_key.as_ref().and_then(|key| key.sum.as_ref());
+    let Some(Sum::Ed25519(key)) = key else {
+        return Err("a validator's key is not ed25519".into());
+    };
+    let public_key: [u8; 32] = key
+        .as_slice()
+        .try_into()
+        .map_err(|_| format!("a validator's key has {} bytes, must be 32", key.len()))?;
+    let power = u64::try_from(update.power)
+        .map_err(|_| format!("a validator's power is {}", update.power))?;
+    let digest: [u8; 32] = Sha256::digest(public_key).into();
+    let mut address = [0; 20];
+    address.copy_from_slice(&digest[..20]);
+    Ok(Validator { address, public_key, power })
+}

@@ -1,0 +1,146 @@
+//! The ABCI application: what CometBFT asks of the node, one file a phase, and the socket it asks
+//! through.
+
+mod check_tx;
+mod commit;
+mod extend_vote;
+mod finalize_block;
+mod info;
+mod init_chain;
+mod prepare_proposal;
+mod process_proposal;
+mod query;
+pub mod server;
+mod verify_vote_extension;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tendermint_abci::Application;
+use tendermint_proto::google::protobuf::Timestamp;
+use tendermint_proto::v0_38::abci::{
+    RequestCheckTx, RequestExtendVote, RequestFinalizeBlock, RequestInfo, RequestInitChain,
+    RequestPrepareProposal, RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension,
+    ResponseCheckTx, ResponseCommit, ResponseExtendVote, ResponseFinalizeBlock, ResponseInfo,
+    ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+    ResponseVerifyVoteExtension,
+};
+use tidemark_engine::events::BlockEvents;
+use tidemark_engine::state::State;
+use tidemark_feed::Feed;
+use tidemark_proto::units::TimeMs;
+
+use crate::publish::Publisher;
+use crate::timing::BlockTimes;
+use crate::tx_cache::TxCache;
+
+/// The node's application. Clones share everything; CometBFT's connections meet only in the
+/// published view, but for the consensus state, which only the consensus connection touches.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    consensus: Mutex<Consensus>,
+    publisher: Arc<Publisher>,
+    cache: Arc<TxCache>,
+    /// Only ExtendVote asks it, from one connection; the lock is never waited for.
+    feed: Mutex<Box<dyn Feed>>,
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Consensus {
+    /// `None` until InitChain.
+    state: Option<State>,
+    /// The block that FinalizeBlock has carried out and Commit will publish.
+    finalized: Option<BlockEvents>,
+    times: BlockTimes,
+}
+
+impl Node {
+    /// A node without state: CometBFT sends InitChain and replays its blocks.
+    #[must_use]
+    pub fn new(
+        publisher: Arc<Publisher>,
+        cache: Arc<TxCache>,
+        feed: Box<dyn Feed>,
+        threads: usize,
+    ) -> Self {
+        let inner = Inner {
+            consensus: Mutex::default(),
+            publisher,
+            cache,
+            feed: Mutex::new(feed),
+            threads,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Box<dyn Feed>> {
+        self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn consensus(&self) -> MutexGuard<'_, Consensus> {
+        self.inner.consensus.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Block time in milliseconds; times before 1970 are 0.
+fn time_ms(time: Option<&Timestamp>) -> TimeMs {
+    time.map_or(0, |time| {
+        let seconds = u64::try_from(time.seconds).unwrap_or(0);
+        let millis = u64::try_from(time.nanos / 1_000_000).unwrap_or(0);
+        seconds.saturating_mul(1_000).saturating_add(millis)
+    })
+}
+
+/// CometBFT's heights are never negative.
+fn height(height: i64) -> u64 {
+    u64::try_from(height).unwrap_or(0)
+}
+
+impl Application for Node {
+    fn info(&self, request: RequestInfo) -> ResponseInfo {
+        info::info(self, &request)
+    }
+
+    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        init_chain::init_chain(self, request)
+    }
+
+    fn query(&self, request: RequestQuery) -> ResponseQuery {
+        query::query(self, &request)
+    }
+
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        check_tx::check_tx(self, &request)
+    }
+
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        prepare_proposal::prepare_proposal(self, request)
+    }
+
+    fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
+        process_proposal::process_proposal(self, &request)
+    }
+
+    fn extend_vote(&self, request: RequestExtendVote) -> ResponseExtendVote {
+        extend_vote::extend_vote(self, &request)
+    }
+
+    fn verify_vote_extension(
+        &self,
+        request: RequestVerifyVoteExtension,
+    ) -> ResponseVerifyVoteExtension {
+        verify_vote_extension::verify_vote_extension(self, &request)
+    }
+
+    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        finalize_block::finalize_block(self, &request)
+    }
+
+    fn commit(&self) -> ResponseCommit {
+        commit::commit(self)
+    }
+}

@@ -1,0 +1,56 @@
+//! PrepareProposal: the extended commit first, then transactions in canonical order. Nothing is
+//! carried out here.
+
+use std::sync::Arc;
+
+use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
+use tidemark_engine::exec::order::{self, BlockBudget};
+use tidemark_engine::phase::Phase;
+use tidemark_proto::tx::DecodedTx;
+
+use super::{height, time_ms, Node};
+use crate::timing::{wall_clock_ms, Stopwatch};
+use crate::votes;
+
+/// A block whose time lies further back than this takes no transactions from this proposer.
+const MAX_BEHIND_MS: u64 = 30_000;
+
+/// Builds a block of what the mempool offers.
+pub(super) fn prepare_proposal(
+    node: &Node,
+    request: RequestPrepareProposal,
+) -> ResponsePrepareProposal {
+    let mut watch = Stopwatch::start();
+    let view = node.inner.publisher.view();
+    let mut txs = Vec::with_capacity(request.txs.len() + 1);
+    let mut bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+    if votes::required(height(request.height)) {
+        let commit = request.local_last_commit.unwrap_or_default();
+        let injected = votes::encode(&commit);
+        bytes = bytes.saturating_sub(order::tx_bytes(injected.len()));
+        txs.push(injected.into());
+    }
+    let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
+    // The first block after a halt has the time and prices of before it: nobody is to trade on them
+    // (rules §4).
+    let behind_ms = wall_clock_ms().saturating_sub(time_ms(request.time.as_ref()));
+    let prices_are_old = votes::required(height(request.height)) && behind_ms > MAX_BEHIND_MS;
+    let mut candidates: Vec<Arc<DecodedTx>> = Vec::with_capacity(checked.len());
+    let mut sources = Vec::with_capacity(checked.len());
+    for (tx, result) in request.txs.iter().zip(checked) {
+        if let Some(decoded) =
+            result.ok().filter(|decoded| !prices_are_old && view.admits(decoded).is_ok())
+        {
+            candidates.push(decoded);
+            sources.push(tx);
+        }
+    }
+    let budget = BlockBudget { bytes, gas: view.max_block_gas() };
+    let chosen = order::select(&candidates, &view.canonical_order(), budget, |account| {
+        view.sequence(account)
+    });
+    txs.extend(chosen.into_iter().map(|index| sources[index].clone()));
+    watch.lap(Phase::Prepare);
+    node.consensus().times.add(Phase::Prepare, watch.times.get(Phase::Prepare));
+    ResponsePrepareProposal { txs }
+}

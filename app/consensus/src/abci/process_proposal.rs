@@ -1,0 +1,58 @@
+//! ProcessProposal: whether a proposed block follows the rules. Nothing is carried out here.
+
+use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
+use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
+use tidemark_engine::exec::order;
+use tidemark_engine::phase::Phase;
+
+use super::{height, Node};
+use crate::timing::Stopwatch;
+use crate::votes;
+
+/// Accepts a block whose extended commit and every transaction are right and in canonical order;
+/// logs why it rejects.
+pub(super) fn process_proposal(
+    node: &Node,
+    request: &RequestProcessProposal,
+) -> ResponseProcessProposal {
+    let mut watch = Stopwatch::start();
+    let status = match check(node, request) {
+        Ok(()) => ProposalStatus::Accept,
+        Err(why) => {
+            tracing::warn!(height = request.height, "proposal rejected: {why}");
+            ProposalStatus::Reject
+        }
+    };
+    watch.lap(Phase::Process);
+    let times = &mut node.consensus().times;
+    times.add(Phase::Process, watch.times.get(Phase::Process));
+    times.rejected_proposals += u32::from(status == ProposalStatus::Reject);
+    ResponseProcessProposal { status: status as i32 }
+}
+
+fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
+    let view = node.inner.publisher.view();
+    let mut txs = request.txs.as_slice();
+    if votes::required(height(request.height)) {
+        let (first, rest) = txs.split_first().ok_or("the block has no extended commit")?;
+        let commit = votes::decode(first)?;
+        let none = CommitInfo::default();
+        let proposed = request.proposed_last_commit.as_ref().unwrap_or(&none);
+        votes::check(
+            &commit,
+            proposed,
+            &view.chain.validators,
+            &view.chain.chain_id,
+            request.height - 1,
+        )?;
+        txs = rest;
+    }
+    let checked = node.inner.cache.check_all(txs, view.max_tx_bytes(), node.inner.threads);
+    let mut decoded = Vec::with_capacity(checked.len());
+    for (index, result) in checked.into_iter().enumerate() {
+        decoded.push(result.map_err(|refusal| format!("transaction {index}: {refusal}"))?);
+    }
+    order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
+        view.sequence(account)
+    })
+}

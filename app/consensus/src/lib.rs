@@ -1,0 +1,10 @@
+//! The engine under consensus: the ABCI application that CometBFT drives, admission of transactions,
+//! the extended commit with the validators' prices, and the publisher of committed blocks.
+
+pub mod abci;
+pub mod cosmos_account;
+pub mod own_report;
+pub mod publish;
+pub mod timing;
+pub mod tx_cache;
+pub mod votes;

@@ -1,0 +1,26 @@
+//! This validator's own price report, from its feed's last prices.
+
+use tidemark_engine::state::View;
+use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
+use tidemark_oracle::report::{self, Limits, Report};
+use tidemark_proto::units::MarketId;
+
+/// What this validator says of the markets that its feed knows, and the bytes of its vote
+/// extension; empty when it knows nothing.
+#[must_use]
+pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
+    let markets = view.markets.iter().map(|cell| ReportedMarket {
+        id: cell.market.params.id,
+        symbol: &cell.market.params.symbol,
+        tick_size_e9: cell.market.params.tick_size_e9,
+        max_age_ms: cell.market.params.max_oracle_age_ms,
+    });
+    let report = to_report(known, markets);
+    if report.prices.is_empty() {
+        return (report, Vec::new());
+    }
+    let base = |market: MarketId| view.markets.get(usize::from(market))?.index.voting_base();
+    let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
+    let bytes = encoded.map(|(bytes, _)| bytes).unwrap_or_default();
+    (report, bytes)
+}

@@ -1,0 +1,59 @@
+//! How long the phases of a block take on this node. Outside consensus: times are measured, never
+//! used.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // the one place that measures
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tidemark_engine::phase::Phase;
+
+/// This node's clock, in milliseconds since the Unix epoch: for its own price feed and proposals,
+/// never for results.
+#[must_use]
+pub fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Time spent in each phase of one block, and what else this node noted on the way to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockTimes {
+    phases: [Duration; Phase::ALL.len()],
+    /// Proposals for this block that this node rejected.
+    pub rejected_proposals: u32,
+}
+
+impl BlockTimes {
+    /// Time spent in a phase.
+    #[must_use]
+    pub fn get(&self, phase: Phase) -> Duration {
+        self.phases[phase as usize]
+    }
+
+    /// Adds to a phase.
+    pub fn add(&mut self, phase: Phase, time: Duration) {
+        self.phases[phase as usize] += time;
+    }
+}
+
+/// A stopwatch that books the time since its last lap.
+#[derive(Debug)]
+pub struct Stopwatch {
+    last: Instant,
+    /// What was booked.
+    pub times: BlockTimes,
+}
+
+impl Stopwatch {
+    /// Starts.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { last: Instant::now(), times: BlockTimes::default() }
+    }
+
+    /// Books the time since the start or the last lap to a phase.
+    pub fn lap(&mut self, phase: Phase) {
+        let now = Instant::now();
+        self.times.add(phase, now - self.last);
+        self.last = now;
+    }
+}

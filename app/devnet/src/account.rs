@@ -1,0 +1,235 @@
+//! The demo accounts: who they are, and the faucet that pays them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemark_client::key_file::KeyFile;
+use tidemark_client::{Client, ClientError, Sender};
+use tidemark_proto::tx::Signer;
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::{v1, Code};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::random::Random;
+use super::setup::Setup;
+use super::{maker, speculators, with, SharedBoard};
+
+/// What an account does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Quotes both sides of every market.
+    Maker,
+    /// Trades small sizes at random, and never lets a position grow large.
+    Taker,
+    /// Buys one market with all that its margin allows, and holds.
+    Degen {
+        /// Its market.
+        market: &'static str,
+        /// Leverage while prices are recorded ones; with made-up prices it is near the most.
+        replay_leverage: u64,
+    },
+}
+
+const fn degen(market: &'static str, replay_leverage: u64) -> Role {
+    Role::Degen { market, replay_leverage }
+}
+
+/// Every demo account.
+pub const TRADERS: &[(&str, Role)] = &[
+    ("maker-1", Role::Maker),
+    ("maker-2", Role::Maker),
+    ("taker-1", Role::Taker),
+    ("taker-2", Role::Taker),
+    ("taker-3", Role::Taker),
+    ("taker-4", Role::Taker),
+    ("degen-btc-1", degen("BTC-USD", 12)),
+    ("degen-btc-2", degen("BTC-USD", 20)),
+    ("degen-btc-3", degen("BTC-USD", 35)),
+    ("degen-eth-1", degen("ETH-USD", 10)),
+    ("degen-eth-2", degen("ETH-USD", 18)),
+    ("degen-sol-1", degen("SOL-USD", 8)),
+    ("degen-sol-2", degen("SOL-USD", 15)),
+];
+
+impl Role {
+    /// What it starts with, in USDC.
+    #[must_use]
+    pub fn collateral_usdc(self) -> u64 {
+        match self {
+            Self::Maker => 5_000_000,
+            Self::Taker => 100_000,
+            Self::Degen { market: "SOL-USD", .. } => 4_000,
+            Self::Degen { .. } => 2_000,
+        }
+    }
+}
+
+/// Before a busy node is asked again.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// Signs deposits. Clones share one key and its sequence.
+#[derive(Clone)]
+pub struct Faucet {
+    sender: Arc<Mutex<Sender>>,
+}
+
+impl Faucet {
+    /// A faucet on a node.
+    ///
+    /// # Errors
+    /// A sentence when the key is none.
+    pub fn new(client: Client, key: &KeyFile, chain_id: &str) -> Result<Self, String> {
+        let signer = key.signer(chain_id).map_err(|error| error.to_string())?;
+        Ok(Self { sender: Arc::new(Mutex::new(Sender::new(client, signer))) })
+    }
+
+    /// Credits an address, and waits for the block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deposit(&self, recipient: &str, usdc: u64) -> Result<(), ClientError> {
+        self.send(recipient, usdc, v1::WaitFor::Committed).await
+    }
+
+    async fn send(
+        &self,
+        recipient: &str,
+        usdc: u64,
+        wait_for: v1::WaitFor,
+    ) -> Result<(), ClientError> {
+        let amount_atoms = usdc.saturating_mul(1_000_000);
+        let message =
+            v1::MsgDeposit { recipient: recipient.to_owned(), amount_atoms, ..Default::default() };
+        self.sender.lock().await.submit(&message, wait_for).await.map(|_| ())
+    }
+
+    /// Credits a trader; a node that has just started may not take transactions yet, and is asked
+    /// again.
+    async fn pay(&self, trader: &Trader, wait_for: v1::WaitFor) -> Result<(), ClientError> {
+        loop {
+            let sent = self.send(&trader.address(), trader.role.collateral_usdc(), wait_for).await;
+            match &sent {
+                Err(error) if error.code() == Some(Code::Overloaded) => {
+                    tokio::time::sleep(BUSY).await
+                }
+                _ => return sent,
+            }
+        }
+    }
+
+    /// Credits every trader. Only the last deposit is waited for: sequences make it the last to be
+    /// carried out.
+    ///
+    /// # Errors
+    /// A sentence when a deposit is refused.
+    pub async fn fund_all(&self, traders: &[Trader]) -> Result<(), String> {
+        for (index, trader) in traders.iter().enumerate() {
+            let last = index + 1 == traders.len();
+            let wait_for = if last { v1::WaitFor::Committed } else { v1::WaitFor::Accepted };
+            self.pay(trader, wait_for)
+                .await
+                .map_err(|error| format!("the faucet cannot pay {}: {error}", trader.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// A demo account with its key.
+pub struct Trader {
+    /// Its name, also of its key file.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    sender: Sender,
+    /// Its own draws.
+    pub random: Random,
+}
+
+impl Trader {
+    /// An account that has not sent anything yet.
+    #[must_use]
+    pub fn new(name: &str, role: Role, client: Client, signer: Signer, seed: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            sender: Sender::new(client, signer),
+            random: Random::new(seed, name),
+        }
+    }
+
+    /// Its bech32 address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.sender.address()
+    }
+
+    /// The node that it trades on.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.sender.client()
+    }
+
+    /// Lets it trade until the tasks are shut down.
+    pub fn spawn(
+        self,
+        tasks: &mut JoinSet<()>,
+        setup: &Setup,
+        board: &SharedBoard,
+        faucet: &Faucet,
+    ) {
+        let board = Arc::clone(board);
+        match self.role {
+            Role::Maker => tasks.spawn(maker::run(self, board)),
+            Role::Taker => tasks.spawn(speculators::taker(self, board)),
+            Role::Degen { market, replay_leverage } => {
+                let leverage = setup.replay.then_some(replay_leverage);
+                tasks.spawn(speculators::degen(self, market, leverage, board, faucet.clone()))
+            }
+        };
+    }
+
+    /// Sends a batch, waits for its block, and counts on the board what became of each operation.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the batch as a whole was not carried out, or nobody knows.
+    pub async fn send(
+        &mut self,
+        operations: Vec<Operation>,
+        board: &SharedBoard,
+    ) -> Result<Vec<v1::OperationResult>, ClientError> {
+        let sent = operations.len() as u64;
+        let submitted = self.sender.orders(0, operations, v1::WaitFor::Committed).await;
+        with(board, |board| {
+            board.orders.sent += sent;
+            match &submitted {
+                Ok(submitted) => {
+                    let refused = submitted
+                        .results
+                        .iter()
+                        .filter_map(|result| Code::from_number(result.code));
+                    refused.for_each(|code| board.orders.count(code, 1));
+                }
+                Err(ClientError::Refused(refusal)) => board.orders.count(refusal.code, sent),
+                Err(_) => board.orders.unknown += sent,
+            }
+        });
+        submitted.map(|submitted| submitted.results)
+    }
+
+    /// Its only subaccount, if it has one.
+    pub async fn account(&self) -> Option<v1::Subaccount> {
+        let answer = self.client().account(&self.address(), Some(0)).await.ok()?;
+        answer.subaccounts.into_iter().next()
+    }
+}
+
+/// The signed lots of an account in a market.
+#[must_use]
+pub fn position_lots(account: &v1::Subaccount, market: u32) -> i64 {
+    account
+        .positions
+        .iter()
+        .find(|position| position.market == market)
+        .map_or(0, |position| position.lots)
+}

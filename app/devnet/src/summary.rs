@@ -1,0 +1,163 @@
+//! What a devnet did, at its end.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde_json::{json, Value};
+use tidemark_cli::grouped;
+use tidemark_client::usdc;
+
+use super::board::Board;
+use super::setup::Setup;
+
+/// The result of a run.
+pub struct Summary {
+    document: Value,
+    text: String,
+    /// Why the run was no success; empty when it was.
+    pub problems: Vec<String>,
+}
+
+impl Summary {
+    /// From the board after `elapsed` of trading. `failure` is what ended it before its time.
+    #[must_use]
+    pub fn new(board: &Board, setup: &Setup, elapsed: Duration, failure: Option<String>) -> Self {
+        let problems = problems(board, setup.replay, elapsed, failure);
+        let seconds = Decimal::new(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX), 3);
+        let rate =
+            |count: u64| Decimal::from(count).checked_div(seconds).unwrap_or_default().round_dp(1);
+        let refused: u64 = board.orders.refused.values().sum();
+        let validators = setup.nodes().len();
+        let document = json!({
+            "ok": problems.is_empty(),
+            "problems": problems,
+            "chain_id": board.chain_id,
+            "validators": validators,
+            "feed": board.feed,
+            "seconds": seconds,
+            "height": board.height,
+            "blocks": board.blocks,
+            "blocks_per_second": rate(board.blocks),
+            "operations": board.orders.sent,
+            "operations_refused": refused,
+            "operations_refused_by_code": board.orders.refused,
+            "operations_unknown": board.orders.unknown,
+            "trades": board.trades,
+            "liquidations": board.closing_steps(),
+            "liquidations_by_stage": board.liquidations,
+            "insurance_fund_paid": usdc(board.fund_paid_atoms),
+            "app_hashes_equal": board.hashes.parted.is_none(),
+            "heights_compared": board.hashes.equal,
+        });
+        let by = |counts: &std::collections::BTreeMap<&str, u64>| {
+            counts
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let with_parts = |count: u64, parts: String| match parts.as_str() {
+            "" => grouped(Decimal::from(count), 0),
+            parts => format!("{} ({parts})", grouped(Decimal::from(count), 0)),
+        };
+        let hashes = match &board.hashes.parted {
+            None => format!("equal on {validators} node(s) at {} heights", board.hashes.equal),
+            Some(sentence) => sentence.clone(),
+        };
+        let mut text = format!(
+            "\nSummary of {} s with {validators} validator(s), prices {}\nblocks        {} ({} a \
+             second)\noperations    {} sent, {} a second\nrefused       {}\ntrades        \
+             {}\nliquidations  {}; the insurance fund paid {} USDC\napp hashes    {hashes}\n",
+            seconds.round_dp(0),
+            board.feed,
+            board.blocks,
+            rate(board.blocks),
+            grouped(Decimal::from(board.orders.sent), 0),
+            rate(board.orders.sent),
+            with_parts(refused, by(&board.orders.refused)),
+            grouped(Decimal::from(board.trades), 0),
+            with_parts(board.closing_steps(), by(&board.liquidations)),
+            grouped(usdc(board.fund_paid_atoms), 2),
+        );
+        if board.orders.unknown > 0 {
+            text += &format!(
+                "unknown       {} operations without a known outcome\n",
+                board.orders.unknown
+            );
+        }
+        text += &match problems.as_slice() {
+            [] => "ok".to_owned(),
+            problems => {
+                problems.iter().map(|why| format!("PROBLEM: {why}")).collect::<Vec<_>>().join("\n")
+            }
+        };
+        Self { document, text, problems }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.document
+    }
+}
+
+/// The first fall of made-up prices is over this long after the start; a shorter run shows none.
+const SCRIPT_SHOWS: Duration = Duration::from_secs(25);
+/// A shorter run may have seen no trade.
+const TRADERS_SHOW: Duration = Duration::from_secs(5);
+
+fn problems(
+    board: &Board,
+    replay: bool,
+    elapsed: Duration,
+    failure: Option<String>,
+) -> Vec<String> {
+    let mut problems: Vec<String> = failure.into_iter().collect();
+    problems.extend(board.hashes.parted.clone());
+    if board.hashes.equal == 0 {
+        problems.push("no block was reported by all nodes".to_owned());
+    }
+    if board.trades == 0 && elapsed >= TRADERS_SHOW {
+        problems.push("nothing traded".to_owned());
+    }
+    if !replay && board.closing_steps() == 0 && elapsed >= SCRIPT_SHOWS {
+        problems.push("nothing was liquidated, although prices fell by the script".to_owned());
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemark_client::Markets;
+
+    #[test]
+    fn a_run_is_a_failure_only_for_what_it_was_long_enough_to_show() {
+        let mut board = Board::new(&Default::default(), Markets::default());
+        board.started = Some(std::time::Instant::now());
+        board.hashes = crate::board::Hashes::new(1);
+        let count = |board: &Board, replay, seconds| {
+            problems(board, replay, Duration::from_secs(seconds), None).len()
+        };
+        assert_eq!(count(&board, false, 3), 1, "no block");
+        board.hashes.report(0, 1, vec![1]);
+        assert_eq!(count(&board, false, 3), 0);
+        assert_eq!(count(&board, false, 10), 1, "no trade");
+        board.trade(None);
+        assert_eq!(count(&board, false, 60), 1, "no liquidation");
+        assert_eq!(count(&board, true, 60), 0);
+        board.liquidation(&Default::default(), "prune", None);
+        assert_eq!(count(&board, false, 60), 1, "cancelling orders closes nothing");
+        board.liquidation(&Default::default(), "book", None);
+        assert_eq!(count(&board, false, 60), 0);
+        let failed =
+            problems(&board, false, Duration::from_secs(60), Some("node 1 stopped".to_owned()));
+        assert_eq!(failed, ["node 1 stopped"]);
+    }
+}

@@ -1,0 +1,302 @@
+//! One connection of a keeper: a decision after each block that it is awake for.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt as _;
+use tidemark_client::key_file::KeyFile;
+use tidemark_client::{Client, ClientError, Markets, Sender};
+use tidemark_proto::tx::Sendable;
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::{v1, Code, Refusal};
+
+use super::decide::{hedges, takes, top_up, Holdings, Seen, SeenMarkets};
+use super::{outlook, Config, Note};
+
+/// A block that is older is the past of a node that catches up: nothing is decided from it.
+const OLDEST_BLOCK: Duration = Duration::from_secs(30);
+/// Between two looks at the metrics page.
+const OUTLOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Connects and keeps until the connection is lost; says why.
+pub(super) async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Note)) -> ClientError {
+    match Session::open(config, key, &mut tell).await {
+        Ok(mut session) => match session.keep(&mut tell).await {
+            Ok(()) => ClientError::Unreachable {
+                node: config.node.clone(),
+                why: "its stream has ended".into(),
+            },
+            Err(error) => error,
+        },
+        Err(error) => error,
+    }
+}
+
+struct Session<'a> {
+    config: &'a Config,
+    sender: Sender,
+    taker_fee_ppm: i64,
+    /// What is to be set aside, by market.
+    targets: BTreeMap<u32, u64>,
+    /// No decision before the state of this height: what was sent shows in it.
+    not_before: u64,
+    holdings: Holdings,
+    outlook_at: Option<Instant>,
+}
+
+/// What one decision is made from, all of one node.
+struct Sight {
+    height: u64,
+    markets: Markets,
+    seen: SeenMarkets,
+    account: v1::Subaccount,
+    backstop: v1::BackstopResponse,
+}
+
+impl<'a> Session<'a> {
+    async fn open(
+        config: &'a Config,
+        key: &KeyFile,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<Self, ClientError> {
+        let client = Client::connect(&config.node).await?;
+        let status = client.status().await?;
+        let signer = key.signer(&status.chain_id).map_err(|error| invalid(error.to_string()))?;
+        let markets = client.markets().await?;
+        let mut targets = BTreeMap::new();
+        for (symbol, atoms) in &config.markets {
+            let (market, _) = markets.find(symbol).map_err(invalid)?;
+            targets.insert(market.id, *atoms);
+        }
+        let tiers = client.params().await?.fee_tiers;
+        let taker_fee_ppm = tiers.iter().map(|tier| tier.taker_ppm).max().unwrap_or(0);
+        let sender = Sender::new(client, signer);
+        let session = Self {
+            config,
+            sender,
+            taker_fee_ppm,
+            targets,
+            not_before: 0,
+            holdings: Holdings::new(),
+            outlook_at: config.metrics.as_ref().map(|_| Instant::now()),
+        };
+        let height = session.look().await?.height;
+        tell(Note::Connected { node: config.node.clone(), height });
+        Ok(session)
+    }
+
+    /// One decision after each block; of blocks that came meanwhile only the last counts.
+    async fn keep(&mut self, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
+        let client = self.sender.client().clone();
+        let mut blocks = client.block_stream().await?;
+        loop {
+            let first = blocks.message().await.map_err(|status| client.stream_ended(&status))?;
+            let Some(mut block) = first else { return Ok(()) };
+            while let Some(next) = blocks.message().now_or_never() {
+                match next.map_err(|status| client.stream_ended(&status))? {
+                    Some(next) => block = next,
+                    None => return Ok(()),
+                }
+            }
+            if block.height >= self.not_before && age(block.time_ms) <= OLDEST_BLOCK {
+                self.decide(tell).await?;
+            }
+            if let (Some(at), Some(address)) = (self.outlook_at, &self.config.metrics) {
+                if Instant::now() >= at {
+                    outlook::read(address).await.into_iter().for_each(&mut *tell);
+                    self.outlook_at = Some(Instant::now() + OUTLOOK_EVERY);
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Sight, ClientError> {
+        let client = self.sender.client();
+        let markets = client.markets().await?;
+        let backstop = client.backstop(None).await?;
+        let mut answer =
+            client.account(&self.sender.address(), Some(self.config.subaccount)).await?;
+        let account =
+            answer.subaccounts.pop().ok_or_else(|| invalid("the subaccount is missing".into()))?;
+        let chosen = markets.iter().filter(|(market, _)| self.targets.contains_key(&market.id));
+        let seen = chosen.map(|(market, state)| {
+            let params = state.params.as_ref();
+            let trades = params.is_some_and(|params| {
+                matches!(params.status(), v1::MarketStatus::Active | v1::MarketStatus::ReduceOnly)
+            });
+            let seen = Seen {
+                mark_ticks: state.mark_ticks,
+                k: state.k,
+                max_order_lots: params.map_or(0, |params| params.max_order_lots),
+                live: trades && !state.stale && !state.quarantined,
+            };
+            (market.id, seen)
+        });
+        Ok(Sight {
+            height: answer.height.min(backstop.height),
+            seen: seen.collect(),
+            markets,
+            account,
+            backstop,
+        })
+    }
+
+    async fn decide(&mut self, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
+        let sight = self.look().await?;
+        if sight.height < self.not_before {
+            return Ok(());
+        }
+        let positions =
+            sight.account.positions.iter().filter(|of| self.targets.contains_key(&of.market));
+        let holdings: Holdings = positions.map(|of| (of.market, of.lots)).collect();
+        for (market, lots) in &holdings {
+            if *lots != 0 && self.holdings.get(market) != Some(lots) {
+                tell(Note::Got {
+                    market: sight.symbol(*market),
+                    lots: *lots,
+                    height: sight.height,
+                });
+            }
+        }
+        self.holdings = holdings;
+        self.set_aside(&sight, tell).await?;
+        self.take(&sight, tell).await?;
+        self.hedge(&sight, tell).await
+    }
+
+    async fn set_aside(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
+        let mut withdrawable = u64::try_from(sight.account.withdrawable_atoms).unwrap_or(0);
+        for (market, target) in self.targets.clone() {
+            let own = sight.backstop.keepers.iter();
+            let own =
+                own.filter(|of| of.market == market && of.account_id == sight.account.account_id);
+            let now: u64 = own.map(|of| u64::try_from(of.set_aside_atoms).unwrap_or(0)).sum();
+            let Some(atoms) = top_up(target, now, withdrawable) else { continue };
+            withdrawable = withdrawable.saturating_sub(atoms - now);
+            let symbol = sight.symbol(market);
+            let message = v1::MsgRegisterBackstop {
+                subaccount: self.config.subaccount,
+                market,
+                set_aside_atoms: atoms,
+                ..Default::default()
+            };
+            let what = ("set-aside", symbol.as_str());
+            if self.send(&message, what, tell).await?.is_some() {
+                tell(Note::SetAside { market: symbol, atoms });
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
+        let limits = &self.config.limits;
+        let own = sight.account.account_id;
+        let listed = &sight.backstop.listed;
+        for take in takes(limits, &sight.seen, &self.holdings, listed, own, self.taker_fee_ppm) {
+            let message = v1::MsgTakeover {
+                subaccount: self.config.subaccount,
+                market: take.market,
+                account_id: take.account_id,
+                lots: take.lots,
+                ..Default::default()
+            };
+            let symbol = sight.symbol(take.market);
+            if let Some(height) = self.send(&message, ("takeover", &symbol), tell).await? {
+                let (account_id, lots, edge_ppm) = (take.account_id, take.lots, take.edge_ppm);
+                tell(Note::Asked { market: symbol, account_id, lots, edge_ppm });
+                // It is served in the next block's sweep.
+                self.not_before = self.not_before.max(height + 1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn hedge(
+        &mut self,
+        sight: &Sight,
+        tell: &mut impl FnMut(Note),
+    ) -> Result<(), ClientError> {
+        let orders = hedges(&self.config.limits, &sight.seen, &self.holdings, sight.height);
+        for order in orders {
+            let symbol = sight.symbol(order.market);
+            let operation = v1::Operation { operation: Some(Operation::Place(order)) };
+            let (subaccount, operations) = (self.config.subaccount, vec![operation]);
+            let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
+            let Some(submitted) = self.submit(&message, ("hedge", &symbol), tell).await? else {
+                continue;
+            };
+            let height = submitted.height.unwrap_or(0);
+            for result in &submitted.results {
+                let side = if order.side() == v1::Side::Sell { "sell" } else { "buy" };
+                if result.filled_lots > 0 {
+                    let (lots, limit_ticks) = (result.filled_lots, order.price_ticks);
+                    tell(Note::Hedged { market: symbol.clone(), side, lots, limit_ticks, height });
+                } else if result.code != Code::Ok.number() && result.code != Code::Unfilled.number()
+                {
+                    let why = result.message.clone();
+                    tell(Note::Refused { what: "hedge", market: symbol.clone(), why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message that is done or refused as a whole; the height that it was done at.
+    async fn send<M: Sendable + Clone + std::fmt::Debug>(
+        &mut self,
+        message: &M,
+        what: (&'static str, &str),
+        tell: &mut impl FnMut(Note),
+    ) -> Result<Option<u64>, ClientError> {
+        Ok(self.submit(message, what, tell).await?.and_then(|submitted| submitted.height))
+    }
+
+    /// Sends, unless it is a dry run; a refusal is told, and is no reason to end.
+    async fn submit<M: Sendable + Clone + std::fmt::Debug>(
+        &mut self,
+        message: &M,
+        (what, market): (&'static str, &str),
+        tell: &mut impl FnMut(Note),
+    ) -> Result<Option<tidemark_client::Submitted>, ClientError> {
+        if self.config.dry_run {
+            tell(Note::WouldSend { what: format!("{what} in {market}: {message:?}") });
+            return Ok(None);
+        }
+        match self.sender.submit(message, v1::WaitFor::Committed).await {
+            Ok(submitted) => {
+                self.not_before = self.not_before.max(submitted.height.unwrap_or(0));
+                Ok(Some(submitted))
+            }
+            Err(ClientError::Refused(refusal)) => {
+                tell(Note::Refused { what, market: market.to_owned(), why: refusal.to_string() });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Sight {
+    fn symbol(&self, market: u32) -> String {
+        self.markets
+            .by_id(market)
+            .map_or_else(|| market.to_string(), |market| market.symbol.clone())
+    }
+}
+
+fn age(time_ms: u64) -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_millis(time_ms));
+    since.unwrap_or_default()
+}
+
+fn invalid(why: String) -> ClientError {
+    Refusal::new(Code::InvalidArgument, why).into()
+}

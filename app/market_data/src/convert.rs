@@ -1,0 +1,296 @@
+//! A block's events in the wire's terms.
+
+use tidemark_engine::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
+use tidemark_engine::state::{Listed, View};
+use tidemark_proto::units::{AccountId, Atoms, MarketId};
+use tidemark_proto::v1::account_event::Event as Wire;
+use tidemark_proto::{v1, Code};
+use tidemark_risk::liquidation::ZeroTerms;
+
+use super::book::changed;
+use super::history::{event_sequence, Block};
+use super::orders::OpenOrders;
+
+/// An amount on the wire: what passes 64 bits is shown as the nearest that fits.
+#[must_use]
+pub fn wire_atoms(atoms: Atoms) -> i64 {
+    i64::try_from(atoms).unwrap_or(if atoms < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// A count on the wire.
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Converts a block, and takes its events into the open orders one by one, so that each is told
+/// with what was open then.
+pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) -> Block {
+    let mut out = Block { height: events.height, time_ms: events.time_ms, ..Block::default() };
+    for (position, event) in events.events.iter().enumerate() {
+        let sequence = event_sequence(events.height, position);
+        match event {
+            Event::Fill(fill) => out.trades.push(trade(events, fill)),
+            Event::Liquidation(step) => {
+                out.liquidations.push(liquidation(view, events, sequence, step))
+            }
+            Event::Listed { market } => out.listed.push(listed_update(view, events, *market)),
+            _ => {}
+        }
+        account_events(event, orders, |account, mut told| {
+            (told.sequence, told.height, told.time_ms) = (sequence, events.height, events.time_ms);
+            out.accounts.entry(subaccount_of(view, account)).or_default().push(told);
+        });
+        orders.apply(event);
+    }
+    out.books = events.books.iter().map(|delta| book_update(view, events.height, delta)).collect();
+    out.summary = summary(events, &out);
+    out
+}
+
+/// The account that a client knows: isolated collateral is its parent's.
+#[must_use]
+pub fn subaccount_of(view: &View, account: AccountId) -> AccountId {
+    let isolated = view.accounts.get(account).and_then(|account| account.isolated);
+    isolated.map_or(account, |isolated| isolated.parent)
+}
+
+/// An account's owner's address and subaccount number.
+#[must_use]
+pub fn owner_of(view: &View, account: AccountId) -> (String, u32) {
+    let found = view.account(account);
+    found.map(|(owner, account)| (owner.address.to_string(), account.number)).unwrap_or_default()
+}
+
+/// A market's listed positions.
+#[must_use]
+pub fn listed(view: &View, market: MarketId) -> Vec<v1::ListedPosition> {
+    let Some(cell) = view.markets.get(usize::from(market)) else { return Vec::new() };
+    let one = |listed: &Listed| {
+        let (owner, subaccount) = owner_of(view, listed.account);
+        v1::ListedPosition {
+            market: u32::from(market),
+            account_id: listed.account,
+            owner,
+            subaccount,
+            lots: listed.lots,
+            zero_price_ticks: listed.zero_price_ticks,
+            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            equity_atoms: wire_atoms(listed.equity_atoms),
+            maintenance_atoms: wire_atoms(listed.maintenance_atoms),
+        }
+    };
+    cell.listed.iter().map(one).collect()
+}
+
+fn listed_update(view: &View, events: &BlockEvents, market: MarketId) -> v1::ListedUpdate {
+    v1::ListedUpdate {
+        market: u32::from(market),
+        height: events.height,
+        time_ms: events.time_ms,
+        positions: listed(view, market),
+    }
+}
+
+fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
+    let results = || events.txs.iter().flat_map(|tx| &tx.results);
+    v1::BlockSummary {
+        height: events.height,
+        time_ms: events.time_ms,
+        app_hash: events.app_hash.to_vec(),
+        txs: count(events.txs.len()),
+        operations: count(results().count()),
+        operations_refused: count(
+            results().filter(|result| result.code != Code::Ok.number()).count(),
+        ),
+        trades: count(block.trades.len()),
+        liquidations: count(block.liquidations.len()),
+    }
+}
+
+fn book_update(view: &View, height: u64, delta: &BookDelta) -> v1::BookUpdate {
+    v1::BookUpdate {
+        market: u32::from(delta.market),
+        height,
+        sequence: view.markets.get(usize::from(delta.market)).map_or(0, |cell| cell.book_sequence),
+        snapshot: false,
+        bids: changed(&delta.bids),
+        asks: changed(&delta.asks),
+        checksum: delta.l2_root.to_vec(),
+    }
+}
+
+fn trade(events: &BlockEvents, fill: &Fill) -> v1::Trade {
+    v1::Trade {
+        market: u32::from(fill.market),
+        height: events.height,
+        time_ms: events.time_ms,
+        price_ticks: fill.price_ticks,
+        lots: fill.lots,
+        taker_side: v1::Side::from(fill.taker_side) as i32,
+        maker_order_id: fill.maker_order_id,
+        taker_order_id: fill.taker_order_id,
+        liquidation: fill.liquidation,
+    }
+}
+
+fn liquidation(
+    view: &View,
+    events: &BlockEvents,
+    sequence: u64,
+    step: &Liquidation,
+) -> v1::Liquidation {
+    let arithmetic = &step.arithmetic;
+    let (owner, subaccount) = owner_of(view, step.account);
+    v1::Liquidation {
+        height: events.height,
+        time_ms: events.time_ms,
+        market: u32::from(step.market),
+        owner,
+        subaccount,
+        stage: step.stage as i32,
+        side: v1::Side::from(step.side) as i32,
+        lots: step.lots,
+        price_ticks: step.price_ticks,
+        mark_ticks: step.mark_ticks,
+        zero_price_ticks: step.zero_price_ticks,
+        equity_atoms: wire_atoms(step.equity_atoms),
+        maintenance_atoms: wire_atoms(step.maintenance_atoms),
+        fee_atoms: wire_atoms(step.fee_atoms),
+        fund_paid_atoms: wire_atoms(step.fund_paid_atoms),
+        orders_cancelled: step.orders_cancelled,
+        account_id: step.account,
+        isolated: subaccount_of(view, step.account) != step.account,
+        sequence,
+        held_lots: arithmetic.held_lots,
+        limit_ticks: arithmetic.limit_ticks,
+        sigma_ppm: arithmetic.sigma_ppm,
+        due: arithmetic.due.map(zero_terms),
+        closed: arithmetic.closed.map(zero_terms),
+        quote_atoms: wire_atoms(arithmetic.quote_atoms),
+        fee_cap_atoms: wire_atoms(arithmetic.fee_cap_atoms),
+        fund_owed_atoms: wire_atoms(arithmetic.fund_owed_atoms),
+        bad_debt_atoms: wire_atoms(arithmetic.bad_debt_atoms),
+    }
+}
+
+fn zero_terms(terms: ZeroTerms) -> v1::ZeroTerms {
+    v1::ZeroTerms {
+        delta_lots: terms.delta_lots,
+        value_fall_atoms: wire_atoms(terms.value_fall_atoms),
+        margin_fall_atoms: wire_atoms(terms.margin_fall_atoms),
+        equity_share_atoms: wire_atoms(terms.equity_share_atoms),
+        quote_atoms: wire_atoms(terms.quote_atoms),
+    }
+}
+
+/// An account's event but for its place in time, which the caller fills in.
+fn told(market: MarketId, order_id: u64, client_id: u64, event: Wire) -> v1::AccountEvent {
+    v1::AccountEvent {
+        market: u32::from(market),
+        order_id,
+        client_id,
+        event: Some(event),
+        ..Default::default()
+    }
+}
+
+/// Tells each account that an event concerns.
+fn account_events(
+    event: &Event,
+    orders: &OpenOrders,
+    mut tell: impl FnMut(AccountId, v1::AccountEvent),
+) {
+    match event {
+        Event::Rested { market, order_id, account, client_id, side, price_ticks, lots, .. } => {
+            let side = v1::Side::from(*side) as i32;
+            let rested = v1::OrderRested { side, price_ticks: *price_ticks, lots: *lots };
+            tell(*account, told(*market, *order_id, *client_id, Wire::Rested(rested)));
+        }
+        Event::Reduced { market, order_id, account, lots } => {
+            // The wire tells it as the same order resting with less.
+            let Some(order) = orders.get(*account, *market, *order_id) else { return };
+            let rested =
+                v1::OrderRested { side: order.side, price_ticks: order.price_ticks, lots: *lots };
+            tell(*account, told(*market, *order_id, order.client_id, Wire::Rested(rested)));
+        }
+        Event::Removed { market, order_id, account, client_id, lots, code } => {
+            let removed = v1::OrderRemoved { code: code.number(), lots: *lots };
+            tell(*account, told(*market, *order_id, *client_id, Wire::Removed(removed)));
+        }
+        Event::Waiting { account, order } => {
+            let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
+            tell(*account, told(market, order.order_id, order.client_id, Wire::Waiting(**order)));
+        }
+        Event::Triggered {
+            market,
+            order_id,
+            account,
+            client_id,
+            placed_order_id,
+            code,
+            message,
+        } => {
+            let triggered = v1::OrderTriggered {
+                code: code.number(),
+                placed_order_id: *placed_order_id,
+                message: message.clone(),
+            };
+            tell(*account, told(*market, *order_id, *client_id, Wire::Triggered(triggered)));
+        }
+        Event::Slice { market, order_id, account, client_id, slice, .. } => {
+            tell(*account, told(*market, *order_id, *client_id, Wire::Slice(slice.clone())));
+        }
+        Event::Fill(fill) => {
+            let [maker, taker] = fill_events(fill);
+            tell(fill.maker, maker);
+            tell(fill.taker, taker);
+        }
+        Event::Adl { market, account, side, price_ticks, lots } => {
+            let side = v1::Side::from(*side) as i32;
+            let adl = v1::PositionClosedByAdl { side, price_ticks: *price_ticks, lots: *lots };
+            tell(*account, told(*market, 0, 0, Wire::Adl(adl)));
+        }
+        Event::Taken { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
+            let taken = v1::PositionTaken {
+                side: v1::Side::from(*side) as i32,
+                price_ticks: *price_ticks,
+                lots: *lots,
+                set_aside_used_atoms: wire_atoms(*set_aside_used_atoms),
+            };
+            tell(*account, told(*market, 0, 0, Wire::Taken(taken)));
+        }
+        Event::Settled { market, account, side, price_ticks, lots } => {
+            let side = v1::Side::from(*side) as i32;
+            let settled = v1::PositionSettled { side, price_ticks: *price_ticks, lots: *lots };
+            tell(*account, told(*market, 0, 0, Wire::Settled(settled)));
+        }
+        Event::Liquidation(_) | Event::Funding { .. } | Event::Listed { .. } => {}
+    }
+}
+
+/// A trade as its maker and its taker see it.
+fn fill_events(fill: &Fill) -> [v1::AccountEvent; 2] {
+    let both = v1::OrderFilled {
+        price_ticks: fill.price_ticks,
+        lots: fill.lots,
+        liquidation: fill.liquidation,
+        ..Default::default()
+    };
+    let maker = v1::OrderFilled {
+        side: v1::Side::from(fill.taker_side.opposite()) as i32,
+        maker: true,
+        fee_atoms: wire_atoms(fill.maker_fee_atoms),
+        remaining_lots: fill.maker_remaining_lots,
+        ..both
+    };
+    let taker = v1::OrderFilled {
+        side: v1::Side::from(fill.taker_side) as i32,
+        fee_atoms: wire_atoms(fill.taker_fee_atoms),
+        remaining_lots: fill.taker_remaining_lots,
+        ..both
+    };
+    [
+        told(fill.market, fill.maker_order_id, fill.maker_client_id, Wire::Filled(maker)),
+        told(fill.market, fill.taker_order_id, fill.taker_client_id, Wire::Filled(taker)),
+    ]
+}

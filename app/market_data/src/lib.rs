@@ -1,0 +1,367 @@
+//! What watches consensus for its clients: a replica of every book, open orders, the last blocks'
+//! events, and what became of transactions. One thread takes every block as it is published;
+//! readers share the result behind a lock that is held for copying only.
+//!
+//! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a
+//! slow reader costs no memory and is told so when the ring has passed it.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: unordered maps are harmless
+
+pub mod book;
+mod convert;
+pub mod history;
+mod liquidations;
+pub mod metrics;
+pub mod order_book;
+mod orders;
+pub mod outcomes;
+pub mod prices;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::v1;
+use tokio::sync::watch;
+
+use book::L2Book;
+use history::{Block, History, TooOld};
+use liquidations::PastLiquidations;
+use order_book::L3Book;
+use orders::OpenOrders;
+use outcomes::Outcomes;
+use prices::PriceWatch;
+use tidemark_consensus::publish::{Published, Publisher};
+use tidemark_engine::events::{BlockEvents, Event};
+
+pub use convert::{listed, owner_of, wire_atoms};
+
+/// The replica. Shared by the thread that feeds it and by all who read.
+#[derive(Debug)]
+pub struct MarketData {
+    replica: RwLock<Replica>,
+    height: watch::Sender<u64>,
+    outcomes: Arc<Outcomes>,
+}
+
+#[derive(Debug, Default)]
+struct Replica {
+    height: u64,
+    books: Vec<L2Book>,
+    order_books: Vec<L3Book>,
+    orders: OpenOrders,
+    history: History,
+    liquidations: PastLiquidations,
+    prices: PriceWatch,
+}
+
+/// Every order with its account.
+#[derive(Clone, Debug, Default)]
+pub struct AllOrders {
+    /// Those on the books.
+    pub resting: Vec<(AccountId, v1::Order)>,
+    /// Those off them.
+    pub waiting: Vec<(AccountId, v1::ConditionalOrder)>,
+}
+
+impl Replica {
+    /// Takes a block's events into the books order by order; after the levels.
+    fn order_changes(&mut self, events: &BlockEvents) -> Vec<v1::OrderBookUpdate> {
+        for event in &events.events {
+            let market = match event {
+                Event::Rested { market, .. }
+                | Event::Reduced { market, .. }
+                | Event::Removed { market, .. } => *market,
+                Event::Fill(fill) => fill.market,
+                _ => continue,
+            };
+            if let Some(book) = self.order_books.get_mut(usize::from(market)) {
+                book.apply(event);
+            }
+        }
+        let ended = events.books.iter().filter_map(|delta| {
+            let market = usize::from(delta.market);
+            let sequence = self.books.get(market)?.sequence();
+            Some(self.order_books.get_mut(market)?.end_block(delta, events.height, sequence))
+        });
+        ended.collect()
+    }
+}
+
+/// A book as it was after one block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BookSnapshot {
+    /// The block's height.
+    pub height: u64,
+    /// The book's updates so far.
+    pub sequence: u64,
+    /// Best first.
+    pub bids: Vec<v1::Level>,
+    /// Best first.
+    pub asks: Vec<v1::Level>,
+    /// Its L2 root.
+    pub checksum: Vec<u8>,
+}
+
+/// A side of a book in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// All lots.
+    pub lots: u128,
+    /// Price levels.
+    pub levels: usize,
+}
+
+impl MarketData {
+    /// An empty replica, fed by [`MarketData::apply`].
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let (height, _) = watch::channel(0);
+        Arc::new(Self { replica: RwLock::default(), height, outcomes: Arc::default() })
+    }
+
+    /// A replica on a thread of its own that takes every block from now on; call it before the
+    /// first one.
+    ///
+    /// # Errors
+    /// What the system says when it gives no thread.
+    pub fn start(publisher: &Publisher) -> std::io::Result<Arc<Self>> {
+        let data = Self::new();
+        let (blocks, fed) = (publisher.subscribe(), Arc::clone(&data));
+        let feed = move || blocks.into_iter().for_each(|block| fed.apply(&block));
+        std::thread::Builder::new().name("market-data".into()).spawn(feed)?;
+        Ok(data)
+    }
+
+    /// Takes the next block.
+    pub fn apply(&self, published: &Published) {
+        let (view, events) = (&published.view, &published.events);
+        {
+            let mut guard = self.replica.write().unwrap_or_else(PoisonError::into_inner);
+            let replica = &mut *guard;
+            let markets = view.markets.len().max(replica.books.len());
+            replica.books.resize_with(markets, L2Book::default);
+            replica.order_books.resize_with(markets, L3Book::default);
+            for delta in &events.books {
+                let market = usize::from(delta.market);
+                let sequence = view.markets.get(market).map_or(0, |cell| cell.book_sequence);
+                if let Some(book) = replica.books.get_mut(market) {
+                    book.apply(delta, sequence);
+                }
+            }
+            let mut block = convert::block(view, events, &mut replica.orders);
+            block.order_books = replica.order_changes(events);
+            replica.height = block.height;
+            replica.prices.apply(events);
+            let accounts = events.events.iter().filter_map(|event| match event {
+                Event::Liquidation(step) => Some(convert::subaccount_of(view, step.account)),
+                _ => None,
+            });
+            replica.liquidations.apply(block.height, accounts.zip(&block.liquidations));
+            replica.history.push(Arc::new(block));
+        }
+        // Outcomes after the replica: who was told of a commit finds its orders.
+        self.outcomes.resolve(events.height, &events.txs);
+        self.height.send_replace(events.height);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Replica> {
+        self.replica.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits for transactions, and what became of them.
+    #[must_use]
+    pub fn outcomes(&self) -> &Arc<Outcomes> {
+        &self.outcomes
+    }
+
+    /// The height of the last block taken, and word of every later one.
+    #[must_use]
+    pub fn heights(&self) -> watch::Receiver<u64> {
+        self.height.subscribe()
+    }
+
+    /// A book, with at most `depth` levels a side; all with 0.
+    #[must_use]
+    pub fn book(&self, market: MarketId, depth: usize) -> BookSnapshot {
+        snapshot(&self.read(), market, depth)
+    }
+
+    /// Open orders of some accounts together, of one market or all, and the height they are of.
+    #[must_use]
+    pub fn orders(
+        &self,
+        accounts: &[AccountId],
+        market: Option<MarketId>,
+    ) -> (u64, Vec<v1::Order>) {
+        let replica = self.read();
+        let orders =
+            accounts.iter().flat_map(|account| replica.orders.of(*account, market)).copied();
+        (replica.height, orders.collect())
+    }
+
+    /// Orders of some accounts together, of one market or all: those on the books, those that wait,
+    /// and the height they are of.
+    #[must_use]
+    pub fn orders_and_waiting(
+        &self,
+        accounts: &[AccountId],
+        market: Option<MarketId>,
+    ) -> (u64, Vec<v1::Order>, Vec<v1::ConditionalOrder>) {
+        let replica = self.read();
+        let orders = &replica.orders;
+        let resting = accounts.iter().flat_map(|account| orders.of(*account, market)).copied();
+        let waiting =
+            accounts.iter().flat_map(|account| orders.waiting_of(*account, market)).copied();
+        (replica.height, resting.collect(), waiting.collect())
+    }
+
+    /// Open orders of each of some accounts, all of one height.
+    #[must_use]
+    pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<Vec<v1::Order>>) {
+        let replica = self.read();
+        let orders =
+            accounts.iter().map(|account| replica.orders.of(*account, None).copied().collect());
+        (replica.height, orders.collect())
+    }
+
+    /// Every order with its account, by account, and the height they are of.
+    #[must_use]
+    pub fn all_orders(&self) -> (u64, AllOrders) {
+        let replica = self.read();
+        let resting = replica.orders.iter().map(|(account, order)| (account, *order)).collect();
+        let waiting = replica.orders.waiting().map(|(account, order)| (account, *order)).collect();
+        (replica.height, AllOrders { resting, waiting })
+    }
+
+    /// The newest `most` liquidation steps of some accounts that are kept, newest first, or one by
+    /// its sequence; and the height from which on every step is.
+    #[must_use]
+    pub fn past_liquidations(
+        &self,
+        accounts: &[AccountId],
+        sequence: Option<u64>,
+        most: usize,
+    ) -> (u64, Vec<v1::Liquidation>) {
+        let replica = self.read();
+        let past = &replica.liquidations;
+        let of_one = |account: &AccountId| -> Vec<&v1::Liquidation> {
+            match sequence {
+                Some(sequence) => past.get(*account, sequence).into_iter().collect(),
+                None => past.of(*account).take(most).collect(),
+            }
+        };
+        let mut steps: Vec<&v1::Liquidation> = accounts.iter().flat_map(of_one).collect();
+        steps.sort_unstable_by_key(|step| std::cmp::Reverse(step.sequence));
+        (past.since_height(), steps.into_iter().take(most).cloned().collect())
+    }
+
+    /// What each validator reported.
+    #[must_use]
+    pub fn prices(&self) -> PriceWatch {
+        self.read().prices.clone()
+    }
+
+    /// Voting power that reported each market's index in the last block, by id, and all power.
+    #[must_use]
+    pub fn reporting_power(&self) -> (Vec<u64>, u64) {
+        let replica = self.read();
+        let round = &replica.prices.round;
+        let markets = round.markets.iter().map(|market| market.reporting_power);
+        (markets.collect(), round.total_power)
+    }
+
+    /// Sums of a book's bids and asks.
+    #[must_use]
+    pub fn depth(&self, market: MarketId) -> [Depth; 2] {
+        let replica = self.read();
+        let book = replica.books.get(usize::from(market));
+        [Side::Buy, Side::Sell].map(|side| {
+            let (lots, levels) = book.map_or((0, 0), |book| book.depth(side));
+            Depth { lots, levels }
+        })
+    }
+
+    /// A reader of all blocks from the next on.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        self.reader_from(self.read().height.saturating_add(1))
+    }
+
+    /// A book, and a reader of all blocks after it.
+    #[must_use]
+    pub fn book_and_reader(self: &Arc<Self>, market: MarketId) -> (BookSnapshot, Reader) {
+        let book = self.book(market, 0);
+        let next = book.height.saturating_add(1);
+        (book, self.reader_from(next))
+    }
+
+    /// A book order by order, and a reader of all blocks after it.
+    #[must_use]
+    pub fn order_book_and_reader(
+        self: &Arc<Self>,
+        market: MarketId,
+    ) -> (Vec<v1::OrderBookUpdate>, Reader) {
+        let replica = self.read();
+        let (height, at) = (replica.height, usize::from(market));
+        let sequence = replica.books.get(at).map_or(0, L2Book::sequence);
+        let empty = L3Book::default();
+        let book = replica.order_books.get(at).unwrap_or(&empty);
+        (book.snapshot(market.into(), height, sequence), self.reader_from(height.saturating_add(1)))
+    }
+
+    /// A reader of all blocks from `height` on.
+    ///
+    /// # Errors
+    /// [`TooOld`] when some of them are no longer kept.
+    pub fn reader_since(self: &Arc<Self>, height: u64) -> Result<Reader, TooOld> {
+        self.read().history.get(height)?;
+        Ok(self.reader_from(height))
+    }
+
+    fn reader_from(self: &Arc<Self>, next: u64) -> Reader {
+        Reader { data: Arc::clone(self), next, heights: self.height.subscribe() }
+    }
+}
+
+fn snapshot(replica: &Replica, market: MarketId, depth: usize) -> BookSnapshot {
+    let empty = L2Book::default();
+    let book = replica.books.get(usize::from(market)).unwrap_or(&empty);
+    let most = if depth == 0 { usize::MAX } else { depth };
+    BookSnapshot {
+        height: replica.height,
+        sequence: book.sequence(),
+        bids: book.levels(Side::Buy).take(most).collect(),
+        asks: book.levels(Side::Sell).take(most).collect(),
+        checksum: book.root().to_vec(),
+    }
+}
+
+/// Walks the blocks in order, each once.
+#[derive(Debug)]
+pub struct Reader {
+    data: Arc<MarketData>,
+    next: u64,
+    heights: watch::Receiver<u64>,
+}
+
+impl Reader {
+    /// The next block, when it comes; `None` when the node stops.
+    ///
+    /// # Errors
+    /// [`TooOld`] when the reader was so slow that it is no longer kept.
+    pub async fn next(&mut self) -> Result<Option<Arc<Block>>, TooOld> {
+        loop {
+            // Seen before looking, so that a block that comes meanwhile wakes.
+            self.heights.borrow_and_update();
+            let found = self.data.read().history.get(self.next)?;
+            if let Some(block) = found {
+                self.next = block.height.saturating_add(1);
+                return Ok(Some(block));
+            }
+            if self.heights.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Metrics of validators' price reports. A validator's address is a label: there are as many as the
+//! set has members, and an operator asks whose feed is wrong before anything else.
+
+use prometheus::{Error, GaugeVec, IntCounterVec};
+use tidemark_consensus::publish::OwnReport;
+use tidemark_engine::events::{BlockEvents, PriceRound};
+use tidemark_engine::state::View;
+use tidemark_oracle::index::{deviation_ppm, IndexStep};
+
+use super::registry::{ratio, symbol, Maker};
+use crate::prices::{largest_deviations_ppm, outcome, ValidatorAddress, OUTCOMES};
+
+/// Who reported, and how far from the index.
+#[derive(Debug)]
+pub(super) struct OracleMetrics {
+    reports: IntCounterVec,
+    bounded: IntCounterVec,
+    largest_deviation: GaugeVec,
+    validator_deviation: GaugeVec,
+    own_deviation: GaugeVec,
+}
+
+/// An address as CometBFT shows it.
+fn hex(address: &ValidatorAddress) -> String {
+    address.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+impl OracleMetrics {
+    pub fn new(m: &Maker) -> Result<Self, Error> {
+        Ok(Self {
+            reports: m.count(
+                "tidemark_oracle_reports_total",
+                "Votes in blocks by what they said of prices: reported, nothing, invalid, or late",
+                &["validator", "outcome"],
+            )?,
+            bounded: m.count(
+                "tidemark_oracle_index_bounded_total",
+                "Blocks that moved the index by its bound instead of to the median",
+                &["market"],
+            )?,
+            largest_deviation: m.gauge(
+                "tidemark_oracle_largest_deviation_ratio",
+                "Largest distance from the index of a price reported in the last block, of the \
+                 index",
+                &["market"],
+            )?,
+            validator_deviation: m.gauge(
+                "tidemark_oracle_validator_deviation_ratio",
+                "Largest distance from an index of the validator's prices in the last block, of \
+                 the index; absent when it reported none",
+                &["validator"],
+            )?,
+            own_deviation: m.gauge(
+                "tidemark_oracle_own_deviation_ratio",
+                "Distance of this node's own last price from the index, of the index; positive is \
+                 above, absent when it has none",
+                &["market"],
+            )?,
+        })
+    }
+
+    /// Counts a block.
+    pub fn count(&self, view: &View, events: &BlockEvents) {
+        for vote in &events.prices.votes {
+            let labels = [hex(&vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
+            self.reports.with_label_values(&labels).inc();
+        }
+        for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
+            let bounded = matches!(prices.step, IndexStep::Bounded { .. });
+            self.bounded.with_label_values(&[symbol(cell)]).inc_by(u64::from(bounded));
+        }
+    }
+
+    /// Sets the gauges.
+    pub fn refresh(&self, view: &View, round: &PriceRound, own: Option<&OwnReport>) {
+        let index = |market| {
+            view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks())
+        };
+        let (markets, validators) = largest_deviations_ppm(round, index);
+        let part = |ppm: u64| ratio(i64::try_from(ppm).unwrap_or(i64::MAX));
+        // What nobody reports any more is not to stand as if it were.
+        self.largest_deviation.reset();
+        self.validator_deviation.reset();
+        self.own_deviation.reset();
+        for (market, ppm) in markets {
+            if let Some(cell) = view.markets.get(usize::from(market)) {
+                self.largest_deviation.with_label_values(&[symbol(cell)]).set(part(ppm));
+            }
+        }
+        for (validator, ppm) in validators {
+            self.validator_deviation.with_label_values(&[hex(&validator)]).set(part(ppm));
+        }
+        for price in own.into_iter().flat_map(|own| &own.report.prices) {
+            let cell = view.markets.get(usize::from(price.market));
+            let deviation = price.index_ticks.zip(index(price.market));
+            if let Some((cell, (ticks, index))) = cell.zip(deviation) {
+                let ppm = deviation_ppm(ticks, index);
+                self.own_deviation.with_label_values(&[symbol(cell)]).set(ratio(ppm));
+            }
+        }
+    }
+}

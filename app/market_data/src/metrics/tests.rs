@@ -1,0 +1,334 @@
+//! Names, help, documentation, and what a block does to the numbers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use prometheus::proto::MetricType;
+use tidemark_consensus::publish::{OwnReport, Published};
+use tidemark_consensus::timing::BlockTimes;
+use tidemark_engine::events::{
+    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote, Said,
+    TxOutcome,
+};
+use tidemark_engine::phase::Phase;
+use tidemark_engine::state::table::Table;
+use tidemark_engine::state::{MarketCell, View};
+use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
+use tidemark_oracle::report::{PriceReport, Report};
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::{Side, Ticks};
+use tidemark_proto::{v1, Code};
+use tidemark_risk::{Account, Market, Position};
+
+use super::distance::{distances, Near};
+use super::*;
+use crate::MarketData;
+
+const MARK: u64 = 500_000;
+
+/// Longs of 100 lots whose collateral differs, so that their distances do.
+fn view() -> View {
+    let mut market =
+        Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
+    market.mark_ticks = Some(MARK);
+    market.open_interest_lots = 400;
+    market.bad_debt_atoms = 7_000_000;
+    market.funding.last_rate_8h_ppm = 100;
+    let index = IndexState {
+        index: Some(PricePoint { ticks: MARK + 10, time_ms: 8_500 }),
+        ..IndexState::default()
+    };
+    let cell = MarketCell {
+        index,
+        top: (Some(MARK - 2), Some(MARK + 1)),
+        quarantined: Some("test".into()),
+        ..MarketCell::new(market)
+    };
+    let mut accounts = Table::default();
+    // Notional 500 USDC, maintenance 1 %: liquidated when collateral + PnL falls below 5 USDC.
+    let notional = i128::from(MARK) * 100 * 10;
+    for (number, collateral_usdc) in [(0, 5), (1, 12), (2, 28), (3, 400)] {
+        let mut account = Account::new(0, number);
+        account.collateral_atoms = collateral_usdc * 1_000_000;
+        account.positions = vec![Position {
+            market: 0,
+            lots: 100,
+            cost_atoms: notional,
+            funding_index: 0,
+            leverage: 0,
+        }];
+        accounts.push(account);
+    }
+    accounts.push(Account::new(0, 4));
+    let mut view = View::empty("test-1");
+    view.chain.time_ms = 10_000;
+    view.chain.treasury.insurance_atoms = 2_500_000;
+    view.markets = Arc::new(vec![cell]);
+    view.accounts = accounts.view();
+    view
+}
+
+fn block() -> Published {
+    let fill = Fill {
+        market: 0,
+        price_ticks: MARK,
+        lots: 100,
+        taker_side: Side::Buy,
+        maker: 0,
+        maker_order_id: 1,
+        maker_client_id: 0,
+        maker_fee_atoms: 0,
+        maker_remaining_lots: 0,
+        taker: 1,
+        taker_order_id: 2,
+        taker_client_id: 0,
+        taker_fee_atoms: 0,
+        taker_remaining_lots: 0,
+        liquidation: true,
+    };
+    let step = Liquidation {
+        market: 0,
+        account: 0,
+        stage: v1::LiquidationStage::InsuranceFund,
+        side: Side::Sell,
+        lots: 50,
+        price_ticks: MARK,
+        mark_ticks: MARK,
+        zero_price_ticks: MARK,
+        equity_atoms: 0,
+        maintenance_atoms: 0,
+        fee_atoms: 0,
+        fund_paid_atoms: 0,
+        orders_cancelled: 0,
+        arithmetic: Arithmetic::default(),
+    };
+    let result = |code: Code| v1::OperationResult { code: code.number(), ..Default::default() };
+    let tx = |code, results| TxOutcome {
+        hash: [1; 32],
+        signer: None,
+        code,
+        message: String::new(),
+        results,
+    };
+    let events = BlockEvents {
+        height: 42,
+        time_ms: 10_000,
+        txs: vec![
+            tx(Code::Ok, vec![result(Code::Ok), result(Code::WouldCross)]),
+            tx(Code::BadSignature, vec![]),
+        ],
+        events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step)), triggered(), slice()],
+        violations: vec!["test".into()],
+        prices: PriceRound {
+            total_power: 4,
+            votes: vec![
+                PriceVote {
+                    validator: [0xab; 20],
+                    power: 3,
+                    said: Said::Prices(report(MARK + 510)),
+                },
+                PriceVote { validator: [1; 20], power: 1, said: Said::Late },
+            ],
+            markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
+        },
+        ..BlockEvents::default()
+    };
+    let mut times = BlockTimes::default();
+    times.add(Phase::Hash, std::time::Duration::from_millis(3));
+    Published { view: Arc::new(view()), events: Arc::new(events), times }
+}
+
+fn triggered() -> Event {
+    Event::Triggered {
+        market: 0,
+        order_id: 1,
+        account: 1,
+        client_id: 0,
+        placed_order_id: 2,
+        code: Code::Ok,
+        message: String::new(),
+    }
+}
+
+fn slice() -> Event {
+    let slice = v1::TwapSlice { code: Code::StaleIndex.number(), ..Default::default() };
+    Event::Slice { market: 0, order_id: 3, account: 1, client_id: 0, slice, left: None }
+}
+
+/// A price of the market.
+fn report(index: Ticks) -> Report {
+    Report {
+        prices: vec![PriceReport { market: 0, index_ticks: Some(index), external_ticks: None }],
+    }
+}
+
+fn own_report() -> OwnReport {
+    OwnReport { height: 42, report: report(MARK + 10) }
+}
+
+/// Metrics with a value in every family.
+fn filled() -> Arc<Metrics> {
+    let (metrics, block) = (Metrics::new().unwrap(), block());
+    metrics.count_block(&block);
+    metrics.refresh(&block.view, &block.events, &MarketData::new(), Some(&own_report()));
+    metrics.grpc_request("/tidemark.v1.OrderService/Submit", tonic::Code::Ok);
+    metrics.stream_opened("book");
+    metrics
+}
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.text().unwrap()).unwrap()
+}
+
+#[test]
+fn names_follow_prometheus_conventions() {
+    let units = ["_seconds", "_ratio", "_usdc", "_lots", "_ticks", "_base_units"];
+    let counts = [
+        "tidemark_block_height",
+        "tidemark_book_levels",
+        "tidemark_accounts",
+        "tidemark_accounts_near_liquidation",
+        "tidemark_markets_quarantined",
+        "tidemark_submit_waiters",
+        "tidemark_stream_subscribers",
+    ];
+    for family in filled().families() {
+        let (name, help) = (family.name(), family.help());
+        assert!(
+            name.starts_with("tidemark_") && !help.is_empty() && !help.ends_with('.'),
+            "{name}: {help}"
+        );
+        let counter = family.get_field_type() == MetricType::COUNTER;
+        assert_eq!(name.ends_with("_total"), counter, "{name}");
+        let has_unit = units.iter().any(|unit| name.ends_with(unit)) || counts.contains(&name);
+        assert!(counter || has_unit, "{name} has no unit");
+        for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+            assert!(
+                !["account", "owner", "subaccount"].contains(&label.name()),
+                "{name} has an account label"
+            );
+        }
+    }
+}
+
+#[test]
+fn docs_metrics_lists_every_metric_with_its_help() {
+    let filled = filled().families();
+    let families: Vec<_> =
+        filled.iter().map(|family| (family.name().to_owned(), family.help().to_owned())).collect();
+    let docs = include_str!("../../../../docs/metrics.md");
+    let rows = docs.lines().filter(|line| line.starts_with("| `tidemark_"));
+    let documented: BTreeSet<_> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1].split(['`', '{']).nth(1).unwrap().to_owned(), cells[4].to_owned())
+        })
+        .collect();
+    assert_eq!(documented, families.into_iter().collect());
+    // A family without a value is not gathered: the source tells whether the block above fills all.
+    let source = concat!(include_str!("registry.rs"), include_str!("oracle.rs"));
+    let named: BTreeSet<&str> = source
+        .split('"')
+        .filter(|text| text.starts_with("tidemark_") && !text.contains(' '))
+        .collect();
+    assert_eq!(named.len(), documented.len(), "{named:?}");
+}
+
+#[test]
+fn a_block_is_counted_by_outcome_market_and_stage() {
+    let text = text(&filled());
+    for line in [
+        "tidemark_block_height 42",
+        "tidemark_block_timestamp_seconds 10",
+        "tidemark_block_phase_seconds_count{phase=\"app_hash\"} 1",
+        "tidemark_transactions_total{outcome=\"ok\"} 1",
+        "tidemark_transactions_total{outcome=\"BAD_SIGNATURE\"} 1",
+        "tidemark_operations_total{outcome=\"WOULD_CROSS\"} 1",
+        "tidemark_traded_notional_usdc_total{market=\"BTC-USD\"} 500",
+        "tidemark_liquidations_total{market=\"BTC-USD\",stage=\"insurance_fund\"} 1",
+        "tidemark_liquidated_notional_usdc_total{market=\"BTC-USD\",stage=\"insurance_fund\"} 250",
+        "tidemark_orders_triggered_total{market=\"BTC-USD\",outcome=\"ok\"} 1",
+        "tidemark_twap_slices_total{market=\"BTC-USD\",outcome=\"STALE_INDEX\"} 1",
+        "tidemark_invariant_violations_total 1",
+        "tidemark_insurance_fund_usdc 2.5",
+        "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
+        "tidemark_oracle_age_seconds{market=\"BTC-USD\"} 1.5",
+        "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.75",
+        "tidemark_oracle_index_bounded_total{market=\"BTC-USD\"} 0",
+        "tidemark_oracle_largest_deviation_ratio{market=\"BTC-USD\"} 0.000999",
+        "tidemark_oracle_own_deviation_ratio{market=\"BTC-USD\"} 0",
+        "tidemark_oracle_reports_total{outcome=\"late\",validator=\"\
+         0101010101010101010101010101010101010101\"} 1",
+        "tidemark_oracle_validator_deviation_ratio{validator=\"\
+         ABABABABABABABABABABABABABABABABABABABAB\"} 0.000999",
+        "tidemark_mark_price_usdc{market=\"BTC-USD\"} 50000",
+        "tidemark_index_price_usdc{market=\"BTC-USD\"} 50001",
+        "tidemark_open_interest_base_units{market=\"BTC-USD\"} 0.04",
+        "tidemark_funding_rate_ratio{market=\"BTC-USD\"} 0.0001",
+        "tidemark_book_spread_ticks{market=\"BTC-USD\"} 3",
+        "tidemark_markets_quarantined 1",
+        "tidemark_accounts 5",
+        "tidemark_accounts_near_liquidation{distance=\"0.5%\",market=\"BTC-USD\"} 1",
+        "tidemark_accounts_near_liquidation{distance=\"5%\",market=\"BTC-USD\"} 3",
+        "tidemark_notional_near_liquidation_usdc{distance=\"2%\",market=\"BTC-USD\"} 1000",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn distances_are_cumulative_and_leave_out_the_safe() {
+    let notional_atoms = 500_000_000;
+    let near =
+        |accounts: i64| Near { accounts, notional_atoms: notional_atoms * i128::from(accounts) };
+    // 0 %, 1.4 %, 4.6 % and, at 80 %, none of the buckets.
+    assert_eq!(distances(&view()), [[near(1), near(1), near(2), near(3), near(3)]]);
+}
+
+#[test]
+fn methods_are_counted_by_name_and_invented_ones_together() {
+    let metrics = Metrics::new().unwrap();
+    let proto = include_str!("../../../../proto/proto/tidemark/v1/service.proto");
+    let mut service = "";
+    for line in proto.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("service ").and_then(|rest| rest.strip_suffix(" {")) {
+            service = name;
+        } else if let Some(rpc) = line.strip_prefix("rpc ").and_then(|rest| rest.split('(').next())
+        {
+            metrics.grpc_request(&format!("/tidemark.v1.{service}/{rpc}"), tonic::Code::Ok);
+        }
+    }
+    assert!(!text(&metrics).contains("method=\"other\""));
+    for number in 0..100 {
+        metrics.grpc_request(
+            &format!("/tidemark.v1.OrderService/Invented{number}"),
+            tonic::Code::Unimplemented,
+        );
+    }
+    let other = "tidemark_grpc_requests_total{code=\"Unimplemented\",method=\"other\"} 100";
+    assert!(text(&metrics).lines().any(|line| line == other));
+}
+
+#[tokio::test]
+async fn metrics_and_health_are_served_and_a_busy_port_gives_a_sentence() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let metrics = Metrics::new().unwrap();
+    let server = serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&metrics)).await.unwrap();
+    let address = server.address();
+    let get = |path: &'static str| async move {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    assert!(get("/health").await.starts_with("HTTP/1.1 503"));
+    metrics.count_block(&block());
+    assert!(get("/health").await.ends_with("ok, height 42\n"));
+    assert!(get("/metrics").await.contains("\ntidemark_block_height 42\n"));
+    assert!(get("/other").await.starts_with("HTTP/1.1 404"));
+    let why = serve(address, Metrics::new().unwrap()).await.unwrap_err();
+    assert!(why.contains("another process does"), "{why}");
+}

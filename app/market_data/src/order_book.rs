@@ -1,0 +1,239 @@
+//! A replica of one book order by order, kept from the blocks' events.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest as _, Sha256};
+use tidemark_engine::events::{BookDelta, Event};
+use tidemark_engine::state::merkle::Hash;
+use tidemark_proto::units::{Lots, OrderId, Side, Ticks};
+use tidemark_proto::v1::order_book_change::Change;
+use tidemark_proto::v1::{self, RestingOrder};
+
+use super::book::tree;
+
+/// Orders of a snapshot in one message.
+pub const SNAPSHOT_ORDERS: usize = 10_000;
+
+/// One book, order by order.
+#[derive(Debug, Default)]
+pub struct L3Book {
+    /// Orders with their places in the queues.
+    orders: HashMap<OrderId, (RestingOrder, u64)>,
+    /// Orders of bids and of asks by price, then by place.
+    queues: [BTreeMap<Ticks, BTreeMap<u64, OrderId>>; 2],
+    next_place: u64,
+    next_order_id: OrderId,
+    root: Hash,
+    /// What the block so far has changed.
+    changes: Vec<v1::OrderBookChange>,
+}
+
+impl L3Book {
+    /// Takes one of the book's events, in order; others change nothing.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Rested {
+                order_id,
+                account,
+                client_id,
+                side,
+                price_ticks,
+                lots,
+                reduce_only,
+                expires_ms,
+                display_lots,
+                post_only,
+                ..
+            } => {
+                let shown_lots = if *display_lots == 0 { *lots } else { *lots.min(display_lots) };
+                self.rest(RestingOrder {
+                    order_id: *order_id,
+                    account: *account,
+                    side: v1::Side::from(*side).into(),
+                    price_ticks: *price_ticks,
+                    shown_lots,
+                    hidden_lots: lots - shown_lots,
+                    display_lots: *display_lots,
+                    reduce_only: *reduce_only,
+                    post_only: (*post_only).into(),
+                    client_id: *client_id,
+                    expires_ms: *expires_ms,
+                });
+            }
+            Event::Reduced { order_id, lots, .. } => self.reduce(*order_id, *lots),
+            Event::Removed { order_id, .. } => self.remove(*order_id),
+            Event::Fill(fill) => self.fill(fill.maker_order_id, fill.lots),
+            _ => {}
+        }
+    }
+
+    /// Ends a block: what it changed, as streams tell it.
+    pub fn end_block(
+        &mut self,
+        delta: &BookDelta,
+        height: u64,
+        sequence: u64,
+    ) -> v1::OrderBookUpdate {
+        (self.root, self.next_order_id) = (delta.l3_root, delta.next_order_id);
+        let changes = std::mem::take(&mut self.changes);
+        v1::OrderBookUpdate {
+            changes,
+            snapshot: false,
+            more: false,
+            ..self.update(delta.market.into(), height, sequence)
+        }
+    }
+
+    /// The whole book in as many messages as it takes, best prices first.
+    pub fn snapshot(&self, market: u32, height: u64, sequence: u64) -> Vec<v1::OrderBookUpdate> {
+        let orders: Vec<_> = self.orders().map(|order| change(Change::Rests(*order))).collect();
+        let mut parts: Vec<_> = orders.chunks(SNAPSHOT_ORDERS).map(<[_]>::to_vec).collect();
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        let last = parts.len() - 1;
+        let message = |(at, changes)| v1::OrderBookUpdate {
+            changes,
+            snapshot: true,
+            more: at < last,
+            ..self.update(market, height, sequence)
+        };
+        parts.into_iter().enumerate().map(message).collect()
+    }
+
+    /// Every order: bids from the best price down, then asks from the best up, each price in the
+    /// order of its queue.
+    fn orders(&self) -> impl Iterator<Item = &RestingOrder> {
+        let [bids, asks] = &self.queues;
+        let queues = bids.values().rev().chain(asks.values());
+        queues
+            .flat_map(BTreeMap::values)
+            .filter_map(|id| self.orders.get(id).map(|(order, _)| order))
+    }
+
+    fn update(&self, market: u32, height: u64, sequence: u64) -> v1::OrderBookUpdate {
+        let (next_order_id, checksum) = (self.next_order_id, self.root.to_vec());
+        v1::OrderBookUpdate {
+            market,
+            height,
+            sequence,
+            next_order_id,
+            checksum,
+            ..Default::default()
+        }
+    }
+
+    fn rest(&mut self, order: RestingOrder) {
+        self.take(order.order_id);
+        let place = self.next_place;
+        self.next_place += 1;
+        self.queues[side_of(&order) as usize]
+            .entry(order.price_ticks)
+            .or_default()
+            .insert(place, order.order_id);
+        self.orders.insert(order.order_id, (order, place));
+        self.changes.push(change(Change::Rests(order)));
+    }
+
+    fn remove(&mut self, order_id: OrderId) {
+        // The rest of a taker that never rested is told as removed too.
+        if self.take(order_id).is_some() {
+            self.changes.push(change(Change::Gone(order_id)));
+        }
+    }
+
+    /// Less of an order without a trade: hidden lots go first.
+    fn reduce(&mut self, order_id: OrderId, left: Lots) {
+        let Some((order, _)) = self.orders.get_mut(&order_id) else { return };
+        let by = (order.shown_lots + order.hidden_lots).saturating_sub(left);
+        let hidden = by.min(order.hidden_lots);
+        order.hidden_lots -= hidden;
+        order.shown_lots = order.shown_lots.saturating_sub(by - hidden);
+        let (shown_lots, hidden_lots) = (order.shown_lots, order.hidden_lots);
+        self.changes.push(change(Change::Left(v1::OrderLeft {
+            order_id,
+            shown_lots,
+            hidden_lots,
+        })));
+    }
+
+    /// A trade takes shown lots; when none is left, hidden ones are shown at the back of the queue.
+    fn fill(&mut self, order_id: OrderId, lots: Lots) {
+        let Some((order, _)) = self.orders.get_mut(&order_id) else { return };
+        order.shown_lots = order.shown_lots.saturating_sub(lots);
+        let order = *order;
+        match (order.shown_lots, order.hidden_lots) {
+            (0, 0) => self.remove(order_id),
+            (0, hidden) => {
+                let shown_lots = order.display_lots.min(hidden);
+                self.rest(RestingOrder { shown_lots, hidden_lots: hidden - shown_lots, ..order });
+            }
+            (shown_lots, hidden_lots) => {
+                self.changes.push(change(Change::Left(v1::OrderLeft {
+                    order_id,
+                    shown_lots,
+                    hidden_lots,
+                })));
+            }
+        }
+    }
+
+    fn take(&mut self, order_id: OrderId) -> Option<RestingOrder> {
+        let (order, place) = self.orders.remove(&order_id)?;
+        let side = &mut self.queues[side_of(&order) as usize];
+        if let Some(queue) = side.get_mut(&order.price_ticks) {
+            queue.remove(&place);
+            if queue.is_empty() {
+                side.remove(&order.price_ticks);
+            }
+        }
+        Some(order)
+    }
+}
+
+fn change(change: Change) -> v1::OrderBookChange {
+    v1::OrderBookChange { change: Some(change) }
+}
+
+fn side_of(order: &RestingOrder) -> Side {
+    if order.side() == v1::Side::Sell {
+        Side::Sell
+    } else {
+        Side::Buy
+    }
+}
+
+/// The L3 root of a book, from its orders alone, those of a price in the order of their queue: what
+/// a client recomputes (docs/streams.md).
+#[must_use]
+pub fn l3_root<'a>(orders: impl Iterator<Item = &'a RestingOrder>, next_order_id: OrderId) -> Hash {
+    let mut levels: [BTreeMap<u64, Sha256>; 2] = Default::default();
+    for order in orders {
+        let side = side_of(order);
+        let key = if side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
+        hash_order(levels[side as usize].entry(key).or_default(), order);
+    }
+    let sides = levels.map(|levels| {
+        levels.into_iter().map(|(key, hash)| (key, hash.finalize().to_vec())).collect()
+    });
+    tree(4, sides).chain_update(next_order_id.to_le_bytes()).finalize().into()
+}
+
+fn hash_order(hash: &mut Sha256, order: &RestingOrder) {
+    let flags = side_of(order) as u8
+        | u8::from(order.reduce_only) << 1
+        | (order.post_only as u8) << 2
+        | u8::from(order.expires_ms != 0) << 4
+        | u8::from(order.client_id != 0) << 5
+        | u8::from(order.display_lots != 0) << 6;
+    hash.update(order.order_id.to_le_bytes());
+    hash.update(order.account.to_le_bytes());
+    hash.update(order.shown_lots.to_le_bytes());
+    hash.update(order.client_id.to_le_bytes());
+    hash.update(order.expires_ms.to_le_bytes());
+    hash.update([flags]);
+    if order.display_lots != 0 {
+        hash.update(order.display_lots.to_le_bytes());
+        hash.update(order.hidden_lots.to_le_bytes());
+    }
+}

@@ -1,0 +1,157 @@
+//! `tidemarkd start`: the application, its services, and CometBFT as a supervised child.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tendermint_abci::Application;
+use tidemark_comet::cometbft::{self, Comet};
+use tidemark_comet::rpc_client::RpcClient;
+use tidemark_comet::tools::ensure_installed;
+use tidemark_consensus::abci::server::{Server, ServerOptions};
+use tidemark_consensus::abci::Node;
+use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::state::View;
+use tidemark_feed::Feed;
+use tidemark_market_data::metrics::{self, Metrics};
+use tidemark_market_data::MarketData;
+use tidemark_rpc::server::{serve, Deps};
+
+use super::config::{FeedConfig, NodeConfig};
+
+/// How `tidemarkd start` runs.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// CometBFT runs elsewhere and connects to us.
+    pub external_comet: bool,
+    /// Overrides the configured number of threads.
+    pub threads: Option<u16>,
+    /// Overrides the configured feed: the price sidecar at this address.
+    pub sidecar: Option<SocketAddr>,
+}
+
+/// Runs the node at `home` until it is told to stop or CometBFT ends.
+///
+/// # Errors
+/// A sentence that says what to do: a busy port, a missing file, CometBFT's end with its log.
+pub async fn start(home: &Path, options: &StartOptions) -> Result<(), String> {
+    start_with(home, options, |node| node).await
+}
+
+/// As [`start`], with `wrap` around the application: for a node that misbehaves in a test.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with<A: Application>(
+    home: &Path,
+    options: &StartOptions,
+    wrap: impl FnOnce(Node) -> A,
+) -> Result<(), String> {
+    let config = NodeConfig::load(home).map_err(|e| e.to_string())?;
+    let chain_id = chain_id(home)?;
+    let feed_config = options.sidecar.map_or_else(|| config.feed.clone(), FeedConfig::sidecar);
+    feed_config.check()?;
+    let feed: Box<dyn Feed> = feed_config.build(home)?;
+    let feed_name = feed.name();
+    let threads = threads(options.threads.unwrap_or(config.threads));
+
+    let publisher = Arc::new(Publisher::new(Arc::new(View::empty(&chain_id))));
+    let cache = Arc::new(TxCache::new(&chain_id));
+    let cannot = |e: std::io::Error| format!("cannot start a thread: {e}");
+    let market_data = MarketData::start(&publisher).map_err(cannot)?;
+    let metrics = Metrics::new().map_err(|e| e.to_string())?;
+    metrics.start(&publisher, Arc::clone(&market_data)).map_err(cannot)?;
+    let metrics_server = metrics::serve(config.metrics_addr, Arc::clone(&metrics)).await?;
+    let deps = Deps {
+        publisher: Arc::clone(&publisher),
+        market_data,
+        cache: Arc::clone(&cache),
+        comet: RpcClient::new(&config.comet_rpc_addr)?,
+        metrics,
+        feed: feed_name.clone(),
+    };
+    let grpc = serve(config.grpc_addr, deps)?;
+
+    let node = Node::new(publisher, cache, feed, threads);
+    let address = config.abci_addr(home);
+    let server =
+        Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
+    tracing::info!(
+        chain_id,
+        feed = feed_name,
+        threads,
+        grpc = %grpc.address(),
+        metrics = %metrics_server.address(),
+        abci = %address,
+        "tidemarkd {} is up",
+        env!("CARGO_PKG_VERSION")
+    );
+
+    let result = if options.external_comet {
+        wait_for_signal().await;
+        Ok(())
+    } else {
+        supervise(home, &address).await
+    };
+    grpc.stop().await;
+    drop(metrics_server);
+    server.stop();
+    result
+}
+
+/// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down
+/// afterwards.
+async fn supervise(
+    home: &Path,
+    address: &tidemark_consensus::abci::server::Address,
+) -> Result<(), String> {
+    let binary = tokio::task::spawn_blocking(|| {
+        ensure_installed(&cometbft::COMETBFT, &mut |line| eprintln!("{line}"))
+            .map_err(|e| e.to_string())
+    })
+    .await
+    .map_err(|e| e.to_string())??;
+    let comet = Comet::spawn(&binary, home, &address.to_string())
+        .map_err(|e| format!("cannot start CometBFT: {e}"))?;
+    let mut ended = comet.ended();
+    let result = tokio::select! {
+        () = wait_for_signal() => Ok(()),
+        end = ended.wait_for(Option::is_some) => {
+            let how = end.ok().and_then(|end| end.clone()).unwrap_or_default();
+            Err(format!("CometBFT ended by itself: {how}"))
+        }
+    };
+    tokio::task::spawn_blocking(move || comet.stop()).await.map_err(|e| e.to_string())?;
+    result
+}
+
+/// Until Ctrl-C or SIGTERM.
+pub async fn wait_for_signal() {
+    use tokio::signal::unix::{signal, SignalKind};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn threads(configured: u16) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => usize::from(threads),
+    }
+}
+
+/// The chain id of the home's genesis file.
+fn chain_id(home: &Path) -> Result<String, String> {
+    let path = home.join("config").join("genesis.json");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| format!("cannot read {}: {e}; `tidemarkd init` makes it", path.display()))?;
+    let genesis: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| format!("{} is not JSON: {e}", path.display()))?;
+    let chain_id = genesis["chain_id"]
+        .as_str()
+        .ok_or_else(|| format!("{} has no chain_id", path.display()))?;
+    Ok(chain_id.to_owned())
+}

@@ -1,0 +1,221 @@
+//! Where an account stands: margin figures of the published view, with the replica's open orders of
+//! the same block.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemark_consensus::publish::Publisher;
+use tidemark_engine::state::{IsolatedSlot, Owner, View};
+use tidemark_market_data::{wire_atoms, MarketData};
+use tidemark_proto::tx::Address;
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::{v1, Code, Refusal};
+use tidemark_risk::margin::{self, Health, MarketTerms};
+use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
+use tidemark_risk::{fees, liquidation, Account, Markets, Position};
+
+/// How long the replica may take to catch up with the published view.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// The account of a subaccount.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for what is no address, `UNKNOWN_ACCOUNT` when it does not exist.
+pub(super) fn find(view: &View, owner: &str, subaccount: u32) -> Result<AccountId, Refusal> {
+    let address = Address::parse(owner)?;
+    view.owner(&address).and_then(|owner| owner.account(subaccount)).ok_or_else(|| {
+        let message =
+            format!("subaccount {subaccount} of {address} does not exist: it never got a deposit");
+        Refusal::new(Code::UnknownAccount, message)
+    })
+}
+
+/// A view, and something read from the replica at the same height. Under load the two may part for
+/// a moment; after some tries the newest of each has to do.
+pub(super) async fn at_one_height<T>(
+    publisher: &Publisher,
+    market_data: &MarketData,
+    read: impl Fn(&View) -> (u64, T),
+) -> (Arc<View>, T) {
+    let mut heights = market_data.heights();
+    for _ in 0..8 {
+        let view = publisher.view();
+        let height = view.chain.height;
+        let caught_up =
+            tokio::time::timeout(CATCH_UP, heights.wait_for(|seen| *seen >= height)).await.is_ok();
+        let (replica_height, found) = read(&view);
+        if replica_height == height {
+            return (view, found);
+        }
+        if !caught_up {
+            break;
+        }
+    }
+    let view = publisher.view();
+    let found = read(&view).1;
+    (view, found)
+}
+
+/// An account with its open orders, ready for margin.
+pub(super) struct Standing<'a> {
+    view: &'a View,
+    id: AccountId,
+    pub owner: &'a Owner,
+    pub account: &'a Account,
+    orders: &'a [v1::Order],
+}
+
+impl<'a> Standing<'a> {
+    /// # Errors
+    /// `UNKNOWN_ACCOUNT`.
+    pub(super) fn of(
+        view: &'a View,
+        id: AccountId,
+        orders: &'a [v1::Order],
+    ) -> Result<Self, Refusal> {
+        let (owner, account) = view.account(id).ok_or_else(|| {
+            Refusal::new(Code::UnknownAccount, format!("account {id} does not exist"))
+        })?;
+        Ok(Self { view, id, owner, account, orders })
+    }
+
+    pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
+        let of_market = self.orders.iter().filter(|order| order.market == u32::from(market));
+        let open = |order: &v1::Order| OpenOrder {
+            side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            reduce_only: order.reduce_only,
+        };
+        let open: Vec<_> = of_market.map(open).collect();
+        if open.is_empty() {
+            return Ok(OrderTotals::default());
+        }
+        let market = self.view.existing(market)?;
+        order_totals(
+            &open,
+            market.mark()?,
+            market.k,
+            fees::max_fee_ppm(&self.view.chain.params.fee_tiers),
+        )
+    }
+
+    pub(super) fn health(&self) -> Result<Health, Refusal> {
+        margin::health(self.account, self.view, |market| self.totals(market))
+    }
+
+    fn position(&self, position: &Position, health: &Health) -> Result<v1::Position, Refusal> {
+        let market = self.view.existing(position.market)?;
+        let terms = MarketTerms::of(market, position, &self.totals(position.market)?)?;
+        let price = liquidation::liquidation_price(market, position.lots, health)?;
+        Ok(v1::Position {
+            market: u32::from(position.market),
+            lots: position.lots,
+            cost_atoms: wire_atoms(position.cost_atoms),
+            notional_atoms: wire_atoms(terms.value_atoms.abs()),
+            unrealised_atoms: wire_atoms(terms.unrealised_atoms),
+            unpaid_funding_atoms: wire_atoms(terms.unpaid_funding_atoms),
+            mark_ticks: market.mark_ticks.unwrap_or(0),
+            liquidation_price_ticks: price.unwrap_or(0),
+            leverage: position.leverage,
+            maintenance_atoms: wire_atoms(terms.maintenance_atoms),
+            reserve_atoms: wire_atoms(terms.reserve_atoms),
+            isolated: self.account.isolated.map(|_| v1::IsolatedMargin {
+                account_id: self.id,
+                collateral_atoms: wire_atoms(self.account.collateral_atoms),
+                equity_atoms: wire_atoms(health.equity_atoms),
+                free_atoms: wire_atoms(health.free_atoms()),
+                removable_atoms: wire_atoms(health.withdrawable_atoms()),
+            }),
+        })
+    }
+
+    /// Positions, and entries that say something else: a leverage, or isolated collateral.
+    fn positions(&self, health: &Health) -> Result<Vec<v1::Position>, Refusal> {
+        let isolated = self.account.isolated.is_some() && self.account.collateral_atoms != 0;
+        let shown = self.account.positions.iter();
+        let shown =
+            shown.filter(|position| position.lots != 0 || position.leverage != 0 || isolated);
+        shown.map(|position| self.position(position, health)).collect()
+    }
+}
+
+/// Accounts, each followed by those that hold its isolated collateral.
+pub(super) fn with_isolated(view: &View, ids: &[AccountId]) -> Vec<AccountId> {
+    ids.iter()
+        .flat_map(|id| std::iter::once(*id).chain(isolated_of(view, *id).map(|slot| slot.account)))
+        .collect()
+}
+
+/// Isolated collateral of an account.
+pub(super) fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &IsolatedSlot> + '_ {
+    let found = view.account(id);
+    found.into_iter().flat_map(|(owner, account)| owner.isolated_of(account.number))
+}
+
+/// One subaccount with its figures at the view's marks, and with its isolated positions, which
+/// count in none of its figures. `orders` are the open orders by account.
+///
+/// # Errors
+/// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
+pub(super) fn subaccount(
+    view: &View,
+    id: AccountId,
+    orders: &BTreeMap<AccountId, Vec<v1::Order>>,
+) -> Result<v1::Subaccount, Refusal> {
+    let of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+    let standing = Standing::of(view, id, of(id))?;
+    let (owner, account) = (standing.owner, standing.account);
+    let health = standing.health()?;
+    let mut positions = standing.positions(&health)?;
+    let (mut open_orders, mut isolated_markets) = (of(id).len(), Vec::new());
+    for slot in isolated_of(view, id) {
+        let standing = Standing::of(view, slot.account, of(slot.account))?;
+        positions.extend(standing.positions(&standing.health()?)?);
+        open_orders += of(slot.account).len();
+        let only = view.market(u32::from(slot.market))?.market.params.isolated_only;
+        isolated_markets.extend((slot.active || only).then_some(u32::from(slot.market)));
+    }
+    positions.sort_by_key(|position| position.market);
+    Ok(v1::Subaccount {
+        owner: owner.address.to_string(),
+        subaccount: account.number,
+        account_id: id,
+        collateral_atoms: wire_atoms(account.collateral_atoms),
+        equity_atoms: wire_atoms(health.equity_atoms),
+        reserve_atoms: wire_atoms(health.reserve_atoms),
+        maintenance_atoms: wire_atoms(health.maintenance_atoms),
+        free_atoms: wire_atoms(health.free_atoms()),
+        withdrawable_atoms: wire_atoms(health.withdrawable_atoms()),
+        positions,
+        self_trade_prevention: v1::SelfTradePrevention::from(account.stp) as i32,
+        open_orders: u32::try_from(open_orders).unwrap_or(u32::MAX),
+        volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.time_ms)),
+        isolated_markets,
+    })
+}
+
+/// Ids of an owner's accounts: of one subaccount, or all in order of number.
+///
+/// # Errors
+/// `UNKNOWN_ACCOUNT` for an owner or a subaccount that does not exist.
+pub(super) fn accounts_of(
+    view: &View,
+    owner: &str,
+    subaccount: Option<u32>,
+) -> Result<Vec<AccountId>, Refusal> {
+    if let Some(number) = subaccount {
+        return find(view, owner, number).map(|id| vec![id]);
+    }
+    let address = Address::parse(owner)?;
+    let unknown = || {
+        Refusal::new(
+            Code::UnknownAccount,
+            format!("account {address} not found: it never got a deposit"),
+        )
+    };
+    let mut accounts = view.owner(&address).ok_or_else(unknown)?.accounts.clone();
+    accounts.sort_unstable();
+    Ok(accounts.into_iter().map(|(_, id)| id).collect())
+}

@@ -1,0 +1,177 @@
+//! Why an account stands where it does: each term of its margin, from the functions that the chain
+//! itself decides by; and its past liquidations.
+
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::{v1, Refusal};
+use tidemark_risk::margin::{self, Health, MarketTerms, OpenOrder, ReserveTerms, TierPart};
+use tidemark_risk::orders::{affordable_lots, OrderTotals};
+use tidemark_risk::{fees, liquidation, Market, Position};
+
+use super::account::{find, isolated_of, with_isolated, Standing};
+use super::query::QueryServer;
+// What passes 64 bits, atoms or lots, is shown as the nearest that fits.
+use tidemark_engine::state::View;
+use tidemark_market_data::{wire_atoms, wire_atoms as wire_lots};
+
+/// Steps of an answer where the request does not say, and at most.
+const USUAL_STEPS: u32 = 100;
+const MOST_STEPS: u32 = 1_000;
+
+fn tiers(
+    parts: impl Iterator<Item = Result<TierPart, Refusal>>,
+) -> Result<Vec<v1::TierPart>, Refusal> {
+    let wire = |part: TierPart| v1::TierPart {
+        lower_atoms: wire_atoms(part.lower_atoms),
+        upper_atoms: wire_atoms(part.upper_atoms),
+        part_atoms: wire_atoms(part.part_atoms),
+        rate_ppm: part.rate_ppm,
+    };
+    parts.map(|part| part.map(wire)).collect()
+}
+
+/// Every term of an account at the view's marks, with its open orders of the same block; in the
+/// markets of `shown`.
+///
+/// # Errors
+/// `UNKNOWN_ACCOUNT`, or `OVERFLOW` where amounts pass 127 bits.
+fn explain(
+    view: &View,
+    id: AccountId,
+    orders: &[v1::Order],
+    shown: impl Fn(MarketId) -> bool,
+) -> Result<v1::ExplainResponse, Refusal> {
+    let standing = Standing::of(view, id, orders)?;
+    let (owner, account) = (standing.owner, standing.account);
+    let health = standing.health()?;
+    let explained =
+        |cell: &tidemark_engine::state::MarketCell| -> Result<Option<v1::MarketTerms>, Refusal> {
+            let market = &cell.market;
+            let id = market.params.id;
+            if market.mark_ticks.is_none() || !shown(id) {
+                return Ok(None);
+            }
+            let none =
+                Position { market: id, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
+            let position = account.position(id).copied().unwrap_or(none);
+            let fee_ppm = fees::max_fee_ppm(&view.chain.params.fee_tiers);
+            market_terms(market, &position, &standing.totals(id)?, &health, fee_ppm).map(Some)
+        };
+    let markets = view.markets.iter().filter_map(|cell| explained(cell).transpose());
+    Ok(v1::ExplainResponse {
+        height: view.chain.height,
+        time_ms: view.chain.time_ms,
+        owner: owner.address.to_string(),
+        subaccount: account.number,
+        account_id: id,
+        collateral_atoms: wire_atoms(account.collateral_atoms),
+        markets: markets.collect::<Result<_, _>>()?,
+        equity_atoms: wire_atoms(health.equity_atoms),
+        initial_atoms: wire_atoms(health.initial_atoms),
+        maintenance_atoms: wire_atoms(health.maintenance_atoms),
+        reserve_atoms: wire_atoms(health.reserve_atoms),
+        free_atoms: wire_atoms(health.free_atoms()),
+        cash_atoms: wire_atoms(health.cash_atoms),
+        notional_atoms: wire_atoms(health.notional_atoms),
+        retained_atoms: wire_atoms(health.retained_atoms()),
+        withdrawable_atoms: wire_atoms(health.withdrawable_atoms()),
+        liquidatable: health.is_liquidatable(),
+        isolated: Vec::new(),
+    })
+}
+
+fn market_terms(
+    market: &Market,
+    position: &Position,
+    totals: &OrderTotals,
+    health: &Health,
+    max_fee_ppm: i64,
+) -> Result<v1::MarketTerms, Refusal> {
+    let params = &market.params;
+    let terms = MarketTerms::of(market, position, totals)?;
+    let reserve = ReserveTerms::of(market, position, totals)?;
+    let open_interest = market.margin_open_interest_atoms()?;
+    let farthest = margin::marked_atoms(market, reserve.farthest_lots())?;
+    let notional = terms.value_atoms.abs();
+    let price = liquidation::liquidation_price(market, position.lots, health)?;
+    let mark_ticks = market.mark()?;
+    let affordable = |side: Side| {
+        let order = OpenOrder { side, price_ticks: mark_ticks, lots: 0, reduce_only: false };
+        let most = params.max_order_lots;
+        affordable_lots(market, position, totals, health.free_atoms(), &order, most, max_fee_ppm)
+    };
+    Ok(v1::MarketTerms {
+        market: u32::from(params.id),
+        lots: position.lots,
+        mark_ticks,
+        k: market.k,
+        value_atoms: wire_atoms(terms.value_atoms),
+        cost_atoms: wire_atoms(position.cost_atoms),
+        unrealised_atoms: wire_atoms(terms.unrealised_atoms),
+        funding_index: market.funding.cumulative_index.to_string(),
+        position_funding_index: position.funding_index.to_string(),
+        unpaid_funding_atoms: wire_atoms(terms.unpaid_funding_atoms),
+        leverage: position.leverage,
+        initial_tiers: tiers(margin::initial_tiers(params, notional, open_interest))?,
+        initial_atoms: wire_atoms(terms.initial_atoms),
+        maintenance_tiers: tiers(margin::maintenance_tiers(params, notional))?,
+        maintenance_fraction_ppm: params.maintenance_fraction_ppm,
+        maintenance_atoms: wire_atoms(terms.maintenance_atoms),
+        buy_lots: wire_lots(totals.buy_lots),
+        sell_lots: wire_lots(totals.sell_lots),
+        reduce_only_buy_lots: wire_lots(totals.reduce_only_buy_lots),
+        reduce_only_sell_lots: wire_lots(totals.reduce_only_sell_lots),
+        highest_lots: wire_lots(reserve.highest_lots),
+        lowest_lots: wire_lots(reserve.lowest_lots),
+        reserve_tiers: tiers(margin::initial_tiers(params, farthest, open_interest))?,
+        reserve_margin_atoms: wire_atoms(reserve.margin_atoms),
+        adverse_atoms: wire_atoms(reserve.adverse_atoms),
+        max_fee_atoms: wire_atoms(reserve.max_fee_atoms),
+        max_fee_ppm,
+        reserve_atoms: wire_atoms(terms.reserve_atoms),
+        liquidation_price_ticks: price.unwrap_or(0),
+        affordable_buy_lots: affordable(Side::Buy)?,
+        affordable_sell_lots: affordable(Side::Sell)?,
+        open_interest_atoms: wire_atoms(open_interest),
+    })
+}
+
+impl QueryServer {
+    pub(super) async fn explain_account(
+        &self,
+        request: &v1::ExplainRequest,
+    ) -> Result<v1::ExplainResponse, Refusal> {
+        let (view, _, orders) = self.standings(&request.owner, Some(request.subaccount)).await?;
+        let id = find(&view, &request.owner, request.subaccount)?;
+        let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+        let isolated = |market: MarketId| {
+            let only = view
+                .markets
+                .get(usize::from(market))
+                .is_some_and(|cell| cell.market.params.isolated_only);
+            only || isolated_of(&view, id).any(|slot| slot.market == market && slot.active)
+        };
+        let mut answer = explain(&view, id, orders_of(id), |market| !isolated(market))?;
+        for slot in isolated_of(&view, id) {
+            answer.isolated.push(explain(
+                &view,
+                slot.account,
+                orders_of(slot.account),
+                |market| market == slot.market,
+            )?);
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn past_liquidations(
+        &self,
+        request: &v1::LiquidationHistoryRequest,
+    ) -> Result<v1::LiquidationHistoryResponse, Refusal> {
+        let view = self.publisher.view();
+        let accounts = with_isolated(&view, &[find(&view, &request.owner, request.subaccount)?]);
+        let most = if request.limit == 0 { USUAL_STEPS } else { request.limit.min(MOST_STEPS) };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let (since_height, steps) =
+            self.market_data.past_liquidations(&accounts, request.sequence, most);
+        Ok(v1::LiquidationHistoryResponse { since_height, steps })
+    }
+}

@@ -1,0 +1,307 @@
+//! `QueryService`: the last committed state, from the published view and the market-data replica.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidemark_consensus::publish::Publisher;
+use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
+use tidemark_market_data::{listed, owner_of, wire_atoms, MarketData};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
+use tidemark_proto::v1::query_service_server::QueryService;
+use tidemark_proto::{tx, v1, Refusal};
+use tonic::{Request, Response, Status};
+
+use super::account::{accounts_of, at_one_height, find, subaccount, with_isolated};
+use super::export::{export, ExportStream};
+use super::status::status;
+
+/// Funding is paid at each full hour of block time.
+const HOUR_MS: TimeMs = 3_600_000;
+
+/// Open orders of each account.
+type OrdersByAccount = BTreeMap<AccountId, Vec<v1::Order>>;
+
+/// The service.
+pub(super) struct QueryServer {
+    pub publisher: Arc<Publisher>,
+    pub market_data: Arc<MarketData>,
+    /// Name of this node's price feed.
+    pub feed: String,
+}
+
+/// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that
+/// fits.
+fn unsigned_atoms(atoms: Atoms) -> u64 {
+    u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
+}
+
+fn params(view: &View) -> v1::ParamsResponse {
+    let (chain, params) = (&view.chain, &view.chain.params);
+    let tiers = params.fee_tiers.iter().map(|tier| v1::params_response::FeeTier {
+        min_volume_atoms: unsigned_atoms(tier.min_volume_atoms),
+        maker_ppm: tier.maker_ppm,
+        taker_ppm: tier.taker_ppm,
+    });
+    v1::ParamsResponse {
+        fee_tiers: tiers.collect(),
+        insurance_fee_ppm: params.insurance_fee_ppm,
+        max_block_gas: params.max_block_gas,
+        max_tx_bytes: params.max_tx_bytes,
+        cancels_first: params.cancels_first,
+        halt_ms: params.halt_ms,
+        withdrawal_gate_blocks: params.withdrawal_gate_blocks,
+        max_operations: u32::try_from(tx::MAX_OPERATIONS).unwrap_or(u32::MAX),
+        max_pending_sequences: u32::try_from(MAX_PENDING_SEQUENCES).unwrap_or(u32::MAX),
+        admin: chain.admin.to_string(),
+        minters: chain.minters.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn market_state(
+    cell: &MarketCell,
+    now_ms: TimeMs,
+    (reporting_power, total_power): &(Vec<u64>, u64),
+) -> v1::MarketState {
+    let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.unwrap_or(0));
+    v1::MarketState {
+        params: Some((&market.params).into()),
+        k: market.k,
+        index_ticks: ticks(cell.index.index_ticks()),
+        index_time_ms: cell.index.index.map_or(0, |point| point.time_ms),
+        stale: cell.index.is_stale(now_ms, market.params.max_oracle_age_ms),
+        mark_ticks: ticks(market.mark_ticks),
+        last_trade_ticks: ticks(cell.last_trade_ticks),
+        best_bid_ticks: ticks(cell.top.0),
+        best_ask_ticks: ticks(cell.top.1),
+        open_interest_lots: market.open_interest_lots,
+        funding_rate_ppm: market.funding.last_rate_8h_ppm,
+        predicted_funding_ppm: market.predicted_rate_8h_ppm(),
+        bad_debt_atoms: wire_atoms(market.bad_debt_atoms),
+        quarantined: cell.quarantined.is_some(),
+        reporting_power: reporting_power.get(usize::from(market.params.id)).copied().unwrap_or(0),
+        total_power: *total_power,
+        insurance_atoms: wire_atoms(market.insurance_atoms),
+        set_aside_atoms: wire_atoms(market.set_aside_atoms()),
+        settlement_price_ticks: cell.settlement.map_or(0, |settlement| settlement.price_ticks),
+        settled: cell
+            .settlement
+            .is_some_and(|settlement| settlement.stage == SettlementStage::Done),
+    }
+}
+
+fn backstop(view: &View, market: Option<u32>) -> Result<v1::BackstopResponse, Refusal> {
+    let cells = match market {
+        Some(market) => std::slice::from_ref(view.market(market)?),
+        None => view.markets.as_slice(),
+    };
+    let mut out = v1::BackstopResponse { height: view.chain.height, ..Default::default() };
+    for cell in cells {
+        let market = u32::from(cell.market.params.id);
+        out.keepers.extend(cell.market.keepers.iter().map(|keeper| {
+            let (owner, subaccount) = owner_of(view, keeper.account);
+            let set_aside_atoms = wire_atoms(keeper.set_aside_atoms);
+            v1::Keeper { market, owner, subaccount, account_id: keeper.account, set_aside_atoms }
+        }));
+        out.listed.extend(listed(view, cell.market.params.id));
+        out.takeovers.extend(cell.takeovers.iter().map(|takeover| v1::WaitingTakeover {
+            market,
+            account_id: takeover.account,
+            keeper_account_id: takeover.keeper,
+            lots: takeover.lots,
+        }));
+    }
+    Ok(out)
+}
+
+fn funding(cell: &MarketCell) -> v1::FundingResponse {
+    let funding = &cell.market.funding;
+    v1::FundingResponse {
+        last_rate_ppm: funding.last_rate_8h_ppm,
+        predicted_rate_ppm: cell.market.predicted_rate_8h_ppm(),
+        next_ms: funding.hour.saturating_add(1).saturating_mul(HOUR_MS),
+        samples: funding.premium_samples,
+        cumulative_index: funding.cumulative_index.to_string(),
+    }
+}
+
+fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
+    view.market(market).map(|cell| cell.market.params.id)
+}
+
+impl QueryServer {
+    /// An owner's accounts, or one, and all their open orders by account, those of isolated
+    /// collateral among them; all of one height.
+    pub(super) async fn standings(
+        &self,
+        owner: &str,
+        subaccount: Option<u32>,
+    ) -> Result<(Arc<View>, Vec<AccountId>, OrdersByAccount), Refusal> {
+        let (view, orders) = at_one_height(&self.publisher, &self.market_data, |view| {
+            let ids = accounts_of(view, owner, subaccount);
+            let read = |ids: Vec<_>| {
+                let books = with_isolated(view, &ids);
+                let (height, orders) = self.market_data.orders_of_all(&books);
+                (height, (ids, books.into_iter().zip(orders).collect::<BTreeMap<_, _>>()))
+            };
+            match ids.map(read) {
+                Ok((height, orders)) => (height, Ok(orders)),
+                // It is of the view alone.
+                Err(refusal) => (view.chain.height, Err(refusal)),
+            }
+        })
+        .await;
+        orders.map(|(ids, orders)| (view, ids, orders))
+    }
+
+    async fn accounts(&self, request: &v1::AccountRequest) -> Result<v1::AccountResponse, Refusal> {
+        let (view, ids, orders) = self.standings(&request.owner, request.subaccount).await?;
+        let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
+        let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
+        let known =
+            tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
+        Ok(v1::AccountResponse {
+            height: view.chain.height,
+            sequence: owner.or(known).map_or(0, |owner| owner.sequence),
+            subaccounts: subaccounts.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn orders(&self, request: &v1::OrdersRequest) -> Result<v1::OrdersResponse, Refusal> {
+        let view = self.publisher.view();
+        let account = find(&view, &request.owner, request.subaccount)?;
+        let market = request.market.map(|market| market_id(&view, market)).transpose()?;
+        let accounts = with_isolated(&view, &[account]);
+        let (height, orders, conditional) = self.market_data.orders_and_waiting(&accounts, market);
+        let cancel_all_at_ms =
+            view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms);
+        Ok(v1::OrdersResponse { height, orders, conditional, cancel_all_at_ms })
+    }
+
+    fn markets(&self, request: &v1::MarketsRequest) -> Result<v1::MarketsResponse, Refusal> {
+        let view = self.publisher.view();
+        let power = self.market_data.reporting_power();
+        let state = |cell: &MarketCell| market_state(cell, view.chain.time_ms, &power);
+        let markets = match request.market {
+            Some(market) => vec![state(view.market(market)?)],
+            None => view.markets.iter().map(state).collect(),
+        };
+        Ok(v1::MarketsResponse { markets })
+    }
+
+    fn book(&self, request: &v1::BookRequest) -> Result<v1::BookResponse, Refusal> {
+        let market = market_id(&self.publisher.view(), request.market)?;
+        let book =
+            self.market_data.book(market, usize::try_from(request.depth).unwrap_or(usize::MAX));
+        Ok(v1::BookResponse {
+            height: book.height,
+            sequence: book.sequence,
+            bids: book.bids,
+            asks: book.asks,
+            checksum: book.checksum,
+        })
+    }
+}
+
+fn respond<T>(result: Result<T, Refusal>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|refusal| status(&refusal))
+}
+
+#[tonic::async_trait]
+impl QueryService for QueryServer {
+    type ExportStream = ExportStream;
+
+    async fn status(
+        &self,
+        _: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        let view = self.publisher.view();
+        Ok(Response::new(v1::StatusResponse {
+            chain_id: view.chain.chain_id.clone(),
+            height: view.chain.height,
+            time_ms: view.chain.time_ms,
+            app_hash: view.app_hash.to_vec(),
+            protocol_version: view.chain.protocol_version,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            feed: self.feed.clone(),
+        }))
+    }
+
+    async fn params(
+        &self,
+        _: Request<v1::ParamsRequest>,
+    ) -> Result<Response<v1::ParamsResponse>, Status> {
+        Ok(Response::new(params(&self.publisher.view())))
+    }
+
+    async fn markets(
+        &self,
+        request: Request<v1::MarketsRequest>,
+    ) -> Result<Response<v1::MarketsResponse>, Status> {
+        respond(Self::markets(self, request.get_ref()))
+    }
+
+    async fn account(
+        &self,
+        request: Request<v1::AccountRequest>,
+    ) -> Result<Response<v1::AccountResponse>, Status> {
+        respond(self.accounts(request.get_ref()).await)
+    }
+
+    async fn orders(
+        &self,
+        request: Request<v1::OrdersRequest>,
+    ) -> Result<Response<v1::OrdersResponse>, Status> {
+        respond(Self::orders(self, request.get_ref()))
+    }
+
+    async fn book(
+        &self,
+        request: Request<v1::BookRequest>,
+    ) -> Result<Response<v1::BookResponse>, Status> {
+        respond(Self::book(self, request.get_ref()))
+    }
+
+    async fn funding(
+        &self,
+        request: Request<v1::FundingRequest>,
+    ) -> Result<Response<v1::FundingResponse>, Status> {
+        respond(self.publisher.view().market(request.get_ref().market).map(funding))
+    }
+
+    async fn oracle(
+        &self,
+        request: Request<v1::OracleRequest>,
+    ) -> Result<Response<v1::OracleResponse>, Status> {
+        respond(Self::oracle(self, request.get_ref()))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        respond(self.explain_account(request.get_ref()).await)
+    }
+
+    async fn liquidation_history(
+        &self,
+        request: Request<v1::LiquidationHistoryRequest>,
+    ) -> Result<Response<v1::LiquidationHistoryResponse>, Status> {
+        respond(self.past_liquidations(request.get_ref()))
+    }
+
+    async fn backstop(
+        &self,
+        request: Request<v1::BackstopRequest>,
+    ) -> Result<Response<v1::BackstopResponse>, Status> {
+        respond(backstop(&self.publisher.view(), request.get_ref().market))
+    }
+
+    async fn export(
+        &self,
+        _: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        let read = |_: &View| self.market_data.all_orders();
+        let (view, orders) = at_one_height(&self.publisher, &self.market_data, read).await;
+        Ok(Response::new(export(view, orders)))
+    }
+}
