@@ -1,5 +1,5 @@
 //! Case runner, scenarios, simulations, end-to-end tests and benchmarks of Tidemark.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+#![allow(clippy::float_arithmetic)]
 
 pub mod cases;
 pub mod crash;

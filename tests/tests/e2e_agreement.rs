@@ -1,5 +1,4 @@
 //! Several nodes under real CometBFT compute the same.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use serde_json::Value;
 use tidemark_client::{Client, ClientError};

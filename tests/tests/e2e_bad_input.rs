@@ -1,6 +1,5 @@
 //! Bad transactions: each is refused with its own code wherever it is handed in, and changes
 //! nothing.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod bad_input;
 

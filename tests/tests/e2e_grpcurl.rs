@@ -1,5 +1,4 @@
 //! The node as a stranger meets it: by `grpcurl`, with nothing but reflection.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

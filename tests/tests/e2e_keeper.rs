@@ -1,6 +1,5 @@
 //! A keeper on a real network: it takes over a position that the book does not close, outlives its
 //! node's restart, and hedges.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! A price falls, and accounts with too much leverage are liquidated: streams and metrics tell it.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use tidemark_client::Sender;
 use tidemark_node::config::ShockConfig;

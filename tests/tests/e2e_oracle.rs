@@ -1,6 +1,5 @@
 //! Faulty price reports under real CometBFT: one validator silent, one lying, one replaying old
 //! prices; then more than a third silent, and back.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

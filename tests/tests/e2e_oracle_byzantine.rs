@@ -1,6 +1,5 @@
 //! A proposer that tampers with the extended commit, under real CometBFT: honest validators reject
 //! what it proposes, and the chain goes on.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 

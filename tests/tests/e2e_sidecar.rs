@@ -1,7 +1,6 @@
 //! A validator whose prices come from a price sidecar, which has them from a venue on this machine:
 //! over TLS and the venue's protocol into the index of the chain. While the venue is silent, or the
 //! sidecar gone, the validator reports nothing; the chain goes on.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! The command line `tidemark`: what people and scripts trade with. It speaks gRPC to a node and
 //! nothing else.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod args;
 mod book;

@@ -1,6 +1,5 @@
 //! A typed gRPC client: what the command line, the demo traders, tests and benchmarks speak to a
 //! node with. Not consensus: clocks and decimals are allowed.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod error;
 pub mod export;

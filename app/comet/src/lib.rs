@@ -1,6 +1,5 @@
 //! CometBFT outside of consensus: installing it, its configuration, its process, its ports, and a
 //! client of its RPC.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod cometbft;
 pub mod config;

@@ -1,7 +1,6 @@
 //! `tidemarkd devnet`: a whole exchange on this machine, with made-up or recorded prices and demo
 //! traders. It starts nodes as processes and speaks gRPC to them. Not consensus: clocks are
 //! allowed.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod account;
 mod board;

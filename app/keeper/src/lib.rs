@@ -5,7 +5,6 @@
 //! lists from the node, so that a restart, of itself or of the node, loses nothing; and everything
 //! that it sends may be sent twice: capacity is named in all, a takeover replaces the last one for
 //! the same position, and hedges only reduce.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: clocks are harmless
 
 pub mod decide;
 mod note;

@@ -4,7 +4,6 @@
 //!
 //! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a
 //! slow reader costs no memory and is told so when the ring has passed it.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: unordered maps are harmless
 
 pub mod book;
 mod convert;

@@ -1,6 +1,5 @@
 //! The node around the state machine: its home, its CometBFT, and how it starts and stops. Nothing
 //! here is consensus, so clocks are allowed.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod config;
 pub mod feed;

@@ -1,6 +1,5 @@
 //! The transport, `init` and the supervision, with the real CometBFT and an application that only
 //! counts.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,5 @@
 //! How processes end: a panic ends the node, and the node's end, even by SIGKILL, ends CometBFT.
 //! Each test starts this binary again, as the process that is to end.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::{
     fs,

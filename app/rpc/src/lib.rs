@@ -1,6 +1,5 @@
 //! The node's gRPC: orders in, queries and streams out. Reads the published view and the
 //! market-data replica; nothing here can reach into consensus.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // outside consensus: timeouts and unordered maps are harmless
 #![allow(clippy::result_large_err)] // tonic's Status is what its traits return
 
 mod account;

@@ -10,7 +10,6 @@
     feature = "sidecar",
     doc = "| [`sidecar`], [`venues`] | `tidemark-oracle`: prices from real exchanges |"
 )]
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod feed;
 pub mod replay;

@@ -1,6 +1,5 @@
 //! The crash of 2025-10-10, from recorded trades to marks. Says `skipped` where the recording is
 //! not there.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::Path;
 

@@ -1,7 +1,6 @@
 //! Each adapter against a server on this machine that speaks as its venue documents: over TLS, with
 //! pings, nonsense, silence, floods, wrong clocks, gaps and broken connections. One harness, one
 //! script a venue; every test runs over every script. No network is needed.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::future::Future;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //!
 //! Fed by a thread of its own from the published blocks. Gauges show the newest block; counters
 //! count every block.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)] // outside consensus: shown, never used
+#![allow(clippy::float_arithmetic)] // outside consensus: shown, never used
 
 mod distance;
 mod http;

@@ -1,7 +1,7 @@
 //! `bench-chain`: what the whole chain does on this machine: block time, committed orders per
 //! second, latency, and where the application's part of a block goes. Nodes are real processes
 //! under CometBFT; the load comes from this process, on the same cores.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+#![allow(clippy::float_arithmetic)]
 
 mod load;
 mod report;

@@ -1,6 +1,6 @@
 //! What a block's transactions cost without consensus and signatures: batches of a market maker's
 //! kind on one market, or many.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)] // a benchmark measures time
+#![allow(clippy::float_arithmetic)] // a benchmark measures time
 
 use std::time::{Duration, Instant};
 

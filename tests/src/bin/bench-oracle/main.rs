@@ -1,7 +1,7 @@
 //! `bench-oracle`: what prices cost in a block. The parts in this process, for 100 validators that
 //! each report 50 markets; and the mean time of an empty block of four validators under CometBFT,
 //! with 50 markets in every vote extension and with empty extensions.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+#![allow(clippy::float_arithmetic)]
 
 mod parts;
 

@@ -1,7 +1,7 @@
 //! `bench-risk`: what it costs to find the accounts in danger, by the index and by looking at
 //! everyone, in one run; and what a block costs with many idle accounts. All of it is the node's
 //! own code.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::float_arithmetic)]
+#![allow(clippy::float_arithmetic)]
 
 mod population;
 

@@ -1,6 +1,5 @@
 //! `byzantine-proposer start --home HOME`: a `tidemarkd` that proposes blocks with a wrong extended
 //! commit, and accepts whatever it proposed. For tests of the honest ones.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
