@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prost::Message as _;
 use sha2::{Digest, Sha256};
+use tidemark_consensus::abci::tx_result;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation, TxOutcome};
 use tidemark_engine::exec::{execute, order, Block, PriceBallot};
@@ -70,6 +72,8 @@ pub struct Chain {
     pub now_ms: u64,
     /// Milliseconds between blocks.
     pub interval_ms: u64,
+    /// Every transaction result so far.
+    pub results: ResultsHash,
     sequences: HashMap<String, u64>,
     pending: Vec<Vec<u8>>,
     prices: HashMap<MarketId, Ticks>,
@@ -83,6 +87,27 @@ pub struct BlockInput {
     pub block: Block,
     /// The raw transactions.
     pub txs: Vec<Vec<u8>>,
+}
+
+/// A hash over the results of transactions, as FinalizeBlock encodes them: the app hash does not
+/// cover them.
+#[derive(Clone, Default)]
+pub struct ResultsHash(Sha256);
+
+impl ResultsHash {
+    /// Adds the results of a block.
+    pub fn add(&mut self, events: &BlockEvents) {
+        self.0.update((events.txs.len() as u64).to_le_bytes());
+        for outcome in &events.txs {
+            self.0.update(tx_result(outcome).encode_length_delimited_to_vec());
+        }
+    }
+
+    /// The hash of all results so far.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        self.0.clone().finalize().into()
+    }
 }
 
 impl Chain {
@@ -100,6 +125,7 @@ impl Chain {
             cache: Arc::new(TxCache::new(CHAIN_ID)),
             now_ms: GENESIS_MS + 1_000,
             interval_ms: 1_000,
+            results: ResultsHash::default(),
             sequences: HashMap::new(),
             pending: Vec::new(),
             prices: HashMap::new(),
@@ -202,7 +228,9 @@ impl Chain {
     pub fn run(&mut self, input: &BlockInput) -> BlockEvents {
         let txs = self.cache.check_all(&input.txs, self.state.max_tx_bytes(), 1);
         let block = Block { txs, ..input.block.clone() };
-        execute(&mut self.state, &block, &mut |_| ())
+        let events = execute(&mut self.state, &block, &mut |_| ());
+        self.results.add(&events);
+        events
     }
 
     fn ballot(&self) -> PriceBallot {

@@ -1,14 +1,25 @@
-//! The app hash at the end of fixed histories, in `golden.txt`: a change of what the chain does, or
-//! of how its state is written, shows in review. When it is meant:
+//! The app hash at the end of fixed histories, and a hash over the results of their transactions,
+//! in `golden.txt`: a change of what the chain does, of how its state is written or of what it
+//! answers shows in review. When it is meant:
 //! `TIDEMARK_BLESS=1 cargo test --release -p tidemark-tests --test golden` writes the file anew.
 
 use std::fmt::Write as _;
 
 use tidemark_proto::v1::{Side::Buy, Side::Sell};
-use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
+use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain, ResultsHash};
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
+
+/// The end of a history.
+struct End {
+    app_hash: [u8; 32],
+    results: [u8; 32],
+}
+
+fn end(chain: &Chain) -> End {
+    End { app_hash: chain.state.app_hash, results: chain.results.hash() }
+}
 
 fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -27,45 +38,48 @@ fn two_traders() -> Chain {
     chain
 }
 
-fn a_trade() -> [u8; 32] {
-    two_traders().state.app_hash
-}
-
-fn a_liquidation_by_deleveraging() -> [u8; 32] {
+fn a_liquidation_by_deleveraging() -> Chain {
     let mut chain = two_traders();
     chain.index(0, 85);
-    chain.block().app_hash
+    chain.block();
+    chain
 }
 
-fn an_hour_of_funding() -> [u8; 32] {
+fn an_hour_of_funding() -> Chain {
     let mut chain = two_traders();
     chain.interval_ms = 10_000;
-    chain.blocks(400).app_hash
+    chain.blocks(400);
+    chain
 }
 
-fn history(seed: u64) -> [u8; 32] {
+fn history(seed: u64) -> End {
     let mut node = ShadowNode::new(&simulated_genesis(), 1);
     let mut proposer = Proposer::new(&Config::new(seed, 150));
+    let mut results = ResultsHash::default();
     for _ in 0..150 {
         let input = proposer.next(&node).expect("a block");
-        node.run(&input);
+        results.add(&node.run(&input));
     }
-    node.state.app_hash
+    End { app_hash: node.state.app_hash, results: results.hash() }
 }
 
 #[test]
-fn app_hashes_are_as_they_were() {
-    let genesis = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000)).state.app_hash;
-    let mut now = String::new();
-    for (name, hash) in [
-        ("genesis", genesis),
-        ("a trade", a_trade()),
-        ("a liquidation by deleveraging", a_liquidation_by_deleveraging()),
-        ("an hour of funding", an_hour_of_funding()),
+fn app_hashes_and_results_are_as_they_were() {
+    let genesis = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000));
+    let histories = [
+        ("genesis", end(&genesis)),
+        ("a trade", end(&two_traders())),
+        ("a liquidation by deleveraging", end(&a_liquidation_by_deleveraging())),
+        ("an hour of funding", end(&an_hour_of_funding())),
         ("random history 1", history(1)),
         ("random history 2", history(2)),
-    ] {
-        writeln!(now, "{} {name}", hex(&hash)).expect("memory");
+    ];
+    let mut now = String::new();
+    for (name, end) in &histories {
+        writeln!(now, "{} {name}", hex(&end.app_hash)).expect("memory");
+    }
+    for (name, end) in &histories {
+        writeln!(now, "{} results of {name}", hex(&end.results)).expect("memory");
     }
     if std::env::var_os("TIDEMARK_BLESS").is_some() {
         std::fs::write(FILE, &now).expect("a writable file");

@@ -36,7 +36,7 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
     watch.lap(Phase::Decode);
     let events = exec::execute(state, &block, &mut |phase| watch.lap(phase));
     let injected_result = injected.map(|_| ExecTxResult::default());
-    let tx_results = injected_result.into_iter().chain(events.txs.iter().map(result)).collect();
+    let tx_results = injected_result.into_iter().chain(events.txs.iter().map(tx_result)).collect();
     let app_hash = events.app_hash;
     for phase in Phase::ALL {
         consensus.times.add(phase, watch.times.get(phase));
@@ -45,7 +45,9 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
     ResponseFinalizeBlock { tx_results, app_hash: app_hash.to_vec().into(), ..Default::default() }
 }
 
-fn result(outcome: &TxOutcome) -> ExecTxResult {
+/// Encodes an outcome as CometBFT and its clients get it.
+#[must_use]
+pub fn tx_result(outcome: &TxOutcome) -> ExecTxResult {
     let data = v1::TxResult { results: outcome.results.clone() }.encode_to_vec();
     let refused = outcome.code != Code::Ok;
     ExecTxResult {
