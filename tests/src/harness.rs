@@ -10,11 +10,11 @@ use prost::Message as _;
 use sha2::{Digest, Sha256};
 use tidemark_consensus::abci::tx_result;
 use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation, TxOutcome};
-use tidemark_engine::exec::{execute, order, Block, PriceBallot};
+use tidemark_engine::exec::{execute, Block, PriceBallot};
 use tidemark_engine::genesis::Genesis;
-use tidemark_engine::state::State;
-use tidemark_engine::state::Validator;
+use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{DecodedTx, Sendable, Signer, TxOptions};
@@ -205,7 +205,7 @@ impl Chain {
         let raw = std::mem::take(&mut self.pending);
         let max_bytes = self.state.max_tx_bytes();
         let canonical = self.state.canonical_order();
-        let mut decoded: Vec<(Option<order::CanonicalKey>, Vec<u8>)> = raw
+        let mut decoded: Vec<(Option<canonical_order::CanonicalKey>, Vec<u8>)> = raw
             .into_iter()
             .map(|bytes| {
                 (self.cache.check(&bytes, max_bytes).ok().map(|tx| canonical.key(&tx)), bytes)

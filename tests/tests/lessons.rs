@@ -2,8 +2,8 @@
 //! answers. Prices in whole USDC, quantities in whole units.
 
 use proptest::prelude::*;
+use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_engine::exec::order;
 use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     decoded, genesis, limit, liquidations, place, plain_market, usdc, word, Chain, FAUCET,
@@ -304,18 +304,18 @@ proptest! {
         let next = |address: &_| Some(state.owners.get(state.owner_id(address)?)?.sequence);
         let rule = state.canonical_order();
         let all: Vec<_> = chain.next_input().txs.iter().map(|bytes| decoded(&chain, bytes)).collect();
-        let budget = order::BlockBudget { bytes: 1 << 20, gas: 1 << 40 };
-        let chosen = order::select(&all, &rule, budget, next);
+        let budget = canonical_order::BlockBudget { bytes: 1 << 20, gas: 1 << 40 };
+        let chosen = canonical_order::select(&all, &rule, budget, next);
         let mut txs: Vec<_> = chosen.into_iter().map(|at| all[at].clone()).collect();
-        prop_assert_eq!(order::check(&txs, &rule, 1 << 40, next), Ok(()));
+        prop_assert_eq!(canonical_order::check(&txs, &rule, 1 << 40, next), Ok(()));
         let shorter = &txs[..kept.index(txs.len() + 1)];
-        prop_assert_eq!(order::check(shorter, &rule, 1 << 40, next), Ok(()));
+        prop_assert_eq!(canonical_order::check(shorter, &rule, 1 << 40, next), Ok(()));
         let (i, j) = (swap.0.index(txs.len()), swap.1.index(txs.len()));
         if i != j {
             txs.swap(i, j);
-            prop_assert!(order::check(&txs, &rule, 1 << 40, next).is_err());
+            prop_assert!(canonical_order::check(&txs, &rule, 1 << 40, next).is_err());
             txs[i] = txs[j].clone();
-            prop_assert!(order::check(&txs, &rule, 1 << 40, next).is_err(), "twice in a block");
+            prop_assert!(canonical_order::check(&txs, &rule, 1 << 40, next).is_err(), "twice in a block");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a thread, a file or the network, and nothing knows of CometBFT.
 
+pub mod canonical_order;
 pub mod events;
 pub mod exec;
 pub mod genesis;

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_engine::exec::endangered::Search;
-use tidemark_engine::exec::{execute, order, through_sweep, Block};
+use tidemark_engine::exec::{execute, through_sweep, Block};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::merkle::Hash;
-use tidemark_engine::state::State;
+use tidemark_engine::state::{Search, State};
 use tidemark_proto::params::{AdlOrder, MarketParams};
 use tidemark_proto::tx::DecodedTx;
 use tidemark_proto::units::{Ticks, PPM};
@@ -240,10 +240,11 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
     }
     let candidates: Vec<_> = known.iter().map(|(tx, _)| Arc::clone(tx)).collect();
     let order = state.canonical_order();
-    let budget = order::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
-    let chosen = order::select(&candidates, &order, budget, next);
+    let budget =
+        canonical_order::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
+    let chosen = canonical_order::select(&candidates, &order, budget, next);
     let txs: Vec<_> = chosen.iter().map(|at| Arc::clone(&candidates[*at])).collect();
-    order::check(&txs, &order, state.chain.params.max_block_gas, next)?;
+    canonical_order::check(&txs, &order, state.chain.params.max_block_gas, next)?;
     let bytes: Vec<_> = chosen.iter().map(|at| known[*at].1.clone()).collect();
     traffic.sent.extend(bytes.iter().cloned());
     let recent = traffic.sent.len().saturating_sub(200);

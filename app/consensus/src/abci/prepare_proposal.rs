@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
-use tidemark_engine::exec::order::{self, BlockBudget};
+use tidemark_engine::canonical_order::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
 use tidemark_proto::tx::DecodedTx;
 
@@ -27,7 +27,7 @@ pub(super) fn prepare_proposal(
     if votes::required(height(request.height)) {
         let commit = request.local_last_commit.unwrap_or_default();
         let injected = votes::encode(&commit);
-        bytes = bytes.saturating_sub(order::tx_bytes(injected.len()));
+        bytes = bytes.saturating_sub(canonical_order::tx_bytes(injected.len()));
         txs.push(injected.into());
     }
     let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
@@ -46,7 +46,7 @@ pub(super) fn prepare_proposal(
         }
     }
     let budget = BlockBudget { bytes, gas: view.max_block_gas() };
-    let chosen = order::select(&candidates, &view.canonical_order(), budget, |account| {
+    let chosen = canonical_order::select(&candidates, &view.canonical_order(), budget, |account| {
         view.sequence(account)
     });
     txs.extend(chosen.into_iter().map(|index| sources[index].clone()));

@@ -2,7 +2,7 @@
 
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
-use tidemark_engine::exec::order;
+use tidemark_engine::canonical_order;
 use tidemark_engine::phase::Phase;
 
 use super::{height, Node};
@@ -52,7 +52,7 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     for (index, result) in checked.into_iter().enumerate() {
         decoded.push(result.map_err(|refusal| format!("transaction {index}: {refusal}"))?);
     }
-    order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
+    canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
         view.sequence(account)
     })
 }

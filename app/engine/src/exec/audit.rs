@@ -1,52 +1,9 @@
 //! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every
 //! block over what it wrote.
 
-use tidemark_proto::units::{Atoms, Lots, MarketId, SignedLots};
-use tidemark_risk::conservation::Totals;
-use tidemark_risk::Account;
+use tidemark_proto::units::{Atoms, Lots};
 
 use crate::state::State;
-
-/// Running sums over all accounts, and each account's part in them as of the last audit.
-#[derive(Clone, Debug, Default)]
-pub struct Audit {
-    totals: Totals,
-    seen: Vec<Option<Account>>,
-    /// Long and short lots by market.
-    lots: Vec<(i128, i128)>,
-}
-
-impl Audit {
-    fn replace(&mut self, id: u32, after: &Account) -> Result<(), String> {
-        let slot = id as usize;
-        if slot >= self.seen.len() {
-            self.seen.resize(slot + 1, None);
-        }
-        let before = self.seen[slot].replace(after.clone());
-        self.totals.replace(before.as_ref(), Some(after)).map_err(|refusal| refusal.to_string())?;
-        for position in before.iter().flat_map(|account| &account.positions) {
-            self.count(position.market, position.lots, -1);
-        }
-        for position in &after.positions {
-            self.count(position.market, position.lots, 1);
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, market: MarketId, lots: SignedLots, sign: i128) {
-        let at = usize::from(market);
-        if at >= self.lots.len() {
-            self.lots.resize(at + 1, (0, 0));
-        }
-        let (longs, shorts) = &mut self.lots[at];
-        let side = if lots > 0 { longs } else { shorts };
-        *side += sign * i128::from(lots.unsigned_abs());
-    }
-
-    fn lots(&self, market: usize) -> (i128, i128) {
-        self.lots.get(market).copied().unwrap_or_default()
-    }
-}
 
 /// Audits what the block wrote. Quarantines each market that fails; gates withdrawals while money
 /// does not add up. Returns what is wrong, as sentences.
@@ -57,7 +14,7 @@ pub(super) fn run(state: &mut State) -> Vec<String> {
             violations.extend(state.audit.replace(id, account).err());
         }
     }
-    let imbalance = state.audit.totals.imbalance_atoms(
+    let imbalance = state.audit.totals().imbalance_atoms(
         &state.chain.treasury,
         state.markets.iter().map(|cell| &cell.market),
         state.chain.deposits_atoms,

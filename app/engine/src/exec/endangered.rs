@@ -9,17 +9,7 @@ use tidemark_risk::margin::OrderTotals;
 use tidemark_risk::{Account, Market, Markets};
 
 use super::margin;
-use crate::state::State;
-
-/// How accounts are found. The result is the same; what it costs is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Search {
-    /// By the index: the accounts whose bounds were passed, those of a market.
-    #[default]
-    Index,
-    /// By looking at every account: what the index is compared with.
-    Scan,
-}
+use crate::state::{Search, State};
 
 /// The state as the index reads it.
 struct Accounts<'a> {

@@ -1,6 +1,6 @@
 //! Carries out a block: the numbered phases of the exchange rules' §8, in order.
 
-pub mod audit;
+mod audit;
 pub mod backstop;
 mod batch;
 mod cash;
@@ -12,7 +12,6 @@ mod funding;
 mod isolated;
 mod liquidation;
 pub mod margin;
-pub mod order;
 mod orders;
 mod prices;
 mod settlement;

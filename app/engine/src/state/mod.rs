@@ -1,5 +1,6 @@
 //! The authoritative state: in memory, deterministic, covered by the app hash to the last byte.
 
+mod audit;
 pub mod conditional;
 pub mod merkle;
 mod owners;
@@ -22,10 +23,9 @@ use tidemark_proto::{Code, Refusal};
 use tidemark_risk::endangered::Endangered;
 use tidemark_risk::{Account, Market, Treasury};
 
-use crate::exec::audit::Audit;
-use crate::exec::endangered::Search;
-use crate::exec::order::CanonicalOrder;
+use crate::canonical_order::CanonicalOrder;
 use crate::genesis::{Genesis, MAX_MARKETS};
+use audit::Audit;
 use conditional::ConditionalOrders;
 use merkle::Hash;
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
@@ -184,6 +184,16 @@ impl MarketCell {
             settlement: None,
         }
     }
+}
+
+/// How accounts are found. The result is the same; what it costs is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Search {
+    /// By the index: the accounts whose bounds were passed, those of a market.
+    #[default]
+    Index,
+    /// By looking at every account: what the index is compared with.
+    Scan,
 }
 
 /// Everything that the app hash covers.

@@ -10,7 +10,7 @@ use tidemark_risk::{Account, Market, Markets};
 use super::merkle::Hash;
 use super::table::TableView;
 use super::{Chain, MarketCell, Owner, OwnerIndex};
-use crate::exec::order::CanonicalOrder;
+use crate::canonical_order::CanonicalOrder;
 
 /// How far ahead of its account's sequence a transaction may wait in the mempool.
 pub const MAX_PENDING_SEQUENCES: u64 = 64;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_engine::exec::endangered::{find, scan, Search};
+use tidemark_engine::exec::endangered::{find, scan};
 use tidemark_engine::exec::execute;
 use tidemark_engine::phase::Phase;
-use tidemark_engine::state::State;
+use tidemark_engine::state::{Search, State};
 use tidemark_proto::units::{Side, Ticks};
 use tidemark_risk::margin::{health, OpenOrder, OrderTotals};
 use tidemark_risk::Market;

@@ -1,0 +1,56 @@
+//! Sums over all accounts that the invariants of phase 8 compare: money, and lots by market.
+
+use tidemark_proto::units::{MarketId, SignedLots};
+use tidemark_risk::conservation::Totals;
+use tidemark_risk::Account;
+
+/// Running sums over all accounts, and each account's part in them as of the last audit.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    totals: Totals,
+    seen: Vec<Option<Account>>,
+    /// Long and short lots by market.
+    lots: Vec<(i128, i128)>,
+}
+
+impl Audit {
+    /// Puts an account's new row in the place of its part in the sums.
+    ///
+    /// # Errors
+    /// A sentence if a sum leaves 127 bits.
+    pub(crate) fn replace(&mut self, id: u32, after: &Account) -> Result<(), String> {
+        let slot = id as usize;
+        if slot >= self.seen.len() {
+            self.seen.resize(slot + 1, None);
+        }
+        let before = self.seen[slot].replace(after.clone());
+        self.totals.replace(before.as_ref(), Some(after)).map_err(|refusal| refusal.to_string())?;
+        for position in before.iter().flat_map(|account| &account.positions) {
+            self.count(position.market, position.lots, -1);
+        }
+        for position in &after.positions {
+            self.count(position.market, position.lots, 1);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, market: MarketId, lots: SignedLots, sign: i128) {
+        let at = usize::from(market);
+        if at >= self.lots.len() {
+            self.lots.resize(at + 1, (0, 0));
+        }
+        let (longs, shorts) = &mut self.lots[at];
+        let side = if lots > 0 { longs } else { shorts };
+        *side += sign * i128::from(lots.unsigned_abs());
+    }
+
+    /// Returns the long and the short lots of a market.
+    pub(crate) fn lots(&self, market: usize) -> (i128, i128) {
+        self.lots.get(market).copied().unwrap_or_default()
+    }
+
+    /// Returns the money of all accounts, summed.
+    pub(crate) const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+}
