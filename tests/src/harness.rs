@@ -244,8 +244,9 @@ impl Chain {
             })
             .collect();
         prices.sort_by_key(|price| price.market);
-        let base =
-            |market: MarketId| self.state.markets.get(usize::from(market))?.index.commit_base();
+        let base = |market: MarketId| {
+            self.state.markets.get(usize::from(market))?.cell.index.commit_base()
+        };
         let report =
             encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
         PriceBallot { validator: [1; 20], power: 10, extension: Some(report) }

@@ -35,7 +35,7 @@ fn free(chain: &Chain, name: &str) -> Atoms {
 
 fn set_aside(chain: &Chain, name: &str) -> Atoms {
     let id = chain.account_id(name);
-    let keepers = &chain.state.markets[0].market.keepers;
+    let keepers = &chain.state.markets[0].cell.market.keepers;
     keepers.iter().find(|keeper| keeper.account == id).map_or(0, |keeper| keeper.set_aside_atoms)
 }
 
@@ -71,7 +71,7 @@ fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
     assert_eq!(free(&chain, "keeper"), usdc(8_000));
     assert_eq!(register(&mut chain, "keeper", 0), "OK");
     assert_eq!(
-        (free(&chain, "keeper"), chain.state.markets[0].market.keepers.len()),
+        (free(&chain, "keeper"), chain.state.markets[0].cell.market.keepers.len()),
         (usdc(10_000), 0)
     );
     chain.deposit("keeper", 2_000_000);
@@ -84,7 +84,7 @@ fn below_two_thirds_keepers_take_the_position_pro_rata_at_the_zero_price() {
     let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
     chain.index(0, 91);
     assert_eq!(stages(&block(&mut chain)), [], "nobody bids, and above two thirds keepers wait");
-    assert_eq!(chain.state.markets[0].listed.len(), 1);
+    assert_eq!(chain.state.markets[0].cell.listed.len(), 1);
     chain.index(0, 90);
     let (one, two) = (free(&chain, "one"), free(&chain, "two"));
     let events = block(&mut chain);
@@ -95,7 +95,7 @@ fn below_two_thirds_keepers_take_the_position_pro_rata_at_the_zero_price() {
     // What they hold costs them set-aside collateral alone.
     assert_eq!((free(&chain, "one"), free(&chain, "two")), (one, two));
     assert!(set_aside(&chain, "one") < usdc(6_000) && set_aside(&chain, "two") < usdc(3_000));
-    assert!(chain.state.markets[0].listed.is_empty());
+    assert!(chain.state.markets[0].cell.listed.is_empty());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_takeover_of_a_listed_position_is_served_before_the_shares() {
     let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
     chain.index(0, 91);
     block(&mut chain);
-    let listed = chain.state.markets[0].listed[0];
+    let listed = chain.state.markets[0].cell.listed[0];
     assert_eq!((listed.account, listed.lots), (chain.account_id("long"), 900));
     takeover(&mut chain, "two", "long", 500);
     takeover(&mut chain, "short", "long", 500);
@@ -115,7 +115,7 @@ fn a_takeover_of_a_listed_position_is_served_before_the_shares() {
     // 500 first; what it used up counts in the shares of the other 400.
     let (one, two) = (chain.lots("one", 0), chain.lots("two", 0));
     assert!(two > 500 && one > 200 && one + two == 900, "{one} {two}");
-    assert!(chain.state.markets[0].takeovers.is_empty());
+    assert!(chain.state.markets[0].cell.takeovers.is_empty());
     takeover(&mut chain, "two", "long", 1);
     assert_eq!(word(&block(&mut chain).txs[0]), "NOT_LISTED");
 }

@@ -31,7 +31,7 @@ static HISTORY: LazyLock<(Vec<BlockInput>, Vec<u8>)> = LazyLock::new(|| {
         inputs.push(input);
     }
     let mut book = Vec::new();
-    node.state.books[0].to_snapshot(&mut book).expect("memory");
+    node.state.markets[0].book.to_snapshot(&mut book).expect("memory");
     (inputs, book)
 });
 

@@ -159,7 +159,7 @@ fn the_mode_stays_while_there_is_a_position_or_an_order() {
     assert_eq!(set_mode(&mut chain, "maker", MarginMode::Cross), "OK");
     order(&mut chain, "maker", limit(0, Buy, 90, 1));
     assert_eq!(
-        chain.state.books[0].open_orders(chain.account_id("maker")),
+        chain.state.markets[0].book.open_orders(chain.account_id("maker")),
         1,
         "in cross mode again"
     );
@@ -213,7 +213,7 @@ fn a_market_isolated_for_all_has_a_fund_of_its_own() {
         (100, -100)
     );
     // Half of 4.5 and 1.5 USDC of fees.
-    assert_eq!(chain.state.markets[0].market.insurance_atoms, usdc(3));
+    assert_eq!(chain.state.markets[0].cell.market.insurance_atoms, usdc(3));
     let shared = chain.state.chain.treasury.insurance_atoms;
     chain.index(0, 80);
     block(&mut chain);
@@ -230,5 +230,5 @@ fn a_market_isolated_for_all_has_a_fund_of_its_own() {
     cancel_all(&mut chain, "short");
     chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&cross).into()), ..Default::default() });
     assert_eq!(word(&block(&mut chain).txs[0]), "OK");
-    assert_eq!(chain.state.markets[0].market.insurance_atoms, 0, "moved to the shared fund");
+    assert_eq!(chain.state.markets[0].cell.market.insurance_atoms, 0, "moved to the shared fund");
 }

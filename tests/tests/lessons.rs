@@ -49,10 +49,10 @@ fn withdraw(usdc: u64) -> v1::MsgWithdraw {
 fn dydx_2025_10_10_a_liquidation_of_a_markets_whole_open_interest_leaves_the_chain_running() {
     let mut chain = chain(&["long", "short"]);
     trade(&mut chain, "long", "short", 900);
-    assert_eq!(chain.state.markets[0].market.open_interest_lots, 900);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 900);
     chain.index(0, 80);
     assert_eq!(liquidations(&block(&mut chain)).len(), 1);
-    assert_eq!(chain.state.markets[0].market.open_interest_lots, 0);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 0);
     // The empty market trades on.
     chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
     block(&mut chain);
@@ -108,13 +108,13 @@ fn dydx_2025_10_10_after_a_halt_nobody_pays_funding_for_premiums_of_before_it() 
     for _ in 0..100 {
         block(&mut chain);
     }
-    assert!(chain.state.markets[0].market.funding.mean_premium_ppm() > Some(10_000));
-    let paid_before = chain.state.markets[0].market.funding.cumulative_index;
+    assert!(chain.state.markets[0].cell.market.funding.mean_premium_ppm() > Some(10_000));
+    let paid_before = chain.state.markets[0].cell.market.funding.cumulative_index;
     chain.now_ms += 3_600_000;
     let events = block(&mut chain);
     let paid = |event: &Event| matches!(event, Event::Funding { market: 0, .. });
     assert!(!events.events.iter().any(paid));
-    assert_eq!(chain.state.markets[0].market.funding.cumulative_index, paid_before);
+    assert_eq!(chain.state.markets[0].cell.market.funding.cumulative_index, paid_before);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn mango_jelly_a_pumped_book_moves_neither_the_mark_beyond_its_band_nor_money_of
         block(&mut chain);
         chain.orders("pumper", vec![place(limit(0, Buy, 120, 1)), place(limit(0, Buy, 119, 1))]);
         block(&mut chain);
-        let mark = chain.state.markets[0].market.mark_ticks;
+        let mark = chain.state.markets[0].cell.market.mark_ticks;
         assert!(mark <= Some(105), "index 100, band 5 %: {mark:?}");
         chain.orders("friend", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
         chain.orders("pumper", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
@@ -225,16 +225,16 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
     );
     chain.orders("trader", vec![order()]);
     assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");
-    assert_eq!(chain.state.books[0].live_orders(), 1);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 1);
 }
 
 #[test]
 fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_go_on() {
     let mut chain = chain(&["long", "short"]);
     trade(&mut chain, "long", "short", 900);
-    chain.state.markets[0].market.open_interest_lots += 1;
+    chain.state.markets[0].cell.market.open_interest_lots += 1;
     assert_eq!(chain.block().violations.len(), 1);
-    assert!(chain.state.markets[0].quarantined.is_some());
+    assert!(chain.state.markets[0].cell.quarantined.is_some());
     // Positions are kept and left alone, whatever the price does; the other market trades.
     chain.index(0, 80);
     chain.orders("short", vec![place(limit(0, Sell, 80, 1)), place(limit(1, Sell, 100, 1))]);
@@ -243,21 +243,21 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
     assert_eq!(events.txs[0].results[1].resting_lots, 1);
     assert_eq!((liquidations(&events).len(), chain.lots("long", 0)), (0, 900));
     // The admin's word does not end it while the cause is there.
-    let params = chain.state.markets[0].market.params.clone();
+    let params = chain.state.markets[0].cell.market.params.clone();
     chain
         .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     assert_eq!(chain.block().violations.len(), 1);
-    assert!(chain.state.markets[0].quarantined.is_some());
+    assert!(chain.state.markets[0].cell.quarantined.is_some());
     // Mended, it does.
-    chain.state.markets[0].market.open_interest_lots -= 1;
-    let params = chain.state.markets[0].market.params.clone();
+    chain.state.markets[0].cell.market.open_interest_lots -= 1;
+    let params = chain.state.markets[0].cell.market.params.clone();
     chain
         .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
     let events = chain.block();
     // It ends with an audit that finds nothing: nothing trades before that.
     assert_eq!(events.txs.iter().map(word).collect::<Vec<_>>(), ["OK", "MARKET_PAUSED"]);
-    assert_eq!(chain.state.markets[0].quarantined, None);
+    assert_eq!(chain.state.markets[0].cell.quarantined, None);
     assert_eq!(liquidations(&block(&mut chain)).len(), 1);
 }
 
@@ -271,13 +271,13 @@ fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_
         input.block.ballots[0].extension = Some(extension);
         let events = chain.run(&input);
         assert_eq!(events.prices.markets[0].reporting_power, 0);
-        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(100));
         let mut input = chain.next_input();
         input.block.ballots = Vec::new();
         chain.run(&input);
-        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(100));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(100));
         block(&mut chain);
-        assert_eq!(chain.state.markets[0].index.index_ticks(), Some(200));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(200));
     }
 }
 

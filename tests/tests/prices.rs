@@ -24,7 +24,7 @@ use Vote::{Late, Nonsense, Nothing, Says};
 /// Carries out a block whose commit has these validators, each with its power.
 fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
     let mut input = chain.next_input();
-    let base = chain.state.markets[0].index.commit_base();
+    let base = chain.state.markets[0].cell.index.commit_base();
     let vote = |(number, (power, vote)): (u8, &(u64, Vote))| PriceBallot {
         validator: [number; 20],
         power: *power,
@@ -47,7 +47,7 @@ fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
 }
 
 fn index(chain: &Chain) -> Option<Ticks> {
-    chain.state.markets[0].index.index_ticks()
+    chain.state.markets[0].cell.index.index_ticks()
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_th
         let reduce = v1::PlaceOrder { reduce_only: true, ..limit(0, Buy, 80, 1) };
         chain.orders("short", vec![place(reduce)]);
         let events = block(chain, votes);
-        let samples = chain.state.markets[0].market.funding.premium_samples;
+        let samples = chain.state.markets[0].cell.market.funding.premium_samples;
         let of = |name: &str| {
             let signer = tidemark_tests::harness::signer(name).address();
             events.txs.iter().filter(|tx| tx.signer == Some(signer)).map(word).collect::<Vec<_>>()
@@ -137,7 +137,7 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_th
     };
     let silent = [(6, Says(90)), (4, Nothing)];
     // The last block that the old index still serves, a millisecond before it is stale.
-    let taken_ms = chain.state.markets[0].index.index.unwrap().time_ms;
+    let taken_ms = chain.state.markets[0].cell.index.index.unwrap().time_ms;
     chain.now_ms = taken_ms + 29_999;
     let (short, idle, samples, liquidated) = attempts(&mut chain, &silent);
     assert_eq!((short, idle), (vec!["OK"; 3], vec!["OK"; 2]));

@@ -32,7 +32,7 @@ fn rules_7_deleveraging_leaves_no_reduce_only_order_of_the_closed_account() {
     let events = chain.block();
     healthy(&events);
     assert_eq!(liquidations(&events)[0].stage, LiquidationStage::Adl);
-    assert_eq!(chain.state.books[0].open_orders(chain.account_id("long")), 0);
+    assert_eq!(chain.state.markets[0].book.open_orders(chain.account_id("long")), 0);
 }
 
 #[test]
@@ -165,5 +165,5 @@ fn rules_2_a_position_that_turns_counts_its_new_side_against_the_open_interest_c
     let events = chain.block();
     healthy(&events);
     assert_eq!(events.txs[0].results[0].filled_lots, 12);
-    assert_eq!(chain.state.markets[0].market.open_interest_lots, 12);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 12);
 }

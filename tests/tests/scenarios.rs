@@ -123,7 +123,7 @@ fn rules_10_a_transaction_of_a_used_sequence_is_refused_and_changes_nothing() {
     chain.send_raw(input.txs[0].clone());
     let events = chain.block();
     assert_eq!(word(&events.txs[0]), "SEQUENCE_REPLAYED");
-    assert_eq!(chain.state.books[0].live_orders(), 1);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 1);
 }
 
 /// Every trade has a taker, whose order was checked a moment ago with all that it could add to its
@@ -151,11 +151,11 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
         (word(&events.txs[0]), events.txs[0].results[1].filled_lots),
         ("OPEN_INTEREST_CAP", 10)
     );
-    assert_eq!(chain.state.markets[0].market.open_interest_lots, 100);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 100);
     // Whoever reduces may.
     chain.orders("c", vec![place(limit(0, Sell, 99, 20))]);
     healthy(&chain.block());
     chain.orders("b", vec![place(limit(0, Buy, 99, 20))]);
     assert_eq!(chain.block().txs[0].results[0].filled_lots, 20);
-    assert_eq!(chain.state.markets[0].market.open_interest_lots, 80);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 80);
 }

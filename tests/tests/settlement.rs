@@ -19,7 +19,7 @@ fn block(chain: &mut Chain) -> BlockEvents {
 }
 
 fn update(chain: &mut Chain, change: impl FnOnce(&mut MarketParams)) -> &'static str {
-    let mut params = chain.state.markets[0].market.params.clone();
+    let mut params = chain.state.markets[0].cell.market.params.clone();
     change(&mut params);
     chain
         .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
@@ -33,14 +33,17 @@ fn close(chain: &mut Chain) {
 /// Blocks until nothing is left to settle; all their events.
 fn settle(chain: &mut Chain) -> Vec<BlockEvents> {
     let mut events = Vec::new();
-    while chain.state.markets[0].settlement.map(|settlement| settlement.stage)
+    while chain.state.markets[0].cell.settlement.map(|settlement| settlement.stage)
         != Some(SettlementStage::Done)
     {
         events.push(block(chain));
-        assert!(events.len() < 20, "{:?}", chain.state.markets[0].settlement);
+        assert!(events.len() < 20, "{:?}", chain.state.markets[0].cell.settlement);
     }
     assert_eq!(
-        (chain.state.markets[0].market.open_interest_lots, chain.state.books[0].live_orders()),
+        (
+            chain.state.markets[0].cell.market.open_interest_lots,
+            chain.state.markets[0].book.live_orders()
+        ),
         (0, 0)
     );
     events
@@ -127,7 +130,10 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
         events.iter().flat_map(|block| liquidations(block)).map(|step| step.stage).collect();
     assert_eq!(stages, [LiquidationStage::InsuranceFund, LiquidationStage::Adl]);
     assert_eq!(fund - chain.state.chain.treasury.insurance_atoms, usdc(500));
-    assert_eq!((chain.collateral("long"), chain.state.markets[0].market.bad_debt_atoms), (0, 0));
+    assert_eq!(
+        (chain.collateral("long"), chain.state.markets[0].cell.market.bad_debt_atoms),
+        (0, 0)
+    );
     // The winners get 18 000 less what the loser had not and the fund did not pay, each in
     // proportion to its profit.
     let after = collateral(&chain, &["a", "b"]);

@@ -127,7 +127,7 @@ impl Figures {
     #[must_use]
     pub fn new(chain: &Chain, crowd: &Crowd, first_ticks: &[Ticks]) -> Self {
         let insurance = chain.state.chain.treasury.insurance_atoms;
-        let open_interest = chain.state.markets.iter().zip(first_ticks).map(|(cell, ticks)| {
+        let open_interest = chain.state.markets.cells().zip(first_ticks).map(|(cell, ticks)| {
             let lots = i128::from(cell.market.open_interest_lots);
             cell.market.value_atoms(*ticks, lots).unwrap_or(0)
         });
@@ -152,21 +152,21 @@ impl Figures {
         }
         if second % PRICE_EVERY == 0 {
             for ((line, first), cell) in
-                self.index_ppm.iter_mut().zip(&self.first_ticks).zip(&chain.state.markets)
+                self.index_ppm.iter_mut().zip(&self.first_ticks).zip(chain.state.markets.cells())
             {
                 let ticks = cell.index.index_ticks().filter(|_| !is_stale(chain, cell));
                 line.push(ticks.unwrap_or(0) * PPM as u64 / first);
             }
         }
         self.stale_blocks +=
-            chain.state.markets.iter().map(|cell| u64::from(is_stale(chain, cell))).sum::<u64>();
+            chain.state.markets.cells().map(|cell| u64::from(is_stale(chain, cell))).sum::<u64>();
         // What each account lacked when its deleveraging began, and what counterparties lost by it.
         let mut deficits: BTreeMap<AccountId, (Atoms, Atoms)> = BTreeMap::new();
         for event in &events.events {
             match event {
                 Event::Liquidation(step) => self.step(minute, step, &mut deficits),
                 Event::Adl { market, account, side, price_ticks, lots } => {
-                    let market = &chain.state.markets[usize::from(*market)].market;
+                    let market = &chain.state.markets.slot(*market).cell.market;
                     let mark = i128::from(market.mark_ticks.unwrap_or(0));
                     let worse = match side {
                         Side::Buy => i128::from(*price_ticks) - mark,
@@ -232,7 +232,7 @@ impl Figures {
     pub fn end(&mut self, chain: &Chain) {
         self.liquidated_accounts = self.liquidated.len();
         self.bad_debt_atoms[1] =
-            chain.state.markets.iter().map(|cell| cell.market.bad_debt_atoms).sum();
+            chain.state.markets.cells().map(|cell| cell.market.bad_debt_atoms).sum();
         let mut borne: Vec<Atoms> =
             self.borne.values().copied().filter(|atoms| *atoms > 0).collect();
         borne.sort_unstable_by(|a, b| b.cmp(a));

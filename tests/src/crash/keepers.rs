@@ -43,7 +43,8 @@ pub fn register(chain: &mut Chain, usdc: u64) {
 /// What all of them are worth: equity, and what is set aside.
 #[must_use]
 pub fn worth_atoms(chain: &Chain) -> Atoms {
-    let markets: Vec<Market> = chain.state.markets.iter().map(|cell| cell.market.clone()).collect();
+    let markets: Vec<Market> =
+        chain.state.markets.cells().map(|cell| cell.market.clone()).collect();
     let equity = |keeper| {
         let account = chain.account(&name(keeper));
         health_without_orders(account, markets.as_slice()).map_or(0, |health| health.equity_atoms)

@@ -52,9 +52,9 @@ pub fn swept(state: &State) -> Finding {
 fn isolated(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let Some(isolated) = account.isolated else { continue };
-        let orders = |market: usize| state.books[market].open_orders(id);
+        let orders = |market: usize| state.markets[market].book.open_orders(id);
         let elsewhere =
-            (0..state.books.len()).filter(|market| *market != usize::from(isolated.market));
+            (0..state.markets.len()).filter(|market| *market != usize::from(isolated.market));
         let is_alone = account.positions.iter().all(|position| position.market == isolated.market);
         ensure(is_alone && elsewhere.map(orders).sum::<u32>() == 0, || {
             format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
@@ -77,7 +77,7 @@ fn money(state: &State) -> Finding {
     }
     let treasury = &state.chain.treasury;
     sum += treasury.insurance_atoms + treasury.validators_atoms;
-    for cell in &state.markets {
+    for cell in state.markets.cells() {
         sum += cell.market.funding_pool_atoms - cell.market.bad_debt_atoms;
         sum += cell.market.insurance_atoms;
         sum += cell.market.keepers.iter().map(|keeper| keeper.set_aside_atoms).sum::<Atoms>();
@@ -114,8 +114,8 @@ fn positions(state: &State, market: usize) -> Finding {
             })?;
         }
     }
-    let open_interest = i128::from(state.markets[market].market.open_interest_lots);
-    let cap = i128::from(state.markets[market].market.params.max_open_interest_lots);
+    let open_interest = i128::from(state.markets[market].cell.market.open_interest_lots);
+    let cap = i128::from(state.markets[market].cell.market.params.max_open_interest_lots);
     ensure(open_interest <= cap, || {
         format!("market {market}: open interest is {open_interest}, at most {cap}")
     })?;
@@ -126,7 +126,7 @@ fn positions(state: &State, market: usize) -> Finding {
 
 /// The pool can always pay everyone that funding is owed to, and what it keeps beyond that is dust.
 fn funding(state: &State, market: usize) -> Finding {
-    let cell = &state.markets[market];
+    let cell = &state.markets[market].cell;
     let of_market = state.accounts.iter().flat_map(|(_, account)| &account.positions);
     let of_market = of_market.filter(|position| usize::from(position.market) == market);
     let owed: Atoms = of_market.map(|position| unpaid(cell, position)).sum();
@@ -138,7 +138,7 @@ fn funding(state: &State, market: usize) -> Finding {
 }
 
 fn book(state: &State, market: usize) -> Finding {
-    let book = &state.books[market];
+    let book = &state.markets[market].book;
     if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
         ensure(bid.price_ticks < ask.price_ticks, || {
             format!("market {market}: {bid:?} crosses {ask:?}")
@@ -178,9 +178,9 @@ fn book(state: &State, market: usize) -> Finding {
 
 /// Totals that the block has kept up to date are those of the orders in the book.
 fn known_totals(state: &State, market: usize) -> Finding {
-    for (id, known, basis) in state.order_sums[market].iter() {
+    for (id, known, basis) in state.markets[market].order_totals.iter() {
         let orders: Vec<_> =
-            state.books[market].orders_of(id).map(|order| open_order(&order)).collect();
+            state.markets[market].book.orders_of(id).map(|order| open_order(&order)).collect();
         let totals = order_totals(&orders, basis.mark_ticks, basis.k, basis.fee_ppm);
         ensure(totals.as_ref() == Ok(known), || {
             format!("market {market}: account {id} has orders of {totals:?}, known are {known:?}")
@@ -192,7 +192,7 @@ fn known_totals(state: &State, market: usize) -> Finding {
 /// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and
 /// none to close a position that is not there.
 fn waiting(state: &State, market: usize) -> Finding {
-    let (orders, book) = (&state.conditional[market], &state.books[market]);
+    let (orders, book) = (&state.markets[market].conditional, &state.markets[market].book);
     for order in orders.iter() {
         let account = state.accounts.get(order.account).ok_or("a waiting order without account")?;
         ensure(account.position(market as u16).is_some(), || {

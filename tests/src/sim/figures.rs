@@ -103,7 +103,7 @@ pub fn maintenance(cell: &MarketCell, lots: i64) -> Atoms {
 /// What one market reserves for an account, and how many of its orders there increase.
 fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
     let at = usize::from(position.market);
-    let (cell, book) = (&state.markets[at], &state.books[at]);
+    let (cell, book) = (&state.markets[at].cell, &state.markets[at].book);
     let fees = &state.chain.params.fee_tiers;
     let fee_ppm =
         fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0);
@@ -154,7 +154,7 @@ pub fn without_orders(state: &State, account: &Account) -> Figures {
         ..Figures::default()
     };
     for position in account.positions.iter().filter(|position| position.lots != 0) {
-        let cell = &state.markets[usize::from(position.market)];
+        let cell = &state.markets.slot(position.market).cell;
         let worth = value(cell, i128::from(position.lots));
         let owed = unpaid(cell, position);
         sum.cash -= owed;
@@ -169,7 +169,7 @@ pub fn without_orders(state: &State, account: &Account) -> Figures {
 #[must_use]
 pub fn may_liquidate(state: &State, market: usize) -> bool {
     use tidemark_proto::params::MarketStatus::{Active, ReduceOnly};
-    let cell = &state.markets[market];
+    let cell = &state.markets[market].cell;
     let trades =
         matches!(cell.market.params.status, Active | ReduceOnly) && cell.quarantined.is_none();
     trades && !cell.index.is_stale(state.chain.time_ms, cell.market.params.max_oracle_age_ms)

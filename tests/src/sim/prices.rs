@@ -88,7 +88,8 @@ impl Prices {
             external_ticks: walk.perp.then(|| Rng::moved(walk.ticks, rng.around(8_000))),
         });
         let report = Report { prices: prices.collect() };
-        let base = |market: MarketId| state.markets.get(usize::from(market))?.index.commit_base();
+        let base =
+            |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
         encode(&report, &base, Limits::default()).unwrap_or_default()
     }
 }

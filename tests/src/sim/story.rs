@@ -142,7 +142,8 @@ impl Block<'_> {
     /// Reduce-only orders that rested before, or came in this block.
     fn reduce_only_orders(&self) -> BTreeSet<(MarketId, OrderId)> {
         let mut found = BTreeSet::new();
-        for (market, book) in (0..).zip(&self.before.books) {
+        for (market, slot) in self.before.markets.ids().zip(self.before.markets.iter()) {
+            let book = &slot.book;
             for side in [Side::Buy, Side::Sell] {
                 let orders =
                     book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
@@ -195,7 +196,7 @@ impl Block<'_> {
     /// Whether somebody else's order would have closed a lot: at the zero price or better, or, with
     /// equity below 0, beyond it with what the fund surely had.
     fn offered(&self, id: AccountId, market: usize, lots: i64, of: &Figures) -> bool {
-        let (cell, book) = (&self.swept.markets[market], &self.swept.books[market]);
+        let (cell, book) = (&self.swept.markets[market].cell, &self.swept.markets[market].book);
         let makers = Side::reducing(lots).opposite();
         let mut orders =
             book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
@@ -214,7 +215,8 @@ impl Block<'_> {
             return true;
         }
         let limit = mark - mark.abs() * i128::from(params.fund_slippage_ppm) / 1_000_000;
-        let fund = |state: &State| state.markets[market].market.fund_atoms(&state.chain.treasury);
+        let fund =
+            |state: &State| state.markets[market].cell.market.fund_atoms(&state.chain.treasury);
         let had = fund(self.before).min(fund(self.swept));
         let allowance =
             had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
@@ -241,7 +243,7 @@ impl Block<'_> {
                 }
                 Event::Liquidation(step) => {
                     let market = usize::from(step.market);
-                    let settles = self.swept.markets[market].settlement.is_some();
+                    let settles = self.swept.markets[market].cell.settlement.is_some();
                     ensure(step.lots == 0 || settles || may_liquidate(self.swept, market), || {
                         format!("{step:?} in a market that is stale or does not trade")
                     })?;
@@ -286,7 +288,7 @@ impl Block<'_> {
         }
         for (id, account) in self.before.accounts.iter().filter(|(id, _)| !met.contains(id)) {
             let shown = without_orders(self.swept, account);
-            let has_orders = self.before.books.iter().any(|book| book.open_orders(id) > 0);
+            let has_orders = self.before.markets.iter().any(|slot| slot.book.open_orders(id) > 0);
             let is_safe = !shown.below_maintenance() && shown.equity >= 0 && !has_orders;
             let now = self.swept.accounts.get(id);
             // But for its dead man's switch.
@@ -310,7 +312,7 @@ impl Block<'_> {
                 Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
                     let fair = i128::from(step.mark_ticks)
                         * i128::from(step.lots)
-                        * i128::from(self.after.markets[usize::from(step.market)].market.k);
+                        * i128::from(self.after.markets.slot(step.market).cell.market.k);
                     let fair = if step.side == Side::Sell { fair } else { -fair };
                     let haircut = step.arithmetic.quote_atoms - fair;
                     ensure(haircut <= (-step.equity_atoms).max(0) + parts, || {

@@ -78,7 +78,7 @@ impl Traffic {
         }
         // A market that is not as listed soon is again.
         let market = rng.within(0, state.markets.len() as u64 - 1) as usize;
-        let params = &state.markets[market].market.params;
+        let params = &state.markets[market].cell.market.params;
         if params.status != MarketStatus::Active && rng.chance(15) {
             self.update(MarketParams { status: MarketStatus::Active, ..params.clone() });
         } else if rng.chance(3) {
@@ -87,7 +87,7 @@ impl Traffic {
         // Late in a history, one of the smaller markets is closed for good.
         let market = rng.within(2, 3) as usize;
         if state.chain.height > 180 && rng.chance(1) {
-            let params = state.markets[market].market.params.clone();
+            let params = state.markets[market].cell.market.params.clone();
             self.update(MarketParams { status: MarketStatus::Closed, ..params });
         }
     }
@@ -165,9 +165,9 @@ impl Traffic {
                 };
                 self.send(who, message);
             }
-            22..=27 if state.markets.iter().any(|cell| !cell.listed.is_empty()) => {
+            22..=27 if state.markets.cells().any(|cell| !cell.listed.is_empty()) => {
                 let offers: Vec<_> = (0..)
-                    .zip(&state.markets)
+                    .zip(state.markets.cells())
                     .flat_map(|(market, cell)| cell.listed.iter().map(move |of| (market, *of)))
                     .collect();
                 let (market, of) = *rng.pick(&offers);
@@ -228,7 +228,8 @@ fn trading(state: &State, account: AccountId, market: usize) -> AccountId {
     let isolated = || {
         let row = state.accounts.get(account)?;
         let slot = state.owners.get(row.owner)?.isolated(row.number, market as u16)?;
-        (slot.active || state.markets[market].market.params.isolated_only).then_some(slot.account)
+        (slot.active || state.markets[market].cell.market.params.isolated_only)
+            .then_some(slot.account)
     };
     isolated().unwrap_or(account)
 }
@@ -238,7 +239,7 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
     let number = if rng.chance(1) { 99 } else { market as u32 };
     let account = account.map(|id| trading(state, id, market));
     let live: Vec<_> =
-        account.map(|id| state.books[market].orders_of(id).collect()).unwrap_or_default();
+        account.map(|id| state.markets[market].book.orders_of(id).collect()).unwrap_or_default();
     let name = |rng: &mut Rng| match live.len() {
         0 => (rng.within(0, 50), rng.within(0, 9)),
         _ => {
@@ -366,7 +367,7 @@ fn scale(order: &v1::PlaceOrder, to_ticks: u64, rng: &mut Rng) -> v1::PlaceScale
 }
 
 fn price(state: &State, market: usize, rng: &mut Rng) -> Option<u64> {
-    let mark = state.markets[market].market.mark_ticks?;
+    let mark = state.markets[market].cell.market.mark_ticks?;
     let ppm = match rng.within(0, 19) {
         0 => rng.around(300_000),
         1..=3 => rng.around(100_000),
@@ -383,7 +384,7 @@ fn place(
     number: u32,
     rng: &mut Rng,
 ) -> Option<v1::PlaceOrder> {
-    let cell = &state.markets[market];
+    let cell = &state.markets[market].cell;
     let mark = i128::from(cell.market.mark_ticks?);
     let row = account.and_then(|id| state.accounts.get(id));
     // Isolated collateral is what an order draws: its size comes from the parent's.

@@ -36,7 +36,7 @@ fn oco(first: v1::PlaceOrder, second: v1::PlaceOrder) -> Operation {
 /// As [`harness::one_market`], with a mark that is the index.
 fn one_market(traders: &[&str]) -> Chain {
     let mut chain = harness::one_market(traders);
-    let mut params = chain.state.markets[0].market.params.clone();
+    let mut params = chain.state.markets[0].cell.market.params.clone();
     params.mark_band_ppm = 0;
     chain.send(
         "faucet",
@@ -80,7 +80,7 @@ fn send(
 }
 
 fn waiting(chain: &Chain) -> usize {
-    chain.state.conditional[0].iter().filter(|order| order.waits()).count()
+    chain.state.markets[0].conditional.iter().filter(|order| order.waits()).count()
 }
 
 /// Codes with which orders left, and with which triggers were refused (`OK` where they were not),
@@ -135,7 +135,7 @@ fn rules_2_a_take_profit_buys_back_a_short_when_the_mark_falls() {
     mark_to(&mut chain, 94);
     assert_eq!(waiting(&chain), 0);
     assert_eq!(
-        chain.state.books[0].best_bid().map(|level| (level.price_ticks, level.lots)),
+        chain.state.markets[0].book.best_bid().map(|level| (level.price_ticks, level.lots)),
         Some((95, 30))
     );
 }
@@ -171,7 +171,7 @@ fn rules_3_a_waiting_stop_reserves_nothing_and_a_refusal_at_its_trigger_is_told_
 fn rules_8_phase_5_triggers_run_in_the_order_of_their_prices_and_no_more_than_max_triggers_a_block()
 {
     let mut chain = long_100();
-    let mut params = chain.state.markets[0].market.params.clone();
+    let mut params = chain.state.markets[0].cell.market.params.clone();
     params.max_triggers = 2;
     chain.send(
         "faucet",
@@ -238,7 +238,7 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
 #[test]
 fn rules_2_orders_that_wait_count_as_open_orders_and_expire() {
     let mut chain = long_100();
-    let mut params = chain.state.markets[0].market.params.clone();
+    let mut params = chain.state.markets[0].cell.market.params.clone();
     params.max_open_orders = 2;
     chain.send(
         "faucet",
@@ -290,14 +290,14 @@ fn rules_2_of_a_limit_and_a_stop_a_fill_a_trigger_or_a_cancel_of_one_takes_the_o
     healthy(&events);
     assert_eq!(left(&events), [(ids.second_order_id, "OCO_PARTNER")]);
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (0, 90));
-    assert!(chain.state.conditional[0].is_empty());
+    assert!(chain.state.markets[0].conditional.is_empty());
     // The stop triggers.
     let mut chain = long_100();
     let ids = pair(&mut chain);
     let events = mark_to(&mut chain, 95);
     assert_eq!(left(&events)[..2], [(ids.second_order_id, "OK"), (ids.order_id, "OCO_PARTNER")]);
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (0, 0));
-    assert_eq!(chain.state.books[0].open_orders(chain.account_id("long")), 0);
+    assert_eq!(chain.state.markets[0].book.open_orders(chain.account_id("long")), 0);
     // Either is cancelled.
     for first in [true, false] {
         let mut chain = long_100();
@@ -306,8 +306,8 @@ fn rules_2_of_a_limit_and_a_stop_a_fill_a_trigger_or_a_cancel_of_one_takes_the_o
         let cancel = v1::CancelOrder { order_id, ..Default::default() };
         assert_eq!(send(&mut chain, "long", Operation::Cancel(cancel)).0, "OK");
         assert_eq!(waiting(&chain), 0);
-        assert_eq!(chain.state.books[0].open_orders(chain.account_id("long")), 0);
-        assert!(chain.state.conditional[0].is_empty());
+        assert_eq!(chain.state.markets[0].book.open_orders(chain.account_id("long")), 0);
+        assert!(chain.state.markets[0].conditional.is_empty());
     }
 }
 
@@ -324,8 +324,8 @@ fn rules_2_of_a_refused_pair_nothing_is_left() {
         ),
     ] {
         assert_ne!(send(&mut chain, "long", pair).0, "OK");
-        assert!(chain.state.conditional[0].is_empty());
-        assert_eq!(chain.state.books[0].open_orders(chain.account_id("long")), 0);
+        assert!(chain.state.markets[0].conditional.is_empty());
+        assert_eq!(chain.state.markets[0].book.open_orders(chain.account_id("long")), 0);
     }
 }
 
@@ -398,7 +398,7 @@ fn rules_2_a_twap_trades_its_part_each_interval_and_catches_up_what_was_missed()
     assert_eq!(chain.lots("buyer", 0), 4, "5 by the second slice, but the offer has 4");
     chain.orders("maker", vec![place(limit(0, Sell, 101, 100))]);
     healthy(&chain.block());
-    let slices: Vec<_> = chain.state.conditional[0].iter().cloned().collect();
+    let slices: Vec<_> = chain.state.markets[0].conditional.iter().cloned().collect();
     assert_eq!(slices.len(), 1, "{slices:?}");
     healthy(&chain.block());
     assert_eq!(chain.lots("buyer", 0), 8, "by the third slice ⌈10·3/4⌉");
@@ -494,7 +494,8 @@ fn rules_2_a_ladder_is_placed_whole_or_not_at_all() {
     };
     let (code, result) = send(&mut chain, "trader", Operation::Scale(ladder));
     assert_eq!((code, result.placed, result.resting_lots), ("OK", 4, 100));
-    let levels: Vec<_> = chain.state.books[0].levels(tidemark_proto::units::Side::Buy).collect();
+    let levels: Vec<_> =
+        chain.state.markets[0].book.levels(tidemark_proto::units::Side::Buy).collect();
     let levels: Vec<_> = levels.into_iter().map(|level| (level.price_ticks, level.lots)).collect();
     assert_eq!(levels, [(99, 25), (96, 25), (93, 25), (90, 25)]);
     let cancel = v1::CancelOrder { client_id: 12, ..Default::default() };
@@ -509,7 +510,7 @@ fn rules_2_a_ladder_is_placed_whole_or_not_at_all() {
         (v1::PlaceScale { client_id: 0, to_ticks: 10, ..ladder }, "PRICE_OUT_OF_BAND"),
     ] {
         assert_eq!(send(&mut chain, "trader", Operation::Scale(ladder)).0, why);
-        assert_eq!(chain.state.books[0].live_orders(), 3);
+        assert_eq!(chain.state.markets[0].book.live_orders(), 3);
     }
 }
 
@@ -532,12 +533,12 @@ fn rules_8_phase_3_the_dead_mans_switch_cancels_everything_at_its_time_unless_se
     assert_eq!(send(&mut chain, "long", schedule(at_ms)).0, "OK");
     chain.blocks(8);
     assert_eq!(
-        (chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)),
+        (chain.state.markets[0].book.open_orders(chain.account_id("long")), waiting(&chain)),
         (1, 1)
     );
     let events = chain.blocks(3);
     assert_eq!(
-        (chain.state.books[0].open_orders(chain.account_id("long")), waiting(&chain)),
+        (chain.state.markets[0].book.open_orders(chain.account_id("long")), waiting(&chain)),
         (0, 0)
     );
     assert_eq!(left(&events), []);
@@ -546,5 +547,5 @@ fn rules_8_phase_3_the_dead_mans_switch_cancels_everything_at_its_time_unless_se
     let at_ms = chain.now_ms + 6_000;
     chain.orders("long", vec![place(limit(0, Buy, 80, 1)), schedule(at_ms), schedule(0)]);
     chain.blocks(10);
-    assert_eq!(chain.state.books[0].open_orders(chain.account_id("long")), 1);
+    assert_eq!(chain.state.markets[0].book.open_orders(chain.account_id("long")), 1);
 }

@@ -9,7 +9,7 @@ fn pegged(side: v1::Side, peg: v1::Peg, peg_offset_ticks: i64, lots: u64) -> v1:
 /// Prices of an account's orders on the book, oldest first.
 fn prices(chain: &Chain, name: &str) -> Vec<u64> {
     let id = chain.account_id(name);
-    let mut orders: Vec<_> = chain.state.books[0].orders_of(id).collect();
+    let mut orders: Vec<_> = chain.state.markets[0].book.orders_of(id).collect();
     orders.sort_by_key(|order| order.order_id);
     orders.into_iter().map(|order| order.price_ticks).collect()
 }
@@ -29,10 +29,10 @@ fn rules_2_an_order_pegged_to_the_mark_follows_it_within_its_limit() {
     assert_eq!(prices(&chain, "maker"), [102, 97, 107]);
     mark_to(&mut chain, 95);
     assert_eq!(prices(&chain, "maker"), [93, 93, 98]);
-    assert_eq!(chain.state.conditional[0].iter().count(), 3);
+    assert_eq!(chain.state.markets[0].conditional.iter().count(), 3);
     chain.orders("maker", vec![Operation::CancelAll(v1::CancelAll::default())]);
     healthy(&chain.block());
-    assert!(chain.state.conditional[0].is_empty());
+    assert!(chain.state.markets[0].conditional.is_empty());
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn rules_2_an_order_pegged_to_the_best_follows_orders_that_are_not_pegged_and_ne
     let mut chain = one_market(&["maker", "other"]);
     let best = |offset| place(pegged(Buy, v1::Peg::Best, offset, 10));
     assert_eq!(send(&mut chain, "maker", best(0)).0, "NO_REFERENCE_PRICE");
-    assert!(chain.state.conditional[0].is_empty());
+    assert!(chain.state.markets[0].conditional.is_empty());
     chain.orders("other", vec![place(limit(0, Buy, 95, 5)), place(limit(0, Sell, 98, 5))]);
     healthy(&chain.block());
     // One tick better than the best, and one beyond the other side, where it slides.
@@ -50,8 +50,11 @@ fn rules_2_an_order_pegged_to_the_best_follows_orders_that_are_not_pegged_and_ne
     chain.blocks(3);
     assert_eq!(prices(&chain, "maker"), [96, 97], "they do not outbid each other");
     let (_, moved) = send(&mut chain, "other", place(limit(0, Buy, 90, 5)));
-    let first =
-        chain.state.books[0].orders_of(chain.account_id("other")).map(|order| order.order_id).min();
+    let first = chain.state.markets[0]
+        .book
+        .orders_of(chain.account_id("other"))
+        .map(|order| order.order_id)
+        .min();
     assert_eq!((first.is_some(), moved.resting_lots), (true, 5));
     let cancel = v1::CancelOrder { order_id: first.unwrap_or(0), ..Default::default() };
     chain.orders("other", vec![Operation::Cancel(cancel)]);
@@ -97,20 +100,20 @@ fn rules_2_a_pegged_order_is_cancelled_where_it_may_not_be_and_replaced_in_quant
     // 1 690 lots at a mark of 125 need more margin than there is: the sweep prunes it.
     let events = mark_to(&mut chain, 125);
     assert_eq!(left(&events), [(id, "PRUNED")]);
-    assert!(chain.state.conditional[0].is_empty());
+    assert!(chain.state.markets[0].conditional.is_empty());
     // Beyond the band around the index.
     mark_to(&mut chain, 100);
     assert_eq!(
         send(&mut chain, "maker", place(pegged(Buy, v1::Peg::Mark, -90, 1))).0,
         "PRICE_OUT_OF_BAND"
     );
-    assert!(chain.state.conditional[0].is_empty());
+    assert!(chain.state.markets[0].conditional.is_empty());
 }
 
 #[test]
 fn rules_8_phase_5_pegged_orders_take_turns_where_they_are_too_many_for_one_block() {
     let mut chain = one_market(&["maker"]);
-    let mut params = chain.state.markets[0].market.params.clone();
+    let mut params = chain.state.markets[0].cell.market.params.clone();
     params.max_triggers = 2;
     chain.send(
         "faucet",

@@ -11,12 +11,12 @@ pub(super) fn run(state: &mut State) -> Vec<String> {
     let mut violations = Vec::new();
     for id in state.accounts.dirty().to_vec() {
         if let Some(account) = state.accounts.get(id) {
-            violations.extend(state.audit.replace(id, account).err());
+            violations.extend(state.derived.audit.replace(id, account).err());
         }
     }
-    let imbalance = state.audit.totals().imbalance_atoms(
+    let imbalance = state.derived.audit.totals().imbalance_atoms(
         &state.chain.treasury,
-        state.markets.iter().map(|cell| &cell.market),
+        state.markets.cells().map(|cell| &cell.market),
         state.chain.deposits_atoms,
         state.chain.withdrawals_atoms,
     );
@@ -26,7 +26,7 @@ pub(super) fn run(state: &mut State) -> Vec<String> {
         Err(refusal) => violations.push(refusal.to_string()),
     }
     if !violations.is_empty() {
-        super::gate_withdrawals(state);
+        state.chain.gate_withdrawals();
     }
     for market in 0..state.markets.len() {
         violations.extend(check_market(state, market));
@@ -42,8 +42,8 @@ fn money(atoms: Atoms) -> String {
 /// wrong, it stays quarantined until the admin asks for the end of it, and the audit of that block
 /// finds nothing.
 fn check_market(state: &mut State, at: usize) -> Option<String> {
-    let (longs, shorts) = state.audit.lots(at);
-    let cell = &mut state.markets[at];
+    let (longs, shorts) = state.derived.audit.lots(at);
+    let cell = &mut state.markets[at].cell;
     let open_interest: Lots = cell.market.open_interest_lots;
     let crossed = matches!(cell.top, (Some(bid), Some(ask)) if bid >= ask);
     let wrong = if longs != shorts || longs != i128::from(open_interest) {

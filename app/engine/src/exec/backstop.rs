@@ -6,7 +6,7 @@ use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::Keeper;
 
-use super::{cash, margin};
+use super::cash;
 use crate::state::{State, Takeover, MAX_TAKEOVERS};
 
 /// Most keepers of one market: a bound on what the backstop stage looks at.
@@ -22,7 +22,7 @@ pub(super) fn register(
     set_aside_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let account = cash::existing(state, owner, subaccount)?;
-    let of = &margin::cell(state, market)?.market;
+    let of = &state.market(market)?.cell.market;
     let place = of.keepers.binary_search_by_key(&account, |keeper| keeper.account);
     let had = place.map_or(0, |at| of.keepers[at].set_aside_atoms);
     let most = of.params.max_set_aside_atoms;
@@ -52,7 +52,7 @@ pub(super) fn register(
         cash::check_removable(state, account, increase)?;
     }
     cash::credit(state, account, -increase)?;
-    let keepers = &mut state.markets[usize::from(market)].market.keepers;
+    let keepers = &mut state.markets.slot_mut(market).cell.market.keepers;
     match (place, set_aside_atoms) {
         (Ok(at), 0) => {
             keepers.remove(at);
@@ -75,7 +75,7 @@ pub(super) fn takeover(
     lots: Lots,
 ) -> Result<(), Refusal> {
     let keeper = cash::existing(state, owner, subaccount)?;
-    let cell = margin::cell(state, market)?;
+    let cell = &state.market(market)?.cell;
     if !cell.market.keepers.iter().any(|of| of.account == keeper) {
         return Err(Refusal::new(
             Code::NotAKeeper,
@@ -88,7 +88,7 @@ pub(super) fn takeover(
             format!("account {account} has no listed position in market {market}"),
         ));
     }
-    let waiting = &mut state.markets[usize::from(market)].takeovers;
+    let waiting = &mut state.markets.slot_mut(market).cell.takeovers;
     if let Some(again) = waiting.iter_mut().find(|of| (of.keeper, of.account) == (keeper, account))
     {
         again.lots = lots;

@@ -190,13 +190,13 @@ impl Plan {
                         .collect(),
                 };
                 for market in markets {
-                    margin::cell(state, market)?;
+                    state.market(market)?;
                     let is_meant = |of: Side| side.is_none_or(|side| side == of);
-                    let book = &state.books[usize::from(market)];
+                    let book = &state.markets.slot(market).book;
                     for order in book.orders_of(account).filter(|order| is_meant(order.side)) {
                         self.leave(state, market, order)?;
                     }
-                    let waiting = &state.conditional[usize::from(market)];
+                    let waiting = &state.markets.slot(market).conditional;
                     let meant = |id: &OrderId| {
                         waiting.get(*id).and_then(|order| order.side()).is_some_and(is_meant)
                     };
@@ -228,7 +228,7 @@ impl Plan {
     fn name(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
         let in_market = self.markets.entry(market).or_default();
         let partner =
-            state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
+            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
         if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
             return Err(dependent(format!("order {order_id}, or its pair, is named twice")));
         }
@@ -261,7 +261,7 @@ impl Plan {
         order_id: OrderId,
     ) -> Result<(), Refusal> {
         let partner =
-            state.conditional[usize::from(market)].get(order_id).map_or(0, |order| order.partner);
+            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
         let in_market = self.markets.entry(market).or_default();
         if in_market.named.contains(&partner) {
             in_market.dropped = in_market.dropped.saturating_add(1);
@@ -399,11 +399,9 @@ impl Plan {
             return Ok(());
         }
         let in_market = self.markets.entry(market).or_default();
-        let at = usize::from(market);
-        let resting =
-            state.books[at].order_by_client_id(account, client_id).map(|order| order.order_id);
-        let waiting =
-            state.conditional[at].by_client_id(account, client_id).map(|order| order.order_id);
+        let slot = state.market(market)?;
+        let resting = slot.book.order_by_client_id(account, client_id).map(|order| order.order_id);
+        let waiting = slot.conditional.by_client_id(account, client_id).map(|order| order.order_id);
         for live in [resting, waiting].into_iter().flatten() {
             let cancelled = in_market.leaving.contains_key(&live)
                 || (waiting == Some(live) && in_market.named.contains(&live));
@@ -440,7 +438,7 @@ impl Plan {
             row.position_mut(*market);
             let change = |add, remove| Change { market: *market, add, remove };
             for Intended { order, ready, .. } in &of.placed {
-                let best = of.best(&state.books[usize::from(*market)], order.side.opposite());
+                let best = of.best(&state.markets.slot(*market).book, order.side.opposite());
                 changes
                     .push(change(Some(orders::open_order(order, ready.price_ticks, best)), None));
             }
@@ -476,7 +474,7 @@ impl InMarket {
         self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_meeting()?;
-        let book = &state.books[usize::from(market)];
+        let book = &state.markets.slot(market).book;
         let best = [self.best(book, Side::Buy), self.best(book, Side::Sell)];
         let takes = |intended: &&Intended| {
             let opposite = best[intended.order.side.opposite() as usize];

@@ -105,7 +105,7 @@ pub(super) fn check_removable(
 ) -> Result<(), Refusal> {
     margin::settle(state, account)?;
     if let Some(market) = margin::stale_market(state, account, state.chain.time_ms) {
-        let symbol = &state.markets[usize::from(market)].market.params.symbol;
+        let symbol = &state.markets.slot(market).cell.market.params.symbol;
         return Err(Refusal::new(
             Code::StaleIndex,
             format!(
@@ -160,7 +160,7 @@ pub(super) fn set_leverage(
     leverage: u32,
 ) -> Result<(), Refusal> {
     let parent = existing(state, owner, subaccount)?;
-    let cell = margin::cell(state, market)?;
+    let cell = &state.market(market)?.cell;
     let lowest_ppm =
         cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
     let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
@@ -226,8 +226,8 @@ pub(super) fn list_market(
 /// Whether a market is isolated for all decides in which account each position is, so it changes
 /// while there is none.
 fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
-    let of = &margin::cell(state, params.id)?.market;
-    let orders = state.books[usize::from(params.id)].live_orders();
+    let of = &state.market(params.id)?.cell.market;
+    let orders = state.markets.slot(params.id).book.live_orders();
     if of.params.isolated_only == params.isolated_only
         || (of.open_interest_lots == 0 && orders == 0)
     {
@@ -251,7 +251,7 @@ pub(super) fn update_market(
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     check_admin(state, signer)?;
-    let old = &margin::cell(state, params.id)?.market.params;
+    let old = &state.market(params.id)?.cell.market.params;
     let units =
         |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
     if units(old) != units(params) {
@@ -264,14 +264,14 @@ pub(super) fn update_market(
             ),
         ));
     }
-    let settles = margin::cell(state, params.id)?.settlement.is_some();
+    let settles = state.market(params.id)?.cell.settlement.is_some();
     if settles && params.status != MarketStatus::Closed {
         let message =
             format!("{} is being settled for good: its status must stay closed", params.symbol);
         return Err(Refusal::new(Code::MarketClosed, message));
     }
     check_isolated_only(state, params)?;
-    let cell = &mut state.markets[usize::from(params.id)];
+    let cell = &mut state.markets.slot_mut(params.id).cell;
     if !params.isolated_only {
         let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
         state.chain.treasury.insurance_atoms =

@@ -25,7 +25,7 @@ impl<'a> Accounts<'a> {
 
 impl Markets for Accounts<'_> {
     fn market(&self, id: MarketId) -> Option<&Market> {
-        self.state.markets.get(usize::from(id)).map(|cell| &cell.market)
+        self.state.markets.market(id)
     }
 }
 
@@ -39,15 +39,7 @@ impl Source for Accounts<'_> {
     }
 
     fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
-        let at = usize::from(market.params.id);
-        margin::totals(
-            market,
-            &self.state.books[at],
-            &self.state.order_sums[at],
-            id,
-            &[],
-            self.fee_ppm,
-        )
+        margin::totals(self.state.market(market.params.id)?, id, &[], self.fee_ppm)
     }
 
     fn max_fee_ppm(&self) -> Ppm {
@@ -58,15 +50,15 @@ impl Source for Accounts<'_> {
 /// The accounts for which the sweep has something to do, ascending. One whose margin cannot be
 /// worked out is none of them: admission keeps amounts far below the bounds.
 pub fn find(state: &mut State) -> Vec<AccountId> {
-    match state.search {
+    match state.derived.search {
         Search::Index => {
             // What the block wrote before its sweep; what earlier blocks wrote is touched already.
             for id in state.accounts.dirty() {
-                state.endangered.touch(*id);
+                state.derived.at_risk.touch(*id);
             }
-            let mut index = std::mem::take(&mut state.endangered);
+            let mut index = std::mem::take(&mut state.derived.at_risk);
             let found = index.find(&Accounts::of(state));
-            state.endangered = index;
+            state.derived.at_risk = index;
             found
         }
         Search::Scan => scan(state),
@@ -82,18 +74,18 @@ pub fn scan(state: &State) -> Vec<AccountId> {
 
 /// The accounts with lots or open orders in a market, ascending.
 pub(super) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
-    let mut candidates: Vec<AccountId> = match state.search {
+    let mut candidates: Vec<AccountId> = match state.derived.search {
         // What this block has written the index does not know yet.
         Search::Index => {
             let accounts = state.accounts.len();
             let written = state.accounts.dirty();
-            state.endangered.members(market, accounts).chain(written.iter().copied()).collect()
+            state.derived.at_risk.members(market, accounts).chain(written.iter().copied()).collect()
         }
         Search::Scan => (0..state.accounts.len()).collect(),
     };
     candidates.sort_unstable();
     candidates.dedup();
-    let book = &state.books[usize::from(market)];
+    let book = &state.markets.slot(market).book;
     candidates.retain(|id| margin::held(state, *id, market) != 0 || book.open_orders(*id) > 0);
     candidates
 }

@@ -1,7 +1,5 @@
 //! Phase 3: orders whose time has come, and dead man's switches.
 
-use tidemark_proto::units::MarketId;
-
 use super::conditional;
 use super::venue::Venue;
 use crate::events::Event;
@@ -13,8 +11,7 @@ const MAX_PER_BLOCK: u32 = 10_000;
 /// Removes expired orders of every market, earliest first.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     let now_ms = state.chain.time_ms;
-    for market in 0..state.markets.len() {
-        let Ok(market) = MarketId::try_from(market) else { break };
+    for market in state.markets.ids() {
         let (book, mut venue) = Venue::split(state, market, events);
         book.expire(now_ms, MAX_PER_BLOCK, &mut venue);
         conditional::expire(state, market, MAX_PER_BLOCK, events);

@@ -9,7 +9,7 @@ use crate::state::State;
 
 /// Changes nothing; without large books it costs a look at each market.
 pub(super) fn foresee(state: &State, account: AccountId, operations: &[Operation]) {
-    if !state.books.iter().any(|book| book.is_large()) {
+    if !state.markets.iter().any(|slot| slot.book.is_large()) {
         return;
     }
     for step in Prefetch::STEPS {
@@ -24,10 +24,10 @@ pub(super) fn foresee(state: &State, account: AccountId, operations: &[Operation
                 }
                 _ => continue,
             };
-            let Some(book) = state.books.get(usize::from(market)) else { continue };
+            let Some(slot) = state.markets.get(usize::from(market)) else { continue };
             match named {
-                CancelBy::Order(id) => book.prefetch(step, id),
-                CancelBy::Client(id) => book.prefetch_named(step, account, id),
+                CancelBy::Order(id) => slot.book.prefetch(step, id),
+                CancelBy::Client(id) => slot.book.prefetch_named(step, account, id),
             }
         }
     }

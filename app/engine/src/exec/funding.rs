@@ -3,7 +3,6 @@
 use tidemark_proto::units::Side;
 use tidemark_risk::funding::{impact_price, premium_ppm};
 
-use super::is_live;
 use crate::events::Event;
 use crate::state::State;
 
@@ -14,10 +13,11 @@ const MAX_PREMIUM_PPM: i64 = 1_000_000;
 /// no sample; a market that is not live neither samples nor pays, and forgets the hour's samples.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
     let now_ms = state.chain.time_ms;
-    for (cell, book) in state.markets.iter_mut().zip(&state.books) {
+    for slot in state.markets.iter_mut() {
+        let (cell, book) = (&mut slot.cell, &slot.book);
         cell.market.begin_block();
         cell.market.sweep_funding_dust(&mut state.chain.treasury);
-        let Some(index) = cell.index.index_ticks().filter(|_| is_live(cell)) else {
+        let Some(index) = cell.index.index_ticks().filter(|_| cell.is_live()) else {
             cell.market.funding.forget_samples();
             continue;
         };

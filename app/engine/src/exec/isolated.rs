@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use tidemark_proto::tx::Operation;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
 use tidemark_proto::{v1, Code, Refusal};
-use tidemark_risk::Account;
+use tidemark_risk::{Account, Markets};
 
 use super::{cash, margin, orders};
 use crate::events::{Event, Fill};
@@ -62,8 +62,7 @@ pub(super) fn account_for(
     parent: AccountId,
     market: MarketId,
 ) -> Result<AccountId, Refusal> {
-    let only =
-        state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+    let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
     if only {
         return ensure(state, parent, market).map(|slot| slot.account);
     }
@@ -72,7 +71,7 @@ pub(super) fn account_for(
 
 fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
     margin::held(state, account, market) != 0
-        || state.books[usize::from(market)].open_orders(account) > 0
+        || state.markets.slot(market).book.open_orders(account) > 0
 }
 
 /// Sets a subaccount's margin mode in a market, while it has no position and no order there. Its
@@ -85,15 +84,15 @@ pub(super) fn set_mode(
     isolated: bool,
 ) -> Result<(), Refusal> {
     let parent = cash::existing(state, owner, subaccount)?;
-    let params = &margin::cell(state, market)?.market.params;
+    let params = &state.market(market)?.cell.market.params;
     if params.isolated_only && !isolated {
         let message = format!("{} is isolated for every account", params.symbol);
         return Err(Refusal::new(Code::IsolatedOnly, message));
     }
     let from = account_for(state, parent, market)?;
-    let waiting = state.conditional[usize::from(market)].waiting(from);
+    let waiting = state.markets.slot(market).conditional.waiting(from);
     if is_in_use(state, from, market) || waiting > 0 {
-        let resting = state.books[usize::from(market)].open_orders(from);
+        let resting = state.markets.slot(market).book.open_orders(from);
         let (held, open) = (margin::held(state, from, market), resting.saturating_add(waiting));
         return Err(Refusal::new(
             Code::MarginModeInUse,
@@ -119,7 +118,7 @@ pub(super) fn adjust(
     change_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let parent = cash::existing(state, owner, subaccount)?;
-    margin::cell(state, market)?;
+    state.market(market)?;
     let isolated = account_for(state, parent, market)?;
     if isolated == parent || !is_in_use(state, isolated, market) {
         return Err(Refusal::new(
@@ -212,8 +211,7 @@ pub(super) fn refunding<T>(
 
 /// Whether a subaccount trades a market with its own collateral.
 pub(super) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
-    let only =
-        state.markets.get(usize::from(market)).is_some_and(|cell| cell.market.params.isolated_only);
+    let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
     !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
 }
 

@@ -8,20 +8,10 @@ use tidemark_proto::units::{
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
-use tidemark_risk::{liquidation, position, Account, Market, Markets, Position};
+use tidemark_risk::{liquidation, position, Account, Market, Position};
 
-use crate::state::sums::{Basis, OrderSums};
-use crate::state::{MarketCell, State};
-
-/// Markets of the state or of a view, as `risk` reads them.
-#[derive(Clone, Copy, Debug)]
-pub struct Cells<'a>(pub &'a [MarketCell]);
-
-impl Markets for Cells<'_> {
-    fn market(&self, id: MarketId) -> Option<&Market> {
-        self.0.get(usize::from(id)).map(|cell| &cell.market)
-    }
-}
+use crate::state::totals_cache::TotalsKey;
+use crate::state::{MarketSlot, State};
 
 /// A change to an account's orders in one market, to be judged before it is made.
 #[derive(Clone, Copy, Debug)]
@@ -40,22 +30,6 @@ pub fn open_order(order: &OrderView) -> OpenOrder {
         lots: order.lots,
         reduce_only: order.reduce_only,
     }
-}
-
-/// The market of an id.
-///
-/// # Errors
-/// `UNKNOWN_MARKET`.
-pub(super) fn cell(state: &State, market: MarketId) -> Result<&MarketCell, Refusal> {
-    state.markets.get(usize::from(market)).ok_or_else(|| {
-        Refusal::new(
-            Code::UnknownMarket,
-            format!(
-                "there is no market {market}; {} are listed, with ids from 0",
-                state.markets.len()
-            ),
-        )
-    })
 }
 
 /// An account that must exist.
@@ -88,14 +62,14 @@ pub(super) fn position_mut(
 /// `OVERFLOW`.
 pub(super) fn settle(state: &mut State, id: AccountId) -> Result<(), Refusal> {
     let due = |position: &Position| {
-        let cell = state.markets.get(usize::from(position.market))?;
+        let cell = &state.markets.get(usize::from(position.market))?.cell;
         (position.lots != 0 && position.funding_index != cell.market.funding.cumulative_index)
             .then_some(position.market)
     };
     let markets: Vec<MarketId> = account(state, id)?.positions.iter().filter_map(due).collect();
     for market in markets {
         if let Some(row) = state.accounts.get_mut(id) {
-            position::settle_funding(row, &mut state.markets[usize::from(market)].market)?;
+            position::settle_funding(row, &mut state.markets.slot_mut(market).cell.market)?;
         }
     }
     Ok(())
@@ -106,19 +80,18 @@ pub(super) fn settle(state: &mut State, id: AccountId) -> Result<(), Refusal> {
 /// # Errors
 /// `OVERFLOW`, or a market without a mark.
 pub(super) fn totals(
-    market: &Market,
-    book: &Book,
-    sums: &OrderSums,
+    slot: &MarketSlot,
     id: AccountId,
     changes: &[Change],
     fee_ppm: Ppm,
 ) -> Result<OrderTotals, Refusal> {
+    let (market, book) = (&slot.cell.market, &slot.book);
     let of_market = || changes.iter().filter(|change| change.market == market.params.id);
     if book.open_orders(id) == 0 && of_market().next().is_none() {
         return Ok(OrderTotals::default());
     }
     let (mark, k) = (market.mark()?, market.k);
-    let known = sums.get(id, Basis { mark_ticks: mark, k, fee_ppm }).copied();
+    let known = slot.order_totals.get(id, TotalsKey { mark_ticks: mark, k, fee_ppm }).copied();
     let mut totals = known.map_or_else(|| resting_totals(market, book, id, fee_ppm), Ok)?;
     for added in of_market().filter_map(|change| change.add) {
         totals.add(&added, mark, k, fee_ppm)?;
@@ -150,14 +123,13 @@ pub(super) fn remember_totals(state: &mut State, id: AccountId) {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let Some(account) = state.accounts.get(id) else { return };
     for position in &account.positions {
-        let at = usize::from(position.market);
-        let (market, book) = (&state.markets[at].market, &state.books[at]);
+        let slot = state.markets.slot_mut(position.market);
+        let (market, book) = (&slot.cell.market, &slot.book);
         let Some(mark_ticks) = market.mark_ticks else { continue };
-        let basis = Basis { mark_ticks, k: market.k, fee_ppm };
-        let sums = &mut state.order_sums[at];
-        if sums.wants(id, book.open_orders(id) as usize, basis) {
+        let key = TotalsKey { mark_ticks, k: market.k, fee_ppm };
+        if slot.order_totals.wants(id, book.open_orders(id) as usize, key) {
             if let Ok(totals) = resting_totals(market, book, id, fee_ppm) {
-                sums.insert(id, totals, basis);
+                slot.order_totals.insert(id, totals, key);
             }
         }
     }
@@ -186,10 +158,8 @@ pub(super) fn health_with(
     changes: &[Change],
 ) -> Result<Health, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
-    let books = &state.books;
-    margin::health(account, &Cells(&state.markets), |market| {
-        let at = usize::from(market);
-        totals(&state.markets[at].market, &books[at], &state.order_sums[at], id, changes, fee_ppm)
+    margin::health(account, &state.markets, |market| {
+        totals(state.market(market)?, id, changes, fee_ppm)
     })
 }
 
@@ -203,18 +173,17 @@ pub(super) fn market_totals(
     market: MarketId,
 ) -> Result<(&Market, OrderTotals), Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
-    let of = &cell(state, market)?.market;
-    let at = usize::from(market);
-    Ok((of, totals(of, &state.books[at], &state.order_sums[at], id, &[], fee_ppm)?))
+    let slot = state.market(market)?;
+    Ok((&slot.cell.market, totals(slot, id, &[], fee_ppm)?))
 }
 
 /// A market with a stale index in which the account has a position or an order.
 pub(super) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Option<MarketId> {
     let account = state.accounts.get(id)?;
     let stale = |position: &&Position| {
-        let at = usize::from(position.market);
-        let concerns = position.lots != 0 || state.books[at].open_orders(id) > 0;
-        let cell = &state.markets[at];
+        let slot = state.markets.slot(position.market);
+        let concerns = position.lots != 0 || slot.book.open_orders(id) > 0;
+        let cell = &slot.cell;
         concerns && cell.index.is_stale(now_ms, cell.market.params.max_oracle_age_ms)
     };
     account.positions.iter().find(stale).map(|position| position.market)
@@ -226,7 +195,7 @@ pub(super) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> 
     let orders = account
         .positions
         .iter()
-        .flat_map(|position| state.books[usize::from(position.market)].orders_of(id));
+        .flat_map(|position| state.markets.slot(position.market).book.orders_of(id));
     orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
 }
 
@@ -245,7 +214,7 @@ pub(super) fn zero_price_at(
     market: MarketId,
     health: &Health,
 ) -> Result<Ticks, Refusal> {
-    liquidation::zero_price(&cell(state, market)?.market, held(state, id, market), health)
+    liquidation::zero_price(&state.market(market)?.cell.market, held(state, id, market), health)
 }
 
 /// Whether an order, its fee counted, brings less than a zero price: the account would be left with
@@ -259,7 +228,7 @@ pub(super) fn is_worse_than(
     order: &OpenOrder,
     zero_ticks: Ticks,
 ) -> Result<bool, Refusal> {
-    let k = cell(state, market)?.market.k;
+    let k = state.market(market)?.cell.market.k;
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let overflow = || Refusal::overflow("an order's price");
     let at = |ticks: Ticks| notional_atoms(ticks, 1, k).ok_or_else(overflow);

@@ -20,7 +20,6 @@ mod venue;
 
 use std::sync::Arc;
 
-use tidemark_proto::params::MarketStatus;
 use tidemark_proto::tx::DecodedTx;
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::Refusal;
@@ -28,7 +27,6 @@ use tidemark_proto::Refusal;
 use crate::events::{BlockEvents, BookDelta, Event};
 use crate::phase::Phase;
 use crate::state::merkle::Hash;
-use crate::state::sums::OrderSums;
 use crate::state::State;
 pub use prices::PriceBallot;
 
@@ -93,28 +91,22 @@ fn clock(state: &mut State, block: &Block) {
     chain.height = block.height;
     // At genesis the pause is the time between writing the genesis file and starting.
     if block.height > 1 && pause_ms > chain.params.halt_ms {
-        gate_withdrawals(state);
-        state.markets.iter_mut().for_each(|cell| cell.market.funding.forget_samples());
+        state.chain.gate_withdrawals();
+        state.markets.cells_mut().for_each(|cell| cell.market.funding.forget_samples());
     }
     state.chain.time_ms = block.time_ms;
-    state.order_sums.iter_mut().for_each(OrderSums::clear);
-}
-
-/// Gates withdrawals for the governed number of blocks from this one on.
-fn gate_withdrawals(state: &mut State) {
-    let chain = &mut state.chain;
-    chain.withdrawals_gated_until =
-        chain.height.saturating_add(chain.params.withdrawal_gate_blocks);
+    state.markets.iter_mut().for_each(|slot| slot.order_totals.clear());
 }
 
 /// Phase 7: what the next block's mark is made of; and the books' changes for those who watch.
 fn statistics(state: &mut State, out: &mut BlockEvents) {
     for event in &out.events {
         if let Event::Fill(fill) = event {
-            state.markets[usize::from(fill.market)].last_trade_ticks = Some(fill.price_ticks);
+            state.markets.slot_mut(fill.market).cell.last_trade_ticks = Some(fill.price_ticks);
         }
     }
-    for (cell, book) in state.markets.iter_mut().zip(&mut state.books) {
+    for slot in state.markets.iter_mut() {
+        let (cell, book) = (&mut slot.cell, &mut slot.book);
         cell.top = (
             book.best_bid().map(|level| level.price_ticks),
             book.best_ask().map(|level| level.price_ticks),
@@ -140,10 +132,4 @@ fn statistics(state: &mut State, out: &mut BlockEvents) {
         }
         out.books.push(delta);
     }
-}
-
-/// Whether a market trades and liquidates: not paused, closed or quarantined.
-fn is_live(cell: &crate::state::MarketCell) -> bool {
-    let status = cell.market.params.status;
-    cell.quarantined.is_none() && matches!(status, MarketStatus::Active | MarketStatus::ReduceOnly)
 }

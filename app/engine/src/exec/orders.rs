@@ -85,7 +85,7 @@ pub(super) fn place(
     if order.trigger.is_some() {
         return conditional::wait(state, account, order, events);
     }
-    margin::cell(state, order.market)?;
+    state.market(order.market)?;
     check_client_id(state, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
         let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
@@ -111,7 +111,7 @@ pub(super) fn place_now(
     if rests(time_in_force) {
         check_open_orders(state, account, order.market, 1)?;
     }
-    let best = state.books[usize::from(order.market)].best(order.side.opposite());
+    let best = state.markets.slot(order.market).book.best(order.side.opposite());
     let new = open_order(order, price_ticks, best.map(|level| level.price_ticks));
     admit(state, account, order.market, &new, None)?;
     let request = new_order(state, account, order, Ready { price_ticks, time_in_force })?;
@@ -132,7 +132,7 @@ pub(super) struct Ready {
 
 /// Checks of an order what depends on neither its account nor the book.
 pub(super) fn ready(state: &State, order: &Place) -> Result<Ready, Refusal> {
-    let cell = margin::cell(state, order.market)?;
+    let cell = &state.market(order.market)?.cell;
     check_status(cell, order.reduce_only)?;
     check_lots(cell, order.lots)?;
     let price_ticks = match order.order_type {
@@ -183,7 +183,7 @@ pub(super) fn new_order(
         },
         reduce_only: order.reduce_only,
         stp: margin::account(state, account)?.stp,
-        max_fills: state.markets[usize::from(order.market)].market.params.max_fills,
+        max_fills: state.markets.slot(order.market).cell.market.params.max_fills,
     })
 }
 
@@ -332,10 +332,9 @@ pub(super) fn check_open_orders_without(
     more: u32,
     gone: u32,
 ) -> Result<(), Refusal> {
-    let at = usize::from(market);
-    let most = state.markets[at].market.params.max_open_orders;
-    let open =
-        state.books[at].open_orders(account).saturating_add(state.conditional[at].waiting(account));
+    let slot = state.market(market)?;
+    let most = slot.cell.market.params.max_open_orders;
+    let open = slot.book.open_orders(account).saturating_add(slot.conditional.waiting(account));
     let open = open.saturating_sub(gone);
     if open.saturating_add(more) > most {
         return Err(Refusal::new(
@@ -353,7 +352,7 @@ pub(super) fn check_client_id(
     market: MarketId,
     client_id: u64,
 ) -> Result<(), Refusal> {
-    let waits = state.conditional[usize::from(market)].by_client_id(account, client_id);
+    let waits = state.markets.slot(market).conditional.by_client_id(account, client_id);
     waits.map_or(Ok(()), |order| Err(duplicate_client_id(client_id, order.order_id)))
 }
 
@@ -448,7 +447,7 @@ fn check_exposure(
 
 /// That a market takes orders which increase exposure: its index is not stale.
 pub(super) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
-    let cell = &state.markets[usize::from(market)];
+    let cell = &state.markets.slot(market).cell;
     let params = &cell.market.params;
     if !cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms) {
         return Ok(());
@@ -479,7 +478,7 @@ pub(super) fn check_open_interest(
     market: MarketId,
     increase_lots: u128,
 ) -> Result<(), Refusal> {
-    let market = &state.markets[usize::from(market)].market;
+    let market = &state.markets.slot(market).cell.market;
     let open_interest = u128::from(market.open_interest_lots).saturating_add(increase_lots);
     let most = market.params.max_open_interest_lots;
     if open_interest <= u128::from(most) {
@@ -506,9 +505,9 @@ pub(super) fn find(
     market: MarketId,
     order: CancelBy,
 ) -> Result<Found, Refusal> {
-    margin::cell(state, market)?;
+    state.market(market)?;
     let (book, waiting) =
-        (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
+        (&state.markets.slot(market).book, &state.markets.slot(market).conditional);
     let (resting, waits, name) = match order {
         CancelBy::Order(id) => (book.order(id), waiting.get(id), format!("order {id}")),
         CancelBy::Client(id) => (
@@ -555,7 +554,7 @@ pub(super) fn cancel_all(
     events: &mut Vec<Event>,
 ) -> Result<u32, Refusal> {
     if let Some(market) = market {
-        margin::cell(state, market)?;
+        state.market(market)?;
     }
     let markets = match market {
         Some(market) => vec![market],
@@ -596,14 +595,14 @@ pub(super) fn replace(
         ..old
     };
     let only_less = new.price_ticks == old.price_ticks && new.lots <= old.lots;
-    let cell = margin::cell(state, market)?;
+    let cell = &state.market(market)?.cell;
     if !only_less {
         check_status(cell, order.reduce_only)?;
         check_lots(cell, new.lots)?;
         check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
             BookPostOnly::Slide => {
-                let best = state.books[usize::from(market)].best(new.side.opposite());
+                let best = state.markets.slot(market).book.best(new.side.opposite());
                 let price_ticks =
                     slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
@@ -618,7 +617,7 @@ pub(super) fn replace(
         price_ticks,
         lots,
         stp: margin::account(state, account)?.stp,
-        max_fills: state.markets[usize::from(market)].market.params.max_fills,
+        max_fills: state.markets.slot(market).cell.market.params.max_fills,
     };
     let (book, mut venue) = Venue::split(state, market, events);
     venue.taker_lots = new.lots;
@@ -630,7 +629,7 @@ pub(super) fn replace(
 }
 
 fn is_pegged(state: &State, market: MarketId, order: &OrderView) -> bool {
-    state.conditional[usize::from(market)].pegged(order.order_id).is_some()
+    state.markets.slot(market).conditional.pegged(order.order_id).is_some()
 }
 
 fn not_replaceable(order: &OrderView, why: &str) -> Refusal {

@@ -28,7 +28,7 @@ pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
     let mut reports =
         by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
     let mut markets = Vec::with_capacity(state.markets.len());
-    for cell in &mut state.markets {
+    for cell in state.markets.cells_mut() {
         let params = &cell.market.params;
         let mut of_market = reports.remove(&params.id).unwrap_or_default();
         let rule = IndexRule {
@@ -50,7 +50,7 @@ pub(super) fn run(state: &mut State, block: &Block) -> PriceRound {
 /// The commit's votes with their reports decoded. One that does not decode costs its validator only
 /// its say.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
-    let base = |market: MarketId| state.markets.get(usize::from(market))?.index.commit_base();
+    let base = |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
     let said = |extension: &[u8]| match extension {
         [] => Said::Nothing,
         bytes => {

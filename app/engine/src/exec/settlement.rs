@@ -33,19 +33,17 @@ const MAX_PAIRS: u32 = 2_000;
 
 /// Begins a market's settlement at its last good index.
 pub(super) fn begin(state: &mut State, market: MarketId) {
-    let cell = &mut state.markets[usize::from(market)];
+    let cell = &mut state.markets.slot_mut(market).cell;
     let price_ticks = cell.index.index_ticks().unwrap_or(0);
     cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
 }
 
 /// A block's part of every settlement that is under way.
 pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
-    for at in 0..state.markets.len() {
-        let (Some(settlement), Ok(market)) = (state.markets[at].settlement, MarketId::try_from(at))
-        else {
-            continue;
-        };
-        if state.markets[at].quarantined.is_some() {
+    for market in state.markets.ids() {
+        let cell = &state.markets.slot(market).cell;
+        let Some(settlement) = cell.settlement else { continue };
+        if cell.quarantined.is_some() {
             continue;
         }
         let next = match settlement.stage {
@@ -57,12 +55,15 @@ pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
             SettlementStage::Done => continue,
         };
         match next {
-            Ok(stage) => state.markets[at].settlement = Some(Settlement { stage, ..settlement }),
+            Ok(stage) => {
+                state.markets.slot_mut(market).cell.settlement =
+                    Some(Settlement { stage, ..settlement })
+            }
             // Only an amount beyond 127 bits comes here: the market stops where it is, for people
             // to look at.
             Err(refusal) => {
                 let why = format!("the settlement cannot go on: {refusal}");
-                state.markets[at].quarantined.get_or_insert(why);
+                state.markets.slot_mut(market).cell.quarantined.get_or_insert(why);
             }
         }
     }
@@ -109,8 +110,8 @@ fn close_insolvent(
             continue;
         }
         deleveraged += 1;
-        super::gate_withdrawals(state);
-        let of = &mut state.markets[usize::from(market)].market;
+        state.chain.gate_withdrawals();
+        let of = &mut state.markets.slot_mut(market).cell.market;
         let paid = pay_from_fund(of, &mut state.chain.treasury, equity_atoms.saturating_neg());
         cash::credit(state, account, paid)?;
         liquidation::deleverage_insolvent(state, account, market, paid, events)?;
@@ -124,7 +125,7 @@ fn close_pairs(
     price_ticks: Ticks,
     events: &mut Vec<Event>,
 ) -> Result<SettlementStage, Refusal> {
-    if state.markets[usize::from(market)].market.open_interest_lots == 0 {
+    if state.markets.slot(market).cell.market.open_interest_lots == 0 {
         release(state, market)?;
         return Ok(SettlementStage::Done);
     }
@@ -165,18 +166,18 @@ fn close_at(
     lots: Lots,
 ) -> Result<(), Refusal> {
     let row = state.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
-    let of = &mut state.markets[usize::from(market)].market;
+    let of = &mut state.markets.slot_mut(market).cell.market;
     apply_fill(row, of, side, price_ticks, lots, 0).map(|_| ())
 }
 
 /// What the market itself still has, when nobody holds anything of it any more.
 fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
-    let of = &mut state.markets[usize::from(market)].market;
+    let of = &mut state.markets.slot_mut(market).cell.market;
     for keeper in std::mem::take(&mut of.keepers) {
         cash::credit(state, keeper.account, keeper.set_aside_atoms)?;
     }
     let (of, treasury) =
-        (&mut state.markets[usize::from(market)].market, &mut state.chain.treasury);
+        (&mut state.markets.slot_mut(market).cell.market, &mut state.chain.treasury);
     let own_atoms = std::mem::take(&mut of.insurance_atoms);
     let repaid = own_atoms.min(of.bad_debt_atoms);
     of.bad_debt_atoms -= repaid;

@@ -13,8 +13,8 @@ use super::conditional;
 use super::margin::open_order;
 use crate::events::{Event, Fill};
 use crate::state::conditional::ConditionalOrders;
-use crate::state::sums::OrderSums;
 use crate::state::table::Table;
+use crate::state::totals_cache::TotalsCache;
 use crate::state::{MarketCell, State};
 
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
@@ -23,7 +23,7 @@ pub(super) struct Venue<'a> {
     accounts: &'a mut Table<Account>,
     cell: &'a mut MarketCell,
     conditional: &'a mut ConditionalOrders,
-    order_sums: &'a mut OrderSums,
+    order_totals: &'a mut TotalsCache,
     treasury: &'a mut Treasury,
     params: &'a ChainParams,
     now_ms: u64,
@@ -43,12 +43,12 @@ impl<'a> Venue<'a> {
         market: MarketId,
         events: &'a mut Vec<Event>,
     ) -> (&'a mut Book, Self) {
-        let at = usize::from(market);
+        let slot = state.markets.slot_mut(market);
         let venue = Self {
             accounts: &mut state.accounts,
-            cell: &mut state.markets[at],
-            conditional: &mut state.conditional[at],
-            order_sums: &mut state.order_sums[at],
+            cell: &mut slot.cell,
+            conditional: &mut slot.conditional,
+            order_totals: &mut slot.order_totals,
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
             now_ms: state.chain.time_ms,
@@ -57,7 +57,7 @@ impl<'a> Venue<'a> {
             liquidation: false,
             quote_atoms: 0,
         };
-        (&mut state.books[at], venue)
+        (&mut slot.book, venue)
     }
 
     fn rates(&self, account: AccountId) -> FeeRates {
@@ -186,7 +186,7 @@ impl Host for Venue<'_> {
                 lots,
             } => {
                 let side = taker_side.opposite();
-                self.order_sums.remove(
+                self.order_totals.remove(
                     maker,
                     &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only },
                 );
@@ -226,13 +226,13 @@ impl Host for Venue<'_> {
             BookEvent::Rested(order) => {
                 // An order reserves margin, whatever way it came into the book.
                 self.accounts.touch(order.owner);
-                self.order_sums.add(order.owner, &open_order(&order));
+                self.order_totals.add(order.owner, &open_order(&order));
                 self.rested(&order)
             }
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
             BookEvent::Reduced { order, by_lots, .. } => {
-                self.order_sums
+                self.order_totals
                     .remove(order.owner, &OpenOrder { lots: by_lots, ..open_order(&order) });
                 Event::Reduced {
                     market,
@@ -242,7 +242,7 @@ impl Host for Venue<'_> {
                 }
             }
             BookEvent::Removed { order, reason } => {
-                self.order_sums.remove(order.owner, &open_order(&order));
+                self.order_totals.remove(order.owner, &open_order(&order));
                 self.events.push(Event::Removed {
                     market,
                     order_id: order.order_id,

@@ -6,7 +6,7 @@ use tidemark_risk::Account;
 
 /// Running sums over all accounts, and each account's part in them as of the last audit.
 #[derive(Clone, Debug, Default)]
-pub struct Audit {
+pub(crate) struct Audit {
     totals: Totals,
     seen: Vec<Option<Account>>,
     /// Long and short lots by market.

@@ -9,8 +9,7 @@ use tidemark_matching::{Reach, TriggerBook};
 use tidemark_proto::tx::{Peg, Place, Trigger, TriggerKind, Twap};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 
-use super::encode;
-use super::merkle::Hash;
+use super::merkle::{encode, Hash};
 use super::table::Table;
 
 /// A TWAP's slice is at most so many times an equal part, to catch up with what slices before it

@@ -4,6 +4,7 @@
 //! 32 zero bytes. The depth is fixed, so a slot's path never changes; the part to the right of the
 //! last slot is known in advance.
 
+use borsh::BorshSerialize;
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash.
@@ -13,6 +14,11 @@ pub type Hash = [u8; 32];
 pub const DEPTH: usize = 32;
 
 const EMPTY: Hash = [0; 32];
+
+/// The bytes of a value as the app hash covers them. Borsh into memory does not fail.
+pub(super) fn encode(value: &impl BorshSerialize) -> Vec<u8> {
+    borsh::to_vec(value).unwrap_or_default()
+}
 
 /// Hash of a leaf's bytes.
 #[must_use]

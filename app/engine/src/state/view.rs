@@ -7,9 +7,12 @@ use tidemark_proto::units::{AccountId, MarketId};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Market, Markets};
 
+use super::chain::{Chain, PROTOCOL_VERSION};
+use super::market::{unknown_market, MarketCell};
 use super::merkle::Hash;
+use super::owners::{Owner, OwnerIndex};
 use super::table::TableView;
-use super::{Chain, MarketCell, Owner, OwnerIndex};
+
 use crate::canonical_order::CanonicalOrder;
 
 /// How far ahead of its account's sequence a transaction may wait in the mempool.
@@ -36,7 +39,7 @@ impl View {
     #[must_use]
     pub fn empty(chain_id: &str) -> Self {
         let chain = Chain {
-            protocol_version: super::PROTOCOL_VERSION,
+            protocol_version: PROTOCOL_VERSION,
             chain_id: chain_id.to_owned(),
             height: 0,
             time_ms: 0,
@@ -79,13 +82,7 @@ impl View {
     /// `UNKNOWN_MARKET` naming the ids that exist.
     pub fn market(&self, id: u32) -> Result<&MarketCell, Refusal> {
         let known = MarketId::try_from(id).ok().and_then(|id| self.markets.get(usize::from(id)));
-        known.ok_or_else(|| {
-            let listed = self.markets.len();
-            Refusal::new(
-                Code::UnknownMarket,
-                format!("there is no market {id}; {listed} are listed, with ids from 0"),
-            )
-        })
+        known.ok_or_else(|| unknown_market(id, self.markets.len()))
     }
 
     /// The sequence that an account's next transaction must have.

@@ -183,7 +183,8 @@ impl Node {
         let height = self.state.chain.height + 1;
         let time_ms = self.start_ms + height * 100;
         let price = Some(PricePoint { ticks: self.price, time_ms });
-        (self.state.markets[0].index.index, self.state.markets[0].index.external) = (price, price);
+        (self.state.markets[0].cell.index.index, self.state.markets[0].cell.index.external) =
+            (price, price);
         let txs =
             txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
         let block = Block { height, time_ms, hash: [7; 32], ballots: Vec::new(), txs };

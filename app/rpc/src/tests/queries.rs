@@ -63,7 +63,7 @@ async fn book_and_orders_are_those_of_the_chain() {
     let book = client.book(v1::BookRequest { market: 0, depth: 0 }).await.unwrap().into_inner();
     assert_eq!(book.bids, [v1::Level { price_ticks: PRICE, lots: 3, orders: 1 }]);
     assert_eq!((book.asks.len(), book.sequence, book.height), (0, 1, 3));
-    assert_eq!(book.checksum, node.state.books[0].l2_root());
+    assert_eq!(book.checksum, node.state.markets[0].book.l2_root());
     let owner = signer(2).address().to_string();
     let request = v1::OrdersRequest { owner: owner.clone(), subaccount: 0, market: Some(0) };
     let orders = client.orders(request).await.unwrap().into_inner().orders;

@@ -39,7 +39,7 @@ async fn a_book_stream_begins_with_the_book_and_goes_on_without_gaps() {
     assert_eq!(updates[2].bids, [level(PRICE - 1, 6, 2)]);
     assert_eq!(updates.iter().map(|update| update.sequence).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(updates.iter().map(|update| update.height).collect::<Vec<_>>(), [2, 3, 5]);
-    assert_eq!(updates[2].checksum, node.state.books[0].l2_root());
+    assert_eq!(updates[2].checksum, node.state.markets[0].book.l2_root());
     let refused = client.book(v1::StreamBookRequest { market: 3 }).await.unwrap_err();
     assert_eq!(code_of(&refused), Code::UnknownMarket.number());
 }
@@ -68,7 +68,7 @@ async fn an_order_book_stream_tells_every_order_and_its_checksum_is_the_chains()
         .collect();
     assert_eq!(orders.iter().map(|order| order.shown_lots).collect::<Vec<_>>(), [5, 1]);
     assert_eq!(l3_root(orders.iter(), second.next_order_id).to_vec(), second.checksum);
-    assert_eq!(second.checksum, node.state.books[0].l3_root());
+    assert_eq!(second.checksum, node.state.markets[0].book.l3_root());
 }
 
 #[tokio::test]

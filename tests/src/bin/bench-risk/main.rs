@@ -113,7 +113,7 @@ fn run(options: &Options) -> Result<PathBuf, String> {
     let mut memory =
         Memory { state: of_account(resident_bytes().saturating_sub(before)), index: 0.0 };
     let mut lines = searches(&mut chain.state, options.seed)?;
-    memory.index = of_account(chain.state.endangered().memory_bytes());
+    memory.index = of_account(chain.state.at_risk().memory_bytes());
     lines.push(margin_check(&chain.state)?);
     drop(chain);
     progress(&format!("blocks with {} idle accounts", options.idle));
@@ -139,7 +139,7 @@ fn resident_bytes() -> usize {
 
 /// Moves every mark to a part of what it was.
 fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
-    for (at, cell) in state.markets.iter_mut().enumerate() {
+    for (at, cell) in state.markets.cells_mut().enumerate() {
         cell.market.mark_ticks = cell.market.mark_ticks.map(|mark| Rng::moved(mark, ppm(at)));
     }
 }
@@ -160,13 +160,13 @@ fn search(
     what: &str,
     times: &mut Vec<Duration>,
 ) -> Result<(u64, usize), String> {
-    let before = state.endangered().evaluations();
+    let before = state.at_risk().evaluations();
     let (time, found) = timed(|| find(state));
     times.push(time);
     if found != scan(state) {
         return Err(format!("{what}: the index found other accounts than the scan"));
     }
-    Ok((state.endangered().evaluations() - before, found.len()))
+    Ok((state.at_risk().evaluations() - before, found.len()))
 }
 
 fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
@@ -212,7 +212,7 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
     let mut times = Vec::new();
     let mut counts = (0, 0);
     for ppm in [-100_000, 100_000] {
-        state.markets.iter_mut().for_each(|cell| cell.market.mark_ticks = Some(MARK_TICKS));
+        state.markets.cells_mut().for_each(|cell| cell.market.mark_ticks = Some(MARK_TICKS));
         state.set_search(Search::Index);
         find(state);
         move_marks(state, |_| ppm);
@@ -226,7 +226,7 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
 
 /// The check of one order of an account with positions: its margin with the order, in cache.
 fn margin_check(state: &State) -> Result<Line, String> {
-    let markets: Vec<Market> = state.markets.iter().map(|cell| cell.market.clone()).collect();
+    let markets: Vec<Market> = state.markets.cells().map(|cell| cell.market.clone()).collect();
     let account = state.accounts.get(0).ok_or("no account")?;
     let first = account.positions[0].market;
     let order = OpenOrder { side: Side::Buy, price_ticks: MARK_TICKS, lots: 3, reduce_only: false };

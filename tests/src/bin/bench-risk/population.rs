@@ -68,7 +68,7 @@ fn pair(state: &mut State, rng: &mut Rng) {
         let mut account = Account::new(owner, 0);
         let mut notional = 0;
         for (market, lots) in positions {
-            let of = &mut state.markets[usize::from(market)].market;
+            let of = &mut state.markets.slot_mut(market).cell.market;
             let value = of.value_atoms(MARK_TICKS, i128::from(lots)).expect("small");
             let position = account.position_mut(market);
             (position.lots, position.cost_atoms) = (lots, value);

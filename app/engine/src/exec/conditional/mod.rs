@@ -14,7 +14,6 @@ use tidemark_proto::tx::{Trigger, TriggerKind};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::margin;
 use super::orders;
 use crate::events::Event;
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
@@ -141,10 +140,10 @@ fn drop_order(
     code: Code,
     events: &mut Vec<Event>,
 ) {
-    let Some(order) = state.conditional[usize::from(market)].get(order_id) else { return };
+    let Some(order) = state.markets.slot(market).conditional.get(order_id) else { return };
     let account = order.account;
     let resting =
-        release(&mut state.conditional[usize::from(market)], market, order_id, code, events);
+        release(&mut state.markets.slot_mut(market).conditional, market, order_id, code, events);
     if let Some(resting) = resting {
         orders::cancel_for(state, account, market, resting, Code::OcoPartner, events);
     }
@@ -171,7 +170,7 @@ pub(super) fn cancel_all(
     code: Code,
     events: &mut Vec<Event>,
 ) -> u32 {
-    let orders = &state.conditional[usize::from(market)];
+    let orders = &state.markets.slot(market).conditional;
     let is_meant = |id: &OrderId| {
         let order = orders.get(*id).filter(|order| order.waits());
         order.is_some_and(|order| side.is_none() || order.side() == side)
@@ -180,7 +179,7 @@ pub(super) fn cancel_all(
     let mut cancelled = 0_u32;
     for order_id in meant {
         // A partner may have gone with another.
-        if state.conditional[usize::from(market)].get(order_id).is_some() {
+        if state.markets.slot(market).conditional.get(order_id).is_some() {
             drop_order(state, market, order_id, code, events);
             cancelled = cancelled.saturating_add(1);
         }
@@ -195,16 +194,16 @@ pub(super) fn close(
     max: u32,
     events: &mut Vec<Event>,
 ) -> bool {
-    let orders = &state.conditional[usize::from(market)];
+    let orders = &state.markets.slot(market).conditional;
     let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
     for order_id in some {
         drop_order(state, market, order_id, Code::MarketClosed, events);
     }
-    !state.conditional[usize::from(market)].is_empty()
+    !state.markets.slot(market).conditional.is_empty()
 }
 
 fn insert(state: &mut State, market: MarketId, order: Conditional) -> Result<(), Refusal> {
-    if state.conditional[usize::from(market)].insert(order) {
+    if state.markets.slot_mut(market).conditional.insert(order) {
         return Ok(());
     }
     Err(Refusal::overflow("the number of waiting orders"))
@@ -229,8 +228,8 @@ pub(super) fn replace(
     changes: Changes,
     events: &mut Vec<Event>,
 ) -> Result<v1::OperationResult, Refusal> {
-    let cell = margin::cell(state, market)?;
-    let conditional = &state.conditional[usize::from(market)];
+    let cell = &state.market(market)?.cell;
+    let conditional = &state.markets.slot(market).conditional;
     let found = conditional.get(order_id).cloned();
     let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
     else {
@@ -264,6 +263,6 @@ pub(super) fn replace(
     }
     let order = Conditional { kind: Kind::Waiting(place), ..order };
     events.push(waiting(market, &order));
-    state.conditional[usize::from(market)].update(order);
+    state.markets.slot_mut(market).conditional.update(order);
     Ok(v1::OperationResult { order_id, ..Default::default() })
 }

@@ -23,8 +23,8 @@ struct References {
 
 impl References {
     fn of(state: &State, market: MarketId) -> Self {
-        let at = usize::from(market);
-        let (book, conditional) = (&state.books[at], &state.conditional[at]);
+        let slot = state.markets.slot(market);
+        let (book, conditional) = (&slot.book, &slot.conditional);
         let best = |side: Side| {
             let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
             let mut looked_at = orders.take(MAX_LOOKED_AT);
@@ -33,7 +33,7 @@ impl References {
             found.map(|order| order.price_ticks)
         };
         Self {
-            mark_ticks: state.markets[at].market.mark_ticks,
+            mark_ticks: slot.cell.market.mark_ticks,
             best_ticks: [best(Side::Buy), best(Side::Sell)],
         }
     }
@@ -73,7 +73,7 @@ pub(in crate::exec) fn place(
     })?;
     margin::position_mut(state, account, market)?;
     // Known as pegged before it rests, so that whoever is told of it learns what it follows.
-    let order_id = state.books[usize::from(market)].next_order_id();
+    let order_id = state.markets.slot(market).book.next_order_id();
     insert(
         state,
         market,
@@ -81,7 +81,7 @@ pub(in crate::exec) fn place(
     )?;
     let result = orders::place_now(state, account, &Place { price_ticks, ..*order }, events);
     if !matches!(&result, Ok(placed) if placed.resting_lots > 0) {
-        state.conditional[usize::from(market)].remove(order_id);
+        state.markets.slot_mut(market).conditional.remove(order_id);
     }
     result
 }
@@ -90,7 +90,7 @@ pub(in crate::exec) fn place(
 /// follow the prices of before the first moved. One that may not be where it wants to is cancelled
 /// with the refusal's code.
 pub(super) fn run(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) {
-    let turn = state.conditional[usize::from(market)].next_pegs(max);
+    let turn = state.markets.slot_mut(market).conditional.next_pegs(max);
     if turn.is_empty() {
         return;
     }
@@ -108,7 +108,7 @@ fn follow(
     events: &mut Vec<Event>,
 ) {
     let (book, conditional) =
-        (&state.books[usize::from(market)], &state.conditional[usize::from(market)]);
+        (&state.markets.slot(market).book, &state.markets.slot(market).conditional);
     let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else {
         return;
     };

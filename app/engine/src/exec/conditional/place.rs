@@ -89,7 +89,7 @@ pub(in crate::exec) fn oco(
 
 /// What is checked of a TWAP before it starts.
 pub(in crate::exec) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
-    let cell = margin::cell(state, twap.market)?;
+    let cell = &state.market(twap.market)?.cell;
     orders::check_status(cell, twap.reduce_only)?;
     // A slice catches up with three times its part at most.
     let part = twap.lots.div_ceil(u64::from(twap.slices.max(1)));
@@ -102,7 +102,7 @@ pub(in crate::exec) fn check(
     account: AccountId,
     order: &Place,
 ) -> Result<(), Refusal> {
-    let cell = margin::cell(state, order.market)?;
+    let cell = &state.market(order.market)?.cell;
     orders::check_status(cell, order.reduce_only)?;
     if order.whole_position {
         orders::check_reduces(margin::held(state, account, order.market), order.side)?;
@@ -112,7 +112,7 @@ pub(in crate::exec) fn check(
     if let TimeInForce::Gtt(expires_ms) = order.time_in_force {
         orders::check_expiry(expires_ms, state.chain.time_ms)?;
     }
-    check_not_reached(cell, &state.conditional[usize::from(order.market)], order)
+    check_not_reached(cell, &state.markets.slot(order.market).conditional, order)
 }
 
 /// That the mark has not reached an order's trigger.
@@ -144,7 +144,7 @@ fn check_room(
 ) -> Result<(), Refusal> {
     orders::check_open_orders(state, account, market, 1)?;
     orders::check_client_id(state, account, market, client_id)?;
-    let resting = state.books[usize::from(market)].order_by_client_id(account, client_id);
+    let resting = state.markets.slot(market).book.order_by_client_id(account, client_id);
     match resting {
         Some(order) => Err(orders::duplicate_client_id(client_id, order.order_id)),
         None => Ok(()),
@@ -161,7 +161,7 @@ fn enter(
     events: &mut Vec<Event>,
 ) -> Result<OrderId, Refusal> {
     margin::position_mut(state, account, market)?;
-    let assigned = state.books[usize::from(market)].assign_id();
+    let assigned = state.markets.slot_mut(market).book.assign_id();
     let order_id = assigned.ok_or_else(|| Refusal::overflow("the number of orders"))?;
     let order = Conditional { order_id, account, partner, kind };
     events.push(waiting(market, &order));
@@ -177,7 +177,7 @@ fn pair(
     second: OrderId,
     events: &mut Vec<Event>,
 ) {
-    let orders = &mut state.conditional[usize::from(market)];
+    let orders = &mut state.markets.slot_mut(market).conditional;
     if let Some(order) = orders.get(first).cloned() {
         let order = Conditional { partner: second, ..order };
         events.push(waiting(market, &order));

@@ -7,8 +7,8 @@ use tidemark_proto::{v1, Code};
 
 use super::{detach, drop_order, peg, release_partner, removed, shown};
 use crate::events::Event;
-use crate::exec::{is_live, isolated, margin, orders};
-use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing};
+use crate::exec::{isolated, margin, orders};
+use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
 /// Phase 3: takes out the orders of a market whose time has passed while they waited, at most
@@ -20,7 +20,7 @@ pub(in crate::exec) fn expire(
     events: &mut Vec<Event>,
 ) {
     let now_ms = state.chain.time_ms;
-    for order_id in state.conditional[usize::from(market)].expired(now_ms, max) {
+    for order_id in state.markets.slot(market).conditional.expired(now_ms, max) {
         drop_order(state, market, order_id, Code::Expired, events);
     }
 }
@@ -28,21 +28,22 @@ pub(in crate::exec) fn expire(
 /// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the
 /// slices that are due. A market that is not live, or whose index is stale, waits.
 pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
-    for at in 0..state.markets.len() {
-        let Ok(market) = MarketId::try_from(at) else { break };
-        let cell = &state.markets[at];
+    for market in state.markets.ids() {
+        let slot = state.markets.slot(market);
+        let cell = &slot.cell;
         let params = &cell.market.params;
         let is_stale = cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms);
-        if state.conditional[at].is_empty() || is_stale || !is_live(cell) {
+        if slot.conditional.is_empty() || is_stale || !cell.is_live() {
             continue;
         }
         let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
         let Some(mark_ticks) = mark_ticks else { continue };
         peg::run(state, market, max, events);
-        for order_id in state.conditional[at].pop_reached(mark_ticks, max) {
+        for order_id in state.markets.slot_mut(market).conditional.pop_reached(mark_ticks, max) {
             trigger(state, market, order_id, events);
         }
-        for order_id in state.conditional[at].slices_due(state.chain.time_ms, max) {
+        for order_id in state.markets.slot(market).conditional.slices_due(state.chain.time_ms, max)
+        {
             slice(state, market, order_id, mark_ticks, events);
         }
     }
@@ -51,13 +52,13 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
 /// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers,
 /// deleveraging): their orders go.
 pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
-    if state.conditional.iter().all(ConditionalOrders::is_empty) {
+    if state.markets.iter().all(|slot| slot.conditional.is_empty()) {
         return;
     }
     for account in state.accounts.dirty().to_vec() {
         let Some(row) = state.accounts.get(account) else { continue };
         for position in &row.positions {
-            let conditional = &mut state.conditional[usize::from(position.market)];
+            let conditional = &mut state.markets.slot_mut(position.market).conditional;
             let left = |order: &Conditional| {
                 position.lots == 0 || Some(Side::reducing(position.lots)) != order.side()
             };
@@ -71,7 +72,7 @@ pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>)
 
 /// Places an order whose trigger the mark has reached.
 fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut Vec<Event>) {
-    let conditional = &mut state.conditional[usize::from(market)];
+    let conditional = &mut state.markets.slot_mut(market).conditional;
     let Some(order) = conditional.remove(order_id) else { return };
     // Told after the trigger itself, so that a reader sees the reason first.
     let told = events.len();
@@ -82,7 +83,7 @@ fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut 
     }
     let Kind::Waiting(waited) = order.kind else { return };
     let place = Place { trigger: None, lots: lots_now(state, order.account, &waited), ..waited };
-    let placed_order_id = state.books[usize::from(market)].next_order_id();
+    let placed_order_id = state.markets.slot(market).book.next_order_id();
     let refusal = isolated::refunding(state, order.account, |state| {
         orders::place(state, order.account, &place, events)
     })
@@ -104,7 +105,7 @@ fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
     if !order.whole_position {
         return order.lots;
     }
-    let most = state.markets[usize::from(order.market)].market.params.max_order_lots;
+    let most = state.markets.slot(order.market).cell.market.params.max_order_lots;
     margin::held(state, account, order.market).unsigned_abs().min(most)
 }
 
@@ -116,9 +117,9 @@ fn slice(
     mark_ticks: Ticks,
     events: &mut Vec<Event>,
 ) {
-    let cell = &state.markets[usize::from(market)];
+    let cell = &state.markets.slot(market).cell;
     let slippage_ppm = cell.market.params.market_slippage_ppm;
-    let found = state.conditional[usize::from(market)].get(order_id).cloned();
+    let found = state.markets.slot(market).conditional.get(order_id).cloned();
     let Some(order) = found else { return };
     let Kind::Slicing(slicing) = order.kind else { return };
     let (lots, next) = slicing.due(state.chain.time_ms);
@@ -164,7 +165,7 @@ fn slice(
         },
         left: (slices_left > 0).then(|| shown(market, &order)),
     };
-    let conditional = &mut state.conditional[usize::from(market)];
+    let conditional = &mut state.markets.slot_mut(market).conditional;
     if slices_left > 0 {
         conditional.update(order);
         return;

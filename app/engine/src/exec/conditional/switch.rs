@@ -54,9 +54,9 @@ pub(in crate::exec) fn schedule(
 fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
     let Some(row) = state.accounts.get_mut(account) else { return };
     let before_ms = std::mem::replace(&mut row.cancel_all_at_ms, at_ms);
-    state.switches.remove(&(before_ms, account));
+    state.derived.cancel_schedule.remove(&(before_ms, account));
     if at_ms != 0 {
-        state.switches.insert((at_ms, account));
+        state.derived.cancel_schedule.insert((at_ms, account));
     }
 }
 
@@ -65,7 +65,7 @@ pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
     let now_ms = state.chain.time_ms;
     let mut cancelled = 0_u32;
     while cancelled < MAX_PER_BLOCK {
-        let Some((at_ms, account)) = state.switches.first().copied() else { break };
+        let Some((at_ms, account)) = state.derived.cancel_schedule.first().copied() else { break };
         if at_ms > now_ms {
             break;
         }

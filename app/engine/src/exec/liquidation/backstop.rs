@@ -20,7 +20,7 @@ use super::close::{
 use super::Step;
 use crate::events::Event;
 use crate::exec::{isolated, margin};
-use crate::state::{Listed, State, Takeover, MAX_LISTED};
+use crate::state::{Listed, MarketCell, State, Takeover, MAX_LISTED};
 
 pub(super) fn by_keepers(
     step: &mut Step,
@@ -29,7 +29,7 @@ pub(super) fn by_keepers(
 ) -> Result<(), Refusal> {
     for (market, held) in closable(state, step.account)? {
         let health = margin::health(state, step.account)?;
-        let of = &state.markets[usize::from(market)].market;
+        let of = &state.markets.slot(market).cell.market;
         if of.keepers.is_empty()
             || health.equity_atoms < 0
             || !is_deep(&health, of.params.backstop_ppm)
@@ -73,7 +73,7 @@ fn asked_for(
     fills: &mut Vec<KeeperFill>,
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    let waiting = &state.markets[usize::from(market)].takeovers;
+    let waiting = &state.markets.slot(market).cell.takeovers;
     let waiting: Vec<Takeover> =
         waiting.iter().filter(|of| of.account == closing).copied().collect();
     for takeover in waiting {
@@ -94,7 +94,10 @@ fn pro_rata(
     events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
     let mut left = lots;
-    let mut able: Vec<AccountId> = state.markets[usize::from(market)]
+    let mut able: Vec<AccountId> = state
+        .markets
+        .slot(market)
+        .cell
         .market
         .keepers
         .iter()
@@ -121,7 +124,7 @@ fn pro_rata(
 }
 
 fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
-    let keepers = &state.markets[usize::from(market)].market.keepers;
+    let keepers = &state.markets.slot(market).cell.market.keepers;
     let at = keepers.binary_search_by_key(&keeper, |of| of.account);
     at.map_or(0, |at| keepers[at].set_aside_atoms)
 }
@@ -162,7 +165,7 @@ fn take(
         .ok_or_else(|| Refusal::overflow("the keeper's collateral"))?;
     let side = Side::reducing(held).opposite();
     let k = market_row.k;
-    let cell = &mut state.markets[usize::from(market)];
+    let cell = &mut state.markets.slot_mut(market).cell;
     cell.market = market_row;
     for of in cell.market.keepers.iter_mut().filter(|of| of.account == keeper) {
         of.set_aside_atoms -= used_atoms;
@@ -192,14 +195,14 @@ fn attempt(
     delta: SignedLots,
     health: &Health,
 ) -> Result<Taken, Refusal> {
-    let of = &margin::cell(state, market)?.market;
+    let of = &state.market(market)?.cell.market;
     take_over(margin::account(state, closing)?, margin::account(state, keeper)?, of, delta, health)
 }
 
 /// Takes the last sweep's positions off the lists; returns the markets that had any.
 pub(super) fn unlist(state: &mut State) -> Vec<bool> {
-    let clear = |cell: &mut crate::state::MarketCell| !std::mem::take(&mut cell.listed).is_empty();
-    state.markets.iter_mut().map(clear).collect()
+    let clear = |cell: &mut MarketCell| !std::mem::take(&mut cell.listed).is_empty();
+    state.markets.cells_mut().map(clear).collect()
 }
 
 /// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers
@@ -209,13 +212,13 @@ pub(super) fn list(state: &mut State, steps: &[Step], had_any: &[bool], events: 
         // What cannot be computed was left alone, and is not offered.
         let Ok(open) = open_of(state, step.account) else { continue };
         for (market, listed) in open {
-            let cell = &mut state.markets[usize::from(market)];
+            let cell = &mut state.markets.slot_mut(market).cell;
             if cell.listed.len() < MAX_LISTED {
                 cell.listed.push(listed);
             }
         }
     }
-    for (at, cell) in state.markets.iter_mut().enumerate() {
+    for (at, cell) in state.markets.cells_mut().enumerate() {
         cell.takeovers.clear();
         if !cell.listed.is_empty() || had_any.get(at) == Some(&true) {
             events.push(Event::Listed { market: cell.market.params.id });

@@ -13,7 +13,7 @@ use tidemark_risk::{position, Market};
 
 use super::{sigma_ppm, Closed, Facts, Step};
 use crate::events::{Arithmetic, Event};
-use crate::exec::margin::{self, Cells};
+use crate::exec::margin;
 use crate::exec::venue::Venue;
 use crate::state::State;
 
@@ -22,12 +22,11 @@ pub(super) fn closable(
     state: &State,
     account: AccountId,
 ) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
-    let mut order =
-        liquidation::closing_order(margin::account(state, account)?, &Cells(&state.markets))?;
+    let mut order = liquidation::closing_order(margin::account(state, account)?, &state.markets)?;
     order.retain(|(market, _)| {
-        let cell = &state.markets[usize::from(*market)];
+        let cell = &state.markets.slot(*market).cell;
         let max_age_ms = cell.market.params.max_oracle_age_ms;
-        crate::exec::is_live(cell) && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
+        cell.is_live() && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
     });
     Ok(order)
 }
@@ -53,7 +52,7 @@ pub(super) fn on_book(
         if !health.is_liquidatable() {
             return Ok(());
         }
-        let cell = &state.markets[usize::from(market)].market;
+        let cell = &state.markets.slot(market).cell.market;
         let lots = liquidation::step_lots(cell, held)?;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
         let facts = Facts {
@@ -96,7 +95,7 @@ pub(super) fn with_fund(
         if lots == 0 || !health.is_liquidatable() {
             continue;
         }
-        let cell = &state.markets[usize::from(market)].market;
+        let cell = &state.markets.slot(market).cell.market;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
         let limit = liquidation::fund_limit_ticks(cell, held)?;
         let beyond = if held > 0 { limit < zero } else { limit > zero };
@@ -143,7 +142,7 @@ fn immediate(
         post_only: PostOnly::No,
         reduce_only: true,
         stp: SelfTradePrevention::CancelMaker,
-        max_fills: state.markets[usize::from(facts.market)].market.params.max_fills,
+        max_fills: state.markets.slot(facts.market).cell.market.params.max_fills,
     };
     let (book, mut venue) = Venue::split(state, facts.market, events);
     venue.liquidation = true;
@@ -167,7 +166,7 @@ fn settle(
     filled: Lots,
     quote_atoms: Atoms,
 ) -> Result<Closed, Refusal> {
-    let market = &mut state.markets[usize::from(facts.market)].market;
+    let market = &mut state.markets.slot_mut(facts.market).cell.market;
     let delta = closing_delta(facts.held, filled);
     let sigma_ppm = market.params.zero_price_sigma_ppm;
     let zero = ZeroTerms::of(market, facts.held, delta, health, sigma_ppm)?;
@@ -223,7 +222,7 @@ pub(super) fn report_off_book(
     if lots == 0 {
         return;
     }
-    let of = &state.markets[usize::from(market)].market;
+    let of = &state.markets.slot(market).cell.market;
     let price_ticks = average_ticks(quote_atoms, lots, of.k);
     // Each part closed at its own rounding of this.
     let zero =
@@ -275,7 +274,7 @@ pub(super) fn book_debt(
     };
     let Some(market) = closed.or_else(first) else { return Ok(()) };
     let health = margin::health(state, step.account)?;
-    let cell = &mut state.markets[usize::from(market)];
+    let cell = &mut state.markets.slot_mut(market).cell;
     let Some(account) = state.accounts.get_mut(step.account) else { return Ok(()) };
     let (fund_paid_atoms, bad_debt_atoms) =
         position::settle_debt(account, &mut cell.market, &mut state.chain.treasury)?;

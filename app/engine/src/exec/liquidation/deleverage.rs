@@ -13,7 +13,7 @@ use tidemark_proto::Refusal;
 use tidemark_risk::adl::{self, AdlFill, Queue};
 use tidemark_risk::liquidation::zero_quote_delta;
 use tidemark_risk::margin::Health;
-use tidemark_risk::{Account, Market, Markets, MarketsMut};
+use tidemark_risk::Account;
 
 use super::close::{
     average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book,
@@ -21,9 +21,9 @@ use super::close::{
 use super::{restore_reserve, Step};
 use crate::events::Event;
 use crate::exec::endangered::holders;
-use crate::exec::margin::{self, Cells};
+use crate::exec::margin;
 use crate::state::table::Table;
-use crate::state::{MarketCell, State};
+use crate::state::State;
 
 /// Most rounds of one side of a market in a block. One is enough where every position stays in its
 /// margin tier: a lot's zero price changes where it leaves one, and a market has at most so many.
@@ -97,7 +97,7 @@ fn closing(
     if lots == 0 || !health.is_liquidatable() {
         return Ok(None);
     }
-    let of = &state.markets[usize::from(market)].market;
+    let of = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
         zero_quote_delta(of, held, closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
     Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
@@ -156,17 +156,11 @@ fn queue(
     let mut counterparties = Vec::new();
     for id in holders(state, market) {
         let account = margin::account(state, id)?;
-        counterparties.extend(adl::counterparty(
-            id,
-            account,
-            market,
-            held,
-            &Cells(&state.markets),
-        )?);
+        counterparties.extend(adl::counterparty(id, account, market, held, &state.markets)?);
     }
     let [a, b, c, d, ..] = state.chain.block_hash;
     let first = u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1);
-    Queue::new(market, lots, &counterparties, first, &Cells(&state.markets))
+    Queue::new(market, lots, &counterparties, first, &state.markets)
 }
 
 fn close(
@@ -183,7 +177,7 @@ fn close(
         &mut closing,
         lots,
         &mut TableAccounts(&mut state.accounts),
-        &mut CellsMut(&mut state.markets),
+        &mut state.markets,
     );
     if fills.is_empty() {
         return Ok(0);
@@ -226,7 +220,7 @@ fn report(
         (lots, quote_atoms),
         events,
     );
-    let k = state.markets[usize::from(market)].market.k;
+    let k = state.markets.slot(market).cell.market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
@@ -252,20 +246,5 @@ impl adl::Accounts for TableAccounts<'_> {
         if let Some(row) = self.0.get_mut(id) {
             *row = account;
         }
-    }
-}
-
-/// Markets as deleveraging reads and writes them.
-struct CellsMut<'a>(&'a mut [MarketCell]);
-
-impl Markets for CellsMut<'_> {
-    fn market(&self, id: MarketId) -> Option<&Market> {
-        self.0.get(usize::from(id)).map(|cell| &cell.market)
-    }
-}
-
-impl MarketsMut for CellsMut<'_> {
-    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
-        self.0.get_mut(usize::from(id)).map(|cell| &mut cell.market)
     }
 }

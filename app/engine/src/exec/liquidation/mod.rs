@@ -88,7 +88,7 @@ fn look_at(
 ) -> Result<Option<Step>, Refusal> {
     let equity_atoms = margin::health(state, account)?.equity_atoms;
     if equity_atoms < 0 {
-        super::gate_withdrawals(state);
+        state.chain.gate_withdrawals();
     }
     let (health, cancelled) = restore_reserve(state, account, events)?;
     let in_debt = equity_atoms < 0 && !margin::account(state, account)?.has_position();
@@ -151,9 +151,7 @@ impl Step {
                 .positions
                 .iter()
                 .filter(|position| position.lots != 0)
-                .map(|position| {
-                    state.markets[usize::from(position.market)].market.params.backstop_ppm
-                })
+                .map(|position| state.markets.slot(position.market).cell.market.params.backstop_ppm)
                 .max();
             let has_position = account.has_position();
             let Some(stage) =
@@ -193,7 +191,7 @@ impl Step {
     }
 
     fn event(&self, state: &State, health: &Health, facts: Facts, closed: Closed) -> Event {
-        let cell = &state.markets[usize::from(facts.market)];
+        let cell = &state.markets.slot(facts.market).cell;
         Event::Liquidation(Box::new(Liquidation {
             market: facts.market,
             account: self.account,

@@ -14,7 +14,7 @@ use crate::state::State;
 fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, OrderId)> {
     let Some(row) = state.accounts.get(account) else { return Vec::new() };
     let of_market = |market: MarketId| {
-        let orders = state.books[usize::from(market)].orders_of(account);
+        let orders = state.markets.slot(market).book.orders_of(account);
         orders
             .filter(move |order| order.reduce_only == reduce_only)
             .map(move |order| (market, order.order_id))
@@ -64,7 +64,7 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
     let mut markets: Vec<PrunedMarket<'_>> =
         markets.into_iter().map(|(_, market)| market).collect();
     let of_market = |market: MarketId| {
-        let orders = state.books[usize::from(market)].orders_of(account);
+        let orders = state.markets.slot(market).book.orders_of(account);
         orders.map(move |order| Prunable {
             market,
             order_id: order.order_id,
@@ -86,7 +86,7 @@ pub(super) fn worse_than_zero(
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     for (market, order_id) in open(state, account, true) {
-        let Some(order) = state.books[usize::from(market)].order(order_id) else { continue };
+        let Some(order) = state.markets.slot(market).book.order(order_id) else { continue };
         let zero_ticks = margin::zero_price_at(state, account, market, health)?;
         let worse = margin::is_worse_than(state, market, &margin::open_order(&order), zero_ticks)?;
         if worse {

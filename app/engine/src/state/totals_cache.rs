@@ -15,7 +15,7 @@ const WORTH_IT: usize = 4;
 
 /// What all totals of a market are worked out with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
+pub struct TotalsKey {
     /// The block's mark.
     pub mark_ticks: Ticks,
     /// Atoms per tick·lot.
@@ -26,21 +26,21 @@ pub struct Basis {
 
 /// Totals of some accounts in one market.
 #[derive(Clone, Debug, Default)]
-pub struct OrderSums {
-    basis: Option<Basis>,
+pub struct TotalsCache {
+    key: Option<TotalsKey>,
     sums: BTreeMap<AccountId, OrderTotals>,
 }
 
-impl OrderSums {
+impl TotalsCache {
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// An account's totals, if they are known with this basis.
+    /// An account's totals, if they are known with this key.
     #[must_use]
-    pub fn get(&self, account: AccountId, basis: Basis) -> Option<&OrderTotals> {
-        if self.basis != Some(basis) {
+    pub fn get(&self, account: AccountId, key: TotalsKey) -> Option<&OrderTotals> {
+        if self.key != Some(key) {
             return None;
         }
         self.sums.get(&account)
@@ -49,47 +49,49 @@ impl OrderSums {
     /// Whether an account with so many open orders should have its totals worked out and
     /// [`Self::insert`]ed.
     #[must_use]
-    pub fn wants(&self, account: AccountId, open_orders: usize, basis: Basis) -> bool {
-        open_orders >= WORTH_IT && self.get(account, basis).is_none()
+    pub fn wants(&self, account: AccountId, open_orders: usize, key: TotalsKey) -> bool {
+        open_orders >= WORTH_IT && self.get(account, key).is_none()
     }
 
     /// Remembers an account's totals.
-    pub fn insert(&mut self, account: AccountId, totals: OrderTotals, basis: Basis) {
-        if self.basis != Some(basis) {
+    pub fn insert(&mut self, account: AccountId, totals: OrderTotals, key: TotalsKey) {
+        if self.key != Some(key) {
             self.sums.clear();
-            self.basis = Some(basis);
+            self.key = Some(key);
         }
         self.sums.insert(account, totals);
     }
 
     /// All that is known, for those who check it.
-    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &OrderTotals, Basis)> + '_ {
-        self.basis
-            .into_iter()
-            .flat_map(|basis| self.sums.iter().map(move |(id, sum)| (*id, sum, basis)))
+    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &OrderTotals, TotalsKey)> + '_ {
+        self.key.into_iter().flat_map(|key| self.sums.iter().map(move |(id, sum)| (*id, sum, key)))
     }
 
     /// An order, or lots of it, came to rest.
     pub fn add(&mut self, account: AccountId, order: &OpenOrder) {
-        self.change(account, |totals, of| {
-            totals.add(order, of.mark_ticks, of.k, of.fee_ppm).is_ok()
+        self.change(account, |totals, key| {
+            totals.add(order, key.mark_ticks, key.k, key.fee_ppm).is_ok()
         });
     }
 
     /// An order, or lots of it, is gone from the book: totals are linear in lots.
     pub fn remove(&mut self, account: AccountId, order: &OpenOrder) {
-        self.change(account, |totals, of| {
-            totals.remove(order, of.mark_ticks, of.k, of.fee_ppm).is_ok()
+        self.change(account, |totals, key| {
+            totals.remove(order, key.mark_ticks, key.k, key.fee_ppm).is_ok()
         });
     }
 
-    fn change(&mut self, account: AccountId, apply: impl FnOnce(&mut OrderTotals, Basis) -> bool) {
+    fn change(
+        &mut self,
+        account: AccountId,
+        apply: impl FnOnce(&mut OrderTotals, TotalsKey) -> bool,
+    ) {
         if self.sums.is_empty() {
             return;
         }
-        let Some(basis) = self.basis else { return };
+        let Some(key) = self.key else { return };
         let Some(totals) = self.sums.get_mut(&account) else { return };
-        if !apply(totals, basis) {
+        if !apply(totals, key) {
             self.sums.remove(&account);
         }
     }

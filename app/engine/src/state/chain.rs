@@ -1,0 +1,63 @@
+//! The chain beside its accounts and markets: height, parameters, validators, treasury.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::params::ChainParams;
+use tidemark_proto::tx::Address;
+use tidemark_proto::units::{Atoms, TimeMs};
+use tidemark_risk::Treasury;
+
+use super::merkle::Hash;
+
+/// Rules that this binary carries out; part of the app hash, so that nodes of other rules part at
+/// once.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A validator of the chain's set.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Validator {
+    /// First 20 bytes of SHA-256 of the key.
+    pub address: [u8; 20],
+    /// Ed25519.
+    pub public_key: [u8; 32],
+    /// Voting power.
+    pub power: u64,
+}
+
+/// State of the whole chain beside accounts and markets.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Chain {
+    /// [`PROTOCOL_VERSION`] of the rules in force.
+    pub protocol_version: u32,
+    /// The chain's id.
+    pub chain_id: String,
+    /// Height of the last block carried out; 0 at genesis.
+    pub height: u64,
+    /// Its time.
+    pub time_ms: TimeMs,
+    /// Its hash: the salt of the next block's canonical order.
+    pub block_hash: Hash,
+    /// Governed parameters.
+    pub params: ChainParams,
+    /// Who lists markets and changes parameters.
+    pub admin: Address,
+    /// Who credits deposits.
+    pub minters: Vec<Address>,
+    /// The validator set.
+    pub validators: Vec<Validator>,
+    /// Insurance fund and fee pools.
+    pub treasury: Treasury,
+    /// All that was ever deposited, the insurance fund's start included.
+    pub deposits_atoms: Atoms,
+    /// All that was ever withdrawn.
+    pub withdrawals_atoms: Atoms,
+    /// Last height at which withdrawals are gated.
+    pub withdrawals_gated_until: u64,
+}
+
+impl Chain {
+    /// Gates withdrawals for the governed number of blocks from this one on.
+    pub(crate) fn gate_withdrawals(&mut self) {
+        self.withdrawals_gated_until =
+            self.height.saturating_add(self.params.withdrawal_gate_blocks);
+    }
+}

@@ -1,0 +1,49 @@
+//! All parts of the state that follow from the hashed ones: the app hash leaves them out, and so
+//! does a snapshot.
+
+use std::collections::BTreeSet;
+
+use tidemark_proto::units::{AccountId, TimeMs};
+use tidemark_risk::endangered::Endangered;
+
+use super::audit::Audit;
+use super::owners::OwnerIndex;
+
+/// The way in which accounts are found. Both give the same accounts at different costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Search {
+    /// By the index: accounts whose bounds were passed, and those of a market.
+    #[default]
+    Index,
+    /// By looking at every account: tests compare the index with it.
+    Scan,
+}
+
+/// Indexes and sums beside the hashed state. Totals of open orders, which are derived as well, sit
+/// with their market, so that one market's work needs its slot alone.
+#[derive(Debug, Default)]
+pub(crate) struct Derived {
+    /// Owners by address.
+    pub owner_index: OwnerIndex,
+    /// Scheduled cancels of all orders, by time.
+    pub cancel_schedule: BTreeSet<(TimeMs, AccountId)>,
+    /// Running sums of the invariants.
+    pub audit: Audit,
+    /// Accounts by the price moves that put them at risk; an empty index gives the same results.
+    pub at_risk: Endangered,
+    /// The way in which accounts are found.
+    pub search: Search,
+}
+
+impl Derived {
+    /// A copy that shares nothing with the original.
+    pub fn fork(&self) -> Self {
+        Self {
+            owner_index: self.owner_index.fork(),
+            cancel_schedule: self.cancel_schedule.clone(),
+            audit: self.audit.clone(),
+            at_risk: self.at_risk.clone(),
+            search: self.search,
+        }
+    }
+}

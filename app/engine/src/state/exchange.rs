@@ -1,0 +1,264 @@
+//! The running state of the exchange.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::tx::Address;
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::endangered::Endangered;
+use tidemark_risk::{Account, Market, Treasury};
+
+use super::chain::{Chain, Validator, PROTOCOL_VERSION};
+use super::derived::{Derived, Search};
+use super::market::{unknown_market, MarketSlot, MarketSlots};
+use super::merkle::{self, encode, Hash};
+use super::owners::Owner;
+use super::table::Table;
+use super::view::View;
+use crate::canonical_order::CanonicalOrder;
+use crate::genesis::{Genesis, MAX_MARKETS};
+
+/// Most subaccounts of one owner.
+pub const MAX_SUBACCOUNTS: u32 = 128;
+
+/// The running state: the parts that the app hash covers, and beside them those that follow.
+#[derive(Debug)]
+pub struct State {
+    /// The chain.
+    pub chain: Chain,
+    /// Owners by id.
+    pub owners: Table<Owner>,
+    /// Subaccounts by id.
+    pub accounts: Table<Account>,
+    /// Markets by id.
+    pub markets: MarketSlots,
+    /// Hash of the parts above after the last block.
+    pub app_hash: Hash,
+    /// Indexes and sums that follow from the parts above.
+    pub(crate) derived: Derived,
+}
+
+impl State {
+    /// The state before the first block.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` when the genesis does not fit together.
+    pub fn genesis(
+        genesis: &Genesis,
+        chain_id: &str,
+        time_ms: TimeMs,
+        validators: Vec<Validator>,
+    ) -> Result<Self, Refusal> {
+        let insurance_atoms = Atoms::from(genesis.insurance_atoms);
+        let chain = Chain {
+            protocol_version: PROTOCOL_VERSION,
+            chain_id: chain_id.to_owned(),
+            height: 0,
+            time_ms,
+            block_hash: [0; 32],
+            params: genesis.params.clone(),
+            admin: genesis.admin_address()?,
+            minters: genesis.minter_addresses()?,
+            validators,
+            treasury: Treasury { insurance_atoms, ..Treasury::default() },
+            deposits_atoms: insurance_atoms,
+            withdrawals_atoms: 0,
+            withdrawals_gated_until: 0,
+        };
+        let mut state = Self {
+            chain,
+            owners: Table::default(),
+            accounts: Table::default(),
+            markets: MarketSlots::default(),
+            app_hash: [0; 32],
+            derived: Derived::default(),
+        };
+        for market in &genesis.markets {
+            state.list(market.clone())?;
+        }
+        // They sign without ever getting a deposit.
+        state.ensure_owner(state.chain.admin)?;
+        for minter in state.chain.minters.clone() {
+            state.ensure_owner(minter)?;
+        }
+        state.rehash();
+        Ok(state)
+    }
+
+    /// Lists a market under the next free id.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` when its parameters do not fit together, its symbol is taken, or there are
+    /// too many markets.
+    pub fn list(&mut self, mut params: MarketParams) -> Result<MarketId, Refusal> {
+        params.check()?;
+        if self.markets.iter().any(|slot| slot.cell.market.params.symbol == params.symbol) {
+            return Err(Refusal::new(
+                Code::InvalidParams,
+                format!("symbol {} is listed already", params.symbol),
+            ));
+        }
+        let id =
+            MarketId::try_from(self.markets.len()).ok().filter(|id| usize::from(*id) < MAX_MARKETS);
+        let id = id.ok_or_else(|| {
+            Refusal::new(Code::InvalidParams, format!("{MAX_MARKETS} markets are listed"))
+        })?;
+        params.id = id;
+        self.markets.push(MarketSlot::new(Market::new(params)?));
+        Ok(id)
+    }
+
+    /// The market of an id.
+    ///
+    /// # Errors
+    /// `UNKNOWN_MARKET` naming the ids that exist.
+    pub fn market(&self, id: MarketId) -> Result<&MarketSlot, Refusal> {
+        let listed = self.markets.len();
+        self.markets.get(usize::from(id)).ok_or_else(|| unknown_market(id, listed))
+    }
+
+    /// The market of an id, to be changed.
+    ///
+    /// # Errors
+    /// As for [`Self::market`].
+    pub fn market_mut(&mut self, id: MarketId) -> Result<&mut MarketSlot, Refusal> {
+        let listed = self.markets.len();
+        self.markets.get_mut(usize::from(id)).ok_or_else(|| unknown_market(id, listed))
+    }
+
+    /// The owner of an address.
+    #[must_use]
+    pub fn owner_id(&self, address: &Address) -> Option<OwnerId> {
+        self.derived.owner_index.get(address)
+    }
+
+    /// The owner of an address, made when there is none.
+    ///
+    /// # Errors
+    /// `OVERFLOW` when every id is taken.
+    pub fn ensure_owner(&mut self, address: Address) -> Result<OwnerId, Refusal> {
+        if let Some(id) = self.owner_id(&address) {
+            return Ok(id);
+        }
+        let owner = Owner { address, sequence: 0, accounts: Vec::new(), isolated: Vec::new() };
+        let id =
+            self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
+        self.derived.owner_index.insert(address, id);
+        Ok(id)
+    }
+
+    /// The account of a subaccount, if it exists.
+    #[must_use]
+    pub fn account_id(&self, owner: OwnerId, subaccount: u32) -> Option<AccountId> {
+        self.owners.get(owner)?.account(subaccount)
+    }
+
+    /// The account of a subaccount, made when there is none.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a number of [`MAX_SUBACCOUNTS`] or more; `OVERFLOW` when every id is
+    /// taken.
+    pub fn ensure_account(
+        &mut self,
+        owner: OwnerId,
+        subaccount: u32,
+    ) -> Result<AccountId, Refusal> {
+        if let Some(id) = self.account_id(owner, subaccount) {
+            return Ok(id);
+        }
+        if subaccount >= MAX_SUBACCOUNTS {
+            return Err(Refusal::new(
+                Code::InvalidArgument,
+                format!("subaccount is {subaccount}, must be below {MAX_SUBACCOUNTS}"),
+            ));
+        }
+        let account = Account::new(owner, subaccount);
+        let id = self
+            .accounts
+            .push(account)
+            .ok_or_else(|| Refusal::overflow("the number of accounts"))?;
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.accounts.push((subaccount, id));
+        }
+        Ok(id)
+    }
+
+    /// Most bytes of a transaction.
+    #[must_use]
+    pub fn max_tx_bytes(&self) -> usize {
+        self.chain.params.max_tx_bytes as usize
+    }
+
+    /// The order of the next block.
+    #[must_use]
+    pub fn canonical_order(&self) -> CanonicalOrder {
+        CanonicalOrder {
+            previous_block_hash: self.chain.block_hash,
+            cancels_first: self.chain.params.cancels_first,
+        }
+    }
+
+    /// Has accounts found in one way or the other from now on.
+    pub fn set_search(&mut self, search: Search) {
+        // An index that was not kept up is worth nothing.
+        self.derived.at_risk = Endangered::default();
+        self.derived.search = search;
+    }
+
+    /// The index of accounts by the moves that could endanger them.
+    #[must_use]
+    pub fn at_risk(&self) -> &Endangered {
+        &self.derived.at_risk
+    }
+
+    /// Recomputes the app hash from what was written since the last time:
+    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
+    /// root ‖ waiting root)`, where chain and cells are SHA-256 of their borsh form.
+    pub fn rehash(&mut self) {
+        let mut hasher = Sha256::new().chain_update(b"tidemark");
+        hasher.update(merkle::leaf_hash(&encode(&self.chain)));
+        hasher.update(self.owners.root());
+        if self.derived.search == Search::Index {
+            // The one place where what was written is taken note of, rows and orders alike.
+            for id in self.accounts.dirty() {
+                self.derived.at_risk.touch(*id);
+            }
+        }
+        hasher.update(self.accounts.root());
+        for slot in self.markets.iter_mut() {
+            hasher.update(merkle::leaf_hash(&encode(&slot.cell)));
+            hasher.update(slot.book.l3_root());
+            hasher.update(slot.book.l2_root());
+            hasher.update(slot.conditional.root());
+        }
+        self.app_hash = hasher.finalize().into();
+    }
+
+    /// A state of its own with the same content: what happens to one does not reach the other.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            owners: self.owners.clone(),
+            accounts: self.accounts.clone(),
+            markets: self.markets.clone(),
+            app_hash: self.app_hash,
+            derived: self.derived.fork(),
+        }
+    }
+
+    /// An immutable view of the state as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            chain: self.chain.clone(),
+            app_hash: self.app_hash,
+            owners: self.owners.view(),
+            accounts: self.accounts.view(),
+            markets: Arc::new(self.markets.iter().map(|slot| slot.cell.clone()).collect()),
+            owner_index: self.derived.owner_index.clone(),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One market as the state holds it, and the table of all markets.
+
+use std::fmt::Display;
+use std::ops::{Deref, DerefMut};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_matching::Book;
+use tidemark_oracle::index::IndexState;
+use tidemark_oracle::mark::MarkState;
+use tidemark_proto::params::MarketStatus;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::{Market, Markets, MarketsMut};
+
+use super::conditional::ConditionalOrders;
+use super::totals_cache::TotalsCache;
+
+/// A market without its orders.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct MarketCell {
+    /// Parameters, mark, funding, open interest.
+    pub market: Market,
+    /// What the validators report.
+    pub index: IndexState,
+    /// Averages behind the mark.
+    pub mark: MarkState,
+    /// Price of the last trade.
+    pub last_trade_ticks: Option<Ticks>,
+    /// Best bid and ask after the last block: what the next mark is made of (rules §8, phase 7).
+    pub top: (Option<Ticks>, Option<Ticks>),
+    /// Why the market was quarantined; positions are kept.
+    pub quarantined: Option<String>,
+    /// The admin asked to end the quarantine: it ends once an audit passes.
+    pub quarantine_lift_requested: bool,
+    /// Updates of the book so far: the sequence of its stream.
+    pub book_sequence: u64,
+    /// Positions below maintenance that the last sweep left open, for keepers; at most
+    /// [`MAX_LISTED`].
+    pub listed: Vec<Listed>,
+    /// Takeovers to be served in the next sweep; at most [`MAX_TAKEOVERS`].
+    pub takeovers: Vec<Takeover>,
+    /// The final settlement, once the market is being closed.
+    pub settlement: Option<Settlement>,
+}
+
+/// Most listed positions of one market.
+pub const MAX_LISTED: usize = 256;
+
+/// Most takeovers of one market that wait.
+pub const MAX_TAKEOVERS: usize = 256;
+
+/// A position that keepers may ask for (rules §7.3), as the sweep left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Listed {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Positive is long.
+    pub lots: SignedLots,
+    /// The zero price of all of it at this block's mark.
+    pub zero_price_ticks: Ticks,
+    /// The account's equity.
+    pub equity_atoms: Atoms,
+    /// The account's maintenance margin.
+    pub maintenance_atoms: Atoms,
+}
+
+/// A keeper's request for part of a listed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Takeover {
+    /// Who asks.
+    pub keeper: AccountId,
+    /// Whose position.
+    pub account: AccountId,
+    /// At most so many.
+    pub lots: Lots,
+}
+
+/// How far the final settlement of a market is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Settlement {
+    /// The last good index: what every position is settled at. 0 where there never was one, nor a
+    /// position then.
+    pub price_ticks: Ticks,
+    /// What is being done.
+    pub stage: SettlementStage,
+}
+
+/// The stages of a final settlement; one stage's work may take several blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SettlementStage {
+    /// Orders are cancelled.
+    Orders,
+    /// Accounts whose equity is below 0 at the price: the fund pays, the rest is deleveraged. From
+    /// this account id on.
+    Insolvent(AccountId),
+    /// Longs are closed against shorts at the price.
+    Positions,
+    /// Nothing is left.
+    Done,
+}
+
+impl MarketCell {
+    /// A market at listing.
+    #[must_use]
+    pub fn new(market: Market) -> Self {
+        Self {
+            market,
+            index: IndexState::default(),
+            mark: MarkState::default(),
+            last_trade_ticks: None,
+            top: (None, None),
+            quarantined: None,
+            quarantine_lift_requested: false,
+            book_sequence: 0,
+            listed: Vec::new(),
+            takeovers: Vec::new(),
+            settlement: None,
+        }
+    }
+
+    /// Returns true if the market trades and liquidates: it is not paused, closed or quarantined.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let status = self.market.params.status;
+        self.quarantined.is_none()
+            && matches!(status, MarketStatus::Active | MarketStatus::ReduceOnly)
+    }
+}
+
+/// One market with its book and its conditional orders.
+#[derive(Clone, Debug)]
+pub struct MarketSlot {
+    /// Parameters, prices and funding.
+    pub cell: MarketCell,
+    /// Resting orders.
+    pub book: Book,
+    /// Orders off the book, and resting ones that others depend on.
+    pub conditional: ConditionalOrders,
+    /// Totals of open orders that this block has worked out; derived, and empty between blocks.
+    pub order_totals: TotalsCache,
+}
+
+impl MarketSlot {
+    /// A market at listing.
+    #[must_use]
+    pub fn new(market: Market) -> Self {
+        Self {
+            cell: MarketCell::new(market),
+            book: Book::new(),
+            conditional: ConditionalOrders::default(),
+            order_totals: TotalsCache::default(),
+        }
+    }
+}
+
+/// All markets, by id from 0.
+#[derive(Clone, Debug, Default)]
+pub struct MarketSlots(Vec<MarketSlot>);
+
+impl MarketSlots {
+    /// Appends a market: its id is the number of markets before it.
+    pub fn push(&mut self, slot: MarketSlot) {
+        self.0.push(slot);
+    }
+
+    /// The ids of all markets, ascending.
+    pub fn ids(&self) -> impl Iterator<Item = MarketId> + 'static {
+        (0..self.0.len()).map_while(|at| MarketId::try_from(at).ok())
+    }
+
+    /// Every market without its orders, by id.
+    pub fn cells(&self) -> impl Iterator<Item = &MarketCell> {
+        self.0.iter().map(|slot| &slot.cell)
+    }
+
+    /// Every market without its orders, by id, to be changed.
+    pub fn cells_mut(&mut self) -> impl Iterator<Item = &mut MarketCell> {
+        self.0.iter_mut().map(|slot| &mut slot.cell)
+    }
+
+    /// The market of an id that the chain holds: one that was looked up before, or that an account
+    /// has an entry for.
+    #[must_use]
+    pub fn slot(&self, id: MarketId) -> &MarketSlot {
+        &self.0[usize::from(id)]
+    }
+
+    /// The market of an id that the chain holds, to be changed.
+    pub fn slot_mut(&mut self, id: MarketId) -> &mut MarketSlot {
+        &mut self.0[usize::from(id)]
+    }
+}
+
+impl Deref for MarketSlots {
+    type Target = [MarketSlot];
+
+    fn deref(&self) -> &[MarketSlot] {
+        &self.0
+    }
+}
+
+impl DerefMut for MarketSlots {
+    fn deref_mut(&mut self) -> &mut [MarketSlot] {
+        &mut self.0
+    }
+}
+
+impl Markets for MarketSlots {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.0.get(usize::from(id)).map(|slot| &slot.cell.market)
+    }
+}
+
+impl MarketsMut for MarketSlots {
+    fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
+        self.0.get_mut(usize::from(id)).map(|slot| &mut slot.cell.market)
+    }
+}
+
+/// The refusal of a market id that is not listed.
+#[must_use]
+pub(crate) fn unknown_market(id: impl Display, listed: usize) -> Refusal {
+    Refusal::new(
+        Code::UnknownMarket,
+        format!("there is no market {id}; {listed} are listed, with ids from 0"),
+    )
+}
