@@ -1,6 +1,6 @@
 //! Queues, indexes and reads: how an order enters a level and leaves the book.
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 use tidemark_proto::Code;
 
 use crate::arena::{Arena, Flags, Order, NONE};
@@ -57,126 +57,12 @@ impl Book {
         }
     }
 
-    /// The id that the next accepted order gets.
-    #[must_use]
-    pub const fn next_order_id(&self) -> OrderId {
-        self.next_order_id
-    }
-
     /// Uses up the next id for an order that is kept outside the book until it is placed; `None`
     /// when none is left.
     pub fn assign_id(&mut self) -> Option<OrderId> {
         let order_id = self.next_order_id;
         self.next_order_id = order_id.checked_add(1)?;
         Some(order_id)
-    }
-
-    /// Live orders in the book.
-    #[must_use]
-    pub const fn live_orders(&self) -> u32 {
-        self.orders.live()
-    }
-
-    /// Live orders of an account.
-    #[must_use]
-    pub fn open_orders(&self, owner: AccountId) -> u32 {
-        self.owners.get(owner).count
-    }
-
-    /// Live reduce-only orders of an account on a side.
-    #[must_use]
-    pub fn open_reduce_only_orders(&self, owner: AccountId, side: Side) -> u32 {
-        self.owners.get(owner).reduce_only[side as usize]
-    }
-
-    /// A live order.
-    #[must_use]
-    pub fn order(&self, order_id: OrderId) -> Option<OrderView> {
-        self.ids.get(order_id).map(|slot| self.view(slot))
-    }
-
-    /// The live order that an account gave a client id; 0 names none.
-    #[must_use]
-    pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
-        self.client_ids.get(owner, client_id).map(|slot| self.view(slot))
-    }
-
-    /// An account's live orders, newest (highest id) first.
-    pub fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = OrderView> + '_ {
-        self.owners.orders_of(owner).map(|slot| self.view(slot))
-    }
-
-    /// The best bid: price, lots and count.
-    #[must_use]
-    pub fn best_bid(&self) -> Option<LevelView> {
-        self.best(Side::Buy)
-    }
-
-    /// The best ask: price, lots and count.
-    #[must_use]
-    pub fn best_ask(&self) -> Option<LevelView> {
-        self.best(Side::Sell)
-    }
-
-    /// The best level of a side.
-    #[must_use]
-    pub fn best(&self, side: Side) -> Option<LevelView> {
-        self.levels(side).next()
-    }
-
-    /// A side's levels, best first.
-    pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
-        let ladder = &self.ladders[side as usize];
-        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(
-            move |level| {
-                let level = self.levels.get(level);
-                LevelView {
-                    side,
-                    price_ticks: key_of(side, level.key),
-                    lots: level.lots,
-                    count: level.count,
-                }
-            },
-        )
-    }
-
-    /// The level at a price; with 0 lots and count when there is none.
-    #[must_use]
-    pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
-        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
-        LevelView { side, price_ticks, lots: level.lots, count: level.count }
-    }
-
-    /// The orders at a price, first in the queue first.
-    pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
-        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
-        self.queue_slots(level.head).map(|slot| self.view(slot))
-    }
-
-    pub(crate) fn queue_slots(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
-        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
-        std::iter::successors(some(head), move |slot| some(self.orders.get(*slot).next))
-    }
-
-    /// What a taker on `side` would meet, as displayed (hidden lots are not counted):
-    /// `(price, lots)` from the best level on, no worse than `limit_ticks`, at most `lots` in all.
-    /// Positions of reduce-only makers and self-trade prevention are not looked at.
-    pub fn fills_for(
-        &self,
-        side: Side,
-        limit_ticks: Ticks,
-        lots: Lots,
-    ) -> impl Iterator<Item = (Ticks, Lots)> + '_ {
-        let makers = side.opposite();
-        let limit_key = key_of(makers, limit_ticks);
-        let mut left = lots;
-        self.levels(makers)
-            .take_while(move |level| key_of(makers, level.price_ticks) >= limit_key)
-            .map_while(move |level| {
-                let take = level.lots.min(left);
-                left -= take;
-                (take > 0).then_some((level.price_ticks, take))
-            })
     }
 
     /// The levels changed since the last call, as they are now; bids, then asks, each by ascending
@@ -190,6 +76,11 @@ impl Book {
         }
         keys.sort_unstable();
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
+    }
+
+    pub(crate) fn queue_slots(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
+        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
+        std::iter::successors(some(head), move |slot| some(self.orders.get(*slot).next))
     }
 
     #[inline]
@@ -381,6 +272,33 @@ impl Book {
         self.ladders[order.flags().side() as usize].touch(&mut self.levels, order.level);
         let level = self.levels.get_mut(order.level);
         level.lots = sums::sub(level.lots, by_lots);
+    }
+
+    /// Takes lots off a resting order, hidden ones first; all of them remove it.
+    pub(crate) fn reduce_or_evict(
+        &mut self,
+        slot: u32,
+        by_lots: Lots,
+        reason: Code,
+        host: &mut impl Host,
+    ) {
+        if by_lots >= self.total_lots(slot) {
+            self.evict(slot, reason, host);
+            return;
+        }
+        let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
+        let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
+        let hidden = by_lots.min(hidden_lots);
+        if hidden > 0 {
+            let place = (flags.side(), self.levels.get(level).key);
+            self.icebergs.set(
+                slot,
+                place,
+                Iceberg { display_lots, hidden_lots: hidden_lots - hidden },
+            );
+        }
+        self.shrink(slot, by_lots - hidden);
+        host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 
     /// Removes a resting order and says so. Returns its unfilled lots.

@@ -24,6 +24,7 @@ use tidemark_proto::units::Side;
 
 use crate::arena::Arena;
 use crate::book::Book;
+use crate::digest::Digest;
 use crate::extras::Extras;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ladder::Ladder;
@@ -36,9 +37,6 @@ const HASHED_TOGETHER: usize = 32;
 const HASHED_BYTES: usize = 1_024;
 /// Bytes of an iceberg order.
 const LONGEST_ORDER: usize = 53;
-
-/// A SHA-256 digest.
-pub type Digest = [u8; 32];
 
 impl Book {
     /// Commits to every level's price, lots and count: what a client with the L2 stream can

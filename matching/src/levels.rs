@@ -4,7 +4,7 @@
 use tidemark_proto::units::Lots;
 
 use crate::arena::NONE;
-use crate::commit::Digest;
+use crate::digest::Digest;
 use crate::sums;
 
 /// One price level: a queue of orders.

@@ -27,23 +27,28 @@
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | orders that wait for the mark; apart from the book |
 
+mod admission;
 mod arena;
 mod book;
+mod cancel;
 mod clients;
 mod commit;
+mod digest;
 mod expiries;
 mod extras;
+mod fillable;
 mod hint;
 mod icebergs;
 mod ids;
 mod ladder;
 mod levels;
 mod memory;
-mod ops;
 mod owners;
 mod page;
+mod place;
 mod prefetch;
-mod probe;
+mod queries;
+mod replace;
 mod snapshot;
 mod sums;
 mod take;
@@ -55,7 +60,7 @@ mod types;
 pub mod tests;
 
 pub use book::Book;
-pub use commit::Digest;
+pub use digest::Digest;
 pub use prefetch::Prefetch;
 pub use triggers::{Backlog, Reach, TriggerBook};
 pub use types::{

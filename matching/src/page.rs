@@ -1,7 +1,7 @@
 //! 4 096 adjacent price keys: which are occupied, which changed, and the digests over them.
 
 use crate::arena::NONE;
-use crate::commit::Digest;
+use crate::digest::Digest;
 
 pub(crate) const PAGE_BITS: u32 = 12;
 /// Keys in a page.

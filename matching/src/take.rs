@@ -1,17 +1,14 @@
 //! Matching: an incoming order against the other side's queues, price first, then arrival (rules
 //! §2).
 
-use std::collections::{BTreeMap, VecDeque};
-
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
 use crate::book::Book;
-use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::sums;
-use crate::types::{Event, Host, NewOrder};
+use crate::types::{Event, Host, NewOrder, Placed};
 
 /// An incoming order while it takes.
 pub(crate) struct Taker {
@@ -266,92 +263,20 @@ impl Book {
         }
         gone
     }
-
-    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, hidden ones included,
-    /// up to `lots`; changes nothing. Walks at most `max_fills` makers that count, each refill of
-    /// an iceberg order counting again.
-    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
-        let ladder = &self.ladders[taker.side.opposite() as usize];
-        let cap =
-            if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
-        let mut walk =
-            FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
-        let mut sum: Lots = 0;
-        let crosses = |level: &u32| self.levels.get(*level).key >= taker.limit_key;
-        let mut level = ladder.best().filter(crosses);
-        while let Some(index) = level {
-            let shown = |slot| {
-                (
-                    slot,
-                    self.orders.get(slot).lots,
-                    self.iceberg(slot, self.orders.get(slot).flags()),
-                )
-            };
-            let mut queue = self.queue_slots(self.levels.get(index).head).map(shown);
-            let mut refilled = VecDeque::new();
-            while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
-                if sum >= lots.min(cap) {
-                    return lots.min(cap);
-                }
-                let Some(more) = walk.meet(slot, shown, taker, lots - sum, host) else {
-                    return sum;
-                };
-                sum += more;
-                if more == shown && iceberg.hidden_lots > 0 {
-                    let (shown, iceberg) =
-                        Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
-                    refilled.push_back((slot, shown, iceberg));
-                }
-            }
-            level = ladder.below(&self.levels, index).filter(crosses);
-        }
-        sum.min(cap)
-    }
 }
 
-/// A walk over makers that plays [`Book::take`] without touching anything.
-struct FillWalk<'a> {
-    book: &'a Book,
-    /// The makers' side.
-    side: Side,
-    met: u32,
-    /// Lots traded so far by owners that have reduce-only orders on this side.
-    traded: BTreeMap<AccountId, Lots>,
-}
-
-impl FillWalk<'_> {
-    /// Lots that one maker, which shows `shown`, gives; `None` where the walk ends.
-    fn meet(
-        &mut self,
-        slot: u32,
-        shown: Lots,
-        taker: &Taker,
-        wanted: Lots,
-        host: &impl Host,
-    ) -> Option<Lots> {
-        let maker = self.book.orders.get(slot);
-        let mut lots = wanted.min(shown);
-        let watched =
-            maker.owner != taker.owner && self.book.owners.reduces(maker.owner, self.side);
-        if watched && maker.flags().reduce_only() {
-            let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
-            lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
-            if lots == 0 && traded > 0 {
-                // The fill that closed the position would have removed it: it is not met.
-                return Some(0);
-            }
+impl Taken {
+    /// The answer for the caller: `order_id` and `price_ticks` are those of the incoming order.
+    pub(crate) const fn placed(&self, order_id: OrderId, price_ticks: Ticks) -> Placed {
+        let taken = self;
+        let rests = taken.stopped.is_none();
+        Placed {
+            order_id,
+            filled_lots: taken.filled,
+            decremented_lots: taken.decremented,
+            resting_lots: if rests { taken.remaining } else { 0 },
+            price_ticks,
+            rest: taken.stopped,
         }
-        if self.met == taker.max_fills {
-            return None;
-        }
-        self.met += 1;
-        if maker.owner == taker.owner {
-            return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
-        }
-        if watched {
-            let traded = self.traded.entry(maker.owner).or_default();
-            *traded = traded.saturating_add(lots);
-        }
-        Some(lots)
     }
 }

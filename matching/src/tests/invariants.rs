@@ -79,7 +79,7 @@ pub(crate) fn check(book: &Book) {
         assert_eq!(book.open_orders(owner) as usize, ids.len());
         for side in [Side::Buy, Side::Sell] {
             let expected = reduce_only.get(&(owner, side)).copied().unwrap_or(0);
-            assert_eq!(book.open_reduce_only_orders(owner, side), expected);
+            assert_eq!(book.owners.get(owner).reduce_only[side as usize], expected);
         }
     }
     if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {

@@ -331,15 +331,6 @@ fn cancel_all_is_by_side_and_newest_first() {
 }
 
 #[test]
-fn the_walk_of_displayed_depth_stops_at_limit_and_quantity() {
-    let (book, _) = three_asks();
-    let walk = |limit, lots| book.fills_for(Side::Buy, limit, lots).collect::<Vec<_>>();
-    assert_eq!(walk(u64::MAX, 12), [(100, 10), (102, 2)]);
-    assert_eq!(walk(101, 12), [(100, 10)]);
-    assert_eq!(walk(u64::MAX, 0), []);
-}
-
-#[test]
 fn levels_that_come_and_go_within_a_block_take_no_more_memory() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
     for round in 0..100 {

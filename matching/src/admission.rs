@@ -1,0 +1,115 @@
+//! The checks that an order passes before it enters the book.
+
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
+use tidemark_proto::Code;
+
+use crate::arena::{Arena, MAX_ORDER_ID};
+use crate::book::Book;
+use crate::clients::Vacancy;
+use crate::ladder::key_of;
+use crate::sums;
+use crate::types::{Host, PostOnly, Reject, MAX_ORDER_LOTS};
+
+impl Book {
+    /// The next id, if one is left.
+    #[inline(always)]
+    pub(crate) const fn unused_id(&self) -> Result<OrderId, Reject> {
+        if self.next_order_id > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, self.next_order_id));
+        }
+        Ok(self.next_order_id)
+    }
+
+    /// Where to enter a client id that no live order of the account may have; nowhere if it is
+    /// none.
+    #[inline(always)]
+    pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, Reject> {
+        if client_id == 0 {
+            return Ok(Vacancy::NOWHERE);
+        }
+        let found = self.client_ids.vacancy(owner, client_id);
+        found.map_err(|slot| {
+            Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)
+        })
+    }
+
+    /// The price at which an order may be admitted, its own or one tick outside the best opposite
+    /// for a slide; and whether it meets the best opposite there.
+    #[inline]
+    pub(crate) fn admissible_price(
+        &self,
+        side: Side,
+        price: Ticks,
+        post_only: PostOnly,
+    ) -> Result<(Ticks, bool), Reject> {
+        let key = key_of(side.opposite(), price);
+        let crosses = self.ladders[side.opposite() as usize].crosses(&self.levels, key);
+        if crosses && post_only != PostOnly::No {
+            return self.slid_price(side, price, post_only).map(|price| (price, false));
+        }
+        Ok((price, crosses))
+    }
+
+    #[cold]
+    fn slid_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
+        let best = self.ladders[side.opposite() as usize].best();
+        let best = best.map_or(price, |level| key_of(side.opposite(), self.levels.get(level).key));
+        let outside = match side {
+            Side::Buy => best.checked_sub(1),
+            Side::Sell => best.checked_add(1),
+        };
+        outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(
+            Code::WouldCross,
+            best,
+            price,
+        ))
+    }
+
+    /// That an order can rest. An order that crosses finds its own level empty, so this holds after
+    /// it has traded too. The level's hidden lots count, so that any refill fits too; `leaving`
+    /// ones, shown and hidden, do not. Returns the level, [`NONE`] if it is to be made.
+    #[inline]
+    pub(crate) fn check_room(
+        &mut self,
+        side: Side,
+        price: Ticks,
+        lots: Lots,
+        leaving: Lots,
+    ) -> Result<u32, Reject> {
+        if self.orders.is_full() {
+            return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
+        }
+        let key = key_of(side, price);
+        let level = self.ladders[side as usize].locate(key);
+        let shown = self.levels.get(level).lots;
+        let resting = sums::sub(sums::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
+        match resting.checked_add(lots) {
+            Some(_) => Ok(level),
+            None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
+        }
+    }
+}
+
+pub(crate) const fn check_lots(lots: Lots) -> Result<(), Reject> {
+    if lots == 0 {
+        return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
+    }
+    if lots > MAX_ORDER_LOTS {
+        return Err(Reject::new(Code::QuantityTooLarge, MAX_ORDER_LOTS, lots));
+    }
+    Ok(())
+}
+
+/// That a reduce-only order has something to reduce.
+pub(crate) fn check_reduces(
+    owner: AccountId,
+    side: Side,
+    lots: Lots,
+    reduce_only: bool,
+    host: &impl Host,
+) -> Result<(), Reject> {
+    if reduce_only && host.reducible_lots(owner, side) == 0 {
+        return Err(Reject::new(Code::WouldIncrease, 0, lots));
+    }
+    Ok(())
+}

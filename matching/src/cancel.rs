@@ -1,0 +1,108 @@
+//! Reducing, cancelling and expiring live orders (rules §2).
+
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
+use tidemark_proto::Code;
+
+use crate::arena::NONE;
+use crate::book::Book;
+use crate::expiries::Expiry;
+use crate::types::{Host, Reject};
+
+impl Book {
+    /// Takes `by_lots` off a live order, which keeps its place; as many as it has, or more, cancel
+    /// it. Returns the lots left.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER`, and `QUANTITY_TOO_SMALL` for 0.
+    pub fn reduce(
+        &mut self,
+        order_id: OrderId,
+        owner: AccountId,
+        by_lots: Lots,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        let slot = self.owned(order_id, owner)?;
+        if by_lots == 0 {
+            return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
+        }
+        let left = self.total_lots(slot).saturating_sub(by_lots);
+        self.reduce_or_evict(slot, by_lots, Code::Cancelled, host);
+        Ok(left)
+    }
+
+    /// Cancels a live order of `owner`; `reason` goes into its event. Returns the lots that were
+    /// unfilled.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER` when it is not live, or another account's.
+    pub fn cancel(
+        &mut self,
+        order_id: OrderId,
+        owner: AccountId,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        match self.ids.find(order_id) {
+            Some((slot, place)) if self.orders.get(slot).owner == owner => {
+                Ok(self.evict_from(slot, place, reason, host))
+            }
+            _ => Err(Reject::new(Code::UnknownOrder, 0, order_id)),
+        }
+    }
+
+    /// Cancels the live order that `owner` gave this client id. Returns the lots that were
+    /// unfilled.
+    ///
+    /// # Errors
+    /// `UNKNOWN_ORDER` when there is none; client id 0 names none.
+    pub fn cancel_by_client_id(
+        &mut self,
+        owner: AccountId,
+        client_id: u64,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> Result<Lots, Reject> {
+        let found = self.client_ids.get(owner, client_id);
+        let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
+        Ok(self.evict(slot, reason, host))
+    }
+
+    /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At
+    /// most the owner's open orders.
+    pub fn cancel_all(
+        &mut self,
+        owner: AccountId,
+        side: Option<Side>,
+        reason: Code,
+        host: &mut impl Host,
+    ) -> u32 {
+        let mut gone = 0;
+        let mut slot = self.owners.get(owner).newest;
+        while slot != NONE {
+            let older = self.owners.older(slot);
+            if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
+                self.evict(slot, reason, host);
+                gone += 1;
+            }
+            slot = older;
+        }
+        gone
+    }
+
+    /// Removes orders whose time has come (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first,
+    /// then by id; at most `max`. Returns how many: `max` means that there may be more.
+    pub fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {
+        let mut gone = 0;
+        while gone < max {
+            let Some(Expiry { expires_ms, slot, .. }) = self.expiries.first().copied() else {
+                break;
+            };
+            if expires_ms > now_ms {
+                break;
+            }
+            self.evict(slot, Code::Expired, host);
+            gone += 1;
+        }
+        gone
+    }
+}

@@ -1,0 +1,108 @@
+//! Reads of the book: orders, levels, queues, memory.
+
+use tidemark_proto::units::{AccountId, OrderId, Side, Ticks};
+
+use crate::book::Book;
+use crate::ladder::{key_of, Ladder};
+use crate::types::{LevelView, OrderView};
+
+impl Book {
+    /// The id that the next accepted order gets.
+    #[must_use]
+    pub const fn next_order_id(&self) -> OrderId {
+        self.next_order_id
+    }
+
+    /// Live orders in the book.
+    #[must_use]
+    pub const fn live_orders(&self) -> u32 {
+        self.orders.live()
+    }
+
+    /// Live orders of an account.
+    #[must_use]
+    pub fn open_orders(&self, owner: AccountId) -> u32 {
+        self.owners.get(owner).count
+    }
+
+    /// A live order.
+    #[must_use]
+    pub fn order(&self, order_id: OrderId) -> Option<OrderView> {
+        self.ids.get(order_id).map(|slot| self.view(slot))
+    }
+
+    /// The live order that an account gave a client id; 0 names none.
+    #[must_use]
+    pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
+        self.client_ids.get(owner, client_id).map(|slot| self.view(slot))
+    }
+
+    /// An account's live orders, newest (highest id) first.
+    pub fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = OrderView> + '_ {
+        self.owners.orders_of(owner).map(|slot| self.view(slot))
+    }
+
+    /// The best bid: price, lots and count.
+    #[must_use]
+    pub fn best_bid(&self) -> Option<LevelView> {
+        self.best(Side::Buy)
+    }
+
+    /// The best ask: price, lots and count.
+    #[must_use]
+    pub fn best_ask(&self) -> Option<LevelView> {
+        self.best(Side::Sell)
+    }
+
+    /// The best level of a side.
+    #[must_use]
+    pub fn best(&self, side: Side) -> Option<LevelView> {
+        self.levels(side).next()
+    }
+
+    /// A side's levels, best first.
+    pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
+        let ladder = &self.ladders[side as usize];
+        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(
+            move |level| {
+                let level = self.levels.get(level);
+                LevelView {
+                    side,
+                    price_ticks: key_of(side, level.key),
+                    lots: level.lots,
+                    count: level.count,
+                }
+            },
+        )
+    }
+
+    /// The level at a price; with 0 lots and count when there is none.
+    #[must_use]
+    pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
+        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
+        LevelView { side, price_ticks, lots: level.lots, count: level.count }
+    }
+
+    /// The orders at a price, first in the queue first.
+    pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
+        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
+        self.queue_slots(level.head).map(|slot| self.view(slot))
+    }
+
+    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place;
+    /// for the sorted maps (icebergs, pages of prices, orders older than the id window) an upper
+    /// bound.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.orders.memory_bytes()
+            + self.ids.memory_bytes()
+            + self.owners.memory_bytes()
+            + self.icebergs.memory_bytes()
+            + self.levels.memory_bytes()
+            + self.ladders.iter().map(Ladder::memory_bytes).sum::<usize>()
+            + self.extras.memory_bytes()
+            + self.client_ids.memory_bytes()
+            + self.expiries.memory_bytes()
+    }
+}

@@ -1,0 +1,65 @@
+//! Replacing a live order (rules §2): refused whole or carried out.
+
+use tidemark_proto::Code;
+
+use crate::admission::{check_lots, check_reduces};
+use crate::arena::NONE;
+use crate::book::Book;
+use crate::ladder::key_of;
+use crate::take::{Taken, Taker};
+use crate::types::{Event, Host, Placed, Reject, Replace};
+
+impl Book {
+    /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and
+    /// the lots that it displays at most. It keeps its place when only the quantity falls;
+    /// otherwise it leaves the book (`Removed` with `REPLACED`), may trade as a taker, with hidden
+    /// lots too, and its rest goes to the back of the queue, its display full again.
+    ///
+    /// # Errors
+    /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals
+    /// of [`Book::place`].
+    pub fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Result<Placed, Reject> {
+        let slot = self.owned(change.order_id, change.owner)?;
+        let old = self.view(slot);
+        let lots = change.lots.unwrap_or(old.lots);
+        let wanted = change.price_ticks.unwrap_or(old.price_ticks);
+        check_lots(lots)?;
+        if wanted == old.price_ticks && lots <= old.lots {
+            if lots < old.lots {
+                self.reduce_or_evict(slot, old.lots - lots, Code::Cancelled, host);
+            }
+            let taken = Taken { remaining: lots, ..Taken::default() };
+            return Ok(taken.placed(old.order_id, wanted));
+        }
+        check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
+        let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
+        let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
+        self.check_room(old.side, price_ticks, lots, leaving)?;
+
+        host.event(Event::Removed { order: old, reason: Code::Replaced });
+        let order = *self.orders.get(slot);
+        self.unlink_level(slot, &order);
+        self.orders.get_mut(slot).level = NONE;
+        let taker = Taker {
+            order_id: old.order_id,
+            owner: old.owner,
+            client_id: old.client_id,
+            side: old.side,
+            limit_key: key_of(old.side.opposite(), price_ticks),
+            reduce_only: old.reduce_only,
+            stp: change.stp,
+            max_fills: change.max_fills,
+        };
+        let taken = match crosses {
+            true => self.take(&taker, lots, host),
+            false => Taken { remaining: lots, ..Taken::default() },
+        };
+        if taken.remaining > 0 && taken.stopped.is_none() {
+            self.show(slot, key_of(old.side, price_ticks), old.display_lots, taken.remaining);
+            host.event(Event::Rested(self.view(slot)));
+        } else {
+            self.delist(slot);
+        }
+        Ok(taken.placed(old.order_id, price_ticks))
+    }
+}
