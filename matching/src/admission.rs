@@ -5,9 +5,9 @@ use tidemark_proto::Code;
 
 use crate::arena::{Arena, MAX_ORDER_ID};
 use crate::book::Book;
-use crate::clients::Vacancy;
+use crate::bounded;
+use crate::clients::InsertPosition;
 use crate::ladder::key_of;
-use crate::sums;
 use crate::types::{Host, PostOnly, Reject, MAX_ORDER_LOTS};
 
 impl Book {
@@ -23,11 +23,15 @@ impl Book {
     /// Where to enter a client id that no live order of the account may have; nowhere if it is
     /// none.
     #[inline(always)]
-    pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, Reject> {
+    pub(crate) fn client_id_position(
+        &mut self,
+        owner: AccountId,
+        client_id: u64,
+    ) -> Result<InsertPosition, Reject> {
         if client_id == 0 {
-            return Ok(Vacancy::NOWHERE);
+            return Ok(InsertPosition::NONE);
         }
-        let found = self.client_ids.vacancy(owner, client_id);
+        let found = self.client_ids.insert_position(owner, client_id);
         found.map_err(|slot| {
             Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)
         })
@@ -80,9 +84,10 @@ impl Book {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
         let key = key_of(side, price);
-        let level = self.ladders[side as usize].locate(key);
+        let level = self.ladders[side as usize].find_for_insert(key);
         let shown = self.levels.get(level).lots;
-        let resting = sums::sub(sums::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
+        let resting =
+            bounded::sub(bounded::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
         match resting.checked_add(lots) {
             Some(_) => Ok(level),
             None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
@@ -101,7 +106,7 @@ pub(crate) const fn check_lots(lots: Lots) -> Result<(), Reject> {
 }
 
 /// That a reduce-only order has something to reduce.
-pub(crate) fn check_reduces(
+pub(crate) fn check_reducible(
     owner: AccountId,
     side: Side,
     lots: Lots,

@@ -7,8 +7,8 @@
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
-use crate::hint::fetch;
-use crate::sums;
+use crate::bounded;
+use crate::cache::prefetch;
 use crate::types::PostOnly;
 
 /// No slot; no level.
@@ -80,7 +80,7 @@ impl Flags {
     }
     /// Whether the order has a client id or an expiry.
     #[inline]
-    pub(crate) const fn has_extra(self) -> bool {
+    pub(crate) const fn has_attributes(self) -> bool {
         self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
     }
 }
@@ -110,7 +110,7 @@ const _: () = assert!(size_of::<Order>() == 32, "two orders are one cache line")
 
 impl Order {
     /// What is in slot 0, but for its links.
-    const NOBODY: Self = Self::new(0, 0, 0, Flags(0));
+    const EMPTY: Self = Self::new(0, 0, 0, Flags(0));
 
     /// An order in no level. `id` is at most [`MAX_ORDER_ID`].
     #[inline(always)]
@@ -149,7 +149,7 @@ impl Arena {
     pub(crate) const CAPACITY: u32 = u32::MAX;
 
     pub(crate) fn new() -> Self {
-        Self { orders: vec![Order::NOBODY], free: NONE, live: 0 }
+        Self { orders: vec![Order::EMPTY], free: NONE, live: 0 }
     }
 
     pub(crate) const fn live(&self) -> u32 {
@@ -163,8 +163,8 @@ impl Arena {
 
     /// A slot for an order, to be filled by the caller, who has seen that not all are used.
     #[inline(always)]
-    pub(crate) fn allot(&mut self) -> u32 {
-        self.live = sums::up(self.live);
+    pub(crate) fn allocate(&mut self) -> u32 {
+        self.live = bounded::increment(self.live);
         let slot = self.free;
         if slot == NONE {
             return self.push();
@@ -178,7 +178,7 @@ impl Arena {
     fn push(&mut self) -> u32 {
         // It was not full and no slot is free, so the length fits.
         let slot = self.orders.len() as u32;
-        self.orders.push(Order::NOBODY);
+        self.orders.push(Order::EMPTY);
         slot
     }
 
@@ -194,13 +194,13 @@ impl Arena {
 
     /// Has an order brought into the cache.
     #[inline]
-    pub(crate) fn fetch(&self, slot: u32) {
-        fetch(self.get(slot));
+    pub(crate) fn prefetch(&self, slot: u32) {
+        prefetch(self.get(slot));
     }
 
     /// Writes an order into a slot, and links the one before it in its level to it.
     #[inline(always)]
-    pub(crate) fn put(&mut self, slot: u32, order: Order) {
+    pub(crate) fn write(&mut self, slot: u32, order: Order) {
         let orders = &mut self.orders[..];
         orders[order.prev as usize].next = slot;
         orders[slot as usize] = order;
@@ -217,12 +217,12 @@ impl Arena {
     /// Takes an order out of its level and frees its slot. What else is in it stays until it is
     /// filled again. Returns what the order was.
     #[inline(always)]
-    pub(crate) fn take_out(&mut self, slot: u32) -> Order {
+    pub(crate) fn remove(&mut self, slot: u32) -> Order {
         let orders = &mut self.orders[..];
         let order = orders[slot as usize];
         orders[slot as usize].next = self.free;
         self.free = slot;
-        self.live = sums::down(self.live);
+        self.live = bounded::decrement(self.live);
         self.close_gap(order.prev, order.next);
         order
     }

@@ -4,15 +4,15 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 use tidemark_proto::Code;
 
 use crate::arena::{Arena, Flags, Order, NONE};
-use crate::clients::{ClientIds, Vacancy};
+use crate::attributes::{AttributeTable, Attributes};
+use crate::bounded;
+use crate::clients::{ClientIds, InsertPosition};
 use crate::expiries::{Expiries, Expiry};
-use crate::extras::{Extra, Extras};
 use crate::icebergs::{Iceberg, Icebergs};
-use crate::ids::{IdPlace, IdTable};
-use crate::ladder::{key_of, Ladder};
+use crate::ids::{IdTable, RingIndex};
+use crate::ladder::{key_of, PriceLadder};
 use crate::levels::Levels;
 use crate::owners::Owners;
-use crate::sums;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
 
 /// The order book of one market.
@@ -24,12 +24,12 @@ pub struct Book {
     pub(crate) orders: Arena,
     pub(crate) levels: Levels,
     /// By side.
-    pub(crate) ladders: [Ladder; 2],
+    pub(crate) ladders: [PriceLadder; 2],
     pub(crate) ids: IdTable,
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
     pub(crate) client_ids: ClientIds,
-    pub(crate) extras: Extras,
+    pub(crate) attributes: AttributeTable,
     pub(crate) expiries: Expiries,
 }
 
@@ -47,12 +47,12 @@ impl Book {
             next_order_id: 1,
             orders: Arena::new(),
             levels: Levels::new(),
-            ladders: [Ladder::new(), Ladder::new()],
+            ladders: [PriceLadder::new(), PriceLadder::new()],
             ids: IdTable::default(),
             icebergs: Icebergs::default(),
             owners: Owners::new(),
             client_ids: ClientIds::default(),
-            extras: Extras::default(),
+            attributes: AttributeTable::default(),
             expiries: Expiries::default(),
         }
     }
@@ -87,7 +87,12 @@ impl Book {
     pub(crate) fn view(&self, slot: u32) -> OrderView {
         let order = self.orders.get(slot);
         let key = self.levels.get(order.level).key;
-        view(order, self.extras.get(slot, order.flags()), key, self.iceberg(slot, order.flags()))
+        view(
+            order,
+            self.attributes.get(slot, order.flags()),
+            key,
+            self.iceberg(slot, order.flags()),
+        )
     }
 
     /// The hidden part of an order with these flags.
@@ -104,7 +109,7 @@ impl Book {
     #[inline]
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
-        sums::add(order.lots, self.iceberg(slot, order.flags()).hidden_lots)
+        bounded::add(order.lots, self.iceberg(slot, order.flags()).hidden_lots)
     }
 
     /// The slot of a live order, if it is `owner`'s.
@@ -121,7 +126,7 @@ impl Book {
     /// that the level's sum can take it, and that a slot is free.
     #[inline(always)]
     pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
-        let slot = self.orders.allot();
+        let slot = self.orders.allocate();
         self.ids.insert(order.id(), slot);
         self.push_owner(slot, order.owner, order.flags());
         self.append(slot, order, key, index);
@@ -133,7 +138,7 @@ impl Book {
     pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) {
         self.owners.push(owner, slot);
         if flags.reduce_only() {
-            self.owners.push_reducing(owner, flags.side());
+            self.owners.add_reduce_only(owner, flags.side());
         }
     }
 
@@ -144,22 +149,22 @@ impl Book {
         &mut self,
         slot: u32,
         key: u64,
-        extra: Extra,
+        attributes: Attributes,
         hidden: Iceberg,
-        vacancy: Vacancy,
+        insert_position: InsertPosition,
     ) {
         let order = self.orders.get(slot);
         let (id, owner, flags, client_id) =
-            (order.id(), order.owner, order.flags(), extra.client_id);
-        let expires_ms = extra.expires_ms(flags);
-        if flags.has_extra() {
-            self.extras.set(slot, extra);
+            (order.id(), order.owner, order.flags(), attributes.client_id);
+        let expires_ms = attributes.expires_ms(flags);
+        if flags.has_attributes() {
+            self.attributes.set(slot, attributes);
         }
         if flags.has_client_id() {
-            self.client_ids.fill(vacancy, owner, client_id, slot);
+            self.client_ids.insert_at(insert_position, owner, client_id, slot);
         }
         if let Some(expires_ms) = expires_ms {
-            self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.extras);
+            self.expiries.insert(Expiry { expires_ms, id, slot }, &mut self.attributes);
         }
         if flags.iceberg() {
             self.icebergs.set(slot, (flags.side(), key), hidden);
@@ -171,57 +176,57 @@ impl Book {
     pub(crate) fn unindex(&mut self, slot: u32) {
         let order = self.orders.get(slot);
         let (owner, flags) = (order.owner, order.flags());
-        let Extra { client_id, expiry, .. } = self.extras.get(slot, flags);
+        let Attributes { client_id, heap_index, .. } = self.attributes.get(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
         }
         if flags.expires() {
-            self.expiries.remove(expiry, &mut self.extras);
+            self.expiries.remove(heap_index, &mut self.attributes);
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
         }
         if flags.reduce_only() {
-            self.owners.remove_reducing(owner, flags.side());
+            self.owners.remove_reduce_only(owner, flags.side());
         }
     }
 
     /// Takes an order that is in no level any more out of every index, and frees its slot.
     #[inline(always)]
-    pub(crate) fn delist(&mut self, slot: u32) {
+    pub(crate) fn remove_unlinked(&mut self, slot: u32) {
         let order = self.orders.get_mut(slot);
         (order.prev, order.next) = (NONE, NONE);
-        let order = self.orders.take_out(slot);
+        let order = self.orders.remove(slot);
         let last_of_owner = self.owners.remove(order.owner, slot);
-        let tidy_ids = self.ids.remove(order.id(), self.ids.place(order.id()));
-        self.tidy(slot, order.flags(), [false, tidy_ids, last_of_owner]);
+        let tidy_ids = self.ids.remove(order.id(), self.ids.locate(order.id()));
+        self.clean_up(slot, order.flags(), [false, tidy_ids, last_of_owner]);
     }
 
     /// What seldom follows an order's leave, at its end, so that nothing waits for it in a
     /// register: its level, its page of ids or its owner has no other, or it was in indexes that
     /// few are in. What was in its slot is still there.
     #[inline(always)]
-    pub(crate) fn tidy(&mut self, slot: u32, flags: Flags, which: [bool; 3]) {
+    pub(crate) fn clean_up(&mut self, slot: u32, flags: Flags, which: [bool; 3]) {
         if which[0] | which[1] | which[2] | flags.is_special() {
-            self.tidy_any(slot, which);
+            self.clean_up_any(slot, which);
         }
     }
 
     #[inline(never)]
-    fn tidy_any(&mut self, slot: u32, which: [bool; 3]) {
+    fn clean_up_any(&mut self, slot: u32, which: [bool; 3]) {
         let order = self.orders.get(slot);
         let (id, owner, flags, level) = (order.id(), order.owner, order.flags(), order.level);
         if flags.is_special() {
             self.unindex(slot);
         }
         if which[0] {
-            self.ladders[flags.side() as usize].tidy(&mut self.levels, level);
+            self.ladders[flags.side() as usize].clean_up(&mut self.levels, level);
         }
         if which[1] {
-            self.ids.tidy(id);
+            self.ids.clean_up(id);
         }
         if which[2] {
-            self.owners.tidy(owner);
+            self.owners.clean_up(owner);
         }
     }
 
@@ -231,19 +236,19 @@ impl Book {
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
         let index = if index == NONE { ladder.open(&mut self.levels, key) } else { index };
-        let (last, first_change) = self.levels.put_on(index, slot, order.lots);
+        let (last, first_change) = self.levels.push_back(index, slot, order.lots);
         if first_change {
-            ladder.note(&mut self.levels, index);
+            ladder.mark_dirty(&mut self.levels, index);
         }
         order.prev = last;
         order.level = index;
         order.next = NONE;
-        self.orders.put(slot, order);
+        self.orders.write(slot, order);
     }
 
     /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to
     /// `display_lots` (0: all).
-    pub(crate) fn show(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
+    pub(crate) fn requeue(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
         let mut order = *self.orders.get(slot);
         order.lots = shown;
@@ -251,7 +256,7 @@ impl Book {
         if order.flags().iceberg() {
             self.icebergs.set(slot, (side, key), iceberg);
         }
-        let index = self.ladders[side as usize].locate(key);
+        let index = self.ladders[side as usize].find_for_insert(key);
         self.append(slot, order, key, index);
     }
 
@@ -260,18 +265,18 @@ impl Book {
     pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
-        if self.levels.take_off(level, slot, lots, prev, next) {
-            self.ladders[order.flags().side() as usize].tidy(&mut self.levels, level);
+        if self.levels.unlink(level, slot, lots, prev, next) {
+            self.ladders[order.flags().side() as usize].clean_up(&mut self.levels, level);
         }
     }
 
     /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
-    pub(crate) fn shrink(&mut self, slot: u32, by_lots: Lots) {
+    pub(crate) fn reduce_shown(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
-        order.lots = sums::sub(order.lots, by_lots);
+        order.lots = bounded::sub(order.lots, by_lots);
         self.ladders[order.flags().side() as usize].touch(&mut self.levels, order.level);
         let level = self.levels.get_mut(order.level);
-        level.lots = sums::sub(level.lots, by_lots);
+        level.lots = bounded::sub(level.lots, by_lots);
     }
 
     /// Takes lots off a resting order, hidden ones first; all of them remove it.
@@ -290,22 +295,22 @@ impl Book {
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let hidden = by_lots.min(hidden_lots);
         if hidden > 0 {
-            let place = (flags.side(), self.levels.get(level).key);
+            let level_key = (flags.side(), self.levels.get(level).key);
             self.icebergs.set(
                 slot,
-                place,
+                level_key,
                 Iceberg { display_lots, hidden_lots: hidden_lots - hidden },
             );
         }
-        self.shrink(slot, by_lots - hidden);
+        self.reduce_shown(slot, by_lots - hidden);
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 
     /// Removes a resting order and says so. Returns its unfilled lots.
     #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
-        let place = self.ids.place(self.orders.get(slot).id());
-        self.evict_from(slot, place, reason, host)
+        let id_index = self.ids.locate(self.orders.get(slot).id());
+        self.evict_from(slot, id_index, reason, host)
     }
 
     /// The same, where its id is in `place`.
@@ -313,7 +318,7 @@ impl Book {
     pub(crate) fn evict_from(
         &mut self,
         slot: u32,
-        place: IdPlace,
+        id_index: RingIndex,
         reason: Code,
         host: &mut impl Host,
     ) -> Lots {
@@ -321,17 +326,17 @@ impl Book {
         let key = self.levels.get(order.level).key;
         let hidden_lots = match order.flags().is_special() {
             false => {
-                let order = view(order, Extra::NONE, key, Iceberg::default());
+                let order = view(order, Attributes::NONE, key, Iceberg::default());
                 host.event(Event::Removed { order, reason });
                 0
             }
-            true => self.tell_special(slot, reason, host),
+            true => self.report_special_removal(slot, reason, host),
         };
-        sums::add(self.drop_order(slot, place), hidden_lots)
+        bounded::add(self.drop_order(slot, id_index), hidden_lots)
     }
 
     #[inline(never)]
-    fn tell_special(&self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
+    fn report_special_removal(&self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
         let order = self.view(slot);
         host.event(Event::Removed { order, reason });
         order.hidden_lots
@@ -340,13 +345,13 @@ impl Book {
     /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its
     /// slot. Returns the lots that it showed.
     #[inline(always)]
-    pub(crate) fn drop_order(&mut self, slot: u32, place: IdPlace) -> Lots {
-        let order = self.orders.take_out(slot);
+    pub(crate) fn drop_order(&mut self, slot: u32, id_index: RingIndex) -> Lots {
+        let order = self.orders.remove(slot);
         let Order { lots, owner, level, prev, next, .. } = order;
-        let tidy_level = self.levels.take_off(level, slot, lots, prev, next);
+        let tidy_level = self.levels.unlink(level, slot, lots, prev, next);
         let last_of_owner = self.owners.remove(owner, slot);
-        let tidy_ids = self.ids.remove(order.id(), place);
-        self.tidy(slot, order.flags(), [tidy_level, tidy_ids, last_of_owner]);
+        let tidy_ids = self.ids.remove(order.id(), id_index);
+        self.clean_up(slot, order.flags(), [tidy_level, tidy_ids, last_of_owner]);
         lots
     }
 }
@@ -354,19 +359,19 @@ impl Book {
 /// An order of the level at `key`.
 // Where events are made: a copy through memory costs more than the reads.
 #[inline(always)]
-const fn view(order: &Order, extra: Extra, key: u64, iceberg: Iceberg) -> OrderView {
+const fn view(order: &Order, attributes: Attributes, key: u64, iceberg: Iceberg) -> OrderView {
     let (flags, side) = (order.flags(), order.flags().side());
     OrderView {
         order_id: order.id(),
         owner: order.owner,
-        client_id: extra.client_id,
+        client_id: attributes.client_id,
         side,
         price_ticks: key_of(side, key),
-        lots: sums::add(order.lots, iceberg.hidden_lots),
+        lots: bounded::add(order.lots, iceberg.hidden_lots),
         hidden_lots: iceberg.hidden_lots,
         display_lots: iceberg.display_lots,
         reduce_only: flags.reduce_only(),
         post_only: flags.post_only(),
-        expires_ms: extra.expires_ms(flags),
+        expires_ms: attributes.expires_ms(flags),
     }
 }

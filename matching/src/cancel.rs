@@ -43,8 +43,8 @@ impl Book {
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
         match self.ids.find(order_id) {
-            Some((slot, place)) if self.orders.get(slot).owner == owner => {
-                Ok(self.evict_from(slot, place, reason, host))
+            Some((slot, id_index)) if self.orders.get(slot).owner == owner => {
+                Ok(self.evict_from(slot, id_index, reason, host))
             }
             _ => Err(Reject::new(Code::UnknownOrder, 0, order_id)),
         }

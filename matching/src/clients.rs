@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::AccountId;
 
 use crate::arena::NONE;
-use crate::hint::fetch;
+use crate::cache::prefetch;
 use crate::memory::map_bytes;
 
 const WAYS: usize = 4;
@@ -58,15 +58,15 @@ impl Set {
 
 /// Where a client id that no live order has may be entered. Holds until the table changes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vacancy {
+pub(crate) struct InsertPosition {
     set: usize,
     /// Not below [`WAYS`] where the set is full.
     way: usize,
 }
 
-impl Vacancy {
+impl InsertPosition {
     /// For an order without a client id.
-    pub(crate) const NOWHERE: Self = Self { set: usize::MAX, way: WAYS };
+    pub(crate) const NONE: Self = Self { set: usize::MAX, way: WAYS };
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ pub(crate) struct ClientIds {
     /// None, or a power of two of them: at least one for each entry, so that few are full.
     sets: Vec<Set>,
     /// By set, owner and client id.
-    spilled: BTreeMap<(usize, AccountId, u64), u32>,
+    overflow: BTreeMap<(usize, AccountId, u64), u32>,
     live: usize,
 }
 
@@ -100,7 +100,7 @@ impl ClientIds {
         match set.find(owner, client_id) {
             Some(way) => Some(set.0[way].slot),
             None if set.free_ways() != 0 => None,
-            None => self.get_spilled(index, owner, client_id),
+            None => self.get_overflow(index, owner, client_id),
         }
     }
 
@@ -109,7 +109,11 @@ impl ClientIds {
     /// # Errors
     /// The order to which the account gave it.
     #[inline]
-    pub(crate) fn vacancy(&mut self, owner: AccountId, client_id: u64) -> Result<Vacancy, u32> {
+    pub(crate) fn insert_position(
+        &mut self,
+        owner: AccountId,
+        client_id: u64,
+    ) -> Result<InsertPosition, u32> {
         if self.live >= self.sets.len() {
             self.grow();
         }
@@ -120,40 +124,46 @@ impl ClientIds {
         }
         let free = set.free_ways();
         if free == 0 {
-            if let Some(slot) = self.get_spilled(index, owner, client_id) {
+            if let Some(slot) = self.get_overflow(index, owner, client_id) {
                 return Err(slot);
             }
         }
-        Ok(Vacancy { set: index, way: free.trailing_zeros() as usize })
+        Ok(InsertPosition { set: index, way: free.trailing_zeros() as usize })
     }
 
     /// Enters an id where it may be.
     #[inline]
-    pub(crate) fn fill(&mut self, vacancy: Vacancy, owner: AccountId, client_id: u64, slot: u32) {
+    pub(crate) fn insert_at(
+        &mut self,
+        insert_position: InsertPosition,
+        owner: AccountId,
+        client_id: u64,
+        slot: u32,
+    ) {
         self.live += 1;
-        match self.sets[vacancy.set].0.get_mut(vacancy.way) {
+        match self.sets[insert_position.set].0.get_mut(insert_position.way) {
             Some(entry) => *entry = Entry { client_id, owner, slot },
-            None => self.spill(vacancy.set, owner, client_id, slot),
+            None => self.insert_overflow(insert_position.set, owner, client_id, slot),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn spill(&mut self, set: usize, owner: AccountId, client_id: u64, slot: u32) {
-        self.spilled.insert((set, owner, client_id), slot);
+    fn insert_overflow(&mut self, set: usize, owner: AccountId, client_id: u64, slot: u32) {
+        self.overflow.insert((set, owner, client_id), slot);
     }
 
     #[cold]
     #[inline(never)]
-    fn get_spilled(&self, set: usize, owner: AccountId, client_id: u64) -> Option<u32> {
-        self.spilled.get(&(set, owner, client_id)).copied()
+    fn get_overflow(&self, set: usize, owner: AccountId, client_id: u64) -> Option<u32> {
+        self.overflow.get(&(set, owner, client_id)).copied()
     }
 
     /// Has the place where a key is or would be brought into the cache.
     #[inline]
-    pub(crate) fn fetch(&self, owner: AccountId, client_id: u64) {
+    pub(crate) fn prefetch(&self, owner: AccountId, client_id: u64) {
         if let Some(set) = self.sets.get(self.set_of(owner, client_id)) {
-            fetch(set);
+            prefetch(set);
         }
     }
 
@@ -162,7 +172,7 @@ impl ClientIds {
         let way = self.sets[set].free_ways().trailing_zeros() as usize;
         match self.sets[set].0.get_mut(way) {
             Some(free) => *free = entry,
-            None => self.spill(set, entry.owner, entry.client_id, entry.slot),
+            None => self.insert_overflow(set, entry.owner, entry.client_id, entry.slot),
         }
     }
 
@@ -171,11 +181,11 @@ impl ClientIds {
     fn grow(&mut self) {
         let sets = (2 * self.sets.len()).max(1);
         let old = std::mem::replace(&mut self.sets, vec![Set([FREE; WAYS]); sets]);
-        let spilled = std::mem::take(&mut self.spilled);
+        let overflow = std::mem::take(&mut self.overflow);
         for entry in old.iter().flat_map(|set| &set.0).filter(|entry| entry.slot != NONE) {
             self.put(*entry);
         }
-        for ((_, owner, client_id), slot) in spilled {
+        for ((_, owner, client_id), slot) in overflow {
             self.put(Entry { client_id, owner, slot });
         }
     }
@@ -186,11 +196,11 @@ impl ClientIds {
         self.live -= 1;
         match self.sets[set].find(owner, client_id) {
             Some(way) => {
-                let spilled = !self.spilled.is_empty() && self.sets[set].free_ways() == 0;
-                self.sets[set].0[way] = if spilled { self.take_spilled(set) } else { FREE };
+                let overflow = !self.overflow.is_empty() && self.sets[set].free_ways() == 0;
+                self.sets[set].0[way] = if overflow { self.pop_overflow(set) } else { FREE };
             }
             None => {
-                self.spilled.remove(&(set, owner, client_id));
+                self.overflow.remove(&(set, owner, client_id));
             }
         }
     }
@@ -198,21 +208,21 @@ impl ClientIds {
     /// An entry of a set that the map has, and no longer; if there is none, a free one.
     #[cold]
     #[inline(never)]
-    fn take_spilled(&mut self, set: usize) -> Entry {
+    fn pop_overflow(&mut self, set: usize) -> Entry {
         let Some((key, slot)) =
-            self.spilled.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
+            self.overflow.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
         else {
             return FREE;
         };
         let (key, slot) = (*key, *slot);
-        self.spilled.remove(&key);
+        self.overflow.remove(&key);
         Entry { client_id: key.2, owner: key.1, slot }
     }
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.sets.capacity() * size_of::<Set>()
-            + map_bytes(self.spilled.len(), size_of::<((usize, AccountId, u64), u32)>())
+            + map_bytes(self.overflow.len(), size_of::<((usize, AccountId, u64), u32)>())
     }
 }
 
@@ -232,15 +242,15 @@ mod tests {
                 let key = (owner, client_id);
                 if insert && !model.contains_key(&key) {
                     model.insert(key, step as u32 + 1);
-                    let vacancy = table.vacancy(owner, client_id).expect("no order has it");
-                    table.fill(vacancy, owner, client_id, step as u32 + 1);
+                    let insert_position = table.insert_position(owner, client_id).expect("no order has it");
+                    table.insert_at(insert_position, owner, client_id, step as u32 + 1);
                 } else if !insert && model.remove(&key).is_some() {
                     table.remove(owner, client_id);
                 }
-                prop_assert_eq!(table.vacancy(owner, client_id).err(), model.get(&key).copied());
+                prop_assert_eq!(table.insert_position(owner, client_id).err(), model.get(&key).copied());
                 prop_assert_eq!(table.get(owner, client_id), model.get(&key).copied());
                 prop_assert_eq!(table.len(), model.len());
-                for (set, ..) in table.spilled.keys() {
+                for (set, ..) in table.overflow.keys() {
                     prop_assert!(table.sets[*set].0.iter().all(|entry| entry.slot != NONE));
                 }
             }

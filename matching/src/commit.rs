@@ -23,11 +23,11 @@ use sha2::{Digest as _, Sha256};
 use tidemark_proto::units::Side;
 
 use crate::arena::Arena;
+use crate::attributes::AttributeTable;
 use crate::book::Book;
 use crate::digest::Digest;
-use crate::extras::Extras;
 use crate::icebergs::{Iceberg, Icebergs};
-use crate::ladder::Ladder;
+use crate::ladder::PriceLadder;
 use crate::levels::{Level, Levels};
 use crate::page::{Digests, Page};
 
@@ -74,7 +74,7 @@ impl Book {
     fn refresh(&mut self) {
         self.levels.digests.resize(self.levels.capacity(), [0; 32]);
         let stores =
-            Stores { orders: &self.orders, extras: &self.extras, icebergs: &self.icebergs };
+            Stores { orders: &self.orders, attributes: &self.attributes, icebergs: &self.icebergs };
         for ladder in &mut self.ladders {
             refresh(ladder, &mut self.levels, stores);
         }
@@ -85,12 +85,12 @@ impl Book {
 #[derive(Clone, Copy)]
 struct Stores<'a> {
     orders: &'a Arena,
-    extras: &'a Extras,
+    attributes: &'a AttributeTable,
     icebergs: &'a Icebergs,
 }
 
 /// Recomputes the digests of stale levels, and of the groups and pages that they are in.
-fn refresh(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>) {
+fn refresh(ladder: &mut PriceLadder, levels: &mut Levels, stores: Stores<'_>) {
     let mut stale = std::mem::take(&mut ladder.stale);
     for page in stale.drain(..) {
         refresh_page(ladder, levels, stores, page as usize);
@@ -99,7 +99,7 @@ fn refresh(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>) {
     ladder.stale = stale;
 }
 
-fn refresh_page(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>, index: usize) {
+fn refresh_page(ladder: &mut PriceLadder, levels: &mut Levels, stores: Stores<'_>, index: usize) {
     let stale = std::mem::replace(&mut ladder.pages[index].stale, crate::page::Bits::EMPTY);
     let offsets = stale.groups().flat_map(|group| stale.group(group));
     let changed: Vec<u32> = offsets
@@ -107,9 +107,9 @@ fn refresh_page(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>, in
         .filter(|level| *level != 0)
         .collect();
     for together in changed.chunks(HASHED_TOGETHER) {
-        let queues = together.iter().map(|level| Queue::of(levels.get(*level))).collect();
+        let queues = together.iter().map(|level| Queue::new(levels.get(*level))).collect();
         for (&level, digest) in together.iter().zip(digests(queues, stores)) {
-            levels.get_mut(level).forget();
+            levels.get_mut(level).mark_clean();
             levels.digests[level as usize] = digest;
         }
     }
@@ -131,13 +131,13 @@ fn refresh_page(ladder: &mut Ladder, levels: &mut Levels, stores: Stores<'_>, in
 fn group_digests(page: &Page, levels: &Levels, group: usize) -> Digests {
     let (mut l2, mut l3) = (Sha256::new_with_prefix([0x01]), Sha256::new_with_prefix([0x01]));
     for offset in page.occupied.group(group) {
-        let place = [(offset & 63) as u8];
+        let offset_byte = [(offset & 63) as u8];
         let index = page.levels[offset];
         let level = levels.get(index);
-        l2.update(place);
+        l2.update(offset_byte);
         l2.update(level.lots.to_le_bytes());
         l2.update(level.count.to_le_bytes());
-        l3.update(place);
+        l3.update(offset_byte);
         l3.update(levels.digests[index as usize]);
     }
     Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
@@ -152,7 +152,7 @@ struct Queue {
 }
 
 impl Queue {
-    fn of(level: &Level) -> Self {
+    fn new(level: &Level) -> Self {
         Self {
             slot: level.head,
             left: level.count,
@@ -167,9 +167,10 @@ impl Queue {
         bytes[..8].copy_from_slice(&order.id().to_le_bytes());
         bytes[8..12].copy_from_slice(&order.owner.to_le_bytes());
         bytes[12..20].copy_from_slice(&order.lots.to_le_bytes());
-        let extra = stores.extras.get(self.slot, order.flags());
-        bytes[20..28].copy_from_slice(&extra.client_id.to_le_bytes());
-        bytes[28..36].copy_from_slice(&extra.expires_ms(order.flags()).unwrap_or(0).to_le_bytes());
+        let attributes = stores.attributes.get(self.slot, order.flags());
+        bytes[20..28].copy_from_slice(&attributes.client_id.to_le_bytes());
+        bytes[28..36]
+            .copy_from_slice(&attributes.expires_ms(order.flags()).unwrap_or(0).to_le_bytes());
         bytes[36] = order.flags().bits();
         self.bytes.extend_from_slice(&bytes);
         if order.flags().iceberg() {
@@ -179,8 +180,8 @@ impl Queue {
         }
         (self.slot, self.left) = (order.next, self.left - 1);
         // Comes from memory while the other queues have their turns.
-        stores.orders.fetch(self.slot);
-        stores.extras.fetch(self.slot);
+        stores.orders.prefetch(self.slot);
+        stores.attributes.prefetch(self.slot);
         if self.bytes.len() > HASHED_BYTES - LONGEST_ORDER {
             self.hash.update(&self.bytes);
             self.bytes.clear();

@@ -1,10 +1,10 @@
-//! When orders expire: a heap, earliest first and then by id, in which each order's place is known,
-//! so that an order that leaves early is taken out at once. Entering and leaving move a few
+//! When orders expire: a heap, earliest first and then by id, in which each order's index is known,
+//! so that an order that leaves early is outcome out at once. Entering and leaving move a few
 //! entries, at most one for each fourfold of their number.
 
 use tidemark_proto::units::{OrderId, TimeMs};
 
-use crate::extras::Extras;
+use crate::attributes::AttributeTable;
 
 /// Children of an entry: with four, a heap is half as deep as with two.
 const WAYS: usize = 4;
@@ -42,41 +42,41 @@ impl Expiries {
         self.heap.first()
     }
 
-    /// Enters an order, which has an extra.
-    pub(crate) fn insert(&mut self, entry: Expiry, extras: &mut Extras) {
+    /// Enters an order, which has an attributes.
+    pub(crate) fn insert(&mut self, entry: Expiry, attributes: &mut AttributeTable) {
         self.heap.push(entry);
-        self.rise(self.heap.len() - 1, entry, extras);
+        self.rise(self.heap.len() - 1, entry, attributes);
     }
 
-    /// Takes out the order at a place.
-    pub(crate) fn remove(&mut self, place: u32, extras: &mut Extras) {
-        let place = place as usize;
+    /// Takes out the order at a index.
+    pub(crate) fn remove(&mut self, index: u32, attributes: &mut AttributeTable) {
+        let index = index as usize;
         let Some(last) = self.heap.pop() else { return };
-        let Some(gone) = self.heap.get(place).copied() else { return };
+        let Some(gone) = self.heap.get(index).copied() else { return };
         if last.key() < gone.key() {
-            self.rise(place, last, extras);
+            self.rise(index, last, attributes);
         } else {
-            self.sink(place, last, extras);
+            self.sink(index, last, attributes);
         }
     }
 
-    /// Puts an entry at a place, or nearer to the first as far as it comes before those there.
-    fn rise(&mut self, mut place: usize, entry: Expiry, extras: &mut Extras) {
-        while place > 0 {
-            let parent = self.heap[(place - 1) / WAYS];
+    /// Puts an entry at a index, or nearer to the first as far as it comes before those there.
+    fn rise(&mut self, mut index: usize, entry: Expiry, attributes: &mut AttributeTable) {
+        while index > 0 {
+            let parent = self.heap[(index - 1) / WAYS];
             if parent.key() < entry.key() {
                 break;
             }
-            self.put(place, parent, extras);
-            place = (place - 1) / WAYS;
+            self.put(index, parent, attributes);
+            index = (index - 1) / WAYS;
         }
-        self.put(place, entry, extras);
+        self.put(index, entry, attributes);
     }
 
-    /// Puts an entry at a place, or farther from the first as far as those there come before it.
-    fn sink(&mut self, mut place: usize, entry: Expiry, extras: &mut Extras) {
+    /// Puts an entry at a index, or farther from the first as far as those there come before it.
+    fn sink(&mut self, mut index: usize, entry: Expiry, attributes: &mut AttributeTable) {
         loop {
-            let first = (place * WAYS + 1).min(self.heap.len());
+            let first = (index * WAYS + 1).min(self.heap.len());
             let children = &self.heap[first..self.heap.len().min(first + WAYS)];
             let Some((least, child)) =
                 children.iter().enumerate().min_by_key(|(_, child)| child.key())
@@ -87,16 +87,16 @@ impl Expiries {
             if entry.key() < child.key() {
                 break;
             }
-            self.put(place, child, extras);
-            place = first + least;
+            self.put(index, child, attributes);
+            index = first + least;
         }
-        self.put(place, entry, extras);
+        self.put(index, entry, attributes);
     }
 
-    fn put(&mut self, place: usize, entry: Expiry, extras: &mut Extras) {
-        self.heap[place] = entry;
+    fn put(&mut self, index: usize, entry: Expiry, attributes: &mut AttributeTable) {
+        self.heap[index] = entry;
         // No more entries than slots, so it fits.
-        extras.set_expiry(entry.slot, place as u32);
+        attributes.set_heap_index(entry.slot, index as u32);
     }
 
     /// Bytes held, spare capacity included.
@@ -114,27 +114,27 @@ mod tests {
 
     use super::*;
     use crate::arena::Flags;
-    use crate::extras::Extra;
+    use crate::attributes::Attributes;
     use crate::types::PostOnly;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Against a sorted set: the same is first, and every place leads to its own entry.
+        /// Against a sorted set: the same is first, and every index leads to its own entry.
         #[test]
         fn behaves_like_a_sorted_set(steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800)) {
-            let (mut heap, mut model, mut extras) = (Expiries::default(), BTreeSet::new(), Extras::default());
+            let (mut heap, mut model, mut attributes) = (Expiries::default(), BTreeSet::new(), AttributeTable::default());
             let expires = Flags::new(Side::Buy, false, PostOnly::No, true, false);
             for (slot, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {
                     let entry = Expiry { expires_ms, id: u64::from(slot), slot };
-                    extras.set(slot, Extra::new(0, Some(expires_ms)));
-                    heap.insert(entry, &mut extras);
+                    attributes.set(slot, Attributes::new(0, Some(expires_ms)));
+                    heap.insert(entry, &mut attributes);
                     model.insert(entry);
                 } else if let Some(entry) = model.iter().nth(pick % model.len().max(1)).copied() {
                     model.remove(&entry);
-                    let place = extras.get(entry.slot, expires).expiry;
-                    prop_assert_eq!(heap.entries()[place as usize], entry);
-                    heap.remove(place, &mut extras);
+                    let index = attributes.get(entry.slot, expires).heap_index;
+                    prop_assert_eq!(heap.entries()[index as usize], entry);
+                    heap.remove(index, &mut attributes);
                 }
                 prop_assert_eq!(heap.first(), model.first());
                 prop_assert_eq!(heap.entries().len(), model.len());

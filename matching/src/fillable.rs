@@ -6,7 +6,7 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side}
 
 use crate::book::Book;
 use crate::icebergs::Iceberg;
-use crate::take::Taker;
+use crate::matcher::Taker;
 use crate::types::{Host, NewOrder};
 
 impl Book {
@@ -14,11 +14,11 @@ impl Book {
     /// fill-or-kill is decided by. Changes nothing, and meets at most `max_fills` makers.
     #[must_use]
     pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
-        let taker = Taker::of(order, OrderId::MAX, order.price_ticks);
+        let taker = Taker::new(order, OrderId::MAX, order.price_ticks);
         self.fillable(&taker, order.lots, host)
     }
 
-    /// The most lots of a fill-or-kill order that [`Book::take`] would trade, hidden ones included,
+    /// The most lots of a fill-or-kill order that [`Book::match_taker`] would trade, hidden ones included,
     /// up to `lots`; changes nothing. Walks at most `max_fills` makers that count, each refill of
     /// an iceberg order counting again.
     pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
@@ -54,13 +54,13 @@ impl Book {
                     refilled.push_back((slot, shown, iceberg));
                 }
             }
-            level = ladder.below(&self.levels, index).filter(crosses);
+            level = ladder.next_worse(&self.levels, index).filter(crosses);
         }
         sum.min(cap)
     }
 }
 
-/// A walk over makers that plays [`Book::take`] without touching anything.
+/// A walk over makers that plays [`Book::match_taker`] without touching anything.
 struct FillWalk<'a> {
     book: &'a Book,
     /// The makers' side.
@@ -82,9 +82,9 @@ impl FillWalk<'_> {
     ) -> Option<Lots> {
         let maker = self.book.orders.get(slot);
         let mut lots = wanted.min(shown);
-        let watched =
-            maker.owner != taker.owner && self.book.owners.reduces(maker.owner, self.side);
-        if watched && maker.flags().reduce_only() {
+        let may_be_removed =
+            maker.owner != taker.owner && self.book.owners.has_reduce_only(maker.owner, self.side);
+        if may_be_removed && maker.flags().reduce_only() {
             let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
             if lots == 0 && traded > 0 {
@@ -99,7 +99,7 @@ impl FillWalk<'_> {
         if maker.owner == taker.owner {
             return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
         }
-        if watched {
+        if may_be_removed {
             let traded = self.traded.entry(maker.owner).or_default();
             *traded = traded.saturating_add(lots);
         }

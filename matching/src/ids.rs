@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 use tidemark_proto::units::OrderId;
 
 use crate::arena::NONE;
-use crate::hint::fetch;
+use crate::bounded;
+use crate::cache::prefetch;
 use crate::memory::map_bytes;
-use crate::sums;
 
 const PAGE_BITS: u32 = 10;
 const PAGE_IDS: usize = 1 << PAGE_BITS;
 /// Pages in the window: the last 4 194 304 ids.
 const WINDOW_PAGES: u64 = 4_096;
 
-/// Where an id is: its page's place in the ring, or [`NO_PLACE`]. Holds until the next id is
+/// Where an id is: its page's place in the ring, or [`OUTSIDE_WINDOW`]. Holds until the next id is
 /// entered.
-pub(crate) type IdPlace = usize;
+pub(crate) type RingIndex = usize;
 /// In the sorted map.
-const NO_PLACE: IdPlace = usize::MAX;
+const OUTSIDE_WINDOW: RingIndex = usize::MAX;
 
 type Slots = Box<[u32; PAGE_IDS]>;
 
@@ -72,9 +72,9 @@ impl IdTable {
 
     /// The slot of an id, and where to take it out: see [`IdTable::remove`].
     #[inline(always)]
-    pub(crate) fn find(&self, id: OrderId) -> Option<(u32, IdPlace)> {
+    pub(crate) fn find(&self, id: OrderId) -> Option<(u32, RingIndex)> {
         let Some(index) = self.page_index(id) else {
-            return self.get_old(id).map(|slot| (slot, NO_PLACE));
+            return self.get_old(id).map(|slot| (slot, OUTSIDE_WINDOW));
         };
         let slot = self.ring[index].slots.as_ref()?[offset(id)];
         (slot != NONE).then_some((slot, index))
@@ -88,22 +88,22 @@ impl IdTable {
 
     /// The slot of an id in the window, else [`NONE`].
     #[inline(always)]
-    pub(crate) fn recent(&self, id: OrderId) -> u32 {
+    pub(crate) fn get_recent(&self, id: OrderId) -> u32 {
         self.page(id).map_or(NONE, |slots| slots[offset(id)])
     }
 
     /// Has the entry of an id brought into the cache, if it is in the window.
     #[inline(always)]
-    pub(crate) fn fetch(&self, id: OrderId) {
+    pub(crate) fn prefetch(&self, id: OrderId) {
         if let Some(slots) = self.page(id) {
-            fetch(&slots[offset(id)]);
+            prefetch(&slots[offset(id)]);
         }
     }
 
     /// Where to take out an id.
     #[inline(always)]
-    pub(crate) fn place(&self, id: OrderId) -> IdPlace {
-        self.page_index(id).unwrap_or(NO_PLACE)
+    pub(crate) fn locate(&self, id: OrderId) -> RingIndex {
+        self.page_index(id).unwrap_or(OUTSIDE_WINDOW)
     }
 
     #[inline]
@@ -118,7 +118,7 @@ impl IdTable {
         let page = &mut self.ring[index];
         let Some(slots) = &mut page.slots else { return self.insert_first(index, id, slot) };
         slots[offset(id)] = slot;
-        page.live = sums::up(page.live);
+        page.live = bounded::increment(page.live);
     }
 
     /// Enters an id after the window, which is made to reach it, or before it.
@@ -130,7 +130,7 @@ impl IdTable {
             self.old.insert(id, slot);
             return;
         }
-        self.reach(number);
+        self.extend_to(number);
         let index = self.ring_index(number);
         if self.ring[index].slots.is_none() {
             return self.insert_first(index, id, slot);
@@ -148,12 +148,12 @@ impl IdTable {
     }
 
     /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
-    fn reach(&mut self, number: u64) {
+    fn extend_to(&mut self, number: u64) {
         if self.base == self.end {
             (self.base, self.end) = (number, number);
         }
         while self.base < self.end && number - self.base >= WINDOW_PAGES {
-            self.retire();
+            self.retire_oldest_page();
             self.base += 1;
         }
         if self.base == self.end {
@@ -173,7 +173,7 @@ impl IdTable {
     }
 
     /// Moves the orders of the window's first page, `base`, to the sorted map.
-    fn retire(&mut self) {
+    fn retire_oldest_page(&mut self) {
         let index = self.ring_index(self.base);
         let Some(mut slots) = std::mem::take(&mut self.ring[index]).slots else { return };
         for (offset, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot != NONE) {
@@ -183,15 +183,15 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::tidy`] is
+    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::clean_up`] is
     /// to follow.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn remove(&mut self, id: OrderId, place: IdPlace) -> bool {
-        let Some(page) = self.ring.get_mut(place) else { return true };
+    pub(crate) fn remove(&mut self, id: OrderId, ring_index: RingIndex) -> bool {
+        let Some(page) = self.ring.get_mut(ring_index) else { return true };
         let Some(slots) = page.slots.as_mut() else { return false };
         slots[offset(id)] = NONE;
-        page.live = sums::down(page.live);
+        page.live = bounded::decrement(page.live);
         page.live == 0
     }
 
@@ -199,7 +199,7 @@ impl IdTable {
     /// other.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tidy(&mut self, id: OrderId) {
+    pub(crate) fn clean_up(&mut self, id: OrderId) {
         match self.page_index(id) {
             None => {
                 self.old.remove(&id);
@@ -244,8 +244,8 @@ mod tests {
         let mut table = IdTable::default();
         for id in 1..10_000 {
             table.insert(id, 0);
-            if table.remove(id, table.place(id)) {
-                table.tidy(id);
+            if table.remove(id, table.locate(id)) {
+                table.clean_up(id);
             }
         }
         assert!(table.old.is_empty() && table.ring.len() <= 2 && table.spare.len() <= 1);
@@ -268,8 +268,8 @@ mod tests {
                     _ => {
                         let Some(id) = model.keys().nth(pick % model.len().max(1)).copied() else { continue };
                         model.remove(&id);
-                        if table.remove(id, table.place(id)) {
-                            table.tidy(id);
+                        if table.remove(id, table.locate(id)) {
+                            table.clean_up(id);
                         }
                         prop_assert_eq!(table.get(id), None);
                     }

@@ -22,14 +22,14 @@ pub(crate) const fn key_of(side: Side, price_ticks: Ticks) -> u64 {
 const NO_PAGE: u32 = u32::MAX;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Ladder {
+pub(crate) struct PriceLadder {
     pub(crate) pages: Vec<Box<Page>>,
     free_pages: Vec<u32>,
     /// Pages with a level, by number.
     pub(crate) index: BTreeMap<u64, u32>,
-    /// Pages without one whose last changes were not yet taken. Apart, so that finding the next
+    /// Pages without one whose last changes were not yet outcome. Apart, so that finding the next
     /// level skips none.
-    limbo: BTreeMap<u64, u32>,
+    pending: BTreeMap<u64, u32>,
     /// The page last used to find a level.
     recent: u32,
     /// The highest level.
@@ -40,13 +40,13 @@ pub(crate) struct Ladder {
     changed: Vec<u32>,
 }
 
-impl Ladder {
+impl PriceLadder {
     pub(crate) fn new() -> Self {
         Self {
             pages: Vec::new(),
             free_pages: Vec::new(),
             index: BTreeMap::new(),
-            limbo: BTreeMap::new(),
+            pending: BTreeMap::new(),
             recent: NO_PAGE,
             best: NONE,
             stale: Vec::new(),
@@ -69,11 +69,11 @@ impl Ladder {
         if self.pages.get(self.recent as usize).is_some_and(|page| page.number == number) {
             return Some(self.recent);
         }
-        self.search(number)
+        self.search_index(number)
     }
 
     #[inline(never)]
-    fn search(&self, number: u64) -> Option<u32> {
+    fn search_index(&self, number: u64) -> Option<u32> {
         self.index.get(&number).copied()
     }
 
@@ -92,7 +92,7 @@ impl Ladder {
 
     /// The same, for orders that come: those that follow are likely to be near.
     #[inline]
-    pub(crate) fn locate(&mut self, key: u64) -> u32 {
+    pub(crate) fn find_for_insert(&mut self, key: u64) -> u32 {
         let Some(page) = self.page_of(page_number(key)) else { return NONE };
         self.recent = page;
         self.pages[page as usize].levels[page_offset(key)]
@@ -116,7 +116,7 @@ impl Ladder {
     }
 
     fn add_page(&mut self, number: u64) -> u32 {
-        let index = self.limbo.remove(&number).unwrap_or_else(|| match self.free_pages.pop() {
+        let index = self.pending.remove(&number).unwrap_or_else(|| match self.free_pages.pop() {
             // An unused page has empty bitmaps and no levels; its digests have no meaning then.
             Some(index) => {
                 self.pages[index as usize].number = number;
@@ -134,15 +134,15 @@ impl Ladder {
     /// Notes that a level's orders changed.
     #[inline]
     pub(crate) fn touch(&mut self, levels: &mut Levels, level: u32) {
-        if !levels.get(level).is_noted() {
-            self.note(levels, level);
+        if !levels.get(level).is_dirty() {
+            self.mark_dirty(levels, level);
         }
     }
 
     /// What seldom follows an order's leave: the level's first change since its last root is noted;
     /// an empty level goes.
     #[inline(never)]
-    pub(crate) fn tidy(&mut self, levels: &mut Levels, level: u32) {
+    pub(crate) fn clean_up(&mut self, levels: &mut Levels, level: u32) {
         self.touch(levels, level);
         if levels.get(level).count == 0 {
             self.release(levels, level);
@@ -152,10 +152,10 @@ impl Ladder {
     /// Notes a level's first change since its digests were computed and its change was reported.
     #[cold]
     #[inline(never)]
-    pub(crate) fn note(&mut self, levels: &mut Levels, level: u32) {
+    pub(crate) fn mark_dirty(&mut self, levels: &mut Levels, level: u32) {
         let level = levels.get_mut(level);
         let (key, index) = (level.key, level.page());
-        level.note();
+        level.mark_dirty();
         let page = &mut self.pages[index as usize];
         let offset = page_offset(key);
         if page.stale.insert(offset) {
@@ -170,7 +170,7 @@ impl Ladder {
     fn release(&mut self, levels: &mut Levels, level: u32) {
         let (key, index) = (levels.get(level).key, levels.get(level).page());
         if self.best == level {
-            self.best = self.below(levels, level).unwrap_or(NONE);
+            self.best = self.next_worse(levels, level).unwrap_or(NONE);
         }
         levels.release(level);
         let page = &mut self.pages[index as usize];
@@ -178,13 +178,13 @@ impl Ladder {
         page.occupied.remove(page_offset(key));
         if page.occupied.is_empty() {
             self.index.remove(&page.number);
-            self.limbo.insert(page.number, index);
+            self.pending.insert(page.number, index);
             self.recent = NO_PAGE;
         }
     }
 
     /// The next worse level.
-    pub(crate) fn below(&self, levels: &Levels, level: u32) -> Option<u32> {
+    pub(crate) fn next_worse(&self, levels: &Levels, level: u32) -> Option<u32> {
         let level = levels.get(level);
         let page = &self.pages[level.page() as usize];
         if let Some(offset) = page.occupied.before(page_offset(level.key)) {
@@ -203,7 +203,7 @@ impl Ladder {
             let changed = std::mem::replace(&mut page.changed, crate::page::Bits::EMPTY);
             for offset in changed.groups().flat_map(|group| changed.group(group)) {
                 report(page.key(offset));
-                levels.get_mut(page.levels[offset]).forget();
+                levels.get_mut(page.levels[offset]).mark_clean();
             }
             self.free_if_unused(index);
         }
@@ -214,7 +214,7 @@ impl Ladder {
     pub(crate) fn free_if_unused(&mut self, index: u32) {
         let page = &self.pages[index as usize];
         if page.is_unused() {
-            self.limbo.remove(&page.number);
+            self.pending.remove(&page.number);
             self.free_pages.push(index);
         }
     }
@@ -225,6 +225,6 @@ impl Ladder {
             + self.pages.len() * size_of::<Page>()
             + (self.free_pages.capacity() + self.stale.capacity() + self.changed.capacity())
                 * size_of::<u32>()
-            + map_bytes(self.index.len() + self.limbo.len(), size_of::<(u64, u32)>())
+            + map_bytes(self.index.len() + self.pending.len(), size_of::<(u64, u32)>())
     }
 }

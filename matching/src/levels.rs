@@ -4,8 +4,8 @@
 use tidemark_proto::units::Lots;
 
 use crate::arena::NONE;
+use crate::bounded;
 use crate::digest::Digest;
-use crate::sums;
 
 /// One price level: a queue of orders.
 #[derive(Clone, Copy, Debug)]
@@ -17,14 +17,14 @@ pub(crate) struct Level {
     pub(crate) head: u32,
     pub(crate) tail: u32,
     pub(crate) count: u32,
-    /// Its page and, in the highest bit, [`NOTED`].
+    /// Its page and, in the highest bit, [`DIRTY`].
     page: u32,
 }
 
 const _: () = assert!(size_of::<Level>() == 32, "two levels are one cache line");
 
 /// A level's key is noted as stale and as changed in its page: a touch has nothing more to note.
-const NOTED: u32 = 1 << 31;
+const DIRTY: u32 = 1 << 31;
 
 impl Level {
     /// A level without orders.
@@ -33,19 +33,19 @@ impl Level {
     }
     /// Its page in its side's ladder.
     pub(crate) const fn page(&self) -> u32 {
-        self.page & !NOTED
+        self.page & !DIRTY
     }
     #[inline]
-    pub(crate) const fn is_noted(&self) -> bool {
-        self.page & NOTED != 0
+    pub(crate) const fn is_dirty(&self) -> bool {
+        self.page & DIRTY != 0
     }
     /// Its change was noted.
-    pub(crate) const fn note(&mut self) {
-        self.page |= NOTED;
+    pub(crate) const fn mark_dirty(&mut self) {
+        self.page |= DIRTY;
     }
     /// Its digests were computed, or its change was reported: the next touch is to be noted.
-    pub(crate) const fn forget(&mut self) {
-        self.page &= !NOTED;
+    pub(crate) const fn mark_clean(&mut self) {
+        self.page &= !DIRTY;
     }
 }
 
@@ -108,20 +108,20 @@ impl Levels {
     /// Puts an order at the back of a level. Returns the one that was last, and whether a note of
     /// the change is to follow.
     #[inline(always)]
-    pub(crate) fn put_on(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
+    pub(crate) fn push_back(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
         let level = self.get_mut(level);
-        level.lots = sums::add(level.lots, lots);
-        level.count = sums::up(level.count);
+        level.lots = bounded::add(level.lots, lots);
+        level.count = bounded::increment(level.count);
         let last = std::mem::replace(&mut level.tail, slot);
         level.head = relink(level.head, NONE, slot);
-        (last, !level.is_noted())
+        (last, !level.is_dirty())
     }
 
     /// Takes an order between these two, with `lots` shown, off a level. Returns whether the
     /// level's ladder is to tidy it.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn take_off(
+    pub(crate) fn unlink(
         &mut self,
         level: u32,
         slot: u32,
@@ -130,11 +130,11 @@ impl Levels {
         next: u32,
     ) -> bool {
         let level = self.get_mut(level);
-        level.lots = sums::sub(level.lots, lots);
-        level.count = sums::down(level.count);
+        level.lots = bounded::sub(level.lots, lots);
+        level.count = bounded::decrement(level.count);
         level.head = relink(level.head, slot, next);
         level.tail = relink(level.tail, slot, prev);
-        (level.count == 0) | !level.is_noted()
+        (level.count == 0) | !level.is_dirty()
     }
 
     /// Bytes held, spare capacity included.

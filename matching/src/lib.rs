@@ -10,7 +10,7 @@
 //! | `arena` | where orders are stored |
 //! | `clients` | client id to slot |
 //! | `expiries` | which order expires next |
-//! | `extras` | what few orders have |
+//! | `attributes` | what few orders have |
 //! | `icebergs` | what an order does not show |
 //! | `ids` | order id to slot |
 //! | `owners` | an account's live orders |
@@ -29,19 +29,21 @@
 
 mod admission;
 mod arena;
+mod attributes;
 mod book;
+mod bounded;
+mod cache;
 mod cancel;
 mod clients;
 mod commit;
 mod digest;
 mod expiries;
-mod extras;
 mod fillable;
-mod hint;
 mod icebergs;
 mod ids;
 mod ladder;
 mod levels;
+mod matcher;
 mod memory;
 mod owners;
 mod page;
@@ -50,8 +52,6 @@ mod prefetch;
 mod queries;
 mod replace;
 mod snapshot;
-mod sums;
-mod take;
 mod triggers;
 mod types;
 

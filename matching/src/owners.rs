@@ -4,9 +4,9 @@
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
-use crate::hint::fetch;
+use crate::bounded;
+use crate::cache::prefetch;
 use crate::levels::relink;
-use crate::sums;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -22,13 +22,13 @@ pub(crate) struct Owner {
 
 /// An order's neighbours in its owner's list. Slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
-struct Kin {
+struct OwnerLinks {
     older: u32,
     newer: u32,
 }
 
-impl Kin {
-    const NOBODY: Self = Self { older: NONE, newer: NONE };
+impl OwnerLinks {
+    const EMPTY: Self = Self { older: NONE, newer: NONE };
 }
 
 const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };
@@ -40,7 +40,7 @@ pub(crate) struct Owners {
     /// All pages, one after the other.
     owners: Vec<Owner>,
     /// By slot. As in the arena, slot 0 is nobody's, and takes writes that mean nothing.
-    kin: Vec<Kin>,
+    links: Vec<OwnerLinks>,
     /// By page: its accounts with orders.
     active: Vec<u32>,
     /// Reduce-only orders of all accounts, by side.
@@ -52,7 +52,7 @@ const fn block(owner: AccountId) -> usize {
     (owner >> PAGE_BITS) as usize
 }
 
-const fn place(page: u32, owner: AccountId) -> usize {
+const fn entry_index(page: u32, owner: AccountId) -> usize {
     (page as usize) << PAGE_BITS | (owner as usize & (PAGE_OWNERS - 1))
 }
 
@@ -61,7 +61,7 @@ impl Owners {
         Self {
             directory: Vec::new(),
             owners: vec![NO_ORDERS; PAGE_OWNERS],
-            kin: vec![Kin::NOBODY],
+            links: vec![OwnerLinks::EMPTY],
             active: vec![0],
             reduce_only: [0; 2],
             spare: Vec::new(),
@@ -72,23 +72,23 @@ impl Owners {
     #[inline]
     pub(crate) fn get(&self, owner: AccountId) -> Owner {
         let page = self.directory.get(block(owner)).copied().unwrap_or(0);
-        self.owners[place(page, owner)]
+        self.owners[entry_index(page, owner)]
     }
 
     /// Whether any account has reduce-only orders.
     #[inline]
-    pub(crate) const fn any_reduces(&self) -> bool {
+    pub(crate) const fn any_reduce_only(&self) -> bool {
         (self.reduce_only[0] | self.reduce_only[1]) != 0
     }
 
     /// Whether the account has reduce-only orders on a side.
     #[inline(always)]
-    pub(crate) fn reduces(&self, owner: AccountId, side: Side) -> bool {
-        self.reduce_only[side as usize] > 0 && self.has_reducing(owner, side)
+    pub(crate) fn has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
+        self.reduce_only[side as usize] > 0 && self.account_has_reduce_only(owner, side)
     }
 
     #[inline(never)]
-    fn has_reducing(&self, owner: AccountId, side: Side) -> bool {
+    fn account_has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
         self.get(owner).reduce_only[side as usize] > 0
     }
 
@@ -101,23 +101,23 @@ impl Owners {
     /// The account's next older order, [`NONE`] after its oldest.
     #[inline]
     pub(crate) fn older(&self, slot: u32) -> u32 {
-        self.kin[slot as usize].older
+        self.links[slot as usize].older
     }
 
     /// Has the links of an order brought into the cache.
     #[inline]
-    pub(crate) fn fetch(&self, slot: u32) {
-        if let Some(kin) = self.kin.get(slot as usize) {
-            fetch(kin);
+    pub(crate) fn prefetch(&self, slot: u32) {
+        if let Some(links) = self.links.get(slot as usize) {
+            prefetch(links);
         }
     }
 
     /// The same of those of its neighbours.
     #[inline]
-    pub(crate) fn fetch_around(&self, slot: u32) {
-        let Kin { older, newer } = self.kin[slot as usize];
-        fetch(&self.kin[older as usize]);
-        fetch(&self.kin[newer as usize]);
+    pub(crate) fn prefetch_neighbours(&self, slot: u32) {
+        let OwnerLinks { older, newer } = self.links[slot as usize];
+        prefetch(&self.links[older as usize]);
+        prefetch(&self.links[newer as usize]);
     }
 
     /// Enters `slot` as the account's newest order.
@@ -127,45 +127,45 @@ impl Owners {
         if page == 0 {
             page = self.add_page(owner);
         }
-        let entry = &mut self.owners[place(page, owner)];
+        let entry = &mut self.owners[entry_index(page, owner)];
         if entry.count == 0 {
             self.active[page as usize] += 1;
         }
-        entry.count = sums::up(entry.count);
+        entry.count = bounded::increment(entry.count);
         let older = std::mem::replace(&mut entry.newest, slot);
-        if slot as usize >= self.kin.len() {
+        if slot as usize >= self.links.len() {
             self.make_room(slot);
         }
-        let kin = &mut self.kin[..];
-        kin[older as usize].newer = slot;
-        kin[slot as usize] = Kin { older, newer: NONE };
+        let links = &mut self.links[..];
+        links[older as usize].newer = slot;
+        links[slot as usize] = OwnerLinks { older, newer: NONE };
     }
 
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, slot: u32) {
-        self.kin.resize(slot as usize + 1, Kin::NOBODY);
+        self.links.resize(slot as usize + 1, OwnerLinks::EMPTY);
     }
 
     /// Counts a reduce-only order of an account with orders.
-    pub(crate) fn push_reducing(&mut self, owner: AccountId, side: Side) {
+    pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
-        *reduce_only = sums::up(*reduce_only);
-        self.reduce_only[side as usize] = sums::add(self.reduce_only[side as usize], 1);
+        *reduce_only = bounded::increment(*reduce_only);
+        self.reduce_only[side as usize] = bounded::add(self.reduce_only[side as usize], 1);
     }
 
     /// Counts one that goes.
-    pub(crate) fn remove_reducing(&mut self, owner: AccountId, side: Side) {
+    pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
-        *reduce_only = sums::down(*reduce_only);
-        self.reduce_only[side as usize] = sums::sub(self.reduce_only[side as usize], 1);
+        *reduce_only = bounded::decrement(*reduce_only);
+        self.reduce_only[side as usize] = bounded::sub(self.reduce_only[side as usize], 1);
     }
 
     /// The entry of an account with orders.
     #[inline(always)]
     fn entry(&mut self, owner: AccountId) -> &mut Owner {
         let page = self.directory[block(owner)];
-        &mut self.owners[place(page, owner)]
+        &mut self.owners[entry_index(page, owner)]
     }
 
     #[cold]
@@ -183,16 +183,16 @@ impl Owners {
         page
     }
 
-    /// Takes one order off the account. Where it was the last, [`Owners::tidy`] is to follow.
+    /// Takes one order off the account. Where it was the last, [`Owners::clean_up`] is to follow.
     #[inline(always)]
     #[must_use]
     pub(crate) fn remove(&mut self, owner: AccountId, slot: u32) -> bool {
-        let kin = &mut self.kin[..];
-        let Kin { older, newer } = kin[slot as usize];
-        kin[older as usize].newer = newer;
-        kin[newer as usize].older = older;
+        let links = &mut self.links[..];
+        let OwnerLinks { older, newer } = links[slot as usize];
+        links[older as usize].newer = newer;
+        links[newer as usize].older = older;
         let entry = self.entry(owner);
-        entry.count = sums::down(entry.count);
+        entry.count = bounded::decrement(entry.count);
         entry.newest = relink(entry.newest, slot, older);
         entry.count == 0
     }
@@ -200,7 +200,7 @@ impl Owners {
     /// After the last order of an account: gives its page back if that was the last of the page.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tidy(&mut self, owner: AccountId) {
+    pub(crate) fn clean_up(&mut self, owner: AccountId) {
         let page = self.directory[block(owner)];
         self.active[page as usize] -= 1;
         if self.active[page as usize] == 0 {
@@ -214,6 +214,6 @@ impl Owners {
         (self.directory.capacity() + self.active.capacity() + self.spare.capacity())
             * size_of::<u32>()
             + self.owners.capacity() * size_of::<Owner>()
-            + self.kin.capacity() * size_of::<Kin>()
+            + self.links.capacity() * size_of::<OwnerLinks>()
     }
 }

@@ -3,15 +3,15 @@
 use tidemark_proto::units::{Lots, OrderId, Ticks};
 use tidemark_proto::Code;
 
-use crate::admission::{check_lots, check_reduces};
+use crate::admission::{check_lots, check_reducible};
 use crate::arena::{Flags, Order, NONE};
+use crate::attributes::Attributes;
 use crate::book::Book;
-use crate::clients::Vacancy;
-use crate::extras::Extra;
+use crate::bounded;
+use crate::clients::InsertPosition;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
-use crate::sums;
-use crate::take::{Taken, Taker};
+use crate::matcher::{MatchResult, Taker};
 use crate::types::{Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, TimeInForce};
 
 impl Book {
@@ -30,12 +30,12 @@ impl Book {
             self.ladders[makers as usize].crosses(&self.levels, key_of(makers, order.price_ticks));
         match order.time_in_force {
             TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => {
-                self.rest_whole(order, host)
+                self.place_resting(order, host)
             }
             TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => {
-                self.take_at_once(order, host)
+                self.place_ioc(order, host)
             }
-            _ => self.place_any(order, host),
+            _ => self.place_general(order, host),
         }
     }
 
@@ -43,31 +43,32 @@ impl Book {
     /// not rest. What the path of any order does about those costs 3 to 5 % of all operations' time
     /// where one in twelve takes (ADR 8).
     #[inline(never)]
-    fn take_at_once(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_ioc(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         check_lots(order.lots)?;
         if order.post_only != PostOnly::No {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         let order_id = self.unused_id()?;
-        let mut taken = self.take(&Taker::of(order, order_id, order.price_ticks), order.lots, host);
-        self.next_order_id = sums::add(order_id, 1);
-        if taken.remaining > 0 && taken.stopped.is_none() {
-            taken.stopped = Some(Code::Unfilled);
+        let mut outcome =
+            self.match_taker(&Taker::new(order, order_id, order.price_ticks), order.lots, host);
+        self.next_order_id = bounded::add(order_id, 1);
+        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
+            outcome.stop = Some(Code::Unfilled);
         }
-        Ok(taken.placed(order_id, order.price_ticks))
+        Ok(outcome.placed(order_id, order.price_ticks))
     }
 
     /// Places an order of the most frequent kind: it meets nothing, hides nothing and asks for no
     /// position.
     #[inline(always)]
-    fn rest_whole(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_resting(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let NewOrder { owner, client_id, side, price_ticks, lots, post_only, .. } = *new;
         let expires_ms = new.time_in_force.expires_ms();
         check_lots(lots)?;
-        let vacancy = self.vacancy(owner, client_id)?;
+        let insert_position = self.client_id_position(owner, client_id)?;
         let level = self.check_room(side, price_ticks, lots, 0)?;
         let order_id = self.unused_id()?;
-        self.next_order_id = sums::add(order_id, 1);
+        self.next_order_id = bounded::add(order_id, 1);
         host.event(Event::Rested(OrderView {
             order_id,
             owner,
@@ -85,7 +86,13 @@ impl Book {
         let order = Order::new(order_id, owner, lots, flags);
         let slot = self.store(order, key_of(side, price_ticks), level);
         if flags.is_special() {
-            self.index(slot, 0, Extra::new(client_id, expires_ms), Iceberg::default(), vacancy);
+            self.index(
+                slot,
+                0,
+                Attributes::new(client_id, expires_ms),
+                Iceberg::default(),
+                insert_position,
+            );
         }
         Ok(Placed {
             order_id,
@@ -99,14 +106,14 @@ impl Book {
 
     /// Places an order of any kind.
     #[inline(never)]
-    fn place_any(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_general(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
         if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
-        self.vacancy(order.owner, order.client_id)?;
-        check_reduces(order.owner, order.side, order.lots, order.reduce_only, host)?;
+        self.client_id_position(order.owner, order.client_id)?;
+        check_reducible(order.owner, order.side, order.lots, order.reduce_only, host)?;
         let (price_ticks, crosses) =
             self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         let mut level = NONE;
@@ -114,45 +121,52 @@ impl Book {
             level = self.check_room(order.side, price_ticks, order.lots, 0)?;
         }
         let order_id = self.unused_id()?;
-        let mut taken = match crosses {
-            true => self.take_new(order, order_id, price_ticks, host)?,
+        let mut outcome = match crosses {
+            true => self.match_new(order, order_id, price_ticks, host)?,
             false if order.time_in_force == TimeInForce::Fok => {
                 return Err(Reject::new(Code::NotFillable, 0, order.lots));
             }
-            false => Taken { remaining: order.lots, ..Taken::default() },
+            false => MatchResult { remaining_lots: order.lots, ..MatchResult::default() },
         };
-        self.next_order_id = sums::add(order_id, 1);
-        if taken.remaining > 0 && taken.stopped.is_none() {
+        self.next_order_id = bounded::add(order_id, 1);
+        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
             if immediate {
-                taken.stopped = Some(Code::Unfilled);
+                outcome.stop = Some(Code::Unfilled);
             } else {
                 // Where it crossed, its own level had no orders, and still has none.
-                self.rest_new(order, order_id, price_ticks, level, taken.remaining, host);
+                self.rest_remainder(
+                    order,
+                    order_id,
+                    price_ticks,
+                    level,
+                    outcome.remaining_lots,
+                    host,
+                );
             }
         }
-        Ok(taken.placed(order_id, price_ticks))
+        Ok(outcome.placed(order_id, price_ticks))
     }
 
     /// Trades a new order that crosses.
-    fn take_new(
+    fn match_new(
         &mut self,
         order: &NewOrder,
         order_id: OrderId,
         price_ticks: Ticks,
         host: &mut impl Host,
-    ) -> Result<Taken, Reject> {
-        let taker = Taker::of(order, order_id, price_ticks);
+    ) -> Result<MatchResult, Reject> {
+        let taker = Taker::new(order, order_id, price_ticks);
         if order.time_in_force == TimeInForce::Fok {
             let fillable = self.fillable(&taker, order.lots, host);
             if fillable < order.lots {
                 return Err(Reject::new(Code::NotFillable, fillable, order.lots));
             }
         }
-        Ok(self.take(&taker, order.lots, host))
+        Ok(self.match_taker(&taker, order.lots, host))
     }
 
     #[inline(always)]
-    fn rest_new(
+    fn rest_remainder(
         &mut self,
         new: &NewOrder,
         id: OrderId,
@@ -188,8 +202,15 @@ impl Book {
         let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {
             // Takes may have changed the table since the check.
-            let vacancy = self.vacancy(new.owner, new.client_id).unwrap_or(Vacancy::NOWHERE);
-            self.index(slot, key, Extra::new(new.client_id, expires_ms), hidden, vacancy);
+            let insert_position =
+                self.client_id_position(new.owner, new.client_id).unwrap_or(InsertPosition::NONE);
+            self.index(
+                slot,
+                key,
+                Attributes::new(new.client_id, expires_ms),
+                hidden,
+                insert_position,
+            );
         }
     }
 }

@@ -60,7 +60,7 @@ impl Book {
         } else if let Some(id) = id_at(1) {
             // It is in the second cache: one operation is time enough, and more steps cost more
             // than they save.
-            self.orders.fetch(self.ids.recent(id));
+            self.orders.prefetch(self.ids.get_recent(id));
         }
     }
 
@@ -82,35 +82,35 @@ impl Book {
         }
         let slot = || self.client_ids.get(owner, client_id).unwrap_or(NONE);
         match step {
-            Prefetch::Index => self.client_ids.fetch(owner, client_id),
-            Prefetch::Order => self.fetch_order(slot()),
-            Prefetch::Around => self.fetch_around(slot()),
+            Prefetch::Index => self.client_ids.prefetch(owner, client_id),
+            Prefetch::Order => self.prefetch_order(slot()),
+            Prefetch::Around => self.prefetch_neighbours(slot()),
         }
     }
 
     #[inline(always)]
     fn take_step(&self, step: Prefetch, id: OrderId) {
         match step {
-            Prefetch::Index => self.ids.fetch(id),
-            Prefetch::Order => self.fetch_order(self.ids.recent(id)),
-            Prefetch::Around => self.fetch_around(self.ids.recent(id)),
+            Prefetch::Index => self.ids.prefetch(id),
+            Prefetch::Order => self.prefetch_order(self.ids.get_recent(id)),
+            Prefetch::Around => self.prefetch_neighbours(self.ids.get_recent(id)),
         }
     }
 
     #[inline]
-    fn fetch_order(&self, slot: u32) {
-        self.orders.fetch(slot);
-        self.owners.fetch(slot);
+    fn prefetch_order(&self, slot: u32) {
+        self.orders.prefetch(slot);
+        self.owners.prefetch(slot);
     }
 
     #[inline]
-    fn fetch_around(&self, slot: u32) {
+    fn prefetch_neighbours(&self, slot: u32) {
         let order = self.orders.get(slot);
-        self.orders.fetch(order.prev);
-        self.orders.fetch(order.next);
-        self.owners.fetch_around(slot);
-        if order.flags().has_extra() {
-            self.extras.fetch(slot);
+        self.orders.prefetch(order.prev);
+        self.orders.prefetch(order.next);
+        self.owners.prefetch_neighbours(slot);
+        if order.flags().has_attributes() {
+            self.attributes.prefetch(slot);
         }
     }
 }

@@ -3,7 +3,7 @@
 use tidemark_proto::units::{AccountId, OrderId, Side, Ticks};
 
 use crate::book::Book;
-use crate::ladder::{key_of, Ladder};
+use crate::ladder::{key_of, PriceLadder};
 use crate::types::{LevelView, OrderView};
 
 impl Book {
@@ -63,7 +63,7 @@ impl Book {
     /// A side's levels, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
         let ladder = &self.ladders[side as usize];
-        std::iter::successors(ladder.best(), |level| ladder.below(&self.levels, *level)).map(
+        std::iter::successors(ladder.best(), |level| ladder.next_worse(&self.levels, *level)).map(
             move |level| {
                 let level = self.levels.get(level);
                 LevelView {
@@ -100,8 +100,8 @@ impl Book {
             + self.owners.memory_bytes()
             + self.icebergs.memory_bytes()
             + self.levels.memory_bytes()
-            + self.ladders.iter().map(Ladder::memory_bytes).sum::<usize>()
-            + self.extras.memory_bytes()
+            + self.ladders.iter().map(PriceLadder::memory_bytes).sum::<usize>()
+            + self.attributes.memory_bytes()
             + self.client_ids.memory_bytes()
             + self.expiries.memory_bytes()
     }

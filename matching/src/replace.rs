@@ -2,11 +2,11 @@
 
 use tidemark_proto::Code;
 
-use crate::admission::{check_lots, check_reduces};
+use crate::admission::{check_lots, check_reducible};
 use crate::arena::NONE;
 use crate::book::Book;
 use crate::ladder::key_of;
-use crate::take::{Taken, Taker};
+use crate::matcher::{MatchResult, Taker};
 use crate::types::{Event, Host, Placed, Reject, Replace};
 
 impl Book {
@@ -28,10 +28,10 @@ impl Book {
             if lots < old.lots {
                 self.reduce_or_evict(slot, old.lots - lots, Code::Cancelled, host);
             }
-            let taken = Taken { remaining: lots, ..Taken::default() };
-            return Ok(taken.placed(old.order_id, wanted));
+            let outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
+            return Ok(outcome.placed(old.order_id, wanted));
         }
-        check_reduces(old.owner, old.side, lots, old.reduce_only, host)?;
+        check_reducible(old.owner, old.side, lots, old.reduce_only, host)?;
         let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
         let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
         self.check_room(old.side, price_ticks, lots, leaving)?;
@@ -50,16 +50,21 @@ impl Book {
             stp: change.stp,
             max_fills: change.max_fills,
         };
-        let taken = match crosses {
-            true => self.take(&taker, lots, host),
-            false => Taken { remaining: lots, ..Taken::default() },
+        let outcome = match crosses {
+            true => self.match_taker(&taker, lots, host),
+            false => MatchResult { remaining_lots: lots, ..MatchResult::default() },
         };
-        if taken.remaining > 0 && taken.stopped.is_none() {
-            self.show(slot, key_of(old.side, price_ticks), old.display_lots, taken.remaining);
+        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
+            self.requeue(
+                slot,
+                key_of(old.side, price_ticks),
+                old.display_lots,
+                outcome.remaining_lots,
+            );
             host.event(Event::Rested(self.view(slot)));
         } else {
-            self.delist(slot);
+            self.remove_unlinked(slot);
         }
-        Ok(taken.placed(old.order_id, price_ticks))
+        Ok(outcome.placed(old.order_id, price_ticks))
     }
 }

@@ -7,8 +7,8 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
 use crate::arena::{Flags, Order, MAX_ORDER_ID};
+use crate::attributes::Attributes;
 use crate::book::Book;
-use crate::extras::Extra;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
@@ -133,7 +133,7 @@ impl Book {
                 self.next_order_id
             )));
         }
-        let vacancy = self.vacancy(owner, client_id).map_err(|_| {
+        let insert_position = self.client_id_position(owner, client_id).map_err(|_| {
             invalid(format!("client id {client_id} of account {owner} is used twice"))
         })?;
         let (lots, iceberg) = shown(record).ok_or_else(|| {
@@ -145,10 +145,10 @@ impl Book {
         let key = key_of(side, price_ticks);
         let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
             .with_iceberg(iceberg.display_lots > 0);
-        let slot = self.orders.allot();
+        let slot = self.orders.allocate();
         self.ids.insert(id, slot);
         self.append(slot, Order::new(id, owner, lots, flags), key, level);
-        self.index(slot, key, Extra::new(client_id, expires_ms), iceberg, vacancy);
+        self.index(slot, key, Attributes::new(client_id, expires_ms), iceberg, insert_position);
         Ok(slot)
     }
 }

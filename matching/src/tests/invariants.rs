@@ -6,7 +6,7 @@ use tidemark_proto::units::Side;
 
 use crate::arena::NONE;
 use crate::expiries::Expiry;
-use crate::ladder::{key_of, Ladder};
+use crate::ladder::{key_of, PriceLadder};
 use crate::page::PAGE_KEYS;
 use crate::Book;
 
@@ -44,7 +44,7 @@ pub(crate) fn check(book: &Book) {
                 }
                 if let Some(expires_ms) = view.expires_ms {
                     expiries += 1;
-                    let place = book.extras.get(slot, order.flags()).expiry as usize;
+                    let place = book.attributes.get(slot, order.flags()).heap_index as usize;
                     let expiry = Expiry { expires_ms, id: order.id(), slot };
                     assert_eq!(book.expiries.entries().get(place), Some(&expiry));
                 }
@@ -63,7 +63,7 @@ pub(crate) fn check(book: &Book) {
             assert!(lots.checked_add(hidden).is_some(), "a refill fits");
             assert!(count > 0, "no empty level");
             live += count;
-            walk = ladder.below(&book.levels, index);
+            walk = ladder.next_worse(&book.levels, index);
         }
         assert_eq!(levels, occupied, "every occupied key is reached");
     }
@@ -88,7 +88,7 @@ pub(crate) fn check(book: &Book) {
 }
 
 /// Occupied keys in all pages; every page in the index has one.
-fn check_pages(book: &Book, ladder: &Ladder) -> usize {
+fn check_pages(book: &Book, ladder: &PriceLadder) -> usize {
     let mut occupied = 0;
     for (number, index) in &ladder.index {
         let page = &ladder.pages[*index as usize];

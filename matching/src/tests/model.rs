@@ -215,10 +215,10 @@ impl Model {
         stp: SelfTradePrevention,
         max_fills: u32,
         host: &mut impl Host,
-    ) -> Taken {
+    ) -> MatchedTaker {
         let mut taker = Incoming { order, stp, max_fills, filled: 0, decremented: 0 };
         let stopped = self.take(&mut taker, host);
-        Taken { order: taker.order, filled: taker.filled, decremented: taker.decremented, stopped }
+        MatchedTaker { order: taker.order, filled: taker.filled, decremented: taker.decremented, stopped }
     }
 
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
@@ -262,11 +262,11 @@ impl Model {
 
     fn finish(
         &mut self,
-        taken: Taken,
+        taken: MatchedTaker,
         immediate: bool,
         host: &mut impl Host,
     ) -> (OrderId, Lots, Lots, Lots, Ticks, Option<Code>) {
-        let Taken { order, filled, decremented, mut stopped } = taken;
+        let MatchedTaker { order, filled, decremented, mut stopped } = taken;
         let mut resting = 0;
         if order.lots > 0 && stopped.is_none() {
             if immediate {
@@ -386,7 +386,7 @@ impl Model {
 }
 
 /// An incoming order after it took.
-struct Taken {
+struct MatchedTaker {
     order: OrderView,
     filled: Lots,
     decremented: Lots,

@@ -6,8 +6,8 @@ use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
 use crate::book::Book;
+use crate::bounded;
 use crate::ladder::key_of;
-use crate::sums;
 use crate::types::{Event, Host, NewOrder, Placed};
 
 /// An incoming order while it takes.
@@ -25,7 +25,7 @@ pub(crate) struct Taker {
 
 impl Taker {
     /// A new order of this id, limited at `price_ticks`.
-    pub(crate) fn of(order: &NewOrder, order_id: OrderId, price_ticks: Ticks) -> Self {
+    pub(crate) fn new(order: &NewOrder, order_id: OrderId, price_ticks: Ticks) -> Self {
         Self {
             order_id,
             owner: order.owner,
@@ -41,61 +41,68 @@ impl Taker {
 
 /// How far an incoming order got.
 #[derive(Default)]
-pub(crate) struct Taken {
+pub(crate) struct MatchResult {
     /// Neither traded nor decremented.
-    pub(crate) remaining: Lots,
-    pub(crate) filled: Lots,
-    pub(crate) decremented: Lots,
+    pub(crate) remaining_lots: Lots,
+    pub(crate) filled_lots: Lots,
+    pub(crate) decremented_lots: Lots,
     /// Why it may neither go on nor rest.
-    pub(crate) stopped: Option<Code>,
+    pub(crate) stop: Option<Code>,
 }
 
 impl Book {
     /// Trades until the order is filled, meets no price it accepts, or must stop. Meets at most
     /// `max_fills` makers.
-    pub(crate) fn take(&mut self, taker: &Taker, lots: Lots, host: &mut impl Host) -> Taken {
-        let mut taken = Taken { remaining: lots, ..Taken::default() };
+    pub(crate) fn match_taker(
+        &mut self,
+        taker: &Taker,
+        lots: Lots,
+        host: &mut impl Host,
+    ) -> MatchResult {
+        let mut outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
         let mut met = 0_u32;
-        // What is taken adds no order that may only reduce.
-        let simple = !taker.reduce_only && !self.owners.any_reduces();
-        while taken.remaining > 0 && taken.stopped.is_none() {
+        // What is outcome adds no order that may only reduce.
+        let simple = !taker.reduce_only && !self.owners.any_reduce_only();
+        while outcome.remaining_lots > 0 && outcome.stop.is_none() {
             if simple {
-                met = self.take_shown(taker, &mut taken, met, host);
+                met = self.match_shown(taker, &mut outcome, met, host);
             }
-            let Some(slot) = self.next_maker(taker).filter(|_| taken.remaining > 0) else { break };
+            let Some(slot) = self.next_maker(taker).filter(|_| outcome.remaining_lots > 0) else {
+                break;
+            };
             if met == taker.max_fills {
-                taken.stopped = Some(Code::MaxFills);
+                outcome.stop = Some(Code::MaxFills);
                 break;
             }
-            met = sums::up(met);
+            met = bounded::increment(met);
             if self.orders.get(slot).owner == taker.owner {
-                self.prevent_self_trade(slot, taker.stp, &mut taken, host);
+                self.prevent_self_trade(slot, taker.stp, &mut outcome, host);
             } else {
-                self.meet(slot, taker, &mut taken, host);
+                self.match_maker(slot, taker, &mut outcome, host);
             }
         }
         if taker.reduce_only
-            && taken.remaining > 0
+            && outcome.remaining_lots > 0
             && host.reducible_lots(taker.owner, taker.side) == 0
         {
-            taken.stopped = Some(Code::NothingToReduce);
+            outcome.stop = Some(Code::NothingToReduce);
         }
-        taken
+        outcome
     }
 
     /// The most frequent part of it: trades with makers while each is another account's and hides
     /// nothing. The caller has seen that neither the taker nor an order of the book may only
     /// reduce. Returns how many makers the taker has met.
     #[inline(never)]
-    fn take_shown(
+    fn match_shown(
         &mut self,
         taker: &Taker,
-        taken: &mut Taken,
+        outcome: &mut MatchResult,
         mut met: u32,
         host: &mut impl Host,
     ) -> u32 {
         let side = taker.side.opposite();
-        let mut remaining = taken.remaining;
+        let mut remaining = outcome.remaining_lots;
         while remaining > 0 && met < taker.max_fills {
             let Some(level) = self.ladders[side as usize].best() else { break };
             let (key, slot) = (self.levels.get(level).key, self.levels.get(level).head);
@@ -108,15 +115,15 @@ impl Book {
             if maker.flags().iceberg() | (owner == taker.owner) {
                 break;
             }
-            met = sums::up(met);
+            met = bounded::increment(met);
             let lots = remaining.min(maker.lots);
-            remaining = sums::sub(remaining, lots);
+            remaining = bounded::sub(remaining, lots);
             host.event(Event::Fill {
                 maker_order_id: maker.id(),
                 maker: owner,
-                maker_client_id: self.extras.get(slot, maker.flags()).client_id,
+                maker_client_id: self.attributes.get(slot, maker.flags()).client_id,
                 maker_reduce_only: false,
-                maker_remaining_lots: sums::sub(maker.lots, lots),
+                maker_remaining_lots: bounded::sub(maker.lots, lots),
                 taker_order_id: taker.order_id,
                 taker: taker.owner,
                 taker_client_id: taker.client_id,
@@ -125,13 +132,14 @@ impl Book {
                 lots,
             });
             if lots < maker.lots {
-                self.shrink(slot, lots);
+                self.reduce_shown(slot, lots);
                 break;
             }
-            self.drop_order(slot, self.ids.place(maker.id()));
+            self.drop_order(slot, self.ids.locate(maker.id()));
         }
-        taken.filled = sums::add(taken.filled, sums::sub(taken.remaining, remaining));
-        taken.remaining = remaining;
+        outcome.filled_lots =
+            bounded::add(outcome.filled_lots, bounded::sub(outcome.remaining_lots, remaining));
+        outcome.remaining_lots = remaining;
         met
     }
 
@@ -144,14 +152,20 @@ impl Book {
 
     /// Meets another account's order: a fill, unless there is nothing to reduce for one of the two.
     #[inline(never)]
-    fn meet(&mut self, slot: u32, taker: &Taker, taken: &mut Taken, host: &mut impl Host) {
+    fn match_maker(
+        &mut self,
+        slot: u32,
+        taker: &Taker,
+        outcome: &mut MatchResult,
+        host: &mut impl Host,
+    ) {
         let maker = *self.orders.get(slot);
         let maker_side = taker.side.opposite();
-        let mut lots = taken.remaining.min(maker.lots);
+        let mut lots = outcome.remaining_lots.min(maker.lots);
         if taker.reduce_only {
             lots = lots.min(host.reducible_lots(taker.owner, taker.side));
             if lots == 0 {
-                taken.stopped = Some(Code::NothingToReduce);
+                outcome.stop = Some(Code::NothingToReduce);
                 return;
             }
         }
@@ -162,8 +176,8 @@ impl Book {
                 return;
             }
         }
-        taken.remaining = sums::sub(taken.remaining, lots);
-        taken.filled = sums::add(taken.filled, lots);
+        outcome.remaining_lots = bounded::sub(outcome.remaining_lots, lots);
+        outcome.filled_lots = bounded::add(outcome.filled_lots, lots);
         self.fill(slot, &maker, taker, lots, host);
         self.drop_spent_reduce_only(maker.owner, maker_side, host);
         self.drop_spent_reduce_only(taker.owner, taker.side, host);
@@ -176,9 +190,9 @@ impl Book {
         let event = Event::Fill {
             maker_order_id: maker.id(),
             maker: maker.owner,
-            maker_client_id: self.extras.get(slot, maker.flags()).client_id,
+            maker_client_id: self.attributes.get(slot, maker.flags()).client_id,
             maker_reduce_only: maker.flags().reduce_only(),
-            maker_remaining_lots: sums::add(sums::sub(maker.lots, lots), iceberg.hidden_lots),
+            maker_remaining_lots: bounded::add(bounded::sub(maker.lots, lots), iceberg.hidden_lots),
             taker_order_id: taker.order_id,
             taker: taker.owner,
             taker_client_id: taker.client_id,
@@ -187,15 +201,20 @@ impl Book {
             lots,
         };
         if lots < maker.lots {
-            self.shrink(slot, lots);
+            self.reduce_shown(slot, lots);
             return host.event(event);
         }
         host.event(event);
         self.unlink_level(slot, maker);
         if iceberg.hidden_lots == 0 {
-            return self.delist(slot);
+            return self.remove_unlinked(slot);
         }
-        self.show(slot, key_of(maker_side, price_ticks), iceberg.display_lots, iceberg.hidden_lots);
+        self.requeue(
+            slot,
+            key_of(maker_side, price_ticks),
+            iceberg.display_lots,
+            iceberg.hidden_lots,
+        );
         host.event(Event::Refilled(self.view(slot)));
     }
 
@@ -205,22 +224,22 @@ impl Book {
         &mut self,
         slot: u32,
         policy: SelfTradePrevention,
-        taken: &mut Taken,
+        outcome: &mut MatchResult,
         host: &mut impl Host,
     ) {
         match policy {
-            SelfTradePrevention::CancelTaker => taken.stopped = Some(Code::SelfTrade),
+            SelfTradePrevention::CancelTaker => outcome.stop = Some(Code::SelfTrade),
             SelfTradePrevention::CancelMaker => {
                 self.evict(slot, Code::SelfTrade, host);
             }
             SelfTradePrevention::CancelBoth => {
                 self.evict(slot, Code::SelfTrade, host);
-                taken.stopped = Some(Code::SelfTrade);
+                outcome.stop = Some(Code::SelfTrade);
             }
             SelfTradePrevention::Decrement => {
-                let by_lots = taken.remaining.min(self.total_lots(slot));
-                taken.remaining -= by_lots;
-                taken.decremented += by_lots;
+                let by_lots = outcome.remaining_lots.min(self.total_lots(slot));
+                outcome.remaining_lots -= by_lots;
+                outcome.decremented_lots += by_lots;
                 self.reduce_or_evict(slot, by_lots, Code::SelfTrade, host);
             }
         }
@@ -230,7 +249,7 @@ impl Book {
     /// reduce. Costs one look at the owner's counts when it has none.
     #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
-        if self.owners.reduces(owner, side) && host.reducible_lots(owner, side) == 0 {
+        if self.owners.has_reduce_only(owner, side) && host.reducible_lots(owner, side) == 0 {
             self.cancel_reduce_only(owner, side, host);
         }
     }
@@ -265,18 +284,18 @@ impl Book {
     }
 }
 
-impl Taken {
+impl MatchResult {
     /// The answer for the caller: `order_id` and `price_ticks` are those of the incoming order.
     pub(crate) const fn placed(&self, order_id: OrderId, price_ticks: Ticks) -> Placed {
-        let taken = self;
-        let rests = taken.stopped.is_none();
+        let outcome = self;
+        let rests = outcome.stop.is_none();
         Placed {
             order_id,
-            filled_lots: taken.filled,
-            decremented_lots: taken.decremented,
-            resting_lots: if rests { taken.remaining } else { 0 },
+            filled_lots: outcome.filled_lots,
+            decremented_lots: outcome.decremented_lots,
+            resting_lots: if rests { outcome.remaining_lots } else { 0 },
             price_ticks,
-            rest: taken.stopped,
+            rest: outcome.stop,
         }
     }
 }

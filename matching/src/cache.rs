@@ -2,7 +2,7 @@
 
 /// Has a value brought into the cache, where the processor can be told so.
 #[inline(always)]
-pub(crate) fn fetch<T>(value: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
     // SAFETY: a prefetch reads nothing that the program could see, and cannot fault.
