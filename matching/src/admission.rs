@@ -11,7 +11,7 @@ use crate::ladder::key_of;
 use crate::types::{Host, PostOnly, Reject, MAX_ORDER_LOTS};
 
 impl Book {
-    /// The next id, if one is left.
+    /// Returns the next id, if an id is left.
     #[inline(always)]
     pub(crate) const fn unused_id(&self) -> Result<OrderId, Reject> {
         if self.next_order_id > MAX_ORDER_ID {
@@ -20,8 +20,8 @@ impl Book {
         Ok(self.next_order_id)
     }
 
-    /// Where to enter a client id that no live order of the account may have; nowhere if it is
-    /// none.
+    /// Returns the position for a client id, which no live order of the account may have;
+    /// [`InsertPosition::NONE`] for client id 0.
     #[inline(always)]
     pub(crate) fn client_id_position(
         &mut self,
@@ -37,8 +37,8 @@ impl Book {
         })
     }
 
-    /// The price at which an order may be admitted, its own or one tick outside the best opposite
-    /// for a slide; and whether it meets the best opposite there.
+    /// Returns the price at which an order is admitted (its own, or one tick outside the best
+    /// opposite price for a slide), and true if the order crosses the best opposite price there.
     #[inline]
     pub(crate) fn admissible_price(
         &self,
@@ -69,9 +69,10 @@ impl Book {
         ))
     }
 
-    /// That an order can rest. An order that crosses finds its own level empty, so this holds after
-    /// it has traded too. The level's hidden lots count, so that any refill fits too; `leaving`
-    /// ones, shown and hidden, do not. Returns the level, [`NONE`] if it is to be made.
+    /// Checks that an order can rest, and returns its level, or [`NONE`](crate::arena::NONE) if the
+    /// level must be created. An order that crosses finds its own level empty, so the answer stays
+    /// valid after the order has traded. Hidden lots of the level count, so that any refill fits
+    /// too; `leaving` lots, shown and hidden, do not count.
     #[inline]
     pub(crate) fn check_room(
         &mut self,
@@ -105,7 +106,7 @@ pub(crate) const fn check_lots(lots: Lots) -> Result<(), Reject> {
     Ok(())
 }
 
-/// That a reduce-only order has something to reduce.
+/// Checks that a reduce-only order has a position to reduce.
 pub(crate) fn check_reducible(
     owner: AccountId,
     side: Side,

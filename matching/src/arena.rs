@@ -1,9 +1,9 @@
-//! Where orders are stored: half a cache line each, what is needed of every order and nothing else;
-//! freed slots are reused last in, first out.
+//! Storage of live orders: half a cache line each, with the fields that every order needs and no
+//! others. Freed slots are reused last in, first out.
 //!
-//! Not the `slab` crate: links are half as wide, a free slot costs no tag, and slot 0 is never
-//! given out. It stands for "no order", and writes to its links are harmless, so that linking and
-//! unlinking need no branches.
+//! The `slab` crate does not fit: here links are half as wide, a free slot costs no tag, and slot 0
+//! is never allocated. Slot 0 stands for "no order", and writes to the links of slot 0 are
+//! harmless, so linking and unlinking need no branches.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
@@ -14,7 +14,7 @@ use crate::types::PostOnly;
 /// No slot; no level.
 pub(crate) const NONE: u32 = 0;
 
-/// What every order has besides quantity and place, in one byte: part of the commitment.
+/// Side, policies and attribute marks of an order in one byte. The byte is part of the commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
 
@@ -39,7 +39,7 @@ impl Flags {
         Self(marks | ((post_only as u8) << Self::POST_SHIFT) | indexes)
     }
 
-    /// The same, of an iceberg order or not.
+    /// Returns these flags with the iceberg mark set to `iceberg`.
     pub(crate) const fn with_iceberg(self, iceberg: bool) -> Self {
         Self(self.0 | ((iceberg as u8) * Self::ICEBERG))
     }
@@ -58,7 +58,7 @@ impl Flags {
         self.0 & Self::REDUCE_ONLY != 0
     }
     pub(crate) const fn post_only(self) -> PostOnly {
-        // A load, cheaper than the choices of a match.
+        // A table load is cheaper than the branches of a `match`.
         const KINDS: [PostOnly; 4] =
             [PostOnly::No, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
         KINDS[(self.0 >> Self::POST_SHIFT) as usize & 3]
@@ -69,8 +69,8 @@ impl Flags {
     pub(crate) const fn has_client_id(self) -> bool {
         self.0 & Self::HAS_CLIENT_ID != 0
     }
-    /// Whether the order is more than its owner, side, price and lots, and stands in indexes of its
-    /// own for that.
+    /// Returns true if the order is reduce-only, an iceberg order, or has a client id or an expiry:
+    /// such an order is also in secondary indexes.
     #[inline]
     pub(crate) const fn is_special(self) -> bool {
         self.0 & (Self::REDUCE_ONLY | Self::EXPIRES | Self::HAS_CLIENT_ID | Self::ICEBERG) != 0
@@ -78,38 +78,38 @@ impl Flags {
     pub(crate) const fn iceberg(self) -> bool {
         self.0 & Self::ICEBERG != 0
     }
-    /// Whether the order has a client id or an expiry.
+    /// Returns true if the order has a client id or an expiry.
     #[inline]
     pub(crate) const fn has_attributes(self) -> bool {
         self.0 & (Self::EXPIRES | Self::HAS_CLIENT_ID) != 0
     }
 }
 
-/// Highest order id, 2⁵⁶ − 1: an id and its order's flags share a word.
+/// Highest order id, 2⁵⁶ − 1: id and flags share a word.
 pub(crate) const MAX_ORDER_ID: OrderId = u64::MAX >> Flags::BITS;
 
 /// An order. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(crate) struct Order {
-    /// Id and, in the low byte, flags.
+    /// Order id and, in the low byte, flags.
     tagged_id: u64,
-    /// Unfilled lots shown in its level; never 0 while in one. An iceberg order has hidden ones
-    /// besides.
+    /// Unfilled lots that the level shows, never 0 while the order is in a level. The hidden lots
+    /// of an iceberg order come on top.
     pub(crate) lots: Lots,
     pub(crate) owner: AccountId,
-    /// Its level; [`NONE`] while a replacement takes.
+    /// Level of the order; [`NONE`] while a replacement of the order is matched.
     pub(crate) level: u32,
-    /// Behind it in the level; in a free slot, the next free one.
+    /// Order behind this order in the level; in a free slot, the next free slot.
     pub(crate) next: u32,
-    /// Ahead of it in the level.
+    /// Order ahead of this order in the level.
     pub(crate) prev: u32,
 }
 
 const _: () = assert!(size_of::<Order>() == 32, "two orders are one cache line");
 
 impl Order {
-    /// What is in slot 0, but for its links.
+    /// Content of slot 0, except for its links.
     const EMPTY: Self = Self::new(0, 0, 0, Flags(0));
 
     /// An order in no level. `id` is at most [`MAX_ORDER_ID`].
@@ -137,7 +137,7 @@ impl Order {
 /// All live orders of a book.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
-    /// By slot; slot 0 is nobody's.
+    /// Indexed by slot; slot 0 holds no order.
     orders: Vec<Order>,
     /// The first free slot.
     free: u32,
@@ -161,7 +161,7 @@ impl Arena {
         self.live == Self::CAPACITY
     }
 
-    /// A slot for an order, to be filled by the caller, who has seen that not all are used.
+    /// Allocates a slot, which the caller fills. The caller has checked that the arena is not full.
     #[inline(always)]
     pub(crate) fn allocate(&mut self) -> u32 {
         self.live = bounded::increment(self.live);
@@ -176,7 +176,7 @@ impl Arena {
     #[cold]
     #[inline(never)]
     fn push(&mut self) -> u32 {
-        // It was not full and no slot is free, so the length fits.
+        // The arena was not full and no slot is free, so the length fits in a `u32`.
         let slot = self.orders.len() as u32;
         self.orders.push(Order::EMPTY);
         slot
@@ -192,13 +192,13 @@ impl Arena {
         &mut self.orders[slot as usize]
     }
 
-    /// Has an order brought into the cache.
+    /// Prefetches an order.
     #[inline]
     pub(crate) fn prefetch(&self, slot: u32) {
         prefetch(self.get(slot));
     }
 
-    /// Writes an order into a slot, and links the one before it in its level to it.
+    /// Writes an order into a slot, and links the order ahead of it in its level to it.
     #[inline(always)]
     pub(crate) fn write(&mut self, slot: u32, order: Order) {
         let orders = &mut self.orders[..];
@@ -206,7 +206,7 @@ impl Arena {
         orders[slot as usize] = order;
     }
 
-    /// Links the orders before and behind one that leaves its level to each other.
+    /// Links the orders ahead of and behind a leaving order to each other.
     #[inline(always)]
     pub(crate) fn close_gap(&mut self, prev: u32, next: u32) {
         let orders = &mut self.orders[..];
@@ -214,8 +214,8 @@ impl Arena {
         orders[next as usize].prev = prev;
     }
 
-    /// Takes an order out of its level and frees its slot. What else is in it stays until it is
-    /// filled again. Returns what the order was.
+    /// Unlinks an order from its level and frees its slot. The slot's other fields stay as they are
+    /// until the slot is allocated again. Returns the order.
     #[inline(always)]
     pub(crate) fn remove(&mut self, slot: u32) -> Order {
         let orders = &mut self.orders[..];

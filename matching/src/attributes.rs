@@ -1,5 +1,6 @@
-//! What few orders have: a client id, an expiry. By slot, and as long as the highest slot of an
-//! order that has any, so that books without them, and operations on other orders, do not touch it.
+//! Attributes that few orders have: a client id, an expiry. Indexed by slot, and as long as the
+//! highest slot of an order with attributes, so books without attributes and operations on other
+//! orders never touch this table.
 
 use tidemark_proto::units::TimeMs;
 
@@ -8,11 +9,11 @@ use crate::cache::prefetch;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes {
-    /// 0 without one.
+    /// Client id; 0 means none.
     pub(crate) client_id: u64,
-    /// 0 without one.
+    /// Expiry; 0 means none.
     expires_ms: TimeMs,
-    /// Its place among those that expire, if it does.
+    /// Index in the heap of expiries, if the order expires.
     pub(crate) heap_index: u32,
 }
 
@@ -27,7 +28,8 @@ impl Attributes {
         Self { client_id, expires_ms, heap_index: 0 }
     }
 
-    /// First block time at which an order with these flags is gone, if any.
+    /// Returns the first block time at which an order with these flags has expired, if the order
+    /// expires.
     #[inline(always)]
     pub(crate) const fn expires_ms(&self, flags: Flags) -> Option<TimeMs> {
         if flags.expires() {
@@ -44,7 +46,7 @@ pub(crate) struct AttributeTable {
 }
 
 impl AttributeTable {
-    /// What the order in a slot, which has these flags, has.
+    /// Returns the attributes of the order in a slot, which has these flags.
     #[inline]
     pub(crate) fn get(&self, slot: u32, flags: Flags) -> Attributes {
         if flags.has_attributes() {
@@ -54,8 +56,7 @@ impl AttributeTable {
         }
     }
 
-    /// Notes what the order in a slot has. What was noted of one that was there before has no
-    /// meaning.
+    /// Stores the attributes of the order in a slot, replacing those of the slot's previous order.
     pub(crate) fn set(&mut self, slot: u32, attributes: Attributes) {
         let index = slot as usize;
         if index >= self.by_slot.len() {
@@ -64,13 +65,13 @@ impl AttributeTable {
         self.by_slot[index] = attributes;
     }
 
-    /// Notes an order's place among those that expire.
+    /// Stores the heap index of an order that expires.
     #[inline]
     pub(crate) fn set_heap_index(&mut self, slot: u32, index: u32) {
         self.by_slot[slot as usize].heap_index = index;
     }
 
-    /// Has what the order in a slot has, or would have, brought into the cache.
+    /// Prefetches the attributes of the order in a slot.
     #[inline]
     pub(crate) fn prefetch(&self, slot: u32) {
         if let Some(attributes) = self.by_slot.get(slot as usize) {

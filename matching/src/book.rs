@@ -1,4 +1,4 @@
-//! Queues, indexes and reads: how an order enters a level and leaves the book.
+//! The book's state, and the steps by which an order enters a level and leaves the book.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 use tidemark_proto::Code;
@@ -23,7 +23,7 @@ pub struct Book {
     pub(crate) next_order_id: OrderId,
     pub(crate) orders: Arena,
     pub(crate) levels: Levels,
-    /// By side.
+    /// Indexed by side.
     pub(crate) ladders: [PriceLadder; 2],
     pub(crate) ids: IdTable,
     pub(crate) icebergs: Icebergs,
@@ -40,7 +40,7 @@ impl Default for Book {
 }
 
 impl Book {
-    /// An empty book; its first order gets id 1.
+    /// Returns an empty book, whose first order gets id 1.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -57,17 +57,17 @@ impl Book {
         }
     }
 
-    /// Uses up the next id for an order that is kept outside the book until it is placed; `None`
-    /// when none is left.
+    /// Assigns the next id to an order that stays outside of the book until it is placed. Returns
+    /// `None` if no id is left.
     pub fn assign_id(&mut self) -> Option<OrderId> {
         let order_id = self.next_order_id;
         self.next_order_id = order_id.checked_add(1)?;
         Some(order_id)
     }
 
-    /// The levels changed since the last call, as they are now; bids, then asks, each by ascending
-    /// price. The first call tells all that happened since the book was made or restored. To be
-    /// called once a block: until then, pages of prices that were touched stay in memory.
+    /// Returns the levels changed since the last call, in their present state: bids, then asks,
+    /// each by ascending price. The first call returns all changes since the book was created or
+    /// restored. Call this once a block: until then, pages of changed prices stay in memory.
     pub fn take_dirty_levels(&mut self) -> Vec<LevelView> {
         let mut keys = Vec::new();
         for side in [Side::Buy, Side::Sell] {
@@ -95,7 +95,7 @@ impl Book {
         )
     }
 
-    /// The hidden part of an order with these flags.
+    /// Returns the hidden part of an order with these flags.
     #[inline]
     pub(crate) fn iceberg(&self, slot: u32, flags: Flags) -> Iceberg {
         if flags.iceberg() {
@@ -105,14 +105,14 @@ impl Book {
         }
     }
 
-    /// Unfilled lots of an order, the hidden ones included.
+    /// Returns the unfilled lots of an order, hidden lots included.
     #[inline]
     pub(crate) fn total_lots(&self, slot: u32) -> Lots {
         let order = self.orders.get(slot);
         bounded::add(order.lots, self.iceberg(slot, order.flags()).hidden_lots)
     }
 
-    /// The slot of a live order, if it is `owner`'s.
+    /// Returns the slot of a live order that belongs to `owner`.
     #[inline]
     pub(crate) fn owned(&self, order_id: OrderId, owner: AccountId) -> Result<u32, Reject> {
         self.ids
@@ -121,9 +121,9 @@ impl Book {
             .ok_or(Reject::new(Code::UnknownOrder, 0, order_id))
     }
 
-    /// Stores an order at the back of the level `index`, or of a new one at `key` if that is
-    /// [`NONE`], as its owner's newest. For some, [`Book::index`] is to follow. The caller has seen
-    /// that the level's sum can take it, and that a slot is free.
+    /// Stores an order as its owner's newest at the back of the level `index`, or of a new level at
+    /// `key` if `index` is [`NONE`]. For a special order [`Book::index`] must follow. The caller
+    /// has checked that the level's sum fits and that a slot is free.
     #[inline(always)]
     pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
         let slot = self.orders.allocate();
@@ -133,7 +133,7 @@ impl Book {
         slot
     }
 
-    /// Makes an order its owner's newest.
+    /// Links an order as its owner's newest.
     #[inline(always)]
     pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) {
         self.owners.push(owner, slot);
@@ -142,8 +142,7 @@ impl Book {
         }
     }
 
-    /// Enters a stored order in the indexes that few are in, by its client id where the caller
-    /// found that it may be.
+    /// Inserts a stored order into the secondary indexes; its client id goes to `insert_position`.
     #[inline(never)]
     pub(crate) fn index(
         &mut self,
@@ -171,7 +170,7 @@ impl Book {
         }
     }
 
-    /// Takes an order out of the indexes that few are in.
+    /// Removes an order from the secondary indexes.
     #[inline(never)]
     pub(crate) fn unindex(&mut self, slot: u32) {
         let order = self.orders.get(slot);
@@ -191,7 +190,7 @@ impl Book {
         }
     }
 
-    /// Takes an order that is in no level any more out of every index, and frees its slot.
+    /// Removes an order that is in no level from every index, and frees its slot.
     #[inline(always)]
     pub(crate) fn remove_unlinked(&mut self, slot: u32) {
         let order = self.orders.get_mut(slot);
@@ -202,9 +201,8 @@ impl Book {
         self.clean_up(slot, order.flags(), [false, tidy_ids, last_of_owner]);
     }
 
-    /// What seldom follows an order's leave, at its end, so that nothing waits for it in a
-    /// register: its level, its page of ids or its owner has no other, or it was in indexes that
-    /// few are in. What was in its slot is still there.
+    /// Rare clean-up after a removal, called last so that the hot path keeps its registers. The
+    /// order's fields are still in its slot.
     #[inline(always)]
     pub(crate) fn clean_up(&mut self, slot: u32, flags: Flags, which: [bool; 3]) {
         if which[0] | which[1] | which[2] | flags.is_special() {
@@ -230,8 +228,8 @@ impl Book {
         }
     }
 
-    /// Writes an order into a slot, at the back of a level: `index`, or a new one at `key` if that
-    /// is [`NONE`].
+    /// Writes an order into a slot, at the back of the level `index`, or of a new level at `key` if
+    /// `index` is [`NONE`].
     #[inline(always)]
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let ladder = &mut self.ladders[order.flags().side() as usize];
@@ -246,8 +244,8 @@ impl Book {
         self.orders.write(slot, order);
     }
 
-    /// Puts an order that is in no level, with `lots` unfilled, at the back of a level: shown up to
-    /// `display_lots` (0: all).
+    /// Appends an order that is in no level, with `lots` unfilled, to the level at `key`. The order
+    /// shows up to `display_lots` (0: all).
     pub(crate) fn requeue(&mut self, slot: u32, key: u64, display_lots: Lots, lots: Lots) {
         let (shown, iceberg) = Iceberg::split(display_lots, lots);
         let mut order = *self.orders.get(slot);
@@ -260,7 +258,7 @@ impl Book {
         self.append(slot, order, key, index);
     }
 
-    /// Takes an order out of its level, which goes with its last order. `order` is what it is.
+    /// Unlinks an order from its level. An empty level is released.
     #[inline(always)]
     pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
@@ -270,7 +268,8 @@ impl Book {
         }
     }
 
-    /// Takes `by_lots`, less than it shows, off what a resting order shows; it keeps its place.
+    /// Takes `by_lots`, fewer than the order shows, off the lots that a resting order shows. The
+    /// order keeps its place in the queue.
     pub(crate) fn reduce_shown(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
         order.lots = bounded::sub(order.lots, by_lots);
@@ -279,7 +278,7 @@ impl Book {
         level.lots = bounded::sub(level.lots, by_lots);
     }
 
-    /// Takes lots off a resting order, hidden ones first; all of them remove it.
+    /// Takes lots off a resting order, hidden lots first. An order without lots left is removed.
     pub(crate) fn reduce_or_evict(
         &mut self,
         slot: u32,
@@ -306,14 +305,14 @@ impl Book {
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 
-    /// Removes a resting order and says so. Returns its unfilled lots.
+    /// Removes a resting order and emits [`Event::Removed`]. Returns the order's unfilled lots.
     #[inline(always)]
     pub(crate) fn evict(&mut self, slot: u32, reason: Code, host: &mut impl Host) -> Lots {
         let id_index = self.ids.locate(self.orders.get(slot).id());
         self.evict_from(slot, id_index, reason, host)
     }
 
-    /// The same, where its id is in `place`.
+    /// Removes a resting order whose id is at `id_index`. Otherwise like [`Book::evict`].
     #[inline(always)]
     pub(crate) fn evict_from(
         &mut self,
@@ -342,8 +341,8 @@ impl Book {
         order.hidden_lots
     }
 
-    /// Takes an order, whose id is in `place`, out of its level and of every index, and frees its
-    /// slot. Returns the lots that it showed.
+    /// Removes an order, whose id is at `id_index`, from its level and from every index, and frees
+    /// its slot. Returns the lots that the order showed.
     #[inline(always)]
     pub(crate) fn drop_order(&mut self, slot: u32, id_index: RingIndex) -> Lots {
         let order = self.orders.remove(slot);
@@ -356,8 +355,8 @@ impl Book {
     }
 }
 
-/// An order of the level at `key`.
-// Where events are made: a copy through memory costs more than the reads.
+/// Returns an order of the level at `key` as callers see it.
+// Inlined where events are created: a copy through memory costs more than the reads.
 #[inline(always)]
 const fn view(order: &Order, attributes: Attributes, key: u64, iceberg: Iceberg) -> OrderView {
     let (flags, side) = (order.flags(), order.flags().side());

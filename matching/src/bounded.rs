@@ -1,33 +1,32 @@
-//! Sums that cannot wrap, without the check that would stop the node: those checks cost 8 % of the
-//! time of an operation.
+//! Sums that cannot wrap, without run-time checks: those checks cost 8 % of an operation's time.
 //!
-//! Counts are of live orders, of which there are below 2³²: `check_room` asks before one is added.
-//! A level's lots, the hidden ones included, were added with a check by `check_room` when the order
-//! was admitted. What is outcome off was added before. Debug builds check all the same, and the model
-//! tests and the fuzz target compare every sum with one made anew.
+//! Counts are of live orders, fewer than 2³²: `check_room` checks that before an order is added.
+//! `check_room` also checks the sum of a level's lots, hidden lots included, when it admits an
+//! order. Only lots that were added before are subtracted. Debug builds check every operation, and
+//! the model tests and the fuzz target compare every sum with a recomputed one.
 
-/// A sum of which `part` becomes a part.
+/// Adds `part` to a sum that `check_room` has bounded.
 #[inline(always)]
 pub(crate) const fn add(sum: u64, part: u64) -> u64 {
     debug_assert!(sum <= u64::MAX - part);
     sum.wrapping_add(part)
 }
 
-/// A sum of which `part` is a part no more.
+/// Subtracts `part`, which was added before.
 #[inline(always)]
 pub(crate) const fn sub(sum: u64, part: u64) -> u64 {
     debug_assert!(part <= sum);
     sum.wrapping_sub(part)
 }
 
-/// A count of orders and one more.
+/// Increments a count of live orders.
 #[inline(always)]
 pub(crate) const fn increment(count: u32) -> u32 {
     debug_assert!(count < u32::MAX);
     count.wrapping_add(1)
 }
 
-/// A count of orders and one less.
+/// Decrements a count of live orders.
 #[inline(always)]
 pub(crate) const fn decrement(count: u32) -> u32 {
     debug_assert!(count > 0);

@@ -1,6 +1,6 @@
-//! Asks for memory before it is needed. What is not asked for is read all the same, only later.
+//! Prefetch hints to the processor. They affect speed only.
 
-/// Has a value brought into the cache, where the processor can be told so.
+/// Prefetches a value, on processors that support prefetching.
 #[inline(always)]
 pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]

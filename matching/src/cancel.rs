@@ -9,8 +9,8 @@ use crate::expiries::Expiry;
 use crate::types::{Host, Reject};
 
 impl Book {
-    /// Takes `by_lots` off a live order, which keeps its place; as many as it has, or more, cancel
-    /// it. Returns the lots left.
+    /// Takes `by_lots` off a live order, which keeps its place in the queue. The order is cancelled
+    /// if it has no more than `by_lots`. Returns the lots left.
     ///
     /// # Errors
     /// `UNKNOWN_ORDER`, and `QUANTITY_TOO_SMALL` for 0.
@@ -30,11 +30,11 @@ impl Book {
         Ok(left)
     }
 
-    /// Cancels a live order of `owner`; `reason` goes into its event. Returns the lots that were
-    /// unfilled.
+    /// Cancels a live order of `owner`; the event carries `reason`. Returns the order's unfilled
+    /// lots.
     ///
     /// # Errors
-    /// `UNKNOWN_ORDER` when it is not live, or another account's.
+    /// `UNKNOWN_ORDER` if the order is not live or belongs to another account.
     pub fn cancel(
         &mut self,
         order_id: OrderId,
@@ -50,11 +50,10 @@ impl Book {
         }
     }
 
-    /// Cancels the live order that `owner` gave this client id. Returns the lots that were
-    /// unfilled.
+    /// Cancels the live order with this client id of `owner`. Returns the order's unfilled lots.
     ///
     /// # Errors
-    /// `UNKNOWN_ORDER` when there is none; client id 0 names none.
+    /// `UNKNOWN_ORDER` if no live order has the client id; 0 names no order.
     pub fn cancel_by_client_id(
         &mut self,
         owner: AccountId,
@@ -67,8 +66,8 @@ impl Book {
         Ok(self.evict(slot, reason, host))
     }
 
-    /// Cancels all orders of an account, or those of one side, newest first. Returns how many. At
-    /// most the owner's open orders.
+    /// Cancels all orders of an account, or those of one side, newest first. Returns their number,
+    /// at most the owner's open orders.
     pub fn cancel_all(
         &mut self,
         owner: AccountId,
@@ -89,8 +88,8 @@ impl Book {
         gone
     }
 
-    /// Removes orders whose time has come (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first,
-    /// then by id; at most `max`. Returns how many: `max` means that there may be more.
+    /// Removes expired orders (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first, then by id;
+    /// at most `max`. Returns their number: `max` means that more may have expired.
     pub fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {
         let mut gone = 0;
         while gone < max {

@@ -1,7 +1,7 @@
-//! Client ids to slots: a set-associative table, one cache line a set. What a full set cannot take
-//! goes to a sorted map, so ids chosen to collide cost a search in that map and no more. A set of
-//! which the map has an entry is full, so a set that is not answers alone. Nothing depends on where
-//! an entry lies.
+//! Client ids to slots: a set-associative table, one cache line a set. Entries beyond a full set go
+//! to a sorted map, so ids chosen to collide cost a search in that map and no more. Only a full set
+//! has entries in the map, so a set with a free entry answers alone. No result depends on the
+//! position of an entry.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ const FREE: Entry = Entry { client_id: 0, owner: 0, slot: NONE };
 struct Set([Entry; WAYS]);
 
 impl Set {
-    /// A bit for each way for which something holds. Looks at all of them: which it is cannot be
-    /// foreseen.
+    /// Returns a bit for each way whose entry satisfies `holds`. Reads all ways: which of them
+    /// matches is unpredictable.
     #[inline(always)]
     fn ways(&self, holds: impl Fn(&Entry) -> bool) -> u32 {
         self.0.iter().rev().fold(0, |ways, entry| (ways << 1) | u32::from(holds(entry)))
@@ -42,7 +42,7 @@ impl Set {
 
     #[inline(always)]
     fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
-        // Client ids of different accounts are seldom equal; of free entries they are 0.
+        // Client ids of different accounts are seldom equal; free entries have client id 0.
         let mut ways = self.ways(|entry| entry.client_id == client_id);
         while ways != 0 {
             let way = ways.trailing_zeros() as usize;
@@ -56,24 +56,25 @@ impl Set {
     }
 }
 
-/// Where a client id that no live order has may be entered. Holds until the table changes.
+/// Position at which a client id that no live order has may be inserted. Valid until the table
+/// changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InsertPosition {
     set: usize,
-    /// Not below [`WAYS`] where the set is full.
+    /// [`WAYS`] or more if the set is full.
     way: usize,
 }
 
 impl InsertPosition {
-    /// For an order without a client id.
+    /// Stands for no position: the order has no client id.
     pub(crate) const NONE: Self = Self { set: usize::MAX, way: WAYS };
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientIds {
-    /// None, or a power of two of them: at least one for each entry, so that few are full.
+    /// Empty, or a power of two of sets: at least one for each entry, so that few sets are full.
     sets: Vec<Set>,
-    /// By set, owner and client id.
+    /// Entries of full sets, by set, owner and client id.
     overflow: BTreeMap<(usize, AccountId, u64), u32>,
     live: usize,
 }
@@ -84,7 +85,7 @@ impl ClientIds {
         self.live
     }
 
-    /// The set of a key, by multiplication: its quality decides speed alone.
+    /// Returns the set of a key. The quality of this multiplicative hash affects speed only.
     #[inline]
     fn set_of(&self, owner: AccountId, client_id: u64) -> usize {
         let key = client_id ^ (u64::from(owner) << 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -92,7 +93,7 @@ impl ClientIds {
         (mixed >> 32) as usize & self.sets.len().wrapping_sub(1)
     }
 
-    /// The order to which the account gave this id.
+    /// Returns the slot of the order to which the account gave this client id.
     #[inline]
     pub(crate) fn get(&self, owner: AccountId, client_id: u64) -> Option<u32> {
         let index = self.set_of(owner, client_id);
@@ -104,10 +105,10 @@ impl ClientIds {
         }
     }
 
-    /// Where to enter an id.
+    /// Returns the position at which a client id may be inserted.
     ///
     /// # Errors
-    /// The order to which the account gave it.
+    /// The slot of the live order that already has the client id.
     #[inline]
     pub(crate) fn insert_position(
         &mut self,
@@ -131,7 +132,7 @@ impl ClientIds {
         Ok(InsertPosition { set: index, way: free.trailing_zeros() as usize })
     }
 
-    /// Enters an id where it may be.
+    /// Inserts a client id at a position from [`ClientIds::insert_position`].
     #[inline]
     pub(crate) fn insert_at(
         &mut self,
@@ -159,7 +160,7 @@ impl ClientIds {
         self.overflow.get(&(set, owner, client_id)).copied()
     }
 
-    /// Has the place where a key is or would be brought into the cache.
+    /// Prefetches the set of a key.
     #[inline]
     pub(crate) fn prefetch(&self, owner: AccountId, client_id: u64) {
         if let Some(set) = self.sets.get(self.set_of(owner, client_id)) {
@@ -190,7 +191,7 @@ impl ClientIds {
         }
     }
 
-    /// Takes out a key that is in the table.
+    /// Removes a key that is in the table.
     pub(crate) fn remove(&mut self, owner: AccountId, client_id: u64) {
         let set = self.set_of(owner, client_id);
         self.live -= 1;
@@ -205,7 +206,7 @@ impl ClientIds {
         }
     }
 
-    /// An entry of a set that the map has, and no longer; if there is none, a free one.
+    /// Removes and returns an entry of a set from the map, or a free entry if the map has none.
     #[cold]
     #[inline(never)]
     fn pop_overflow(&mut self, set: usize) -> Entry {

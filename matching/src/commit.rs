@@ -1,9 +1,8 @@
-//! The roots that commit to a book: SHA-256 over a tree of levels, recomputed where something
-//! changed.
+//! Roots that commit to a book: SHA-256 over a tree of levels. Only changed parts are recomputed.
 //!
-//! Keys: a bid's key is its price, an ask's is `2⁶⁴ − 1 − price`. Integers are little-endian. Only
-//! what exists is hashed, always by ascending key. The two trees differ in their leaves and in the
-//! last line.
+//! A bid's key is its price, an ask's key is `2⁶⁴ − 1 − price`. Integers are little-endian. Only
+//! existing nodes are hashed, always by ascending key. The two trees differ in their leaves and in
+//! the last line.
 //!
 //! ```text
 //! order   = id u64 ‖ owner u32 ‖ shown u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8 ‖ hidden       (0 where there is none)
@@ -31,24 +30,24 @@ use crate::ladder::PriceLadder;
 use crate::levels::{Level, Levels};
 use crate::page::{Digests, Page};
 
-/// Levels whose queues are read side by side.
+/// Number of levels whose queues are read side by side.
 const HASHED_TOGETHER: usize = 32;
-/// Bytes of orders that are hashed at once.
+/// Bytes of orders that are hashed at a time.
 const HASHED_BYTES: usize = 1_024;
-/// Bytes of an iceberg order.
+/// Bytes of an iceberg order, the longest.
 const LONGEST_ORDER: usize = 53;
 
 impl Book {
-    /// Commits to every level's price, lots and count: what a client with the L2 stream can
-    /// recompute. Costs what changed since the last root of either kind, and one hash over the
-    /// pages of prices in use.
+    /// Commits to every level's price, lots and count, which a client of the L2 stream can
+    /// recompute. The cost grows with the changes since the last root of either kind, plus one hash
+    /// over the pages of prices in use.
     pub fn l2_root(&mut self) -> Digest {
         self.refresh();
         self.root(0x03, |digests| &digests.l2).finalize().into()
     }
 
-    /// Commits to all that the book needs to go on: every order in its place, and the next id.
-    /// Costs as [`Book::l2_root`].
+    /// Commits to all that the book needs to continue: every order at its position, and the next
+    /// id. The cost is that of [`Book::l2_root`].
     pub fn l3_root(&mut self) -> Digest {
         self.refresh();
         self.root(0x04, |digests| &digests.l3)
@@ -81,7 +80,7 @@ impl Book {
     }
 }
 
-/// What there is of orders, wherever it is kept.
+/// The parts of orders, in the three tables that store them.
 #[derive(Clone, Copy)]
 struct Stores<'a> {
     orders: &'a Arena,
@@ -89,7 +88,7 @@ struct Stores<'a> {
     icebergs: &'a Icebergs,
 }
 
-/// Recomputes the digests of stale levels, and of the groups and pages that they are in.
+/// Recomputes the digests of stale levels, and of the groups and pages that contain them.
 fn refresh(ladder: &mut PriceLadder, levels: &mut Levels, stores: Stores<'_>) {
     let mut stale = std::mem::take(&mut ladder.stale);
     for page in stale.drain(..) {
@@ -143,7 +142,7 @@ fn group_digests(page: &Page, levels: &Levels, group: usize) -> Digests {
     Digests { l2: l2.finalize().into(), l3: l3.finalize().into() }
 }
 
-/// A level's queue on its way into its digest.
+/// A level's queue that is being hashed.
 struct Queue {
     slot: u32,
     left: u32,
@@ -179,7 +178,7 @@ impl Queue {
             self.bytes.extend_from_slice(&hidden_lots.to_le_bytes());
         }
         (self.slot, self.left) = (order.next, self.left - 1);
-        // Comes from memory while the other queues have their turns.
+        // The load proceeds while the other queues have their turns.
         stores.orders.prefetch(self.slot);
         stores.attributes.prefetch(self.slot);
         if self.bytes.len() > HASHED_BYTES - LONGEST_ORDER {
@@ -189,8 +188,8 @@ impl Queue {
     }
 }
 
-/// Digests of some levels, whose queues are read side by side: each order names the next, so one
-/// queue alone waits for memory at every order of a large book.
+/// Returns the digests of some levels, whose queues are read side by side: each order names the
+/// next order, so a single queue would wait for memory at every order of a large book.
 fn digests(mut queues: Vec<Queue>, stores: Stores<'_>) -> impl Iterator<Item = Digest> {
     let longest = queues.iter().map(|queue| queue.left).max().unwrap_or(0);
     for _ in 0..longest {

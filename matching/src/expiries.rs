@@ -1,6 +1,6 @@
-//! When orders expire: a heap, earliest first and then by id, in which each order's index is known,
-//! so that an order that leaves early is outcome out at once. Entering and leaving move a few
-//! entries, at most one for each fourfold of their number.
+//! Expiries of orders: a heap, earliest first, then by id. Each order knows its index in the heap,
+//! so an order that leaves early is removed at once. Inserting and removing move at most one entry
+//! for each fourfold of the heap's length.
 
 use tidemark_proto::units::{OrderId, TimeMs};
 
@@ -18,13 +18,14 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
-    /// What the heap is ordered by: time, then id.
+    /// Returns the sort key: time, then id.
     const fn key(&self) -> u128 {
         ((self.expires_ms as u128) << 64) | self.id as u128
     }
 }
 
-/// The places are with what few orders have.
+/// Heap of expiries. The orders' heap indexes are in their
+/// [`Attributes`](crate::attributes::Attributes).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expiries {
     heap: Vec<Expiry>,
@@ -36,19 +37,19 @@ impl Expiries {
         &self.heap
     }
 
-    /// The next to expire.
+    /// Returns the order that expires next.
     #[inline]
     pub(crate) fn first(&self) -> Option<&Expiry> {
         self.heap.first()
     }
 
-    /// Enters an order, which has an attributes.
+    /// Inserts an order that has attributes.
     pub(crate) fn insert(&mut self, entry: Expiry, attributes: &mut AttributeTable) {
         self.heap.push(entry);
         self.rise(self.heap.len() - 1, entry, attributes);
     }
 
-    /// Takes out the order at a index.
+    /// Removes the order at a heap index.
     pub(crate) fn remove(&mut self, index: u32, attributes: &mut AttributeTable) {
         let index = index as usize;
         let Some(last) = self.heap.pop() else { return };
@@ -60,7 +61,8 @@ impl Expiries {
         }
     }
 
-    /// Puts an entry at a index, or nearer to the first as far as it comes before those there.
+    /// Writes an entry at `index`, or nearer to the root while the entry is earlier than its
+    /// parent.
     fn rise(&mut self, mut index: usize, entry: Expiry, attributes: &mut AttributeTable) {
         while index > 0 {
             let parent = self.heap[(index - 1) / WAYS];
@@ -73,7 +75,8 @@ impl Expiries {
         self.put(index, entry, attributes);
     }
 
-    /// Puts an entry at a index, or farther from the first as far as those there come before it.
+    /// Writes an entry at `index`, or farther from the root while a child is earlier than the
+    /// entry.
     fn sink(&mut self, mut index: usize, entry: Expiry, attributes: &mut AttributeTable) {
         loop {
             let first = (index * WAYS + 1).min(self.heap.len());
@@ -95,7 +98,7 @@ impl Expiries {
 
     fn put(&mut self, index: usize, entry: Expiry, attributes: &mut AttributeTable) {
         self.heap[index] = entry;
-        // No more entries than slots, so it fits.
+        // The heap has at most as many entries as there are slots, so the index fits in a `u32`.
         attributes.set_heap_index(entry.slot, index as u32);
     }
 

@@ -10,17 +10,17 @@ use crate::matcher::Taker;
 use crate::types::{Host, NewOrder};
 
 impl Book {
-    /// The lots that an order would trade at once as things stand, at most its own; what
-    /// fill-or-kill is decided by. Changes nothing, and meets at most `max_fills` makers.
+    /// Returns the lots that an order would trade at once, at most its own, with at most
+    /// `max_fills` makers; changes nothing. Fill-or-kill relies on this quantity.
     #[must_use]
     pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
         let taker = Taker::new(order, OrderId::MAX, order.price_ticks);
         self.fillable(&taker, order.lots, host)
     }
 
-    /// The most lots of a fill-or-kill order that [`Book::match_taker`] would trade, hidden ones included,
-    /// up to `lots`; changes nothing. Walks at most `max_fills` makers that count, each refill of
-    /// an iceberg order counting again.
+    /// Returns the lots that [`Book::match_taker`] would trade for a fill-or-kill order, hidden
+    /// lots included, up to `lots`; changes nothing. Counts at most `max_fills` makers, each refill
+    /// of an iceberg order as another maker.
     pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
         let ladder = &self.ladders[taker.side.opposite() as usize];
         let cap =
@@ -60,7 +60,7 @@ impl Book {
     }
 }
 
-/// A walk over makers that plays [`Book::match_taker`] without touching anything.
+/// Simulates [`Book::match_taker`] over the makers without changing the book.
 struct FillWalk<'a> {
     book: &'a Book,
     /// The makers' side.
@@ -71,7 +71,7 @@ struct FillWalk<'a> {
 }
 
 impl FillWalk<'_> {
-    /// Lots that one maker, which shows `shown`, gives; `None` where the walk ends.
+    /// Returns the lots that one maker, which shows `shown`, trades; `None` at the end of the walk.
     fn meet(
         &mut self,
         slot: u32,
@@ -88,7 +88,8 @@ impl FillWalk<'_> {
             let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
             if lots == 0 && traded > 0 {
-                // The fill that closed the position would have removed it: it is not met.
+                // The fill that closed the position would have removed this maker: the taker does
+                // not meet it.
                 return Some(0);
             }
         }

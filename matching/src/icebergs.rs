@@ -1,5 +1,5 @@
-//! What iceberg orders have besides the lots they show. By slot, in a map: orders that show all of
-//! themselves cost nothing here.
+//! Hidden lots of iceberg orders, in maps by slot: orders that show all their lots cost nothing
+//! here.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,18 @@ use tidemark_proto::units::{Lots, Side};
 use crate::bounded;
 use crate::memory::map_bytes;
 
-/// The part of an iceberg order that is not in its level.
+/// The hidden part of an iceberg order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Iceberg {
-    /// Most lots shown at a time; at least 1, or 0 for an order that shows all of itself.
+    /// Most lots that the order shows at a time; 0 for an order that shows all.
     pub(crate) display_lots: Lots,
-    /// Unfilled lots that are not shown.
+    /// Unfilled lots that the level does not show.
     pub(crate) hidden_lots: Lots,
 }
 
 impl Iceberg {
-    /// Splits `lots` into those that are shown, at most `display_lots` (0: all), and the rest.
+    /// Splits `lots` into the lots that are shown, at most `display_lots` (0: all), and the iceberg
+    /// part.
     #[inline]
     pub(crate) fn split(display_lots: Lots, lots: Lots) -> (Lots, Self) {
         let shown = if display_lots == 0 { lots } else { lots.min(display_lots) };
@@ -26,14 +27,14 @@ impl Iceberg {
     }
 }
 
-/// A level: its side and key.
+/// Side and key of a level.
 pub(crate) type LevelKey = (Side, u64);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Icebergs {
     by_slot: BTreeMap<u32, (LevelKey, Iceberg)>,
-    /// Sum of the hidden lots of a level's orders, where there are any. Admission keeps it, with
-    /// the level's lots, below 2⁶⁴, so a refill always fits.
+    /// Sum of the hidden lots of each level that has any. Admission keeps that sum plus the level's
+    /// shown lots below 2⁶⁴, so a refill always fits.
     hidden_lots: BTreeMap<LevelKey, Lots>,
 }
 
@@ -43,7 +44,7 @@ impl Icebergs {
         self.by_slot.len()
     }
 
-    /// Hidden lots of a level.
+    /// Returns the hidden lots of a level.
     #[inline]
     pub(crate) fn hidden_lots(&self, level_key: LevelKey) -> Lots {
         if self.hidden_lots.is_empty() {
@@ -52,21 +53,21 @@ impl Icebergs {
         self.find_hidden_lots(level_key)
     }
 
-    // Apart, as searches in maps are everywhere in this crate: a call leaves the caller its
-    // registers, a search does not.
+    // Not inlined, like every search in a map in this crate: a call leaves the caller its
+    // registers, an inlined search does not.
     #[inline(never)]
     fn find_hidden_lots(&self, level_key: LevelKey) -> Lots {
         self.hidden_lots.get(&level_key).copied().unwrap_or(0)
     }
 
-    /// The hidden part of the order in `slot`; nothing, and 0 to display, for one that is no
-    /// iceberg.
+    /// Returns the hidden part of the order in `slot`; the default if the order is no iceberg
+    /// order.
     #[inline(never)]
     pub(crate) fn get(&self, slot: u32) -> Iceberg {
         self.by_slot.get(&slot).map(|(_, iceberg)| *iceberg).unwrap_or_default()
     }
 
-    /// Enters the order in `slot`, or changes it.
+    /// Inserts or replaces the hidden part of the order in `slot`.
     pub(crate) fn set(&mut self, slot: u32, level_key: LevelKey, iceberg: Iceberg) {
         self.remove(slot);
         self.by_slot.insert(slot, (level_key, iceberg));
@@ -75,7 +76,7 @@ impl Icebergs {
         }
     }
 
-    /// Takes an order out; what it hid.
+    /// Removes the hidden part of the order in `slot`.
     pub(crate) fn remove(&mut self, slot: u32) -> Iceberg {
         let Some((level_key, iceberg)) = self.by_slot.remove(&slot) else {
             return Iceberg::default();

@@ -1,6 +1,6 @@
-//! Order id to slot: a directly indexed window over recent ids, in pages that are freed when empty,
-//! and a sorted map for the few orders that outlive the window. Memory is bounded by live orders
-//! plus the window, however many ids were used.
+//! Order ids to slots: a directly indexed window over recent ids, in pages that are freed when
+//! empty, and a sorted map for the few orders that outlive the window. Live orders plus the window
+//! bound the memory, however many ids were used.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,9 @@ const PAGE_IDS: usize = 1 << PAGE_BITS;
 /// Pages in the window: the last 4 194 304 ids.
 const WINDOW_PAGES: u64 = 4_096;
 
-/// Where an id is: its page's place in the ring, or [`OUTSIDE_WINDOW`]. Holds until the next id is
-/// entered.
+/// Index in the ring of an id's page, or [`OUTSIDE_WINDOW`]. Valid until the next id is inserted.
 pub(crate) type RingIndex = usize;
-/// In the sorted map.
+/// The id is in the sorted map.
 const OUTSIDE_WINDOW: RingIndex = usize::MAX;
 
 type Slots = Box<[u32; PAGE_IDS]>;
@@ -36,10 +35,10 @@ pub(crate) struct IdTable {
     /// Page numbers of the window: `base..end`.
     base: u64,
     end: u64,
-    /// By page number modulo its length, which is 0 or a power of two: the window's pages, and
-    /// empty ones.
+    /// Pages of the window, and empty pages, by page number modulo the length, which is 0 or a
+    /// power of two.
     ring: Vec<IdPage>,
-    /// Emptied pages, every entry [`NONE`].
+    /// Free pages; every entry is [`NONE`].
     spare: Vec<Slots>,
     old: BTreeMap<OrderId, u32>,
 }
@@ -50,7 +49,8 @@ const fn offset(id: OrderId) -> usize {
 }
 
 impl IdTable {
-    /// An empty table whose window ends at `next`, for ids that do not come in ascending order.
+    /// Returns an empty table whose window ends at `next`, for ids that are not inserted in
+    /// ascending order.
     pub(crate) fn ending_at(next: OrderId) -> Self {
         let base = (next >> PAGE_BITS).saturating_sub(WINDOW_PAGES - 1);
         Self { base, end: base, ..Self::default() }
@@ -61,16 +61,16 @@ impl IdTable {
         number as usize & self.ring.len().wrapping_sub(1)
     }
 
-    /// The page of an id, or `None` when it is not in the window.
+    /// Returns the ring index of an id's page, or `None` if the id is outside of the window.
     #[inline]
     fn page_index(&self, id: OrderId) -> Option<usize> {
         let number = id >> PAGE_BITS;
-        // One comparison: what is before the window wraps to beyond it.
+        // One comparison suffices: page numbers before the window wrap to numbers beyond it.
         let within = number.wrapping_sub(self.base) < self.end.wrapping_sub(self.base);
         within.then(|| self.ring_index(number))
     }
 
-    /// The slot of an id, and where to take it out: see [`IdTable::remove`].
+    /// Returns the slot of an id and the ring index for [`IdTable::remove`].
     #[inline(always)]
     pub(crate) fn find(&self, id: OrderId) -> Option<(u32, RingIndex)> {
         let Some(index) = self.page_index(id) else {
@@ -80,19 +80,19 @@ impl IdTable {
         (slot != NONE).then_some((slot, index))
     }
 
-    /// The page of slots that has an id, if it is in the window and one of the page is live.
+    /// Returns the page of an id, if the id is in the window and the page has a live id.
     #[inline(always)]
     fn page(&self, id: OrderId) -> Option<&Slots> {
         self.page_index(id).and_then(|index| self.ring[index].slots.as_ref())
     }
 
-    /// The slot of an id in the window, else [`NONE`].
+    /// Returns the slot of an id in the window, else [`NONE`].
     #[inline(always)]
     pub(crate) fn get_recent(&self, id: OrderId) -> u32 {
         self.page(id).map_or(NONE, |slots| slots[offset(id)])
     }
 
-    /// Has the entry of an id brought into the cache, if it is in the window.
+    /// Prefetches the entry of an id in the window.
     #[inline(always)]
     pub(crate) fn prefetch(&self, id: OrderId) {
         if let Some(slots) = self.page(id) {
@@ -100,7 +100,7 @@ impl IdTable {
         }
     }
 
-    /// Where to take out an id.
+    /// Returns the ring index of an id for [`IdTable::remove`].
     #[inline(always)]
     pub(crate) fn locate(&self, id: OrderId) -> RingIndex {
         self.page_index(id).unwrap_or(OUTSIDE_WINDOW)
@@ -111,7 +111,7 @@ impl IdTable {
         self.find(id).map(|(slot, _)| slot)
     }
 
-    /// Enters an id that is not in the table.
+    /// Inserts an id that is not in the table.
     #[inline(always)]
     pub(crate) fn insert(&mut self, id: OrderId, slot: u32) {
         let Some(index) = self.page_index(id) else { return self.insert_beyond(id, slot) };
@@ -121,7 +121,7 @@ impl IdTable {
         page.live = bounded::increment(page.live);
     }
 
-    /// Enters an id after the window, which is made to reach it, or before it.
+    /// Inserts an id after the window, which is extended to contain it, or before the window.
     #[cold]
     #[inline(never)]
     fn insert_beyond(&mut self, id: OrderId, slot: u32) {
@@ -138,7 +138,7 @@ impl IdTable {
         self.insert(id, slot);
     }
 
-    /// Enters an id in a page that has none.
+    /// Inserts the first id of a page.
     #[cold]
     #[inline(never)]
     fn insert_first(&mut self, index: usize, id: OrderId, slot: u32) {
@@ -147,7 +147,7 @@ impl IdTable {
         self.ring[index] = IdPage { slots: Some(slots), live: 1 };
     }
 
-    /// Makes the window end with page `number`; at most `WINDOW_PAGES` steps.
+    /// Extends the window to end with page `number`, in at most `WINDOW_PAGES` steps.
     fn extend_to(&mut self, number: u64) {
         if self.base == self.end {
             (self.base, self.end) = (number, number);
@@ -172,7 +172,7 @@ impl IdTable {
         }
     }
 
-    /// Moves the orders of the window's first page, `base`, to the sorted map.
+    /// Moves the ids of the window's first page, `base`, to the sorted map.
     fn retire_oldest_page(&mut self) {
         let index = self.ring_index(self.base);
         let Some(mut slots) = std::mem::take(&mut self.ring[index]).slots else { return };
@@ -183,8 +183,8 @@ impl IdTable {
         self.spare.push(slots);
     }
 
-    /// Takes out an id that is in the table, in its place. Where this says so, [`IdTable::clean_up`] is
-    /// to follow.
+    /// Removes an id that is in the table, at its ring index. Returns true if [`IdTable::clean_up`]
+    /// must follow.
     #[inline(always)]
     #[must_use]
     pub(crate) fn remove(&mut self, id: OrderId, ring_index: RingIndex) -> bool {
@@ -195,8 +195,8 @@ impl IdTable {
         page.live == 0
     }
 
-    /// What seldom follows the removal of an id: it was older than the window, or its page has no
-    /// other.
+    /// Rare clean-up after a removal: the id was older than the window, or its page has no other
+    /// id.
     #[cold]
     #[inline(never)]
     pub(crate) fn clean_up(&mut self, id: OrderId) {
@@ -226,7 +226,7 @@ impl IdTable {
             + map_bytes(self.old.len(), size_of::<(OrderId, u32)>())
     }
 
-    /// The last page stays: the next ids belong to it.
+    /// The last page stays, because the next ids belong to it.
     fn drop_empty_front(&mut self) {
         while self.base + 1 < self.end && self.ring[self.ring_index(self.base)].live == 0 {
             self.base += 1;

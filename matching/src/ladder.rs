@@ -1,6 +1,6 @@
-//! Where the price levels of one side are, ordered by key: the price for bids, its complement for
-//! asks, so that for both the highest key is the best. Memory grows with occupied pages of prices,
-//! not with the range.
+//! Price levels of one side, sorted by key. A bid's key is its price, an ask's key is the
+//! complement of its price, so the highest key is the best on both sides. Memory grows with the
+//! occupied pages of prices, not with the price range.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::levels::{Level, Levels};
 use crate::memory::map_bytes;
 use crate::page::{page_number, page_offset, Page};
 
-/// The key of a price on a side. Its own inverse.
+/// Returns the key of a price on a side, or the price of a key: the function is its own inverse.
 #[inline]
 pub(crate) const fn key_of(side: Side, price_ticks: Ticks) -> u64 {
-    // All ones for a sell: the complement without a branch.
+    // All ones for a sell: complements without a branch.
     price_ticks ^ (side as u64).wrapping_neg()
 }
 
@@ -25,14 +25,14 @@ const NO_PAGE: u32 = u32::MAX;
 pub(crate) struct PriceLadder {
     pub(crate) pages: Vec<Box<Page>>,
     free_pages: Vec<u32>,
-    /// Pages with a level, by number.
+    /// Pages that have a level, by page number.
     pub(crate) index: BTreeMap<u64, u32>,
-    /// Pages without one whose last changes were not yet outcome. Apart, so that finding the next
-    /// level skips none.
+    /// Pages without a level, kept until their last changes are hashed and reported. They are
+    /// outside of `index` so that the search for the next level skips none.
     pending: BTreeMap<u64, u32>,
-    /// The page last used to find a level.
+    /// Page of the last search for an incoming order's level.
     recent: u32,
-    /// The highest level.
+    /// Level with the highest key; [`NONE`] if the side is empty.
     best: u32,
     /// Pages with a stale level.
     pub(crate) stale: Vec<u32>,
@@ -54,7 +54,7 @@ impl PriceLadder {
         }
     }
 
-    /// The best level.
+    /// Returns the best level.
     #[inline]
     pub(crate) const fn best(&self) -> Option<u32> {
         if self.best == NONE {
@@ -77,20 +77,21 @@ impl PriceLadder {
         self.index.get(&number).copied()
     }
 
-    /// Whether the best level is at this key or above.
+    /// Returns true if the best level's key is `limit_key` or higher.
     #[inline]
     pub(crate) fn crosses(&self, levels: &Levels, limit_key: u64) -> bool {
         self.best != NONE && levels.get(self.best).key >= limit_key
     }
 
-    /// The level of a key; [`NONE`] if it has none.
+    /// Returns the level of a key, or [`NONE`].
     #[inline]
     pub(crate) fn find(&self, key: u64) -> u32 {
         let Some(page) = self.page_of(page_number(key)) else { return NONE };
         self.pages[page as usize].levels[page_offset(key)]
     }
 
-    /// The same, for orders that come: those that follow are likely to be near.
+    /// Returns the level of an incoming order's key, or [`NONE`], and remembers its page: the next
+    /// orders are likely to be near.
     #[inline]
     pub(crate) fn find_for_insert(&mut self, key: u64) -> u32 {
         let Some(page) = self.page_of(page_number(key)) else { return NONE };
@@ -98,7 +99,7 @@ impl PriceLadder {
         self.pages[page as usize].levels[page_offset(key)]
     }
 
-    /// Makes the level of a key that has none. The caller adds an order to it at once.
+    /// Creates the level of a key that has none. The caller adds an order to the level at once.
     #[inline(never)]
     pub(crate) fn open(&mut self, levels: &mut Levels, key: u64) -> u32 {
         let number = page_number(key);
@@ -117,7 +118,7 @@ impl PriceLadder {
 
     fn add_page(&mut self, number: u64) -> u32 {
         let index = self.pending.remove(&number).unwrap_or_else(|| match self.free_pages.pop() {
-            // An unused page has empty bitmaps and no levels; its digests have no meaning then.
+            // An unused page has empty bitmaps and no levels; its digests have no meaning.
             Some(index) => {
                 self.pages[index as usize].number = number;
                 index
@@ -131,7 +132,7 @@ impl PriceLadder {
         index
     }
 
-    /// Notes that a level's orders changed.
+    /// Records that a level's orders changed.
     #[inline]
     pub(crate) fn touch(&mut self, levels: &mut Levels, level: u32) {
         if !levels.get(level).is_dirty() {
@@ -139,8 +140,8 @@ impl PriceLadder {
         }
     }
 
-    /// What seldom follows an order's leave: the level's first change since its last root is noted;
-    /// an empty level goes.
+    /// Rare clean-up after a removal: records the level's first change since its last root, and
+    /// releases an empty level.
     #[inline(never)]
     pub(crate) fn clean_up(&mut self, levels: &mut Levels, level: u32) {
         self.touch(levels, level);
@@ -149,7 +150,7 @@ impl PriceLadder {
         }
     }
 
-    /// Notes a level's first change since its digests were computed and its change was reported.
+    /// Records a level's first change since its digest was computed or its change was reported.
     #[cold]
     #[inline(never)]
     pub(crate) fn mark_dirty(&mut self, levels: &mut Levels, level: u32) {
@@ -166,7 +167,7 @@ impl PriceLadder {
         }
     }
 
-    /// Drops a level that has lost its last order.
+    /// Releases a level that has lost its last order.
     fn release(&mut self, levels: &mut Levels, level: u32) {
         let (key, index) = (levels.get(level).key, levels.get(level).page());
         if self.best == level {
@@ -183,7 +184,7 @@ impl PriceLadder {
         }
     }
 
-    /// The next worse level.
+    /// Returns the next worse level.
     pub(crate) fn next_worse(&self, levels: &Levels, level: u32) -> Option<u32> {
         let level = levels.get(level);
         let page = &self.pages[level.page() as usize];
@@ -195,7 +196,7 @@ impl PriceLadder {
         page.occupied.last().map(|offset| page.levels[offset])
     }
 
-    /// Hands every key changed since the last call to `report`, in no particular order.
+    /// Passes every key changed since the last call to `report`, in no particular order.
     pub(crate) fn take_changed(&mut self, levels: &mut Levels, mut report: impl FnMut(u64)) {
         let mut pages = std::mem::take(&mut self.changed);
         for index in pages.drain(..) {
@@ -210,7 +211,7 @@ impl PriceLadder {
         self.changed = pages;
     }
 
-    /// Gives a page back once it has no level and nobody waits for its changes.
+    /// Frees a page that has no level and no change left to hash or report.
     pub(crate) fn free_if_unused(&mut self, index: u32) {
         let page = &self.pages[index as usize];
         if page.is_unused() {

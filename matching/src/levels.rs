@@ -1,5 +1,5 @@
-//! The price levels of both sides, by number: an order names its level, so that finding it asks
-//! neither for the order's side nor for its price.
+//! Price levels of both sides, by number. An order stores the number of its level, so finding the
+//! level needs neither the order's side nor its price.
 
 use tidemark_proto::units::Lots;
 
@@ -11,19 +11,20 @@ use crate::digest::Digest;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
     pub(crate) key: u64,
-    /// Sum of its orders' lots.
+    /// Sum of the lots that the level's orders show.
     pub(crate) lots: Lots,
     /// First order in the queue; in a free level, the next free one.
     pub(crate) head: u32,
     pub(crate) tail: u32,
     pub(crate) count: u32,
-    /// Its page and, in the highest bit, [`DIRTY`].
+    /// Page of the level and, in the highest bit, [`DIRTY`].
     page: u32,
 }
 
 const _: () = assert!(size_of::<Level>() == 32, "two levels are one cache line");
 
-/// A level's key is noted as stale and as changed in its page: a touch has nothing more to note.
+/// Mark of a level that its page already lists as stale and as changed: a further change has
+/// nothing to record.
 const DIRTY: u32 = 1 << 31;
 
 impl Level {
@@ -31,7 +32,7 @@ impl Level {
     pub(crate) const fn new(key: u64, page: u32) -> Self {
         Self { key, lots: 0, head: NONE, tail: NONE, count: 0, page }
     }
-    /// Its page in its side's ladder.
+    /// Returns the level's page in the ladder of its side.
     pub(crate) const fn page(&self) -> u32 {
         self.page & !DIRTY
     }
@@ -39,18 +40,19 @@ impl Level {
     pub(crate) const fn is_dirty(&self) -> bool {
         self.page & DIRTY != 0
     }
-    /// Its change was noted.
+    /// Records that the page lists the level as changed.
     pub(crate) const fn mark_dirty(&mut self) {
         self.page |= DIRTY;
     }
-    /// Its digests were computed, or its change was reported: the next touch is to be noted.
+    /// Clears the mark, after the level's digest was computed or its change reported: the next
+    /// change must be recorded again.
     pub(crate) const fn mark_clean(&mut self) {
         self.page &= !DIRTY;
     }
 }
 
-/// `new` where `link` is `old`, else what it is. Which it is cannot be foreseen: as the value is
-/// compared itself, this compiles to a conditional move and not to a branch.
+/// Returns `new` if `link == old`, else `link`. Branchless, because the outcome is unpredictable:
+/// comparing the value itself compiles to a conditional move.
 #[inline(always)]
 pub(crate) const fn relink(link: u32, old: u32, new: u32) -> u32 {
     if link == old {
@@ -65,7 +67,7 @@ pub(crate) struct Levels {
     /// Level 0, [`NONE`], is no level.
     levels: Vec<Level>,
     free: u32,
-    /// By level; as long as `levels` once a root was asked for.
+    /// Indexed by level; as long as `levels` once a root was computed.
     pub(crate) digests: Vec<Digest>,
 }
 
@@ -84,7 +86,7 @@ impl Levels {
         &mut self.levels[level as usize]
     }
 
-    /// All levels, free ones too.
+    /// Returns the number of levels, free ones included.
     pub(crate) fn capacity(&self) -> usize {
         self.levels.len()
     }
@@ -105,8 +107,8 @@ impl Levels {
         self.free = level;
     }
 
-    /// Puts an order at the back of a level. Returns the one that was last, and whether a note of
-    /// the change is to follow.
+    /// Appends an order to a level's queue. Returns the order that was last, and true if the caller
+    /// must mark the level dirty.
     #[inline(always)]
     pub(crate) fn push_back(&mut self, level: u32, slot: u32, lots: Lots) -> (u32, bool) {
         let level = self.get_mut(level);
@@ -117,8 +119,8 @@ impl Levels {
         (last, !level.is_dirty())
     }
 
-    /// Takes an order between these two, with `lots` shown, off a level. Returns whether the
-    /// level's ladder is to tidy it.
+    /// Unlinks an order, which shows `lots` and stands between `prev` and `next`, from a level.
+    /// Returns true if the ladder must clean the level up.
     #[inline(always)]
     #[must_use]
     pub(crate) fn unlink(

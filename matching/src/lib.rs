@@ -1,31 +1,33 @@
 //! One market's order book: price-time matching, pure and deterministic (exchange rules §2).
 //!
-//! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. Positions
-//! and events are the caller's, behind [`Host`]. Every operation is bounded: by `max_fills`, by an
-//! owner's open orders, or by its own `max`.
+//! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. The
+//! caller keeps positions and receives events, as the [`Host`]. Every operation is bounded: by
+//! `max_fills`, by an owner's open orders, or by its own `max`.
 //!
-//! | module | one reason to change |
+//! | module | contents |
 //! |---|---|
-//! | `types` | what goes in and comes out |
-//! | `arena` | where orders are stored |
-//! | `clients` | client id to slot |
-//! | `expiries` | which order expires next |
-//! | `attributes` | what few orders have |
-//! | `icebergs` | what an order does not show |
-//! | `ids` | order id to slot |
-//! | `owners` | an account's live orders |
-//! | `levels` | price levels: their queues |
-//! | `page`, `ladder` | where they are, in order of price |
-//! | `book` | queues, indexes, reads |
-//! | `ops` | place, replace, reduce, cancel, expire |
-//! | `take` | matching |
-//! | `probe` | what an order would do |
-//! | `commit` | the roots in the app hash |
-//! | `memory` | bytes held |
-//! | `prefetch`, `hint` | large books: memory before it is needed |
-//! | `sums` | counts and sums of lots that cannot wrap |
+//! | `types` | orders, changes, results, events |
+//! | `digest`, `bounded`, `memory`, `cache` | digest type, sums, memory estimate, prefetch hint |
+//! | `arena` | storage of live orders |
+//! | `attributes` | client ids and expiries by slot |
+//! | `icebergs` | hidden lots |
+//! | `ids`, `clients` | order ids and client ids to slots |
+//! | `levels` | price levels and their queues |
+//! | `owners` | live orders of each account |
+//! | `expiries` | heap of expiries |
+//! | `page`, `ladder` | price levels in order of price |
+//! | `book` | the book's state; insertion and removal of orders |
+//! | `queries` | reads |
+//! | `admission` | checks before an order enters |
+//! | `matcher` | matching |
+//! | `fillable` | the lots that an order would trade |
+//! | `place`, `replace`, `cancel` | operations |
+//! | `commit` | roots in the app hash |
+//! | `prefetch` | prefetching of large books |
 //! | `snapshot` | the book as bytes |
-//! | `triggers` | orders that wait for the mark; apart from the book |
+//! | `triggers` | trigger prices, apart from the book |
+//!
+//! A module imports only from modules above it in this table.
 
 mod admission;
 mod arena;

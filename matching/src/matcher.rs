@@ -10,13 +10,13 @@ use crate::bounded;
 use crate::ladder::key_of;
 use crate::types::{Event, Host, NewOrder, Placed};
 
-/// An incoming order while it takes.
+/// An incoming order that is being matched.
 pub(crate) struct Taker {
     pub(crate) order_id: OrderId,
     pub(crate) owner: AccountId,
     pub(crate) client_id: u64,
     pub(crate) side: Side,
-    /// Its limit as a key of the makers' side: levels at or above it cross.
+    /// Limit price as a key of the makers' side: levels at or above it cross.
     pub(crate) limit_key: u64,
     pub(crate) reduce_only: bool,
     pub(crate) stp: SelfTradePrevention,
@@ -24,7 +24,7 @@ pub(crate) struct Taker {
 }
 
 impl Taker {
-    /// A new order of this id, limited at `price_ticks`.
+    /// Returns the taker of a new order with this id, limited at `price_ticks`.
     pub(crate) fn new(order: &NewOrder, order_id: OrderId, price_ticks: Ticks) -> Self {
         Self {
             order_id,
@@ -39,20 +39,20 @@ impl Taker {
     }
 }
 
-/// How far an incoming order got.
+/// Result of matching an incoming order.
 #[derive(Default)]
 pub(crate) struct MatchResult {
-    /// Neither traded nor decremented.
+    /// Lots that neither traded nor were decremented.
     pub(crate) remaining_lots: Lots,
     pub(crate) filled_lots: Lots,
     pub(crate) decremented_lots: Lots,
-    /// Why it may neither go on nor rest.
+    /// Reason why the order may neither trade further nor rest.
     pub(crate) stop: Option<Code>,
 }
 
 impl Book {
-    /// Trades until the order is filled, meets no price it accepts, or must stop. Meets at most
-    /// `max_fills` makers.
+    /// Trades until the order is filled, meets no acceptable price, or must stop. The order meets
+    /// at most `max_fills` makers.
     pub(crate) fn match_taker(
         &mut self,
         taker: &Taker,
@@ -61,7 +61,7 @@ impl Book {
     ) -> MatchResult {
         let mut outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
         let mut met = 0_u32;
-        // What is outcome adds no order that may only reduce.
+        // Matching adds no reduce-only order.
         let simple = !taker.reduce_only && !self.owners.any_reduce_only();
         while outcome.remaining_lots > 0 && outcome.stop.is_none() {
             if simple {
@@ -90,9 +90,9 @@ impl Book {
         outcome
     }
 
-    /// The most frequent part of it: trades with makers while each is another account's and hides
-    /// nothing. The caller has seen that neither the taker nor an order of the book may only
-    /// reduce. Returns how many makers the taker has met.
+    /// The most frequent part of [`Book::match_taker`]: trades with makers that belong to other
+    /// accounts and hide no lots. The caller has checked that neither the taker nor any order of
+    /// the book is reduce-only. Returns how many makers the taker has met.
     #[inline(never)]
     fn match_shown(
         &mut self,
@@ -109,7 +109,7 @@ impl Book {
             if key < taker.limit_key {
                 break;
             }
-            // No reference to this copy leaves, or it would be kept in memory and not in registers.
+            // No reference to this copy is passed on: the copy would move from registers to memory.
             let maker = *self.orders.get(slot);
             let owner = maker.owner;
             if maker.flags().iceberg() | (owner == taker.owner) {
@@ -143,14 +143,15 @@ impl Book {
         met
     }
 
-    /// The first order of the best level that crosses.
+    /// Returns the first order of the best level, if the level crosses.
     #[inline]
     fn next_maker(&self, taker: &Taker) -> Option<u32> {
         let level = self.levels.get(self.ladders[taker.side.opposite() as usize].best()?);
         (level.key >= taker.limit_key).then_some(level.head)
     }
 
-    /// Meets another account's order: a fill, unless there is nothing to reduce for one of the two.
+    /// Meets another account's order: a fill, unless taker or maker is reduce-only without a
+    /// position to reduce.
     #[inline(never)]
     fn match_maker(
         &mut self,
@@ -218,7 +219,7 @@ impl Book {
         host.event(Event::Refilled(self.view(slot)));
     }
 
-    /// Meets the taker's own order.
+    /// Meets another order of the taker's owner.
     #[inline(never)]
     fn prevent_self_trade(
         &mut self,
@@ -245,8 +246,8 @@ impl Book {
         }
     }
 
-    /// After a trade of `owner` on `side`: its reduce-only orders there go, if nothing is left to
-    /// reduce. Costs one look at the owner's counts when it has none.
+    /// After a trade of `owner` on `side`, removes the owner's reduce-only orders there if no
+    /// position is left to reduce. Costs one look at the counts if the owner has no such order.
     #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
         if self.owners.has_reduce_only(owner, side) && host.reducible_lots(owner, side) == 0 {
@@ -254,9 +255,9 @@ impl Book {
         }
     }
 
-    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first; to
-    /// be called when its position has closed or turned other than by a fill in this book. Returns
-    /// how many went. At most the owner's open orders.
+    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first.
+    /// Call this when the account's position has closed or turned other than by a fill in this
+    /// book. Returns the number of cancelled orders, at most the owner's open orders.
     pub fn cancel_reduce_only(
         &mut self,
         owner: AccountId,
@@ -271,8 +272,8 @@ impl Book {
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
                 left -= 1;
-                // An order that is being replaced is in no level: its rest is decided where it
-                // takes.
+                // An order that is being replaced is in no level; the replacement decides about its
+                // rest.
                 if level != NONE {
                     self.evict(slot, Code::NothingToReduce, host);
                     gone += 1;
@@ -285,7 +286,8 @@ impl Book {
 }
 
 impl MatchResult {
-    /// The answer for the caller: `order_id` and `price_ticks` are those of the incoming order.
+    /// Returns the result for the caller; `order_id` and `price_ticks` are those of the incoming
+    /// order.
     pub(crate) const fn placed(&self, order_id: OrderId, price_ticks: Ticks) -> Placed {
         let outcome = self;
         let rests = outcome.stop.is_none();

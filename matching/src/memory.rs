@@ -1,7 +1,7 @@
 //! An estimate of the memory of sorted maps.
 
-/// Bytes of a `BTreeMap` at its emptiest: a node has room for 11 entries and is at least 5 full;
-/// links and head add half of an entry of 16 bytes or more.
+/// Returns an upper bound of the bytes of a `BTreeMap`: a node has room for 11 entries and holds at
+/// least 5; links and header add half of an entry of 16 bytes or more.
 pub(crate) const fn map_bytes(entries: usize, entry_bytes: usize) -> usize {
     entries * (entry_bytes * 11 / 5 + 16)
 }

@@ -1,5 +1,6 @@
-//! An account's live orders: a list of them, newest first, how many, and how many of them are
-//! reduce-only. Accounts are in pages by their id, freed when none of their accounts has an order.
+//! Live orders of each account: their list, newest first, their number, and the number of
+//! reduce-only orders. Accounts are in pages by account id; a page is freed when none of its
+//! accounts has an order.
 
 use tidemark_proto::units::{AccountId, Side};
 
@@ -13,14 +14,14 @@ const PAGE_OWNERS: usize = 1 << PAGE_BITS;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
-    /// Slot of the newest order, [`NONE`] without any.
+    /// Slot of the account's newest order; [`NONE`] if it has none.
     pub(crate) newest: u32,
     pub(crate) count: u32,
-    /// Reduce-only ones among them, by side.
+    /// Number of reduce-only orders, by side.
     pub(crate) reduce_only: [u32; 2],
 }
 
-/// An order's neighbours in its owner's list. Slots, [`NONE`] at the ends.
+/// Neighbours of an order in its owner's list, as slots; [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
 struct OwnerLinks {
     older: u32,
@@ -35,13 +36,13 @@ const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Owners {
-    /// Page of each block of account ids; page 0, which stays empty, where there is none.
+    /// Page of each block of account ids; page 0, which stays empty, if a block has none.
     directory: Vec<u32>,
-    /// All pages, one after the other.
+    /// Entries of all pages, one page after the other.
     owners: Vec<Owner>,
-    /// By slot. As in the arena, slot 0 is nobody's, and takes writes that mean nothing.
+    /// Indexed by slot. As in the arena, slot 0 holds no order and absorbs meaningless writes.
     links: Vec<OwnerLinks>,
-    /// By page: its accounts with orders.
+    /// Number of accounts with orders, by page.
     active: Vec<u32>,
     /// Reduce-only orders of all accounts, by side.
     reduce_only: [u64; 2],
@@ -68,20 +69,20 @@ impl Owners {
         }
     }
 
-    /// The account's entry; without orders, one that says so.
+    /// Returns the account's entry; an empty one if the account has no order.
     #[inline]
     pub(crate) fn get(&self, owner: AccountId) -> Owner {
         let page = self.directory.get(block(owner)).copied().unwrap_or(0);
         self.owners[entry_index(page, owner)]
     }
 
-    /// Whether any account has reduce-only orders.
+    /// Returns true if any account has reduce-only orders.
     #[inline]
     pub(crate) const fn any_reduce_only(&self) -> bool {
         (self.reduce_only[0] | self.reduce_only[1]) != 0
     }
 
-    /// Whether the account has reduce-only orders on a side.
+    /// Returns true if the account has reduce-only orders on a side.
     #[inline(always)]
     pub(crate) fn has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
         self.reduce_only[side as usize] > 0 && self.account_has_reduce_only(owner, side)
@@ -92,19 +93,19 @@ impl Owners {
         self.get(owner).reduce_only[side as usize] > 0
     }
 
-    /// Slots of the account's orders, newest first.
+    /// Returns the slots of the account's orders, newest first.
     pub(crate) fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = u32> + '_ {
         let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
         std::iter::successors(some(self.get(owner).newest), move |slot| some(self.older(*slot)))
     }
 
-    /// The account's next older order, [`NONE`] after its oldest.
+    /// Returns the account's next older order; [`NONE`] after its oldest.
     #[inline]
     pub(crate) fn older(&self, slot: u32) -> u32 {
         self.links[slot as usize].older
     }
 
-    /// Has the links of an order brought into the cache.
+    /// Prefetches the links of an order.
     #[inline]
     pub(crate) fn prefetch(&self, slot: u32) {
         if let Some(links) = self.links.get(slot as usize) {
@@ -112,7 +113,7 @@ impl Owners {
         }
     }
 
-    /// The same of those of its neighbours.
+    /// Prefetches the links of an order's neighbours.
     #[inline]
     pub(crate) fn prefetch_neighbours(&self, slot: u32) {
         let OwnerLinks { older, newer } = self.links[slot as usize];
@@ -120,7 +121,7 @@ impl Owners {
         prefetch(&self.links[newer as usize]);
     }
 
-    /// Enters `slot` as the account's newest order.
+    /// Links `slot` as the account's newest order.
     #[inline(always)]
     pub(crate) fn push(&mut self, owner: AccountId, slot: u32) {
         let mut page = self.directory.get(block(owner)).copied().unwrap_or(0);
@@ -147,21 +148,21 @@ impl Owners {
         self.links.resize(slot as usize + 1, OwnerLinks::EMPTY);
     }
 
-    /// Counts a reduce-only order of an account with orders.
+    /// Counts a reduce-only order of an account that has orders.
     pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::increment(*reduce_only);
         self.reduce_only[side as usize] = bounded::add(self.reduce_only[side as usize], 1);
     }
 
-    /// Counts one that goes.
+    /// Uncounts a reduce-only order that leaves.
     pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::decrement(*reduce_only);
         self.reduce_only[side as usize] = bounded::sub(self.reduce_only[side as usize], 1);
     }
 
-    /// The entry of an account with orders.
+    /// Returns the entry of an account that has orders.
     #[inline(always)]
     fn entry(&mut self, owner: AccountId) -> &mut Owner {
         let page = self.directory[block(owner)];
@@ -183,7 +184,8 @@ impl Owners {
         page
     }
 
-    /// Takes one order off the account. Where it was the last, [`Owners::clean_up`] is to follow.
+    /// Unlinks one order of the account. Returns true if it was the last: [`Owners::clean_up`] must
+    /// follow.
     #[inline(always)]
     #[must_use]
     pub(crate) fn remove(&mut self, owner: AccountId, slot: u32) -> bool {
@@ -197,7 +199,7 @@ impl Owners {
         entry.count == 0
     }
 
-    /// After the last order of an account: gives its page back if that was the last of the page.
+    /// Frees the page of an account without orders if no account of the page has orders.
     #[cold]
     #[inline(never)]
     pub(crate) fn clean_up(&mut self, owner: AccountId) {

@@ -1,4 +1,4 @@
-//! 4 096 adjacent price keys: which are occupied, which changed, and the digests over them.
+//! A page of 4 096 adjacent price keys: occupied keys, changed keys, and the digests over them.
 
 use crate::arena::NONE;
 use crate::digest::Digest;
@@ -6,19 +6,19 @@ use crate::digest::Digest;
 pub(crate) const PAGE_BITS: u32 = 12;
 /// Keys in a page.
 pub(crate) const PAGE_KEYS: usize = 1 << PAGE_BITS;
-/// Keys in a group: one word of a bitmap.
+/// Binary logarithm of the keys in a group, which is one word of a bitmap.
 pub(crate) const GROUP_BITS: u32 = 6;
 
-/// The page number of a key.
+/// Returns the page number of a key.
 pub(crate) const fn page_number(key: u64) -> u64 {
     key >> PAGE_BITS
 }
-/// The key's place in its page.
+/// Returns the key's offset in its page.
 pub(crate) const fn page_offset(key: u64) -> usize {
     (key & (PAGE_KEYS as u64 - 1)) as usize
 }
 
-/// A set of offsets in a page: 64 words and a word that says which of them are not 0.
+/// A set of offsets in a page: 64 words, and a summary word with a bit for each word that is not 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Bits {
     words: [u64; 64],
@@ -37,7 +37,7 @@ impl Bits {
     pub(crate) const fn contains(&self, offset: usize) -> bool {
         self.words[offset >> GROUP_BITS] & (1 << (offset & 63)) != 0
     }
-    /// Whether it was empty.
+    /// Inserts an offset. Returns true if the set was empty.
     #[inline]
     pub(crate) fn insert(&mut self, offset: usize) -> bool {
         let was_empty = self.summary == 0;
@@ -53,7 +53,7 @@ impl Bits {
             self.summary &= !(1 << (offset >> GROUP_BITS));
         }
     }
-    /// The highest offset.
+    /// Returns the highest offset.
     pub(crate) const fn last(&self) -> Option<usize> {
         if self.summary == 0 {
             return None;
@@ -61,7 +61,7 @@ impl Bits {
         let group = self.summary.ilog2() as usize;
         Some((group << GROUP_BITS) | self.words[group].ilog2() as usize)
     }
-    /// The highest offset below `offset`.
+    /// Returns the highest offset below `offset`.
     pub(crate) const fn before(&self, offset: usize) -> Option<usize> {
         let group = offset >> GROUP_BITS;
         let word = self.words[group] & ((1 << (offset & 63)) - 1);
@@ -75,17 +75,17 @@ impl Bits {
         let group = lower.ilog2() as usize;
         Some((group << GROUP_BITS) | self.words[group].ilog2() as usize)
     }
-    /// The groups with an offset, ascending.
+    /// Returns the groups that contain an offset, ascending.
     pub(crate) fn groups(&self) -> impl Iterator<Item = usize> {
         ones(self.summary)
     }
-    /// The offsets of one group, ascending.
+    /// Returns the offsets of one group, ascending.
     pub(crate) fn group(&self, group: usize) -> impl Iterator<Item = usize> {
         ones(self.words[group]).map(move |bit| (group << GROUP_BITS) | bit)
     }
 }
 
-/// The bits of a word, ascending.
+/// Returns the set bits of a word, ascending.
 fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
@@ -105,11 +105,11 @@ pub(crate) struct Digests {
 pub(crate) struct Page {
     pub(crate) number: u64,
     pub(crate) occupied: Bits,
-    /// Levels touched since their digests were computed.
+    /// Levels changed since their digests were computed.
     pub(crate) stale: Bits,
-    /// Levels touched since they were last reported.
+    /// Levels changed since they were last reported.
     pub(crate) changed: Bits,
-    /// Level of each occupied offset, elsewhere [`NONE`].
+    /// Level of each occupied offset; [`NONE`] elsewhere.
     pub(crate) levels: [u32; PAGE_KEYS],
     pub(crate) groups: [Digests; 64],
     pub(crate) digests: Digests,
@@ -127,7 +127,7 @@ impl Page {
             digests: Digests::default(),
         }
     }
-    /// Whether nothing of it is needed any more.
+    /// Returns true if the page has no level and no change left to hash or report.
     pub(crate) const fn is_unused(&self) -> bool {
         self.occupied.is_empty() && self.stale.is_empty() && self.changed.is_empty()
     }

@@ -15,10 +15,11 @@ use crate::matcher::{MatchResult, Taker};
 use crate::types::{Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, TimeInForce};
 
 impl Book {
-    /// Places an order: it trades as far as it may, and its rest rests or goes (rules §2).
+    /// Places an order. The order trades as far as possible; its rest rests or is dropped (rules
+    /// §2).
     ///
     /// # Errors
-    /// Nothing has happened, and no id was used, on `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
+    /// A refused order changes nothing and uses no id: `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
     /// `INVALID_ARGUMENT` (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`,
     /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of the level's sum, or of ids)
     /// and `TOO_MANY_OPEN_ORDERS` (the book is full).
@@ -39,9 +40,9 @@ impl Book {
         }
     }
 
-    /// Places an order that takes, hides nothing, asks for no position, has no client id and does
-    /// not rest. What the path of any order does about those costs 3 to 5 % of all operations' time
-    /// where one in twelve takes (ADR 8).
+    /// Places an immediate-or-cancel order without reduce-only flag and client id. The general
+    /// path's handling of those costs 3 to 5 % of all operations' time where one order in twelve
+    /// takes (ADR 8).
     #[inline(never)]
     fn place_ioc(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         check_lots(order.lots)?;
@@ -58,8 +59,8 @@ impl Book {
         Ok(outcome.placed(order_id, order.price_ticks))
     }
 
-    /// Places an order of the most frequent kind: it meets nothing, hides nothing and asks for no
-    /// position.
+    /// Places an order of the most frequent kind: it crosses no price, hides no lots and is not
+    /// reduce-only.
     #[inline(always)]
     fn place_resting(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let NewOrder { owner, client_id, side, price_ticks, lots, post_only, .. } = *new;
@@ -133,7 +134,7 @@ impl Book {
             if immediate {
                 outcome.stop = Some(Code::Unfilled);
             } else {
-                // Where it crossed, its own level had no orders, and still has none.
+                // If the order crossed, its own level had no orders and still has none.
                 self.rest_remainder(
                     order,
                     order_id,
@@ -147,7 +148,7 @@ impl Book {
         Ok(outcome.placed(order_id, price_ticks))
     }
 
-    /// Trades a new order that crosses.
+    /// Matches a new order that crosses.
     fn match_new(
         &mut self,
         order: &NewOrder,
@@ -201,7 +202,7 @@ impl Book {
         let key = key_of(new.side, price_ticks);
         let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {
-            // Takes may have changed the table since the check.
+            // Matching may have changed the table since the check.
             let insert_position =
                 self.client_id_position(new.owner, new.client_id).unwrap_or(InsertPosition::NONE);
             self.index(

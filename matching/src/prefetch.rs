@@ -1,33 +1,35 @@
-//! Brings what operations to come will need into the cache before they are carried out.
+//! Prefetching: orders of upcoming operations come into the cache before the operations are carried
+//! out.
 
 use tidemark_proto::units::{AccountId, OrderId};
 
 use crate::arena::NONE;
 use crate::book::Book;
 
-/// Live orders from which prefetching does anything: below, the book is in the cache anyhow. Beside
-/// the model, from the first on.
+/// Books smaller than this are not prefetched: they fit in the cache. In tests and fuzzing every
+/// book is prefetched.
 const WORTH_IT: u32 = if cfg!(any(test, feature = "model")) { 1 } else { 30_000 };
 
-/// The steps in which an order is brought into the cache, each of which needs what the one before
-/// it has brought. All orders that are about to be needed take a step before one takes the next, so
-/// that memory answers many at a time.
+/// A step in prefetching an order. Each step reads data that the step before it brought into the
+/// cache. All upcoming orders take a step before any order takes the next, so that many loads are
+/// in flight at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefetch {
-    /// Where its id, or its client id, leads to it.
+    /// The index entry of the order's id or client id.
     Index,
     /// The order.
     Order,
-    /// What else changes when it leaves: its neighbours in its queue and among its owner's orders.
+    /// The data that the order's removal changes: the neighbours in the queue and in the owner's
+    /// list.
     Around,
 }
 
 impl Prefetch {
-    /// The steps in order.
+    /// All steps, in order.
     pub const STEPS: [Self; 3] = [Self::Index, Self::Order, Self::Around];
 
-    /// How many operations before the one that names it an order of a large book takes this step:
-    /// time enough for memory, and not so many that what they bring pushes each other out.
+    /// Returns how many operations ahead an order of a large book takes this step: early enough for
+    /// memory, late enough that prefetched lines do not evict each other.
     const fn ahead(self) -> usize {
         match self {
             Self::Index => 24,
@@ -38,17 +40,17 @@ impl Prefetch {
 }
 
 impl Book {
-    /// Whether the book is so large that telling it of operations to come gains anything; below,
-    /// doing so costs time.
+    /// Returns true if the book is so large that prefetching pays; in smaller books prefetching
+    /// costs time.
     #[must_use]
     #[inline]
     pub const fn is_large(&self) -> bool {
         self.live_orders() >= WORTH_IT
     }
 
-    /// To be told, before each operation, which orders those after it name, or make: `id_at(n)` is
-    /// that of the operation `n` places later. Changes nothing; ids that are not live are passed
-    /// over.
+    /// Prefetches the orders of upcoming operations; call this before each operation. `id_at(n)` is
+    /// the order id of the operation `n` places later. Changes nothing; ids that are not live are
+    /// skipped.
     #[inline(always)]
     pub fn look_ahead(&self, id_at: impl Fn(usize) -> Option<OrderId>) {
         if self.is_large() {
@@ -58,14 +60,14 @@ impl Book {
                 }
             }
         } else if let Some(id) = id_at(1) {
-            // It is in the second cache: one operation is time enough, and more steps cost more
-            // than they save.
+            // A small book is in the second-level cache: one operation is time enough, and more
+            // steps cost more than they save.
             self.orders.prefetch(self.ids.get_recent(id));
         }
     }
 
-    /// To be told of an order that an operation to come will cancel or replace. Changes nothing; an
-    /// id that is not live is passed over.
+    /// Carries out one prefetching step for an order that an upcoming operation cancels or
+    /// replaces. Changes nothing; an id that is not live is skipped.
     #[inline]
     pub fn prefetch(&self, step: Prefetch, order_id: OrderId) {
         if self.is_large() {
@@ -73,8 +75,8 @@ impl Book {
         }
     }
 
-    /// The same of an order that will be named by its client id; of one that will be given it, the
-    /// first step alone is of use.
+    /// Carries out one prefetching step for an order that an upcoming operation names by client id.
+    /// For a new order with this client id only the first step is of use.
     #[inline]
     pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
         if !self.is_large() {

@@ -7,60 +7,60 @@ use crate::ladder::{key_of, PriceLadder};
 use crate::types::{LevelView, OrderView};
 
 impl Book {
-    /// The id that the next accepted order gets.
+    /// Returns the id that the next accepted order gets.
     #[must_use]
     pub const fn next_order_id(&self) -> OrderId {
         self.next_order_id
     }
 
-    /// Live orders in the book.
+    /// Returns the number of live orders in the book.
     #[must_use]
     pub const fn live_orders(&self) -> u32 {
         self.orders.live()
     }
 
-    /// Live orders of an account.
+    /// Returns the number of an account's live orders.
     #[must_use]
     pub fn open_orders(&self, owner: AccountId) -> u32 {
         self.owners.get(owner).count
     }
 
-    /// A live order.
+    /// Returns a live order.
     #[must_use]
     pub fn order(&self, order_id: OrderId) -> Option<OrderView> {
         self.ids.get(order_id).map(|slot| self.view(slot))
     }
 
-    /// The live order that an account gave a client id; 0 names none.
+    /// Returns the live order with an account's client id; 0 names no order.
     #[must_use]
     pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
         self.client_ids.get(owner, client_id).map(|slot| self.view(slot))
     }
 
-    /// An account's live orders, newest (highest id) first.
+    /// Returns an account's live orders, newest (highest id) first.
     pub fn orders_of(&self, owner: AccountId) -> impl Iterator<Item = OrderView> + '_ {
         self.owners.orders_of(owner).map(|slot| self.view(slot))
     }
 
-    /// The best bid: price, lots and count.
+    /// Returns the best bid level.
     #[must_use]
     pub fn best_bid(&self) -> Option<LevelView> {
         self.best(Side::Buy)
     }
 
-    /// The best ask: price, lots and count.
+    /// Returns the best ask level.
     #[must_use]
     pub fn best_ask(&self) -> Option<LevelView> {
         self.best(Side::Sell)
     }
 
-    /// The best level of a side.
+    /// Returns the best level of a side.
     #[must_use]
     pub fn best(&self, side: Side) -> Option<LevelView> {
         self.levels(side).next()
     }
 
-    /// A side's levels, best first.
+    /// Returns a side's levels, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
         let ladder = &self.ladders[side as usize];
         std::iter::successors(ladder.best(), |level| ladder.next_worse(&self.levels, *level)).map(
@@ -76,22 +76,22 @@ impl Book {
         )
     }
 
-    /// The level at a price; with 0 lots and count when there is none.
+    /// Returns the level at a price; `lots` and `count` are 0 if there is no order.
     #[must_use]
     pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
         let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
         LevelView { side, price_ticks, lots: level.lots, count: level.count }
     }
 
-    /// The orders at a price, first in the queue first.
+    /// Returns the orders at a price in queue order.
     pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
         let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
         self.queue_slots(level.head).map(|slot| self.view(slot))
     }
 
-    /// Bytes that the book holds, spare capacity included. Exact for all that has a fixed place;
-    /// for the sorted maps (icebergs, pages of prices, orders older than the id window) an upper
-    /// bound.
+    /// Returns the bytes that the book holds, spare capacity included. The sorted maps (icebergs,
+    /// pages of prices, orders older than the id window) count with an upper bound; all else is
+    /// exact.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()

@@ -11,13 +11,13 @@ use crate::types::{Event, Host, Placed, Reject, Replace};
 
 impl Book {
     /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and
-    /// the lots that it displays at most. It keeps its place when only the quantity falls;
-    /// otherwise it leaves the book (`Removed` with `REPLACED`), may trade as a taker, with hidden
-    /// lots too, and its rest goes to the back of the queue, its display full again.
+    /// display quantity. The order keeps its place in the queue if only its quantity falls.
+    /// Otherwise the order leaves the book (`Removed` with `REPLACED`), may trade as a taker,
+    /// hidden lots included, and its rest goes to the back of the queue with a full display.
     ///
     /// # Errors
-    /// Nothing has happened on `UNKNOWN_ORDER` (no live order of this owner), and on the refusals
-    /// of [`Book::place`].
+    /// A refused change changes nothing: `UNKNOWN_ORDER` (no live order of this owner), and the
+    /// refusals of [`Book::place`].
     pub fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Result<Placed, Reject> {
         let slot = self.owned(change.order_id, change.owner)?;
         let old = self.view(slot);

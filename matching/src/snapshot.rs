@@ -1,4 +1,5 @@
-//! The book as bytes: all that it needs to go on, and nothing that depends on how it came about.
+//! Snapshots: the book as bytes. They hold all that a book needs to continue and nothing that
+//! depends on its history.
 
 use std::io;
 
@@ -14,10 +15,10 @@ use crate::ids::IdTable;
 use crate::ladder::key_of;
 use crate::types::{PostOnly, MAX_ORDER_LOTS};
 
-/// Changes with the layout.
+/// Version of the layout.
 const VERSION: u8 = 2;
 
-/// One resting order; its side is that of its list.
+/// One resting order. The list that contains the record gives the side.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Record {
     order_id: OrderId,
@@ -64,8 +65,8 @@ impl Book {
         Ok(())
     }
 
-    /// Reads one book from what [`Book::to_snapshot`] wrote and leaves `input` after it. It has the
-    /// same roots and goes on in the same way.
+    /// Reads one book from bytes that [`Book::to_snapshot`] wrote, and leaves `input` after them.
+    /// The new book has the same roots and behaves in the same way.
     ///
     /// # Errors
     /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of
@@ -153,7 +154,8 @@ impl Book {
     }
 }
 
-/// The lots that an order shows, and what it hides; `None` if no book would hold it so.
+/// Splits a record into the lots that the order shows and its iceberg part. `None` if no book would
+/// hold such an order.
 fn shown(record: &Record) -> Option<(Lots, Iceberg)> {
     let Record { lots, hidden_lots, display_lots, .. } = *record;
     let shown = lots.checked_sub(hidden_lots).filter(|_| lots <= MAX_ORDER_LOTS)?;

@@ -1,7 +1,8 @@
-//! Orders that wait for the mark: which of them a new mark reaches, in which order, and a bound on
-//! how many at once.
+//! Trigger prices: which orders a new mark price reaches, in which order, and a bound on how many
+//! at once.
 //!
-//! Pure: an id, a direction and a price. What becomes of an order that is reached is the caller's.
+//! This module knows an order's id, direction and trigger price. The caller decides what a
+//! triggered order does.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,66 +10,66 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{OrderId, Ticks};
 
-/// How the mark reaches a trigger price.
+/// Direction in which the mark price reaches a trigger price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Reach {
-    /// The mark is at or below it: a stop that sells, a take-profit that buys.
+    /// The mark falls to the trigger price or below: a stop that sells, a take-profit that buys.
     Falling = 0,
-    /// The mark is at or above it: a stop that buys, a take-profit that sells.
+    /// The mark rises to the trigger price or above: a stop that buys, a take-profit that sells.
     Rising = 1,
 }
 
-/// The lowest and the highest mark since nothing that was reached waited any more, by direction.
-/// All that a [`TriggerBook`] has to remember besides its orders; `None` while nothing waits.
+/// The lowest and the highest mark while triggered orders wait for their turn, by direction; `None`
+/// while none waits. A [`TriggerBook`] consists of its orders and this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Backlog {
-    /// Trigger prices at or above it are reached.
+    /// Falling orders with trigger prices at or above this mark are triggered.
     pub lowest_ticks: Option<Ticks>,
-    /// Trigger prices at or below it are reached.
+    /// Rising orders with trigger prices at or below this mark are triggered.
     pub highest_ticks: Option<Ticks>,
 }
 
 /// Trigger prices of one market.
 ///
-/// An order that a mark has reached stays reached, also when the mark turns before its turn comes.
+/// A triggered order stays triggered, even if the mark turns before the order's turn comes.
 #[derive(Clone, Debug, Default)]
 pub struct TriggerBook {
-    /// First reached first: highest price, then oldest.
+    /// Sorted by turn: highest price, then oldest.
     falling: BTreeSet<(Reverse<Ticks>, OrderId)>,
-    /// First reached first: lowest price, then oldest.
+    /// Sorted by turn: lowest price, then oldest.
     rising: BTreeSet<(Ticks, OrderId)>,
     backlog: Backlog,
 }
 
 impl TriggerBook {
-    /// A book whose orders are still to be entered, with what it remembers.
+    /// Returns a book without orders and with the backlog of a snapshot.
     #[must_use]
     pub fn with_backlog(backlog: Backlog) -> Self {
         Self { backlog, ..Self::default() }
     }
 
-    /// What is remembered besides the orders.
+    /// Returns the backlog, which belongs in a snapshot besides the orders.
     #[must_use]
     pub const fn backlog(&self) -> Backlog {
         self.backlog
     }
 
-    /// Orders that wait.
+    /// Returns the number of orders.
     #[must_use]
     pub fn len(&self) -> usize {
         self.falling.len() + self.rising.len()
     }
 
-    /// Whether none waits.
+    /// Returns true if there is no order.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.falling.is_empty() && self.rising.is_empty()
     }
 
-    /// Whether a trigger price is reached already: by this mark, or by one whose orders still wait
-    /// for their turn.
+    /// Returns true if a trigger price is reached already: by this mark, or by an earlier mark
+    /// whose orders still wait for their turn.
     #[must_use]
     pub fn is_reached(&self, reach: Reach, price_ticks: Ticks, mark_ticks: Ticks) -> bool {
         match reach {
@@ -77,8 +78,8 @@ impl TriggerBook {
         }
     }
 
-    /// Enters an order, which the caller has seen not to be reached; ids are unique over both
-    /// directions.
+    /// Inserts an order. The caller has checked with [`TriggerBook::is_reached`] that its price is
+    /// not reached. Ids are unique over both directions.
     pub fn insert(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) {
         match reach {
             Reach::Falling => self.falling.insert((Reverse(price_ticks), order_id)),
@@ -86,7 +87,7 @@ impl TriggerBook {
         };
     }
 
-    /// Takes an order out; says whether it was there.
+    /// Removes an order. Returns true if the order was there.
     pub fn remove(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) -> bool {
         match reach {
             Reach::Falling => self.falling.remove(&(Reverse(price_ticks), order_id)),
@@ -94,10 +95,10 @@ impl TriggerBook {
         }
     }
 
-    /// Takes out what the mark has reached, at most `max`: first what a falling mark reached, from
-    /// the highest trigger price down, then what a rising mark reached, from the lowest up; equal
-    /// prices by id. What is left over comes with the next call, whatever its mark, and before
-    /// anything that the next mark reaches in the same direction.
+    /// Removes and returns the orders that the mark has reached, at most `max`: first falling
+    /// orders, from the highest trigger price down, then rising orders, from the lowest up; equal
+    /// prices by id. The next call returns the orders left over, whatever its mark, before any
+    /// order that the next mark reaches in the same direction.
     pub fn pop_reached(&mut self, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
         let (lowest, highest) = (self.lowest(mark_ticks), self.highest(mark_ticks));
         let max = max as usize;

@@ -1,4 +1,4 @@
-//! What goes into the book and what comes out.
+//! The book's interface: the orders and changes it takes, the results and events it gives.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
@@ -7,38 +7,39 @@ use tidemark_proto::{Code, Refusal};
 /// Most lots in one order, so that a position, signed, can hold them.
 pub const MAX_ORDER_LOTS: Lots = i64::MAX as u64;
 
-/// What the book asks of, and tells, the exchange around it.
+/// The exchange around a book: positions that the book reads, events that the book emits.
 pub trait Host {
-    /// The most lots that a reduce-only order of `owner` on `side` may trade now: its position on
-    /// the other side, or 0.
+    /// Returns the most lots that a reduce-only order of `owner` on `side` may trade now: the
+    /// owner's position on the opposite side, or 0.
     ///
-    /// Asked only where a reduce-only order is concerned. It must fall by exactly the lots that
-    /// `owner` trades on `side` (down to 0) once [`Host::event`] was told of the fill: fill-or-kill
-    /// counts on it.
+    /// The book calls this method only for reduce-only orders. The result must fall by exactly the
+    /// lots that `owner` trades on `side` (down to 0) once [`Host::event`] has received the fill:
+    /// fill-or-kill counts on that.
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots;
 
-    /// Takes one event, in the order in which they happen, before the book goes on.
+    /// Receives one event before the book continues. Events come in the order in which they happen.
     fn event(&mut self, event: Event);
 }
 
-/// How long an order lives (rules §2).
+/// An order's time in force (rules §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeInForce {
-    /// Until cancelled.
+    /// The order rests until it is cancelled.
     Gtc,
-    /// Until cancelled, or [`Book::expire`](crate::Book::expire) at or after this block time.
+    /// The order rests until it is cancelled or [`Book::expire`](crate::Book::expire) runs at or
+    /// after this block time.
     Gtt {
-        /// First block time at which the order is gone.
+        /// First block time at which the order has expired.
         expires_ms: TimeMs,
     },
-    /// What does not trade at once is cancelled.
+    /// The unfilled rest is cancelled at once.
     Ioc,
-    /// Trades in full at once, or is refused.
+    /// The order trades in full at once, or is refused.
     Fok,
 }
 
 impl TimeInForce {
-    /// First block time at which the order is gone, if any.
+    /// Returns the first block time at which the order has expired, if it expires.
     #[must_use]
     #[inline]
     pub const fn expires_ms(self) -> Option<TimeMs> {
@@ -49,72 +50,72 @@ impl TimeInForce {
     }
 }
 
-/// What becomes of an order that would trade at once (rules §2).
+/// The effect of post-only on an order that would trade at once (rules §2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum PostOnly {
-    /// It trades.
+    /// The order trades.
     #[default]
     No = 0,
-    /// It is refused.
+    /// The order is refused.
     Reject = 1,
-    /// It rests one tick outside the best opposite price.
+    /// The order rests one tick outside the best opposite price.
     Slide = 2,
 }
 
 /// An order to place.
 #[derive(Clone, Copy, Debug)]
 pub struct NewOrder {
-    /// Whose it is.
+    /// Account that owns the order.
     pub owner: AccountId,
-    /// The owner's own id, unique among its live orders; 0 is none.
+    /// The owner's own id, unique among the owner's live orders; 0 means none.
     pub client_id: u64,
     /// Buy or sell.
     pub side: Side,
-    /// Limit; a market order is an IOC at a protection price. Any `u64`.
+    /// Limit price. A market order is an IOC at a protection price. Any `u64`.
     pub price_ticks: Ticks,
     /// Quantity, 1 to [`MAX_ORDER_LOTS`].
     pub lots: Lots,
-    /// Most lots that it shows while it rests (an iceberg order); 0 shows all. Only for orders that
-    /// may rest. When what it shows has traded, the next lots are shown at the back of its level's
+    /// Most lots that an iceberg order shows while it rests; 0 shows all. Only for orders that may
+    /// rest. When the shown lots have traded, the next lots are shown at the back of the level's
     /// queue ([`Event::Refilled`]).
     pub display_lots: Lots,
-    /// How long it lives.
+    /// Time in force.
     pub time_in_force: TimeInForce,
-    /// Whether it may trade at once; only for orders that may rest.
+    /// Post-only policy; only for orders that may rest.
     pub post_only: PostOnly,
-    /// Whether it may only reduce its owner's position.
+    /// True if the order may only reduce its owner's position.
     pub reduce_only: bool,
-    /// What to do on meeting the owner's own order.
+    /// Policy when the order meets another order of the same owner.
     pub stp: SelfTradePrevention,
-    /// Most makers it may meet, those that self-trade prevention or an empty position removes
-    /// included.
+    /// Most makers that the order may meet, including makers removed by self-trade prevention or
+    /// for lack of a position.
     pub max_fills: u32,
 }
 
-/// A change of a live order. What is `None` stays.
+/// A change of a live order. A field that is `None` keeps its value.
 #[derive(Clone, Copy, Debug)]
 pub struct Replace {
     /// The order.
     pub order_id: OrderId,
-    /// The caller; must own it.
+    /// The caller, who must own the order.
     pub owner: AccountId,
     /// New limit.
     pub price_ticks: Option<Ticks>,
     /// New unfilled quantity, hidden lots included, 1 to [`MAX_ORDER_LOTS`].
     pub lots: Option<Lots>,
-    /// What to do on meeting the owner's own order.
+    /// Policy when the order meets another order of the same owner.
     pub stp: SelfTradePrevention,
-    /// Most makers it may meet.
+    /// Most makers that the order may meet.
     pub max_fills: u32,
 }
 
-/// What became of an accepted order.
-/// `lots = filled + decremented + resting + what went with code `rest``.
+/// Result of an accepted order. `lots = filled + decremented + resting + lots dropped with code
+/// `rest``.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Assigned by the book; a replaced order keeps its own.
+    /// Id assigned by the book; a replaced order keeps its id.
     pub order_id: OrderId,
     /// Lots traded.
     pub filled_lots: Lots,
@@ -124,19 +125,19 @@ pub struct Placed {
     pub resting_lots: Lots,
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
-    /// Why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS` or
+    /// Reason why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS` or
     /// `NOTHING_TO_REDUCE`.
     pub rest: Option<Code>,
 }
 
-/// A live order, as seen from outside.
+/// A live order, as callers of the book see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderView {
-    /// Its id.
+    /// Order id.
     pub order_id: OrderId,
-    /// Whose it is.
+    /// Account that owns the order.
     pub owner: AccountId,
-    /// The owner's id for it; 0 is none.
+    /// The owner's own id; 0 means none.
     pub client_id: u64,
     /// Buy or sell.
     pub side: Side,
@@ -144,102 +145,105 @@ pub struct OrderView {
     pub price_ticks: Ticks,
     /// Unfilled quantity, shown and hidden.
     pub lots: Lots,
-    /// What of it is hidden, below `lots`; 0 but for an iceberg order.
+    /// Hidden part of `lots`, less than `lots`; 0 unless the order is an iceberg order.
     pub hidden_lots: Lots,
-    /// Most lots that it shows at a time; 0 for all.
+    /// Most lots that the order shows at a time; 0 shows all.
     pub display_lots: Lots,
-    /// Whether it may only reduce.
+    /// True if the order may only reduce its owner's position.
     pub reduce_only: bool,
-    /// Whether it may only make; kept for replacements.
+    /// Post-only policy, kept for replacements.
     pub post_only: PostOnly,
-    /// First block time at which it is gone, if any.
+    /// First block time at which the order has expired, if it expires.
     pub expires_ms: Option<TimeMs>,
 }
 
 impl OrderView {
-    /// Unfilled lots that its level shows.
+    /// Returns the unfilled lots that the order's level shows.
     #[must_use]
     pub const fn shown_lots(&self) -> Lots {
         self.lots - self.hidden_lots
     }
 }
 
-/// One price level, as seen from outside. `lots` and `count` are 0 for a level that is gone.
+/// One price level, as callers of the book see it. `lots` and `count` are 0 for a level without
+/// orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelView {
-    /// Its side.
+    /// Side of the level.
     pub side: Side,
-    /// Its price.
+    /// Price of the level.
     pub price_ticks: Ticks,
-    /// Sum of its orders' unfilled lots that are shown.
+    /// Sum of the unfilled lots that the level's orders show.
     pub lots: Lots,
-    /// How many orders it has.
+    /// Number of orders in the level.
     pub count: u32,
 }
 
-/// What happened, in order. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s,
-/// until a fill leaves `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never
-/// rested is told by [`Placed`] alone.
+/// A change of the book. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s, until
+/// a fill leaves `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never rested
+/// appears only in its [`Placed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Two orders traded, at the maker's price.
     Fill {
         /// The resting order.
         maker_order_id: OrderId,
-        /// Its owner.
+        /// Owner of the maker order.
         maker: AccountId,
-        /// Its client id, or 0.
+        /// Client id of the maker order, or 0.
         maker_client_id: u64,
-        /// Whether it is reduce-only.
+        /// True if the maker order is reduce-only.
         maker_reduce_only: bool,
-        /// Its unfilled lots after this fill, hidden ones included; at 0 it is gone.
+        /// Unfilled lots of the maker order after this fill, hidden lots included; at 0 the order
+        /// has left the book.
         maker_remaining_lots: Lots,
         /// The incoming order.
         taker_order_id: OrderId,
-        /// Its owner.
+        /// Owner of the taker order.
         taker: AccountId,
-        /// Its client id, or 0.
+        /// Client id of the taker order, or 0.
         taker_client_id: u64,
-        /// Its side.
+        /// Side of the taker order.
         taker_side: Side,
         /// The maker's price.
         price_ticks: Ticks,
         /// Quantity.
         lots: Lots,
     },
-    /// An order, or its rest, came to rest at the back of its level.
+    /// An order, or an order's rest, came to rest at the back of its level.
     Rested(OrderView),
-    /// An iceberg order whose shown lots have traded shows its next ones, at the back of its level.
-    /// Comes right after the fill.
+    /// An iceberg order whose shown lots have traded shows its next lots, at the back of its level.
+    /// This event follows the fill directly.
     Refilled(OrderView),
-    /// A resting order became smaller without a trade and kept its place; `order.lots` is what is
-    /// left. An iceberg order loses hidden lots first.
+    /// A resting order became smaller without a trade and kept its place in the queue; `order.lots`
+    /// is the quantity left. An iceberg order loses hidden lots first.
     Reduced {
-        /// The order, after it.
+        /// The order after the reduction.
         order: OrderView,
-        /// By how much.
+        /// Lots taken off.
         by_lots: Lots,
         /// `CANCELLED` by its owner, `SELF_TRADE` by decrement.
         reason: Code,
     },
     /// A resting order left the book with these lots unfilled.
     Removed {
-        /// The order, before it.
+        /// The order before its removal.
         order: OrderView,
-        /// Why: e.g. `CANCELLED`, `EXPIRED`, `SELF_TRADE`, `NOTHING_TO_REDUCE`; `REPLACED` when it
-        /// comes back under the same id.
+        /// Reason, e.g. `CANCELLED`, `EXPIRED`, `SELF_TRADE`, `NOTHING_TO_REDUCE`; `REPLACED` if
+        /// the order may return under the same id.
         reason: Code,
     },
 }
 
-/// A refusal as the book makes it: no text until someone reads it.
+/// A refusal by the book. The sentence for a reader is composed only when a `Reject` becomes a
+/// [`Refusal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// Why.
+    /// Reason.
     pub code: Code,
-    /// The bound that was passed; what it counts depends on `code`.
+    /// The bound that was exceeded; the quantity that it limits depends on `code`.
     pub bound: u64,
-    /// The value that passed it.
+    /// The value that exceeded `bound`.
     pub offender: u64,
 }
 

@@ -218,7 +218,12 @@ impl Model {
     ) -> MatchedTaker {
         let mut taker = Incoming { order, stp, max_fills, filled: 0, decremented: 0 };
         let stopped = self.take(&mut taker, host);
-        MatchedTaker { order: taker.order, filled: taker.filled, decremented: taker.decremented, stopped }
+        MatchedTaker {
+            order: taker.order,
+            filled: taker.filled,
+            decremented: taker.decremented,
+            stopped,
+        }
     }
 
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
