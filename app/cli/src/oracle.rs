@@ -8,8 +8,9 @@ use tidemark_proto::v1;
 
 use super::args::OracleCommand;
 use super::show::{price_or_dash, price_or_null};
+use super::sidecar::{self, age};
 use super::table::{percent, Table};
-use super::{find, sidecar, CliError, Context};
+use super::{find, CliError, Context};
 
 pub(super) async fn run(context: &Context, command: &OracleCommand) -> Result<(), CliError> {
     let OracleCommand::Status { market, sidecar } = command;
@@ -40,10 +41,6 @@ fn word(validator: &v1::OracleValidator) -> &'static str {
 
 fn power(part: u64, total: u64) -> String {
     format!("{part} of {total}")
-}
-
-pub(super) fn age(ms: u64) -> String {
-    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
 fn signed_ppm(ticks: u64, index_ticks: u64) -> Option<i64> {

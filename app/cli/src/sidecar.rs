@@ -5,7 +5,6 @@ use serde_json::{json, Value};
 use tidemark_client::{sidecar_status, ClientError};
 use tidemark_proto::oracle_v1 as wire;
 
-use super::oracle::age;
 use super::table::{percent, Table};
 use super::CliError;
 
@@ -36,6 +35,11 @@ pub async fn ask(address: &str, one: Option<&str>) -> Result<wire::StatusRespons
         }
     }
     Ok(answer)
+}
+
+/// Milliseconds as seconds with one decimal.
+pub(super) fn age(ms: u64) -> String {
+    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
 /// Each market's prices from spot and from perpetuals, where the market has such venues.
