@@ -9,11 +9,9 @@ use tidemark_proto::tx::Signer;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::random::Random;
-use super::setup::Setup;
-use super::{maker, speculators, with, SharedBoard};
+use super::{with, SharedBoard};
 
 /// What an account does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,25 +166,6 @@ impl Trader {
     #[must_use]
     pub fn client(&self) -> &Client {
         self.sender.client()
-    }
-
-    /// Lets it trade until the tasks are shut down.
-    pub fn spawn(
-        self,
-        tasks: &mut JoinSet<()>,
-        setup: &Setup,
-        board: &SharedBoard,
-        faucet: &Faucet,
-    ) {
-        let board = Arc::clone(board);
-        match self.role {
-            Role::Maker => tasks.spawn(maker::run(self, board)),
-            Role::Taker => tasks.spawn(speculators::taker(self, board)),
-            Role::Degen { market, replay_leverage } => {
-                let leverage = setup.replay.then_some(replay_leverage);
-                tasks.spawn(speculators::degen(self, market, leverage, board, faucet.clone()))
-            }
-        };
     }
 
     /// Sends a batch, waits for its block, and counts on the board what became of each operation.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use options::DevnetOptions;
 
-use account::Faucet;
+use account::{Faucet, Role, Trader};
 use board::Board;
 use lock::Lock;
 use nodes::Nodes;
@@ -32,6 +32,7 @@ use summary::Summary;
 use tidemark_cli::args::Output;
 use tidemark_client::Client;
 use tidemark_node::start::wait_for_signal;
+use tokio::task::JoinSet;
 
 /// How long a node may take to answer after its start.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
@@ -122,6 +123,25 @@ async fn attempt(options: DevnetOptions) -> Result<Summary, Failure> {
     result.map_err(broken)
 }
 
+/// Lets a trader trade until the tasks are shut down.
+fn spawn(
+    trader: Trader,
+    tasks: &mut JoinSet<()>,
+    setup: &Setup,
+    board: &SharedBoard,
+    faucet: &Faucet,
+) {
+    let board = Arc::clone(board);
+    match trader.role {
+        Role::Maker => tasks.spawn(maker::run(trader, board)),
+        Role::Taker => tasks.spawn(speculators::taker(trader, board)),
+        Role::Degen { market, replay_leverage } => {
+            let leverage = setup.replay.then_some(replay_leverage);
+            tasks.spawn(speculators::degen(trader, market, leverage, board, faucet.clone()))
+        }
+    };
+}
+
 /// Everything between the nodes' start and their stop.
 async fn trade(
     options: &DevnetOptions,
@@ -134,7 +154,7 @@ async fn trade(
     let markets = first.markets().await.map_err(|error| error.to_string())?;
     say(options.output, &setup.banner(&status.feed));
     let board: SharedBoard = Arc::new(Mutex::new(Board::new(&status, markets)));
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     monitor::follow(&mut tasks, &clients, &board);
     let faucet = Faucet::new(first.clone(), &setup.faucet, &status.chain_id)?;
     let traders = setup.traders(&first, &status.chain_id)?;
@@ -156,7 +176,7 @@ async fn trade(
     with(&board, |board| board.started = Some(started));
     let named = traders.iter().map(|trader| (trader.name.clone(), trader.address())).collect();
     for trader in traders {
-        trader.spawn(&mut tasks, setup, &board, &faucet);
+        spawn(trader, &mut tasks, setup, &board, &faucet);
     }
     let live = options.output == Output::Text && std::io::stdout().is_terminal();
     tasks.spawn(view::show(
