@@ -8,7 +8,8 @@ use crate::book::Book;
 use crate::bounded;
 use crate::clients::InsertPosition;
 use crate::ladder::key_of;
-use crate::types::{Host, PostOnly, Reject, MAX_ORDER_LOTS};
+use crate::types::{Host, Reject, MAX_ORDER_LOTS};
+use tidemark_proto::types::PostOnly;
 
 impl Book {
     /// Returns the next id, if an id is left.
@@ -48,7 +49,7 @@ impl Book {
     ) -> Result<(Ticks, bool), Reject> {
         let key = key_of(side.opposite(), price);
         let crosses = self.ladders[side.opposite() as usize].crosses(&self.levels, key);
-        if crosses && post_only != PostOnly::No {
+        if crosses && post_only != PostOnly::Off {
             return self.slid_price(side, price, post_only).map(|price| (price, false));
         }
         Ok((price, crosses))

@@ -5,11 +5,11 @@
 //! is never allocated. Slot 0 stands for "no order", and writes to the links of slot 0 are
 //! harmless, so linking and unlinking need no branches.
 
+use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
 use crate::bounded;
 use crate::cache::prefetch;
-use crate::types::PostOnly;
 
 /// No slot; no level.
 pub(crate) const NONE: u32 = 0;
@@ -60,7 +60,7 @@ impl Flags {
     pub(crate) const fn post_only(self) -> PostOnly {
         // A table load is cheaper than the branches of a `match`.
         const KINDS: [PostOnly; 4] =
-            [PostOnly::No, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
+            [PostOnly::Off, PostOnly::Reject, PostOnly::Slide, PostOnly::Slide];
         KINDS[(self.0 >> Self::POST_SHIFT) as usize & 3]
     }
     pub(crate) const fn expires(self) -> bool {

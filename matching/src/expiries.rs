@@ -113,12 +113,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use tidemark_proto::types::PostOnly;
     use tidemark_proto::units::Side;
 
     use super::*;
     use crate::arena::Flags;
     use crate::attributes::Attributes;
-    use crate::types::PostOnly;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -126,7 +126,7 @@ mod tests {
         #[test]
         fn behaves_like_a_sorted_set(steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800)) {
             let (mut heap, mut model, mut attributes) = (Expiries::default(), BTreeSet::new(), AttributeTable::default());
-            let expires = Flags::new(Side::Buy, false, PostOnly::No, true, false);
+            let expires = Flags::new(Side::Buy, false, PostOnly::Off, true, false);
             for (slot, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {
                     let entry = Expiry { expires_ms, id: u64::from(slot), slot };

@@ -65,7 +65,8 @@ pub use book::Book;
 pub use digest::Digest;
 pub use prefetch::Prefetch;
 pub use triggers::{Backlog, Reach, TriggerBook};
+// Two terms of proto, which orders are made of.
+pub use tidemark_proto::types::{PostOnly, TimeInForce};
 pub use types::{
-    Event, Host, LevelView, NewOrder, OrderView, Placed, PostOnly, Reject, Replace, TimeInForce,
-    MAX_ORDER_LOTS,
+    Event, Host, LevelView, NewOrder, OrderView, Placed, Reject, Replace, MAX_ORDER_LOTS,
 };

@@ -12,7 +12,8 @@ use crate::clients::InsertPosition;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
-use crate::types::{Event, Host, NewOrder, OrderView, Placed, PostOnly, Reject, TimeInForce};
+use crate::types::{Event, Host, NewOrder, OrderView, Placed, Reject};
+use tidemark_proto::types::{PostOnly, TimeInForce};
 
 impl Book {
     /// Places an order. The order trades as far as possible; its rest rests or is dropped (rules
@@ -46,7 +47,7 @@ impl Book {
     #[inline(never)]
     fn place_ioc(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         check_lots(order.lots)?;
-        if order.post_only != PostOnly::No {
+        if order.post_only != PostOnly::Off {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         let order_id = self.unused_id()?;
@@ -110,7 +111,7 @@ impl Book {
     fn place_general(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
-        if immediate && (order.post_only != PostOnly::No || order.display_lots != 0) {
+        if immediate && (order.post_only != PostOnly::Off || order.display_lots != 0) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         self.client_id_position(order.owner, order.client_id)?;

@@ -4,6 +4,7 @@
 use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
@@ -13,7 +14,7 @@ use crate::book::Book;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
-use crate::types::{PostOnly, MAX_ORDER_LOTS};
+use crate::types::MAX_ORDER_LOTS;
 
 /// Version of the layout.
 const VERSION: u8 = 2;

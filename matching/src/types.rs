@@ -1,6 +1,6 @@
 //! The book's interface: the orders and changes it takes, the results and events it gives.
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::types::{PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
 use tidemark_proto::{Code, Refusal};
 
@@ -19,49 +19,6 @@ pub trait Host {
 
     /// Receives one event before the book continues. Events come in the order in which they happen.
     fn event(&mut self, event: Event);
-}
-
-/// An order's time in force (rules §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeInForce {
-    /// The order rests until it is cancelled.
-    Gtc,
-    /// The order rests until it is cancelled or [`Book::expire`](crate::Book::expire) runs at or
-    /// after this block time.
-    Gtt {
-        /// First block time at which the order has expired.
-        expires_ms: TimeMs,
-    },
-    /// The unfilled rest is cancelled at once.
-    Ioc,
-    /// The order trades in full at once, or is refused.
-    Fok,
-}
-
-impl TimeInForce {
-    /// Returns the first block time at which the order has expired, if it expires.
-    #[must_use]
-    #[inline]
-    pub const fn expires_ms(self) -> Option<TimeMs> {
-        match self {
-            Self::Gtt { expires_ms } => Some(expires_ms),
-            _ => None,
-        }
-    }
-}
-
-/// The effect of post-only on an order that would trade at once (rules §2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-#[borsh(use_discriminant = true)]
-#[repr(u8)]
-pub enum PostOnly {
-    /// The order trades.
-    #[default]
-    No = 0,
-    /// The order is refused.
-    Reject = 1,
-    /// The order rests one tick outside the best opposite price.
-    Slide = 2,
 }
 
 /// An order to place.

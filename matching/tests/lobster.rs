@@ -58,7 +58,7 @@ impl Replay {
             lots,
             display_lots: 0,
             time_in_force: tif,
-            post_only: PostOnly::No,
+            post_only: PostOnly::Off,
             reduce_only: false,
             stp: SelfTradePrevention::CancelTaker,
             max_fills: 500,

@@ -11,6 +11,12 @@ macro_rules! codes {
         #[repr(u16)]
         pub enum Code { $($(#[$doc])* $name = $number,)* }
 
+        impl Default for Code {
+            fn default() -> Self {
+                Self::Ok
+            }
+        }
+
         impl Code {
             /// Every code, in order of number.
             pub const ALL: &'static [Code] = &[$(Code::$name,)*];

@@ -1,8 +1,11 @@
-//! Between the wire's parameters and enums, and the engine's.
+//! Conversions between the wire's messages and the domain's types.
 
 use crate::codes::{Code, Refusal};
 use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
-use crate::tx::{OrderType, PegTo, PostOnly};
+use crate::types::{
+    ConditionalOrder, LiquidationStage, OperationResult, OrderType, PegTo, PostOnly, Trigger,
+    TriggerKind, TwapSlice,
+};
 use crate::units::{Atoms, SelfTradePrevention, Side};
 use crate::v1;
 
@@ -50,6 +53,93 @@ impl From<PegTo> for v1::Peg {
     }
 }
 
+impl From<LiquidationStage> for v1::LiquidationStage {
+    fn from(stage: LiquidationStage) -> Self {
+        match stage {
+            LiquidationStage::Prune => Self::Prune,
+            LiquidationStage::Book => Self::Book,
+            LiquidationStage::Backstop => Self::Backstop,
+            LiquidationStage::InsuranceFund => Self::InsuranceFund,
+            LiquidationStage::Adl => Self::Adl,
+            LiquidationStage::BadDebt => Self::BadDebt,
+        }
+    }
+}
+
+impl From<PostOnly> for v1::PostOnly {
+    fn from(post_only: PostOnly) -> Self {
+        match post_only {
+            PostOnly::Off => Self::Off,
+            PostOnly::Reject => Self::Reject,
+            PostOnly::Slide => Self::Slide,
+        }
+    }
+}
+
+impl From<TriggerKind> for v1::Trigger {
+    fn from(kind: TriggerKind) -> Self {
+        match kind {
+            TriggerKind::Stop => Self::Stop,
+            TriggerKind::TakeProfit => Self::TakeProfit,
+        }
+    }
+}
+
+impl From<OperationResult> for v1::OperationResult {
+    fn from(result: OperationResult) -> Self {
+        Self {
+            code: result.code.number(),
+            order_id: result.order_id,
+            filled_lots: result.filled_lots,
+            resting_lots: result.resting_lots,
+            rest_code: result.rest_code.map_or(0, Code::number),
+            cancelled: result.cancelled,
+            message: result.message,
+            second_order_id: result.second_order_id,
+            placed: result.placed,
+        }
+    }
+}
+
+impl From<&ConditionalOrder> for v1::ConditionalOrder {
+    fn from(order: &ConditionalOrder) -> Self {
+        let trigger = order.trigger.map_or(v1::Trigger::None, |trigger| trigger.kind.into());
+        let trigger_price_ticks = |Trigger { price_ticks, .. }| price_ticks;
+        Self {
+            market: u32::from(order.market),
+            order_id: order.order_id,
+            client_id: order.client_id,
+            side: order.side.map_or(0, |side| v1::Side::from(side).into()),
+            lots: order.lots,
+            price_ticks: order.price_ticks,
+            reduce_only: order.reduce_only,
+            expires_ms: order.expires_ms,
+            trigger: trigger.into(),
+            trigger_price_ticks: order.trigger.map_or(0, trigger_price_ticks),
+            r#type: v1::OrderType::from(order.order_type).into(),
+            whole_position: order.whole_position,
+            oco_order_id: order.oco_order_id,
+            slices: order.slices,
+            slices_left: order.slices_left,
+            next_ms: order.next_ms,
+            filled_lots: order.filled_lots,
+        }
+    }
+}
+
+impl From<&TwapSlice> for v1::TwapSlice {
+    fn from(slice: &TwapSlice) -> Self {
+        Self {
+            code: slice.code.number(),
+            placed_order_id: slice.placed_order_id,
+            lots: slice.lots,
+            filled_lots: slice.filled_lots,
+            slices_left: slice.slices_left,
+            message: slice.message.clone(),
+        }
+    }
+}
+
 /// A post-only rule from the wire.
 ///
 /// # Errors
@@ -88,7 +178,7 @@ impl From<SelfTradePrevention> for v1::SelfTradePrevention {
     }
 }
 
-/// Amounts on the wire: what passes 64 bits is shown as the nearest that fits.
+/// An amount on the wire: one beyond 64 bits becomes the nearest that fits.
 fn wire_atoms(atoms: Atoms) -> u64 {
     u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,8 @@
-//! The wire: units, ids, codes, parameters; with the feature `wire`, the protobuf messages, gRPC
-//! services and transactions.
+//! The exchange's terms and its wire.
+//!
+//! [`types`], [`units`], [`codes`] and [`params`] are plain values that build for any target. The
+//! feature `wire` adds the edge: protobuf messages and gRPC services ([`v1`]), transactions
+//! ([`tx`]), and the conversions between the two.
 
 pub mod codes;
 #[cfg(feature = "wire")]
@@ -9,6 +12,7 @@ pub mod grpc;
 pub mod params;
 #[cfg(feature = "wire")]
 pub mod tx;
+pub mod types;
 pub mod units;
 
 pub use codes::{Code, Refusal};
@@ -23,7 +27,8 @@ pub mod v1 {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
-/// Generated from `proto/tidemark/oracle/v1/*.proto`: what the price sidecar serves on loopback.
+/// Generated from `proto/tidemark/oracle/v1/*.proto`: the service of the price sidecar, on
+/// loopback.
 #[cfg(feature = "wire")]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod oracle_v1 {

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use prost::Message as _;
-use tidemark_proto::tx::{decode, Address, Message, Signer, TxOptions, MAX_OPERATIONS};
+use tidemark_proto::tx::{decode, Signer, TxOptions};
+use tidemark_proto::types::{Address, Message, MAX_OPERATIONS};
 use tidemark_proto::{v1, Code, Refusal};
 
 const CHAIN: &str = "tidemark-test-1";
@@ -51,8 +52,8 @@ fn a_signed_batch_is_read_back_as_it_was_sent() {
     let bytes = signer.sign(orders(3), TxOptions { sequence: 9, timeout_height: 77 }).unwrap();
     let tx = decode(&bytes, MAX_BYTES).unwrap();
     assert_eq!(tx.verify(CHAIN), Ok(()));
-    assert_eq!((tx.signer, tx.sequence, tx.timeout_height), (signer.address(), 9, 77));
-    assert!(matches!(tx.message, Message::Orders { operations, .. } if operations.len() == 3));
+    assert_eq!((tx.tx.signer, tx.tx.sequence, tx.tx.timeout_height), (signer.address(), 9, 77));
+    assert!(matches!(tx.tx.message, Message::Orders { operations, .. } if operations.len() == 3));
 }
 
 #[test]

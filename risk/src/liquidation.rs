@@ -1,7 +1,7 @@
 //! Liquidation: zero price, steps, fees, the insurance fund's part (rules §7).
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, SignedLots, Ticks, PPM};
 use tidemark_proto::{Code, Refusal};
 
@@ -10,25 +10,6 @@ use crate::margin::{maintenance_margin, marked_atoms, Health};
 use crate::market::{Market, Markets, Treasury};
 use crate::math::{cmp_products, fits, mul_div_ceil, mul_div_floor};
 
-/// The stages of a liquidation, in the order in which they come (rules §7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-#[borsh(use_discriminant = true)]
-#[repr(u8)]
-pub enum Stage {
-    /// Orders that increase exposure are cancelled.
-    Prune = 0,
-    /// The position is closed on the book at the zero price or better.
-    Book = 1,
-    /// Keepers take it at the zero price.
-    Backstop = 2,
-    /// It is closed on the book beyond the zero price; the insurance fund pays the difference.
-    InsuranceFund = 3,
-    /// It is closed against opposite positions at the zero price.
-    Adl = 4,
-    /// Nothing is left to close, and the debt is booked.
-    BadDebt = 5,
-}
-
 /// The stage due after `done` (`None` when none was), by the account's health now; `None` when it
 /// is over for this block.
 ///
@@ -36,26 +17,29 @@ pub enum Stage {
 /// or equity below 0: insurance fund, then ADL. Equity below 0 without a position: bad debt.
 #[must_use]
 pub fn next_stage(
-    done: Option<Stage>,
+    done: Option<LiquidationStage>,
     health: &Health,
     has_position: bool,
     backstop_ppm: Ppm,
-) -> Option<Stage> {
+) -> Option<LiquidationStage> {
     if !has_position {
-        return (health.equity_atoms < 0 && done != Some(Stage::BadDebt)).then_some(Stage::BadDebt);
+        return (health.equity_atoms < 0 && done != Some(LiquidationStage::BadDebt))
+            .then_some(LiquidationStage::BadDebt);
     }
     if !health.is_liquidatable() {
         return None;
     }
     let is_deep = is_deep(health, backstop_ppm);
     match done {
-        None => Some(Stage::Prune),
-        Some(Stage::Prune) => Some(Stage::Book),
-        Some(Stage::Book) if health.equity_atoms < 0 => Some(Stage::InsuranceFund),
-        Some(Stage::Book) => is_deep.then_some(Stage::Backstop),
-        Some(Stage::Backstop) => is_deep.then_some(Stage::InsuranceFund),
-        Some(Stage::InsuranceFund) => is_deep.then_some(Stage::Adl),
-        Some(Stage::Adl | Stage::BadDebt) => None,
+        None => Some(LiquidationStage::Prune),
+        Some(LiquidationStage::Prune) => Some(LiquidationStage::Book),
+        Some(LiquidationStage::Book) if health.equity_atoms < 0 => {
+            Some(LiquidationStage::InsuranceFund)
+        }
+        Some(LiquidationStage::Book) => is_deep.then_some(LiquidationStage::Backstop),
+        Some(LiquidationStage::Backstop) => is_deep.then_some(LiquidationStage::InsuranceFund),
+        Some(LiquidationStage::InsuranceFund) => is_deep.then_some(LiquidationStage::Adl),
+        Some(LiquidationStage::Adl | LiquidationStage::BadDebt) => None,
     }
 }
 

@@ -17,7 +17,8 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::tx::{DecodedTx, Sendable, Signer, TxOptions};
+use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
 use tidemark_proto::v1;
 
@@ -354,13 +355,9 @@ pub fn liquidations(events: &BlockEvents) -> Vec<&Liquidation> {
 }
 
 /// The first operation's code word of a transaction.
-///
-/// # Panics
-/// When the code is none of ours.
 #[must_use]
 pub fn word(outcome: &TxOutcome) -> &'static str {
-    let number = outcome.results.first().map_or(outcome.code.number(), |result| result.code);
-    tidemark_proto::Code::from_number(number).expect("a known code").word()
+    outcome.results.first().map_or(outcome.code, |result| result.code).word()
 }
 
 /// USDC in atoms.

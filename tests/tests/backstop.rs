@@ -2,8 +2,9 @@
 //! have 10 000 USDC.
 
 use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::Atoms;
-use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
+use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain};
 use tidemark_tests::sim::audit;
 use tidemark_tests::sim::figures::figures;

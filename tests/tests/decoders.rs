@@ -15,7 +15,8 @@ use tidemark_feed::replay::{Playback, Replay};
 use tidemark_matching::Book;
 use tidemark_node::config::NodeConfig;
 use tidemark_oracle::report::{self, Limits};
-use tidemark_proto::tx::{decode, Address, Sendable, TxOptions};
+use tidemark_proto::tx::{decode, Sendable, TxOptions};
+use tidemark_proto::types::Address;
 use tidemark_proto::v1;
 use tidemark_tests::harness::{genesis, limit, place, plain_market, signer, BlockInput};
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
@@ -102,7 +103,7 @@ proptest! {
         let changed = damaged(valid, &damage);
         // What still decodes is another transaction, whose signature does not hold, or the same.
         if let Ok(tx) = decode(&changed, MAX_TX_BYTES) {
-            let same = decode(valid, MAX_TX_BYTES).is_ok_and(|was| was.message == tx.message);
+            let same = decode(valid, MAX_TX_BYTES).is_ok_and(|was| was.tx.message == tx.tx.message);
             prop_assert!(same || tx.verify(tidemark_tests::harness::CHAIN_ID).is_err());
         }
     }

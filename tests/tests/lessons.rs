@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
+use tidemark_proto::Code;
 use tidemark_tests::harness::{
     decoded, genesis, limit, liquidations, place, plain_market, usdc, word, Chain, FAUCET,
 };
@@ -221,7 +223,7 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
     let events = block(&mut chain);
     assert_eq!(
         events.txs[0].results.iter().map(|result| result.code).collect::<Vec<_>>(),
-        [0, 112]
+        [Code::Ok, Code::DuplicateClientId]
     );
     chain.orders("trader", vec![order()]);
     assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");

@@ -3,8 +3,9 @@
 
 use tidemark_engine::events::Event;
 use tidemark_proto::params::MarginTier;
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::Atoms;
-use tidemark_proto::v1::{self, LiquidationStage, PostOnly, Side::Buy, Side::Sell, TimeInForce};
+use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce};
 use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, one_market, place, plain_market, word, Chain, FAUCET,
 };

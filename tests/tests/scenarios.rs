@@ -3,7 +3,8 @@
 
 use tidemark_engine::events::Event;
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::v1::{self, LiquidationStage, Side::Buy, Side::Sell};
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, one_market, place, plain_market, usdc, word, Chain,
 };

@@ -4,8 +4,9 @@
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::state::SettlementStage;
 use tidemark_proto::params::{MarketParams, MarketStatus};
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::Atoms;
-use tidemark_proto::v1::{self, LiquidationStage, MarginMode, Side::Buy, Side::Sell};
+use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain, FAUCET};
 use tidemark_tests::sim::audit;

@@ -141,7 +141,7 @@ impl Context {
     fn address(&self, given: &Option<String>) -> Result<String, CliError> {
         match given {
             Some(address) => {
-                let address = tidemark_proto::tx::Address::parse(address);
+                let address = tidemark_proto::types::Address::parse(address);
                 address
                     .map(|address| address.to_string())
                     .map_err(|refusal| CliError::Usage(refusal.message))

@@ -6,7 +6,7 @@ use cosmos_sdk_proto::Any;
 use prost::Message as _;
 use tidemark_engine::state::View;
 use tidemark_proto::grpc::grpc_code;
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::{Code, Refusal};
 
 /// An owner as a `BaseAccount`: account number 0, since signatures are checked without state.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
-use tidemark_proto::tx::{decode, DecodedTx, TxHash};
+use tidemark_proto::tx::decode;
+use tidemark_proto::types::{DecodedTx, TxHash};
 use tidemark_proto::Refusal;
 
 /// Most transactions of one generation; two are kept.
@@ -63,7 +64,7 @@ impl TxCache {
     /// Decodes a transaction and verifies its signature, unless it is known to be right.
     ///
     /// # Errors
-    /// As of [`decode`] and [`DecodedTx::verify`].
+    /// As of [`decode`] and [`SignedTx::verify`](tidemark_proto::tx::SignedTx::verify).
     pub fn check(&self, bytes: &[u8], max_bytes: usize) -> Result<Arc<DecodedTx>, Refusal> {
         if bytes.len() <= max_bytes {
             let hash: TxHash = Sha256::digest(bytes).into();
@@ -71,9 +72,9 @@ impl TxCache {
                 return Ok(known);
             }
         }
-        let tx = decode(bytes, max_bytes)?;
-        tx.verify(&self.chain_id)?;
-        let tx = Arc::new(tx);
+        let signed = decode(bytes, max_bytes)?;
+        signed.verify(&self.chain_id)?;
+        let tx = Arc::new(signed.tx);
         self.lock().insert(Arc::clone(&tx));
         Ok(tx)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tidemark_proto::tx::{Address, Class, DecodedTx};
+use tidemark_proto::types::{Address, Class, DecodedTx};
 
 /// Position of a transaction in its block: class, then the account's hash under the previous
 /// block's hash, then sequence.

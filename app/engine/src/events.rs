@@ -3,11 +3,13 @@
 
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{Report, ReportError};
-use tidemark_proto::tx::{Address, TxHash};
+use tidemark_proto::types::{
+    Address, ConditionalOrder, LiquidationStage, OperationResult, PostOnly, TwapSlice, TxHash,
+};
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
-use tidemark_proto::{v1, Code};
+use tidemark_proto::Code;
 use tidemark_risk::liquidation::ZeroTerms;
 
 use crate::state::conditional::Pegged;
@@ -101,7 +103,7 @@ pub struct TxOutcome {
     /// The sentence of a refusal.
     pub message: String,
     /// One for each operation.
-    pub results: Vec<v1::OperationResult>,
+    pub results: Vec<OperationResult>,
 }
 
 /// One thing that happened in a market or to an account.
@@ -121,7 +123,7 @@ pub enum Event {
         expires_ms: TimeMs,
         /// Most lots that an iceberg order shows at a time; 0 is all.
         display_lots: Lots,
-        post_only: v1::PostOnly,
+        post_only: PostOnly,
         /// What its price follows.
         pegged: Option<Pegged>,
     },
@@ -137,7 +139,7 @@ pub enum Event {
         code: Code,
     },
     /// An order waits for its trigger or its next slice; as it is now.
-    Waiting { account: AccountId, order: Box<v1::ConditionalOrder> },
+    Waiting { account: AccountId, order: Box<ConditionalOrder> },
     /// The mark has reached an order's trigger: it was placed, or refused with a code, and waits no
     /// more.
     Triggered {
@@ -155,9 +157,9 @@ pub enum Event {
         order_id: OrderId,
         account: AccountId,
         client_id: u64,
-        slice: v1::TwapSlice,
+        slice: TwapSlice,
         /// The order as it waits on; `None` after its last slice.
-        left: Option<Box<v1::ConditionalOrder>>,
+        left: Option<Box<ConditionalOrder>>,
     },
     /// A trade.
     Fill(Fill),
@@ -210,7 +212,7 @@ pub struct Fill {
 pub struct Liquidation {
     pub market: MarketId,
     pub account: AccountId,
-    pub stage: v1::LiquidationStage,
+    pub stage: LiquidationStage,
     pub side: Side,
     pub lots: Lots,
     pub price_ticks: Ticks,

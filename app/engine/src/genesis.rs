@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidemark_proto::params::{ChainParams, MarketParams, MAX_ATOMS};
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, MarketId};
 use tidemark_proto::{Code, Refusal};
 

@@ -99,9 +99,7 @@ fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
         app_hash: events.app_hash.to_vec(),
         txs: count(events.txs.len()),
         operations: count(results().count()),
-        operations_refused: count(
-            results().filter(|result| result.code != Code::Ok.number()).count(),
-        ),
+        operations_refused: count(results().filter(|result| result.code != Code::Ok).count()),
         trades: count(block.trades.len()),
         liquidations: count(block.liquidations.len()),
     }
@@ -147,7 +145,7 @@ fn liquidation(
         market: u32::from(step.market),
         owner,
         subaccount,
-        stage: step.stage as i32,
+        stage: v1::LiquidationStage::from(step.stage).into(),
         side: v1::Side::from(step.side) as i32,
         lots: step.lots,
         price_ticks: step.price_ticks,
@@ -218,8 +216,8 @@ fn account_events(
             tell(*account, told(*market, *order_id, *client_id, Wire::Removed(removed)));
         }
         Event::Waiting { account, order } => {
-            let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
-            tell(*account, told(market, order.order_id, order.client_id, Wire::Waiting(**order)));
+            let waiting = Wire::Waiting((&**order).into());
+            tell(*account, told(order.market, order.order_id, order.client_id, waiting));
         }
         Event::Triggered {
             market,
@@ -238,7 +236,7 @@ fn account_events(
             tell(*account, told(*market, *order_id, *client_id, Wire::Triggered(triggered)));
         }
         Event::Slice { market, order_id, account, client_id, slice, .. } => {
-            tell(*account, told(*market, *order_id, *client_id, Wire::Slice(slice.clone())));
+            tell(*account, told(*market, *order_id, *client_id, Wire::Slice(slice.into())));
         }
         Event::Fill(fill) => {
             let [maker, taker] = fill_events(fill);

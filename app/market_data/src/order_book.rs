@@ -55,7 +55,7 @@ impl L3Book {
                     hidden_lots: lots - shown_lots,
                     display_lots: *display_lots,
                     reduce_only: *reduce_only,
-                    post_only: (*post_only).into(),
+                    post_only: v1::PostOnly::from(*post_only).into(),
                     client_id: *client_id,
                     expires_ms: *expires_ms,
                 });

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidemark_engine::events::Event;
+use tidemark_proto::types::ConditionalOrder;
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId};
 use tidemark_proto::v1;
 
@@ -75,9 +76,8 @@ impl OpenOrders {
         }
     }
 
-    fn wait(&mut self, account: AccountId, order: &v1::ConditionalOrder) {
-        let market = MarketId::try_from(order.market).unwrap_or(MarketId::MAX);
-        self.waiting.insert((account, market, order.order_id), *order);
+    fn wait(&mut self, account: AccountId, order: &ConditionalOrder) {
+        self.waiting.insert((account, order.market, order.order_id), order.into());
     }
 
     /// Sets what is left of an order; with 0 lots it is gone.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tidemark_engine::events::TxOutcome;
-use tidemark_proto::tx::TxHash;
+use tidemark_proto::types::TxHash;
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
 
@@ -122,7 +122,8 @@ impl Inner {
                 return Arc::clone(first);
             }
         }
-        let (message, results) = (tx.message.clone(), tx.results.clone());
+        let (message, results) =
+            (tx.message.clone(), tx.results.iter().cloned().map(Into::into).collect());
         let committed = Arc::new(Committed { height, code: tx.code, message, results });
         self.results += tx.results.len();
         match self.known.insert(tx.hash, Arc::clone(&committed)) {
@@ -163,10 +164,12 @@ impl Drop for Waiter {
 
 #[cfg(test)]
 mod tests {
+    use tidemark_proto::types::OperationResult;
+
     use super::*;
 
     fn outcome(hash: u8, code: Code) -> TxOutcome {
-        let results = vec![v1::OperationResult::default(); 2];
+        let results = vec![OperationResult::default(); 2];
         TxOutcome { hash: [hash; 32], signer: None, code, message: String::new(), results }
     }
 
@@ -212,7 +215,7 @@ mod tests {
             outcomes.resolve(1, &[TxOutcome { hash, results: Vec::new(), ..outcome(0, Code::Ok) }]);
         }
         let big = TxOutcome {
-            results: vec![v1::OperationResult::default(); MAX_RESULTS],
+            results: vec![OperationResult::default(); MAX_RESULTS],
             ..outcome(255, Code::Ok)
         };
         assert_eq!(outcomes.lock().known.len(), MAX_KNOWN);

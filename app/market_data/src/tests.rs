@@ -46,7 +46,7 @@ impl Host for Recorder {
                 reduce_only: o.reduce_only,
                 expires_ms: o.expires_ms.unwrap_or(0),
                 display_lots: o.display_lots,
-                post_only: v1::PostOnly::Off,
+                post_only: PostOnly::Off,
                 pegged: None,
             },
             BookEvent::Reduced { order: o, .. } => {
@@ -145,7 +145,7 @@ impl Chain {
                     // Of those that may rest, every other shows all.
                     display_lots: if ioc || display % 2 == 0 { 0 } else { display.min(lots) },
                     time_in_force: if ioc { TimeInForce::Ioc } else { TimeInForce::Gtc },
-                    post_only: PostOnly::No,
+                    post_only: PostOnly::Off,
                     reduce_only: false,
                     stp,
                     max_fills: 3,

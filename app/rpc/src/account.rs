@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::{IsolatedSlot, Owner, View};
 use tidemark_market_data::{wire_atoms, MarketData};
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::margin::{self, Health, MarketTerms};

@@ -13,7 +13,7 @@ use tidemark_consensus::tx_cache::TxCache;
 use tidemark_market_data::outcomes::{Committed, Waiter};
 use tidemark_market_data::MarketData;
 use tidemark_proto::codes::CODESPACE;
-use tidemark_proto::tx::{DecodedTx, TxHash};
+use tidemark_proto::types::{DecodedTx, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::order_service_server::OrderService;
 use tidemark_proto::{v1, Code, Refusal};

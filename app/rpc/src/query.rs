@@ -8,7 +8,7 @@ use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQU
 use tidemark_market_data::{listed, owner_of, wire_atoms, MarketData};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1::query_service_server::QueryService;
-use tidemark_proto::{tx, v1, Refusal};
+use tidemark_proto::{types, v1, Refusal};
 use tonic::{Request, Response, Status};
 
 use super::account::{accounts_of, at_one_height, find, subaccount, with_isolated};
@@ -50,7 +50,7 @@ fn params(view: &View) -> v1::ParamsResponse {
         cancels_first: params.cancels_first,
         halt_ms: params.halt_ms,
         withdrawal_gate_blocks: params.withdrawal_gate_blocks,
-        max_operations: u32::try_from(tx::MAX_OPERATIONS).unwrap_or(u32::MAX),
+        max_operations: u32::try_from(types::MAX_OPERATIONS).unwrap_or(u32::MAX),
         max_pending_sequences: u32::try_from(MAX_PENDING_SEQUENCES).unwrap_or(u32::MAX),
         admin: chain.admin.to_string(),
         minters: chain.minters.iter().map(ToString::to_string).collect(),
@@ -158,7 +158,7 @@ impl QueryServer {
         let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
         let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
         let known =
-            tx::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
+            types::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
         Ok(v1::AccountResponse {
             height: view.chain.height,
             sequence: owner.or(known).map_or(0, |owner| owner.sequence),

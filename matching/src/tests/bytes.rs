@@ -82,7 +82,7 @@ impl Bytes<'_> {
             display_lots: if flags & 16 == 0 { 0 } else { self.lots() },
             time_in_force,
             post_only: if flags & 32 == 0 {
-                PostOnly::No
+                PostOnly::Off
             } else if self.byte() % 2 == 0 {
                 PostOnly::Reject
             } else {

@@ -58,7 +58,7 @@ pub(crate) fn gtc(owner: AccountId, side: Side, price_ticks: Ticks, lots: Lots) 
         lots,
         display_lots: 0,
         time_in_force: TimeInForce::Gtc,
-        post_only: PostOnly::No,
+        post_only: PostOnly::Off,
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: 500,

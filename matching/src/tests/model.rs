@@ -229,7 +229,7 @@ impl Model {
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
         let immediate = matches!(new.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(new.lots)?;
-        if immediate && (new.post_only != PostOnly::No || new.display_lots != 0) {
+        if immediate && (new.post_only != PostOnly::Off || new.display_lots != 0) {
             return Err(Code::InvalidArgument);
         }
         if new.client_id != 0

@@ -47,7 +47,7 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         2 => Just(TimeInForce::Ioc),
         2 => Just(TimeInForce::Fok),
     ];
-    let post_only = prop_oneof![6 => Just(PostOnly::No), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
+    let post_only = prop_oneof![6 => Just(PostOnly::Off), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
     let display_lots = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6, 1 => lots()];
     let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6];
     (

@@ -7,12 +7,9 @@ use k256::ecdsa::{Signature, VerifyingKey};
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
-use super::address::{Address, ADDRESS_PREFIX};
-use super::message::{chain_tag, from_any, Message};
+use super::message::{chain_tag, from_any};
 use crate::codes::{Code, Refusal};
-
-/// SHA-256 of a transaction's bytes.
-pub type TxHash = [u8; 32];
+use crate::types::{Address, DecodedTx, ADDRESS_PREFIX};
 
 /// Longest memo.
 pub const MAX_MEMO_BYTES: usize = 256;
@@ -20,21 +17,11 @@ pub const MAX_MEMO_BYTES: usize = 256;
 const SIGN_MODE_DIRECT: i32 = 1;
 const SECP256K1_TYPE_URL: &str = "/cosmos.crypto.secp256k1.PubKey";
 
-/// A transaction whose form is right; its signature is checked by [`DecodedTx::verify`].
+/// A transaction whose form is right; its signature is checked by [`SignedTx::verify`].
 #[derive(Clone, Debug)]
-pub struct DecodedTx {
-    /// SHA-256 of its bytes.
-    pub hash: TxHash,
-    /// Who signed.
-    pub signer: Address,
-    /// The signer's sequence.
-    pub sequence: u64,
-    /// Last height at which it may be in a block; 0 is any.
-    pub timeout_height: u64,
-    /// What it asks for.
-    pub message: Message,
-    /// Bytes of the transaction.
-    pub size: usize,
+pub struct SignedTx {
+    /// The transaction's content: the part that the engine reads.
+    pub tx: DecodedTx,
     chain_tag: u32,
     verifying_key: VerifyingKey,
     signature: [u8; 64],
@@ -51,7 +38,7 @@ fn malformed(message: impl Into<String>) -> Refusal {
 /// # Errors
 /// `TX_TOO_LARGE`, `TX_MALFORMED`, `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`,
 /// `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field that is wrong.
-pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
+pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
     if bytes.len() > max_bytes {
         return Err(Refusal::new(
             Code::TxTooLarge,
@@ -85,13 +72,15 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<DecodedTx, Refusal> {
     if gas_limit < gas {
         return Err(Refusal::new(Code::OutOfGas, format!("gas limit {gas_limit}, needs {gas}")));
     }
-    Ok(DecodedTx {
-        hash: Sha256::digest(bytes).into(),
-        signer,
-        sequence,
-        timeout_height: body.timeout_height,
-        message: envelope.message,
-        size: bytes.len(),
+    Ok(SignedTx {
+        tx: DecodedTx {
+            hash: Sha256::digest(bytes).into(),
+            signer,
+            sequence,
+            timeout_height: body.timeout_height,
+            message: envelope.message,
+            size: bytes.len(),
+        },
         chain_tag: envelope.chain_tag,
         verifying_key,
         signature,
@@ -167,11 +156,11 @@ pub(super) fn sign_bytes(body_bytes: &[u8], auth_info_bytes: &[u8], chain_id: &s
     .encode_to_vec()
 }
 
-impl DecodedTx {
-    /// Checks that it was signed for this chain by its signer.
+impl SignedTx {
+    /// Checks that the signer signed the transaction for this chain.
     ///
     /// # Errors
-    /// `WRONG_CHAIN` when it says so itself, else `BAD_SIGNATURE`.
+    /// `WRONG_CHAIN` if the message names another chain, else `BAD_SIGNATURE`.
     pub fn verify(&self, chain_id: &str) -> Result<(), Refusal> {
         if self.chain_tag != 0 && self.chain_tag != chain_tag(chain_id) {
             return Err(Refusal::new(
@@ -191,7 +180,7 @@ impl DecodedTx {
                 Code::BadSignature,
                 format!(
                     "not {}'s signature for chain {chain_id}, account number 0, sequence {}",
-                    self.signer, self.sequence
+                    self.tx.signer, self.tx.sequence
                 ),
             )
         })

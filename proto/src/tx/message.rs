@@ -1,63 +1,15 @@
-//! Messages in the engine's terms, read from the wire with every field checked.
+//! Reads messages from the wire and checks every field.
 
 use cosmrs::Any;
 use sha2::{Digest, Sha256};
 
-use super::address::Address;
+use super::operation::operation;
 use crate::codes::{Code, Refusal};
 use crate::convert;
 use crate::params::MarketParams;
-use crate::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention};
+use crate::types::{Address, Message, MAX_OPERATIONS};
+use crate::units::MarketId;
 use crate::v1;
-
-use super::operation::{operation, Operation};
-
-/// Most operations in one message (rules §10).
-pub const MAX_OPERATIONS: usize = 512;
-
-/// What a transaction asks for.
-#[allow(missing_docs)] // the fields are those of the wire's messages
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// Credit collateral; the signer must be a minter.
-    Deposit { recipient: Address, subaccount: u32, amount_atoms: Atoms },
-    /// Take collateral off the exchange.
-    Withdraw { subaccount: u32, amount_atoms: Atoms },
-    /// Move collateral between the signer's subaccounts.
-    Transfer { from_subaccount: u32, to_subaccount: u32, amount_atoms: Atoms },
-    /// Set a subaccount's leverage in a market; 0 is the tier's maximum.
-    SetLeverage { subaccount: u32, market: MarketId, leverage: u32 },
-    /// Set a subaccount's self-trade policy.
-    SetSelfTradePrevention { subaccount: u32, policy: SelfTradePrevention },
-    /// List a market; the signer must be the admin.
-    ListMarket(Box<MarketParams>),
-    /// Replace a market's parameters; the signer must be the admin.
-    UpdateMarket(Box<MarketParams>),
-    /// Set whether a subaccount's position in a market is isolated.
-    SetMarginMode { subaccount: u32, market: MarketId, isolated: bool },
-    /// Move collateral into (positive) or out of a market's isolated collateral.
-    AdjustIsolatedMargin { subaccount: u32, market: MarketId, change_atoms: Atoms },
-    /// Set what is set aside to take over liquidated positions of a market; 0 withdraws it.
-    RegisterBackstop { subaccount: u32, market: MarketId, set_aside_atoms: Atoms },
-    /// Ask for part of a listed position at its zero price.
-    Takeover { subaccount: u32, market: MarketId, account: AccountId, lots: Lots },
-    /// Order operations of one subaccount, each refused alone, or all of them together.
-    Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool },
-}
-
-/// Order of execution in a block (rules §8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Class {
-    /// Deposits, transfers, withdrawals, settings.
-    Cash = 0,
-    /// Cancels only.
-    Cancels = 1,
-    /// Cancels and post-only orders.
-    PostOnly = 2,
-    /// The rest.
-    Orders = 3,
-}
 
 /// The first four bytes of SHA-256(chain id), little endian.
 #[must_use]
@@ -219,42 +171,6 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         other => {
             let shown: String = other.chars().take(80).collect();
             Err(Refusal::new(Code::UnknownMessage, format!("message type {shown:?} is not known")))
-        }
-    }
-}
-
-impl Message {
-    /// When in a block it runs (rules §8). With `cancels_first` off, cancels run among the orders.
-    #[must_use]
-    pub fn class(&self, cancels_first: bool) -> Class {
-        let Self::Orders { operations, .. } = self else { return Class::Cash };
-        let highest = operations.iter().map(Operation::class).max().unwrap_or(Class::Orders);
-        if cancels_first {
-            highest
-        } else {
-            Class::Orders
-        }
-    }
-
-    /// Gas by what the message may do, from the message alone (rules §10).
-    #[must_use]
-    pub fn gas(&self) -> u64 {
-        const TX: u64 = 1_000;
-        match self {
-            Self::Orders { operations, .. } => {
-                TX + operations.iter().map(Operation::gas).sum::<u64>()
-            }
-            Self::ListMarket(_) | Self::UpdateMarket(_) => 10 * TX,
-            _ => TX,
-        }
-    }
-
-    /// How many operations it carries.
-    #[must_use]
-    pub fn operations(&self) -> usize {
-        match self {
-            Self::Orders { operations, .. } => operations.len(),
-            _ => 1,
         }
     }
 }

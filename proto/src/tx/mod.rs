@@ -1,6 +1,6 @@
-//! Transactions: Cosmos `TxRaw` in SIGN_MODE_DIRECT with one of our messages (rules §10).
+//! Transactions on the wire: Cosmos `TxRaw` in SIGN_MODE_DIRECT with one of our messages
+//! (rules §10). Decoding gives the plain values of [`crate::types`]; signing makes the bytes.
 
-mod address;
 mod decode;
 mod message;
 mod operation;
@@ -8,12 +8,6 @@ mod place;
 mod scale;
 mod sign;
 
-pub use address::{Address, ADDRESS_PREFIX};
-pub use decode::{decode, DecodedTx, TxHash, MAX_MEMO_BYTES};
-pub use message::{chain_tag, Class, Message, MAX_OPERATIONS};
-pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS};
-pub use place::{
-    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
-};
-pub use scale::{Scale, MAX_RUNGS};
+pub use decode::{decode, SignedTx, MAX_MEMO_BYTES};
+pub use message::chain_tag;
 pub use sign::{Sendable, Signer, TxOptions};

@@ -1,127 +1,12 @@
-//! One order, read from the wire with every field checked.
-
-use borsh::{BorshDeserialize, BorshSerialize};
+//! Reads one order from the wire and checks every field.
 
 use super::message::{invalid, market_id};
 use crate::codes::{Code, Refusal};
 use crate::convert;
-use crate::units::{Lots, MarketId, Side, Ticks, TimeMs};
+use crate::types::{
+    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
+};
 use crate::v1;
-
-/// Furthest that a pegged order may be from what it follows, either way.
-pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
-
-/// Limit or market.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum OrderType {
-    /// At the price or better.
-    Limit,
-    /// At once, at the protection price or better; price 0 is `mark ± market_slippage`.
-    Market,
-}
-
-/// How long an order stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum TimeInForce {
-    /// Until it is cancelled.
-    Gtc,
-    /// Until this block time.
-    Gtt(TimeMs),
-    /// What does not trade at once is cancelled.
-    Ioc,
-    /// All at once, or nothing.
-    Fok,
-}
-
-/// What an order that must not take does when it would.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum PostOnly {
-    /// It may take.
-    Off,
-    /// It is refused.
-    Reject,
-    /// It moves to one tick outside the best opposite price.
-    Slide,
-}
-
-/// A new order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Place {
-    /// Where.
-    pub market: MarketId,
-    /// Which way.
-    pub side: Side,
-    /// Limit or protection price; 0 only for market orders.
-    pub price_ticks: Ticks,
-    /// How much.
-    pub lots: Lots,
-    /// Limit or market.
-    pub order_type: OrderType,
-    /// How long.
-    pub time_in_force: TimeInForce,
-    /// Whether it may take.
-    pub post_only: PostOnly,
-    /// Whether it may only reduce the position.
-    pub reduce_only: bool,
-    /// The client's id; 0 is none.
-    pub client_id: u64,
-    /// What it waits for.
-    pub trigger: Option<Trigger>,
-    /// Whether it closes the position as it is when it triggers: `lots` is 0, `reduce_only` set,
-    /// `trigger` given.
-    pub whole_position: bool,
-    /// Most lots that it shows while it rests; 0 is all.
-    pub display_lots: Lots,
-    /// What its price follows; `price_ticks` is then the limit, 0 for none.
-    pub peg: Option<Peg>,
-}
-
-impl Place {
-    /// The block time at which it is gone, of a good-till-time order.
-    #[must_use]
-    pub const fn expires_ms(&self) -> Option<TimeMs> {
-        match self.time_in_force {
-            TimeInForce::Gtt(expires_ms) => Some(expires_ms),
-            TimeInForce::Gtc | TimeInForce::Ioc | TimeInForce::Fok => None,
-        }
-    }
-}
-
-/// Whether a trigger is for a loss or for a gain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum TriggerKind {
-    /// A sell when the mark is at or below the price, a buy when it is at or above.
-    Stop,
-    /// A sell when the mark is at or above the price, a buy when it is at or below.
-    TakeProfit,
-}
-
-/// A mark that an order waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Trigger {
-    /// Stop or take-profit.
-    pub kind: TriggerKind,
-    /// The price, at least 1.
-    pub price_ticks: Ticks,
-}
-
-/// What the price of a pegged order follows, and how far from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Peg {
-    /// The reference.
-    pub to: PegTo,
-    /// Added to the reference, within [`MAX_PEG_OFFSET_TICKS`].
-    pub offset_ticks: i64,
-}
-
-/// The reference of a pegged order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum PegTo {
-    /// The block's mark.
-    Mark,
-    /// The best price of its own side, of orders that are not pegged.
-    Best,
-}
 
 /// Reads a new order.
 pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
@@ -134,7 +19,7 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
     };
     let time_in_force = match v1::TimeInForce::try_from(wire.time_in_force) {
         Ok(v1::TimeInForce::Gtc) => TimeInForce::Gtc,
-        Ok(v1::TimeInForce::Gtt) => TimeInForce::Gtt(wire.expires_ms),
+        Ok(v1::TimeInForce::Gtt) => TimeInForce::Gtt { expires_ms: wire.expires_ms },
         Ok(v1::TimeInForce::Ioc) => TimeInForce::Ioc,
         Ok(v1::TimeInForce::Fok) => TimeInForce::Fok,
         Err(_) => {
@@ -142,7 +27,7 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
         }
     };
     let post_only = convert::post_only(wire.post_only)?;
-    let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
+    let rests = time_in_force.rests();
     let place = Place {
         market,
         side,
@@ -169,7 +54,7 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
         (OrderType::Market, PostOnly::Reject | PostOnly::Slide) => {
             Err(invalid("a market order cannot be post-only".into()))
         }
-        (OrderType::Market, PostOnly::Off) if matches!(time_in_force, TimeInForce::Gtt(_)) => {
+        (OrderType::Market, PostOnly::Off) if time_in_force.expires_ms().is_some() => {
             Err(invalid("a market order cannot be good till a time".into()))
         }
         (OrderType::Limit, _) if wire.price_ticks == 0 => {
@@ -182,9 +67,9 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
     }
 }
 
-/// That an order can show a part of itself.
+/// Checks that an order may show only a part of itself.
 fn check_iceberg(order: &Place) -> Result<(), Refusal> {
-    let rests = matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
+    let rests = order.time_in_force.rests();
     if order.order_type == OrderType::Market || !rests || order.whole_position {
         return Err(invalid(
             "an iceberg order is a limit order that may rest, of a size of its own".into(),
@@ -199,7 +84,7 @@ fn check_iceberg(order: &Place) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads what an order waits for.
+/// Reads the trigger of an order.
 fn trigger(wire: &v1::PlaceOrder) -> Result<Option<Trigger>, Refusal> {
     let kind = match v1::Trigger::try_from(wire.trigger) {
         Ok(v1::Trigger::None) => None,
@@ -222,7 +107,7 @@ fn trigger(wire: &v1::PlaceOrder) -> Result<Option<Trigger>, Refusal> {
     }
 }
 
-/// Reads what a pegged order follows.
+/// Reads the reference of a pegged order.
 fn peg(wire: &v1::PlaceOrder) -> Result<Option<Peg>, Refusal> {
     let offset_ticks = wire.peg_offset_ticks;
     let to = match v1::Peg::try_from(wire.peg) {
@@ -243,9 +128,9 @@ fn peg(wire: &v1::PlaceOrder) -> Result<Option<Peg>, Refusal> {
     Ok(Some(Peg { to, offset_ticks }))
 }
 
-/// That an order can follow a price.
+/// Checks that an order may follow a price.
 fn check_pegged(order: &Place) -> Result<(), Refusal> {
-    let rests = matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtt(_));
+    let rests = order.time_in_force.rests();
     if order.order_type == OrderType::Market || !rests || order.trigger.is_some() {
         return Err(invalid(
             "a pegged order is a limit order that may rest, without a trigger".into(),

@@ -1,41 +1,10 @@
-//! Scale orders: a ladder of limit orders in one operation.
+//! Reads scale orders from the wire and checks every field.
 
 use super::message::{invalid, market_id};
-use super::place::{OrderType, Place, PostOnly, TimeInForce};
 use crate::codes::Refusal;
 use crate::convert;
-use crate::units::{Lots, MarketId, Side, Ticks, PPM};
+use crate::types::{Scale, TimeInForce, MAX_RUNGS};
 use crate::v1;
-
-/// Most rungs of a ladder.
-pub const MAX_RUNGS: u32 = 100;
-
-/// A ladder as the wire describes it, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scale {
-    /// Where.
-    pub market: MarketId,
-    /// Which way.
-    pub side: Side,
-    /// Price of the first rung, at least 1.
-    pub from_ticks: Ticks,
-    /// Price of the last rung, at least 1; another than the first's.
-    pub to_ticks: Ticks,
-    /// Of all rungs.
-    pub lots: Lots,
-    /// Rungs: 2 to [`MAX_RUNGS`].
-    pub count: u32,
-    /// Size of the last rung as a part of the first's, in parts per million: 10 000 to 100 000 000.
-    pub skew_ppm: u32,
-    /// Of every rung.
-    pub post_only: PostOnly,
-    /// Of every rung.
-    pub reduce_only: bool,
-    /// Of every rung.
-    pub time_in_force: TimeInForce,
-    /// The first rung's; the others count on from it. 0 is none.
-    pub client_id: u64,
-}
 
 /// Reads a ladder.
 pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
@@ -72,7 +41,7 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
         reduce_only: wire.reduce_only,
         time_in_force: match wire.expires_ms {
             0 => TimeInForce::Gtc,
-            expires_ms => TimeInForce::Gtt(expires_ms),
+            expires_ms => TimeInForce::Gtt { expires_ms },
         },
         client_id: wire.client_id,
     };
@@ -84,45 +53,6 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
         )));
     }
     Ok(scale)
-}
-
-impl Scale {
-    /// The orders of the ladder, from the first rung on.
-    ///
-    /// Rung `i` of `n` has the price `from + (to − from)·i/(n−1)`, rounded towards `from`, and of
-    /// the lots a part in proportion to `10⁶ + (skew − 10⁶)·i/(n−1)`, rounded down; the lots that
-    /// rounding leaves go one by one to the rungs from the first on.
-    pub fn rungs(&self) -> impl Iterator<Item = Place> + '_ {
-        let last = i128::from(self.count) - 1;
-        let weight = move |rung: i128| PPM * last + (i128::from(self.skew_ppm) - PPM) * rung;
-        let sum: i128 = (0..=last).map(weight).sum();
-        let part = move |rung: i128| i128::from(self.lots) * weight(rung) / sum;
-        let left = i128::from(self.lots) - (0..=last).map(part).sum::<i128>();
-        let (from, to) = (i128::from(self.from_ticks), i128::from(self.to_ticks));
-        (0..=last).map(move |rung| {
-            // Between two prices and at most all lots: both fit.
-            let price = from + (to - from) * rung / last;
-            let lots = part(rung) + i128::from(rung < left);
-            Place {
-                market: self.market,
-                side: self.side,
-                price_ticks: u64::try_from(price).unwrap_or(self.from_ticks),
-                lots: u64::try_from(lots).unwrap_or(0),
-                order_type: OrderType::Limit,
-                time_in_force: self.time_in_force,
-                post_only: self.post_only,
-                reduce_only: self.reduce_only,
-                client_id: match self.client_id {
-                    0 => 0,
-                    first => first.saturating_add(u64::try_from(rung).unwrap_or(0)),
-                },
-                trigger: None,
-                whole_position: false,
-                display_lots: 0,
-                peg: None,
-            }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use cosmrs::proto::cosmos::tx::v1beta1 as wire;
 use cosmrs::Any;
 use prost::{Message as _, Name};
 
-use super::address::Address;
 use super::decode::{address_of, sign_bytes};
 use super::message::chain_tag;
 use crate::codes::{Code, Refusal};
+use crate::types::Address;
 use crate::v1;
 
-/// What a transaction says beside its message.
+/// Fields of a transaction beside its message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TxOptions {
     /// The signer's next sequence.

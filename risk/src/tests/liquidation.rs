@@ -7,7 +7,7 @@ use crate::adl::is_no_riskier;
 use crate::liquidation::{
     closing_order, fill_outcome, fund_allowance_atoms, fund_can_cover, fund_limit_ticks,
     fundable_lots, liquidation_price, next_stage, pay_from_fund, step_lots, zero_price,
-    zero_price_ticks, zero_quote_delta, FillOutcome, Stage,
+    zero_price_ticks, zero_quote_delta, FillOutcome,
 };
 use crate::margin::{health_without_orders, Health};
 use crate::position::trade;
@@ -218,7 +218,9 @@ fn stages_follow_each_other_as_far_as_equity_asks() {
         }
         seen
     };
-    use Stage::{Adl, Backstop, BadDebt, Book, InsuranceFund, Prune};
+    use tidemark_proto::types::LiquidationStage::{
+        Adl, Backstop, BadDebt, Book, InsuranceFund, Prune,
+    };
     assert_eq!(stages(100), vec![]);
     assert_eq!(stages(99), vec![Prune, Book]);
     assert_eq!(stages(67), vec![Prune, Book]);

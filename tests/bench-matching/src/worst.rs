@@ -49,7 +49,7 @@ pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> New
         lots,
         display_lots: 0,
         time_in_force: TimeInForce::Gtc,
-        post_only: PostOnly::No,
+        post_only: PostOnly::Off,
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: u32::MAX,

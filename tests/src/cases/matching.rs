@@ -164,7 +164,7 @@ impl Scenario {
             "GTT" => TimeInForce::Gtt { expires_ms: u64::MAX },
             other => return Err(format!("unknown time in force {other:?}")),
         };
-        let post_only = if step["post_only"] == true { PostOnly::Reject } else { PostOnly::No };
+        let post_only = if step["post_only"] == true { PostOnly::Reject } else { PostOnly::Off };
         // A negative quantity does not exist on the wire: it is refused before it could reach the
         // book.
         let Some(lots) = amount(&step["qty"])? else { return Ok(Outcome::REJECTED) };

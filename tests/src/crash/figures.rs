@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::state::MarketCell;
+use tidemark_proto::types::LiquidationStage as Stage;
 use tidemark_proto::units::{AccountId, Atoms, Side, Ticks, PPM};
-use tidemark_proto::v1::LiquidationStage as Stage;
 
 use super::crowd::Crowd;
 use super::LISTINGS;

@@ -26,9 +26,9 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::merkle::Hash;
 use tidemark_engine::state::{Search, State};
 use tidemark_proto::params::{AdlOrder, MarketParams};
-use tidemark_proto::tx::DecodedTx;
+use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::{Ticks, PPM};
-use tidemark_proto::Code;
+use tidemark_proto::v1::LiquidationStage;
 
 use crate::harness::{genesis, BlockInput, CHAIN_ID, GENESIS_MS};
 use prices::Prices;
@@ -328,7 +328,7 @@ impl Summary {
         self.blocks += 1;
         self.txs += events.txs.len() as u64;
         for outcome in &events.txs {
-            let codes = outcome.results.iter().filter_map(|result| Code::from_number(result.code));
+            let codes = outcome.results.iter().map(|result| result.code);
             let refused = outcome.results.is_empty().then_some(outcome.code);
             for code in codes.chain(refused) {
                 *self.codes.entry(code.word()).or_default() += 1;
@@ -342,7 +342,10 @@ impl Summary {
                 Event::Settled { .. } => self.settled += 1,
                 Event::Funding { .. } => self.funding += 1,
                 Event::Liquidation(step) => {
-                    *self.liquidations.entry(step.stage.as_str_name()).or_default() += 1;
+                    *self
+                        .liquidations
+                        .entry(LiquidationStage::from(step.stage).as_str_name())
+                        .or_default() += 1;
                 }
                 _ => {}
             }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use tidemark_engine::events::{BlockEvents, Event, Fill};
 use tidemark_engine::state::State;
-use tidemark_proto::tx::{DecodedTx, Message, Operation};
+use tidemark_proto::types::{DecodedTx, LiquidationStage, Message, Operation};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
-use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::Account;
 
@@ -65,7 +64,7 @@ impl Block<'_> {
             else {
                 continue;
             };
-            let refused = outcome.results.iter().filter(|result| result.code != 0).count();
+            let refused = outcome.results.iter().filter(|result| result.code != Code::Ok).count();
             ensure(refused == 0 || refused == operations.len(), || {
                 format!(
                     "of a batch of all or none {refused} were refused: {operations:?} {:?}",
@@ -158,7 +157,7 @@ impl Block<'_> {
             };
             for (operation, result) in operations.iter().zip(&outcome.results) {
                 if let Operation::Place(place) = operation {
-                    if place.reduce_only && result.code == 0 {
+                    if place.reduce_only && result.code == Code::Ok {
                         found.insert((place.market, result.order_id));
                     }
                 }

@@ -3,7 +3,8 @@
 use cosmos_sdk_proto::cosmos::tx::v1beta1::TxRaw;
 use cosmos_sdk_proto::Any;
 use prost::Message as _;
-use tidemark_proto::tx::{Signer, TxOptions, MAX_OPERATIONS};
+use tidemark_proto::tx::{Signer, TxOptions};
+use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::signer;
 

@@ -4,6 +4,7 @@
 mod pegged;
 
 use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_proto::types::OperationResult;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
@@ -68,11 +69,7 @@ fn mark_to(chain: &mut Chain, ticks: u64) -> BlockEvents {
 }
 
 /// An operation of a name in a block of its own: the code of its first result.
-fn send(
-    chain: &mut Chain,
-    name: &str,
-    operation: Operation,
-) -> (&'static str, v1::OperationResult) {
+fn send(chain: &mut Chain, name: &str, operation: Operation) -> (&'static str, OperationResult) {
     chain.orders(name, vec![operation]);
     let events = chain.block();
     healthy(&events);

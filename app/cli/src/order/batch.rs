@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser as _;
 use serde_json::{json, Value};
 use tidemark_client::{ClientError, Submitted};
-use tidemark_proto::tx::MAX_OPERATIONS;
+use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 

@@ -48,7 +48,8 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
 /// Encodes an outcome as CometBFT and its clients get it.
 #[must_use]
 pub fn tx_result(outcome: &TxOutcome) -> ExecTxResult {
-    let data = v1::TxResult { results: outcome.results.clone() }.encode_to_vec();
+    let results = outcome.results.iter().cloned().map(Into::into).collect();
+    let data = v1::TxResult { results }.encode_to_vec();
     let refused = outcome.code != Code::Ok;
     ExecTxResult {
         code: outcome.code.number(),

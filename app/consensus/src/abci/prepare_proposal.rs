@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
 use tidemark_engine::canonical_order::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
-use tidemark_proto::tx::DecodedTx;
+use tidemark_proto::types::DecodedTx;
 
 use super::{height, time_ms, Node};
 use crate::timing::{wall_clock_ms, Stopwatch};

@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_matching::{Book, OrderView, TimeInForce as BookTimeInForce};
-use tidemark_proto::tx::{CancelBy, Operation, Place, PostOnly, Scale};
+use tidemark_matching::{Book, OrderView};
+use tidemark_proto::types::{
+    CancelBy, Operation, OperationResult, Place, PostOnly, Scale, TimeInForce,
+};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use super::conditional::{self, Changes};
 use super::isolated;
@@ -30,7 +32,7 @@ pub(super) fn scale(
     account: AccountId,
     scale: &Scale,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let mut plan = Plan::default();
     plan.ladder(state, account, 0, scale)
         .and_then(|()| plan.check(state, account))
@@ -43,8 +45,8 @@ fn place_rungs(
     account: AccountId,
     scale: &Scale,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
-    let mut sum = v1::OperationResult::default();
+) -> Result<OperationResult, Refusal> {
+    let mut sum = OperationResult::default();
     for rung in scale.rungs() {
         let placed = orders::place(state, account, &rung, events)?;
         if sum.placed == 0 {
@@ -53,9 +55,7 @@ fn place_rungs(
         sum.placed = sum.placed.saturating_add(1);
         sum.filled_lots = sum.filled_lots.saturating_add(placed.filled_lots);
         sum.resting_lots = sum.resting_lots.saturating_add(placed.resting_lots);
-        if sum.rest_code == 0 {
-            sum.rest_code = placed.rest_code;
-        }
+        sum.rest_code = sum.rest_code.or(placed.rest_code);
     }
     Ok(sum)
 }
@@ -68,7 +68,7 @@ pub(super) fn all(
     account: AccountId,
     operations: &[Operation],
     events: &mut Vec<Event>,
-) -> Vec<v1::OperationResult> {
+) -> Vec<OperationResult> {
     if let Err((failed, refusal)) = Plan::of(state, account, operations) {
         let refused = |(at, _): (usize, &Operation)| match at == failed {
             true => orders::refused(refusal.clone()),
@@ -79,7 +79,7 @@ pub(super) fn all(
         };
         return operations.iter().enumerate().map(refused).collect();
     }
-    let mut results = vec![v1::OperationResult::default(); operations.len()];
+    let mut results = vec![OperationResult::default(); operations.len()];
     for first in [true, false] {
         for (operation, result) in operations.iter().zip(&mut results) {
             if frees(operation) == first {
@@ -568,7 +568,7 @@ impl InMarket {
         account: AccountId,
         market: MarketId,
     ) -> Result<(), Failed> {
-        let is_fok = |intended: &Intended| intended.ready.time_in_force == BookTimeInForce::Fok;
+        let is_fok = |intended: &Intended| intended.ready.time_in_force == TimeInForce::Fok;
         let depends = |intended: &&Intended| {
             let order = &intended.order;
             is_fok(intended) || order.reduce_only || order.post_only == PostOnly::Slide

@@ -1,7 +1,7 @@
 //! Class 0: deposits, withdrawals, transfers, settings, and administration (rules §8).
 
 use tidemark_proto::params::{MarketParams, MarketStatus};
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention};
 use tidemark_proto::{Code, Refusal};
 

@@ -2,7 +2,7 @@
 //! memory once and not for each order.
 
 use tidemark_matching::Prefetch;
-use tidemark_proto::tx::{CancelBy, Operation};
+use tidemark_proto::types::{CancelBy, Operation};
 use tidemark_proto::units::AccountId;
 
 use crate::state::State;

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_proto::tx::Operation;
+use tidemark_proto::types::{Operation, OperationResult};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Markets};
 
 use super::{cash, margin, orders};
@@ -174,7 +174,7 @@ pub(super) fn run(
     parent: AccountId,
     operation: &Operation,
     events: &mut Vec<Event>,
-) -> v1::OperationResult {
+) -> OperationResult {
     let Some(market) = operation.market() else {
         return everywhere(state, parent, operation, events);
     };
@@ -225,7 +225,7 @@ fn everywhere(
     parent: AccountId,
     operation: &Operation,
     events: &mut Vec<Event>,
-) -> v1::OperationResult {
+) -> OperationResult {
     let mut result = orders::run(state, parent, operation, events);
     for account in all_of(state, parent) {
         let part = orders::run(state, account, operation, events);

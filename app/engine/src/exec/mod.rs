@@ -20,7 +20,7 @@ mod venue;
 
 use std::sync::Arc;
 
-use tidemark_proto::tx::DecodedTx;
+use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::Refusal;
 

@@ -1,13 +1,13 @@
 //! Order operations of classes 1–3: admission by margin, then the book (rules §§2, 3).
 
-use tidemark_matching::{
-    NewOrder, OrderView, Placed, PostOnly as BookPostOnly, Replace, TimeInForce as BookTimeInForce,
-};
+use tidemark_matching::{NewOrder, OrderView, Placed, Replace};
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
-use tidemark_proto::tx::{CancelBy, Operation, OrderType, Place, PostOnly, TimeInForce};
+use tidemark_proto::types::{
+    CancelBy, Operation, OperationResult, OrderType, Place, PostOnly, TimeInForce,
+};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 use tidemark_risk::margin::OpenOrder;
 
 use super::batch;
@@ -25,7 +25,7 @@ pub(super) fn run(
     account: AccountId,
     operation: &Operation,
     events: &mut Vec<Event>,
-) -> v1::OperationResult {
+) -> OperationResult {
     carry_out(state, account, operation, events).unwrap_or_else(refused)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn carry_out(
     account: AccountId,
     operation: &Operation,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     match operation {
         Operation::Place(order) => place(state, account, order, events),
         Operation::Cancel { market, order } => cancel(state, account, *market, *order, events),
@@ -57,7 +57,7 @@ pub(super) fn carry_out(
         }
         Operation::CancelAll { market, side } => {
             cancel_all(state, account, *market, *side, Code::Cancelled, events)
-                .map(|cancelled| v1::OperationResult { cancelled, ..Default::default() })
+                .map(|cancelled| OperationResult { cancelled, ..Default::default() })
         }
         Operation::ScheduleCancelAll { at_ms } => conditional::schedule(state, account, *at_ms),
         Operation::Scale(scale) => batch::scale(state, account, scale, events),
@@ -67,12 +67,8 @@ pub(super) fn carry_out(
 }
 
 /// A refusal as an operation's result.
-pub(super) fn refused(refusal: Refusal) -> v1::OperationResult {
-    v1::OperationResult {
-        code: refusal.code.number(),
-        message: refusal.message,
-        ..Default::default()
-    }
+pub(super) fn refused(refusal: Refusal) -> OperationResult {
+    OperationResult { code: refusal.code, message: refusal.message, ..Default::default() }
 }
 
 /// Places an order: on the book, or, with a trigger, among those that wait.
@@ -81,7 +77,7 @@ pub(super) fn place(
     account: AccountId,
     order: &Place,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     if order.trigger.is_some() {
         return conditional::wait(state, account, order, events);
     }
@@ -106,7 +102,7 @@ pub(super) fn place_now(
     account: AccountId,
     order: &Place,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let Ready { price_ticks, time_in_force } = ready(state, order)?;
     if rests(time_in_force) {
         check_open_orders(state, account, order.market, 1)?;
@@ -127,7 +123,7 @@ pub(super) struct Ready {
     /// Its limit, or protection price.
     pub price_ticks: Ticks,
     /// How long it lives; a market order is immediate.
-    pub time_in_force: BookTimeInForce,
+    pub time_in_force: TimeInForce,
 }
 
 /// Checks of an order what depends on neither its account nor the book.
@@ -144,8 +140,8 @@ pub(super) fn ready(state: &State, order: &Place) -> Result<Ready, Refusal> {
 }
 
 /// Whether an order may come to rest.
-pub(super) const fn rests(time_in_force: BookTimeInForce) -> bool {
-    matches!(time_in_force, BookTimeInForce::Gtc | BookTimeInForce::Gtt { .. })
+pub(super) const fn rests(time_in_force: TimeInForce) -> bool {
+    matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt { .. })
 }
 
 /// An order as margin sees it: a sliding one where it would come to rest.
@@ -176,11 +172,7 @@ pub(super) fn new_order(
         lots: order.lots,
         display_lots: order.display_lots,
         time_in_force: ready.time_in_force,
-        post_only: match order.post_only {
-            PostOnly::Off => BookPostOnly::No,
-            PostOnly::Reject => BookPostOnly::Reject,
-            PostOnly::Slide => BookPostOnly::Slide,
-        },
+        post_only: order.post_only,
         reduce_only: order.reduce_only,
         stp: margin::account(state, account)?.stp,
         max_fills: state.markets.slot(order.market).cell.market.params.max_fills,
@@ -206,7 +198,7 @@ fn result(
     lots: Lots,
     placed: &Placed,
     events: &mut Vec<Event>,
-) -> v1::OperationResult {
+) -> OperationResult {
     if let Some(code) = placed.rest {
         let gone = lots - placed.filled_lots - placed.decremented_lots - placed.resting_lots;
         events.push(Event::Removed {
@@ -218,24 +210,24 @@ fn result(
             code,
         });
     }
-    v1::OperationResult {
+    OperationResult {
         order_id: placed.order_id,
         filled_lots: placed.filled_lots,
         resting_lots: placed.resting_lots,
-        rest_code: placed.rest.map_or(0, Code::number),
+        rest_code: placed.rest,
         ..Default::default()
     }
 }
 
-fn time_in_force(order: &Place, now_ms: u64) -> Result<BookTimeInForce, Refusal> {
+fn time_in_force(order: &Place, now_ms: u64) -> Result<TimeInForce, Refusal> {
     Ok(match (order.time_in_force, order.order_type) {
-        (TimeInForce::Fok, _) => BookTimeInForce::Fok,
+        (TimeInForce::Fok, _) => TimeInForce::Fok,
         // A market order never rests, whatever else it says.
-        (_, OrderType::Market) | (TimeInForce::Ioc, _) => BookTimeInForce::Ioc,
-        (TimeInForce::Gtc, _) => BookTimeInForce::Gtc,
-        (TimeInForce::Gtt(expires_ms), _) => {
+        (_, OrderType::Market) | (TimeInForce::Ioc, _) => TimeInForce::Ioc,
+        (TimeInForce::Gtc, _) => TimeInForce::Gtc,
+        (TimeInForce::Gtt { expires_ms }, _) => {
             check_expiry(expires_ms, now_ms)?;
-            BookTimeInForce::Gtt { expires_ms }
+            TimeInForce::Gtt { expires_ms }
         }
     })
 }
@@ -532,7 +524,7 @@ fn cancel(
     market: MarketId,
     order: CancelBy,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let order_id = match find(state, account, market, order)? {
         Found::Resting(order) => order.order_id,
         Found::Waiting(order_id) => {
@@ -541,7 +533,7 @@ fn cancel(
     };
     let (book, mut venue) = Venue::split(state, market, events);
     book.cancel(order_id, account, Code::Cancelled, &mut venue)?;
-    Ok(v1::OperationResult { order_id, cancelled: 1, ..Default::default() })
+    Ok(OperationResult { order_id, cancelled: 1, ..Default::default() })
 }
 
 /// Cancels an account's orders, on the book and waiting, of one market or all; says how many.
@@ -583,7 +575,7 @@ pub(super) fn replace(
     order: &OrderView,
     changes: Changes,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let Changes { price_ticks, lots, trigger_price_ticks } = changes;
     if trigger_price_ticks.is_some() {
         return Err(not_replaceable(order, "it is on the book, and has no trigger to change"));
@@ -601,13 +593,13 @@ pub(super) fn replace(
         check_lots(cell, new.lots)?;
         check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
-            BookPostOnly::Slide => {
+            PostOnly::Slide => {
                 let best = state.markets.slot(market).book.best(new.side.opposite());
                 let price_ticks =
                     slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }
-            BookPostOnly::No | BookPostOnly::Reject => new,
+            PostOnly::Off | PostOnly::Reject => new,
         };
         admit(state, account, market, &resting, Some(&old))?;
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tidemark_proto::tx::{DecodedTx, Message};
+use tidemark_proto::types::{DecodedTx, Message, OperationResult};
 use tidemark_proto::units::OwnerId;
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use super::foresee::foresee;
 use super::{backstop, batch, cash, isolated};
@@ -33,7 +33,7 @@ pub(super) fn run(
     txs.iter().map(one).collect()
 }
 
-fn outcome(tx: &DecodedTx, result: Result<Vec<v1::OperationResult>, Refusal>) -> TxOutcome {
+fn outcome(tx: &DecodedTx, result: Result<Vec<OperationResult>, Refusal>) -> TxOutcome {
     let (code, message, results) = match result {
         Ok(results) => (Code::Ok, String::new(), results),
         Err(refusal) => (refusal.code, refusal.message, Vec::new()),
@@ -66,7 +66,7 @@ fn carry_out(
     owner: OwnerId,
     tx: &DecodedTx,
     events: &mut Vec<Event>,
-) -> Result<Vec<v1::OperationResult>, Refusal> {
+) -> Result<Vec<OperationResult>, Refusal> {
     match &tx.message {
         Message::Orders { subaccount, operations, all_or_none } => {
             let account = cash::existing(state, owner, *subaccount)?;

@@ -1,10 +1,10 @@
 //! What a book sees of the exchange while it matches: positions for reduce-only orders, and where
 //! its events go.
 
-use tidemark_matching::{Book, Event as BookEvent, Host, OrderView, PostOnly};
+use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
 use tidemark_risk::margin::OpenOrder;
 use tidemark_risk::{position, Account, Treasury};
@@ -148,11 +148,7 @@ impl<'a> Venue<'a> {
             reduce_only: order.reduce_only,
             expires_ms: order.expires_ms.unwrap_or(0),
             display_lots: order.display_lots,
-            post_only: match order.post_only {
-                PostOnly::No => v1::PostOnly::Off,
-                PostOnly::Reject => v1::PostOnly::Reject,
-                PostOnly::Slide => v1::PostOnly::Slide,
-            },
+            post_only: order.post_only,
             pegged: self.conditional.pegged(order.order_id),
         }
     }

@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::ChainParams;
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, TimeMs};
 use tidemark_risk::Treasury;
 

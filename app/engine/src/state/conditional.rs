@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 use tidemark_matching::{Reach, TriggerBook};
-use tidemark_proto::tx::{Peg, Place, Trigger, TriggerKind, Twap};
+use tidemark_proto::types::{Peg, Place, Trigger, TriggerKind, Twap};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 
 use super::merkle::{encode, Hash};

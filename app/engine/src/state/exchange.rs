@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::endangered::Endangered;

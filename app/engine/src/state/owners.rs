@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, MarketId, OwnerId};
 
 /// Who signs, and what is theirs.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidemark_proto::tx::{Address, DecodedTx};
+use tidemark_proto::types::{Address, DecodedTx};
 use tidemark_proto::units::{AccountId, MarketId};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Market, Markets};

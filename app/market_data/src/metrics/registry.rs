@@ -16,7 +16,7 @@ use tidemark_engine::phase::Phase;
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
-use tidemark_proto::Code;
+use tidemark_proto::{v1, Code};
 
 use super::distance::{distances, BUCKETS};
 use super::oracle::OracleMetrics;
@@ -376,7 +376,7 @@ impl Metrics {
         for tx in &events.txs {
             self.transactions.with_label_values(&[outcome(tx.code.number())]).inc();
             for result in &tx.results {
-                self.operations.with_label_values(&[outcome(result.code)]).inc();
+                self.operations.with_label_values(&[outcome(result.code.number())]).inc();
             }
         }
         for event in &events.events {
@@ -392,7 +392,7 @@ impl Metrics {
                     count_outcome(&self.orders_triggered, view, *market, code.number());
                 }
                 Event::Slice { market, slice, .. } => {
-                    count_outcome(&self.twap_slices, view, *market, slice.code);
+                    count_outcome(&self.twap_slices, view, *market, slice.code.number());
                 }
                 _ => {}
             }
@@ -405,8 +405,10 @@ impl Metrics {
 
     fn count_liquidation(&self, view: &View, step: &Liquidation) {
         let Some(cell) = cell(view, step.market) else { return };
-        let stage =
-            step.stage.as_str_name().trim_start_matches("LIQUIDATION_STAGE_").to_ascii_lowercase();
+        let stage = v1::LiquidationStage::from(step.stage)
+            .as_str_name()
+            .trim_start_matches("LIQUIDATION_STAGE_")
+            .to_ascii_lowercase();
         let labels = [symbol(cell), stage.as_str()];
         self.liquidations.with_label_values(&labels).inc();
         let notional = notional_usdc(cell, step.mark_ticks, step.lots);

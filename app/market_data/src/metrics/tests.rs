@@ -16,8 +16,9 @@ use tidemark_engine::state::{MarketCell, View};
 use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
 use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::types::{LiquidationStage, OperationResult, TwapSlice};
 use tidemark_proto::units::{Side, Ticks};
-use tidemark_proto::{v1, Code};
+use tidemark_proto::Code;
 use tidemark_risk::{Account, Market, Position};
 
 use super::distance::{distances, Near};
@@ -89,7 +90,7 @@ fn block() -> Published {
     let step = Liquidation {
         market: 0,
         account: 0,
-        stage: v1::LiquidationStage::InsuranceFund,
+        stage: LiquidationStage::InsuranceFund,
         side: Side::Sell,
         lots: 50,
         price_ticks: MARK,
@@ -102,7 +103,7 @@ fn block() -> Published {
         orders_cancelled: 0,
         arithmetic: Arithmetic::default(),
     };
-    let result = |code: Code| v1::OperationResult { code: code.number(), ..Default::default() };
+    let result = |code: Code| OperationResult { code, ..Default::default() };
     let tx = |code, results| TxOutcome {
         hash: [1; 32],
         signer: None,
@@ -151,7 +152,7 @@ fn triggered() -> Event {
 }
 
 fn slice() -> Event {
-    let slice = v1::TwapSlice { code: Code::StaleIndex.number(), ..Default::default() };
+    let slice = TwapSlice { code: Code::StaleIndex, ..Default::default() };
     Event::Slice { market: 0, order_id: 3, account: 1, client_id: 0, slice, left: None }
 }
 

@@ -114,7 +114,7 @@ fn new_order(record: &Record) -> NewOrder {
             _ if has(EXPIRES) => TimeInForce::Gtt { expires_ms: 1_000_000_000_000 + record.id },
             _ => TimeInForce::Gtc,
         },
-        post_only: if has(POST_ONLY) { PostOnly::Reject } else { PostOnly::No },
+        post_only: if has(POST_ONLY) { PostOnly::Reject } else { PostOnly::Off },
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: MAX_FILLS,

@@ -8,6 +8,7 @@ use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side, TimeInForce};
+use tidemark_proto::Code;
 use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
 
 /// Index of every market, in ticks.
@@ -68,7 +69,7 @@ fn main() {
         });
         let results = || events.txs.iter().flat_map(|tx| &tx.results);
         operations += results().count();
-        refused += results().filter(|result| result.code != 0).count();
+        refused += results().filter(|result| result.code != Code::Ok).count();
         assert!(events.violations.is_empty(), "{:?}", events.violations);
     }
     println!("{operations} operations in {} blocks, {refused} refused", options.blocks);

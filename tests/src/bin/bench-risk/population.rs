@@ -3,7 +3,7 @@
 
 use tidemark_engine::state::State;
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::tx::Address;
+use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, MarketId, SignedLots, Ticks};
 use tidemark_risk::Account;
 use tidemark_tests::harness::{genesis, Chain};

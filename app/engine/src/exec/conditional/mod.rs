@@ -10,9 +10,9 @@ mod place;
 mod run;
 mod switch;
 
-use tidemark_proto::tx::{Trigger, TriggerKind};
+use tidemark_proto::types::{ConditionalOrder, OperationResult, OrderType, Trigger};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use super::orders;
 use crate::events::Event;
@@ -25,42 +25,30 @@ pub(super) use run::{detach_closed, expire, run};
 pub(super) use switch::{check as check_schedule, run as run_switches, schedule};
 
 /// An order as streams and queries show it.
-fn shown(market: MarketId, order: &Conditional) -> Box<v1::ConditionalOrder> {
-    let common = v1::ConditionalOrder {
-        market: u32::from(market),
+fn shown(market: MarketId, order: &Conditional) -> Box<ConditionalOrder> {
+    let common = ConditionalOrder {
+        market,
         order_id: order.order_id,
         client_id: order.client_id(),
-        side: order.side().map_or(0, |side| v1::Side::from(side) as i32),
+        side: order.side(),
         lots: order.lots(),
         oco_order_id: order.partner,
         ..Default::default()
     };
     Box::new(match &order.kind {
-        Kind::Waiting(place) => {
-            let (trigger, trigger_price_ticks) = match place.trigger {
-                Some(Trigger { kind: TriggerKind::Stop, price_ticks }) => {
-                    (v1::Trigger::Stop, price_ticks)
-                }
-                Some(Trigger { kind: TriggerKind::TakeProfit, price_ticks }) => {
-                    (v1::Trigger::TakeProfit, price_ticks)
-                }
-                None => (v1::Trigger::None, 0),
-            };
-            v1::ConditionalOrder {
-                price_ticks: place.price_ticks,
-                reduce_only: place.reduce_only,
-                expires_ms: place.expires_ms().unwrap_or(0),
-                trigger: trigger.into(),
-                trigger_price_ticks,
-                r#type: v1::OrderType::from(place.order_type).into(),
-                whole_position: place.whole_position,
-                ..common
-            }
-        }
-        Kind::Slicing(slicing) => v1::ConditionalOrder {
+        Kind::Waiting(place) => ConditionalOrder {
+            price_ticks: place.price_ticks,
+            reduce_only: place.reduce_only,
+            expires_ms: place.expires_ms().unwrap_or(0),
+            trigger: place.trigger,
+            order_type: place.order_type,
+            whole_position: place.whole_position,
+            ..common
+        },
+        Kind::Slicing(slicing) => ConditionalOrder {
             price_ticks: slicing.twap.limit_ticks.unwrap_or(0),
             reduce_only: slicing.twap.reduce_only,
-            r#type: v1::OrderType::Market.into(),
+            order_type: OrderType::Market,
             slices: slicing.twap.slices,
             slices_left: slicing.slices_left(),
             next_ms: slicing.next_ms,
@@ -155,9 +143,9 @@ pub(super) fn cancel(
     market: MarketId,
     order_id: OrderId,
     events: &mut Vec<Event>,
-) -> v1::OperationResult {
+) -> OperationResult {
     drop_order(state, market, order_id, Code::Cancelled, events);
-    v1::OperationResult { order_id, cancelled: 1, ..Default::default() }
+    OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
 /// Cancels all orders of an account in a market that wait, or those of one side, newest first; says
@@ -227,7 +215,7 @@ pub(super) fn replace(
     order_id: OrderId,
     changes: Changes,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let cell = &state.market(market)?.cell;
     let conditional = &state.markets.slot(market).conditional;
     let found = conditional.get(order_id).cloned();
@@ -248,7 +236,7 @@ pub(super) fn replace(
         price_ticks: changes.trigger_price_ticks.unwrap_or(trigger.price_ticks),
         ..trigger
     });
-    let place = tidemark_proto::tx::Place {
+    let place = tidemark_proto::types::Place {
         price_ticks: changes.price_ticks.unwrap_or(before.price_ticks),
         lots: changes.lots.unwrap_or(before.lots),
         trigger,
@@ -264,5 +252,5 @@ pub(super) fn replace(
     let order = Conditional { kind: Kind::Waiting(place), ..order };
     events.push(waiting(market, &order));
     state.markets.slot_mut(market).conditional.update(order);
-    Ok(v1::OperationResult { order_id, ..Default::default() })
+    Ok(OperationResult { order_id, ..Default::default() })
 }

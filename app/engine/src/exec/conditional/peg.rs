@@ -2,9 +2,9 @@
 //! their side (docs/rules.md).
 
 use tidemark_matching::OrderView;
-use tidemark_proto::tx::{PegTo, Place};
+use tidemark_proto::types::{OperationResult, PegTo, Place};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use super::{insert, Changes};
 use crate::events::Event;
@@ -63,7 +63,7 @@ pub(in crate::exec) fn place(
     order: &Place,
     pegged: Pegged,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let market = order.market;
     let wanted = References::of(state, market).price(order.side, &pegged);
     let price_ticks = wanted.ok_or_else(|| {

@@ -1,8 +1,8 @@
 //! Placing orders that wait.
 
-use tidemark_proto::tx::{Place, TimeInForce, Twap};
+use tidemark_proto::types::{OperationResult, Place, TimeInForce, Twap};
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use super::{insert, waiting};
 use crate::events::Event;
@@ -19,11 +19,11 @@ pub(in crate::exec) fn wait(
     account: AccountId,
     order: &Place,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     check(state, account, order)?;
     check_room(state, account, order.market, order.client_id)?;
     let order_id = enter(state, account, order.market, Kind::Waiting(*order), 0, events)?;
-    Ok(v1::OperationResult { order_id, ..Default::default() })
+    Ok(OperationResult { order_id, ..Default::default() })
 }
 
 /// Takes a TWAP; its first slice is due in the next block.
@@ -35,14 +35,14 @@ pub(in crate::exec) fn twap(
     account: AccountId,
     twap: &Twap,
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     check_twap(state, twap)?;
     check_room(state, account, twap.market, twap.client_id)?;
     // Phase 5 of this block is over: the first slice is the next block's.
     let next_ms = state.chain.time_ms;
     let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: 0 };
     let order_id = enter(state, account, twap.market, Kind::Slicing(slicing), 0, events)?;
-    Ok(v1::OperationResult { order_id, ..Default::default() })
+    Ok(OperationResult { order_id, ..Default::default() })
 }
 
 /// Takes two orders of which one cancels the other. Both are taken, or neither.
@@ -54,7 +54,7 @@ pub(in crate::exec) fn oco(
     account: AccountId,
     (first, second): &(Place, Place),
     events: &mut Vec<Event>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     let market = first.market;
     check(state, account, second)?;
     check_room(state, account, market, second.client_id)?;
@@ -73,7 +73,7 @@ pub(in crate::exec) fn oco(
         let second_order_id =
             enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
         pair(state, market, order_id, second_order_id, events);
-        return Ok(v1::OperationResult { order_id, second_order_id, ..Default::default() });
+        return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
     }
     let result = orders::place(state, account, first, events)?;
     // It traded already: that is what the second waited for.
@@ -84,7 +84,7 @@ pub(in crate::exec) fn oco(
     let second_order_id = enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
     let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
     insert(state, market, resting)?;
-    Ok(v1::OperationResult { second_order_id, ..result })
+    Ok(OperationResult { second_order_id, ..result })
 }
 
 /// What is checked of a TWAP before it starts.
@@ -109,7 +109,7 @@ pub(in crate::exec) fn check(
     } else {
         orders::check_lots(cell, order.lots)?;
     }
-    if let TimeInForce::Gtt(expires_ms) = order.time_in_force {
+    if let TimeInForce::Gtt { expires_ms } = order.time_in_force {
         orders::check_expiry(expires_ms, state.chain.time_ms)?;
     }
     check_not_reached(cell, &state.markets.slot(order.market).conditional, order)

@@ -1,9 +1,9 @@
 //! Phases 3 and 5: orders whose time or whose mark has come.
 
 use tidemark_oracle::mark::band_ticks;
-use tidemark_proto::tx::{OrderType, Place, PostOnly, TimeInForce};
+use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TwapSlice};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{v1, Code};
+use tidemark_proto::Code;
 
 use super::{detach, drop_order, peg, release_partner, removed, shown};
 use crate::events::Event;
@@ -155,8 +155,8 @@ fn slice(
         order_id,
         account: order.account,
         client_id: slicing.twap.client_id,
-        slice: v1::TwapSlice {
-            code: code.number(),
+        slice: TwapSlice {
+            code,
             placed_order_id,
             lots,
             filled_lots,

@@ -1,8 +1,9 @@
 //! The dead man's switch: an account's orders go at a block time, unless it sets the switch anew
 //! before (rules §2).
 
+use tidemark_proto::types::OperationResult;
 use tidemark_proto::units::{AccountId, TimeMs};
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{Code, Refusal};
 
 use crate::events::Event;
 use crate::exec::{isolated, margin, orders};
@@ -41,14 +42,14 @@ pub(in crate::exec) fn schedule(
     state: &mut State,
     account: AccountId,
     at_ms: Option<TimeMs>,
-) -> Result<v1::OperationResult, Refusal> {
+) -> Result<OperationResult, Refusal> {
     check(state, at_ms)?;
     // The switch of a subaccount is that of all its isolated collateral.
     if margin::account(state, account)?.isolated.is_some() {
-        return Ok(v1::OperationResult::default());
+        return Ok(OperationResult::default());
     }
     set(state, account, at_ms.unwrap_or(0));
-    Ok(v1::OperationResult::default())
+    Ok(OperationResult::default())
 }
 
 fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {

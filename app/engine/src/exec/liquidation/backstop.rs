@@ -6,8 +6,8 @@
 //! what is set aside. What a keeper takes uses up its set-aside collateral alone; when that is gone
 //! the stage passes on to the fund and to deleveraging.
 
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::backstop::{set_aside_used_atoms, take_over, Taken};
 use tidemark_risk::liquidation::is_deep;

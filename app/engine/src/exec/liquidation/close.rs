@@ -1,10 +1,10 @@
 //! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks,
 };
-use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
 use tidemark_risk::margin::Health;
@@ -139,7 +139,7 @@ fn immediate(
         lots,
         display_lots: 0,
         time_in_force: TimeInForce::Ioc,
-        post_only: PostOnly::No,
+        post_only: PostOnly::Off,
         reduce_only: true,
         stp: SelfTradePrevention::CancelMaker,
         max_fills: state.markets.slot(facts.market).cell.market.params.max_fills,

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::adl::{self, AdlFill, Queue};
 use tidemark_risk::liquidation::zero_quote_delta;

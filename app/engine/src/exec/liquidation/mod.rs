@@ -9,11 +9,11 @@ mod close;
 mod deleverage;
 mod prune;
 
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
-use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::Refusal;
 use tidemark_risk::adl;
-use tidemark_risk::liquidation::{next_stage, Stage, ZeroTerms};
+use tidemark_risk::liquidation::{next_stage, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::Market;
 
@@ -130,7 +130,7 @@ struct Step {
     /// What the block's step has still to close, by market.
     left: Vec<(MarketId, Lots)>,
     /// The last stage that was carried out.
-    done: Option<Stage>,
+    done: Option<LiquidationStage>,
     /// It has come to deleveraging.
     deleverages: bool,
 }
@@ -160,16 +160,16 @@ impl Step {
                 return Ok(());
             };
             match stage {
-                Stage::Prune => self.report_prune(state, &health, events)?,
-                Stage::Book => close::on_book(self, state, events)?,
-                Stage::Backstop => backstop::by_keepers(self, state, events)?,
-                Stage::InsuranceFund => close::with_fund(self, state, events)?,
-                Stage::Adl if !self.deleverages => {
+                LiquidationStage::Prune => self.report_prune(state, &health, events)?,
+                LiquidationStage::Book => close::on_book(self, state, events)?,
+                LiquidationStage::Backstop => backstop::by_keepers(self, state, events)?,
+                LiquidationStage::InsuranceFund => close::with_fund(self, state, events)?,
+                LiquidationStage::Adl if !self.deleverages => {
                     self.deleverages = true;
                     return Ok(());
                 }
-                Stage::Adl => {}
-                Stage::BadDebt => close::book_debt(self, state, events)?,
+                LiquidationStage::Adl => {}
+                LiquidationStage::BadDebt => close::book_debt(self, state, events)?,
             }
             self.done = Some(stage);
         }

@@ -1,7 +1,7 @@
 //! Owners' addresses.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use cosmrs::AccountId;
+use subtle_encoding::bech32;
 
 use crate::codes::{Code, Refusal};
 
@@ -14,10 +14,10 @@ pub const ADDRESS_PREFIX: &str = "tide";
 pub struct Address(pub [u8; 20]);
 
 impl Address {
-    /// Reads the bech32 form.
+    /// Reads the bech32 form, in lower case, or in upper case if the first letter is.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` with what is wrong and the (shortened) text.
+    /// `INVALID_ARGUMENT` with the reason and the (shortened) text.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let shown: String = text.chars().take(64).collect();
         let invalid =
@@ -25,25 +25,28 @@ impl Address {
         if text.len() > 90 {
             return Err(invalid(format!("{} characters, at most 90", text.len())));
         }
-        let account: AccountId = text.parse().map_err(|_| invalid("not bech32".into()))?;
-        if account.prefix() != ADDRESS_PREFIX {
-            return Err(invalid(format!(
-                "prefix {:?}, must be {ADDRESS_PREFIX:?}",
-                account.prefix()
-            )));
+        let is_upper = text.starts_with(char::is_uppercase);
+        let decode = if is_upper { bech32::decode_upper } else { bech32::decode };
+        let (prefix, bytes) = decode(text)
+            .ok()
+            .filter(|(prefix, bytes)| is_account(prefix, bytes))
+            .ok_or_else(|| invalid("not bech32".into()))?;
+        if prefix != ADDRESS_PREFIX {
+            return Err(invalid(format!("prefix {prefix:?}, must be {ADDRESS_PREFIX:?}")));
         }
-        let bytes = account.to_bytes();
         let array = bytes.as_slice().try_into();
         array.map(Self).map_err(|_| invalid(format!("{} bytes, must be 20", bytes.len())))
     }
 }
 
+/// True if a decoded text could be an account of a Cosmos chain.
+fn is_account(prefix: &str, bytes: &[u8]) -> bool {
+    !bytes.is_empty() && prefix.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9'))
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match AccountId::new(ADDRESS_PREFIX, &self.0) {
-            Ok(account) => f.write_str(account.as_ref()),
-            Err(_) => Err(std::fmt::Error),
-        }
+        f.write_str(&bech32::encode(ADDRESS_PREFIX, self.0))
     }
 }
 

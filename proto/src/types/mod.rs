@@ -1,0 +1,26 @@
+//! The exchange's own terms: plain values that need no wire, so that everything between a
+//! transaction's bytes and a result's bytes is computed on them alone.
+//!
+//! The edge is where bytes are read or written: [`crate::tx`] decodes transactions into these types,
+//! `crate::convert` turns these types into messages of [`crate::v1`] and back. No type of the wire
+//! goes further inside.
+
+mod address;
+mod liquidation;
+mod message;
+mod operation;
+mod order;
+mod result;
+mod scale;
+mod transaction;
+
+pub use address::{Address, ADDRESS_PREFIX};
+pub use liquidation::LiquidationStage;
+pub use message::{Class, Message, MAX_OPERATIONS};
+pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS};
+pub use order::{
+    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
+};
+pub use result::{ConditionalOrder, OperationResult, TwapSlice};
+pub use scale::{Scale, MAX_RUNGS};
+pub use transaction::{DecodedTx, TxHash};

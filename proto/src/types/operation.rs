@@ -1,0 +1,134 @@
+//! Order operations: the parts of a batch.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::message::Class;
+use super::order::{Place, PostOnly};
+use super::scale::Scale;
+use crate::units::{Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+
+/// Most slices of a TWAP.
+pub const MAX_SLICES: u32 = 1_000;
+
+/// Shortest time between two slices, in milliseconds.
+pub const MIN_SLICE_MS: TimeMs = 1_000;
+
+/// Longest time between two slices, in milliseconds.
+pub const MAX_SLICE_MS: TimeMs = 86_400_000;
+
+/// One operation of a batch.
+#[allow(missing_docs)] // the fields are those of the wire's messages
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new order.
+    Place(Place),
+    /// Cancel one order.
+    Cancel { market: MarketId, order: CancelBy },
+    /// Change an order's price, open quantity or trigger price; `None` leaves it.
+    Replace {
+        market: MarketId,
+        order: CancelBy,
+        price_ticks: Option<Ticks>,
+        lots: Option<Lots>,
+        trigger_price_ticks: Option<Ticks>,
+    },
+    /// Cancel all orders, of one market or all, of one side or both.
+    CancelAll { market: Option<MarketId>, side: Option<Side> },
+    /// Set the dead man's switch to a block time, or off.
+    ScheduleCancelAll { at_ms: Option<TimeMs> },
+    /// An order in slices over time.
+    Twap(Twap),
+    /// A ladder of limit orders, all or none.
+    Scale(Scale),
+    /// Two orders of one market of which one cancels the other; the second has a trigger.
+    Oco(Box<(Place, Place)>),
+}
+
+/// The name of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelBy {
+    /// By the chain's id.
+    Order(OrderId),
+    /// By the client's.
+    Client(u64),
+}
+
+/// An order in equal parts over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Twap {
+    /// Where.
+    pub market: MarketId,
+    /// Which way.
+    pub side: Side,
+    /// Of all slices, at least one for each.
+    pub lots: Lots,
+    /// 2 to [`MAX_SLICES`].
+    pub slices: u32,
+    /// Block time between slices.
+    pub interval_ms: TimeMs,
+    /// How far beyond the mark a slice may trade; `None` is the market's `market_slippage_ppm`.
+    pub slippage_ppm: Option<u32>,
+    /// No slice trades beyond this price.
+    pub limit_ticks: Option<Ticks>,
+    /// True if the order may only reduce the position.
+    pub reduce_only: bool,
+    /// The client's id; 0 is none.
+    pub client_id: u64,
+}
+
+impl Operation {
+    /// The market that it is about; `None` when it is about all.
+    #[must_use]
+    pub const fn market(&self) -> Option<MarketId> {
+        match self {
+            Self::Place(place) => Some(place.market),
+            Self::Cancel { market, .. } | Self::Replace { market, .. } => Some(*market),
+            Self::CancelAll { market, .. } => *market,
+            Self::Twap(twap) => Some(twap.market),
+            Self::Scale(scale) => Some(scale.market),
+            Self::Oco(pair) => Some(pair.0.market),
+            Self::ScheduleCancelAll { .. } => None,
+        }
+    }
+
+    /// Place of the operation in a block (rules §8).
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Cancel { .. } | Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {
+                Class::Cancels
+            }
+            Self::Place(place) if place.post_only != PostOnly::Off => Class::PostOnly,
+            Self::Scale(scale) if scale.post_only != PostOnly::Off => Class::PostOnly,
+            Self::Place(_)
+            | Self::Replace { .. }
+            | Self::Twap(_)
+            | Self::Scale(_)
+            | Self::Oco(_) => Class::Orders,
+        }
+    }
+
+    /// Gas by what it may do: now, and, where it waits, later (rules §10).
+    pub(crate) fn gas(&self) -> u64 {
+        const PLACE: u64 = 200;
+        const POST: u64 = 100;
+        const CANCEL: u64 = 50;
+        // It moves in block after block.
+        const PEGGED: u64 = 2_000;
+        let place = |order: &Place| {
+            let placed = if order.post_only == PostOnly::Off { PLACE } else { POST };
+            let waits = if order.trigger.is_some() { POST } else { 0 };
+            placed + waits + if order.peg.is_some() { PEGGED } else { 0 }
+        };
+        match self {
+            Self::Cancel { .. } => CANCEL,
+            Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => 10 * CANCEL,
+            Self::Place(order) => place(order),
+            Self::Replace { .. } => PLACE,
+            Self::Twap(twap) => PLACE * u64::from(twap.slices),
+            Self::Scale(scale) => {
+                u64::from(scale.count) * if scale.post_only == PostOnly::Off { PLACE } else { POST }
+            }
+            Self::Oco(pair) => place(&pair.0) + place(&pair.1),
+        }
+    }
+}

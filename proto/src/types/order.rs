@@ -1,0 +1,143 @@
+//! One order, as a client asks for it.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::units::{Lots, MarketId, Side, Ticks, TimeMs};
+
+/// Furthest that a pegged order may be from what it follows, either way.
+pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
+
+/// Limit or market.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum OrderType {
+    /// At the price or better.
+    #[default]
+    Limit,
+    /// At once, at the protection price or better; price 0 is `mark ± market_slippage`.
+    Market,
+}
+
+/// How long an order lives (rules §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TimeInForce {
+    /// Until cancelled.
+    Gtc,
+    /// Until the first block at or after a time.
+    Gtt {
+        /// First block time at which the order is gone.
+        expires_ms: TimeMs,
+    },
+    /// What does not trade at once is cancelled.
+    Ioc,
+    /// Trades in full at once, or is refused.
+    Fok,
+}
+
+impl TimeInForce {
+    /// First block time at which the order is gone, if any.
+    #[must_use]
+    #[inline]
+    pub const fn expires_ms(self) -> Option<TimeMs> {
+        match self {
+            Self::Gtt { expires_ms } => Some(expires_ms),
+            Self::Gtc | Self::Ioc | Self::Fok => None,
+        }
+    }
+
+    /// True if what does not trade at once may rest on the book.
+    #[must_use]
+    #[inline]
+    pub const fn rests(self) -> bool {
+        matches!(self, Self::Gtc | Self::Gtt { .. })
+    }
+}
+
+/// Treatment of an order that would trade at once (rules §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum PostOnly {
+    /// The order trades.
+    #[default]
+    Off = 0,
+    /// The order is refused.
+    Reject = 1,
+    /// The order rests one tick outside the best opposite price.
+    Slide = 2,
+}
+
+/// A new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Place {
+    /// Where.
+    pub market: MarketId,
+    /// Which way.
+    pub side: Side,
+    /// Limit or protection price; 0 only for market orders.
+    pub price_ticks: Ticks,
+    /// How much.
+    pub lots: Lots,
+    /// Limit or market.
+    pub order_type: OrderType,
+    /// How long.
+    pub time_in_force: TimeInForce,
+    /// Treatment of the order if it would trade at once.
+    pub post_only: PostOnly,
+    /// True if the order may only reduce the position.
+    pub reduce_only: bool,
+    /// The client's id; 0 is none.
+    pub client_id: u64,
+    /// The mark that the order waits for.
+    pub trigger: Option<Trigger>,
+    /// True if the order closes the position that is held when it triggers: `lots` is 0,
+    /// `reduce_only` set, `trigger` given.
+    pub whole_position: bool,
+    /// Most lots that it shows while it rests; 0 is all.
+    pub display_lots: Lots,
+    /// The reference of a pegged order; `price_ticks` is then its limit, 0 for none.
+    pub peg: Option<Peg>,
+}
+
+impl Place {
+    /// The block time at which it is gone, of a good-till-time order.
+    #[must_use]
+    pub const fn expires_ms(&self) -> Option<TimeMs> {
+        self.time_in_force.expires_ms()
+    }
+}
+
+/// The purpose of a trigger: to limit a loss, or to take a gain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TriggerKind {
+    /// A sell when the mark is at or below the price, a buy when it is at or above.
+    Stop,
+    /// A sell when the mark is at or above the price, a buy when it is at or below.
+    TakeProfit,
+}
+
+/// A mark that an order waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Trigger {
+    /// Stop or take-profit.
+    pub kind: TriggerKind,
+    /// The price, at least 1.
+    pub price_ticks: Ticks,
+}
+
+/// The reference of a pegged order, and the distance that the order keeps from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Peg {
+    /// The reference.
+    pub to: PegTo,
+    /// Added to the reference, within [`MAX_PEG_OFFSET_TICKS`].
+    pub offset_ticks: i64,
+}
+
+/// The reference of a pegged order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum PegTo {
+    /// The block's mark.
+    Mark,
+    /// The best price of its own side, of orders that are not pegged.
+    Best,
+}

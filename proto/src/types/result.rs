@@ -1,0 +1,83 @@
+//! Results of operations, and the orders that wait as events and queries show them. Fields have the
+//! names of the wire's messages, into which `crate::convert` turns them.
+
+use super::order::{OrderType, Trigger};
+use crate::codes::Code;
+use crate::units::{Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+
+/// The result of one operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationResult {
+    /// `Ok`, or the reason of the refusal.
+    pub code: Code,
+    /// The order that was placed, replaced or cancelled.
+    pub order_id: OrderId,
+    /// Lots that traded.
+    pub filled_lots: Lots,
+    /// Lots that rest on the book.
+    pub resting_lots: Lots,
+    /// Why a part that neither traded nor rests was cancelled; `None` if there is no such part.
+    pub rest_code: Option<Code>,
+    /// Number of orders that a cancel-all cancelled.
+    pub cancelled: u32,
+    /// The sentence of a refusal.
+    pub message: String,
+    /// The second order of an OCO pair.
+    pub second_order_id: OrderId,
+    /// Number of orders that a scale placed: `order_id` is the first, the others follow one by one.
+    pub placed: u32,
+}
+
+/// An order that waits for its trigger or for its next slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConditionalOrder {
+    /// The order's market.
+    pub market: MarketId,
+    /// The order's id, of the book's sequence.
+    pub order_id: OrderId,
+    /// The client's id; 0 is none.
+    pub client_id: u64,
+    /// Buy or sell; `None` for an order whose side is the book's to tell.
+    pub side: Option<Side>,
+    /// Lots that are still to be placed; 0 with `whole_position`.
+    pub lots: Lots,
+    /// Limit or protection price; 0 is none.
+    pub price_ticks: Ticks,
+    /// True if the order may only reduce the position.
+    pub reduce_only: bool,
+    /// First block time at which the order is gone; 0 is never.
+    pub expires_ms: TimeMs,
+    /// The mark that the order waits for; `None` for a TWAP.
+    pub trigger: Option<Trigger>,
+    /// The type of the order that is placed.
+    pub order_type: OrderType,
+    /// True if the order closes the position that is held when it triggers.
+    pub whole_position: bool,
+    /// The other order of an OCO pair; 0 is none.
+    pub oco_order_id: OrderId,
+    /// Slices of a TWAP in all.
+    pub slices: u32,
+    /// Slices of a TWAP still to come.
+    pub slices_left: u32,
+    /// Time of a TWAP's next slice.
+    pub next_ms: TimeMs,
+    /// Lots that a TWAP has traded so far.
+    pub filled_lots: Lots,
+}
+
+/// One slice of a TWAP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TwapSlice {
+    /// `Ok`, or the reason of the refusal.
+    pub code: Code,
+    /// The order that was placed; 0 if the slice was refused.
+    pub placed_order_id: OrderId,
+    /// Lots of the slice.
+    pub lots: Lots,
+    /// Lots of the slice that traded.
+    pub filled_lots: Lots,
+    /// Slices still to come.
+    pub slices_left: u32,
+    /// The sentence of a refusal.
+    pub message: String,
+}
