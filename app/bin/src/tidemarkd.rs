@@ -1,5 +1,7 @@
 //! `tidemarkd`: the node.
 
+mod init_command;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,8 +11,9 @@ use clap::{Parser, Subcommand};
 use tidemark_comet::cometbft::COMETBFT;
 use tidemark_devnet::DevnetOptions;
 use tidemark_engine::state::PROTOCOL_VERSION;
-use tidemark_node::init_command::{self, InitOptions};
 use tidemark_node::start::{start, StartOptions};
+
+use init_command::InitOptions;
 
 /// The Tidemark node: a perpetual-futures exchange as its own blockchain.
 #[derive(Parser)]

@@ -4,7 +4,6 @@
 pub mod config;
 pub mod feed;
 pub mod init;
-pub mod init_command;
 pub mod sidecar;
 pub mod start;
 

@@ -11,10 +11,9 @@ use tidemark_comet::ports::Ports;
 use tidemark_comet::tools::ensure_installed;
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::PROTOCOL_VERSION;
+use tidemark_node::config::FeedConfig;
+use tidemark_node::init::{self, ExistingHome, NodeInit};
 use tidemark_proto::params::{ChainParams, MarketParams};
-
-use super::config::FeedConfig;
-use super::init::{self, ExistingHome, NodeInit};
 
 /// Largest block of a new chain: a block of this size crosses a 1 Gbit/s link in 32 ms.
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
