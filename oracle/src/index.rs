@@ -76,7 +76,7 @@ impl MoveBound {
     /// rounded inwards, but a tick at least, so that a coarse tick does not hold the index for
     /// ever.
     #[must_use]
-    pub fn reach_ticks(self, index_ticks: Ticks) -> (Ticks, Ticks) {
+    pub fn move_limits(self, index_ticks: Ticks) -> (Ticks, Ticks) {
         let (low, high) = band_ticks(index_ticks, self.bound_ppm);
         (low.min(index_ticks.saturating_sub(1)).max(1), high.max(index_ticks.saturating_add(1)))
     }
@@ -144,7 +144,7 @@ impl IndexState {
         if let (Some(point), Some(bound)) =
             (&mut self.index, rule.move_bound.filter(|bound| !lifted(bound)))
         {
-            let (low, high) = bound.reach_ticks(point.ticks);
+            let (low, high) = bound.move_limits(point.ticks);
             if !(low..=high).contains(&median_ticks) {
                 point.ticks = median_ticks.clamp(low, high);
                 return IndexStep::Bounded { median_ticks };

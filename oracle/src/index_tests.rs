@@ -149,9 +149,9 @@ fn a_coarse_tick_does_not_hold_the_index_for_ever() {
     for (index, reach) in
         [(1, (1, 2)), (2, (1, 3)), (99, (98, 100)), (100, (99, 101)), (1_000, (990, 1_010))]
     {
-        assert_eq!(bound.reach_ticks(index), reach, "{index}");
+        assert_eq!(bound.move_limits(index), reach, "{index}");
     }
-    assert_eq!(bound.reach_ticks(u64::MAX).1, u64::MAX);
+    assert_eq!(bound.move_limits(u64::MAX).1, u64::MAX);
 }
 
 proptest! {

@@ -3,14 +3,14 @@
 
 use tidemark_proto::params::AdlOrder;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, PPM};
-use tidemark_proto::{Code, Refusal};
 
 use crate::account::Account;
+use crate::error::{fits, Party, RiskError};
 use crate::liquidation::{check_reduces, zero_quote_delta};
 use crate::margin::{health_without_orders, marked_atoms, unrealised_atoms, Health};
-use crate::market::{unknown, Market, Markets, MarketsMut};
-use crate::math::{cmp_products, fits, mul_div_floor};
-use crate::position::{settle_funding, trade};
+use crate::market::{Market, Markets, MarketsMut};
+use crate::math::{cmp_products, mul_div_floor};
+use crate::position::trade;
 use crate::sharing::{most_that_bears, share, Claim};
 
 /// σ of the zero price at which positions are closed against each other: all of the closing
@@ -59,7 +59,7 @@ pub fn counterparty(
     market: MarketId,
     closing_lots: SignedLots,
     markets: &(impl Markets + ?Sized),
-) -> Result<Option<Counterparty>, Refusal> {
+) -> Result<Option<Counterparty>, RiskError> {
     let Some(position) = account.position(market) else { return Ok(None) };
     if position.lots.signum() * closing_lots.signum() != -1 {
         return Ok(None);
@@ -84,7 +84,7 @@ pub fn counterparty(
 pub fn pro_rata(
     lots: Lots,
     counterparties: &[Counterparty],
-) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+) -> Result<Vec<(AccountId, Lots)>, RiskError> {
     let claim = |c: &Counterparty| Claim {
         account: c.account,
         most_lots: c.lots,
@@ -131,64 +131,6 @@ pub fn is_no_riskier(before: &Health, after: &Health) -> bool {
         .is_ge()
 }
 
-/// At which price positions are closed against each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosingPrice {
-    /// The closing account's zero price: it has lost more than it has.
-    Zero,
-    /// The mark: the market is being closed for good, and the account can pay.
-    Mark,
-}
-
-/// Whether, and at which price, an account's positions may be closed against others': at the zero
-/// price with equity below 0; at the mark in a market that closes for good.
-#[must_use]
-pub const fn closing_price(equity_atoms: Atoms, market_closes: bool) -> Option<ClosingPrice> {
-    if equity_atoms < 0 {
-        Some(ClosingPrice::Zero)
-    } else if market_closes {
-        Some(ClosingPrice::Mark)
-    } else {
-        None
-    }
-}
-
-/// Closes `delta_lots` of the closing account's position against the counterparty's, at the closing
-/// account's zero price with σ = 1: what it takes from the counterparty is no more than the
-/// account's deficit. Returns the quote that the closing account got (positive) or paid.
-///
-/// # Errors
-/// `WOULD_INCREASE` when `delta_lots` does not reduce both positions; `INSUFFICIENT_COLLATERAL`
-/// when either account would end riskier ([`is_no_riskier`]); `UNKNOWN_MARKET`, `STALE_INDEX`,
-/// `OVERFLOW`. Both accounts are then as before, but for settled funding.
-pub fn deleverage_pair(
-    closing: &mut Account,
-    counterparty: &mut Account,
-    market: MarketId,
-    delta_lots: SignedLots,
-    markets: &mut (impl MarketsMut + ?Sized),
-) -> Result<Atoms, Refusal> {
-    settle_both(closing, counterparty, market, markets)?;
-    let pair = pair(closing, counterparty, market, delta_lots, markets, is_no_riskier)?;
-    (*closing, *counterparty) = (pair.closing, pair.counterparty);
-    if let Some(market) = markets.market_mut(market) {
-        *market = pair.market;
-    }
-    Ok(pair.quote_atoms)
-}
-
-fn settle_both(
-    closing: &mut Account,
-    counterparty: &mut Account,
-    market: MarketId,
-    markets: &mut (impl MarketsMut + ?Sized),
-) -> Result<(), Refusal> {
-    let market = markets.market_mut(market).ok_or_else(|| unknown(market))?;
-    settle_funding(closing, market)?;
-    settle_funding(counterparty, market)?;
-    Ok(())
-}
-
 /// Both accounts and the market after a pair was closed.
 struct Pair {
     closing: Account,
@@ -206,7 +148,7 @@ fn pair(
     delta_lots: SignedLots,
     markets: &(impl Markets + ?Sized),
     bears: Bears,
-) -> Result<Pair, Refusal> {
+) -> Result<Pair, RiskError> {
     let opposite_delta = fits(delta_lots.checked_neg(), "a quantity")?;
     check_reduces(counterparty.lots(market_id), opposite_delta)?;
     let (closing, mut market, quote_atoms) = closed(closing, market_id, delta_lots, markets)?;
@@ -214,7 +156,7 @@ fn pair(
     let mut counterparty = counterparty.clone();
     trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, 0)?;
     if !bears(&before, &health_without_orders(&counterparty, markets)?) {
-        return Err(riskier("counterparty"));
+        return Err(RiskError::Riskier(Party::Counterparty));
     }
     Ok(Pair { closing, counterparty, market, quote_atoms })
 }
@@ -226,7 +168,7 @@ fn closed(
     market_id: MarketId,
     delta_lots: SignedLots,
     markets: &(impl Markets + ?Sized),
-) -> Result<(Account, Market, Atoms), Refusal> {
+) -> Result<(Account, Market, Atoms), RiskError> {
     let before = health_without_orders(closing, markets)?;
     let market = markets.existing(market_id)?;
     let quote_atoms =
@@ -240,13 +182,9 @@ fn closed(
         0,
     )?;
     if !is_no_riskier(&before, &health_without_orders(&closing, markets)?) {
-        return Err(riskier("closing account"));
+        return Err(RiskError::Riskier(Party::Closing));
     }
     Ok((closing, market, quote_atoms))
-}
-
-fn riskier(who: &str) -> Refusal {
-    Refusal::new(Code::InsufficientCollateral, format!("the {who} would end riskier"))
 }
 
 /// Whether one in profit is taken: unless it leaves it below maintenance, and riskier than it was.
@@ -292,7 +230,7 @@ impl Queue {
         counterparties: &[Counterparty],
         first: AccountId,
         markets: &(impl Markets + ?Sized),
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RiskError> {
         let mut winners: Vec<&Counterparty> =
             counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
         winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
@@ -352,23 +290,6 @@ impl Queue {
         }
         fills
     }
-}
-
-/// Closes up to `lots` of one account's position against `counterparties` ([`Queue`]).
-///
-/// # Errors
-/// `UNKNOWN_MARKET`, `OVERFLOW` of the sharing itself; a single counterparty's are skipped.
-pub fn deleverage(
-    closing: &mut Account,
-    market: MarketId,
-    lots: Lots,
-    counterparties: &[Counterparty],
-    accounts: &mut impl Accounts,
-    markets: &mut (impl MarketsMut + ?Sized),
-) -> Result<Vec<AdlFill>, Refusal> {
-    let lots = lots.min(closing.lots(market).unsigned_abs());
-    Ok(Queue::new(market, lots, counterparties, 0, markets)?
-        .close(closing, lots, accounts, markets))
 }
 
 /// Whether a counterparty bears a change of its health.

@@ -1,18 +1,17 @@
 //! The backstop: keepers take over liquidated positions at the zero price (rules §7.3).
 
 use tidemark_proto::units::{Atoms, MarketId, SignedLots};
-use tidemark_proto::{Code, Refusal};
 
 use crate::account::Account;
+use crate::error::{fits, RiskError};
 use crate::liquidation::zero_quote_delta;
 use crate::margin::Health;
 use crate::market::Market;
-use crate::math::fits;
 use crate::position::trade;
 
 /// Both accounts and the market after a takeover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct TakenOver {
     /// Who was closed.
     pub closing: Account,
     /// Who took it.
@@ -36,13 +35,13 @@ pub fn take_over(
     market: &Market,
     delta_lots: SignedLots,
     health: &Health,
-) -> Result<Taken, Refusal> {
+) -> Result<TakenOver, RiskError> {
     let id: MarketId = market.params.id;
     let sigma_ppm = market.params.zero_price_sigma_ppm;
     let quote_atoms = zero_quote_delta(market, closing.lots(id), delta_lots, health, sigma_ppm)?;
     let opposite = fits(delta_lots.checked_neg(), "a quantity")?;
     let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
-    let mut after = Taken {
+    let mut after = TakenOver {
         closing: closing.clone(),
         keeper: keeper.clone(),
         market: market.clone(),
@@ -63,16 +62,14 @@ pub fn set_aside_used_atoms(
     free_before_atoms: Atoms,
     free_after_atoms: Atoms,
     set_aside_atoms: Atoms,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     let used = fits(free_before_atoms.checked_sub(free_after_atoms), "used collateral")?.max(0);
     if free_before_atoms < 0 || used > set_aside_atoms {
-        return Err(Refusal::new(
-            Code::InsufficientCollateral,
-            format!(
-                "a takeover needs {used} atoms, {set_aside_atoms} are set aside, \
-                 {free_before_atoms} are free"
-            ),
-        ));
+        return Err(RiskError::TakeoverUncovered {
+            used_atoms: used,
+            set_aside_atoms,
+            free_atoms: free_before_atoms,
+        });
     }
     Ok(used)
 }

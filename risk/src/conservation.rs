@@ -10,17 +10,16 @@
 //! same; fees that repay it shrink both sides.
 
 use tidemark_proto::units::{Atoms, MarketId, SignedLots};
-use tidemark_proto::Refusal;
 
 use crate::account::Account;
+use crate::error::{fits, RiskError};
 use crate::market::{Market, Treasury};
-use crate::math::fits;
 
 /// What one account adds to the identity: `collateral − Σ cost`.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn account_atoms(account: &Account) -> Result<Atoms, Refusal> {
+pub fn account_atoms(account: &Account) -> Result<Atoms, RiskError> {
     let costs = account
         .positions
         .iter()
@@ -44,7 +43,7 @@ impl Totals {
         &mut self,
         before: Option<&Account>,
         after: Option<&Account>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RiskError> {
         let part = |account: Option<&Account>| account.map_or(Ok(0), account_atoms);
         let change = fits(part(after)?.checked_sub(part(before)?), "a change of money")?;
         self.accounts_atoms = fits(self.accounts_atoms.checked_add(change), "the accounts' money")?;
@@ -61,7 +60,7 @@ impl Totals {
         markets: impl IntoIterator<Item = &'a Market>,
         deposits_atoms: Atoms,
         withdrawals_atoms: Atoms,
-    ) -> Result<Atoms, Refusal> {
+    ) -> Result<Atoms, RiskError> {
         let held = [treasury.insurance_atoms, treasury.validators_atoms, withdrawals_atoms];
         let mut sum = held.into_iter().try_fold(self.accounts_atoms, i128::checked_add);
         for market in markets {
@@ -83,7 +82,7 @@ impl Totals {
 pub fn market_lots<'a>(
     accounts: impl IntoIterator<Item = &'a Account>,
     market: MarketId,
-) -> Result<(i128, i128), Refusal> {
+) -> Result<(i128, i128), RiskError> {
     let (mut longs, mut shorts) = (0_i128, 0_i128);
     for account in accounts {
         let lots: SignedLots = account.lots(market);

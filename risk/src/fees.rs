@@ -2,10 +2,10 @@
 
 use tidemark_proto::params::FeeTier;
 use tidemark_proto::units::{Atoms, Ppm, PPM};
-use tidemark_proto::Refusal;
 
+use crate::error::{fits, RiskError};
 use crate::market::{Market, Treasury};
-use crate::math::{fits, mul_div_ceil};
+use crate::math::mul_div_ceil;
 
 /// An account's fee rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn trade_fees(
     notional_atoms: Atoms,
     maker_ppm: Ppm,
     taker_ppm: Ppm,
-) -> Result<TradeFees, Refusal> {
+) -> Result<TradeFees, RiskError> {
     // Up for a negative product too: −ceil(−x) is floor(x), a smaller rebate.
     let fee = |ppm: Ppm| fits(mul_div_ceil(notional_atoms, i128::from(ppm), PPM), "a fee");
     let taker_atoms = fee(taker_ppm.max(0))?;
@@ -77,7 +77,7 @@ pub fn collect(
     insurance_fee_ppm: Ppm,
     market: &mut Market,
     treasury: &mut Treasury,
-) -> Result<(), Refusal> {
+) -> Result<(), RiskError> {
     let repaid = fee_atoms.min(market.bad_debt_atoms).max(0);
     let rest = fits(fee_atoms.checked_sub(repaid), "a fee")?;
     let part = i128::from(insurance_fee_ppm.clamp(0, 1_000_000));

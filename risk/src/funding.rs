@@ -2,11 +2,11 @@
 
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Ticks, TimeMs, PPM};
-use tidemark_proto::Refusal;
 
 use crate::account::Position;
+use crate::error::{fits, RiskError};
 use crate::market::{Funding, Market, Treasury};
-use crate::math::{div_rem, fits, mul_div_ceil, mul_div_trunc};
+use crate::math::{div_rem, mul_div_ceil, mul_div_trunc};
 
 /// Least time between two premium samples.
 pub const SAMPLE_INTERVAL_MS: TimeMs = 5_000;
@@ -117,7 +117,7 @@ pub fn hour_micro_atoms_per_lot(
     index_ticks: Ticks,
     k: u64,
     rate_8h_ppm: Ppm,
-) -> Result<i128, Refusal> {
+) -> Result<i128, RiskError> {
     let payment = notional_atoms(index_ticks, 1, k)
         .and_then(|notional| mul_div_trunc(notional, i128::from(rate_8h_ppm), RATE_HOURS));
     fits(payment, "an hour's funding")
@@ -128,7 +128,7 @@ pub fn hour_micro_atoms_per_lot(
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128, Refusal> {
+pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128, RiskError> {
     fits(then.checked_sub(now).and_then(|fall| fall.checked_mul(lots)), "funding")
 }
 
@@ -136,7 +136,7 @@ pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128,
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Refusal> {
+pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, RiskError> {
     let change = settlement_micro_atoms(
         funding.cumulative_index,
         position.funding_index,
@@ -193,7 +193,7 @@ impl Market {
         &mut self,
         now_ms: TimeMs,
         index_ticks: Ticks,
-    ) -> Result<Option<Ppm>, Refusal> {
+    ) -> Result<Option<Ppm>, RiskError> {
         let hour = now_ms / HOUR_MS;
         if hour <= self.funding.hour {
             return Ok(None);

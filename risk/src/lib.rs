@@ -3,9 +3,10 @@
 
 mod account;
 pub mod adl;
+pub mod at_risk;
 pub mod backstop;
 pub mod conservation;
-pub mod endangered;
+mod error;
 pub mod fees;
 pub mod funding;
 pub mod liquidation;
@@ -14,9 +15,11 @@ mod market;
 pub mod math;
 pub mod orders;
 pub mod position;
+pub mod settlement;
 pub mod sharing;
 #[cfg(test)]
 mod tests;
 
 pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
+pub use error::{Party, RiskError};
 pub use market::{Funding, Keeper, Market, Markets, MarketsMut, Treasury};

@@ -3,12 +3,12 @@
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, SignedLots, Ticks, PPM};
-use tidemark_proto::{Code, Refusal};
 
 use crate::account::{Account, Position};
+use crate::error::{fits, RiskError};
 use crate::margin::{maintenance_margin, marked_atoms, Health};
 use crate::market::{Market, Markets, Treasury};
-use crate::math::{cmp_products, fits, mul_div_ceil, mul_div_floor};
+use crate::math::{cmp_products, mul_div_ceil, mul_div_floor};
 
 /// The stage due after `done` (`None` when none was), by the account's health now; `None` when it
 /// is over for this block.
@@ -64,7 +64,7 @@ impl Marked {
     ///
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn of(market: &Market, lots: SignedLots) -> Result<Self, Refusal> {
+    pub fn of(market: &Market, lots: SignedLots) -> Result<Self, RiskError> {
         let value_atoms = marked_atoms(market, i128::from(lots))?;
         Ok(Self {
             value_atoms,
@@ -77,16 +77,13 @@ impl Marked {
 ///
 /// # Errors
 /// `WOULD_INCREASE` for no delta, no position, the position's own side, or more than it.
-pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), Refusal> {
+pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), RiskError> {
     let reduces = lots.signum() * delta_lots.signum() == -1
         && delta_lots.unsigned_abs() <= lots.unsigned_abs();
     if reduces {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::WouldIncrease,
-        format!("a change of {delta_lots} lots does not close any part of a position of {lots}"),
-    ))
+    Err(RiskError::DoesNotReduce { delta_lots, held_lots: lots })
 }
 
 /// The quote that `delta_lots` must bring the account at its zero price: at least this when
@@ -105,7 +102,7 @@ pub fn zero_quote_delta(
     delta_lots: SignedLots,
     health: &Health,
     sigma_ppm: Ppm,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     ZeroTerms::of(market, lots, delta_lots, health, sigma_ppm).map(|terms| terms.quote_atoms)
 }
 
@@ -135,7 +132,7 @@ impl ZeroTerms {
         delta_lots: SignedLots,
         health: &Health,
         sigma_ppm: Ppm,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RiskError> {
         check_reduces(lots, delta_lots)?;
         let before = Marked::of(market, lots)?;
         let after = Marked::of(market, lots + delta_lots)?;
@@ -160,7 +157,7 @@ fn equity_share_atoms(
     health: &Health,
     margin_fall: Atoms,
     sigma_ppm: Ppm,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     if health.maintenance_atoms <= 0 {
         return Ok(0);
     }
@@ -181,10 +178,10 @@ pub fn zero_price_ticks(
     k: u64,
     delta_lots: SignedLots,
     quote_delta_atoms: Atoms,
-) -> Result<Ticks, Refusal> {
+) -> Result<Ticks, RiskError> {
     let lots_k = i128::from(delta_lots.unsigned_abs()) * i128::from(k);
     if lots_k == 0 {
-        return Err(Refusal::new(Code::InvalidArgument, "a zero price needs at least one lot"));
+        return Err(RiskError::NoLots);
     }
     let ticks = if delta_lots < 0 {
         fits(mul_div_ceil(quote_delta_atoms, 1, lots_k), "the zero price")?.max(1)
@@ -199,7 +196,7 @@ pub fn zero_price_ticks(
 ///
 /// # Errors
 /// `WOULD_INCREASE` without a position; `STALE_INDEX` without a mark, `OVERFLOW`.
-pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<Ticks, Refusal> {
+pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<Ticks, RiskError> {
     let delta = fits(lots.checked_neg(), "a position")?;
     let quote = zero_quote_delta(market, lots, delta, health, market.params.zero_price_sigma_ppm)?;
     zero_price_ticks(market.k, delta, quote)
@@ -210,7 +207,7 @@ pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, Refusal> {
+pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, RiskError> {
     let held = lots.unsigned_abs();
     if marked_atoms(market, i128::from(held))? <= market.params.partial_liquidation_atoms {
         return Ok(held);
@@ -228,7 +225,7 @@ pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, Refusal> {
 pub fn closing_order(
     account: &Account,
     markets: &(impl Markets + ?Sized),
-) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
+) -> Result<Vec<(MarketId, SignedLots)>, RiskError> {
     let mut order = Vec::new();
     for Position { market, lots, .. } in
         account.positions.iter().filter(|position| position.lots != 0)
@@ -256,7 +253,7 @@ pub enum FillOutcome {
 pub fn fee_cap_atoms(
     fill_quote_delta_atoms: Atoms,
     liquidation_fee_ppm: Ppm,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     let notional = fits(fill_quote_delta_atoms.checked_abs(), "notional")?;
     fits(mul_div_floor(notional, i128::from(liquidation_fee_ppm), PPM), "a liquidation fee")
 }
@@ -272,7 +269,7 @@ pub fn fill_outcome(
     fill_quote_delta_atoms: Atoms,
     zero_quote_delta_atoms: Atoms,
     liquidation_fee_ppm: Ppm,
-) -> Result<FillOutcome, Refusal> {
+) -> Result<FillOutcome, RiskError> {
     let improvement = fits(
         fill_quote_delta_atoms.checked_sub(zero_quote_delta_atoms),
         "the improvement of a fill",
@@ -290,7 +287,7 @@ pub fn fill_outcome(
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark.
-pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Refusal> {
+pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, RiskError> {
     let (low, high) =
         tidemark_oracle::mark::band_ticks(market.mark()?, market.params.fund_slippage_ppm);
     Ok(if lots > 0 { low } else { high })
@@ -351,7 +348,7 @@ pub fn liquidation_price(
     market: &Market,
     lots: SignedLots,
     health: &Health,
-) -> Result<Option<Ticks>, Refusal> {
+) -> Result<Option<Ticks>, RiskError> {
     let now = Marked::of(market, lots)?;
     // At price p: E + p·q·k − value_now = other MM + MM(p·|q|·k), where MM is linear within a tier.
     let others = health.maintenance_atoms.checked_sub(now.maintenance_atoms);
@@ -367,7 +364,7 @@ fn tier_prices(
     k: u64,
     lots: SignedLots,
     left: Atoms,
-) -> Result<Option<Ticks>, Refusal> {
+) -> Result<Option<Ticks>, RiskError> {
     const PPM_2: i128 = PPM * PPM;
     let size = i128::from(lots.unsigned_abs()) * i128::from(k);
     let (mut lower, mut rate_below, mut deduction) = (0_i128, 0_i128, 0_i128);

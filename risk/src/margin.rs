@@ -2,12 +2,12 @@
 
 use tidemark_proto::params::{MarginTier, MarketParams};
 use tidemark_proto::units::{Atoms, MarketId, Ppm, PPM};
-use tidemark_proto::Refusal;
 
 use crate::account::{Account, Position};
+use crate::error::{fits, RiskError};
 use crate::funding;
 use crate::market::{Market, Markets};
-use crate::math::{div_rem, fits, mul_div_ceil};
+use crate::math::{div_rem, mul_div_ceil};
 pub use crate::orders::{reserve, OpenOrder, OrderTotals, ReserveTerms};
 
 /// Share of open notional that stays on the exchange with a withdrawal (rules §3).
@@ -24,7 +24,7 @@ pub fn effective_initial_ppm(
     open_interest_atoms: Atoms,
     oi_lower_atoms: Atoms,
     oi_upper_atoms: Atoms,
-) -> Result<Ppm, Refusal> {
+) -> Result<Ppm, RiskError> {
     let rate = i128::from(rate_ppm);
     if oi_upper_atoms == 0 || open_interest_atoms <= oi_lower_atoms || rate >= PPM {
         return Ok(rate_ppm);
@@ -63,8 +63,8 @@ impl TierPart {
 fn tier_parts<'a>(
     tiers: &'a [MarginTier],
     notional_atoms: Atoms,
-    rate: impl Fn(Ppm) -> Result<Ppm, Refusal> + 'a,
-) -> impl Iterator<Item = Result<TierPart, Refusal>> + 'a {
+    rate: impl Fn(Ppm) -> Result<Ppm, RiskError> + 'a,
+) -> impl Iterator<Item = Result<TierPart, RiskError>> + 'a {
     let mut lower_atoms = 0;
     tiers.iter().map_while(move |tier| {
         let (lower, upper_atoms) = (lower_atoms, tier.upper_notional_atoms);
@@ -78,8 +78,8 @@ fn tier_parts<'a>(
 /// Margin of parts, in 10⁻⁶ atoms: `n·rate_t − ded_t`. Exact, continuous, convex, as long as the
 /// rates ascend.
 fn tiered_micro_atoms(
-    mut parts: impl Iterator<Item = Result<TierPart, Refusal>>,
-) -> Result<i128, Refusal> {
+    mut parts: impl Iterator<Item = Result<TierPart, RiskError>>,
+) -> Result<i128, RiskError> {
     parts.try_fold(0_i128, |sum, part| {
         fits(part?.micro_atoms().and_then(|margin| sum.checked_add(margin)), "margin")
     })
@@ -91,7 +91,7 @@ pub fn initial_tiers(
     params: &MarketParams,
     notional_atoms: Atoms,
     open_interest_atoms: Atoms,
-) -> impl Iterator<Item = Result<TierPart, Refusal>> + '_ {
+) -> impl Iterator<Item = Result<TierPart, RiskError>> + '_ {
     let (lower, upper) = (params.oi_lower_atoms, params.oi_upper_atoms);
     let scaled = move |rate| effective_initial_ppm(rate, open_interest_atoms, lower, upper);
     tier_parts(&params.tiers, notional_atoms, scaled)
@@ -102,7 +102,7 @@ pub fn initial_tiers(
 pub fn maintenance_tiers(
     params: &MarketParams,
     notional_atoms: Atoms,
-) -> impl Iterator<Item = Result<TierPart, Refusal>> + '_ {
+) -> impl Iterator<Item = Result<TierPart, RiskError>> + '_ {
     tier_parts(&params.tiers, notional_atoms, Ok)
 }
 
@@ -121,7 +121,7 @@ pub fn initial_margin(
     notional_atoms: Atoms,
     leverage: u32,
     open_interest_atoms: Atoms,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     let tiered =
         ceil_micro(tiered_micro_atoms(initial_tiers(params, notional_atoms, open_interest_atoms))?);
     if leverage == 0 {
@@ -135,7 +135,10 @@ pub fn initial_margin(
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn maintenance_margin(params: &MarketParams, notional_atoms: Atoms) -> Result<Atoms, Refusal> {
+pub fn maintenance_margin(
+    params: &MarketParams,
+    notional_atoms: Atoms,
+) -> Result<Atoms, RiskError> {
     let initial = ceil_micro(tiered_micro_atoms(maintenance_tiers(params, notional_atoms))?);
     fits(
         mul_div_ceil(initial, i128::from(params.maintenance_fraction_ppm), PPM),
@@ -147,7 +150,7 @@ pub fn maintenance_margin(params: &MarketParams, notional_atoms: Atoms) -> Resul
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-pub fn marked_atoms(market: &Market, lots: i128) -> Result<Atoms, Refusal> {
+pub fn marked_atoms(market: &Market, lots: i128) -> Result<Atoms, RiskError> {
     if lots == 0 {
         return Ok(0);
     }
@@ -158,7 +161,7 @@ pub fn marked_atoms(market: &Market, lots: i128) -> Result<Atoms, Refusal> {
 ///
 /// # Errors
 /// As [`marked_atoms`].
-pub fn unrealised_atoms(market: &Market, position: &Position) -> Result<Atoms, Refusal> {
+pub fn unrealised_atoms(market: &Market, position: &Position) -> Result<Atoms, RiskError> {
     let value = marked_atoms(market, i128::from(position.lots))?;
     fits(value.checked_sub(position.cost_atoms), "unrealised profit")
 }
@@ -218,8 +221,8 @@ impl Health {
 pub fn health(
     account: &Account,
     markets: &(impl Markets + ?Sized),
-    mut totals: impl FnMut(MarketId) -> Result<OrderTotals, Refusal>,
-) -> Result<Health, Refusal> {
+    mut totals: impl FnMut(MarketId) -> Result<OrderTotals, RiskError>,
+) -> Result<Health, RiskError> {
     let mut sum = Health { cash_atoms: account.collateral_atoms, ..Health::default() };
     sum.equity_atoms = account.collateral_atoms;
     for position in &account.positions {
@@ -239,7 +242,7 @@ pub fn health(
 pub fn health_without_orders(
     account: &Account,
     markets: &(impl Markets + ?Sized),
-) -> Result<Health, Refusal> {
+) -> Result<Health, RiskError> {
     health(account, markets, |_| Ok(OrderTotals::default()))
 }
 
@@ -265,7 +268,11 @@ impl MarketTerms {
     ///
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn of(market: &Market, position: &Position, orders: &OrderTotals) -> Result<Self, Refusal> {
+    pub fn of(
+        market: &Market,
+        position: &Position,
+        orders: &OrderTotals,
+    ) -> Result<Self, RiskError> {
         let value_atoms = marked_atoms(market, i128::from(position.lots))?;
         let initial_atoms = position_initial(market, position, value_atoms.abs())?;
         let unrealised = value_atoms.checked_sub(position.cost_atoms);
@@ -289,7 +296,7 @@ impl Health {
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits; some sums are changed then.
-    pub fn add(&mut self, terms: &MarketTerms) -> Result<(), Refusal> {
+    pub fn add(&mut self, terms: &MarketTerms) -> Result<(), RiskError> {
         let plus = |a: Atoms, b: Atoms| fits(a.checked_add(b), "an account total");
         let minus = |a: Atoms, b: Atoms| fits(a.checked_sub(b), "an account total");
         self.cash_atoms = minus(self.cash_atoms, terms.unpaid_funding_atoms)?;
@@ -307,7 +314,7 @@ fn position_initial(
     market: &Market,
     position: &Position,
     notional_atoms: Atoms,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     if notional_atoms == 0 {
         return Ok(0);
     }

@@ -3,9 +3,9 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Ticks, TimeMs};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Refusal;
 
-use crate::math::fits;
+use crate::error::{fits, RiskError};
 
 /// A market's state beside its book and its price averages.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -103,7 +103,7 @@ impl Market {
         &mut self,
         treasury: &mut Treasury,
         change_atoms: Atoms,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RiskError> {
         let fund = if self.params.isolated_only {
             &mut self.insurance_atoms
         } else {
@@ -131,20 +131,15 @@ impl Market {
     ///
     /// # Errors
     /// `STALE_INDEX` when the market never had one.
-    pub fn mark(&self) -> Result<Ticks, Refusal> {
-        self.mark_ticks.ok_or_else(|| {
-            Refusal::new(
-                Code::StaleIndex,
-                format!("market {} has no mark price yet", self.params.symbol),
-            )
-        })
+    pub fn mark(&self) -> Result<Ticks, RiskError> {
+        self.mark_ticks.ok_or_else(|| RiskError::NoMark { symbol: self.params.symbol.clone() })
     }
 
     /// Open interest that margin counts with, in atoms of notional at the mark.
     ///
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn margin_open_interest_atoms(&self) -> Result<Atoms, Refusal> {
+    pub fn margin_open_interest_atoms(&self) -> Result<Atoms, RiskError> {
         fits(
             self.value_atoms(self.mark()?, i128::from(self.margin_open_interest_lots)),
             "open interest",
@@ -177,8 +172,8 @@ pub trait Markets {
     ///
     /// # Errors
     /// `UNKNOWN_MARKET` when there is none.
-    fn existing(&self, id: MarketId) -> Result<&Market, Refusal> {
-        self.market(id).ok_or_else(|| unknown(id))
+    fn existing(&self, id: MarketId) -> Result<&Market, RiskError> {
+        self.market(id).ok_or(RiskError::UnknownMarket(id))
     }
 }
 
@@ -199,8 +194,4 @@ impl MarketsMut for [Market] {
     fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
         self.get_mut(usize::from(id))
     }
-}
-
-pub(crate) fn unknown(id: MarketId) -> Refusal {
-    Refusal::new(Code::UnknownMarket, format!("market {id} does not exist"))
 }

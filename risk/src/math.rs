@@ -2,8 +2,6 @@
 
 use std::cmp::Ordering;
 
-use tidemark_proto::Refusal;
-
 /// An unsigned 256-bit number, most significant half first, so that the derived order is that of
 /// the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,9 +120,4 @@ pub fn cmp_products(a: i128, b: i128, c: i128, d: i128) -> Ordering {
             sizes
         }
     })
-}
-
-/// The value, or the refusal that names it.
-pub(crate) fn fits<T>(value: Option<T>, what: &str) -> Result<T, Refusal> {
-    value.ok_or_else(|| Refusal::overflow(what))
 }

@@ -3,12 +3,12 @@
 use tidemark_proto::units::{
     notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM,
 };
-use tidemark_proto::Refusal;
 
 use crate::account::Position;
+use crate::error::{fits, RiskError};
 use crate::margin::{initial_margin, marked_atoms};
 use crate::market::Market;
-use crate::math::{fits, mul_div_ceil};
+use crate::math::mul_div_ceil;
 
 /// What margin needs to know of an open order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl OrderTotals {
         mark_ticks: Ticks,
         k: u64,
         max_fee_ppm: Ppm,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RiskError> {
         self.change(order, mark_ticks, k, max_fee_ppm, 1)
     }
 
@@ -71,7 +71,7 @@ impl OrderTotals {
         mark_ticks: Ticks,
         k: u64,
         max_fee_ppm: Ppm,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RiskError> {
         self.change(order, mark_ticks, k, max_fee_ppm, -1)
     }
 
@@ -82,7 +82,7 @@ impl OrderTotals {
         k: u64,
         max_fee_ppm: Ppm,
         sign: i128,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RiskError> {
         let adverse = fits(adverse_atoms(order, mark_ticks, k), "an order's adverse move")?;
         let fee = fits(max_fee_atoms(order, k, max_fee_ppm), "an order's fee")?;
         let mut after = *self;
@@ -113,7 +113,7 @@ pub fn order_totals<'a>(
     mark_ticks: Ticks,
     k: u64,
     max_fee_ppm: Ppm,
-) -> Result<OrderTotals, Refusal> {
+) -> Result<OrderTotals, RiskError> {
     let mut totals = OrderTotals::default();
     for order in orders {
         totals.add(order, mark_ticks, k, max_fee_ppm)?;
@@ -162,7 +162,7 @@ pub fn reserve(
     market: &Market,
     position: &Position,
     totals: &OrderTotals,
-) -> Result<Atoms, Refusal> {
+) -> Result<Atoms, RiskError> {
     ReserveTerms::of(market, position, totals)?.total_atoms()
 }
 
@@ -186,7 +186,11 @@ impl ReserveTerms {
     ///
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn of(market: &Market, position: &Position, totals: &OrderTotals) -> Result<Self, Refusal> {
+    pub fn of(
+        market: &Market,
+        position: &Position,
+        totals: &OrderTotals,
+    ) -> Result<Self, RiskError> {
         let held = i128::from(position.lots);
         let up = totals.reduce_only_buy_lots.min(-held).max(0);
         let down = totals.reduce_only_sell_lots.min(held).max(0);
@@ -218,7 +222,7 @@ impl ReserveTerms {
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits.
-    pub fn total_atoms(&self) -> Result<Atoms, Refusal> {
+    pub fn total_atoms(&self) -> Result<Atoms, RiskError> {
         let sum = self.margin_atoms.checked_add(self.adverse_atoms);
         fits(sum.and_then(|sum| sum.checked_add(self.max_fee_atoms)), "reserved margin")
     }
@@ -238,7 +242,7 @@ pub fn affordable_lots(
     order: &OpenOrder,
     most_lots: Lots,
     max_fee_ppm: Ppm,
-) -> Result<Lots, Refusal> {
+) -> Result<Lots, RiskError> {
     let mark_ticks = market.mark()?;
     let before = reserve(market, position, totals)?;
     // What passes 127 bits is not affordable.
@@ -296,7 +300,7 @@ pub fn prune(
     markets: &mut [PrunedMarket<'_>],
     newest_first: &[Prunable],
     max_fee_ppm: Ppm,
-) -> Result<(Vec<Prunable>, Atoms), Refusal> {
+) -> Result<(Vec<Prunable>, Atoms), RiskError> {
     let mut cancelled = Vec::new();
     for open in newest_first.iter().filter(|open| !open.order.reduce_only) {
         if free_atoms >= 0 {

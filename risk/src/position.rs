@@ -1,12 +1,12 @@
 //! Positions: fills and lazy funding (rules §1).
 
 use tidemark_proto::units::{notional_atoms, Atoms, Lots, Side, SignedLots, Ticks};
-use tidemark_proto::{Code, Refusal};
 
 use crate::account::{Account, Position};
+use crate::error::{fits, RiskError};
 use crate::funding;
 use crate::market::Market;
-use crate::math::{fits, mul_div_ceil};
+use crate::math::mul_div_ceil;
 
 /// What a fill did to one of its two accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct FillEffect {
 ///
 /// # Errors
 /// `OVERFLOW` beyond 63 bits.
-pub fn signed_lots(side: Side, lots: Lots) -> Result<SignedLots, Refusal> {
+pub fn signed_lots(side: Side, lots: Lots) -> Result<SignedLots, RiskError> {
     let lots = fits(SignedLots::try_from(lots).ok(), "a quantity")?;
     Ok(match side {
         Side::Buy => lots,
@@ -49,7 +49,7 @@ pub fn apply_fill(
     price_ticks: Ticks,
     lots: Lots,
     fee_atoms: Atoms,
-) -> Result<FillEffect, Refusal> {
+) -> Result<FillEffect, RiskError> {
     let delta = signed_lots(side, lots)?;
     let notional = fits(notional_atoms(price_ticks, lots, market.k), "notional")?;
     let cost = if delta < 0 { -notional } else { notional };
@@ -68,7 +68,7 @@ pub fn trade(
     delta: SignedLots,
     cost_atoms: Atoms,
     fee_atoms: Atoms,
-) -> Result<FillEffect, Refusal> {
+) -> Result<FillEffect, RiskError> {
     let before = account.position(market.params.id).copied().unwrap_or(Position {
         market: market.params.id,
         lots: 0,
@@ -101,7 +101,11 @@ pub fn trade(
 }
 
 /// The position after buying `delta` lots for `cost` atoms, and the profit that this realises.
-fn turn(position: &Position, delta: SignedLots, cost: Atoms) -> Result<(Position, Atoms), Refusal> {
+fn turn(
+    position: &Position,
+    delta: SignedLots,
+    cost: Atoms,
+) -> Result<(Position, Atoms), RiskError> {
     let lots = fits(
         position.lots.checked_add(delta).filter(|lots| *lots != SignedLots::MIN),
         "a position",
@@ -136,7 +140,7 @@ fn turn(position: &Position, delta: SignedLots, cost: Atoms) -> Result<(Position
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits; account and market are as before then.
-pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atoms, Refusal> {
+pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atoms, RiskError> {
     let id = market.params.id;
     let Some(position) = account.position(id).copied() else { return Ok(0) };
     let atoms = funding::unpaid_atoms(&market.funding, &position)?;
@@ -158,12 +162,9 @@ pub fn settle_debt(
     account: &mut Account,
     market: &mut Market,
     treasury: &mut crate::market::Treasury,
-) -> Result<(Atoms, Atoms), Refusal> {
+) -> Result<(Atoms, Atoms), RiskError> {
     if account.has_position() {
-        return Err(Refusal::new(
-            Code::InvalidArgument,
-            "debt is settled after the last position is closed",
-        ));
+        return Err(RiskError::PositionOpen);
     }
     let debt = fits(account.collateral_atoms.min(0).checked_neg(), "debt")?;
     let booked_total = fits(market.bad_debt_atoms.checked_add(debt), "bad debt")?;

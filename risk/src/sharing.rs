@@ -2,9 +2,9 @@
 //! use.
 
 use tidemark_proto::units::{AccountId, Atoms, Lots};
-use tidemark_proto::Refusal;
 
-use crate::math::{cmp_products, fits, mul_div_rem};
+use crate::error::{fits, RiskError};
+use crate::math::{cmp_products, mul_div_rem};
 
 /// A claim on part of some lots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Claim {
 pub fn share(
     lots: Lots,
     claims: impl IntoIterator<Item = Claim>,
-) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+) -> Result<Vec<(AccountId, Lots)>, RiskError> {
     let mut claims: Vec<Claim> =
         claims.into_iter().filter(|claim| claim.weight_atoms > 0 && claim.most_lots > 0).collect();
     // By lots per weight: those whose claim is used up first come first.
@@ -65,7 +65,7 @@ fn largest_remainder(
     lots: i128,
     weight: i128,
     among: &[Claim],
-) -> Result<Vec<(AccountId, Lots)>, Refusal> {
+) -> Result<Vec<(AccountId, Lots)>, RiskError> {
     let mut shares = Vec::with_capacity(among.len());
     let mut left = lots;
     for claim in among {

@@ -13,7 +13,7 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::margin::{self, Health, MarketTerms};
 use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
-use tidemark_risk::{fees, liquidation, Account, Markets, Position};
+use tidemark_risk::{fees, liquidation, Account, Markets, Position, RiskError};
 
 /// How long the replica may take to catch up with the published view.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ impl<'a> Standing<'a> {
         Ok(Self { view, id, owner, account, orders })
     }
 
-    pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, Refusal> {
+    pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, RiskError> {
         let of_market = self.orders.iter().filter(|order| order.market == u32::from(market));
         let open = |order: &v1::Order| OpenOrder {
             side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
@@ -101,7 +101,7 @@ impl<'a> Standing<'a> {
         )
     }
 
-    pub(super) fn health(&self) -> Result<Health, Refusal> {
+    pub(super) fn health(&self) -> Result<Health, RiskError> {
         margin::health(self.account, self.view, |market| self.totals(market))
     }
 

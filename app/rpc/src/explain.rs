@@ -5,7 +5,7 @@ use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::{v1, Refusal};
 use tidemark_risk::margin::{self, Health, MarketTerms, OpenOrder, ReserveTerms, TierPart};
 use tidemark_risk::orders::{affordable_lots, OrderTotals};
-use tidemark_risk::{fees, liquidation, Market, Position};
+use tidemark_risk::{fees, liquidation, Market, Position, RiskError};
 
 use super::account::{find, isolated_of, with_isolated, Standing};
 use super::query::QueryServer;
@@ -18,8 +18,8 @@ const USUAL_STEPS: u32 = 100;
 const MOST_STEPS: u32 = 1_000;
 
 fn tiers(
-    parts: impl Iterator<Item = Result<TierPart, Refusal>>,
-) -> Result<Vec<v1::TierPart>, Refusal> {
+    parts: impl Iterator<Item = Result<TierPart, RiskError>>,
+) -> Result<Vec<v1::TierPart>, RiskError> {
     let wire = |part: TierPart| v1::TierPart {
         lower_atoms: wire_atoms(part.lower_atoms),
         upper_atoms: wire_atoms(part.upper_atoms),

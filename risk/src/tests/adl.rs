@@ -1,16 +1,15 @@
 use proptest::prelude::*;
 use tidemark_proto::params::AdlOrder;
 use tidemark_proto::units::{AccountId, Atoms, Lots, SignedLots};
-use tidemark_proto::Code;
 
 use super::{account, any_market, market, usdc};
 use crate::adl::{
-    closing_price, counterparty, deleverage, deleverage_pair, is_no_riskier, pro_rata, rank,
-    Accounts, ClosingPrice, Counterparty, Queue, SIGMA_PPM,
+    counterparty, is_no_riskier, pro_rata, rank, Accounts, AdlFill, Counterparty, Queue, SIGMA_PPM,
 };
 use crate::conservation::{account_atoms, market_lots};
 use crate::liquidation::zero_quote_delta;
 use crate::margin::{health_without_orders, Health};
+use crate::settlement::closes_at_settlement_price;
 use crate::{Account, Market};
 
 struct Table(Vec<Account>);
@@ -23,6 +22,18 @@ impl Accounts for Table {
     fn store(&mut self, id: AccountId, account: Account) {
         self.0[id as usize] = account;
     }
+}
+
+/// Closes up to `lots` of one account's position against `counterparties`.
+fn deleverage(
+    closing: &mut Account,
+    lots: Lots,
+    counterparties: &[Counterparty],
+    table: &mut Table,
+    markets: &mut [Market],
+) -> Vec<AdlFill> {
+    let mut queue = Queue::new(0, lots, counterparties, 0, markets).unwrap();
+    queue.close(closing, lots, table, markets)
 }
 
 fn holders(rows: &[(Lots, Atoms)]) -> Vec<Counterparty> {
@@ -120,7 +131,7 @@ proptest! {
 
         let held_before: Vec<i64> = accounts.iter().map(|a| a.lots(0)).collect();
         let mut table = Table(accounts);
-        let fills = deleverage(&mut closing, 0, wanted, &found, &mut table, markets.as_mut_slice()).unwrap();
+        let fills = deleverage(&mut closing, wanted, &found, &mut table, &mut markets);
 
         let closed: u64 = fills.iter().map(|fill| fill.lots).sum();
         prop_assert!(closed <= wanted);
@@ -224,9 +235,11 @@ proptest! {
         }
         for (of, _) in closing.iter().zip(&left).filter(|(_, left)| **left > 0) {
             for other in table.0.iter().filter(|other| other.lots(0) * sign < 0) {
-                let (mut of, mut other, mut markets) = (of.clone(), other.clone(), markets.clone());
-                let more = deleverage_pair(&mut of, &mut other, 0, -sign, markets.as_mut_slice());
-                prop_assert!(more.is_err(), "{:?} could have borne a lot of {:?}", other, of);
+                let (mut of, mut markets) = (of.clone(), markets.clone());
+                let alone = [Counterparty { account: 0, lots: 1, profit_atoms: 0, rank: 0 }];
+                let mut table = Table(vec![other.clone()]);
+                let more = deleverage(&mut of, 1, &alone, &mut table, &mut markets);
+                prop_assert_eq!(more, [], "{:?} could have borne a lot of {:?}", other, of);
             }
         }
     }
@@ -288,7 +301,7 @@ fn the_profitable_pay_first() {
         .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
         .collect();
     let mut table = Table(rows);
-    let fills = deleverage(&mut closing, 0, 8, &found, &mut table, markets.as_mut_slice()).unwrap();
+    let fills = deleverage(&mut closing, 8, &found, &mut table, &mut markets);
     let seen: Vec<_> =
         fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
     // Shares 6.4 and 1.6 of 8: the first is filled up at 4, the second at 2, and the rest goes on
@@ -317,7 +330,7 @@ fn by_rank_the_most_profitable_and_leveraged_pays_first() {
     let ranks: Vec<i128> = found.iter().map(|c| c.rank).collect();
     assert_eq!(ranks, [500_000 * 76_923, 250_000 * 2_000_000, 0]);
     let mut table = Table(rows);
-    let fills = deleverage(&mut closing, 0, 7, &found, &mut table, markets.as_mut_slice()).unwrap();
+    let fills = deleverage(&mut closing, 7, &found, &mut table, &mut markets);
     let seen: Vec<_> =
         fills.iter().map(|fill| (fill.account, fill.lots, fill.quote_atoms)).collect();
     assert_eq!(seen, vec![(1, 4, -usdc(380)), (0, 3, -usdc(285))]);
@@ -344,50 +357,37 @@ fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
             .filter_map(|(id, a)| counterparty(id, a, 0, -10, markets.as_slice()).unwrap())
             .collect();
         let mut table = Table(rows);
-        let fills =
-            deleverage(&mut closing, 0, 10, &found, &mut table, markets.as_mut_slice()).unwrap();
+        let fills = deleverage(&mut closing, 10, &found, &mut table, &mut markets);
         let seen: Vec<_> = fills.iter().map(|fill| (fill.account, fill.lots)).collect();
         assert_eq!(seen, vec![(0, 1), (1, 3)], "{adl_order:?}");
     }
 }
 
 #[test]
-fn a_pair_must_reduce_both_and_leave_neither_riskier() {
+fn a_fill_reduces_both_positions_and_leaves_neither_account_riskier() {
     let mut markets: [Market; 1] = [market(0, 5, 50_000, 1_000_000)];
     markets[0].open_interest_lots = 3;
-    let mut pair = |closing: (Atoms, i64), other: (Atoms, i64), delta| {
-        let (mut a, mut b) =
-            (account(closing.0, &[(0, closing.1, 0)]), account(other.0, &[(0, other.1, 0)]));
-        let before = (a.clone(), b.clone());
-        let done = deleverage_pair(&mut a, &mut b, 0, delta, markets.as_mut_slice())
-            .map_err(|refusal| refusal.code);
-        assert!(done.is_ok() || before == (a, b), "a refusal changes nothing");
-        done
+    let mut quote = |other: (Atoms, i64), lots| {
+        let mut closing = account(usdc(49_000), &[(0, -1, 0)]);
+        let mut table = Table(vec![account(other.0, &[(0, other.1, 0)])]);
+        let before = (closing.clone(), table.0.clone());
+        let found = Counterparty { account: 0, lots: 1, profit_atoms: 0, rank: 0 };
+        let fills = deleverage(&mut closing, lots, &[found], &mut table, &mut markets);
+        assert!(!fills.is_empty() || before == (closing, table.0), "no fill changes nothing");
+        fills.first().map(|fill| (fill.lots, fill.quote_atoms))
     };
-    let (poor, rich) = ((usdc(49_000), -1), (usdc(50_000), 1));
-    for (other, delta) in
-        [(rich, -1), (rich, 2), (rich, 0), ((usdc(50_000), -1), 1), ((usdc(50_000), 0), 1)]
-    {
-        assert_eq!(pair(poor, other, delta), Err(Code::WouldIncrease), "{other:?} {delta}");
-    }
-    assert_eq!(pair(poor, (-usdc(50_001), 1), 1), Err(Code::InsufficientCollateral));
-    assert_eq!(
-        pair(poor, (-usdc(49_001), 1), 1),
-        Err(Code::InsufficientCollateral),
-        "it would end at −1"
-    );
-    assert_eq!(
-        pair(poor, (-usdc(49_000), 1), 1),
-        Ok(-usdc(49_000)),
-        "it ends at 0 without a position"
-    );
-    assert_eq!(pair(poor, rich, 1), Ok(-usdc(49_000)));
+    assert_eq!(quote((usdc(50_000), -1), 1), None, "the counterparty is short too");
+    assert_eq!(quote((usdc(50_000), 0), 1), None, "the counterparty holds nothing");
+    assert_eq!(quote((usdc(50_000), 1), 0), None, "nothing is asked for");
+    assert_eq!(quote((-usdc(50_001), 1), 1), None, "it would end below −1");
+    assert_eq!(quote((-usdc(49_001), 1), 1), None, "it would end at −1");
+    assert_eq!(quote((-usdc(49_000), 1), 1), Some((1, -usdc(49_000))), "it ends at 0");
+    assert_eq!(quote((usdc(50_000), 1), 1), Some((1, -usdc(49_000))));
+    assert_eq!(quote((usdc(50_000), 1), 2), Some((1, -usdc(49_000))), "no more than is held");
 }
 
 #[test]
-fn positions_close_at_zero_below_zero_and_at_the_mark_in_a_closing_market() {
-    assert_eq!(closing_price(-1, false), Some(ClosingPrice::Zero));
-    assert_eq!(closing_price(-1, true), Some(ClosingPrice::Zero));
-    assert_eq!(closing_price(0, true), Some(ClosingPrice::Mark));
-    assert_eq!(closing_price(0, false), None);
+fn a_final_settlement_closes_at_the_price_whoever_can_pay() {
+    assert!(closes_at_settlement_price(0));
+    assert!(!closes_at_settlement_price(-1));
 }

@@ -172,7 +172,7 @@ fn the_zero_price_follows_the_rule() {
     let mut half = market(0, 10, 100_000, 1_000);
     half.params.zero_price_sigma_ppm = 500_000;
     assert_eq!(zero_price(&half, 1_000, &margins(usdc(2_500), usdc(5_000))), Ok(98_750), "σ = ½");
-    assert_eq!(zero_price_ticks(1, 0, 5).unwrap_err().code, Code::InvalidArgument);
+    assert_eq!(zero_price_ticks(1, 0, 5).unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_close_must_reduce() {
     for (lots, delta) in [(5, 0), (0, 1), (5, 1), (-5, -1), (5, -6), (-5, 6), (i64::MIN, i64::MIN)]
     {
         let refusal = zero_quote_delta(&market, lots, delta, &margins(0, 1), SIGMA).unwrap_err();
-        assert_eq!(refusal.code, Code::WouldIncrease, "{lots} by {delta}");
+        assert_eq!(refusal.code(), Code::WouldIncrease, "{lots} by {delta}");
     }
 }
 

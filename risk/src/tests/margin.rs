@@ -152,11 +152,11 @@ fn a_position_without_a_market_or_mark_is_refused_not_ignored() {
     let mut markets = [market(0, 20, 100, 1)];
     let held = account(0, &[(1, 1, 0)]);
     let none = |_| Ok(crate::margin::OrderTotals::default());
-    assert_eq!(health(&held, markets.as_slice(), none).unwrap_err().code, Code::UnknownMarket);
+    assert_eq!(health(&held, markets.as_slice(), none).unwrap_err().code(), Code::UnknownMarket);
     markets[0].mark_ticks = None;
     let held = account(0, &[(0, 1, 0)]);
     assert_eq!(
-        health_without_orders(&held, markets.as_slice()).unwrap_err().code,
+        health_without_orders(&held, markets.as_slice()).unwrap_err().code(),
         Code::StaleIndex
     );
     let unused = account(7, &[(0, 0, 0)]);
@@ -167,5 +167,8 @@ fn a_position_without_a_market_or_mark_is_refused_not_ignored() {
 fn amounts_beyond_127_bits_are_refused() {
     let markets = [market(0, 20, u64::MAX, u64::MAX)];
     let held = account(0, &[(0, i64::MAX, 0)]);
-    assert_eq!(health_without_orders(&held, markets.as_slice()).unwrap_err().code, Code::Overflow);
+    assert_eq!(
+        health_without_orders(&held, markets.as_slice()).unwrap_err().code(),
+        Code::Overflow
+    );
 }

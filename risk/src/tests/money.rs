@@ -145,8 +145,9 @@ impl World {
             1 => self.markets[market].funding.cumulative_index += amount,
             2 => self.settle(a, market),
             3 => self.change(a, |account, markets, treasury| {
-                let refused =
-                    settle_debt(account, &mut markets[market], treasury).map_err(|r| r.code).err();
+                let refused = settle_debt(account, &mut markets[market], treasury)
+                    .map_err(|r| r.code())
+                    .err();
                 assert_eq!(refused, account.has_position().then_some(Code::InvalidArgument));
             }),
             4 => self.markets[market].sweep_funding_dust(&mut self.treasury),
@@ -193,7 +194,7 @@ fn a_fill_beyond_the_units_changes_nothing() {
     let before = (account.clone(), market.clone());
     for (price, lots) in [(u64::MAX, u64::MAX), (u64::MAX, 1 << 62), (1, 1), (1, u64::MAX)] {
         let refusal = apply_fill(&mut account, &mut market, Side::Buy, price, lots, 0).unwrap_err();
-        assert_eq!(refusal.code, Code::Overflow);
+        assert_eq!(refusal.code(), Code::Overflow);
         assert_eq!((&account, &market), (&before.0, &before.1));
     }
 }
@@ -205,7 +206,7 @@ fn debt_is_paid_by_the_fund_within_its_caps_and_the_rest_is_booked() {
     let mut treasury = Treasury { insurance_atoms: usdc(100), validators_atoms: 0 };
     let mut held = account(-usdc(50), &[(0, 1, 0)]);
     assert_eq!(
-        settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code,
+        settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code(),
         Code::InvalidArgument
     );
     let mut closed = account(-usdc(50), &[(0, 0, 0)]);

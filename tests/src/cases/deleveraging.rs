@@ -1,86 +1,65 @@
-//! Deleveraging figures, through the production functions.
+//! Deleveraging figures, through the liquidation's stages, the settlement rule and the queue of
+//! counterparties.
 
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde_json::{json, Value};
-use tidemark_proto::units::AccountId;
-use tidemark_proto::Code;
-use tidemark_risk::adl::{self, closing_price, deleverage_pair, ClosingPrice, Counterparty};
-use tidemark_risk::liquidation::fund_can_cover as can_cover;
-use tidemark_risk::margin::health_without_orders;
-use tidemark_risk::Account;
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots};
+use tidemark_risk::adl::{self, counterparty, AdlFill, Queue};
+use tidemark_risk::liquidation::{
+    check_reduces, fund_can_cover as can_cover, next_stage, zero_quote_delta,
+};
+use tidemark_risk::margin::{health_without_orders, Health};
+use tidemark_risk::settlement::closes_at_settlement_price;
+use tidemark_risk::{Account, Markets};
 
 use super::expect;
-use super::world::{atoms, decimal, described, expect_figure, expects_refusal, usdc, World};
+use super::world::{atoms, decimal, expect_figure, expects_refusal, World};
 
 /// Runs one `deleverage_trigger` case.
 pub fn trigger(case: &Value) -> Result<(), String> {
     let (account, expected) = (&case["account"], &case["expected"]);
-    let names =
-        account["positions"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let names = account["positions"].as_object().into_iter().flatten().map(|(name, _)| name);
     let markets: serde_json::Map<String, Value> =
-        names.map(|name| (name, json!({ "oracle_price": case["oracle_price"] }))).collect();
+        names.map(|name| (name.clone(), json!({ "oracle_price": case["oracle_price"] }))).collect();
     let markets =
         if case["markets"].is_object() { case["markets"].clone() } else { Value::Object(markets) };
-    let mut world = World::new(&json!({ "markets": markets }), &[account], &[])?;
+    let mut world =
+        World::new(&json!({ "markets": markets, "expected": expected }), &[account], &[])?;
     let account = world.account(account)?;
     let health =
         health_without_orders(&account, world.markets.as_slice()).map_err(|e| e.to_string())?;
-    expect_figure(expected, "equity", usdc(health.equity_atoms))?;
-    let closes = case["market_in_final_settlement"].as_bool().unwrap_or(false);
-    let got = closing_price(health.equity_atoms, closes);
-    for (what, price) in
-        [("at_bankruptcy_price", ClosingPrice::Zero), ("at_oracle_price", ClosingPrice::Mark)]
+    world.expect_quote(expected, "equity", health.equity_atoms)?;
+    let settles = case["market_in_final_settlement"].as_bool().unwrap_or(false);
+    let at_oracle_price = settles && closes_at_settlement_price(health.equity_atoms);
+    let backstop_ppm = world.markets.iter().map(|market| market.params.backstop_ppm).max();
+    let at_bankruptcy_price = if settles {
+        !at_oracle_price
+    } else {
+        is_deleveraged(&health, account.has_position(), backstop_ppm.unwrap_or(0))
+    };
+    for (what, got) in
+        [("at_bankruptcy_price", at_bankruptcy_price), ("at_oracle_price", at_oracle_price)]
     {
         if let Some(wanted) = expected[what].as_bool() {
-            expect(what, &wanted, &(got == Some(price)))?;
+            expect(what, &wanted, &got)?;
         }
     }
     Ok(())
 }
 
-/// Runs one `deleverage_pair_at_bankruptcy_price` case.
-pub fn pair(case: &Value) -> Result<(), String> {
-    let (close, expected) = (&case["close"], &case["expected"]);
-    let mut world = World::new(case, &[&case["closing_account"], &case["counterparty"]], &[close])?;
-    let mut closing = world.account(&case["closing_account"])?;
-    let mut counterparty = world.account(&case["counterparty"])?;
-    let id = world.id(&close["market"]);
-    let delta = world.lots(id, &close["size_delta"])?;
-    let done =
-        deleverage_pair(&mut closing, &mut counterparty, id, delta, world.markets.as_mut_slice());
-    let (refused, reason) = expects_refusal(expected);
-    match done {
-        Ok(quote) if refused => {
-            return Err(format!("expected a refusal, got a transfer of {}", usdc(quote)))
+/// True if a liquidation whose earlier stages close nothing comes to deleveraging.
+fn is_deleveraged(health: &Health, has_position: bool, backstop_ppm: Ppm) -> bool {
+    let mut done = None;
+    while let Some(stage) = next_stage(done, health, has_position, backstop_ppm) {
+        if stage == LiquidationStage::Adl {
+            return true;
         }
-        Ok(quote) => {
-            expect_figure(expected, "transfer_quote_to_closing_account", usdc(quote))?;
-            expect_figure(
-                expected,
-                "price",
-                usdc(quote) / -(Decimal::from(delta) * world.lot(id)),
-            )?;
-        }
-        Err(refusal) if refused => {
-            let known = match refusal.code {
-                Code::WouldIncrease => reason.is_none_or(|reason| reason == "size_or_side"),
-                Code::InsufficientCollateral => reason != Some("size_or_side"),
-                _ => false,
-            };
-            expect(&format!("a refusal because of {reason:?} (got {refusal})"), &true, &known)?;
-        }
-        Err(refusal) => return Err(format!("expected a transfer, got {refusal}")),
+        done = Some(stage);
     }
-    for (what, account) in
-        [("closing_account_after", &closing), ("counterparty_after", &counterparty)]
-    {
-        if expected[what].is_object() {
-            expect(what, &described(&expected[what])?, &world.describe(account)?)?;
-        }
-    }
-    Ok(())
+    false
 }
 
 /// The accounts of a case, by their place in it.
@@ -98,8 +77,88 @@ impl adl::Accounts for Table {
     }
 }
 
-/// Runs one `deleverage_across_accounts` case. Its accounts name no entry price, so none is in
-/// profit: the walk over those who can bear it is all there is.
+/// Closes `delta` lots of one account's position against all the others, as the deleveraging stage
+/// of a liquidation does.
+fn deleverage(
+    world: &mut World,
+    table: &mut Table,
+    closing_at: usize,
+    market: MarketId,
+    delta: SignedLots,
+) -> Result<Vec<AdlFill>, String> {
+    let mut closing = table.0.get(closing_at).cloned().ok_or("no closing account")?;
+    let (held, lots) = (closing.lots(market), delta.unsigned_abs());
+    let markets = world.markets.as_slice();
+    let health = health_without_orders(&closing, markets).map_err(|e| e.to_string())?;
+    let listed = markets.existing(market).map_err(|e| e.to_string())?;
+    zero_quote_delta(listed, held, delta, &health, adl::SIGMA_PPM).map_err(|e| e.to_string())?;
+    let mut counterparties = Vec::new();
+    for (id, account) in
+        (0..).zip(&table.0).filter(|(id, _)| usize::try_from(*id) != Ok(closing_at))
+    {
+        let found = counterparty(id, account, market, held, markets).map_err(|e| e.to_string())?;
+        counterparties.extend(found);
+    }
+    let queue = Queue::new(market, lots, &counterparties, 0, markets);
+    let fills = queue.map_err(|e| e.to_string())?.close(
+        &mut closing,
+        lots,
+        table,
+        world.markets.as_mut_slice(),
+    );
+    if let Some(row) = table.0.get_mut(closing_at) {
+        *row = closing;
+    }
+    Ok(fills)
+}
+
+/// Runs one `deleverage_pair_at_bankruptcy_price` case. A pair is refused where the queue does not
+/// close the whole size: the chain closes as much as both can bear, the source all or nothing.
+pub fn pair(case: &Value) -> Result<(), String> {
+    let (close, expected) = (&case["close"], &case["expected"]);
+    let rows = [&case["closing_account"], &case["counterparty"]];
+    let mut world = World::new(case, &rows, &[close])?;
+    let before = vec![world.account(rows[0])?, world.account(rows[1])?];
+    let id = world.id(&close["market"]);
+    let delta = world.lots(id, &close["size_delta"])?;
+    let reduces = check_reduces(before[0].lots(id), delta).is_ok()
+        && check_reduces(before[1].lots(id), delta.saturating_neg()).is_ok();
+    let mut table = Table(before.clone());
+    let fills =
+        if reduces { deleverage(&mut world, &mut table, 0, id, delta)? } else { Vec::new() };
+    let (lots, quote) = sum(&fills);
+    let is_whole = reduces && lots == delta.unsigned_abs();
+    let (refused, reason) = expects_refusal(expected);
+    if refused {
+        let because = if reduces { "an account ends riskier" } else { "size_or_side" };
+        expect("refused", &true, &!is_whole)?;
+        if let Some(reason) = reason {
+            expect("refused for size or side", &(reason == "size_or_side"), &!reduces)
+                .map_err(|e| format!("{e} (expected {reason}, got {because})"))?;
+        }
+        table.0 = before;
+    } else {
+        if !is_whole {
+            return Err(format!(
+                "expected a transfer, got {} of {} closed",
+                world.size(id, lots.into()),
+                world.size(id, delta.unsigned_abs().into())
+            ));
+        }
+        world.expect_quote(expected, "transfer_quote_to_closing_account", quote)?;
+        expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta.into()))?;
+    }
+    for (what, account) in ["closing_account_after", "counterparty_after"].iter().zip(&table.0) {
+        world.expect_account(&expected[what], what, account)?;
+    }
+    Ok(())
+}
+
+fn sum(fills: &[AdlFill]) -> (Lots, Atoms) {
+    fills.iter().fold((0, 0), |(lots, quote), fill| (lots + fill.lots, quote + fill.quote_atoms))
+}
+
+/// Runs one `deleverage_across_accounts` case.
 pub fn across_accounts(case: &Value) -> Result<(), String> {
     let (close, expected) = (&case["close"], &case["expected"]);
     let rows: Vec<&Value> =
@@ -107,68 +166,64 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
     let mut world = World::new(case, &rows, &[close])?;
     let names: Vec<&str> =
         rows.iter().map(|row| row["account"].as_str().unwrap_or_default()).collect();
+    let place = |name: &Value| names.iter().position(|known| *name == **known);
     let accounts = rows.iter().map(|row| world.account(row)).collect::<Result<Vec<_>, _>>()?;
-    let at = names
-        .iter()
-        .position(|name| case["closing_account"] == *name)
-        .ok_or("no closing account")?;
+    let closing_at = place(&case["closing_account"]).ok_or("no closing account")?;
     let id = world.id(&close["market"]);
-    let wanted = world.lots(id, &close["size_delta"])?.unsigned_abs();
-    let counterparties: Vec<Counterparty> = (0..)
-        .zip(&accounts)
-        .filter(|(account, _)| usize::try_from(*account).ok() != Some(at))
-        .map(|(account, of)| Counterparty {
-            account,
-            lots: of.lots(id).unsigned_abs(),
-            profit_atoms: 0,
-            rank: 0,
-        })
-        .collect();
-    let mut closing = accounts[at].clone();
+    let delta = world.lots(id, &close["size_delta"])?;
+    let held = accounts[closing_at].lots(id);
     let mut table = Table(accounts);
-    let markets = world.markets.as_mut_slice();
-    let fills = adl::deleverage(&mut closing, id, wanted, &counterparties, &mut table, markets)
-        .map_err(|e| e.to_string())?;
-    table.0[at] = closing;
-
-    let lot = world.lot(id);
-    let size = |lots: u64| (Decimal::from(lots) * lot).normalize();
-    let mut got = BTreeMap::new();
-    for fill in &fills {
-        let name = usize::try_from(fill.account)
-            .ok()
-            .and_then(|at| names.get(at))
-            .copied()
-            .unwrap_or_default();
-        got.insert(name.to_owned(), (size(fill.lots), usdc(fill.quote_atoms)));
-    }
-    if let Some(fills) = expected["fills"].as_array() {
-        let mut wanted = BTreeMap::new();
-        for fill in fills {
-            let name = fill["counterparty"].as_str().unwrap_or_default().to_owned();
-            let size = decimal(&fill["size"])?.abs();
-            wanted.insert(name, (size, decimal(&fill["transfer_quote_to_closing_account"])?));
-        }
-        expect("fills", &wanted, &got)?;
-    }
-    let closed: u64 = fills.iter().map(|fill| fill.lots).sum();
+    // No more is closed than is held.
+    let due = delta.unsigned_abs().min(held.unsigned_abs());
+    let due = SignedLots::try_from(due).map_err(|e| e.to_string())? * delta.signum();
+    let fills = if check_reduces(held, due).is_ok() {
+        deleverage(&mut world, &mut table, closing_at, id, due)?
+    } else {
+        Vec::new()
+    };
+    expect_fills(expected, &world, id, &names, &fills)?;
     if !expected["size_remaining"].is_null() {
+        let left = delta.unsigned_abs() - sum(&fills).0;
         let remaining = decimal(&expected["size_remaining"])?.abs();
-        expect("size_remaining", &remaining, &size(wanted - closed))?;
+        expect("size_remaining", &remaining, &world.size(id, left.into()))?;
     }
     for after in expected["accounts_after"].as_array().into_iter().flatten() {
-        let at = names
-            .iter()
-            .position(|name| after["account"] == *name)
-            .ok_or("an unknown account after")?;
-        expect(names[at], &described(after)?, &world.describe(&table.0[at])?)?;
+        let at = place(&after["account"]).ok_or("an unknown account after")?;
+        world.expect_account(after, names[at], &table.0[at])?;
     }
     Ok(())
 }
 
+/// Compares what each counterparty closed, and for how much, whatever the order.
+fn expect_fills(
+    expected: &Value,
+    world: &World,
+    market: MarketId,
+    names: &[&str],
+    fills: &[AdlFill],
+) -> Result<(), String> {
+    let Some(expected) = expected["fills"].as_array() else { return Ok(()) };
+    let mut got = BTreeMap::<&str, (Lots, Atoms)>::new();
+    for fill in fills {
+        let at = usize::try_from(fill.account).map_err(|e| e.to_string())?;
+        let sum = got.entry(names.get(at).copied().unwrap_or_default()).or_default();
+        *sum = (sum.0 + fill.lots, sum.1 + fill.quote_atoms);
+    }
+    for fill in expected {
+        let name = fill["counterparty"].as_str().unwrap_or_default();
+        let (lots, quote) = got.remove(name).ok_or(format!("expected a fill of {name}"))?;
+        let size: Decimal = decimal(&fill["size"])?.abs();
+        expect(&format!("size of {name}"), &size, &world.size(market, lots.into()))?;
+        world.expect_quote(fill, "transfer_quote_to_closing_account", quote)?;
+    }
+    expect("no more fills", &BTreeMap::new(), &got)
+}
+
 /// Runs one `insurance_fund_can_cover` case.
 pub fn fund_can_cover(case: &Value) -> Result<(), String> {
-    let amount = |field: &str| atoms(decimal(&case["inputs"][field])?);
-    let got = can_cover(amount("fund_balance")?, amount("fund_delta")?);
+    let amount = |field: &str| decimal(&case["inputs"][field]);
+    let (balance, delta) = (amount("fund_balance")?, amount("fund_delta")?);
+    let decimals = balance.scale().max(delta.scale());
+    let got = can_cover(atoms(balance, decimals)?, atoms(delta, decimals)?);
     expect("covered", &case["expected"]["covered"].as_bool(), &Some(got))
 }

@@ -1,5 +1,7 @@
 //! Funding figures, through the production premium, rate and settlement.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_proto::units::{Lots, Ppm, Ticks};
@@ -30,10 +32,10 @@ pub fn premium_from_book(case: &Value) -> Result<(), String> {
     asks.sort_by_key(|level| level.0);
     let index = decimal(&inputs["index_price"])?;
     let all = || bids.iter().chain(&asks);
-    let tick = common_unit(all().map(|(price, _)| *price).chain([index]));
+    let tick = common_unit(all().map(|(price, _)| *price).chain([index]))?;
     // 10⁻⁹ is the finest lot there is.
-    let lot = common_unit(all().map(|(_, size)| *size).chain([Decimal::ONE]));
-    let notional = decimal(&inputs["impact_notional"])?;
+    let lot = common_unit(all().map(|(_, size)| *size).chain([Decimal::ONE]))?;
+    let notional = decimal_or(&inputs["impact_notional"], Decimal::ZERO)?;
     let quote_decimals = (tick.scale() + lot.scale()).max(notional.scale());
 
     let mut market = plain_market(0, 1_000_000, 1_000_000)?;
@@ -72,25 +74,40 @@ pub fn settlement(case: &Value) -> Result<(), String> {
     expect("account_quote_change_ppm", &whole(&case["expected"]["account_quote_change_ppm"])?, &got)
 }
 
-/// Runs one `payment_by_position` case: the index has moved by the payment for one unit.
+/// Runs one `payment_by_position` case: the index has moved by the payment for one unit. Positions
+/// and changes are one figure each, or one for each account.
 pub fn payment_by_position(case: &Value) -> Result<(), String> {
     let (inputs, expected) = (&case["inputs"], &case["expected"]);
-    let field = |of: &Value, names: &[&str]| -> Result<Decimal, String> {
-        let found = of
-            .as_object()
-            .into_iter()
-            .flatten()
-            .find(|(key, _)| names.iter().any(|n| key.contains(n)));
-        decimal(found.ok_or_else(|| format!("no figure named like {names:?} in {of}"))?.1)
-    };
-    let size = field(inputs, &["size", "position", "volume"])?;
-    let payment = field(inputs, &["payment", "funding"])?;
-    let wanted = field(expected, &["change", "payment", "transfer", "amount", "quote"])?;
-    let (unit, lot) = (common_unit([payment]), common_unit([size]));
-    let got = settlement_micro_atoms(in_units(payment, unit)?, 0, in_units(size, lot)?)
-        .map_err(|e| e.to_string())?;
-    let got = Decimal::try_from_i128_with_scale(got, 0).map_err(|e| e.to_string())? * unit * lot;
-    expect("payment", &wanted, &got.normalize())
+    let payment = decimal(field(inputs, &["payment", "funding"])?)?;
+    let sizes = by_account(field(inputs, &["size", "position", "volume"])?)?;
+    let wanted =
+        by_account(field(expected, &["change", "payment", "transfer", "amount", "quote"])?)?;
+    for (account, wanted) in wanted {
+        let size = *sizes.get(account).ok_or(format!("{account:?} has no position"))?;
+        let (unit, lot) = (common_unit([payment])?, common_unit([size])?);
+        let got = settlement_micro_atoms(in_units(payment, unit)?, 0, in_units(size, lot)?)
+            .map_err(|e| e.to_string())?;
+        let got = Decimal::try_from_i128_with_scale(got, 0).map_err(|e| e.to_string())?;
+        let got = unit.checked_mul(lot).and_then(|part| got.checked_mul(part));
+        let got = got.ok_or("the payment has too many digits")?;
+        expect(&format!("payment of {account:?}"), &wanted, &got.normalize())?;
+    }
+    Ok(())
+}
+
+/// The first field with one of these words in its name.
+fn field<'a>(of: &'a Value, words: &[&str]) -> Result<&'a Value, String> {
+    let named = |name: &String| words.iter().any(|word| name.contains(word));
+    let found = of.as_object().into_iter().flatten().find(|(name, _)| named(name));
+    found.map(|(_, value)| value).ok_or_else(|| format!("no figure named like {words:?} in {of}"))
+}
+
+/// A figure for each account; a figure alone is that of the account without a name.
+fn by_account(value: &Value) -> Result<BTreeMap<&str, Decimal>, String> {
+    match value.as_object() {
+        Some(rows) => rows.iter().map(|(name, row)| Ok((name.as_str(), decimal(row)?))).collect(),
+        None => Ok(BTreeMap::from([("", decimal(value)?)])),
+    }
 }
 
 /// Runs one `rate_premium_plus_clamped_interest` case.
@@ -100,11 +117,13 @@ pub fn rate(case: &Value) -> Result<(), String> {
         |field: &str| (!inputs[field].is_null()).then(|| decimal(&inputs[field])).transpose();
     let oracle = decimal(&inputs["oracle_price"])?;
     let (bid, ask) = (figure("impact_bid")?, figure("impact_ask")?);
-    let tick = common_unit([Some(oracle), bid, ask].into_iter().flatten());
+    let tick = common_unit([Some(oracle), bid, ask].into_iter().flatten())?;
     let ticks = |price| Ticks::try_from(in_units(price, tick)?).map_err(|e| e.to_string());
     let mut market = plain_market(0, 1_000_000, 1_000_000)?;
-    market.params.interest_ppm = ppm(decimal_or(&inputs["interest_8h"], 0)?)?;
-    market.params.funding_clamp_ppm = ppm(decimal(&inputs["clamp"])?)?;
+    market.params.interest_ppm = ppm(decimal_or(&inputs["interest_8h"], Decimal::ZERO)?)?;
+    if !inputs["clamp"].is_null() {
+        market.params.funding_clamp_ppm = ppm(decimal(&inputs["clamp"])?)?;
+    }
     let impact = |price: Option<Decimal>| -> Result<Option<ImpactPrice>, String> {
         let Some(price) = price else { return Ok(None) };
         Ok(ImpactPrice::at(ticks(price)?, market.k, parts_per_lot(&market.params)))

@@ -2,28 +2,29 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::Ticks;
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::units::{Atoms, Ticks};
+use tidemark_risk::adl::SIGMA_PPM;
 use tidemark_risk::liquidation::{self, fill_outcome, zero_quote_delta, FillOutcome, Marked};
 use tidemark_risk::margin::{
     effective_initial_ppm, health_without_orders, initial_margin, maintenance_margin, Health,
 };
+use tidemark_risk::RiskError;
 
 use super::expect;
 use super::world::{
-    atoms, decimal, decimal_or, expect_figure, expects_refusal, plain_market, ppm,
-    product_in_units, usdc, World,
+    atoms, decimal, decimal_or, expect_figure, expects_refusal, in_units, plain_market, ppm,
+    product_in_units, usdc, World, QUOTE_DECIMALS,
 };
 
-fn text(refusal: Refusal) -> String {
-    refusal.to_string()
+fn text(error: RiskError) -> String {
+    error.to_string()
 }
 
 /// Compares the account's health with what the case expects of it.
-fn expect_health(expected: &Value, health: &Health) -> Result<(), String> {
-    expect_figure(expected, "equity", usdc(health.equity_atoms))?;
-    expect_figure(expected, "total_initial_margin", usdc(health.initial_atoms))?;
-    expect_figure(expected, "total_maintenance_margin", usdc(health.maintenance_atoms))
+fn expect_health(world: &World, expected: &Value, health: &Health) -> Result<(), String> {
+    world.expect_quote(expected, "equity", health.equity_atoms)?;
+    world.expect_quote(expected, "total_initial_margin", health.initial_atoms)?;
+    world.expect_quote(expected, "total_maintenance_margin", health.maintenance_atoms)
 }
 
 /// Runs one `bankruptcy_close` case.
@@ -34,20 +35,20 @@ pub fn bankruptcy_close(case: &Value) -> Result<(), String> {
     let id = world.id(&close["market"]);
     let delta = world.lots(id, &close["size_delta"])?;
     let health = health_without_orders(&account, world.markets.as_slice()).map_err(text)?;
-    expect_health(expected, &health)?;
+    expect_health(&world, expected, &health)?;
     let market = world.markets.get(usize::from(id)).ok_or("the market to close is not listed")?;
-    let quote = zero_quote_delta(market, account.lots(id), delta, &health, 1_000_000);
+    let quote = zero_quote_delta(market, account.lots(id), delta, &health, SIGMA_PPM);
     let (refused, _) = expects_refusal(expected);
     let quote = match quote {
-        Err(refusal) if refused && refusal.code == Code::WouldIncrease => return Ok(()),
-        Err(refusal) => return Err(format!("expected {expected}, got {refusal}")),
+        Err(RiskError::DoesNotReduce { .. }) if refused => return Ok(()),
+        Err(error) => return Err(format!("expected {expected}, got {error}")),
         Ok(quote) if refused => {
-            return Err(format!("expected a refusal, got quote_delta {}", usdc(quote)))
+            return Err(format!("expected a refusal, got quote_delta {}", world.usdc(quote)?))
         }
         Ok(quote) => quote,
     };
-    expect_figure(expected, "quote_delta", usdc(quote))?;
-    expect_figure(expected, "price", usdc(quote) / -(Decimal::from(delta) * world.lot(id)))
+    world.expect_quote(expected, "quote_delta", quote)?;
+    expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta.into()))
 }
 
 /// Runs one `liquidation_fee_or_fund_payment` case.
@@ -60,9 +61,10 @@ pub fn fee_or_fund_payment(case: &Value) -> Result<(), String> {
     let price = world.ticks(id, &fill["price"])?;
     let delta = if fill["side"] == "buy" { lots } else { -lots };
     let health = health_without_orders(&account, world.markets.as_slice()).map_err(text)?;
-    expect_health(expected, &health)?;
-    let market = &world.markets[usize::from(id)];
-    let zero = zero_quote_delta(market, account.lots(id), delta, &health, 1_000_000);
+    expect_health(&world, expected, &health)?;
+    let market =
+        world.markets.get(usize::from(id)).ok_or("the market of the fill is not listed")?;
+    let zero = zero_quote_delta(market, account.lots(id), delta, &health, SIGMA_PPM);
     let zero = match (zero, expects_refusal(expected).0) {
         (Err(_), true) => return Ok(()),
         (Ok(_), true) => return Err("expected a refusal, got a zero price".into()),
@@ -70,14 +72,14 @@ pub fn fee_or_fund_payment(case: &Value) -> Result<(), String> {
     };
     let fill_quote =
         market.value_atoms(price, -i128::from(delta)).ok_or("the fill is beyond 127 bits")?;
-    let max_fee = ppm(decimal_or(&case["params"]["max_liquidation_fee"], 1)?)?;
+    let max_fee = ppm(decimal_or(&case["params"]["max_liquidation_fee"], Decimal::ONE)?)?;
     let fund_delta = match fill_outcome(fill_quote, zero, max_fee).map_err(text)? {
         FillOutcome::Fee(fee) => fee,
         FillOutcome::FundPays(paid) => -paid,
     };
-    expect_figure(expected, "bankruptcy_quote_delta", usdc(zero))?;
-    expect_figure(expected, "fill_quote_delta", usdc(fill_quote))?;
-    expect_figure(expected, "insurance_fund_delta", usdc(fund_delta))
+    world.expect_quote(expected, "bankruptcy_quote_delta", zero)?;
+    world.expect_quote(expected, "fill_quote_delta", fill_quote)?;
+    world.expect_quote(expected, "insurance_fund_delta", fund_delta)
 }
 
 /// Runs one `is_liquidatable` case.
@@ -85,67 +87,86 @@ pub fn is_liquidatable(case: &Value) -> Result<(), String> {
     let mut world = World::new(case, &[&case["account"]], &[])?;
     let account = world.account(&case["account"])?;
     let health = health_without_orders(&account, world.markets.as_slice()).map_err(text)?;
-    expect_health(&case["expected"], &health)?;
-    expect(
-        "liquidatable",
-        &case["expected"]["liquidatable"].as_bool(),
-        &Some(health.is_liquidatable()),
-    )
+    expect_health(&world, &case["expected"], &health)?;
+    match case["expected"]["liquidatable"].as_bool() {
+        Some(wanted) => expect("liquidatable", &wanted, &health.is_liquidatable()),
+        None => Ok(()),
+    }
 }
 
-/// Runs one `margin_requirement` case.
+/// Runs one `margin_requirement` case. A notional is in whole quote steps by definition, whatever
+/// its size and price are.
 pub fn margin_requirement(case: &Value) -> Result<(), String> {
     let (inputs, expected) = (&case["inputs"], &case["expected"]);
     let price = decimal(&inputs["price"])?;
     let rate = ppm(decimal(&inputs["initial_margin_fraction"])?)?;
-    let mut market =
-        plain_market(0, rate, ppm(decimal_or(&inputs["maintenance_fraction_of_initial"], 1)?)?)?;
-    market.params.oi_lower_atoms = atoms(decimal_or(&inputs["oi_notional_lower_cap"], 0)?)?;
-    market.params.oi_upper_atoms = atoms(decimal_or(&inputs["oi_notional_upper_cap"], 0)?)?;
-    let params = &market.params;
-    // A notional is in whole atoms by definition; a case may name a size that no lot divides.
-    let notional = product_in_units(decimal(&inputs["size"])?.abs(), price, 6)?;
-    let open_interest = product_in_units(decimal_or(&inputs["open_interest"], 0)?.abs(), price, 6)?;
+    let fraction = ppm(decimal_or(&inputs["maintenance_fraction_of_initial"], Decimal::ONE)?)?;
+    let or_zero = |field: &str| decimal_or(&inputs[field], Decimal::ZERO);
+    let lower = or_zero("oi_notional_lower_cap")?;
+    let upper = or_zero("oi_notional_upper_cap")?;
+    let step = decimal_or(&case["quote_step"], Decimal::new(1, QUOTE_DECIMALS))?;
+    let mut market = plain_market(0, rate, fraction)?;
+    let params = &mut market.params;
+    (params.oi_lower_atoms, params.oi_upper_atoms) =
+        (in_units(lower, step)?, in_units(upper, step)?);
+    let notional = product_in_steps(decimal(&inputs["size"])?.abs(), price, step)?;
+    let open_interest = product_in_steps(or_zero("open_interest")?.abs(), price, step)?;
     let effective =
         effective_initial_ppm(rate, open_interest, params.oi_lower_atoms, params.oi_upper_atoms)
             .map_err(text)?;
     expect_figure(expected, "effective_imf", Decimal::new(effective, 6))?;
     let initial = initial_margin(params, notional, 0, open_interest).map_err(text)?;
-    expect_figure(expected, "initial_margin", usdc(initial))?;
-    expect_figure(
-        expected,
-        "maintenance_margin",
-        usdc(maintenance_margin(params, notional).map_err(text)?),
-    )
+    expect_figure(expected, "initial_margin", steps(initial, step)?)?;
+    let maintenance = maintenance_margin(params, notional).map_err(text)?;
+    expect_figure(expected, "maintenance_margin", steps(maintenance, step)?)
 }
 
-/// Decimals of the price in a `liquidation_price` case: finer than any tolerance.
+/// `a·b` in whole steps, cut toward zero.
+fn product_in_steps(a: Decimal, b: Decimal, step: Decimal) -> Result<Atoms, String> {
+    let decimals = step.normalize().scale();
+    let units = product_in_units(step, Decimal::ONE, decimals)?;
+    product_in_units(a, b, decimals)?
+        .checked_div(units)
+        .ok_or_else(|| "the quote step is 0".to_owned())
+}
+
+/// So many steps, as an amount.
+fn steps(number: Atoms, step: Decimal) -> Result<Decimal, String> {
+    let number = Decimal::try_from_i128_with_scale(number, 0).map_err(|e| e.to_string())?;
+    number.checked_mul(step).ok_or_else(|| format!("{number} steps of {step} are too many"))
+}
+
+/// Fewest decimals of the price in a `liquidation_price` case: finer than any tolerance.
 const PRICE_DECIMALS: u32 = 8;
 
 /// Runs one `liquidation_price` case: one lot of the whole size, and a quote unit in which
 /// everything is whole.
 pub fn liquidation_price(case: &Value) -> Result<(), String> {
     let (inputs, expected) = (&case["inputs"], &case["expected"]);
-    let size = decimal(&inputs["size"])?;
-    let quote_decimals = PRICE_DECIMALS + size.scale();
-    let quote = |value: Decimal| product_in_units(value, Decimal::ONE, quote_decimals);
+    let (size, price_now) = (decimal(&inputs["size"])?, decimal(&inputs["price_now"])?);
+    let equity = decimal(&inputs["equity"])?;
+    let others = decimal_or(&inputs["other_positions_maintenance_margin"], Decimal::ZERO)?;
+    let price_decimals = PRICE_DECIMALS.max(price_now.scale());
+    let quote_decimals = (price_decimals + size.scale()).max(equity.scale()).max(others.scale());
     let mut market =
         plain_market(0, ppm(decimal(&inputs["maintenance_margin_fraction"])?)?, 1_000_000)?;
-    market.k = u64::try_from(size.mantissa().unsigned_abs()).map_err(|e| e.to_string())?;
-    let mark = product_in_units(decimal(&inputs["price_now"])?, Decimal::ONE, PRICE_DECIMALS)?;
+    let k = product_in_units(size.abs(), Decimal::new(1, price_decimals), quote_decimals)?;
+    market.k = u64::try_from(k).map_err(|e| e.to_string())?;
+    let mark = in_units(price_now, Decimal::new(1, price_decimals))?;
     market.mark_ticks = Some(Ticks::try_from(mark).map_err(|e| e.to_string())?);
     let lots = if size.is_sign_negative() { -1 } else { 1 };
     let own = Marked::of(&market, lots).map_err(text)?.maintenance_atoms;
     let health = Health {
-        equity_atoms: quote(decimal(&inputs["equity"])?)?,
+        equity_atoms: atoms(equity, quote_decimals)?,
         maintenance_atoms: own
-            + quote(decimal_or(&inputs["other_positions_maintenance_margin"], 0)?)?,
+            .checked_add(atoms(others, quote_decimals)?)
+            .ok_or("maintenance margin is beyond 127 bits")?,
         ..Health::default()
     };
     let got = liquidation::liquidation_price(&market, lots, &health).map_err(text)?;
     match got {
         Some(ticks) => {
-            let price = Decimal::from(ticks) / Decimal::from(10_u64.pow(PRICE_DECIMALS));
+            let price = usdc(ticks.into(), price_decimals)?;
             if expected["liquidation_price"].is_null() {
                 return Err(format!("expected no liquidation price, got {price}"));
             }

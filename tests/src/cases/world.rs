@@ -1,5 +1,5 @@
-//! Accounts and markets of a case, in the engine's units: tick, lot and `k` are chosen so that its
-//! figures are exact.
+//! Accounts and markets of a case, in the engine's units: tick, lot and quote unit are chosen so that
+//! its figures are exact.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_proto::params::{MarginTier, MarketParams};
 use tidemark_proto::units::{Atoms, MarketId, Ppm, SignedLots, Ticks};
+use tidemark_risk::margin::marked_atoms;
 use tidemark_risk::{Account, Market};
 
 /// A decimal, given as a string or a number.
@@ -19,9 +20,9 @@ pub fn decimal(value: &Value) -> Result<Decimal, String> {
 }
 
 /// As [`decimal`], `default` where there is none.
-pub fn decimal_or(value: &Value, default: i64) -> Result<Decimal, String> {
+pub fn decimal_or(value: &Value, default: Decimal) -> Result<Decimal, String> {
     if value.is_null() {
-        Ok(Decimal::from(default))
+        Ok(default)
     } else {
         decimal(value)
     }
@@ -53,14 +54,15 @@ pub fn in_units(value: Decimal, unit: Decimal) -> Result<i128, String> {
         .ok_or_else(|| format!("{value} is not a whole number of {unit}"))
 }
 
-/// USDC to atoms.
-pub fn atoms(value: Decimal) -> Result<Atoms, String> {
-    in_units(value, Decimal::new(1, 6))
+/// USDC to whole units of `10^-decimals`.
+pub fn atoms(value: Decimal, decimals: u32) -> Result<Atoms, String> {
+    in_units(value, Decimal::new(1, decimals))
 }
 
-/// Atoms to USDC.
-pub fn usdc(atoms: Atoms) -> Decimal {
-    Decimal::try_from_i128_with_scale(atoms, 6).unwrap_or(Decimal::MAX).normalize()
+/// Units of `10^-decimals` to USDC.
+pub fn usdc(atoms: Atoms, decimals: u32) -> Result<Decimal, String> {
+    let quote = Decimal::try_from_i128_with_scale(atoms, decimals).map_err(|e| e.to_string())?;
+    Ok(quote.normalize())
 }
 
 /// A rate to ppm.
@@ -69,21 +71,21 @@ pub fn ppm(rate: Decimal) -> Result<Ppm, String> {
 }
 
 /// The largest unit of which all values are whole multiples; 1 where all are 0.
-pub fn common_unit(values: impl IntoIterator<Item = Decimal>) -> Decimal {
-    values
-        .into_iter()
-        .map(|value| value.abs().normalize())
-        .filter(|value| !value.is_zero())
-        .reduce(|a, b| {
-            let scale = a.scale().max(b.scale());
-            let scaled = |d: Decimal| d.mantissa() * 10_i128.pow(scale - d.scale());
-            let (mut a, mut b) = (scaled(a), scaled(b));
-            while b != 0 {
-                (a, b) = (b, a % b);
-            }
-            Decimal::from_i128_with_scale(a, scale).normalize()
-        })
-        .unwrap_or(Decimal::ONE)
+pub fn common_unit(values: impl IntoIterator<Item = Decimal>) -> Result<Decimal, String> {
+    let values: Vec<Decimal> = values.into_iter().map(|value| value.abs().normalize()).collect();
+    let scale = values.iter().map(Decimal::scale).max().unwrap_or(0);
+    let mut unit = 0;
+    for value in values {
+        let (mut a, mut b) = (unit, product_in_units(value, Decimal::ONE, scale)?);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        unit = a;
+    }
+    if unit == 0 {
+        return Ok(Decimal::ONE);
+    }
+    usdc(unit, scale)
 }
 
 /// A market with one margin tier; `k` and mark are to be set by the caller.
@@ -100,10 +102,16 @@ pub fn plain_market(
     Market::new(params).map_err(|e| e.to_string())
 }
 
+/// Decimals of an atom on the chain, and of the quote step in which cases round.
+pub const QUOTE_DECIMALS: u32 = 6;
+
 /// The markets of a case.
 pub struct World {
     /// By id.
     pub markets: Vec<Market>,
+    /// Decimals of the case's quote unit: those of an atom, or more where the case's prices, sizes
+    /// and amounts are not whole numbers of atoms.
+    quote_decimals: u32,
     /// Name, tick and lot size of each.
     units: Vec<(String, Decimal, Decimal)>,
 }
@@ -115,12 +123,44 @@ struct Figures {
     prices: Vec<Decimal>,
 }
 
+/// Fields whose values are amounts of quote.
+const QUOTE_FIELDS: [&str; 9] = [
+    "equity",
+    "total_initial_margin",
+    "total_maintenance_margin",
+    "quote_delta",
+    "bankruptcy_quote_delta",
+    "fill_quote_delta",
+    "insurance_fund_delta",
+    "transfer_quote_to_closing_account",
+    "quote_balance",
+];
+
+/// The most decimals of any amount of quote within a value.
+fn quote_decimals(value: &Value) -> Result<u32, String> {
+    let mut most = 0;
+    for (name, field) in value.as_object().into_iter().flatten() {
+        let own = if QUOTE_FIELDS.contains(&name.as_str()) && !field.is_null() {
+            decimal(field)?.scale()
+        } else {
+            quote_decimals(field)?
+        };
+        most = most.max(own);
+    }
+    for element in value.as_array().into_iter().flatten() {
+        most = most.max(quote_decimals(element)?);
+    }
+    Ok(most)
+}
+
 impl World {
     /// Reads `case.markets`. `accounts` are all the case's accounts; `others` its objects that name
     /// a market with a size or a price.
     pub fn new(case: &Value, accounts: &[&Value], others: &[&Value]) -> Result<Self, String> {
         let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
+        let mut decimals = QUOTE_DECIMALS.max(quote_decimals(&case["expected"])?);
         for account in accounts {
+            decimals = decimals.max(quote_decimals(account)?);
             for (market, size) in account["positions"].as_object().into_iter().flatten() {
                 figures.entry(market.clone()).or_default().sizes.push(decimal(size)?);
             }
@@ -134,36 +174,81 @@ impl World {
                 list.push(decimal(&other[field])?);
             }
         }
-        let mut world = Self { markets: Vec::new(), units: Vec::new() };
-        for (market, params) in case["markets"].as_object().into_iter().flatten() {
-            world.list(market, params, figures.remove(market).unwrap_or_default())?;
+        let markets = case["markets"].as_object();
+        let mut units = Vec::new();
+        for (market, params) in markets.into_iter().flatten() {
+            let mut of = figures.remove(market).unwrap_or_default();
+            of.prices.push(decimal(&params["oracle_price"])?);
+            let (tick, lot) = (common_unit(of.prices)?, common_unit(of.sizes)?);
+            decimals = decimals.max(tick.scale() + lot.scale());
+            units.push((market.clone(), tick, lot));
+        }
+        let mut world = Self { markets: Vec::new(), quote_decimals: decimals, units };
+        for (at, params) in markets.into_iter().flat_map(|markets| markets.values()).enumerate() {
+            let market = world.market(at, params)?;
+            world.markets.push(market);
         }
         Ok(world)
     }
 
-    fn list(&mut self, market_name: &str, of: &Value, mut figures: Figures) -> Result<(), String> {
-        let oracle = decimal(&of["oracle_price"])?;
-        figures.prices.push(oracle);
-        let (tick, mut lot) = (common_unit(figures.prices), common_unit(figures.sizes));
-        let exact_k = |lot| in_units(tick * lot, Decimal::new(1, 6));
+    /// The market at a place in the case. Its lot is divided until `k` fits.
+    fn market(&mut self, at: usize, of: &Value) -> Result<Market, String> {
+        let (name, tick, lot) = self.units.get_mut(at).ok_or("a market without units")?;
         let k = loop {
-            let k =
-                exact_k(lot).map_err(|e| format!("{market_name}: tick {tick}, lot {lot}: {e}"))?;
+            let k = product_in_units(*tick, *lot, self.quote_decimals)?;
             match u64::try_from(k) {
                 Ok(k) => break k,
-                Err(_) => lot /= Decimal::TEN,
+                Err(_) => *lot = (*lot / Decimal::TEN).normalize(),
             }
         };
-        let initial = decimal_or(&of["initial_margin_fraction"], 1)?;
-        let maintenance = decimal_or(&of["maintenance_margin_fraction"], 1)?;
+        let exact = usdc(k.into(), self.quote_decimals)?;
+        if tick.checked_mul(*lot).is_none_or(|product| product != exact) {
+            return Err(format!("{name}: tick {tick} times lot {lot} has too many digits"));
+        }
+        let oracle = decimal(&of["oracle_price"])?;
+        let initial = decimal_or(&of["initial_margin_fraction"], Decimal::ONE)?;
+        let maintenance = decimal_or(&of["maintenance_margin_fraction"], initial)?;
         let fraction = if initial.is_zero() { Decimal::ONE } else { maintenance / initial };
-        let id = MarketId::try_from(self.markets.len()).map_err(|e| e.to_string())?;
+        let id = MarketId::try_from(at).map_err(|e| e.to_string())?;
         let mut market = plain_market(id, ppm(initial)?, ppm(fraction.normalize())?)?;
         market.k = k;
-        market.mark_ticks = Some(ticks(oracle, tick)?);
-        self.markets.push(market);
-        self.units.push((market_name.to_owned(), tick, lot));
-        Ok(())
+        market.mark_ticks = Some(ticks(oracle, *tick)?);
+        // The sources have no backstop: an account is deleveraged below 0, and not before.
+        market.params.backstop_ppm = 0;
+        Ok(market)
+    }
+
+    /// An amount of quote in the case's own unit.
+    pub fn atoms(&self, value: Decimal) -> Result<Atoms, String> {
+        atoms(value, self.quote_decimals)
+    }
+
+    /// Units of the case's quote as USDC.
+    pub fn usdc(&self, atoms: Atoms) -> Result<Decimal, String> {
+        usdc(atoms, self.quote_decimals)
+    }
+
+    /// Compares an amount of quote where the case expects one.
+    pub fn expect_quote(&self, expected: &Value, what: &str, got: Atoms) -> Result<(), String> {
+        let Some(wanted) = expected.get(what).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        let (wanted, got) = (decimal(wanted)?, self.usdc(got)?);
+        let tolerance = decimal_or(&expected["tolerance"], Decimal::ZERO)?;
+        if self.is_met(wanted, got, tolerance) {
+            return Ok(());
+        }
+        Err(format!("expected {what} {wanted}, got {got}"))
+    }
+
+    /// True if an amount is the expected one, within `tolerance`. A case that rounds to quote steps
+    /// where the world counts in finer units is met within one step for each market.
+    pub fn is_met(&self, wanted: Decimal, got: Decimal, tolerance: Decimal) -> bool {
+        let rounds = self.quote_decimals > QUOTE_DECIMALS
+            && wanted.scale() <= QUOTE_DECIMALS
+            && got.scale() > QUOTE_DECIMALS;
+        let steps = Decimal::from(if rounds { self.markets.len() } else { 0 });
+        (wanted - got).abs() <= tolerance + steps * Decimal::new(1, QUOTE_DECIMALS)
     }
 
     /// Id of a market; one that does not exist gets an id that is not listed.
@@ -189,57 +274,74 @@ impl World {
         ticks(decimal(price)?, *tick)
     }
 
-    /// An account: its quote balance is collateral, with positions that cost nothing. Longs count
-    /// as open interest.
+    /// An account. Its positions were entered at the mark, so that it is neither in profit nor at a
+    /// loss, whatever its quote balance. Longs count as open interest.
     pub fn account(&mut self, account: &Value) -> Result<Account, String> {
         let mut made = Account::new(0, 0);
-        made.collateral_atoms = atoms(decimal(&account["quote_balance"])?)?;
+        made.collateral_atoms =
+            self.atoms(decimal_or(&account["quote_balance"], Decimal::ZERO)?)?;
         for (market, size) in account["positions"].as_object().into_iter().flatten() {
             let id = self.id(&Value::from(market.as_str()));
             let lots = self.lots(id, size)?;
-            if lots != 0 {
-                made.position_mut(id).lots = lots;
+            let Some(market) = self.markets.get_mut(usize::from(id)) else {
+                if lots == 0 {
+                    continue;
+                }
+                return Err(format!("a position in {market}, which is not in `markets`"));
+            };
+            if lots == 0 {
+                continue;
             }
-            if let Some(market) = self.markets.get_mut(usize::from(id)) {
-                market.open_interest_lots += lots.max(0).unsigned_abs();
-            }
+            let cost = marked_atoms(market, lots.into()).map_err(|e| e.to_string())?;
+            let position = made.position_mut(id);
+            (position.lots, position.cost_atoms) = (lots, cost);
+            made.collateral_atoms = made
+                .collateral_atoms
+                .checked_add(cost)
+                .ok_or("the account's quote is beyond 127 bits")?;
+            market.open_interest_lots += lots.max(0).unsigned_abs();
         }
         Ok(made)
     }
 
-    /// An account as cases write it: quote balance and open positions, as text.
-    pub fn describe(
+    /// Compares quote balance and open positions of an account with those that a case expects.
+    pub fn expect_account(
         &self,
+        expected: &Value,
+        what: &str,
         account: &Account,
-    ) -> Result<(String, BTreeMap<String, String>), String> {
-        let money =
+    ) -> Result<(), String> {
+        let quote =
             tidemark_risk::conservation::account_atoms(account).map_err(|e| e.to_string())?;
-        let positions =
-            account.positions.iter().filter(|position| position.lots != 0).map(|position| {
-                let (name, _, lot) = &self.units[usize::from(position.market)];
-                (name.clone(), (Decimal::from(position.lots) * lot).normalize().to_string())
-            });
-        Ok((usdc(money).to_string(), positions.collect()))
+        self.expect_quote(expected, "quote_balance", quote).map_err(|e| format!("{what}: {e}"))?;
+        let Some(wanted) = expected["positions"].as_object() else { return Ok(()) };
+        let wanted = wanted
+            .iter()
+            .map(|(name, size)| Ok((name.clone(), decimal(size)?)))
+            .filter(|entry: &Result<_, String>| !entry.as_ref().is_ok_and(|e| e.1.is_zero()))
+            .collect::<Result<BTreeMap<_, _>, String>>()?;
+        let mut got = BTreeMap::new();
+        for position in account.positions.iter().filter(|position| position.lots != 0) {
+            let (name, ..) =
+                self.units.get(usize::from(position.market)).ok_or("an unknown market")?;
+            got.insert(name.clone(), self.size(position.market, position.lots.into()));
+        }
+        super::expect(&format!("positions of {what}"), &wanted, &got)
+    }
+
+    /// Lots as a size.
+    pub fn size(&self, market: MarketId, lots: i128) -> Decimal {
+        let lots = Decimal::try_from_i128_with_scale(lots, 0).unwrap_or(Decimal::MAX);
+        lots.checked_mul(self.lot(market)).unwrap_or(Decimal::MAX).normalize()
     }
 }
 
-/// What [`World::describe`] should give for an expected account.
-pub fn described(expected: &Value) -> Result<(String, BTreeMap<String, String>), String> {
-    let positions = expected["positions"].as_object().into_iter().flatten();
-    let positions = positions
-        .map(|(name, size)| Ok((name.clone(), decimal(size)?)))
-        .filter(|entry: &Result<_, String>| !entry.as_ref().is_ok_and(|(_, size)| size.is_zero()))
-        .map(|entry| entry.map(|(name, size)| (name, size.to_string())))
-        .collect::<Result<_, String>>()?;
-    Ok((decimal(&expected["quote_balance"])?.to_string(), positions))
-}
-
-/// Compares a figure where the case expects one, within its tolerance; without one, to the digits
-/// that the case gives.
+/// Compares a price or a rate where the case expects one, within its tolerance; without one, to the
+/// digits that the case gives.
 pub fn expect_figure(expected: &Value, what: &str, got: Decimal) -> Result<(), String> {
     let Some(wanted) = expected.get(what).filter(|value| !value.is_null()) else { return Ok(()) };
     let wanted = decimal(wanted)?;
-    let tolerance = decimal_or(&expected["tolerance"], 0)?;
+    let tolerance = decimal_or(&expected["tolerance"], Decimal::ZERO)?;
     let rounded = got.round_dp(wanted.scale().max(6));
     if (rounded - wanted).abs() <= tolerance {
         return Ok(());
@@ -247,7 +349,7 @@ pub fn expect_figure(expected: &Value, what: &str, got: Decimal) -> Result<(), S
     Err(format!("expected {what} {wanted}, got {}", got.normalize()))
 }
 
-/// Whether the case expects a refusal, and with which reason.
+/// True if the case expects a refusal; and the reason that it names.
 pub fn expects_refusal(expected: &Value) -> (bool, Option<&str>) {
     let reason =
         ["reason", "error", "rejected"].into_iter().find_map(|field| expected[field].as_str());

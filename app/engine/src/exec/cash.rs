@@ -5,7 +5,7 @@ use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention};
 use tidemark_proto::{Code, Refusal};
 
-use super::endangered::holders;
+use super::at_risk::holders;
 use super::liquidation::restore_reserve;
 use super::{isolated, margin, settlement};
 use crate::events::Event;

@@ -8,7 +8,7 @@ use tidemark_proto::units::{
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
-use tidemark_risk::{liquidation, position, Account, Market, Position};
+use tidemark_risk::{liquidation, position, Account, Market, Position, RiskError};
 
 use crate::state::totals_cache::TotalsKey;
 use crate::state::{MarketSlot, State};
@@ -84,7 +84,7 @@ pub(super) fn totals(
     id: AccountId,
     changes: &[Change],
     fee_ppm: Ppm,
-) -> Result<OrderTotals, Refusal> {
+) -> Result<OrderTotals, RiskError> {
     let (market, book) = (&slot.cell.market, &slot.book);
     let of_market = || changes.iter().filter(|change| change.market == market.params.id);
     if book.open_orders(id) == 0 && of_market().next().is_none() {
@@ -108,7 +108,7 @@ fn resting_totals(
     book: &Book,
     id: AccountId,
     fee_ppm: Ppm,
-) -> Result<OrderTotals, Refusal> {
+) -> Result<OrderTotals, RiskError> {
     let (mark, k) = (market.mark()?, market.k);
     let mut totals = OrderTotals::default();
     for order in book.orders_of(id) {
@@ -158,9 +158,12 @@ pub(super) fn health_with(
     changes: &[Change],
 ) -> Result<Health, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
-    margin::health(account, &state.markets, |market| {
-        totals(state.market(market)?, id, changes, fee_ppm)
-    })
+    let health = margin::health(account, &state.markets, |market| {
+        let slot =
+            state.markets.get(usize::from(market)).ok_or(RiskError::UnknownMarket(market))?;
+        totals(slot, id, changes, fee_ppm)
+    })?;
+    Ok(health)
 }
 
 /// A market, and the totals of the account's open orders there.
@@ -214,7 +217,11 @@ pub(super) fn zero_price_at(
     market: MarketId,
     health: &Health,
 ) -> Result<Ticks, Refusal> {
-    liquidation::zero_price(&state.market(market)?.cell.market, held(state, id, market), health)
+    Ok(liquidation::zero_price(
+        &state.market(market)?.cell.market,
+        held(state, id, market),
+        health,
+    )?)
 }
 
 /// Whether an order, its fee counted, brings less than a zero price: the account would be left with

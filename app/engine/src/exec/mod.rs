@@ -1,11 +1,11 @@
 //! Carries out a block: the numbered phases of the exchange rules' §8, in order.
 
+pub mod at_risk;
 mod audit;
 pub mod backstop;
 mod batch;
 mod cash;
 mod conditional;
-pub mod endangered;
 mod expiries;
 mod foresee;
 mod funding;

@@ -15,8 +15,9 @@ use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
+use tidemark_risk::settlement::closes_at_settlement_price;
 
-use super::endangered::holders;
+use super::at_risk::holders;
 use super::venue::Venue;
 use super::{cash, conditional, liquidation, margin};
 use crate::events::Event;
@@ -106,7 +107,7 @@ fn close_insolvent(
         }
         looked_at += 1;
         let equity_atoms = margin::health(state, account)?.equity_atoms;
-        if equity_atoms >= 0 || margin::held(state, account, market) == 0 {
+        if closes_at_settlement_price(equity_atoms) || margin::held(state, account, market) == 0 {
             continue;
         }
         deleveraged += 1;
@@ -167,7 +168,8 @@ fn close_at(
 ) -> Result<(), Refusal> {
     let row = state.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
     let of = &mut state.markets.slot_mut(market).cell.market;
-    apply_fill(row, of, side, price_ticks, lots, 0).map(|_| ())
+    apply_fill(row, of, side, price_ticks, lots, 0)?;
+    Ok(())
 }
 
 /// What the market itself still has, when nobody holds anything of it any more.

@@ -92,7 +92,8 @@ impl<'a> Venue<'a> {
             self.params.insurance_fee_ppm,
             &mut self.cell.market,
             self.treasury,
-        )
+        )?;
+        Ok(())
     }
 
     fn apply(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tidemark_proto::units::{AccountId, TimeMs};
-use tidemark_risk::endangered::Endangered;
+use tidemark_risk::at_risk::AtRiskIndex;
 
 use super::audit::Audit;
 use super::owners::OwnerIndex;
@@ -30,7 +30,7 @@ pub(crate) struct Derived {
     /// Running sums of the invariants.
     pub audit: Audit,
     /// Accounts by the price moves that put them at risk; an empty index gives the same results.
-    pub at_risk: Endangered,
+    pub at_risk: AtRiskIndex,
     /// The way in which accounts are found.
     pub search: Search,
 }

@@ -7,7 +7,7 @@ use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_proto::{Code, Refusal};
-use tidemark_risk::endangered::Endangered;
+use tidemark_risk::at_risk::AtRiskIndex;
 use tidemark_risk::{Account, Market, Treasury};
 
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
@@ -203,13 +203,13 @@ impl State {
     /// Has accounts found in one way or the other from now on.
     pub fn set_search(&mut self, search: Search) {
         // An index that was not kept up is worth nothing.
-        self.derived.at_risk = Endangered::default();
+        self.derived.at_risk = AtRiskIndex::default();
         self.derived.search = search;
     }
 
     /// The index of accounts by the moves that could endanger them.
     #[must_use]
-    pub fn at_risk(&self) -> &Endangered {
+    pub fn at_risk(&self) -> &AtRiskIndex {
         &self.derived.at_risk
     }
 

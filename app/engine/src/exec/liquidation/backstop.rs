@@ -9,7 +9,7 @@
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_proto::Refusal;
-use tidemark_risk::backstop::{set_aside_used_atoms, take_over, Taken};
+use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakenOver};
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::margin::Health;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
@@ -157,7 +157,7 @@ fn take(
         Some((lots, taken, used))
     };
     let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears) else { return Ok(None) };
-    let Taken { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } =
+    let TakenOver { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } =
         taken;
     keeper_row.collateral_atoms = keeper_row
         .collateral_atoms
@@ -194,9 +194,10 @@ fn attempt(
     market: MarketId,
     delta: SignedLots,
     health: &Health,
-) -> Result<Taken, Refusal> {
+) -> Result<TakenOver, Refusal> {
     let of = &state.market(market)?.cell.market;
-    take_over(margin::account(state, closing)?, margin::account(state, keeper)?, of, delta, health)
+    let (closing, keeper) = (margin::account(state, closing)?, margin::account(state, keeper)?);
+    Ok(take_over(closing, keeper, of, delta, health)?)
 }
 
 /// Takes the last sweep's positions off the lists; returns the markets that had any.

@@ -20,7 +20,7 @@ use super::close::{
 };
 use super::{restore_reserve, Step};
 use crate::events::Event;
-use crate::exec::endangered::holders;
+use crate::exec::at_risk::holders;
 use crate::exec::margin;
 use crate::state::table::Table;
 use crate::state::State;
@@ -160,7 +160,7 @@ fn queue(
     }
     let [a, b, c, d, ..] = state.chain.block_hash;
     let first = u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1);
-    Queue::new(market, lots, &counterparties, first, &state.markets)
+    Ok(Queue::new(market, lots, &counterparties, first, &state.markets)?)
 }
 
 fn close(

@@ -15,9 +15,10 @@ use tidemark_proto::Refusal;
 use tidemark_risk::adl;
 use tidemark_risk::liquidation::{next_stage, ZeroTerms};
 use tidemark_risk::margin::Health;
+use tidemark_risk::settlement::closes_at_settlement_price;
 use tidemark_risk::Market;
 
-use super::{endangered, margin};
+use super::{at_risk, margin};
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::state::State;
 
@@ -26,7 +27,7 @@ use crate::state::State;
 /// account's pruning changes another's margin.
 pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
     let mut due = Vec::new();
-    for account in endangered::find(state) {
+    for account in at_risk::find(state) {
         match look_at(state, account, events) {
             Ok(step) => due.extend(step),
             // An account whose margin cannot be computed is left as it is: admission keeps amounts
@@ -74,7 +75,7 @@ pub(super) fn deleverage_insolvent(
             Closed { fund_paid_atoms, ..Closed::default() },
         ));
     }
-    if health.equity_atoms < 0 {
+    if !closes_at_settlement_price(health.equity_atoms) {
         deleverage::for_one(&step, state, (market, held), &health, events)?;
     }
     Ok(())

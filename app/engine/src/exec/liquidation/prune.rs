@@ -74,7 +74,7 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
     let newest_first: Vec<Prunable> =
         markets.iter().flat_map(|of| of_market(of.position.market)).collect();
     let free_atoms = margin::health(state, account)?.free_atoms();
-    prune(free_atoms, &mut markets, &newest_first, fee_ppm).map(|(chosen, _)| chosen)
+    Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?.0)
 }
 
 /// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than

@@ -37,7 +37,7 @@ impl World {
     }
 
     fn by_scan(&self) -> Vec<AccountId> {
-        (0..self.accounts()).filter(|id| is_endangered(self, *id) == Ok(true)).collect()
+        (0..self.accounts()).filter(|id| is_at_risk(self, *id) == Ok(true)).collect()
     }
 
     fn holders(&self, at: usize) -> Vec<AccountId> {
@@ -66,7 +66,7 @@ impl Source for World {
         self.accounts.get(id as usize)
     }
 
-    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, RiskError> {
         let orders = &self.orders[id as usize][usize::from(market.params.id)];
         if orders.is_empty() {
             return Ok(OrderTotals::default());
@@ -135,7 +135,7 @@ fn moved(ticks: Ticks, ppm: i64) -> Ticks {
 
 impl World {
     /// Carries a step out, and tells the index what it must be told.
-    fn go(&mut self, step: &Step, index: &mut Endangered) {
+    fn go(&mut self, step: &Step, index: &mut AtRiskIndex) {
         let accounts = self.accounts.len();
         let (account, place) = match step {
             Step::Collateral(a, _)
@@ -222,7 +222,7 @@ impl World {
             }
             Step::Rest(anew) => {
                 if *anew {
-                    *index = Endangered::default();
+                    *index = AtRiskIndex::default();
                 }
             }
         }
@@ -239,7 +239,7 @@ proptest! {
         markets in (any_market(0), any_market(1), any_market(2)), steps in prop::collection::vec(step(), 40..250),
     ) {
         let mut world = World::new(vec![markets.0, markets.1, markets.2], ACCOUNTS);
-        let mut index = Endangered::default();
+        let mut index = AtRiskIndex::default();
         for (at, step) in steps.iter().enumerate() {
             world.go(step, &mut index);
             for at in 0..MARKETS {
@@ -272,7 +272,7 @@ fn account_with_slack() -> impl Strategy<Value = World> {
     )
         .prop_map(|(markets, positions, slack_ppm)| {
             let mut world = World::new(vec![markets.0, markets.1, markets.2], 1);
-            let nobody = &mut Endangered::default();
+            let nobody = &mut AtRiskIndex::default();
             for (at, (lots, leverage, orders)) in positions.into_iter().enumerate() {
                 world.go(&Step::Trade(0, at, lots, i128::from(lots)), nobody);
                 world.go(&Step::Leverage(0, at, leverage), nobody);
@@ -299,7 +299,7 @@ proptest! {
         mut world in account_with_slack(),
         moves in prop::collection::vec((any::<bool>(), -20_000_i64..20_000, prop_oneof![Just(4_u64), 0_u64..=4]), MARKETS),
     ) {
-        let mut index = Endangered::default();
+        let mut index = AtRiskIndex::default();
         prop_assert_eq!(index.find(&world), [0_u32; 0]);
         prop_assert!(index.due.is_empty(), "bounds can be told");
         for (at, (falls, funding_ppm, quarters)) in moves.into_iter().enumerate() {
@@ -347,7 +347,7 @@ fn an_account_whose_bound_was_not_passed_is_not_read() {
     let collateral: Vec<(i64, i128)> =
         (2..10).flat_map(|tenth| [(10, tenth * 1_000), (-10, tenth * 1_000)]).collect();
     let mut world = one_market(&collateral);
-    let mut index = Endangered::default();
+    let mut index = AtRiskIndex::default();
     assert_eq!(index.find(&world), [0_u32; 0]);
     for mark in [990, 1_010, 1_100, 900, 1_000] {
         world.read.take();
@@ -378,7 +378,7 @@ fn one_positions_bound_is_its_liquidation_price() {
         let price = crate::liquidation::liquidation_price(&world.markets[0], lots, &health)
             .unwrap()
             .unwrap();
-        let mut index = Endangered::default();
+        let mut index = AtRiskIndex::default();
         index.find(&world);
         world.read.take();
         // Up to two ticks before it nobody looks; beyond it, the account is found.
@@ -403,7 +403,7 @@ fn one_positions_bound_is_its_liquidation_price() {
 fn funding_alone_endangers_without_anyone_else_being_read() {
     // 10 lots at 1 000 each: 300 and 3 000 USDC of collateral, of which 250 is maintenance.
     let mut world = one_market(&[(10, 300), (10, 3_000), (-10, 3_000)]);
-    let mut index = Endangered::default();
+    let mut index = AtRiskIndex::default();
     assert_eq!(index.find(&world), [0_u32; 0]);
     world.read.take();
     world.markets[0].funding.cumulative_index += 6 * 1_000_000 * 1_000_000;
@@ -414,7 +414,7 @@ fn funding_alone_endangers_without_anyone_else_being_read() {
 #[test]
 fn who_places_orders_again_and_again_leaves_nothing_behind() {
     let mut world = one_market(&[(10, 6_000)]);
-    let mut index = Endangered::default();
+    let mut index = AtRiskIndex::default();
     for round in 0..20_000_u64 {
         // Nearer every time, so that each round has a bound of its own.
         let order = OpenOrder {

@@ -1,10 +1,10 @@
-//! Only the endangered are looked at: an index of accounts by the moves that could endanger them
+//! Index of accounts by the price moves that could put them at risk: the sweep looks at no other
 //! (rules §7).
 //!
-//! [`Endangered::find`] returns exactly the accounts for which [`is_endangered`] holds, as a look
+//! [`AtRiskIndex::find`] returns exactly the accounts for which [`is_at_risk`] holds, as a look
 //! at every account would. It evaluates those that were written since the last time, those whose
 //! bound a mark, funding or open interest has passed, and those that were in danger and may still
-//! be; it reads no other. Bounds are conservative ([`reach`]): who has not passed one is safe, who
+//! be; it reads no other. Bounds are conservative ([`bounds`]): who has not passed one is safe, who
 //! has is evaluated and gets new ones.
 //!
 //! What changes an account's margin, and how it is noticed:
@@ -12,9 +12,9 @@
 //! | change | noticed by |
 //! |---|---|
 //! | mark | bounds, for each market below and above |
-//! | funding | every bound of the market closes in by its worth in ticks ([`reach::Rates::drift_ticks`]) |
+//! | funding | every bound of the market closes in by its worth in ticks ([`bounds::Rates::drift_ticks`]) |
 //! | open interest, where initial margin scales with it | a bound on it, for accounts with open orders |
-//! | the account's own row or orders | [`Endangered::touch`], or an id beyond those known |
+//! | the account's own row or orders | [`AtRiskIndex::touch`], or an id beyond those known |
 //! | a market's margin parameters | compared at every search: its members are evaluated |
 //! | the highest fee rate | compared at every search: everyone is evaluated |
 //! | a market stale, paused and back | changes no margin; who is in danger is evaluated in every search until it is over |
@@ -23,20 +23,20 @@
 //! everyone in its first search. Which bounds it holds depends on its history; what it finds does
 //! not.
 
+mod bounds;
 mod members;
-mod reach;
 #[cfg(test)]
 mod tests;
 mod thresholds;
 
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
-use tidemark_proto::Refusal;
 
 use crate::account::{Account, Position};
+use crate::error::RiskError;
 use crate::margin::{health, Health, OrderTotals};
 use crate::market::{Market, Markets};
+use bounds::{Assessed, Bounds, Rates};
 use members::Members;
-use reach::{Assessed, Bounds, Rates};
 use thresholds::Thresholds;
 
 /// Where accounts and their orders are found. Markets have ids from 0.
@@ -51,7 +51,7 @@ pub trait Source: Markets {
     ///
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW`.
-    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal>;
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, RiskError>;
 
     /// The highest fee rate of any tier.
     fn max_fee_ppm(&self) -> Ppm;
@@ -70,7 +70,7 @@ impl Assessment {
         id: AccountId,
         account: &Account,
         totals: &mut Vec<OrderTotals>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RiskError> {
         totals.clear();
         let health = health(account, source, |market| {
             let of = source.order_totals(id, source.existing(market)?)?;
@@ -80,7 +80,7 @@ impl Assessment {
         Ok(Self { health, has_orders: totals.iter().any(|of| !of.is_empty()) })
     }
 
-    fn is_endangered(&self) -> bool {
+    fn is_at_risk(&self) -> bool {
         let health = &self.health;
         health.is_liquidatable()
             || health.equity_atoms < 0
@@ -94,11 +94,11 @@ impl Assessment {
 ///
 /// # Errors
 /// What [`health`] says.
-pub fn is_endangered(source: &impl Source, id: AccountId) -> Result<bool, Refusal> {
+pub fn is_at_risk(source: &impl Source, id: AccountId) -> Result<bool, RiskError> {
     let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
         return Ok(false);
     };
-    Assessment::of(source, id, account, &mut Vec::new()).map(|of| of.is_endangered())
+    Assessment::of(source, id, account, &mut Vec::new()).map(|of| of.is_at_risk())
 }
 
 /// What a bound is about.
@@ -127,7 +127,7 @@ struct Key {
 
 /// One market's part of the index.
 #[derive(Clone, Debug)]
-struct Of {
+struct MarketIndex {
     rates: Rates,
     /// Funding up to which `drift_ticks` counts.
     cumulative_index: i128,
@@ -141,9 +141,9 @@ struct Of {
 
 /// Accounts by the moves that could endanger them.
 #[derive(Clone, Debug, Default)]
-pub struct Endangered {
+pub struct AtRiskIndex {
     /// By market.
-    markets: Vec<Of>,
+    markets: Vec<MarketIndex>,
     /// By account, ordered by market: at least one key in each market that the account is a member
     /// of.
     accounts: Vec<Box<[Key]>>,
@@ -159,7 +159,7 @@ pub struct Endangered {
 struct Scratch {
     /// By position, as the other two: of open orders; empty where they are not known.
     totals: Vec<OrderTotals>,
-    /// Empty where they cannot be told.
+    /// Empty where they cannot be computed.
     bounds: Vec<Bounds>,
     keys: Vec<Key>,
 }
@@ -174,7 +174,7 @@ fn key(value: i128) -> i64 {
     i64::try_from(value.clamp(i128::from(i64::MIN + 1), i128::from(i64::MAX))).unwrap_or(i64::MAX)
 }
 
-impl Of {
+impl MarketIndex {
     fn new(market: &Market) -> Self {
         Self {
             rates: Rates::of(&market.params),
@@ -226,13 +226,13 @@ impl Of {
     }
 }
 
-impl Endangered {
+impl AtRiskIndex {
     /// Has an account evaluated in the next search: its row or its orders were written.
     pub fn touch(&mut self, id: AccountId) {
         self.due.push(id);
     }
 
-    /// The accounts in danger, ascending: exactly those for which [`is_endangered`] holds. One
+    /// The accounts in danger, ascending: exactly those for which [`is_at_risk`] holds. One
     /// whose margin cannot be worked out is none of them.
     pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
         self.follow(source);
@@ -258,7 +258,7 @@ impl Endangered {
 
     /// Accounts, of so many, that may have lots or orders in a market, in no order and with
     /// repeats: those that had any when they were last evaluated, and those that are to be
-    /// evaluated. None else has, but what was written since the last [`Endangered::touch`].
+    /// evaluated. None else has, but what was written since the last [`AtRiskIndex::touch`].
     pub fn members(&self, market: MarketId, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
         let members =
             self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter());
@@ -275,7 +275,7 @@ impl Endangered {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let keys: usize = self.accounts.iter().map(|keys| size_of_val::<[Key]>(keys)).sum();
-        let of_market = |of: &Of| {
+        let of_market = |of: &MarketIndex| {
             of.members.memory_bytes() + of.lists.iter().map(Thresholds::memory_bytes).sum::<usize>()
         };
         keys + self.accounts.capacity() * size_of::<Box<[Key]>>()
@@ -288,7 +288,7 @@ impl Endangered {
         for at in 0..=MarketId::MAX {
             let Some(market) = source.market(at) else { break };
             match self.markets.get_mut(usize::from(at)) {
-                None => self.markets.push(Of::new(market)),
+                None => self.markets.push(MarketIndex::new(market)),
                 Some(of) => {
                     if of.follow(market) {
                         self.due.extend(of.members.iter());
@@ -343,8 +343,8 @@ impl Endangered {
             return;
         };
         let Scratch { totals, bounds, .. } = scratch;
-        let told = match Assessment::of(source, id, account, totals) {
-            Ok(of) if of.is_endangered() => {
+        let found_bounds = match Assessment::of(source, id, account, totals) {
+            Ok(of) if of.is_at_risk() => {
                 found.push(id);
                 None
             }
@@ -353,7 +353,7 @@ impl Endangered {
                 let rates = |position: &Position| {
                     self.markets.get(usize::from(position.market)).map(|of| &of.rates)
                 };
-                reach::bounds(&assessed, of.has_orders, rates, bounds)
+                bounds::bounds(&assessed, of.has_orders, rates, bounds)
             }
             // Which of its markets it has orders in is not known: it counts as a member of all.
             Err(_) => {
@@ -361,7 +361,7 @@ impl Endangered {
                 None
             }
         };
-        if told.is_none() {
+        if found_bounds.is_none() {
             bounds.clear();
             self.due.push(id);
         }

@@ -1,12 +1,11 @@
-//! Whom the sweep looks at, and who is in a market: by the index of `risk::endangered`, or by
+//! Whom the sweep looks at, and who is in a market: by the index of `risk::at_risk`, or by
 //! looking at every account.
 
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
-use tidemark_proto::Refusal;
-use tidemark_risk::endangered::{is_endangered, Source};
+use tidemark_risk::at_risk::{is_at_risk, Source};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::OrderTotals;
-use tidemark_risk::{Account, Market, Markets};
+use tidemark_risk::{Account, Market, Markets, RiskError};
 
 use super::margin;
 use crate::state::{Search, State};
@@ -38,8 +37,10 @@ impl Source for Accounts<'_> {
         self.state.accounts.get(id)
     }
 
-    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, Refusal> {
-        margin::totals(self.state.market(market.params.id)?, id, &[], self.fee_ppm)
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, RiskError> {
+        let market = market.params.id;
+        let slot = self.state.markets.get(usize::from(market));
+        margin::totals(slot.ok_or(RiskError::UnknownMarket(market))?, id, &[], self.fee_ppm)
     }
 
     fn max_fee_ppm(&self) -> Ppm {
@@ -69,7 +70,7 @@ pub fn find(state: &mut State) -> Vec<AccountId> {
 #[must_use]
 pub fn scan(state: &State) -> Vec<AccountId> {
     let accounts = Accounts::of(state);
-    (0..accounts.accounts()).filter(|id| is_endangered(&accounts, *id) == Ok(true)).collect()
+    (0..accounts.accounts()).filter(|id| is_at_risk(&accounts, *id) == Ok(true)).collect()
 }
 
 /// The accounts with lots or open orders in a market, ascending.
