@@ -5,7 +5,7 @@ use tidemark_client::Market;
 use tidemark_proto::v1;
 
 use super::args::Book;
-use super::show::{chosen, hex};
+use super::show::chosen;
 use super::{CliError, Context, Table};
 
 pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> {
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> 
             "market": market.symbol,
             "height": book.height,
             "sequence": book.sequence,
-            "checksum": hex(&book.checksum),
+            "checksum": hex::encode(&book.checksum),
             "bids": levels(&book.bids),
             "asks": levels(&book.asks),
         })

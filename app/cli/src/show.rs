@@ -39,11 +39,6 @@ pub(super) fn side_word(side: v1::Side) -> &'static str {
     }
 }
 
-/// Bytes in hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The market that was named, or all.
 pub(super) fn chosen<'a>(
     markets: &'a Markets,
@@ -64,7 +59,7 @@ pub(super) async fn status(context: &Context) -> Result<(), CliError> {
         ("chain", status.chain_id.clone()),
         ("height", status.height.to_string()),
         ("time", time.clone()),
-        ("app hash", hex(&status.app_hash)),
+        ("app hash", hex::encode(&status.app_hash)),
         ("version", format!("{} (protocol {})", status.version, status.protocol_version)),
         ("price feed", status.feed.clone()),
     ];
@@ -77,7 +72,7 @@ pub(super) async fn status(context: &Context) -> Result<(), CliError> {
                 "height": status.height,
                 "time_ms": status.time_ms,
                 "time": time,
-                "app_hash": hex(&status.app_hash),
+                "app_hash": hex::encode(&status.app_hash),
                 "protocol_version": status.protocol_version,
                 "version": status.version,
                 "feed": status.feed,

@@ -115,7 +115,7 @@ impl KeyFile {
     pub fn from_secret(name: &str, secret: &[u8]) -> Result<Self, KeyError> {
         let signer =
             Signer::from_secret(secret, "").map_err(|refusal| KeyError::Words(refusal.message))?;
-        let secret_hex = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret_hex = hex::encode(secret);
         Ok(Self { name: name.to_owned(), address: signer.address().to_string(), secret_hex })
     }
 
@@ -173,10 +173,9 @@ impl KeyFile {
         Signer::from_secret(&secret, chain_id).map_err(|refusal| KeyError::Words(refusal.message))
     }
 
-    fn secret(&self) -> Option<Vec<u8>> {
-        let digits = self.secret_hex.as_bytes();
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        (digits.len() == 64).then(|| digits.chunks(2).map(byte).collect())?
+    fn secret(&self) -> Option<[u8; 32]> {
+        let mut secret = [0; 32];
+        hex::decode_to_slice(&self.secret_hex, &mut secret).ok().map(|()| secret)
     }
 }
 
@@ -205,10 +204,9 @@ mod tests {
 
     /// The published BIP-39 seed of the test vector, instead of the words.
     fn address_of_published_seed() -> String {
-        let seed = "408b285c123836004f4b8842c89324c1f01382450c0d439af345ba7fc49acf705489c6fc77dbd4e3dc1dd8cc6bc9f043db8ada1e243c4a0eafb290d399480840";
-        let seed: Vec<u8> =
-            (0..64).map(|i| u8::from_str_radix(&seed[2 * i..2 * i + 2], 16).unwrap()).collect();
-        let secret = Signer::secret_from_seed(&seed).unwrap();
+        let seed = "408b285c123836004f4b8842c89324c1f01382450c0d439af345ba7fc49acf70\
+                    5489c6fc77dbd4e3dc1dd8cc6bc9f043db8ada1e243c4a0eafb290d399480840";
+        let secret = Signer::secret_from_seed(&hex::decode(seed).unwrap()).unwrap();
         Signer::from_secret(&secret, "").unwrap().address().to_string()
     }
 

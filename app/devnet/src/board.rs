@@ -54,13 +54,11 @@ impl Hashes {
     pub fn report(&mut self, node: usize, height: u64, app_hash: Vec<u8>) {
         let reports = self.pending.entry(height).or_default();
         if let Some((other, hash)) = reports.iter().find(|(_, hash)| *hash != app_hash) {
-            let hex = |hash: &[u8]| {
-                hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>()
-            };
+            let beginning = |hash: &[u8]| hex::encode(&hash[..hash.len().min(6)]);
             let sentence = format!(
                 "app hashes part at height {height}: node {other} has {}…, node {node} has {}…",
-                hex(hash),
-                hex(&app_hash)
+                beginning(hash),
+                beginning(&app_hash)
             );
             self.parted.get_or_insert(sentence);
         }

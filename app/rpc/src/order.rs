@@ -171,7 +171,7 @@ fn check_tx_refusal(broadcast: &Broadcast) -> Option<Refusal> {
 fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
     v1::SubmitResponse {
         outcome: outcome as i32,
-        tx_hash: hex(hash),
+        tx_hash: hex::encode_upper(hash),
         height: 0,
         results: Vec::new(),
     }
@@ -189,10 +189,6 @@ fn answer_committed(hash: &TxHash, committed: &Committed) -> Result<v1::SubmitRe
 fn age(time_ms: TimeMs) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.saturating_sub(Duration::from_millis(time_ms))
-}
-
-fn hex(hash: &TxHash) -> String {
-    hash.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn wait_limit(timeout_ms: u32) -> Result<Duration, Status> {

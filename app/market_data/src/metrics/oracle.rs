@@ -8,7 +8,7 @@ use tidemark_engine::state::View;
 use tidemark_oracle::index::{deviation_ppm, IndexStep};
 
 use super::registry::{ratio, symbol, Maker};
-use crate::prices::{largest_deviations_ppm, outcome, ValidatorAddress, OUTCOMES};
+use crate::prices::{largest_deviations_ppm, outcome, OUTCOMES};
 
 /// Who reported, and how far from the index.
 #[derive(Debug)]
@@ -18,11 +18,6 @@ pub(super) struct OracleMetrics {
     largest_deviation: GaugeVec,
     validator_deviation: GaugeVec,
     own_deviation: GaugeVec,
-}
-
-/// An address as CometBFT shows it.
-fn hex(address: &ValidatorAddress) -> String {
-    address.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 impl OracleMetrics {
@@ -62,7 +57,7 @@ impl OracleMetrics {
     /// Counts a block.
     pub fn count(&self, view: &View, events: &BlockEvents) {
         for vote in &events.prices.votes {
-            let labels = [hex(&vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
+            let labels = [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
             self.reports.with_label_values(&labels).inc();
         }
         for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
@@ -88,7 +83,7 @@ impl OracleMetrics {
             }
         }
         for (validator, ppm) in validators {
-            self.validator_deviation.with_label_values(&[hex(&validator)]).set(part(ppm));
+            self.validator_deviation.with_label_values(&[hex::encode_upper(validator)]).set(part(ppm));
         }
         for price in own.into_iter().flat_map(|own| &own.report.prices) {
             let cell = view.markets.get(usize::from(price.market));
