@@ -90,7 +90,7 @@ fn has(steps: &[v1::Liquidation], owner: &str, stage: Stage) -> bool {
 }
 
 async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidation]) {
-    let btc = "market=\"BTC-USD\"";
+    let btc = ("market", "BTC-USD");
     // Counters and the height come with each block, the gauges at most once a second: those of
     // before the fall may still be there.
     let last = steps.last().map_or(0, |step| step.height);
@@ -107,12 +107,12 @@ async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidatio
     assert!(counted >= steps.len() as f64, "{counted} steps counted, {} told", steps.len());
     for (name, labels) in [
         ("tidemark_block_height", vec![]),
-        ("tidemark_block_phase_seconds_count", vec!["phase=\"liquidation_sweep\""]),
-        ("tidemark_block_phase_seconds_count", vec!["phase=\"transactions\""]),
-        ("tidemark_operations_total", vec!["outcome=\"ok\""]),
-        ("tidemark_transactions_total", vec!["outcome=\"ok\""]),
+        ("tidemark_block_phase_seconds_count", vec![("phase", "liquidation_sweep")]),
+        ("tidemark_block_phase_seconds_count", vec![("phase", "transactions")]),
+        ("tidemark_operations_total", vec![("outcome", "ok")]),
+        ("tidemark_transactions_total", vec![("outcome", "ok")]),
         ("tidemark_trades_total", vec![btc]),
-        ("tidemark_book_depth_lots", vec![btc, "side=\"buy\""]),
+        ("tidemark_book_depth_lots", vec![btc, ("side", "buy")]),
         ("tidemark_book_spread_ticks", vec![btc]),
         ("tidemark_mark_price_usdc", vec![btc]),
         ("tidemark_index_price_usdc", vec![btc]),
@@ -121,10 +121,10 @@ async fn the_metrics_page_tells_it(net: &Net, mark: u64, steps: &[v1::Liquidatio
         ("tidemark_oracle_age_seconds", vec![btc]),
         ("tidemark_oracle_reporting_power_ratio", vec![btc]),
         ("tidemark_accounts", vec![]),
-        ("tidemark_accounts_near_liquidation", vec![btc, "distance=\"10%\""]),
-        ("tidemark_notional_near_liquidation_usdc", vec![btc, "distance=\"10%\""]),
-        ("tidemark_liquidations_total", vec![btc, "stage=\"book\""]),
-        ("tidemark_liquidated_notional_usdc_total", vec![btc, "stage=\"book\""]),
+        ("tidemark_accounts_near_liquidation", vec![btc, ("distance", "10%")]),
+        ("tidemark_notional_near_liquidation_usdc", vec![btc, ("distance", "10%")]),
+        ("tidemark_liquidations_total", vec![btc, ("stage", "book")]),
+        ("tidemark_liquidated_notional_usdc_total", vec![btc, ("stage", "book")]),
         ("tidemark_insurance_fund_usdc", vec![]),
         ("tidemark_bad_debt_usdc", vec![btc]),
     ] {

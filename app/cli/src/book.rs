@@ -1,12 +1,12 @@
 //! `tidemark book`: the best levels of order books.
 
 use serde_json::{json, Value};
-use tidemark_client::Market;
+use tidemark_client::{Market, Table};
 use tidemark_proto::v1;
 
 use super::args::Book;
 use super::show::chosen;
-use super::{CliError, Context, Table};
+use super::{CliError, Context};
 
 pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> {
     let client = context.connect().await?;

@@ -1,14 +1,14 @@
 //! `tidemark events`: what becomes of an account's orders, one line each.
 
 use serde_json::{json, Value};
+use tidemark_client::format::{grouped, time_text};
+use tidemark_client::words::{past_word, side_word};
 use tidemark_client::{usdc, ClientError, Market};
 use tidemark_proto::v1::account_event::Event;
 use tidemark_proto::{v1, Code};
 
 use super::args::Events;
 use super::order::mark_words;
-use super::show::{side_word, time_text};
-use super::table::grouped;
 use super::{print_line, CliError, Context};
 
 pub(super) async fn run(context: &Context, args: &Events) -> Result<(), CliError> {
@@ -55,7 +55,7 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
     let price = |ticks: u64| market.price(ticks);
     let word = |code: u32| Code::from_number(code).map_or("an unknown code", Code::word);
     let trade = |side: v1::Side, lots, ticks| {
-        format!("{} {} at {}", done(side), amount(lots), price(ticks))
+        format!("{} {} at {}", past_word(side), amount(lots), price(ticks))
     };
     Some(match event {
         Event::Rested(order) => {
@@ -131,14 +131,6 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
             format!("settled: {}", trade(settled.side(), settled.lots, settled.price_ticks))
         }
     })
-}
-
-fn done(side: v1::Side) -> &'static str {
-    if side == v1::Side::Sell {
-        "sold"
-    } else {
-        "bought"
-    }
 }
 
 fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {

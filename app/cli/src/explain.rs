@@ -2,20 +2,15 @@
 //! liquidations.
 
 use serde_json::{json, Value};
-use tidemark_client::{usdc, Market, Markets};
+use tidemark_client::format::{
+    exact_money as exact, percent, price_or_dash, price_or_null, time_text,
+};
+use tidemark_client::words::{position_word, side_word, stage_word};
+use tidemark_client::{usdc, Market, Markets, Table};
 use tidemark_proto::v1;
 
 use super::args::Explain;
-use super::show::{price_or_dash, price_or_null, side_word, time_text};
-use super::table::{grouped, percent, Table};
-use super::watch::stage_word;
 use super::{CliError, Context};
-
-/// All digits: the terms must add up before the reader's eyes.
-fn exact(atoms: i64) -> String {
-    let places = usdc(atoms).normalize().scale().max(2);
-    grouped(usdc(atoms), places)
-}
 
 pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), CliError> {
     let address = context.address(&args.who.address)?;
@@ -142,7 +137,7 @@ fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
     let mark = market.price(terms.mark_ticks);
     let mut rows = Vec::new();
     if terms.lots != 0 {
-        let side = if terms.lots > 0 { "long" } else { "short" };
+        let side = position_word(terms.lots);
         let size = market.size(terms.lots).abs();
         rows.push((
             "position",
@@ -368,7 +363,7 @@ fn step_text(step: &v1::Liquidation, markets: &Markets) -> String {
     let (equity, maintenance) = (exact(step.equity_atoms), exact(step.maintenance_atoms));
     let mut rows = vec![("account", format!("equity {equity}, maintenance {maintenance}"))];
     if step.held_lots != 0 {
-        let side = if step.held_lots > 0 { "long" } else { "short" };
+        let side = position_word(step.held_lots);
         let mark = price_or_dash(market, step.mark_ticks);
         rows.push(("position", format!("{side} {} at mark {mark}", size(step.held_lots))));
     }

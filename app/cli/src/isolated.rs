@@ -1,10 +1,10 @@
 //! `tidemark margin-mode` and `tidemark isolated-margin`: positions with collateral of their own.
 
-use tidemark_client::{atoms_of_usdc, usdc};
+use tidemark_client::atoms_of_usdc;
+use tidemark_client::format::money;
 use tidemark_proto::v1;
 
 use super::args::{IsolatedMarginCommand, MarginModeArgs, ModeArg};
-use super::table::grouped;
 use super::trade::send;
 use super::{find, CliError, Context};
 
@@ -49,7 +49,7 @@ pub(super) async fn isolated_margin(
         change_atoms,
         ..Default::default()
     };
-    let amount = grouped(usdc(atoms), 2);
+    let amount = money(atoms);
     let done = format!(
         "{amount} USDC {verb} the isolated margin of {} in subaccount {subaccount}",
         market.symbol

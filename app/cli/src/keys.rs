@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tidemark_client::key_file::{new_words, read_words, KeyFile};
+use tidemark_client::Table;
 
 use super::args::KeysCommand;
-use super::table::Table;
 use super::{CliError, Context};
 
 /// More words than this on standard input are not a mnemonic.

@@ -15,7 +15,6 @@ mod oracle;
 mod order;
 mod show;
 pub mod sidecar;
-mod table;
 mod terminal;
 mod trade;
 mod watch;
@@ -25,18 +24,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tidemark_client::key_file::KeyFile;
+use tidemark_client::{Client, Market, Markets, Sender};
 use tidemark_proto::v1;
 
 pub use args::Cli;
 pub use error::CliError;
-pub use show::{entry_price, price_or_dash, state_word};
-pub use table::{grouped, percent, Table};
-pub use terminal::draw;
-pub use watch::{liquidation_line, stage_word, trade_line};
+pub(crate) use terminal::draw;
 
 use args::{AccountCommand, Command, Global, Output, WaitArg};
-use tidemark_client::key_file::KeyFile;
-use tidemark_client::{Client, Market, Markets, Sender};
 
 /// Runs one command and says how it ended; errors go to standard error.
 pub async fn run(cli: Cli) -> ExitCode {

@@ -3,13 +3,14 @@
 use std::cmp::Ordering;
 
 use serde_json::{json, Value};
-use tidemark_client::{Market, Markets};
+use tidemark_client::format::{price_or_null, time_text};
+use tidemark_client::words::side_word;
+use tidemark_client::{Market, Markets, Table};
 use tidemark_proto::v1;
 
 use super::args::Orders;
 use super::order::{mark_words, peg_words};
-use super::show::{price_or_null, side_word, time_text};
-use super::{find, CliError, Context, Table};
+use super::{find, CliError, Context};
 
 pub(super) async fn run(context: &Context, args: &Orders) -> Result<(), CliError> {
     let address = context.address(&args.who.address)?;

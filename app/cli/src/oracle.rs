@@ -2,14 +2,13 @@
 //! of its venues.
 
 use serde_json::{json, Value};
-use tidemark_client::{Market, Markets};
+use tidemark_client::format::{percent, price_or_dash, price_or_null};
+use tidemark_client::{Market, Markets, Table};
 use tidemark_oracle::index::deviation_ppm;
 use tidemark_proto::v1;
 
 use super::args::OracleCommand;
-use super::show::{price_or_dash, price_or_null};
 use super::sidecar::{self, age};
-use super::table::{percent, Table};
 use super::{find, CliError, Context};
 
 pub(super) async fn run(context: &Context, command: &OracleCommand) -> Result<(), CliError> {

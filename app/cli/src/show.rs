@@ -1,43 +1,15 @@
 //! Commands that only read.
 
-use rust_decimal::Decimal;
 use serde_json::{json, Value};
-use tidemark_client::{usdc, Client, Market, Markets};
+use tidemark_client::format::{
+    entry_price, grouped, money, percent, price_or_dash, price_or_null, time_text,
+};
+use tidemark_client::words::{position_word, state_word};
+use tidemark_client::{usdc, Client, Market, Markets, Table};
 use tidemark_proto::v1;
 
 use super::args::{OneMarket, Who};
-use super::table::{grouped, percent, Table};
 use super::{find, CliError, Context};
-
-/// Decimals of USDC amounts in text; JSON has all six.
-const USDC_PLACES: u32 = 2;
-
-fn money(atoms: i64) -> String {
-    grouped(usdc(atoms), USDC_PLACES)
-}
-
-/// A price, or a dash where there is none.
-pub fn price_or_dash(market: &Market, ticks: u64) -> String {
-    if ticks == 0 {
-        "-".to_owned()
-    } else {
-        market.price(ticks).to_string()
-    }
-}
-
-/// A price, or null where there is none.
-pub(super) fn price_or_null(market: &Market, ticks: u64) -> Option<Decimal> {
-    (ticks != 0).then(|| market.price(ticks))
-}
-
-/// The word for a side.
-pub(super) fn side_word(side: v1::Side) -> &'static str {
-    match side {
-        v1::Side::Buy => "buy",
-        v1::Side::Sell => "sell",
-        v1::Side::Unspecified => "-",
-    }
-}
 
 /// The market that was named, or all.
 pub(super) fn chosen<'a>(
@@ -88,25 +60,6 @@ fn lines(rows: &[(&str, String)]) -> String {
         .map(|(name, value)| format!("{name:<width$}  {value}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// Unix milliseconds as `2025-10-10 21:14:03 UTC`.
-pub(super) fn time_text(time_ms: u64) -> String {
-    let seconds = time_ms / 1_000;
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days to a civil date, after Howard Hinnant's `civil_from_days`: years begin in March, 400 of
-    // them are an era.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 pub(super) async fn params(context: &Context) -> Result<(), CliError> {
@@ -194,21 +147,6 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
     context
         .print(text, || markets.iter().map(|(market, state)| market_json(market, state)).collect());
     Ok(())
-}
-
-/// One word for what a market takes now.
-pub fn state_word(state: &v1::MarketState) -> &'static str {
-    if state.quarantined {
-        return "quarantined";
-    }
-    match state.params.as_ref().map(v1::MarketParams::status) {
-        Some(v1::MarketStatus::Paused) => "paused",
-        Some(v1::MarketStatus::ReduceOnly) => "reduce-only",
-        Some(v1::MarketStatus::Closed) if state.settled => "settled",
-        Some(v1::MarketStatus::Closed) => "closed",
-        _ if state.stale => "stale index",
-        _ => "active",
-    }
 }
 
 fn market_json(market: &Market, state: &v1::MarketState) -> Value {
@@ -357,15 +295,6 @@ fn positions_of<'a>(
     open.filter_map(|position| Some((markets.by_id(position.market)?, position)))
 }
 
-/// What the position cost a base unit: `c / (q·k)` ticks. For display only.
-pub fn entry_price(market: &Market, position: &v1::Position) -> Decimal {
-    let per_tick = Decimal::from(position.lots).checked_mul(Decimal::from(market.k));
-    let ticks =
-        per_tick.and_then(|per_tick| Decimal::from(position.cost_atoms).checked_div(per_tick));
-    let price = ticks.and_then(|ticks| ticks.checked_mul(market.tick_size));
-    price.unwrap_or_default().round_dp(market.tick_size.scale())
-}
-
 fn position_json(market: &Market, position: &v1::Position) -> Value {
     json!({
         "market": market.symbol,
@@ -422,7 +351,7 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
         for (subaccount, market, position) in &open {
             table.row(vec![
                 market.symbol.clone(),
-                if position.lots > 0 { "long" } else { "short" }.to_owned(),
+                position_word(position.lots).to_owned(),
                 subaccount.to_string(),
                 market.size(position.lots).abs().to_string(),
                 entry_price(market, position).to_string(),
@@ -451,38 +380,4 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
     };
     context.print(text, || open.iter().map(one).collect());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_civil_dates() {
-        for (time_ms, text) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
-            (1_760_130_843_999, "2025-10-10 21:14:03 UTC"),
-            (4_107_542_399_000, "2100-02-28 23:59:59 UTC"),
-            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(time_text(time_ms), text);
-        }
-    }
-
-    #[test]
-    fn an_entry_price_is_the_cost_of_a_base_unit() {
-        let params = v1::MarketParams {
-            symbol: "BTC-USD".into(),
-            tick_size_e9: 100_000_000,
-            lot_size_e9: 100_000,
-            ..Default::default()
-        };
-        let market = Market::new(&params, 10);
-        // 0.5 BTC short at 60 000.0: 600 000 ticks · 5 000 lots · 10 atoms.
-        let position =
-            v1::Position { lots: -5_000, cost_atoms: -30_000_000_000, ..Default::default() };
-        assert_eq!(entry_price(&market, &position).to_string(), "60000.0");
-        assert_eq!(entry_price(&market, &v1::Position::default()), Decimal::ZERO);
-    }
 }

@@ -2,10 +2,10 @@
 //! its venues say.
 
 use serde_json::{json, Value};
-use tidemark_client::{sidecar_status, ClientError};
+use tidemark_client::format::percent;
+use tidemark_client::{sidecar_status, ClientError, Table};
 use tidemark_proto::oracle_v1 as wire;
 
-use super::table::{percent, Table};
 use super::CliError;
 
 /// The status of the sidecar at `address`, of all markets or of one.

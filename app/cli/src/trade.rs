@@ -1,13 +1,13 @@
 //! Commands that sign, orders apart: cash and leverage.
 
 use serde_json::json;
+use tidemark_client::format::money;
 use tidemark_client::key_file::KeyFile;
-use tidemark_client::{atoms_of_usdc, usdc, Sender};
+use tidemark_client::{atoms_of_usdc, Sender};
 use tidemark_proto::tx::Sendable;
 use tidemark_proto::v1;
 
 use super::args;
-use super::table::grouped;
 use super::{find, CliError, Context};
 
 pub(super) async fn deposit(context: &Context, args: &args::Deposit) -> Result<(), CliError> {
@@ -32,7 +32,7 @@ pub(super) async fn deposit(context: &Context, args: &args::Deposit) -> Result<(
         amount_atoms,
         ..Default::default()
     };
-    let amount = grouped(usdc(amount_atoms), 2);
+    let amount = money(amount_atoms);
     send(
         context,
         &mut sender,
@@ -47,7 +47,7 @@ pub(super) async fn withdraw(context: &Context, args: &args::Amount) -> Result<(
     let mut sender = context.sender(&context.key()?).await?;
     let subaccount = context.global.subaccount;
     let message = v1::MsgWithdraw { subaccount, amount_atoms, ..Default::default() };
-    let amount = grouped(usdc(amount_atoms), 2);
+    let amount = money(amount_atoms);
     send(
         context,
         &mut sender,
@@ -68,7 +68,7 @@ pub(super) async fn transfer(context: &Context, args: &args::Transfer) -> Result
     let mut sender = context.sender(&context.key()?).await?;
     let message =
         v1::MsgTransfer { from_subaccount, to_subaccount, amount_atoms, ..Default::default() };
-    let amount = grouped(usdc(amount_atoms), 2);
+    let amount = money(amount_atoms);
     let done = format!("moved {amount} USDC from subaccount {from_subaccount} to {to_subaccount}");
     send(context, &mut sender, &message, &done).await
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::{json, Value};
+use tidemark_client::words::{liquidation_line, side_word, stage_word, trade_line};
 use tidemark_client::{usdc, Client, ClientError, Market, Markets};
 use tidemark_proto::v1;
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use tonic::Streaming;
 
 use super::args::OneMarket;
 use super::book::{ladder, level_json};
-use super::show::{chosen, side_word, time_text};
+use super::show::chosen;
 use super::terminal::draw;
 use super::{is_terminal, print_line, CliError, Context};
 
@@ -106,75 +107,6 @@ fn event_line(markets: &Markets, event: &Event) -> Option<String> {
         Event::Book(_) | Event::Ended(_) => None,
         Event::Trade(trade) => trade_line(markets.by_id(trade.market)?, trade),
         Event::Liquidation(event) => liquidation_line(markets.by_id(event.market)?, event),
-    }
-}
-
-fn clock(time_ms: u64) -> String {
-    time_text(time_ms).split(' ').nth(1).unwrap_or_default().to_owned()
-}
-
-/// A trade in words.
-pub fn trade_line(market: &Market, trade: &v1::Trade) -> Option<String> {
-    let forced = if trade.liquidation { "  liquidation" } else { "" };
-    let side = side_word(trade.taker_side());
-    let (size, price) = (market.size(trade.lots), market.price(trade.price_ticks));
-    Some(format!(
-        "{}  {:<8} {side:<4} {size:>12} at {price}{forced}",
-        clock(trade.time_ms),
-        market.symbol
-    ))
-}
-
-/// A stage in the rules' words.
-pub fn stage_word(stage: v1::LiquidationStage) -> &'static str {
-    match stage {
-        v1::LiquidationStage::Unspecified => "unspecified",
-        v1::LiquidationStage::Prune => "prune",
-        v1::LiquidationStage::Book => "book",
-        v1::LiquidationStage::Backstop => "backstop",
-        v1::LiquidationStage::InsuranceFund => "insurance_fund",
-        v1::LiquidationStage::Adl => "adl",
-        v1::LiquidationStage::BadDebt => "bad_debt",
-    }
-}
-
-/// A liquidation step in words.
-pub fn liquidation_line(market: &Market, event: &v1::Liquidation) -> Option<String> {
-    let (size, price, base) =
-        (market.size(event.lots), market.price(event.price_ticks), market.base());
-    let who = short(&event.owner);
-    let verb = if event.side() == v1::Side::Sell { "sold" } else { "bought" };
-    let what = match event.stage() {
-        v1::LiquidationStage::Prune => {
-            format!("{} orders of {who} cancelled", event.orders_cancelled)
-        }
-        v1::LiquidationStage::Book => {
-            format!("{verb} {size} {base} of {who} on the book at {price}")
-        }
-        v1::LiquidationStage::Backstop => {
-            format!("backstop took {size} {base} of {who} at {price}")
-        }
-        v1::LiquidationStage::InsuranceFund => {
-            let paid = match event.fund_paid_atoms {
-                0 => "without a loss to the insurance fund".to_owned(),
-                paid => format!("the insurance fund paid {} USDC", usdc(paid).round_dp(2)),
-            };
-            format!("{verb} {size} {base} of {who} at {price}, {paid}")
-        }
-        v1::LiquidationStage::Adl => {
-            format!("{size} {base} of {who} closed against winners at {price} (ADL)")
-        }
-        v1::LiquidationStage::BadDebt => format!("bad debt of {who} booked"),
-        v1::LiquidationStage::Unspecified => return None,
-    };
-    Some(format!("{}  {:<8} LIQUIDATION {what}", clock(event.time_ms), market.symbol))
-}
-
-/// An address that fits a line: `tide1abcd…wxyz`.
-pub(crate) fn short(address: &str) -> String {
-    match (address.get(..9), address.len().checked_sub(4).and_then(|at| address.get(at..))) {
-        (Some(start), Some(end)) if address.len() > 16 => format!("{start}…{end}"),
-        _ => address.to_owned(),
     }
 }
 
@@ -296,11 +228,5 @@ mod tests {
         assert_eq!(book.asks[&11].lots, 4);
         book.apply(update(true, vec![], vec![level(12, 1)]));
         assert!(book.bids.is_empty() && book.asks.len() == 1);
-    }
-
-    #[test]
-    fn addresses_are_shortened_in_the_middle() {
-        assert_eq!(short("tide1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5lzv7xu"), "tide1qypq…v7xu");
-        assert_eq!(short("tide1x"), "tide1x");
     }
 }

@@ -3,9 +3,12 @@
 
 mod error;
 pub mod export;
+pub mod format;
 pub mod key_file;
 mod market;
 mod sender;
+mod table;
+pub mod words;
 
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use tonic::Streaming;
 pub use error::ClientError;
 pub use market::{atoms_of_usdc, usdc, Market, Markets};
 pub use sender::{Sender, Submitted};
+pub use table::Table;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

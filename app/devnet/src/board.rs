@@ -169,7 +169,7 @@ impl Board {
     /// Steps that closed a position, or a part of one.
     #[must_use]
     pub fn closing_steps(&self) -> u64 {
-        let prune = tidemark_cli::stage_word(LiquidationStage::Prune);
+        let prune = tidemark_client::words::stage_word(LiquidationStage::Prune);
         self.liquidations.iter().filter(|(stage, _)| **stage != prune).map(|(_, count)| count).sum()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde_json::{json, Value};
 use tidemark_cli::grouped;
+use tidemark_client::format::grouped;
 use tidemark_client::usdc;
 
 use super::board::Board;

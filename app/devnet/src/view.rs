@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use tidemark_cli::{draw, entry_price, grouped, percent, price_or_dash, state_word, Table};
-use tidemark_client::{usdc, Client};
+use tidemark_cli::draw;
+use tidemark_client::format::{entry_price, grouped, percent, price_or_dash};
+use tidemark_client::words::state_word;
+use tidemark_client::{usdc, Client, Table};
 use tidemark_proto::v1;
 
 use super::board::Board;

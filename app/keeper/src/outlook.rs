@@ -4,6 +4,7 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use prometheus_parse::{Sample, Scrape, Value};
 
 use super::Note;
 
@@ -20,18 +21,21 @@ pub(super) async fn read(address: &str) -> Vec<Note> {
     let Ok(body) = Limited::new(answer.into_body(), MAX_PAGE_BYTES).collect().await else {
         return Vec::new();
     };
-    let page = body.to_bytes();
-    String::from_utf8_lossy(&page).lines().filter_map(near).collect()
+    notes(&String::from_utf8_lossy(&body.to_bytes()))
 }
 
-/// `…{distance="1%",market="BTC-USD"} 1234.5`, with something near.
-fn near(line: &str) -> Option<Note> {
-    let (labels, value) = line.strip_prefix(NEAR)?.rsplit_once(' ')?;
-    let label = |name: &str| {
-        let rest = labels.split_once(&format!("{name}=\""))?.1;
-        Some(rest.split_once('"')?.0.to_owned())
-    };
-    let near_usdc = value.split('.').next()?.parse().ok().filter(|usdc| *usdc > 0)?;
+/// A note for every sample of [`NEAR`] above 0.
+fn notes(page: &str) -> Vec<Note> {
+    let scrape = Scrape::parse(page.lines().map(|line| Ok(line.to_owned())));
+    let samples = scrape.map(|scrape| scrape.samples).unwrap_or_default();
+    samples.iter().filter(|sample| sample.metric == NEAR).filter_map(note).collect()
+}
+
+fn note(sample: &Sample) -> Option<Note> {
+    let (Value::Gauge(usdc) | Value::Untyped(usdc)) = sample.value else { return None };
+    // USDC without the fraction; the cast saturates.
+    let near_usdc = Some(usdc as u64).filter(|usdc| *usdc > 0)?;
+    let label = |name: &str| sample.labels.get(name).map(str::to_owned);
     Some(Note::Outlook { market: label("market")?, near_usdc, distance: label("distance")? })
 }
 
@@ -42,7 +46,7 @@ mod tests {
     #[test]
     fn a_line_of_the_page_becomes_a_note() {
         let note = |market: &str, near_usdc, distance: &str| {
-            Some(Note::Outlook { market: market.into(), near_usdc, distance: distance.into() })
+            vec![Note::Outlook { market: market.into(), near_usdc, distance: distance.into() }]
         };
         for (line, expected) in [
             (
@@ -50,11 +54,15 @@ mod tests {
                  1234.5",
                 note("BTC-USD", 1234, "1%"),
             ),
-            ("tidemark_notional_near_liquidation_usdc{distance=\"1%\",market=\"BTC-USD\"} 0", None),
-            ("tidemark_accounts 3", None),
-            ("# HELP tidemark_notional_near_liquidation_usdc notional", None),
+            (
+                "tidemark_notional_near_liquidation_usdc{distance=\"1%\",market=\"BTC-USD\"} 0",
+                vec![],
+            ),
+            ("tidemark_accounts 3", vec![]),
+            ("# HELP tidemark_notional_near_liquidation_usdc notional", vec![]),
+            ("# TYPE tidemark_notional_near_liquidation_usdc gauge", vec![]),
         ] {
-            assert_eq!(near(line), expected, "{line}");
+            assert_eq!(notes(line), expected, "{line}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use tidemark_client::key_file::KeyFile;
+use tidemark_client::words::side_word;
 use tidemark_client::{Client, ClientError, Markets, Sender};
 use tidemark_proto::tx::Sendable;
 use tidemark_proto::v1::operation::Operation;
@@ -235,7 +236,7 @@ impl<'a> Session<'a> {
             };
             let height = submitted.height.unwrap_or(0);
             for result in &submitted.results {
-                let side = if order.side() == v1::Side::Sell { "sell" } else { "buy" };
+                let side = side_word(order.side());
                 if result.filled_lots > 0 {
                     let (lots, limit_ticks) = (result.filled_lots, order.price_ticks);
                     tell(Note::Hedged { market: symbol.clone(), side, lots, limit_ticks, height });

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use prometheus_parse::{Sample, Scrape, Value};
 use tempfile::TempDir;
 use tidemark_client::Client;
 use tidemark_comet::cometbft::COMETBFT;
@@ -435,16 +436,21 @@ impl Metrics {
         Ok(Self { text: body.to_owned() })
     }
 
-    /// The sum of a metric's samples whose labels contain every one of `labels`, e.g.
-    /// `market="BTC-USD"`; `None` when there is no such sample.
+    /// The sum of a metric's samples that have every one of `labels`; `None` when there is no such
+    /// sample.
     #[must_use]
-    pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
-        let sample = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
-            let matches = found == name && labels.iter().all(|label| rest.contains(label));
-            matches.then(|| value.parse::<f64>().ok())?
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let scrape = Scrape::parse(self.text.lines().map(|line| Ok(line.to_owned()))).ok()?;
+        let value = |sample: &Sample| {
+            let matches = sample.metric == name
+                && labels.iter().all(|(label, value)| sample.labels.get(label) == Some(*value));
+            match sample.value {
+                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if matches => {
+                    Some(value)
+                }
+                _ => None,
+            }
         };
-        self.text.lines().filter_map(sample).reduce(|sum, value| sum + value)
+        scrape.samples.iter().filter_map(value).reduce(|sum, value| sum + value)
     }
 }

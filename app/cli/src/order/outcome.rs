@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{json, Value};
+use tidemark_client::format::time_text;
+use tidemark_client::words::{past_word, present_word, side_word};
 use tidemark_client::{Market, Markets};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 
 use super::build::span_text;
 use super::word;
-use crate::show::time_text;
 
 /// Where the mark goes for an order to be placed, and where to: `the mark to fall to 58000.0`.
 pub(crate) fn mark_words(
@@ -63,7 +64,7 @@ pub(super) fn sentence(
         Operation::Replace(_) if idle(result) => format!("order {id} is changed, and still waits"),
         Operation::Replace(_) => join(traded(result, market, "traded", &format!("order {id}"))),
         Operation::Twap(order) => {
-            let verb = if order.side() == v1::Side::Buy { "buys" } else { "sells" };
+            let verb = present_word(order.side());
             format!(
                 "order {id} {verb} {} {} in {} parts, one each {} from the next block on",
                 market.size(order.lots),
@@ -75,7 +76,7 @@ pub(super) fn sentence(
         Operation::Scale(order) => {
             let last = id.saturating_add(u64::from(result.placed)).saturating_sub(1);
             let rungs = format!("{} orders, {id} to {last}", result.placed);
-            join(traded(result, market, past(order.side()), &rungs))
+            join(traded(result, market, past_word(order.side()), &rungs))
         }
         Operation::Oco(pair) => both(pair, result, market),
     }
@@ -101,14 +102,6 @@ fn of_all(operation: &Operation, result: &v1::OperationResult) -> String {
 /// Whether an operation has neither traded nor left anything on the book.
 fn idle(result: &v1::OperationResult) -> bool {
     result.filled_lots == 0 && result.resting_lots == 0 && word(result.rest_code).is_none()
-}
-
-fn past(side: v1::Side) -> &'static str {
-    if side == v1::Side::Buy {
-        "bought"
-    } else {
-        "sold"
-    }
 }
 
 fn join(parts: Vec<String>) -> String {
@@ -142,7 +135,7 @@ fn placed(order: &v1::PlaceOrder, result: &v1::OperationResult, market: &Market)
     if idle(result) && order.trigger() != v1::Trigger::None {
         return format!("order {id} {}", waits(order, market));
     }
-    let mut parts = traded(result, market, past(order.side()), &format!("order {id}"));
+    let mut parts = traded(result, market, past_word(order.side()), &format!("order {id}"));
     if result.resting_lots > 0 {
         if order.display_lots > 0 {
             parts.push(format!("showing {} at a time", market.size(order.display_lots)));
@@ -160,7 +153,7 @@ fn placed(order: &v1::PlaceOrder, result: &v1::OperationResult, market: &Market)
 /// `waits for the mark to fall to 58000.0, and then sells 0.0100 BTC`.
 fn waits(order: &v1::PlaceOrder, market: &Market) -> String {
     let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
-    let verb = if order.side() == v1::Side::Buy { "buys" } else { "sells" };
+    let verb = present_word(order.side());
     let does = match order.whole_position {
         true => "closes the whole position".to_owned(),
         false => format!("{verb} {} {}", market.size(order.lots), market.base()),
@@ -261,7 +254,7 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
     });
     let Some((order, mark, falls)) = reached else { return String::new() };
     let Some(market) = markets.by_id(order.market) else { return String::new() };
-    let side = if order.side() == v1::Side::Sell { "sell" } else { "buy" };
+    let side = side_word(order.side());
     let (option, other) = match order.trigger() {
         v1::Trigger::Stop => ("--stop", "--take-profit"),
         _ => ("--take-profit", "--stop"),

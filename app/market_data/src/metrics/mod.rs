@@ -5,8 +5,13 @@
 //! count every block.
 #![allow(clippy::float_arithmetic)] // outside consensus: shown, never used
 
+mod chain;
+mod declare;
 mod distance;
+mod figures;
+mod grpc;
 mod http;
+mod market;
 mod oracle;
 mod registry;
 #[cfg(test)]

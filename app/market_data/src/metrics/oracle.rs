@@ -1,63 +1,42 @@
 //! Metrics of validators' price reports. A validator's address is a label: there are as many as the
 //! set has members, and an operator asks whose feed is wrong before anything else.
 
-use prometheus::{Error, GaugeVec, IntCounterVec};
+use prometheus::{GaugeVec, IntCounterVec};
 use tidemark_consensus::publish::OwnReport;
 use tidemark_engine::events::{BlockEvents, PriceRound};
 use tidemark_engine::state::View;
 use tidemark_oracle::index::{deviation_ppm, IndexStep};
 
-use super::registry::{ratio, symbol, Maker};
+use super::declare::metrics;
+use super::figures::{ratio, symbol};
 use crate::prices::{largest_deviations_ppm, outcome, OUTCOMES};
 
-/// Who reported, and how far from the index.
-#[derive(Debug)]
-pub(super) struct OracleMetrics {
-    reports: IntCounterVec,
-    bounded: IntCounterVec,
-    largest_deviation: GaugeVec,
-    validator_deviation: GaugeVec,
-    own_deviation: GaugeVec,
+metrics! {
+    /// Who reported, and how far from the index.
+    #[derive(Debug)]
+    pub(super) struct OracleMetrics {
+        reports: IntCounterVec = "tidemark_oracle_reports_total" ["validator", "outcome"]
+            "Votes in blocks by what they said of prices: reported, nothing, invalid, or late";
+        bounded: IntCounterVec = "tidemark_oracle_index_bounded_total" ["market"]
+            "Blocks that moved the index by its bound instead of to the median";
+        largest_deviation: GaugeVec = "tidemark_oracle_largest_deviation_ratio" ["market"]
+            "Largest distance from the index of a price reported in the last block, of the \
+             index";
+        validator_deviation: GaugeVec = "tidemark_oracle_validator_deviation_ratio" ["validator"]
+            "Largest distance from an index of the validator's prices in the last block, of \
+             the index; absent when it reported none";
+        own_deviation: GaugeVec = "tidemark_oracle_own_deviation_ratio" ["market"]
+            "Distance of this node's own last price from the index, of the index; positive is \
+             above, absent when it has none";
+    }
 }
 
 impl OracleMetrics {
-    pub fn new(m: &Maker) -> Result<Self, Error> {
-        Ok(Self {
-            reports: m.count(
-                "tidemark_oracle_reports_total",
-                "Votes in blocks by what they said of prices: reported, nothing, invalid, or late",
-                &["validator", "outcome"],
-            )?,
-            bounded: m.count(
-                "tidemark_oracle_index_bounded_total",
-                "Blocks that moved the index by its bound instead of to the median",
-                &["market"],
-            )?,
-            largest_deviation: m.gauge(
-                "tidemark_oracle_largest_deviation_ratio",
-                "Largest distance from the index of a price reported in the last block, of the \
-                 index",
-                &["market"],
-            )?,
-            validator_deviation: m.gauge(
-                "tidemark_oracle_validator_deviation_ratio",
-                "Largest distance from an index of the validator's prices in the last block, of \
-                 the index; absent when it reported none",
-                &["validator"],
-            )?,
-            own_deviation: m.gauge(
-                "tidemark_oracle_own_deviation_ratio",
-                "Distance of this node's own last price from the index, of the index; positive is \
-                 above, absent when it has none",
-                &["market"],
-            )?,
-        })
-    }
-
     /// Counts a block.
     pub fn count(&self, view: &View, events: &BlockEvents) {
         for vote in &events.prices.votes {
-            let labels = [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
+            let labels =
+                [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
             self.reports.with_label_values(&labels).inc();
         }
         for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
@@ -83,7 +62,9 @@ impl OracleMetrics {
             }
         }
         for (validator, ppm) in validators {
-            self.validator_deviation.with_label_values(&[hex::encode_upper(validator)]).set(part(ppm));
+            self.validator_deviation
+                .with_label_values(&[hex::encode_upper(validator)])
+                .set(part(ppm));
         }
         for price in own.into_iter().flat_map(|own| &own.report.prices) {
             let cell = view.markets.get(usize::from(price.market));

@@ -120,12 +120,11 @@ async fn empty_blocks(client: &Client, time: Duration) -> Result<f64, String> {
 fn result(batch: &Batch, done: Done, before: (Metrics, u64), after: (Metrics, u64)) -> LoadResult {
     let blocks = after.1.saturating_sub(before.1).max(1);
     let seconds = done.elapsed.as_secs_f64();
-    let grown = |name: &str, labels: &[&str]| {
+    let grown = |name: &str, labels: &[(&str, &str)]| {
         after.0.sum(name, labels).unwrap_or(0.0) - before.0.sum(name, labels).unwrap_or(0.0)
     };
     let phase = |phase: Phase| {
-        let label = format!("phase=\"{}\"", phase.name());
-        let spent = grown("tidemark_block_phase_seconds_sum", &[&label]);
+        let spent = grown("tidemark_block_phase_seconds_sum", &[("phase", phase.name())]);
         PhaseTime {
             phase: phase.name(),
             ms_per_block: spent * 1_000.0 / blocks as f64,

@@ -1,0 +1,105 @@
+//! Gauges that every market has.
+
+use prometheus::{GaugeVec, IntGaugeVec};
+use tidemark_engine::events::PriceRound;
+use tidemark_engine::state::{MarketCell, View};
+
+use super::declare::metrics;
+use super::distance::{distances, BUCKETS};
+use super::figures::{count, price_usdc, ratio, symbol, usdc, E9};
+use crate::MarketData;
+
+metrics! {
+    /// Gauges that every market has.
+    #[derive(Debug)]
+    pub(super) struct MarketMetrics {
+        book_depth: GaugeVec = "tidemark_book_depth_lots" ["market", "side"]
+            "Lots of all resting orders of a side";
+        book_levels: IntGaugeVec = "tidemark_book_levels" ["market", "side"]
+            "Price levels of a side";
+        book_spread: IntGaugeVec = "tidemark_book_spread_ticks" ["market"]
+            "Best ask less best bid; absent when a side is empty";
+        mark_price: GaugeVec = "tidemark_mark_price_usdc" ["market"]
+            "Mark price of one base unit";
+        index_price: GaugeVec = "tidemark_index_price_usdc" ["market"]
+            "Index price of one base unit, however old";
+        funding_rate: GaugeVec = "tidemark_funding_rate_ratio" ["market"]
+            "Last funding rate for 8 hours; positive: longs pay";
+        predicted_funding_rate: GaugeVec = "tidemark_funding_predicted_rate_ratio" ["market"]
+            "Funding rate for 8 hours that the running hour would end with now";
+        open_interest: GaugeVec = "tidemark_open_interest_base_units" ["market"]
+            "Sum of long positions";
+        oracle_age: GaugeVec = "tidemark_oracle_age_seconds" ["market"]
+            "Block time since the last index of a quorum";
+        reporting_power: GaugeVec = "tidemark_oracle_reporting_power_ratio" ["market"]
+            "Voting power that reported the market's index in the last block, of all";
+        backstop_capacity: GaugeVec = "tidemark_backstop_capacity_usdc" ["market"]
+            "Collateral that keepers set aside to take over liquidated positions";
+        market_insurance: GaugeVec = "tidemark_market_insurance_fund_usdc" ["market"]
+            "The insurance fund of a market that is isolated for all; 0 in others";
+        bad_debt: GaugeVec = "tidemark_bad_debt_usdc" ["market"]
+            "Debt of closed accounts that fees have not repaid yet";
+        near_accounts: IntGaugeVec = "tidemark_accounts_near_liquidation" ["market", "distance"]
+            "Accounts whose liquidation price is within this distance of the mark; larger \
+             distances include smaller ones";
+        near_notional: GaugeVec = "tidemark_notional_near_liquidation_usdc" ["market", "distance"]
+            "Notional of the positions whose liquidation price is within this distance of the \
+             mark; larger distances include smaller ones";
+    }
+}
+
+impl MarketMetrics {
+    /// Sets the gauges of every market.
+    pub fn refresh(&self, view: &View, round: &PriceRound, market_data: &MarketData) {
+        for (cell, prices) in view.markets.iter().zip(&round.markets) {
+            let part = match round.total_power {
+                0 => 0.0,
+                total_power => prices.reporting_power as f64 / total_power as f64,
+            };
+            self.reporting_power.with_label_values(&[symbol(cell)]).set(part);
+        }
+        for (cell, near) in view.markets.iter().zip(distances(view)) {
+            self.set(cell, view.chain.time_ms, market_data);
+            for ((label, _), near) in BUCKETS.iter().zip(near) {
+                let labels = [symbol(cell), *label];
+                self.near_accounts.with_label_values(&labels).set(near.accounts);
+                self.near_notional.with_label_values(&labels).set(usdc(near.notional_atoms));
+            }
+        }
+    }
+
+    fn set(&self, cell: &MarketCell, now_ms: u64, market_data: &MarketData) {
+        let (market, params) = (&cell.market, &cell.market.params);
+        let label = [symbol(cell)];
+        for (side, depth) in ["buy", "sell"].into_iter().zip(market_data.depth(params.id)) {
+            let labels = [symbol(cell), side];
+            self.book_depth.with_label_values(&labels).set(depth.lots as f64);
+            self.book_levels.with_label_values(&labels).set(count(depth.levels));
+        }
+        match cell.top {
+            (Some(bid), Some(ask)) => {
+                let spread = i64::try_from(ask.saturating_sub(bid)).unwrap_or(i64::MAX);
+                self.book_spread.with_label_values(&label).set(spread);
+            }
+            // A gauge that would lie is taken away; it may not be there.
+            _ => drop(self.book_spread.remove_label_values(&label)),
+        }
+        if let Some(mark) = market.mark_ticks {
+            self.mark_price.with_label_values(&label).set(price_usdc(params, mark));
+        }
+        if let Some(index) = cell.index.index {
+            self.index_price.with_label_values(&label).set(price_usdc(params, index.ticks));
+            let age_ms = now_ms.saturating_sub(index.time_ms);
+            self.oracle_age.with_label_values(&label).set(age_ms as f64 / 1e3);
+        }
+        self.funding_rate.with_label_values(&label).set(ratio(market.funding.last_rate_8h_ppm));
+        self.predicted_funding_rate
+            .with_label_values(&label)
+            .set(ratio(market.predicted_rate_8h_ppm()));
+        let base_units = market.open_interest_lots as f64 * params.lot_size_e9 as f64 / E9;
+        self.open_interest.with_label_values(&label).set(base_units);
+        self.bad_debt.with_label_values(&label).set(usdc(market.bad_debt_atoms));
+        self.backstop_capacity.with_label_values(&label).set(usdc(market.set_aside_atoms()));
+        self.market_insurance.with_label_values(&label).set(usdc(market.insurance_atoms));
+    }
+}
