@@ -18,7 +18,7 @@ use tidemark_proto::params::{ChainParams, MarketParams};
 /// Largest block of a new chain: a block of this size crosses a 1 Gbit/s link in 32 ms.
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What `tidemarkd init` is told.
+/// Options of `tidemarkd init`.
 #[derive(Args, Clone, Debug)]
 pub struct InitOptions {
     /// The folder to make.

@@ -5,13 +5,13 @@ use tidemark_client::key_file::KeyError;
 use tidemark_client::ClientError;
 use tidemark_proto::{Code, Refusal};
 
-/// Why a command did not do what was asked; its exit codes are stable (docs/cli.md).
+/// Errors of a command; their exit codes are stable (docs/cli.md).
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// From the node, or on the way to it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// What was asked for cannot be.
+    /// The command cannot be carried out as it was typed.
     #[error("{0}")]
     Usage(String),
     /// Of a batch whose operations stand alone, some were refused.
@@ -30,7 +30,7 @@ pub enum CliError {
     NoSidecar {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
     /// A key cannot be used.

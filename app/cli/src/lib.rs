@@ -79,7 +79,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
     }
 }
 
-/// What every command works with.
+/// Options that every command shares.
 struct Context {
     global: Global,
 }
@@ -166,7 +166,7 @@ fn wait_for(wait: Option<WaitArg>) -> v1::WaitFor {
     }
 }
 
-/// Whether people read standard output as it comes.
+/// True if standard output is a terminal.
 fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -183,7 +183,7 @@ fn print_text(text: &str) {
     }
 }
 
-/// What the tests of several commands look at.
+/// Fixtures for the tests of several commands.
 #[cfg(test)]
 mod fixtures {
     use super::*;
@@ -199,7 +199,7 @@ mod fixtures {
         }
     }
 
-    /// The same as a client has it.
+    /// The client's market of [`btc_params`].
     pub fn btc() -> Market {
         Market::new(&btc_params(), 10)
     }

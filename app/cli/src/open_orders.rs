@@ -80,7 +80,7 @@ fn resting_table(answer: &v1::OrdersResponse, markets: &Markets) -> Option<Strin
     Some(table.render())
 }
 
-/// What is special about an order that rests.
+/// Flags of a resting order: post-only, reduce-only, iceberg, peg.
 fn flags(market: &Market, order: &v1::Order) -> String {
     let mut flags = Vec::new();
     if order.reduce_only {

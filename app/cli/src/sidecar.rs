@@ -1,5 +1,5 @@
-//! What a price sidecar says of itself: its connections, and how each market's price comes of what
-//! its venues say.
+//! The status of a price sidecar: its connections, and how each market's price is made from the
+//! prices of its venues.
 
 use serde_json::{json, Value};
 use tidemark_client::format::percent;

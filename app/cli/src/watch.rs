@@ -26,7 +26,7 @@ const SHOWN_EVENTS: usize = 10;
 /// Events that wait for a slow terminal.
 const QUEUE: usize = 1024;
 
-/// What the streams bring.
+/// A message of one of the streams.
 enum Event {
     Book(v1::BookUpdate),
     Trade(v1::Trade),

@@ -1,9 +1,9 @@
-//! What can go wrong between a client and the chain, told apart by what the user must do.
+//! Errors between a client and the chain, told apart by what the user must do.
 
 use tidemark_proto::{Code, Refusal};
 use tonic::Status;
 
-/// Why a call did not do what was asked.
+/// Errors of a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The chain refused; nothing was done.
@@ -17,7 +17,7 @@ pub enum ClientError {
     Unreachable {
         /// The address.
         node: String,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
     /// It is not known whether the transaction is or will be in a block.
@@ -26,7 +26,7 @@ pub enum ClientError {
          before sending it again"
     )]
     Unknown {
-        /// What is missing.
+        /// The missing part of the answer.
         why: String,
         /// The transaction, if the node named it.
         tx_hash: Option<String>,
@@ -34,9 +34,9 @@ pub enum ClientError {
     /// The address is not one.
     #[error("{node:?} is not a node's address: {why}")]
     BadAddress {
-        /// What was given.
+        /// The address as it was given.
         node: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// The node failed in a way that the chain has no code for.
@@ -44,7 +44,7 @@ pub enum ClientError {
     Failed {
         /// gRPC's word for it.
         code: String,
-        /// What it said.
+        /// The node's sentence.
         message: String,
     },
 }
@@ -130,7 +130,7 @@ fn why(status: &Status) -> String {
     }
 }
 
-/// Whether the connection was refused, so that no byte of the request left.
+/// True if the connection was refused, so that no byte of the request left.
 fn never_sent(status: &Status) -> bool {
     let mut error = std::error::Error::source(status);
     while let Some(cause) = error {

@@ -13,7 +13,7 @@ use tidemark_proto::tx::Signer;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
-    /// What its owner calls it.
+    /// The owner's name for it.
     pub name: String,
     /// Bech32 address, for people; the secret decides.
     pub address: String,
@@ -41,7 +41,7 @@ pub enum KeyError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// Others may read it.
@@ -56,7 +56,7 @@ pub enum KeyError {
     /// The system refuses.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempt, as an infinitive.
         doing: &'static str,
         /// With which file.
         path: PathBuf,

@@ -205,7 +205,7 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    /// What the validators report of prices; with a market, what each said of it.
+    /// Price reports of the validators; with a market, also each validator's price of it.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -329,7 +329,7 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    /// What a stream's end means.
+    /// The error for the status with which a stream ended.
     #[must_use]
     pub fn stream_ended(&self, status: &tonic::Status) -> ClientError {
         self.error(status)

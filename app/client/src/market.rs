@@ -110,7 +110,7 @@ impl Market {
         })
     }
 
-    /// What one unit of size is: the symbol's part before the first dash.
+    /// The unit of sizes: the symbol's part before the first dash.
     #[must_use]
     pub fn base(&self) -> &str {
         self.symbol.split('-').next().unwrap_or(&self.symbol)

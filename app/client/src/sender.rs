@@ -22,7 +22,7 @@ pub struct Sender {
     next_sequence: Option<u64>,
 }
 
-/// What became of a transaction that was not refused.
+/// The node's answer to a transaction that was not refused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Submitted {
     /// SHA-256 of the transaction, upper-case hex.

@@ -22,7 +22,7 @@ pub enum PortError {
     Taken {
         /// The port.
         port: u16,
-        /// What the node would use it for.
+        /// The use that the node has for the port.
         purpose: &'static str,
     },
     /// The operating system does not let us have it.
@@ -30,7 +30,7 @@ pub enum PortError {
     Io {
         /// The port.
         port: u16,
-        /// What the node would use it for.
+        /// The use that the node has for the port.
         purpose: &'static str,
         /// Why not.
         source: io::Error,
@@ -105,7 +105,7 @@ impl Ports {
         self.base + 5
     }
 
-    /// Whether every port can be bound now, on the loopback interface.
+    /// Checks that every port can be bound now, on the loopback interface.
     ///
     /// # Errors
     /// The first port that is taken, with its purpose.

@@ -61,14 +61,14 @@ pub enum RpcError {
 }
 
 impl RpcError {
-    /// Whether a transaction that met this error may yet be in a block.
+    /// True if a transaction that met this error may yet be in a block.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Broken(_) | Self::BadAnswer(_) | Self::TxInCache)
     }
 }
 
-/// What `CheckTx` said of a transaction.
+/// The answer of `CheckTx` to a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Broadcast {
     /// 0 when the mempool took it.
@@ -95,7 +95,7 @@ pub struct Status {
     /// The app hash in the newest block's header, which is that of the height before, in upper-case
     /// hex.
     pub latest_app_hash: String,
-    /// Whether it is still catching up.
+    /// True while it is catching up.
     pub catching_up: bool,
 }
 
@@ -127,7 +127,7 @@ impl RpcClient {
         Ok(Self { http, uri, timeout: DEFAULT_TIMEOUT })
     }
 
-    /// The same client with another limit on the time of each call.
+    /// This client with another limit on the time of each call.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }

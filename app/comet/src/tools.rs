@@ -19,7 +19,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(4);
 /// A program and the one version of it that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tool {
-    /// What people call it, e.g. `CometBFT`.
+    /// The name for people, e.g. `CometBFT`.
     pub title: &'static str,
     /// The file's name, e.g. `cometbft`.
     pub binary: &'static str,
@@ -29,8 +29,8 @@ pub struct Tool {
     pub version: &'static str,
     /// The arguments that make it print its version and end.
     pub version_arguments: &'static [&'static str],
-    /// What the first line that it then prints must be; `None` for a program that `go install`
-    /// leaves without one.
+    /// The first line that it must then print; `None` for a program that `go install` leaves without
+    /// a version.
     pub version_line: Option<&'static str>,
 }
 
@@ -69,7 +69,7 @@ pub enum ToolError {
     /// The Go client failed.
     #[error("`go install {target}` failed ({status}); its last words: {last_line}")]
     InstallFailed {
-        /// What was asked of it.
+        /// The package and version to install.
         target: String,
         /// How it ended.
         status: String,
@@ -85,13 +85,13 @@ pub enum ToolError {
         title: &'static str,
         /// The version that it should have.
         version: &'static str,
-        /// What it said.
+        /// The node's sentence.
         found: String,
     },
     /// The operating system refuses.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempt, as an infinitive.
         doing: &'static str,
         /// With which file.
         path: PathBuf,

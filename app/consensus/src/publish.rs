@@ -14,7 +14,7 @@ use crate::timing::BlockTimes;
 pub struct Published {
     /// The state after it.
     pub view: Arc<View>,
-    /// What it did.
+    /// Events of the block.
     pub events: Arc<BlockEvents>,
     /// How long its phases took on this node.
     pub times: BlockTimes,
@@ -33,19 +33,19 @@ pub struct Publisher {
 pub struct OwnReportCell(Arc<Mutex<Option<OwnReport>>>);
 
 impl OwnReportCell {
-    /// Notes what this node says of prices.
+    /// Stores this node's price report.
     pub fn set(&self, own: OwnReport) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
     }
 
-    /// What this node last said of prices; `None` where it did not vote since its start.
+    /// This node's last price report; `None` if it has not voted since its start.
     #[must_use]
     pub fn get(&self) -> Option<OwnReport> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What this node said of prices in its last vote.
+/// This node's price report in its last vote.
 #[derive(Clone, Debug)]
 pub struct OwnReport {
     /// The height that it voted on.

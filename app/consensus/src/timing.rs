@@ -39,7 +39,7 @@ impl BlockTimes {
 #[derive(Debug)]
 pub struct Stopwatch {
     last: Instant,
-    /// What was booked.
+    /// Time booked so far, by phase.
     pub times: BlockTimes,
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::random::Random;
 use super::{with, SharedBoard};
 
-/// What an account does.
+/// The strategy of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Quotes both sides of every market.
@@ -51,7 +51,7 @@ pub const TRADERS: &[(&str, Role)] = &[
 ];
 
 impl Role {
-    /// What it starts with, in USDC.
+    /// Collateral at the start, in USDC.
     #[must_use]
     pub fn collateral_usdc(self) -> u64 {
         match self {
@@ -137,7 +137,7 @@ impl Faucet {
 pub struct Trader {
     /// Its name, also of its key file.
     pub name: String,
-    /// What it does.
+    /// Its strategy.
     pub role: Role,
     sender: Sender,
     /// Its own draws.

@@ -1,4 +1,4 @@
-//! What happened so far, as the view and the summary tell it.
+//! Counts and recent events of a devnet, for its view and its summary.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -12,7 +12,7 @@ const RECENT_LINES: usize = 12;
 /// Heights that wait for the last node's hash.
 const MAX_PENDING_HEIGHTS: usize = 10_000;
 
-/// What became of the demo traders' operations.
+/// Outcomes of the demo traders' operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     /// Operations sent.
@@ -32,7 +32,7 @@ impl Orders {
     }
 }
 
-/// Whether all nodes came to the same app hashes.
+/// Comparison of the app hashes of all nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Hashes {
     nodes: usize,
@@ -80,7 +80,7 @@ impl Hashes {
 pub struct Board {
     /// The chain's id.
     pub chain_id: String,
-    /// What the first node takes its prices from.
+    /// The first node's source of prices.
     pub feed: String,
     /// Markets as last asked for.
     pub markets: Markets,
@@ -96,7 +96,7 @@ pub struct Board {
     pub trades: u64,
     /// Liquidation steps by stage.
     pub liquidations: BTreeMap<&'static str, u64>,
-    /// What the insurance fund paid, in atoms.
+    /// Payments of the insurance fund, in atoms.
     pub fund_paid_atoms: i128,
     /// Operations of the demo traders.
     pub orders: Orders,

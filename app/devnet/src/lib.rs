@@ -50,7 +50,7 @@ pub(crate) fn say(output: Output, line: &str) {
     };
 }
 
-/// What the tasks of a devnet write and its view reads.
+/// The board that the tasks of a devnet write and its view reads.
 pub(crate) type SharedBoard = Arc<Mutex<Board>>;
 
 /// Holds the board for as long as a line takes.
@@ -89,12 +89,12 @@ struct Failure {
     why: String,
 }
 
-/// What the user must change before anything can start.
+/// A mistake that the user must mend before anything can start.
 fn unusable(why: String) -> Failure {
     Failure { exit_code: 2, why }
 }
 
-/// What went wrong in something that was started.
+/// A failure of something that was started.
 fn broken(why: String) -> Failure {
     Failure { exit_code: 1, why }
 }

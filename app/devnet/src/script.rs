@@ -1,4 +1,4 @@
-//! What the devnet's prices do, and which markets it has.
+//! The script of the devnet's prices, and its markets.
 
 use tidemark_node::config::ShockConfig;
 use tidemark_proto::params::MarketParams;

@@ -24,7 +24,7 @@ use super::{say, script};
 
 /// Every devnet's chain.
 const CHAIN_ID: &str = "tidemark-devnet";
-/// What the insurance fund starts with: 50 000 USDC.
+/// The insurance fund at genesis: 50 000 USDC.
 const INSURANCE_ATOMS: u64 = 50_000_000_000;
 /// Largest block, in bytes.
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
@@ -50,7 +50,7 @@ pub struct Setup {
     ports: u16,
     /// Of the traders.
     pub seed: u64,
-    /// Whether prices are recorded ones.
+    /// True if prices are recorded ones.
     pub replay: bool,
     /// Signs deposits.
     pub faucet: KeyFile,
@@ -181,7 +181,7 @@ impl Setup {
         self.all_ports().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// What is told once at the start.
+    /// Lines that are printed once at the start.
     #[must_use]
     pub fn banner(&self, feed: &str) -> String {
         let validators = if self.validators == 1 {

@@ -92,7 +92,7 @@ const DEGEN_TRIES: u32 = 8;
 /// How far above the mark it buys, in ppm: more would cost it too much of its margin.
 const DEGEN_REACH_PPM: u64 = 4_500;
 
-/// What a degen is about.
+/// The state of a degen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
     /// Buys more at each look.

@@ -1,4 +1,4 @@
-//! What a devnet did, at its end.
+//! The summary of a devnet, at its end.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a keeper does about what it sees: pure, in the chain's integers.
+//! Decisions of a keeper: pure functions, in the chain's integers.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks, PPM};
 use tidemark_proto::v1;
 
-/// What the keeper may do. All bounds hold together.
+/// Bounds of the keeper. All of them hold together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest position in one market, atoms of notional at the mark.
@@ -29,7 +29,7 @@ pub struct Seen {
     pub k: u64,
     /// Largest order.
     pub max_order_lots: Lots,
-    /// Whether it trades on a fresh index: otherwise nothing is taken or hedged.
+    /// True if the market trades on a fresh index; otherwise nothing is taken or hedged.
     pub live: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct Take {
     pub account_id: u32,
     /// How much of it.
     pub lots: Lots,
-    /// What it would earn, ppm of the zero price.
+    /// The takeover's profit, ppm of the zero price.
     pub edge_ppm: Ppm,
 }
 
@@ -63,8 +63,8 @@ pub fn hedge_ticks(mark_ticks: Ticks, held: SignedLots, max_slippage_ppm: Ppm) -
     }
 }
 
-/// What a position taken at `zero_ticks` earns when it is hedged at `hedge_ticks` with the taker
-/// fee paid, ppm of the zero price, rounded down. `None` at a price of 0, and beyond 63 bits.
+/// The profit of a position taken at `zero_ticks` and hedged at `hedge_ticks` with the taker fee
+/// paid, ppm of the zero price, rounded down. `None` at a price of 0, and beyond 63 bits.
 #[must_use]
 pub fn edge_ppm(
     zero_ticks: Ticks,
@@ -164,8 +164,8 @@ pub fn hedges(
     open.filter_map(order).collect()
 }
 
-/// What to set aside for a market, in all, when it is time to change it: `target` where less than
-/// half of that is left, as far as withdrawable collateral goes; nothing more while that adds less
+/// The new set-aside of a market, in all, if it is time to change it: `target` where less than half
+/// of that is left, as far as withdrawable collateral goes. `None` while the change would add less
 /// than a hundredth of the target.
 #[must_use]
 pub fn top_up(target_atoms: u64, set_aside_atoms: u64, withdrawable_atoms: u64) -> Option<u64> {

@@ -24,7 +24,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// The longest.
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
-/// What a keeper is told to do.
+/// Options of a keeper.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// gRPC address of the node.
@@ -36,7 +36,7 @@ pub struct Config {
     pub subaccount: u32,
     /// Markets by symbol, with what to set aside in each, in atoms. Others are left alone.
     pub markets: Vec<(String, u64)>,
-    /// What it may do.
+    /// Bounds of its decisions.
     pub limits: Limits,
     /// Tell what would be sent, and send nothing.
     pub dry_run: bool,

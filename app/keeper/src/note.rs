@@ -1,4 +1,4 @@
-//! What a keeper tells of itself: a line for people, a document for programs.
+//! Reports of a keeper: a line for people, a document for programs.
 
 use serde_json::{json, Value};
 use tidemark_client::usdc;

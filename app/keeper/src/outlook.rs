@@ -1,4 +1,4 @@
-//! What a node's metrics page says of liquidations to come.
+//! Liquidations to come, from a node's metrics page.
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;

@@ -37,7 +37,7 @@ struct Session<'a> {
     config: &'a Config,
     sender: Sender,
     taker_fee_ppm: i64,
-    /// What is to be set aside, by market.
+    /// Atoms to set aside, by market.
     targets: BTreeMap<u32, u64>,
     /// No decision before the state of this height: what was sent shows in it.
     not_before: u64,
@@ -45,7 +45,7 @@ struct Session<'a> {
     outlook_at: Option<Instant>,
 }
 
-/// What one decision is made from, all of one node.
+/// The inputs of one decision, all from one node.
 struct Sight {
     height: u64,
     markets: Markets,

@@ -28,7 +28,7 @@ pub fn event_sequence(height: u64, position: usize) -> u64 {
     (height << SEQUENCE_BITS) | u64::try_from(position).unwrap_or(last).min(last)
 }
 
-/// What one block did, in the wire's terms.
+/// Events of one block as wire messages.
 #[derive(Debug, Default)]
 pub struct Block {
     /// Its height.
@@ -45,7 +45,7 @@ pub struct Block {
     pub listed: Vec<v1::ListedUpdate>,
     /// One update for each book that changed.
     pub books: Vec<v1::BookUpdate>,
-    /// The same order by order.
+    /// One order-by-order update for each book that changed.
     pub order_books: Vec<v1::OrderBookUpdate>,
     /// Orders and fills by account, in order.
     pub accounts: HashMap<AccountId, Vec<v1::AccountEvent>>,

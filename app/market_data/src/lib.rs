@@ -1,6 +1,6 @@
-//! What watches consensus for its clients: a replica of every book, open orders, the last blocks'
-//! events, and what became of transactions. One thread takes every block as it is published;
-//! readers share the result behind a lock that is held for copying only.
+//! Market data for clients: a replica of every book, open orders, the last blocks' events, and the
+//! outcomes of transactions. One thread takes every block as it is published; readers share the
+//! replica behind a lock that is held for copying only.
 //!
 //! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a
 //! slow reader costs no memory and is told so when the ring has passed it.
@@ -123,7 +123,7 @@ impl MarketData {
     /// first one.
     ///
     /// # Errors
-    /// What the system says when it gives no thread.
+    /// The system's error when no thread can be started.
     pub fn start(publisher: &Publisher) -> std::io::Result<Arc<Self>> {
         let data = Self::new();
         let (blocks, fed) = (publisher.subscribe(), Arc::clone(&data));
@@ -255,7 +255,7 @@ impl MarketData {
         (past.since_height(), steps.into_iter().take(most).cloned().collect())
     }
 
-    /// What each validator reported.
+    /// Reports of each validator.
     #[must_use]
     pub fn prices(&self) -> PriceWatch {
         self.read().prices.clone()

@@ -24,7 +24,7 @@ pub struct L3Book {
     next_place: u64,
     next_order_id: OrderId,
     root: Hash,
-    /// What the block so far has changed.
+    /// Changes by the current block so far.
     changes: Vec<v1::OrderBookChange>,
 }
 

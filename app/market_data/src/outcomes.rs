@@ -1,5 +1,5 @@
-//! What became of transactions: for those who wait for one, and for those who ask again by the same
-//! bytes.
+//! Outcomes of transactions, for clients that wait for one and for clients that send the same bytes
+//! again.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -40,7 +40,7 @@ pub struct Outcomes {
     inner: Mutex<Inner>,
 }
 
-/// Whoever waits for one transaction, each under an id of its own.
+/// Clients that wait for one transaction, each under an id of its own.
 type Waiting = Vec<(u64, oneshot::Sender<Arc<Committed>>)>;
 
 #[derive(Debug, Default)]

@@ -1,5 +1,4 @@
-//! What each validator said of prices, block by block, and how far it was from the index: for
-//! operators.
+//! Price reports of each validator, block by block, and their distance from the index: for operators.
 
 use std::collections::BTreeMap;
 

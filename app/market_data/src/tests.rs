@@ -21,7 +21,7 @@ use super::history::{event_sequence, TooOld};
 use super::order_book::l3_root;
 use super::*;
 
-/// What the chain tells of a book's events.
+/// Keeps the events that a book reports to its host.
 #[derive(Default)]
 struct Recorder(Vec<Event>);
 
@@ -213,7 +213,7 @@ fn wire_levels(book: &Book, side: Side) -> Vec<v1::Level> {
     book.levels(side).map(level).collect()
 }
 
-/// What a client of the book stream keeps.
+/// The copy that a client of the book stream keeps.
 #[derive(Default)]
 struct Client {
     sequence: u64,
@@ -237,7 +237,7 @@ impl Client {
     }
 }
 
-/// What a client of the order-by-order stream keeps: every price's queue.
+/// The copy that a client of the order-by-order stream keeps: every price's queue.
 #[derive(Default)]
 struct OrderClient {
     sequence: u64,

@@ -64,7 +64,7 @@ pub enum FeedConfig {
         speed: u32,
         /// When the play starts, in Unix ms: the same for all.
         start_at_ms: u64,
-        /// Whether it starts again at its end.
+        /// True if it starts again at its end.
         repeat: bool,
     },
     /// Those of real venues, from the price sidecar on this machine.
@@ -106,7 +106,7 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// The mistake and its place.
         reason: String,
     },
 }
@@ -129,7 +129,7 @@ impl NodeConfig {
     /// Reads options from the file's text.
     ///
     /// # Errors
-    /// What is wrong, with its line.
+    /// A sentence with the line of the mistake.
     pub fn from_text(text: &str) -> Result<Self, String> {
         let config: Self = toml_edit::de::from_str(text).map_err(|error| error.to_string())?;
         if config.threads > MAX_THREADS {

@@ -36,9 +36,9 @@ pub struct NodeInit {
     pub persistent_peers: Vec<String>,
     /// The pause after each block, in ms.
     pub timeout_commit_ms: u64,
-    /// Whether it indexes transactions for `tx_search`.
+    /// True if the node indexes transactions for `tx_search`.
     pub tx_index: bool,
-    /// Whether several nodes share a machine or a private network.
+    /// True if several nodes share a machine or a private network.
     pub devnet: bool,
     /// Where its prices come from.
     pub feed: FeedConfig,
@@ -100,7 +100,8 @@ impl NodeInit {
     }
 }
 
-/// What to dial for a service that listens on `listen`: every interface includes the loopback.
+/// The address to dial for a service that listens on `listen`: the loopback, if that is every
+/// interface.
 fn loopback_if_any(listen: IpAddr) -> IpAddr {
     match listen {
         IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -120,14 +121,14 @@ pub enum Genesis {
         app_version: u64,
         /// The largest block, in bytes.
         max_block_bytes: u64,
-        /// What the application gets in `InitChain`.
+        /// The application's state in `InitChain`.
         app_state: Value,
     },
     /// The genesis file of a chain that exists.
     Existing(Value),
 }
 
-/// What to do with a home that has data.
+/// Treatment of a home that has data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExistingHome {
     /// Leave it and say so.
@@ -147,7 +148,7 @@ pub enum InitError {
     HomeInUse {
         /// The folder.
         home: PathBuf,
-        /// What was found there.
+        /// The kind of data that is there.
         found: &'static str,
     },
     /// A node runs there.
@@ -174,7 +175,7 @@ pub enum InitError {
         command: &'static str,
         /// The home.
         home: PathBuf,
-        /// What it said.
+        /// The node's sentence.
         said: String,
     },
     /// A file of CometBFT's that is not as the pinned version writes it.
@@ -188,7 +189,7 @@ pub enum InitError {
     /// The operating system refuses.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempt, as an infinitive.
         doing: &'static str,
         /// With which file.
         path: PathBuf,
@@ -202,7 +203,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitErr
     move |source| InitError::Io { doing, path, source }
 }
 
-/// What a node keeps in its home. `ExistingHome::Overwrite` deletes these and nothing else.
+/// Files of a node in its home. `ExistingHome::Overwrite` deletes these and nothing else.
 const NODE_FILES: [&str; 7] =
     ["config", "data", "snapshots", "app.sock", "cometbft.log", "cometbft.log.1", "tidemarkd.log"];
 
@@ -296,7 +297,7 @@ fn clear(home: &Path) -> Result<(), InitError> {
     Ok(())
 }
 
-/// What the other nodes must know of one.
+/// Keys of a node that the other nodes must know.
 struct Keys {
     /// `id@host:port`.
     peer: String,

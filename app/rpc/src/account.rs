@@ -1,5 +1,5 @@
-//! Where an account stands: margin figures of the published view, with the replica's open orders of
-//! the same block.
+//! Margin figures of an account: from the published view, with the replica's open orders of the same
+//! block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 /// The account of a subaccount.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for what is no address, `UNKNOWN_ACCOUNT` when it does not exist.
+/// `INVALID_ARGUMENT` if the address is not valid bech32, `UNKNOWN_ACCOUNT` if it does not exist.
 pub(super) fn find(view: &View, owner: &str, subaccount: u32) -> Result<AccountId, Refusal> {
     let address = Address::parse(owner)?;
     view.owner(&address).and_then(|owner| owner.account(subaccount)).ok_or_else(|| {
@@ -57,7 +57,7 @@ pub(super) async fn at_one_height<T>(
     (view, found)
 }
 
-/// An account with its open orders, ready for margin.
+/// An account with its open orders: the inputs of its margin.
 pub(super) struct Standing<'a> {
     view: &'a View,
     id: AccountId,

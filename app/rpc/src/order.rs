@@ -45,7 +45,7 @@ pub(super) struct OrderServer {
     in_flight: Semaphore,
 }
 
-/// What the mempool said.
+/// The mempool's answer.
 enum Handed {
     /// It has the transaction.
     Accepted,
@@ -106,8 +106,8 @@ impl OrderServer {
         }
     }
 
-    /// Whether these bytes are in a block: asked where their sequence was found used up. The
-    /// replica may be a moment behind the view that said so.
+    /// The outcome of these bytes if they are in a block; the caller has found their sequence used
+    /// up. The replica may lag behind the view that shows the sequence as used.
     async fn committed(&self, hash: &TxHash) -> Option<Arc<Committed>> {
         let height = self.publisher.view().chain.height;
         let mut heights = self.market_data.heights();
@@ -115,7 +115,7 @@ impl OrderServer {
         self.market_data.outcomes().known(hash)
     }
 
-    /// What to answer when the transaction cannot be taken: the outcome, where these very bytes
+    /// Answers a transaction that cannot be taken: its refusal, or its outcome if these very bytes
     /// were carried out already.
     async fn refused(
         &self,

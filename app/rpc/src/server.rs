@@ -40,7 +40,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open requests may take to end when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the services read.
+/// Sources that the services read.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// The committed state.

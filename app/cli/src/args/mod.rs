@@ -24,7 +24,7 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -69,7 +69,7 @@ pub enum Output {
     Json,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make, list and show keys
@@ -202,7 +202,7 @@ pub struct MarginModeArgs {
     /// Market, e.g. BTC-USD; without a position or an order of yours
     #[arg(long)]
     pub market: String,
-    /// What stands for its positions
+    /// Collateral that stands for its positions
     #[arg(long, value_enum)]
     pub mode: ModeArg,
 }

@@ -32,7 +32,7 @@ pub enum OrderCommand {
 }
 
 impl OrderCommand {
-    /// What its `--wait` says, if given.
+    /// The value of `--wait`, if given.
     #[must_use]
     pub fn wait(&self) -> Option<WaitArg> {
         let wait = match self {
@@ -97,7 +97,7 @@ pub enum TifArg {
     Fok,
 }
 
-/// What a post-only order does when it would trade.
+/// Treatment of a post-only order that would trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PostOnlyArg {
     /// It is refused.
@@ -106,7 +106,7 @@ pub enum PostOnlyArg {
     Slide,
 }
 
-/// What a pegged order follows.
+/// The reference of a pegged order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PegArg {
     /// The mark.
@@ -127,12 +127,12 @@ pub enum WaitArg {
 /// Options of order commands.
 #[derive(Debug, Args)]
 pub struct Wait {
-    /// What to wait for [default: committed]
+    /// How far to wait [default: committed]
     #[arg(long = "wait", value_enum)]
     pub until: Option<WaitArg>,
 }
 
-/// What orders that may rest have in common.
+/// Options of orders that may rest.
 #[derive(Debug, Args)]
 pub struct Resting {
     /// Time to live, e.g. 30s, 10m, 2h; makes it gtt
@@ -143,7 +143,7 @@ pub struct Resting {
     pub post_only: Option<PostOnlyArg>,
 }
 
-/// What all new orders have in common.
+/// Options of all new orders.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Only reduce the position
@@ -197,7 +197,7 @@ pub struct Place {
     /// take
     #[arg(long, value_enum)]
     pub peg: Option<PegArg>,
-    /// That distance in USDC, a whole number of ticks; negative is below [default: 0]
+    /// Distance of the peg in USDC, a whole number of ticks; negative is below [default: 0]
     #[arg(long, requires = "peg", allow_hyphen_values = true, value_name = "USDC")]
     pub peg_offset: Option<Decimal>,
     /// Reduce-only and the client's number.

@@ -76,7 +76,7 @@ fn read(file: &Path) -> Result<String, CliError> {
 /// The commands of a file.
 ///
 /// # Errors
-/// What is wrong with each line that is not one, or with their number.
+/// A sentence for each malformed line, or one about their number.
 fn lines(text: &str) -> Result<Vec<Line>, String> {
     let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     for (at, line) in text.lines().enumerate() {
@@ -108,7 +108,7 @@ fn lines(text: &str) -> Result<Vec<Line>, String> {
     }
 }
 
-/// What clap says of a line, without how to use the whole program.
+/// Clap's error for a line, without the usage of the whole program.
 fn one_sentence(error: &str) -> String {
     let said = error.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = said.take_while(|line| {
@@ -146,7 +146,7 @@ fn by_line(error: ClientError, lines: &[Line]) -> ClientError {
     }
 }
 
-/// What became of a line.
+/// The outcome of a line.
 struct Told<'a> {
     line: usize,
     operation: &'a Operation,
@@ -154,7 +154,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Whether it is why a batch of all or none was refused.
+    /// True if this line is why an all-or-none batch was refused.
     fn is_cause(&self) -> bool {
         self.result.code != 0 && self.result.code != Code::BatchRefused.number()
     }

@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Shortest time between two slices.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What commands are read against.
+/// Chain data that turns a command into an operation.
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) markets: Markets,
@@ -96,7 +96,7 @@ impl Desk {
     }
 }
 
-/// Whether a command counts from the last block's time.
+/// True if a command counts from the last block's time.
 fn counts_time(command: &OrderCommand) -> bool {
     match command {
         OrderCommand::Place(args) => args.resting.expires.is_some(),
@@ -313,7 +313,7 @@ fn display_lots(args: &args::Place, market: &Market, rests: bool) -> Result<u64,
     }
 }
 
-/// What closes a position whole when the mark reaches a price.
+/// The orders that close a whole position when the mark reaches a price.
 fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> {
     let symbol = &market.symbol;
     let (side, word) = match held {

@@ -1,4 +1,4 @@
-//! What became of an operation, in words and for programs.
+//! The outcome of an operation, in words and as JSON.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ pub(crate) fn mark_words(
     format!("the mark to {direction} to {}", market.price(trigger_price_ticks))
 }
 
-/// Whether an order is placed when the mark falls.
+/// True if an order is placed when the mark falls.
 fn falls(side: v1::Side, trigger: v1::Trigger) -> bool {
     (side == v1::Side::Sell) == (trigger == v1::Trigger::Stop)
 }
 
-/// What a pegged order follows, and how far from it: `the mark, 5.0 below it`.
+/// The reference of a pegged order and the distance from it: `the mark, 5.0 below it`.
 pub(crate) fn peg_words(
     market: &Market,
     side: v1::Side,
@@ -49,7 +49,7 @@ pub(crate) fn peg_words(
     })
 }
 
-/// What an operation did, in a sentence without its end.
+/// The effect of an operation, in a sentence without a full stop.
 pub(super) fn sentence(
     operation: &Operation,
     result: &v1::OperationResult,
@@ -99,7 +99,7 @@ fn of_all(operation: &Operation, result: &v1::OperationResult) -> String {
     }
 }
 
-/// Whether an operation has neither traded nor left anything on the book.
+/// True if an operation has neither traded nor left anything on the book.
 fn idle(result: &v1::OperationResult) -> bool {
     result.filled_lots == 0 && result.resting_lots == 0 && word(result.rest_code).is_none()
 }
@@ -108,7 +108,7 @@ fn join(parts: Vec<String>) -> String {
     parts.join(", ")
 }
 
-/// What traded, what rests, and why a part did neither.
+/// The traded part, the resting part, and why a part did neither.
 fn traded(
     result: &v1::OperationResult,
     market: &Market,
@@ -201,8 +201,8 @@ pub(super) fn result_json(
     })
 }
 
-/// What to say after a refusal: what a slip mostly meant, and prices that the chain tells in ticks;
-/// empty where there is nothing to add.
+/// Help after a refusal: the likely meaning of a slip, and in USDC the prices that the chain names in
+/// ticks; empty where there is nothing to add.
 pub(super) fn hint(
     operation: &Operation,
     result: &v1::OperationResult,

@@ -10,7 +10,7 @@ use tidemark_risk::{Account, Markets, Position};
 pub(super) const BUCKETS: [(&str, i128); 5] =
     [("0.5%", 5_000), ("1%", 10_000), ("2%", 20_000), ("5%", 50_000), ("10%", 100_000)];
 
-/// What is within one distance of liquidation in one market.
+/// Accounts and positions within one distance of liquidation in one market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Near {
     /// Accounts.

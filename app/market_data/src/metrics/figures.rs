@@ -1,10 +1,9 @@
 //! Figures as Prometheus wants them: floats in base units.
 
+use tidemark_engine::state::{MarketCell, View};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
 use tidemark_proto::Code;
-
-use tidemark_engine::state::{MarketCell, View};
 
 /// Sizes and prices are given in 10⁻⁹.
 pub(super) const E9: f64 = 1e9;

@@ -30,7 +30,7 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Where it listens.
+    /// The bound address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

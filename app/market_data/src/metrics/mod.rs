@@ -1,4 +1,4 @@
-//! What operators and keepers watch: Prometheus metrics of the chain and of this node
+//! Prometheus metrics of the chain and of this node, for operators and keepers
 //! (docs/metrics.md).
 //!
 //! Fed by a thread of its own from the published blocks. Gauges show the newest block; counters

@@ -52,7 +52,7 @@ impl Metrics {
     /// Takes every block from now on, on a thread of its own.
     ///
     /// # Errors
-    /// What the system says when it gives no thread.
+    /// The system's error when no thread can be started.
     pub fn start(
         self: &Arc<Self>,
         publisher: &Publisher,
@@ -137,7 +137,7 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// What the encoder says; never with metrics of one registry.
+    /// The encoder's error; never with metrics of one registry.
     pub fn text(&self) -> Result<Vec<u8>, Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

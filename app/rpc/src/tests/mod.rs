@@ -49,7 +49,7 @@ fn minter() -> Signer {
     signer(1)
 }
 
-/// What CometBFT answers to `broadcast_tx_sync`.
+/// The answer of the test's CometBFT to `broadcast_tx_sync`.
 #[derive(Clone, Debug)]
 enum Mempool {
     Takes,

@@ -78,7 +78,7 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// Whether the operating system takes such an address.
+    /// Checks that the operating system takes such an address.
     ///
     /// # Errors
     /// `PathTooLong`.
@@ -91,7 +91,7 @@ impl Address {
         }
     }
 
-    /// Whether a process listens there now.
+    /// Returns true if a process listens there now.
     #[must_use]
     pub fn is_live(&self) -> bool {
         match self {

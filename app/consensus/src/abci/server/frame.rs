@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use prost::Message;
 use tendermint_proto::v0_38::abci::{request::Value, Request, Response};
 
-/// What a read buffer starts with, in bytes. Larger frames make it grow.
+/// The first size of a read buffer, in bytes. Larger frames make it grow.
 const FIRST_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Replies beyond this many bytes are written before CometBFT asks for a flush, which bounds the
@@ -27,7 +27,7 @@ pub enum FrameError {
     /// A frame beyond the cap.
     #[error("a frame of {bytes} bytes is larger than the cap of {max_bytes} bytes")]
     TooLarge {
-        /// What the frame's length says.
+        /// The frame's declared length.
         bytes: u64,
         /// The cap.
         max_bytes: usize,
@@ -37,7 +37,7 @@ pub enum FrameError {
     Malformed {
         /// The frame's length.
         bytes: usize,
-        /// What the decoder says.
+        /// The decoder's error.
         source: prost::DecodeError,
     },
     /// A frame without a request, or with one of a kind that this version does not know.

@@ -35,7 +35,7 @@ const MAX_CONNECTIONS: usize = 8;
 /// How long a stop waits for requests in execution before their connections are cut.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What of the server can be set.
+/// Settings of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     /// The largest request that is read, in bytes. Must exceed the consensus parameter
@@ -60,7 +60,7 @@ pub struct Server {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What the accept loop, the connections and the handle know together.
+/// State that the accept loop, the connections and the handle share.
 #[derive(Debug, Default)]
 struct Shared {
     stopping: AtomicBool,
