@@ -40,7 +40,11 @@ pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> 
 
 /// A level as `{"price", "size", "orders"}`.
 pub(super) fn level_json(market: &Market, level: &v1::Level) -> Value {
-    json!({"price": market.price(level.price_ticks), "size": market.size(level.lots), "orders": level.orders})
+    json!({
+        "price": market.price(level.price_ticks),
+        "size": market.size(level.lots),
+        "orders": level.orders,
+    })
 }
 
 /// Bids beside asks, best first.

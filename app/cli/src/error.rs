@@ -74,7 +74,14 @@ impl CliError {
             Self::Client(ClientError::Unknown { tx_hash, .. }) => tx_hash.clone(),
             _ => None,
         };
-        json!({"error": {"exit_code": self.exit_code(), "code": code, "message": message, "tx_hash": tx_hash}})
+        json!({
+            "error": {
+                "exit_code": self.exit_code(),
+                "code": code,
+                "message": message,
+                "tx_hash": tx_hash,
+            }
+        })
     }
 }
 

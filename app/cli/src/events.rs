@@ -137,7 +137,14 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
     let size = |lots: u64| json!(market.size(lots));
     let price = |ticks: u64| json!(market.price(ticks));
     let code = |code: u32| Code::from_number(code).filter(|code| *code != Code::Ok).map(Code::word);
-    let trade = |kind: &str, side: v1::Side, lots, ticks| json!({"event": kind, "side": side_word(side), "size": size(lots), "price": price(ticks)});
+    let trade = |kind: &str, side: v1::Side, lots, ticks| {
+        json!({
+            "event": kind,
+            "side": side_word(side),
+            "size": size(lots),
+            "price": price(ticks),
+        })
+    };
     let mut value = match &event.event {
         None => json!({"event": "unknown"}),
         Some(Event::Rested(order)) => trade("rested", order.side(), order.lots, order.price_ticks),
@@ -153,17 +160,27 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
             json!({"event": "removed", "code": code(removed.code), "unfilled": size(removed.lots)})
         }
         Some(Event::Waiting(order)) => json!({
-            "event": "waiting", "side": side_word(order.side()), "size": size(order.lots),
-            "whole_position": order.whole_position, "trigger_price": price(order.trigger_price_ticks),
-            "oco_order_id": order.oco_order_id, "slices_left": order.slices_left,
+            "event": "waiting",
+            "side": side_word(order.side()),
+            "size": size(order.lots),
+            "whole_position": order.whole_position,
+            "trigger_price": price(order.trigger_price_ticks),
+            "oco_order_id": order.oco_order_id,
+            "slices_left": order.slices_left,
         }),
         Some(Event::Triggered(triggered)) => json!({
-            "event": "triggered", "code": code(triggered.code), "message": triggered.message,
+            "event": "triggered",
+            "code": code(triggered.code),
+            "message": triggered.message,
             "placed_order_id": triggered.placed_order_id,
         }),
         Some(Event::Slice(slice)) => json!({
-            "event": "slice", "code": code(slice.code), "message": slice.message, "size": size(slice.lots),
-            "filled": size(slice.filled_lots), "slices_left": slice.slices_left,
+            "event": "slice",
+            "code": code(slice.code),
+            "message": slice.message,
+            "size": size(slice.lots),
+            "filled": size(slice.filled_lots),
+            "slices_left": slice.slices_left,
             "placed_order_id": slice.placed_order_id,
         }),
         Some(Event::Adl(adl)) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),

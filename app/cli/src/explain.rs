@@ -49,11 +49,12 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), CliErro
         }
     };
     context.print(text, || {
+        let steps = answer.steps.iter().filter_map(|step| step_json(step, &markets));
         json!({
             "address": address,
             "subaccount": subaccount,
             "since_height": since,
-            "steps": answer.steps.iter().filter_map(|step| step_json(step, &markets)).collect::<Vec<_>>(),
+            "steps": steps.collect::<Vec<_>>(),
         })
     });
     Ok(())

@@ -164,7 +164,12 @@ fn json(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) ->
             "last_block": word(row),
             "markets": row.markets,
             "max_deviation_ppm": row.max_deviation_ppm,
-            "blocks": { "reported": row.reported, "nothing": row.nothing, "invalid": row.invalid, "late": row.late },
+            "blocks": {
+                "reported": row.reported,
+                "nothing": row.nothing,
+                "invalid": row.invalid,
+                "late": row.late,
+            },
             "price": price,
         })
     };

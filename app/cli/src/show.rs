@@ -276,7 +276,9 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
             "open_orders": sub.open_orders,
             "isolated_markets": sub.isolated_markets,
             "volume_30d": usdc(sub.volume_30d_atoms),
-            "positions": positions_of(sub, markets).map(|(market, position)| position_json(market, position)).collect::<Vec<_>>(),
+            "positions": positions_of(sub, markets)
+                .map(|(market, position)| position_json(market, position))
+                .collect::<Vec<_>>(),
         })
     };
     json!({

@@ -118,27 +118,48 @@ fn event_json(markets: &Markets, event: &Event) -> Value {
                 levels.iter().map(|level| level_json(market, level)).collect::<Vec<_>>()
             };
             json!({
-                "event": "book", "market": market.symbol, "height": book.height, "sequence": book.sequence,
-                "snapshot": book.snapshot, "bids": levels(&book.bids), "asks": levels(&book.asks),
+                "event": "book",
+                "market": market.symbol,
+                "height": book.height,
+                "sequence": book.sequence,
+                "snapshot": book.snapshot,
+                "bids": levels(&book.bids),
+                "asks": levels(&book.asks),
             })
         }),
         Event::Trade(trade) => market_of(trade.market).map_or(Value::Null, |market| {
             json!({
-                "event": "trade", "market": market.symbol, "height": trade.height, "time_ms": trade.time_ms,
-                "price": market.price(trade.price_ticks), "size": market.size(trade.lots),
-                "taker_side": side_word(trade.taker_side()), "liquidation": trade.liquidation,
-                "maker_order_id": trade.maker_order_id, "taker_order_id": trade.taker_order_id,
+                "event": "trade",
+                "market": market.symbol,
+                "height": trade.height,
+                "time_ms": trade.time_ms,
+                "price": market.price(trade.price_ticks),
+                "size": market.size(trade.lots),
+                "taker_side": side_word(trade.taker_side()),
+                "liquidation": trade.liquidation,
+                "maker_order_id": trade.maker_order_id,
+                "taker_order_id": trade.taker_order_id,
             })
         }),
         Event::Liquidation(event) => market_of(event.market).map_or(Value::Null, |market| {
             json!({
-                "event": "liquidation", "market": market.symbol, "height": event.height, "time_ms": event.time_ms,
-                "stage": stage_word(event.stage()), "owner": event.owner, "subaccount": event.subaccount,
-                "side": side_word(event.side()), "size": market.size(event.lots),
-                "price": market.price(event.price_ticks), "mark": market.price(event.mark_ticks),
-                "zero_price": market.price(event.zero_price_ticks), "equity": usdc(event.equity_atoms),
-                "maintenance": usdc(event.maintenance_atoms), "fee": usdc(event.fee_atoms),
-                "fund_paid": usdc(event.fund_paid_atoms), "orders_cancelled": event.orders_cancelled,
+                "event": "liquidation",
+                "market": market.symbol,
+                "height": event.height,
+                "time_ms": event.time_ms,
+                "stage": stage_word(event.stage()),
+                "owner": event.owner,
+                "subaccount": event.subaccount,
+                "side": side_word(event.side()),
+                "size": market.size(event.lots),
+                "price": market.price(event.price_ticks),
+                "mark": market.price(event.mark_ticks),
+                "zero_price": market.price(event.zero_price_ticks),
+                "equity": usdc(event.equity_atoms),
+                "maintenance": usdc(event.maintenance_atoms),
+                "fee": usdc(event.fee_atoms),
+                "fund_paid": usdc(event.fund_paid_atoms),
+                "orders_cancelled": event.orders_cancelled,
             })
         }),
         Event::Ended(_) => Value::Null,
@@ -201,8 +222,8 @@ async fn picture(
                 }
             },
             _ = ticks.tick() => {
-                let books = books.iter().filter_map(|(id, book)| Some(book.render(markets.by_id(*id)?)));
-                let books = books.collect::<Vec<_>>().join("\n\n");
+                let render = |(id, book): (&u32, &Levels)| Some(book.render(markets.by_id(*id)?));
+                let books = books.iter().filter_map(render).collect::<Vec<_>>().join("\n\n");
                 let recent = recent.iter().rev().cloned().collect::<Vec<_>>().join("\n");
                 if !draw(&format!("{books}\n\n{recent}\n\nCtrl-C ends")) {
                     return Ok(());

@@ -45,7 +45,10 @@ pub enum KeyError {
         why: String,
     },
     /// Others may read it.
-    #[error("{} can be read by others: `chmod 600` it, and use another key if others had it", path.display())]
+    #[error(
+        "{} can be read by others: `chmod 600` it, and use another key if others had it",
+        path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,

@@ -373,7 +373,11 @@ mod tests {
         }
 
         #[test]
-        fn a_price_is_taken_only_when_it_is_exactly_its_ticks(mantissa in 1_i64..i64::MAX, scale in 0_u32..12, tick in 1_u64..1_000_000_000_000) {
+        fn a_price_is_taken_only_when_it_is_exactly_its_ticks(
+            mantissa in 1_i64..i64::MAX,
+            scale in 0_u32..12,
+            tick in 1_u64..1_000_000_000_000,
+        ) {
             let market = market("X-USD", tick, 1);
             let price = Decimal::new(mantissa, scale);
             if let Ok(ticks) = market.ticks(price) {

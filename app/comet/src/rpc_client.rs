@@ -312,8 +312,12 @@ mod tests {
     }
 
     fn error(data: &str) -> String {
-        json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32603, "message": "Internal error", "data": data } })
-            .to_string()
+        json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "error": { "code": -32603, "message": "Internal error", "data": data },
+        })
+        .to_string()
     }
 
     #[tokio::test]
@@ -323,7 +327,10 @@ mod tests {
         let status = json!({
             "node_info": { "id": "aa", "network": "chain" },
             "sync_info": {
-                "latest_block_height": "12", "latest_block_time": "t", "latest_app_hash": "CD", "catching_up": false,
+                "latest_block_height": "12",
+                "latest_block_time": "t",
+                "latest_app_hash": "CD",
+                "catching_up": false,
             },
         });
         let full = "mempool is full: number of txs 5000 (max: 5000), total txs bytes 1 (max: 2)";

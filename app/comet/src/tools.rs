@@ -29,8 +29,8 @@ pub struct Tool {
     pub version: &'static str,
     /// The arguments that make it print its version and end.
     pub version_arguments: &'static [&'static str],
-    /// The first line that it must then print; `None` for a program that `go install` leaves without
-    /// a version.
+    /// The first line that it must then print; `None` for a program that `go install` leaves
+    /// without a version.
     pub version_line: Option<&'static str>,
 }
 
@@ -52,8 +52,9 @@ pub enum ToolError {
     NoFolder,
     /// There is no Go to install it with.
     #[error(
-        "{title} {version} is not at {}, and there is no `go` command to install it with: install Go 1.22 or newer \
-         from https://go.dev/dl and put it in PATH, or put a {binary} {version} there yourself",
+        "{title} {version} is not at {}, and there is no `go` command to install it with: install \
+         Go 1.22 or newer from https://go.dev/dl and put it in PATH, or put a {binary} \
+         {version} there yourself",
         path.display()
     )]
     NoGo {

@@ -10,14 +10,24 @@ use tidemark_cli::args::{duration, Output};
 #[derive(Clone, Debug, Args)]
 pub struct DevnetOptions {
     /// How many validators, each a process with its own CometBFT
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16), value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=16),
+        value_name = "N"
+    )]
     pub validators: u16,
     /// Play recorded prices (.csv or .csv.gz) instead of made-up ones
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
     /// How many times faster than recorded
     /// [default: the whole file in the time of --for, or in two minutes]
-    #[arg(long, requires = "replay", value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "TIMES")]
+    #[arg(
+        long,
+        requires = "replay",
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        value_name = "TIMES"
+    )]
     pub speed: Option<u32>,
     /// End after this long, e.g. 60s [default: at Ctrl-C]
     #[arg(long = "for", value_parser = duration, value_name = "DURATION")]

@@ -74,13 +74,21 @@ impl Note {
                 json!({"event": "set_aside", "market": market, "amount": amount(*atoms)})
             }
             Self::Asked { market, account_id, lots, edge_ppm } => json!({
-                "event": "asked", "market": market, "account_id": account_id, "lots": lots, "edge_ppm": edge_ppm,
+                "event": "asked",
+                "market": market,
+                "account_id": account_id,
+                "lots": lots,
+                "edge_ppm": edge_ppm,
             }),
             Self::Got { market, lots, height } => {
                 json!({"event": "got", "market": market, "lots": lots, "height": height})
             }
             Self::Hedged { market, side, lots, limit_ticks, height } => json!({
-                "event": "hedged", "market": market, "side": side, "lots": lots, "limit_ticks": limit_ticks,
+                "event": "hedged",
+                "market": market,
+                "side": side,
+                "lots": lots,
+                "limit_ticks": limit_ticks,
                 "height": height,
             }),
             Self::Refused { what, market, why } => {

@@ -1,4 +1,5 @@
-//! Price reports of each validator, block by block, and their distance from the index: for operators.
+//! Price reports of each validator, block by block, and their distance from the index: for
+//! operators.
 
 use std::collections::BTreeMap;
 

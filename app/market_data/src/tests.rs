@@ -106,9 +106,12 @@ fn op() -> impl Strategy<Value = Op> {
     let price = || prop_oneof![60..70_u64, 4_090..4_100_u64, Just(u64::MAX - 1)];
     prop_oneof![
         5 => (0..4_u32, any::<bool>(), price(), 1..50_u64, 0..60_u64, any::<bool>())
-            .prop_map(|(owner, sell, price, lots, display, ioc)| Op::Place { owner, sell, price, lots, display, ioc }),
+            .prop_map(|(owner, sell, price, lots, display, ioc)| {
+                Op::Place { owner, sell, price, lots, display, ioc }
+            }),
         2 => any::<usize>().prop_map(|nth| Op::Cancel { nth }),
-        2 => (any::<usize>(), price(), 1..50_u64).prop_map(|(nth, price, lots)| Op::Replace { nth, price, lots }),
+        2 => (any::<usize>(), price(), 1..50_u64)
+            .prop_map(|(nth, price, lots)| Op::Replace { nth, price, lots }),
         1 => (any::<usize>(), 1..60_u64).prop_map(|(nth, by)| Op::Reduce { nth, by }),
     ]
 }
@@ -275,7 +278,9 @@ impl OrderClient {
 
 proptest! {
     #[test]
-    fn replica_and_stream_follow_the_chain(blocks in prop::collection::vec(prop::collection::vec(op(), 0..12), 1..12)) {
+    fn replica_and_stream_follow_the_chain(
+        blocks in prop::collection::vec(prop::collection::vec(op(), 0..12), 1..12),
+    ) {
         let (mut chain, data) = (Chain::new(), MarketData::new());
         let (mut client, mut orders) = (Client::default(), OrderClient::default());
         for ops in &blocks {
@@ -290,16 +295,23 @@ proptest! {
             prop_assert_eq!(book.checksum, chain.book.l2_root().to_vec());
             prop_assert_eq!((book.height, book.sequence), (chain.height, chain.cell.book_sequence));
             for owner in 0..4 {
-                let mut expected: Vec<_> = chain.book.orders_of(owner).map(|o| (o.order_id, o.price_ticks, o.lots)).collect();
+                let resting = chain.book.orders_of(owner);
+                let mut expected: Vec<_> =
+                    resting.map(|order| (order.order_id, order.price_ticks, order.lots)).collect();
                 expected.sort_unstable();
-                let got: Vec<_> = data.orders(&[owner], None).1.iter().map(|o| (o.order_id, o.price_ticks, o.lots)).collect();
-                prop_assert_eq!(got, expected);
+                let found = data.orders(&[owner], None).1;
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|order| (order.order_id, order.price_ticks, order.lots))
+                    .collect();
+                prop_assert_eq!(found, expected);
             }
             let block = data.read().history.get(chain.height).unwrap().unwrap();
             block.books.iter().for_each(|update| client.take(update));
             block.order_books.iter().for_each(|update| orders.take(update));
             // Whoever comes now gets the same from the snapshot.
-            let mut late = OrderClient { sequence: orders.sequence.wrapping_sub(1), ..OrderClient::default() };
+            let sequence = orders.sequence.wrapping_sub(1);
+            let mut late = OrderClient { sequence, ..OrderClient::default() };
             let (snapshot, _) = data.order_book_and_reader(0);
             if chain.cell.book_sequence > 0 {
                 late.take(&snapshot[0]);

@@ -156,17 +156,24 @@ impl NodeConfig {
             None => "# abci_addr = \"tcp://127.0.0.1:26658\"".to_owned(),
         };
         format!(
-            "# The options of tidemarkd. Unknown keys are refused. CometBFT's own options are in config.toml.\n\
+            "# The options of tidemarkd. Unknown keys are refused. CometBFT's own options are \
+             in config.toml.\n\
              \n# Where gRPC is served: orders, queries and streams.\ngrpc_addr = \"{}\"\n\
              \n# Where Prometheus metrics are served.\nmetrics_addr = \"{}\"\n\
-             \n# Where ABCI is served to CometBFT. Without it, the file app.sock in the home.\n{abci_addr}\n\
-             \n# Host and port of CometBFT's JSON-RPC, to which transactions are handed.\ncomet_rpc_addr = {}\n\
-             \n# Threads for verification and execution; 0 for one a core. Results do not depend on it.\nthreads = {}\n\
+             \n# Where ABCI is served to CometBFT. Without it, the file app.sock in the home.\n\
+             {abci_addr}\n\
+             \n# Host and port of CometBFT's JSON-RPC, to which transactions are handed.\n\
+             comet_rpc_addr = {}\n\
+             \n# Threads for verification and execution; 0 for one a core. Results do not depend on \
+             it.\n\
+             threads = {}\n\
              \n# Where this validator's prices come from:\n\
              #   kind = \"off\"        none; the node reports no prices\n\
-             #   kind = \"synthetic\"  invented, for devnets: seed, start_at_ms, validator, shocks\n\
+             #   kind = \"synthetic\"  invented, for devnets: seed, start_at_ms, validator, \
+             shocks\n\
              #   kind = \"replay\"     from a file: file, speed, start_at_ms, repeat\n\
-             #   kind = \"sidecar\"    of real venues, from tidemark-oracle on this machine: address, max_age_ms\n\
+             #   kind = \"sidecar\"    of real venues, from tidemark-oracle on this machine: \
+             address, max_age_ms\n\
              [feed]\n{}",
             self.grpc_addr,
             self.metrics_addr,

@@ -142,7 +142,8 @@ pub enum ExistingHome {
 pub enum InitError {
     /// There is a node already.
     #[error(
-        "{} already holds a node ({found}): start it, choose another --home, or pass --overwrite to delete it with its keys",
+        "{} already holds a node ({found}): start it, choose another --home, or pass --overwrite \
+         to delete it with its keys",
         home.display()
     )]
     HomeInUse {

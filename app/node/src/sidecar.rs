@@ -126,7 +126,8 @@ async fn stream(address: SocketAddr, known: &Mutex<Known>, told: &mut String) ->
         match tokio::time::timeout(SILENCE, prices.message()).await {
             Ok(Ok(Some(message))) => {
                 if lock(known).0.is_none() || !told.is_empty() {
-                    tracing::info!(%address, markets = message.markets.len(), "prices come from the sidecar");
+                    let markets = message.markets.len();
+                    tracing::info!(%address, markets, "prices come from the sidecar");
                     told.clear();
                 }
                 let markets = message.markets.into_iter().map(MarketPrice::from).collect();

@@ -1,5 +1,5 @@
-//! Margin figures of an account: from the published view, with the replica's open orders of the same
-//! block.
+//! Margin figures of an account: from the published view, with the replica's open orders of the
+//! same block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

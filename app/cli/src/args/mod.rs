@@ -339,7 +339,12 @@ pub struct KeeperArgs {
     #[arg(long, default_value_t = 500, value_name = "PPM")]
     pub min_edge_ppm: u32,
     /// Farthest from the mark that a hedge trades, in millionths
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=500_000), value_name = "PPM")]
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(0..=500_000),
+        value_name = "PPM"
+    )]
     pub max_slippage_ppm: u32,
     /// Metrics page of the node, to tell what is near liquidation, e.g. 127.0.0.1:9100
     #[arg(long, value_name = "HOST:PORT")]

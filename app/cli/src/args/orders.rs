@@ -139,7 +139,13 @@ pub struct Resting {
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub expires: Option<Duration>,
     /// Never take: be refused, or slide outside the other side
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "reject", value_name = "reject|slide")]
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        default_missing_value = "reject",
+        value_name = "reject|slide"
+    )]
     pub post_only: Option<PostOnlyArg>,
 }
 
@@ -210,7 +216,9 @@ pub struct Place {
 
 /// `exits`
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("exit").required(true).multiple(true).args(["take_profit", "stop"]))]
+#[command(
+    group = ArgGroup::new("exit").required(true).multiple(true).args(["take_profit", "stop"])
+)]
 pub struct Exits {
     /// Market that you have a position in, e.g. BTC-USD
     #[arg(long)]
@@ -360,7 +368,9 @@ pub struct OrderName {
 
 /// `replace`
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["price", "size", "trigger"]))]
+#[command(
+    group = ArgGroup::new("change").required(true).multiple(true).args(["price", "size", "trigger"])
+)]
 pub struct Replace {
     /// Which order.
     #[command(flatten)]

@@ -54,7 +54,12 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
         },
         || {
             let results: Vec<Value> = told.iter().map(|told| told.json(&desk)).collect();
-            json!({"outcome": "committed", "tx_hash": tx_hash, "height": height, "results": results})
+            json!({
+                "outcome": "committed",
+                "tx_hash": tx_hash,
+                "height": height,
+                "results": results,
+            })
         },
     );
     match results.iter().filter(|result| result.code != 0).count() {

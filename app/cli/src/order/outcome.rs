@@ -201,8 +201,8 @@ pub(super) fn result_json(
     })
 }
 
-/// Help after a refusal: the likely meaning of a slip, and in USDC the prices that the chain names in
-/// ticks; empty where there is nothing to add.
+/// Help after a refusal: the likely meaning of a slip, and in USDC the prices that the chain names
+/// in ticks; empty where there is nothing to add.
 pub(super) fn hint(
     operation: &Operation,
     result: &v1::OperationResult,

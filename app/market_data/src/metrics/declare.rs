@@ -22,7 +22,9 @@ macro_rules! metrics {
 
         impl $group {
             /// Makes every metric of the group, at zero, and registers it.
-            pub(super) fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+            pub(super) fn register(
+                registry: &prometheus::Registry,
+            ) -> Result<Self, prometheus::Error> {
                 Ok(Self {
                     $($field: <$kind as $crate::metrics::declare::Metric>::register(
                         registry,

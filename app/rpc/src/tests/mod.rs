@@ -108,7 +108,16 @@ async fn answer(
     assert_eq!(call["method"], "broadcast_tx_sync");
     BASE64.decode(call["params"]["tx"].as_str().unwrap()).unwrap();
     seen.send_modify(|count| *count += 1);
-    let checked = |code: u32, log: &str| json!({ "result": { "code": code, "data": "", "log": log, "codespace": "tidemark", "hash": "" } });
+    let checked = |code: u32, log: &str| {
+        let result = json!({
+            "code": code,
+            "data": "",
+            "log": log,
+            "codespace": "tidemark",
+            "hash": "",
+        });
+        json!({ "result": result })
+    };
     let text = match mempool {
         Mempool::Takes => checked(0, ""),
         Mempool::Refuses(code, log) => checked(code, log),

@@ -41,7 +41,11 @@ pub enum BindError {
     )]
     BadAddress(String),
     /// The operating system takes no such path.
-    #[error("the socket path {} has {bytes} bytes, more than the {MAX_SOCKET_PATH_BYTES} that a Unix socket may have: choose a shorter home", path.display())]
+    #[error(
+        "the socket path {} has {bytes} bytes, more than the {MAX_SOCKET_PATH_BYTES} that a Unix \
+         socket may have: choose a shorter home",
+        path.display()
+    )]
     PathTooLong {
         /// The path.
         path: PathBuf,

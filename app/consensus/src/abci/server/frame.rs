@@ -256,7 +256,8 @@ mod tests {
         ) {
             let requests: Vec<_> = lengths.iter().map(|&length| echo("x".repeat(length))).collect();
             let bytes = frames(&requests);
-            let mut reader = FrameReader::new(Pieces { bytes: &bytes, sizes: sizes.iter().cycle() }, 1 << 20);
+            let pieces = Pieces { bytes: &bytes, sizes: sizes.iter().cycle() };
+            let mut reader = FrameReader::new(pieces, 1 << 20);
             for request in requests {
                 proptest::prop_assert_eq!(reader.next_request().unwrap(), request.value);
             }
@@ -264,7 +265,9 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        fn no_bytes_make_the_reader_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        ) {
             // The first byte is the length of a frame that is there, so that its decoder is
             // reached.
             let framed = [&[bytes.len().min(100) as u8][..], &bytes].concat();
