@@ -53,25 +53,19 @@ fn line(market: &Market, event: &v1::AccountEvent) -> Option<String> {
 fn sentence(market: &Market, event: &Event) -> Option<String> {
     let amount = |lots: u64| format!("{} {}", market.size(lots), market.base());
     let price = |ticks: u64| market.price(ticks);
-    let word = |code: u32| Code::from_number(code).map_or("an unknown code", Code::word);
     let trade = |side: v1::Side, lots, ticks| {
         format!("{} {} at {}", past_word(side), amount(lots), price(ticks))
     };
     Some(match event {
         Event::Rested(order) => {
-            format!(
-                "rests: {} {} at {}",
-                side_word(order.side()),
-                amount(order.lots),
-                price(order.price_ticks)
-            )
+            let (size, price) = (amount(order.lots), price(order.price_ticks));
+            format!("rests: {} {size} at {price}", side_word(order.side()))
         }
         Event::Filled(fill) => {
             let fee = grouped(usdc(fill.fee_atoms), 6);
-            let left = if fill.remaining_lots == 0 {
-                "all of it".to_owned()
-            } else {
-                format!("{} left", amount(fill.remaining_lots))
+            let left = match fill.remaining_lots {
+                0 => "all of it".to_owned(),
+                lots => format!("{} left", amount(lots)),
             };
             let role = if fill.maker { "maker" } else { "taker" };
             let forced = if fill.liquidation { ", a liquidation" } else { "" };
@@ -81,47 +75,21 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
             )
         }
         Event::Removed(removed) => {
-            format!("is gone: {}, {} unfilled", word(removed.code), amount(removed.lots))
+            format!("is gone: {}, {} unfilled", code_word(removed.code), amount(removed.lots))
         }
-        Event::Waiting(order) if order.trigger() == v1::Trigger::None => {
-            format!(
-                "waits: {} of {} slices to come, {} to {}",
-                order.slices_left,
-                order.slices,
-                amount(order.lots),
-                side_word(order.side())
-            )
-        }
-        Event::Waiting(order) => {
-            let size = if order.whole_position {
-                "the whole position".to_owned()
-            } else {
-                amount(order.lots)
-            };
-            let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
-            format!("waits for {mark}, to {} {size}", side_word(order.side()))
-        }
-        Event::Triggered(triggered) if triggered.code == 0 => {
-            format!("triggered: placed as order {}", triggered.placed_order_id)
-        }
-        Event::Triggered(triggered) => {
-            format!("triggered and was REFUSED: {}: {}", word(triggered.code), triggered.message)
-        }
-        Event::Slice(slice) if slice.code == 0 => {
-            format!(
-                "slice: {} of {} traded, {} slices to come",
-                amount(slice.filled_lots),
-                amount(slice.lots),
-                slice.slices_left
-            )
-        }
+        Event::Waiting(order) => waiting_sentence(market, order),
+        Event::Triggered(triggered) => match triggered.code {
+            0 => format!("triggered: placed as order {}", triggered.placed_order_id),
+            code => {
+                format!("triggered and was REFUSED: {}: {}", code_word(code), triggered.message)
+            }
+        },
         Event::Slice(slice) => {
-            format!(
-                "slice was REFUSED: {}: {}, {} slices to come",
-                word(slice.code),
-                slice.message,
-                slice.slices_left
-            )
+            let traded = match slice.code {
+                0 => format!(": {} of {} traded", amount(slice.filled_lots), amount(slice.lots)),
+                code => format!(" was REFUSED: {}: {}", code_word(code), slice.message),
+            };
+            format!("slice{traded}, {} slices to come", slice.slices_left)
         }
         Event::Adl(adl) => format!("deleveraged: {}", trade(adl.side(), adl.lots, adl.price_ticks)),
         Event::Taken(taken) => {
@@ -133,7 +101,36 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
     })
 }
 
+/// An order that waits for its trigger, or for its next slice.
+fn waiting_sentence(market: &Market, order: &v1::ConditionalOrder) -> String {
+    let side = side_word(order.side());
+    let size = format!("{} {}", market.size(order.lots), market.base());
+    if order.trigger() == v1::Trigger::None {
+        let (left, slices) = (order.slices_left, order.slices);
+        return format!("waits: {left} of {slices} slices to come, {size} to {side}");
+    }
+    let size = if order.whole_position { "the whole position" } else { &size };
+    let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+    format!("waits for {mark}, to {side} {size}")
+}
+
+fn code_word(code: u32) -> &'static str {
+    Code::from_number(code).map_or("an unknown code", Code::word)
+}
+
 fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
+    let mut value =
+        event.event.as_ref().map_or(json!({"event": "unknown"}), |event| event_json(market, event));
+    value["sequence"] = json!(event.sequence);
+    value["height"] = json!(event.height);
+    value["time_ms"] = json!(event.time_ms);
+    value["market"] = json!(market.symbol);
+    value["order_id"] = json!(event.order_id);
+    value["client_id"] = json!(event.client_id);
+    value
+}
+
+fn event_json(market: &Market, event: &Event) -> Value {
     let size = |lots: u64| json!(market.size(lots));
     let price = |ticks: u64| json!(market.price(ticks));
     let code = |code: u32| Code::from_number(code).filter(|code| *code != Code::Ok).map(Code::word);
@@ -145,10 +142,9 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
             "price": price(ticks),
         })
     };
-    let mut value = match &event.event {
-        None => json!({"event": "unknown"}),
-        Some(Event::Rested(order)) => trade("rested", order.side(), order.lots, order.price_ticks),
-        Some(Event::Filled(fill)) => {
+    match event {
+        Event::Rested(order) => trade("rested", order.side(), order.lots, order.price_ticks),
+        Event::Filled(fill) => {
             let mut value = trade("filled", fill.side(), fill.lots, fill.price_ticks);
             value["maker"] = json!(fill.maker);
             value["fee"] = json!(usdc(fill.fee_atoms));
@@ -156,10 +152,10 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
             value["liquidation"] = json!(fill.liquidation);
             value
         }
-        Some(Event::Removed(removed)) => {
+        Event::Removed(removed) => {
             json!({"event": "removed", "code": code(removed.code), "unfilled": size(removed.lots)})
         }
-        Some(Event::Waiting(order)) => json!({
+        Event::Waiting(order) => json!({
             "event": "waiting",
             "side": side_word(order.side()),
             "size": size(order.lots),
@@ -168,13 +164,13 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
             "oco_order_id": order.oco_order_id,
             "slices_left": order.slices_left,
         }),
-        Some(Event::Triggered(triggered)) => json!({
+        Event::Triggered(triggered) => json!({
             "event": "triggered",
             "code": code(triggered.code),
             "message": triggered.message,
             "placed_order_id": triggered.placed_order_id,
         }),
-        Some(Event::Slice(slice)) => json!({
+        Event::Slice(slice) => json!({
             "event": "slice",
             "code": code(slice.code),
             "message": slice.message,
@@ -183,19 +179,12 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
             "slices_left": slice.slices_left,
             "placed_order_id": slice.placed_order_id,
         }),
-        Some(Event::Adl(adl)) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),
-        Some(Event::Taken(taken)) => trade("taken", taken.side(), taken.lots, taken.price_ticks),
-        Some(Event::Settled(settled)) => {
+        Event::Adl(adl) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),
+        Event::Taken(taken) => trade("taken", taken.side(), taken.lots, taken.price_ticks),
+        Event::Settled(settled) => {
             trade("settled", settled.side(), settled.lots, settled.price_ticks)
         }
-    };
-    value["sequence"] = json!(event.sequence);
-    value["height"] = json!(event.height);
-    value["time_ms"] = json!(event.time_ms);
-    value["market"] = json!(market.symbol);
-    value["order_id"] = json!(event.order_id);
-    value["client_id"] = json!(event.client_id);
-    value
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use tidemark_proto::v1;
 
 pub use args::Cli;
 pub use error::CliError;
-pub(crate) use terminal::draw;
+pub use terminal::draw;
 
 use args::{AccountCommand, Command, Global, Output, WaitArg};
 

@@ -142,6 +142,21 @@ fn spawn(
     };
 }
 
+/// Gives every demo account its collateral.
+async fn fund(faucet: &Faucet, traders: &[Trader]) -> Result<(), String> {
+    tokio::time::timeout(FUNDING_TIMEOUT, faucet.fund_all(traders)).await.unwrap_or_else(|_| {
+        Err(format!("the demo accounts got no money within {} s", FUNDING_TIMEOUT.as_secs()))
+    })
+}
+
+/// Waits for a span, or without one for ever.
+async fn pass(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Everything between the nodes' start and their stop.
 async fn trade(
     options: &DevnetOptions,
@@ -158,17 +173,8 @@ async fn trade(
     monitor::follow(&mut tasks, &clients, &board);
     let faucet = Faucet::new(first.clone(), &setup.faucet, &status.chain_id)?;
     let traders = setup.traders(&first, &status.chain_id)?;
-    let funding = async {
-        match tokio::time::timeout(FUNDING_TIMEOUT, faucet.fund_all(&traders)).await {
-            Ok(funded) => funded,
-            Err(_) => Err(format!(
-                "the demo accounts got no money within {} s",
-                FUNDING_TIMEOUT.as_secs()
-            )),
-        }
-    };
     tokio::select! {
-        funded = funding => funded?,
+        funded = fund(&faucet, &traders) => funded?,
         ended = nodes.failed() => return Err(ended),
         () = wait_for_signal() => return Err("stopped while starting".to_owned()),
     }
@@ -187,14 +193,8 @@ async fn trade(
         setup.end_points(),
         live,
     ));
-    let span = async {
-        match options.span {
-            Some(span) => tokio::time::sleep(span).await,
-            None => std::future::pending().await,
-        }
-    };
     let failure = tokio::select! {
-        () = span => None,
+        () = pass(options.span) => None,
         () = wait_for_signal() => None,
         failure = nodes.failed() => Some(failure),
     };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemark_cli::{liquidation_line, stage_word, trade_line};
 use tidemark_client::words::{liquidation_line, stage_word, trade_line};
 use tidemark_client::Client;
 use tokio::task::JoinSet;

@@ -1,11 +1,11 @@
 //! The summary of a devnet, at its end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 use serde_json::{json, Value};
-use tidemark_cli::grouped;
-use tidemark_client::format::grouped;
+use tidemark_client::format::{grouped, money};
 use tidemark_client::usdc;
 
 use super::board::Board;
@@ -25,73 +25,9 @@ impl Summary {
     pub fn new(board: &Board, setup: &Setup, elapsed: Duration, failure: Option<String>) -> Self {
         let problems = problems(board, setup.replay, elapsed, failure);
         let seconds = Decimal::new(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX), 3);
-        let rate =
-            |count: u64| Decimal::from(count).checked_div(seconds).unwrap_or_default().round_dp(1);
-        let refused: u64 = board.orders.refused.values().sum();
         let validators = setup.nodes().len();
-        let document = json!({
-            "ok": problems.is_empty(),
-            "problems": problems,
-            "chain_id": board.chain_id,
-            "validators": validators,
-            "feed": board.feed,
-            "seconds": seconds,
-            "height": board.height,
-            "blocks": board.blocks,
-            "blocks_per_second": rate(board.blocks),
-            "operations": board.orders.sent,
-            "operations_refused": refused,
-            "operations_refused_by_code": board.orders.refused,
-            "operations_unknown": board.orders.unknown,
-            "trades": board.trades,
-            "liquidations": board.closing_steps(),
-            "liquidations_by_stage": board.liquidations,
-            "insurance_fund_paid": usdc(board.fund_paid_atoms),
-            "app_hashes_equal": board.hashes.parted.is_none(),
-            "heights_compared": board.hashes.equal,
-        });
-        let by = |counts: &std::collections::BTreeMap<&str, u64>| {
-            counts
-                .iter()
-                .map(|(name, count)| format!("{name} {count}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let with_parts = |count: u64, parts: String| match parts.as_str() {
-            "" => grouped(Decimal::from(count), 0),
-            parts => format!("{} ({parts})", grouped(Decimal::from(count), 0)),
-        };
-        let hashes = match &board.hashes.parted {
-            None => format!("equal on {validators} node(s) at {} heights", board.hashes.equal),
-            Some(sentence) => sentence.clone(),
-        };
-        let mut text = format!(
-            "\nSummary of {} s with {validators} validator(s), prices {}\nblocks        {} ({} a \
-             second)\noperations    {} sent, {} a second\nrefused       {}\ntrades        \
-             {}\nliquidations  {}; the insurance fund paid {} USDC\napp hashes    {hashes}\n",
-            seconds.round_dp(0),
-            board.feed,
-            board.blocks,
-            rate(board.blocks),
-            grouped(Decimal::from(board.orders.sent), 0),
-            rate(board.orders.sent),
-            with_parts(refused, by(&board.orders.refused)),
-            grouped(Decimal::from(board.trades), 0),
-            with_parts(board.closing_steps(), by(&board.liquidations)),
-            grouped(usdc(board.fund_paid_atoms), 2),
-        );
-        if board.orders.unknown > 0 {
-            text += &format!(
-                "unknown       {} operations without a known outcome\n",
-                board.orders.unknown
-            );
-        }
-        text += &match problems.as_slice() {
-            [] => "ok".to_owned(),
-            problems => {
-                problems.iter().map(|why| format!("PROBLEM: {why}")).collect::<Vec<_>>().join("\n")
-            }
-        };
+        let document = document(board, validators, seconds, &problems);
+        let text = text(board, validators, seconds, &problems);
         Self { document, text, problems }
     }
 
@@ -105,6 +41,83 @@ impl Summary {
     #[must_use]
     pub fn json(&self) -> &Value {
         &self.document
+    }
+}
+
+/// A count per second, with one decimal.
+fn rate(count: u64, seconds: Decimal) -> Decimal {
+    Decimal::from(count).checked_div(seconds).unwrap_or_default().round_dp(1)
+}
+
+fn document(board: &Board, validators: usize, seconds: Decimal, problems: &[String]) -> Value {
+    let refused: u64 = board.orders.refused.values().sum();
+    json!({
+        "ok": problems.is_empty(),
+        "problems": problems,
+        "chain_id": board.chain_id,
+        "validators": validators,
+        "feed": board.feed,
+        "seconds": seconds,
+        "height": board.height,
+        "blocks": board.blocks,
+        "blocks_per_second": rate(board.blocks, seconds),
+        "operations": board.orders.sent,
+        "operations_refused": refused,
+        "operations_refused_by_code": board.orders.refused,
+        "operations_unknown": board.orders.unknown,
+        "trades": board.trades,
+        "liquidations": board.closing_steps(),
+        "liquidations_by_stage": board.liquidations,
+        "insurance_fund_paid": usdc(board.fund_paid_atoms),
+        "app_hashes_equal": board.hashes.parted.is_none(),
+        "heights_compared": board.hashes.equal,
+    })
+}
+
+fn text(board: &Board, validators: usize, seconds: Decimal, problems: &[String]) -> String {
+    let refused: u64 = board.orders.refused.values().sum();
+    let hashes = match &board.hashes.parted {
+        None => format!("equal on {validators} node(s) at {} heights", board.hashes.equal),
+        Some(sentence) => sentence.clone(),
+    };
+    let mut text = format!(
+        "\nSummary of {} s with {validators} validator(s), prices {}\n\
+         blocks        {} ({} a second)\n\
+         operations    {} sent, {} a second\n\
+         refused       {}\n\
+         trades        {}\n\
+         liquidations  {}; the insurance fund paid {} USDC\n\
+         app hashes    {hashes}\n",
+        seconds.round_dp(0),
+        board.feed,
+        board.blocks,
+        rate(board.blocks, seconds),
+        grouped(Decimal::from(board.orders.sent), 0),
+        rate(board.orders.sent, seconds),
+        count_with_parts(refused, &board.orders.refused),
+        grouped(Decimal::from(board.trades), 0),
+        count_with_parts(board.closing_steps(), &board.liquidations),
+        money(board.fund_paid_atoms),
+    );
+    if board.orders.unknown > 0 {
+        text +=
+            &format!("unknown       {} operations without a known outcome\n", board.orders.unknown);
+    }
+    let problems: Vec<_> = problems.iter().map(|why| format!("PROBLEM: {why}")).collect();
+    text += match problems.join("\n").as_str() {
+        "" => "ok",
+        problems => problems,
+    };
+    text
+}
+
+/// `12 (REDUCE_ONLY 4, RATE_LIMITED 8)`
+fn count_with_parts(count: u64, parts: &BTreeMap<&str, u64>) -> String {
+    let count = grouped(Decimal::from(count), 0);
+    let parts: Vec<_> = parts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    match parts.join(", ").as_str() {
+        "" => count,
+        parts => format!("{count} ({parts})"),
     }
 }
 

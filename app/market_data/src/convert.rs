@@ -182,7 +182,7 @@ fn zero_terms(terms: ZeroTerms) -> v1::ZeroTerms {
 }
 
 /// An account's event but for its place in time, which the caller fills in.
-fn told(market: MarketId, order_id: u64, client_id: u64, event: Wire) -> v1::AccountEvent {
+fn account_event(market: MarketId, order_id: u64, client_id: u64, event: Wire) -> v1::AccountEvent {
     v1::AccountEvent {
         market: u32::from(market),
         order_id,
@@ -198,26 +198,39 @@ fn account_events(
     orders: &OpenOrders,
     mut tell: impl FnMut(AccountId, v1::AccountEvent),
 ) {
-    match event {
+    if let Event::Fill(fill) = event {
+        let [maker, taker] = fill_events(fill);
+        tell(fill.maker, maker);
+        tell(fill.taker, taker);
+    } else if let Some((account, event)) =
+        order_event(event, orders).or_else(|| position_event(event))
+    {
+        tell(account, event);
+    }
+}
+
+/// The event of one order, for its account.
+fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::AccountEvent)> {
+    Some(match event {
         Event::Rested { market, order_id, account, client_id, side, price_ticks, lots, .. } => {
             let side = v1::Side::from(*side) as i32;
             let rested = v1::OrderRested { side, price_ticks: *price_ticks, lots: *lots };
-            tell(*account, told(*market, *order_id, *client_id, Wire::Rested(rested)));
+            (*account, account_event(*market, *order_id, *client_id, Wire::Rested(rested)))
         }
         Event::Reduced { market, order_id, account, lots } => {
-            // The wire tells it as the same order resting with less.
-            let Some(order) = orders.get(*account, *market, *order_id) else { return };
+            // On the wire, the order rests anew with less.
+            let order = orders.get(*account, *market, *order_id)?;
             let rested =
                 v1::OrderRested { side: order.side, price_ticks: order.price_ticks, lots: *lots };
-            tell(*account, told(*market, *order_id, order.client_id, Wire::Rested(rested)));
+            (*account, account_event(*market, *order_id, order.client_id, Wire::Rested(rested)))
         }
         Event::Removed { market, order_id, account, client_id, lots, code } => {
             let removed = v1::OrderRemoved { code: code.number(), lots: *lots };
-            tell(*account, told(*market, *order_id, *client_id, Wire::Removed(removed)));
+            (*account, account_event(*market, *order_id, *client_id, Wire::Removed(removed)))
         }
         Event::Waiting { account, order } => {
-            let waiting = Wire::Waiting((&**order).into());
-            tell(*account, told(order.market, order.order_id, order.client_id, waiting));
+            let event = Wire::Waiting((&**order).into());
+            (*account, account_event(order.market, order.order_id, order.client_id, event))
         }
         Event::Triggered {
             market,
@@ -233,20 +246,22 @@ fn account_events(
                 placed_order_id: *placed_order_id,
                 message: message.clone(),
             };
-            tell(*account, told(*market, *order_id, *client_id, Wire::Triggered(triggered)));
+            (*account, account_event(*market, *order_id, *client_id, Wire::Triggered(triggered)))
         }
         Event::Slice { market, order_id, account, client_id, slice, .. } => {
-            tell(*account, told(*market, *order_id, *client_id, Wire::Slice(slice.into())));
+            (*account, account_event(*market, *order_id, *client_id, Wire::Slice(slice.into())))
         }
-        Event::Fill(fill) => {
-            let [maker, taker] = fill_events(fill);
-            tell(fill.maker, maker);
-            tell(fill.taker, taker);
-        }
+        _ => return None,
+    })
+}
+
+/// The event of a position that was closed or taken over, for its account.
+fn position_event(event: &Event) -> Option<(AccountId, v1::AccountEvent)> {
+    let (market, account, event) = match event {
         Event::Adl { market, account, side, price_ticks, lots } => {
             let side = v1::Side::from(*side) as i32;
             let adl = v1::PositionClosedByAdl { side, price_ticks: *price_ticks, lots: *lots };
-            tell(*account, told(*market, 0, 0, Wire::Adl(adl)));
+            (*market, *account, Wire::Adl(adl))
         }
         Event::Taken { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
             let taken = v1::PositionTaken {
@@ -255,15 +270,16 @@ fn account_events(
                 lots: *lots,
                 set_aside_used_atoms: wire_atoms(*set_aside_used_atoms),
             };
-            tell(*account, told(*market, 0, 0, Wire::Taken(taken)));
+            (*market, *account, Wire::Taken(taken))
         }
         Event::Settled { market, account, side, price_ticks, lots } => {
             let side = v1::Side::from(*side) as i32;
             let settled = v1::PositionSettled { side, price_ticks: *price_ticks, lots: *lots };
-            tell(*account, told(*market, 0, 0, Wire::Settled(settled)));
+            (*market, *account, Wire::Settled(settled))
         }
-        Event::Liquidation(_) | Event::Funding { .. } | Event::Listed { .. } => {}
-    }
+        _ => return None,
+    };
+    Some((account, account_event(market, 0, 0, event)))
 }
 
 /// A trade as its maker and its taker see it.
@@ -288,7 +304,7 @@ fn fill_events(fill: &Fill) -> [v1::AccountEvent; 2] {
         ..both
     };
     [
-        told(fill.market, fill.maker_order_id, fill.maker_client_id, Wire::Filled(maker)),
-        told(fill.market, fill.taker_order_id, fill.taker_client_id, Wire::Filled(taker)),
+        account_event(fill.market, fill.maker_order_id, fill.maker_client_id, Wire::Filled(maker)),
+        account_event(fill.market, fill.taker_order_id, fill.taker_client_id, Wire::Filled(taker)),
     ]
 }

@@ -10,7 +10,7 @@ use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::build::Desk;
+use super::build::ChainData;
 use super::{outcome, print_accepted, without_result, word};
 use crate::args::{Batch, BatchLine, OrderCommand};
 use crate::{wait_for, CliError, Context};
@@ -23,8 +23,8 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
     let subaccount = context.global.subaccount;
     let mut sender = context.sender(&context.key()?).await?;
     let commands: Vec<&OrderCommand> = lines.iter().map(|(_, command)| command).collect();
-    let desk = Desk::of(&sender, subaccount, &commands).await?;
-    let operations = operations(&desk, &lines).map_err(CliError::Usage)?;
+    let chain_data = ChainData::of(&sender, subaccount, &commands).await?;
+    let operations = operations(&chain_data, &lines).map_err(CliError::Usage)?;
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
     let submitted =
         sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
@@ -37,23 +37,28 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
     if results.len() != operations.len() {
         return Err(without_result(height, tx_hash));
     }
-    let told: Vec<Told> = lines
+    let outcomes: Vec<LineOutcome> = lines
         .iter()
         .zip(operations.iter().zip(&results))
-        .map(|((line, _), (operation, result))| Told { line: *line, operation, result })
+        .map(|((line, _), (operation, result))| LineOutcome { line: *line, operation, result })
         .collect();
-    if let Some(cause) = told.iter().filter(|_| args.all_or_none).find(|told| told.is_cause()) {
-        let message = format!("line {}: {}{}", cause.line, cause.result.message, cause.hint(&desk));
+    if let Some(cause) =
+        outcomes.iter().filter(|_| args.all_or_none).find(|outcome| outcome.is_cause())
+    {
+        let message =
+            format!("line {}: {}{}", cause.line, cause.result.message, cause.hint(&chain_data));
         return Err(CliError::refused(cause.result.code, &format!("nothing was done: {message}")));
     }
     context.print(
         || {
-            let mut text: Vec<String> = told.iter().map(|told| told.text(&desk)).collect();
+            let mut text: Vec<String> =
+                outcomes.iter().map(|outcome| outcome.text(&chain_data)).collect();
             text.push(format!("(block {height})"));
             text.join("\n")
         },
         || {
-            let results: Vec<Value> = told.iter().map(|told| told.json(&desk)).collect();
+            let results: Vec<Value> =
+                outcomes.iter().map(|outcome| outcome.json(&chain_data)).collect();
             json!({
                 "outcome": "committed",
                 "tx_hash": tx_hash,
@@ -123,10 +128,10 @@ fn one_sentence(error: &str) -> String {
     text.strip_prefix("error: ").unwrap_or(&text).replace(" tip: ", "; ")
 }
 
-fn operations(desk: &Desk, lines: &[Line]) -> Result<Vec<Operation>, String> {
+fn operations(chain_data: &ChainData, lines: &[Line]) -> Result<Vec<Operation>, String> {
     let (mut operations, mut wrong) = (Vec::new(), Vec::new());
     for (line, command) in lines {
-        match desk.operation(command) {
+        match chain_data.operation(command) {
             Ok(operation) => operations.push(operation),
             Err(refusal) => wrong.push(format!("line {line}: {refusal}")),
         }
@@ -152,39 +157,39 @@ fn by_line(error: ClientError, lines: &[Line]) -> ClientError {
 }
 
 /// The outcome of a line.
-struct Told<'a> {
+struct LineOutcome<'a> {
     line: usize,
     operation: &'a Operation,
     result: &'a v1::OperationResult,
 }
 
-impl Told<'_> {
+impl LineOutcome<'_> {
     /// True if this line is why an all-or-none batch was refused.
     fn is_cause(&self) -> bool {
         self.result.code != 0 && self.result.code != Code::BatchRefused.number()
     }
 
-    fn hint(&self, desk: &Desk) -> String {
-        outcome::hint(self.operation, self.result, &desk.markets)
+    fn hint(&self, chain_data: &ChainData) -> String {
+        outcome::hint(self.operation, self.result, &chain_data.markets)
     }
 
-    fn text(&self, desk: &Desk) -> String {
+    fn text(&self, chain_data: &ChainData) -> String {
         let Self { line, operation, result } = self;
         match result.code {
             0 => format!(
                 "line {line}: {}",
-                outcome::sentence(operation, result, desk.market_of(operation))
+                outcome::sentence(operation, result, chain_data.market_of(operation))
             ),
             code => format!(
                 "line {line}: refused, {}{}",
                 CliError::refused(code, &result.message),
-                self.hint(desk)
+                self.hint(chain_data)
             ),
         }
     }
 
-    fn json(&self, desk: &Desk) -> Value {
-        let market = desk.market_of(self.operation);
+    fn json(&self, chain_data: &ChainData) -> Value {
+        let market = chain_data.market_of(self.operation);
         let mut json = outcome::result_json(self.operation, self.result, market);
         json["line"] = json!(self.line);
         json["market"] = json!(market.map(|market| &market.symbol));

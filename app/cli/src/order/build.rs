@@ -1,5 +1,8 @@
 //! From a command to the operation that it describes.
 
+mod place;
+mod several;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,10 +11,10 @@ use tidemark_client::{Market, Markets, Sender};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
-use crate::args::{
-    self, DeadMan, Exits, Oco, OrderCommand, PegArg, PostOnlyArg, SideArg, TifArg, TypeArg,
-};
+use crate::args::{self, DeadMan, OrderCommand, PostOnlyArg, SideArg};
 use crate::CliError;
+use place::place;
+use several::{exits, oco, scale, twap};
 
 /// Shortest time ahead of a dead man's switch: five seconds of the chain, and one until the next
 /// block.
@@ -23,7 +26,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Chain data that turns a command into an operation.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct ChainData {
     pub(super) markets: Markets,
     /// Time of the last block, where a command counts from it.
     now_ms: u64,
@@ -31,7 +34,7 @@ pub(super) struct Desk {
     held: BTreeMap<u32, i64>,
 }
 
-impl Desk {
+impl ChainData {
     /// Asks the node for what the commands need.
     pub(super) async fn of(
         sender: &Sender,
@@ -172,300 +175,6 @@ fn next_client_id(client_id: u64) -> Result<u64, String> {
             .checked_add(1)
             .ok_or_else(|| format!("--client-id {client_id} has no next number")),
     }
-}
-
-/// One new order.
-pub(super) fn place(
-    args: &args::Place,
-    market: &Market,
-    now_ms: u64,
-) -> Result<v1::PlaceOrder, String> {
-    let (trigger, trigger_price_ticks) = match (args.stop, args.take_profit) {
-        (Some(price), _) => (v1::Trigger::Stop, ticks(market, "--stop", price)?),
-        (None, Some(price)) => (v1::Trigger::TakeProfit, ticks(market, "--take-profit", price)?),
-        (None, None) => (v1::Trigger::None, 0),
-    };
-    let waits = trigger != v1::Trigger::None;
-    let is_market = match args.order_type {
-        Some(order_type) => order_type == TypeArg::Market,
-        None => waits && args.price.is_none() && args.peg.is_none(),
-    };
-    let expires = args.resting.expires;
-    let tif = args.tif.unwrap_or(match (is_market, expires) {
-        (true, _) => TifArg::Ioc,
-        (false, Some(_)) => TifArg::Gtt,
-        (false, None) => TifArg::Gtc,
-    });
-    let rests = !is_market && matches!(tif, TifArg::Gtc | TifArg::Gtt);
-    if args.peg.is_some() {
-        check_pegged(args, rests, waits)?;
-    }
-    let price_ticks = match args.price {
-        Some(price) => market.ticks(price)?,
-        None if is_market || args.peg.is_some() => 0,
-        None if waits => {
-            return Err("a limit order needs --price; to trade at the market's price when the \
-                        mark is there, leave --type out"
-                .into())
-        }
-        None => {
-            return Err("a limit order needs --price; for one at the market's price use --type \
-                        market"
-                .into())
-        }
-    };
-    match (tif, expires) {
-        (_, Some(_)) if is_market && waits => {
-            return Err("--expires is for limit orders: give --price, or cancel a market order \
-                        that waits when it is no longer wanted"
-                .into())
-        }
-        (TifArg::Gtt, None) => return Err("--tif gtt needs --expires, e.g. --expires 10m".into()),
-        (TifArg::Gtc | TifArg::Ioc | TifArg::Fok, Some(_)) => {
-            return Err("--expires goes with --tif gtt only".into())
-        }
-        (TifArg::Gtt, Some(_)) | (_, None) => {}
-    }
-    if is_market && matches!(tif, TifArg::Gtc | TifArg::Gtt) {
-        return Err("a market order trades at once: leave --tif out, or use ioc or fok".into());
-    }
-    if args.resting.post_only.is_some() && !rests {
-        return Err(
-            "a post-only order must be able to rest: a limit order with --tif gtc or gtt".into()
-        );
-    }
-    if args.whole_position && !waits {
-        return Err("--whole-position closes what is held when the mark reaches a price: say \
-                    which with --stop or --take-profit"
-            .into());
-    }
-    let lots = match args.size {
-        Some(size) => market.lots(size)?,
-        None if args.whole_position => 0,
-        None if waits => return Err("say how much with --size, or --whole-position".into()),
-        None => return Err("say how much with --size".into()),
-    };
-    Ok(v1::PlaceOrder {
-        market: market.id,
-        side: side(args.side).into(),
-        price_ticks,
-        lots,
-        r#type: if is_market { v1::OrderType::Market } else { v1::OrderType::Limit }.into(),
-        time_in_force: match tif {
-            TifArg::Gtc => v1::TimeInForce::Gtc,
-            TifArg::Gtt => v1::TimeInForce::Gtt,
-            TifArg::Ioc => v1::TimeInForce::Ioc,
-            TifArg::Fok => v1::TimeInForce::Fok,
-        }
-        .into(),
-        expires_ms: expiry(expires, now_ms),
-        post_only: post_only(args.resting.post_only),
-        reduce_only: args.common.reduce_only || args.whole_position,
-        client_id: args.common.client_id,
-        trigger: trigger.into(),
-        trigger_price_ticks,
-        whole_position: args.whole_position,
-        display_lots: display_lots(args, market, rests)?,
-        peg: match args.peg {
-            None => v1::Peg::None,
-            Some(PegArg::Mark) => v1::Peg::Mark,
-            Some(PegArg::Best) => v1::Peg::Best,
-        }
-        .into(),
-        peg_offset_ticks: args.peg_offset.map_or(Ok(0), |offset| {
-            market.tick_difference(offset).map_err(|refusal| format!("--peg-offset: {refusal}"))
-        })?,
-    })
-}
-
-fn check_pegged(args: &args::Place, rests: bool, waits: bool) -> Result<(), String> {
-    if waits {
-        return Err("a pegged order rests at once: leave --stop and --take-profit out".into());
-    }
-    if !rests {
-        return Err(
-            "a pegged order rests and never takes: a limit order with --tif gtc or gtt".into()
-        );
-    }
-    if args.resting.post_only == Some(PostOnlyArg::Reject) {
-        return Err(
-            "a pegged order never takes, and slides where it would: leave --post-only out".into()
-        );
-    }
-    Ok(())
-}
-
-/// How many lots an iceberg order shows; 0 is all.
-fn display_lots(args: &args::Place, market: &Market, rests: bool) -> Result<u64, String> {
-    let Some(display) = args.display else { return Ok(0) };
-    let lots = market.lots(display).map_err(|refusal| format!("--display: {refusal}"))?;
-    match args.size {
-        _ if !rests => Err("only an order that may rest has a part to show: a limit order with \
-                            --tif gtc or gtt"
-            .into()),
-        None => {
-            Err("--display is a part of --size: an order for the whole position has none".into())
-        }
-        Some(size) if display > size => {
-            Err(format!("--display is {display}, more than --size, {size}"))
-        }
-        Some(_) => Ok(lots),
-    }
-}
-
-/// The orders that close a whole position when the mark reaches a price.
-fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> {
-    let symbol = &market.symbol;
-    let (side, word) = match held {
-        0 => {
-            return Err(format!(
-                "there is no position in {symbol} to close: see `tidemark positions`"
-            ))
-        }
-        1.. => (v1::Side::Sell, "long"),
-        _ => (v1::Side::Buy, "short"),
-    };
-    if let (Some(gain), Some(loss)) = (args.take_profit, args.stop) {
-        let (right, order) = match side {
-            v1::Side::Sell => (loss < gain, "below"),
-            _ => (loss > gain, "above"),
-        };
-        if !right {
-            return Err(format!(
-                "the position in {symbol} is {word}: its --stop, {loss}, must be {order} its \
-                 --take-profit, {gain}"
-            ));
-        }
-    }
-    let exit = |trigger: v1::Trigger, trigger_price_ticks: u64, client_id: u64| v1::PlaceOrder {
-        market: market.id,
-        side: side.into(),
-        r#type: v1::OrderType::Market.into(),
-        time_in_force: v1::TimeInForce::Ioc.into(),
-        reduce_only: true,
-        whole_position: true,
-        trigger: trigger.into(),
-        trigger_price_ticks,
-        client_id,
-        ..Default::default()
-    };
-    let second_id = next_client_id(args.client_id)?;
-    let gain = args.take_profit.map(|price| ticks(market, "--take-profit", price)).transpose()?;
-    let loss = args.stop.map(|price| ticks(market, "--stop", price)).transpose()?;
-    let gain = gain.map(|price| exit(v1::Trigger::TakeProfit, price, args.client_id));
-    let loss = loss.map(|price| exit(v1::Trigger::Stop, price, second_id));
-    match (gain, loss) {
-        (Some(first), Some(second)) => {
-            Ok(Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) }))
-        }
-        (Some(only), None) => Ok(Operation::Place(only)),
-        (None, Some(only)) => {
-            Ok(Operation::Place(v1::PlaceOrder { client_id: args.client_id, ..only }))
-        }
-        (None, None) => Err("say where to close it with --take-profit, --stop or both".into()),
-    }
-}
-
-/// A limit order and a stop.
-fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceOco, String> {
-    let (right, order) = match args.side {
-        SideArg::Sell => (args.stop < args.price, "below"),
-        SideArg::Buy => (args.stop > args.price, "above"),
-    };
-    if !right {
-        let word = if args.side == SideArg::Sell { "sell" } else { "buy" };
-        return Err(format!(
-            "to {word}, --stop, {}, must be {order} --price, {}",
-            args.stop, args.price
-        ));
-    }
-    let expires_ms = expiry(args.resting.expires, now_ms);
-    let stays = if expires_ms == 0 { v1::TimeInForce::Gtc } else { v1::TimeInForce::Gtt };
-    let limit = v1::PlaceOrder {
-        market: market.id,
-        side: side(args.side).into(),
-        price_ticks: ticks(market, "--price", args.price)?,
-        lots: market.lots(args.size)?,
-        time_in_force: stays.into(),
-        expires_ms,
-        post_only: post_only(args.resting.post_only),
-        reduce_only: args.reduce_only,
-        client_id: args.client_id,
-        ..Default::default()
-    };
-    let stop = v1::PlaceOrder {
-        trigger: v1::Trigger::Stop.into(),
-        trigger_price_ticks: ticks(market, "--stop", args.stop)?,
-        post_only: v1::PostOnly::Off.into(),
-        client_id: next_client_id(args.client_id)?,
-        ..limit
-    };
-    let stop = match args.stop_limit {
-        Some(price) => {
-            v1::PlaceOrder { price_ticks: ticks(market, "--stop-limit", price)?, ..stop }
-        }
-        // It goes with the limit order when that one expires.
-        None => v1::PlaceOrder {
-            r#type: v1::OrderType::Market.into(),
-            price_ticks: 0,
-            time_in_force: v1::TimeInForce::Ioc.into(),
-            expires_ms: 0,
-            ..stop
-        },
-    };
-    Ok(v1::PlaceOco { first: Some(limit), second: Some(stop) })
-}
-
-/// An order in parts.
-fn twap(args: &args::Twap, market: &Market) -> Result<v1::PlaceTwap, String> {
-    if !(MIN_INTERVAL..=DAY).contains(&args.interval) {
-        return Err(format!("--interval is {}, must be 1s to 1d", span_text(args.interval)));
-    }
-    let lots = lots_for(market, "--slices", args.slices, args.size)?;
-    Ok(v1::PlaceTwap {
-        market: market.id,
-        side: side(args.side).into(),
-        lots,
-        slices: args.slices,
-        interval_ms: millis(args.interval),
-        slippage_ppm: args.slippage_ppm.unwrap_or(0),
-        limit_ticks: optional_ticks(market, "--limit", args.limit)?,
-        reduce_only: args.common.reduce_only,
-        client_id: args.common.client_id,
-    })
-}
-
-/// A ladder of limit orders.
-fn scale(args: &args::Scale, market: &Market, now_ms: u64) -> Result<v1::PlaceScale, String> {
-    let skew_ppm = match args.skew {
-        None => 0,
-        Some(skew) => {
-            let ppm =
-                skew.checked_mul(Decimal::from(1_000_000)).filter(|ppm| ppm.fract().is_zero());
-            let ppm = ppm.and_then(|ppm| u32::try_from(ppm).ok());
-            ppm.filter(|ppm| (10_000..=100_000_000).contains(ppm)).ok_or_else(|| {
-                format!("--skew is {skew}, must be 0.01 to 100 with at most six decimals")
-            })?
-        }
-    };
-    let (from_ticks, to_ticks) =
-        (ticks(market, "--from", args.from)?, ticks(market, "--to", args.to)?);
-    if from_ticks == to_ticks {
-        return Err(format!("--from and --to are both {}: a ladder has two ends", args.from));
-    }
-    Ok(v1::PlaceScale {
-        market: market.id,
-        side: side(args.side).into(),
-        from_ticks,
-        to_ticks,
-        lots: lots_for(market, "--orders", args.orders, args.size)?,
-        count: args.orders,
-        skew_ppm,
-        post_only: post_only(args.resting.post_only),
-        reduce_only: args.reduce_only,
-        expires_ms: expiry(args.resting.expires, now_ms),
-        client_id: args.client_id,
-    })
 }
 
 fn replace(args: &args::Replace, market: &Market) -> Result<v1::ReplaceOrder, String> {

@@ -11,7 +11,7 @@ use tidemark_proto::Code;
 
 use super::args::OrderCommand;
 use super::{wait_for, CliError, Context};
-use build::Desk;
+use build::ChainData;
 
 pub(super) use batch::run as batch;
 pub(super) use outcome::{mark_words, peg_words};
@@ -20,8 +20,8 @@ pub(super) use outcome::{mark_words, peg_words};
 pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(), CliError> {
     let subaccount = context.global.subaccount;
     let mut sender = context.sender(&context.key()?).await?;
-    let desk = Desk::of(&sender, subaccount, &[command]).await?;
-    let operation = desk.operation(command).map_err(CliError::Usage)?;
+    let chain_data = ChainData::of(&sender, subaccount, &[command]).await?;
+    let operation = chain_data.operation(command).map_err(CliError::Usage)?;
     let Submitted { tx_hash, height, results } =
         sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
     let Some(height) = height else {
@@ -30,10 +30,10 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     };
     let Some(result) = results.first() else { return Err(without_result(height, tx_hash)) };
     if result.code != 0 {
-        let hint = outcome::hint(&operation, result, &desk.markets);
+        let hint = outcome::hint(&operation, result, &chain_data.markets);
         return Err(CliError::refused(result.code, &format!("{}{hint}", result.message)));
     }
-    let market = desk.market_of(&operation);
+    let market = chain_data.market_of(&operation);
     context.print(
         || format!("{} (block {height})", outcome::sentence(&operation, result, market)),
         || {
