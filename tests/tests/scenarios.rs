@@ -5,8 +5,10 @@ use tidemark_engine::events::Event;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
+use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, one_market, place, plain_market, usdc, word, Chain,
+    genesis, healthy, limit, liquidations, one_market, place, plain_market, signer, usdc, word,
+    Chain, FAUCET,
 };
 
 #[test]
@@ -159,4 +161,98 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
     chain.orders("b", vec![place(limit(0, Buy, 99, 20))]);
     assert_eq!(chain.block().txs[0].results[0].filled_lots, 20);
     assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 80);
+}
+
+#[test]
+fn rules_2_a_market_order_trades_no_further_than_its_protection_price_and_never_rests() {
+    let mut chain = one_market(&["maker", "taker"]);
+    chain.orders("maker", vec![place(limit(0, Sell, 105, 5)), place(limit(0, Sell, 106, 5))]);
+    healthy(&chain.block());
+    let market = |price_ticks| v1::PlaceOrder {
+        r#type: v1::OrderType::Market.into(),
+        ..limit(0, Buy, price_ticks, 8)
+    };
+    // Without a price of its own: the mark of 100 and 5 %.
+    chain.orders("taker", vec![place(market(0))]);
+    let events = chain.block();
+    healthy(&events);
+    let result = &events.txs[0].results[0];
+    assert_eq!((result.filled_lots, result.resting_lots), (5, 0));
+    assert_eq!(result.rest_code, Some(Code::Unfilled));
+    chain.orders("taker", vec![place(market(106))]);
+    let events = chain.block();
+    healthy(&events);
+    assert_eq!((events.txs[0].results[0].filled_lots, chain.lots("taker", 0)), (5, 10));
+}
+
+#[test]
+fn rules_2_a_batch_of_all_or_none_has_no_effect_when_one_operation_is_refused() {
+    let mut chain = one_market(&["trader"]);
+    let batch = |orders: Vec<v1::PlaceOrder>| v1::MsgOrders {
+        operations: orders
+            .into_iter()
+            .map(|order| v1::Operation { operation: Some(place(order)) })
+            .collect(),
+        mode: v1::BatchMode::All.into(),
+        ..Default::default()
+    };
+    // Each is covered alone; both together are not.
+    let (first, second) = (limit(0, Buy, 100, 1_500), limit(0, Buy, 99, 1_500));
+    chain.send("trader", batch(vec![first, second]));
+    let events = chain.block();
+    healthy(&events);
+    let codes: Vec<_> = events.txs[0].results.iter().map(|result| result.code).collect();
+    assert_eq!(codes.len(), 2);
+    assert!(codes.contains(&Code::InsufficientCollateral), "{codes:?}");
+    assert!(codes.contains(&Code::BatchRefused), "{codes:?}");
+    assert_eq!(chain.state.markets[0].book.live_orders(), 0);
+    chain.send("trader", batch(vec![limit(0, Buy, 100, 900), limit(0, Buy, 99, 900)]));
+    assert_eq!(word(&chain.block().txs[0]), "OK");
+    assert_eq!(chain.state.markets[0].book.live_orders(), 2);
+}
+
+#[test]
+fn rules_3_collateral_moves_between_subaccounts_of_one_owner_as_far_as_it_is_withdrawable() {
+    let mut chain = one_market(&["trader"]);
+    let transfer = |to_subaccount, usdc: u64| v1::MsgTransfer {
+        to_subaccount,
+        amount_atoms: usdc * 1_000_000,
+        ..Default::default()
+    };
+    chain.orders("trader", vec![place(limit(0, Buy, 100, 1_000))]);
+    healthy(&chain.block());
+    // The order reserves 5 000 USDC and a fee of 45.
+    chain.send("trader", transfer(1, 4_956));
+    assert_eq!(word(&chain.block().txs[0]), "INSUFFICIENT_WITHDRAWABLE");
+    chain.send("trader", transfer(128, 1));
+    assert_eq!(word(&chain.block().txs[0]), "INVALID_ARGUMENT");
+    chain.send("trader", transfer(1, 4_955));
+    let events = chain.block();
+    healthy(&events);
+    assert_eq!(word(&events.txs[0]), "OK");
+    assert_eq!(chain.collateral("trader"), usdc(5_045));
+}
+
+#[test]
+fn rules_10_only_a_minter_deposits_and_only_the_admin_lists_and_updates_markets() {
+    let mut chain = one_market(&["trader"]);
+    chain.send(
+        "trader",
+        v1::MsgDeposit {
+            recipient: signer("trader").address().to_string(),
+            amount_atoms: 1,
+            ..Default::default()
+        },
+    );
+    assert_eq!(word(&chain.block().txs[0]), "NOT_AUTHORISED");
+    let listed = || Some((&plain_market("TWO-USD", 20)).into());
+    chain.send("trader", v1::MsgListMarket { params: listed(), ..Default::default() });
+    assert_eq!(word(&chain.block().txs[0]), "NOT_AUTHORISED");
+    chain.send("trader", v1::MsgUpdateMarket { params: listed(), ..Default::default() });
+    assert_eq!(word(&chain.block().txs[0]), "NOT_AUTHORISED");
+    assert_eq!((chain.state.markets.len(), chain.collateral("trader")), (1, usdc(10_000)));
+    chain.send(FAUCET, v1::MsgListMarket { params: listed(), ..Default::default() });
+    let events = chain.block();
+    healthy(&events);
+    assert_eq!((word(&events.txs[0]), chain.state.markets.len()), ("OK", 2));
 }
