@@ -335,45 +335,7 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
         if open.is_empty() {
             return format!("{address} has no open position.");
         }
-        let heading = [
-            "market",
-            "side",
-            "subaccount",
-            "size",
-            "entry",
-            "mark",
-            "notional",
-            "profit",
-            "liquidation",
-            "leverage",
-            "maintenance",
-            "margin",
-        ];
-        let mut table = Table::new(2, &heading);
-        for (subaccount, market, position) in &open {
-            table.row(vec![
-                market.symbol.clone(),
-                position_word(position.lots).to_owned(),
-                subaccount.to_string(),
-                market.size(position.lots).abs().to_string(),
-                entry_price(market, position).to_string(),
-                price_or_dash(market, position.mark_ticks),
-                money(position.notional_atoms),
-                money(position.unrealised_atoms),
-                price_or_dash(market, position.liquidation_price_ticks),
-                if position.leverage == 0 {
-                    "most".to_owned()
-                } else {
-                    format!("{}x", position.leverage)
-                },
-                money(position.maintenance_atoms),
-                match &position.isolated {
-                    Some(isolated) => format!("isolated {}", money(isolated.collateral_atoms)),
-                    None => "cross".to_owned(),
-                },
-            ]);
-        }
-        table.render()
+        positions_table(&open)
     };
     let one = |(subaccount, market, position): &(u32, &Market, &v1::Position)| {
         let mut json = position_json(market, position);
@@ -382,4 +344,46 @@ pub(super) async fn positions(context: &Context, who: &Who) -> Result<(), CliErr
     };
     context.print(text, || open.iter().map(one).collect());
     Ok(())
+}
+
+fn positions_table(open: &[(u32, &Market, &v1::Position)]) -> String {
+    let heading = [
+        "market",
+        "side",
+        "subaccount",
+        "size",
+        "entry",
+        "mark",
+        "notional",
+        "profit",
+        "liquidation",
+        "leverage",
+        "maintenance",
+        "margin",
+    ];
+    let mut table = Table::new(2, &heading);
+    for (subaccount, market, position) in open {
+        table.row(vec![
+            market.symbol.clone(),
+            position_word(position.lots).to_owned(),
+            subaccount.to_string(),
+            market.size(position.lots).abs().to_string(),
+            entry_price(market, position).to_string(),
+            price_or_dash(market, position.mark_ticks),
+            money(position.notional_atoms),
+            money(position.unrealised_atoms),
+            price_or_dash(market, position.liquidation_price_ticks),
+            if position.leverage == 0 {
+                "most".to_owned()
+            } else {
+                format!("{}x", position.leverage)
+            },
+            money(position.maintenance_atoms),
+            match &position.isolated {
+                Some(isolated) => format!("isolated {}", money(isolated.collateral_atoms)),
+                None => "cross".to_owned(),
+            },
+        ]);
+    }
+    table.render()
 }

@@ -48,10 +48,10 @@ fn prices(
 ) -> impl Iterator<Item = (&str, &'static str, &wire::Aggregation)> + '_ {
     answer.markets.iter().flat_map(|market| {
         let kinds = [("spot", &market.index), ("perpetual", &market.external)];
-        let of = kinds
-            .into_iter()
-            .filter_map(|(kind, of)| Some((market.symbol.as_str(), kind, of.as_ref()?)));
-        of.filter(|(_, _, of)| !of.sources.is_empty())
+        let aggregations = kinds.into_iter().filter_map(|(kind, aggregation)| {
+            Some((market.symbol.as_str(), kind, aggregation.as_ref()?))
+        });
+        aggregations.filter(|(_, _, aggregation)| !aggregation.sources.is_empty())
     })
 }
 
@@ -107,20 +107,23 @@ pub fn text(address: &str, answer: &wire::StatusResponse) -> String {
             "verdict",
         ],
     );
-    for (symbol, kind, of) in prices(answer) {
-        let used =
-            of.sources.iter().filter(|source| source.verdict() == wire::Verdict::Used).count();
+    for (symbol, kind, aggregation) in prices(answer) {
+        let used = aggregation
+            .sources
+            .iter()
+            .filter(|source| source.verdict() == wire::Verdict::Used)
+            .count();
         together.row(vec![
             symbol.to_owned(),
             kind.to_owned(),
-            or_dash(of.price.as_ref().map(|price| &price.price)),
-            of.price.as_ref().map_or_else(|| "-".to_owned(), |price| age(price.age_ms)),
-            format!("{used} of {}", of.sources.len()),
-            of.min_venues.to_string(),
-            percent(i64::try_from(of.disagreement_ppm).unwrap_or(i64::MAX)),
-            why(&of.why_none),
+            or_dash(aggregation.price.as_ref().map(|price| &price.price)),
+            aggregation.price.as_ref().map_or_else(|| "-".to_owned(), |price| age(price.age_ms)),
+            format!("{used} of {}", aggregation.sources.len()),
+            aggregation.min_venues.to_string(),
+            percent(i64::try_from(aggregation.disagreement_ppm).unwrap_or(i64::MAX)),
+            why(&aggregation.why_none),
         ]);
-        for source in &of.sources {
+        for source in &aggregation.sources {
             venues.row(vec![
                 symbol.to_owned(),
                 kind.to_owned(),
@@ -151,16 +154,16 @@ fn connections(answer: &wire::StatusResponse) -> Table {
         3,
         &["venue", "kind", "connection", "since", "opened", "lost", "refused", "last error"],
     );
-    for of in &answer.connections {
+    for connection in &answer.connections {
         table.row(vec![
-            of.venue.clone(),
-            kind(of).to_owned(),
-            state(of).to_owned(),
-            age(of.state_ms),
-            of.opened.to_string(),
-            of.lost.to_string(),
-            of.refused.iter().map(|refusals| refusals.count).sum::<u64>().to_string(),
-            why(&of.last_error),
+            connection.venue.clone(),
+            kind(connection).to_owned(),
+            state(connection).to_owned(),
+            age(connection.state_ms),
+            connection.opened.to_string(),
+            connection.lost.to_string(),
+            connection.refused.iter().map(|refusals| refusals.count).sum::<u64>().to_string(),
+            why(&connection.last_error),
         ]);
     }
     table
@@ -169,50 +172,50 @@ fn connections(answer: &wire::StatusResponse) -> Table {
 /// For programs: the same, with every count.
 #[must_use]
 pub fn json(address: &str, answer: &wire::StatusResponse) -> Value {
-    let connection = |of: &wire::Connection| {
-        let refused: serde_json::Map<String, Value> = of
+    let connection = |link: &wire::Connection| {
+        let refused: serde_json::Map<String, Value> = link
             .refused
             .iter()
             .map(|refusals| (refusals.reason.clone(), refusals.count.into()))
             .collect();
         json!({
-            "venue": of.venue,
-            "kind": kind(of),
-            "url": of.url,
-            "state": state(of),
-            "state_ms": of.state_ms,
-            "opened": of.opened,
-            "lost": of.lost,
-            "last_error": (!of.last_error.is_empty()).then_some(&of.last_error),
-            "frames": of.frames,
-            "last_frame_age_ms": of.last_frame_age_ms,
+            "venue": link.venue,
+            "kind": kind(link),
+            "url": link.url,
+            "state": state(link),
+            "state_ms": link.state_ms,
+            "opened": link.opened,
+            "lost": link.lost,
+            "last_error": (!link.last_error.is_empty()).then_some(&link.last_error),
+            "frames": link.frames,
+            "last_frame_age_ms": link.last_frame_age_ms,
             "refused": refused,
         })
     };
-    let venue = |of: &wire::Source| {
+    let venue = |source: &wire::Source| {
         json!({
-            "venue": of.venue,
-            "symbol": of.symbol,
-            "weight": of.weight,
-            "price": of.price,
-            "bid": of.bid,
-            "ask": of.ask,
-            "last": of.last,
-            "rate": of.rate,
-            "age_ms": of.age_ms,
-            "verdict": verdict(of),
+            "venue": source.venue,
+            "symbol": source.symbol,
+            "weight": source.weight,
+            "price": source.price,
+            "bid": source.bid,
+            "ask": source.ask,
+            "last": source.last,
+            "rate": source.rate,
+            "age_ms": source.age_ms,
+            "verdict": verdict(source),
         })
     };
-    let price = |(symbol, kind, of): (&str, &str, &wire::Aggregation)| {
+    let price = |(symbol, kind, aggregation): (&str, &str, &wire::Aggregation)| {
         json!({
             "market": symbol,
             "kind": kind,
-            "price": of.price.as_ref().map(|price| &price.price),
-            "age_ms": of.price.as_ref().map(|price| price.age_ms),
-            "why_none": (!of.why_none.is_empty()).then_some(&of.why_none),
-            "min_venues": of.min_venues,
-            "disagreement_ppm": of.disagreement_ppm,
-            "venues": of.sources.iter().map(venue).collect::<Vec<_>>(),
+            "price": aggregation.price.as_ref().map(|price| &price.price),
+            "age_ms": aggregation.price.as_ref().map(|price| price.age_ms),
+            "why_none": (!aggregation.why_none.is_empty()).then_some(&aggregation.why_none),
+            "min_venues": aggregation.min_venues,
+            "disagreement_ppm": aggregation.disagreement_ppm,
+            "venues": aggregation.sources.iter().map(venue).collect::<Vec<_>>(),
         })
     };
     json!({

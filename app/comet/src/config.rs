@@ -29,20 +29,20 @@ pub struct CometConfig {
 }
 
 /// One value: the section (empty for the top), the key, the value, and why.
-struct Tuned {
+struct Setting {
     section: &'static str,
     key: &'static str,
     value: Value,
     reason: &'static str,
 }
 
-fn tuned(
+fn setting(
     section: &'static str,
     key: &'static str,
     value: impl Into<Value>,
     reason: &'static str,
-) -> Tuned {
-    Tuned { section, key, value: value.into(), reason }
+) -> Setting {
+    Setting { section, key, value: value.into(), reason }
 }
 
 /// Sets the node's values in the text of a `config.toml` that `cometbft init` wrote.
@@ -53,14 +53,14 @@ pub fn tune(text: &str, node: &CometConfig) -> Result<String, String> {
     let mut document: DocumentMut =
         text.parse().map_err(|error| format!("it is not TOML: {error}"))?;
     let values = [addresses(node), network(node), mempool(), consensus(node), storage(node)];
-    for tuned in values.into_iter().flatten() {
-        set(&mut document, tuned)?;
+    for setting in values.into_iter().flatten() {
+        set(&mut document, setting)?;
     }
     Ok(document.to_string())
 }
 
-fn set(document: &mut DocumentMut, tuned: Tuned) -> Result<(), String> {
-    let Tuned { section, key, value, reason } = tuned;
+fn set(document: &mut DocumentMut, setting: Setting) -> Result<(), String> {
+    let Setting { section, key, value, reason } = setting;
     let table = if section.is_empty() {
         Some(document.as_table_mut())
     } else {
@@ -78,47 +78,47 @@ fn set(document: &mut DocumentMut, tuned: Tuned) -> Result<(), String> {
     Ok(())
 }
 
-fn addresses(node: &CometConfig) -> Vec<Tuned> {
+fn addresses(node: &CometConfig) -> Vec<Setting> {
     let p2p = format!("tcp://{}", node.p2p_listen);
     let rpc = format!("tcp://{}", node.rpc_listen);
     let metrics = node.metrics_listen.to_string();
     vec![
-        tuned(
+        setting(
             "",
             "proxy_app",
             node.proxy_app.as_str(),
             "a socket file: no port, no delayed acknowledgements, the same user only",
         ),
-        tuned("", "moniker", node.moniker.as_str(), "the name given to init"),
-        tuned(
+        setting("", "moniker", node.moniker.as_str(), "the name given to init"),
+        setting(
             "",
             "log_level",
             "main:info,p2p:info,*:error",
             "at info, every block writes a dozen lines",
         ),
-        tuned("rpc", "laddr", rpc, "the address given to init"),
-        tuned("p2p", "laddr", p2p, "the address given to init"),
-        tuned(
+        setting("rpc", "laddr", rpc, "the address given to init"),
+        setting("p2p", "laddr", p2p, "the address given to init"),
+        setting(
             "p2p",
             "persistent_peers",
             node.persistent_peers.as_str(),
             "the other nodes given to init",
         ),
-        tuned("instrumentation", "prometheus", true, "rounds, peers and block times are watched"),
-        tuned("instrumentation", "prometheus_listen_addr", metrics, "the address given to init"),
+        setting("instrumentation", "prometheus", true, "rounds, peers and block times are watched"),
+        setting("instrumentation", "prometheus_listen_addr", metrics, "the address given to init"),
     ]
 }
 
-fn network(node: &CometConfig) -> Vec<Tuned> {
+fn network(node: &CometConfig) -> Vec<Setting> {
     let mut values = vec![
-        tuned(
+        setting(
             "p2p",
             "send_rate",
             104_857_600,
             "5 MB/s, the default, is less than the blocks of a busy second",
         ),
-        tuned("p2p", "recv_rate", 104_857_600, "as send_rate"),
-        tuned(
+        setting("p2p", "recv_rate", 104_857_600, "as send_rate"),
+        setting(
             "p2p",
             "flush_throttle_timeout",
             "5ms",
@@ -127,40 +127,40 @@ fn network(node: &CometConfig) -> Vec<Tuned> {
     ];
     if node.devnet {
         values.extend([
-            tuned("p2p", "allow_duplicate_ip", true, "a devnet's nodes share one address"),
-            tuned("p2p", "addr_book_strict", false, "a devnet's addresses are private"),
+            setting("p2p", "allow_duplicate_ip", true, "a devnet's nodes share one address"),
+            setting("p2p", "addr_book_strict", false, "a devnet's addresses are private"),
         ]);
     }
     values
 }
 
-fn mempool() -> Vec<Tuned> {
+fn mempool() -> Vec<Setting> {
     vec![
-        tuned(
+        setting(
             "mempool",
             "size",
             20_000,
             "5 000, the default, is about a second of load; each one costs a recheck",
         ),
-        tuned(
+        setting(
             "mempool",
             "max_tx_bytes",
             524_288,
             "what fits into max_body_bytes of RPC as base64; the chain's own limit is lower",
         ),
-        tuned(
+        setting(
             "mempool",
             "max_txs_bytes",
             268_435_456,
             "bounds the memory that waiting transactions can take",
         ),
-        tuned(
+        setting(
             "mempool",
             "cache_size",
             100_000,
             "must exceed size, so that a seen transaction is not checked again",
         ),
-        tuned(
+        setting(
             "mempool",
             "recheck",
             true,
@@ -170,42 +170,42 @@ fn mempool() -> Vec<Tuned> {
     ]
 }
 
-fn consensus(node: &CometConfig) -> Vec<Tuned> {
+fn consensus(node: &CometConfig) -> Vec<Setting> {
     let timeout_commit = format!("{}ms", node.timeout_commit_ms);
     vec![
-        tuned(
+        setting(
             "consensus",
             "timeout_propose",
             "2s",
             "how long a missing proposer holds up a block; a full one can take a busy machine \
              over 1 s",
         ),
-        tuned(
+        setting(
             "consensus",
             "timeout_prevote",
             "500ms",
             "how long late votes are waited for once two thirds are there",
         ),
-        tuned("consensus", "timeout_precommit", "500ms", "as timeout_prevote"),
-        tuned(
+        setting("consensus", "timeout_precommit", "500ms", "as timeout_prevote"),
+        setting(
             "consensus",
             "timeout_commit",
             timeout_commit,
             "the pace of blocks, and the wait for the last votes and prices",
         ),
-        tuned(
+        setting(
             "consensus",
             "skip_timeout_commit",
             false,
             "an idle chain keeps its pace and does not fill the disk",
         ),
-        tuned(
+        setting(
             "consensus",
             "create_empty_blocks",
             true,
             "funding, prices and liquidations need the beat",
         ),
-        tuned(
+        setting(
             "consensus",
             "peer_gossip_sleep_duration",
             "5ms",
@@ -214,7 +214,7 @@ fn consensus(node: &CometConfig) -> Vec<Tuned> {
     ]
 }
 
-fn storage(node: &CometConfig) -> Vec<Tuned> {
+fn storage(node: &CometConfig) -> Vec<Setting> {
     let (indexer, reason) = if node.tx_index {
         ("kv", "this node serves tx_search to CosmJS clients")
     } else {
@@ -223,7 +223,7 @@ fn storage(node: &CometConfig) -> Vec<Tuned> {
             "a validator serves no tx_search, and indexing costs it writes for each transaction",
         )
     };
-    vec![tuned("tx_index", "indexer", indexer, reason)]
+    vec![setting("tx_index", "indexer", indexer, reason)]
 }
 
 #[cfg(test)]
@@ -249,7 +249,7 @@ mod tests {
         let mut sections = std::collections::BTreeMap::<&str, String>::new();
         let values =
             [addresses(&node()), network(&node()), mempool(), consensus(&node()), storage(&node())];
-        for Tuned { section, key, .. } in values.into_iter().flatten() {
+        for Setting { section, key, .. } in values.into_iter().flatten() {
             *sections.entry(section).or_default() += &format!("\n# About {key}.\n{key} = 0\n");
         }
         sections.entry("p2p").or_default().push_str("pex = true\n");

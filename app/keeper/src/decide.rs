@@ -20,9 +20,9 @@ pub struct Limits {
     pub max_slippage_ppm: Ppm,
 }
 
-/// A market as the keeper sees it.
+/// A market as it is when the keeper decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct MarketSnapshot {
     /// Its mark.
     pub mark_ticks: Ticks,
     /// Atoms per tick·lot.
@@ -36,7 +36,7 @@ pub struct Seen {
 /// The keeper's lots by market; positive is long.
 pub type Holdings = BTreeMap<u32, SignedLots>;
 /// Markets by id.
-pub type SeenMarkets = BTreeMap<u32, Seen>;
+pub type MarketSnapshots = BTreeMap<u32, MarketSnapshot>;
 
 /// Part of a listed position to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub fn edge_ppm(
     (zero > 0).then(|| earned_micro.div_euclid(zero)).and_then(|ppm| Ppm::try_from(ppm).ok())
 }
 
-fn notional_atoms(seen: &Seen, lots: SignedLots) -> Atoms {
-    let per_lot = i128::from(seen.mark_ticks).saturating_mul(i128::from(seen.k));
+fn notional_atoms(snapshot: &MarketSnapshot, lots: SignedLots) -> Atoms {
+    let per_lot = i128::from(snapshot.mark_ticks).saturating_mul(i128::from(snapshot.k));
     per_lot.saturating_mul(i128::from(lots.unsigned_abs()))
 }
 
@@ -95,44 +95,54 @@ fn notional_atoms(seen: &Seen, lots: SignedLots) -> Atoms {
 #[must_use]
 pub fn takes(
     limits: &Limits,
-    markets: &SeenMarkets,
+    markets: &MarketSnapshots,
     holdings: &Holdings,
     listed: &[v1::ListedPosition],
     own_account: u32,
     taker_fee_ppm: Ppm,
 ) -> Vec<Take> {
-    let mut offers: Vec<(Ppm, &v1::ListedPosition, &Seen)> = listed
+    let mut offers: Vec<(Ppm, &v1::ListedPosition, &MarketSnapshot)> = listed
         .iter()
-        .filter(|of| of.account_id != own_account && of.lots != 0)
-        .filter_map(|of| {
-            let seen = markets.get(&of.market).filter(|seen| seen.live && seen.mark_ticks > 0)?;
-            let hedge = hedge_ticks(seen.mark_ticks, of.lots, limits.max_slippage_ppm);
-            let edge = edge_ppm(of.zero_price_ticks, hedge, of.lots, taker_fee_ppm)?;
-            (edge >= limits.min_edge_ppm).then_some((edge, of, seen))
+        .filter(|position| position.account_id != own_account && position.lots != 0)
+        .filter_map(|position| {
+            let snapshot = markets
+                .get(&position.market)
+                .filter(|snapshot| snapshot.live && snapshot.mark_ticks > 0)?;
+            let hedge = hedge_ticks(snapshot.mark_ticks, position.lots, limits.max_slippage_ppm);
+            let edge = edge_ppm(position.zero_price_ticks, hedge, position.lots, taker_fee_ppm)?;
+            (edge >= limits.min_edge_ppm).then_some((edge, position, snapshot))
         })
         .collect();
-    offers.sort_by_key(|(edge, of, _)| (std::cmp::Reverse(*edge), of.market, of.account_id));
+    offers.sort_by_key(|(edge, position, _)| {
+        (std::cmp::Reverse(*edge), position.market, position.account_id)
+    });
     let mut used: BTreeMap<u32, Atoms> = BTreeMap::new();
     for (market, lots) in holdings {
         // A market that is gone from view still counts, at nothing known: its position is as large
         // as the bound.
-        let held =
-            markets.get(market).map_or(limits.max_market_atoms, |seen| notional_atoms(seen, *lots));
+        let held = markets
+            .get(market)
+            .map_or(limits.max_market_atoms, |snapshot| notional_atoms(snapshot, *lots));
         used.insert(*market, if *lots == 0 { 0 } else { held });
     }
     let mut taken = Vec::new();
-    for (edge_ppm, of, seen) in offers {
-        let in_market = used.get(&of.market).copied().unwrap_or(0);
+    for (edge_ppm, position, snapshot) in offers {
+        let in_market = used.get(&position.market).copied().unwrap_or(0);
         let total: Atoms = used.values().sum();
         let room = (limits.max_market_atoms - in_market).min(limits.max_total_atoms - total).max(0);
-        let lots = Lots::try_from(room / notional_atoms(seen, 1).max(1)).unwrap_or(Lots::MAX);
-        let lots = lots.min(of.lots.unsigned_abs());
+        let lots = Lots::try_from(room / notional_atoms(snapshot, 1).max(1)).unwrap_or(Lots::MAX);
+        let lots = lots.min(position.lots.unsigned_abs());
         if lots == 0 {
             continue;
         }
         let signed = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
-        *used.entry(of.market).or_default() += notional_atoms(seen, signed);
-        taken.push(Take { market: of.market, account_id: of.account_id, lots, edge_ppm });
+        *used.entry(position.market).or_default() += notional_atoms(snapshot, signed);
+        taken.push(Take {
+            market: position.market,
+            account_id: position.account_id,
+            lots,
+            edge_ppm,
+        });
     }
     taken
 }
@@ -143,18 +153,19 @@ pub fn takes(
 #[must_use]
 pub fn hedges(
     limits: &Limits,
-    markets: &SeenMarkets,
+    markets: &MarketSnapshots,
     holdings: &Holdings,
     height: u64,
 ) -> Vec<v1::PlaceOrder> {
     let open = holdings.iter().filter(|(_, lots)| **lots != 0);
     let order = |(market, lots): (&u32, &SignedLots)| {
-        let seen = markets.get(market).filter(|seen| seen.live && seen.mark_ticks > 0)?;
+        let snapshot =
+            markets.get(market).filter(|snapshot| snapshot.live && snapshot.mark_ticks > 0)?;
         Some(v1::PlaceOrder {
             market: *market,
             side: v1::Side::from(Side::reducing(*lots)).into(),
-            price_ticks: hedge_ticks(seen.mark_ticks, *lots, limits.max_slippage_ppm),
-            lots: lots.unsigned_abs().min(seen.max_order_lots),
+            price_ticks: hedge_ticks(snapshot.mark_ticks, *lots, limits.max_slippage_ppm),
+            lots: lots.unsigned_abs().min(snapshot.max_order_lots),
             time_in_force: v1::TimeInForce::Ioc.into(),
             reduce_only: true,
             client_id: height,
@@ -182,7 +193,8 @@ mod tests {
     use super::*;
 
     /// k = 10⁶: a lot at price 100 is 100 USDC.
-    const SEEN: Seen = Seen { mark_ticks: 100_000, k: 1_000, max_order_lots: 1_000, live: true };
+    const SNAPSHOT: MarketSnapshot =
+        MarketSnapshot { mark_ticks: 100_000, k: 1_000, max_order_lots: 1_000, live: true };
     const USDC: Atoms = 1_000_000;
     const LIMITS: Limits = Limits {
         max_market_atoms: 1_000 * USDC,
@@ -197,13 +209,13 @@ mod tests {
             account_id,
             lots,
             zero_price_ticks: zero,
-            mark_ticks: SEEN.mark_ticks,
+            mark_ticks: SNAPSHOT.mark_ticks,
             ..Default::default()
         }
     }
 
     fn decided(holdings: &[(u32, i64)], offers: &[v1::ListedPosition]) -> Vec<(u32, u32, Lots)> {
-        let markets = (0..3).map(|id| (id, Seen { live: id != 2, ..SEEN })).collect();
+        let markets = (0..3).map(|id| (id, MarketSnapshot { live: id != 2, ..SNAPSHOT })).collect();
         let holdings = holdings.iter().copied().collect();
         let takes = takes(&LIMITS, &markets, &holdings, offers, 99, 500);
         takes.into_iter().map(|take| (take.market, take.account_id, take.lots)).collect()
@@ -268,7 +280,9 @@ mod tests {
     #[test]
     fn hedges_only_reduce_within_the_slippage() {
         let markets =
-            [(0, SEEN), (1, SEEN), (2, Seen { live: false, ..SEEN })].into_iter().collect();
+            [(0, SNAPSHOT), (1, SNAPSHOT), (2, MarketSnapshot { live: false, ..SNAPSHOT })]
+                .into_iter()
+                .collect();
         let holdings = [(0, 5), (1, -2_000), (2, 4), (3, 0)].into_iter().collect();
         let orders = hedges(&LIMITS, &markets, &holdings, 77);
         let shown =

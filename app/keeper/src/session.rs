@@ -11,7 +11,7 @@ use tidemark_proto::tx::Sendable;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::decide::{hedges, takes, top_up, Holdings, Seen, SeenMarkets};
+use super::decide::{hedges, takes, top_up, Holdings, MarketSnapshot, MarketSnapshots};
 use super::{outlook, Config, Note};
 
 /// A block that is older is the past of a node that catches up: nothing is decided from it.
@@ -46,10 +46,10 @@ struct Session<'a> {
 }
 
 /// The inputs of one decision, all from one node.
-struct Sight {
+struct ChainSnapshot {
     height: u64,
     markets: Markets,
-    seen: SeenMarkets,
+    snapshots: MarketSnapshots,
     account: v1::Subaccount,
     backstop: v1::BackstopResponse,
 }
@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn look(&self) -> Result<Sight, ClientError> {
+    async fn look(&self) -> Result<ChainSnapshot, ClientError> {
         let client = self.sender.client();
         let markets = client.markets().await?;
         let backstop = client.backstop(None).await?;
@@ -120,22 +120,22 @@ impl<'a> Session<'a> {
         let account =
             answer.subaccounts.pop().ok_or_else(|| invalid("the subaccount is missing".into()))?;
         let chosen = markets.iter().filter(|(market, _)| self.targets.contains_key(&market.id));
-        let seen = chosen.map(|(market, state)| {
+        let snapshots = chosen.map(|(market, state)| {
             let params = state.params.as_ref();
             let trades = params.is_some_and(|params| {
                 matches!(params.status(), v1::MarketStatus::Active | v1::MarketStatus::ReduceOnly)
             });
-            let seen = Seen {
+            let snapshot = MarketSnapshot {
                 mark_ticks: state.mark_ticks,
                 k: state.k,
                 max_order_lots: params.map_or(0, |params| params.max_order_lots),
                 live: trades && !state.stale && !state.quarantined,
             };
-            (market.id, seen)
+            (market.id, snapshot)
         });
-        Ok(Sight {
+        Ok(ChainSnapshot {
             height: answer.height.min(backstop.height),
-            seen: seen.collect(),
+            snapshots: snapshots.collect(),
             markets,
             account,
             backstop,
@@ -143,42 +143,43 @@ impl<'a> Session<'a> {
     }
 
     async fn decide(&mut self, tell: &mut impl FnMut(Note)) -> Result<(), ClientError> {
-        let sight = self.look().await?;
-        if sight.height < self.not_before {
+        let chain = self.look().await?;
+        if chain.height < self.not_before {
             return Ok(());
         }
         let positions =
-            sight.account.positions.iter().filter(|of| self.targets.contains_key(&of.market));
-        let holdings: Holdings = positions.map(|of| (of.market, of.lots)).collect();
+            chain.account.positions.iter().filter(|entry| self.targets.contains_key(&entry.market));
+        let holdings: Holdings = positions.map(|entry| (entry.market, entry.lots)).collect();
         for (market, lots) in &holdings {
             if *lots != 0 && self.holdings.get(market) != Some(lots) {
                 tell(Note::Got {
-                    market: sight.symbol(*market),
+                    market: chain.symbol(*market),
                     lots: *lots,
-                    height: sight.height,
+                    height: chain.height,
                 });
             }
         }
         self.holdings = holdings;
-        self.set_aside(&sight, tell).await?;
-        self.take(&sight, tell).await?;
-        self.hedge(&sight, tell).await
+        self.set_aside(&chain, tell).await?;
+        self.take(&chain, tell).await?;
+        self.hedge(&chain, tell).await
     }
 
     async fn set_aside(
         &mut self,
-        sight: &Sight,
+        chain: &ChainSnapshot,
         tell: &mut impl FnMut(Note),
     ) -> Result<(), ClientError> {
-        let mut withdrawable = u64::try_from(sight.account.withdrawable_atoms).unwrap_or(0);
+        let mut withdrawable = u64::try_from(chain.account.withdrawable_atoms).unwrap_or(0);
         for (market, target) in self.targets.clone() {
-            let own = sight.backstop.keepers.iter();
-            let own =
-                own.filter(|of| of.market == market && of.account_id == sight.account.account_id);
-            let now: u64 = own.map(|of| u64::try_from(of.set_aside_atoms).unwrap_or(0)).sum();
+            let own = chain.backstop.keepers.iter();
+            let own = own.filter(|entry| {
+                entry.market == market && entry.account_id == chain.account.account_id
+            });
+            let now: u64 = own.map(|entry| u64::try_from(entry.set_aside_atoms).unwrap_or(0)).sum();
             let Some(atoms) = top_up(target, now, withdrawable) else { continue };
             withdrawable = withdrawable.saturating_sub(atoms - now);
-            let symbol = sight.symbol(market);
+            let symbol = chain.symbol(market);
             let message = v1::MsgRegisterBackstop {
                 subaccount: self.config.subaccount,
                 market,
@@ -195,13 +196,14 @@ impl<'a> Session<'a> {
 
     async fn take(
         &mut self,
-        sight: &Sight,
+        chain: &ChainSnapshot,
         tell: &mut impl FnMut(Note),
     ) -> Result<(), ClientError> {
         let limits = &self.config.limits;
-        let own = sight.account.account_id;
-        let listed = &sight.backstop.listed;
-        for take in takes(limits, &sight.seen, &self.holdings, listed, own, self.taker_fee_ppm) {
+        let own = chain.account.account_id;
+        let listed = &chain.backstop.listed;
+        for take in takes(limits, &chain.snapshots, &self.holdings, listed, own, self.taker_fee_ppm)
+        {
             let message = v1::MsgTakeover {
                 subaccount: self.config.subaccount,
                 market: take.market,
@@ -209,7 +211,7 @@ impl<'a> Session<'a> {
                 lots: take.lots,
                 ..Default::default()
             };
-            let symbol = sight.symbol(take.market);
+            let symbol = chain.symbol(take.market);
             if let Some(height) = self.send(&message, ("takeover", &symbol), tell).await? {
                 let (account_id, lots, edge_ppm) = (take.account_id, take.lots, take.edge_ppm);
                 tell(Note::Asked { market: symbol, account_id, lots, edge_ppm });
@@ -222,12 +224,12 @@ impl<'a> Session<'a> {
 
     async fn hedge(
         &mut self,
-        sight: &Sight,
+        chain: &ChainSnapshot,
         tell: &mut impl FnMut(Note),
     ) -> Result<(), ClientError> {
-        let orders = hedges(&self.config.limits, &sight.seen, &self.holdings, sight.height);
+        let orders = hedges(&self.config.limits, &chain.snapshots, &self.holdings, chain.height);
         for order in orders {
-            let symbol = sight.symbol(order.market);
+            let symbol = chain.symbol(order.market);
             let operation = v1::Operation { operation: Some(Operation::Place(order)) };
             let (subaccount, operations) = (self.config.subaccount, vec![operation]);
             let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
@@ -285,7 +287,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Sight {
+impl ChainSnapshot {
     fn symbol(&self, market: u32) -> String {
         self.markets
             .by_id(market)

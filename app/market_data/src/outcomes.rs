@@ -34,18 +34,18 @@ pub struct Committed {
     pub results: Vec<v1::OperationResult>,
 }
 
-/// Waiting clients and remembered outcomes, by transaction hash.
+/// Waiters clients and remembered outcomes, by transaction hash.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     inner: Mutex<Inner>,
 }
 
 /// Clients that wait for one transaction, each under an id of its own.
-type Waiting = Vec<(u64, oneshot::Sender<Arc<Committed>>)>;
+type Waiters = Vec<(u64, oneshot::Sender<Arc<Committed>>)>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: HashMap<TxHash, Waiting>,
+    waiting: HashMap<TxHash, Waiters>,
     waiters: usize,
     next_id: u64,
     known: HashMap<TxHash, Arc<Committed>>,

@@ -58,7 +58,7 @@ pub(super) async fn at_one_height<T>(
 }
 
 /// An account with its open orders: the inputs of its margin.
-pub(super) struct Standing<'a> {
+pub(super) struct AccountMargin<'a> {
     view: &'a View,
     id: AccountId,
     pub owner: &'a Owner,
@@ -66,7 +66,7 @@ pub(super) struct Standing<'a> {
     orders: &'a [v1::Order],
 }
 
-impl<'a> Standing<'a> {
+impl<'a> AccountMargin<'a> {
     /// # Errors
     /// `UNKNOWN_ACCOUNT`.
     pub(super) fn of(
@@ -164,16 +164,16 @@ pub(super) fn subaccount(
     id: AccountId,
     orders: &BTreeMap<AccountId, Vec<v1::Order>>,
 ) -> Result<v1::Subaccount, Refusal> {
-    let of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
-    let standing = Standing::of(view, id, of(id))?;
-    let (owner, account) = (standing.owner, standing.account);
-    let health = standing.health()?;
-    let mut positions = standing.positions(&health)?;
-    let (mut open_orders, mut isolated_markets) = (of(id).len(), Vec::new());
+    let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+    let account_margin = AccountMargin::of(view, id, orders_of(id))?;
+    let (owner, account) = (account_margin.owner, account_margin.account);
+    let health = account_margin.health()?;
+    let mut positions = account_margin.positions(&health)?;
+    let (mut open_orders, mut isolated_markets) = (orders_of(id).len(), Vec::new());
     for slot in isolated_of(view, id) {
-        let standing = Standing::of(view, slot.account, of(slot.account))?;
-        positions.extend(standing.positions(&standing.health()?)?);
-        open_orders += of(slot.account).len();
+        let account_margin = AccountMargin::of(view, slot.account, orders_of(slot.account))?;
+        positions.extend(account_margin.positions(&account_margin.health()?)?);
+        open_orders += orders_of(slot.account).len();
         let only = view.market(u32::from(slot.market))?.market.params.isolated_only;
         isolated_markets.extend((slot.active || only).then_some(u32::from(slot.market)));
     }

@@ -1,4 +1,7 @@
 //! Counts requests by method and status, for metrics: a layer around every service.
+//!
+//! `TraceLayer` of tower-http does not serve here: its callbacks do not see the request's path, and
+//! none of them runs when the client drops an answer that has not ended, as clients of streams do.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,26 +16,26 @@ use tower::{Layer, Service};
 
 /// Adds the count to a service.
 #[derive(Clone)]
-pub(super) struct Count(pub Arc<Metrics>);
+pub(super) struct CountLayer(pub Arc<Metrics>);
 
 /// A service whose answers are counted.
 #[derive(Clone)]
-pub(super) struct Counted<S> {
+pub(super) struct CountService<S> {
     service: S,
     metrics: Arc<Metrics>,
 }
 
-impl<S> Layer<S> for Count {
-    type Service = Counted<S>;
+impl<S> Layer<S> for CountLayer {
+    type Service = CountService<S>;
 
     fn layer(&self, service: S) -> Self::Service {
-        Counted { service, metrics: Arc::clone(&self.0) }
+        CountService { service, metrics: Arc::clone(&self.0) }
     }
 }
 
 type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
-impl<S, B> Service<Request<B>> for Counted<S>
+impl<S, B> Service<Request<B>> for CountService<S>
 where
     S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Send + 'static,
@@ -55,7 +58,7 @@ where
         Box::pin(async move {
             let response = answer.await?;
             ticket.read(response.headers());
-            Ok(response.map(|inner| Body::new(CountedBody { inner, ticket })))
+            Ok(response.map(|inner| Body::new(CountBody { inner, ticket })))
         })
     }
 }
@@ -84,12 +87,12 @@ impl Drop for Ticket {
     }
 }
 
-struct CountedBody {
+struct CountBody {
     inner: Body,
     ticket: Ticket,
 }
 
-impl HttpBody for CountedBody {
+impl HttpBody for CountBody {
     type Data = <Body as HttpBody>::Data;
     type Error = <Body as HttpBody>::Error;
 

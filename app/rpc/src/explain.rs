@@ -7,7 +7,7 @@ use tidemark_risk::margin::{self, Health, MarketTerms, OpenOrder, ReserveTerms, 
 use tidemark_risk::orders::{affordable_lots, OrderTotals};
 use tidemark_risk::{fees, liquidation, Market, Position, RiskError};
 
-use super::account::{find, isolated_of, with_isolated, Standing};
+use super::account::{find, isolated_of, with_isolated, AccountMargin};
 use super::query::QueryServer;
 // What passes 64 bits, atoms or lots, is shown as the nearest that fits.
 use tidemark_engine::state::View;
@@ -40,9 +40,9 @@ fn explain(
     orders: &[v1::Order],
     shown: impl Fn(MarketId) -> bool,
 ) -> Result<v1::ExplainResponse, Refusal> {
-    let standing = Standing::of(view, id, orders)?;
-    let (owner, account) = (standing.owner, standing.account);
-    let health = standing.health()?;
+    let account_margin = AccountMargin::of(view, id, orders)?;
+    let (owner, account) = (account_margin.owner, account_margin.account);
+    let health = account_margin.health()?;
     let explained =
         |cell: &tidemark_engine::state::MarketCell| -> Result<Option<v1::MarketTerms>, Refusal> {
             let market = &cell.market;
@@ -54,7 +54,7 @@ fn explain(
                 Position { market: id, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
             let position = account.position(id).copied().unwrap_or(none);
             let fee_ppm = fees::max_fee_ppm(&view.chain.params.fee_tiers);
-            market_terms(market, &position, &standing.totals(id)?, &health, fee_ppm).map(Some)
+            market_terms(market, &position, &account_margin.totals(id)?, &health, fee_ppm).map(Some)
         };
     let markets = view.markets.iter().filter_map(|cell| explained(cell).transpose());
     Ok(v1::ExplainResponse {
@@ -140,7 +140,8 @@ impl QueryServer {
         &self,
         request: &v1::ExplainRequest,
     ) -> Result<v1::ExplainResponse, Refusal> {
-        let (view, _, orders) = self.standings(&request.owner, Some(request.subaccount)).await?;
+        let (view, _, orders) =
+            self.accounts_with_orders(&request.owner, Some(request.subaccount)).await?;
         let id = find(&view, &request.owner, request.subaccount)?;
         let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
         let isolated = |market: MarketId| {

@@ -120,7 +120,7 @@ struct Peg {
 }
 
 #[derive(Serialize)]
-struct Waiting {
+struct ConditionalOrder {
     #[serde(flatten)]
     place: Order,
     trigger: &'static str,
@@ -222,7 +222,7 @@ fn order((account_id, order): &(AccountId, v1::Order)) -> Order {
     }
 }
 
-fn waiting((account_id, order): &(AccountId, v1::ConditionalOrder)) -> Waiting {
+fn waiting((account_id, order): &(AccountId, v1::ConditionalOrder)) -> ConditionalOrder {
     let place = Order {
         account_id: *account_id,
         market: order.market,
@@ -236,7 +236,7 @@ fn waiting((account_id, order): &(AccountId, v1::ConditionalOrder)) -> Waiting {
         display_lots: 0,
         peg: None,
     };
-    Waiting {
+    ConditionalOrder {
         place,
         trigger: match order.trigger() {
             v1::Trigger::None => "time",

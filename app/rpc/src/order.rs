@@ -46,7 +46,7 @@ pub(super) struct OrderServer {
 }
 
 /// The mempool's answer.
-enum Handed {
+enum MempoolAnswer {
     /// It has the transaction.
     Accepted,
     /// Nobody knows.
@@ -64,7 +64,7 @@ impl OrderServer {
     }
 
     /// Checks a transaction and hands it to the mempool.
-    async fn hand_over(&self, bytes: &[u8], tx: &DecodedTx) -> Result<Handed, Refusal> {
+    async fn hand_over(&self, bytes: &[u8], tx: &DecodedTx) -> Result<MempoolAnswer, Refusal> {
         self.publisher.view().admits(tx)?;
         let Ok(_permit) = self.in_flight.try_acquire() else {
             let message = format!(
@@ -73,7 +73,7 @@ impl OrderServer {
             return Err(Refusal::new(Code::Overloaded, message));
         };
         match self.comet.broadcast_tx_sync(bytes).await {
-            Ok(Broadcast { code: 0, .. }) | Err(RpcError::TxInCache) => Ok(Handed::Accepted),
+            Ok(Broadcast { code: 0, .. }) | Err(RpcError::TxInCache) => Ok(MempoolAnswer::Accepted),
             Ok(refused) => match check_tx_refusal(&refused) {
                 Some(refusal) => Err(refusal),
                 None => {
@@ -82,7 +82,7 @@ impl OrderServer {
                         log = refused.log,
                         "CheckTx refused with a code that is not ours"
                     );
-                    Ok(Handed::Unknown)
+                    Ok(MempoolAnswer::Unknown)
                 }
             },
             Err(RpcError::MempoolFull(why)) => Err(Refusal::new(
@@ -101,7 +101,7 @@ impl OrderServer {
                 | RpcError::Refused { .. }),
             ) => {
                 tracing::warn!(%error, "a transaction's fate in the mempool is not known");
-                Ok(Handed::Unknown)
+                Ok(MempoolAnswer::Unknown)
             }
         }
     }
@@ -227,14 +227,14 @@ impl OrderService for OrderServer {
                 self.market_data.outcomes().wait(tx.hash).map_err(|refusal| status(&refusal))?,
             ),
         };
-        let handed = match self.hand_over(&request.tx, &tx).await {
-            Ok(handed) => handed,
+        let answered = match self.hand_over(&request.tx, &tx).await {
+            Ok(answered) => answered,
             Err(refusal) => return self.refused(&tx, refusal).await.map(Response::new),
         };
-        let response = match (waiter, handed) {
+        let response = match (waiter, answered) {
             (Some(waiter), _) => self.commit(&tx, waiter, until).await?,
-            (None, Handed::Accepted) => answer(&tx.hash, v1::SubmitOutcome::Accepted),
-            (None, Handed::Unknown) => answer(&tx.hash, v1::SubmitOutcome::Unknown),
+            (None, MempoolAnswer::Accepted) => answer(&tx.hash, v1::SubmitOutcome::Accepted),
+            (None, MempoolAnswer::Unknown) => answer(&tx.hash, v1::SubmitOutcome::Unknown),
         };
         Ok(Response::new(response))
     }

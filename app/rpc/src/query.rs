@@ -131,7 +131,7 @@ fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
 impl QueryServer {
     /// An owner's accounts, or one, and all their open orders by account, those of isolated
     /// collateral among them; all of one height.
-    pub(super) async fn standings(
+    pub(super) async fn accounts_with_orders(
         &self,
         owner: &str,
         subaccount: Option<u32>,
@@ -154,7 +154,8 @@ impl QueryServer {
     }
 
     async fn accounts(&self, request: &v1::AccountRequest) -> Result<v1::AccountResponse, Refusal> {
-        let (view, ids, orders) = self.standings(&request.owner, request.subaccount).await?;
+        let (view, ids, orders) =
+            self.accounts_with_orders(&request.owner, request.subaccount).await?;
         let subaccounts = ids.iter().map(|id| subaccount(&view, *id, &orders));
         let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
         let known =

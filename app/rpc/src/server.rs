@@ -22,7 +22,7 @@ use tonic::transport::Server;
 use tower::layer::util::{Identity, Stack};
 
 use super::auth::AuthQuery;
-use super::count::Count;
+use super::count::CountLayer;
 use super::order::OrderServer;
 use super::query::QueryServer;
 use super::stream::StreamServer;
@@ -117,7 +117,7 @@ async fn is_stopped(mut stopped: watch::Receiver<bool>) {
 fn router(
     deps: Deps,
     stopped: &watch::Receiver<bool>,
-) -> Result<Router<Stack<Count, Identity>>, String> {
+) -> Result<Router<Stack<CountLayer, Identity>>, String> {
     let Deps { publisher, market_data, cache, comet, metrics, feed } = deps;
     let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), cache, comet);
     let queries = QueryServer {
@@ -147,7 +147,7 @@ fn router(
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(Count(metrics))
+        .layer(CountLayer(metrics))
         .add_service(OrderServiceServer::new(orders).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(QueryServiceServer::new(queries))
         .add_service(StreamServiceServer::new(streams))

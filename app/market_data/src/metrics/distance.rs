@@ -12,7 +12,7 @@ pub(super) const BUCKETS: [(&str, i128); 5] =
 
 /// Accounts and positions within one distance of liquidation in one market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Near {
+pub(super) struct NearLiquidation {
     /// Accounts.
     pub accounts: i64,
     /// Notional of their positions there.
@@ -21,8 +21,8 @@ pub(super) struct Near {
 
 /// For each market and each bucket, accounts and notional within that distance; larger distances
 /// include smaller ones.
-pub(super) fn distances(view: &View) -> Vec<[Near; BUCKETS.len()]> {
-    let mut markets = vec![[Near::default(); BUCKETS.len()]; view.markets.len()];
+pub(super) fn distances(view: &View) -> Vec<[NearLiquidation; BUCKETS.len()]> {
+    let mut markets = vec![[NearLiquidation::default(); BUCKETS.len()]; view.markets.len()];
     let accounts = view.accounts.iter().map(|(_, account)| account);
     for account in accounts.filter(|account| account.has_position()) {
         add(view, account, &mut markets);
@@ -32,7 +32,7 @@ pub(super) fn distances(view: &View) -> Vec<[Near; BUCKETS.len()]> {
 
 /// Adds an account's positions. One whose figures overflow is left out: it is the invariant check's
 /// concern.
-fn add(view: &View, account: &Account, markets: &mut [[Near; BUCKETS.len()]]) {
+fn add(view: &View, account: &Account, markets: &mut [[NearLiquidation; BUCKETS.len()]]) {
     let Ok(health) = health_without_orders(account, view) else { return };
     for position in account.positions.iter().filter(|position| position.lots != 0) {
         let Some((distance_ppm, notional_atoms)) = distance(view, position, &health) else {

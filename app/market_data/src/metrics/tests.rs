@@ -21,7 +21,7 @@ use tidemark_proto::units::{Side, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::{Account, Market, Position};
 
-use super::distance::{distances, Near};
+use super::distance::{distances, NearLiquidation};
 use super::*;
 use crate::MarketData;
 
@@ -285,8 +285,10 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
 #[test]
 fn distances_are_cumulative_and_leave_out_the_safe() {
     let notional_atoms = 500_000_000;
-    let near =
-        |accounts: i64| Near { accounts, notional_atoms: notional_atoms * i128::from(accounts) };
+    let near = |accounts: i64| NearLiquidation {
+        accounts,
+        notional_atoms: notional_atoms * i128::from(accounts),
+    };
     // 0 %, 1.4 %, 4.6 % and, at 80 %, none of the buckets.
     assert_eq!(distances(&view()), [[near(1), near(1), near(2), near(3), near(3)]]);
 }
