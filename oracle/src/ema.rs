@@ -1,4 +1,4 @@
-//! Exponential moving averages by block time, in fixed point (rules §4).
+//! Exponential moving averages by block time, in fixed point (rules §4.6).
 //!
 //! `num ← num·decay + x·w`, `den ← den·decay + w`, `decay = exp(−Δt/τ)`, average `num/den`. The
 //! weight `w` is `Δt`, but at most `τ`: the one sample after a halt counts as a time constant of

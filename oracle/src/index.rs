@@ -1,4 +1,4 @@
-//! A market's index: the last price that a quorum reported, and its age (rules §4).
+//! A market's index: the last price that a quorum reported, and its age (rules §§4.1 to 4.4).
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ impl IndexState {
     }
 
     /// Whether the market has no index, or one of `max_age_ms` or older: no liquidation, no funding
-    /// sample, nothing that increases exposure (rules §4).
+    /// sample, nothing that increases exposure (rules §4.4).
     #[must_use]
     pub fn is_stale(&self, now_ms: TimeMs, max_age_ms: u64) -> bool {
         self.index.is_none_or(|point| point.is_stale(now_ms, max_age_ms))

@@ -1,4 +1,4 @@
-//! The mark price of one market (rules §4).
+//! The mark price of one market (rules §4.5).
 //!
 //! Median of (a) `index + EMA₁₅₀ₛ(mid − index)`, (b) `median(best bid, best ask, last)`, (c) the
 //! external perpetual price; with two of them, `EMA₃₀ₛ` of (b) is the third; with one, that one.

@@ -135,7 +135,7 @@ fn state_round_trips() {
     assert_eq!(MarkState::try_from_slice(&bytes).unwrap(), state);
 }
 
-/// Rules §4 in floats, straight from the text.
+/// Rules §4.5 in floats, straight from the text.
 #[derive(Default)]
 struct Model {
     premium: (f64, f64),

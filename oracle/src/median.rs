@@ -1,4 +1,4 @@
-//! The power-weighted median and its quorum (rules §4).
+//! The power-weighted median and its quorum (rules §§4.1, 4.2).
 
 use tidemark_proto::units::Ticks;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codes::{Code, Refusal};
 use crate::units::{Atoms, Lots, MarketId, Ppm, ATOMS_PER_USDC};
 
-/// What a market takes (rules §2).
+/// What a market takes (rules §2.19).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
@@ -248,7 +248,7 @@ impl MarketParams {
         }
     }
 
-    /// Atoms per tick·lot, `tick_size·lot_size·10⁶`: a whole number of at least 1 (rules §1).
+    /// Atoms per tick·lot, `tick_size·lot_size·10⁶`: a whole number of at least 1 (rules §1.2).
     ///
     /// # Errors
     /// `INVALID_PARAMS` when it is not, naming the sizes.
@@ -396,7 +396,7 @@ pub struct ChainParams {
     pub max_block_gas: u64,
     /// Most bytes in one transaction.
     pub max_tx_bytes: u32,
-    /// Whether cancels run before the other orders of a block (rules §8).
+    /// Whether cancels run before the other orders of a block (rules §8.3).
     pub cancels_first: bool,
     /// Pause of blocks, in block time, after which withdrawals are gated.
     pub halt_ms: u64,

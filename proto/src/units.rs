@@ -1,4 +1,4 @@
-//! Integer units of everything that consensus computes (exchange rules §1).
+//! Integer units of everything that consensus computes (rules §1.1).
 //!
 //! | quantity | type | meaning |
 //! |---|---|---|
@@ -83,7 +83,7 @@ impl Side {
     }
 }
 
-/// What to do when an order would trade against another of the same account (rules §2).
+/// What to do when an order would trade against another of the same account (rules §2.6).
 #[derive(
     Clone,
     Copy,
@@ -111,8 +111,8 @@ pub enum SelfTradePrevention {
     Decrement = 3,
 }
 
-/// The exact value of `lots` at `price_ticks`: `p·q·k` atoms (rules §1). `None` on overflow of 127
-/// bits.
+/// The exact value of `lots` at `price_ticks`: `p·q·k` atoms (rules §1.2). `None` on overflow of
+/// 127 bits.
 #[must_use]
 pub fn notional_atoms(price_ticks: Ticks, lots: Lots, k: u64) -> Option<Atoms> {
     let per_lot = u128::from(price_ticks) * u128::from(k);

@@ -1,5 +1,5 @@
 //! Conservation of money: what is on the chain is what came in less what went out, to the atom
-//! (rules §1).
+//! (rules §1.5).
 //!
 //! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ markets (funding pool + own
 //! insurance + set aside − bad debt) = deposits − withdrawals`

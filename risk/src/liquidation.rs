@@ -192,7 +192,7 @@ pub fn zero_price_ticks(
     fits(Ticks::try_from(ticks).ok(), "the zero price")
 }
 
-/// The zero price of a whole position: `mark·(1 ∓ σ·mmr·E/MM)` (rules §7.2).
+/// The zero price of a whole position: `mark·(1 ∓ σ·mmr·E/MM)` (rules §7.9).
 ///
 /// # Errors
 /// `WOULD_INCREASE` without a position; `STALE_INDEX` without a mark, `OVERFLOW`.

@@ -10,7 +10,7 @@ use crate::market::{Market, Markets};
 use crate::math::{div_rem, mul_div_ceil};
 pub use crate::orders::{reserve, OpenOrder, OrderTotals, ReserveTerms};
 
-/// Share of open notional that stays on the exchange with a withdrawal (rules §3).
+/// Share of open notional that stays on the exchange with a withdrawal (rules §3.11).
 pub const WITHDRAWAL_RETAINED_PPM: Ppm = 100_000;
 
 /// The initial rate after open-interest scaling: `rate` up to `lower`, 100 % from `upper` on,
@@ -112,7 +112,7 @@ fn ceil_micro(micro_atoms: i128) -> Atoms {
 }
 
 /// Initial margin of a notional, rounded up to the atom: the tiers' rates scaled by open interest,
-/// or `n/leverage` where that is more; `leverage` 0 is the tiers' most (rules §3).
+/// or `n/leverage` where that is more; `leverage` 0 is the tiers' most (rules §§3.3 to 3.5).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -131,7 +131,7 @@ pub fn initial_margin(
 }
 
 /// Maintenance margin of a notional: `ceil(ceil(IM)·fraction)` of the tiers' own initial margin,
-/// whatever open interest and leverage are (rules §3).
+/// whatever open interest and leverage are (rules §3.3).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -190,8 +190,8 @@ impl Health {
         self.equity_atoms.saturating_sub(self.reserve_atoms)
     }
 
-    /// `min(cash, E) − max(Σ reserve, 10 % of open notional)`, at least 0 (rules §3); the 10 % is
-    /// rounded up.
+    /// `min(cash, E) − max(Σ reserve, 10 % of open notional)`, at least 0 (rules §3.11); the 10 %
+    /// is rounded up.
     #[must_use]
     pub fn withdrawable_atoms(&self) -> Atoms {
         self.cash_atoms.min(self.equity_atoms).saturating_sub(self.retained_atoms()).max(0)
@@ -205,7 +205,7 @@ impl Health {
         self.reserve_atoms.max(tenth.unwrap_or(Atoms::MAX))
     }
 
-    /// `E < MM`, with a position that needs margin at all (rules §7). Equality is safe.
+    /// `E < MM`, with a position that needs margin at all (rules §7.7). Equality is safe.
     #[must_use]
     pub fn is_liquidatable(&self) -> bool {
         self.maintenance_atoms > 0 && self.equity_atoms < self.maintenance_atoms

@@ -37,7 +37,7 @@ pub struct Market {
     pub keepers: Vec<Keeper>,
 }
 
-/// An account that takes over liquidated positions of a market at their zero price (rules §7.3).
+/// An account that takes over liquidated positions of a market at their zero price (rules §7.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Keeper {
     /// The account.

@@ -1,4 +1,4 @@
-//! Positions: fills and lazy funding (rules §1).
+//! Positions: fills and lazy funding (rules §§1.3, 5.4).
 
 use tidemark_proto::units::{notional_atoms, Atoms, Lots, Side, SignedLots, Ticks};
 

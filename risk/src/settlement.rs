@@ -1,4 +1,4 @@
-//! Final settlement of a market that is closed for good (docs/rules.md, "Final settlement").
+//! Final settlement of a market that is closed for good (rules §7.11).
 
 use tidemark_proto::units::Atoms;
 

@@ -1,4 +1,4 @@
-//! Keepers (docs/rules.md, "Backstop"). Prices in whole USDC, quantities in whole units; traders
+//! Keepers (rules §7.10). Prices in whole USDC, quantities in whole units; traders
 //! have 10 000 USDC.
 
 use tidemark_engine::events::{BlockEvents, Event};

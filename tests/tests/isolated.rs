@@ -1,4 +1,4 @@
-//! Isolated margin (docs/rules.md, "Isolated margin"). Prices in whole USDC, quantities in whole
+//! Isolated margin (rules §3.13). Prices in whole USDC, quantities in whole
 //! units; traders have 10 000 USDC.
 
 use tidemark_engine::events::BlockEvents;

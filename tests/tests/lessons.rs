@@ -286,7 +286,7 @@ fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// A proposer can include or leave out, but not arrange (rules §8).
+    /// A proposer can include or leave out, but not arrange (rules §8.2).
     #[test]
     fn a_proposer_cannot_arrange(
         kinds in prop::collection::vec((0_usize..5, 0_u8..3), 2..12),

@@ -1,4 +1,4 @@
-//! The final settlement of a market (docs/rules.md, "Final settlement"). Prices in whole USDC,
+//! The final settlement of a market (rules §7.11). Prices in whole USDC,
 //! quantities in whole units; traders have 10 000 USDC.
 
 use tidemark_engine::events::{BlockEvents, Event};

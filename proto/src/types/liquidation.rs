@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// The stages of a liquidation, in the order in which they come (rules §7).
+/// The stages of a liquidation, in the order in which they come (rules §7.8).
 #[derive(
     Clone,
     Copy,

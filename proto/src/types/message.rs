@@ -5,7 +5,7 @@ use super::operation::Operation;
 use crate::params::MarketParams;
 use crate::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention};
 
-/// Most operations in one message (rules §10).
+/// Most operations in one message (rules §10.3).
 pub const MAX_OPERATIONS: usize = 512;
 
 /// The request of a transaction.
@@ -38,7 +38,7 @@ pub enum Message {
     Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool },
 }
 
-/// Order of execution in a block (rules §8).
+/// Order of execution in a block (rules §8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
@@ -66,7 +66,7 @@ impl Message {
         }
     }
 
-    /// Gas for the most work that the message may cause, from the message alone (rules §10).
+    /// Gas for the most work that the message may cause, from the message alone (rules §10.4).
     #[must_use]
     pub fn gas(&self) -> u64 {
         const TX: u64 = 1_000;

@@ -107,7 +107,7 @@ impl Operation {
         }
     }
 
-    /// Gas by what it may do: now, and, where it waits, later (rules §10).
+    /// Gas by what it may do: now, and, where it waits, later (rules §10.4).
     pub(crate) fn gas(&self) -> u64 {
         const PLACE: u64 = 200;
         const POST: u64 = 100;

@@ -1,5 +1,5 @@
 //! Index of accounts by the price moves that could put them at risk: the sweep looks at no other
-//! (rules §7).
+//! (rules §7.7).
 //!
 //! [`AtRiskIndex::find`] returns exactly the accounts for which [`is_at_risk`] holds, as a look
 //! at every account would. It evaluates those that were written since the last time, those whose

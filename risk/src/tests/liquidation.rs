@@ -207,7 +207,7 @@ fn the_largest_maintenance_margin_closes_first() {
     assert_eq!(closing_order(&account, markets.as_slice()), Ok(vec![(1, -2), (0, 2), (2, -2)]));
 }
 
-/// The stages of rules §7, by equity in percent of maintenance margin.
+/// The stages of rules §7.8, by equity in percent of maintenance margin.
 #[test]
 fn stages_follow_each_other_as_far_as_equity_asks() {
     let stages = |equity| {

@@ -9,7 +9,8 @@ use crate::margin::{
     Health,
 };
 
-/// `n·rate_t − ded_t`, `ded_t = ded_{t−1} + lower_t·(rate_t − rate_{t−1})`, as rules §3 writes it.
+/// `n·rate_t − ded_t`, `ded_t = ded_{t−1} + lower_t·(rate_t − rate_{t−1})`, as rules §3.3 writes
+/// it.
 fn by_deduction(tiers: &[MarginTier], notional: Atoms) -> Atoms {
     let (mut deduction, mut lower, mut below) = (0, 0, 0);
     for tier in tiers {

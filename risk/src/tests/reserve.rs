@@ -1,4 +1,4 @@
-//! The reserve lemma (rules §3): no fill of open orders, in any sequence, needs a check.
+//! The reserve lemma (rules §3.7): no fill of open orders, in any sequence, needs a check.
 
 use proptest::prelude::*;
 use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Side, Ticks, PPM};

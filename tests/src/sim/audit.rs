@@ -216,7 +216,7 @@ fn waiting(state: &State, market: usize) -> Finding {
     Ok(())
 }
 
-/// What the reserve lemma promises (rules §3): free collateral of at least 0, or no order that
+/// What the reserve lemma promises (rules §3.7): free collateral of at least 0, or no order that
 /// increases. And debt is booked: an account below 0 has a position.
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {

@@ -1,5 +1,5 @@
-//! An account's margin by the letter of the rules (§3), written again without the engine's code, to
-//! compare with.
+//! An account's margin by the letter of the rules (rules §3), written again without the engine's
+//! code, to compare with.
 
 use tidemark_engine::state::{MarketCell, State};
 use tidemark_proto::params::MarketParams;

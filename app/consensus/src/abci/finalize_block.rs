@@ -12,7 +12,7 @@ use super::{height, time_ms, Node};
 use crate::timing::Stopwatch;
 use crate::votes;
 
-/// Runs the phases of the rules' §8 and answers with a result per transaction and the app hash.
+/// Runs the phases of the rules' §8.1 and answers with a result per transaction and the app hash.
 pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> ResponseFinalizeBlock {
     let mut watch = Stopwatch::start();
     let mut consensus = node.consensus();
