@@ -9,7 +9,7 @@ use crate::mark::band_ticks;
 use crate::median::{power_of, quorum_median, Quorum, Weighted};
 use crate::report::Report;
 
-/// What a block's extended commit says of one market.
+/// Reports of one market in a block's extended commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarketReports {
     /// Spot prices with the power behind each.
@@ -45,7 +45,7 @@ pub struct PricePoint {
 }
 
 impl PricePoint {
-    /// Whether it is `max_age_ms` old or older at `now_ms`.
+    /// Returns true if the price is `max_age_ms` old or older at `now_ms`.
     #[must_use]
     pub fn is_stale(self, now_ms: TimeMs, max_age_ms: u64) -> bool {
         now_ms.saturating_sub(self.time_ms) >= max_age_ms
@@ -57,7 +57,7 @@ impl PricePoint {
 pub struct MoveBound {
     /// The part of the index itself that it may move; above 0.
     pub bound_ppm: Ppm,
-    /// What must have reported for a larger move.
+    /// Power that must have reported for a larger move.
     pub quorum: Quorum,
 }
 
@@ -87,13 +87,13 @@ impl MoveBound {
 pub struct IndexRule {
     /// Power of all validators.
     pub total_power: u128,
-    /// What must have reported for a price to be taken.
+    /// Power that must have reported for a price to be taken.
     pub quorum: Quorum,
     /// The bound on the index's move, if there is one.
     pub move_bound: Option<MoveBound>,
 }
 
-/// What a block's reports did to a market's index.
+/// Effect of a block's reports on a market's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexStep {
     /// Too few reported: it stays as it is, with its age.

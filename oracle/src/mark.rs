@@ -21,12 +21,12 @@ pub const PREMIUM_TAU_MS: u64 = 150_000;
 /// Time constant of the average of (b).
 pub const BOOK_TAU_MS: u64 = 30_000;
 
-/// What a block knows when it fixes a market's mark.
+/// Prices that a block fixes a market's mark from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarkInputs {
     /// The last index, however old. Without one there is no mark.
     pub index_ticks: Option<Ticks>,
-    /// Whether the index is stale: `mid − index` is then no sample of a premium.
+    /// True if the index is stale: `mid − index` is then no sample of a premium.
     pub index_is_stale: bool,
     /// Best bid after the block before.
     pub best_bid_ticks: Option<Ticks>,

@@ -12,7 +12,7 @@ pub struct Quorum {
     pub numerator: u32,
     /// Denominator of the part of total power.
     pub denominator: u32,
-    /// Whether exactly that part is enough.
+    /// True if exactly that part is enough.
     pub inclusive: bool,
 }
 
@@ -20,7 +20,7 @@ impl Quorum {
     /// More than two thirds, the quorum of rules §4.
     pub const MORE_THAN_TWO_THIRDS: Self = Self { numerator: 2, denominator: 3, inclusive: false };
 
-    /// Whether `reported` of `total` power is enough. Never when nothing was reported.
+    /// Returns true if `reported` of `total` power is enough. Never when nothing was reported.
     #[must_use]
     pub fn is_met(self, reported: u128, total: u128) -> bool {
         let sides = (

@@ -19,7 +19,7 @@ use tidemark_proto::units::{MarketId, Ticks};
 /// The version that [`encode`] writes and [`decode`] reads.
 pub const VERSION: u8 = 1;
 
-/// What one validator reports of one market. At least one of the two prices is there, and neither
+/// One validator's prices of one market. At least one of the two prices is there, and neither
 /// is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceReport {
@@ -31,14 +31,14 @@ pub struct PriceReport {
     pub external_ticks: Option<Ticks>,
 }
 
-/// What one validator reports: market ids strictly ascending.
+/// One validator's report: market ids strictly ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// One entry a market.
     pub prices: Vec<PriceReport>,
 }
 
-/// What an encoded report may take.
+/// Bounds on an encoded report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes.

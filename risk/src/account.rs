@@ -45,7 +45,7 @@ pub struct Position {
     pub market: MarketId,
     /// Positive is long.
     pub lots: SignedLots,
-    /// What the lots cost: positive for a long, negative for a short (rules §1).
+    /// Cost of the lots: positive for a long, negative for a short (rules §1).
     pub cost_atoms: Atoms,
     /// The market's cumulative funding index up to which funding was paid.
     pub funding_index: i128,
@@ -105,7 +105,7 @@ impl Account {
         &mut self.positions[at]
     }
 
-    /// Whether any lots are held.
+    /// Returns true if any lots are held.
     #[must_use]
     pub fn has_position(&self) -> bool {
         self.positions.iter().any(|position| position.lots != 0)

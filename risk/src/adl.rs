@@ -37,7 +37,7 @@ pub struct AdlFill {
     pub account: AccountId,
     /// Lots closed on both sides.
     pub lots: Lots,
-    /// What the closing account got (positive) or paid; the counterparty the opposite.
+    /// Quote that the closing account got (positive) or paid; the counterparty the opposite.
     pub quote_atoms: Atoms,
 }
 
@@ -110,7 +110,7 @@ pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128
     ratios.map_or(0, |(profit, leverage)| profit.saturating_mul(leverage))
 }
 
-/// Whether a change leaves an account no riskier: at or above initial margin after it; or else
+/// Returns true if a change leaves an account at or above initial margin; or else if its
 /// maintenance margin has not risen and the ratio of equity to it has not fallen; equity is at
 /// least 0 where no maintenance margin is left.
 #[must_use]
@@ -139,8 +139,8 @@ struct Pair {
     quote_atoms: Atoms,
 }
 
-/// What closing `delta_lots` against the counterparty makes of both: nothing is written before both
-/// are known to bear it.
+/// Both accounts after `delta_lots` are closed: nothing is written before both are known to bear
+/// the change.
 fn pair(
     closing: &Account,
     counterparty: &Account,
@@ -187,7 +187,7 @@ fn closed(
     Ok((closing, market, quote_atoms))
 }
 
-/// Whether one in profit is taken: unless it leaves it below maintenance, and riskier than it was.
+/// A profitable counterparty may be deleveraged if it stays above maintenance or ends no riskier.
 fn bears_in_profit(before: &Health, after: &Health) -> bool {
     !after.is_liquidatable() && after.equity_atoms >= 0 || is_no_riskier(before, after)
 }
@@ -212,7 +212,7 @@ pub struct Queue {
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     account: AccountId,
-    /// What it is asked for at most.
+    /// Most lots that it is asked for.
     lots: Lots,
     bears: Bears,
 }
@@ -292,7 +292,7 @@ impl Queue {
     }
 }
 
-/// Whether a counterparty bears a change of its health.
+/// Rule by which a counterparty bears a change of its health.
 type Bears = fn(&Health, &Health) -> bool;
 const BEARS_IN_PROFIT: Bears = bears_in_profit;
 const NO_RISKIER: Bears = is_no_riskier;
@@ -322,7 +322,7 @@ fn take(
     Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms })
 }
 
-/// What closing so many lots of a position changes it by.
+/// Signed change of a position by which so many of its lots close.
 fn delta(held: SignedLots, lots: Lots) -> Option<SignedLots> {
     SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())
 }

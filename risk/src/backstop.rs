@@ -18,7 +18,7 @@ pub struct TakenOver {
     pub keeper: Account,
     /// The market: funding and open interest.
     pub market: Market,
-    /// What the closing account got (positive) or paid; the keeper the opposite.
+    /// Quote that the closing account got (positive) or paid; the keeper the opposite.
     pub quote_atoms: Atoms,
 }
 
@@ -52,8 +52,8 @@ pub fn take_over(
     Ok(after)
 }
 
-/// What a takeover uses up of the keeper's set-aside collateral: what its free collateral would
-/// fall by. So its other collateral never stands for a position that it took over.
+/// Part of the keeper's set-aside collateral that a takeover uses up: the fall of its free
+/// collateral. So its other collateral never stands for a position that it took over.
 ///
 /// # Errors
 /// `INSUFFICIENT_COLLATERAL` when that is more than is set aside, or free collateral was below 0

@@ -15,7 +15,7 @@ use crate::account::Account;
 use crate::error::{fits, RiskError};
 use crate::market::{Market, Treasury};
 
-/// What one account adds to the identity: `collateral − Σ cost`.
+/// Part of one account in the identity: `collateral − Σ cost`.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.

@@ -45,7 +45,7 @@ pub struct TradeFees {
 }
 
 impl TradeFees {
-    /// What the chain keeps; at least 0.
+    /// Part that the chain keeps; at least 0.
     #[must_use]
     pub fn net_atoms(&self) -> Atoms {
         self.taker_atoms.saturating_add(self.maker_atoms)

@@ -109,7 +109,8 @@ pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
     Ppm::try_from(rate.clamp(-cap, cap)).unwrap_or(0)
 }
 
-/// What an hour at a rate costs one long lot: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward zero.
+/// Payment of one long lot for an hour at a rate: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward
+/// zero.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -123,7 +124,7 @@ pub fn hour_micro_atoms_per_lot(
     fits(payment, "an hour's funding")
 }
 
-/// What the index's move from `then` to `now` changes in the quote of an account that holds `lots`:
+/// Change of an account's quote by the index's move from `then` to `now`, with `lots` held:
 /// `−(now − then)·q`, exact, in 10⁻⁶ atoms.
 ///
 /// # Errors
@@ -132,7 +133,8 @@ pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128,
     fits(then.checked_sub(now).and_then(|fall| fall.checked_mul(lots)), "funding")
 }
 
-/// What a position owes (positive) or is owed: rounded up, so against the account either way.
+/// Unpaid funding of a position, positive where the account owes it: rounded up, so against the
+/// account either way.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -147,7 +149,7 @@ pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Ris
 }
 
 impl Funding {
-    /// Whether a sample is due.
+    /// Returns true if a sample is due.
     #[must_use]
     pub fn sample_due(&self, now_ms: TimeMs) -> bool {
         now_ms >= self.last_sample_ms.saturating_add(SAMPLE_INTERVAL_MS)

@@ -109,15 +109,15 @@ pub fn zero_quote_delta(
 /// The terms of [`zero_quote_delta`]: `quote = value_fall − floor(σ·E·margin_fall/MM)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZeroTerms {
-    /// What closes: negative of a long, positive of a short.
+    /// Lots that close: negative of a long, positive of a short.
     pub delta_lots: SignedLots,
-    /// What the position's value at the mark falls by, signed: `−ΔPNN`.
+    /// Fall of the position's value at the mark, signed: `−ΔPNN`.
     pub value_fall_atoms: Atoms,
-    /// What its maintenance margin falls by: `|ΔPMM|`. Of the value it is the rule's `mmr`.
+    /// Fall of its maintenance margin: `|ΔPMM|`. Of the value it is the rule's `mmr`.
     pub margin_fall_atoms: Atoms,
     /// `floor(σ·E·margin_fall/MM)`: the part of equity that closing takes with it; 0 where `MM` is.
     pub equity_share_atoms: Atoms,
-    /// What `delta_lots` must bring.
+    /// Quote that `delta_lots` must bring.
     pub quote_atoms: Atoms,
 }
 
@@ -293,7 +293,7 @@ pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Risk
     Ok(if lots > 0 { low } else { high })
 }
 
-/// What the market's insurance fund may still pay in this block.
+/// Amount that the market's insurance fund may still pay in this block.
 #[must_use]
 pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
@@ -318,8 +318,7 @@ pub fn fundable_lots(
     }
 }
 
-/// Whether a change of the insurance fund leaves it at 0 or above; what it gains it can always
-/// take.
+/// Returns true if a change leaves the insurance fund at 0 or above; a gain always does.
 #[must_use]
 pub fn fund_can_cover(balance_atoms: Atoms, delta_atoms: Atoms) -> bool {
     delta_atoms >= 0 || balance_atoms.checked_add(delta_atoms).is_some_and(|after| after >= 0)

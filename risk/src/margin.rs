@@ -46,7 +46,7 @@ pub struct TierPart {
     pub lower_atoms: Atoms,
     /// Where it ends; `i128::MAX` for the last.
     pub upper_atoms: Atoms,
-    /// What of the notional lies between.
+    /// Part of the notional that lies between.
     pub part_atoms: Atoms,
     /// The tier's initial rate, after open-interest scaling where that counts.
     pub rate_ppm: Ppm,
@@ -166,7 +166,7 @@ pub fn unrealised_atoms(market: &Market, position: &Position) -> Result<Atoms, R
     fits(value.checked_sub(position.cost_atoms), "unrealised profit")
 }
 
-/// What an account is worth and what it must hold, over all its markets, all at the block's marks.
+/// Equity and requirements of an account over all its markets, at the block's marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// `E = collateral + Σ (mark·q·k − c) − unpaid funding`.
@@ -177,7 +177,7 @@ pub struct Health {
     pub initial_atoms: Atoms,
     /// Maintenance margin of the positions.
     pub maintenance_atoms: Atoms,
-    /// What positions and open orders reserve together: `Σ reserve`.
+    /// Reserve of positions and open orders together: `Σ reserve`.
     pub reserve_atoms: Atoms,
     /// `Σ mark·|q|·k`.
     pub notional_atoms: Atoms,
@@ -197,8 +197,8 @@ impl Health {
         self.cash_atoms.min(self.equity_atoms).saturating_sub(self.retained_atoms()).max(0)
     }
 
-    /// What must stay with a withdrawal: `max(Σ reserve, 10 % of open notional)`, the 10 % rounded
-    /// up.
+    /// Amount that must stay with a withdrawal: `max(Σ reserve, 10 % of open notional)`, the 10 %
+    /// rounded up.
     #[must_use]
     pub fn retained_atoms(&self) -> Atoms {
         let tenth = mul_div_ceil(self.notional_atoms, i128::from(WITHDRAWAL_RETAINED_PPM), PPM);
@@ -253,13 +253,13 @@ pub struct MarketTerms {
     pub value_atoms: Atoms,
     /// `mark·q·k − c`.
     pub unrealised_atoms: Atoms,
-    /// What the position owes (positive) or is owed.
+    /// Unpaid funding of the position; positive where the account owes it.
     pub unpaid_funding_atoms: Atoms,
     /// Initial margin of the position alone.
     pub initial_atoms: Atoms,
     /// Maintenance margin of the position.
     pub maintenance_atoms: Atoms,
-    /// What position and open orders reserve together.
+    /// Reserve of the position and its market's open orders together.
     pub reserve_atoms: Atoms,
 }
 

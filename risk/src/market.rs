@@ -1,4 +1,4 @@
-//! What margin, funding and liquidation need of a market, and the chain's own money.
+//! State of a market for margin, funding and liquidation, and the chain's own money.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::MarketParams;
@@ -28,7 +28,7 @@ pub struct Market {
     pub funding_pool_atoms: Atoms,
     /// Debt of accounts that closed below zero, not repaid from fees yet; at least 0.
     pub bad_debt_atoms: Atoms,
-    /// What the insurance fund paid for this market in this block.
+    /// Amount that the insurance fund paid for this market in this block.
     pub fund_spent_in_block_atoms: Atoms,
     /// The insurance fund of a market that is isolated for all; 0 in the others, which share the
     /// treasury's.
@@ -42,14 +42,14 @@ pub struct Market {
 pub struct Keeper {
     /// The account.
     pub account: AccountId,
-    /// What is left of the collateral that it set aside for this market; above 0.
+    /// Rest of the collateral that it set aside for this market; above 0.
     pub set_aside_atoms: Atoms,
 }
 
 /// A market's funding state (rules §5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Funding {
-    /// What one lot, held long since listing, has paid: 10⁻⁶ atoms.
+    /// Funding that one lot, held long since listing, has paid: 10⁻⁶ atoms.
     pub cumulative_index: i128,
     /// Sum of the running hour's premium samples, ppm of the index.
     pub premium_sum_ppm: i64,

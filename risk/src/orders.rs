@@ -1,4 +1,4 @@
-//! What open orders reserve, and which of them go when free collateral is short (rules §3).
+//! Reserve of open orders, and which of them go when free collateral is short (rules §3).
 
 use tidemark_proto::units::{
     notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM,
@@ -10,7 +10,7 @@ use crate::margin::{initial_margin, marked_atoms};
 use crate::market::Market;
 use crate::math::mul_div_ceil;
 
-/// What margin needs to know of an open order.
+/// An open order as margin sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOrder {
     /// Buy or sell.
@@ -19,7 +19,7 @@ pub struct OpenOrder {
     pub price_ticks: Ticks,
     /// Unfilled quantity.
     pub lots: Lots,
-    /// Whether it may only reduce.
+    /// True if it may only reduce.
     pub reduce_only: bool,
 }
 
@@ -34,14 +34,14 @@ pub struct OrderTotals {
     pub reduce_only_buy_lots: i128,
     /// Lots of reduce-only sells.
     pub reduce_only_sell_lots: i128,
-    /// What fills at the limits would lose against the mark.
+    /// Loss against the mark if all fill at their limits.
     pub adverse_atoms: Atoms,
     /// The most that their fees may be.
     pub max_fee_atoms: Atoms,
 }
 
 impl OrderTotals {
-    /// Whether there is no order.
+    /// Returns true if there is no order.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -144,7 +144,7 @@ fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
     mul_div_ceil(one_lot, i128::from(max_fee_ppm.max(0)), PPM)?.checked_mul(i128::from(order.lots))
 }
 
-/// What a position and its market's open orders reserve:
+/// Reserve of a position and its market's open orders:
 /// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as
 /// they can act (rules §3).
 ///
@@ -271,7 +271,7 @@ pub struct Prunable {
     pub market: MarketId,
     /// Its id.
     pub order_id: OrderId,
-    /// What it reserves with.
+    /// Order that its reserve comes from.
     pub order: OpenOrder,
 }
 

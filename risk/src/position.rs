@@ -8,7 +8,7 @@ use crate::funding;
 use crate::market::Market;
 use crate::math::mul_div_ceil;
 
-/// What a fill did to one of its two accounts.
+/// Effect of a fill on one of its two accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FillEffect {
     /// Profit that went to collateral, fee aside.

@@ -27,14 +27,14 @@ use crate::math::mul_div_ceil;
 /// Parts of a whole in which moves are counted: 2³².
 const PART_BITS: u32 = 32;
 
-/// What roundings may add to the losses in one market: two margins rounded up, and funding.
+/// Most that roundings add to the losses in one market: two margins rounded up, and funding.
 const ROUNDING_ATOMS: Atoms = 4;
 
 /// A long's margin is taken to fall no faster with the mark than this part of what its equity
 /// loses.
 const MAX_RELIEF_PPM: Ppm = 900_000;
 
-/// What bounds need of a market's parameters.
+/// Parameters of a market that bounds depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rates {
     tiers: Vec<MarginTier>,
@@ -54,7 +54,7 @@ impl Rates {
         }
     }
 
-    /// Whether they are those of parameters.
+    /// Returns true if the rates are those of `params`.
     pub fn are_of(&self, params: &MarketParams) -> bool {
         self.tiers == params.tiers
             && self.maintenance_fraction_ppm == params.maintenance_fraction_ppm
@@ -191,7 +191,7 @@ impl Line<'_> {
         })
     }
 
-    /// What the whole notional would lose, `Λ`, in 10⁻⁶ atoms.
+    /// Loss of the whole notional, `Λ`, in 10⁻⁶ atoms.
     fn maintenance_loss(&self, notional: Atoms, rate: i128) -> Option<i128> {
         notional.checked_mul(if self.is_long() { PPM - rate } else { PPM + rate })
     }

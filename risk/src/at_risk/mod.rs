@@ -7,7 +7,7 @@
 //! be; it reads no other. Bounds are conservative ([`bounds`]): who has not passed one is safe, who
 //! has is evaluated and gets new ones.
 //!
-//! What changes an account's margin, and how it is noticed:
+//! Changes of an account's margin, and how each is noticed:
 //!
 //! | change | noticed by |
 //! |---|---|
@@ -88,12 +88,12 @@ impl Assessment {
     }
 }
 
-/// Whether the sweep has something to do for an account: it is below maintenance, or below 0; or it
+/// Returns true if the sweep has work with an account: it is below maintenance, or below 0; or it
 /// has open orders and free collateral below 0, so that some of them may have to go. An account
 /// that was never used is not.
 ///
 /// # Errors
-/// What [`health`] says.
+/// As for [`health`].
 pub fn is_at_risk(source: &impl Source, id: AccountId) -> Result<bool, RiskError> {
     let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
         return Ok(false);
@@ -101,7 +101,7 @@ pub fn is_at_risk(source: &impl Source, id: AccountId) -> Result<bool, RiskError
     Assessment::of(source, id, account, &mut Vec::new()).map(|of| of.is_at_risk())
 }
 
-/// What a bound is about.
+/// Quantity that a bound limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Axis {

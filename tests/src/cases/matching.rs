@@ -55,7 +55,7 @@ impl Host for Recorder {
     }
 }
 
-/// What became of a step: `None` where the book refused it.
+/// Outcome of a step: `None` where the book refused it.
 struct Outcome {
     state: &'static str,
     rejected: bool,

@@ -14,12 +14,12 @@ mod world;
 
 use serde_json::Value;
 
-/// What became of one case.
+/// Outcome of one case.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// As expected.
     Passed,
-    /// What was expected, and what came.
+    /// Figure that was expected, and the one that came.
     Failed(String),
     /// A kind that the runner does not know.
     Skipped(String),
