@@ -34,6 +34,29 @@ pub struct BlockEvents {
     pub violations: Vec<String>,
     /// What the validators said of prices.
     pub prices: PriceRound,
+    /// Counts of what the block's operations visited.
+    pub work: Work,
+}
+
+/// A meter of visits: the same block visits the same on every node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Orders that came to rest, traded, shrank or left, and conditional orders whose turn came.
+    pub orders: u64,
+    /// Accounts that the liquidation sweep examined.
+    pub accounts: u64,
+}
+
+impl Work {
+    /// Counts one order.
+    pub fn visit_order(&mut self) {
+        self.orders = self.orders.saturating_add(1);
+    }
+
+    /// Counts one account.
+    pub fn visit_account(&mut self) {
+        self.accounts = self.accounts.saturating_add(1);
+    }
 }
 
 /// What a block's extended commit said of prices.

@@ -6,6 +6,7 @@
 //! `BATCH_DEPENDENT`; then the order in which they run does not matter, and margin for all of them
 //! together covers each in turn (the reserve lemma, rules §3).
 
+use crate::exec::ctx::Ctx;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_matching::{Book, OrderView};
@@ -19,8 +20,7 @@ use super::conditional::{self, Changes};
 use super::isolated;
 use super::margin::{self, Change};
 use super::orders::{self, Found, Ready};
-use super::venue::Venue;
-use crate::events::Event;
+use super::venue::BookHost;
 use crate::state::State;
 
 /// Places a ladder, all rungs or none.
@@ -28,27 +28,25 @@ use crate::state::State;
 /// # Errors
 /// The refusal of the first rung that would not be accepted.
 pub(super) fn scale(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     scale: &Scale,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     let mut plan = Plan::default();
-    plan.ladder(state, account, 0, scale)
-        .and_then(|()| plan.check(state, account))
+    plan.ladder(ctx.exchange, account, 0, scale)
+        .and_then(|()| plan.check(ctx.exchange, account))
         .map_err(|(_, refusal)| refusal)?;
-    place_rungs(state, account, scale, events)
+    place_rungs(ctx, account, scale)
 }
 
 fn place_rungs(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     scale: &Scale,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     let mut sum = OperationResult::default();
     for rung in scale.rungs() {
-        let placed = orders::place(state, account, &rung, events)?;
+        let placed = orders::place(ctx, account, &rung)?;
         if sum.placed == 0 {
             sum.order_id = placed.order_id;
         }
@@ -64,12 +62,11 @@ fn place_rungs(
 /// its code, the others with `BATCH_REFUSED`. Cancels and reductions run first, then the rest in
 /// its order.
 pub(super) fn all(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     operations: &[Operation],
-    events: &mut Vec<Event>,
 ) -> Vec<OperationResult> {
-    if let Err((failed, refusal)) = Plan::of(state, account, operations) {
+    if let Err((failed, refusal)) = Plan::of(ctx.exchange, account, operations) {
         let refused = |(at, _): (usize, &Operation)| match at == failed {
             true => orders::refused(refusal.clone()),
             false => orders::refused(Refusal::new(
@@ -85,9 +82,9 @@ pub(super) fn all(
             if frees(operation) == first {
                 *result = match operation {
                     Operation::Scale(scale) => {
-                        place_rungs(state, account, scale, events).unwrap_or_else(orders::refused)
+                        place_rungs(ctx, account, scale).unwrap_or_else(orders::refused)
                     }
-                    _ => isolated::run(state, account, operation, events),
+                    _ => isolated::run(ctx, account, operation),
                 };
             }
         }
@@ -609,9 +606,9 @@ impl InMarket {
         market: MarketId,
     ) -> Result<(), Refusal> {
         let order = orders::new_order(state, account, &taker.order, taker.ready)?;
-        let mut unused = Vec::new();
-        let (book, venue) = Venue::split(state, market, &mut unused);
-        let fillable = book.fillable_lots(&order, &venue);
+        let mut ctx = Ctx::new(state);
+        let (book, host) = BookHost::split(&mut ctx, market);
+        let fillable = book.fillable_lots(&order, &host);
         if fillable >= order.lots {
             return Ok(());
         }

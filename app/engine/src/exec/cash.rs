@@ -1,5 +1,6 @@
 //! Class 0: deposits, withdrawals, transfers, settings, and administration (rules §8).
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention};
@@ -8,7 +9,6 @@ use tidemark_proto::{Code, Refusal};
 use super::at_risk::holders;
 use super::liquidation::restore_reserve;
 use super::{isolated, margin, settlement};
-use crate::events::Event;
 use crate::state::State;
 
 /// Most that may ever be deposited less withdrawn: all amounts of one account then fit 64 bits on
@@ -245,13 +245,12 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
 /// Replaces a market's parameters; what its units depend on stays. Also asks for the end of a
 /// quarantine; the status `Closed` begins the final settlement, and stays.
 pub(super) fn update_market(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     signer: &Address,
     params: &MarketParams,
-    events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    check_admin(state, signer)?;
-    let old = &state.market(params.id)?.cell.market.params;
+    check_admin(ctx.exchange, signer)?;
+    let old = &ctx.exchange.market(params.id)?.cell.market.params;
     let units =
         |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
     if units(old) != units(params) {
@@ -264,30 +263,30 @@ pub(super) fn update_market(
             ),
         ));
     }
-    let settles = state.market(params.id)?.cell.settlement.is_some();
+    let settles = ctx.exchange.market(params.id)?.cell.settlement.is_some();
     if settles && params.status != MarketStatus::Closed {
         let message =
             format!("{} is being settled for good: its status must stay closed", params.symbol);
         return Err(Refusal::new(Code::MarketClosed, message));
     }
-    check_isolated_only(state, params)?;
-    let cell = &mut state.markets.slot_mut(params.id).cell;
+    check_isolated_only(ctx.exchange, params)?;
+    let cell = &mut ctx.exchange.markets.slot_mut(params.id).cell;
     if !params.isolated_only {
         let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
-        state.chain.treasury.insurance_atoms =
-            state.chain.treasury.insurance_atoms.saturating_add(own_atoms);
+        ctx.exchange.chain.treasury.insurance_atoms =
+            ctx.exchange.chain.treasury.insurance_atoms.saturating_add(own_atoms);
     }
     cell.market.params = params.clone();
     // It ends with the audit at the end of this block, if its cause is gone: nothing trades before
     // that.
     cell.quarantine_lift_requested = cell.quarantined.is_some();
     if params.status == MarketStatus::Closed && !settles {
-        settlement::begin(state, params.id);
+        settlement::begin(ctx.exchange, params.id);
     }
     // The block's orders come after this: the reserve lemma is to hold for them by the new
     // parameters.
-    for account in holders(state, params.id) {
-        restore_reserve(state, account, events)?;
+    for account in holders(ctx.exchange, params.id) {
+        restore_reserve(ctx, account)?;
     }
     Ok(())
 }

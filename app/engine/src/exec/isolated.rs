@@ -5,6 +5,7 @@
 //! audit treat it as any other account, and a loss ends where its collateral does. Collateral moves
 //! in as orders need it, and back to the parent once neither position nor order is left.
 
+use crate::exec::ctx::Ctx;
 use std::collections::BTreeSet;
 
 use tidemark_proto::types::{Operation, OperationResult};
@@ -169,17 +170,12 @@ pub(super) fn cover(
 
 /// Carries out one operation of a subaccount in the account that trades its market. Collateral that
 /// a refused order had drawn goes back.
-pub(super) fn run(
-    state: &mut State,
-    parent: AccountId,
-    operation: &Operation,
-    events: &mut Vec<Event>,
-) -> OperationResult {
+pub(super) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
     let Some(market) = operation.market() else {
-        return everywhere(state, parent, operation, events);
+        return everywhere(ctx, parent, operation);
     };
-    let result = account_for(state, parent, market).and_then(|account| {
-        refunding(state, account, |state| orders::carry_out(state, account, operation, events))
+    let result = account_for(ctx.exchange, parent, market).and_then(|account| {
+        refunding(ctx, account, |ctx| orders::carry_out(ctx, account, operation))
     });
     result.unwrap_or_else(orders::refused)
 }
@@ -190,21 +186,25 @@ pub(super) fn run(
 /// # Errors
 /// Those of what is carried out, and of the parent's funding.
 pub(super) fn refunding<T>(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
-    carry_out: impl FnOnce(&mut State) -> Result<T, Refusal>,
+    carry_out: impl FnOnce(&mut Ctx<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let parent =
-        state.accounts.get(account).and_then(|row| row.isolated).map(|isolated| isolated.parent);
-    let Some(parent) = parent else { return carry_out(state) };
+    let parent = ctx
+        .exchange
+        .accounts
+        .get(account)
+        .and_then(|row| row.isolated)
+        .map(|isolated| isolated.parent);
+    let Some(parent) = parent else { return carry_out(ctx) };
     // Funding first, so that what the parent's collateral falls by is what was drawn.
-    margin::settle(state, parent)?;
-    let had = collateral(state, parent);
-    let result = carry_out(state);
-    let drawn = had.saturating_sub(collateral(state, parent));
+    margin::settle(ctx.exchange, parent)?;
+    let had = collateral(ctx.exchange, parent);
+    let result = carry_out(ctx);
+    let drawn = had.saturating_sub(collateral(ctx.exchange, parent));
     if result.is_err() && drawn > 0 {
         // Moved a moment ago: it is there, and it fits.
-        let _ = cash::shift(state, account, parent, drawn);
+        let _ = cash::shift(ctx.exchange, account, parent, drawn);
     }
     result
 }
@@ -220,15 +220,10 @@ fn collateral(state: &State, account: AccountId) -> Atoms {
 }
 
 /// An operation on all markets: in the subaccount, and in all its isolated collateral.
-fn everywhere(
-    state: &mut State,
-    parent: AccountId,
-    operation: &Operation,
-    events: &mut Vec<Event>,
-) -> OperationResult {
-    let mut result = orders::run(state, parent, operation, events);
-    for account in all_of(state, parent) {
-        let part = orders::run(state, account, operation, events);
+fn everywhere(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
+    let mut result = orders::run(ctx, parent, operation);
+    for account in all_of(ctx.exchange, parent) {
+        let part = orders::run(ctx, account, operation);
         result.cancelled = result.cancelled.saturating_add(part.cancelled);
     }
     result
@@ -246,9 +241,10 @@ pub(super) fn all_of(state: &State, parent: AccountId) -> Vec<AccountId> {
 
 /// At a block's end: isolated collateral without a position and an order goes back to its parent.
 /// Only accounts that the block wrote to, or that lost an order in it, can have become so.
-pub(super) fn return_idle(state: &mut State, events: &[Event]) {
+pub(super) fn return_idle(ctx: &mut Ctx<'_>) {
+    let state = &mut *ctx.exchange;
     let mut touched: BTreeSet<AccountId> = state.accounts.dirty().iter().copied().collect();
-    for event in events {
+    for event in &ctx.events {
         match event {
             Event::Removed { account, .. } => touched.extend([*account]),
             Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),

@@ -6,6 +6,7 @@ pub mod backstop;
 mod batch;
 mod cash;
 mod conditional;
+mod ctx;
 mod expiries;
 mod foresee;
 mod funding;
@@ -24,10 +25,11 @@ use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::Refusal;
 
-use crate::events::{BlockEvents, BookDelta, Event};
+use crate::events::{BlockEvents, BookDelta, Event, PriceRound};
 use crate::phase::Phase;
 use crate::state::merkle::Hash;
 use crate::state::State;
+use ctx::Ctx;
 pub use prices::PriceBallot;
 
 /// A decided block.
@@ -48,12 +50,15 @@ pub struct Block {
 
 /// Carries out a block, and calls `lap` at the end of each phase.
 pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
-    let mut out = through_sweep(state, block, lap);
-    conditional::run(state, &mut out.events);
+    let mut ctx = Ctx::new(state);
+    let prices = sweep_phases(&mut ctx, block, lap);
+    conditional::run(&mut ctx);
     lap(Phase::Triggers);
-    out.txs = txs::run(state, &block.txs, &mut out.events);
-    isolated::return_idle(state, &out.events);
+    let txs = txs::run(&mut ctx, &block.txs);
+    isolated::return_idle(&mut ctx);
     lap(Phase::Transactions);
+    let mut out = outcome(block, ctx, prices);
+    out.txs = txs;
     statistics(state, &mut out);
     out.violations = audit::run(state);
     lap(Phase::Invariants);
@@ -67,20 +72,36 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
 /// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the
 /// sweep left.
 pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
-    let mut out =
-        BlockEvents { height: block.height, time_ms: block.time_ms, ..BlockEvents::default() };
-    clock(state, block);
-    out.prices = prices::run(state, block);
+    let mut ctx = Ctx::new(state);
+    let prices = sweep_phases(&mut ctx, block, lap);
+    outcome(block, ctx, prices)
+}
+
+fn sweep_phases(ctx: &mut Ctx<'_>, block: &Block, lap: &mut dyn FnMut(Phase)) -> PriceRound {
+    clock(ctx.exchange, block);
+    let prices = prices::run(ctx.exchange, block);
     lap(Phase::Prices);
-    funding::run(state, &mut out.events);
+    funding::run(ctx);
     lap(Phase::Funding);
-    expiries::run(state, &mut out.events);
+    expiries::run(ctx);
     lap(Phase::Expiries);
-    settlement::run(state, &mut out.events);
-    liquidation::sweep(state, &mut out.events);
-    conditional::detach_closed(state, &mut out.events);
+    settlement::run(ctx);
+    liquidation::sweep(ctx);
+    conditional::detach_closed(ctx);
     lap(Phase::Sweep);
-    out
+    prices
+}
+
+fn outcome(block: &Block, ctx: Ctx<'_>, prices: PriceRound) -> BlockEvents {
+    let Ctx { events, work, .. } = ctx;
+    BlockEvents {
+        height: block.height,
+        time_ms: block.time_ms,
+        events,
+        work,
+        prices,
+        ..BlockEvents::default()
+    }
 }
 
 /// Phase 0: the clock. A long pause gates withdrawals (rules §7), and nobody pays funding for

@@ -1,5 +1,6 @@
 //! Order operations of classes 1–3: admission by margin, then the book (rules §§2, 3).
 
+use crate::exec::ctx::Ctx;
 use tidemark_matching::{NewOrder, OrderView, Placed, Replace};
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
@@ -14,55 +15,49 @@ use super::batch;
 use super::conditional::{self, Changes};
 use super::isolated;
 use super::margin::{self, Change};
-use super::venue::Venue;
+use super::venue::BookHost;
 use crate::events::Event;
 use crate::state::conditional::Pegged;
 use crate::state::{MarketCell, State};
 
 /// Carries out one operation of an account.
-pub(super) fn run(
-    state: &mut State,
-    account: AccountId,
-    operation: &Operation,
-    events: &mut Vec<Event>,
-) -> OperationResult {
-    carry_out(state, account, operation, events).unwrap_or_else(refused)
+pub(super) fn run(ctx: &mut Ctx<'_>, account: AccountId, operation: &Operation) -> OperationResult {
+    carry_out(ctx, account, operation).unwrap_or_else(refused)
 }
 
 /// The same, with a refusal as one.
 pub(super) fn carry_out(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     operation: &Operation,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     match operation {
-        Operation::Place(order) => place(state, account, order, events),
-        Operation::Cancel { market, order } => cancel(state, account, *market, *order, events),
+        Operation::Place(order) => place(ctx, account, order),
+        Operation::Cancel { market, order } => cancel(ctx, account, *market, *order),
         Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
             let (price_ticks, lots, trigger_price_ticks) =
                 (*price_ticks, *lots, *trigger_price_ticks);
             let changes = Changes { price_ticks, lots, trigger_price_ticks };
-            find(state, account, *market, *order).and_then(|order| match order {
+            find(ctx.exchange, account, *market, *order).and_then(|order| match order {
                 Found::Resting(order)
-                    if price_ticks.is_some() && is_pegged(state, *market, &order) =>
+                    if price_ticks.is_some() && is_pegged(ctx.exchange, *market, &order) =>
                 {
                     Err(not_replaceable(&order, "it is pegged, and its price is not its own"))
                 }
-                Found::Resting(order) => replace(state, account, *market, &order, changes, events),
-                Found::Waiting(order_id) => {
-                    conditional::replace(state, *market, order_id, changes, events)
-                }
+                Found::Resting(order) => replace(ctx, account, *market, &order, changes),
+                Found::Waiting(order_id) => conditional::replace(ctx, *market, order_id, changes),
             })
         }
         Operation::CancelAll { market, side } => {
-            cancel_all(state, account, *market, *side, Code::Cancelled, events)
+            cancel_all(ctx, account, *market, *side, Code::Cancelled)
                 .map(|cancelled| OperationResult { cancelled, ..Default::default() })
         }
-        Operation::ScheduleCancelAll { at_ms } => conditional::schedule(state, account, *at_ms),
-        Operation::Scale(scale) => batch::scale(state, account, scale, events),
-        Operation::Twap(twap) => conditional::twap(state, account, twap, events),
-        Operation::Oco(pair) => conditional::oco(state, account, pair, events),
+        Operation::ScheduleCancelAll { at_ms } => {
+            conditional::schedule(ctx.exchange, account, *at_ms)
+        }
+        Operation::Scale(scale) => batch::scale(ctx, account, scale),
+        Operation::Twap(twap) => conditional::twap(ctx, account, twap),
+        Operation::Oco(pair) => conditional::oco(ctx, account, pair),
     }
 }
 
@@ -73,48 +68,40 @@ pub(super) fn refused(refusal: Refusal) -> OperationResult {
 
 /// Places an order: on the book, or, with a trigger, among those that wait.
 pub(super) fn place(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     order: &Place,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     if order.trigger.is_some() {
-        return conditional::wait(state, account, order, events);
+        return conditional::wait(ctx, account, order);
     }
-    state.market(order.market)?;
-    check_client_id(state, account, order.market, order.client_id)?;
+    ctx.exchange.market(order.market)?;
+    check_client_id(ctx.exchange, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
         let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
-        return conditional::place_pegged(
-            state,
-            account,
-            order,
-            Pegged { peg, limit_ticks },
-            events,
-        );
+        return conditional::place_pegged(ctx, account, order, Pegged { peg, limit_ticks });
     }
-    place_now(state, account, order, events)
+    place_now(ctx, account, order)
 }
 
 /// Places an order on the book, whether or not an order that waits has its client id.
 pub(super) fn place_now(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     order: &Place,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
-    let Ready { price_ticks, time_in_force } = ready(state, order)?;
+    let Ready { price_ticks, time_in_force } = ready(ctx.exchange, order)?;
     if rests(time_in_force) {
-        check_open_orders(state, account, order.market, 1)?;
+        check_open_orders(ctx.exchange, account, order.market, 1)?;
     }
-    let best = state.markets.slot(order.market).book.best(order.side.opposite());
+    let best = ctx.exchange.markets.slot(order.market).book.best(order.side.opposite());
     let new = open_order(order, price_ticks, best.map(|level| level.price_ticks));
-    admit(state, account, order.market, &new, None)?;
-    let request = new_order(state, account, order, Ready { price_ticks, time_in_force })?;
-    let (book, mut venue) = Venue::split(state, order.market, events);
-    venue.taker_lots = order.lots;
-    let placed = book.place(&request, &mut venue)?;
-    Ok(result(order.market, account, order.client_id, order.lots, &placed, events))
+    admit(ctx.exchange, account, order.market, &new, None)?;
+    let request = new_order(ctx.exchange, account, order, Ready { price_ticks, time_in_force })?;
+    let (book, mut host) = BookHost::split(ctx, order.market);
+    host.taker_lots = order.lots;
+    let placed = book.place(&request, &mut host)?;
+    Ok(result(order.market, account, order.client_id, order.lots, &placed, &mut ctx.events))
 }
 
 /// An order with what its market and the block time make of it.
@@ -519,38 +506,34 @@ pub(super) fn find(
 }
 
 fn cancel(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     order: CancelBy,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
-    let order_id = match find(state, account, market, order)? {
+    let order_id = match find(ctx.exchange, account, market, order)? {
         Found::Resting(order) => order.order_id,
-        Found::Waiting(order_id) => {
-            return Ok(conditional::cancel(state, market, order_id, events))
-        }
+        Found::Waiting(order_id) => return Ok(conditional::cancel(ctx, market, order_id)),
     };
-    let (book, mut venue) = Venue::split(state, market, events);
-    book.cancel(order_id, account, Code::Cancelled, &mut venue)?;
+    let (book, mut host) = BookHost::split(ctx, market);
+    book.cancel(order_id, account, Code::Cancelled, &mut host)?;
     Ok(OperationResult { order_id, cancelled: 1, ..Default::default() })
 }
 
 /// Cancels an account's orders, on the book and waiting, of one market or all; says how many.
 pub(super) fn cancel_all(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: Option<MarketId>,
     side: Option<Side>,
     code: Code,
-    events: &mut Vec<Event>,
 ) -> Result<u32, Refusal> {
     if let Some(market) = market {
-        state.market(market)?;
+        ctx.exchange.market(market)?;
     }
     let markets = match market {
         Some(market) => vec![market],
-        None => margin::account(state, account)?
+        None => margin::account(ctx.exchange, account)?
             .positions
             .iter()
             .map(|position| position.market)
@@ -558,9 +541,9 @@ pub(super) fn cancel_all(
     };
     let mut cancelled = 0_u32;
     for market in markets {
-        let (book, mut venue) = Venue::split(state, market, events);
-        cancelled = cancelled.saturating_add(book.cancel_all(account, side, code, &mut venue));
-        let waited = conditional::cancel_all(state, account, market, side, code, events);
+        let (book, mut host) = BookHost::split(ctx, market);
+        cancelled = cancelled.saturating_add(book.cancel_all(account, side, code, &mut host));
+        let waited = conditional::cancel_all(ctx, account, market, side, code);
         cancelled = cancelled.saturating_add(waited);
     }
     Ok(cancelled)
@@ -569,12 +552,11 @@ pub(super) fn cancel_all(
 /// Changes an order. Less of it at the same price needs no check and keeps its place; anything else
 /// is admitted as a new order in place of the old.
 pub(super) fn replace(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     order: &OrderView,
     changes: Changes,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     let Changes { price_ticks, lots, trigger_price_ticks } = changes;
     if trigger_price_ticks.is_some() {
@@ -587,37 +569,37 @@ pub(super) fn replace(
         ..old
     };
     let only_less = new.price_ticks == old.price_ticks && new.lots <= old.lots;
-    let cell = &state.market(market)?.cell;
+    let cell = &ctx.exchange.market(market)?.cell;
     if !only_less {
         check_status(cell, order.reduce_only)?;
         check_lots(cell, new.lots)?;
         check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
             PostOnly::Slide => {
-                let best = state.markets.slot(market).book.best(new.side.opposite());
+                let best = ctx.exchange.markets.slot(market).book.best(new.side.opposite());
                 let price_ticks =
                     slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }
             PostOnly::Off | PostOnly::Reject => new,
         };
-        admit(state, account, market, &resting, Some(&old))?;
+        admit(ctx.exchange, account, market, &resting, Some(&old))?;
     }
     let request = Replace {
         order_id: order.order_id,
         owner: account,
         price_ticks,
         lots,
-        stp: margin::account(state, account)?.stp,
-        max_fills: state.markets.slot(market).cell.market.params.max_fills,
+        stp: margin::account(ctx.exchange, account)?.stp,
+        max_fills: ctx.exchange.markets.slot(market).cell.market.params.max_fills,
     };
-    let (book, mut venue) = Venue::split(state, market, events);
-    venue.taker_lots = new.lots;
-    let placed = book.replace(&request, &mut venue)?;
+    let (book, mut host) = BookHost::split(ctx, market);
+    host.taker_lots = new.lots;
+    let placed = book.replace(&request, &mut host)?;
     if placed.resting_lots == 0 {
-        venue.release_partner(order.order_id);
+        host.release_partner(order.order_id);
     }
-    Ok(result(market, account, order.client_id, new.lots, &placed, events))
+    Ok(result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))
 }
 
 fn is_pegged(state: &State, market: MarketId, order: &OrderView) -> bool {
@@ -630,13 +612,12 @@ fn not_replaceable(order: &OrderView, why: &str) -> Refusal {
 
 /// Cancels one order of an account for the chain's own reason; what is not there needs no cancel.
 pub(super) fn cancel_for(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     order_id: OrderId,
     reason: Code,
-    events: &mut Vec<Event>,
 ) -> bool {
-    let (book, mut venue) = Venue::split(state, market, events);
-    book.cancel(order_id, account, reason, &mut venue).is_ok()
+    let (book, mut host) = BookHost::split(ctx, market);
+    book.cancel(order_id, account, reason, &mut host).is_ok()
 }

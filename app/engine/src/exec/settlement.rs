@@ -11,6 +11,7 @@
 //! 4. In the block after the last pair, when debts are booked: keepers get back what they set
 //!    aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::liquidation::pay_from_fund;
@@ -18,7 +19,7 @@ use tidemark_risk::position::apply_fill;
 use tidemark_risk::settlement::closes_at_settlement_price;
 
 use super::at_risk::holders;
-use super::venue::Venue;
+use super::venue::BookHost;
 use super::{cash, conditional, liquidation, margin};
 use crate::events::Event;
 use crate::state::{Settlement, SettlementStage, State};
@@ -40,43 +41,37 @@ pub(super) fn begin(state: &mut State, market: MarketId) {
 }
 
 /// A block's part of every settlement that is under way.
-pub(super) fn run(state: &mut State, events: &mut Vec<Event>) {
-    for market in state.markets.ids() {
-        let cell = &state.markets.slot(market).cell;
+pub(super) fn run(ctx: &mut Ctx<'_>) {
+    for market in ctx.exchange.markets.ids() {
+        let cell = &ctx.exchange.markets.slot(market).cell;
         let Some(settlement) = cell.settlement else { continue };
         if cell.quarantined.is_some() {
             continue;
         }
         let next = match settlement.stage {
-            SettlementStage::Orders => cancel(state, market, events),
-            SettlementStage::Insolvent(from) => close_insolvent(state, market, from, events),
-            SettlementStage::Positions => {
-                close_pairs(state, market, settlement.price_ticks, events)
-            }
+            SettlementStage::Orders => cancel(ctx, market),
+            SettlementStage::Insolvent(from) => close_insolvent(ctx, market, from),
+            SettlementStage::Positions => close_pairs(ctx, market, settlement.price_ticks),
             SettlementStage::Done => continue,
         };
         match next {
             Ok(stage) => {
-                state.markets.slot_mut(market).cell.settlement =
+                ctx.exchange.markets.slot_mut(market).cell.settlement =
                     Some(Settlement { stage, ..settlement })
             }
             // Only an amount beyond 127 bits comes here: the market stops where it is, for people
             // to look at.
             Err(refusal) => {
                 let why = format!("the settlement cannot go on: {refusal}");
-                state.markets.slot_mut(market).cell.quarantined.get_or_insert(why);
+                ctx.exchange.markets.slot_mut(market).cell.quarantined.get_or_insert(why);
             }
         }
     }
 }
 
-fn cancel(
-    state: &mut State,
-    market: MarketId,
-    events: &mut Vec<Event>,
-) -> Result<SettlementStage, Refusal> {
-    let waiting = conditional::close(state, market, MAX_ORDERS, events);
-    let (book, mut venue) = Venue::split(state, market, events);
+fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusal> {
+    let waiting = conditional::close(ctx, market, MAX_ORDERS);
+    let (book, mut host) = BookHost::split(ctx, market);
     for side in [Side::Buy, Side::Sell] {
         let mut cancelled = 0;
         while cancelled < MAX_ORDERS {
@@ -85,7 +80,7 @@ fn cancel(
             else {
                 break;
             };
-            book.cancel(order.order_id, order.owner, Code::MarketClosed, &mut venue)?;
+            book.cancel(order.order_id, order.owner, Code::MarketClosed, &mut host)?;
             cancelled += 1;
         }
     }
@@ -94,45 +89,46 @@ fn cancel(
 }
 
 fn close_insolvent(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     market: MarketId,
     from: AccountId,
-    events: &mut Vec<Event>,
 ) -> Result<SettlementStage, Refusal> {
-    let holders = holders(state, market).into_iter().skip_while(|account| *account < from);
+    let holders = holders(ctx.exchange, market).into_iter().skip_while(|account| *account < from);
     let (mut looked_at, mut deleveraged) = (0, 0);
     for account in holders {
         if looked_at == MAX_ACCOUNTS || deleveraged == MAX_DELEVERAGED {
             return Ok(SettlementStage::Insolvent(account));
         }
         looked_at += 1;
-        let equity_atoms = margin::health(state, account)?.equity_atoms;
-        if closes_at_settlement_price(equity_atoms) || margin::held(state, account, market) == 0 {
+        let equity_atoms = margin::health(ctx.exchange, account)?.equity_atoms;
+        if closes_at_settlement_price(equity_atoms)
+            || margin::held(ctx.exchange, account, market) == 0
+        {
             continue;
         }
         deleveraged += 1;
-        state.chain.gate_withdrawals();
-        let of = &mut state.markets.slot_mut(market).cell.market;
-        let paid = pay_from_fund(of, &mut state.chain.treasury, equity_atoms.saturating_neg());
-        cash::credit(state, account, paid)?;
-        liquidation::deleverage_insolvent(state, account, market, paid, events)?;
+        ctx.exchange.chain.gate_withdrawals();
+        let of = &mut ctx.exchange.markets.slot_mut(market).cell.market;
+        let paid =
+            pay_from_fund(of, &mut ctx.exchange.chain.treasury, equity_atoms.saturating_neg());
+        cash::credit(ctx.exchange, account, paid)?;
+        liquidation::deleverage_insolvent(ctx, account, market, paid)?;
     }
     Ok(SettlementStage::Positions)
 }
 
 fn close_pairs(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     market: MarketId,
     price_ticks: Ticks,
-    events: &mut Vec<Event>,
 ) -> Result<SettlementStage, Refusal> {
-    if state.markets.slot(market).cell.market.open_interest_lots == 0 {
-        release(state, market)?;
+    if ctx.exchange.markets.slot(market).cell.market.open_interest_lots == 0 {
+        release(ctx.exchange, market)?;
         return Ok(SettlementStage::Done);
     }
     // The lowest ids last, where they are taken from.
-    let positions = holders(state, market).into_iter().rev();
-    let positions = positions.map(|account| (account, margin::held(state, account, market)));
+    let positions = holders(ctx.exchange, market).into_iter().rev();
+    let positions = positions.map(|account| (account, margin::held(ctx.exchange, account, market)));
     let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
         positions.filter(|(_, held)| *held != 0).partition(|(_, held)| *held > 0);
     for _ in 0..MAX_PAIRS {
@@ -142,8 +138,8 @@ fn close_pairs(
         };
         let lots = bought.unsigned_abs().min(sold.unsigned_abs());
         for (account, side) in [(*long, Side::Sell), (*short, Side::Buy)] {
-            close_at(state, market, account, side, price_ticks, lots)?;
-            events.push(Event::Settled { market, account, side, price_ticks, lots });
+            close_at(ctx.exchange, market, account, side, price_ticks, lots)?;
+            ctx.events.push(Event::Settled { market, account, side, price_ticks, lots });
         }
         let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
         *bought -= lots;

@@ -1,5 +1,6 @@
 //! Phase 6: transactions, each refused alone.
 
+use crate::exec::ctx::Ctx;
 use std::sync::Arc;
 
 use tidemark_proto::types::{DecodedTx, Message, OperationResult};
@@ -8,20 +9,14 @@ use tidemark_proto::{Code, Refusal};
 
 use super::foresee::foresee;
 use super::{backstop, batch, cash, isolated};
-use crate::events::{Event, TxOutcome};
+use crate::events::TxOutcome;
 use crate::state::State;
 use crate::state::{check_timeout, unknown_signer};
 
 /// Carries out transactions in the order given, which ProcessProposal has checked.
-pub(super) fn run(
-    state: &mut State,
-    txs: &[Result<Arc<DecodedTx>, Refusal>],
-    events: &mut Vec<Event>,
-) -> Vec<TxOutcome> {
+pub(super) fn run(ctx: &mut Ctx<'_>, txs: &[Result<Arc<DecodedTx>, Refusal>]) -> Vec<TxOutcome> {
     let one = |tx: &Result<Arc<DecodedTx>, Refusal>| match tx {
-        Ok(tx) => {
-            outcome(tx, admit(state, tx).and_then(|owner| carry_out(state, owner, tx, events)))
-        }
+        Ok(tx) => outcome(tx, admit(ctx.exchange, tx).and_then(|owner| carry_out(ctx, owner, tx))),
         Err(refusal) => TxOutcome {
             hash: [0; 32],
             signer: None,
@@ -62,52 +57,51 @@ fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
 }
 
 fn carry_out(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     owner: OwnerId,
     tx: &DecodedTx,
-    events: &mut Vec<Event>,
 ) -> Result<Vec<OperationResult>, Refusal> {
     match &tx.message {
         Message::Orders { subaccount, operations, all_or_none } => {
-            let account = cash::existing(state, owner, *subaccount)?;
-            foresee(state, account, operations);
+            let account = cash::existing(ctx.exchange, owner, *subaccount)?;
+            foresee(ctx.exchange, account, operations);
             if *all_or_none {
-                return Ok(batch::all(state, account, operations, events));
+                return Ok(batch::all(ctx, account, operations));
             }
             return Ok(operations
                 .iter()
-                .map(|operation| isolated::run(state, account, operation, events))
+                .map(|operation| isolated::run(ctx, account, operation))
                 .collect());
         }
         Message::Deposit { recipient, subaccount, amount_atoms } => {
-            cash::deposit(state, &tx.signer, *recipient, *subaccount, *amount_atoms)
+            cash::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
         }
         Message::Withdraw { subaccount, amount_atoms } => {
-            cash::withdraw(state, owner, *subaccount, *amount_atoms)
+            cash::withdraw(ctx.exchange, owner, *subaccount, *amount_atoms)
         }
         Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
-            cash::transfer(state, owner, *from_subaccount, *to_subaccount, *amount_atoms)
+            cash::transfer(ctx.exchange, owner, *from_subaccount, *to_subaccount, *amount_atoms)
         }
         Message::SetLeverage { subaccount, market, leverage } => {
-            cash::set_leverage(state, owner, *subaccount, *market, *leverage)
+            cash::set_leverage(ctx.exchange, owner, *subaccount, *market, *leverage)
         }
         Message::SetSelfTradePrevention { subaccount, policy } => {
-            cash::set_self_trade_prevention(state, owner, *subaccount, *policy)
+            cash::set_self_trade_prevention(ctx.exchange, owner, *subaccount, *policy)
         }
         Message::SetMarginMode { subaccount, market, isolated } => {
-            isolated::set_mode(state, owner, *subaccount, *market, *isolated)
+            isolated::set_mode(ctx.exchange, owner, *subaccount, *market, *isolated)
         }
         Message::AdjustIsolatedMargin { subaccount, market, change_atoms } => {
-            isolated::adjust(state, owner, *subaccount, *market, *change_atoms)
+            isolated::adjust(ctx.exchange, owner, *subaccount, *market, *change_atoms)
         }
         Message::RegisterBackstop { subaccount, market, set_aside_atoms } => {
-            backstop::register(state, owner, *subaccount, *market, *set_aside_atoms)
+            backstop::register(ctx.exchange, owner, *subaccount, *market, *set_aside_atoms)
         }
         Message::Takeover { subaccount, market, account, lots } => {
-            backstop::takeover(state, owner, *subaccount, *market, *account, *lots)
+            backstop::takeover(ctx.exchange, owner, *subaccount, *market, *account, *lots)
         }
-        Message::ListMarket(params) => cash::list_market(state, &tx.signer, params),
-        Message::UpdateMarket(params) => cash::update_market(state, &tx.signer, params, events),
+        Message::ListMarket(params) => cash::list_market(ctx.exchange, &tx.signer, params),
+        Message::UpdateMarket(params) => cash::update_market(ctx, &tx.signer, params),
     }
     .map(|()| Vec::new())
 }

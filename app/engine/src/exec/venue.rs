@@ -11,15 +11,16 @@ use tidemark_risk::{position, Account, Treasury};
 
 use super::conditional;
 use super::margin::open_order;
-use crate::events::{Event, Fill};
+use crate::events::{Event, Fill, Work};
+use crate::exec::ctx::Ctx;
 use crate::state::conditional::ConditionalOrders;
 use crate::state::table::Table;
 use crate::state::totals_cache::TotalsCache;
-use crate::state::{MarketCell, State};
+use crate::state::MarketCell;
 
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
 /// accounts at once.
-pub(super) struct Venue<'a> {
+pub(super) struct BookHost<'a> {
     accounts: &'a mut Table<Account>,
     cell: &'a mut MarketCell,
     conditional: &'a mut ConditionalOrders,
@@ -28,6 +29,7 @@ pub(super) struct Venue<'a> {
     params: &'a ChainParams,
     now_ms: u64,
     events: &'a mut Vec<Event>,
+    work: &'a mut Work,
     /// Lots of the taker that have not traded yet.
     pub taker_lots: Lots,
     /// The taker is the liquidation sweep: it pays no taker fee, and the maker gets no rebate.
@@ -36,15 +38,12 @@ pub(super) struct Venue<'a> {
     pub quote_atoms: Atoms,
 }
 
-impl<'a> Venue<'a> {
+impl<'a> BookHost<'a> {
     /// A market's book and its surroundings.
-    pub fn split(
-        state: &'a mut State,
-        market: MarketId,
-        events: &'a mut Vec<Event>,
-    ) -> (&'a mut Book, Self) {
+    pub fn split(ctx: &'a mut Ctx<'_>, market: MarketId) -> (&'a mut Book, Self) {
+        let state = &mut *ctx.exchange;
         let slot = state.markets.slot_mut(market);
-        let venue = Self {
+        let host = Self {
             accounts: &mut state.accounts,
             cell: &mut slot.cell,
             conditional: &mut slot.conditional,
@@ -52,12 +51,13 @@ impl<'a> Venue<'a> {
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
             now_ms: state.chain.time_ms,
-            events,
+            events: &mut ctx.events,
+            work: &mut ctx.work,
             taker_lots: 0,
             liquidation: false,
             quote_atoms: 0,
         };
-        (&mut slot.book, venue)
+        (&mut slot.book, host)
     }
 
     fn rates(&self, account: AccountId) -> FeeRates {
@@ -155,7 +155,7 @@ impl<'a> Venue<'a> {
     }
 }
 
-impl Host for Venue<'_> {
+impl Host for BookHost<'_> {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
         let held =
             self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
@@ -167,6 +167,7 @@ impl Host for Venue<'_> {
     }
 
     fn event(&mut self, event: BookEvent) {
+        self.work.visit_order();
         let market = self.cell.market.params.id;
         let event = match event {
             BookEvent::Fill {

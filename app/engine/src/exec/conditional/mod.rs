@@ -10,6 +10,7 @@ mod place;
 mod run;
 mod switch;
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::types::{ConditionalOrder, OperationResult, OrderType, Trigger};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{Code, Refusal};
@@ -121,44 +122,37 @@ pub(super) fn detach(
 
 /// Takes an order that waits out for a reason, with its partner. What is not there needs no
 /// removal.
-fn drop_order(
-    state: &mut State,
-    market: MarketId,
-    order_id: OrderId,
-    code: Code,
-    events: &mut Vec<Event>,
-) {
-    let Some(order) = state.markets.slot(market).conditional.get(order_id) else { return };
+fn drop_order(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, code: Code) {
+    let Some(order) = ctx.exchange.markets.slot(market).conditional.get(order_id) else { return };
     let account = order.account;
-    let resting =
-        release(&mut state.markets.slot_mut(market).conditional, market, order_id, code, events);
+    let resting = release(
+        &mut ctx.exchange.markets.slot_mut(market).conditional,
+        market,
+        order_id,
+        code,
+        &mut ctx.events,
+    );
     if let Some(resting) = resting {
-        orders::cancel_for(state, account, market, resting, Code::OcoPartner, events);
+        orders::cancel_for(ctx, account, market, resting, Code::OcoPartner);
     }
 }
 
 /// Cancels an account's order that waits.
-pub(super) fn cancel(
-    state: &mut State,
-    market: MarketId,
-    order_id: OrderId,
-    events: &mut Vec<Event>,
-) -> OperationResult {
-    drop_order(state, market, order_id, Code::Cancelled, events);
+pub(super) fn cancel(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> OperationResult {
+    drop_order(ctx, market, order_id, Code::Cancelled);
     OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
 /// Cancels all orders of an account in a market that wait, or those of one side, newest first; says
 /// how many.
 pub(super) fn cancel_all(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     side: Option<Side>,
     code: Code,
-    events: &mut Vec<Event>,
 ) -> u32 {
-    let orders = &state.markets.slot(market).conditional;
+    let orders = &ctx.exchange.markets.slot(market).conditional;
     let is_meant = |id: &OrderId| {
         let order = orders.get(*id).filter(|order| order.waits());
         order.is_some_and(|order| side.is_none() || order.side() == side)
@@ -167,8 +161,8 @@ pub(super) fn cancel_all(
     let mut cancelled = 0_u32;
     for order_id in meant {
         // A partner may have gone with another.
-        if state.markets.slot(market).conditional.get(order_id).is_some() {
-            drop_order(state, market, order_id, code, events);
+        if ctx.exchange.markets.slot(market).conditional.get(order_id).is_some() {
+            drop_order(ctx, market, order_id, code);
             cancelled = cancelled.saturating_add(1);
         }
     }
@@ -176,18 +170,13 @@ pub(super) fn cancel_all(
 }
 
 /// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.
-pub(super) fn close(
-    state: &mut State,
-    market: MarketId,
-    max: u32,
-    events: &mut Vec<Event>,
-) -> bool {
-    let orders = &state.markets.slot(market).conditional;
+pub(super) fn close(ctx: &mut Ctx<'_>, market: MarketId, max: u32) -> bool {
+    let orders = &ctx.exchange.markets.slot(market).conditional;
     let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
     for order_id in some {
-        drop_order(state, market, order_id, Code::MarketClosed, events);
+        drop_order(ctx, market, order_id, Code::MarketClosed);
     }
-    !state.markets.slot(market).conditional.is_empty()
+    !ctx.exchange.markets.slot(market).conditional.is_empty()
 }
 
 fn insert(state: &mut State, market: MarketId, order: Conditional) -> Result<(), Refusal> {
@@ -210,14 +199,13 @@ pub(super) struct Changes {
 /// # Errors
 /// `NOT_REPLACEABLE` for a TWAP, and for the lots of a whole position; the refusals of a placement.
 pub(super) fn replace(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     market: MarketId,
     order_id: OrderId,
     changes: Changes,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
-    let cell = &state.market(market)?.cell;
-    let conditional = &state.markets.slot(market).conditional;
+    let cell = &ctx.exchange.market(market)?.cell;
+    let conditional = &ctx.exchange.markets.slot(market).conditional;
     let found = conditional.get(order_id).cloned();
     let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
     else {
@@ -250,7 +238,7 @@ pub(super) fn replace(
         place::check_not_reached(cell, conditional, &place)?;
     }
     let order = Conditional { kind: Kind::Waiting(place), ..order };
-    events.push(waiting(market, &order));
-    state.markets.slot_mut(market).conditional.update(order);
+    ctx.events.push(waiting(market, &order));
+    ctx.exchange.markets.slot_mut(market).conditional.update(order);
     Ok(OperationResult { order_id, ..Default::default() })
 }

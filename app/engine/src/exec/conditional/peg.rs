@@ -1,13 +1,13 @@
 //! Pegged orders: they rest on the book, and their price follows the mark or the best price of
 //! their side (docs/rules.md).
 
+use crate::exec::ctx::Ctx;
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{OperationResult, PegTo, Place};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::{Code, Refusal};
 
 use super::{insert, Changes};
-use crate::events::Event;
 use crate::exec::{isolated, margin, orders};
 use crate::state::conditional::{Conditional, Kind, Pegged};
 use crate::state::State;
@@ -58,30 +58,29 @@ impl References {
 /// # Errors
 /// `NO_REFERENCE_PRICE`, and the refusals of any order at that price.
 pub(in crate::exec) fn place(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     order: &Place,
     pegged: Pegged,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     let market = order.market;
-    let wanted = References::of(state, market).price(order.side, &pegged);
+    let wanted = References::of(ctx.exchange, market).price(order.side, &pegged);
     let price_ticks = wanted.ok_or_else(|| {
         let sentence =
             "no order that is not pegged rests on this side: there is no best price to follow";
         Refusal::new(Code::NoReferencePrice, sentence)
     })?;
-    margin::position_mut(state, account, market)?;
+    margin::position_mut(ctx.exchange, account, market)?;
     // Known as pegged before it rests, so that whoever is told of it learns what it follows.
-    let order_id = state.markets.slot(market).book.next_order_id();
+    let order_id = ctx.exchange.markets.slot(market).book.next_order_id();
     insert(
-        state,
+        ctx.exchange,
         market,
         Conditional { order_id, account, partner: 0, kind: Kind::Pegged(pegged) },
     )?;
-    let result = orders::place_now(state, account, &Place { price_ticks, ..*order }, events);
+    let result = orders::place_now(ctx, account, &Place { price_ticks, ..*order });
     if !matches!(&result, Ok(placed) if placed.resting_lots > 0) {
-        state.markets.slot_mut(market).conditional.remove(order_id);
+        ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
     }
     result
 }
@@ -89,26 +88,21 @@ pub(in crate::exec) fn place(
 /// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All
 /// follow the prices of before the first moved. One that may not be where it wants to is cancelled
 /// with the refusal's code.
-pub(super) fn run(state: &mut State, market: MarketId, max: u32, events: &mut Vec<Event>) {
-    let turn = state.markets.slot_mut(market).conditional.next_pegs(max);
+pub(super) fn run(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
+    let turn = ctx.exchange.markets.slot_mut(market).conditional.next_pegs(max);
     if turn.is_empty() {
         return;
     }
-    let references = References::of(state, market);
+    let references = References::of(ctx.exchange, market);
     for order_id in turn {
-        follow(state, market, order_id, &references, events);
+        follow(ctx, market, order_id, &references);
     }
 }
 
-fn follow(
-    state: &mut State,
-    market: MarketId,
-    order_id: OrderId,
-    references: &References,
-    events: &mut Vec<Event>,
-) {
+fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &References) {
+    ctx.work.visit_order();
     let (book, conditional) =
-        (&state.markets.slot(market).book, &state.markets.slot(market).conditional);
+        (&ctx.exchange.markets.slot(market).book, &ctx.exchange.markets.slot(market).conditional);
     let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else {
         return;
     };
@@ -120,10 +114,10 @@ fn follow(
     }
     let account = order.owner;
     let changes = Changes { price_ticks: Some(wanted), lots: None, trigger_price_ticks: None };
-    let moved = isolated::refunding(state, account, |state| {
-        orders::replace(state, account, market, &order, changes, events)
+    let moved = isolated::refunding(ctx, account, |ctx| {
+        orders::replace(ctx, account, market, &order, changes)
     });
     if let Err(refusal) = moved {
-        orders::cancel_for(state, account, market, order_id, refusal.code, events);
+        orders::cancel_for(ctx, account, market, order_id, refusal.code);
     }
 }

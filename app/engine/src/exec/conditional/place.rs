@@ -1,11 +1,11 @@
 //! Placing orders that wait.
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::types::{OperationResult, Place, TimeInForce, Twap};
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 use tidemark_proto::{Code, Refusal};
 
 use super::{insert, waiting};
-use crate::events::Event;
 use crate::exec::{margin, orders};
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
 use crate::state::{MarketCell, State};
@@ -15,14 +15,13 @@ use crate::state::{MarketCell, State};
 /// # Errors
 /// The refusals that do not depend on margin; `TRIGGER_REACHED`.
 pub(in crate::exec) fn wait(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     order: &Place,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
-    check(state, account, order)?;
-    check_room(state, account, order.market, order.client_id)?;
-    let order_id = enter(state, account, order.market, Kind::Waiting(*order), 0, events)?;
+    check(ctx.exchange, account, order)?;
+    check_room(ctx.exchange, account, order.market, order.client_id)?;
+    let order_id = enter(ctx, account, order.market, Kind::Waiting(*order), 0)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
 
@@ -31,17 +30,16 @@ pub(in crate::exec) fn wait(
 /// # Errors
 /// As for [`wait`].
 pub(in crate::exec) fn twap(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     twap: &Twap,
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
-    check_twap(state, twap)?;
-    check_room(state, account, twap.market, twap.client_id)?;
+    check_twap(ctx.exchange, twap)?;
+    check_room(ctx.exchange, account, twap.market, twap.client_id)?;
     // Phase 5 of this block is over: the first slice is the next block's.
-    let next_ms = state.chain.time_ms;
+    let next_ms = ctx.exchange.chain.time_ms;
     let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: 0 };
-    let order_id = enter(state, account, twap.market, Kind::Slicing(slicing), 0, events)?;
+    let order_id = enter(ctx, account, twap.market, Kind::Slicing(slicing), 0)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
 
@@ -50,14 +48,13 @@ pub(in crate::exec) fn twap(
 /// # Errors
 /// The refusals of each of the two.
 pub(in crate::exec) fn oco(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     (first, second): &(Place, Place),
-    events: &mut Vec<Event>,
 ) -> Result<OperationResult, Refusal> {
     let market = first.market;
-    check(state, account, second)?;
-    check_room(state, account, market, second.client_id)?;
+    check(ctx.exchange, account, second)?;
+    check_room(ctx.exchange, account, market, second.client_id)?;
     if second.client_id != 0 && second.client_id == first.client_id {
         return Err(Refusal::new(
             Code::DuplicateClientId,
@@ -65,25 +62,24 @@ pub(in crate::exec) fn oco(
         ));
     }
     // The second needs room beside the first.
-    orders::check_open_orders(state, account, market, 2)?;
+    orders::check_open_orders(ctx.exchange, account, market, 2)?;
     if first.trigger.is_some() {
-        check(state, account, first)?;
-        check_room(state, account, market, first.client_id)?;
-        let order_id = enter(state, account, market, Kind::Waiting(*first), 0, events)?;
-        let second_order_id =
-            enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
-        pair(state, market, order_id, second_order_id, events);
+        check(ctx.exchange, account, first)?;
+        check_room(ctx.exchange, account, market, first.client_id)?;
+        let order_id = enter(ctx, account, market, Kind::Waiting(*first), 0)?;
+        let second_order_id = enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
+        pair(ctx, market, order_id, second_order_id);
         return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
     }
-    let result = orders::place(state, account, first, events)?;
+    let result = orders::place(ctx, account, first)?;
     // It traded already: that is what the second waited for.
     if result.filled_lots > 0 || result.resting_lots == 0 {
         return Ok(result);
     }
     let order_id = result.order_id;
-    let second_order_id = enter(state, account, market, Kind::Waiting(*second), order_id, events)?;
+    let second_order_id = enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
     let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
-    insert(state, market, resting)?;
+    insert(ctx.exchange, market, resting)?;
     Ok(OperationResult { second_order_id, ..result })
 }
 
@@ -153,34 +149,27 @@ fn check_room(
 
 /// Gives an order its id and enters it; the account gets an entry in the market, as for any order.
 fn enter(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     kind: Kind,
     partner: OrderId,
-    events: &mut Vec<Event>,
 ) -> Result<OrderId, Refusal> {
-    margin::position_mut(state, account, market)?;
-    let assigned = state.markets.slot_mut(market).book.assign_id();
+    margin::position_mut(ctx.exchange, account, market)?;
+    let assigned = ctx.exchange.markets.slot_mut(market).book.assign_id();
     let order_id = assigned.ok_or_else(|| Refusal::overflow("the number of orders"))?;
     let order = Conditional { order_id, account, partner, kind };
-    events.push(waiting(market, &order));
-    insert(state, market, order)?;
+    ctx.events.push(waiting(market, &order));
+    insert(ctx.exchange, market, order)?;
     Ok(order_id)
 }
 
 /// Makes the first of two orders that wait know the second.
-fn pair(
-    state: &mut State,
-    market: MarketId,
-    first: OrderId,
-    second: OrderId,
-    events: &mut Vec<Event>,
-) {
-    let orders = &mut state.markets.slot_mut(market).conditional;
+fn pair(ctx: &mut Ctx<'_>, market: MarketId, first: OrderId, second: OrderId) {
+    let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
     if let Some(order) = orders.get(first).cloned() {
         let order = Conditional { partner: second, ..order };
-        events.push(waiting(market, &order));
+        ctx.events.push(waiting(market, &order));
         orders.update(order);
     }
 }

@@ -1,5 +1,6 @@
 //! Phases 3 and 5: orders whose time or whose mark has come.
 
+use crate::exec::ctx::Ctx;
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TwapSlice};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
@@ -13,82 +14,85 @@ use crate::state::State;
 
 /// Phase 3: takes out the orders of a market whose time has passed while they waited, at most
 /// `max`.
-pub(in crate::exec) fn expire(
-    state: &mut State,
-    market: MarketId,
-    max: u32,
-    events: &mut Vec<Event>,
-) {
-    let now_ms = state.chain.time_ms;
-    for order_id in state.markets.slot(market).conditional.expired(now_ms, max) {
-        drop_order(state, market, order_id, Code::Expired, events);
+pub(in crate::exec) fn expire(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
+    let now_ms = ctx.exchange.chain.time_ms;
+    for order_id in ctx.exchange.markets.slot(market).conditional.expired(now_ms, max) {
+        drop_order(ctx, market, order_id, Code::Expired);
     }
 }
 
 /// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the
 /// slices that are due. A market that is not live, or whose index is stale, waits.
-pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
-    for market in state.markets.ids() {
-        let slot = state.markets.slot(market);
+pub(in crate::exec) fn run(ctx: &mut Ctx<'_>) {
+    for market in ctx.exchange.markets.ids() {
+        let slot = ctx.exchange.markets.slot(market);
         let cell = &slot.cell;
         let params = &cell.market.params;
-        let is_stale = cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms);
+        let is_stale = cell.index.is_stale(ctx.exchange.chain.time_ms, params.max_oracle_age_ms);
         if slot.conditional.is_empty() || is_stale || !cell.is_live() {
             continue;
         }
         let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
         let Some(mark_ticks) = mark_ticks else { continue };
-        peg::run(state, market, max, events);
-        for order_id in state.markets.slot_mut(market).conditional.pop_reached(mark_ticks, max) {
-            trigger(state, market, order_id, events);
-        }
-        for order_id in state.markets.slot(market).conditional.slices_due(state.chain.time_ms, max)
+        peg::run(ctx, market, max);
+        for order_id in
+            ctx.exchange.markets.slot_mut(market).conditional.pop_reached(mark_ticks, max)
         {
-            slice(state, market, order_id, mark_ticks, events);
+            trigger(ctx, market, order_id);
+        }
+        for order_id in ctx
+            .exchange
+            .markets
+            .slot(market)
+            .conditional
+            .slices_due(ctx.exchange.chain.time_ms, max)
+        {
+            slice(ctx, market, order_id, mark_ticks);
         }
     }
 }
 
 /// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers,
 /// deleveraging): their orders go.
-pub(in crate::exec) fn detach_closed(state: &mut State, events: &mut Vec<Event>) {
-    if state.markets.iter().all(|slot| slot.conditional.is_empty()) {
+pub(in crate::exec) fn detach_closed(ctx: &mut Ctx<'_>) {
+    if ctx.exchange.markets.iter().all(|slot| slot.conditional.is_empty()) {
         return;
     }
-    for account in state.accounts.dirty().to_vec() {
-        let Some(row) = state.accounts.get(account) else { continue };
+    for account in ctx.exchange.accounts.dirty().to_vec() {
+        let Some(row) = ctx.exchange.accounts.get(account) else { continue };
         for position in &row.positions {
-            let conditional = &mut state.markets.slot_mut(position.market).conditional;
+            let conditional = &mut ctx.exchange.markets.slot_mut(position.market).conditional;
             let left = |order: &Conditional| {
                 position.lots == 0 || Some(Side::reducing(position.lots)) != order.side()
             };
             let attached = conditional.attached(account).next();
             if attached.and_then(|id| conditional.get(id)).is_some_and(left) {
-                detach(conditional, position.market, account, events);
+                detach(conditional, position.market, account, &mut ctx.events);
             }
         }
     }
 }
 
 /// Places an order whose trigger the mark has reached.
-fn trigger(state: &mut State, market: MarketId, order_id: OrderId, events: &mut Vec<Event>) {
-    let conditional = &mut state.markets.slot_mut(market).conditional;
+fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+    ctx.work.visit_order();
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     let Some(order) = conditional.remove(order_id) else { return };
     // Told after the trigger itself, so that a reader sees the reason first.
-    let told = events.len();
-    events.push(removed(market, &order, Code::Ok));
-    let resting = release_partner(conditional, market, &order, events);
+    let told = ctx.events.len();
+    ctx.events.push(removed(market, &order, Code::Ok));
+    let resting = release_partner(conditional, market, &order, &mut ctx.events);
     if let Some(resting) = resting {
-        orders::cancel_for(state, order.account, market, resting, Code::OcoPartner, events);
+        orders::cancel_for(ctx, order.account, market, resting, Code::OcoPartner);
     }
     let Kind::Waiting(waited) = order.kind else { return };
-    let place = Place { trigger: None, lots: lots_now(state, order.account, &waited), ..waited };
-    let placed_order_id = state.markets.slot(market).book.next_order_id();
-    let refusal = isolated::refunding(state, order.account, |state| {
-        orders::place(state, order.account, &place, events)
-    })
-    .err();
-    events[told] = Event::Triggered {
+    let place =
+        Place { trigger: None, lots: lots_now(ctx.exchange, order.account, &waited), ..waited };
+    let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
+    let refusal =
+        isolated::refunding(ctx, order.account, |ctx| orders::place(ctx, order.account, &place))
+            .err();
+    ctx.events[told] = Event::Triggered {
         market,
         order_id,
         account: order.account,
@@ -110,19 +114,14 @@ fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
 }
 
 /// Places a TWAP's slice, and sets the time of the next.
-fn slice(
-    state: &mut State,
-    market: MarketId,
-    order_id: OrderId,
-    mark_ticks: Ticks,
-    events: &mut Vec<Event>,
-) {
-    let cell = &state.markets.slot(market).cell;
+fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Ticks) {
+    ctx.work.visit_order();
+    let cell = &ctx.exchange.markets.slot(market).cell;
     let slippage_ppm = cell.market.params.market_slippage_ppm;
-    let found = state.markets.slot(market).conditional.get(order_id).cloned();
+    let found = ctx.exchange.markets.slot(market).conditional.get(order_id).cloned();
     let Some(order) = found else { return };
     let Kind::Slicing(slicing) = order.kind else { return };
-    let (lots, next) = slicing.due(state.chain.time_ms);
+    let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);
     let place = Place {
         market,
         side: slicing.twap.side,
@@ -139,10 +138,10 @@ fn slice(
         peg: None,
     };
     // Told before what the slice does.
-    let told = events.len();
-    events.push(removed(market, &order, Code::Ok));
-    let placed = isolated::refunding(state, order.account, |state| {
-        orders::place_now(state, order.account, &place, events)
+    let told = ctx.events.len();
+    ctx.events.push(removed(market, &order, Code::Ok));
+    let placed = isolated::refunding(ctx, order.account, |ctx| {
+        orders::place_now(ctx, order.account, &place)
     });
     let (filled_lots, placed_order_id) =
         placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
@@ -150,7 +149,7 @@ fn slice(
     let code = placed.as_ref().err().map_or(Code::Ok, |refusal| refusal.code);
     let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
     let order = Conditional { kind: Kind::Slicing(slicing), ..order };
-    events[told] = Event::Slice {
+    ctx.events[told] = Event::Slice {
         market,
         order_id,
         account: order.account,
@@ -165,7 +164,7 @@ fn slice(
         },
         left: (slices_left > 0).then(|| shown(market, &order)),
     };
-    let conditional = &mut state.markets.slot_mut(market).conditional;
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     if slices_left > 0 {
         conditional.update(order);
         return;
@@ -173,7 +172,7 @@ fn slice(
     conditional.remove(order_id);
     if order.lots() > 0 {
         let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
-        events.push(removed(market, &order, code));
+        ctx.events.push(removed(market, &order, code));
     }
 }
 

@@ -1,11 +1,11 @@
 //! The dead man's switch: an account's orders go at a block time, unless it sets the switch anew
 //! before (rules §2).
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::types::OperationResult;
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::{Code, Refusal};
 
-use crate::events::Event;
 use crate::exec::{isolated, margin, orders};
 use crate::state::State;
 
@@ -62,18 +62,19 @@ fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
 }
 
 /// Phase 3: carries out the switches whose time has come, earliest first, then by account.
-pub(in crate::exec) fn run(state: &mut State, events: &mut Vec<Event>) {
-    let now_ms = state.chain.time_ms;
+pub(in crate::exec) fn run(ctx: &mut Ctx<'_>) {
+    let now_ms = ctx.exchange.chain.time_ms;
     let mut cancelled = 0_u32;
     while cancelled < MAX_PER_BLOCK {
-        let Some((at_ms, account)) = state.derived.cancel_schedule.first().copied() else { break };
+        let Some((at_ms, account)) = ctx.exchange.derived.cancel_schedule.first().copied() else {
+            break;
+        };
         if at_ms > now_ms {
             break;
         }
-        set(state, account, 0);
-        for account in std::iter::once(account).chain(isolated::all_of(state, account)) {
-            let gone =
-                orders::cancel_all(state, account, None, None, Code::CancelScheduled, events);
+        set(ctx.exchange, account, 0);
+        for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
+            let gone = orders::cancel_all(ctx, account, None, None, Code::CancelScheduled);
             // An account that has nothing to cancel costs a look all the same.
             cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
         }

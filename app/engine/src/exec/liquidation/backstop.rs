@@ -6,6 +6,7 @@
 //! what is set aside. What a keeper takes uses up its set-aside collateral alone; when that is gone
 //! the stage passes on to the fund and to deleveraging.
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_proto::Refusal;
@@ -22,14 +23,10 @@ use crate::events::Event;
 use crate::exec::{isolated, margin};
 use crate::state::{Listed, MarketCell, State, Takeover, MAX_LISTED};
 
-pub(super) fn by_keepers(
-    step: &mut Step,
-    state: &mut State,
-    events: &mut Vec<Event>,
-) -> Result<(), Refusal> {
-    for (market, held) in closable(state, step.account)? {
-        let health = margin::health(state, step.account)?;
-        let of = &state.markets.slot(market).cell.market;
+pub(super) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in closable(ctx.exchange, step.account)? {
+        let health = margin::health(ctx.exchange, step.account)?;
+        let of = &ctx.exchange.markets.slot(market).cell.market;
         if of.keepers.is_empty()
             || health.equity_atoms < 0
             || !is_deep(&health, of.params.backstop_ppm)
@@ -37,23 +34,15 @@ pub(super) fn by_keepers(
             continue;
         }
         let mut fills = Vec::new();
-        asked_for(step.account, market, state, &mut fills, events)?;
+        asked_for(ctx, step.account, market, &mut fills)?;
         let asked: Lots = fills.iter().map(|fill: &KeeperFill| fill.lots).sum();
         step.took(market, asked);
-        let due = step.lots_due(market, margin::held(state, step.account, market), &health);
-        let shared = pro_rata(step.account, market, due, state, &mut fills, events)?;
+        let due = step.lots_due(market, margin::held(ctx.exchange, step.account, market), &health);
+        let shared = pro_rata(ctx, step.account, market, due, &mut fills)?;
         step.took(market, shared);
         let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
-        report_off_book(
-            step,
-            state,
-            &health,
-            LiquidationStage::Backstop,
-            (market, held),
-            closed,
-            events,
-        );
-        drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+        report_off_book(ctx, step, &health, LiquidationStage::Backstop, (market, held), closed);
+        drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     }
     Ok(())
 }
@@ -67,17 +56,16 @@ struct KeeperFill {
 
 /// Serves the takeovers that wait for this position.
 fn asked_for(
+    ctx: &mut Ctx<'_>,
     closing: AccountId,
     market: MarketId,
-    state: &mut State,
     fills: &mut Vec<KeeperFill>,
-    events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    let waiting = &state.markets.slot(market).cell.takeovers;
+    let waiting = &ctx.exchange.markets.slot(market).cell.takeovers;
     let waiting: Vec<Takeover> =
         waiting.iter().filter(|of| of.account == closing).copied().collect();
     for takeover in waiting {
-        fills.extend(take(closing, market, takeover.lots, takeover.keeper, state, events)?);
+        fills.extend(take(ctx, closing, market, takeover.lots, takeover.keeper)?);
     }
     Ok(())
 }
@@ -86,15 +74,15 @@ fn asked_for(
 /// account id. What a keeper cannot bear of its share goes to those that bore theirs: each round
 /// ends the sharing, or a keeper's part in it.
 fn pro_rata(
+    ctx: &mut Ctx<'_>,
     closing: AccountId,
     market: MarketId,
     lots: Lots,
-    state: &mut State,
     fills: &mut Vec<KeeperFill>,
-    events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
     let mut left = lots;
-    let mut able: Vec<AccountId> = state
+    let mut able: Vec<AccountId> = ctx
+        .exchange
         .markets
         .slot(market)
         .cell
@@ -105,13 +93,13 @@ fn pro_rata(
         .collect();
     while left > 0 && !able.is_empty() {
         let claim = |keeper: &AccountId| {
-            let weight_atoms = set_aside(state, market, *keeper);
+            let weight_atoms = set_aside(ctx.exchange, market, *keeper);
             Claim { account: *keeper, most_lots: left, weight_atoms }
         };
         let shares = share(left, able.iter().map(claim))?;
         able.clear();
         for (keeper, wanted) in shares {
-            let filled = take(closing, market, wanted, keeper, state, events)?;
+            let filled = take(ctx, closing, market, wanted, keeper)?;
             let got = filled.as_ref().map_or(0, |fill| fill.lots);
             left -= got;
             if got == wanted {
@@ -132,27 +120,27 @@ fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
 /// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is
 /// none.
 fn take(
+    ctx: &mut Ctx<'_>,
     closing: AccountId,
     market: MarketId,
     lots: Lots,
     keeper: AccountId,
-    state: &mut State,
-    events: &mut Vec<Event>,
 ) -> Result<Option<KeeperFill>, Refusal> {
-    let trader = isolated::account_for(state, keeper, market)?;
-    let held = margin::held(state, closing, market);
+    let trader = isolated::account_for(ctx.exchange, keeper, market)?;
+    let held = margin::held(ctx.exchange, closing, market);
     let lots = lots.min(held.unsigned_abs());
-    let set_aside_atoms = set_aside(state, market, keeper);
+    let set_aside_atoms = set_aside(ctx.exchange, market, keeper);
     if trader == closing || set_aside_atoms == 0 || lots == 0 {
         return Ok(None);
     }
-    margin::settle(state, trader)?;
-    let health = margin::health(state, closing)?;
-    let free_atoms = margin::health(state, trader)?.free_atoms();
+    margin::settle(ctx.exchange, trader)?;
+    let health = margin::health(ctx.exchange, closing)?;
+    let free_atoms = margin::health(ctx.exchange, trader)?.free_atoms();
     let bears = |lots: Lots| {
         let taken =
-            attempt(state, (closing, trader), market, closing_delta(held, lots), &health).ok()?;
-        let free_after = margin::health_as(state, trader, &taken.keeper).ok()?.free_atoms();
+            attempt(ctx.exchange, (closing, trader), market, closing_delta(held, lots), &health)
+                .ok()?;
+        let free_after = margin::health_as(ctx.exchange, trader, &taken.keeper).ok()?.free_atoms();
         let used = set_aside_used_atoms(free_atoms, free_after, set_aside_atoms).ok()?;
         Some((lots, taken, used))
     };
@@ -165,19 +153,19 @@ fn take(
         .ok_or_else(|| Refusal::overflow("the keeper's collateral"))?;
     let side = Side::reducing(held).opposite();
     let k = market_row.k;
-    let cell = &mut state.markets.slot_mut(market).cell;
+    let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
     cell.market = market_row;
     for of in cell.market.keepers.iter_mut().filter(|of| of.account == keeper) {
         of.set_aside_atoms -= used_atoms;
     }
     cell.market.keepers.retain(|of| of.set_aside_atoms > 0);
     for (account, row) in [(closing, closing_row), (trader, keeper_row)] {
-        if let Some(place) = state.accounts.get_mut(account) {
+        if let Some(place) = ctx.exchange.accounts.get_mut(account) {
             *place = row;
         }
     }
-    drop_spent_reduce_only(state, trader, market, side, events);
-    events.push(Event::Taken {
+    drop_spent_reduce_only(ctx, trader, market, side);
+    ctx.events.push(Event::Taken {
         market,
         account: trader,
         side,
@@ -208,21 +196,21 @@ pub(super) fn unlist(state: &mut State) -> Vec<bool> {
 
 /// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers
 /// that this sweep has served.
-pub(super) fn list(state: &mut State, steps: &[Step], had_any: &[bool], events: &mut Vec<Event>) {
+pub(super) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     for step in steps {
         // What cannot be computed was left alone, and is not offered.
-        let Ok(open) = open_of(state, step.account) else { continue };
+        let Ok(open) = open_of(ctx.exchange, step.account) else { continue };
         for (market, listed) in open {
-            let cell = &mut state.markets.slot_mut(market).cell;
+            let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
             if cell.listed.len() < MAX_LISTED {
                 cell.listed.push(listed);
             }
         }
     }
-    for (at, cell) in state.markets.cells_mut().enumerate() {
+    for (at, cell) in ctx.exchange.markets.cells_mut().enumerate() {
         cell.takeovers.clear();
         if !cell.listed.is_empty() || had_any.get(at) == Some(&true) {
-            events.push(Event::Listed { market: cell.market.params.id });
+            ctx.events.push(Event::Listed { market: cell.market.params.id });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
 
+use crate::exec::ctx::Ctx;
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{
@@ -12,9 +13,9 @@ use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
 use tidemark_risk::{position, Market};
 
 use super::{sigma_ppm, Closed, Facts, Step};
-use crate::events::{Arithmetic, Event};
+use crate::events::Arithmetic;
 use crate::exec::margin;
-use crate::exec::venue::Venue;
+use crate::exec::venue::BookHost;
 use crate::state::State;
 
 /// The account's positions that may be closed now, largest maintenance margin first.
@@ -42,17 +43,13 @@ pub(super) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
 }
 
 /// Stage 2: on the book at the zero price or better, until the account is at maintenance.
-pub(super) fn on_book(
-    step: &mut Step,
-    state: &mut State,
-    events: &mut Vec<Event>,
-) -> Result<(), Refusal> {
-    for (market, held) in closable(state, step.account)? {
-        let health = margin::health(state, step.account)?;
+pub(super) fn on_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in closable(ctx.exchange, step.account)? {
+        let health = margin::health(ctx.exchange, step.account)?;
         if !health.is_liquidatable() {
             return Ok(());
         }
-        let cell = &state.markets.slot(market).cell.market;
+        let cell = &ctx.exchange.markets.slot(market).cell.market;
         let lots = liquidation::step_lots(cell, held)?;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
         let facts = Facts {
@@ -63,7 +60,7 @@ pub(super) fn on_book(
             due: Some(due),
             limit_ticks: zero,
         };
-        let closed = immediate(step, state, &health, facts, lots, events)?;
+        let closed = immediate(ctx, step, &health, facts, lots)?;
         step.left.push((market, lots - closed.lots));
     }
     Ok(())
@@ -84,25 +81,21 @@ fn zero_price(
 
 /// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
 /// can pay.
-pub(super) fn with_fund(
-    step: &mut Step,
-    state: &mut State,
-    events: &mut Vec<Event>,
-) -> Result<(), Refusal> {
-    for (market, held) in closable(state, step.account)? {
-        let health = margin::health(state, step.account)?;
+pub(super) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in closable(ctx.exchange, step.account)? {
+        let health = margin::health(ctx.exchange, step.account)?;
         let lots = step.lots_due(market, held, &health);
         if lots == 0 || !health.is_liquidatable() {
             continue;
         }
-        let cell = &state.markets.slot(market).cell.market;
+        let cell = &ctx.exchange.markets.slot(market).cell.market;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
         let limit = liquidation::fund_limit_ticks(cell, held)?;
         let beyond = if held > 0 { limit < zero } else { limit > zero };
         if !beyond {
             continue;
         }
-        let allowance = liquidation::fund_allowance_atoms(cell, &state.chain.treasury);
+        let allowance = liquidation::fund_allowance_atoms(cell, &ctx.exchange.chain.treasury);
         let fundable = liquidation::fundable_lots(zero, limit, cell.k, allowance, lots);
         if fundable == 0 {
             continue;
@@ -115,7 +108,7 @@ pub(super) fn with_fund(
             due: Some(due),
             limit_ticks: limit,
         };
-        let closed = immediate(step, state, &health, facts, fundable, events)?;
+        let closed = immediate(ctx, step, &health, facts, fundable)?;
         step.took(market, closed.lots);
     }
     Ok(())
@@ -124,12 +117,11 @@ pub(super) fn with_fund(
 /// Closes up to `lots` on the book at once, at the limit or better; settles fee or fund payment
 /// against the zero price.
 fn immediate(
+    ctx: &mut Ctx<'_>,
     step: &Step,
-    state: &mut State,
     health: &Health,
     facts: Facts,
     lots: Lots,
-    events: &mut Vec<Event>,
 ) -> Result<Closed, Refusal> {
     let order = NewOrder {
         owner: step.account,
@@ -142,18 +134,18 @@ fn immediate(
         post_only: PostOnly::Off,
         reduce_only: true,
         stp: SelfTradePrevention::CancelMaker,
-        max_fills: state.markets.slot(facts.market).cell.market.params.max_fills,
+        max_fills: ctx.exchange.markets.slot(facts.market).cell.market.params.max_fills,
     };
-    let (book, mut venue) = Venue::split(state, facts.market, events);
-    venue.liquidation = true;
-    venue.taker_lots = lots;
-    let placed = book.place(&order, &mut venue)?;
-    let (filled, quote_atoms) = (placed.filled_lots, venue.quote_atoms);
+    let (book, mut host) = BookHost::split(ctx, facts.market);
+    host.liquidation = true;
+    host.taker_lots = lots;
+    let placed = book.place(&order, &mut host)?;
+    let (filled, quote_atoms) = (placed.filled_lots, host.quote_atoms);
     if filled == 0 {
         return Ok(Closed::default());
     }
-    let closed = settle(step, state, health, facts, filled, quote_atoms)?;
-    events.push(step.event(state, health, facts, closed));
+    let closed = settle(step, ctx.exchange, health, facts, filled, quote_atoms)?;
+    ctx.events.push(step.event(ctx.exchange, health, facts, closed));
     Ok(closed)
 }
 
@@ -211,18 +203,17 @@ pub(super) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
 
 /// Tells what was closed outside the book, at the zero price; nothing where no lots were.
 pub(super) fn report_off_book(
+    ctx: &mut Ctx<'_>,
     step: &Step,
-    state: &State,
     health: &Health,
     stage: LiquidationStage,
     (market, held): (MarketId, SignedLots),
     (lots, quote_atoms): (Lots, Atoms),
-    events: &mut Vec<Event>,
 ) {
     if lots == 0 {
         return;
     }
-    let of = &state.markets.slot(market).cell.market;
+    let of = &ctx.exchange.markets.slot(market).cell.market;
     let price_ticks = average_ticks(quote_atoms, lots, of.k);
     // Each part closed at its own rounding of this.
     let zero =
@@ -236,8 +227,8 @@ pub(super) fn report_off_book(
         limit_ticks: price_ticks,
     };
     let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
-    events.push(step.event(
-        state,
+    ctx.events.push(step.event(
+        ctx.exchange,
         health,
         facts,
         Closed { lots, price_ticks, arithmetic, ..Closed::default() },
@@ -247,42 +238,41 @@ pub(super) fn report_off_book(
 /// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
 /// go.
 pub(in crate::exec) fn drop_spent_reduce_only(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     side: Side,
-    events: &mut Vec<Event>,
 ) {
-    let held = margin::held(state, account, market);
+    let held = margin::held(ctx.exchange, account, market);
     if held == 0 || Side::reducing(held) != side {
-        let (book, mut venue) = Venue::split(state, market, events);
-        book.cancel_reduce_only(account, side, &mut venue);
+        let (book, mut host) = BookHost::split(ctx, market);
+        book.cancel_reduce_only(account, side, &mut host);
     }
 }
 
 /// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is
 /// booked: in the market that was closed first, or in the account's first, where it closed its last
 /// position itself.
-pub(super) fn book_debt(
-    step: &mut Step,
-    state: &mut State,
-    events: &mut Vec<Event>,
-) -> Result<(), Refusal> {
+pub(super) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     let closed = step.left.first().map(|(market, _)| *market);
     let first = || {
-        margin::account(state, step.account).ok()?.positions.first().map(|position| position.market)
+        margin::account(ctx.exchange, step.account)
+            .ok()?
+            .positions
+            .first()
+            .map(|position| position.market)
     };
     let Some(market) = closed.or_else(first) else { return Ok(()) };
-    let health = margin::health(state, step.account)?;
-    let cell = &mut state.markets.slot_mut(market).cell;
-    let Some(account) = state.accounts.get_mut(step.account) else { return Ok(()) };
+    let health = margin::health(ctx.exchange, step.account)?;
+    let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
+    let Some(account) = ctx.exchange.accounts.get_mut(step.account) else { return Ok(()) };
     let (fund_paid_atoms, bad_debt_atoms) =
-        position::settle_debt(account, &mut cell.market, &mut state.chain.treasury)?;
+        position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
     let facts = Facts { stage: LiquidationStage::BadDebt, market, ..Facts::default() };
     let owed = fund_paid_atoms.saturating_add(bad_debt_atoms);
     let arithmetic = Arithmetic { fund_owed_atoms: owed, bad_debt_atoms, ..Arithmetic::default() };
-    events.push(step.event(
-        state,
+    ctx.events.push(step.event(
+        ctx.exchange,
         &health,
         facts,
         Closed { fund_paid_atoms, arithmetic, ..Closed::default() },

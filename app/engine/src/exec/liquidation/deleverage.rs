@@ -5,6 +5,7 @@
 //! in all. So a block costs what there are accounts that close and accounts that hold the other
 //! side, not their product.
 
+use crate::exec::ctx::Ctx;
 use std::collections::BTreeMap;
 
 use tidemark_proto::types::LiquidationStage;
@@ -41,17 +42,17 @@ struct Closing {
 }
 
 /// Deleverages for all accounts that have come to it.
-pub(super) fn for_all(steps: &mut [Step], state: &mut State, events: &mut Vec<Event>) {
+pub(super) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
     let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
     for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
-        for (market, held) in closable(state, step.account).unwrap_or_default() {
+        for (market, held) in closable(ctx.exchange, step.account).unwrap_or_default() {
             sides.entry((market, held < 0)).or_default().push(at);
         }
     }
     for ((market, is_short), side) in sides {
         for _ in 0..MAX_ROUNDS {
-            let closings = closings(state, steps, &side, market, is_short);
-            match round(market, closings, steps, state, events) {
+            let closings = closings(ctx.exchange, steps, &side, market, is_short);
+            match round(ctx, market, closings, steps) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(refusal) => {
@@ -105,27 +106,19 @@ fn closing(
 
 /// Closes positions of one side of a market, as far as anyone can bear it; says how many lots.
 fn round(
+    ctx: &mut Ctx<'_>,
     market: MarketId,
     closings: Vec<Closing>,
     steps: &mut [Step],
-    state: &mut State,
-    events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
     let Some(first) = closings.first() else { return Ok(0) };
     let lots = closings.iter().fold(0, |sum: Lots, closing| sum.saturating_add(closing.lots));
-    let mut queue = queue(state, market, first.held, lots)?;
+    let mut queue = queue(ctx.exchange, market, first.held, lots)?;
     let mut all = 0_u64;
     for closing in closings {
         let step = &mut steps[closing.step];
-        let closed = close(
-            step,
-            state,
-            &mut queue,
-            (market, closing.held),
-            closing.lots,
-            &closing.health,
-            events,
-        )?;
+        let closed =
+            close(ctx, step, &mut queue, (market, closing.held), closing.lots, &closing.health)?;
         step.took(market, closed);
         all = all.saturating_add(closed);
     }
@@ -134,15 +127,14 @@ fn round(
 
 /// Closes up to `lots` of one position alone; says how many.
 pub(super) fn for_one(
+    ctx: &mut Ctx<'_>,
     step: &Step,
-    state: &mut State,
     (market, held): (MarketId, SignedLots),
     health: &Health,
-    events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
     let lots = held.unsigned_abs();
-    let mut queue = queue(state, market, held, lots)?;
-    close(step, state, &mut queue, (market, held), lots, health, events)
+    let mut queue = queue(ctx.exchange, market, held, lots)?;
+    close(ctx, step, &mut queue, (market, held), lots, health)
 }
 
 /// Everyone with an opposite position. Where shares begin is drawn from the block before, which
@@ -164,67 +156,51 @@ fn queue(
 }
 
 fn close(
+    ctx: &mut Ctx<'_>,
     step: &Step,
-    state: &mut State,
     queue: &mut Queue,
     (market, held): (MarketId, SignedLots),
     lots: Lots,
     health: &Health,
-    events: &mut Vec<Event>,
 ) -> Result<Lots, Refusal> {
-    let mut closing = margin::account(state, step.account)?.clone();
+    let mut closing = margin::account(ctx.exchange, step.account)?.clone();
     let fills = queue.close(
         &mut closing,
         lots,
-        &mut TableAccounts(&mut state.accounts),
-        &mut state.markets,
+        &mut TableAccounts(&mut ctx.exchange.accounts),
+        &mut ctx.exchange.markets,
     );
     if fills.is_empty() {
         return Ok(0);
     }
-    if let Some(row) = state.accounts.get_mut(step.account) {
+    if let Some(row) = ctx.exchange.accounts.get_mut(step.account) {
         *row = closing;
     }
-    report(step, state, health, (market, held), &fills, events);
-    drop_spent_reduce_only(state, step.account, market, Side::reducing(held), events);
+    report(ctx, step, health, (market, held), &fills);
+    drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {
-        drop_spent_reduce_only(
-            state,
-            fill.account,
-            market,
-            Side::reducing(held).opposite(),
-            events,
-        );
-        restore_reserve(state, fill.account, events)?;
+        drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
+        restore_reserve(ctx, fill.account)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())
 }
 
 fn report(
+    ctx: &mut Ctx<'_>,
     step: &Step,
-    state: &State,
     health: &Health,
     (market, held): (MarketId, SignedLots),
     fills: &[AdlFill],
-    events: &mut Vec<Event>,
 ) {
     let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let position = (market, held);
-    report_off_book(
-        step,
-        state,
-        health,
-        LiquidationStage::Adl,
-        position,
-        (lots, quote_atoms),
-        events,
-    );
-    let k = state.markets.slot(market).cell.market.k;
+    report_off_book(ctx, step, health, LiquidationStage::Adl, position, (lots, quote_atoms));
+    let k = ctx.exchange.markets.slot(market).cell.market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
-        events.push(Event::Adl {
+        ctx.events.push(Event::Adl {
             market,
             account: fill.account,
             side,

@@ -9,6 +9,7 @@ mod close;
 mod deleverage;
 mod prune;
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
 use tidemark_proto::Refusal;
@@ -25,26 +26,26 @@ use crate::state::State;
 /// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned
 /// before the first position is closed: what a liquidation meets on the book was reserved. No
 /// account's pruning changes another's margin.
-pub(super) fn sweep(state: &mut State, events: &mut Vec<Event>) {
+pub(super) fn sweep(ctx: &mut Ctx<'_>) {
     let mut due = Vec::new();
-    for account in at_risk::find(state) {
-        match look_at(state, account, events) {
+    for account in at_risk::find(ctx.exchange) {
+        match look_at(ctx, account) {
             Ok(step) => due.extend(step),
             // An account whose margin cannot be computed is left as it is: admission keeps amounts
             // far below the bounds.
             Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
         }
     }
-    let before = backstop::unlist(state);
-    run(due.iter_mut(), state, events);
-    deleverage::for_all(&mut due, state, events);
-    run(due.iter_mut().filter(|step| step.deleverages), state, events);
-    backstop::list(state, &due, &before, events);
+    let before = backstop::unlist(ctx.exchange);
+    run(ctx, due.iter_mut());
+    deleverage::for_all(ctx, &mut due);
+    run(ctx, due.iter_mut().filter(|step| step.deleverages));
+    backstop::list(ctx, &due, &before);
 }
 
-fn run<'a>(steps: impl Iterator<Item = &'a mut Step>, state: &mut State, events: &mut Vec<Event>) {
+fn run<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
     for step in steps {
-        if let Err(refusal) = step.run(state, events) {
+        if let Err(refusal) = step.run(ctx) {
             tracing::debug!(account = step.account, "liquidation step: {refusal}");
         }
     }
@@ -56,43 +57,39 @@ fn run<'a>(steps: impl Iterator<Item = &'a mut Step>, state: &mut State, events:
 /// # Errors
 /// `OVERFLOW`.
 pub(super) fn deleverage_insolvent(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     fund_paid_atoms: Atoms,
-    events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     let step = Step::new(account, 0);
-    let held = margin::held(state, account, market);
-    let health = margin::health(state, account)?;
+    let held = margin::held(ctx.exchange, account, market);
+    let health = margin::health(ctx.exchange, account)?;
     if fund_paid_atoms > 0 {
         let facts =
             Facts { stage: LiquidationStage::InsuranceFund, market, held, ..Facts::default() };
-        events.push(step.event(
-            state,
+        ctx.events.push(step.event(
+            ctx.exchange,
             &health,
             facts,
             Closed { fund_paid_atoms, ..Closed::default() },
         ));
     }
     if !closes_at_settlement_price(health.equity_atoms) {
-        deleverage::for_one(&step, state, (market, held), &health, events)?;
+        deleverage::for_one(ctx, &step, (market, held), &health)?;
     }
     Ok(())
 }
 
 /// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
-fn look_at(
-    state: &mut State,
-    account: AccountId,
-    events: &mut Vec<Event>,
-) -> Result<Option<Step>, Refusal> {
-    let equity_atoms = margin::health(state, account)?.equity_atoms;
+fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusal> {
+    ctx.work.visit_account();
+    let equity_atoms = margin::health(ctx.exchange, account)?.equity_atoms;
     if equity_atoms < 0 {
-        state.chain.gate_withdrawals();
+        ctx.exchange.chain.gate_withdrawals();
     }
-    let (health, cancelled) = restore_reserve(state, account, events)?;
-    let in_debt = equity_atoms < 0 && !margin::account(state, account)?.has_position();
+    let (health, cancelled) = restore_reserve(ctx, account)?;
+    let in_debt = equity_atoms < 0 && !margin::account(ctx.exchange, account)?.has_position();
     let due = health.is_liquidatable() || in_debt;
     Ok(due.then_some(Step::new(account, cancelled)))
 }
@@ -102,23 +99,22 @@ fn look_at(
 /// maintenance, no order that increases exposure at all. Returns its margin after, and how many
 /// orders that increase went.
 pub(super) fn restore_reserve(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
-    events: &mut Vec<Event>,
 ) -> Result<(Health, u32), Refusal> {
-    let health = margin::health(state, account)?;
+    let health = margin::health(ctx.exchange, account)?;
     if health.free_atoms() >= 0 {
         return Ok((health, 0));
     }
-    margin::settle(state, account)?;
+    margin::settle(ctx.exchange, account)?;
     let cancelled = if health.is_liquidatable() {
-        prune::increasing(state, account, events)
+        prune::increasing(ctx, account)
     } else {
-        prune::until_free(state, account, events)?
+        prune::until_free(ctx, account)?
     };
-    let health = margin::health(state, account)?;
+    let health = margin::health(ctx.exchange, account)?;
     if health.free_atoms() < 0 {
-        prune::worse_than_zero(state, account, &health, events)?;
+        prune::worse_than_zero(ctx, account, &health)?;
     }
     Ok((health, cancelled))
 }
@@ -143,16 +139,18 @@ impl Step {
 
     /// Carries the stages out; deleveraging waits for all that come to it, and what is after it
     /// comes with the next call.
-    fn run(&mut self, state: &mut State, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    fn run(&mut self, ctx: &mut Ctx<'_>) -> Result<(), Refusal> {
         // `next_stage` ascends: at most one round for each of the six stages.
         loop {
-            let health = margin::health(state, self.account)?;
-            let account = margin::account(state, self.account)?;
+            let health = margin::health(ctx.exchange, self.account)?;
+            let account = margin::account(ctx.exchange, self.account)?;
             let backstop_ppm = account
                 .positions
                 .iter()
                 .filter(|position| position.lots != 0)
-                .map(|position| state.markets.slot(position.market).cell.market.params.backstop_ppm)
+                .map(|position| {
+                    ctx.exchange.markets.slot(position.market).cell.market.params.backstop_ppm
+                })
                 .max();
             let has_position = account.has_position();
             let Some(stage) =
@@ -161,32 +159,27 @@ impl Step {
                 return Ok(());
             };
             match stage {
-                LiquidationStage::Prune => self.report_prune(state, &health, events)?,
-                LiquidationStage::Book => close::on_book(self, state, events)?,
-                LiquidationStage::Backstop => backstop::by_keepers(self, state, events)?,
-                LiquidationStage::InsuranceFund => close::with_fund(self, state, events)?,
+                LiquidationStage::Prune => self.report_prune(ctx, &health)?,
+                LiquidationStage::Book => close::on_book(ctx, self)?,
+                LiquidationStage::Backstop => backstop::by_keepers(ctx, self)?,
+                LiquidationStage::InsuranceFund => close::with_fund(ctx, self)?,
                 LiquidationStage::Adl if !self.deleverages => {
                     self.deleverages = true;
                     return Ok(());
                 }
                 LiquidationStage::Adl => {}
-                LiquidationStage::BadDebt => close::book_debt(self, state, events)?,
+                LiquidationStage::BadDebt => close::book_debt(ctx, self)?,
             }
             self.done = Some(stage);
         }
     }
 
-    fn report_prune(
-        &self,
-        state: &State,
-        health: &Health,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Refusal> {
-        let largest = close::closable(state, self.account)?.first().copied();
+    fn report_prune(&self, ctx: &mut Ctx<'_>, health: &Health) -> Result<(), Refusal> {
+        let largest = close::closable(ctx.exchange, self.account)?.first().copied();
         if let Some((market, lots)) = largest.filter(|_| self.cancelled > 0) {
             let facts =
                 Facts { stage: LiquidationStage::Prune, market, held: lots, ..Facts::default() };
-            events.push(self.event(state, health, facts, Closed::default()));
+            ctx.events.push(self.event(ctx.exchange, health, facts, Closed::default()));
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Which orders go when free collateral falls below 0 (rules §§3, 7.1).
 
+use crate::exec::ctx::Ctx;
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::Health;
 use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket};
 
-use crate::events::Event;
 use crate::exec::{margin, orders};
 use crate::state::State;
 
@@ -23,26 +23,20 @@ fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, 
 }
 
 /// Cancels every order that may increase exposure; says how many.
-pub(super) fn increasing(state: &mut State, account: AccountId, events: &mut Vec<Event>) -> u32 {
+pub(super) fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> u32 {
     let mut cancelled = 0;
-    for (market, order) in open(state, account, false) {
-        cancelled +=
-            u32::from(orders::cancel_for(state, account, market, order, Code::Pruned, events));
+    for (market, order) in open(ctx.exchange, account, false) {
+        cancelled += u32::from(orders::cancel_for(ctx, account, market, order, Code::Pruned));
     }
     cancelled
 }
 
 /// Cancels orders that may increase exposure until free collateral is at least 0 or none is left;
 /// says how many.
-pub(super) fn until_free(
-    state: &mut State,
-    account: AccountId,
-    events: &mut Vec<Event>,
-) -> Result<u32, Refusal> {
+pub(super) fn until_free(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let mut cancelled = 0;
-    for Prunable { market, order_id, .. } in chosen(state, account)? {
-        cancelled +=
-            u32::from(orders::cancel_for(state, account, market, order_id, Code::Pruned, events));
+    for Prunable { market, order_id, .. } in chosen(ctx.exchange, account)? {
+        cancelled += u32::from(orders::cancel_for(ctx, account, market, order_id, Code::Pruned));
     }
     Ok(cancelled)
 }
@@ -80,17 +74,17 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
 /// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
 /// the zero price: nobody sells to a friend at the insurance fund's expense.
 pub(super) fn worse_than_zero(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     health: &Health,
-    events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    for (market, order_id) in open(state, account, true) {
-        let Some(order) = state.markets.slot(market).book.order(order_id) else { continue };
-        let zero_ticks = margin::zero_price_at(state, account, market, health)?;
-        let worse = margin::is_worse_than(state, market, &margin::open_order(&order), zero_ticks)?;
+    for (market, order_id) in open(ctx.exchange, account, true) {
+        let Some(order) = ctx.exchange.markets.slot(market).book.order(order_id) else { continue };
+        let zero_ticks = margin::zero_price_at(ctx.exchange, account, market, health)?;
+        let worse =
+            margin::is_worse_than(ctx.exchange, market, &margin::open_order(&order), zero_ticks)?;
         if worse {
-            orders::cancel_for(state, account, market, order_id, Code::WorseThanZeroPrice, events);
+            orders::cancel_for(ctx, account, market, order_id, Code::WorseThanZeroPrice);
         }
     }
     Ok(())

@@ -1,0 +1,22 @@
+//! The surroundings of one operation: the exchange that it changes, the events that it causes, and
+//! the meter of its work.
+
+use crate::events::{Event, Work};
+use crate::state::State;
+
+/// Passed down through every function that changes the exchange and reports events.
+pub struct Ctx<'a> {
+    /// The state that operations change.
+    pub exchange: &'a mut State,
+    /// The block's events so far, in order.
+    pub events: Vec<Event>,
+    /// Counts of visited orders and accounts.
+    pub work: Work,
+}
+
+impl<'a> Ctx<'a> {
+    /// An exchange without events and work yet.
+    pub fn new(exchange: &'a mut State) -> Self {
+        Self { exchange, events: Vec::new(), work: Work::default() }
+    }
+}
