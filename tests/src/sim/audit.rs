@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_engine::exec::margin::open_order;
+use tidemark_engine::exec::account::health::open_order;
 use tidemark_engine::state::conditional::Kind;
 use tidemark_engine::state::State;
 use tidemark_proto::units::{Atoms, Side};

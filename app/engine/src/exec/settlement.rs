@@ -1,47 +1,53 @@
-//! The final settlement of a market that is closed for good (docs/rules.md, "Final settlement"):
-//! its orders are cancelled and its positions closed at its last good index, in bounded steps over
-//! as many blocks as it takes.
+//! The final settlement of a market that is closed for good (docs/rules, "Final settlement"): its
+//! orders are cancelled and its positions closed at its last good index, in bounded steps over as
+//! many blocks as it takes.
 //!
 //! 1. Orders are cancelled.
-//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; what is
-//!    still below 0 is deleveraged at its zero price, against those in profit first.
+//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; a rest
+//!    below 0 is deleveraged at its zero price, against those in profit first.
 //! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts.
-//!    Equity stays as it is: the price is the mark. What an account then lacks is booked as bad
-//!    debt by the next sweep.
-//! 4. In the block after the last pair, when debts are booked: keepers get back what they set
-//!    aside; the market's own fund repays its bad debt, and the rest of it goes to the shared one.
+//!    Equity stays as it is: the price is the mark. The next sweep books an account's remaining debt
+//!    as bad debt.
+//! 4. In the block after the last pair, when debts are booked: keepers get back the collateral that
+//!    they set aside; the market's own fund repays its bad debt, and the rest of the fund goes to the
+//!    shared one.
 
-use crate::exec::ctx::Ctx;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
 use tidemark_risk::settlement::closes_at_settlement_price;
 
-use super::at_risk::holders;
-use super::venue::BookHost;
-use super::{cash, conditional, liquidation, margin};
 use crate::events::Event;
+use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::collateral::cash;
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::deleverage;
+use crate::exec::order::book_host::BookHost;
+use crate::exec::order::conditional::removal;
 use crate::state::{Settlement, SettlementStage, State};
 
 /// Most orders of a market that are cancelled in one block.
 const MAX_ORDERS: u32 = 10_000;
+
 /// Most holders whose equity one block looks at, in each market.
 const MAX_ACCOUNTS: u32 = 10_000;
+
 /// Most accounts that one block deleverages: each may meet every holder of an opposite position.
 const MAX_DELEVERAGED: u32 = 16;
+
 /// Most pairs of positions that one block closes.
 const MAX_PAIRS: u32 = 2_000;
 
 /// Begins a market's settlement at its last good index.
-pub(super) fn begin(state: &mut State, market: MarketId) {
+pub(crate) fn begin(state: &mut State, market: MarketId) {
     let cell = &mut state.markets.slot_mut(market).cell;
     let price_ticks = cell.index.index_ticks().unwrap_or(0);
     cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
 }
 
 /// A block's part of every settlement that is under way.
-pub(super) fn run(ctx: &mut Ctx<'_>) {
+pub(crate) fn run(ctx: &mut Ctx<'_>) {
     for market in ctx.exchange.markets.ids() {
         let cell = &ctx.exchange.markets.slot(market).cell;
         let Some(settlement) = cell.settlement else { continue };
@@ -70,7 +76,7 @@ pub(super) fn run(ctx: &mut Ctx<'_>) {
 }
 
 fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusal> {
-    let waiting = conditional::close(ctx, market, MAX_ORDERS);
+    let waiting = removal::close(ctx, market, MAX_ORDERS);
     let (book, mut host) = BookHost::split(ctx, market);
     for side in [Side::Buy, Side::Sell] {
         let mut cancelled = 0;
@@ -93,16 +99,17 @@ fn close_insolvent(
     market: MarketId,
     from: AccountId,
 ) -> Result<SettlementStage, Refusal> {
-    let holders = holders(ctx.exchange, market).into_iter().skip_while(|account| *account < from);
+    let holders =
+        at_risk::holders(ctx.exchange, market).into_iter().skip_while(|account| *account < from);
     let (mut looked_at, mut deleveraged) = (0, 0);
     for account in holders {
         if looked_at == MAX_ACCOUNTS || deleveraged == MAX_DELEVERAGED {
             return Ok(SettlementStage::Insolvent(account));
         }
         looked_at += 1;
-        let equity_atoms = margin::health(ctx.exchange, account)?.equity_atoms;
+        let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
         if closes_at_settlement_price(equity_atoms)
-            || margin::held(ctx.exchange, account, market) == 0
+            || lookup::held(ctx.exchange, account, market) == 0
         {
             continue;
         }
@@ -112,7 +119,7 @@ fn close_insolvent(
         let paid =
             pay_from_fund(of, &mut ctx.exchange.chain.treasury, equity_atoms.saturating_neg());
         cash::credit(ctx.exchange, account, paid)?;
-        liquidation::deleverage_insolvent(ctx, account, market, paid)?;
+        deleverage::deleverage_insolvent(ctx, account, market, paid)?;
     }
     Ok(SettlementStage::Positions)
 }
@@ -127,8 +134,8 @@ fn close_pairs(
         return Ok(SettlementStage::Done);
     }
     // The lowest ids last, where they are taken from.
-    let positions = holders(ctx.exchange, market).into_iter().rev();
-    let positions = positions.map(|account| (account, margin::held(ctx.exchange, account, market)));
+    let positions = at_risk::holders(ctx.exchange, market).into_iter().rev();
+    let positions = positions.map(|account| (account, lookup::held(ctx.exchange, account, market)));
     let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
         positions.filter(|(_, held)| *held != 0).partition(|(_, held)| *held > 0);
     for _ in 0..MAX_PAIRS {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_engine::exec::at_risk::{find, scan};
+use tidemark_engine::exec::account::at_risk::{find, scan};
 use tidemark_engine::exec::execute;
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::{Search, State};

@@ -1,12 +1,11 @@
-//! Stage 3: keepers take over what the book left, at the zero price; and the list that tells them
-//! of it (rules §7.3).
+//! Stage 3: keepers take over the rest that the book left, at the zero price; and the list that
+//! tells them of it (rules §7.3).
 //!
-//! In one block: the takeovers that keepers asked for, in the order of their transactions and of
-//! any part of the position; then, of what the block's step has still to close, shares pro rata to
-//! what is set aside. What a keeper takes uses up its set-aside collateral alone; when that is gone
-//! the stage passes on to the fund and to deleveraging.
+//! In one block: the takeovers that keepers requested, in the order of their transactions and of any
+//! part of the position; then shares of the step's remaining lots, pro rata to the collateral set
+//! aside. A takeover uses up the keeper's set-aside collateral alone; when that is gone the stage
+//! passes on to the fund and to deleveraging.
 
-use crate::exec::ctx::Ctx;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_proto::Refusal;
@@ -15,17 +14,18 @@ use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::margin::Health;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
 
-use super::close::{
-    average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book,
-};
-use super::Step;
 use crate::events::Event;
-use crate::exec::{isolated, margin};
+use crate::exec::account::{health, lookup};
+use crate::exec::collateral::{cash, isolated};
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::step;
+use crate::exec::liquidation::step::Step;
+use crate::exec::order::cancel;
 use crate::state::{Listed, MarketCell, State, Takeover, MAX_LISTED};
 
-pub(super) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
-    for (market, held) in closable(ctx.exchange, step.account)? {
-        let health = margin::health(ctx.exchange, step.account)?;
+pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in step::closable(ctx.exchange, step.account)? {
+        let health = health::health(ctx.exchange, step.account)?;
         let of = &ctx.exchange.markets.slot(market).cell.market;
         if of.keepers.is_empty()
             || health.equity_atoms < 0
@@ -37,12 +37,19 @@ pub(super) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refus
         asked_for(ctx, step.account, market, &mut fills)?;
         let asked: Lots = fills.iter().map(|fill: &KeeperFill| fill.lots).sum();
         step.took(market, asked);
-        let due = step.lots_due(market, margin::held(ctx.exchange, step.account, market), &health);
+        let due = step.lots_due(market, lookup::held(ctx.exchange, step.account, market), &health);
         let shared = pro_rata(ctx, step.account, market, due, &mut fills)?;
         step.took(market, shared);
         let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
-        report_off_book(ctx, step, &health, LiquidationStage::Backstop, (market, held), closed);
-        drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
+        step::report_off_book(
+            ctx,
+            step,
+            &health,
+            LiquidationStage::Backstop,
+            (market, held),
+            closed,
+        );
+        cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     }
     Ok(())
 }
@@ -127,20 +134,25 @@ fn take(
     keeper: AccountId,
 ) -> Result<Option<KeeperFill>, Refusal> {
     let trader = isolated::account_for(ctx.exchange, keeper, market)?;
-    let held = margin::held(ctx.exchange, closing, market);
+    let held = lookup::held(ctx.exchange, closing, market);
     let lots = lots.min(held.unsigned_abs());
     let set_aside_atoms = set_aside(ctx.exchange, market, keeper);
     if trader == closing || set_aside_atoms == 0 || lots == 0 {
         return Ok(None);
     }
-    margin::settle(ctx.exchange, trader)?;
-    let health = margin::health(ctx.exchange, closing)?;
-    let free_atoms = margin::health(ctx.exchange, trader)?.free_atoms();
+    cash::settle_funding(ctx.exchange, trader)?;
+    let health = health::health(ctx.exchange, closing)?;
+    let free_atoms = health::health(ctx.exchange, trader)?.free_atoms();
     let bears = |lots: Lots| {
-        let taken =
-            attempt(ctx.exchange, (closing, trader), market, closing_delta(held, lots), &health)
-                .ok()?;
-        let free_after = margin::health_as(ctx.exchange, trader, &taken.keeper).ok()?.free_atoms();
+        let taken = attempt(
+            ctx.exchange,
+            (closing, trader),
+            market,
+            step::closing_delta(held, lots),
+            &health,
+        )
+        .ok()?;
+        let free_after = health::health_as(ctx.exchange, trader, &taken.keeper).ok()?.free_atoms();
         let used = set_aside_used_atoms(free_atoms, free_after, set_aside_atoms).ok()?;
         Some((lots, taken, used))
     };
@@ -164,12 +176,12 @@ fn take(
             *place = row;
         }
     }
-    drop_spent_reduce_only(ctx, trader, market, side);
+    cancel::drop_spent_reduce_only(ctx, trader, market, side);
     ctx.events.push(Event::Taken {
         market,
         account: trader,
         side,
-        price_ticks: average_ticks(quote_atoms, lots, k),
+        price_ticks: step::average_ticks(quote_atoms, lots, k),
         lots,
         set_aside_used_atoms: used_atoms,
     });
@@ -184,19 +196,19 @@ fn attempt(
     health: &Health,
 ) -> Result<TakenOver, Refusal> {
     let of = &state.market(market)?.cell.market;
-    let (closing, keeper) = (margin::account(state, closing)?, margin::account(state, keeper)?);
+    let (closing, keeper) = (lookup::account(state, closing)?, lookup::account(state, keeper)?);
     Ok(take_over(closing, keeper, of, delta, health)?)
 }
 
 /// Takes the last sweep's positions off the lists; returns the markets that had any.
-pub(super) fn unlist(state: &mut State) -> Vec<bool> {
+pub(crate) fn unlist(state: &mut State) -> Vec<bool> {
     let clear = |cell: &mut MarketCell| !std::mem::take(&mut cell.listed).is_empty();
     state.markets.cells_mut().map(clear).collect()
 }
 
 /// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers
 /// that this sweep has served.
-pub(super) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
+pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     for step in steps {
         // What cannot be computed was left alone, and is not offered.
         let Ok(open) = open_of(ctx.exchange, step.account) else { continue };
@@ -216,14 +228,14 @@ pub(super) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
 }
 
 fn open_of(state: &State, account: AccountId) -> Result<Vec<(MarketId, Listed)>, Refusal> {
-    let health = margin::health(state, account)?;
+    let health = health::health(state, account)?;
     if !health.is_liquidatable() {
         return Ok(Vec::new());
     }
     let one = |(market, lots): (MarketId, SignedLots)| {
-        let zero_price_ticks = margin::zero_price_at(state, account, market, &health)?;
+        let zero_price_ticks = health::zero_price_at(state, account, market, &health)?;
         let (equity_atoms, maintenance_atoms) = (health.equity_atoms, health.maintenance_atoms);
         Ok((market, Listed { account, lots, zero_price_ticks, equity_atoms, maintenance_atoms }))
     };
-    closable(state, account)?.into_iter().map(one).collect()
+    step::closable(state, account)?.into_iter().map(one).collect()
 }

@@ -1,58 +1,32 @@
 //! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
 
-use crate::exec::ctx::Ctx;
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{
-    AccountId, Atoms, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks,
-};
+use tidemark_proto::units::{Atoms, Lots, SelfTradePrevention, Side, SignedLots, Ticks};
 use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
 use tidemark_risk::margin::Health;
-use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
 use tidemark_risk::{position, Market};
 
-use super::{sigma_ppm, Closed, Facts, Step};
 use crate::events::Arithmetic;
-use crate::exec::margin;
-use crate::exec::venue::BookHost;
+use crate::exec::account::{health, lookup};
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::step;
+use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::order::book_host::BookHost;
 use crate::state::State;
 
-/// The account's positions that may be closed now, largest maintenance margin first.
-pub(super) fn closable(
-    state: &State,
-    account: AccountId,
-) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
-    let mut order = liquidation::closing_order(margin::account(state, account)?, &state.markets)?;
-    order.retain(|(market, _)| {
-        let cell = &state.markets.slot(*market).cell;
-        let max_age_ms = cell.market.params.max_oracle_age_ms;
-        cell.is_live() && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
-    });
-    Ok(order)
-}
-
-/// Against a position: sell a long, buy a short.
-pub(super) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
-    let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
-    if held > 0 {
-        -lots
-    } else {
-        lots
-    }
-}
-
 /// Stage 2: on the book at the zero price or better, until the account is at maintenance.
-pub(super) fn on_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
-    for (market, held) in closable(ctx.exchange, step.account)? {
-        let health = margin::health(ctx.exchange, step.account)?;
+pub(crate) fn on_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in step::closable(ctx.exchange, step.account)? {
+        let health = health::health(ctx.exchange, step.account)?;
         if !health.is_liquidatable() {
             return Ok(());
         }
         let cell = &ctx.exchange.markets.slot(market).cell.market;
         let lots = liquidation::step_lots(cell, held)?;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
-        let facts = Facts {
+        let facts = ClosingTerms {
             stage: LiquidationStage::Book,
             market,
             held,
@@ -74,16 +48,16 @@ fn zero_price(
     lots: Lots,
     health: &Health,
 ) -> Result<(Ticks, ZeroTerms), Refusal> {
-    let delta = closing_delta(held, lots);
+    let delta = step::closing_delta(held, lots);
     let terms = ZeroTerms::of(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
     Ok((liquidation::zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
 }
 
 /// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
 /// can pay.
-pub(super) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
-    for (market, held) in closable(ctx.exchange, step.account)? {
-        let health = margin::health(ctx.exchange, step.account)?;
+pub(crate) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    for (market, held) in step::closable(ctx.exchange, step.account)? {
+        let health = health::health(ctx.exchange, step.account)?;
         let lots = step.lots_due(market, held, &health);
         if lots == 0 || !health.is_liquidatable() {
             continue;
@@ -100,7 +74,7 @@ pub(super) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
         if fundable == 0 {
             continue;
         }
-        let facts = Facts {
+        let facts = ClosingTerms {
             stage: LiquidationStage::InsuranceFund,
             market,
             held,
@@ -120,9 +94,9 @@ fn immediate(
     ctx: &mut Ctx<'_>,
     step: &Step,
     health: &Health,
-    facts: Facts,
+    facts: ClosingTerms,
     lots: Lots,
-) -> Result<Closed, Refusal> {
+) -> Result<ClosedPart, Refusal> {
     let order = NewOrder {
         owner: step.account,
         client_id: 0,
@@ -142,7 +116,7 @@ fn immediate(
     let placed = book.place(&order, &mut host)?;
     let (filled, quote_atoms) = (placed.filled_lots, host.quote_atoms);
     if filled == 0 {
-        return Ok(Closed::default());
+        return Ok(ClosedPart::default());
     }
     let closed = settle(step, ctx.exchange, health, facts, filled, quote_atoms)?;
     ctx.events.push(step.event(ctx.exchange, health, facts, closed));
@@ -154,12 +128,12 @@ fn settle(
     step: &Step,
     state: &mut State,
     health: &Health,
-    facts: Facts,
+    facts: ClosingTerms,
     filled: Lots,
     quote_atoms: Atoms,
-) -> Result<Closed, Refusal> {
+) -> Result<ClosedPart, Refusal> {
     let market = &mut state.markets.slot_mut(facts.market).cell.market;
-    let delta = closing_delta(facts.held, filled);
+    let delta = step::closing_delta(facts.held, filled);
     let sigma_ppm = market.params.zero_price_sigma_ppm;
     let zero = ZeroTerms::of(market, facts.held, delta, health, sigma_ppm)?;
     let treasury = &mut state.chain.treasury;
@@ -175,7 +149,7 @@ fn settle(
             (0, liquidation::pay_from_fund(market, treasury, owed), owed)
         }
     };
-    let price_ticks = average_ticks(quote_atoms, filled, market.k);
+    let price_ticks = step::average_ticks(quote_atoms, filled, market.k);
     if let Some(account) = state.accounts.get_mut(step.account) {
         account.collateral_atoms =
             account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
@@ -187,113 +161,36 @@ fn settle(
         fund_owed_atoms: owed,
         ..Arithmetic::default()
     };
-    Ok(Closed { lots: filled, price_ticks, fee_atoms: fee, fund_paid_atoms: paid, arithmetic })
-}
-
-/// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
-pub(super) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
-    let lots_k = i128::from(lots).saturating_mul(i128::from(k));
-    let ticks = if quote_atoms > 0 {
-        mul_div_floor(quote_atoms, 1, lots_k)
-    } else {
-        mul_div_ceil(quote_atoms.saturating_neg(), 1, lots_k)
-    };
-    ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
-}
-
-/// Tells what was closed outside the book, at the zero price; nothing where no lots were.
-pub(super) fn report_off_book(
-    ctx: &mut Ctx<'_>,
-    step: &Step,
-    health: &Health,
-    stage: LiquidationStage,
-    (market, held): (MarketId, SignedLots),
-    (lots, quote_atoms): (Lots, Atoms),
-) {
-    if lots == 0 {
-        return;
-    }
-    let of = &ctx.exchange.markets.slot(market).cell.market;
-    let price_ticks = average_ticks(quote_atoms, lots, of.k);
-    // Each part closed at its own rounding of this.
-    let zero =
-        ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
-    let facts = Facts {
-        stage,
-        market,
-        held,
-        zero_price_ticks: price_ticks,
-        due: zero,
-        limit_ticks: price_ticks,
-    };
-    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
-    ctx.events.push(step.event(
-        ctx.exchange,
-        health,
-        facts,
-        Closed { lots, price_ticks, arithmetic, ..Closed::default() },
-    ));
-}
-
-/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
-/// go.
-pub(in crate::exec) fn drop_spent_reduce_only(
-    ctx: &mut Ctx<'_>,
-    account: AccountId,
-    market: MarketId,
-    side: Side,
-) {
-    let held = margin::held(ctx.exchange, account, market);
-    if held == 0 || Side::reducing(held) != side {
-        let (book, mut host) = BookHost::split(ctx, market);
-        book.cancel_reduce_only(account, side, &mut host);
-    }
+    Ok(ClosedPart { lots: filled, price_ticks, fee_atoms: fee, fund_paid_atoms: paid, arithmetic })
 }
 
 /// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is
 /// booked: in the market that was closed first, or in the account's first, where it closed its last
 /// position itself.
-pub(super) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     let closed = step.left.first().map(|(market, _)| *market);
     let first = || {
-        margin::account(ctx.exchange, step.account)
+        lookup::account(ctx.exchange, step.account)
             .ok()?
             .positions
             .first()
             .map(|position| position.market)
     };
     let Some(market) = closed.or_else(first) else { return Ok(()) };
-    let health = margin::health(ctx.exchange, step.account)?;
+    let health = health::health(ctx.exchange, step.account)?;
     let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
     let Some(account) = ctx.exchange.accounts.get_mut(step.account) else { return Ok(()) };
     let (fund_paid_atoms, bad_debt_atoms) =
         position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
-    let facts = Facts { stage: LiquidationStage::BadDebt, market, ..Facts::default() };
+    let facts =
+        ClosingTerms { stage: LiquidationStage::BadDebt, market, ..ClosingTerms::default() };
     let owed = fund_paid_atoms.saturating_add(bad_debt_atoms);
     let arithmetic = Arithmetic { fund_owed_atoms: owed, bad_debt_atoms, ..Arithmetic::default() };
     ctx.events.push(step.event(
         ctx.exchange,
         &health,
         facts,
-        Closed { fund_paid_atoms, arithmetic, ..Closed::default() },
+        ClosedPart { fund_paid_atoms, arithmetic, ..ClosedPart::default() },
     ));
     Ok(())
-}
-
-impl Step {
-    /// What is still to be closed of a position in this block: all of it once equity is negative,
-    /// else what the step left.
-    pub(super) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
-        if health.equity_atoms < 0 {
-            return held.unsigned_abs();
-        }
-        let left = self.left.iter().find(|(of, _)| *of == market).map_or(0, |(_, left)| *left);
-        left.min(held.unsigned_abs())
-    }
-
-    pub(super) fn took(&mut self, market: MarketId, lots: Lots) {
-        if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
-            *left = left.saturating_sub(lots);
-        }
-    }
 }

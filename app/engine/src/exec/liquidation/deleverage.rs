@@ -1,11 +1,9 @@
-//! Stage 5: what is still open is closed against opposite positions at the zero price (rules §7.5).
+//! Stage 5: open remainders are closed against opposite positions at the zero price (rules §7.5).
 //!
-//! All accounts of a block that come to it do so together, market by market and side by side:
-//! whoever holds the other side is looked at once, and those in profit share what is to be closed
-//! in all. So a block costs what there are accounts that close and accounts that hold the other
-//! side, not their product.
+//! All accounts of a block that come to it do so together, market by market and side by side: each
+//! holder of the other side is examined once, and those in profit share the whole amount. So a block
+//! costs the accounts that close plus the accounts that hold the other side, not their product.
 
-use crate::exec::ctx::Ctx;
 use std::collections::BTreeMap;
 
 use tidemark_proto::types::LiquidationStage;
@@ -14,15 +12,15 @@ use tidemark_proto::Refusal;
 use tidemark_risk::adl::{self, AdlFill, Queue};
 use tidemark_risk::liquidation::zero_quote_delta;
 use tidemark_risk::margin::Health;
+use tidemark_risk::settlement::closes_at_settlement_price;
 use tidemark_risk::Account;
 
-use super::close::{
-    average_ticks, closable, closing_delta, drop_spent_reduce_only, report_off_book,
-};
-use super::{restore_reserve, Step};
 use crate::events::Event;
-use crate::exec::at_risk::holders;
-use crate::exec::margin;
+use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::step;
+use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::order::{cancel, prune};
 use crate::state::table::Table;
 use crate::state::State;
 
@@ -42,10 +40,10 @@ struct Closing {
 }
 
 /// Deleverages for all accounts that have come to it.
-pub(super) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
+pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
     let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
     for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
-        for (market, held) in closable(ctx.exchange, step.account).unwrap_or_default() {
+        for (market, held) in step::closable(ctx.exchange, step.account).unwrap_or_default() {
             sides.entry((market, held < 0)).or_default().push(at);
         }
     }
@@ -93,14 +91,14 @@ fn closing(
     market: MarketId,
 ) -> Result<Option<Closing>, Refusal> {
     let (held, health) =
-        (margin::held(state, step.account, market), margin::health(state, step.account)?);
+        (lookup::held(state, step.account, market), health::health(state, step.account)?);
     let lots = step.lots_due(market, held, &health);
     if lots == 0 || !health.is_liquidatable() {
         return Ok(None);
     }
     let of = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
-        zero_quote_delta(of, held, closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
+        zero_quote_delta(of, held, step::closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
     Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
 }
 
@@ -126,7 +124,7 @@ fn round(
 }
 
 /// Closes up to `lots` of one position alone; says how many.
-pub(super) fn for_one(
+fn for_one(
     ctx: &mut Ctx<'_>,
     step: &Step,
     (market, held): (MarketId, SignedLots),
@@ -146,8 +144,8 @@ fn queue(
     lots: Lots,
 ) -> Result<Queue, Refusal> {
     let mut counterparties = Vec::new();
-    for id in holders(state, market) {
-        let account = margin::account(state, id)?;
+    for id in at_risk::holders(state, market) {
+        let account = lookup::account(state, id)?;
         counterparties.extend(adl::counterparty(id, account, market, held, &state.markets)?);
     }
     let [a, b, c, d, ..] = state.chain.block_hash;
@@ -163,7 +161,7 @@ fn close(
     lots: Lots,
     health: &Health,
 ) -> Result<Lots, Refusal> {
-    let mut closing = margin::account(ctx.exchange, step.account)?.clone();
+    let mut closing = lookup::account(ctx.exchange, step.account)?.clone();
     let fills = queue.close(
         &mut closing,
         lots,
@@ -177,10 +175,10 @@ fn close(
         *row = closing;
     }
     report(ctx, step, health, (market, held), &fills);
-    drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
+    cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {
-        drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
-        restore_reserve(ctx, fill.account)?;
+        cancel::drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
+        prune::restore_reserve(ctx, fill.account)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())
 }
@@ -195,11 +193,11 @@ fn report(
     let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let position = (market, held);
-    report_off_book(ctx, step, health, LiquidationStage::Adl, position, (lots, quote_atoms));
+    step::report_off_book(ctx, step, health, LiquidationStage::Adl, position, (lots, quote_atoms));
     let k = ctx.exchange.markets.slot(market).cell.market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
-        let price_ticks = average_ticks(fill.quote_atoms, fill.lots, k);
+        let price_ticks = step::average_ticks(fill.quote_atoms, fill.lots, k);
         ctx.events.push(Event::Adl {
             market,
             account: fill.account,
@@ -223,4 +221,38 @@ impl adl::Accounts for TableAccounts<'_> {
             *row = account;
         }
     }
+}
+
+/// In a final settlement: an account with equity below 0, for which the fund has paid
+/// `fund_paid_atoms`. What is still below 0 is deleveraged in this market.
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(crate) fn deleverage_insolvent(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    fund_paid_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let step = Step::new(account, 0);
+    let held = lookup::held(ctx.exchange, account, market);
+    let health = health::health(ctx.exchange, account)?;
+    if fund_paid_atoms > 0 {
+        let facts = ClosingTerms {
+            stage: LiquidationStage::InsuranceFund,
+            market,
+            held,
+            ..ClosingTerms::default()
+        };
+        ctx.events.push(step.event(
+            ctx.exchange,
+            &health,
+            facts,
+            ClosedPart { fund_paid_atoms, ..ClosedPart::default() },
+        ));
+    }
+    if !closes_at_settlement_price(health.equity_atoms) {
+        for_one(ctx, &step, (market, held), &health)?;
+    }
+    Ok(())
 }

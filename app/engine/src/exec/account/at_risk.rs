@@ -1,0 +1,92 @@
+//! The accounts that the sweep examines and the holders of a market: by the index of
+//! `risk::at_risk`, or by looking at every account.
+
+use tidemark_proto::units::{AccountId, MarketId, Ppm};
+use tidemark_risk::at_risk::{is_at_risk, Source};
+use tidemark_risk::fees::max_fee_ppm;
+use tidemark_risk::margin::OrderTotals;
+use tidemark_risk::{Account, Market, Markets, RiskError};
+
+use crate::exec::account::{health, lookup};
+use crate::state::{Search, State};
+
+/// The state as the index reads it.
+struct Accounts<'a> {
+    state: &'a State,
+    fee_ppm: Ppm,
+}
+
+impl<'a> Accounts<'a> {
+    fn of(state: &'a State) -> Self {
+        Self { state, fee_ppm: max_fee_ppm(&state.chain.params.fee_tiers) }
+    }
+}
+
+impl Markets for Accounts<'_> {
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        self.state.markets.market(id)
+    }
+}
+
+impl Source for Accounts<'_> {
+    fn accounts(&self) -> u32 {
+        self.state.accounts.len()
+    }
+
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        self.state.accounts.get(id)
+    }
+
+    fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, RiskError> {
+        let market = market.params.id;
+        let slot = self.state.markets.get(usize::from(market));
+        health::totals(slot.ok_or(RiskError::UnknownMarket(market))?, id, &[], self.fee_ppm)
+    }
+
+    fn max_fee_ppm(&self) -> Ppm {
+        self.fee_ppm
+    }
+}
+
+/// The accounts for which the sweep has something to do, ascending. One whose margin cannot be
+/// worked out is none of them: admission keeps amounts far below the bounds.
+pub fn find(state: &mut State) -> Vec<AccountId> {
+    match state.derived.search {
+        Search::Index => {
+            // What the block wrote before its sweep; what earlier blocks wrote is touched already.
+            for id in state.accounts.dirty() {
+                state.derived.at_risk.touch(*id);
+            }
+            let mut index = std::mem::take(&mut state.derived.at_risk);
+            let found = index.find(&Accounts::of(state));
+            state.derived.at_risk = index;
+            found
+        }
+        Search::Scan => scan(state),
+    }
+}
+
+/// What [`find`] returns, found by looking at every account.
+#[must_use]
+pub fn scan(state: &State) -> Vec<AccountId> {
+    let accounts = Accounts::of(state);
+    (0..accounts.accounts()).filter(|id| is_at_risk(&accounts, *id) == Ok(true)).collect()
+}
+
+/// The accounts with lots or open orders in a market, ascending.
+pub(crate) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
+    let mut candidates: Vec<AccountId> = match state.derived.search {
+        // What this block has written the index does not know yet.
+        Search::Index => {
+            let accounts = state.accounts.len();
+            let written = state.accounts.dirty();
+            state.derived.at_risk.members(market, accounts).chain(written.iter().copied()).collect()
+        }
+        Search::Scan => (0..state.accounts.len()).collect(),
+    };
+    candidates.sort_unstable();
+    candidates.dedup();
+    let book = &state.markets.slot(market).book;
+    candidates.retain(|id| lookup::held(state, *id, market) != 0 || book.open_orders(*id) > 0);
+    candidates
+}

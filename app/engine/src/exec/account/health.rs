@@ -1,0 +1,206 @@
+//! Margin of an account in the running state: the formulas of `risk` over its positions and its
+//! orders in the books.
+
+use tidemark_matching::{Book, OrderView};
+use tidemark_proto::units::{
+    mul_div_ceil, notional_atoms, AccountId, MarketId, OrderId, Ppm, Side, Ticks, TimeMs, PPM,
+};
+use tidemark_proto::Refusal;
+use tidemark_risk::fees::max_fee_ppm;
+use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
+use tidemark_risk::{liquidation, Account, Market, Position, RiskError};
+
+use crate::exec::account::lookup;
+use crate::state::totals_cache::TotalsKey;
+use crate::state::{MarketSlot, State};
+
+/// A change to an account's orders in one market, to be judged before it is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderChange {
+    pub market: MarketId,
+    pub add: Option<OpenOrder>,
+    pub remove: Option<OpenOrder>,
+}
+
+/// An order of a book, as margin sees it.
+#[must_use]
+pub fn open_order(order: &OrderView) -> OpenOrder {
+    OpenOrder {
+        side: order.side,
+        price_ticks: order.price_ticks,
+        lots: order.lots,
+        reduce_only: order.reduce_only,
+    }
+}
+
+/// Totals of an account's open orders in a market, as they would be after a change.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(crate) fn totals(
+    slot: &MarketSlot,
+    id: AccountId,
+    changes: &[OrderChange],
+    fee_ppm: Ppm,
+) -> Result<OrderTotals, RiskError> {
+    let (market, book) = (&slot.cell.market, &slot.book);
+    let of_market = || changes.iter().filter(|change| change.market == market.params.id);
+    if book.open_orders(id) == 0 && of_market().next().is_none() {
+        return Ok(OrderTotals::default());
+    }
+    let (mark, k) = (market.mark()?, market.k);
+    let known = slot.order_totals.get(id, TotalsKey { mark_ticks: mark, k, fee_ppm }).copied();
+    let mut totals = known.map_or_else(|| resting_totals(market, book, id, fee_ppm), Ok)?;
+    for added in of_market().filter_map(|change| change.add) {
+        totals.add(&added, mark, k, fee_ppm)?;
+    }
+    for removed in of_market().filter_map(|change| change.remove) {
+        totals.remove(&removed, mark, k, fee_ppm)?;
+    }
+    Ok(totals)
+}
+
+/// Totals of an account's orders in the book.
+fn resting_totals(
+    market: &Market,
+    book: &Book,
+    id: AccountId,
+    fee_ppm: Ppm,
+) -> Result<OrderTotals, RiskError> {
+    let (mark, k) = (market.mark()?, market.k);
+    let mut totals = OrderTotals::default();
+    for order in book.orders_of(id) {
+        totals.add(&open_order(&order), mark, k, fee_ppm)?;
+    }
+    Ok(totals)
+}
+
+/// Works out the totals of an account that has many orders, to have them at hand for the rest of
+/// the block.
+pub(crate) fn remember_totals(state: &mut State, id: AccountId) {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let Some(account) = state.accounts.get(id) else { return };
+    for position in &account.positions {
+        let slot = state.markets.slot_mut(position.market);
+        let (market, book) = (&slot.cell.market, &slot.book);
+        let Some(mark_ticks) = market.mark_ticks else { continue };
+        let key = TotalsKey { mark_ticks, k: market.k, fee_ppm };
+        if slot.order_totals.wants(id, book.open_orders(id) as usize, key) {
+            if let Ok(totals) = resting_totals(market, book, id, fee_ppm) {
+                slot.order_totals.insert(id, totals, key);
+            }
+        }
+    }
+}
+
+/// The account's margin at the block's marks, with all its orders.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(crate) fn health(state: &State, id: AccountId) -> Result<Health, Refusal> {
+    health_with(state, lookup::account(state, id)?, id, &[])
+}
+
+/// The account's margin if its collateral and positions were those of `row`, with its orders as
+/// they are.
+pub(crate) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<Health, Refusal> {
+    health_with(state, row, id, &[])
+}
+
+/// The account's margin as it would be after changes of its orders. `account` is its row, or one
+/// with entries for markets that it is yet to enter.
+pub(crate) fn health_with(
+    state: &State,
+    account: &Account,
+    id: AccountId,
+    changes: &[OrderChange],
+) -> Result<Health, Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let health = margin::health(account, &state.markets, |market| {
+        let slot =
+            state.markets.get(usize::from(market)).ok_or(RiskError::UnknownMarket(market))?;
+        totals(slot, id, changes, fee_ppm)
+    })?;
+    Ok(health)
+}
+
+/// A market, and the totals of the account's open orders there.
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(crate) fn market_totals(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+) -> Result<(&Market, OrderTotals), Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let slot = state.market(market)?;
+    Ok((&slot.cell.market, totals(slot, id, &[], fee_ppm)?))
+}
+
+/// A market with a stale index in which the account has a position or an order.
+pub(crate) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Option<MarketId> {
+    let account = state.accounts.get(id)?;
+    let stale = |position: &&Position| {
+        let slot = state.markets.slot(position.market);
+        let concerns = position.lots != 0 || slot.book.open_orders(id) > 0;
+        let cell = &slot.cell;
+        concerns && cell.index.is_stale(now_ms, cell.market.params.max_oracle_age_ms)
+    };
+    account.positions.iter().find(stale).map(|position| position.market)
+}
+
+/// One of the account's orders that may increase exposure.
+pub(crate) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> {
+    let account = state.accounts.get(id)?;
+    let orders = account
+        .positions
+        .iter()
+        .flat_map(|position| state.markets.slot(position.market).book.orders_of(id));
+    orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
+}
+
+/// The zero price of an account's position (rules §7.2).
+///
+/// # Errors
+/// `OVERFLOW`, or no position.
+pub(crate) fn zero_price(state: &State, id: AccountId, market: MarketId) -> Result<Ticks, Refusal> {
+    zero_price_at(state, id, market, &health(state, id)?)
+}
+
+/// The zero price of an account's position, whose margin is known.
+pub(crate) fn zero_price_at(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+    health: &Health,
+) -> Result<Ticks, Refusal> {
+    Ok(liquidation::zero_price(
+        &state.market(market)?.cell.market,
+        lookup::held(state, id, market),
+        health,
+    )?)
+}
+
+/// Whether an order, its fee counted, brings less than a zero price: the account would be left with
+/// less margin for its risk than it had, at zero with a debt.
+///
+/// # Errors
+/// `UNKNOWN_MARKET`, `OVERFLOW`.
+pub(crate) fn is_worse_than(
+    state: &State,
+    market: MarketId,
+    order: &OpenOrder,
+    zero_ticks: Ticks,
+) -> Result<bool, Refusal> {
+    let k = state.market(market)?.cell.market.k;
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let overflow = || Refusal::overflow("an order's price");
+    let at = |ticks: Ticks| notional_atoms(ticks, 1, k).ok_or_else(overflow);
+    let (price, zero) = (at(order.price_ticks)?, at(zero_ticks)?);
+    let fee = mul_div_ceil(price, i128::from(fee_ppm), PPM).ok_or_else(overflow)?;
+    Ok(match order.side {
+        Side::Sell => price.checked_sub(fee).ok_or_else(overflow)? < zero,
+        Side::Buy => price.checked_add(fee).ok_or_else(overflow)? > zero,
+    })
+}

@@ -1,0 +1,31 @@
+//! Accounts and positions by id.
+
+use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::{Account, Position};
+
+use crate::state::State;
+
+/// An account that must exist.
+pub(crate) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
+    state.accounts.get(account).ok_or_else(|| {
+        Refusal::new(Code::UnknownAccount, format!("account {account} does not exist"))
+    })
+}
+
+/// An account's lots in a market.
+pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> i64 {
+    state.accounts.get(account).map_or(0, |account| account.lots(market))
+}
+
+/// The entry of a market in an account, made when there is none: every market with an order of the
+/// account has one.
+pub(crate) fn position_mut(
+    state: &mut State,
+    id: AccountId,
+    market: MarketId,
+) -> Result<&mut Position, Refusal> {
+    account(state, id)?;
+    let row = state.accounts.get_mut(id).ok_or_else(|| Refusal::overflow("the account"))?;
+    Ok(row.position_mut(market))
+}

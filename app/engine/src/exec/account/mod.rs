@@ -1,0 +1,5 @@
+//! Floor 1: look-ups, and the health of an account.
+
+pub mod at_risk;
+pub mod health;
+pub(crate) mod lookup;

@@ -1,0 +1,96 @@
+//! Administration of markets: listing them and changing their parameters (rules §8).
+
+use tidemark_proto::params::{MarketParams, MarketStatus};
+use tidemark_proto::types::Address;
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::at_risk;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::prune;
+use crate::exec::settlement;
+use crate::state::State;
+
+fn check_admin(state: &State, signer: &Address) -> Result<(), Refusal> {
+    if state.chain.admin == *signer {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::NotAuthorised, format!("{signer} is not the admin")))
+}
+
+/// Lists a market.
+pub(crate) fn list_market(
+    state: &mut State,
+    signer: &Address,
+    params: &MarketParams,
+) -> Result<(), Refusal> {
+    check_admin(state, signer)?;
+    state.list(params.clone()).map(|_| ())
+}
+
+/// Whether a market is isolated for all decides in which account each position is, so it changes
+/// while there is none.
+fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
+    let of = &state.market(params.id)?.cell.market;
+    let orders = state.markets.slot(params.id).book.live_orders();
+    if of.params.isolated_only == params.isolated_only
+        || (of.open_interest_lots == 0 && orders == 0)
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::InvalidParams,
+        format!(
+            "isolated_only must stay {} while there are positions ({} lots) or orders ({orders})",
+            of.params.isolated_only, of.open_interest_lots
+        ),
+    ))
+}
+
+/// Replaces a market's parameters; what its units depend on stays. Also asks for the end of a
+/// quarantine; the status `Closed` begins the final settlement, and stays.
+pub(crate) fn update_market(
+    ctx: &mut Ctx<'_>,
+    signer: &Address,
+    params: &MarketParams,
+) -> Result<(), Refusal> {
+    check_admin(ctx.exchange, signer)?;
+    let old = &ctx.exchange.market(params.id)?.cell.market.params;
+    let units =
+        |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
+    if units(old) != units(params) {
+        return Err(Refusal::new(
+            Code::InvalidParams,
+            format!(
+                "symbol, tick_size_e9 and lot_size_e9 must stay {:?}, got {:?}",
+                units(old),
+                units(params)
+            ),
+        ));
+    }
+    let settles = ctx.exchange.market(params.id)?.cell.settlement.is_some();
+    if settles && params.status != MarketStatus::Closed {
+        let message =
+            format!("{} is being settled for good: its status must stay closed", params.symbol);
+        return Err(Refusal::new(Code::MarketClosed, message));
+    }
+    check_isolated_only(ctx.exchange, params)?;
+    let cell = &mut ctx.exchange.markets.slot_mut(params.id).cell;
+    if !params.isolated_only {
+        let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
+        ctx.exchange.chain.treasury.insurance_atoms =
+            ctx.exchange.chain.treasury.insurance_atoms.saturating_add(own_atoms);
+    }
+    cell.market.params = params.clone();
+    // It ends with the audit at the end of this block, if its cause is gone: nothing trades before
+    // that.
+    cell.quarantine_lift_requested = cell.quarantined.is_some();
+    if params.status == MarketStatus::Closed && !settles {
+        settlement::begin(ctx.exchange, params.id);
+    }
+    // The block's orders come after this: the reserve lemma is to hold for them by the new
+    // parameters.
+    for account in at_risk::holders(ctx.exchange, params.id) {
+        prune::restore_reserve(ctx, account)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Collateral of an account: funding, deposits, withdrawals, transfers (rules §§3, 8).
+
+use tidemark_proto::types::Address;
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::{position, Position};
+
+use crate::exec::account::{health, lookup};
+use crate::state::State;
+
+/// Pays or takes the account's funding up to now in every market.
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(crate) fn settle_funding(state: &mut State, id: AccountId) -> Result<(), Refusal> {
+    let due = |position: &Position| {
+        let cell = &state.markets.get(usize::from(position.market))?.cell;
+        (position.lots != 0 && position.funding_index != cell.market.funding.cumulative_index)
+            .then_some(position.market)
+    };
+    let markets: Vec<MarketId> =
+        lookup::account(state, id)?.positions.iter().filter_map(due).collect();
+    for market in markets {
+        if let Some(row) = state.accounts.get_mut(id) {
+            position::settle_funding(row, &mut state.markets.slot_mut(market).cell.market)?;
+        }
+    }
+    Ok(())
+}
+
+/// Most that may ever be deposited less withdrawn: all amounts of one account then fit 64 bits on
+/// the wire.
+const MAX_SUPPLY_ATOMS: Atoms = 4_000_000_000_000_000_000;
+
+/// The account of a subaccount that must exist.
+pub(crate) fn existing(
+    state: &State,
+    owner: OwnerId,
+    subaccount: u32,
+) -> Result<AccountId, Refusal> {
+    state.account_id(owner, subaccount).ok_or_else(|| {
+        Refusal::new(
+            Code::UnknownAccount,
+            format!("subaccount {subaccount} does not exist: it never got a deposit"),
+        )
+    })
+}
+
+/// Moves an account's collateral by `change_atoms`.
+pub(crate) fn credit(
+    state: &mut State,
+    account: AccountId,
+    change_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let overflow = || Refusal::overflow("the collateral");
+    let collateral = state.accounts.get(account).map_or(0, |account| account.collateral_atoms);
+    let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
+    let row = state.accounts.get_mut(account).ok_or_else(overflow)?;
+    row.collateral_atoms = after;
+    Ok(())
+}
+
+/// Moves collateral from one account to another.
+pub(crate) fn shift(
+    state: &mut State,
+    from: AccountId,
+    to: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    credit(state, from, -amount_atoms)?;
+    credit(state, to, amount_atoms)
+}
+
+/// Credits collateral on a minter's word.
+pub(crate) fn deposit(
+    state: &mut State,
+    signer: &Address,
+    recipient: Address,
+    subaccount: u32,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    if !state.chain.minters.contains(signer) {
+        return Err(Refusal::new(Code::NotAuthorised, format!("{signer} is not a minter")));
+    }
+    let supply = state.chain.deposits_atoms.saturating_sub(state.chain.withdrawals_atoms);
+    if supply.saturating_add(amount_atoms) > MAX_SUPPLY_ATOMS {
+        let message = format!(
+            "amount_atoms is {amount_atoms}, {supply} are on the chain, at most {MAX_SUPPLY_ATOMS}"
+        );
+        return Err(Refusal::new(Code::InvalidArgument, message));
+    }
+    let owner = state.ensure_owner(recipient)?;
+    let account = state.ensure_account(owner, subaccount)?;
+    credit(state, account, amount_atoms)?;
+    state.chain.deposits_atoms = state.chain.deposits_atoms.saturating_add(amount_atoms);
+    Ok(())
+}
+
+/// What an account may take out now (rules §3): gated after a halt or negative equity, and as
+/// [`check_removable`].
+fn check_withdrawable(
+    state: &mut State,
+    account: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let (height, gated_until) = (state.chain.height, state.chain.withdrawals_gated_until);
+    if height <= gated_until {
+        return Err(Refusal::new(
+            Code::WithdrawalsGated,
+            format!("withdrawals are gated up to block {gated_until}, this is {height}"),
+        ));
+    }
+    check_removable(state, account, amount_atoms)
+}
+
+/// What an account may do without now: not while a market that it has a position or an order in has
+/// a stale index, and no more than is withdrawable.
+pub(crate) fn check_removable(
+    state: &mut State,
+    account: AccountId,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    settle_funding(state, account)?;
+    if let Some(market) = health::stale_market(state, account, state.chain.time_ms) {
+        let symbol = &state.markets.slot(market).cell.market.params.symbol;
+        return Err(Refusal::new(
+            Code::StaleIndex,
+            format!(
+                "the index of {symbol} is stale and the account has a position or orders there"
+            ),
+        ));
+    }
+    let withdrawable = health::health(state, account)?.withdrawable_atoms();
+    if amount_atoms > withdrawable {
+        return Err(Refusal::new(
+            Code::InsufficientWithdrawable,
+            format!("amount_atoms is {amount_atoms}, withdrawable are {withdrawable}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Takes collateral off the exchange.
+pub(crate) fn withdraw(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let account = existing(state, owner, subaccount)?;
+    check_withdrawable(state, account, amount_atoms)?;
+    credit(state, account, -amount_atoms)?;
+    state.chain.withdrawals_atoms = state.chain.withdrawals_atoms.saturating_add(amount_atoms);
+    Ok(())
+}
+
+/// Moves collateral between two subaccounts of one owner, under the rules of a withdrawal.
+pub(crate) fn transfer(
+    state: &mut State,
+    owner: OwnerId,
+    from_subaccount: u32,
+    to_subaccount: u32,
+    amount_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let from = existing(state, owner, from_subaccount)?;
+    check_withdrawable(state, from, amount_atoms)?;
+    let to = state.ensure_account(owner, to_subaccount)?;
+    shift(state, from, to, amount_atoms)
+}

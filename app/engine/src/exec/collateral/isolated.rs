@@ -1,0 +1,241 @@
+//! Isolated margin (rules §3): a position with collateral of its own.
+//!
+//! A subaccount's isolated collateral, position and orders in one market are an account of their own
+//! in the table, which names its parent. Margin, sweep, deleveraging and audit treat it as any other
+//! account, and a loss ends where its collateral does. Collateral moves in as orders need it, and
+//! back to the parent once neither position nor order is left.
+
+use std::collections::BTreeSet;
+
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::{Account, Markets};
+
+use crate::events::{Event, Fill};
+use crate::exec::account::lookup;
+use crate::exec::collateral::cash;
+use crate::exec::ctx::Ctx;
+use crate::state::{IsolatedSlot, State};
+
+/// Most markets, over all its subaccounts, in which an owner has or had isolated collateral.
+const MAX_ISOLATED: usize = 256;
+
+fn slot(state: &State, parent: AccountId, market: MarketId) -> Option<IsolatedSlot> {
+    let row = state.accounts.get(parent)?;
+    state.owners.get(row.owner)?.isolated(row.number, market).copied()
+}
+
+/// The isolated collateral of a subaccount in a market, made when there is none.
+fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<IsolatedSlot, Refusal> {
+    if let Some(slot) = slot(state, parent, market) {
+        return Ok(slot);
+    }
+    let row = lookup::account(state, parent)?;
+    let (owner, subaccount) = (row.owner, row.number);
+    let used = state.owners.get(owner).map_or(0, |owner| owner.isolated.len());
+    if used >= MAX_ISOLATED {
+        return Err(Refusal::new(
+            Code::TooManyIsolated,
+            format!("the owner has isolated collateral in {used} markets, at most {MAX_ISOLATED}"),
+        ));
+    }
+    let account = Account::isolated_from(parent, row, market);
+    let account =
+        state.accounts.push(account).ok_or_else(|| Refusal::overflow("the number of accounts"))?;
+    let slot = IsolatedSlot { subaccount, market, account, active: false };
+    put(state, owner, slot);
+    Ok(slot)
+}
+
+fn put(state: &mut State, owner: OwnerId, slot: IsolatedSlot) {
+    if let Some(owner) = state.owners.get_mut(owner) {
+        owner.set_isolated(slot);
+    }
+}
+
+/// The account in which a subaccount trades a market: itself in cross mode, its isolated collateral
+/// otherwise.
+///
+/// # Errors
+/// `TOO_MANY_ISOLATED` where it has to be made; `UNKNOWN_ACCOUNT`.
+pub(crate) fn account_for(
+    state: &mut State,
+    parent: AccountId,
+    market: MarketId,
+) -> Result<AccountId, Refusal> {
+    let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
+    if only {
+        return ensure(state, parent, market).map(|slot| slot.account);
+    }
+    Ok(slot(state, parent, market).filter(|slot| slot.active).map_or(parent, |slot| slot.account))
+}
+
+fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
+    lookup::held(state, account, market) != 0
+        || state.markets.slot(market).book.open_orders(account) > 0
+}
+
+/// Sets a subaccount's margin mode in a market, while it has no position and no order there. Its
+/// leverage there goes along.
+pub(crate) fn set_mode(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    market: MarketId,
+    isolated: bool,
+) -> Result<(), Refusal> {
+    let parent = cash::existing(state, owner, subaccount)?;
+    let params = &state.market(market)?.cell.market.params;
+    if params.isolated_only && !isolated {
+        let message = format!("{} is isolated for every account", params.symbol);
+        return Err(Refusal::new(Code::IsolatedOnly, message));
+    }
+    let from = account_for(state, parent, market)?;
+    let waiting = state.markets.slot(market).conditional.waiting(from);
+    if is_in_use(state, from, market) || waiting > 0 {
+        let resting = state.markets.slot(market).book.open_orders(from);
+        let (held, open) = (lookup::held(state, from, market), resting.saturating_add(waiting));
+        return Err(Refusal::new(
+            Code::MarginModeInUse,
+            format!("the position is {held} lots and {open} orders are open: both must be 0"),
+        ));
+    }
+    let leverage =
+        lookup::account(state, from)?.position(market).map_or(0, |position| position.leverage);
+    let slot = ensure(state, parent, market)?;
+    put(state, owner, IsolatedSlot { active: isolated, ..slot });
+    let to = account_for(state, parent, market)?;
+    lookup::position_mut(state, to, market)?.leverage = leverage;
+    Ok(())
+}
+
+/// Moves collateral between a subaccount and its isolated collateral in a market: in when positive,
+/// out when negative.
+pub(crate) fn adjust(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    market: MarketId,
+    change_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let parent = cash::existing(state, owner, subaccount)?;
+    state.market(market)?;
+    let isolated = account_for(state, parent, market)?;
+    if isolated == parent || !is_in_use(state, isolated, market) {
+        return Err(Refusal::new(
+            Code::NotIsolated,
+            format!("the subaccount has no isolated position or order in market {market}"),
+        ));
+    }
+    let (from, to) = if change_atoms > 0 { (parent, isolated) } else { (isolated, parent) };
+    let amount_atoms =
+        change_atoms.checked_abs().ok_or_else(|| Refusal::overflow("change_atoms"))?;
+    cash::check_removable(state, from, amount_atoms)?;
+    cash::shift(state, from, to, amount_atoms)
+}
+
+/// Moves what an order lacks from the parent into isolated collateral, under the rules of a
+/// withdrawal: profit that is not realised does not move.
+///
+/// # Errors
+/// `INSUFFICIENT_COLLATERAL` where it is not isolated, or the parent has less; `STALE_INDEX`.
+pub(crate) fn cover(
+    state: &mut State,
+    account: AccountId,
+    lacking_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let Some(isolated) = lookup::account(state, account)?.isolated else {
+        return Err(Refusal::new(
+            Code::InsufficientCollateral,
+            format!(
+                "the order would leave -{lacking_atoms} atoms of free collateral, must be at \
+                 least 0"
+            ),
+        ));
+    };
+    cash::check_removable(state, isolated.parent, lacking_atoms).map_err(
+        |refusal| match refusal.code {
+            Code::InsufficientWithdrawable => Refusal::new(
+                Code::InsufficientCollateral,
+                format!(
+                    "the order needs {lacking_atoms} atoms more of isolated collateral: {}",
+                    refusal.message
+                ),
+            ),
+            _ => refusal,
+        },
+    )?;
+    cash::shift(state, isolated.parent, account, lacking_atoms)
+}
+
+/// Carries something out for an account; collateral that it drew from a parent goes back when it is
+/// refused.
+///
+/// # Errors
+/// Those of what is carried out, and of the parent's funding.
+pub(crate) fn refunding<T>(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    carry_out: impl FnOnce(&mut Ctx<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let parent = ctx
+        .exchange
+        .accounts
+        .get(account)
+        .and_then(|row| row.isolated)
+        .map(|isolated| isolated.parent);
+    let Some(parent) = parent else { return carry_out(ctx) };
+    // Funding first, so that what the parent's collateral falls by is what was drawn.
+    cash::settle_funding(ctx.exchange, parent)?;
+    let had = collateral(ctx.exchange, parent);
+    let result = carry_out(ctx);
+    let drawn = had.saturating_sub(collateral(ctx.exchange, parent));
+    if result.is_err() && drawn > 0 {
+        // Moved a moment ago: it is there, and it fits.
+        let _ = cash::shift(ctx.exchange, account, parent, drawn);
+    }
+    result
+}
+
+/// Whether a subaccount trades a market with its own collateral.
+pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
+    let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
+    !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
+}
+
+fn collateral(state: &State, account: AccountId) -> Atoms {
+    state.accounts.get(account).map_or(0, |row| row.collateral_atoms)
+}
+
+/// All isolated collateral of a subaccount.
+pub(crate) fn all_of(state: &State, parent: AccountId) -> Vec<AccountId> {
+    let slots = || {
+        let row = state.accounts.get(parent)?;
+        let owner = state.owners.get(row.owner)?;
+        Some(owner.isolated_of(row.number).map(|slot| slot.account).collect())
+    };
+    slots().unwrap_or_default()
+}
+
+/// At a block's end: isolated collateral without a position and an order goes back to its parent.
+/// Only accounts that the block wrote to, or that lost an order in it, can have become so.
+pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
+    let state = &mut *ctx.exchange;
+    let mut touched: BTreeSet<AccountId> = state.accounts.dirty().iter().copied().collect();
+    for event in &ctx.events {
+        match event {
+            Event::Removed { account, .. } => touched.extend([*account]),
+            Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),
+            _ => {}
+        }
+    }
+    for account in touched {
+        let Some(row) = state.accounts.get(account) else { continue };
+        let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms > 0) else { continue };
+        let atoms = row.collateral_atoms;
+        if !is_in_use(state, account, isolated.market) {
+            // A sum beyond 127 bits stays where it is.
+            let _ = cash::shift(state, account, isolated.parent, atoms);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Floor 2: collateral, shared and isolated.
+
+pub(crate) mod cash;
+pub(crate) mod isolated;

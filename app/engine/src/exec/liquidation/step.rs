@@ -1,0 +1,189 @@
+//! One account's liquidation in one block, and how its parts are reported.
+
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
+use tidemark_proto::Refusal;
+use tidemark_risk::liquidation::{self, ZeroTerms};
+use tidemark_risk::margin::Health;
+use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
+use tidemark_risk::{adl, Market};
+
+use crate::events::{Arithmetic, Event, Liquidation};
+use crate::exec::account::lookup;
+use crate::exec::ctx::Ctx;
+use crate::state::State;
+
+/// One account's liquidation in one block.
+pub(crate) struct Step {
+    pub account: AccountId,
+    /// Orders that the prune stage cancelled.
+    pub cancelled: u32,
+    /// What the block's step has still to close, by market.
+    pub left: Vec<(MarketId, Lots)>,
+    /// The last stage that was carried out.
+    pub done: Option<LiquidationStage>,
+    /// It has come to deleveraging.
+    pub deleverages: bool,
+}
+
+impl Step {
+    pub(crate) fn new(account: AccountId, cancelled: u32) -> Self {
+        Self { account, cancelled, left: Vec::new(), done: None, deleverages: false }
+    }
+
+    pub(crate) fn event(
+        &self,
+        state: &State,
+        health: &Health,
+        facts: ClosingTerms,
+        closed: ClosedPart,
+    ) -> Event {
+        let cell = &state.markets.slot(facts.market).cell;
+        Event::Liquidation(Box::new(Liquidation {
+            market: facts.market,
+            account: self.account,
+            stage: facts.stage,
+            side: tidemark_proto::units::Side::reducing(facts.held),
+            lots: closed.lots,
+            price_ticks: closed.price_ticks,
+            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            zero_price_ticks: facts.zero_price_ticks,
+            equity_atoms: health.equity_atoms,
+            maintenance_atoms: health.maintenance_atoms,
+            fee_atoms: closed.fee_atoms,
+            fund_paid_atoms: closed.fund_paid_atoms,
+            orders_cancelled: if facts.stage == LiquidationStage::Prune {
+                self.cancelled
+            } else {
+                0
+            },
+            arithmetic: Arithmetic {
+                held_lots: facts.held,
+                limit_ticks: facts.limit_ticks,
+                sigma_ppm: sigma_ppm(&cell.market, facts.stage),
+                due: facts.due,
+                ..closed.arithmetic
+            },
+        }))
+    }
+}
+
+impl Step {
+    /// What is still to be closed of a position in this block: all of it once equity is negative,
+    /// else what the step left.
+    pub(crate) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
+        if health.equity_atoms < 0 {
+            return held.unsigned_abs();
+        }
+        let left = self.left.iter().find(|(of, _)| *of == market).map_or(0, |(_, left)| *left);
+        left.min(held.unsigned_abs())
+    }
+
+    pub(crate) fn took(&mut self, market: MarketId, lots: Lots) {
+        if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
+            *left = left.saturating_sub(lots);
+        }
+    }
+}
+
+/// σ of a stage's zero price.
+fn sigma_ppm(market: &Market, stage: LiquidationStage) -> Ppm {
+    match stage {
+        LiquidationStage::Adl => adl::SIGMA_PPM,
+        _ => market.params.zero_price_sigma_ppm,
+    }
+}
+
+/// Why a position is closed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ClosingTerms {
+    pub stage: LiquidationStage,
+    pub market: MarketId,
+    /// The position before.
+    pub held: SignedLots,
+    pub zero_price_ticks: Ticks,
+    /// What the zero price comes from.
+    pub due: Option<ZeroTerms>,
+    /// The worst price to close at.
+    pub limit_ticks: Ticks,
+}
+
+/// What a stage closed of a position.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ClosedPart {
+    pub lots: Lots,
+    pub price_ticks: Ticks,
+    pub fee_atoms: Atoms,
+    pub fund_paid_atoms: Atoms,
+    /// The stage's own part of it.
+    pub arithmetic: Arithmetic,
+}
+
+/// The account's positions that may be closed now, largest maintenance margin first.
+pub(crate) fn closable(
+    state: &State,
+    account: AccountId,
+) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
+    let mut order = liquidation::closing_order(lookup::account(state, account)?, &state.markets)?;
+    order.retain(|(market, _)| {
+        let cell = &state.markets.slot(*market).cell;
+        let max_age_ms = cell.market.params.max_oracle_age_ms;
+        cell.is_live() && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
+    });
+    Ok(order)
+}
+
+/// Against a position: sell a long, buy a short.
+pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
+    let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
+    if held > 0 {
+        -lots
+    } else {
+        lots
+    }
+}
+
+/// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
+pub(crate) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
+    let lots_k = i128::from(lots).saturating_mul(i128::from(k));
+    let ticks = if quote_atoms > 0 {
+        mul_div_floor(quote_atoms, 1, lots_k)
+    } else {
+        mul_div_ceil(quote_atoms.saturating_neg(), 1, lots_k)
+    };
+    ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
+}
+
+/// Tells what was closed outside the book, at the zero price; nothing where no lots were.
+pub(crate) fn report_off_book(
+    ctx: &mut Ctx<'_>,
+    step: &Step,
+    health: &Health,
+    stage: LiquidationStage,
+    (market, held): (MarketId, SignedLots),
+    (lots, quote_atoms): (Lots, Atoms),
+) {
+    if lots == 0 {
+        return;
+    }
+    let of = &ctx.exchange.markets.slot(market).cell.market;
+    let price_ticks = average_ticks(quote_atoms, lots, of.k);
+    // Each part closed at its own rounding of this.
+    let zero =
+        ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
+    let facts = ClosingTerms {
+        stage,
+        market,
+        held,
+        zero_price_ticks: price_ticks,
+        due: zero,
+        limit_ticks: price_ticks,
+    };
+    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
+    ctx.events.push(step.event(
+        ctx.exchange,
+        health,
+        facts,
+        ClosedPart { lots, price_ticks, arithmetic, ..ClosedPart::default() },
+    ));
+}

@@ -1,0 +1,108 @@
+//! Phase 4: the liquidation sweep (rules §7), part of every block, right after the prices.
+//!
+//! Every account below maintenance gets its step in the block that shows it. Positions in a market
+//! whose index is stale, or that is paused or quarantined, count at their last mark and are left
+//! alone.
+
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::units::AccountId;
+use tidemark_proto::Refusal;
+use tidemark_risk::liquidation::next_stage;
+use tidemark_risk::margin::Health;
+
+use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::liquidation::{backstop, close, deleverage, step};
+use crate::exec::order::prune;
+
+/// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned
+/// before the first position is closed: what a liquidation meets on the book was reserved. No
+/// account's pruning changes another's margin.
+pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
+    let mut due = Vec::new();
+    for account in at_risk::find(ctx.exchange) {
+        match look_at(ctx, account) {
+            Ok(step) => due.extend(step),
+            // An account whose margin cannot be computed is left as it is: admission keeps amounts
+            // far below the bounds.
+            Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
+        }
+    }
+    let before = backstop::unlist(ctx.exchange);
+    run_steps(ctx, due.iter_mut());
+    deleverage::for_all(ctx, &mut due);
+    run_steps(ctx, due.iter_mut().filter(|step| step.deleverages));
+    backstop::list(ctx, &due, &before);
+}
+
+fn run_steps<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
+    for step in steps {
+        if let Err(refusal) = run_stages(ctx, step) {
+            tracing::debug!(account = step.account, "liquidation step: {refusal}");
+        }
+    }
+}
+
+/// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
+fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusal> {
+    ctx.work.visit_account();
+    let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
+    if equity_atoms < 0 {
+        ctx.exchange.chain.gate_withdrawals();
+    }
+    let (health, cancelled) = prune::restore_reserve(ctx, account)?;
+    let in_debt = equity_atoms < 0 && !lookup::account(ctx.exchange, account)?.has_position();
+    let due = health.is_liquidatable() || in_debt;
+    Ok(due.then_some(Step::new(account, cancelled)))
+}
+
+/// Carries the stages out; deleveraging waits for all that come to it, and what is after it
+/// comes with the next call.
+fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    // `next_stage` ascends: at most one round for each of the six stages.
+    loop {
+        let health = health::health(ctx.exchange, step.account)?;
+        let account = lookup::account(ctx.exchange, step.account)?;
+        let backstop_ppm = account
+            .positions
+            .iter()
+            .filter(|position| position.lots != 0)
+            .map(|position| {
+                ctx.exchange.markets.slot(position.market).cell.market.params.backstop_ppm
+            })
+            .max();
+        let has_position = account.has_position();
+        let Some(stage) = next_stage(step.done, &health, has_position, backstop_ppm.unwrap_or(0))
+        else {
+            return Ok(());
+        };
+        match stage {
+            LiquidationStage::Prune => report_prune(ctx, step, &health)?,
+            LiquidationStage::Book => close::on_book(ctx, step)?,
+            LiquidationStage::Backstop => backstop::by_keepers(ctx, step)?,
+            LiquidationStage::InsuranceFund => close::with_fund(ctx, step)?,
+            LiquidationStage::Adl if !step.deleverages => {
+                step.deleverages = true;
+                return Ok(());
+            }
+            LiquidationStage::Adl => {}
+            LiquidationStage::BadDebt => close::book_debt(ctx, step)?,
+        }
+        step.done = Some(stage);
+    }
+}
+
+fn report_prune(ctx: &mut Ctx<'_>, step: &Step, health: &Health) -> Result<(), Refusal> {
+    let largest = step::closable(ctx.exchange, step.account)?.first().copied();
+    if let Some((market, lots)) = largest.filter(|_| step.cancelled > 0) {
+        let facts = ClosingTerms {
+            stage: LiquidationStage::Prune,
+            market,
+            held: lots,
+            ..ClosingTerms::default()
+        };
+        ctx.events.push(step.event(ctx.exchange, health, facts, ClosedPart::default()));
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Batches whose operations are accepted together or not at all.
+
+use tidemark_proto::types::{Operation, OperationResult};
+use tidemark_proto::units::AccountId;
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::ctx::Ctx;
+use crate::exec::operation::plan::Plan;
+use crate::exec::operation::{dispatch, scale};
+
+/// Carries out a batch whose operations are all accepted, or refuses each: the one that fails with
+/// its code, the others with `BATCH_REFUSED`. Cancels and reductions run first, then the rest in
+/// its order.
+pub(crate) fn run(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    operations: &[Operation],
+) -> Vec<OperationResult> {
+    if let Err((failed, refusal)) = Plan::of(ctx.exchange, account, operations) {
+        let refused = |(at, _): (usize, &Operation)| match at == failed {
+            true => dispatch::refused(refusal.clone()),
+            false => dispatch::refused(Refusal::new(
+                Code::BatchRefused,
+                format!("operation {failed} of the batch was refused: {refusal}"),
+            )),
+        };
+        return operations.iter().enumerate().map(refused).collect();
+    }
+    let mut results = vec![OperationResult::default(); operations.len()];
+    for first in [true, false] {
+        for (operation, result) in operations.iter().zip(&mut results) {
+            if frees(operation) == first {
+                *result = match operation {
+                    Operation::Scale(scale) => {
+                        scale::place_rungs(ctx, account, scale).unwrap_or_else(dispatch::refused)
+                    }
+                    _ => dispatch::run(ctx, account, operation),
+                };
+            }
+        }
+    }
+    results
+}
+
+/// Whether an operation can only free margin and room.
+const fn frees(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Cancel { .. }
+            | Operation::CancelAll { .. }
+            | Operation::Replace { .. }
+            | Operation::ScheduleCancelAll { .. }
+    )
+}

@@ -1,0 +1,84 @@
+//! The dead man's switch: an account's orders are cancelled at a block time, unless it sets the
+//! switch anew before (rules §2).
+
+use tidemark_proto::types::OperationResult;
+use tidemark_proto::units::{AccountId, TimeMs};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::lookup;
+use crate::exec::collateral::isolated;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::request;
+use crate::state::State;
+
+/// Shortest time ahead, in milliseconds of block time.
+const MIN_AHEAD_MS: TimeMs = 5_000;
+
+/// Longest time ahead.
+const MAX_AHEAD_MS: TimeMs = 86_400_000;
+
+/// Orders that go in one block, after which the next accounts wait for the next block.
+const MAX_PER_BLOCK: u32 = 10_000;
+
+/// That a switch is far enough ahead, and not too far.
+///
+/// # Errors
+/// `SCHEDULE_OUT_OF_RANGE`.
+pub(crate) fn check(state: &State, at_ms: Option<TimeMs>) -> Result<(), Refusal> {
+    let now_ms = state.chain.time_ms;
+    let ahead = now_ms.saturating_add(MIN_AHEAD_MS)..=now_ms.saturating_add(MAX_AHEAD_MS);
+    match at_ms {
+        Some(at_ms) if !ahead.contains(&at_ms) => Err(Refusal::new(
+            Code::ScheduleOutOfRange,
+            format!("at_ms is {at_ms}, must be {} to {}", ahead.start(), ahead.end()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Sets an account's switch, or clears it.
+///
+/// # Errors
+/// As for [`check`].
+pub(crate) fn schedule(
+    state: &mut State,
+    account: AccountId,
+    at_ms: Option<TimeMs>,
+) -> Result<OperationResult, Refusal> {
+    check(state, at_ms)?;
+    // The switch of a subaccount is that of all its isolated collateral.
+    if lookup::account(state, account)?.isolated.is_some() {
+        return Ok(OperationResult::default());
+    }
+    set(state, account, at_ms.unwrap_or(0));
+    Ok(OperationResult::default())
+}
+
+fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
+    let Some(row) = state.accounts.get_mut(account) else { return };
+    let before_ms = std::mem::replace(&mut row.cancel_all_at_ms, at_ms);
+    state.derived.cancel_schedule.remove(&(before_ms, account));
+    if at_ms != 0 {
+        state.derived.cancel_schedule.insert((at_ms, account));
+    }
+}
+
+/// Phase 3: carries out the switches whose time has come, earliest first, then by account.
+pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
+    let now_ms = ctx.exchange.chain.time_ms;
+    let mut cancelled = 0_u32;
+    while cancelled < MAX_PER_BLOCK {
+        let Some((at_ms, account)) = ctx.exchange.derived.cancel_schedule.first().copied() else {
+            break;
+        };
+        if at_ms > now_ms {
+            break;
+        }
+        set(ctx.exchange, account, 0);
+        for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
+            let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
+            // An account that has nothing to cancel costs a look all the same.
+            cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The one dispatcher of operations: each runs in the account that trades its market.
+
+use tidemark_proto::types::{Operation, OperationResult};
+use tidemark_proto::units::AccountId;
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::collateral::isolated;
+use crate::exec::ctx::Ctx;
+use crate::exec::operation::{cancel_schedule, scale};
+use crate::exec::order::conditional::{enter, pair};
+use crate::exec::order::replace::Replacement;
+use crate::exec::order::request;
+
+/// Carries out one operation of a subaccount in the account that trades its market. Collateral that
+/// a refused order had drawn goes back.
+pub(crate) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
+    let Some(market) = operation.market() else {
+        return everywhere(ctx, parent, operation);
+    };
+    let result = isolated::account_for(ctx.exchange, parent, market).and_then(|account| {
+        isolated::refunding(ctx, account, |ctx| carry_out(ctx, account, operation))
+    });
+    result.unwrap_or_else(refused)
+}
+
+/// An operation on all markets: in the subaccount, and in all its isolated collateral.
+fn everywhere(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
+    let mut result = run_in_account(ctx, parent, operation);
+    for account in isolated::all_of(ctx.exchange, parent) {
+        let part = run_in_account(ctx, account, operation);
+        result.cancelled = result.cancelled.saturating_add(part.cancelled);
+    }
+    result
+}
+
+/// Carries out one operation of an account.
+fn run_in_account(ctx: &mut Ctx<'_>, account: AccountId, operation: &Operation) -> OperationResult {
+    carry_out(ctx, account, operation).unwrap_or_else(refused)
+}
+
+/// The same, with a refusal as one.
+fn carry_out(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    operation: &Operation,
+) -> Result<OperationResult, Refusal> {
+    match operation {
+        Operation::Place(order) => request::place(ctx, account, order),
+        Operation::Cancel { market, order } => request::cancel(ctx, account, *market, *order),
+        Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
+            let changes = Replacement {
+                price_ticks: *price_ticks,
+                lots: *lots,
+                trigger_price_ticks: *trigger_price_ticks,
+            };
+            request::replace(ctx, account, *market, *order, changes)
+        }
+        Operation::CancelAll { market, side } => {
+            request::cancel_all(ctx, account, *market, *side, Code::Cancelled)
+                .map(|cancelled| OperationResult { cancelled, ..Default::default() })
+        }
+        Operation::ScheduleCancelAll { at_ms } => {
+            cancel_schedule::schedule(ctx.exchange, account, *at_ms)
+        }
+        Operation::Scale(scale) => scale::scale(ctx, account, scale),
+        Operation::Twap(twap) => enter::twap(ctx, account, twap),
+        Operation::Oco(pair) => pair::oco(ctx, account, pair),
+    }
+}
+
+/// A refusal as an operation's result.
+pub(crate) fn refused(refusal: Refusal) -> OperationResult {
+    OperationResult { code: refusal.code, message: refusal.message, ..Default::default() }
+}

@@ -1,0 +1,105 @@
+//! Keepers (rules §7.3): they set collateral aside to take over liquidated positions, and request
+//! listed ones.
+
+use tidemark_proto::params::MarketStatus;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::Keeper;
+
+use crate::exec::collateral::cash;
+use crate::state::{State, Takeover, MAX_TAKEOVERS};
+
+/// Most keepers of one market: a bound on what the backstop stage looks at.
+pub const MAX_KEEPERS: usize = 64;
+
+/// Sets what a subaccount sets aside for a market. More of it leaves the account under the rules of
+/// a withdrawal, and counts for nothing else from then on; less of it goes back.
+pub(crate) fn register(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    market: MarketId,
+    set_aside_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let account = cash::existing(state, owner, subaccount)?;
+    let of = &state.market(market)?.cell.market;
+    let place = of.keepers.binary_search_by_key(&account, |keeper| keeper.account);
+    let had = place.map_or(0, |at| of.keepers[at].set_aside_atoms);
+    let most = of.params.max_set_aside_atoms;
+    let increase =
+        set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
+    if increase > 0 {
+        if of.params.status == MarketStatus::Closed {
+            return Err(Refusal::new(
+                Code::MarketClosed,
+                format!("{} is closed", of.params.symbol),
+            ));
+        }
+        if set_aside_atoms > most {
+            return Err(Refusal::new(
+                Code::SetAsideCap,
+                format!(
+                    "set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most}"
+                ),
+            ));
+        }
+        if place.is_err() && of.keepers.len() >= MAX_KEEPERS {
+            return Err(Refusal::new(
+                Code::BackstopFull,
+                format!("the market has {} keepers, at most {MAX_KEEPERS}", of.keepers.len()),
+            ));
+        }
+        cash::check_removable(state, account, increase)?;
+    }
+    cash::credit(state, account, -increase)?;
+    let keepers = &mut state.markets.slot_mut(market).cell.market.keepers;
+    match (place, set_aside_atoms) {
+        (Ok(at), 0) => {
+            keepers.remove(at);
+        }
+        (Ok(at), _) => keepers[at].set_aside_atoms = set_aside_atoms,
+        (Err(_), 0) => {}
+        (Err(at), _) => keepers.insert(at, Keeper { account, set_aside_atoms }),
+    }
+    Ok(())
+}
+
+/// Asks for part of a listed position, to be served in the next sweep. Asking again for the same
+/// position replaces the request.
+pub(crate) fn takeover(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    market: MarketId,
+    account: AccountId,
+    lots: Lots,
+) -> Result<(), Refusal> {
+    let keeper = cash::existing(state, owner, subaccount)?;
+    let cell = &state.market(market)?.cell;
+    if !cell.market.keepers.iter().any(|of| of.account == keeper) {
+        return Err(Refusal::new(
+            Code::NotAKeeper,
+            format!("subaccount {subaccount} set nothing aside for market {market}"),
+        ));
+    }
+    if !cell.listed.iter().any(|listed| listed.account == account) {
+        return Err(Refusal::new(
+            Code::NotListed,
+            format!("account {account} has no listed position in market {market}"),
+        ));
+    }
+    let waiting = &mut state.markets.slot_mut(market).cell.takeovers;
+    if let Some(again) = waiting.iter_mut().find(|of| (of.keeper, of.account) == (keeper, account))
+    {
+        again.lots = lots;
+        return Ok(());
+    }
+    if waiting.len() >= MAX_TAKEOVERS {
+        return Err(Refusal::new(
+            Code::TooManyTakeovers,
+            format!("{} takeovers wait, at most {MAX_TAKEOVERS}", waiting.len()),
+        ));
+    }
+    waiting.push(Takeover { keeper, account, lots });
+    Ok(())
+}

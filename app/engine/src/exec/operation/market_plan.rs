@@ -1,0 +1,228 @@
+//! The part of a batch in one market.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_matching::{Book, OrderView};
+use tidemark_proto::types::{Place, PostOnly, TimeInForce};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::lookup;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::BookHost;
+use crate::exec::order::checks::OrderTerms;
+use crate::exec::order::{admission, checks};
+use crate::state::State;
+
+/// A refusal with the operation that it is of.
+pub(crate) type Failed = (usize, Refusal);
+
+/// What it does in one market.
+#[derive(Default)]
+pub(crate) struct MarketPlan {
+    /// Resting orders that it cancels.
+    pub leaving: BTreeMap<OrderId, OrderView>,
+    /// Every order that it names.
+    pub named: BTreeSet<OrderId>,
+    /// Orders that wait which it cancels.
+    pub dropped: u32,
+    /// Orders for the book.
+    pub placed: Vec<PlannedOrder>,
+    /// Orders that will wait, and the operation of the first that closes a whole position.
+    pub waits: u32,
+    pub whole: Option<usize>,
+    pub client_ids: BTreeSet<u64>,
+}
+
+/// An order for the book.
+pub(crate) struct PlannedOrder {
+    /// Its operation.
+    pub at: usize,
+    pub order: Place,
+    pub ready: OrderTerms,
+}
+
+impl MarketPlan {
+    /// The best price of a side without the orders that leave.
+    pub(crate) fn best(&self, book: &Book, side: Side) -> Option<Ticks> {
+        let mut gone: BTreeMap<Ticks, u32> = BTreeMap::new();
+        for order in self.leaving.values().filter(|order| order.side == side) {
+            *gone.entry(order.price_ticks).or_default() += 1;
+        }
+        // At most one level more than orders leave.
+        let stays = book
+            .levels(side)
+            .find(|level| level.count > gone.get(&level.price_ticks).copied().unwrap_or(0));
+        stays.map(|level| level.price_ticks)
+    }
+
+    pub(crate) fn check(
+        &self,
+        state: &mut State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Failed> {
+        let at = self.placed.first().map(|intended| intended.at).or(self.whole).unwrap_or(0);
+        self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
+        self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
+        self.check_meeting()?;
+        let book = &state.markets.slot(market).book;
+        let best = [self.best(book, Side::Buy), self.best(book, Side::Sell)];
+        let takes = |intended: &&PlannedOrder| {
+            let opposite = best[intended.order.side.opposite() as usize];
+            let crosses = |price: Ticks| match intended.order.side {
+                Side::Buy => intended.ready.price_ticks >= price,
+                Side::Sell => intended.ready.price_ticks <= price,
+            };
+            !checks::rests(intended.ready.time_in_force) || opposite.is_some_and(crosses)
+        };
+        for intended in self.placed.iter().filter(takes) {
+            match intended.order.post_only {
+                PostOnly::Reject => {
+                    let best = best[intended.order.side.opposite() as usize].unwrap_or(0);
+                    return Err((intended.at, would_cross(intended.ready.price_ticks, best)));
+                }
+                PostOnly::Slide => {}
+                PostOnly::Off => self.check_taker(intended, state, account, market)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// That the account may have so many open orders.
+    fn check_room(
+        &self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
+        let rest = self
+            .placed
+            .iter()
+            .filter(|intended| checks::rests(intended.ready.time_in_force))
+            .count();
+        let more = u32::try_from(rest).unwrap_or(u32::MAX).saturating_add(self.waits);
+        if more == 0 {
+            return Ok(());
+        }
+        let leaving =
+            u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped);
+        checks::check_open_orders_without(state, account, market, more, leaving)
+    }
+
+    /// That open interest may grow by all orders together.
+    fn check_interest(
+        &self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
+        let held = lookup::held(state, account, market);
+        let mut increase = 0_u128;
+        for side in [Side::Buy, Side::Sell] {
+            let of_side = self.placed.iter().map(|intended| &intended.order);
+            let of_side = of_side.filter(|order| order.side == side && !order.reduce_only);
+            let lots: u128 = of_side.map(|order| u128::from(order.lots)).sum();
+            if lots > 0 {
+                increase = increase.saturating_add(checks::added_interest(held, side, lots));
+            }
+        }
+        if increase == 0 {
+            return Ok(());
+        }
+        checks::check_open_interest(state, market, increase)
+    }
+
+    /// That no two orders of the batch would meet.
+    fn check_meeting(&self) -> Result<(), Failed> {
+        let of_side = |side| self.placed.iter().filter(move |intended| intended.order.side == side);
+        let price = |intended: &&PlannedOrder| intended.ready.price_ticks;
+        let (buy, sell) =
+            (of_side(Side::Buy).max_by_key(price), of_side(Side::Sell).min_by_key(price));
+        match (buy, sell) {
+            (Some(buy), Some(sell)) if buy.ready.price_ticks >= sell.ready.price_ticks => Err((
+                buy.at.max(sell.at),
+                dependent(format!(
+                    "a buy at {} and a sell at {} ticks of the batch would meet",
+                    buy.ready.price_ticks, sell.ready.price_ticks
+                )),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// An order that may trade at once changes the position and the other side: beside it only
+    /// orders whose acceptance depends on neither may be placed.
+    fn check_taker(
+        &self,
+        taker: &PlannedOrder,
+        state: &mut State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Failed> {
+        let is_fok = |intended: &PlannedOrder| intended.ready.time_in_force == TimeInForce::Fok;
+        let depends = |intended: &&PlannedOrder| {
+            let order = &intended.order;
+            is_fok(intended) || order.reduce_only || order.post_only == PostOnly::Slide
+        };
+        let mut others = self.placed.iter().filter(|other| !std::ptr::eq(*other, taker));
+        let alone = others.clone().next().is_none();
+        let touched = others
+            .find(depends)
+            .map(|other| other.at)
+            .or((!alone && depends(&taker)).then_some(taker.at));
+        if let Some(at) = touched.or(self.whole) {
+            return Err((
+                at,
+                dependent(format!(
+                    "an order at {} ticks may trade at once, and beside it in market {market} no \
+                     fill-or-kill, reduce-only, sliding or whole-position order can be sure",
+                    taker.ready.price_ticks
+                )),
+            ));
+        }
+        if !is_fok(taker) {
+            return Ok(());
+        }
+        if !self.leaving.is_empty() {
+            return Err((
+                taker.at,
+                dependent("a fill-or-kill order beside a cancel in its market".into()),
+            ));
+        }
+        self.check_fillable(taker, state, account, market).map_err(|refusal| (taker.at, refusal))
+    }
+
+    fn check_fillable(
+        &self,
+        taker: &PlannedOrder,
+        state: &mut State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
+        let order = admission::new_order(state, account, &taker.order, taker.ready)?;
+        let mut ctx = Ctx::new(state);
+        let (book, host) = BookHost::split(&mut ctx, market);
+        let fillable = book.fillable_lots(&order, &host);
+        if fillable >= order.lots {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::NotFillable,
+            format!("fill-or-kill for {} lots, but only {fillable} can trade", order.lots),
+        ))
+    }
+}
+
+fn would_cross(price_ticks: Ticks, best_ticks: Ticks) -> Refusal {
+    Refusal::new(
+        Code::WouldCross,
+        format!(
+            "post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"
+        ),
+    )
+}
+
+pub(crate) fn dependent(sentence: String) -> Refusal {
+    Refusal::new(Code::BatchDependent, sentence)
+}

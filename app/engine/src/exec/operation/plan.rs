@@ -1,0 +1,354 @@
+//! Checks of a batch before any part of it is carried out
+//! ([ADR 10](../../../../../docs/adr/0010-batches-checked-whole.md)).
+//!
+//! Cancels are carried out first, so the orders of a batch are checked against the books without the
+//! orders that it cancels. An order whose acceptance depends on another of the batch is refused as
+//! `BATCH_DEPENDENT`; then the order in which they run does not matter, and margin for all of them
+//! together covers each in turn (the reserve lemma, rules §3).
+
+use std::collections::BTreeMap;
+
+use tidemark_matching::OrderView;
+use tidemark_proto::types::{CancelBy, Operation, Place, Scale};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::health::OrderChange;
+use crate::exec::account::{health, lookup};
+use crate::exec::collateral::isolated;
+use crate::exec::operation::market_plan::{Failed, MarketPlan, PlannedOrder};
+use crate::exec::operation::{cancel_schedule, market_plan};
+use crate::exec::order::conditional::enter;
+use crate::exec::order::find::LiveOrder;
+use crate::exec::order::replace::Replacement;
+use crate::exec::order::{admission, checks, find};
+use crate::state::State;
+
+/// What a batch does, before it is done.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub markets: BTreeMap<MarketId, MarketPlan>,
+}
+
+impl Plan {
+    /// What the operations would do.
+    ///
+    /// # Errors
+    /// The first operation that would be refused, with its refusal.
+    pub(crate) fn of(
+        state: &mut State,
+        account: AccountId,
+        operations: &[Operation],
+    ) -> Result<(), Failed> {
+        let mut plan = Self::default();
+        for (at, operation) in operations.iter().enumerate() {
+            let elsewhere =
+                operation.market().filter(|market| !isolated::is_cross(state, account, *market));
+            if let Some(market) = elsewhere {
+                let sentence =
+                    format!("market {market} is isolated: an order there may move collateral");
+                return Err((at, market_plan::dependent(sentence)));
+            }
+            plan.free(state, account, operation).map_err(|refusal| (at, refusal))?;
+        }
+        for (at, operation) in operations.iter().enumerate() {
+            plan.place(state, account, at, operation)?;
+        }
+        plan.check(state, account)
+    }
+
+    /// Takes an operation that frees: cancels, reductions.
+    fn free(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        operation: &Operation,
+    ) -> Result<(), Refusal> {
+        match operation {
+            Operation::Cancel { market, order } => self.cancel(state, account, *market, *order),
+            Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
+                let changes = Replacement {
+                    price_ticks: *price_ticks,
+                    lots: *lots,
+                    trigger_price_ticks: *trigger_price_ticks,
+                };
+                self.reduce(state, account, *market, *order, changes)
+            }
+            Operation::CancelAll { market, side } => {
+                let markets = match market {
+                    Some(market) => vec![*market],
+                    None => lookup::account(state, account)?
+                        .positions
+                        .iter()
+                        .map(|entry| entry.market)
+                        .collect(),
+                };
+                for market in markets {
+                    state.market(market)?;
+                    let is_meant = |of: Side| side.is_none_or(|side| side == of);
+                    let book = &state.markets.slot(market).book;
+                    for order in book.orders_of(account).filter(|order| is_meant(order.side)) {
+                        self.leave(state, market, order)?;
+                    }
+                    let waiting = &state.markets.slot(market).conditional;
+                    let meant = |id: &OrderId| {
+                        waiting.get(*id).and_then(|order| order.side()).is_some_and(is_meant)
+                    };
+                    for order_id in waiting.of(account).filter(meant) {
+                        self.drop_with_pair(state, market, order_id)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn cancel(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+        order: CancelBy,
+    ) -> Result<(), Refusal> {
+        match find::find(state, account, market, order)? {
+            LiveOrder::Resting(order) => self.leave(state, market, order),
+            LiveOrder::Waiting(order_id) => self.drop_waiting(state, market, order_id),
+        }
+    }
+
+    /// Names an order of the batch; a second operation on it depends on the first, and so does one
+    /// on its partner.
+    fn name(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
+        let in_market = self.markets.entry(market).or_default();
+        let partner =
+            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
+        if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
+            return Err(market_plan::dependent(format!(
+                "order {order_id}, or its pair, is named twice"
+            )));
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, state: &State, market: MarketId, order: OrderView) -> Result<(), Refusal> {
+        self.name(state, market, order.order_id)?;
+        self.markets.entry(market).or_default().leaving.insert(order.order_id, order);
+        Ok(())
+    }
+
+    fn drop_waiting(
+        &mut self,
+        state: &State,
+        market: MarketId,
+        order_id: OrderId,
+    ) -> Result<(), Refusal> {
+        self.name(state, market, order_id)?;
+        let in_market = self.markets.entry(market).or_default();
+        in_market.dropped = in_market.dropped.saturating_add(1);
+        Ok(())
+    }
+
+    /// As part of a cancel-all, which takes both of a pair.
+    fn drop_with_pair(
+        &mut self,
+        state: &State,
+        market: MarketId,
+        order_id: OrderId,
+    ) -> Result<(), Refusal> {
+        let partner =
+            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
+        let in_market = self.markets.entry(market).or_default();
+        if in_market.named.contains(&partner) {
+            in_market.dropped = in_market.dropped.saturating_add(1);
+            return Ok(());
+        }
+        self.drop_waiting(state, market, order_id)
+    }
+
+    /// A replacement may only lower a resting order's quantity: any other is a cancel and a new
+    /// order, which a batch can say.
+    fn reduce(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+        order: CancelBy,
+        changes: Replacement,
+    ) -> Result<(), Refusal> {
+        let LiveOrder::Resting(order) = find::find(state, account, market, order)? else {
+            return Err(market_plan::dependent(
+                "an order that waits cannot be replaced in a batch of all or none".into(),
+            ));
+        };
+        let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
+        let same_price = price_ticks.is_none_or(|price| price == order.price_ticks);
+        if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
+        {
+            return Err(market_plan::dependent(format!(
+                "in a batch of all or none a replacement may only lower the quantity, {} lots: \
+                 cancel the order and place another",
+                order.lots
+            )));
+        }
+        self.name(state, market, order.order_id)
+    }
+
+    /// Takes an operation that places, with all that can be said of it alone.
+    fn place(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        at: usize,
+        operation: &Operation,
+    ) -> Result<(), Failed> {
+        let alone = |refusal| (at, refusal);
+        match operation {
+            Operation::Place(order) if order.trigger.is_some() => {
+                enter::check(state, account, order).map_err(alone)?;
+                self.wait(state, account, order.market, order.client_id).map_err(alone)?;
+                if order.whole_position {
+                    self.markets.entry(order.market).or_default().whole.get_or_insert(at);
+                }
+                Ok(())
+            }
+            Operation::Place(order) if order.peg.is_some() => Err(alone(market_plan::dependent(
+                "a pegged order cannot be placed in a batch of all or none".into(),
+            ))),
+            Operation::Place(order) => self.intend(state, account, at, order).map_err(alone),
+            Operation::Scale(scale) => self.ladder(state, account, at, scale),
+            Operation::Twap(twap) => {
+                enter::check_twap(state, twap).map_err(alone)?;
+                self.wait(state, account, twap.market, twap.client_id).map_err(alone)
+            }
+            Operation::Oco(_) => Err(alone(market_plan::dependent(
+                "a pair cannot be placed in a batch of all or none".into(),
+            ))),
+            Operation::ScheduleCancelAll { at_ms } => {
+                cancel_schedule::check(state, *at_ms).map_err(alone)
+            }
+            Operation::Cancel { .. } | Operation::Replace { .. } | Operation::CancelAll { .. } => {
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn ladder(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        at: usize,
+        scale: &Scale,
+    ) -> Result<(), Failed> {
+        for (number, rung) in scale.rungs().enumerate() {
+            self.intend(state, account, at, &rung).map_err(|refusal| {
+                (at, Refusal::new(refusal.code, format!("rung {number}: {}", refusal.message)))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn intend(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        at: usize,
+        order: &Place,
+    ) -> Result<(), Refusal> {
+        let ready = checks::terms(state, order)?;
+        self.claim_client_id(state, account, order.market, order.client_id)?;
+        if order.reduce_only {
+            checks::check_reduces(lookup::held(state, account, order.market), order.side)?;
+        } else {
+            checks::check_fresh(state, order.market)?;
+        }
+        self.markets.entry(order.market).or_default().placed.push(PlannedOrder {
+            at,
+            order: *order,
+            ready,
+        });
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+        client_id: u64,
+    ) -> Result<(), Refusal> {
+        self.claim_client_id(state, account, market, client_id)?;
+        let in_market = self.markets.entry(market).or_default();
+        in_market.waits = in_market.waits.saturating_add(1);
+        Ok(())
+    }
+
+    /// A client id may be that of an order which the batch cancels, and of one new order only.
+    fn claim_client_id(
+        &mut self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+        client_id: u64,
+    ) -> Result<(), Refusal> {
+        if client_id == 0 {
+            return Ok(());
+        }
+        let in_market = self.markets.entry(market).or_default();
+        let slot = state.market(market)?;
+        let resting = slot.book.order_by_client_id(account, client_id).map(|order| order.order_id);
+        let waiting = slot.conditional.by_client_id(account, client_id).map(|order| order.order_id);
+        for live in [resting, waiting].into_iter().flatten() {
+            let cancelled = in_market.leaving.contains_key(&live)
+                || (waiting == Some(live) && in_market.named.contains(&live));
+            if !cancelled {
+                return Err(checks::duplicate_client_id(client_id, live));
+            }
+        }
+        if in_market.client_ids.insert(client_id) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::DuplicateClientId,
+            format!("client id {client_id} is given twice in the batch"),
+        ))
+    }
+
+    /// What must hold of the operations together.
+    pub(crate) fn check(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
+        for (market, in_market) in &self.markets {
+            in_market.check(state, account, *market)?;
+        }
+        self.check_margin(state, account)
+    }
+
+    /// That free collateral covers all orders together, without those that leave.
+    fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
+        let first =
+            self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();
+        let Some(at) = first else { return Ok(()) };
+        let failed = |refusal| (at, refusal);
+        let mut row = lookup::account(state, account).map_err(failed)?.clone();
+        let mut changes = Vec::new();
+        for (market, of) in &self.markets {
+            row.position_mut(*market);
+            let change = |add, remove| OrderChange { market: *market, add, remove };
+            for PlannedOrder { order, ready, .. } in &of.placed {
+                let best = of.best(&state.markets.slot(*market).book, order.side.opposite());
+                changes.push(change(
+                    Some(admission::open_order(order, ready.price_ticks, best)),
+                    None,
+                ));
+            }
+            changes.extend(
+                of.leaving.values().map(|order| change(None, Some(health::open_order(order)))),
+            );
+        }
+        let free =
+            health::health_with(state, &row, account, &changes).map_err(failed)?.free_atoms();
+        if free >= 0 {
+            return Ok(());
+        }
+        isolated::cover(state, account, free.saturating_neg()).map_err(failed)
+    }
+}

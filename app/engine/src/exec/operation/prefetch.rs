@@ -1,0 +1,33 @@
+//! Prefetching for large books: a transaction waits for memory once and not for each order.
+
+use tidemark_matching::Prefetch;
+use tidemark_proto::types::{CancelBy, Operation};
+use tidemark_proto::units::AccountId;
+
+use crate::state::State;
+
+/// Changes nothing; without large books it costs a look at each market.
+pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operation]) {
+    if !state.markets.iter().any(|slot| slot.book.is_large()) {
+        return;
+    }
+    for step in Prefetch::STEPS {
+        for operation in operations {
+            let (market, named) = match operation {
+                Operation::Cancel { market, order } | Operation::Replace { market, order, .. } => {
+                    (*market, *order)
+                }
+                // Whether its client id is free is the first thing asked of a new order.
+                Operation::Place(order) if step == Prefetch::Index => {
+                    (order.market, CancelBy::Client(order.client_id))
+                }
+                _ => continue,
+            };
+            let Some(slot) = state.markets.get(usize::from(market)) else { continue };
+            match named {
+                CancelBy::Order(id) => slot.book.prefetch(step, id),
+                CancelBy::Client(id) => slot.book.prefetch_named(step, account, id),
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Ladders of orders: all rungs or none.
+
+use tidemark_proto::types::{OperationResult, Scale};
+use tidemark_proto::units::AccountId;
+use tidemark_proto::Refusal;
+
+use crate::exec::ctx::Ctx;
+use crate::exec::operation::plan::Plan;
+use crate::exec::order::request;
+
+/// Places a ladder, all rungs or none.
+///
+/// # Errors
+/// The refusal of the first rung that would not be accepted.
+pub(crate) fn scale(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    scale: &Scale,
+) -> Result<OperationResult, Refusal> {
+    let mut plan = Plan::default();
+    plan.ladder(ctx.exchange, account, 0, scale)
+        .and_then(|()| plan.check(ctx.exchange, account))
+        .map_err(|(_, refusal)| refusal)?;
+    place_rungs(ctx, account, scale)
+}
+
+pub(crate) fn place_rungs(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    scale: &Scale,
+) -> Result<OperationResult, Refusal> {
+    let mut sum = OperationResult::default();
+    for rung in scale.rungs() {
+        let placed = request::place(ctx, account, &rung)?;
+        if sum.placed == 0 {
+            sum.order_id = placed.order_id;
+        }
+        sum.placed = sum.placed.saturating_add(1);
+        sum.filled_lots = sum.filled_lots.saturating_add(placed.filled_lots);
+        sum.resting_lots = sum.resting_lots.saturating_add(placed.resting_lots);
+        sum.rest_code = sum.rest_code.or(placed.rest_code);
+    }
+    Ok(sum)
+}

@@ -1,0 +1,63 @@
+//! Settings of a subaccount: leverage and self-trade policy.
+
+use tidemark_proto::units::{MarketId, OwnerId, SelfTradePrevention};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::{health, lookup};
+use crate::exec::collateral::{cash, isolated};
+use crate::state::State;
+
+/// Sets a subaccount's leverage in a market; its orders and position must still be covered by it.
+pub(crate) fn set_leverage(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    market: MarketId,
+    leverage: u32,
+) -> Result<(), Refusal> {
+    let parent = cash::existing(state, owner, subaccount)?;
+    let cell = &state.market(market)?.cell;
+    let lowest_ppm =
+        cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
+    let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
+    if leverage > most {
+        return Err(Refusal::new(
+            Code::LeverageOutOfRange,
+            format!("leverage is {leverage}, must be 1 to {most}, or 0 for the tier's most"),
+        ));
+    }
+    let account = isolated::account_for(state, parent, market)?;
+    let free_before = health::health(state, account)?.free_atoms();
+    let position = lookup::position_mut(state, account, market)?;
+    let before = std::mem::replace(&mut position.leverage, leverage);
+    let refusal = match health::health(state, account) {
+        // What frees margin is never refused.
+        Ok(health) if health.free_atoms() >= free_before.min(0) => return Ok(()),
+        Ok(health) => Refusal::new(
+            Code::InsufficientCollateral,
+            format!(
+                "at leverage {leverage} free collateral would be {} atoms",
+                health.free_atoms()
+            ),
+        ),
+        Err(refusal) => refusal,
+    };
+    lookup::position_mut(state, account, market)?.leverage = before;
+    Err(refusal)
+}
+
+/// Sets a subaccount's self-trade policy.
+pub(crate) fn set_self_trade_prevention(
+    state: &mut State,
+    owner: OwnerId,
+    subaccount: u32,
+    policy: SelfTradePrevention,
+) -> Result<(), Refusal> {
+    let account = cash::existing(state, owner, subaccount)?;
+    for account in isolated::all_of(state, account).into_iter().chain([account]) {
+        if let Some(account) = state.accounts.get_mut(account) {
+            account.stp = policy;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Admission of an order by margin (rules §3).
+
+use tidemark_matching::NewOrder;
+use tidemark_proto::types::{Place, PostOnly};
+use tidemark_proto::units::{AccountId, MarketId, Side, Ticks};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::margin::OpenOrder;
+
+use crate::exec::account::health::OrderChange;
+use crate::exec::account::{health, lookup};
+use crate::exec::collateral::{cash, isolated};
+use crate::exec::order::checks;
+use crate::exec::order::checks::OrderTerms;
+use crate::state::State;
+
+/// An order as margin sees it: a sliding one where it would come to rest.
+pub(crate) fn open_order(
+    order: &Place,
+    price_ticks: Ticks,
+    best_ticks: Option<Ticks>,
+) -> OpenOrder {
+    let price_ticks = match order.post_only {
+        PostOnly::Slide => slid(best_ticks, order.side, price_ticks),
+        PostOnly::Off | PostOnly::Reject => price_ticks,
+    };
+    OpenOrder { side: order.side, price_ticks, lots: order.lots, reduce_only: order.reduce_only }
+}
+
+/// An order as the book takes it.
+pub(crate) fn new_order(
+    state: &State,
+    account: AccountId,
+    order: &Place,
+    ready: OrderTerms,
+) -> Result<NewOrder, Refusal> {
+    Ok(NewOrder {
+        owner: account,
+        client_id: order.client_id,
+        side: order.side,
+        price_ticks: ready.price_ticks,
+        lots: order.lots,
+        display_lots: order.display_lots,
+        time_in_force: ready.time_in_force,
+        post_only: order.post_only,
+        reduce_only: order.reduce_only,
+        stp: lookup::account(state, account)?.stp,
+        max_fills: state.markets.slot(order.market).cell.market.params.max_fills,
+    })
+}
+
+/// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that
+/// price, whose fee may be higher.
+pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
+    let Some(best_ticks) = best_ticks else { return price_ticks };
+    match side {
+        Side::Buy => price_ticks.min(best_ticks.saturating_sub(1)),
+        Side::Sell => price_ticks.max(best_ticks.saturating_add(1)),
+    }
+}
+
+/// Whether the account may have this order, in place of `replaced`: the placement check of rules
+/// §3.
+pub(crate) fn admit(
+    state: &mut State,
+    account: AccountId,
+    market: MarketId,
+    new: &OpenOrder,
+    replaced: Option<&OpenOrder>,
+) -> Result<(), Refusal> {
+    cash::settle_funding(state, account)?;
+    let held = lookup::held(state, account, market);
+    if new.reduce_only {
+        checks::check_reduces(held, new.side)?;
+    } else {
+        check_exposure(state, market, held, new)?;
+    }
+    lookup::position_mut(state, account, market)?;
+    health::remember_totals(state, account);
+    let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
+    let row = lookup::account(state, account)?;
+    let free = health::health_with(state, row, account, &[change])?.free_atoms();
+    if free >= 0 {
+        return Ok(());
+    }
+    if !new.reduce_only {
+        return isolated::cover(state, account, free.saturating_neg());
+    }
+    admit_without_free(state, account, market, new)
+}
+
+/// Anyone can get out: with free collateral below 0, a reduce-only order at the zero price or
+/// better (rules §3).
+fn admit_without_free(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    new: &OpenOrder,
+) -> Result<(), Refusal> {
+    if let Some(increasing) = health::increasing_order(state, account) {
+        return Err(Refusal::new(
+            Code::IncreasingOrdersOpen,
+            format!(
+                "free collateral is below 0 and order {increasing} increases exposure: cancel \
+                 such orders first"
+            ),
+        ));
+    }
+    let zero_ticks = health::zero_price(state, account, market)?;
+    let worse = health::is_worse_than(state, market, new, zero_ticks)?;
+    if worse {
+        return Err(Refusal::new(
+            Code::WorseThanZeroPrice,
+            format!(
+                "price is {} ticks: less its fee, worse than the zero price {zero_ticks}",
+                new.price_ticks
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_exposure(
+    state: &State,
+    market: MarketId,
+    held: i64,
+    new: &OpenOrder,
+) -> Result<(), Refusal> {
+    checks::check_fresh(state, market)?;
+    checks::check_open_interest(
+        state,
+        market,
+        checks::added_interest(held, new.side, u128::from(new.lots)),
+    )
+}

@@ -1,0 +1,263 @@
+//! The exchange as a book sees it while it matches: positions for reduce-only orders, and a sink of
+//! events.
+
+use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
+use tidemark_proto::params::ChainParams;
+use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::fees::{self, FeeRates, TradeFees};
+use tidemark_risk::margin::OpenOrder;
+use tidemark_risk::{position, Account, Treasury};
+
+use crate::events::{Event, Fill, Work};
+use crate::exec::account::health;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::conditional::links;
+use crate::state::conditional::ConditionalOrders;
+use crate::state::table::Table;
+use crate::state::totals_cache::TotalsCache;
+use crate::state::MarketCell;
+
+/// One market's surroundings for the length of one book operation. Every fill is applied to both
+/// accounts at once.
+pub(crate) struct BookHost<'a> {
+    pub accounts: &'a mut Table<Account>,
+    pub cell: &'a mut MarketCell,
+    pub conditional: &'a mut ConditionalOrders,
+    pub order_totals: &'a mut TotalsCache,
+    pub treasury: &'a mut Treasury,
+    pub params: &'a ChainParams,
+    pub now_ms: u64,
+    pub events: &'a mut Vec<Event>,
+    pub work: &'a mut Work,
+    /// Lots of the taker that have not traded yet.
+    pub taker_lots: Lots,
+    /// The taker is the liquidation sweep: it pays no taker fee, and the maker gets no rebate.
+    pub liquidation: bool,
+    /// What the taker's fills paid or earned, without fees: negative for a buy.
+    pub quote_atoms: Atoms,
+}
+
+impl<'a> BookHost<'a> {
+    /// A market's book and its surroundings.
+    pub fn split(ctx: &'a mut Ctx<'_>, market: MarketId) -> (&'a mut Book, Self) {
+        let state = &mut *ctx.exchange;
+        let slot = state.markets.slot_mut(market);
+        let host = Self {
+            accounts: &mut state.accounts,
+            cell: &mut slot.cell,
+            conditional: &mut slot.conditional,
+            order_totals: &mut slot.order_totals,
+            treasury: &mut state.chain.treasury,
+            params: &state.chain.params,
+            now_ms: state.chain.time_ms,
+            events: &mut ctx.events,
+            work: &mut ctx.work,
+            taker_lots: 0,
+            liquidation: false,
+            quote_atoms: 0,
+        };
+        (&mut slot.book, host)
+    }
+
+    fn rates(&self, account: AccountId) -> FeeRates {
+        let trader = self.trader(account);
+        let volume =
+            self.accounts.get(trader).map_or(0, |account| account.volume.atoms(self.now_ms));
+        fees::rates(&self.params.fee_tiers, volume)
+    }
+
+    /// Whose volume an account's trades count for: isolated collateral trades for the account that
+    /// it belongs to.
+    fn trader(&self, account: AccountId) -> AccountId {
+        let isolated = self.accounts.get(account).and_then(|account| account.isolated);
+        isolated.map_or(account, |isolated| isolated.parent)
+    }
+
+    /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked
+    /// here.
+    fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
+        let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)
+            .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
+        let taker_ppm = if self.liquidation { 0 } else { self.rates(fill.taker).taker_ppm };
+        let trade_fees = fees::trade_fees(notional, self.rates(fill.maker).maker_ppm, taker_ppm)?;
+        let TradeFees { taker_atoms, maker_atoms } = trade_fees;
+        (fill.taker_fee_atoms, fill.maker_fee_atoms) = (taker_atoms, maker_atoms);
+        self.apply(fill.taker, fill.taker_side, fill, taker_atoms, notional)?;
+        self.apply(fill.maker, fill.taker_side.opposite(), fill, maker_atoms, notional)?;
+        let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
+        self.quote_atoms = self.quote_atoms.saturating_add(signed);
+        fees::collect(
+            trade_fees.net_atoms(),
+            self.params.insurance_fee_ppm,
+            &mut self.cell.market,
+            self.treasury,
+        )?;
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        account: AccountId,
+        side: Side,
+        fill: &Fill,
+        fee: Atoms,
+        notional: Atoms,
+    ) -> Result<(), Refusal> {
+        let row = self.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+        position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
+        let trader = self.trader(account);
+        if let Some(trader) = self.accounts.get_mut(trader) {
+            trader.volume.add(self.now_ms, notional);
+        }
+        Ok(())
+    }
+
+    /// After a fill: who held `before` lots and holds none on that side any more loses the orders
+    /// that close its position.
+    fn detach(&mut self, account: AccountId, side: Side, lots: Lots) {
+        let market = self.cell.market.params.id;
+        if self.conditional.is_empty() {
+            return;
+        }
+        let held = i128::from(self.accounts.get(account).map_or(0, |account| account.lots(market)));
+        let signed = if side == Side::Buy { i128::from(lots) } else { -i128::from(lots) };
+        let before = held - signed;
+        if before != 0 && before.signum() != held.signum() {
+            links::detach(self.conditional, market, account, self.events);
+        }
+    }
+
+    /// A resting order has traded or gone: so does the one that waits beside it.
+    pub(crate) fn release_partner(&mut self, order_id: OrderId) {
+        if !self.conditional.is_empty() {
+            // A resting order's partner waits: nothing is left for the book to cancel.
+            let market = self.cell.market.params.id;
+            links::release(self.conditional, market, order_id, Code::OcoPartner, self.events);
+        }
+    }
+
+    fn rested(&self, order: &OrderView) -> Event {
+        Event::Rested {
+            market: self.cell.market.params.id,
+            order_id: order.order_id,
+            account: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            reduce_only: order.reduce_only,
+            expires_ms: order.expires_ms.unwrap_or(0),
+            display_lots: order.display_lots,
+            post_only: order.post_only,
+            pegged: self.conditional.pegged(order.order_id),
+        }
+    }
+}
+
+impl Host for BookHost<'_> {
+    fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
+        let held =
+            self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
+        if held != 0 && Side::reducing(held) == side {
+            held.unsigned_abs()
+        } else {
+            0
+        }
+    }
+
+    fn event(&mut self, event: BookEvent) {
+        self.work.visit_order();
+        let market = self.cell.market.params.id;
+        let event = match event {
+            BookEvent::Fill {
+                maker_order_id,
+                maker,
+                maker_client_id,
+                maker_remaining_lots,
+                maker_reduce_only,
+                taker_order_id,
+                taker,
+                taker_client_id,
+                taker_side,
+                price_ticks,
+                lots,
+            } => {
+                let side = taker_side.opposite();
+                self.order_totals.remove(
+                    maker,
+                    &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only },
+                );
+                self.taker_lots = self.taker_lots.saturating_sub(lots);
+                let mut fill = Fill {
+                    market,
+                    price_ticks,
+                    lots,
+                    taker_side,
+                    maker,
+                    maker_order_id,
+                    maker_client_id,
+                    maker_fee_atoms: 0,
+                    maker_remaining_lots,
+                    taker,
+                    taker_order_id,
+                    taker_client_id,
+                    taker_fee_atoms: 0,
+                    taker_remaining_lots: self.taker_lots,
+                    liquidation: self.liquidation,
+                };
+                if let Err(refusal) = self.trade(&mut fill) {
+                    // Admission bounds every amount, so this is a defect: the market stops, the
+                    // chain goes on.
+                    self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
+                }
+                self.events.push(Event::Fill(fill));
+                if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {
+                    self.release_partner(maker_order_id);
+                }
+                // A replaced order may take, and have a partner.
+                self.release_partner(taker_order_id);
+                self.detach(maker, taker_side.opposite(), lots);
+                self.detach(taker, taker_side, lots);
+                return;
+            }
+            BookEvent::Rested(order) => {
+                // An order reserves margin, whatever way it came into the book.
+                self.accounts.touch(order.owner);
+                self.order_totals.add(order.owner, &health::open_order(&order));
+                self.rested(&order)
+            }
+            // Its owner has nothing new to learn: the fill told what is left.
+            BookEvent::Refilled(_) => return,
+            BookEvent::Reduced { order, by_lots, .. } => {
+                self.order_totals.remove(
+                    order.owner,
+                    &OpenOrder { lots: by_lots, ..health::open_order(&order) },
+                );
+                Event::Reduced {
+                    market,
+                    order_id: order.order_id,
+                    account: order.owner,
+                    lots: order.lots,
+                }
+            }
+            BookEvent::Removed { order, reason } => {
+                self.order_totals.remove(order.owner, &health::open_order(&order));
+                self.events.push(Event::Removed {
+                    market,
+                    order_id: order.order_id,
+                    account: order.owner,
+                    client_id: order.client_id,
+                    lots: order.lots,
+                    code: reason,
+                });
+                // It comes back.
+                if reason != Code::Replaced {
+                    self.release_partner(order.order_id);
+                }
+                return;
+            }
+        };
+        self.events.push(event);
+    }
+}

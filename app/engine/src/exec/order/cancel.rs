@@ -1,0 +1,35 @@
+//! Cancels on the book for reasons of the chain.
+
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::Code;
+
+use crate::exec::account::lookup;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::BookHost;
+
+/// Cancels one order of an account for the chain's own reason; what is not there needs no cancel.
+pub(crate) fn cancel_for(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order_id: OrderId,
+    reason: Code,
+) -> bool {
+    let (book, mut host) = BookHost::split(ctx, market);
+    book.cancel(order_id, account, reason, &mut host).is_ok()
+}
+
+/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
+/// go.
+pub(crate) fn drop_spent_reduce_only(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    side: Side,
+) {
+    let held = lookup::held(ctx.exchange, account, market);
+    if held == 0 || Side::reducing(held) != side {
+        let (book, mut host) = BookHost::split(ctx, market);
+        book.cancel_reduce_only(account, side, &mut host);
+    }
+}

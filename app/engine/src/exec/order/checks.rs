@@ -1,0 +1,228 @@
+//! Checks of an order that need no margin: its market, size, price, lifetime, client id and room.
+
+use tidemark_oracle::mark::band_ticks;
+use tidemark_proto::params::MarketStatus;
+use tidemark_proto::types::{OrderType, Place, TimeInForce};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::{Code, Refusal};
+
+use crate::state::{MarketCell, State};
+
+/// An order with what its market and the block time make of it.
+#[derive(Clone, Copy)]
+pub(crate) struct OrderTerms {
+    /// Its limit, or protection price.
+    pub price_ticks: Ticks,
+    /// How long it lives; a market order is immediate.
+    pub time_in_force: TimeInForce,
+}
+
+/// Checks of an order what depends on neither its account nor the book.
+pub(crate) fn terms(state: &State, order: &Place) -> Result<OrderTerms, Refusal> {
+    let cell = &state.market(order.market)?.cell;
+    check_status(cell, order.reduce_only)?;
+    check_lots(cell, order.lots)?;
+    let price_ticks = match order.order_type {
+        OrderType::Market => protection_price(cell, order.side, order.price_ticks)?,
+        OrderType::Limit => order.price_ticks,
+    };
+    check_band(cell, price_ticks)?;
+    Ok(OrderTerms { price_ticks, time_in_force: time_in_force(order, state.chain.time_ms)? })
+}
+
+/// Whether an order may come to rest.
+pub(crate) const fn rests(time_in_force: TimeInForce) -> bool {
+    matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt { .. })
+}
+
+fn time_in_force(order: &Place, now_ms: u64) -> Result<TimeInForce, Refusal> {
+    Ok(match (order.time_in_force, order.order_type) {
+        (TimeInForce::Fok, _) => TimeInForce::Fok,
+        // A market order never rests, whatever else it says.
+        (_, OrderType::Market) | (TimeInForce::Ioc, _) => TimeInForce::Ioc,
+        (TimeInForce::Gtc, _) => TimeInForce::Gtc,
+        (TimeInForce::Gtt { expires_ms }, _) => {
+            check_expiry(expires_ms, now_ms)?;
+            TimeInForce::Gtt { expires_ms }
+        }
+    })
+}
+
+pub(crate) fn check_expiry(expires_ms: TimeMs, now_ms: TimeMs) -> Result<(), Refusal> {
+    if expires_ms > now_ms {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::Expired, format!("expires_ms is {expires_ms}, block time is {now_ms}")))
+}
+
+pub(crate) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
+    let symbol = &cell.market.params.symbol;
+    if let Some(why) = &cell.quarantined {
+        return Err(Refusal::new(Code::MarketPaused, format!("{symbol} is quarantined: {why}")));
+    }
+    match cell.market.params.status {
+        MarketStatus::Active => Ok(()),
+        MarketStatus::ReduceOnly if reduce_only => Ok(()),
+        MarketStatus::ReduceOnly => Err(Refusal::new(
+            Code::MarketReduceOnly,
+            format!("{symbol} takes only reduce-only orders"),
+        )),
+        MarketStatus::Paused => {
+            Err(Refusal::new(Code::MarketPaused, format!("{symbol} is paused: cancels only")))
+        }
+        MarketStatus::Closed => {
+            Err(Refusal::new(Code::MarketClosed, format!("{symbol} is closed")))
+        }
+    }
+}
+
+pub(crate) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
+    let most = cell.market.params.max_order_lots;
+    if lots == 0 {
+        return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
+    }
+    if lots > most {
+        return Err(Refusal::new(
+            Code::QuantityTooLarge,
+            format!("lots is {lots}, must be at most {most}"),
+        ));
+    }
+    Ok(())
+}
+
+/// A market order's price: the given one, or `mark ± market_slippage`.
+fn protection_price(cell: &MarketCell, side: Side, given_ticks: Ticks) -> Result<Ticks, Refusal> {
+    if given_ticks != 0 {
+        return Ok(given_ticks);
+    }
+    let mark = cell.market.mark_ticks.ok_or_else(|| no_price(cell))?;
+    let (low, high) = band_ticks(mark, cell.market.params.market_slippage_ppm);
+    Ok(match side {
+        Side::Buy => high,
+        Side::Sell => low,
+    })
+}
+
+pub(crate) fn no_price(cell: &MarketCell) -> Refusal {
+    Refusal::new(
+        Code::StaleIndex,
+        format!("{} never had an index price", cell.market.params.symbol),
+    )
+}
+
+pub(crate) fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Refusal> {
+    let index = cell.index.index_ticks().ok_or_else(|| no_price(cell))?;
+    let (low, high) = band_ticks(index, cell.market.params.price_band_ppm);
+    if (low..=high).contains(&price_ticks) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::PriceOutOfBand,
+        format!("price is {price_ticks} ticks, must be {low} to {high}"),
+    ))
+}
+
+/// That an account may have so many more open orders in a market; those that wait count.
+pub(crate) fn check_open_orders(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+) -> Result<(), Refusal> {
+    check_open_orders_without(state, account, market, more, 0)
+}
+
+/// The same once so many of the account's orders are gone.
+pub(crate) fn check_open_orders_without(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+    gone: u32,
+) -> Result<(), Refusal> {
+    let slot = state.market(market)?;
+    let most = slot.cell.market.params.max_open_orders;
+    let open = slot.book.open_orders(account).saturating_add(slot.conditional.waiting(account));
+    let open = open.saturating_sub(gone);
+    if open.saturating_add(more) > most {
+        return Err(Refusal::new(
+            Code::TooManyOpenOrders,
+            format!("{open} open orders, at most {most}"),
+        ));
+    }
+    Ok(())
+}
+
+/// That no order of the account that waits has this client id; the book looks at its own.
+pub(crate) fn check_client_id(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    client_id: u64,
+) -> Result<(), Refusal> {
+    let waits = state.markets.slot(market).conditional.by_client_id(account, client_id);
+    waits.map_or(Ok(()), |order| Err(duplicate_client_id(client_id, order.order_id)))
+}
+
+pub(crate) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal {
+    Refusal::new(
+        Code::DuplicateClientId,
+        format!("client id {client_id} is that of live order {order_id}"),
+    )
+}
+
+/// That there is a position which an order of this side reduces.
+pub(crate) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
+    if held != 0 && Side::reducing(held) == side {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::WouldIncrease,
+        format!("the position is {held} lots: there is nothing to reduce on this side"),
+    ))
+}
+
+/// That a market takes orders which increase exposure: its index is not stale.
+pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
+    let cell = &state.markets.slot(market).cell;
+    let params = &cell.market.params;
+    if !cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::StaleIndex,
+        format!(
+            "the index of {} is older than {} ms: reduce-only orders and cancels only",
+            params.symbol, params.max_oracle_age_ms
+        ),
+    ))
+}
+
+/// What orders of one side could add to open interest. It is the longs, and the shorts: a taker
+/// adds at most what it puts on its own side, a position that turns all of its new side.
+pub(crate) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
+    let lots = i128::try_from(lots).unwrap_or(i128::MAX);
+    let on_side = match side {
+        Side::Buy => i128::from(held),
+        Side::Sell => -i128::from(held),
+    };
+    on_side.saturating_add(lots).max(0).abs_diff(on_side.max(0))
+}
+
+/// That a market's open interest may grow by so much.
+pub(crate) fn check_open_interest(
+    state: &State,
+    market: MarketId,
+    increase_lots: u128,
+) -> Result<(), Refusal> {
+    let market = &state.markets.slot(market).cell.market;
+    let open_interest = u128::from(market.open_interest_lots).saturating_add(increase_lots);
+    let most = market.params.max_open_interest_lots;
+    if open_interest <= u128::from(most) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::OpenInterestCap,
+        format!("open interest could become {open_interest} lots, at most {most}"),
+    ))
+}

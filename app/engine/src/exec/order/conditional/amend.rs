@@ -1,0 +1,60 @@
+//! Changing an order that waits for its trigger.
+
+use tidemark_proto::types::{OperationResult, Trigger};
+use tidemark_proto::units::{MarketId, OrderId};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::ctx::Ctx;
+use crate::exec::order::checks;
+use crate::exec::order::conditional::{enter, links};
+use crate::exec::order::replace::Replacement;
+use crate::state::conditional::{Conditional, Kind};
+
+/// Changes an order that waits for its trigger; it keeps its id.
+///
+/// # Errors
+/// `NOT_REPLACEABLE` for a TWAP, and for the lots of a whole position; the refusals of a placement.
+pub(crate) fn replace(
+    ctx: &mut Ctx<'_>,
+    market: MarketId,
+    order_id: OrderId,
+    changes: Replacement,
+) -> Result<OperationResult, Refusal> {
+    let cell = &ctx.exchange.market(market)?.cell;
+    let conditional = &ctx.exchange.markets.slot(market).conditional;
+    let found = conditional.get(order_id).cloned();
+    let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
+    else {
+        return Err(Refusal::new(
+            Code::NotReplaceable,
+            format!("order {order_id} is a TWAP: cancel it and place another"),
+        ));
+    };
+    if before.whole_position && changes.lots.is_some() {
+        return Err(Refusal::new(
+            Code::NotReplaceable,
+            format!("order {order_id} closes the whole position: it has no lots to change"),
+        ));
+    }
+    let trigger = before.trigger.map(|trigger| Trigger {
+        price_ticks: changes.trigger_price_ticks.unwrap_or(trigger.price_ticks),
+        ..trigger
+    });
+    let place = tidemark_proto::types::Place {
+        price_ticks: changes.price_ticks.unwrap_or(before.price_ticks),
+        lots: changes.lots.unwrap_or(before.lots),
+        trigger,
+        ..before
+    };
+    checks::check_status(cell, place.reduce_only)?;
+    if !place.whole_position {
+        checks::check_lots(cell, place.lots)?;
+    }
+    if trigger != before.trigger {
+        enter::check_not_reached(cell, conditional, &place)?;
+    }
+    let order = Conditional { kind: Kind::Waiting(place), ..order };
+    ctx.events.push(links::waiting_event(market, &order));
+    ctx.exchange.markets.slot_mut(market).conditional.update(order);
+    Ok(OperationResult { order_id, ..Default::default() })
+}

@@ -1,0 +1,126 @@
+//! Conditional orders that leave together: the two of an OCO pair, and those that close a whole
+//! position; and the events that report them.
+
+use tidemark_proto::types::{ConditionalOrder, OrderType};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::Code;
+
+use crate::events::Event;
+use crate::exec::ctx::Ctx;
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
+
+/// An order as streams and queries show it.
+pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalOrder> {
+    let common = ConditionalOrder {
+        market,
+        order_id: order.order_id,
+        client_id: order.client_id(),
+        side: order.side(),
+        lots: order.lots(),
+        oco_order_id: order.partner,
+        ..Default::default()
+    };
+    Box::new(match &order.kind {
+        Kind::Waiting(place) => ConditionalOrder {
+            price_ticks: place.price_ticks,
+            reduce_only: place.reduce_only,
+            expires_ms: place.expires_ms().unwrap_or(0),
+            trigger: place.trigger,
+            order_type: place.order_type,
+            whole_position: place.whole_position,
+            ..common
+        },
+        Kind::Slicing(slicing) => ConditionalOrder {
+            price_ticks: slicing.twap.limit_ticks.unwrap_or(0),
+            reduce_only: slicing.twap.reduce_only,
+            order_type: OrderType::Market,
+            slices: slicing.twap.slices,
+            slices_left: slicing.slices_left(),
+            next_ms: slicing.next_ms,
+            filled_lots: slicing.filled_lots,
+            ..common
+        },
+        Kind::Resting | Kind::Pegged(_) => common,
+    })
+}
+
+pub(crate) fn waiting_event(market: MarketId, order: &Conditional) -> Event {
+    Event::Waiting { account: order.account, order: display(market, order) }
+}
+
+pub(crate) fn removed_event(market: MarketId, order: &Conditional, code: Code) -> Event {
+    Event::Removed {
+        market,
+        order_id: order.order_id,
+        account: order.account,
+        client_id: order.client_id(),
+        lots: order.lots(),
+        code,
+    }
+}
+
+/// Takes an order out, tells why if it waited, and takes out its partner. Returns the partner that
+/// rests on the book, which the caller cancels there.
+pub(crate) fn release(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    order_id: OrderId,
+    code: Code,
+    events: &mut Vec<Event>,
+) -> Option<OrderId> {
+    let order = orders.remove(order_id)?;
+    if order.waits() {
+        events.push(removed_event(market, &order, code));
+    }
+    release_partner(orders, market, &order, events)
+}
+
+/// Takes out the partner of an order that is no more; returns it when it rests on the book.
+pub(crate) fn release_partner(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    order: &Conditional,
+    events: &mut Vec<Event>,
+) -> Option<OrderId> {
+    let partner = orders.remove(order.partner)?;
+    if partner.waits() {
+        events.push(removed_event(market, &partner, Code::OcoPartner));
+        return None;
+    }
+    Some(partner.order_id)
+}
+
+/// A position has closed or turned: the account's orders that close it whole go. A partner of
+/// theirs that rests is reduce-only, and goes by itself.
+pub(crate) fn detach(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    account: AccountId,
+    events: &mut Vec<Event>,
+) {
+    let attached: Vec<OrderId> = orders.attached(account).collect();
+    for order_id in attached {
+        release(orders, market, order_id, Code::NothingToReduce, events);
+    }
+}
+
+/// Phase 4, at its end: positions that were closed other than on the book (settlement, keepers,
+/// deleveraging): their orders go.
+pub(crate) fn detach_closed(ctx: &mut Ctx<'_>) {
+    if ctx.exchange.markets.iter().all(|slot| slot.conditional.is_empty()) {
+        return;
+    }
+    for account in ctx.exchange.accounts.dirty().to_vec() {
+        let Some(row) = ctx.exchange.accounts.get(account) else { continue };
+        for position in &row.positions {
+            let conditional = &mut ctx.exchange.markets.slot_mut(position.market).conditional;
+            let left = |order: &Conditional| {
+                position.lots == 0 || Some(Side::reducing(position.lots)) != order.side()
+            };
+            let attached = conditional.attached(account).next();
+            if attached.and_then(|id| conditional.get(id)).is_some_and(left) {
+                detach(conditional, position.market, account, &mut ctx.events);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Placing two orders of which one cancels the other (OCO).
+
+use tidemark_proto::types::{OperationResult, Place};
+use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::ctx::Ctx;
+use crate::exec::order::conditional::{enter, links};
+use crate::exec::order::{checks, request};
+use crate::state::conditional::{Conditional, Kind};
+
+/// Takes two orders of which one cancels the other. Both are taken, or neither.
+///
+/// # Errors
+/// The refusals of each of the two.
+pub(crate) fn oco(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    (first, second): &(Place, Place),
+) -> Result<OperationResult, Refusal> {
+    let market = first.market;
+    enter::check(ctx.exchange, account, second)?;
+    enter::check_room(ctx.exchange, account, market, second.client_id)?;
+    if second.client_id != 0 && second.client_id == first.client_id {
+        return Err(Refusal::new(
+            Code::DuplicateClientId,
+            format!("client id {} is that of both orders", second.client_id),
+        ));
+    }
+    // The second needs room beside the first.
+    checks::check_open_orders(ctx.exchange, account, market, 2)?;
+    if first.trigger.is_some() {
+        enter::check(ctx.exchange, account, first)?;
+        enter::check_room(ctx.exchange, account, market, first.client_id)?;
+        let order_id = enter::enter(ctx, account, market, Kind::Waiting(*first), 0)?;
+        let second_order_id = enter::enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
+        pair(ctx, market, order_id, second_order_id);
+        return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
+    }
+    let result = request::place(ctx, account, first)?;
+    // It traded already: that is what the second waited for.
+    if result.filled_lots > 0 || result.resting_lots == 0 {
+        return Ok(result);
+    }
+    let order_id = result.order_id;
+    let second_order_id = enter::enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
+    let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
+    enter::insert(ctx.exchange, market, resting)?;
+    Ok(OperationResult { second_order_id, ..result })
+}
+
+/// Makes the first of two orders that wait know the second.
+fn pair(ctx: &mut Ctx<'_>, market: MarketId, first: OrderId, second: OrderId) {
+    let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    if let Some(order) = orders.get(first).cloned() {
+        let order = Conditional { partner: second, ..order };
+        ctx.events.push(links::waiting_event(market, &order));
+        orders.update(order);
+    }
+}

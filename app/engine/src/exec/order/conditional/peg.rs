@@ -1,0 +1,126 @@
+//! Pegged orders: they rest on the book, and their price follows the mark or the best price of their
+//! side.
+
+use tidemark_matching::OrderView;
+use tidemark_proto::types::{OperationResult, PegTo, Place};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::lookup;
+use crate::exec::collateral::isolated;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::conditional::enter;
+use crate::exec::order::replace::Replacement;
+use crate::exec::order::{admission, cancel, place, replace};
+use crate::state::conditional::{Conditional, Kind, Pegged};
+use crate::state::State;
+
+/// Most orders looked at from the best price on, to find one that is not pegged.
+const MAX_LOOKED_AT: usize = 1_000;
+
+/// What orders of a market can follow.
+struct References {
+    mark_ticks: Option<Ticks>,
+    best_ticks: [Option<Ticks>; 2],
+}
+
+impl References {
+    fn of(state: &State, market: MarketId) -> Self {
+        let slot = state.markets.slot(market);
+        let (book, conditional) = (&slot.book, &slot.conditional);
+        let best = |side: Side| {
+            let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
+            let mut looked_at = orders.take(MAX_LOOKED_AT);
+            let found =
+                looked_at.find(|order: &OrderView| conditional.pegged(order.order_id).is_none());
+            found.map(|order| order.price_ticks)
+        };
+        Self {
+            mark_ticks: slot.cell.market.mark_ticks,
+            best_ticks: [best(Side::Buy), best(Side::Sell)],
+        }
+    }
+
+    /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and
+    /// within its limit.
+    fn price(&self, side: Side, pegged: &Pegged) -> Option<Ticks> {
+        let reference = match pegged.peg.to {
+            PegTo::Mark => self.mark_ticks,
+            PegTo::Best => self.best_ticks[side as usize],
+        }?;
+        let price_ticks = reference.saturating_add_signed(pegged.peg.offset_ticks).max(1);
+        Some(match side {
+            Side::Buy => pegged.limit_ticks.map_or(price_ticks, |limit| limit.min(price_ticks)),
+            Side::Sell => pegged.limit_ticks.map_or(price_ticks, |limit| limit.max(price_ticks)),
+        })
+    }
+}
+
+/// Places a pegged order where it wants to rest now.
+///
+/// # Errors
+/// `NO_REFERENCE_PRICE`, and the refusals of any order at that price.
+pub(crate) fn place(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    order: &Place,
+    pegged: Pegged,
+) -> Result<OperationResult, Refusal> {
+    let market = order.market;
+    let wanted = References::of(ctx.exchange, market).price(order.side, &pegged);
+    let price_ticks = wanted.ok_or_else(|| {
+        let sentence =
+            "no order that is not pegged rests on this side: there is no best price to follow";
+        Refusal::new(Code::NoReferencePrice, sentence)
+    })?;
+    lookup::position_mut(ctx.exchange, account, market)?;
+    // Known as pegged before it rests, so that whoever is told of it learns what it follows.
+    let order_id = ctx.exchange.markets.slot(market).book.next_order_id();
+    enter::insert(
+        ctx.exchange,
+        market,
+        Conditional { order_id, account, partner: 0, kind: Kind::Pegged(pegged) },
+    )?;
+    let result = place::place_on_book(ctx, account, &Place { price_ticks, ..*order });
+    if !matches!(&result, Ok(placed) if placed.resting_lots > 0) {
+        ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
+    }
+    result
+}
+
+/// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All
+/// follow the prices of before the first moved. One that may not be where it wants to is cancelled
+/// with the refusal's code.
+pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
+    let turn = ctx.exchange.markets.slot_mut(market).conditional.next_pegs(max);
+    if turn.is_empty() {
+        return;
+    }
+    let references = References::of(ctx.exchange, market);
+    for order_id in turn {
+        follow(ctx, market, order_id, &references);
+    }
+}
+
+fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &References) {
+    ctx.work.visit_order();
+    let (book, conditional) =
+        (&ctx.exchange.markets.slot(market).book, &ctx.exchange.markets.slot(market).conditional);
+    let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else {
+        return;
+    };
+    // Without a reference it stays where it is.
+    let Some(wanted) = references.price(order.side, &pegged) else { return };
+    let opposite = book.best(order.side.opposite()).map(|level| level.price_ticks);
+    if admission::slid(opposite, order.side, wanted) == order.price_ticks {
+        return;
+    }
+    let account = order.owner;
+    let changes = Replacement { price_ticks: Some(wanted), lots: None, trigger_price_ticks: None };
+    let moved = isolated::refunding(ctx, account, |ctx| {
+        replace::replace(ctx, account, market, &order, changes)
+    });
+    if let Err(refusal) = moved {
+        cancel::cancel_for(ctx, account, market, order_id, refusal.code);
+    }
+}

@@ -1,0 +1,77 @@
+//! Cancels and expiries of conditional orders.
+
+use tidemark_proto::types::OperationResult;
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::Code;
+
+use crate::exec::ctx::Ctx;
+use crate::exec::order::cancel;
+use crate::exec::order::conditional::links;
+
+/// Takes an order that waits out for a reason, with its partner. What is not there needs no
+/// removal.
+fn drop_order(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, code: Code) {
+    let Some(order) = ctx.exchange.markets.slot(market).conditional.get(order_id) else { return };
+    let account = order.account;
+    let resting = links::release(
+        &mut ctx.exchange.markets.slot_mut(market).conditional,
+        market,
+        order_id,
+        code,
+        &mut ctx.events,
+    );
+    if let Some(resting) = resting {
+        cancel::cancel_for(ctx, account, market, resting, Code::OcoPartner);
+    }
+}
+
+/// Cancels an account's order that waits.
+pub(crate) fn cancel(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> OperationResult {
+    drop_order(ctx, market, order_id, Code::Cancelled);
+    OperationResult { order_id, cancelled: 1, ..Default::default() }
+}
+
+/// Cancels all orders of an account in a market that wait, or those of one side, newest first; says
+/// how many.
+pub(crate) fn cancel_all(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    side: Option<Side>,
+    code: Code,
+) -> u32 {
+    let orders = &ctx.exchange.markets.slot(market).conditional;
+    let is_meant = |id: &OrderId| {
+        let order = orders.get(*id).filter(|order| order.waits());
+        order.is_some_and(|order| side.is_none() || order.side() == side)
+    };
+    let meant: Vec<OrderId> = orders.of(account).rev().filter(is_meant).collect();
+    let mut cancelled = 0_u32;
+    for order_id in meant {
+        // A partner may have gone with another.
+        if ctx.exchange.markets.slot(market).conditional.get(order_id).is_some() {
+            drop_order(ctx, market, order_id, code);
+            cancelled = cancelled.saturating_add(1);
+        }
+    }
+    cancelled
+}
+
+/// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.
+pub(crate) fn close(ctx: &mut Ctx<'_>, market: MarketId, max: u32) -> bool {
+    let orders = &ctx.exchange.markets.slot(market).conditional;
+    let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
+    for order_id in some {
+        drop_order(ctx, market, order_id, Code::MarketClosed);
+    }
+    !ctx.exchange.markets.slot(market).conditional.is_empty()
+}
+
+/// Phase 3: takes out the orders of a market whose time has passed while they waited, at most
+/// `max`.
+pub(crate) fn expire(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
+    let now_ms = ctx.exchange.chain.time_ms;
+    for order_id in ctx.exchange.markets.slot(market).conditional.expired(now_ms, max) {
+        drop_order(ctx, market, order_id, Code::Expired);
+    }
+}

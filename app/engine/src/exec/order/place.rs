@@ -1,0 +1,67 @@
+//! Placing an order on the book.
+
+use tidemark_matching::Placed;
+use tidemark_proto::types::{OperationResult, Place};
+use tidemark_proto::units::{AccountId, Lots, MarketId};
+use tidemark_proto::Refusal;
+
+use crate::events::Event;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::BookHost;
+use crate::exec::order::checks::OrderTerms;
+use crate::exec::order::{admission, checks};
+
+/// Places an order on the book, whether or not an order that waits has its client id.
+pub(crate) fn place_on_book(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    order: &Place,
+) -> Result<OperationResult, Refusal> {
+    let OrderTerms { price_ticks, time_in_force } = checks::terms(ctx.exchange, order)?;
+    if checks::rests(time_in_force) {
+        checks::check_open_orders(ctx.exchange, account, order.market, 1)?;
+    }
+    let best = ctx.exchange.markets.slot(order.market).book.best(order.side.opposite());
+    let new = admission::open_order(order, price_ticks, best.map(|level| level.price_ticks));
+    admission::admit(ctx.exchange, account, order.market, &new, None)?;
+    let request = admission::new_order(
+        ctx.exchange,
+        account,
+        order,
+        OrderTerms { price_ticks, time_in_force },
+    )?;
+    let (book, mut host) = BookHost::split(ctx, order.market);
+    host.taker_lots = order.lots;
+    let placed = book.place(&request, &mut host)?;
+    Ok(result(order.market, account, order.client_id, order.lots, &placed, &mut ctx.events))
+}
+
+/// What the client reads; the rest of a taker that never rested is told to the account's stream
+/// too.
+pub(crate) fn result(
+    market: MarketId,
+    account: AccountId,
+    client_id: u64,
+    lots: Lots,
+    placed: &Placed,
+    events: &mut Vec<Event>,
+) -> OperationResult {
+    if let Some(code) = placed.rest {
+        let gone = lots - placed.filled_lots - placed.decremented_lots - placed.resting_lots;
+        events.push(Event::Removed {
+            market,
+            order_id: placed.order_id,
+            account,
+            client_id,
+            lots: gone,
+            code,
+        });
+    }
+    OperationResult {
+        order_id: placed.order_id,
+        filled_lots: placed.filled_lots,
+        resting_lots: placed.resting_lots,
+        rest_code: placed.rest,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,111 @@
+//! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3, 7.1).
+
+use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::fees::max_fee_ppm;
+use tidemark_risk::margin::Health;
+use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket};
+
+use crate::exec::account::{health, lookup};
+use crate::exec::collateral::cash;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::cancel;
+use crate::state::State;
+
+/// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no
+/// order that increases exposure and no reduce-only order worse than the zero price. Below
+/// maintenance, no order that increases exposure at all. Returns its margin after, and how many
+/// orders that increase went.
+pub(crate) fn restore_reserve(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+) -> Result<(Health, u32), Refusal> {
+    let health = health::health(ctx.exchange, account)?;
+    if health.free_atoms() >= 0 {
+        return Ok((health, 0));
+    }
+    cash::settle_funding(ctx.exchange, account)?;
+    let cancelled =
+        if health.is_liquidatable() { increasing(ctx, account) } else { until_free(ctx, account)? };
+    let health = health::health(ctx.exchange, account)?;
+    if health.free_atoms() < 0 {
+        worse_than_zero(ctx, account, &health)?;
+    }
+    Ok((health, cancelled))
+}
+
+/// The account's orders of one kind, by market, newest first within each.
+fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, OrderId)> {
+    let Some(row) = state.accounts.get(account) else { return Vec::new() };
+    let of_market = |market: MarketId| {
+        let orders = state.markets.slot(market).book.orders_of(account);
+        orders
+            .filter(move |order| order.reduce_only == reduce_only)
+            .map(move |order| (market, order.order_id))
+    };
+    row.positions.iter().flat_map(|position| of_market(position.market)).collect()
+}
+
+/// Cancels every order that may increase exposure; says how many.
+fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> u32 {
+    let mut cancelled = 0;
+    for (market, order) in open(ctx.exchange, account, false) {
+        cancelled += u32::from(cancel::cancel_for(ctx, account, market, order, Code::Pruned));
+    }
+    cancelled
+}
+
+/// Cancels orders that may increase exposure until free collateral is at least 0 or none is left;
+/// says how many.
+fn until_free(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
+    let mut cancelled = 0;
+    for Prunable { market, order_id, .. } in chosen(ctx.exchange, account)? {
+        cancelled += u32::from(cancel::cancel_for(ctx, account, market, order_id, Code::Pruned));
+    }
+    Ok(cancelled)
+}
+
+/// The orders to cancel. Ids count within a market, so across markets there is no newest: the
+/// market that reserves most comes first.
+fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let mut markets = Vec::new();
+    for position in &lookup::account(state, account)?.positions {
+        let (market, totals) = health::market_totals(state, account, position.market)?;
+        if !totals.is_empty() {
+            let reserved = reserve(market, position, &totals)?;
+            markets.push((std::cmp::Reverse(reserved), PrunedMarket { market, position, totals }));
+        }
+    }
+    // Stable: equal reserves stay in order of market.
+    markets.sort_by_key(|(reserved, _)| *reserved);
+    let mut markets: Vec<PrunedMarket<'_>> =
+        markets.into_iter().map(|(_, market)| market).collect();
+    let of_market = |market: MarketId| {
+        let orders = state.markets.slot(market).book.orders_of(account);
+        orders.map(move |order| Prunable {
+            market,
+            order_id: order.order_id,
+            order: health::open_order(&order),
+        })
+    };
+    let newest_first: Vec<Prunable> =
+        markets.iter().flat_map(|of| of_market(of.position.market)).collect();
+    let free_atoms = health::health(state, account)?.free_atoms();
+    Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?.0)
+}
+
+/// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
+/// the zero price: nobody sells to a friend at the insurance fund's expense.
+fn worse_than_zero(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Result<(), Refusal> {
+    for (market, order_id) in open(ctx.exchange, account, true) {
+        let Some(order) = ctx.exchange.markets.slot(market).book.order(order_id) else { continue };
+        let zero_ticks = health::zero_price_at(ctx.exchange, account, market, health)?;
+        let worse =
+            health::is_worse_than(ctx.exchange, market, &health::open_order(&order), zero_ticks)?;
+        if worse {
+            cancel::cancel_for(ctx, account, market, order_id, Code::WorseThanZeroPrice);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Replacing an order on the book.
+
+use tidemark_matching::{OrderView, Replace};
+use tidemark_proto::types::{OperationResult, PostOnly};
+use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
+use tidemark_proto::{Code, Refusal};
+use tidemark_risk::margin::OpenOrder;
+
+use crate::exec::account::{health, lookup};
+use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::BookHost;
+use crate::exec::order::{admission, checks, place};
+
+/// What a replacement changes of an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Replacement {
+    pub price_ticks: Option<Ticks>,
+    pub lots: Option<Lots>,
+    pub trigger_price_ticks: Option<Ticks>,
+}
+
+/// Changes an order. Less of it at the same price needs no check and keeps its place; anything else
+/// is admitted as a new order in place of the old.
+pub(crate) fn replace(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: &OrderView,
+    changes: Replacement,
+) -> Result<OperationResult, Refusal> {
+    let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
+    if trigger_price_ticks.is_some() {
+        return Err(not_replaceable(order, "it is on the book, and has no trigger to change"));
+    }
+    let old = health::open_order(order);
+    let new = OpenOrder {
+        price_ticks: price_ticks.unwrap_or(old.price_ticks),
+        lots: lots.unwrap_or(old.lots),
+        ..old
+    };
+    let only_less = new.price_ticks == old.price_ticks && new.lots <= old.lots;
+    let cell = &ctx.exchange.market(market)?.cell;
+    if !only_less {
+        checks::check_status(cell, order.reduce_only)?;
+        checks::check_lots(cell, new.lots)?;
+        checks::check_band(cell, new.price_ticks)?;
+        let resting = match order.post_only {
+            PostOnly::Slide => {
+                let best = ctx.exchange.markets.slot(market).book.best(new.side.opposite());
+                let price_ticks =
+                    admission::slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
+                OpenOrder { price_ticks, ..new }
+            }
+            PostOnly::Off | PostOnly::Reject => new,
+        };
+        admission::admit(ctx.exchange, account, market, &resting, Some(&old))?;
+    }
+    let request = Replace {
+        order_id: order.order_id,
+        owner: account,
+        price_ticks,
+        lots,
+        stp: lookup::account(ctx.exchange, account)?.stp,
+        max_fills: ctx.exchange.markets.slot(market).cell.market.params.max_fills,
+    };
+    let (book, mut host) = BookHost::split(ctx, market);
+    host.taker_lots = new.lots;
+    let placed = book.replace(&request, &mut host)?;
+    if placed.resting_lots == 0 {
+        host.release_partner(order.order_id);
+    }
+    Ok(place::result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))
+}
+
+pub(crate) fn not_replaceable(order: &OrderView, why: &str) -> Refusal {
+    Refusal::new(Code::NotReplaceable, format!("order {}: {why}", order.order_id))
+}

@@ -1,0 +1,95 @@
+//! A trader's requests about one order, on the book or conditional: place, replace, cancel.
+
+use tidemark_proto::types::{CancelBy, OperationResult, Place};
+use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::{Code, Refusal};
+
+use crate::exec::account::lookup;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::BookHost;
+use crate::exec::order::conditional::{amend, enter, peg, removal};
+use crate::exec::order::find::LiveOrder;
+use crate::exec::order::replace::Replacement;
+use crate::exec::order::{checks, find, place, replace};
+use crate::state::conditional::Pegged;
+
+/// Places an order: on the book, or, with a trigger, among those that wait.
+pub(crate) fn place(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    order: &Place,
+) -> Result<OperationResult, Refusal> {
+    if order.trigger.is_some() {
+        return enter::wait(ctx, account, order);
+    }
+    ctx.exchange.market(order.market)?;
+    checks::check_client_id(ctx.exchange, account, order.market, order.client_id)?;
+    if let Some(peg) = order.peg {
+        let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
+        return peg::place(ctx, account, order, Pegged { peg, limit_ticks });
+    }
+    place::place_on_book(ctx, account, order)
+}
+
+/// Changes a live order, on the book or waiting.
+pub(crate) fn replace(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: CancelBy,
+    changes: Replacement,
+) -> Result<OperationResult, Refusal> {
+    find::find(ctx.exchange, account, market, order).and_then(|order| match order {
+        LiveOrder::Resting(order)
+            if changes.price_ticks.is_some() && find::is_pegged(ctx.exchange, market, &order) =>
+        {
+            Err(replace::not_replaceable(&order, "it is pegged, and its price is not its own"))
+        }
+        LiveOrder::Resting(order) => replace::replace(ctx, account, market, &order, changes),
+        LiveOrder::Waiting(order_id) => amend::replace(ctx, market, order_id, changes),
+    })
+}
+
+pub(crate) fn cancel(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: CancelBy,
+) -> Result<OperationResult, Refusal> {
+    let order_id = match find::find(ctx.exchange, account, market, order)? {
+        LiveOrder::Resting(order) => order.order_id,
+        LiveOrder::Waiting(order_id) => return Ok(removal::cancel(ctx, market, order_id)),
+    };
+    let (book, mut host) = BookHost::split(ctx, market);
+    book.cancel(order_id, account, Code::Cancelled, &mut host)?;
+    Ok(OperationResult { order_id, cancelled: 1, ..Default::default() })
+}
+
+/// Cancels an account's orders, on the book and waiting, of one market or all; says how many.
+pub(crate) fn cancel_all(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: Option<MarketId>,
+    side: Option<Side>,
+    code: Code,
+) -> Result<u32, Refusal> {
+    if let Some(market) = market {
+        ctx.exchange.market(market)?;
+    }
+    let markets = match market {
+        Some(market) => vec![market],
+        None => lookup::account(ctx.exchange, account)?
+            .positions
+            .iter()
+            .map(|position| position.market)
+            .collect(),
+    };
+    let mut cancelled = 0_u32;
+    for market in markets {
+        let (book, mut host) = BookHost::split(ctx, market);
+        cancelled = cancelled.saturating_add(book.cancel_all(account, side, code, &mut host));
+        let waited = removal::cancel_all(ctx, account, market, side, code);
+        cancelled = cancelled.saturating_add(waited);
+    }
+    Ok(cancelled)
+}

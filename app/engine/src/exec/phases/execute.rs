@@ -1,0 +1,70 @@
+//! Carries out a block: the numbered phases of the exchange rules' §8, in order.
+
+use crate::events::{BlockEvents, PriceRound};
+use crate::exec::block::Block;
+use crate::exec::collateral::isolated;
+use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::sweep;
+use crate::exec::order::conditional::links;
+use crate::exec::phases::{
+    clock, expiries, funding, invariants, prices, statistics, transactions, triggers,
+};
+use crate::exec::settlement;
+use crate::phase::Phase;
+use crate::state::State;
+
+/// Carries out a block, and calls `lap` at the end of each phase.
+pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
+    let mut ctx = Ctx::new(state);
+    let prices = sweep_phases(&mut ctx, block, lap);
+    triggers::run(&mut ctx);
+    lap(Phase::Triggers);
+    let txs = transactions::run(&mut ctx, &block.txs);
+    isolated::return_idle(&mut ctx);
+    lap(Phase::Transactions);
+    let mut out = outcome(block, ctx, prices);
+    out.txs = txs;
+    statistics::statistics(state, &mut out);
+    out.violations = invariants::run(state);
+    lap(Phase::Invariants);
+    state.chain.block_hash = block.hash;
+    state.rehash();
+    out.app_hash = state.app_hash;
+    lap(Phase::Hash);
+    out
+}
+
+/// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the
+/// sweep left.
+pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
+    let mut ctx = Ctx::new(state);
+    let prices = sweep_phases(&mut ctx, block, lap);
+    outcome(block, ctx, prices)
+}
+
+fn sweep_phases(ctx: &mut Ctx<'_>, block: &Block, lap: &mut dyn FnMut(Phase)) -> PriceRound {
+    clock::clock(ctx.exchange, block);
+    let prices = prices::run(ctx.exchange, block);
+    lap(Phase::Prices);
+    funding::run(ctx);
+    lap(Phase::Funding);
+    expiries::run(ctx);
+    lap(Phase::Expiries);
+    settlement::run(ctx);
+    sweep::sweep(ctx);
+    links::detach_closed(ctx);
+    lap(Phase::Sweep);
+    prices
+}
+
+fn outcome(block: &Block, ctx: Ctx<'_>, prices: PriceRound) -> BlockEvents {
+    let Ctx { events, work, .. } = ctx;
+    BlockEvents {
+        height: block.height,
+        time_ms: block.time_ms,
+        events,
+        work,
+        prices,
+        ..BlockEvents::default()
+    }
+}

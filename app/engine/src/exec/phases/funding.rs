@@ -1,0 +1,39 @@
+//! Phase 2: funding samples and the hour's payment (rules §5).
+
+use tidemark_proto::units::Side;
+use tidemark_risk::funding::{impact_price, premium_ppm};
+
+use crate::events::Event;
+use crate::exec::ctx::Ctx;
+
+/// Bound of one sample: 100 %.
+const MAX_PREMIUM_PPM: i64 = 1_000_000;
+
+/// Samples the premium where it is due, and ends the hour where it has passed. A stale index gives
+/// no sample; a market that is not live neither samples nor pays, and forgets the hour's samples.
+pub(crate) fn run(ctx: &mut Ctx<'_>) {
+    let now_ms = ctx.exchange.chain.time_ms;
+    for slot in ctx.exchange.markets.iter_mut() {
+        let (cell, book) = (&mut slot.cell, &slot.book);
+        cell.market.begin_block();
+        cell.market.sweep_funding_dust(&mut ctx.exchange.chain.treasury);
+        let Some(index) = cell.index.index_ticks().filter(|_| cell.is_live()) else {
+            cell.market.funding.forget_samples();
+            continue;
+        };
+        let market = &mut cell.market;
+        if let Ok(Some(rate_8h_ppm)) = market.end_funding_hour(now_ms, index) {
+            ctx.events.push(Event::Funding { market: market.params.id, rate_8h_ppm });
+        }
+        let fresh = !cell.index.is_stale(now_ms, market.params.max_oracle_age_ms);
+        if fresh && market.funding.sample_due(now_ms) {
+            let impact = |side| {
+                let levels = book.levels(side).map(|level| (level.price_ticks, level.lots));
+                impact_price(&market.params, market.k, levels)
+            };
+            let (bid, ask) = (impact(Side::Buy), impact(Side::Sell));
+            let premium = premium_ppm(&market.params, market.k, index, bid, ask, MAX_PREMIUM_PPM);
+            market.funding.sample(now_ms, premium);
+        }
+    }
+}

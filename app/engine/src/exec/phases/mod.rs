@@ -1,0 +1,11 @@
+//! Floor 6: the numbered phases of a block.
+
+mod clock;
+pub(crate) mod execute;
+mod expiries;
+mod funding;
+mod invariants;
+mod prices;
+mod statistics;
+mod transactions;
+mod triggers;

@@ -1,0 +1,76 @@
+//! Phase 1: index and mark from the validators' reports (rules §4).
+
+use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
+use tidemark_oracle::mark::MarkInputs;
+use tidemark_oracle::median::{power_of, Quorum};
+use tidemark_oracle::report::{self, Limits};
+use tidemark_proto::units::MarketId;
+
+use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
+use crate::exec::block::Block;
+use crate::state::{MarketCell, State};
+
+/// Applies the block's reports: index, then mark, of every market. Tells what each validator said.
+pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
+    let votes = votes_of(state, block);
+    let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
+    let mut reports =
+        by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
+    let mut markets = Vec::with_capacity(state.markets.len());
+    for cell in state.markets.cells_mut() {
+        let params = &cell.market.params;
+        let mut of_market = reports.remove(&params.id).unwrap_or_default();
+        let rule = IndexRule {
+            total_power: u128::from(total_power),
+            quorum: Quorum::MORE_THAN_TWO_THIRDS,
+            move_bound: MoveBound::of_params(
+                params.index_move_bound_ppm,
+                params.index_move_quorum_ppm,
+            ),
+        };
+        let step = cell.index.apply(&mut of_market, &rule, block.time_ms);
+        let reporting_power = u64::try_from(power_of(&of_market.index)).unwrap_or(u64::MAX);
+        markets.push(MarketPrices { reporting_power, step });
+        mark(cell, block.time_ms);
+    }
+    PriceRound { total_power, votes, markets }
+}
+
+/// The commit's votes with their reports decoded. One that does not decode costs its validator only
+/// its say.
+fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
+    let base = |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
+    let said = |extension: &[u8]| match extension {
+        [] => Said::Nothing,
+        bytes => {
+            report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices)
+        }
+    };
+    let votes = block.ballots.iter().map(|ballot| PriceVote {
+        validator: ballot.validator,
+        power: ballot.power,
+        said: ballot.extension.as_deref().map_or(Said::Late, said),
+    });
+    votes.collect()
+}
+
+fn mark(cell: &mut MarketCell, now_ms: u64) {
+    if let Some(settlement) = cell.settlement.filter(|settlement| settlement.price_ticks > 0) {
+        cell.market.mark_ticks = Some(settlement.price_ticks);
+        return;
+    }
+    let params = &cell.market.params;
+    let inputs = MarkInputs {
+        index_ticks: cell.index.index_ticks(),
+        index_is_stale: cell.index.is_stale(now_ms, params.max_oracle_age_ms),
+        best_bid_ticks: cell.top.0,
+        best_ask_ticks: cell.top.1,
+        last_ticks: cell.last_trade_ticks,
+        external_ticks: cell.index.external_ticks(now_ms, params.max_oracle_age_ms),
+    };
+    cell.mark.update(&inputs, now_ms);
+    // Without an index the mark stays as it was: nothing is liquidated or increased on it.
+    if let Some(mark_ticks) = cell.mark.mark_ticks(&inputs, params.mark_band_ppm) {
+        cell.market.mark_ticks = Some(mark_ticks);
+    }
+}

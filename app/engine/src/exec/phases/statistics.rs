@@ -1,0 +1,40 @@
+//! Phase 7: the inputs of the next block's mark, and the books' changes.
+
+use crate::events::{BlockEvents, BookDelta, Event};
+use crate::state::State;
+
+/// Phase 7: what the next block's mark is made of; and the books' changes for those who watch.
+pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
+    for event in &out.events {
+        if let Event::Fill(fill) = event {
+            state.markets.slot_mut(fill.market).cell.last_trade_ticks = Some(fill.price_ticks);
+        }
+    }
+    for slot in state.markets.iter_mut() {
+        let (cell, book) = (&mut slot.cell, &mut slot.book);
+        cell.top = (
+            book.best_bid().map(|level| level.price_ticks),
+            book.best_ask().map(|level| level.price_ticks),
+        );
+        let dirty = book.take_dirty_levels();
+        if dirty.is_empty() {
+            continue;
+        }
+        cell.book_sequence = cell.book_sequence.saturating_add(1);
+        let mut delta = BookDelta {
+            market: cell.market.params.id,
+            l2_root: book.l2_root(),
+            l3_root: book.l3_root(),
+            next_order_id: book.next_order_id(),
+            ..BookDelta::default()
+        };
+        for level in dirty {
+            let side = match level.side {
+                tidemark_proto::units::Side::Buy => &mut delta.bids,
+                tidemark_proto::units::Side::Sell => &mut delta.asks,
+            };
+            side.push((level.price_ticks, level.lots, level.count));
+        }
+        out.books.push(delta);
+    }
+}

@@ -1,0 +1,109 @@
+//! Phase 6: transactions, each refused alone.
+
+use std::sync::Arc;
+
+use tidemark_proto::types::{DecodedTx, Message, OperationResult};
+use tidemark_proto::units::OwnerId;
+use tidemark_proto::{Code, Refusal};
+
+use crate::events::TxOutcome;
+use crate::exec::administration;
+use crate::exec::collateral::{cash, isolated};
+use crate::exec::ctx::Ctx;
+use crate::exec::operation::{batch, dispatch, keepers, prefetch, settings};
+use crate::state::{check_timeout, unknown_signer, State};
+
+/// Carries out transactions in the order given, which ProcessProposal has checked.
+pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[Result<Arc<DecodedTx>, Refusal>]) -> Vec<TxOutcome> {
+    let one = |tx: &Result<Arc<DecodedTx>, Refusal>| match tx {
+        Ok(tx) => outcome(tx, admit(ctx.exchange, tx).and_then(|owner| carry_out(ctx, owner, tx))),
+        Err(refusal) => TxOutcome {
+            hash: [0; 32],
+            signer: None,
+            code: refusal.code,
+            message: refusal.message.clone(),
+            results: Vec::new(),
+        },
+    };
+    txs.iter().map(one).collect()
+}
+
+fn outcome(tx: &DecodedTx, result: Result<Vec<OperationResult>, Refusal>) -> TxOutcome {
+    let (code, message, results) = match result {
+        Ok(results) => (Code::Ok, String::new(), results),
+        Err(refusal) => (refusal.code, refusal.message, Vec::new()),
+    };
+    TxOutcome { hash: tx.hash, signer: Some(tx.signer), code, message, results }
+}
+
+/// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its
+/// sequence up.
+fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
+    let owner = state.owner_id(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
+    let next = state.owners.get(owner).map_or(0, |owner| owner.sequence);
+    if tx.sequence != next {
+        let code = if tx.sequence < next { Code::SequenceReplayed } else { Code::SequenceGap };
+        return Err(Refusal::new(
+            code,
+            format!("sequence {}, the account is at {next}", tx.sequence),
+        ));
+    }
+    check_timeout(tx, state.chain.height)?;
+    let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;
+    if let Some(owner) = state.owners.get_mut(owner) {
+        owner.sequence = sequence;
+    }
+    Ok(owner)
+}
+
+fn carry_out(
+    ctx: &mut Ctx<'_>,
+    owner: OwnerId,
+    tx: &DecodedTx,
+) -> Result<Vec<OperationResult>, Refusal> {
+    match &tx.message {
+        Message::Orders { subaccount, operations, all_or_none } => {
+            let account = cash::existing(ctx.exchange, owner, *subaccount)?;
+            prefetch::prefetch(ctx.exchange, account, operations);
+            if *all_or_none {
+                return Ok(batch::run(ctx, account, operations));
+            }
+            return Ok(operations
+                .iter()
+                .map(|operation| dispatch::run(ctx, account, operation))
+                .collect());
+        }
+        Message::Deposit { recipient, subaccount, amount_atoms } => {
+            cash::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
+        }
+        Message::Withdraw { subaccount, amount_atoms } => {
+            cash::withdraw(ctx.exchange, owner, *subaccount, *amount_atoms)
+        }
+        Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
+            cash::transfer(ctx.exchange, owner, *from_subaccount, *to_subaccount, *amount_atoms)
+        }
+        Message::SetLeverage { subaccount, market, leverage } => {
+            settings::set_leverage(ctx.exchange, owner, *subaccount, *market, *leverage)
+        }
+        Message::SetSelfTradePrevention { subaccount, policy } => {
+            settings::set_self_trade_prevention(ctx.exchange, owner, *subaccount, *policy)
+        }
+        Message::SetMarginMode { subaccount, market, isolated } => {
+            isolated::set_mode(ctx.exchange, owner, *subaccount, *market, *isolated)
+        }
+        Message::AdjustIsolatedMargin { subaccount, market, change_atoms } => {
+            isolated::adjust(ctx.exchange, owner, *subaccount, *market, *change_atoms)
+        }
+        Message::RegisterBackstop { subaccount, market, set_aside_atoms } => {
+            keepers::register(ctx.exchange, owner, *subaccount, *market, *set_aside_atoms)
+        }
+        Message::Takeover { subaccount, market, account, lots } => {
+            keepers::takeover(ctx.exchange, owner, *subaccount, *market, *account, *lots)
+        }
+        Message::ListMarket(params) => {
+            administration::list_market(ctx.exchange, &tx.signer, params)
+        }
+        Message::UpdateMarket(params) => administration::update_market(ctx, &tx.signer, params),
+    }
+    .map(|()| Vec::new())
+}

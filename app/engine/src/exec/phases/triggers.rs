@@ -1,0 +1,160 @@
+//! Phase 5: pegged orders move, triggers and slices that are due are placed.
+
+use tidemark_oracle::mark::band_ticks;
+use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TwapSlice};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::Code;
+
+use crate::events::Event;
+use crate::exec::account::lookup;
+use crate::exec::collateral::isolated;
+use crate::exec::ctx::Ctx;
+use crate::exec::order::conditional::{links, peg};
+use crate::exec::order::{cancel, place, request};
+use crate::state::conditional::{Conditional, Kind, Slicing};
+use crate::state::State;
+
+/// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the
+/// slices that are due. A market that is not live, or whose index is stale, waits.
+pub(crate) fn run(ctx: &mut Ctx<'_>) {
+    for market in ctx.exchange.markets.ids() {
+        let slot = ctx.exchange.markets.slot(market);
+        let cell = &slot.cell;
+        let params = &cell.market.params;
+        let is_stale = cell.index.is_stale(ctx.exchange.chain.time_ms, params.max_oracle_age_ms);
+        if slot.conditional.is_empty() || is_stale || !cell.is_live() {
+            continue;
+        }
+        let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
+        let Some(mark_ticks) = mark_ticks else { continue };
+        peg::follow_all(ctx, market, max);
+        for order_id in
+            ctx.exchange.markets.slot_mut(market).conditional.pop_reached(mark_ticks, max)
+        {
+            trigger(ctx, market, order_id);
+        }
+        for order_id in ctx
+            .exchange
+            .markets
+            .slot(market)
+            .conditional
+            .slices_due(ctx.exchange.chain.time_ms, max)
+        {
+            slice(ctx, market, order_id, mark_ticks);
+        }
+    }
+}
+
+/// Places an order whose trigger the mark has reached.
+fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+    ctx.work.visit_order();
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    let Some(order) = conditional.remove(order_id) else { return };
+    // Told after the trigger itself, so that a reader sees the reason first.
+    let told = ctx.events.len();
+    ctx.events.push(links::removed_event(market, &order, Code::Ok));
+    let resting = links::release_partner(conditional, market, &order, &mut ctx.events);
+    if let Some(resting) = resting {
+        cancel::cancel_for(ctx, order.account, market, resting, Code::OcoPartner);
+    }
+    let Kind::Waiting(waited) = order.kind else { return };
+    let place =
+        Place { trigger: None, lots: lots_now(ctx.exchange, order.account, &waited), ..waited };
+    let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
+    let refusal =
+        isolated::refunding(ctx, order.account, |ctx| request::place(ctx, order.account, &place))
+            .err();
+    ctx.events[told] = Event::Triggered {
+        market,
+        order_id,
+        account: order.account,
+        client_id: waited.client_id,
+        placed_order_id: if refusal.is_none() { placed_order_id } else { 0 },
+        code: refusal.as_ref().map_or(Code::Ok, |refusal| refusal.code),
+        message: refusal.map(|refusal| refusal.message).unwrap_or_default(),
+    };
+}
+
+/// An order's lots when it triggers: of the whole position, what is held, as far as one order may
+/// go.
+fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
+    if !order.whole_position {
+        return order.lots;
+    }
+    let most = state.markets.slot(order.market).cell.market.params.max_order_lots;
+    lookup::held(state, account, order.market).unsigned_abs().min(most)
+}
+
+/// Places a TWAP's slice, and sets the time of the next.
+fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Ticks) {
+    ctx.work.visit_order();
+    let cell = &ctx.exchange.markets.slot(market).cell;
+    let slippage_ppm = cell.market.params.market_slippage_ppm;
+    let found = ctx.exchange.markets.slot(market).conditional.get(order_id).cloned();
+    let Some(order) = found else { return };
+    let Kind::Slicing(slicing) = order.kind else { return };
+    let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);
+    let place = Place {
+        market,
+        side: slicing.twap.side,
+        price_ticks: worst_ticks(&slicing, mark_ticks, slippage_ppm),
+        lots,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::Ioc,
+        post_only: PostOnly::Off,
+        reduce_only: slicing.twap.reduce_only,
+        client_id: slicing.twap.client_id,
+        trigger: None,
+        whole_position: false,
+        display_lots: 0,
+        peg: None,
+    };
+    // Told before what the slice does.
+    let told = ctx.events.len();
+    ctx.events.push(links::removed_event(market, &order, Code::Ok));
+    let placed = isolated::refunding(ctx, order.account, |ctx| {
+        place::place_on_book(ctx, order.account, &place)
+    });
+    let (filled_lots, placed_order_id) =
+        placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
+    let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
+    let code = placed.as_ref().err().map_or(Code::Ok, |refusal| refusal.code);
+    let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
+    let order = Conditional { kind: Kind::Slicing(slicing), ..order };
+    ctx.events[told] = Event::Slice {
+        market,
+        order_id,
+        account: order.account,
+        client_id: slicing.twap.client_id,
+        slice: TwapSlice {
+            code,
+            placed_order_id,
+            lots,
+            filled_lots,
+            slices_left,
+            message: placed.err().map(|refusal| refusal.message).unwrap_or_default(),
+        },
+        left: (slices_left > 0).then(|| links::display(market, &order)),
+    };
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    if slices_left > 0 {
+        conditional.update(order);
+        return;
+    }
+    conditional.remove(order_id);
+    if order.lots() > 0 {
+        let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
+        ctx.events.push(links::removed_event(market, &order, code));
+    }
+}
+
+/// The worst price of a slice: the slippage beyond the mark, and no worse than the order's own
+/// limit.
+fn worst_ticks(slicing: &Slicing, mark_ticks: Ticks, market_slippage_ppm: i64) -> Ticks {
+    let slippage_ppm = slicing.twap.slippage_ppm.map_or(market_slippage_ppm, i64::from);
+    let (low, high) = band_ticks(mark_ticks, slippage_ppm);
+    match slicing.twap.side {
+        Side::Buy => slicing.twap.limit_ticks.map_or(high, |limit| limit.min(high)),
+        Side::Sell => slicing.twap.limit_ticks.map_or(low, |limit| limit.max(low)),
+    }
+}
