@@ -22,7 +22,7 @@ pub struct CanonicalKey {
 pub struct CanonicalOrder {
     /// Hash of the block before.
     pub previous_block_hash: [u8; 32],
-    /// Whether cancels go before other orders.
+    /// True if cancels go before other orders.
     pub cancels_first: bool,
 }
 
@@ -40,7 +40,7 @@ impl CanonicalOrder {
     }
 }
 
-/// What a block may hold.
+/// The bounds of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockBudget {
     /// Bytes of transactions.
@@ -106,7 +106,7 @@ pub fn tx_bytes(size: usize) -> u64 {
     size as u64 + FRAME
 }
 
-/// Whether a block's transactions are what [`select`] could have chosen; says what is wrong.
+/// Checks that a block's transactions are a selection that [`select`] could have made.
 ///
 /// # Errors
 /// A sentence naming the first transaction out of place.

@@ -1,4 +1,4 @@
-//! What a block did, for those who watch: market data, fills, metrics. Nothing here feeds back into
+//! The events of a block for market data, fills and metrics. Nothing here feeds back into
 //! consensus.
 
 use tidemark_oracle::index::IndexStep;
@@ -15,7 +15,7 @@ use tidemark_risk::liquidation::ZeroTerms;
 use crate::state::conditional::Pegged;
 use crate::state::merkle::Hash;
 
-/// Everything that one block did, in order.
+/// The events of one block, in order.
 #[derive(Clone, Debug, Default)]
 pub struct BlockEvents {
     /// Height of the block.
@@ -30,11 +30,11 @@ pub struct BlockEvents {
     pub events: Vec<Event>,
     /// Books that changed.
     pub books: Vec<BookDelta>,
-    /// What the invariant check found wrong, as sentences; empty in a healthy chain.
+    /// Violated invariants, as sentences; empty in a healthy chain.
     pub violations: Vec<String>,
-    /// What the validators said of prices.
+    /// The validators' price reports.
     pub prices: PriceRound,
-    /// Counts of what the block's operations visited.
+    /// Counts of orders and accounts that the block visited.
     pub work: Work,
 }
 
@@ -59,7 +59,7 @@ impl Work {
     }
 }
 
-/// What a block's extended commit said of prices.
+/// The price reports of a block's extended commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceRound {
     /// Voting power of all validators; 0 in a block without an extended commit.
@@ -70,14 +70,14 @@ pub struct PriceRound {
     pub markets: Vec<MarketPrices>,
 }
 
-/// What one validator said.
+/// The price report of one validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceVote {
     /// Its address: the first 20 bytes of SHA-256 of its key.
     pub validator: [u8; 20],
     /// Its voting power.
     pub power: u64,
-    /// What it said.
+    /// The report, or its absence.
     pub said: Said,
 }
 
@@ -105,21 +105,21 @@ impl Said {
     }
 }
 
-/// What a block's reports did to one market.
+/// The effect of a block's reports on one market.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketPrices {
     /// Voting power that reported its index.
     pub reporting_power: u64,
-    /// What became of the index.
+    /// The step of the index.
     pub step: IndexStep,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Clone, Debug)]
 pub struct TxOutcome {
     /// SHA-256 of its bytes.
     pub hash: TxHash,
-    /// Who signed it; `None` when it does not decode.
+    /// The signer; `None` when the transaction does not decode.
     pub signer: Option<Address>,
     /// `Ok`, or why all of it was refused.
     pub code: Code,
@@ -147,7 +147,7 @@ pub enum Event {
         /// Most lots that an iceberg order shows at a time; 0 is all.
         display_lots: Lots,
         post_only: PostOnly,
-        /// What its price follows.
+        /// The reference of its price, if it is pegged.
         pegged: Option<Pegged>,
     },
     /// A resting order lost quantity without a trade and rests on.
@@ -249,8 +249,8 @@ pub struct Liquidation {
     pub arithmetic: Arithmetic,
 }
 
-/// What a liquidation step's figures come from (rules §7). What a stage does not work out is 0 or
-/// `None`.
+/// The arithmetic behind a liquidation step's figures (rules §7). Figures that a stage does not
+/// work out are 0 or `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
     /// The position before the step.
@@ -263,11 +263,11 @@ pub struct Arithmetic {
     pub due: Option<ZeroTerms>,
     /// The zero price of what it did close.
     pub closed: Option<ZeroTerms>,
-    /// What the account got (positive) or paid for it.
+    /// Quote that the account got (positive) or paid for it.
     pub quote_atoms: Atoms,
     /// The most that the liquidation fee could be.
     pub fee_cap_atoms: Atoms,
-    /// What the fill lacked of the zero price; the fund paid it as far as its caps allowed.
+    /// The fill's shortfall from the zero price; the fund paid it as far as its caps allowed.
     pub fund_owed_atoms: Atoms,
     /// Debt that was booked.
     pub bad_debt_atoms: Atoms,
@@ -276,7 +276,7 @@ pub struct Arithmetic {
 /// Levels of one book that a block changed, and the root after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BookDelta {
-    /// Which book.
+    /// The book's market.
     pub market: MarketId,
     /// Price, lots, orders; 0 lots where the level is gone.
     pub bids: Vec<(Ticks, Lots, u32)>,

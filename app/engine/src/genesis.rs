@@ -6,7 +6,7 @@ use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, MarketId};
 use tidemark_proto::{Code, Refusal};
 
-/// What the chain starts with.
+/// The start of the chain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
@@ -18,7 +18,7 @@ pub struct Genesis {
     pub admin: String,
     /// Bech32 addresses that may credit deposits.
     pub minters: Vec<String>,
-    /// What the insurance fund starts with.
+    /// The insurance fund at the start.
     #[serde(default)]
     pub insurance_atoms: u64,
 }

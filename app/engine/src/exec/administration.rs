@@ -27,8 +27,8 @@ pub(crate) fn list_market(
     state.list(params.clone()).map(|_| ())
 }
 
-/// Whether a market is isolated for all decides in which account each position is, so it changes
-/// while there is none.
+/// Checks that `isolated_only` changes only while nobody has a position or an order: it decides in
+/// which account each position is.
 fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
     let of = &state.market(params.id)?.cell.market;
     let orders = state.markets.slot(params.id).book.live_orders();

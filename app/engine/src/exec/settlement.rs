@@ -175,7 +175,7 @@ fn close_at(
     Ok(())
 }
 
-/// What the market itself still has, when nobody holds anything of it any more.
+/// Distributes the market's own money once nobody holds a position in it.
 fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
     let of = &mut state.markets.slot_mut(market).cell.market;
     for keeper in std::mem::take(&mut of.keepers) {

@@ -38,9 +38,9 @@ pub struct Chain {
     pub block_hash: Hash,
     /// Governed parameters.
     pub params: ChainParams,
-    /// Who lists markets and changes parameters.
+    /// The address that lists markets and changes parameters.
     pub admin: Address,
-    /// Who credits deposits.
+    /// Addresses that credit deposits.
     pub minters: Vec<Address>,
     /// The validator set.
     pub validators: Vec<Validator>,

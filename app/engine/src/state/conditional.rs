@@ -16,7 +16,7 @@ use super::table::Table;
 /// did not fill.
 pub const CATCH_UP: u64 = 3;
 
-/// What an order waits for, or what hangs on it.
+/// The condition of an order, or the dependence of another order on it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Kind {
     /// It waits for the mark; its `trigger` is given.
@@ -29,7 +29,7 @@ pub enum Kind {
     Pegged(Pegged),
 }
 
-/// What a pegged order follows, and how far.
+/// The reference of a pegged order, and its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Pegged {
     /// The reference and the distance from it.
@@ -41,7 +41,7 @@ pub struct Pegged {
 /// A TWAP on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Slicing {
-    /// As it was placed.
+    /// The TWAP as it was placed.
     pub twap: Twap,
     /// Time of the first slice; `None` until its block has come.
     pub start_ms: Option<TimeMs>,
@@ -89,11 +89,11 @@ impl Slicing {
 pub struct Conditional {
     /// Its id, of the same sequence as the book's.
     pub order_id: OrderId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account: AccountId,
     /// The order that goes with it; 0 is none.
     pub partner: OrderId,
-    /// What it waits for.
+    /// Its condition.
     pub kind: Kind,
 }
 
@@ -128,7 +128,7 @@ impl Conditional {
         }
     }
 
-    /// Whether it is off the book.
+    /// Returns true if the order is off the book.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(self.kind, Kind::Waiting(_) | Kind::Slicing(_))
@@ -194,7 +194,7 @@ pub struct ConditionalOrders {
 }
 
 impl ConditionalOrders {
-    /// Whether there is none.
+    /// Returns true if there is no order.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -233,8 +233,8 @@ impl ConditionalOrders {
         self.rows.iter().filter_map(|(_, row)| row.as_ref())
     }
 
-    /// Whether a trigger price is reached already, or would pass orders that were reached and still
-    /// wait for their turn.
+    /// Returns true if the mark has reached a trigger price, or if the order would pass others that
+    /// were reached and still wait for their turn.
     #[must_use]
     pub fn is_reached(&self, side: Side, trigger: Trigger, mark_ticks: Ticks) -> bool {
         self.triggers.is_reached(reach(side, trigger), trigger.price_ticks, mark_ticks)
@@ -297,7 +297,7 @@ impl ConditionalOrders {
         due(&self.slices, now_ms, max)
     }
 
-    /// What an order on the book follows, if it is pegged.
+    /// Returns the reference of an order on the book, if it is pegged.
     #[must_use]
     pub fn pegged(&self, order_id: OrderId) -> Option<Pegged> {
         match self.get(order_id)?.kind {

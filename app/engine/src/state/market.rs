@@ -20,7 +20,7 @@ use super::totals_cache::TotalsCache;
 pub struct MarketCell {
     /// Parameters, mark, funding, open interest.
     pub market: Market,
-    /// What the validators report.
+    /// The index from the validators' reports.
     pub index: IndexState,
     /// Averages behind the mark.
     pub mark: MarkState,
@@ -52,7 +52,7 @@ pub const MAX_TAKEOVERS: usize = 256;
 /// A position that keepers may ask for (rules §7.3), as the sweep left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Listed {
-    /// Whose it is.
+    /// The account that owns it.
     pub account: AccountId,
     /// Positive is long.
     pub lots: SignedLots,
@@ -67,9 +67,9 @@ pub struct Listed {
 /// A keeper's request for part of a listed position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Takeover {
-    /// Who asks.
+    /// The keeper.
     pub keeper: AccountId,
-    /// Whose position.
+    /// The account that holds the position.
     pub account: AccountId,
     /// At most so many.
     pub lots: Lots,
@@ -81,7 +81,7 @@ pub struct Settlement {
     /// The last good index: what every position is settled at. 0 where there never was one, nor a
     /// position then.
     pub price_ticks: Ticks,
-    /// What is being done.
+    /// The stage under way.
     pub stage: SettlementStage,
 }
 

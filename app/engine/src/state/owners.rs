@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, MarketId, OwnerId};
 
-/// Who signs, and what is theirs.
+/// A signer with its accounts.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Owner {
     /// The address.
@@ -29,7 +29,7 @@ pub struct IsolatedSlot {
     pub market: MarketId,
     /// The account that holds the collateral, the position and the orders.
     pub account: AccountId,
-    /// Whether the mode is isolated now; the account stays when it is not.
+    /// True if the mode is isolated now; the account stays otherwise.
     pub active: bool,
 }
 

@@ -29,7 +29,7 @@ impl<T> TableView<T> {
         self.len
     }
 
-    /// Whether there is no slot.
+    /// Returns true if there is no slot.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

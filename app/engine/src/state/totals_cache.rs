@@ -13,7 +13,7 @@ use tidemark_risk::margin::{OpenOrder, OrderTotals};
 /// From so many open orders on, an account's totals are worth remembering.
 const WORTH_IT: usize = 4;
 
-/// What all totals of a market are worked out with.
+/// The inputs of all totals of a market.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TotalsKey {
     /// The block's mark.
@@ -46,8 +46,8 @@ impl TotalsCache {
         self.sums.get(&account)
     }
 
-    /// Whether an account with so many open orders should have its totals worked out and
-    /// [`Self::insert`]ed.
+    /// Returns true if the totals of an account with so many open orders are worth remembering by
+    /// [`Self::insert`].
     #[must_use]
     pub fn wants(&self, account: AccountId, open_orders: usize, key: TotalsKey) -> bool {
         open_orders >= WORTH_IT && self.get(account, key).is_none()

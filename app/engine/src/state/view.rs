@@ -112,8 +112,8 @@ impl View {
         }
     }
 
-    /// Whether a transaction may wait in the mempool: its signer is known, its sequence near, its
-    /// time not past.
+    /// Checks that a transaction may wait in the mempool: its signer is known, its sequence near,
+    /// its time not past.
     ///
     /// # Errors
     /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each

@@ -66,7 +66,7 @@ pub fn find(state: &mut State) -> Vec<AccountId> {
     }
 }
 
-/// What [`find`] returns, found by looking at every account.
+/// Returns the same accounts as [`find`], by looking at every account.
 #[must_use]
 pub fn scan(state: &State) -> Vec<AccountId> {
     let accounts = Accounts::of(state);

@@ -182,8 +182,8 @@ pub(crate) fn zero_price_at(
     )?)
 }
 
-/// Whether an order, its fee counted, brings less than a zero price: the account would be left with
-/// less margin for its risk than it had, at zero with a debt.
+/// Returns true if an order, its fee counted, brings less than a zero price: it would leave the
+/// account less margin for its risk than before, at zero with a debt.
 ///
 /// # Errors
 /// `UNKNOWN_MARKET`, `OVERFLOW`.

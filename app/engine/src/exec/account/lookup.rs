@@ -6,14 +6,14 @@ use tidemark_risk::{Account, Position};
 
 use crate::state::State;
 
-/// An account that must exist.
+/// Returns an account that must exist.
 pub(crate) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
     state.accounts.get(account).ok_or_else(|| {
         Refusal::new(Code::UnknownAccount, format!("account {account} does not exist"))
     })
 }
 
-/// An account's lots in a market.
+/// Returns the lots of an account's position in a market; 0 without one.
 pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> i64 {
     state.accounts.get(account).map_or(0, |account| account.lots(market))
 }

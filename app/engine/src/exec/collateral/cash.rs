@@ -96,8 +96,8 @@ pub(crate) fn deposit(
     Ok(())
 }
 
-/// What an account may take out now (rules §3): gated after a halt or negative equity, and as
-/// [`check_removable`].
+/// Checks that an account may take an amount off the exchange now (rules §3): withdrawals are not
+/// gated after a halt or negative equity, and as for [`check_removable`].
 fn check_withdrawable(
     state: &mut State,
     account: AccountId,
@@ -113,8 +113,8 @@ fn check_withdrawable(
     check_removable(state, account, amount_atoms)
 }
 
-/// What an account may do without now: not while a market that it has a position or an order in has
-/// a stale index, and no more than is withdrawable.
+/// Checks that an account may give up an amount now: no market with its position or order has a
+/// stale index, and the amount is withdrawable.
 pub(crate) fn check_removable(
     state: &mut State,
     account: AccountId,

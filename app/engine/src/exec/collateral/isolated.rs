@@ -197,7 +197,7 @@ pub(crate) fn refunding<T>(
     result
 }
 
-/// Whether a subaccount trades a market with its own collateral.
+/// Returns true if a subaccount trades a market with its own collateral.
 pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
     let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
     !only && slot(state, parent, market).is_none_or(|slot| !slot.active)

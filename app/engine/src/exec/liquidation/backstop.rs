@@ -54,10 +54,10 @@ pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refus
     Ok(())
 }
 
-/// What one keeper took.
+/// One keeper's part of a position.
 struct KeeperFill {
     lots: Lots,
-    /// What the closing account got (positive) or paid.
+    /// Quote that the closing account got (positive) or paid.
     quote_atoms: Atoms,
 }
 

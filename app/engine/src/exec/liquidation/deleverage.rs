@@ -30,12 +30,12 @@ const MAX_ROUNDS: u32 = 8;
 
 /// A position that is to be closed, or a part of it.
 struct Closing {
-    /// Whose: its place among the steps.
+    /// Index of the account's step.
     step: usize,
     held: SignedLots,
     lots: Lots,
     health: Health,
-    /// What one lot brings at its zero price; the less, the less a counterparty is asked for.
+    /// Quote of one lot at its zero price; a lower one asks less of a counterparty.
     lot_quote_atoms: Atoms,
 }
 
@@ -62,8 +62,8 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
     }
 }
 
-/// What steps have to close of one side of a market now; first those whose price asks least of a
-/// counterparty: who cannot bear a lot of that can bear none after it.
+/// Returns the positions of one side of a market that steps have to close now, first those whose
+/// price asks least of a counterparty: one that cannot bear a lot of these can bear none after it.
 fn closings(
     state: &State,
     steps: &[Step],
@@ -83,7 +83,7 @@ fn closings(
     closings
 }
 
-/// What a step has to close in a market now.
+/// Returns the position that a step has to close in a market now.
 fn closing(
     state: &State,
     step: &Step,

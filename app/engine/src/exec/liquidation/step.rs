@@ -18,7 +18,7 @@ pub(crate) struct Step {
     pub account: AccountId,
     /// Orders that the prune stage cancelled.
     pub cancelled: u32,
-    /// What the block's step has still to close, by market.
+    /// Lots that the block's step has still to close, by market.
     pub left: Vec<(MarketId, Lots)>,
     /// The last stage that was carried out.
     pub done: Option<LiquidationStage>,
@@ -69,8 +69,8 @@ impl Step {
 }
 
 impl Step {
-    /// What is still to be closed of a position in this block: all of it once equity is negative,
-    /// else what the step left.
+    /// Returns the lots of a position that are still to be closed in this block: all of them once
+    /// equity is negative, else the rest of the step.
     pub(crate) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
         if health.equity_atoms < 0 {
             return held.unsigned_abs();
@@ -102,13 +102,13 @@ pub(crate) struct ClosingTerms {
     /// The position before.
     pub held: SignedLots,
     pub zero_price_ticks: Ticks,
-    /// What the zero price comes from.
+    /// Terms of the zero price.
     pub due: Option<ZeroTerms>,
     /// The worst price to close at.
     pub limit_ticks: Ticks,
 }
 
-/// What a stage closed of a position.
+/// The part of a position that a stage closed.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ClosedPart {
     pub lots: Lots,

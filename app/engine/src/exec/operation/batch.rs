@@ -42,7 +42,7 @@ pub(crate) fn run(
     results
 }
 
-/// Whether an operation can only free margin and room.
+/// Returns true if an operation can only free margin and room.
 const fn frees(operation: &Operation) -> bool {
     matches!(
         operation,

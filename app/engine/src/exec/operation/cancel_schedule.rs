@@ -20,7 +20,7 @@ const MAX_AHEAD_MS: TimeMs = 86_400_000;
 /// Orders that go in one block, after which the next accounts wait for the next block.
 const MAX_PER_BLOCK: u32 = 10_000;
 
-/// That a switch is far enough ahead, and not too far.
+/// Checks that a switch is far enough ahead, and not too far.
 ///
 /// # Errors
 /// `SCHEDULE_OUT_OF_RANGE`.

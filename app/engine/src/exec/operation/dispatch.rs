@@ -38,7 +38,7 @@ fn run_in_account(ctx: &mut Ctx<'_>, account: AccountId, operation: &Operation) 
     carry_out(ctx, account, operation).unwrap_or_else(refused)
 }
 
-/// The same, with a refusal as one.
+/// Carries out one operation of an account; the dispatcher's only match over operations.
 fn carry_out(
     ctx: &mut Ctx<'_>,
     account: AccountId,

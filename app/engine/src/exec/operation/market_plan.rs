@@ -17,7 +17,7 @@ use crate::state::State;
 /// A refusal with the operation that it is of.
 pub(crate) type Failed = (usize, Refusal);
 
-/// What it does in one market.
+/// The orders of a batch in one market.
 #[derive(Default)]
 pub(crate) struct MarketPlan {
     /// Resting orders that it cancels.
@@ -89,7 +89,7 @@ impl MarketPlan {
         Ok(())
     }
 
-    /// That the account may have so many open orders.
+    /// Checks that the account has room for its new open orders.
     fn check_room(
         &self,
         state: &State,
@@ -110,7 +110,7 @@ impl MarketPlan {
         checks::check_open_orders_without(state, account, market, more, leaving)
     }
 
-    /// That open interest may grow by all orders together.
+    /// Checks that open interest may grow by all orders together.
     fn check_interest(
         &self,
         state: &State,
@@ -133,7 +133,7 @@ impl MarketPlan {
         checks::check_open_interest(state, market, increase)
     }
 
-    /// That no two orders of the batch would meet.
+    /// Checks that no two orders of the batch would meet.
     fn check_meeting(&self) -> Result<(), Failed> {
         let of_side = |side| self.placed.iter().filter(move |intended| intended.order.side == side);
         let price = |intended: &&PlannedOrder| intended.ready.price_ticks;

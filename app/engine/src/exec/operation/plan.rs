@@ -24,14 +24,14 @@ use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, checks, find};
 use crate::state::State;
 
-/// What a batch does, before it is done.
+/// The orders of a batch, before any is placed.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub markets: BTreeMap<MarketId, MarketPlan>,
 }
 
 impl Plan {
-    /// What the operations would do.
+    /// Checks all operations of a batch.
     ///
     /// # Errors
     /// The first operation that would be refused, with its refusal.
@@ -314,7 +314,7 @@ impl Plan {
         ))
     }
 
-    /// What must hold of the operations together.
+    /// Checks the operations together.
     pub(crate) fn check(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
         for (market, in_market) in &self.markets {
             in_market.check(state, account, *market)?;
@@ -322,7 +322,7 @@ impl Plan {
         self.check_margin(state, account)
     }
 
-    /// That free collateral covers all orders together, without those that leave.
+    /// Checks that free collateral covers all orders together, without those that leave.
     fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
         let first =
             self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();

@@ -58,8 +58,8 @@ pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) ->
     }
 }
 
-/// Whether the account may have this order, in place of `replaced`: the placement check of rules
-/// §3.
+/// Checks that the account may have this order in place of `replaced`: the placement check of rules
+/// §3. Isolated collateral draws a shortfall from its parent.
 pub(crate) fn admit(
     state: &mut State,
     account: AccountId,

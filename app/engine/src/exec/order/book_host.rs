@@ -34,7 +34,7 @@ pub(crate) struct BookHost<'a> {
     pub taker_lots: Lots,
     /// The taker is the liquidation sweep: it pays no taker fee, and the maker gets no rebate.
     pub liquidation: bool,
-    /// What the taker's fills paid or earned, without fees: negative for a buy.
+    /// Quote that the taker's fills paid or earned, without fees: negative for a buy.
     pub quote_atoms: Atoms,
 }
 
@@ -67,8 +67,8 @@ impl<'a> BookHost<'a> {
         fees::rates(&self.params.fee_tiers, volume)
     }
 
-    /// Whose volume an account's trades count for: isolated collateral trades for the account that
-    /// it belongs to.
+    /// Returns the account whose volume counts an account's trades: isolated collateral trades for
+    /// its parent.
     fn trader(&self, account: AccountId) -> AccountId {
         let isolated = self.accounts.get(account).and_then(|account| account.isolated);
         isolated.map_or(account, |isolated| isolated.parent)

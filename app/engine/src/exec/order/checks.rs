@@ -30,7 +30,7 @@ pub(crate) fn terms(state: &State, order: &Place) -> Result<OrderTerms, Refusal>
     Ok(OrderTerms { price_ticks, time_in_force: time_in_force(order, state.chain.time_ms)? })
 }
 
-/// Whether an order may come to rest.
+/// Returns true if an order of this lifetime may come to rest.
 pub(crate) const fn rests(time_in_force: TimeInForce) -> bool {
     matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt { .. })
 }
@@ -122,7 +122,7 @@ pub(crate) fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Re
     ))
 }
 
-/// That an account may have so many more open orders in a market; those that wait count.
+/// Checks that an account may have `more` open orders in a market; conditional ones count.
 pub(crate) fn check_open_orders(
     state: &State,
     account: AccountId,
@@ -132,7 +132,7 @@ pub(crate) fn check_open_orders(
     check_open_orders_without(state, account, market, more, 0)
 }
 
-/// The same once so many of the account's orders are gone.
+/// As [`check_open_orders`], once `gone` of the account's orders have left.
 pub(crate) fn check_open_orders_without(
     state: &State,
     account: AccountId,
@@ -153,7 +153,7 @@ pub(crate) fn check_open_orders_without(
     Ok(())
 }
 
-/// That no order of the account that waits has this client id; the book looks at its own.
+/// Checks that no conditional order of the account has this client id; the book checks its own.
 pub(crate) fn check_client_id(
     state: &State,
     account: AccountId,
@@ -171,7 +171,7 @@ pub(crate) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal 
     )
 }
 
-/// That there is a position which an order of this side reduces.
+/// Checks that the account has a position which an order of this side reduces.
 pub(crate) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
     if held != 0 && Side::reducing(held) == side {
         return Ok(());
@@ -182,7 +182,7 @@ pub(crate) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
     ))
 }
 
-/// That a market takes orders which increase exposure: its index is not stale.
+/// Checks that a market takes orders which increase exposure: its index is not stale.
 pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
     let cell = &state.markets.slot(market).cell;
     let params = &cell.market.params;
@@ -198,8 +198,9 @@ pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal
     ))
 }
 
-/// What orders of one side could add to open interest. It is the longs, and the shorts: a taker
-/// adds at most what it puts on its own side, a position that turns all of its new side.
+/// Returns the most that orders of one side could add to open interest, which counts longs (as many
+/// as shorts): a taker adds at most its lots on its own side, a position that turns all of its new
+/// side.
 pub(crate) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
     let lots = i128::try_from(lots).unwrap_or(i128::MAX);
     let on_side = match side {
@@ -209,7 +210,7 @@ pub(crate) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
     on_side.saturating_add(lots).max(0).abs_diff(on_side.max(0))
 }
 
-/// That a market's open interest may grow by so much.
+/// Checks that a market's open interest may grow by `increase_lots`.
 pub(crate) fn check_open_interest(
     state: &State,
     market: MarketId,

@@ -36,8 +36,8 @@ pub(crate) fn place_on_book(
     Ok(result(order.market, account, order.client_id, order.lots, &placed, &mut ctx.events))
 }
 
-/// What the client reads; the rest of a taker that never rested is told to the account's stream
-/// too.
+/// Returns the client's result. The account's stream learns of a taker's remainder that never
+/// rested.
 pub(crate) fn result(
     market: MarketId,
     account: AccountId,

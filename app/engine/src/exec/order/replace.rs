@@ -11,7 +11,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::{admission, checks, place};
 
-/// What a replacement changes of an order.
+/// The fields of an order that a replacement changes.
 #[derive(Clone, Copy)]
 pub(crate) struct Replacement {
     pub price_ticks: Option<Ticks>,

@@ -48,7 +48,7 @@ pub(crate) fn twap(
     Ok(OperationResult { order_id, ..Default::default() })
 }
 
-/// What is checked of a TWAP before it starts.
+/// Checks a TWAP before it starts.
 pub(crate) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
     let cell = &state.market(twap.market)?.cell;
     checks::check_status(cell, twap.reduce_only)?;
@@ -57,7 +57,7 @@ pub(crate) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
     checks::check_lots(cell, part.saturating_mul(CATCH_UP).min(twap.lots))
 }
 
-/// What is checked of an order before it waits.
+/// Checks an order before it waits.
 pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
     let cell = &state.market(order.market)?.cell;
     checks::check_status(cell, order.reduce_only)?;
@@ -72,7 +72,7 @@ pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<
     check_not_reached(cell, &state.markets.slot(order.market).conditional, order)
 }
 
-/// That the mark has not reached an order's trigger.
+/// Checks that the mark has not reached an order's trigger.
 pub(crate) fn check_not_reached(
     cell: &MarketCell,
     conditional: &ConditionalOrders,
@@ -92,7 +92,7 @@ pub(crate) fn check_not_reached(
     ))
 }
 
-/// That an account may have one more open order of this client id in a market.
+/// Checks that an account has room for one more open order, under a free client id.
 pub(crate) fn check_room(
     state: &State,
     account: AccountId,

@@ -18,7 +18,7 @@ use crate::state::State;
 /// Most orders looked at from the best price on, to find one that is not pegged.
 const MAX_LOOKED_AT: usize = 1_000;
 
-/// What orders of a market can follow.
+/// Reference prices that pegged orders of a market follow.
 struct References {
     mark_ticks: Option<Ticks>,
     best_ticks: [Option<Ticks>; 2],
