@@ -164,8 +164,8 @@ impl NodeConfig {
              {abci_addr}\n\
              \n# Host and port of CometBFT's JSON-RPC, to which transactions are handed.\n\
              comet_rpc_addr = {}\n\
-             \n# Threads for verification and execution; 0 for one a core. Results do not depend on \
-             it.\n\
+             \n# Threads for verification and execution; 0 for one a core. Results do not \
+             depend on it.\n\
              threads = {}\n\
              \n# Where this validator's prices come from:\n\
              #   kind = \"off\"        none; the node reports no prices\n\
