@@ -160,7 +160,7 @@ pub(crate) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> 
     orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
 }
 
-/// The zero price of an account's position (rules §7.2).
+/// The zero price of an account's position (rules §7.9).
 ///
 /// # Errors
 /// `OVERFLOW`, or no position.

@@ -74,7 +74,7 @@ impl<'a> BookHost<'a> {
         isolated.map_or(account, |isolated| isolated.parent)
     }
 
-    /// Applies a trade to both accounts. The reserve lemma (rules §3) is why nothing is checked
+    /// Applies a trade to both accounts. The reserve lemma (rules §3.7) is why nothing is checked
     /// here.
     fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
         let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)

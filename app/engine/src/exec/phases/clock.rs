@@ -3,7 +3,7 @@
 use crate::exec::block::Block;
 use crate::state::State;
 
-/// Phase 0: the clock. A long pause gates withdrawals (rules §7), and nobody pays funding for
+/// Phase 0: the clock. A long pause gates withdrawals (rules §3.12), and nobody pays funding for
 /// premiums of before it.
 pub(crate) fn clock(state: &mut State, block: &Block) {
     let chain = &mut state.chain;
