@@ -126,6 +126,8 @@ impl Book {
     /// has checked that the level's sum fits and that a slot is free.
     #[inline(always)]
     pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
+        debug_assert!(order.lots > 0, "a resting order shows at least one lot");
+        debug_assert!(order.id() < self.next_order_id, "the order's id was assigned");
         let slot = self.orders.allocate();
         self.ids.insert(order.id(), slot);
         self.push_owner(slot, order.owner, order.flags());
@@ -272,6 +274,7 @@ impl Book {
     /// order keeps its place in the queue.
     pub(crate) fn reduce_shown(&mut self, slot: u32, by_lots: Lots) {
         let order = self.orders.get_mut(slot);
+        debug_assert!(by_lots < order.lots, "an order without shown lots is removed instead");
         order.lots = bounded::sub(order.lots, by_lots);
         self.ladders[order.flags().side() as usize].touch(&mut self.levels, order.level);
         let level = self.levels.get_mut(order.level);

@@ -201,7 +201,8 @@ impl ClientIds {
                 self.sets[set].0[way] = if overflow { self.pop_overflow(set) } else { FREE };
             }
             None => {
-                self.overflow.remove(&(set, owner, client_id));
+                let slot = self.overflow.remove(&(set, owner, client_id));
+                debug_assert!(slot.is_some(), "a live client id is in its set or in the map");
             }
         }
     }
@@ -236,20 +237,27 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         /// Against a map; keys of one owner whose low halves are equal crowd few sets.
         #[test]
-        fn behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..3, 0_u64..40, any::<bool>()), 1..600)) {
+        fn behaves_like_a_map(
+            steps in prop::collection::vec(
+                (any::<bool>(), 0_u32..3, 0_u64..40, any::<bool>()),
+                1..600,
+            ),
+        ) {
             let (mut table, mut model) = (ClientIds::default(), BTreeMap::new());
             for (step, (insert, owner, id, crowd)) in steps.into_iter().enumerate() {
                 let client_id = if crowd { id << 58 } else { id } + 1;
                 let key = (owner, client_id);
                 if insert && !model.contains_key(&key) {
                     model.insert(key, step as u32 + 1);
-                    let insert_position = table.insert_position(owner, client_id).expect("no order has it");
-                    table.insert_at(insert_position, owner, client_id, step as u32 + 1);
+                    let position = table.insert_position(owner, client_id);
+                    let position = position.expect("no order has it");
+                    table.insert_at(position, owner, client_id, step as u32 + 1);
                 } else if !insert && model.remove(&key).is_some() {
                     table.remove(owner, client_id);
                 }
-                prop_assert_eq!(table.insert_position(owner, client_id).err(), model.get(&key).copied());
-                prop_assert_eq!(table.get(owner, client_id), model.get(&key).copied());
+                let expected = model.get(&key).copied();
+                prop_assert_eq!(table.insert_position(owner, client_id).err(), expected);
+                prop_assert_eq!(table.get(owner, client_id), expected);
                 prop_assert_eq!(table.len(), model.len());
                 for (set, ..) in table.overflow.keys() {
                     prop_assert!(table.sets[*set].0.iter().all(|entry| entry.slot != NONE));

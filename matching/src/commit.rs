@@ -5,15 +5,18 @@
 //! the last line.
 //!
 //! ```text
-//! order   = id u64 ‖ owner u32 ‖ shown u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8 ‖ hidden       (0 where there is none)
-//! flags   = side (0 buy, 1 sell) | reduce_only << 1 | post_only (0 no, 1 reject, 2 slide) << 2 | expires << 4 | client << 5
-//!         | iceberg << 6
-//! hidden  = display_lots u64 ‖ hidden_lots u64                                      with flag iceberg; else no bytes
-//! leaf₃   = SHA-256(order ‖ order ‖ …)                                              in queue order
-//! leaf₂   = lots u64 ‖ count u32                                                  lots shown
-//! group   = SHA-256(0x01 ‖ (key mod 64 u8 ‖ leaf)…)                                 the levels with the same key div 64
-//! page    = SHA-256(0x02 ‖ (key div 64 mod 64 u8 ‖ group)…)                         the groups with the same key div 4096
-//! side    = count u32 ‖ (key div 4096 u64 ‖ page)…                                  count of pages
+//! order   = id u64 ‖ owner u32 ‖ shown u64 ‖ client_id u64 ‖ expires_ms u64 ‖ flags u8 ‖ hidden
+//!           an order without client id or expiry has 0 there
+//! flags   = side (0 buy, 1 sell) | reduce_only << 1 | post_only (0 no, 1 reject, 2 slide) << 2
+//!         | expires << 4 | client << 5 | iceberg << 6
+//! hidden  = display_lots u64 ‖ hidden_lots u64      with flag iceberg; else no bytes
+//! leaf₃   = SHA-256(order ‖ order ‖ …)              in queue order
+//! leaf₂   = lots u64 ‖ count u32                    shown lots
+//! group   = SHA-256(0x01 ‖ (key mod 64 u8 ‖ leaf)…)
+//!           the levels with the same key div 64
+//! page    = SHA-256(0x02 ‖ (key div 64 mod 64 u8 ‖ group)…)
+//!           the groups with the same key div 4096
+//! side    = count u32 ‖ (key div 4096 u64 ‖ page)…  number of pages
 //! l2_root = SHA-256(0x03 ‖ side of bids ‖ side of asks)
 //! l3_root = SHA-256(0x04 ‖ side of bids ‖ side of asks ‖ next_order_id u64)
 //! ```

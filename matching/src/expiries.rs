@@ -52,7 +52,9 @@ impl Expiries {
     /// Removes the order at a heap index.
     pub(crate) fn remove(&mut self, index: u32, attributes: &mut AttributeTable) {
         let index = index as usize;
+        debug_assert!(index < self.heap.len(), "an order that expires has an entry in the heap");
         let Some(last) = self.heap.pop() else { return };
+        // The removed entry was the last one: nothing is left to move.
         let Some(gone) = self.heap.get(index).copied() else { return };
         if last.key() < gone.key() {
             self.rise(index, last, attributes);
@@ -124,8 +126,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         /// Against a sorted set: the same is first, and every index leads to its own entry.
         #[test]
-        fn behaves_like_a_sorted_set(steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800)) {
-            let (mut heap, mut model, mut attributes) = (Expiries::default(), BTreeSet::new(), AttributeTable::default());
+        fn behaves_like_a_sorted_set(
+            steps in prop::collection::vec((0_u8..5, 0_u64..40, 0_usize..1_000), 1..800),
+        ) {
+            let (mut heap, mut model) = (Expiries::default(), BTreeSet::new());
+            let mut attributes = AttributeTable::default();
             let expires = Flags::new(Side::Buy, false, PostOnly::Off, true, false);
             for (slot, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {

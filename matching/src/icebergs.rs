@@ -81,7 +81,12 @@ impl Icebergs {
         let Some((level_key, iceberg)) = self.by_slot.remove(&slot) else {
             return Iceberg::default();
         };
-        if let Some(sum) = self.hidden_lots.get_mut(&level_key) {
+        let sum = self.hidden_lots.get_mut(&level_key);
+        debug_assert!(
+            sum.is_some() || iceberg.hidden_lots == 0,
+            "the hidden lots of an order are part of its level's sum"
+        );
+        if let Some(sum) = sum {
             *sum -= iceberg.hidden_lots;
             if *sum == 0 {
                 self.hidden_lots.remove(&level_key);

@@ -189,7 +189,11 @@ impl IdTable {
     #[must_use]
     pub(crate) fn remove(&mut self, id: OrderId, ring_index: RingIndex) -> bool {
         let Some(page) = self.ring.get_mut(ring_index) else { return true };
-        let Some(slots) = page.slots.as_mut() else { return false };
+        let Some(slots) = page.slots.as_mut() else {
+            debug_assert!(false, "the page of a live id has slots");
+            return false;
+        };
+        debug_assert!(slots[offset(id)] != NONE, "only a live id is removed");
         slots[offset(id)] = NONE;
         page.live = bounded::decrement(page.live);
         page.live == 0
@@ -202,7 +206,8 @@ impl IdTable {
     pub(crate) fn clean_up(&mut self, id: OrderId) {
         match self.page_index(id) {
             None => {
-                self.old.remove(&id);
+                let slot = self.old.remove(&id);
+                debug_assert!(slot.is_some(), "a live id outside of the window is in the map");
             }
             Some(index) => {
                 self.spare.extend(self.ring[index].slots.take());
@@ -243,7 +248,7 @@ mod tests {
     fn recent_ids_stay_in_the_window() {
         let mut table = IdTable::default();
         for id in 1..10_000 {
-            table.insert(id, 0);
+            table.insert(id, 1);
             if table.remove(id, table.locate(id)) {
                 table.clean_up(id);
             }
@@ -264,9 +269,13 @@ mod tests {
                         model.insert(next, step as u32 + 1);
                         next += 1;
                     }
-                    4 => next += [1, 700, 1 << PAGE_BITS, 3 << PAGE_BITS, WINDOW_PAGES << PAGE_BITS][pick % 5],
+                    4 => {
+                        let page = 1 << PAGE_BITS;
+                        next += [1, 700, page, 3 * page, WINDOW_PAGES * page][pick % 5];
+                    }
                     _ => {
-                        let Some(id) = model.keys().nth(pick % model.len().max(1)).copied() else { continue };
+                        let live = model.len().max(1);
+                        let Some(id) = model.keys().nth(pick % live).copied() else { continue };
                         model.remove(&id);
                         if table.remove(id, table.locate(id)) {
                             table.clean_up(id);
@@ -275,7 +284,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(table.get(next), None);
-                prop_assert!(table.end - table.base <= WINDOW_PAGES && table.ring.len() as u64 <= WINDOW_PAGES);
+                prop_assert!(table.end - table.base <= WINDOW_PAGES);
+                prop_assert!(table.ring.len() as u64 <= WINDOW_PAGES);
             }
             for (id, slot) in &model {
                 prop_assert_eq!(table.get(*id), Some(*slot));

@@ -8,7 +8,7 @@ use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::bounded;
 use crate::ladder::key_of;
-use crate::types::{Event, Host, NewOrder, Placed};
+use crate::types::{Event, Host, NewOrder, Placed, MAX_ORDER_LOTS};
 
 /// An incoming order that is being matched.
 pub(crate) struct Taker {
@@ -60,6 +60,7 @@ impl Book {
         host: &mut impl Host,
     ) -> MatchResult {
         let mut outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
+        debug_assert!(0 < lots && lots <= MAX_ORDER_LOTS, "admission has bounded the quantity");
         let mut met = 0_u32;
         // Matching adds no reduce-only order.
         let simple = !taker.reduce_only && !self.owners.any_reduce_only();
@@ -87,6 +88,12 @@ impl Book {
         {
             outcome.stop = Some(Code::NothingToReduce);
         }
+        debug_assert_eq!(
+            lots,
+            outcome.filled_lots + outcome.decremented_lots + outcome.remaining_lots,
+            "every lot of the taker has traded, was decremented or remains"
+        );
+        debug_assert!(met <= taker.max_fills, "the taker met at most `max_fills` makers");
         outcome
     }
 

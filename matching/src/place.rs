@@ -204,8 +204,9 @@ impl Book {
         let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {
             // Matching may have changed the table since the check.
-            let insert_position =
-                self.client_id_position(new.owner, new.client_id).unwrap_or(InsertPosition::NONE);
+            let found = self.client_id_position(new.owner, new.client_id);
+            debug_assert!(found.is_ok(), "matching adds no client id");
+            let insert_position = found.unwrap_or(InsertPosition::NONE);
             self.index(
                 slot,
                 key,

@@ -212,7 +212,8 @@ mod tests {
         fn behaves_like_a_list_that_is_searched(
             steps in prop::collection::vec((0_u8..8, 0_u64..24, any::<bool>(), 0_u32..4), 1..200),
         ) {
-            let (mut book, mut model, mut next, mut mark) = (TriggerBook::default(), Model::default(), 1, 12);
+            let (mut book, mut model) = (TriggerBook::default(), Model::default());
+            let (mut next, mut mark) = (1, 12);
             for (kind, price, rising, max) in steps {
                 let price = if price == 23 { u64::MAX } else { price };
                 let reach = if rising { Reach::Rising } else { Reach::Falling };
@@ -229,7 +230,8 @@ mod tests {
                                 Reach::Falling => book.backlog().lowest_ticks,
                                 Reach::Rising => book.backlog().highest_ticks,
                             };
-                            let by_left = left.is_some_and(|left| Model::reached(reach, price, left));
+                            let by_left =
+                                left.is_some_and(|left| Model::reached(reach, price, left));
                             prop_assert!(by_left || Model::reached(reach, price, mark));
                         } else {
                             prop_assert!(!waits, "it would pass one that waits");

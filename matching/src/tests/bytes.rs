@@ -1,4 +1,4 @@
-//! Operations from bytes: what the fuzz target and a test on seeded bytes run.
+//! Operations from bytes, for the fuzz target and for a test on seeded bytes.
 
 use tidemark_proto::units::{Lots, SelfTradePrevention, Side, Ticks};
 
@@ -8,10 +8,10 @@ use crate::{NewOrder, PostOnly, TimeInForce};
 /// Most operations of one input: a book stays small enough for its naive model.
 const MAX_OPS: usize = 400;
 
-/// Carries out the operations that the bytes spell, on a book and on its model.
+/// Carries out the operations that the bytes encode, on a book and on its model.
 ///
 /// # Panics
-/// When the two differ, or an invariant does not hold.
+/// If book and model differ, or an invariant does not hold.
 pub fn drive(bytes: &[u8]) {
     let (mut pair, mut bytes) = (Pair::new(), Bytes(bytes));
     for _ in 0..MAX_OPS {

@@ -1,4 +1,4 @@
-//! What must hold inside a book between operations.
+//! Invariants of a book between operations.
 
 use std::collections::BTreeMap;
 

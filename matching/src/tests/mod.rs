@@ -1,5 +1,5 @@
-//! The book against its rules, a naive model, and its own structure. What the fuzz target needs of
-//! it is compiled with the feature `model` too.
+//! Tests of the book against its rules, a reference model, and its own structure. The feature
+//! `model` compiles the parts that the fuzz target needs.
 
 pub mod bytes;
 mod invariants;

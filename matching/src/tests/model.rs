@@ -1,11 +1,12 @@
-//! A book that is obviously right: two sorted lists, walked from the front.
+//! A reference model of the book: two sorted lists, walked from the front.
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::{Event, Host, NewOrder, OrderView, PostOnly, Replace, TimeInForce, MAX_ORDER_LOTS};
 
-/// What became of an operation: filled, decremented, resting, price, and why the rest went.
+/// Result of an operation: id, filled, decremented, resting lots, price, and the reason why the
+/// rest was dropped.
 pub(crate) type Outcome = Result<(OrderId, Lots, Lots, Lots, Ticks, Option<Code>), Code>;
 
 #[derive(Clone, Debug)]
@@ -390,7 +391,7 @@ impl Model {
     }
 }
 
-/// An incoming order after it took.
+/// An incoming order after matching.
 struct MatchedTaker {
     order: OrderView,
     filled: Lots,

@@ -6,7 +6,7 @@ use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
 use super::bytes;
 use super::invariants;
 use super::pair::{Op, Pair};
-use crate::{Book, NewOrder, PostOnly, TimeInForce};
+use crate::{Book, NewOrder, PostOnly, TimeInForce, MAX_ORDER_LOTS};
 
 fn price() -> impl Strategy<Value = Ticks> {
     prop_oneof![
@@ -19,7 +19,13 @@ fn price() -> impl Strategy<Value = Ticks> {
 fn lots() -> impl Strategy<Value = Lots> {
     prop_oneof![
         30 => 1_u64..20,
-        1 => prop::sample::select(vec![0, i64::MAX as u64 - 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX]),
+        1 => prop::sample::select(vec![
+            0,
+            MAX_ORDER_LOTS - 1,
+            MAX_ORDER_LOTS,
+            MAX_ORDER_LOTS + 1,
+            u64::MAX,
+        ]),
     ]
 }
 
@@ -47,7 +53,11 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         2 => Just(TimeInForce::Ioc),
         2 => Just(TimeInForce::Fok),
     ];
-    let post_only = prop_oneof![6 => Just(PostOnly::Off), 1 => Just(PostOnly::Reject), 1 => Just(PostOnly::Slide)];
+    let post_only = prop_oneof![
+        6 => Just(PostOnly::Off),
+        1 => Just(PostOnly::Reject),
+        1 => Just(PostOnly::Slide),
+    ];
     let display_lots = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6, 1 => lots()];
     let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6];
     (
@@ -94,18 +104,41 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         )
 }
 
+fn stranger() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.1)
+}
+
+fn replace() -> impl Strategy<Value = Op> {
+    let price = prop::option::of(price());
+    let lots = prop::option::of(lots());
+    (any::<u64>(), stranger(), price, lots, stp(), max_fills()).prop_map(
+        |(pick, stranger, price, lots, stp, max_fills)| Op::Replace {
+            pick,
+            stranger,
+            price,
+            lots,
+            stp,
+            max_fills,
+        },
+    )
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let stranger = || prop::bool::weighted(0.1);
+    let position = -20_i8..20;
     prop_oneof![
         24 => new_order().prop_map(Op::Place),
-        5 => (any::<u64>(), stranger(), prop::option::of(price()), prop::option::of(lots()), stp(), max_fills())
-            .prop_map(|(pick, stranger, price, lots, stp, max_fills)| Op::Replace { pick, stranger, price, lots, stp, max_fills }),
-        3 => (any::<u64>(), stranger(), lots()).prop_map(|(pick, stranger, by_lots)| Op::Reduce { pick, stranger, by_lots }),
-        5 => (any::<u64>(), stranger()).prop_map(|(pick, stranger)| Op::Cancel { pick, stranger }),
-        1 => (owner(), 0_u64..6).prop_map(|(owner, client_id)| Op::CancelByClientId { owner, client_id }),
-        1 => (owner(), prop::option::of(side())).prop_map(|(owner, side)| Op::CancelAll { owner, side }),
+        5 => replace(),
+        3 => (any::<u64>(), stranger(), lots())
+            .prop_map(|(pick, stranger, by_lots)| Op::Reduce { pick, stranger, by_lots }),
+        5 => (any::<u64>(), stranger())
+            .prop_map(|(pick, stranger)| Op::Cancel { pick, stranger }),
+        1 => (owner(), 0_u64..6)
+            .prop_map(|(owner, client_id)| Op::CancelByClientId { owner, client_id }),
+        1 => (owner(), prop::option::of(side()))
+            .prop_map(|(owner, side)| Op::CancelAll { owner, side }),
         1 => (0_u64..50, 0_u32..5).prop_map(|(now_ms, max)| Op::Expire { now_ms, max }),
-        3 => (owner(), -20_i8..20, any::<bool>()).prop_map(|(owner, position, tell)| Op::SetPosition { owner, position, tell }),
+        3 => (owner(), position, any::<bool>())
+            .prop_map(|(owner, position, tell)| Op::SetPosition { owner, position, tell }),
         2 => any::<bool>().prop_map(|restore| Op::Commit { restore }),
     ]
 }
@@ -113,8 +146,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// Same results, events, queues and roots as the model's, through restarts; uncrossed; lots
-    /// conserved.
+    /// Results, events, queues and roots equal those of the model, through restarts; the book stays
+    /// uncrossed; lots are conserved.
     #[test]
     fn does_what_the_model_does(ops in prop::collection::vec(op(), 1..400)) {
         let mut pair = Pair::new();
@@ -164,7 +197,7 @@ proptest! {
         let _ = Book::from_snapshot(&mut versioned.as_slice());
     }
 
-    /// What the fuzz target runs, on bytes from a seed.
+    /// Runs the fuzz target's entry on bytes from a seed.
     #[test]
     fn any_bytes_are_operations(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
         bytes::drive(&bytes);
