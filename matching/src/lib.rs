@@ -64,9 +64,9 @@ pub mod tests;
 pub use book::Book;
 pub use digest::Digest;
 pub use prefetch::Prefetch;
-pub use triggers::{Backlog, Reach, TriggerBook};
+pub use triggers::{Backlog, TriggerBook, TriggerDirection};
 // Two terms of proto, which orders are made of.
 pub use tidemark_proto::types::{PostOnly, TimeInForce};
 pub use types::{
-    Event, Host, LevelView, NewOrder, OrderView, Placed, Reject, Replace, MAX_ORDER_LOTS,
+    Event, Host, LevelView, NewOrder, OrderView, PlaceResult, Reject, Replace, MAX_ORDER_LOTS,
 };

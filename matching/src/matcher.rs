@@ -8,7 +8,7 @@ use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::bounded;
 use crate::ladder::key_of;
-use crate::types::{Event, Host, NewOrder, Placed, MAX_ORDER_LOTS};
+use crate::types::{Event, Host, NewOrder, PlaceResult, MAX_ORDER_LOTS};
 
 /// An incoming order that is being matched.
 pub(crate) struct Taker {
@@ -295,10 +295,10 @@ impl Book {
 impl MatchResult {
     /// Returns the result for the caller; `order_id` and `price_ticks` are those of the incoming
     /// order.
-    pub(crate) const fn placed(&self, order_id: OrderId, price_ticks: Ticks) -> Placed {
+    pub(crate) const fn place_result(&self, order_id: OrderId, price_ticks: Ticks) -> PlaceResult {
         let outcome = self;
         let rests = outcome.stop.is_none();
-        Placed {
+        PlaceResult {
             order_id,
             filled_lots: outcome.filled_lots,
             decremented_lots: outcome.decremented_lots,

@@ -12,7 +12,7 @@ use crate::clients::InsertPosition;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
-use crate::types::{Event, Host, NewOrder, OrderView, Placed, Reject};
+use crate::types::{Event, Host, NewOrder, OrderView, PlaceResult, Reject};
 use tidemark_proto::types::{PostOnly, TimeInForce};
 
 impl Book {
@@ -25,7 +25,7 @@ impl Book {
     /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of the level's sum, or of ids)
     /// and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
-    pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
         let simple = (order.display_lots == 0) & !order.reduce_only;
         let makers = order.side.opposite();
         let crosses =
@@ -45,7 +45,7 @@ impl Book {
     /// path's handling of those costs 3 to 5 % of all operations' time where one order in twelve
     /// takes (ADR 8).
     #[inline(never)]
-    fn place_ioc(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_ioc(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
         check_lots(order.lots)?;
         if order.post_only != PostOnly::Off {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
@@ -57,13 +57,17 @@ impl Book {
         if outcome.remaining_lots > 0 && outcome.stop.is_none() {
             outcome.stop = Some(Code::Unfilled);
         }
-        Ok(outcome.placed(order_id, order.price_ticks))
+        Ok(outcome.place_result(order_id, order.price_ticks))
     }
 
     /// Places an order of the most frequent kind: it crosses no price, hides no lots and is not
     /// reduce-only.
     #[inline(always)]
-    fn place_resting(&mut self, new: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_resting(
+        &mut self,
+        new: &NewOrder,
+        host: &mut impl Host,
+    ) -> Result<PlaceResult, Reject> {
         let NewOrder { owner, client_id, side, price_ticks, lots, post_only, .. } = *new;
         let expires_ms = new.time_in_force.expires_ms();
         check_lots(lots)?;
@@ -96,7 +100,7 @@ impl Book {
                 insert_position,
             );
         }
-        Ok(Placed {
+        Ok(PlaceResult {
             order_id,
             filled_lots: 0,
             decremented_lots: 0,
@@ -108,7 +112,11 @@ impl Book {
 
     /// Places an order of any kind.
     #[inline(never)]
-    fn place_general(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<Placed, Reject> {
+    fn place_general(
+        &mut self,
+        order: &NewOrder,
+        host: &mut impl Host,
+    ) -> Result<PlaceResult, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
         if immediate && (order.post_only != PostOnly::Off || order.display_lots != 0) {
@@ -146,7 +154,7 @@ impl Book {
                 );
             }
         }
-        Ok(outcome.placed(order_id, price_ticks))
+        Ok(outcome.place_result(order_id, price_ticks))
     }
 
     /// Matches a new order that crosses.

@@ -21,12 +21,12 @@ pub enum Prefetch {
     Order,
     /// The data that the order's removal changes: the neighbours in the queue and in the owner's
     /// list.
-    Around,
+    Neighbours,
 }
 
 impl Prefetch {
     /// All steps, in order.
-    pub const STEPS: [Self; 3] = [Self::Index, Self::Order, Self::Around];
+    pub const STEPS: [Self; 3] = [Self::Index, Self::Order, Self::Neighbours];
 
     /// Returns how many operations ahead an order of a large book takes this step: early enough for
     /// memory, late enough that prefetched lines do not evict each other.
@@ -34,7 +34,7 @@ impl Prefetch {
         match self {
             Self::Index => 24,
             Self::Order => 16,
-            Self::Around => 8,
+            Self::Neighbours => 8,
         }
     }
 }
@@ -86,7 +86,7 @@ impl Book {
         match step {
             Prefetch::Index => self.client_ids.prefetch(owner, client_id),
             Prefetch::Order => self.prefetch_order(slot()),
-            Prefetch::Around => self.prefetch_neighbours(slot()),
+            Prefetch::Neighbours => self.prefetch_neighbours(slot()),
         }
     }
 
@@ -95,7 +95,7 @@ impl Book {
         match step {
             Prefetch::Index => self.ids.prefetch(id),
             Prefetch::Order => self.prefetch_order(self.ids.get_recent(id)),
-            Prefetch::Around => self.prefetch_neighbours(self.ids.get_recent(id)),
+            Prefetch::Neighbours => self.prefetch_neighbours(self.ids.get_recent(id)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::arena::NONE;
 use crate::book::Book;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
-use crate::types::{Event, Host, Placed, Reject, Replace};
+use crate::types::{Event, Host, PlaceResult, Reject, Replace};
 
 impl Book {
     /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and
@@ -18,7 +18,11 @@ impl Book {
     /// # Errors
     /// A refused change changes nothing: `UNKNOWN_ORDER` (no live order of this owner), and the
     /// refusals of [`Book::place`].
-    pub fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Result<Placed, Reject> {
+    pub fn replace(
+        &mut self,
+        change: &Replace,
+        host: &mut impl Host,
+    ) -> Result<PlaceResult, Reject> {
         let slot = self.owned(change.order_id, change.owner)?;
         let old = self.view(slot);
         let lots = change.lots.unwrap_or(old.lots);
@@ -29,7 +33,7 @@ impl Book {
                 self.reduce_or_evict(slot, old.lots - lots, Code::Cancelled, host);
             }
             let outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
-            return Ok(outcome.placed(old.order_id, wanted));
+            return Ok(outcome.place_result(old.order_id, wanted));
         }
         check_reducible(old.owner, old.side, lots, old.reduce_only, host)?;
         let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
@@ -65,6 +69,6 @@ impl Book {
         } else {
             self.remove_unlinked(slot);
         }
-        Ok(outcome.placed(old.order_id, price_ticks))
+        Ok(outcome.place_result(old.order_id, price_ticks))
     }
 }

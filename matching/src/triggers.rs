@@ -14,7 +14,7 @@ use tidemark_proto::units::{OrderId, Ticks};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
-pub enum Reach {
+pub enum TriggerDirection {
     /// The mark falls to the trigger price or below: a stop that sells, a take-profit that buys.
     Falling = 0,
     /// The mark rises to the trigger price or above: a stop that buys, a take-profit that sells.
@@ -71,27 +71,37 @@ impl TriggerBook {
     /// Returns true if a trigger price is reached already: by this mark, or by an earlier mark
     /// whose orders still wait for their turn.
     #[must_use]
-    pub fn is_reached(&self, reach: Reach, price_ticks: Ticks, mark_ticks: Ticks) -> bool {
-        match reach {
-            Reach::Falling => price_ticks >= self.lowest(mark_ticks),
-            Reach::Rising => price_ticks <= self.highest(mark_ticks),
+    pub fn is_reached(
+        &self,
+        direction: TriggerDirection,
+        price_ticks: Ticks,
+        mark_ticks: Ticks,
+    ) -> bool {
+        match direction {
+            TriggerDirection::Falling => price_ticks >= self.lowest(mark_ticks),
+            TriggerDirection::Rising => price_ticks <= self.highest(mark_ticks),
         }
     }
 
     /// Inserts an order. The caller has checked with [`TriggerBook::is_reached`] that its price is
     /// not reached. Ids are unique over both directions.
-    pub fn insert(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) {
-        match reach {
-            Reach::Falling => self.falling.insert((Reverse(price_ticks), order_id)),
-            Reach::Rising => self.rising.insert((price_ticks, order_id)),
+    pub fn insert(&mut self, order_id: OrderId, direction: TriggerDirection, price_ticks: Ticks) {
+        match direction {
+            TriggerDirection::Falling => self.falling.insert((Reverse(price_ticks), order_id)),
+            TriggerDirection::Rising => self.rising.insert((price_ticks, order_id)),
         };
     }
 
     /// Removes an order. Returns true if the order was there.
-    pub fn remove(&mut self, order_id: OrderId, reach: Reach, price_ticks: Ticks) -> bool {
-        match reach {
-            Reach::Falling => self.falling.remove(&(Reverse(price_ticks), order_id)),
-            Reach::Rising => self.rising.remove(&(price_ticks, order_id)),
+    pub fn remove(
+        &mut self,
+        order_id: OrderId,
+        direction: TriggerDirection,
+        price_ticks: Ticks,
+    ) -> bool {
+        match direction {
+            TriggerDirection::Falling => self.falling.remove(&(Reverse(price_ticks), order_id)),
+            TriggerDirection::Rising => self.rising.remove(&(price_ticks, order_id)),
         }
     }
 
@@ -148,14 +158,14 @@ mod tests {
     #[test]
     fn the_first_price_reached_comes_first_and_equal_prices_in_order_of_arrival() {
         let mut book = TriggerBook::default();
-        for (id, reach, price) in [
-            (1, Reach::Falling, 90),
-            (2, Reach::Falling, 95),
-            (3, Reach::Rising, 110),
-            (4, Reach::Falling, 95),
-            (5, Reach::Falling, 80),
+        for (id, direction, price) in [
+            (1, TriggerDirection::Falling, 90),
+            (2, TriggerDirection::Falling, 95),
+            (3, TriggerDirection::Rising, 110),
+            (4, TriggerDirection::Falling, 95),
+            (5, TriggerDirection::Falling, 80),
         ] {
-            book.insert(id, reach, price);
+            book.insert(id, direction, price);
         }
         assert!(book.pop_reached(100, 10).is_empty());
         assert_eq!(book.pop_reached(85, 10), [2, 4, 1]);
@@ -167,36 +177,39 @@ mod tests {
     fn what_a_bound_leaves_over_comes_next_even_when_the_mark_turns() {
         let mut book = TriggerBook::default();
         for id in 1..=4 {
-            book.insert(id, Reach::Falling, 90 - id);
+            book.insert(id, TriggerDirection::Falling, 90 - id);
         }
         assert_eq!(book.pop_reached(80, 3), [1, 2, 3]);
-        assert!(book.is_reached(Reach::Falling, 85, 100), "86 is due: nobody can go in before it");
-        assert!(!book.is_reached(Reach::Falling, 79, 100));
+        assert!(
+            book.is_reached(TriggerDirection::Falling, 85, 100),
+            "86 is due: nobody can go in before it"
+        );
+        assert!(!book.is_reached(TriggerDirection::Falling, 79, 100));
         assert_eq!(book.pop_reached(100, 3), [4]);
         assert_eq!(book.backlog(), Backlog::default());
-        assert!(!book.is_reached(Reach::Falling, 85, 100));
+        assert!(!book.is_reached(TriggerDirection::Falling, 85, 100));
     }
 
     /// A list of everything that ever came, with a flag that says whether a mark has reached it.
     #[derive(Default)]
-    struct Model(Vec<(OrderId, Reach, Ticks, bool)>);
+    struct Model(Vec<(OrderId, TriggerDirection, Ticks, bool)>);
 
     impl Model {
-        fn reached(reach: Reach, price: Ticks, mark: Ticks) -> bool {
-            match reach {
-                Reach::Falling => mark <= price,
-                Reach::Rising => mark >= price,
+        fn reached(direction: TriggerDirection, price: Ticks, mark: Ticks) -> bool {
+            match direction {
+                TriggerDirection::Falling => mark <= price,
+                TriggerDirection::Rising => mark >= price,
             }
         }
 
         fn pop(&mut self, mark: Ticks, max: u32) -> Vec<OrderId> {
-            for (_, reach, price, flag) in &mut self.0 {
-                *flag |= Self::reached(*reach, *price, mark);
+            for (_, direction, price, flag) in &mut self.0 {
+                *flag |= Self::reached(*direction, *price, mark);
             }
             let mut due: Vec<_> = self.0.iter().copied().filter(|row| row.3).collect();
-            due.sort_by_key(|(id, reach, price, _)| match reach {
-                Reach::Falling => (*reach, u64::MAX - *price, *id),
-                Reach::Rising => (*reach, *price, *id),
+            due.sort_by_key(|(id, direction, price, _)| match direction {
+                TriggerDirection::Falling => (*direction, u64::MAX - *price, *id),
+                TriggerDirection::Rising => (*direction, *price, *id),
             });
             due.truncate(max as usize);
             let ids: Vec<_> = due.into_iter().map(|(id, ..)| id).collect();
@@ -216,34 +229,38 @@ mod tests {
             let (mut next, mut mark) = (1, 12);
             for (kind, price, rising, max) in steps {
                 let price = if price == 23 { u64::MAX } else { price };
-                let reach = if rising { Reach::Rising } else { Reach::Falling };
+                let direction = match rising {
+                    true => TriggerDirection::Rising,
+                    false => TriggerDirection::Falling,
+                };
                 match kind {
                     0..=3 => {
                         let waits = model.0.iter().any(|row| {
-                            row.1 == reach && row.3 && Model::reached(reach, price, row.2)
+                            row.1 == direction && row.3 && Model::reached(direction, price, row.2)
                         });
-                        let backlog = book.is_reached(reach, price, mark);
+                        let backlog = book.is_reached(direction, price, mark);
                         if backlog {
                             // Refused: the mark reached it, or one that left somebody waiting, who
                             // may be gone since.
-                            let left = match reach {
-                                Reach::Falling => book.backlog().lowest_ticks,
-                                Reach::Rising => book.backlog().highest_ticks,
+                            let left = match direction {
+                                TriggerDirection::Falling => book.backlog().lowest_ticks,
+                                TriggerDirection::Rising => book.backlog().highest_ticks,
                             };
                             let by_left =
-                                left.is_some_and(|left| Model::reached(reach, price, left));
-                            prop_assert!(by_left || Model::reached(reach, price, mark));
+                                left.is_some_and(|left| Model::reached(direction, price, left));
+                            prop_assert!(by_left || Model::reached(direction, price, mark));
                         } else {
                             prop_assert!(!waits, "it would pass one that waits");
-                            book.insert(next, reach, price);
-                            model.0.push((next, reach, price, false));
+                            book.insert(next, direction, price);
+                            model.0.push((next, direction, price, false));
                             next += 1;
                         }
                     }
                     4 if !model.0.is_empty() => {
-                        let (id, reach, price, _) = model.0.remove(price as usize % model.0.len());
-                        prop_assert!(book.remove(id, reach, price));
-                        prop_assert!(!book.remove(id, reach, price));
+                        let index = price as usize % model.0.len();
+                        let (id, direction, price, _) = model.0.remove(index);
+                        prop_assert!(book.remove(id, direction, price));
+                        prop_assert!(!book.remove(id, direction, price));
                     }
                     _ => {
                         mark = price;

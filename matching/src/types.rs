@@ -71,7 +71,7 @@ pub struct Replace {
 /// Result of an accepted order. `lots = filled + decremented + resting + lots dropped with code
 /// `rest``.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct PlaceResult {
     /// Id assigned by the book; a replaced order keeps its id.
     pub order_id: OrderId,
     /// Lots traded.
@@ -138,7 +138,7 @@ pub struct LevelView {
 
 /// A change of the book. An order's life: `Rested`, then `Fill`s, `Refilled`s and `Reduced`s, until
 /// a fill leaves `maker_remaining_lots` 0 or `Removed` comes. The rest of a taker that never rested
-/// appears only in its [`Placed`].
+/// appears only in its [`PlaceResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Two orders traded, at the maker's price.

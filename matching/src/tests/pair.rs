@@ -6,7 +6,7 @@ use tidemark_proto::Code;
 
 use super::model::Model;
 use super::{invariants, roots, TestHost};
-use crate::{Book, Event, NewOrder, OrderView, Placed, Prefetch, Reject, Replace};
+use crate::{Book, Event, NewOrder, OrderView, PlaceResult, Prefetch, Reject, Replace};
 
 /// An operation on both.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct Pair {
     resting: i128,
 }
 
-fn flat(result: Result<Placed, Reject>) -> super::model::Outcome {
+fn flat(result: Result<PlaceResult, Reject>) -> super::model::Outcome {
     result
         .map(|p| {
             (p.order_id, p.filled_lots, p.decremented_lots, p.resting_lots, p.price_ticks, p.rest)

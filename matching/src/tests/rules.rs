@@ -5,7 +5,7 @@ use tidemark_proto::{Code, Refusal};
 
 use super::{gtc, TestHost};
 use crate::{
-    Book, Event, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
+    Book, Event, NewOrder, PlaceResult, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
 };
 
 /// A book with asks of accounts 1, 2 and 3: 5 lots each at 100, 100 and 102.
@@ -18,7 +18,7 @@ fn three_asks() -> (Book, TestHost) {
     (book, host)
 }
 
-fn place(book: &mut Book, host: &mut TestHost, order: &NewOrder) -> Result<Placed, Code> {
+fn place(book: &mut Book, host: &mut TestHost, order: &NewOrder) -> Result<PlaceResult, Code> {
     book.place(order, host).map_err(|reject| reject.code)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tidemark_matching::{
-    Book, Event, Host, NewOrder, Placed, PostOnly, Reject, Replace, TimeInForce,
+    Book, Event, Host, NewOrder, PlaceResult, PostOnly, Reject, Replace, TimeInForce,
 };
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
@@ -66,7 +66,7 @@ impl Outcome {
     const fn done(state: &'static str) -> Self {
         Self { state, rejected: false }
     }
-    fn placed(result: Result<Placed, Reject>) -> Self {
+    fn placed(result: Result<PlaceResult, Reject>) -> Self {
         match result {
             // The scenarios call an unfillable fill-or-kill order cancelled, not rejected.
             Err(Reject { code: Code::NotFillable, .. }) => Self::done("cancelled"),

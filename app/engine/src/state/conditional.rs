@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
-use tidemark_matching::{Reach, TriggerBook};
+use tidemark_matching::{TriggerBook, TriggerDirection};
 use tidemark_proto::types::{Peg, Place, Trigger, TriggerKind, Twap};
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 
@@ -134,7 +134,7 @@ impl Conditional {
         matches!(self.kind, Kind::Waiting(_) | Kind::Slicing(_))
     }
 
-    fn trigger(&self) -> Option<(Reach, Ticks)> {
+    fn trigger(&self) -> Option<(TriggerDirection, Ticks)> {
         match &self.kind {
             Kind::Waiting(order) => {
                 order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
@@ -164,10 +164,14 @@ impl Conditional {
 
 /// How the mark reaches a trigger.
 #[must_use]
-pub const fn reach(side: Side, trigger: Trigger) -> Reach {
+pub const fn reach(side: Side, trigger: Trigger) -> TriggerDirection {
     match (trigger.kind, side) {
-        (TriggerKind::Stop, Side::Sell) | (TriggerKind::TakeProfit, Side::Buy) => Reach::Falling,
-        (TriggerKind::Stop, Side::Buy) | (TriggerKind::TakeProfit, Side::Sell) => Reach::Rising,
+        (TriggerKind::Stop, Side::Sell) | (TriggerKind::TakeProfit, Side::Buy) => {
+            TriggerDirection::Falling
+        }
+        (TriggerKind::Stop, Side::Buy) | (TriggerKind::TakeProfit, Side::Sell) => {
+            TriggerDirection::Rising
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Placing an order on the book.
 
-use tidemark_matching::Placed;
+use tidemark_matching::PlaceResult;
 use tidemark_proto::types::{OperationResult, Place};
 use tidemark_proto::units::{AccountId, Lots, MarketId};
 use tidemark_proto::Refusal;
@@ -43,7 +43,7 @@ pub(crate) fn result(
     account: AccountId,
     client_id: u64,
     lots: Lots,
-    placed: &Placed,
+    placed: &PlaceResult,
     events: &mut Vec<Event>,
 ) -> OperationResult {
     if let Some(code) = placed.rest {
