@@ -48,7 +48,7 @@ impl Book {
         post_only: PostOnly,
     ) -> Result<(Ticks, bool), Reject> {
         let key = key_of(side.opposite(), price);
-        let crosses = self.ladders[side.opposite() as usize].crosses(&self.levels, key);
+        let crosses = self.ladders.get(side.opposite()).crosses(&self.levels, key);
         if crosses && post_only != PostOnly::Off {
             return self.slid_price(side, price, post_only).map(|price| (price, false));
         }
@@ -57,7 +57,7 @@ impl Book {
 
     #[cold]
     fn slid_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
-        let best = self.ladders[side.opposite() as usize].best();
+        let best = self.ladders.get(side.opposite()).best();
         let best = best.map_or(price, |level| key_of(side.opposite(), self.levels.get(level).key));
         let outside = match side {
             Side::Buy => best.checked_sub(1),
@@ -86,7 +86,7 @@ impl Book {
             return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
         }
         let key = key_of(side, price);
-        let level = self.ladders[side as usize].find_for_insert(key);
+        let level = self.ladders.get_mut(side).find_for_insert(key);
         let shown = self.levels.get(level).lots;
         let resting =
             bounded::sub(bounded::add(shown, self.icebergs.hidden_lots((side, key))), leaving);

@@ -5,6 +5,13 @@
 //! is never allocated. Slot 0 stands for "no order", and writes to the links of slot 0 are
 //! harmless, so linking and unlinking need no branches.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "slots come from the arena, which never shrinks, and number at most 2^32"
+)]
+
 use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 

@@ -2,6 +2,12 @@
 //! highest slot of an order with attributes, so books without attributes and operations on other
 //! orders never touch this table.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "the table is as long as the highest slot of an order with attributes"
+)]
+
 use tidemark_proto::units::TimeMs;
 
 use crate::arena::Flags;

@@ -6,6 +6,7 @@ use tidemark_proto::Code;
 use crate::arena::{Arena, Flags, Order, NONE};
 use crate::attributes::{AttributeTable, Attributes};
 use crate::bounded;
+use crate::by_side::BySide;
 use crate::clients::{ClientIds, InsertPosition};
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
@@ -24,7 +25,7 @@ pub struct Book {
     pub(crate) orders: Arena,
     pub(crate) levels: Levels,
     /// Indexed by side.
-    pub(crate) ladders: [PriceLadder; 2],
+    pub(crate) ladders: BySide<PriceLadder>,
     pub(crate) ids: IdTable,
     pub(crate) icebergs: Icebergs,
     pub(crate) owners: Owners,
@@ -47,7 +48,7 @@ impl Book {
             next_order_id: 1,
             orders: Arena::new(),
             levels: Levels::new(),
-            ladders: [PriceLadder::new(), PriceLadder::new()],
+            ladders: BySide::new(PriceLadder::new(), PriceLadder::new()),
             ids: IdTable::default(),
             icebergs: Icebergs::default(),
             owners: Owners::new(),
@@ -71,7 +72,8 @@ impl Book {
     pub fn take_dirty_levels(&mut self) -> Vec<LevelView> {
         let mut keys = Vec::new();
         for side in [Side::Buy, Side::Sell] {
-            self.ladders[side as usize]
+            self.ladders
+                .get_mut(side)
                 .take_changed(&mut self.levels, |key| keys.push((side, key_of(side, key))));
         }
         keys.sort_unstable();
@@ -220,7 +222,7 @@ impl Book {
             self.unindex(slot);
         }
         if which[0] {
-            self.ladders[flags.side() as usize].clean_up(&mut self.levels, level);
+            self.ladders.get_mut(flags.side()).clean_up(&mut self.levels, level);
         }
         if which[1] {
             self.ids.clean_up(id);
@@ -234,7 +236,7 @@ impl Book {
     /// `index` is [`NONE`].
     #[inline(always)]
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
-        let ladder = &mut self.ladders[order.flags().side() as usize];
+        let ladder = self.ladders.get_mut(order.flags().side());
         let index = if index == NONE { ladder.open(&mut self.levels, key) } else { index };
         let (last, first_change) = self.levels.push_back(index, slot, order.lots);
         if first_change {
@@ -256,7 +258,7 @@ impl Book {
         if order.flags().iceberg() {
             self.icebergs.set(slot, (side, key), iceberg);
         }
-        let index = self.ladders[side as usize].find_for_insert(key);
+        let index = self.ladders.get_mut(side).find_for_insert(key);
         self.append(slot, order, key, index);
     }
 
@@ -266,7 +268,7 @@ impl Book {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
         if self.levels.unlink(level, slot, lots, prev, next) {
-            self.ladders[order.flags().side() as usize].clean_up(&mut self.levels, level);
+            self.ladders.get_mut(order.flags().side()).clean_up(&mut self.levels, level);
         }
     }
 
@@ -276,7 +278,7 @@ impl Book {
         let order = self.orders.get_mut(slot);
         debug_assert!(by_lots < order.lots, "an order without shown lots is removed instead");
         order.lots = bounded::sub(order.lots, by_lots);
-        self.ladders[order.flags().side() as usize].touch(&mut self.levels, order.level);
+        self.ladders.get_mut(order.flags().side()).touch(&mut self.levels, order.level);
         let level = self.levels.get_mut(order.level);
         level.lots = bounded::sub(level.lots, by_lots);
     }
@@ -301,10 +303,10 @@ impl Book {
             self.icebergs.set(
                 slot,
                 level_key,
-                Iceberg { display_lots, hidden_lots: hidden_lots - hidden },
+                Iceberg { display_lots, hidden_lots: bounded::sub(hidden_lots, hidden) },
             );
         }
-        self.reduce_shown(slot, by_lots - hidden);
+        self.reduce_shown(slot, bounded::sub(by_lots, hidden));
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 

@@ -5,6 +5,11 @@
 //! order. Only lots that were added before are subtracted. Debug builds check every operation, and
 //! the model tests and the fuzz target compare every sum with a recomputed one.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "the difference from the largest number cannot wrap"
+)]
+
 /// Adds `part` to a sum that `check_room` has bounded.
 #[inline(always)]
 pub(crate) const fn add(sum: u64, part: u64) -> u64 {

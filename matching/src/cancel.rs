@@ -5,6 +5,7 @@ use tidemark_proto::Code;
 
 use crate::arena::NONE;
 use crate::book::Book;
+use crate::bounded;
 use crate::expiries::Expiry;
 use crate::types::{Host, Reject};
 
@@ -81,7 +82,7 @@ impl Book {
             let older = self.owners.older(slot);
             if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
-                gone += 1;
+                gone = bounded::increment(gone);
             }
             slot = older;
         }
@@ -100,7 +101,7 @@ impl Book {
                 break;
             }
             self.evict(slot, Code::Expired, host);
-            gone += 1;
+            gone = bounded::increment(gone);
         }
         gone
     }

@@ -21,6 +21,13 @@
 //! l3_root = SHA-256(0x04 ‖ side of bids ‖ side of asks ‖ next_order_id u64)
 //! ```
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "levels and pages come from their tables; offsets and groups fit their arrays"
+)]
+
 use sha2::{Digest as _, Sha256};
 use tidemark_proto::units::Side;
 
@@ -62,7 +69,7 @@ impl Book {
     fn root(&self, tag: u8, pick: impl Fn(&Digests) -> &Digest) -> Sha256 {
         let mut hash = Sha256::new_with_prefix([tag]);
         for side in [Side::Buy, Side::Sell] {
-            let ladder = &self.ladders[side as usize];
+            let ladder = self.ladders.get(side);
             // At most 2³² levels, so at most as many pages.
             hash.update((ladder.index.len() as u32).to_le_bytes());
             for (number, page) in &ladder.index {
@@ -77,7 +84,7 @@ impl Book {
         self.levels.digests.resize(self.levels.capacity(), [0; 32]);
         let stores =
             Stores { orders: &self.orders, attributes: &self.attributes, icebergs: &self.icebergs };
-        for ladder in &mut self.ladders {
+        for ladder in self.ladders.iter_mut() {
             refresh(ladder, &mut self.levels, stores);
         }
     }

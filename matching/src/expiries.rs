@@ -2,6 +2,13 @@
 //! so an order that leaves early is removed at once. Inserting and removing move at most one entry
 //! for each fourfold of the heap's length.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "heap indexes are below the length of the heap, which is at most 2^32"
+)]
+
 use tidemark_proto::units::{OrderId, TimeMs};
 
 use crate::attributes::AttributeTable;

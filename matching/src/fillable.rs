@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
 
 use crate::book::Book;
+use crate::bounded;
 use crate::icebergs::Iceberg;
 use crate::matcher::Taker;
 use crate::types::{Host, NewOrder};
@@ -22,7 +23,7 @@ impl Book {
     /// lots included, up to `lots`; changes nothing. Counts at most `max_fills` makers, each refill
     /// of an iceberg order as another maker.
     pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
-        let ladder = &self.ladders[taker.side.opposite() as usize];
+        let ladder = self.ladders.get(taker.side.opposite());
         let cap =
             if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
         let mut walk =
@@ -44,10 +45,11 @@ impl Book {
                 if sum >= lots.min(cap) {
                     return lots.min(cap);
                 }
-                let Some(more) = walk.meet(slot, shown, taker, lots - sum, host) else {
+                let Some(more) = walk.meet(slot, shown, taker, bounded::sub(lots, sum), host)
+                else {
                     return sum;
                 };
-                sum += more;
+                sum = bounded::add(sum, more);
                 if more == shown && iceberg.hidden_lots > 0 {
                     let (shown, iceberg) =
                         Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
@@ -96,7 +98,7 @@ impl FillWalk<'_> {
         if self.met == taker.max_fills {
             return None;
         }
-        self.met += 1;
+        self.met = bounded::increment(self.met);
         if maker.owner == taker.owner {
             return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
         }

@@ -72,7 +72,8 @@ impl Icebergs {
         self.remove(slot);
         self.by_slot.insert(slot, (level_key, iceberg));
         if iceberg.hidden_lots > 0 {
-            *self.hidden_lots.entry(level_key).or_default() += iceberg.hidden_lots;
+            let sum = self.hidden_lots.entry(level_key).or_default();
+            *sum = bounded::add(*sum, iceberg.hidden_lots);
         }
     }
 
@@ -87,7 +88,7 @@ impl Icebergs {
             "the hidden lots of an order are part of its level's sum"
         );
         if let Some(sum) = sum {
-            *sum -= iceberg.hidden_lots;
+            *sum = bounded::sub(*sum, iceberg.hidden_lots);
             if *sum == 0 {
                 self.hidden_lots.remove(&level_key);
             }
@@ -96,6 +97,7 @@ impl Icebergs {
     }
 
     /// Bytes held.
+    #[expect(clippy::arithmetic_side_effects, reason = "memory that exists can be counted")]
     pub(crate) fn memory_bytes(&self) -> usize {
         map_bytes(self.by_slot.len(), size_of::<(u32, LevelKey, Iceberg)>())
             + map_bytes(self.hidden_lots.len(), size_of::<(LevelKey, Lots)>())

@@ -2,6 +2,13 @@
 //! empty, and a sorted map for the few orders that outlive the window. Live orders plus the window
 //! bound the memory, however many ids were used.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "page numbers of the window are base..end; the ring has a page for each of them"
+)]
+
 use std::collections::BTreeMap;
 
 use tidemark_proto::units::OrderId;

@@ -2,6 +2,13 @@
 //! complement of its price, so the highest key is the best on both sides. Memory grows with the
 //! occupied pages of prices, not with the price range.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "pages are in the table that allots them, offsets are below 4096"
+)]
+
 use std::collections::BTreeMap;
 
 use tidemark_proto::units::{Side, Ticks};

@@ -1,6 +1,13 @@
 //! Price levels of both sides, by number. An order stores the number of its level, so finding the
 //! level needs neither the order's side nor its price.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "levels come from the table, which never shrinks, and number at most 2^32"
+)]
+
 use tidemark_proto::units::Lots;
 
 use crate::arena::NONE;

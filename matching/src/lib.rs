@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `types` | orders, changes, results, events |
 //! | `digest`, `bounded`, `memory`, `cache` | digest type, sums, memory estimate, prefetch hint |
+//! | `by_side` | a value for each side |
 //! | `arena` | storage of live orders |
 //! | `attributes` | client ids and expiries by slot |
 //! | `icebergs` | hidden lots |
@@ -29,11 +30,25 @@
 //!
 //! A module imports only from modules above it in this table.
 
+#![cfg_attr(
+    any(test, feature = "model"),
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "a wrong index or sum in a test is a failed test"
+    )
+)]
+
 mod admission;
 mod arena;
 mod attributes;
 mod book;
 mod bounded;
+mod by_side;
 mod cache;
 mod cancel;
 mod clients;

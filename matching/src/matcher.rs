@@ -90,7 +90,10 @@ impl Book {
         }
         debug_assert_eq!(
             lots,
-            outcome.filled_lots + outcome.decremented_lots + outcome.remaining_lots,
+            bounded::add(
+                bounded::add(outcome.filled_lots, outcome.decremented_lots),
+                outcome.remaining_lots
+            ),
             "every lot of the taker has traded, was decremented or remains"
         );
         debug_assert!(met <= taker.max_fills, "the taker met at most `max_fills` makers");
@@ -111,7 +114,7 @@ impl Book {
         let side = taker.side.opposite();
         let mut remaining = outcome.remaining_lots;
         while remaining > 0 && met < taker.max_fills {
-            let Some(level) = self.ladders[side as usize].best() else { break };
+            let Some(level) = self.ladders.get(side).best() else { break };
             let (key, slot) = (self.levels.get(level).key, self.levels.get(level).head);
             if key < taker.limit_key {
                 break;
@@ -153,7 +156,7 @@ impl Book {
     /// Returns the first order of the best level, if the level crosses.
     #[inline]
     fn next_maker(&self, taker: &Taker) -> Option<u32> {
-        let level = self.levels.get(self.ladders[taker.side.opposite() as usize].best()?);
+        let level = self.levels.get(self.ladders.get(taker.side.opposite()).best()?);
         (level.key >= taker.limit_key).then_some(level.head)
     }
 
@@ -246,8 +249,8 @@ impl Book {
             }
             SelfTradePrevention::Decrement => {
                 let by_lots = outcome.remaining_lots.min(self.total_lots(slot));
-                outcome.remaining_lots -= by_lots;
-                outcome.decremented_lots += by_lots;
+                outcome.remaining_lots = bounded::sub(outcome.remaining_lots, by_lots);
+                outcome.decremented_lots = bounded::add(outcome.decremented_lots, by_lots);
                 self.reduce_or_evict(slot, by_lots, Code::SelfTrade, host);
             }
         }
@@ -271,19 +274,19 @@ impl Book {
         side: Side,
         host: &mut impl Host,
     ) -> u32 {
-        let mut left = self.owners.get(owner).reduce_only[side as usize];
+        let mut left = self.owners.get(owner).reduce_only_orders(side);
         let mut gone = 0;
         let mut slot = self.owners.get(owner).newest;
         while slot != NONE && left > 0 {
             let older = self.owners.older(slot);
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
-                left -= 1;
+                left = bounded::decrement(left);
                 // An order that is being replaced is in no level; the replacement decides about its
                 // rest.
                 if level != NONE {
                     self.evict(slot, Code::NothingToReduce, host);
-                    gone += 1;
+                    gone = bounded::increment(gone);
                 }
             }
             slot = older;

@@ -2,6 +2,13 @@
 //! reduce-only orders. Accounts are in pages by account id; a page is freed when none of its
 //! accounts has an order.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "accounts with orders have a page, and orders have links, as long as the tables"
+)]
+
 use tidemark_proto::units::{AccountId, Side};
 
 use crate::arena::NONE;
@@ -30,6 +37,14 @@ struct OwnerLinks {
 
 impl OwnerLinks {
     const EMPTY: Self = Self { older: NONE, newer: NONE };
+}
+
+impl Owner {
+    /// Returns the number of reduce-only orders on a side.
+    #[inline(always)]
+    pub(crate) const fn reduce_only_orders(&self, side: Side) -> u32 {
+        self.reduce_only[side as usize]
+    }
 }
 
 const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };

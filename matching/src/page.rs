@@ -1,5 +1,12 @@
 //! A page of 4 096 adjacent price keys: occupied keys, changed keys, and the digests over them.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "offsets are below 4096, groups and words below 64"
+)]
+
 use crate::arena::NONE;
 use crate::digest::Digest;
 

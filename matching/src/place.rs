@@ -29,7 +29,7 @@ impl Book {
         let simple = (order.display_lots == 0) & !order.reduce_only;
         let makers = order.side.opposite();
         let crosses =
-            self.ladders[makers as usize].crosses(&self.levels, key_of(makers, order.price_ticks));
+            self.ladders.get(makers).crosses(&self.levels, key_of(makers, order.price_ticks));
         match order.time_in_force {
             TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => {
                 self.place_resting(order, host)

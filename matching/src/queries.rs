@@ -62,7 +62,7 @@ impl Book {
 
     /// Returns a side's levels, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
-        let ladder = &self.ladders[side as usize];
+        let ladder = self.ladders.get(side);
         std::iter::successors(ladder.best(), |level| ladder.next_worse(&self.levels, *level)).map(
             move |level| {
                 let level = self.levels.get(level);
@@ -79,13 +79,13 @@ impl Book {
     /// Returns the level at a price; `lots` and `count` are 0 if there is no order.
     #[must_use]
     pub fn level_at(&self, side: Side, price_ticks: Ticks) -> LevelView {
-        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
+        let level = self.levels.get(self.ladders.get(side).find(key_of(side, price_ticks)));
         LevelView { side, price_ticks, lots: level.lots, count: level.count }
     }
 
     /// Returns the orders at a price in queue order.
     pub fn queue(&self, side: Side, price_ticks: Ticks) -> impl Iterator<Item = OrderView> + '_ {
-        let level = self.levels.get(self.ladders[side as usize].find(key_of(side, price_ticks)));
+        let level = self.levels.get(self.ladders.get(side).find(key_of(side, price_ticks)));
         self.queue_slots(level.head).map(|slot| self.view(slot))
     }
 
@@ -93,6 +93,7 @@ impl Book {
     /// pages of prices, orders older than the id window) count with an upper bound; all else is
     /// exact.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "memory that exists can be counted")]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.orders.memory_bytes()

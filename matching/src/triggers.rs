@@ -59,7 +59,7 @@ impl TriggerBook {
     /// Returns the number of orders.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.falling.len() + self.rising.len()
+        self.falling.len().saturating_add(self.rising.len())
     }
 
     /// Returns true if there is no order.

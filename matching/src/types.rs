@@ -118,7 +118,7 @@ impl OrderView {
     /// Returns the unfilled lots that the order's level shows.
     #[must_use]
     pub const fn shown_lots(&self) -> Lots {
-        self.lots - self.hidden_lots
+        self.lots.saturating_sub(self.hidden_lots)
     }
 }
 

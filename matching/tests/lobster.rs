@@ -1,6 +1,12 @@
 //! NASDAQ AAPL order by order through the book: best prices and sizes after each of 54 000 messages
 //! equal the venue's.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a wrong index or sum in a test is a failed test"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ pub(crate) fn check(book: &Book) {
     let mut reduce_only = BTreeMap::<(u32, Side), u32>::new();
     let (mut clients, mut expiries, mut icebergs) = (0, 0, 0);
     for side in [Side::Buy, Side::Sell] {
-        let ladder = &book.ladders[side as usize];
+        let ladder = book.ladders.get(side);
         let occupied = check_pages(book, ladder);
         let mut above = None;
         let mut levels = 0;

@@ -343,7 +343,7 @@ fn levels_that_come_and_go_within_a_block_take_no_more_memory() {
             book.l3_root();
         }
     }
-    assert_eq!((book.ladders[Side::Buy as usize].pages.len(), book.levels.capacity()), (2, 3));
+    assert_eq!((book.ladders.get(Side::Buy).pages.len(), book.levels.capacity()), (2, 3));
 }
 
 #[test]
