@@ -1,4 +1,4 @@
-//! What the app hash costs: the digests of the levels that a block of operations changed; and the
+//! Cost of the app hash: the digests of the levels that a block of operations changed; and the
 //! book's memory.
 
 use serde::{Deserialize, Serialize};
@@ -30,16 +30,16 @@ pub struct Blocks {
     pub dirty_us: f64,
     /// The first roots of the warm book, when every level is new, µs.
     pub first_roots_us: f64,
-    /// What the book says that it holds, in bytes for each order, before the blocks.
+    /// Bytes that the book holds for each order, before the blocks.
     pub bytes_per_order: u64,
 }
 
-/// Blocks of each size from the stream.
+/// Measures blocks of each size from the stream.
 pub fn commitment(stream: &Stream) -> Vec<Blocks> {
     BLOCK_SIZES.iter().map(|size| blocks(stream, *size)).collect()
 }
 
-/// Time of `act`, µs.
+/// Carries out `act` and adds its time to `us`, in µs.
 fn timed<T>(us: &mut f64, act: impl FnOnce() -> T) -> T {
     let start = cpu_ns();
     let done = act();

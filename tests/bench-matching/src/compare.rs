@@ -1,11 +1,11 @@
-//! All engines on the same streams: who is how fast, and whether they traded the same.
+//! All engines on the same streams: their speed, and whether their trades agree.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::engines::{self, exchange_core, Played, ENGINES};
+use crate::engines::{self, exchange_core, PlayResult, ENGINES};
 use crate::generate::generate;
 use crate::options::Options;
 use crate::process::again;
@@ -13,33 +13,33 @@ use crate::stream::Outcome;
 
 /// Timed runs of one process.
 const RUNS: usize = 2;
-/// An engine that takes longer for the operations, ns, is timed in the first round only, and not
-/// with larger books.
+/// An engine that takes longer than this time, ns, for the operations is timed in the first round
+/// only, and not with larger books.
 const SLOW_NS: u64 = 5_000_000_000;
 
 /// One engine at one size of the book.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Its name.
+    /// Name of the engine.
     pub engine: &'static str,
-    /// Its version.
+    /// Version of the engine.
     pub version: &'static str,
     /// Orders in the book before the operations.
     pub warm: usize,
-    /// What it traded; `None` when it was skipped.
+    /// Trades of the engine; `None` if the engine was skipped.
     pub outcome: Option<Outcome>,
-    /// Whether that is what most others traded.
+    /// True if most engines traded the same.
     pub agrees: bool,
-    /// Million operations a second, of each run, ascending.
+    /// Million operations a second of each run, ascending.
     pub mops: Vec<f64>,
-    /// What an order costs in memory, in bytes.
+    /// Memory of an order, in bytes.
     pub bytes_per_order: u64,
-    /// Why there are no figures.
+    /// Reason why there are no figures.
     pub skipped: Option<String>,
 }
 
 impl Row {
-    /// Median of the runs; 0 of none.
+    /// Returns the median of the runs; 0 if there is none.
     pub fn median_mops(&self) -> f64 {
         self.mops.get(self.mops.len() / 2).copied().unwrap_or(0.0)
     }
@@ -63,7 +63,7 @@ pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -
     let mut rows = Vec::new();
     let mut slow = BTreeSet::new();
     for (warm, path) in streams {
-        let mut found: Vec<Result<Played, String>> =
+        let mut found: Vec<Result<PlayResult, String>> =
             ENGINES.iter().map(|_| Err(String::new())).collect();
         for round in 0..options.rounds {
             for ((name, _), found) in ENGINES.iter().zip(&mut found) {
@@ -91,9 +91,9 @@ pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -
 fn play(
     name: &str,
     path: &Path,
-    java: &Result<exchange_core::Built, String>,
+    java: &Result<exchange_core::JavaProgram, String>,
     first: bool,
-) -> Result<Played, String> {
+) -> Result<PlayResult, String> {
     let runs = if first && name == "orderbook-rs" { 1 } else { RUNS };
     if name == exchange_core::NAME {
         return java.as_ref().map_err(Clone::clone)?.play(path, runs);
@@ -107,7 +107,7 @@ fn play(
 }
 
 /// Adds a round's times to those before; an engine whose answers differ between rounds has failed.
-fn add(found: &mut Result<Played, String>, more: Result<Played, String>) {
+fn add(found: &mut Result<PlayResult, String>, more: Result<PlayResult, String>) {
     match (&mut *found, more) {
         (Ok(before), Ok(more)) if before.outcome == more.outcome => before.ns.extend(more.ns),
         (Ok(before), Ok(more)) => {
@@ -121,7 +121,7 @@ fn add(found: &mut Result<Played, String>, more: Result<Played, String>) {
 fn row(
     (engine, version): (&'static str, &'static str),
     warm: usize,
-    found: Result<Played, String>,
+    found: Result<PlayResult, String>,
     options: &Options,
 ) -> Row {
     let empty = Row {
@@ -144,7 +144,7 @@ fn row(
     Row { outcome: Some(played.outcome), mops, bytes_per_order: played.bytes_per_order, ..empty }
 }
 
-/// What more engines than not traded is taken as right.
+/// The outcome of most engines counts as right.
 fn mark_agreement(rows: &mut [Row], warm: usize) {
     let outcomes: Vec<Outcome> =
         rows.iter().filter(|row| row.warm == warm).filter_map(|row| row.outcome).collect();

@@ -1,5 +1,4 @@
-//! What the machine's memory allows: a load that waits for the one before it, and loads that need
-//! not wait.
+//! Latency of the machine's memory: loads that depend on the load before, and independent loads.
 
 use std::hint::black_box;
 
@@ -7,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::cpu_ns;
 
-/// Sizes of the memory that is read: in the first cache, in the second, beyond.
+/// Sizes of the memory that is read: first-level cache, second-level cache, beyond.
 const KIB: [usize; 4] = [16, 1_024, 16_384, 131_072];
-/// Loads that are timed.
+/// Number of loads that are timed.
 const LOADS: usize = 4_000_000;
 /// Repetitions; the fastest counts.
 const REPEATS: usize = 3;
 
-/// One cache line; its first word is the next one's number.
+/// One cache line; its first word is the number of the next line.
 type Line = [u32; 16];
 
 /// Loads of random cache lines of one memory.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Floor {
-    /// Its size.
+    /// Size of the memory.
     pub kib: usize,
-    /// A load whose address the one before it gives, ns.
+    /// Time of a load whose address the load before it returns, ns.
     pub dependent_ns: f64,
-    /// A load whose address is known beforehand, ns.
+    /// Time of a load whose address is known beforehand, ns.
     pub independent_ns: f64,
 }
 
-/// Loads from memories of each size.
+/// Measures loads from memories of each size.
 pub fn floor() -> Vec<Floor> {
     KIB.iter().map(|kib| of_size(*kib)).collect()
 }
@@ -49,7 +48,7 @@ fn of_size(kib: usize) -> Floor {
     Floor { kib, dependent_ns: fastest(dependent), independent_ns: fastest(independent) }
 }
 
-/// Time of a load, ns.
+/// Returns the time of a load, ns.
 fn fastest(loads: impl Fn() -> u32) -> f64 {
     let once = || {
         let start = cpu_ns();

@@ -1,5 +1,5 @@
-//! Makes a stream from a seed. What is live, and where the levels are, is known from a book that
-//! plays along; that it is right is what the other engines then check.
+//! Generation of a stream from a seed. A book that plays along knows the live orders and the
+//! levels; the other engines then check that book.
 
 use tidemark_matching::{Book, Event, Host};
 use tidemark_proto::units::{AccountId, Lots, Side};
@@ -7,7 +7,7 @@ use tidemark_proto::units::{AccountId, Lots, Side};
 use crate::engines::tidemark;
 use crate::stream::{Kind, Record, Stream, EXPIRES, HAS_CLIENT_ID, POST_ONLY};
 
-/// Where the mid starts. It moves one tick up or down with probability 1 in [`MID_STEP_ONE_IN`] at
+/// First mid price. The mid moves one tick up or down with probability 1 in [`MID_STEP_ONE_IN`] at
 /// each operation.
 const FIRST_MID_TICKS: i64 = 1_000_000;
 const MID_STEP_ONE_IN: u32 = 500;
@@ -15,25 +15,25 @@ const MID_STEP_ONE_IN: u32 = 500;
 const MEAN_DISTANCE_TICKS: f64 = 100.0;
 /// Most lots of an add.
 const MAX_LOTS: u32 = 100;
-/// Most lots of a taker, whose rest is cancelled: what makes 50 adds as many as 40 cancels and what
-/// 8 takers empty, so that 20 000 orders stay about as many.
+/// Most lots of a taker, whose rest is cancelled. With this number 50 adds balance 40 cancels and
+/// the orders that 8 takers fill, so 20 000 orders stay about as many.
 const MAX_TAKER_LOTS: u32 = 190;
-/// Makers are owners 0 to 2 999, takers 3 000 to 3 999: every taker is checked against every maker,
-/// no trade is prevented, so engines without self-trade prevention play the same.
+/// Makers are owners 0 to 2 999, takers 3 000 to 3 999. Every taker is checked against every maker
+/// and no trade is prevented, so engines without self-trade prevention trade the same.
 const MAKERS: u32 = 3_000;
 const OWNERS: u32 = 4_000;
 
 /// Orders in the book, for a uniform choice.
 #[derive(Default)]
-struct Live {
+struct LiveOrders {
     ids: Vec<u64>,
-    /// By id: its place in `ids`.
+    /// Index in `ids` of each order, by id.
     place: Vec<u32>,
-    /// By id: the place in the stream where it came in.
+    /// Position in the stream of each order's first record, by id.
     at: Vec<u64>,
 }
 
-impl Live {
+impl LiveOrders {
     fn add(&mut self, id: u64) {
         self.place[id as usize] = self.ids.len() as u32;
         self.ids.push(id);
@@ -48,7 +48,7 @@ impl Live {
     }
 }
 
-impl Host for Live {
+impl Host for LiveOrders {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
         0
     }
@@ -68,16 +68,16 @@ impl Host for Live {
 struct Generator {
     random: fastrand::Rng,
     book: Book,
-    live: Live,
+    live: LiveOrders,
     mid_ticks: i64,
-    /// Records made.
+    /// Number of records generated.
     made: u64,
 }
 
-/// The stream of a seed: `warm` adds, then `operations`: 50 % adds, 40 % cancels, 8 % takers, 2 %
-/// moves.
+/// Returns the stream of a seed: `warm` adds, then `operations`: 50 % adds, 40 % cancels, 8 %
+/// takers, 2 % moves.
 pub fn generate(seed: u64, warm: usize, operations: usize) -> Stream {
-    let live = Live { ids: Vec::new(), place: vec![0], at: vec![0] };
+    let live = LiveOrders { ids: Vec::new(), place: vec![0], at: vec![0] };
     let random = fastrand::Rng::with_seed(seed);
     let mut generator =
         Generator { random, book: Book::new(), live, mid_ticks: FIRST_MID_TICKS, made: 0 };
@@ -109,14 +109,14 @@ impl Generator {
         record
     }
 
-    /// A new order's id, and room for what is known of it.
+    /// Returns the id of a new order, and makes room for it in `live`.
     fn next_id(&mut self) -> u64 {
         self.live.place.push(0);
         self.live.at.push(self.made);
         self.book.next_order_id()
     }
 
-    /// A price of `side` that trades with nothing, at an exponential distance from the mid.
+    /// Returns a price of `side` that crosses nothing, at an exponential distance from the mid.
     fn passive_price(&mut self, side: Side) -> u64 {
         let distance = (-MEAN_DISTANCE_TICKS * (1.0 - self.random.f64()).ln()) as i64 + 1;
         let opposite = self.book.best(side.opposite()).map(|level| level.price_ticks);
@@ -201,7 +201,8 @@ impl Generator {
         }
     }
 
-    /// Never to the price where the order is: engines differ in whether that costs its place.
+    /// Moves an order, never to its own price: engines differ in whether such a move costs the
+    /// place in the queue.
     fn replace(&mut self) -> Record {
         let (id, owner, side) = self.any_live();
         let Some(order) = self.book.order(id) else { return self.add() };

@@ -1,9 +1,9 @@
-//! What a single operation takes on Tidemark's book: two readings of the clock around each, less
-//! what the readings take.
+//! Latency of single operations on Tidemark's book: two readings of the clock around each
+//! operation, less the time of the readings.
 //!
-//! On a shared machine the tail of one run is the machine's: an interrupt, a neighbour. So the
-//! stream is played several times, and next to the percentiles of the runs stand those of each
-//! operation's fastest run, which are the book's.
+//! On a shared machine the tail of one run belongs to the machine: an interrupt, a neighbour. So
+//! the stream is played several times, and the tables show the percentiles of all runs beside those
+//! of each operation's fastest run, which belong to the book.
 
 use std::time::Instant;
 
@@ -13,39 +13,40 @@ use crate::engines::tidemark::{apply, look_ahead, Events};
 use crate::stream::{Kind, Stream};
 use tidemark_matching::Book;
 
-/// Runs.
+/// Number of runs.
 const RUNS: usize = 9;
-/// Operations after which the events so far are dropped, between two operations.
+/// Number of operations after which the events are dropped, between two operations.
 const BLOCK: usize = 256;
 
 /// Percentiles, ns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// What was timed.
-    pub of: String,
-    /// Half take at most this.
+    /// Name of the operations that were timed.
+    #[serde(rename = "of")]
+    pub operations: String,
+    /// Half of the operations take at most this time.
     pub p50: u32,
-    /// 99 in 100 take at most this.
+    /// 99 of 100 operations take at most this time.
     pub p99: u32,
-    /// 999 in 1000 take at most this.
+    /// 999 of 1000 operations take at most this time.
     pub p999: u32,
-    /// The longest.
+    /// The longest time.
     pub max: u32,
 }
 
-/// What was found.
+/// Latency of single operations.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Latency {
-    /// What two readings of the clock take, already taken off: median of many.
+    /// Time of two readings of the clock, already subtracted: median of many.
     pub clock_ns: u32,
-    /// How often each stream was played.
+    /// Number of times that each stream was played.
     pub runs: usize,
-    /// All runs together, each operation's fastest run, and that by kind; then the first two with
-    /// client ids and expiries.
+    /// All runs together, each operation's fastest run, and the fastest runs by kind; then the
+    /// first two with client ids and expiries.
     pub rows: Vec<Percentiles>,
 }
 
-/// Times each operation of the stream, without its client ids and expiries and then with them.
+/// Times each operation of the stream, without client ids and expiries and then with them.
 pub fn latency(stream: Stream) -> Latency {
     let clock_ns = clock_ns();
     let with_extras = rows(&stream, clock_ns, ", client ids and expiries").into_iter().take(2);
@@ -54,7 +55,8 @@ pub fn latency(stream: Stream) -> Latency {
     Latency { clock_ns, runs: RUNS, rows }
 }
 
-/// All operations as they came and at their fastest, then each kind at its fastest.
+/// Returns the percentiles of all runs, of each operation's fastest run, and of the fastest runs by
+/// kind.
 fn rows(stream: &Stream, clock_ns: u32, which: &str) -> Vec<Percentiles> {
     let runs: Vec<Vec<u32>> = (0..RUNS).map(|_| run(stream, clock_ns)).collect();
     let fastest: Vec<u32> = (0..stream.operations.len())
@@ -79,7 +81,7 @@ fn rows(stream: &Stream, clock_ns: u32, which: &str) -> Vec<Percentiles> {
     [came, all].into_iter().chain(by_kind).collect()
 }
 
-/// Median time between two readings with nothing between them.
+/// Returns the median time between two readings of the clock.
 fn clock_ns() -> u32 {
     let mut pairs: Vec<u32> = (0..100_000).map(|_| since(Instant::now())).collect();
     pairs.sort_unstable();
@@ -110,8 +112,8 @@ fn run(stream: &Stream, clock_ns: u32) -> Vec<u32> {
 }
 
 /// `times` must not be empty.
-fn percentiles(of: String, mut times: Vec<u32>) -> Percentiles {
+fn percentiles(operations: String, mut times: Vec<u32>) -> Percentiles {
     times.sort_unstable();
     let at = |per_mille: usize| times[(times.len() * per_mille).div_ceil(1000).max(1) - 1];
-    Percentiles { of, p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
+    Percentiles { operations, p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
 }

@@ -1,23 +1,23 @@
-//! What a resting order costs in memory, by the shape of the book: as the book itself counts it.
+//! Memory of a resting order, by the shape of the book, as the book itself counts it.
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::{NewOrder, TimeInForce};
 use tidemark_proto::units::{Side, Ticks};
 
-use crate::worst::{order, owner, Venue, MID_TICKS};
+use crate::worst::{order, owner, EventBook, MID_TICKS};
 
 /// One shape of a book.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Memory {
-    /// Where its orders are.
+    /// Prices of the orders.
     pub what: String,
-    /// How many they are.
+    /// Number of orders.
     pub orders: usize,
-    /// What the book holds, spare capacity included, for each of them.
+    /// Bytes that the book holds for each order, spare capacity included.
     pub bytes_per_order: u64,
 }
 
-/// All shapes.
+/// Measures all shapes.
 pub fn memory() -> Vec<Memory> {
     let plain = |price: fn(u64) -> Ticks| {
         move |index: u64| order(owner(index as usize), Side::Sell, price(index), 1)
@@ -46,13 +46,13 @@ pub fn memory() -> Vec<Memory> {
 }
 
 fn shape(what: &str, orders: usize, new: impl Fn(u64) -> NewOrder) -> Memory {
-    let mut venue = Venue::default();
+    let mut book = EventBook::default();
     for index in 0..orders as u64 {
-        venue.place(&new(index));
-        venue.events.0.clear();
+        book.place(&new(index));
+        book.events.0.clear();
     }
-    // As after a block: nothing is kept for what changed.
-    venue.book.take_dirty_levels();
-    let bytes_per_order = (venue.book.memory_bytes() / orders) as u64;
+    // As after a block: no page is kept for changes.
+    book.inner.take_dirty_levels();
+    let bytes_per_order = (book.inner.memory_bytes() / orders) as u64;
     Memory { what: what.to_owned(), orders, bytes_per_order }
 }

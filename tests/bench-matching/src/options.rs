@@ -1,19 +1,19 @@
-//! What the command line asks for.
+//! Options of the command line.
 
 /// How to use the program.
 pub const USAGE: &str =
     "usage: bench-matching [--seed N] [--operations N] [--warm N,N] [--rounds N]";
 
-/// What is measured.
+/// Options of a measurement.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the streams are made from.
+    /// Seed of the streams.
     pub seed: u64,
-    /// Operations that are timed.
+    /// Number of operations that are timed.
     pub operations: usize,
-    /// Orders in the book before them, for each stream.
+    /// Orders in the book before the timed operations, for each stream.
     pub warm: Vec<usize>,
-    /// How often each engine plays each stream.
+    /// Number of times that each engine plays each stream.
     pub rounds: usize,
 }
 

@@ -1,19 +1,18 @@
-//! Each measurement has a process of its own: none meets the memory that another left behind, and
-//! an engine that fails fails alone.
+//! Processes: each measurement runs in its own process, without memory left behind by another, and
+//! a failing engine fails alone.
 
 use std::process::{Command, Stdio};
 
 use rustix::time::{clock_gettime, ClockId};
 use serde::de::DeserializeOwned;
 
-/// Time that this thread has had a processor, ns: what others do on the machine meanwhile does not
-/// count.
+/// Returns the processor time of this thread, ns: other programs on the machine do not count.
 pub fn cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Memory of this process that is resident, in bytes.
+/// Returns the resident memory of this process, in bytes.
 pub fn rss_bytes() -> Result<u64, String> {
     let read = || {
         let text = std::fs::read_to_string("/proc/self/status").ok()?;

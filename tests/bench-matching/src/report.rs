@@ -1,4 +1,4 @@
-//! The figures, as tables and as JSON.
+//! Tables and JSON of the figures.
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,21 @@ use crate::worst::Case;
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What the streams were made from.
+    /// Seed of the streams.
     pub seed: u64,
-    /// Operations timed.
+    /// Number of operations that were timed.
     pub operations: usize,
-    /// Side by side.
+    /// The engines side by side.
     pub engines: Vec<Row>,
     /// Single operations of Tidemark's book, on the first stream.
     pub latency: Latency,
-    /// Tidemark's book at its worst.
+    /// Worst cases of Tidemark's book.
     pub worst: Vec<Case>,
-    /// What the commitment costs, on each stream.
+    /// Cost of the commitment, on each stream.
     pub blocks: Vec<Blocks>,
-    /// What an order costs in memory.
+    /// Memory of an order.
     pub memory: Vec<Memory>,
-    /// What the machine's memory allows.
+    /// Latency of the machine's memory.
     pub floor: Vec<Floor>,
 }
 
@@ -50,7 +50,7 @@ fn print_latency(latency: &Latency) {
     );
     println!("| of | p50 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|");
     for row in &latency.rows {
-        println!("| {} | {} | {} | {} | {} |", row.of, row.p50, row.p99, row.p999, row.max);
+        println!("| {} | {} | {} | {} | {} |", row.operations, row.p50, row.p99, row.p999, row.max);
     }
 }
 

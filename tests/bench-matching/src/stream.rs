@@ -2,8 +2,11 @@
 //! language reads the same.
 //!
 //! ```text
-//! file   = magic "TMSTREAM" ‖ warm u64 ‖ operations u64 ‖ seed u64 ‖ record × (warm + operations)      little-endian
-//! record = kind u8 ‖ side u8 ‖ flags u8 ‖ 0 u8 ‖ owner u32 ‖ id u64 ‖ at u64 ‖ price_ticks u32 ‖ lots u32
+//! file   = magic "TMSTREAM" ‖ warm u64 ‖ operations u64 ‖ seed u64
+//!        ‖ record × (warm + operations)
+//! record = kind u8 ‖ side u8 ‖ flags u8 ‖ 0 u8 ‖ owner u32
+//!        ‖ id u64 ‖ at u64 ‖ price_ticks u32 ‖ lots u32
+//! integers are little-endian
 //! ```
 
 use std::io::{self, Read, Write};
@@ -14,7 +17,7 @@ const HEADER_BYTES: usize = 32;
 /// Bytes of a record in the file.
 const RECORD_BYTES: usize = 32;
 
-/// What a record asks for.
+/// Kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -31,38 +34,38 @@ pub enum Kind {
 /// One operation. Fields that a kind does not need are 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    /// What is asked for.
+    /// Kind of the operation.
     pub kind: Kind,
-    /// Whether the order sells.
+    /// True if the order sells.
     pub sell: bool,
     /// [`HAS_CLIENT_ID`], [`EXPIRES`], [`POST_ONLY`].
     pub flags: u8,
-    /// Whose order it is.
+    /// Owner of the order.
     pub owner: u32,
-    /// The order: adds and takers are numbered from 1.
+    /// Number of the order: adds and takers are numbered from 1.
     pub id: u64,
-    /// Where the order came in: the place of its first record in the stream, from 0.
+    /// Position in the stream, from 0, of the order's first record.
     pub at: u64,
-    /// Limit, or the new limit of a move.
+    /// Limit price, or the new limit price of a move.
     pub price_ticks: u32,
-    /// Quantity; of a move, what is left of the order.
+    /// Quantity; for a move, the order's unfilled quantity.
     pub lots: u32,
 }
 
 /// The order has a client id: its number.
 pub const HAS_CLIENT_ID: u8 = 1;
-/// The order is good till a time that does not come.
+/// The order is good till a time that never comes.
 pub const EXPIRES: u8 = 2;
 /// The order must not trade at once.
 pub const POST_ONLY: u8 = 4;
 
 /// All operations, in order.
 pub struct Stream {
-    /// Orders that are in the book before time is taken.
+    /// Orders that enter the book before the timed operations.
     pub warm: Vec<Record>,
-    /// What is timed.
+    /// Operations that are timed.
     pub operations: Vec<Record>,
-    /// What it was made from.
+    /// Seed of the stream.
     pub seed: u64,
 }
 
@@ -82,7 +85,7 @@ impl Stream {
         Ok(Self { warm, operations, seed: word(3) })
     }
 
-    /// The same without client ids and expiries.
+    /// Returns the stream without client ids and expiries.
     #[must_use]
     pub fn plain(mut self) -> Self {
         for record in self.warm.iter_mut().chain(&mut self.operations) {
@@ -104,7 +107,7 @@ impl Stream {
     }
 }
 
-/// The little-endian word at `index`.
+/// Returns the little-endian word at `index`.
 fn word(bytes: &[u8; 32], index: usize) -> u64 {
     bytes[index * 8..][..8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
@@ -146,30 +149,28 @@ impl Record {
     }
 }
 
-/// What an engine traded: equal for all that play a stream right.
+/// Trades of an engine: equal for all engines that play a stream correctly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
-    /// Trades.
+    /// Number of trades.
     pub trades: u64,
-    /// Lots that changed hands.
+    /// Number of lots traded.
     pub lots: u64,
-    /// Hash over each trade's maker, price and lots, in order; 0 where it was not asked for.
+    /// Hash over each trade's maker, price and lots, in order; 0 in a run without a hash.
     pub hash: u64,
     /// Orders in the book at the end.
     pub live: u64,
 }
 
-/// Takes down trades.
+/// A receiver of trades.
 pub trait Tape {
-    /// Whether the maker's number is looked at: an engine that must look it up need not when it is
-    /// not.
+    /// True if the tape reads the maker's number: otherwise an engine need not look it up.
     const NEEDS_MAKER: bool;
-    /// One trade.
+    /// Receives one trade.
     fn trade(&mut self, maker: u64, price_ticks: u64, lots: u64);
 }
 
-/// Counts trades and lots: what a timed run does with its events, so that none can be optimised
-/// away.
+/// Counts trades and lots. A timed run uses this tape, so that no event can be optimised away.
 impl Tape for (u64, u64) {
     const NEEDS_MAKER: bool = false;
     #[inline]
@@ -179,7 +180,7 @@ impl Tape for (u64, u64) {
     }
 }
 
-/// Hashes as well; for the cross-check.
+/// Counts and hashes trades, for the cross-check.
 impl Tape for Outcome {
     const NEEDS_MAKER: bool = true;
     fn trade(&mut self, maker: u64, price_ticks: u64, lots: u64) {

@@ -1,5 +1,5 @@
-//! What the cheapest attack on a book is worth: operations on books of the worst shape, each at two
-//! sizes, so that a cost that grows with the book shows.
+//! Worst cases: operations on books of the worst shape, each at two sizes, so that a cost that
+//! grows with the book shows.
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::{Book, NewOrder, PostOnly, TimeInForce};
@@ -11,7 +11,7 @@ use crate::process::cpu_ns;
 
 /// Repetitions of each case; the fastest counts.
 const REPEATS: usize = 5;
-/// Operations timed where a case does not say how many.
+/// Number of operations timed, unless a case has its own number.
 const OPERATIONS: usize = 10_000;
 /// A price far from both ends.
 pub const MID_TICKS: Ticks = 1_000_000_000;
@@ -20,26 +20,26 @@ const TAKER: AccountId = 1_000_000;
 /// One case at one size.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Case {
-    /// What happens.
+    /// Description of the case.
     pub what: String,
-    /// Its size, in what `what` says.
+    /// Size of the case: the N of `what`.
     pub size: usize,
-    /// What `ns` is a mean over.
+    /// Unit over which `ns` is a mean.
     pub per: String,
-    /// Nanoseconds for each of these, of the fastest repetition.
+    /// Nanoseconds for each unit, in the fastest repetition.
     pub ns: f64,
 }
 
-/// A book that is not looked at otherwise, with its events.
+/// A book with a buffer for its events.
 #[derive(Default)]
-pub struct Venue {
+pub struct EventBook {
     /// The book.
-    pub book: Book,
-    /// What it told.
+    pub inner: Book,
+    /// Events of the book.
     pub events: Events,
 }
 
-/// A good-till-cancelled order with nothing special.
+/// Returns a good-till-cancelled order without further attributes.
 pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> NewOrder {
     NewOrder {
         owner,
@@ -56,33 +56,33 @@ pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> New
     }
 }
 
-/// An owner for the n-th order: a few thousand take turns.
+/// Returns the owner of the n-th order: a few thousand owners take turns.
 pub fn owner(n: usize) -> AccountId {
     (n % 4_000) as AccountId
 }
 
-impl Venue {
-    /// Places an order that is accepted.
+impl EventBook {
+    /// Places an order, which must be accepted.
     pub fn place(&mut self, new: &NewOrder) -> OrderId {
-        self.book.place(new, &mut self.events).expect("accepted").order_id
+        self.inner.place(new, &mut self.events).expect("accepted").order_id
     }
 
     fn cancel(&mut self, id: OrderId, owner: AccountId) {
-        self.book.cancel(id, owner, Code::Cancelled, &mut self.events).expect("live");
+        self.inner.cancel(id, owner, Code::Cancelled, &mut self.events).expect("live");
     }
 
-    /// `n` asks, `gap` ticks apart.
+    /// Returns a book with `n` asks, `gap` ticks apart.
     fn asks(n: usize, gap: u64) -> Self {
-        let mut venue = Self::default();
+        let mut book = Self::default();
         for index in 0..n {
-            venue.place(&order(owner(index), Side::Sell, MID_TICKS + gap * index as u64, 1));
+            book.place(&order(owner(index), Side::Sell, MID_TICKS + gap * index as u64, 1));
         }
-        venue.events.0.clear();
-        venue
+        book.events.0.clear();
+        book
     }
 }
 
-/// The fastest of some repetitions of: prepare, then time an action of `count` parts.
+/// Prepares and times an action of `count` parts several times, and returns the fastest.
 fn fastest<S>(
     what: &str,
     size: usize,
@@ -101,7 +101,7 @@ fn fastest<S>(
     Case { what: what.to_owned(), size, per: per.to_owned(), ns: ns as f64 / count as f64 }
 }
 
-/// All cases.
+/// Measures all cases.
 pub fn worst() -> Vec<Case> {
     let mut cases = Vec::new();
     for n in [1_000, 10_000] {
@@ -137,14 +137,14 @@ fn sweep(what: &str, n: usize, gap: u64) -> Case {
         n,
         "maker",
         n,
-        || Venue::asks(n, gap),
-        |venue| {
-            venue.place(&order(TAKER, Side::Buy, Ticks::MAX, n as u64));
+        || EventBook::asks(n, gap),
+        |book| {
+            book.place(&order(TAKER, Side::Buy, Ticks::MAX, n as u64));
         },
     )
 }
 
-/// A fill-or-kill order that finds out at the last maker that it cannot fill.
+/// A fill-or-kill order that fails only at the last maker.
 fn refused_fok(n: usize) -> Case {
     let what = "a fill-or-kill order is refused after N makers";
     fastest(
@@ -152,13 +152,13 @@ fn refused_fok(n: usize) -> Case {
         n,
         "maker",
         n,
-        || Venue::asks(n, 0),
-        |venue| {
+        || EventBook::asks(n, 0),
+        |book| {
             let fok = NewOrder {
                 time_in_force: TimeInForce::Fok,
                 ..order(TAKER, Side::Buy, Ticks::MAX, n as u64 + 1)
             };
-            venue.book.place(&fok, &mut venue.events).expect_err("not fillable");
+            book.inner.place(&fok, &mut book.events).expect_err("not fillable");
         },
     )
 }
@@ -166,44 +166,44 @@ fn refused_fok(n: usize) -> Case {
 /// One iceberg order that shows one lot at a time.
 fn iceberg(n: usize) -> Case {
     let prepare = || {
-        let mut venue = Venue::default();
-        venue.place(&NewOrder { display_lots: 1, ..order(0, Side::Sell, MID_TICKS, n as u64) });
-        venue
+        let mut book = EventBook::default();
+        book.place(&NewOrder { display_lots: 1, ..order(0, Side::Sell, MID_TICKS, n as u64) });
+        book
     };
-    fastest("one taker meets N refills of an iceberg order", n, "refill", n, prepare, |venue| {
-        venue.place(&order(TAKER, Side::Buy, MID_TICKS, n as u64));
+    fastest("one taker meets N refills of an iceberg order", n, "refill", n, prepare, |book| {
+        book.place(&order(TAKER, Side::Buy, MID_TICKS, n as u64));
     })
 }
 
 fn cancel_all(n: usize) -> Case {
     let prepare = || {
-        let mut venue = Venue::default();
+        let mut book = EventBook::default();
         for index in 0..n as u64 {
-            venue.place(&order(0, Side::Sell, MID_TICKS + index % 1_000, 1));
+            book.place(&order(0, Side::Sell, MID_TICKS + index % 1_000, 1));
         }
-        venue
+        book
     };
-    fastest("an account cancels its N orders at once", n, "order", n, prepare, |venue| {
-        venue.book.cancel_all(0, None, Code::Cancelled, &mut venue.events);
+    fastest("an account cancels its N orders at once", n, "order", n, prepare, |book| {
+        book.inner.cancel_all(0, None, Code::Cancelled, &mut book.events);
     })
 }
 
 fn expire(n: usize) -> Case {
     let prepare = || {
-        let mut venue = Venue::default();
+        let mut book = EventBook::default();
         for index in 0..n {
             let time_in_force = TimeInForce::Gtt { expires_ms: 1 + index as u64 % 100 };
             let price = MID_TICKS + index as u64 % 1_000;
-            venue.place(&NewOrder { time_in_force, ..order(owner(index), Side::Sell, price, 1) });
+            book.place(&NewOrder { time_in_force, ..order(owner(index), Side::Sell, price, 1) });
         }
-        venue
+        book
     };
-    fastest("N orders expire at once", n, "order", n, prepare, |venue| {
-        venue.book.expire(u64::MAX, n as u32, &mut venue.events);
+    fastest("N orders expire at once", n, "order", n, prepare, |book| {
+        book.inner.expire(u64::MAX, n as u32, &mut book.events);
     })
 }
 
-/// From the middle of `n`, one to the left, one to the right, and so on.
+/// Returns the n-th index from the middle of `n` outwards, left and right in turn.
 fn outwards(n: usize, step: usize) -> usize {
     if step.is_multiple_of(2) {
         n / 2 + step / 2
@@ -212,7 +212,7 @@ fn outwards(n: usize, step: usize) -> usize {
     }
 }
 
-/// Places that do not repeat within `n` steps, for an `n` that the factor is prime to.
+/// Returns indexes that do not repeat within `n` steps, for an `n` that the factor is prime to.
 fn scattered(n: usize, step: usize) -> usize {
     step * 7_919 % n
 }
@@ -223,11 +223,11 @@ fn cancel_level(what: &str, n: usize, place: fn(usize, usize) -> usize) -> Case 
         n,
         "cancel",
         OPERATIONS,
-        || Venue::asks(n, 0),
-        |venue| {
+        || EventBook::asks(n, 0),
+        |book| {
             for step in 0..OPERATIONS {
                 let index = place(n, step);
-                venue.cancel(index as OrderId + 1, owner(index));
+                book.cancel(index as OrderId + 1, owner(index));
             }
         },
     )
@@ -244,33 +244,33 @@ fn anywhere(random: &mut fastrand::Rng, index: usize) -> NewOrder {
 
 fn jumps(n: usize) -> Case {
     let prepare = || {
-        let (mut venue, mut random) = (Venue::default(), fastrand::Rng::with_seed(1));
+        let (mut book, mut random) = (EventBook::default(), fastrand::Rng::with_seed(1));
         for index in 0..n {
-            venue.place(&anywhere(&mut random, index));
+            book.place(&anywhere(&mut random, index));
         }
-        venue.events.0.clear();
-        (venue, (0..OPERATIONS).map(|index| anywhere(&mut random, index)).collect::<Vec<_>>())
+        book.events.0.clear();
+        (book, (0..OPERATIONS).map(|index| anywhere(&mut random, index)).collect::<Vec<_>>())
     };
     let what = "an order comes and goes anywhere in 2⁶⁴ prices, N others there too";
-    fastest(what, n, "operation", 2 * OPERATIONS, prepare, |(venue, orders)| {
+    fastest(what, n, "operation", 2 * OPERATIONS, prepare, |(book, orders)| {
         for new in orders {
-            let id = venue.place(new);
-            venue.cancel(id, new.owner);
+            let id = book.place(new);
+            book.cancel(id, new.owner);
         }
     })
 }
 
 fn markets(n: usize) -> Case {
     let rounds = (100_000 / n).max(10);
-    let prepare = || (0..n).map(|_| Venue::asks(1_000, 1)).collect::<Vec<_>>();
+    let prepare = || (0..n).map(|_| EventBook::asks(1_000, 1)).collect::<Vec<_>>();
     let what = "an order comes and goes in each of N markets in turn, 1 000 others there";
-    fastest(what, n, "operation", 2 * n * rounds, prepare, |venues| {
+    fastest(what, n, "operation", 2 * n * rounds, prepare, |books| {
         for round in 0..rounds {
-            for venue in venues.iter_mut() {
+            for book in books.iter_mut() {
                 let new = order(owner(round), Side::Buy, MID_TICKS - 1 - round as u64 % 500, 1);
-                let id = venue.place(&new);
-                venue.cancel(id, new.owner);
-                venue.events.0.clear();
+                let id = book.place(&new);
+                book.cancel(id, new.owner);
+                book.events.0.clear();
             }
         }
     })

@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Played;
+use super::PlayResult;
 use crate::process::json_of;
 
-/// Its name in the tables.
+/// Name in the tables.
 pub const NAME: &str = "exchange-core";
 
-/// The Java program, built.
-pub struct Built {
+/// The built Java program.
+pub struct JavaProgram {
     classes: PathBuf,
 }
 
@@ -24,8 +24,8 @@ fn runs(program: &str) -> bool {
 /// Builds the program into `folder`.
 ///
 /// # Errors
-/// Why it was skipped, and how to get it.
-pub fn build(folder: &Path) -> Result<Built, String> {
+/// The reason for skipping the engine, and the way to get it.
+pub fn build(folder: &Path) -> Result<JavaProgram, String> {
     if !runs("java") || !runs("mvn") {
         return Err("needs Java 11 or newer and Maven: install `java` and `mvn`".to_owned());
     }
@@ -43,13 +43,13 @@ pub fn build(folder: &Path) -> Result<Built, String> {
             text.lines().find(|line| line.contains("ERROR")).unwrap_or("no message").to_owned();
         return Err(format!("Maven could not build it; it needs Maven Central: {why}"));
     }
-    Ok(Built { classes: folder.join("classes") })
+    Ok(JavaProgram { classes: folder.join("classes") })
 }
 
-impl Built {
+impl JavaProgram {
     /// Plays a stream file: once for the cross-check, then until the compiler is warm, then `runs`
     /// times for the time.
-    pub fn play(&self, stream: &Path, runs: usize) -> Result<Played, String> {
+    pub fn play(&self, stream: &Path, runs: usize) -> Result<PlayResult, String> {
         let libraries = self.classes.with_file_name("dependency").join("*");
         json_of(
             Command::new("java")

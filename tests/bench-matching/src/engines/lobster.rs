@@ -6,7 +6,7 @@ use lobster::{FillMetadata, OrderBook, OrderEvent, OrderType, Side};
 use super::Engine;
 use crate::stream::{Kind, Record, Tape};
 
-/// Its book.
+/// An engine with one book.
 #[derive(Default)]
 pub struct Lobster {
     book: OrderBook,

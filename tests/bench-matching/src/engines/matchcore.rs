@@ -11,13 +11,13 @@ use matchcore::{
 use super::Engine;
 use crate::stream::{Kind, Record, Tape};
 
-/// Its book.
+/// An engine with one book.
 pub struct Matchcore {
     book: OrderBook,
-    /// Commands carried out.
+    /// Number of commands carried out.
     done: u64,
-    /// By the place of a command: the number of the order that came with it. Filled only where
-    /// makers are named.
+    /// Order number of each command, by the command's position. Filled only if the tape needs
+    /// makers.
     numbers: Vec<u64>,
 }
 

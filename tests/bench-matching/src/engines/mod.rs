@@ -1,4 +1,4 @@
-//! The engines, and how one of them plays a stream.
+//! The engines, and the way in which an engine plays a stream.
 
 pub mod exchange_core;
 #[cfg(feature = "lobster")]
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::{cpu_ns, rss_bytes};
 use crate::stream::{Outcome, Record, Stream, Tape};
 
-/// The engines, ours first: the name of each, and its version.
+/// Name and version of each engine, ours first.
 pub const ENGINES: [(&str, &str); 6] = [
     ("tidemark", env!("CARGO_PKG_VERSION")),
     (WITH_EXTRAS, env!("CARGO_PKG_VERSION")),
@@ -24,32 +24,31 @@ pub const ENGINES: [(&str, &str); 6] = [
     ("orderbook-rs", "0.15.3"),
 ];
 
-/// Our book, with the client ids and expiries that the stream has for some orders, and of which the
-/// other engines know nothing.
+/// Our book, with the stream's client ids and expiries, which the other engines do not know.
 const WITH_EXTRAS: &str = "tidemark, client ids and expiries";
 
 /// An engine with one book.
 pub trait Engine: Default {
-    /// Plays records and tells each trade.
+    /// Plays records and reports each trade to `tape`.
     fn run<T: Tape>(&mut self, records: &[Record], tape: &mut T);
-    /// Orders in the book.
+    /// Returns the number of orders in the book.
     fn live(&self) -> u64;
 }
 
-/// What one process of an engine found.
+/// Result of one process of an engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Played {
-    /// Of a run that was not timed.
+pub struct PlayResult {
+    /// Outcome of the run that was not timed.
     pub outcome: Outcome,
     /// Time of the stream's operations in each timed run, ns.
     pub ns: Vec<u64>,
-    /// What the warm orders added to the process's memory, for each of them. Java: to its heap,
-    /// after collection.
+    /// Memory that the warm orders added to the process, for each order. Java: to the heap, after
+    /// collection.
     pub bytes_per_order: u64,
 }
 
 /// Plays the stream once for the cross-check and the memory, then `runs` times for the time.
-fn play<E: Engine>(stream: &Stream, runs: usize) -> Result<Played, String> {
+fn play<E: Engine>(stream: &Stream, runs: usize) -> Result<PlayResult, String> {
     let before = rss_bytes()?;
     let (mut engine, mut outcome) = (E::default(), Outcome::default());
     engine.run(&stream.warm, &mut outcome);
@@ -58,7 +57,7 @@ fn play<E: Engine>(stream: &Stream, runs: usize) -> Result<Played, String> {
     outcome.live = engine.live();
     drop(engine);
     let ns = (0..runs).map(|_| time::<E>(stream, &outcome)).collect::<Result<_, _>>()?;
-    Ok(Played { outcome, ns, bytes_per_order })
+    Ok(PlayResult { outcome, ns, bytes_per_order })
 }
 
 fn time<E: Engine>(stream: &Stream, expected: &Outcome) -> Result<u64, String> {
@@ -73,7 +72,7 @@ fn time<E: Engine>(stream: &Stream, expected: &Outcome) -> Result<u64, String> {
     Ok(ns)
 }
 
-/// Whether the engine of a name is in this program.
+/// Returns true if this program contains the engine.
 pub fn has(name: &str) -> bool {
     match name {
         "matchcore" => cfg!(feature = "matchcore"),
@@ -83,8 +82,8 @@ pub fn has(name: &str) -> bool {
     }
 }
 
-/// Plays the stream with the engine of a name, in this process.
-pub fn play_named(name: &str, stream: Stream, runs: usize) -> Result<Played, String> {
+/// Plays the stream with a named engine, in this process.
+pub fn play_named(name: &str, stream: Stream, runs: usize) -> Result<PlayResult, String> {
     match name {
         "tidemark" => play::<tidemark::Tidemark>(&stream.plain(), runs),
         WITH_EXTRAS => play::<tidemark::Tidemark>(&stream, runs),

@@ -9,7 +9,7 @@ use pricelevel::{
 use super::Engine;
 use crate::stream::{Kind, Record, Tape};
 
-/// Its book.
+/// An engine with one book.
 pub struct OrderbookRs {
     book: OrderBook<()>,
 }

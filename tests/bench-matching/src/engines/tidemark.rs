@@ -1,5 +1,5 @@
-//! Tidemark's own book, with all that an exchange asks of it: owners, self-trade prevention, client
-//! ids, expiries, and every event in a reused buffer.
+//! Tidemark's own book, with everything that an exchange needs: owners, self-trade prevention,
+//! client ids, expiries, and every event in a reused buffer.
 
 use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
@@ -10,10 +10,10 @@ use crate::stream::{Kind, Record, Tape, EXPIRES, HAS_CLIENT_ID, POST_ONLY};
 
 /// Most makers that an order meets, as by default on the chain.
 const MAX_FILLS: u32 = 500;
-/// Operations after which the events so far are dropped.
+/// Number of operations after which the events are dropped.
 const BLOCK: usize = 256;
 
-/// Keeps events, in a buffer that is used again.
+/// Collects events in a reused buffer.
 #[derive(Default)]
 pub struct Events(pub Vec<Event>);
 
@@ -27,13 +27,13 @@ impl Host for Events {
     }
 }
 
-/// Keeps events, and tells each trade when it happens.
-struct Told<'a, T> {
+/// Collects events, and reports each trade to the tape.
+struct TapeHost<'a, T> {
     events: &'a mut Events,
     tape: &'a mut T,
 }
 
-impl<T: Tape> Host for Told<'_, T> {
+impl<T: Tape> Host for TapeHost<'_, T> {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
         self.events.reducible_lots(owner, side)
     }
@@ -58,7 +58,7 @@ impl Engine for Tidemark {
     fn run<T: Tape>(&mut self, records: &[Record], tape: &mut T) {
         for (at, record) in records.iter().enumerate() {
             look_ahead(&self.book, records, at);
-            apply(&mut self.book, record, &mut Told { events: &mut self.events, tape });
+            apply(&mut self.book, record, &mut TapeHost { events: &mut self.events, tape });
             if at % BLOCK == BLOCK - 1 {
                 self.events.0.clear();
             }
@@ -71,14 +71,13 @@ impl Engine for Tidemark {
     }
 }
 
-/// Tells the book which orders the records after one are about, as a node can: it has the whole
-/// block.
+/// Prefetches the orders of the records after one, as a node can: it has the whole block.
 #[inline]
 pub fn look_ahead(book: &Book, records: &[Record], at: usize) {
     book.look_ahead(|places| records.get(at + places).map(|record| record.id));
 }
 
-/// Carries out a record; none is refused.
+/// Carries out a record, which must not be refused.
 #[inline]
 pub fn apply(book: &mut Book, record: &Record, host: &mut impl Host) {
     let done = match record.kind {
