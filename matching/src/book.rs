@@ -5,7 +5,7 @@ use tidemark_proto::Code;
 
 use crate::arena::{Arena, Flags, Order, NONE};
 use crate::attributes::{AttributeTable, Attributes};
-use crate::bounded;
+use crate::bounded::{self, checked};
 use crate::by_side::BySide;
 use crate::clients::{ClientIds, InsertPosition};
 use crate::expiries::{Expiries, Expiry};
@@ -303,10 +303,10 @@ impl Book {
             self.icebergs.set(
                 slot,
                 level_key,
-                Iceberg { display_lots, hidden_lots: bounded::sub(hidden_lots, hidden) },
+                Iceberg { display_lots, hidden_lots: checked::sub(hidden_lots, hidden) },
             );
         }
-        self.reduce_shown(slot, bounded::sub(by_lots, hidden));
+        self.reduce_shown(slot, checked::sub(by_lots, hidden));
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 

@@ -37,3 +37,27 @@ pub(crate) const fn decrement(count: u32) -> u32 {
     debug_assert!(count > 0);
     count.wrapping_sub(1)
 }
+
+/// Sums off the hottest path, with checks in every build: an overflow is a defect, and
+/// stops the process before a wrapped amount can be traded.
+pub(crate) mod checked {
+    /// Adds `part`.
+    pub(crate) const fn add(sum: u64, part: u64) -> u64 {
+        sum.checked_add(part).expect("sums of live lots are below 2^64")
+    }
+
+    /// Subtracts `part`, which was added before.
+    pub(crate) const fn sub(sum: u64, part: u64) -> u64 {
+        sum.checked_sub(part).expect("only lots that were added are subtracted")
+    }
+
+    /// Increments a count of live orders.
+    pub(crate) const fn increment(count: u32) -> u32 {
+        count.checked_add(1).expect("counts of live orders are below 2^32")
+    }
+
+    /// Decrements a count of live orders.
+    pub(crate) const fn decrement(count: u32) -> u32 {
+        count.checked_sub(1).expect("only orders that were counted leave")
+    }
+}

@@ -5,7 +5,7 @@ use tidemark_proto::Code;
 
 use crate::arena::NONE;
 use crate::book::Book;
-use crate::bounded;
+use crate::bounded::checked;
 use crate::expiries::Expiry;
 use crate::types::{Host, Reject};
 
@@ -82,7 +82,7 @@ impl Book {
             let older = self.owners.older(slot);
             if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
-                gone = bounded::increment(gone);
+                gone = checked::increment(gone);
             }
             slot = older;
         }
@@ -101,7 +101,7 @@ impl Book {
                 break;
             }
             self.evict(slot, Code::Expired, host);
-            gone = bounded::increment(gone);
+            gone = checked::increment(gone);
         }
         gone
     }

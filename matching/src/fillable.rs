@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
 
 use crate::book::Book;
-use crate::bounded;
+use crate::bounded::checked;
 use crate::icebergs::Iceberg;
 use crate::matcher::Taker;
 use crate::types::{Host, NewOrder};
@@ -45,11 +45,11 @@ impl Book {
                 if sum >= lots.min(cap) {
                     return lots.min(cap);
                 }
-                let Some(more) = walk.meet(slot, shown, taker, bounded::sub(lots, sum), host)
+                let Some(more) = walk.meet(slot, shown, taker, checked::sub(lots, sum), host)
                 else {
                     return sum;
                 };
-                sum = bounded::add(sum, more);
+                sum = checked::add(sum, more);
                 if more == shown && iceberg.hidden_lots > 0 {
                     let (shown, iceberg) =
                         Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
@@ -98,7 +98,7 @@ impl FillWalk<'_> {
         if self.met == taker.max_fills {
             return None;
         }
-        self.met = bounded::increment(self.met);
+        self.met = checked::increment(self.met);
         if maker.owner == taker.owner {
             return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tidemark_proto::units::{Lots, Side};
 
-use crate::bounded;
+use crate::bounded::{self, checked};
 use crate::memory::map_bytes;
 
 /// The hidden part of an iceberg order.
@@ -73,7 +73,7 @@ impl Icebergs {
         self.by_slot.insert(slot, (level_key, iceberg));
         if iceberg.hidden_lots > 0 {
             let sum = self.hidden_lots.entry(level_key).or_default();
-            *sum = bounded::add(*sum, iceberg.hidden_lots);
+            *sum = checked::add(*sum, iceberg.hidden_lots);
         }
     }
 
@@ -88,7 +88,7 @@ impl Icebergs {
             "the hidden lots of an order are part of its level's sum"
         );
         if let Some(sum) = sum {
-            *sum = bounded::sub(*sum, iceberg.hidden_lots);
+            *sum = checked::sub(*sum, iceberg.hidden_lots);
             if *sum == 0 {
                 self.hidden_lots.remove(&level_key);
             }

@@ -6,7 +6,7 @@ use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
 use crate::book::Book;
-use crate::bounded;
+use crate::bounded::{self, checked};
 use crate::ladder::key_of;
 use crate::types::{Event, Host, NewOrder, PlaceResult, MAX_ORDER_LOTS};
 
@@ -249,8 +249,8 @@ impl Book {
             }
             SelfTradePrevention::Decrement => {
                 let by_lots = outcome.remaining_lots.min(self.total_lots(slot));
-                outcome.remaining_lots = bounded::sub(outcome.remaining_lots, by_lots);
-                outcome.decremented_lots = bounded::add(outcome.decremented_lots, by_lots);
+                outcome.remaining_lots = checked::sub(outcome.remaining_lots, by_lots);
+                outcome.decremented_lots = checked::add(outcome.decremented_lots, by_lots);
                 self.reduce_or_evict(slot, by_lots, Code::SelfTrade, host);
             }
         }
@@ -281,12 +281,12 @@ impl Book {
             let older = self.owners.older(slot);
             let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
             if flags.reduce_only() && flags.side() == side {
-                left = bounded::decrement(left);
+                left = checked::decrement(left);
                 // An order that is being replaced is in no level; the replacement decides about its
                 // rest.
                 if level != NONE {
                     self.evict(slot, Code::NothingToReduce, host);
-                    gone = bounded::increment(gone);
+                    gone = checked::increment(gone);
                 }
             }
             slot = older;

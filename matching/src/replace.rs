@@ -5,7 +5,7 @@ use tidemark_proto::Code;
 use crate::admission::{check_lots, check_reducible};
 use crate::arena::NONE;
 use crate::book::Book;
-use crate::bounded;
+use crate::bounded::checked;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
 use crate::types::{Event, Host, PlaceResult, Reject, Replace};
@@ -31,7 +31,7 @@ impl Book {
         check_lots(lots)?;
         if wanted == old.price_ticks && lots <= old.lots {
             if lots < old.lots {
-                self.reduce_or_evict(slot, bounded::sub(old.lots, lots), Code::Cancelled, host);
+                self.reduce_or_evict(slot, checked::sub(old.lots, lots), Code::Cancelled, host);
             }
             let outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
             return Ok(outcome.place_result(old.order_id, wanted));
