@@ -50,12 +50,22 @@ bench-risk *ARGS:
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
 
-# Random bytes as operations on the book and on its model, for so many seconds; a stream that fails is kept in target/fuzz.
-fuzz SECONDS="60":
+# Damaged and random bytes for one part of the program (transactions, messages, commits, reports, frames, snapshots,
+# genesis, prices, texts, blocks, book), for so many seconds; an input that it does not stand is kept in target/fuzz.
+fuzz NAME SECONDS="60" *ARGS:
+    FUZZ_TARGET={{NAME}} cargo run --release -p tidemark-tests --bin fuzz -- --seconds {{SECONDS}} --seed $(date +%s) {{ARGS}}
+
+# The book beside its model under libFuzzer, which looks for new paths; needs cargo-fuzz.
+fuzz-book SECONDS="60":
     @command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
     mkdir -p target/fuzz/corpus
     cd matching && cargo fuzz run --sanitizer none --target-dir ../target/fuzz operations ../target/fuzz/corpus -- \
         -artifact_prefix=../target/fuzz/ -max_len=4096 -max_total_time={{SECONDS}}
+
+# A benchmark (bench-exec, bench-matching, …) of a revision and of this tree, in turns: five figures of each, and the
+# median ratio of every throughput.
+pairs REV BENCH *ARGS:
+    cargo run --release -p tidemark-tests --bin pairs -- {{REV}} {{BENCH}} {{ARGS}}
 
 # The recorded crash of 2025-10-10 on thousands of leveraged accounts: what each liquidation stage did, under both rules of ADL.
 crash-replay *ARGS:

@@ -3,6 +3,8 @@
 
 pub mod cases;
 pub mod crash;
+pub mod fuzz;
 pub mod harness;
+pub mod measures;
 pub mod net;
 pub mod sim;

@@ -59,14 +59,19 @@ pub fn write_streams(options: &Options, folder: &Path) -> Result<Vec<(usize, Pat
 /// Plays the streams on every engine, `rounds` times in turn, so that a slow minute of the machine
 /// meets all alike.
 pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -> Vec<Row> {
-    let java = exchange_core::build(&folder.join("exchange-core"));
+    let java = match options.own {
+        true => Err("only our rows were asked for".to_owned()),
+        false => exchange_core::build(&folder.join("exchange-core")),
+    };
+    let engines: Vec<_> =
+        ENGINES.into_iter().filter(|(name, _)| !options.own || engines::is_ours(name)).collect();
     let mut rows = Vec::new();
     let mut slow = BTreeSet::new();
     for (warm, path) in streams {
         let mut found: Vec<Result<PlayResult, String>> =
-            ENGINES.iter().map(|_| Err(String::new())).collect();
+            engines.iter().map(|_| Err(String::new())).collect();
         for round in 0..options.rounds {
-            for ((name, _), found) in ENGINES.iter().zip(&mut found) {
+            for ((name, _), found) in engines.iter().zip(&mut found) {
                 if slow.contains(name) {
                     if round == 0 {
                         *found = Err("takes too long with smaller books".to_owned());
@@ -81,7 +86,7 @@ pub fn compare(options: &Options, streams: &[(usize, PathBuf)], folder: &Path) -
             }
         }
         rows.extend(
-            ENGINES.iter().zip(found).map(|(engine, found)| row(*engine, *warm, found, options)),
+            engines.iter().zip(found).map(|(engine, found)| row(*engine, *warm, found, options)),
         );
         mark_agreement(&mut rows, *warm);
     }

@@ -8,6 +8,8 @@ mod engines;
 mod floor;
 mod generate;
 mod latency;
+#[path = "../../src/measures.rs"]
+mod measures;
 mod memory;
 mod options;
 mod process;
@@ -73,6 +75,11 @@ fn measure(options: &Options) -> Result<(), String> {
     }
     let streams = compare::write_streams(options, &scratch)?;
     let engines = compare::compare(options, &streams, &scratch);
+    if options.own {
+        report::print_engines(&engines);
+        println!("\nwritten to {}", report::write(&engines, &engines, &folder)?.display());
+        return Ok(());
+    }
     eprintln!("one operation, worst cases, commitment, memory");
     let smallest = streams.first().map(|(_, path)| path.display().to_string()).unwrap_or_default();
     let blocks =
@@ -88,6 +95,6 @@ fn measure(options: &Options) -> Result<(), String> {
         floor: again(&["floor"])?,
     };
     report::print(&report);
-    println!("\nwritten to {}", report::write(&report, &folder)?.display());
+    println!("\nwritten to {}", report::write(&report.engines, &report, &folder)?.display());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 /// How to use the program.
 pub const USAGE: &str =
-    "usage: bench-matching [--seed N] [--operations N] [--warm N,N] [--rounds N]";
+    "usage: bench-matching [--seed N] [--operations N] [--warm N,N] [--rounds N] [--own 0|1]";
 
 /// Options of a measurement.
 #[derive(Clone, Debug)]
@@ -15,13 +15,20 @@ pub struct Options {
     pub warm: Vec<usize>,
     /// Number of times that each engine plays each stream.
     pub rounds: usize,
+    /// Only our rows: neither other engines nor what else there is to measure.
+    pub own: bool,
 }
 
 impl Options {
     /// Reads the words of the command line.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options =
-            Self { seed: 1, operations: 3_000_000, warm: vec![20_000, 1_000_000], rounds: 3 };
+        let mut options = Self {
+            seed: 1,
+            operations: 3_000_000,
+            warm: vec![20_000, 1_000_000],
+            rounds: 3,
+            own: false,
+        };
         for pair in words.chunks(2) {
             let [word, value] = pair else {
                 return Err(format!("{} needs a value; {USAGE}", pair[0]));
@@ -34,6 +41,7 @@ impl Options {
             match *word {
                 "--seed" => options.seed = number(0, u64::MAX, value)?,
                 "--operations" => options.operations = number(1_000, 20_000_000, value)? as usize,
+                "--own" => options.own = number(0, 1, value)? == 1,
                 "--rounds" => options.rounds = number(1, 100, value)? as usize,
                 "--warm" => {
                     let sizes =

@@ -9,6 +9,7 @@ use crate::compare::Row;
 use crate::engines::exchange_core;
 use crate::floor::Floor;
 use crate::latency::Latency;
+use crate::measures::{self, Measure};
 use crate::memory::Memory;
 use crate::worst::Case;
 
@@ -103,7 +104,8 @@ fn print_floor(floor: &[Floor]) {
     }
 }
 
-fn print_engines(rows: &[Row]) {
+/// Prints the engines side by side.
+pub fn print_engines(rows: &[Row]) {
     println!(
         "| engine | orders before | M operations/s, median | slowest–fastest run | × \
          exchange-core | trades | lots | cross-check | bytes per order |"
@@ -134,11 +136,13 @@ fn print_engines(rows: &[Row]) {
     }
 }
 
-/// Writes `matching.json` in a folder.
-pub fn write(report: &Report, folder: &Path) -> Result<PathBuf, String> {
-    let path = folder.join("matching.json");
-    let text = serde_json::to_string_pretty(report).map_err(|e| e.to_string())?;
-    std::fs::write(&path, text + "\n")
-        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-    Ok(path)
+/// Writes `matching.json` in a folder: the rates of the engines as measures, and all tables.
+pub fn write(engines: &[Row], tables: &impl Serialize, folder: &Path) -> Result<PathBuf, String> {
+    let mut all = Vec::new();
+    for row in engines.iter().filter(|row| row.outcome.is_some()) {
+        let name = format!("{}, {} orders before", row.engine, row.warm);
+        all.push(Measure::throughput(name.clone(), row.median_mops(), "M operations/s"));
+        all.push(Measure::cost(name, row.bytes_per_order as f64, "bytes an order"));
+    }
+    measures::write(folder, "matching", &all, tables)
 }

@@ -27,6 +27,11 @@ pub const ENGINES: [(&str, &str); 6] = [
 /// Our book, with the stream's client ids and expiries, which the other engines do not know.
 const WITH_EXTRAS: &str = "tidemark, client ids and expiries";
 
+/// True if the engine of a name is ours.
+pub fn is_ours(name: &str) -> bool {
+    name == "tidemark" || name == WITH_EXTRAS
+}
+
 /// An engine with one book.
 pub trait Engine: Default {
     /// Plays records and reports each trade to `tape`.
@@ -78,7 +83,7 @@ pub fn has(name: &str) -> bool {
         "matchcore" => cfg!(feature = "matchcore"),
         "lobster" => cfg!(feature = "lobster"),
         "orderbook-rs" => cfg!(feature = "orderbook-rs"),
-        _ => name == "tidemark" || name == WITH_EXTRAS,
+        _ => is_ours(name),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tidemark_tests::measures::{self, Measure};
 use tidemark_tests::net::target_folder;
 
 /// One network.
@@ -87,12 +88,15 @@ pub fn print(runs: &[Run]) {
 
 /// Writes `bench/chain.json` in the target folder.
 pub fn write(runs: &[Run]) -> Result<PathBuf, String> {
-    let folder = target_folder()?.join("bench");
-    let path = folder.join("chain.json");
-    let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    std::fs::create_dir_all(&folder).map_err(cannot)?;
-    let text = serde_json::to_string_pretty(&serde_json::json!({ "runs": runs }))
-        .map_err(|e| e.to_string())?;
-    std::fs::write(&path, text + "\n").map_err(cannot)?;
-    Ok(path)
+    let mut all = Vec::new();
+    for Run { validators, empty_block_ms, loads } in runs {
+        all.push(Measure::cost(format!("empty block, {validators}"), *empty_block_ms, "ms"));
+        for load in loads {
+            let name = |what: &str| format!("{what}, {}, {validators}", load.load);
+            all.push(Measure::throughput(name("orders"), load.orders_per_second, "orders/s"));
+            all.push(Measure::cost(name("latency p50"), load.latency_p50_ms, "ms"));
+            all.push(Measure::cost(name("latency p99"), load.latency_p99_ms, "ms"));
+        }
+    }
+    measures::write(&target_folder()?.join("bench"), "chain", &all, &runs)
 }

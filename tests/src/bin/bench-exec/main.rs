@@ -2,6 +2,7 @@
 //! kind on one market, or many.
 #![allow(clippy::float_arithmetic)] // a benchmark measures time
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tidemark_engine::exec::{execute, Block};
@@ -10,6 +11,8 @@ use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side, TimeInForce};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
+use tidemark_tests::measures::{self, Measure};
+use tidemark_tests::net::target_folder;
 
 /// Index of every market, in ticks.
 const INDEX_TICKS: u64 = 100_000;
@@ -43,21 +46,31 @@ impl Options {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let Some(options) = Options::read(std::env::args().skip(1)) else {
         eprintln!(
             "usage: bench-exec [--blocks N] [--makers N] [--markets N] [--resting N], of the last \
              at most 100"
         );
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
-    let mut chain = funded(&options);
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench-exec: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let mut chain = funded(options);
     let mut times: Vec<(Phase, Duration)> =
         Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
     let (mut operations, mut refused) = (0_usize, 0_usize);
     for block in 0..options.blocks {
         for maker in 0..options.makers {
-            chain.orders(&name(maker), batch(maker, block, &options));
+            chain.orders(&name(maker), batch(maker, block, options));
         }
         let input = chain.next_input();
         let txs = chain.cache.check_all(&input.txs, chain.state.max_tx_bytes(), 1);
@@ -73,12 +86,25 @@ fn main() {
         assert!(events.violations.is_empty(), "{:?}", events.violations);
     }
     println!("{operations} operations in {} blocks, {refused} refused", options.blocks);
+    let whole: Duration = times.iter().map(|(_, time)| *time).sum();
+    let rate = operations as f64 / whole.as_secs_f64();
+    let mut measures = vec![Measure::throughput("operations", rate, "operations/s")];
     println!("| phase | µs a block | ns an operation |\n|---|---:|---:|");
     for (phase, time) in times.iter().filter(|(_, time)| !time.is_zero()) {
         let block_us = time.as_secs_f64() * 1e6 / f64::from(options.blocks);
         let operation_ns = time.as_secs_f64() * 1e9 / operations.max(1) as f64;
         println!("| {} | {block_us:.0} | {operation_ns:.0} |", phase.name());
+        measures.push(Measure::cost(phase.name(), operation_ns, "ns an operation"));
     }
+    let path = target_folder()?.join("bench");
+    let tables = serde_json::json!({
+        "blocks": options.blocks,
+        "makers": options.makers,
+        "markets": options.markets,
+        "resting": options.resting,
+    });
+    println!("\nwritten to {}", measures::write(&path, "exec", &measures, &tables)?.display());
+    Ok(())
 }
 
 fn name(maker: u32) -> String {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tidemark_client::Client;
 use tidemark_node::config::FeedConfig;
 use tidemark_proto::params::MarketParams;
+use tidemark_tests::measures::{self, Measure};
 use tidemark_tests::net::{progress, target_folder, unix_ms, wait_for, Net, NetOptions};
 
 const USAGE: &str =
@@ -67,12 +68,13 @@ async fn run() -> Result<(), String> {
         block_ms,
     };
     print(&figures);
-    let folder = target_folder()?.join("bench");
-    let path = folder.join("oracle.json");
-    let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    std::fs::create_dir_all(&folder).map_err(cannot)?;
-    let text = serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?;
-    std::fs::write(&path, text + "\n").map_err(cannot)?;
+    let part = |part: &parts::Part| Measure::cost(part.what, part.micros, "µs");
+    let mut all: Vec<Measure> = figures.parts.iter().map(part).collect();
+    if let Some((without, with)) = figures.block_ms {
+        all.push(Measure::cost("empty block, empty extensions", without, "ms"));
+        all.push(Measure::cost("empty block, all markets in each extension", with, "ms"));
+    }
+    let path = measures::write(&target_folder()?.join("bench"), "oracle", &all, &figures)?;
     println!("\nwritten to {}", path.display());
     Ok(())
 }

@@ -21,6 +21,7 @@ use tidemark_proto::units::{Side, Ticks};
 use tidemark_risk::margin::{health, OpenOrder, OrderTotals};
 use tidemark_risk::Market;
 use tidemark_tests::harness::Chain;
+use tidemark_tests::measures::{self, Measure};
 use tidemark_tests::net::{progress, target_folder};
 use tidemark_tests::sim::rng::Rng;
 
@@ -317,18 +318,14 @@ fn print(lines: &[Line], memory: &Memory) {
 
 /// Writes `bench/risk.json` in the target folder.
 fn write(options: &Options, lines: &[Line], memory: &Memory) -> Result<PathBuf, String> {
-    let folder = target_folder()?.join("bench");
-    let path = folder.join("risk.json");
-    let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    std::fs::create_dir_all(&folder).map_err(cannot)?;
-    let figures = serde_json::json!({
+    let measure = |line: &Line| Measure::cost(&line.what, line.median, line.unit);
+    let all: Vec<Measure> = lines.iter().map(measure).collect();
+    let tables = serde_json::json!({
         "accounts": options.accounts,
         "idle_accounts": options.idle,
         "seed": options.seed,
         "bytes_per_account": memory,
         "lines": lines,
     });
-    let text = serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?;
-    std::fs::write(&path, text + "\n").map_err(cannot)?;
-    Ok(path)
+    measures::write(&target_folder()?.join("bench"), "risk", &all, &tables)
 }

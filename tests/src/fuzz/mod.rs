@@ -1,0 +1,75 @@
+//! Parts of the program that must stand any bytes: each takes some and panics if a promise breaks.
+
+mod blocks;
+mod decoders;
+
+use crate::sim::rng::Rng;
+
+/// A part, with bytes that are valid for it, to be damaged.
+pub struct Part {
+    /// Its name, as in the variable `FUZZ_TARGET`.
+    pub name: &'static str,
+    run: fn(&[u8]),
+    seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every part: a decoder of bytes from outside, block execution, and the book beside its model.
+pub const PARTS: [Part; 11] = [
+    Part { name: "transactions", run: decoders::transaction, seeds: decoders::transactions },
+    Part { name: "messages", run: decoders::message, seeds: decoders::messages },
+    Part { name: "commits", run: decoders::commit, seeds: decoders::commits },
+    Part { name: "reports", run: decoders::report, seeds: decoders::reports },
+    Part { name: "frames", run: decoders::frames, seeds: decoders::no_seeds },
+    Part { name: "snapshots", run: decoders::snapshot, seeds: decoders::snapshots },
+    Part { name: "genesis", run: decoders::genesis_file, seeds: decoders::genesis_files },
+    Part { name: "prices", run: decoders::price_file, seeds: decoders::price_files },
+    Part { name: "texts", run: decoders::text, seeds: decoders::texts },
+    Part { name: "blocks", run: blocks::run, seeds: decoders::no_seeds },
+    Part { name: "book", run: tidemark_matching::tests::bytes::drive, seeds: decoders::no_seeds },
+];
+
+impl Part {
+    /// The part of a name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        PARTS.iter().find(|part| part.name == name)
+    }
+
+    /// Valid bytes of this part.
+    #[must_use]
+    pub fn seeds(&self) -> Vec<Vec<u8>> {
+        (self.seeds)()
+    }
+
+    /// Takes some bytes.
+    ///
+    /// # Panics
+    /// If the part does not stand them.
+    pub fn run(&self, bytes: &[u8]) {
+        (self.run)(bytes);
+    }
+}
+
+/// The next input: noise, or one of `seeds` with a few bytes changed, put in or cut off.
+pub fn next_input(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    if seeds.is_empty() || rng.chance(10) {
+        let length = rng.within(0, 600);
+        return (0..length).map(|_| rng.bits() as u8).collect();
+    }
+    let mut bytes = rng.pick(seeds).clone();
+    for _ in 0..rng.within(0, 4) {
+        let at = rng.within(0, bytes.len() as u64) as usize;
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = rng.bits() as u8;
+        }
+    }
+    if rng.chance(30) {
+        let at = rng.within(0, bytes.len() as u64) as usize;
+        let more: Vec<u8> = (0..rng.within(1, 8)).map(|_| rng.bits() as u8).collect();
+        bytes.splice(at..at, more);
+    }
+    if rng.chance(20) {
+        bytes.truncate(rng.within(0, bytes.len() as u64) as usize);
+    }
+    bytes
+}
