@@ -81,7 +81,7 @@ pub struct Chain {
     externals: HashMap<MarketId, Ticks>,
 }
 
-/// What one block was made of, so that another node can carry out the same.
+/// The content of one block, so that another node can carry out the same.
 #[derive(Clone)]
 pub struct BlockInput {
     /// Height, time, hash, reports.

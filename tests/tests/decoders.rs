@@ -50,7 +50,7 @@ fn commit_of(ballots: &[PriceBallot]) -> ExtendedCommitInfo {
     ExtendedCommitInfo { round: 0, votes: ballots.iter().map(vote).collect() }
 }
 
-/// What is done to valid bytes: positions and new values; then a cut.
+/// Changes of valid bytes: positions and new values; then a cut.
 #[derive(Clone, Debug)]
 struct Damage {
     bytes: Vec<(Index, u8)>,

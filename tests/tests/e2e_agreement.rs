@@ -95,7 +95,7 @@ async fn the_closed_mempool_takes_nothing(net: &Net) {
     );
 }
 
-/// What each node itself answered to FinalizeBlock: CometBFT keeps it.
+/// The answer of each node to FinalizeBlock: CometBFT keeps it.
 async fn every_block_is_the_same(net: &Net, blocks: u64) {
     let mut transactions = 0;
     for height in 1..=blocks {

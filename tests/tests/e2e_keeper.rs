@@ -17,7 +17,7 @@ use tidemark_tests::net::{feed, progress, wait_for, Net, NetOptions};
 const BTC: u32 = 0;
 const NODE: usize = 0;
 
-/// What the keeper has told so far.
+/// The keeper's notes so far.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<Note>>>);
 

@@ -1,4 +1,4 @@
-//! What went wrong on other exchanges, as scenarios: each defence is here under the name of what it
+//! Incidents of other exchanges, as scenarios: each defence is here under the name of what it
 //! answers. Prices in whole USDC, quantities in whole units.
 
 use proptest::prelude::*;

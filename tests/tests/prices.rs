@@ -11,7 +11,7 @@ use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, one_market, place, plain_market, word, Chain,
 };
 
-/// What a validator does in one block.
+/// A validator's behaviour in one block.
 #[derive(Clone, Copy)]
 enum Vote {
     Says(Ticks),

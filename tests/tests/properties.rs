@@ -11,7 +11,7 @@ fn histories(seeds: std::ops::Range<u64>) -> Vec<Summary> {
         .collect()
 }
 
-/// That the histories had in them what the auditor looks for: one without liquidations shows
+/// Asserts that the histories had in them what the auditor looks for: one without liquidations shows
 /// nothing about them.
 fn not_empty(histories: &[Summary]) {
     let words = |of: &dyn Fn(&Summary) -> Vec<&'static str>| {

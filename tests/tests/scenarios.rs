@@ -1,4 +1,4 @@
-//! What the chain does, rule by rule, on a chain without consensus. Prices are in whole USDC,
+//! Scenarios, rule by rule, on a chain without consensus. Prices are in whole USDC,
 //! quantities in whole units.
 
 use tidemark_engine::events::Event;

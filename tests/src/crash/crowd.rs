@@ -23,7 +23,7 @@ const MOST_OF_LEVERAGE_PERCENT: u64 = 90;
 pub struct Member {
     /// Name of its key.
     pub name: String,
-    /// What it brings.
+    /// Its deposit.
     pub collateral_usdc: u64,
     /// Its whole leverage.
     pub leverage: u64,

@@ -1,4 +1,4 @@
-//! What a crash did, counted from the chain's own events.
+//! The effects of a crash, counted from the chain's own events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +22,14 @@ pub const CLOSING: [(Stage, &str); 4] = [
 /// Seconds between two points of a price line.
 pub const PRICE_EVERY: u64 = 10;
 
-/// What one stage did.
+/// The effects of one stage.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StageFigures {
     /// Steps that closed something.
     pub steps: u64,
-    /// What was closed, at the prices of the fills.
+    /// Notional closed, at the prices of the fills.
     pub notional_atoms: Atoms,
-    /// What fills brought above the zero price; negative: below it.
+    /// Gain of fills above the zero price; negative: below it.
     pub above_zero_atoms: Atoms,
     /// The worst step against its zero price, ppm of what the zero price asked for.
     pub worst_ppm: Atoms,
@@ -37,7 +37,7 @@ pub struct StageFigures {
     pub fee_atoms: Atoms,
     /// Paid by the insurance fund.
     pub fund_paid_atoms: Atoms,
-    /// What fills lacked of the zero price.
+    /// Shortfall of fills below the zero price.
     pub fund_owed_atoms: Atoms,
 }
 
@@ -49,16 +49,16 @@ impl StageFigures {
     }
 }
 
-/// What deleveraging took, and from whom.
+/// Amounts that deleveraging took, by counterparty.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AdlFigures {
     /// Counterparties' fills.
     pub fills: u64,
     /// Accounts that were deleveraged.
     pub accounts: usize,
-    /// What counterparties lost against the mark.
+    /// Loss of counterparties against the mark.
     pub haircut_atoms: Atoms,
-    /// What they gained against it: positions closed while their account still had equity.
+    /// Gain of counterparties against the mark: positions closed while their account still had equity.
     pub gained_atoms: Atoms,
     /// Negative equity of the accounts that were closed, each counted once a block.
     pub deficit_atoms: Atoms,
@@ -75,7 +75,7 @@ pub struct AdlFigures {
 pub struct Totals {
     /// Paid by the insurance fund.
     pub fund_paid_atoms: Atoms,
-    /// What counterparties of deleveraging lost against the mark.
+    /// Loss of counterparties of deleveraging against the mark.
     pub haircut_atoms: Atoms,
     /// Negative equity of the accounts that deleveraging closed.
     pub deficit_atoms: Atoms,
@@ -110,7 +110,7 @@ pub struct Figures {
     pub insurance_atoms: [Atoms; 3],
     /// Paid by the fund in all, debts included.
     pub fund_paid_atoms: Atoms,
-    /// What keepers are worth at the end, less what they were at the start.
+    /// Worth of the keepers at the end, less what they were at the start.
     pub keepers_gained_atoms: Atoms,
     /// Debt booked, and what of it is left after fees have repaid.
     pub bad_debt_atoms: [Atoms; 2],

@@ -14,7 +14,7 @@ use super::{Prices, LISTINGS};
 use crate::harness::{healthy, limit, place, Chain};
 
 const KEEPERS: u64 = 4;
-/// What each has beside: without free collateral it would take nothing.
+/// Free collateral of each keeper: without free collateral it would take nothing.
 const FREE_USDC: u64 = 1_000;
 /// How far from the index a keeper closes, in ppm.
 const SLIPPAGE_PPM: u64 = 10_000;
@@ -40,7 +40,7 @@ pub fn register(chain: &mut Chain, usdc: u64) {
     healthy(&chain.block());
 }
 
-/// What all of them are worth: equity, and what is set aside.
+/// Worth of all keepers: equity, and what is set aside.
 #[must_use]
 pub fn worth_atoms(chain: &Chain) -> Atoms {
     let markets: Vec<Market> =

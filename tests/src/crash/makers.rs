@@ -17,7 +17,7 @@ use crate::harness::{limit, place, Chain};
 
 /// How many there are.
 pub const MAKERS: u64 = 8;
-/// What each brings.
+/// The deposit of each maker.
 pub const MAKER_USDC: u64 = 10_000_000;
 
 /// Distance from the index in ppm, and part of a side's depth, in twentieths.

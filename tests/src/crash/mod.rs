@@ -44,7 +44,7 @@ pub struct Listing {
     max_leverage: u32,
     /// The part of the crowd's positions that is in it, in a hundred.
     pub crowd_percent: u64,
-    /// What the makers quote on each side in calm, within 6.4 % of the index, in USDC.
+    /// Quotes of the makers on each side in calm, within 6.4 % of the index, in USDC.
     pub depth_usdc: u64,
 }
 
@@ -69,16 +69,16 @@ pub const LISTINGS: [Listing; 7] = [
     listing("AAVE-USD", (10_000_000, 10_000_000), 20, 6, 400_000),
 ];
 
-/// What a run is made of.
+/// The setting of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Decides the crowd.
     pub seed: u64,
     /// Accounts of the crowd.
     pub accounts: u64,
-    /// What the insurance fund starts with.
+    /// The insurance fund at the start.
     pub insurance_usdc: u64,
-    /// What keepers set aside; 0 is none.
+    /// Collateral that keepers set aside; 0 is none.
     pub keepers_usdc: u64,
     /// Seconds of the recording; the whole of it when it is shorter.
     pub seconds: u64,

@@ -152,7 +152,7 @@ fn path(
 /// One of a run's sums.
 type Sum = fn(&Totals) -> Atoms;
 
-/// What all runs cost those who paid for others, from the beginning.
+/// The cost of all runs to those who paid for others, from the beginning.
 fn sums(out: &mut String, runs: &[(&str, &Figures)], top: i64, seconds: i64) {
     let kinds: [(&str, Sum); 2] = [
         ("", |totals| totals.fund_paid_atoms),

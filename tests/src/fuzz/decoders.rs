@@ -177,7 +177,7 @@ pub(super) fn texts() -> Vec<Vec<u8>> {
     vec![words.into_bytes(), address.into_bytes(), b"threads = 1\n".to_vec()]
 }
 
-/// What people write: configuration, addresses, and the words of a key.
+/// Texts that people write: configuration, addresses, and the words of a key.
 pub(super) fn text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = NodeConfig::from_text(&text);

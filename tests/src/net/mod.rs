@@ -72,11 +72,11 @@ pub struct NodeOptions {
     pub power: u64,
     /// `--threads`, when given.
     pub threads: Option<u16>,
-    /// Whether its mempool takes transactions. One that does not sees them only in blocks.
+    /// True if its mempool takes transactions. A node whose mempool takes none sees them only in blocks.
     pub mempool: bool,
     /// Where its prices come from; without one, a validator's are made up.
     pub feed: Option<FeedConfig>,
-    /// What runs in place of `tidemarkd`: a node that misbehaves.
+    /// The program in place of `tidemarkd`: a node that misbehaves.
     pub program: Option<PathBuf>,
 }
 
@@ -86,16 +86,16 @@ impl Default for NodeOptions {
     }
 }
 
-/// What a network is made of.
+/// The setting of a network.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
     /// Its nodes.
     pub nodes: Vec<NodeOptions>,
     /// CometBFT's pause after each block.
     pub timeout_commit_ms: u64,
-    /// What the insurance fund starts with.
+    /// The insurance fund at the start.
     pub insurance_usdc: u64,
-    /// What is listed.
+    /// The listed markets.
     pub markets: Vec<MarketParams>,
 }
 
@@ -205,7 +205,7 @@ impl Net {
         self.nodes.len()
     }
 
-    /// Whether there are none.
+    /// True if the network has no node.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
@@ -344,7 +344,7 @@ impl Net {
         }
     }
 
-    /// What a node has logged.
+    /// The log of a node.
     #[must_use]
     pub fn log(&self, node: usize) -> String {
         let log = std::fs::read(self.nodes[node].home.join("tidemarkd.log")).unwrap_or_default();

@@ -38,7 +38,7 @@ impl Process {
         Ok(Self { guard })
     }
 
-    /// Whether it has ended by itself.
+    /// True if the process has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.guard.try_wait(), Ok(None))
     }

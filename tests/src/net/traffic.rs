@@ -9,6 +9,7 @@ use tidemark_proto::v1::operation::Operation;
 use tokio::task::JoinSet;
 
 use crate::harness::{limit, place, signer, FAUCET};
+use crate::sim::rng::Rng;
 
 /// How many batches a trader sends between two looks at the marks.
 const LOOK_EVERY: u32 = 10;
@@ -38,24 +39,20 @@ pub async fn fund(client: &Client, names: &[String], usdc: u64) -> Result<(), St
     Ok(())
 }
 
-/// Draws from a seed (SplitMix64).
+/// Draws from a seed.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(Rng);
 
 impl Random {
     /// Starts from a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Rng::new(seed))
     }
 
     /// A number below `bound`, or 0 when that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).checked_rem(bound).unwrap_or(0)
+        self.0.bits().checked_rem(bound).unwrap_or(0)
     }
 
     /// Buy or sell.
@@ -68,7 +65,7 @@ impl Random {
     }
 }
 
-/// What traders did.
+/// Counts of what traders did.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Batches that are in a block.

@@ -1,4 +1,4 @@
-//! What must hold after the sweep and after every block, found by looking at everything.
+//! Checks of what must hold after the sweep and after every block, found by looking at everything.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub fn state(state: &State) -> Finding {
     isolated(state)
 }
 
-/// What holds within a block too, after its sweep: isolated collateral that is not needed goes back
+/// Checks what holds within a block too, after its sweep: isolated collateral that is not needed goes back
 /// at the block's end.
 ///
 /// # Errors
@@ -216,7 +216,7 @@ fn waiting(state: &State, market: usize) -> Finding {
     Ok(())
 }
 
-/// What the reserve lemma promises (rules §3.7): free collateral of at least 0, or no order that
+/// Checks the promise of the reserve lemma (rules §3.7): free collateral of at least 0, or no order that
 /// increases. And debt is booked: an account below 0 has a position.
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {

@@ -8,7 +8,7 @@ use tidemark_risk::{Account, Position};
 
 const MILLION: i128 = 1_000_000;
 
-/// What an account is worth and must hold.
+/// An account's worth and required margin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Collateral after unpaid funding.
@@ -17,7 +17,7 @@ pub struct Figures {
     pub equity: Atoms,
     /// Maintenance margin.
     pub maintenance: Atoms,
-    /// What positions and orders reserve.
+    /// The reserve of positions and orders.
     pub reserve: Atoms,
     /// Notional of the positions.
     pub notional: Atoms,
@@ -58,7 +58,7 @@ fn value(cell: &MarketCell, lots: i128) -> Atoms {
     }
 }
 
-/// What a position owes of funding: up to the next atom.
+/// Funding that a position owes: up to the next atom.
 #[must_use]
 pub fn unpaid(cell: &MarketCell, position: &Position) -> Atoms {
     let index_move = cell.market.funding.cumulative_index - position.funding_index;
@@ -100,7 +100,7 @@ pub fn maintenance(cell: &MarketCell, lots: i64) -> Atoms {
     ceil_div(full * i128::from(params.maintenance_fraction_ppm), MILLION)
 }
 
-/// What one market reserves for an account, and how many of its orders there increase.
+/// The reserve of one market for an account, and how many of its orders there increase.
 fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
     let at = usize::from(position.market);
     let (cell, book) = (&state.markets[at].cell, &state.markets[at].book);
@@ -165,7 +165,7 @@ pub fn without_orders(state: &State, account: &Account) -> Figures {
     sum
 }
 
-/// Whether a market's positions may be closed by the chain now: it trades, and its index is fresh.
+/// True if a market's positions may be closed by the chain now: it trades, and its index is fresh.
 #[must_use]
 pub fn may_liquidate(state: &State, market: usize) -> bool {
     use tidemark_proto::params::MarketStatus::{Active, ReduceOnly};

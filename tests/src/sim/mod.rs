@@ -54,7 +54,7 @@ impl Config {
     }
 }
 
-/// What a history had in it, so that a test can see that it was not an empty one.
+/// Counts of a history's events, so that a test can see that it was not an empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Blocks carried out.
@@ -82,14 +82,14 @@ pub struct Summary {
     pub app_hash: Hash,
 }
 
-/// What failed, and where: the seed and the height are enough to see it again.
+/// A failure and its place: the seed and the height are enough to see it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The history.
     pub seed: u64,
     /// The first block that shows it.
     pub height: u64,
-    /// What does not hold.
+    /// The sentence that does not hold.
     pub what: String,
 }
 
@@ -226,7 +226,7 @@ impl Proposer {
     }
 }
 
-/// What the rule chooses of the mempool; the rest waits, unless it can never come.
+/// The rule's choice of the mempool; the rest waits, unless it can never come.
 fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, String> {
     let state = &node.state;
     let next = |address: &_| Some(state.owners.get(state.owner_id(address)?)?.sequence);

@@ -1,4 +1,4 @@
-//! What the validators of a simulated chain report: walks with jumps, disagreement, silence, and
+//! Price reports of a simulated chain's validators: walks with jumps, disagreement, silence, and
 //! garbage.
 
 use tidemark_engine::exec::PriceBallot;

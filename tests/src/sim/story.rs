@@ -1,4 +1,4 @@
-//! What must hold of a block as a change: its events tell of every lot that moved, reduce-only
+//! Checks of a block as a change: its events tell of every lot that moved, reduce-only
 //! orders reduce, whoever was below maintenance had a step, and nobody else; nobody took out profit
 //! that is not realised.
 
@@ -192,7 +192,7 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Whether somebody else's order would have closed a lot: at the zero price or better, or, with
+    /// True if somebody else's order would have closed a lot: at the zero price or better, or, with
     /// equity below 0, beyond it with what the fund surely had.
     fn offered(&self, id: AccountId, market: usize, lots: i64, of: &Figures) -> bool {
         let (cell, book) = (&self.swept.markets[market].cell, &self.swept.markets[market].book);
@@ -300,7 +300,7 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// What a deleveraged account gets beyond the mark comes from its counterparties: no more than
+    /// The gain of a deleveraged account beyond the mark comes from its counterparties: no more than
     /// it lacked, but for an atom a part.
     fn nobody_pays_more_than_a_deficit(&self) -> Finding {
         let mut parts = 0;

@@ -1,4 +1,4 @@
-//! What the accounts of a simulated chain send: everything that the wire can say, sensible or not.
+//! Messages of a simulated chain's accounts: everything that the wire can say, sensible or not.
 
 use tidemark_engine::state::State;
 use tidemark_proto::params::{MarketParams, MarketStatus};

@@ -10,11 +10,11 @@ use tidemark_tests::harness::signer;
 
 /// A bad transaction.
 pub struct Bad {
-    /// What is bad about it.
+    /// The fault of the input.
     pub name: &'static str,
     /// Its bytes.
     pub tx: Vec<u8>,
-    /// What it must get.
+    /// The required answer.
     pub code: Code,
 }
 

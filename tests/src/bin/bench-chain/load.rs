@@ -23,7 +23,7 @@ const CANCEL_EVERY: usize = 100;
 
 /// A load.
 pub struct Batch {
-    /// What it is called in reports.
+    /// Its name in reports.
     pub title: &'static str,
     /// Operations in a transaction.
     size: usize,
@@ -78,7 +78,7 @@ impl Batch {
     }
 }
 
-/// What a load did.
+/// The effect of a load.
 pub struct Done {
     /// Orders that were taken.
     pub orders: u64,

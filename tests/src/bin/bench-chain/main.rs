@@ -18,7 +18,7 @@ use tidemark_tests::net::{progress, wait_for, Metrics, Net, NetOptions};
 
 const USAGE: &str = "usage: bench-chain [--seconds N] [--validators 1,4]";
 
-/// What is measured.
+/// The options.
 struct Options {
     /// Seconds of each load.
     seconds: u64,

@@ -13,7 +13,7 @@ pub struct Run {
     pub validators: usize,
     /// Mean time from one empty block to the next.
     pub empty_block_ms: f64,
-    /// What it did under each load.
+    /// Its figures under each load.
     pub loads: Vec<LoadResult>,
 }
 

@@ -1,4 +1,4 @@
-//! What a block's transactions cost without consensus and signatures: batches of a market maker's
+//! The cost of a block's transactions without consensus and signatures: batches of a market maker's
 //! kind on one market, or many.
 #![allow(clippy::float_arithmetic)] // a benchmark measures time
 
@@ -17,7 +17,7 @@ use tidemark_tests::net::target_folder;
 /// Index of every market, in ticks.
 const INDEX_TICKS: u64 = 100_000;
 
-/// What is run.
+/// The size of the run.
 struct Options {
     /// Blocks timed.
     blocks: u32,

@@ -23,7 +23,7 @@ const HEIGHT: i64 = 1_000_000;
 /// One part: the least of several runs, which other work on the machine disturbs least.
 #[derive(Serialize)]
 pub struct Part {
-    /// What is timed.
+    /// The timed part.
     pub what: &'static str,
     /// Microseconds a block.
     pub micros: f64,

@@ -126,7 +126,7 @@ fn run(options: &Options) -> Result<PathBuf, String> {
 /// Bytes for each account.
 #[derive(Serialize)]
 struct Memory {
-    /// What the process grew by: rows, owners, Merkle trees.
+    /// Growth of the process: rows, owners, Merkle trees.
     state: f64,
     /// The index alone.
     index: f64,

@@ -14,7 +14,7 @@ use tidemark_consensus::abci::Node;
 use tidemark_consensus::votes;
 use tidemark_node::start::{start_with, StartOptions};
 
-/// What it does to an extended commit. The log names it.
+/// A change of an extended commit. The log names the change.
 #[derive(Clone, Copy, Debug)]
 enum Tamper {
     /// No extended commit.

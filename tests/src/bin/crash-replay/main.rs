@@ -12,7 +12,7 @@ use tidemark_proto::params::{AdlOrder, MarketParams};
 use tidemark_tests::crash::figures::Figures;
 use tidemark_tests::crash::{run, Config};
 
-/// What sets a run's rule of deleveraging.
+/// Sets a run's rule of deleveraging.
 type Change = fn(&mut MarketParams);
 
 /// The rules that are compared, and whether there are keepers.
