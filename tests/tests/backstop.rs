@@ -173,7 +173,10 @@ fn a_keeper_with_the_opposite_position_closes_it_and_its_reduce_only_orders_go()
     chain.index(0, 90);
     let events = block(&mut chain);
     assert_eq!(chain.lots("one", 0), 890);
-    let spent = |event: &Event| matches!(event, Event::Removed { code, .. } if *code == tidemark_proto::Code::NothingToReduce);
+    let spent = |event: &Event| match event {
+        Event::Removed { code, .. } => *code == tidemark_proto::Code::NothingToReduce,
+        _ => false,
+    };
     assert!(events.events.iter().any(spent));
 }
 

@@ -42,7 +42,8 @@ fn every_case_of_other_test_suites_comes_out_as_there() {
 #[test]
 fn figures_finer_than_an_atom_are_exact() {
     let markets = json!({ "SHIB-USD": {
-        "oracle_price": "0.000123", "initial_margin_fraction": "0.2", "maintenance_margin_fraction": "0.1",
+        "oracle_price": "0.000123", "initial_margin_fraction": "0.2",
+        "maintenance_margin_fraction": "0.1",
     } });
     // 10 000.1 lots of 0.000123: 1.2300123, and a tenth of it.
     let long = json!({ "quote_balance": "-1.2", "positions": { "SHIB-USD": "10000.1" } });

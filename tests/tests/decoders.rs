@@ -111,17 +111,22 @@ proptest! {
     #[test]
     fn messages_of_every_type(kind in 0_usize..13, value in noise(), damage in damage()) {
         let names = [
-            "MsgDeposit", "MsgWithdraw", "MsgTransfer", "MsgSetLeverage", "MsgSetSelfTradePrevention",
-            "MsgListMarket", "MsgUpdateMarket", "MsgOrders", "MsgNone", "MsgSetMarginMode", "MsgAdjustIsolatedMargin",
+            "MsgDeposit", "MsgWithdraw", "MsgTransfer", "MsgSetLeverage",
+            "MsgSetSelfTradePrevention",
+            "MsgListMarket", "MsgUpdateMarket", "MsgOrders", "MsgNone", "MsgSetMarginMode",
+            "MsgAdjustIsolatedMargin",
             "MsgRegisterBackstop", "MsgTakeover",
         ];
         let signer = signer("fuzz");
-        let mut market = v1::MsgListMarket { params: Some((&plain_market("ONE-USD", 20)).into()), ..Default::default() };
+        let params = Some((&plain_market("ONE-USD", 20)).into());
+        let mut market = v1::MsgListMarket { params, ..Default::default() };
         market.envelope(signer.address().to_string(), 0);
-        let operations = vec![v1::Operation { operation: Some(place(limit(0, v1::Side::Buy, 1, 1))) }];
+        let operation = Some(place(limit(0, v1::Side::Buy, 1, 1)));
+        let operations = vec![v1::Operation { operation }];
         let mut orders = v1::MsgOrders { operations, ..Default::default() };
         orders.envelope(signer.address().to_string(), 0);
-        let valid = if matches!(kind, 5 | 6) { market.encode_to_vec() } else { orders.encode_to_vec() };
+        let valid =
+            if matches!(kind, 5 | 6) { market.encode_to_vec() } else { orders.encode_to_vec() };
         for value in [value, damaged(&valid, &damage)] {
             let any = tendermint_any(names[kind], value);
             let bytes = signer.sign_any(any, TxOptions::default()).expect("the key signs");
@@ -130,7 +135,12 @@ proptest! {
     }
 
     #[test]
-    fn extended_commits_and_reports(noise in noise(), at in 1_usize..60, damage in damage(), base in any::<Option<u64>>()) {
+    fn extended_commits_and_reports(
+        noise in noise(),
+        at in 1_usize..60,
+        damage in damage(),
+        base in any::<Option<u64>>(),
+    ) {
         let _ = votes::decode(&noise);
         let commit = commit_of(&HISTORY.0[at].block.ballots);
         let bytes = votes::encode(&commit);
@@ -166,7 +176,8 @@ proptest! {
     #[test]
     fn genesis_files(noise in noise(), damage in damage()) {
         let _ = Genesis::read(&noise);
-        let valid = serde_json::to_vec(&genesis(vec![plain_market("ONE-USD", 20)], 5)).expect("JSON");
+        let valid = genesis(vec![plain_market("ONE-USD", 20)], 5);
+        let valid = serde_json::to_vec(&valid).expect("JSON");
         prop_assert!(Genesis::read(&valid).is_ok());
         let _ = Genesis::read(&damaged(&valid, &damage));
     }

@@ -41,8 +41,7 @@ fn history(folder: &Path, name: &str, low: u64) -> FeedConfig {
 
 /// Of power 10, the honest validator has 5 and reporters have 9: more than half of them is honest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faulty_reports_stay_outside_and_without_a_quorum_everything_stops_until_the_first_fresh_one(
-) {
+async fn faulty_reports_stay_outside_and_without_a_quorum_everything_stops_until_a_fresh_one() {
     let folder = tempfile::tempdir().unwrap();
     let feeds = [
         history(folder.path(), "honest.csv", 60_000),

@@ -106,8 +106,7 @@ fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_q
 }
 
 #[test]
-fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_and_the_first_quorum_resumes(
-) {
+fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_until_a_quorum() {
     let mut chain = one_market(&["long", "short", "idle"]);
     chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     healthy(&chain.block());

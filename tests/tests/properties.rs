@@ -11,8 +11,8 @@ fn histories(seeds: std::ops::Range<u64>) -> Vec<Summary> {
         .collect()
 }
 
-/// Asserts that the histories had in them what the auditor looks for: one without liquidations shows
-/// nothing about them.
+/// Asserts that the histories had in them what the auditor looks for: one without liquidations
+/// shows nothing about them.
 fn not_empty(histories: &[Summary]) {
     let words = |of: &dyn Fn(&Summary) -> Vec<&'static str>| {
         histories.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()

@@ -1,5 +1,5 @@
-//! Accounts and markets of a case, in the engine's units: tick, lot and quote unit are chosen so that
-//! its figures are exact.
+//! Accounts and markets of a case, in the engine's units: tick, lot and quote unit are chosen so
+//! that its figures are exact.
 
 use std::collections::BTreeMap;
 

@@ -58,7 +58,7 @@ pub struct AdlFigures {
     pub accounts: usize,
     /// Loss of counterparties against the mark.
     pub haircut_atoms: Atoms,
-    /// Gain of counterparties against the mark: positions closed while their account still had equity.
+    /// Gain of counterparties against the mark: positions closed while the account had equity.
     pub gained_atoms: Atoms,
     /// Negative equity of the accounts that were closed, each counted once a block.
     pub deficit_atoms: Atoms,

@@ -72,7 +72,8 @@ pub struct NodeOptions {
     pub power: u64,
     /// `--threads`, when given.
     pub threads: Option<u16>,
-    /// True if its mempool takes transactions. A node whose mempool takes none sees them only in blocks.
+    /// True if its mempool takes transactions. A node whose mempool takes none sees them only in
+    /// blocks.
     pub mempool: bool,
     /// Where its prices come from; without one, a validator's are made up.
     pub feed: Option<FeedConfig>,

@@ -31,8 +31,8 @@ pub fn state(state: &State) -> Finding {
     isolated(state)
 }
 
-/// Checks what holds within a block too, after its sweep: isolated collateral that is not needed goes back
-/// at the block's end.
+/// Checks what holds within a block too, after its sweep: isolated collateral that is not needed goes
+/// back at the block's end.
 ///
 /// # Errors
 /// As for [`state`].
@@ -216,8 +216,8 @@ fn waiting(state: &State, market: usize) -> Finding {
     Ok(())
 }
 
-/// Checks the promise of the reserve lemma (rules §3.7): free collateral of at least 0, or no order that
-/// increases. And debt is booked: an account below 0 has a position.
+/// Checks the promise of the reserve lemma (rules §3.7): free collateral of at least 0, or no order
+/// that increases. And debt is booked: an account below 0 has a position.
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let of = figures(state, id, account);

@@ -300,8 +300,8 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// The gain of a deleveraged account beyond the mark comes from its counterparties: no more than
-    /// it lacked, but for an atom a part.
+    /// The gain of a deleveraged account beyond the mark comes from its counterparties: no more
+    /// than it lacked, but for an atom a part.
     fn nobody_pays_more_than_a_deficit(&self) -> Finding {
         let mut parts = 0;
         // A step is told before its parts.

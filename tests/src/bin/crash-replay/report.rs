@@ -107,7 +107,10 @@ pub fn write(config: Config, keepers_usdc: u64, runs: &Runs<'_>) -> Result<[Path
         "insurance_usdc": config.insurance_usdc,
         "keepers_usdc": keepers_usdc,
         "seconds": config.seconds,
-        "runs": runs.iter().map(|(name, figures)| serde_json::json!({"name": name, "figures": figures})).collect::<Vec<_>>(),
+        "runs": runs
+            .iter()
+            .map(|(name, figures)| serde_json::json!({"name": name, "figures": figures}))
+            .collect::<Vec<_>>(),
     });
     let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
     std::fs::write(&json, text + "\n").map_err(cannot)?;
