@@ -1,7 +1,7 @@
 //! Prices in the state machine, with several validators: who has a say, how far the index moves,
 //! what stops while it is stale. Prices in whole USDC, quantities in whole units.
 
-use tidemark_engine::events::{BlockEvents, Said};
+use tidemark_engine::events::{BlockEvents, VoteReport};
 use tidemark_engine::exec::PriceBallot;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
@@ -59,11 +59,14 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
         .prices
         .votes
         .iter()
-        .map(|vote| (vote.validator[0], vote.power, &vote.said))
+        .map(|vote| (vote.validator[0], vote.power, &vote.report))
         .collect();
     assert_eq!(
         said[2..],
-        [(2, 20, &Said::Invalid(ReportError::Version { version: 9 })), (3, 10, &Said::Late)]
+        [
+            (2, 20, &VoteReport::Invalid(ReportError::Version { version: 9 })),
+            (3, 10, &VoteReport::Late)
+        ]
     );
     assert_eq!(said[0].2.prices().map(|report| report.prices.len()), Some(1));
     assert_eq!((events.prices.total_power, events.prices.markets[0].reporting_power), (100, 70));
@@ -75,7 +78,7 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
         (Some(100), IndexStep::NoQuorum),
         "66 %"
     );
-    assert_eq!(events.prices.votes[2].said, Said::Nothing);
+    assert_eq!(events.prices.votes[2].report, VoteReport::Nothing);
     block(&mut chain, &[(40, Says(200)), (27, Says(200)), (20, Nothing), (13, Late)]);
     assert_eq!(index(&chain), Some(200), "67 %");
 }

@@ -78,12 +78,12 @@ pub struct PriceVote {
     /// Its voting power.
     pub power: u64,
     /// The report, or its absence.
-    pub said: Said,
+    pub report: VoteReport,
 }
 
 /// A validator's part in a block's prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum VoteReport {
     /// Its vote is not in the commit.
     Late,
     /// It voted without a report.
@@ -94,7 +94,7 @@ pub enum Said {
     Prices(Report),
 }
 
-impl Said {
+impl VoteReport {
     /// The report, if it is one.
     #[must_use]
     pub const fn prices(&self) -> Option<&Report> {

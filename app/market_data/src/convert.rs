@@ -1,7 +1,7 @@
 //! A block's events in the wire's terms.
 
 use tidemark_engine::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
-use tidemark_engine::state::{Listed, View};
+use tidemark_engine::state::{ListedPosition, View};
 use tidemark_proto::units::{AccountId, Atoms, MarketId};
 use tidemark_proto::v1::account_event::Event as Wire;
 use tidemark_proto::{v1, Code};
@@ -65,7 +65,7 @@ pub fn owner_of(view: &View, account: AccountId) -> (String, u32) {
 #[must_use]
 pub fn listed(view: &View, market: MarketId) -> Vec<v1::ListedPosition> {
     let Some(cell) = view.markets.get(usize::from(market)) else { return Vec::new() };
-    let one = |listed: &Listed| {
+    let one = |listed: &ListedPosition| {
         let (owner, subaccount) = owner_of(view, listed.account);
         v1::ListedPosition {
             market: u32::from(market),

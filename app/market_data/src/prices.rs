@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_engine::events::{BlockEvents, PriceRound, Said};
+use tidemark_engine::events::{BlockEvents, PriceRound, VoteReport};
 use tidemark_oracle::index::deviation_ppm;
 use tidemark_oracle::report::PriceReport;
 use tidemark_proto::units::{MarketId, Ticks, TimeMs};
@@ -38,12 +38,12 @@ pub const OUTCOMES: [&str; 4] = ["reported", "nothing", "invalid", "late"];
 
 /// Which of [`OUTCOMES`] a vote is.
 #[must_use]
-pub const fn outcome(said: &Said) -> usize {
+pub const fn outcome(said: &VoteReport) -> usize {
     match said {
-        Said::Prices(_) => 0,
-        Said::Nothing => 1,
-        Said::Invalid(_) => 2,
-        Said::Late => 3,
+        VoteReport::Prices(_) => 0,
+        VoteReport::Nothing => 1,
+        VoteReport::Invalid(_) => 2,
+        VoteReport::Late => 3,
     }
 }
 
@@ -54,8 +54,8 @@ impl PriceWatch {
         for vote in &events.prices.votes {
             let validator = self.validators.entry(vote.validator).or_default();
             validator.power = vote.power;
-            validator.blocks[outcome(&vote.said)] += 1;
-            for price in vote.said.prices().into_iter().flat_map(|report| &report.prices) {
+            validator.blocks[outcome(&vote.report)] += 1;
+            for price in vote.report.prices().into_iter().flat_map(|report| &report.prices) {
                 validator.last.insert(price.market, (*price, events.time_ms));
             }
         }
@@ -77,7 +77,7 @@ pub fn largest_deviations_ppm(
 ) -> (BTreeMap<MarketId, u64>, BTreeMap<ValidatorAddress, u64>) {
     let (mut markets, mut validators) = (BTreeMap::<_, u64>::new(), BTreeMap::<_, u64>::new());
     for vote in &round.votes {
-        for price in vote.said.prices().into_iter().flat_map(|report| &report.prices) {
+        for price in vote.report.prices().into_iter().flat_map(|report| &report.prices) {
             let deviation = price.index_ticks.zip(index_ticks(price.market));
             let Some((ticks, index)) = deviation else { continue };
             let ppm = deviation_ppm(ticks, index).unsigned_abs();
@@ -96,11 +96,11 @@ mod tests {
     use super::*;
     use tidemark_engine::events::PriceVote;
 
-    fn block(time_ms: TimeMs, votes: &[(u8, Said)]) -> BlockEvents {
-        let vote = |(number, said): &(u8, Said)| PriceVote {
+    fn block(time_ms: TimeMs, votes: &[(u8, VoteReport)]) -> BlockEvents {
+        let vote = |(number, said): &(u8, VoteReport)| PriceVote {
             validator: [*number; 20],
             power: 10,
-            said: said.clone(),
+            report: said.clone(),
         };
         let prices = PriceRound {
             total_power: 30,
@@ -110,20 +110,20 @@ mod tests {
         BlockEvents { time_ms, prices, ..BlockEvents::default() }
     }
 
-    fn says(index: Ticks) -> Said {
+    fn says(index: Ticks) -> VoteReport {
         let price = PriceReport { market: 0, index_ticks: Some(index), external_ticks: None };
-        Said::Prices(Report { prices: vec![price] })
+        VoteReport::Prices(Report { prices: vec![price] })
     }
 
     #[test]
     fn each_validator_is_counted_remembered_and_measured() {
         let mut watch = PriceWatch::default();
-        watch.apply(&block(1, &[(1, says(101)), (2, says(150)), (3, Said::Late)]));
+        watch.apply(&block(1, &[(1, says(101)), (2, says(150)), (3, VoteReport::Late)]));
         let (markets, validators) = largest_deviations_ppm(&watch.round, |_| Some(100));
         assert_eq!(markets, [(0, 500_000)].into());
         assert_eq!(validators, [([1; 20], 10_000), ([2; 20], 500_000)].into());
-        let invalid = Said::Invalid(ReportError::Version { version: 9 });
-        watch.apply(&block(2, &[(1, says(102)), (2, Said::Nothing), (3, invalid)]));
+        let invalid = VoteReport::Invalid(ReportError::Version { version: 9 });
+        watch.apply(&block(2, &[(1, says(102)), (2, VoteReport::Nothing), (3, invalid)]));
         let blocks: Vec<_> = watch.validators.values().map(|validator| validator.blocks).collect();
         assert_eq!(blocks, [[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]);
         assert_eq!(

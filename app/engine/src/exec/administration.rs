@@ -30,10 +30,10 @@ pub(crate) fn list_market(
 /// Checks that `isolated_only` changes only while nobody has a position or an order: it decides in
 /// which account each position is.
 fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refusal> {
-    let of = &state.market(params.id)?.cell.market;
+    let market_row = &state.market(params.id)?.cell.market;
     let orders = state.markets.slot(params.id).book.live_orders();
-    if of.params.isolated_only == params.isolated_only
-        || (of.open_interest_lots == 0 && orders == 0)
+    if market_row.params.isolated_only == params.isolated_only
+        || (market_row.open_interest_lots == 0 && orders == 0)
     {
         return Ok(());
     }
@@ -41,7 +41,7 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
         Code::InvalidParams,
         format!(
             "isolated_only must stay {} while there are positions ({} lots) or orders ({orders})",
-            of.params.isolated_only, of.open_interest_lots
+            market_row.params.isolated_only, market_row.open_interest_lots
         ),
     ))
 }

@@ -115,9 +115,12 @@ fn close_insolvent(
         }
         deleveraged += 1;
         ctx.exchange.chain.gate_withdrawals();
-        let of = &mut ctx.exchange.markets.slot_mut(market).cell.market;
-        let paid =
-            pay_from_fund(of, &mut ctx.exchange.chain.treasury, equity_atoms.saturating_neg());
+        let market_row = &mut ctx.exchange.markets.slot_mut(market).cell.market;
+        let paid = pay_from_fund(
+            market_row,
+            &mut ctx.exchange.chain.treasury,
+            equity_atoms.saturating_neg(),
+        );
         cash::credit(ctx.exchange, account, paid)?;
         deleverage::deleverage_insolvent(ctx, account, market, paid)?;
     }
@@ -170,22 +173,22 @@ fn close_at(
     lots: Lots,
 ) -> Result<(), Refusal> {
     let row = state.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
-    let of = &mut state.markets.slot_mut(market).cell.market;
-    apply_fill(row, of, side, price_ticks, lots, 0)?;
+    let market_row = &mut state.markets.slot_mut(market).cell.market;
+    apply_fill(row, market_row, side, price_ticks, lots, 0)?;
     Ok(())
 }
 
 /// Distributes the market's own money once nobody holds a position in it.
 fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
-    let of = &mut state.markets.slot_mut(market).cell.market;
-    for keeper in std::mem::take(&mut of.keepers) {
+    let market_row = &mut state.markets.slot_mut(market).cell.market;
+    for keeper in std::mem::take(&mut market_row.keepers) {
         cash::credit(state, keeper.account, keeper.set_aside_atoms)?;
     }
-    let (of, treasury) =
+    let (market_row, treasury) =
         (&mut state.markets.slot_mut(market).cell.market, &mut state.chain.treasury);
-    let own_atoms = std::mem::take(&mut of.insurance_atoms);
-    let repaid = own_atoms.min(of.bad_debt_atoms);
-    of.bad_debt_atoms -= repaid;
+    let own_atoms = std::mem::take(&mut market_row.insurance_atoms);
+    let repaid = own_atoms.min(market_row.bad_debt_atoms);
+    market_row.bad_debt_atoms -= repaid;
     let total = treasury.insurance_atoms.checked_add(own_atoms - repaid);
     treasury.insurance_atoms = total.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
     Ok(())

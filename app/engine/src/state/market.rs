@@ -36,7 +36,7 @@ pub struct MarketCell {
     pub book_sequence: u64,
     /// Positions below maintenance that the last sweep left open, for keepers; at most
     /// [`MAX_LISTED`].
-    pub listed: Vec<Listed>,
+    pub listed: Vec<ListedPosition>,
     /// Takeovers to be served in the next sweep; at most [`MAX_TAKEOVERS`].
     pub takeovers: Vec<Takeover>,
     /// The final settlement, once the market is being closed.
@@ -51,7 +51,7 @@ pub const MAX_TAKEOVERS: usize = 256;
 
 /// A position that keepers may ask for (rules §7.3), as the sweep left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Listed {
+pub struct ListedPosition {
     /// The account that owns it.
     pub account: AccountId,
     /// Positive is long.

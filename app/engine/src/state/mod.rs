@@ -16,8 +16,8 @@ pub use chain::{Chain, Validator, PROTOCOL_VERSION};
 pub use derived::Search;
 pub use exchange::{State, MAX_SUBACCOUNTS};
 pub use market::{
-    Listed, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover, MAX_LISTED,
-    MAX_TAKEOVERS,
+    ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
+    MAX_LISTED, MAX_TAKEOVERS,
 };
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};

@@ -36,7 +36,7 @@ impl OracleMetrics {
     pub fn count(&self, view: &View, events: &BlockEvents) {
         for vote in &events.prices.votes {
             let labels =
-                [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.said)].to_owned()];
+                [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.report)].to_owned()];
             self.reports.with_label_values(&labels).inc();
         }
         for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {

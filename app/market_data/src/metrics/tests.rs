@@ -7,8 +7,8 @@ use prometheus::proto::MetricType;
 use tidemark_consensus::publish::{OwnReport, Published};
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_engine::events::{
-    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote, Said,
-    TxOutcome,
+    Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote,
+    TxOutcome, VoteReport,
 };
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::table::Table;
@@ -126,9 +126,9 @@ fn block() -> Published {
                 PriceVote {
                     validator: [0xab; 20],
                     power: 3,
-                    said: Said::Prices(report(MARK + 510)),
+                    report: VoteReport::Prices(report(MARK + 510)),
                 },
-                PriceVote { validator: [1; 20], power: 1, said: Said::Late },
+                PriceVote { validator: [1; 20], power: 1, report: VoteReport::Late },
             ],
             markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
         },

@@ -13,6 +13,7 @@ use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakenOver};
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::margin::Health;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
+use tidemark_risk::Market;
 
 use crate::events::Event;
 use crate::exec::account::{health, lookup};
@@ -21,15 +22,15 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::Step;
 use crate::exec::order::cancel;
-use crate::state::{Listed, MarketCell, State, Takeover, MAX_LISTED};
+use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
 pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
-        let of = &ctx.exchange.markets.slot(market).cell.market;
-        if of.keepers.is_empty()
+        let market_row = &ctx.exchange.markets.slot(market).cell.market;
+        if market_row.keepers.is_empty()
             || health.equity_atoms < 0
-            || !is_deep(&health, of.params.backstop_ppm)
+            || !is_deep(&health, market_row.params.backstop_ppm)
         {
             continue;
         }
@@ -70,7 +71,7 @@ fn asked_for(
 ) -> Result<(), Refusal> {
     let waiting = &ctx.exchange.markets.slot(market).cell.takeovers;
     let waiting: Vec<Takeover> =
-        waiting.iter().filter(|of| of.account == closing).copied().collect();
+        waiting.iter().filter(|takeover| takeover.account == closing).copied().collect();
     for takeover in waiting {
         fills.extend(take(ctx, closing, market, takeover.lots, takeover.keeper)?);
     }
@@ -120,7 +121,7 @@ fn pro_rata(
 
 fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
     let keepers = &state.markets.slot(market).cell.market.keepers;
-    let at = keepers.binary_search_by_key(&keeper, |of| of.account);
+    let at = keepers.binary_search_by_key(&keeper, |entry| entry.account);
     at.map_or(0, |at| keepers[at].set_aside_atoms)
 }
 
@@ -167,10 +168,7 @@ fn take(
     let k = market_row.k;
     let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
     cell.market = market_row;
-    for of in cell.market.keepers.iter_mut().filter(|of| of.account == keeper) {
-        of.set_aside_atoms -= used_atoms;
-    }
-    cell.market.keepers.retain(|of| of.set_aside_atoms > 0);
+    use_up(&mut cell.market, keeper, used_atoms);
     for (account, row) in [(closing, closing_row), (trader, keeper_row)] {
         if let Some(place) = ctx.exchange.accounts.get_mut(account) {
             *place = row;
@@ -188,6 +186,14 @@ fn take(
     Ok(Some(KeeperFill { lots, quote_atoms }))
 }
 
+/// Takes used collateral off a keeper's set-aside; a keeper without any leaves the list.
+fn use_up(market_row: &mut Market, keeper: AccountId, used_atoms: Atoms) {
+    for entry in market_row.keepers.iter_mut().filter(|entry| entry.account == keeper) {
+        entry.set_aside_atoms -= used_atoms;
+    }
+    market_row.keepers.retain(|entry| entry.set_aside_atoms > 0);
+}
+
 fn attempt(
     state: &State,
     (closing, keeper): (AccountId, AccountId),
@@ -195,9 +201,9 @@ fn attempt(
     delta: SignedLots,
     health: &Health,
 ) -> Result<TakenOver, Refusal> {
-    let of = &state.market(market)?.cell.market;
+    let market_row = &state.market(market)?.cell.market;
     let (closing, keeper) = (lookup::account(state, closing)?, lookup::account(state, keeper)?);
-    Ok(take_over(closing, keeper, of, delta, health)?)
+    Ok(take_over(closing, keeper, market_row, delta, health)?)
 }
 
 /// Takes the last sweep's positions off the lists; returns the markets that had any.
@@ -227,7 +233,7 @@ pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     }
 }
 
-fn open_of(state: &State, account: AccountId) -> Result<Vec<(MarketId, Listed)>, Refusal> {
+fn open_of(state: &State, account: AccountId) -> Result<Vec<(MarketId, ListedPosition)>, Refusal> {
     let health = health::health(state, account)?;
     if !health.is_liquidatable() {
         return Ok(Vec::new());
@@ -235,7 +241,10 @@ fn open_of(state: &State, account: AccountId) -> Result<Vec<(MarketId, Listed)>,
     let one = |(market, lots): (MarketId, SignedLots)| {
         let zero_price_ticks = health::zero_price_at(state, account, market, &health)?;
         let (equity_atoms, maintenance_atoms) = (health.equity_atoms, health.maintenance_atoms);
-        Ok((market, Listed { account, lots, zero_price_ticks, equity_atoms, maintenance_atoms }))
+        Ok((
+            market,
+            ListedPosition { account, lots, zero_price_ticks, equity_atoms, maintenance_atoms },
+        ))
     };
     step::closable(state, account)?.into_iter().map(one).collect()
 }

@@ -96,9 +96,9 @@ fn closing(
     if lots == 0 || !health.is_liquidatable() {
         return Ok(None);
     }
-    let of = &state.markets.slot(market).cell.market;
+    let market_row = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
-        zero_quote_delta(of, held, step::closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
+        zero_quote_delta(market_row, held, step::closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
     Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
 }
 

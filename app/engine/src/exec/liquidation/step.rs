@@ -75,12 +75,12 @@ impl Step {
         if health.equity_atoms < 0 {
             return held.unsigned_abs();
         }
-        let left = self.left.iter().find(|(of, _)| *of == market).map_or(0, |(_, left)| *left);
+        let left = self.left.iter().find(|(id, _)| *id == market).map_or(0, |(_, left)| *left);
         left.min(held.unsigned_abs())
     }
 
     pub(crate) fn took(&mut self, market: MarketId, lots: Lots) {
-        if let Some((_, left)) = self.left.iter_mut().find(|(of, _)| *of == market) {
+        if let Some((_, left)) = self.left.iter_mut().find(|(id, _)| *id == market) {
             *left = left.saturating_sub(lots);
         }
     }
@@ -166,11 +166,17 @@ pub(crate) fn report_off_book(
     if lots == 0 {
         return;
     }
-    let of = &ctx.exchange.markets.slot(market).cell.market;
-    let price_ticks = average_ticks(quote_atoms, lots, of.k);
+    let market_row = &ctx.exchange.markets.slot(market).cell.market;
+    let price_ticks = average_ticks(quote_atoms, lots, market_row.k);
     // Each part closed at its own rounding of this.
-    let zero =
-        ZeroTerms::of(of, held, closing_delta(held, lots), health, sigma_ppm(of, stage)).ok();
+    let zero = ZeroTerms::of(
+        market_row,
+        held,
+        closing_delta(held, lots),
+        health,
+        sigma_ppm(market_row, stage),
+    )
+    .ok();
     let facts = ClosingTerms {
         stage,
         market,

@@ -22,17 +22,17 @@ pub(crate) fn register(
     set_aside_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let account = cash::existing(state, owner, subaccount)?;
-    let of = &state.market(market)?.cell.market;
-    let place = of.keepers.binary_search_by_key(&account, |keeper| keeper.account);
-    let had = place.map_or(0, |at| of.keepers[at].set_aside_atoms);
-    let most = of.params.max_set_aside_atoms;
+    let market_row = &state.market(market)?.cell.market;
+    let place = market_row.keepers.binary_search_by_key(&account, |keeper| keeper.account);
+    let had = place.map_or(0, |at| market_row.keepers[at].set_aside_atoms);
+    let most = market_row.params.max_set_aside_atoms;
     let increase =
         set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
     if increase > 0 {
-        if of.params.status == MarketStatus::Closed {
+        if market_row.params.status == MarketStatus::Closed {
             return Err(Refusal::new(
                 Code::MarketClosed,
-                format!("{} is closed", of.params.symbol),
+                format!("{} is closed", market_row.params.symbol),
             ));
         }
         if set_aside_atoms > most {
@@ -43,10 +43,13 @@ pub(crate) fn register(
                 ),
             ));
         }
-        if place.is_err() && of.keepers.len() >= MAX_KEEPERS {
+        if place.is_err() && market_row.keepers.len() >= MAX_KEEPERS {
             return Err(Refusal::new(
                 Code::BackstopFull,
-                format!("the market has {} keepers, at most {MAX_KEEPERS}", of.keepers.len()),
+                format!(
+                    "the market has {} keepers, at most {MAX_KEEPERS}",
+                    market_row.keepers.len()
+                ),
             ));
         }
         cash::check_removable(state, account, increase)?;
@@ -76,7 +79,7 @@ pub(crate) fn takeover(
 ) -> Result<(), Refusal> {
     let keeper = cash::existing(state, owner, subaccount)?;
     let cell = &state.market(market)?.cell;
-    if !cell.market.keepers.iter().any(|of| of.account == keeper) {
+    if !cell.market.keepers.iter().any(|entry| entry.account == keeper) {
         return Err(Refusal::new(
             Code::NotAKeeper,
             format!("subaccount {subaccount} set nothing aside for market {market}"),
@@ -89,7 +92,8 @@ pub(crate) fn takeover(
         ));
     }
     let waiting = &mut state.markets.slot_mut(market).cell.takeovers;
-    if let Some(again) = waiting.iter_mut().find(|of| (of.keeper, of.account) == (keeper, account))
+    if let Some(again) =
+        waiting.iter_mut().find(|request| (request.keeper, request.account) == (keeper, account))
     {
         again.lots = lots;
         return Ok(());

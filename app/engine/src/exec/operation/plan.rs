@@ -85,7 +85,7 @@ impl Plan {
                 };
                 for market in markets {
                     state.market(market)?;
-                    let is_meant = |of: Side| side.is_none_or(|side| side == of);
+                    let is_meant = |plan: Side| side.is_none_or(|side| side == plan);
                     let book = &state.markets.slot(market).book;
                     for order in book.orders_of(account).filter(|order| is_meant(order.side)) {
                         self.leave(state, market, order)?;
@@ -186,7 +186,7 @@ impl Plan {
         if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
         {
             return Err(market_plan::dependent(format!(
-                "in a batch of all or none a replacement may only lower the quantity, {} lots: \
+                "in a batch plan all or none a replacement may only lower the quantity, {} lots: \
                  cancel the order and place another",
                 order.lots
             )));
@@ -325,23 +325,23 @@ impl Plan {
     /// Checks that free collateral covers all orders together, without those that leave.
     fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
         let first =
-            self.markets.values().flat_map(|of| &of.placed).map(|intended| intended.at).min();
+            self.markets.values().flat_map(|plan| &plan.placed).map(|intended| intended.at).min();
         let Some(at) = first else { return Ok(()) };
         let failed = |refusal| (at, refusal);
         let mut row = lookup::account(state, account).map_err(failed)?.clone();
         let mut changes = Vec::new();
-        for (market, of) in &self.markets {
+        for (market, plan) in &self.markets {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
-            for PlannedOrder { order, ready, .. } in &of.placed {
-                let best = of.best(&state.markets.slot(*market).book, order.side.opposite());
+            for PlannedOrder { order, ready, .. } in &plan.placed {
+                let best = plan.best(&state.markets.slot(*market).book, order.side.opposite());
                 changes.push(change(
                     Some(admission::open_order(order, ready.price_ticks, best)),
                     None,
                 ));
             }
             changes.extend(
-                of.leaving.values().map(|order| change(None, Some(health::open_order(order)))),
+                plan.leaving.values().map(|order| change(None, Some(health::open_order(order)))),
             );
         }
         let free =

@@ -113,6 +113,61 @@ impl<'a> BookHost<'a> {
         Ok(())
     }
 
+    /// Applies a fill, reports it, and takes out the orders that end with it.
+    fn fill(&mut self, event: BookEvent) {
+        let BookEvent::Fill {
+            maker_order_id,
+            maker,
+            maker_client_id,
+            maker_remaining_lots,
+            maker_reduce_only,
+            taker_order_id,
+            taker,
+            taker_client_id,
+            taker_side,
+            price_ticks,
+            lots,
+        } = event
+        else {
+            return;
+        };
+        let market = self.cell.market.params.id;
+        let side = taker_side.opposite();
+        self.order_totals
+            .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
+        self.taker_lots = self.taker_lots.saturating_sub(lots);
+        let mut fill = Fill {
+            market,
+            price_ticks,
+            lots,
+            taker_side,
+            maker,
+            maker_order_id,
+            maker_client_id,
+            maker_fee_atoms: 0,
+            maker_remaining_lots,
+            taker,
+            taker_order_id,
+            taker_client_id,
+            taker_fee_atoms: 0,
+            taker_remaining_lots: self.taker_lots,
+            liquidation: self.liquidation,
+        };
+        if let Err(refusal) = self.trade(&mut fill) {
+            // Admission bounds every amount, so this is a defect: the market stops, the
+            // chain goes on.
+            self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
+        }
+        self.events.push(Event::Fill(fill));
+        if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {
+            self.release_partner(maker_order_id);
+        }
+        // A replaced order may take, and have a partner.
+        self.release_partner(taker_order_id);
+        self.detach(maker, taker_side.opposite(), lots);
+        self.detach(taker, taker_side, lots);
+    }
+
     /// After a fill: who held `before` lots and holds none on that side any more loses the orders
     /// that close its position.
     fn detach(&mut self, account: AccountId, side: Side, lots: Lots) {
@@ -170,57 +225,7 @@ impl Host for BookHost<'_> {
         self.work.visit_order();
         let market = self.cell.market.params.id;
         let event = match event {
-            BookEvent::Fill {
-                maker_order_id,
-                maker,
-                maker_client_id,
-                maker_remaining_lots,
-                maker_reduce_only,
-                taker_order_id,
-                taker,
-                taker_client_id,
-                taker_side,
-                price_ticks,
-                lots,
-            } => {
-                let side = taker_side.opposite();
-                self.order_totals.remove(
-                    maker,
-                    &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only },
-                );
-                self.taker_lots = self.taker_lots.saturating_sub(lots);
-                let mut fill = Fill {
-                    market,
-                    price_ticks,
-                    lots,
-                    taker_side,
-                    maker,
-                    maker_order_id,
-                    maker_client_id,
-                    maker_fee_atoms: 0,
-                    maker_remaining_lots,
-                    taker,
-                    taker_order_id,
-                    taker_client_id,
-                    taker_fee_atoms: 0,
-                    taker_remaining_lots: self.taker_lots,
-                    liquidation: self.liquidation,
-                };
-                if let Err(refusal) = self.trade(&mut fill) {
-                    // Admission bounds every amount, so this is a defect: the market stops, the
-                    // chain goes on.
-                    self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
-                }
-                self.events.push(Event::Fill(fill));
-                if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {
-                    self.release_partner(maker_order_id);
-                }
-                // A replaced order may take, and have a partner.
-                self.release_partner(taker_order_id);
-                self.detach(maker, taker_side.opposite(), lots);
-                self.detach(taker, taker_side, lots);
-                return;
-            }
+            fill @ BookEvent::Fill { .. } => return self.fill(fill),
             BookEvent::Rested(order) => {
                 // An order reserves margin, whatever way it came into the book.
                 self.accounts.touch(order.owner);

@@ -90,7 +90,7 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
         })
     };
     let newest_first: Vec<Prunable> =
-        markets.iter().flat_map(|of| of_market(of.position.market)).collect();
+        markets.iter().flat_map(|pruned| of_market(pruned.position.market)).collect();
     let free_atoms = health::health(state, account)?.free_atoms();
     Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?.0)
 }

@@ -6,7 +6,7 @@ use tidemark_oracle::median::{power_of, Quorum};
 use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::units::MarketId;
 
-use crate::events::{MarketPrices, PriceRound, PriceVote, Said};
+use crate::events::{MarketPrices, PriceRound, PriceVote, VoteReport};
 use crate::exec::block::Block;
 use crate::state::{MarketCell, State};
 
@@ -15,7 +15,7 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
     let votes = votes_of(state, block);
     let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
     let mut reports =
-        by_market(votes.iter().filter_map(|vote| Some((vote.said.prices()?, vote.power))));
+        by_market(votes.iter().filter_map(|vote| Some((vote.report.prices()?, vote.power))));
     let mut markets = Vec::with_capacity(state.markets.len());
     for cell in state.markets.cells_mut() {
         let params = &cell.market.params;
@@ -41,15 +41,14 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     let base = |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
     let said = |extension: &[u8]| match extension {
-        [] => Said::Nothing,
-        bytes => {
-            report::decode(bytes, &base, Limits::default()).map_or_else(Said::Invalid, Said::Prices)
-        }
+        [] => VoteReport::Nothing,
+        bytes => report::decode(bytes, &base, Limits::default())
+            .map_or_else(VoteReport::Invalid, VoteReport::Prices),
     };
     let votes = block.ballots.iter().map(|ballot| PriceVote {
         validator: ballot.validator,
         power: ballot.power,
-        said: ballot.extension.as_deref().map_or(Said::Late, said),
+        report: ballot.extension.as_deref().map_or(VoteReport::Late, said),
     });
     votes.collect()
 }

@@ -50,8 +50,8 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     ctx.work.visit_order();
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     let Some(order) = conditional.remove(order_id) else { return };
-    // Told after the trigger itself, so that a reader sees the reason first.
-    let told = ctx.events.len();
+    // The trigger's own event comes first, so that a reader sees the reason before its effects.
+    let event_index = ctx.events.len();
     ctx.events.push(links::removed_event(market, &order, Code::Ok));
     let resting = links::release_partner(conditional, market, &order, &mut ctx.events);
     if let Some(resting) = resting {
@@ -64,7 +64,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     let refusal =
         isolated::refunding(ctx, order.account, |ctx| request::place(ctx, order.account, &place))
             .err();
-    ctx.events[told] = Event::Triggered {
+    ctx.events[event_index] = Event::Triggered {
         market,
         order_id,
         account: order.account,
@@ -94,23 +94,10 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let Some(order) = found else { return };
     let Kind::Slicing(slicing) = order.kind else { return };
     let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);
-    let place = Place {
-        market,
-        side: slicing.twap.side,
-        price_ticks: worst_ticks(&slicing, mark_ticks, slippage_ppm),
-        lots,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::Ioc,
-        post_only: PostOnly::Off,
-        reduce_only: slicing.twap.reduce_only,
-        client_id: slicing.twap.client_id,
-        trigger: None,
-        whole_position: false,
-        display_lots: 0,
-        peg: None,
-    };
-    // Told before what the slice does.
-    let told = ctx.events.len();
+    let price_ticks = worst_ticks(&slicing, mark_ticks, slippage_ppm);
+    let place = slice_order(market, &slicing, price_ticks, lots);
+    // The slice's own event comes before those of its order.
+    let event_index = ctx.events.len();
     ctx.events.push(links::removed_event(market, &order, Code::Ok));
     let placed = isolated::refunding(ctx, order.account, |ctx| {
         place::place_on_book(ctx, order.account, &place)
@@ -121,7 +108,7 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let code = placed.as_ref().err().map_or(Code::Ok, |refusal| refusal.code);
     let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
     let order = Conditional { kind: Kind::Slicing(slicing), ..order };
-    ctx.events[told] = Event::Slice {
+    ctx.events[event_index] = Event::Slice {
         market,
         order_id,
         account: order.account,
@@ -145,6 +132,25 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     if order.lots() > 0 {
         let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
         ctx.events.push(links::removed_event(market, &order, code));
+    }
+}
+
+/// A slice as an order: it takes what it can at once, at its worst price or better.
+fn slice_order(market: MarketId, slicing: &Slicing, price_ticks: Ticks, lots: Lots) -> Place {
+    Place {
+        market,
+        side: slicing.twap.side,
+        price_ticks,
+        lots,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::Ioc,
+        post_only: PostOnly::Off,
+        reduce_only: slicing.twap.reduce_only,
+        client_id: slicing.twap.client_id,
+        trigger: None,
+        whole_position: false,
+        display_lots: 0,
+        peg: None,
     }
 }
 
