@@ -133,7 +133,7 @@ pub struct TxOutcome {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // fields are named by the exchange rules' terms and carry their units
 pub enum Event {
-    /// An order, or what is left of it, rests on the book.
+    /// An order, or its remainder, rests on the book.
     Rested {
         market: MarketId,
         order_id: OrderId,
@@ -152,7 +152,7 @@ pub enum Event {
     },
     /// A resting order lost quantity without a trade and rests on.
     Reduced { market: MarketId, order_id: OrderId, account: AccountId, lots: Lots },
-    /// An order, or what was left of it, is gone without a trade.
+    /// An order, or its remainder, left without a trade.
     Removed {
         market: MarketId,
         order_id: OrderId,
@@ -259,9 +259,10 @@ pub struct Arithmetic {
     pub limit_ticks: Ticks,
     /// σ of the zero price.
     pub sigma_ppm: Ppm,
-    /// The zero price of what the step was to close: `zero_price_ticks` is its quote a lot.
+    /// The zero price of the lots that the step was to close: `zero_price_ticks` is its quote a
+    /// lot.
     pub due: Option<ZeroTerms>,
-    /// The zero price of what it did close.
+    /// The zero price of the lots that it closed.
     pub closed: Option<ZeroTerms>,
     /// Quote that the account got (positive) or paid for it.
     pub quote_atoms: Atoms,

@@ -91,12 +91,13 @@ fn validator_row(
             deviation_ppm: deviation.map_or(0, |(ticks, index)| deviation_ppm(ticks, index)),
         })
     });
-    let markets = vote.and_then(|vote| vote.said.prices()).map_or(0, |report| report.prices.len());
+    let markets =
+        vote.and_then(|vote| vote.report.prices()).map_or(0, |report| report.prices.len());
     let [reported, nothing, invalid, late] = known.blocks;
     v1::OracleValidator {
         address: address.iter().map(|byte| format!("{byte:02X}")).collect(),
         power: known.power,
-        said: vote.map_or(0, |vote| 1 + i32::try_from(outcome(&vote.said)).unwrap_or(0)),
+        said: vote.map_or(0, |vote| 1 + i32::try_from(outcome(&vote.report)).unwrap_or(0)),
         markets: u32::try_from(markets).unwrap_or(u32::MAX),
         reported,
         nothing,

@@ -46,7 +46,7 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
     ))
 }
 
-/// Replaces a market's parameters; what its units depend on stays. Also asks for the end of a
+/// Replaces a market's parameters; symbol, tick size and lot size stay. Also requests the end of a
 /// quarantine; the status `Closed` begins the final settlement, and stays.
 pub(crate) fn update_market(
     ctx: &mut Ctx<'_>,

@@ -30,7 +30,7 @@ use crate::state::{Settlement, SettlementStage, State};
 /// Most orders of a market that are cancelled in one block.
 const MAX_ORDERS: u32 = 10_000;
 
-/// Most holders whose equity one block looks at, in each market.
+/// Most holders whose equity one block examines, in each market.
 const MAX_ACCOUNTS: u32 = 10_000;
 
 /// Most accounts that one block deleverages: each may meet every holder of an opposite position.

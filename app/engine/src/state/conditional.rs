@@ -1,5 +1,5 @@
-//! Orders of one market that are more than the book knows: those that wait for a mark or for their
-//! time, and resting ones that another order hangs on.
+//! Conditional orders of one market: those that wait for a mark or for their time, resting ones
+//! with a waiting partner, and pegged ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,8 @@ use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use super::merkle::{encode, Hash};
 use super::table::Table;
 
-/// A TWAP's slice is at most so many times an equal part, to catch up with what slices before it
-/// did not fill.
+/// A TWAP's slice is at most this many equal parts, to catch up with earlier slices that did not
+/// fill.
 pub const CATCH_UP: u64 = 3;
 
 /// The condition of an order, or the dependence of another order on it.
@@ -319,8 +319,8 @@ impl ConditionalOrders {
         turn
     }
 
-    /// Commits to every order in its slot, to what the trigger book remembers, and to whose turn it
-    /// is.
+    /// Commits to every order in its slot, to the trigger book's backlog, and to the next pegged
+    /// order.
     pub fn root(&mut self) -> Hash {
         let rest = encode(&(self.triggers.backlog(), self.next_peg));
         Sha256::new().chain_update(self.rows.root()).chain_update(rest).finalize().into()

@@ -213,7 +213,7 @@ impl State {
         &self.derived.at_risk
     }
 
-    /// Recomputes the app hash from what was written since the last time:
+    /// Recomputes the app hash from the parts written since the last time:
     /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
     /// root ‖ waiting root)`, where chain and cells are SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
@@ -236,7 +236,7 @@ impl State {
         self.app_hash = hasher.finalize().into();
     }
 
-    /// A state of its own with the same content: what happens to one does not reach the other.
+    /// A copy of the state that shares nothing with the original.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {

@@ -78,8 +78,8 @@ pub struct Takeover {
 /// How far the final settlement of a market is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settlement {
-    /// The last good index: what every position is settled at. 0 where there never was one, nor a
-    /// position then.
+    /// The last good index, at which every position is settled. 0 where there never was an index,
+    /// and so no position.
     pub price_ticks: Ticks,
     /// The stage under way.
     pub stage: SettlementStage,

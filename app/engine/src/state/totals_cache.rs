@@ -62,7 +62,7 @@ impl TotalsCache {
         self.sums.insert(account, totals);
     }
 
-    /// All that is known, for those who check it.
+    /// All totals in the cache: tests compare them with the books.
     pub fn iter(&self) -> impl Iterator<Item = (AccountId, &OrderTotals, TotalsKey)> + '_ {
         self.key.into_iter().flat_map(|key| self.sums.iter().map(move |(id, sum)| (*id, sum, key)))
     }

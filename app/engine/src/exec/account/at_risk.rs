@@ -48,8 +48,8 @@ impl Source for Accounts<'_> {
     }
 }
 
-/// The accounts for which the sweep has something to do, ascending. One whose margin cannot be
-/// worked out is none of them: admission keeps amounts far below the bounds.
+/// Returns the accounts for which the sweep has a step, ascending. It omits accounts whose margin
+/// overflows: admission keeps amounts far below the bounds.
 pub fn find(state: &mut State) -> Vec<AccountId> {
     match state.derived.search {
         Search::Index => {

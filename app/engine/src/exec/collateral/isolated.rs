@@ -134,7 +134,7 @@ pub(crate) fn adjust(
     cash::shift(state, from, to, amount_atoms)
 }
 
-/// Moves what an order lacks from the parent into isolated collateral, under the rules of a
+/// Moves an order's shortfall from the parent into isolated collateral, under the rules of a
 /// withdrawal: profit that is not realised does not move.
 ///
 /// # Errors

@@ -78,8 +78,8 @@ fn asked_for(
     Ok(())
 }
 
-/// Shares `lots` among the keepers pro rata to what is set aside, largest remainder, ties by
-/// account id. What a keeper cannot bear of its share goes to those that bore theirs: each round
+/// Shares `lots` among the keepers pro rata to their set-aside collateral, largest remainder, ties
+/// by account id. The part that a keeper cannot bear goes to keepers that bore theirs: each round
 /// ends the sharing, or a keeper's part in it.
 fn pro_rata(
     ctx: &mut Ctx<'_>,
@@ -212,8 +212,8 @@ pub(crate) fn unlist(state: &mut State) -> Vec<bool> {
     state.markets.cells_mut().map(clear).collect()
 }
 
-/// Lists what the steps left open of accounts still below maintenance, and forgets the takeovers
-/// that this sweep has served.
+/// Lists the positions that the steps left open in accounts still below maintenance, and drops the
+/// takeovers that this sweep has served.
 pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     for step in steps {
         // What cannot be computed was left alone, and is not offered.

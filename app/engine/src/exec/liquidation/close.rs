@@ -123,7 +123,7 @@ fn immediate(
     Ok(closed)
 }
 
-/// Takes the liquidation fee, or lets the fund pay what the fill lacked of the zero price.
+/// Takes the liquidation fee, or lets the fund pay the fill's shortfall from the zero price.
 fn settle(
     step: &Step,
     state: &mut State,

@@ -22,7 +22,7 @@ pub(crate) struct Step {
     pub left: Vec<(MarketId, Lots)>,
     /// The last stage that was carried out.
     pub done: Option<LiquidationStage>,
-    /// It has come to deleveraging.
+    /// True once the step needs deleveraging.
     pub deleverages: bool,
 }
 
@@ -154,7 +154,8 @@ pub(crate) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
     ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
 }
 
-/// Tells what was closed outside the book, at the zero price; nothing where no lots were.
+/// Reports the lots that were closed outside the book, at the zero price; nothing where there were
+/// none.
 pub(crate) fn report_off_book(
     ctx: &mut Ctx<'_>,
     step: &Step,

@@ -16,9 +16,9 @@ use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::liquidation::{backstop, close, deleverage, step};
 use crate::exec::order::prune;
 
-/// Looks at every account in danger; the accounts' ids give the order. All accounts are pruned
-/// before the first position is closed: what a liquidation meets on the book was reserved. No
-/// account's pruning changes another's margin.
+/// Examines every account at risk, in order of id. All accounts are pruned before the first
+/// position is closed, so that liquidations meet only reserved orders on the book. No account's
+/// pruning changes another's margin.
 pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     let mut due = Vec::new();
     for account in at_risk::find(ctx.exchange) {
@@ -44,7 +44,8 @@ fn run_steps<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
     }
 }
 
-/// Prunes an account; returns its step when it is below maintenance, or in debt without a position.
+/// Prunes an account; returns its step if the account is below maintenance, or in debt without a
+/// position.
 fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusal> {
     ctx.work.visit_account();
     let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
@@ -57,8 +58,8 @@ fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusa
     Ok(due.then_some(Step::new(account, cancelled)))
 }
 
-/// Carries the stages out; deleveraging waits for all that come to it, and what is after it
-/// comes with the next call.
+/// Carries out a step's stages. Deleveraging waits until all steps that need it have come to it;
+/// the next call carries out the stages after it.
 fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     // `next_stage` ascends: at most one round for each of the six stages.
     loop {

@@ -63,7 +63,7 @@ fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
     }
 }
 
-/// Phase 3: carries out the switches whose time has come, earliest first, then by account.
+/// Phase 3: carries out the switches that are due, earliest first, then by account.
 pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
     let now_ms = ctx.exchange.chain.time_ms;
     let mut cancelled = 0_u32;

@@ -9,11 +9,11 @@ use tidemark_risk::Keeper;
 use crate::exec::collateral::cash;
 use crate::state::{State, Takeover, MAX_TAKEOVERS};
 
-/// Most keepers of one market: a bound on what the backstop stage looks at.
+/// Most keepers of one market; the backstop stage examines all of them.
 pub const MAX_KEEPERS: usize = 64;
 
-/// Sets what a subaccount sets aside for a market. More of it leaves the account under the rules of
-/// a withdrawal, and counts for nothing else from then on; less of it goes back.
+/// Sets the collateral that a subaccount sets aside for a market. An increase leaves the account
+/// under the rules of a withdrawal, and counts for nothing else from then on; a decrease goes back.
 pub(crate) fn register(
     state: &mut State,
     owner: OwnerId,

@@ -85,7 +85,7 @@ impl Plan {
                 };
                 for market in markets {
                     state.market(market)?;
-                    let is_meant = |plan: Side| side.is_none_or(|side| side == plan);
+                    let is_meant = |order_side: Side| side.is_none_or(|side| side == order_side);
                     let book = &state.markets.slot(market).book;
                     for order in book.orders_of(account).filter(|order| is_meant(order.side)) {
                         self.leave(state, market, order)?;
@@ -186,7 +186,7 @@ impl Plan {
         if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
         {
             return Err(market_plan::dependent(format!(
-                "in a batch plan all or none a replacement may only lower the quantity, {} lots: \
+                "in a batch of all or none a replacement may only lower the quantity, {} lots: \
                  cancel the order and place another",
                 order.lots
             )));

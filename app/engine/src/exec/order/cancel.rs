@@ -7,7 +7,8 @@ use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 
-/// Cancels one order of an account for the chain's own reason; what is not there needs no cancel.
+/// Cancels one order of an account for the chain's own reason; returns false if it is not on the
+/// book.
 pub(crate) fn cancel_for(
     ctx: &mut Ctx<'_>,
     account: AccountId,

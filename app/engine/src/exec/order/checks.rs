@@ -8,7 +8,7 @@ use tidemark_proto::{Code, Refusal};
 
 use crate::state::{MarketCell, State};
 
-/// An order with what its market and the block time make of it.
+/// The terms that market and block time add to an order.
 #[derive(Clone, Copy)]
 pub(crate) struct OrderTerms {
     /// Its limit, or protection price.
@@ -17,7 +17,7 @@ pub(crate) struct OrderTerms {
     pub time_in_force: TimeInForce,
 }
 
-/// Checks of an order what depends on neither its account nor the book.
+/// Checks an order by its market and the block time: neither account nor book is needed.
 pub(crate) fn terms(state: &State, order: &Place) -> Result<OrderTerms, Refusal> {
     let cell = &state.market(order.market)?.cell;
     check_status(cell, order.reduce_only)?;

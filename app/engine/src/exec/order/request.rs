@@ -13,7 +13,7 @@ use crate::exec::order::replace::Replacement;
 use crate::exec::order::{checks, find, place, replace};
 use crate::state::conditional::Pegged;
 
-/// Places an order: on the book, or, with a trigger, among those that wait.
+/// Places an order on the book, or, if it has a trigger, among the conditional orders.
 pub(crate) fn place(
     ctx: &mut Ctx<'_>,
     account: AccountId,

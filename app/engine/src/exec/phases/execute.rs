@@ -34,8 +34,8 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     out
 }
 
-/// Phases 0 to 4, which no transaction of the block has a part in; for those who look at what the
-/// sweep left.
+/// Carries out phases 0 to 4 alone, before any transaction of the block: tests examine the state
+/// that the sweep left.
 pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
     let mut ctx = Ctx::new(state);
     let prices = sweep_phases(&mut ctx, block, lap);

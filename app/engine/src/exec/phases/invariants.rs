@@ -5,8 +5,8 @@ use tidemark_proto::units::{Atoms, Lots};
 
 use crate::state::State;
 
-/// Audits what the block wrote. Quarantines each market that fails; gates withdrawals while money
-/// does not add up. Returns what is wrong, as sentences.
+/// Audits the accounts and markets that the block wrote. Quarantines each market that fails; gates
+/// withdrawals while money does not add up. Returns the violations, as sentences.
 pub(crate) fn run(state: &mut State) -> Vec<String> {
     let mut violations = Vec::new();
     for id in state.accounts.dirty().to_vec() {

@@ -10,7 +10,7 @@ use crate::events::{MarketPrices, PriceRound, PriceVote, VoteReport};
 use crate::exec::block::Block;
 use crate::state::{MarketCell, State};
 
-/// Applies the block's reports: index, then mark, of every market. Tells what each validator said.
+/// Applies the block's reports: index, then mark, of every market. Returns each validator's report.
 pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
     let votes = votes_of(state, block);
     let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
@@ -36,8 +36,8 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
     PriceRound { total_power, votes, markets }
 }
 
-/// The commit's votes with their reports decoded. One that does not decode costs its validator only
-/// its say.
+/// Returns the commit's votes with their decoded reports. A report that does not decode counts for
+/// nothing; its validator keeps its vote.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     let base = |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
     let said = |extension: &[u8]| match extension {

@@ -3,7 +3,7 @@
 use crate::events::{BlockEvents, BookDelta, Event};
 use crate::state::State;
 
-/// Phase 7: what the next block's mark is made of; and the books' changes for those who watch.
+/// Phase 7: records the inputs of the next block's mark, and reports the books' changes.
 pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
     for event in &out.events {
         if let Event::Fill(fill) = event {

@@ -14,7 +14,7 @@ use crate::exec::order::{cancel, place, request};
 use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
-/// Phase 5: in each market the pegged orders move, then comes what the mark has reached, then the
+/// Phase 5: in each market the pegged orders move, then reached triggers place their orders, then
 /// slices that are due. A market that is not live, or whose index is stale, waits.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     for market in ctx.exchange.markets.ids() {
@@ -75,8 +75,8 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     };
 }
 
-/// An order's lots when it triggers: of the whole position, what is held, as far as one order may
-/// go.
+/// Returns an order's lots when it triggers: for a whole position the held lots, up to the most of
+/// one order.
 fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
     if !order.whole_position {
         return order.lots;

@@ -59,7 +59,7 @@ pub(crate) fn removed_event(market: MarketId, order: &Conditional, code: Code) -
     }
 }
 
-/// Takes an order out, tells why if it waited, and takes out its partner. Returns the partner that
+/// Takes an order out with its partner, and reports those that waited. Returns the partner that
 /// rests on the book, which the caller cancels there.
 pub(crate) fn release(
     orders: &mut ConditionalOrders,

@@ -8,8 +8,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::cancel;
 use crate::exec::order::conditional::links;
 
-/// Takes an order that waits out for a reason, with its partner. What is not there needs no
-/// removal.
+/// Takes a conditional order out for a reason, with its partner; does nothing if there is none.
 fn drop_order(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, code: Code) {
     let Some(order) = ctx.exchange.markets.slot(market).conditional.get(order_id) else { return };
     let account = order.account;
@@ -31,8 +30,8 @@ pub(crate) fn cancel(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> 
     OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
-/// Cancels all orders of an account in a market that wait, or those of one side, newest first; says
-/// how many.
+/// Cancels an account's conditional orders in a market, or those of one side, newest first; returns
+/// their number.
 pub(crate) fn cancel_all(
     ctx: &mut Ctx<'_>,
     account: AccountId,
