@@ -31,8 +31,8 @@ pub fn state(state: &State) -> Finding {
     isolated(state)
 }
 
-/// Checks what holds within a block too, after its sweep: isolated collateral that is not needed goes
-/// back at the block's end.
+/// Checks what holds within a block too, after its sweep: isolated collateral that is not needed
+/// goes back at the block's end.
 ///
 /// # Errors
 /// As for [`state`].
