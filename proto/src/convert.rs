@@ -3,8 +3,7 @@
 use crate::codes::{Code, Refusal};
 use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
 use crate::types::{
-    ConditionalOrder, LiquidationStage, OperationResult, OrderType, PegTo, PostOnly, Trigger,
-    TriggerKind, TwapSlice,
+    ConditionalOrder, LiquidationStage, OrderType, PegTo, PostOnly, Trigger, TriggerKind,
 };
 use crate::units::{Atoms, SelfTradePrevention, Side};
 use crate::v1;
@@ -85,22 +84,6 @@ impl From<TriggerKind> for v1::Trigger {
     }
 }
 
-impl From<OperationResult> for v1::OperationResult {
-    fn from(result: OperationResult) -> Self {
-        Self {
-            code: result.code.number(),
-            order_id: result.order_id,
-            filled_lots: result.filled_lots,
-            resting_lots: result.resting_lots,
-            rest_code: result.rest_code.map_or(0, Code::number),
-            cancelled: result.cancelled,
-            message: result.message,
-            second_order_id: result.second_order_id,
-            placed: result.placed,
-        }
-    }
-}
-
 impl From<&ConditionalOrder> for v1::ConditionalOrder {
     fn from(order: &ConditionalOrder) -> Self {
         let trigger = order.trigger.map_or(v1::Trigger::None, |trigger| trigger.kind.into());
@@ -123,19 +106,6 @@ impl From<&ConditionalOrder> for v1::ConditionalOrder {
             slices_left: order.slices_left,
             next_ms: order.next_ms,
             filled_lots: order.filled_lots,
-        }
-    }
-}
-
-impl From<&TwapSlice> for v1::TwapSlice {
-    fn from(slice: &TwapSlice) -> Self {
-        Self {
-            code: slice.code.number(),
-            placed_order_id: slice.placed_order_id,
-            lots: slice.lots,
-            filled_lots: slice.filled_lots,
-            slices_left: slice.slices_left,
-            message: slice.message.clone(),
         }
     }
 }

@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 use tidemark_consensus::abci::tx_result;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::canonical_order;
-use tidemark_engine::events::{BlockEvents, Event, Liquidation, TxOutcome};
+use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::exec::{execute, Block, PriceBallot};
 use tidemark_engine::genesis::Genesis;
+use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
@@ -357,7 +358,7 @@ pub fn liquidations(events: &BlockEvents) -> Vec<&Liquidation> {
 /// The first operation's code word of a transaction.
 #[must_use]
 pub fn word(outcome: &TxOutcome) -> &'static str {
-    outcome.results.first().map_or(outcome.code, |result| result.code).word()
+    outcome.results.first().map_or(outcome.code(), |result| result.code()).word()
 }
 
 /// USDC in atoms.

@@ -221,7 +221,7 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
     chain.orders("trader", vec![order(), order()]);
     let events = block(&mut chain);
     assert_eq!(
-        events.txs[0].results.iter().map(|result| result.code).collect::<Vec<_>>(),
+        events.txs[0].results.iter().map(|result| result.code()).collect::<Vec<_>>(),
         [Code::Ok, Code::DuplicateClientId]
     );
     chain.orders("trader", vec![order()]);

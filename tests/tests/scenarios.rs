@@ -201,7 +201,7 @@ fn rules_2_a_batch_of_all_or_none_has_no_effect_when_one_operation_is_refused() 
     chain.send("trader", batch(vec![first, second]));
     let events = chain.block();
     healthy(&events);
-    let codes: Vec<_> = events.txs[0].results.iter().map(|result| result.code).collect();
+    let codes: Vec<_> = events.txs[0].results.iter().map(|result| result.code()).collect();
     assert_eq!(codes.len(), 2);
     assert!(codes.contains(&Code::InsufficientCollateral), "{codes:?}");
     assert!(codes.contains(&Code::BatchRefused), "{codes:?}");

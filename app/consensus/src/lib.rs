@@ -3,6 +3,7 @@
 
 pub mod abci;
 pub mod cosmos_account;
+pub mod encode;
 pub mod own_report;
 pub mod publish;
 pub mod timing;

@@ -3,15 +3,15 @@
 
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{Report, ReportError};
-use tidemark_proto::types::{
-    Address, ConditionalOrder, LiquidationStage, OperationResult, PostOnly, TwapSlice, TxHash,
-};
+use tidemark_proto::types::{ConditionalOrder, LiquidationStage, PostOnly};
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
 use tidemark_proto::Code;
 use tidemark_risk::liquidation::ZeroTerms;
 
+use crate::outcome::{TwapSlice, TxOutcome};
+use crate::refusal::Refusal;
 use crate::state::conditional::Pegged;
 use crate::state::merkle::Hash;
 
@@ -114,21 +114,6 @@ pub struct MarketPrices {
     pub step: IndexStep,
 }
 
-/// The outcome of a transaction.
-#[derive(Clone, Debug)]
-pub struct TxOutcome {
-    /// SHA-256 of its bytes.
-    pub hash: TxHash,
-    /// The signer; `None` when the transaction does not decode.
-    pub signer: Option<Address>,
-    /// `Ok`, or why all of it was refused.
-    pub code: Code,
-    /// The sentence of a refusal.
-    pub message: String,
-    /// One for each operation.
-    pub results: Vec<OperationResult>,
-}
-
 /// One thing that happened in a market or to an account.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // fields are named by the exchange rules' terms and carry their units
@@ -171,8 +156,8 @@ pub enum Event {
         account: AccountId,
         client_id: u64,
         placed_order_id: OrderId,
-        code: Code,
-        message: String,
+        /// Reason why its order was refused; `None` if it was placed.
+        refusal: Option<Box<Refusal>>,
     },
     /// A TWAP's slice was placed, or refused with a code.
     Slice {

@@ -6,5 +6,8 @@ pub mod canonical_order;
 pub mod events;
 pub mod exec;
 pub mod genesis;
+pub mod outcome;
 pub mod phase;
+pub mod refusal;
 pub mod state;
+pub mod symbol;

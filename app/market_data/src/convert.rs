@@ -1,10 +1,12 @@
 //! A block's events in the wire's terms.
 
+use tidemark_consensus::encode;
 use tidemark_engine::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
+use tidemark_engine::outcome;
 use tidemark_engine::state::{ListedPosition, View};
 use tidemark_proto::units::{AccountId, Atoms, MarketId};
+use tidemark_proto::v1;
 use tidemark_proto::v1::account_event::Event as Wire;
-use tidemark_proto::{v1, Code};
 use tidemark_risk::liquidation::ZeroTerms;
 
 use super::book::changed;
@@ -99,7 +101,7 @@ fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
         app_hash: events.app_hash.to_vec(),
         txs: count(events.txs.len()),
         operations: count(results().count()),
-        operations_refused: count(results().filter(|result| result.code != Code::Ok).count()),
+        operations_refused: count(results().filter(|result| result.refusal.is_some()).count()),
         trades: count(block.trades.len()),
         liquidations: count(block.liquidations.len()),
     }
@@ -232,25 +234,19 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
             let event = Wire::Waiting((&**order).into());
             (*account, account_event(order.market, order.order_id, order.client_id, event))
         }
-        Event::Triggered {
-            market,
-            order_id,
-            account,
-            client_id,
-            placed_order_id,
-            code,
-            message,
-        } => {
+        Event::Triggered { market, order_id, account, client_id, placed_order_id, refusal } => {
+            let refusal = refusal.as_deref();
             let triggered = v1::OrderTriggered {
-                code: code.number(),
+                code: outcome::code(refusal).number(),
                 placed_order_id: *placed_order_id,
-                message: message.clone(),
+                message: encode::sentence(refusal),
             };
             (*account, account_event(*market, *order_id, *client_id, Wire::Triggered(triggered)))
         }
-        Event::Slice { market, order_id, account, client_id, slice, .. } => {
-            (*account, account_event(*market, *order_id, *client_id, Wire::Slice(slice.into())))
-        }
+        Event::Slice { market, order_id, account, client_id, slice, .. } => (
+            *account,
+            account_event(*market, *order_id, *client_id, Wire::Slice(encode::twap_slice(slice))),
+        ),
         _ => return None,
     })
 }

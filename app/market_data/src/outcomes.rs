@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tidemark_engine::events::TxOutcome;
+use tidemark_consensus::encode;
+use tidemark_engine::outcome::TxOutcome;
 use tidemark_proto::types::TxHash;
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
@@ -117,14 +118,14 @@ impl Inner {
     fn remember(&mut self, height: u64, tx: &TxOutcome) -> Arc<Committed> {
         // The same bytes in a later block are refused as replayed: what counts is what they did the
         // first time.
-        if tx.code == Code::SequenceReplayed {
+        if tx.code() == Code::SequenceReplayed {
             if let Some(first) = self.known.get(&tx.hash) {
                 return Arc::clone(first);
             }
         }
-        let (message, results) =
-            (tx.message.clone(), tx.results.iter().cloned().map(Into::into).collect());
-        let committed = Arc::new(Committed { height, code: tx.code, message, results });
+        let message = encode::sentence(tx.refusal.as_deref());
+        let results = tx.results.iter().map(encode::operation_result).collect();
+        let committed = Arc::new(Committed { height, code: tx.code(), message, results });
         self.results += tx.results.len();
         match self.known.insert(tx.hash, Arc::clone(&committed)) {
             Some(before) => self.results -= before.results.len(),
@@ -164,13 +165,16 @@ impl Drop for Waiter {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_proto::types::OperationResult;
+    use tidemark_engine::outcome::OperationResult;
+    use tidemark_engine::refusal::Refusal;
 
     use super::*;
 
     fn outcome(hash: u8, code: Code) -> TxOutcome {
         let results = vec![OperationResult::default(); 2];
-        TxOutcome { hash: [hash; 32], signer: None, code, message: String::new(), results }
+        let refusal = (code != Code::Ok)
+            .then(|| Box::new(Refusal::from(tidemark_proto::Refusal::new(code, ""))));
+        TxOutcome { hash: [hash; 32], signer: None, refusal, results }
     }
 
     #[tokio::test]

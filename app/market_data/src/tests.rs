@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidemark_consensus::timing::BlockTimes;
-use tidemark_engine::events::{BlockEvents, BookDelta, Fill, TxOutcome};
+use tidemark_engine::events::{BlockEvents, BookDelta, Fill};
+use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_matching::{
     Book, Event as BookEvent, Host, LevelView, NewOrder, PostOnly, Replace, TimeInForce,
@@ -415,13 +416,7 @@ async fn who_is_told_of_a_commit_finds_its_orders() {
     let waiter = data.outcomes().wait([9; 32]).unwrap();
     let mut host = Recorder::default();
     chain.run(&place(1, true, 100, 5), &mut host);
-    let tx = TxOutcome {
-        hash: [9; 32],
-        signer: None,
-        code: Code::Ok,
-        message: String::new(),
-        results: Vec::new(),
-    };
+    let tx = TxOutcome { hash: [9; 32], signer: None, refusal: None, results: Vec::new() };
     data.apply(&chain.publish(host.0, vec![tx]));
     assert_eq!(waiter.await.unwrap().height, 1);
     assert_eq!(data.orders(&[1], Some(0)), (1, data.orders(&[1], None).1));

@@ -150,10 +150,10 @@ impl OrderServer {
             return answer_committed(&tx.hash, &committed);
         }
         match self.publisher.view().admits(tx) {
-            Err(refusal) if matches!(refusal.code, Code::SequenceReplayed | Code::TxExpired) => {
+            Err(refusal) if matches!(refusal.code(), Code::SequenceReplayed | Code::TxExpired) => {
                 match self.committed(&tx.hash).await {
                     Some(committed) => answer_committed(&tx.hash, &committed),
-                    None => Err(status(&refusal)),
+                    None => Err(status(&refusal.into())),
                 }
             }
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),

@@ -125,7 +125,7 @@ fn funding(cell: &MarketCell) -> v1::FundingResponse {
 }
 
 fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
-    view.market(market).map(|cell| cell.market.params.id)
+    Ok(view.market(market)?.market.params.id)
 }
 
 impl QueryServer {
@@ -266,7 +266,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::FundingRequest>,
     ) -> Result<Response<v1::FundingResponse>, Status> {
-        respond(self.publisher.view().market(request.get_ref().market).map(funding))
+        let view = self.publisher.view();
+        respond(view.market(request.get_ref().market).map(funding).map_err(Refusal::from))
     }
 
     async fn oracle(

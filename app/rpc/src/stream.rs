@@ -100,7 +100,8 @@ impl StreamServer {
 
     fn check_market(&self, market: u32) -> Result<MarketId, Status> {
         let view = self.publisher.view();
-        view.market(market).map(|cell| cell.market.params.id).map_err(|refusal| status(&refusal))
+        let cell = view.market(market).map_err(|refusal| status(&refusal.into()))?;
+        Ok(cell.market.params.id)
     }
 
     /// A reader from the block of an event sequence on.

@@ -21,6 +21,6 @@ pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLI
 pub use order::{
     OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
 };
-pub use result::{ConditionalOrder, OperationResult, TwapSlice};
+pub use result::ConditionalOrder;
 pub use scale::{Scale, MAX_RUNGS};
 pub use transaction::{DecodedTx, TxHash};

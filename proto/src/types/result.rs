@@ -2,31 +2,7 @@
 //! names of the wire's messages, into which `crate::convert` turns them.
 
 use super::order::{OrderType, Trigger};
-use crate::codes::Code;
 use crate::units::{Lots, MarketId, OrderId, Side, Ticks, TimeMs};
-
-/// The result of one operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OperationResult {
-    /// `Ok`, or the reason of the refusal.
-    pub code: Code,
-    /// The order that was placed, replaced or cancelled.
-    pub order_id: OrderId,
-    /// Lots that traded.
-    pub filled_lots: Lots,
-    /// Lots that rest on the book.
-    pub resting_lots: Lots,
-    /// Why a part that neither traded nor rests was cancelled; `None` if there is no such part.
-    pub rest_code: Option<Code>,
-    /// Number of orders that a cancel-all cancelled.
-    pub cancelled: u32,
-    /// The sentence of a refusal.
-    pub message: String,
-    /// The second order of an OCO pair.
-    pub second_order_id: OrderId,
-    /// Number of orders that a scale placed: `order_id` is the first, the others follow one by one.
-    pub placed: u32,
-}
 
 /// An order that waits for its trigger or for its next slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,21 +39,4 @@ pub struct ConditionalOrder {
     pub next_ms: TimeMs,
     /// Lots that a TWAP has traded so far.
     pub filled_lots: Lots,
-}
-
-/// One slice of a TWAP.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TwapSlice {
-    /// `Ok`, or the reason of the refusal.
-    pub code: Code,
-    /// The order that was placed; 0 if the slice was refused.
-    pub placed_order_id: OrderId,
-    /// Lots of the slice.
-    pub lots: Lots,
-    /// Lots of the slice that traded.
-    pub filled_lots: Lots,
-    /// Slices still to come.
-    pub slices_left: u32,
-    /// The sentence of a refusal.
-    pub message: String,
 }

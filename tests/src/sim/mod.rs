@@ -328,8 +328,8 @@ impl Summary {
         self.blocks += 1;
         self.txs += events.txs.len() as u64;
         for outcome in &events.txs {
-            let codes = outcome.results.iter().map(|result| result.code);
-            let refused = outcome.results.is_empty().then_some(outcome.code);
+            let codes = outcome.results.iter().map(|result| result.code());
+            let refused = outcome.results.is_empty().then_some(outcome.code());
             for code in codes.chain(refused) {
                 *self.codes.entry(code.word()).or_default() += 1;
             }

@@ -64,7 +64,7 @@ impl Block<'_> {
             else {
                 continue;
             };
-            let refused = outcome.results.iter().filter(|result| result.code != Code::Ok).count();
+            let refused = outcome.results.iter().filter(|result| result.code() != Code::Ok).count();
             ensure(refused == 0 || refused == operations.len(), || {
                 format!(
                     "of a batch of all or none {refused} were refused: {operations:?} {:?}",
@@ -157,7 +157,7 @@ impl Block<'_> {
             };
             for (operation, result) in operations.iter().zip(&outcome.results) {
                 if let Operation::Place(place) = operation {
-                    if place.reduce_only && result.code == Code::Ok {
+                    if place.reduce_only && result.code() == Code::Ok {
                         found.insert((place.market, result.order_id));
                     }
                 }
@@ -344,7 +344,9 @@ impl Block<'_> {
     fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
         let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
-            let Some(tx) = tx.as_ref().ok().filter(|_| outcome.code == Code::Ok) else { continue };
+            let Some(tx) = tx.as_ref().ok().filter(|_| outcome.code() == Code::Ok) else {
+                continue;
+            };
             let account = |address, subaccount| {
                 self.after
                     .owner_id(address)

@@ -4,7 +4,7 @@
 mod pegged;
 
 use tidemark_engine::events::{BlockEvents, Event};
-use tidemark_proto::types::OperationResult;
+use tidemark_engine::outcome::{self, OperationResult};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
@@ -85,7 +85,9 @@ fn waiting(chain: &Chain) -> usize {
 fn left(events: &BlockEvents) -> Vec<(u64, &'static str)> {
     let told = events.events.iter().filter_map(|event| match event {
         Event::Removed { order_id, code, .. } => Some((*order_id, code.word())),
-        Event::Triggered { order_id, code, .. } => Some((*order_id, code.word())),
+        Event::Triggered { order_id, refusal, .. } => {
+            Some((*order_id, outcome::code(refusal.as_deref()).word()))
+        }
         _ => None,
     });
     told.collect()
@@ -100,8 +102,8 @@ fn rules_2_a_stop_sells_when_the_mark_falls_to_it_and_not_before() {
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (1, 100));
     let events = mark_to(&mut chain, 95);
     let told = events.events.iter().find_map(|event| match event {
-        Event::Triggered { order_id, placed_order_id, code, .. } => {
-            Some((*order_id, *placed_order_id, *code))
+        Event::Triggered { order_id, placed_order_id, refusal, .. } => {
+            Some((*order_id, *placed_order_id, outcome::code(refusal.as_deref())))
         }
         _ => None,
     });
@@ -145,7 +147,8 @@ fn rules_2_a_trigger_that_the_mark_has_reached_is_refused_with_the_mark() {
     {
         let (code, result) = send(&mut chain, "long", place(order));
         assert_eq!(code, "TRIGGER_REACHED");
-        assert!(result.message.contains("mark is 100"), "{}", result.message);
+        let sentence = result.refusal.expect("it is refused").sentence();
+        assert!(sentence.contains("mark is 100"), "{sentence}");
     }
     assert_eq!(waiting(&chain), 0);
 }

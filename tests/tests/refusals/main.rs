@@ -15,7 +15,8 @@ use std::fmt::Write as _;
 
 use prost::Message as _;
 use tidemark_consensus::abci::tx_result;
-use tidemark_engine::events::{BlockEvents, Event, TxOutcome};
+use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::outcome::TxOutcome;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::tx::Sendable;
 use tidemark_proto::v1::operation::Operation;

@@ -2,13 +2,15 @@
 
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExecTxResult, RequestFinalizeBlock, ResponseFinalizeBlock};
-use tidemark_engine::events::TxOutcome;
 use tidemark_engine::exec::{self, Block};
+use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::phase::Phase;
+use tidemark_engine::refusal::Refusal;
 use tidemark_proto::codes::CODESPACE;
-use tidemark_proto::{v1, Code};
+use tidemark_proto::v1;
 
 use super::{height, time_ms, Node};
+use crate::encode;
 use crate::timing::Stopwatch;
 use crate::votes;
 
@@ -48,14 +50,14 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
 /// Encodes an outcome as CometBFT and its clients get it.
 #[must_use]
 pub fn tx_result(outcome: &TxOutcome) -> ExecTxResult {
-    let results = outcome.results.iter().cloned().map(Into::into).collect();
+    let results = outcome.results.iter().map(encode::operation_result).collect();
     let data = v1::TxResult { results }.encode_to_vec();
-    let refused = outcome.code != Code::Ok;
+    let refusal = outcome.refusal.as_deref();
     ExecTxResult {
-        code: outcome.code.number(),
+        code: outcome.code().number(),
         data: data.into(),
-        log: if refused { format!("{}: {}", outcome.code, outcome.message) } else { String::new() },
-        codespace: if refused { CODESPACE.into() } else { String::new() },
+        log: refusal.map(Refusal::labelled).unwrap_or_default(),
+        codespace: refusal.map(|_| CODESPACE.into()).unwrap_or_default(),
         ..Default::default()
     }
 }

@@ -2,19 +2,20 @@
 
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::Address;
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::at_risk;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::prune;
 use crate::exec::settlement;
+use crate::refusal::Refusal;
 use crate::state::State;
+use crate::symbol::Symbol;
 
 fn check_admin(state: &State, signer: &Address) -> Result<(), Refusal> {
     if state.chain.admin == *signer {
         return Ok(());
     }
-    Err(Refusal::new(Code::NotAuthorised, format!("{signer} is not the admin")))
+    Err(Refusal::NotTheAdmin(*signer))
 }
 
 /// Lists a market.
@@ -37,13 +38,11 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
     {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::InvalidParams,
-        format!(
-            "isolated_only must stay {} while there are positions ({} lots) or orders ({orders})",
-            market_row.params.isolated_only, market_row.open_interest_lots
-        ),
-    ))
+    Err(Refusal::IsolatedOnlyStays {
+        isolated_only: market_row.params.isolated_only,
+        open_interest_lots: market_row.open_interest_lots,
+        orders,
+    })
 }
 
 /// Replaces a market's parameters; symbol, tick size and lot size stay. Also requests the end of a
@@ -55,23 +54,15 @@ pub(crate) fn update_market(
 ) -> Result<(), Refusal> {
     check_admin(ctx.exchange, signer)?;
     let old = &ctx.exchange.market(params.id)?.cell.market.params;
-    let units =
-        |params: &MarketParams| (params.symbol.clone(), params.tick_size_e9, params.lot_size_e9);
+    let units = |params: &MarketParams| {
+        (Symbol::from(&params.symbol), params.tick_size_e9, params.lot_size_e9)
+    };
     if units(old) != units(params) {
-        return Err(Refusal::new(
-            Code::InvalidParams,
-            format!(
-                "symbol, tick_size_e9 and lot_size_e9 must stay {:?}, got {:?}",
-                units(old),
-                units(params)
-            ),
-        ));
+        return Err(Refusal::UnitsStay(Box::new((units(old), units(params)))));
     }
     let settles = ctx.exchange.market(params.id)?.cell.settlement.is_some();
     if settles && params.status != MarketStatus::Closed {
-        let message =
-            format!("{} is being settled for good: its status must stay closed", params.symbol);
-        return Err(Refusal::new(Code::MarketClosed, message));
+        return Err(Refusal::BeingSettled { symbol: Symbol::from(&params.symbol) });
     }
     check_isolated_only(ctx.exchange, params)?;
     let cell = &mut ctx.exchange.markets.slot_mut(params.id).cell;

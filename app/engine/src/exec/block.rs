@@ -8,6 +8,9 @@ use tidemark_proto::Refusal;
 
 use crate::state::merkle::Hash;
 
+/// A transaction after its stateless check, which states its refusals itself.
+pub type CheckedTx = Result<Arc<DecodedTx>, Refusal>;
+
 /// A decided block.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -21,7 +24,7 @@ pub struct Block {
     /// none.
     pub ballots: Vec<PriceBallot>,
     /// Its transactions after their stateless check, in order.
-    pub txs: Vec<Result<Arc<DecodedTx>, Refusal>>,
+    pub txs: Vec<CheckedTx>,
 }
 
 /// A validator's vote in the commit of the block before, as prices are taken from it.

@@ -13,7 +13,7 @@
 //!    shared one.
 
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
 use tidemark_risk::settlement::closes_at_settlement_price;
@@ -25,6 +25,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::deleverage;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
+use crate::refusal::Refusal;
 use crate::state::{Settlement, SettlementStage, State};
 
 /// Most orders of a market that are cancelled in one block.
@@ -68,7 +69,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
             // Only an amount beyond 127 bits comes here: the market stops where it is, for people
             // to look at.
             Err(refusal) => {
-                let why = format!("the settlement cannot go on: {refusal}");
+                let why = format!("the settlement cannot go on: {}", refusal.labelled());
                 ctx.exchange.markets.slot_mut(market).cell.quarantined.get_or_insert(why);
             }
         }

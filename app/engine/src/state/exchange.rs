@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::at_risk::AtRiskIndex;
 use tidemark_risk::{Account, Market, Treasury};
 
@@ -19,6 +18,8 @@ use super::table::Table;
 use super::view::View;
 use crate::canonical_order::CanonicalOrder;
 use crate::genesis::{Genesis, MAX_MARKETS};
+use crate::refusal::Refusal;
+use crate::symbol::Symbol;
 
 /// Most subaccounts of one owner.
 pub const MAX_SUBACCOUNTS: u32 = 128;
@@ -95,16 +96,11 @@ impl State {
     pub fn list(&mut self, mut params: MarketParams) -> Result<MarketId, Refusal> {
         params.check()?;
         if self.markets.iter().any(|slot| slot.cell.market.params.symbol == params.symbol) {
-            return Err(Refusal::new(
-                Code::InvalidParams,
-                format!("symbol {} is listed already", params.symbol),
-            ));
+            return Err(Refusal::SymbolListed(Symbol::from(&params.symbol)));
         }
         let id =
             MarketId::try_from(self.markets.len()).ok().filter(|id| usize::from(*id) < MAX_MARKETS);
-        let id = id.ok_or_else(|| {
-            Refusal::new(Code::InvalidParams, format!("{MAX_MARKETS} markets are listed"))
-        })?;
+        let id = id.ok_or(Refusal::TooManyMarkets(MAX_MARKETS))?;
         params.id = id;
         self.markets.push(MarketSlot::new(Market::new(params)?));
         Ok(id)
@@ -169,10 +165,7 @@ impl State {
             return Ok(id);
         }
         if subaccount >= MAX_SUBACCOUNTS {
-            return Err(Refusal::new(
-                Code::InvalidArgument,
-                format!("subaccount is {subaccount}, must be below {MAX_SUBACCOUNTS}"),
-            ));
+            return Err(Refusal::SubaccountTooHigh { subaccount, bound: MAX_SUBACCOUNTS });
         }
         let account = Account::new(owner, subaccount);
         let id = self

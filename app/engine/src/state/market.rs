@@ -1,6 +1,5 @@
 //! One market as the state holds it, and the table of all markets.
 
-use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -9,11 +8,11 @@ use tidemark_oracle::index::IndexState;
 use tidemark_oracle::mark::MarkState;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Market, Markets, MarketsMut};
 
 use super::conditional::ConditionalOrders;
 use super::totals_cache::TotalsCache;
+use crate::refusal::Refusal;
 
 /// A market without its orders.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -219,9 +218,6 @@ impl MarketsMut for MarketSlots {
 
 /// The refusal of a market id that is not listed.
 #[must_use]
-pub(crate) fn unknown_market(id: impl Display, listed: usize) -> Refusal {
-    Refusal::new(
-        Code::UnknownMarket,
-        format!("there is no market {id}; {listed} are listed, with ids from 0"),
-    )
+pub(crate) fn unknown_market(id: impl Into<u32>, listed: usize) -> Refusal {
+    Refusal::UnknownMarket { market: id.into(), listed }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tidemark_proto::types::{Address, DecodedTx};
 use tidemark_proto::units::{AccountId, MarketId};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Market, Markets};
 
 use super::chain::{Chain, PROTOCOL_VERSION};
@@ -14,6 +13,7 @@ use super::owners::{Owner, OwnerIndex};
 use super::table::TableView;
 
 use crate::canonical_order::CanonicalOrder;
+use crate::refusal::Refusal;
 
 /// How far ahead of its account's sequence a transaction may wait in the mempool.
 pub const MAX_PENDING_SEQUENCES: u64 = 64;
@@ -122,25 +122,15 @@ impl View {
         let next = self.sequence(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
         let (sequence, last) = (tx.sequence, next.saturating_add(MAX_PENDING_SEQUENCES));
         if sequence < next {
-            return Err(Refusal::new(
-                Code::SequenceReplayed,
-                format!("sequence {sequence}, the account is at {next}"),
-            ));
+            return Err(Refusal::SequenceReplayed { sequence, next });
         }
         if sequence >= last {
-            let message = format!(
-                "sequence {sequence}, the account is at {next} and may run to {}",
-                last - 1
-            );
-            return Err(Refusal::new(Code::SequenceGap, message));
+            return Err(Refusal::SequenceTooFar { sequence, next, last: last - 1 });
         }
         check_timeout(tx, self.chain.height.saturating_add(1))?;
         let gas = tx.message.gas();
         if gas > self.max_block_gas() {
-            return Err(Refusal::new(
-                Code::OutOfGas,
-                format!("needs {gas} gas, a block has {}", self.max_block_gas()),
-            ));
+            return Err(Refusal::GasAboveBlock { gas, max_gas: self.max_block_gas() });
         }
         Ok(())
     }
@@ -155,10 +145,7 @@ impl Markets for View {
 
 /// The refusal of a signer that the chain does not know.
 pub fn unknown_signer(address: &Address) -> Refusal {
-    Refusal::new(
-        Code::UnknownAccount,
-        format!("{address} is not known here: it needs a deposit first"),
-    )
+    Refusal::UnknownSigner(*address)
 }
 
 /// Refuses a transaction whose last height has passed.
@@ -167,8 +154,7 @@ pub fn unknown_signer(address: &Address) -> Refusal {
 /// `TX_EXPIRED`.
 pub fn check_timeout(tx: &DecodedTx, height: u64) -> Result<(), Refusal> {
     if tx.timeout_height != 0 && tx.timeout_height < height {
-        let message = format!("timeout height {}, the next block is {height}", tx.timeout_height);
-        return Err(Refusal::new(Code::TxExpired, message));
+        return Err(Refusal::TimedOut { timeout_height: tx.timeout_height, height });
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use prometheus::{CounterVec, Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use tidemark_consensus::publish::Published;
 use tidemark_engine::events::{Event, Liquidation};
+use tidemark_engine::outcome::code;
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::View;
 use tidemark_proto::units::MarketId;
@@ -69,9 +70,9 @@ impl ChainMetrics {
             }
         }
         for tx in &events.txs {
-            self.transactions.with_label_values(&[outcome(tx.code)]).inc();
+            self.transactions.with_label_values(&[outcome(tx.code())]).inc();
             for result in &tx.results {
-                self.operations.with_label_values(&[outcome(result.code)]).inc();
+                self.operations.with_label_values(&[outcome(result.code())]).inc();
             }
         }
         events.events.iter().for_each(|event| self.count_event(view, event));
@@ -89,11 +90,12 @@ impl ChainMetrics {
                 self.traded_notional.with_label_values(&[symbol(cell)]).inc_by(notional);
             }
             Event::Liquidation(step) => self.count_liquidation(view, step),
-            Event::Triggered { market, code, .. } => {
-                count_outcome(&self.orders_triggered, view, *market, *code);
+            Event::Triggered { market, refusal, .. } => {
+                let code = code(refusal.as_deref());
+                count_outcome(&self.orders_triggered, view, *market, code);
             }
             Event::Slice { market, slice, .. } => {
-                count_outcome(&self.twap_slices, view, *market, slice.code);
+                count_outcome(&self.twap_slices, view, *market, slice.code());
             }
             _ => {}
         }

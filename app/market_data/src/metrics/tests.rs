@@ -8,15 +8,17 @@ use tidemark_consensus::publish::{OwnReport, Published};
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_engine::events::{
     Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote,
-    TxOutcome, VoteReport,
+    VoteReport,
 };
+use tidemark_engine::outcome::{OperationResult, TwapSlice, TxOutcome};
 use tidemark_engine::phase::Phase;
+use tidemark_engine::refusal::Refusal;
 use tidemark_engine::state::table::Table;
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
 use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::types::{LiquidationStage, OperationResult, TwapSlice};
+use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Side, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::{Account, Market, Position};
@@ -103,14 +105,9 @@ fn block() -> Published {
         orders_cancelled: 0,
         arithmetic: Arithmetic::default(),
     };
-    let result = |code: Code| OperationResult { code, ..Default::default() };
-    let tx = |code, results| TxOutcome {
-        hash: [1; 32],
-        signer: None,
-        code,
-        message: String::new(),
-        results,
-    };
+    let result = |code: Code| OperationResult { refusal: refusal(code), ..Default::default() };
+    let tx =
+        |code, results| TxOutcome { hash: [1; 32], signer: None, refusal: refusal(code), results };
     let events = BlockEvents {
         height: 42,
         time_ms: 10_000,
@@ -139,6 +136,12 @@ fn block() -> Published {
     Published { view: Arc::new(view()), events: Arc::new(events), times }
 }
 
+/// A refusal of this code; `None` for `Ok`.
+fn refusal(code: Code) -> Option<Box<Refusal>> {
+    let refused = tidemark_proto::Refusal::new(code, "");
+    (code != Code::Ok).then(|| Box::new(refused.into()))
+}
+
 fn triggered() -> Event {
     Event::Triggered {
         market: 0,
@@ -146,13 +149,12 @@ fn triggered() -> Event {
         account: 1,
         client_id: 0,
         placed_order_id: 2,
-        code: Code::Ok,
-        message: String::new(),
+        refusal: None,
     }
 }
 
 fn slice() -> Event {
-    let slice = TwapSlice { code: Code::StaleIndex, ..Default::default() };
+    let slice = TwapSlice { refusal: refusal(Code::StaleIndex), ..Default::default() };
     Event::Slice { market: 0, order_id: 3, account: 1, client_id: 0, slice, left: None }
 }
 

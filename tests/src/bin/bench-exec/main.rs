@@ -82,7 +82,7 @@ fn run(options: &Options) -> Result<(), String> {
         });
         let results = || events.txs.iter().flat_map(|tx| &tx.results);
         operations += results().count();
-        refused += results().filter(|result| result.code != Code::Ok).count();
+        refused += results().filter(|result| result.code() != Code::Ok).count();
         assert!(events.violations.is_empty(), "{:?}", events.violations);
     }
     println!("{operations} operations in {} blocks, {refused} refused", options.blocks);

@@ -5,12 +5,12 @@ use tidemark_matching::{Book, OrderView};
 use tidemark_proto::units::{
     mul_div_ceil, notional_atoms, AccountId, MarketId, OrderId, Ppm, Side, Ticks, TimeMs, PPM,
 };
-use tidemark_proto::Refusal;
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
 use tidemark_risk::{liquidation, Account, Market, Position, RiskError};
 
 use crate::exec::account::lookup;
+use crate::refusal::Refusal;
 use crate::state::totals_cache::TotalsKey;
 use crate::state::{MarketSlot, State};
 

@@ -1,16 +1,14 @@
 //! Accounts and positions by id.
 
 use tidemark_proto::units::{AccountId, MarketId};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{Account, Position};
 
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Returns an account that must exist.
 pub(crate) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
-    state.accounts.get(account).ok_or_else(|| {
-        Refusal::new(Code::UnknownAccount, format!("account {account} does not exist"))
-    })
+    state.accounts.get(account).ok_or(Refusal::UnknownAccount(account))
 }
 
 /// Returns the lots of an account's position in a market; 0 without one.

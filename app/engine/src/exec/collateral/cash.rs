@@ -2,11 +2,12 @@
 
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::{position, Position};
 
 use crate::exec::account::{health, lookup};
+use crate::refusal::Refusal;
 use crate::state::State;
+use crate::symbol::Symbol;
 
 /// Pays or takes the account's funding up to now in every market.
 ///
@@ -38,12 +39,7 @@ pub(crate) fn existing(
     owner: OwnerId,
     subaccount: u32,
 ) -> Result<AccountId, Refusal> {
-    state.account_id(owner, subaccount).ok_or_else(|| {
-        Refusal::new(
-            Code::UnknownAccount,
-            format!("subaccount {subaccount} does not exist: it never got a deposit"),
-        )
-    })
+    state.account_id(owner, subaccount).ok_or_else(|| Refusal::UnknownSubaccount(subaccount))
 }
 
 /// Moves an account's collateral by `change_atoms`.
@@ -80,14 +76,15 @@ pub(crate) fn deposit(
     amount_atoms: Atoms,
 ) -> Result<(), Refusal> {
     if !state.chain.minters.contains(signer) {
-        return Err(Refusal::new(Code::NotAuthorised, format!("{signer} is not a minter")));
+        return Err(Refusal::NotAMinter(*signer));
     }
-    let supply = state.chain.deposits_atoms.saturating_sub(state.chain.withdrawals_atoms);
-    if supply.saturating_add(amount_atoms) > MAX_SUPPLY_ATOMS {
-        let message = format!(
-            "amount_atoms is {amount_atoms}, {supply} are on the chain, at most {MAX_SUPPLY_ATOMS}"
-        );
-        return Err(Refusal::new(Code::InvalidArgument, message));
+    let supply_atoms = state.chain.deposits_atoms.saturating_sub(state.chain.withdrawals_atoms);
+    if supply_atoms.saturating_add(amount_atoms) > MAX_SUPPLY_ATOMS {
+        return Err(Refusal::SupplyCap {
+            amount_atoms,
+            supply_atoms,
+            most_atoms: MAX_SUPPLY_ATOMS,
+        });
     }
     let owner = state.ensure_owner(recipient)?;
     let account = state.ensure_account(owner, subaccount)?;
@@ -105,10 +102,7 @@ fn check_withdrawable(
 ) -> Result<(), Refusal> {
     let (height, gated_until) = (state.chain.height, state.chain.withdrawals_gated_until);
     if height <= gated_until {
-        return Err(Refusal::new(
-            Code::WithdrawalsGated,
-            format!("withdrawals are gated up to block {gated_until}, this is {height}"),
-        ));
+        return Err(Refusal::WithdrawalsGated { gated_until, height });
     }
     check_removable(state, account, amount_atoms)
 }
@@ -122,20 +116,12 @@ pub(crate) fn check_removable(
 ) -> Result<(), Refusal> {
     settle_funding(state, account)?;
     if let Some(market) = health::stale_market(state, account, state.chain.time_ms) {
-        let symbol = &state.markets.slot(market).cell.market.params.symbol;
-        return Err(Refusal::new(
-            Code::StaleIndex,
-            format!(
-                "the index of {symbol} is stale and the account has a position or orders there"
-            ),
-        ));
+        let symbol = Symbol::from(&state.markets.slot(market).cell.market.params.symbol);
+        return Err(Refusal::StaleForRemoval { symbol });
     }
-    let withdrawable = health::health(state, account)?.withdrawable_atoms();
-    if amount_atoms > withdrawable {
-        return Err(Refusal::new(
-            Code::InsufficientWithdrawable,
-            format!("amount_atoms is {amount_atoms}, withdrawable are {withdrawable}"),
-        ));
+    let withdrawable_atoms = health::health(state, account)?.withdrawable_atoms();
+    if amount_atoms > withdrawable_atoms {
+        return Err(Refusal::AboveWithdrawable { amount_atoms, withdrawable_atoms });
     }
     Ok(())
 }

@@ -8,14 +8,16 @@
 use std::collections::BTreeSet;
 
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 use tidemark_risk::{Account, Markets};
 
 use crate::events::{Event, Fill};
 use crate::exec::account::lookup;
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
+use crate::refusal::Refusal;
 use crate::state::{IsolatedSlot, State};
+use crate::symbol::Symbol;
 
 /// Most markets, over all its subaccounts, in which an owner has or had isolated collateral.
 const MAX_ISOLATED: usize = 256;
@@ -34,10 +36,7 @@ fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<Isol
     let (owner, subaccount) = (row.owner, row.number);
     let used = state.owners.get(owner).map_or(0, |owner| owner.isolated.len());
     if used >= MAX_ISOLATED {
-        return Err(Refusal::new(
-            Code::TooManyIsolated,
-            format!("the owner has isolated collateral in {used} markets, at most {MAX_ISOLATED}"),
-        ));
+        return Err(Refusal::TooManyIsolated { used, most: MAX_ISOLATED });
     }
     let account = Account::isolated_from(parent, row, market);
     let account =
@@ -87,18 +86,16 @@ pub(crate) fn set_mode(
     let parent = cash::existing(state, owner, subaccount)?;
     let params = &state.market(market)?.cell.market.params;
     if params.isolated_only && !isolated {
-        let message = format!("{} is isolated for every account", params.symbol);
-        return Err(Refusal::new(Code::IsolatedOnly, message));
+        return Err(Refusal::IsolatedOnly { symbol: Symbol::from(&params.symbol) });
     }
     let from = account_for(state, parent, market)?;
     let waiting = state.markets.slot(market).conditional.waiting(from);
     if is_in_use(state, from, market) || waiting > 0 {
         let resting = state.markets.slot(market).book.open_orders(from);
-        let (held, open) = (lookup::held(state, from, market), resting.saturating_add(waiting));
-        return Err(Refusal::new(
-            Code::MarginModeInUse,
-            format!("the position is {held} lots and {open} orders are open: both must be 0"),
-        ));
+        return Err(Refusal::MarginModeInUse {
+            held_lots: lookup::held(state, from, market),
+            open: resting.saturating_add(waiting),
+        });
     }
     let leverage =
         lookup::account(state, from)?.position(market).map_or(0, |position| position.leverage);
@@ -122,10 +119,7 @@ pub(crate) fn adjust(
     state.market(market)?;
     let isolated = account_for(state, parent, market)?;
     if isolated == parent || !is_in_use(state, isolated, market) {
-        return Err(Refusal::new(
-            Code::NotIsolated,
-            format!("the subaccount has no isolated position or order in market {market}"),
-        ));
+        return Err(Refusal::NotIsolated(market));
     }
     let (from, to) = if change_atoms > 0 { (parent, isolated) } else { (isolated, parent) };
     let amount_atoms =
@@ -145,23 +139,13 @@ pub(crate) fn cover(
     lacking_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let Some(isolated) = lookup::account(state, account)?.isolated else {
-        return Err(Refusal::new(
-            Code::InsufficientCollateral,
-            format!(
-                "the order would leave -{lacking_atoms} atoms of free collateral, must be at \
-                 least 0"
-            ),
-        ));
+        return Err(Refusal::InsufficientCollateral { lacking_atoms });
     };
     cash::check_removable(state, isolated.parent, lacking_atoms).map_err(
-        |refusal| match refusal.code {
-            Code::InsufficientWithdrawable => Refusal::new(
-                Code::InsufficientCollateral,
-                format!(
-                    "the order needs {lacking_atoms} atoms more of isolated collateral: {}",
-                    refusal.message
-                ),
-            ),
+        |refusal| match refusal.code() {
+            Code::InsufficientWithdrawable => {
+                Refusal::IsolatedNotCovered { lacking_atoms, refusal: Box::new(refusal) }
+            }
             _ => refusal,
         },
     )?;

@@ -8,7 +8,6 @@
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_proto::Refusal;
 use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakenOver};
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::margin::Health;
@@ -22,6 +21,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::Step;
 use crate::exec::order::cancel;
+use crate::refusal::Refusal;
 use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
 pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {

@@ -3,7 +3,6 @@
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, Lots, SelfTradePrevention, Side, SignedLots, Ticks};
-use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::{position, Market};
@@ -14,6 +13,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::order::book_host::BookHost;
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Stage 2: on the book at the zero price or better, until the account is at maintenance.

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_proto::Refusal;
 use tidemark_risk::adl::{self, AdlFill, Queue};
 use tidemark_risk::liquidation::zero_quote_delta;
 use tidemark_risk::margin::Health;
@@ -21,6 +20,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::order::{cancel, prune};
+use crate::refusal::Refusal;
 use crate::state::table::Table;
 use crate::state::State;
 

@@ -2,7 +2,6 @@
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
-use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::{self, ZeroTerms};
 use tidemark_risk::margin::Health;
 use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
@@ -11,6 +10,7 @@ use tidemark_risk::{adl, Market};
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// One account's liquidation in one block.

@@ -6,7 +6,6 @@
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::AccountId;
-use tidemark_proto::Refusal;
 use tidemark_risk::liquidation::next_stage;
 use tidemark_risk::margin::Health;
 
@@ -15,6 +14,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::liquidation::{backstop, close, deleverage, step};
 use crate::exec::order::prune;
+use crate::refusal::Refusal;
 
 /// Examines every account at risk, in order of id. All accounts are pruned before the first
 /// position is closed, so that liquidations meet only reserved orders on the book. No account's

@@ -1,12 +1,13 @@
 //! Batches whose operations are accepted together or not at all.
 
-use tidemark_proto::types::{Operation, OperationResult};
+use tidemark_proto::types::Operation;
 use tidemark_proto::units::AccountId;
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::plan::Plan;
 use crate::exec::operation::{dispatch, scale};
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 
 /// Carries out a batch whose operations are all accepted, or refuses each: the one that fails with
 /// its code, the others with `BATCH_REFUSED`. Cancels and reductions run first, then the rest in
@@ -19,10 +20,10 @@ pub(crate) fn run(
     if let Err((failed, refusal)) = Plan::of(ctx.exchange, account, operations) {
         let refused = |(at, _): (usize, &Operation)| match at == failed {
             true => dispatch::refused(refusal.clone()),
-            false => dispatch::refused(Refusal::new(
-                Code::BatchRefused,
-                format!("operation {failed} of the batch was refused: {refusal}"),
-            )),
+            false => dispatch::refused(Refusal::BatchRefused {
+                operation: failed,
+                refusal: Box::new(refusal.clone()),
+            }),
         };
         return operations.iter().enumerate().map(refused).collect();
     }

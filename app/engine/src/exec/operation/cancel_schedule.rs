@@ -1,14 +1,15 @@
 //! The dead man's switch: an account's orders are cancelled at a block time, unless it sets the
 //! switch anew before (rules §2).
 
-use tidemark_proto::types::OperationResult;
 use tidemark_proto::units::{AccountId, TimeMs};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::request;
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Shortest time ahead, in milliseconds of block time.
@@ -28,10 +29,9 @@ pub(crate) fn check(state: &State, at_ms: Option<TimeMs>) -> Result<(), Refusal>
     let now_ms = state.chain.time_ms;
     let ahead = now_ms.saturating_add(MIN_AHEAD_MS)..=now_ms.saturating_add(MAX_AHEAD_MS);
     match at_ms {
-        Some(at_ms) if !ahead.contains(&at_ms) => Err(Refusal::new(
-            Code::ScheduleOutOfRange,
-            format!("at_ms is {at_ms}, must be {} to {}", ahead.start(), ahead.end()),
-        )),
+        Some(at_ms) if !ahead.contains(&at_ms) => {
+            Err(Refusal::ScheduleOutOfRange { at_ms, from_ms: *ahead.start(), to_ms: *ahead.end() })
+        }
         _ => Ok(()),
     }
 }

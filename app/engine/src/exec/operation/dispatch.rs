@@ -1,8 +1,8 @@
 //! The one dispatcher of operations: each runs in the account that trades its market.
 
-use tidemark_proto::types::{Operation, OperationResult};
+use tidemark_proto::types::Operation;
 use tidemark_proto::units::AccountId;
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
@@ -10,6 +10,8 @@ use crate::exec::operation::{cancel_schedule, scale};
 use crate::exec::order::conditional::{enter, pair};
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::request;
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 
 /// Carries out one operation of a subaccount in the account that trades its market. Collateral that
 /// a refused order had drawn goes back.
@@ -70,5 +72,5 @@ fn carry_out(
 
 /// A refusal as an operation's result.
 pub(crate) fn refused(refusal: Refusal) -> OperationResult {
-    OperationResult { code: refusal.code, message: refusal.message, ..Default::default() }
+    OperationResult { refusal: Some(Box::new(refusal)), ..Default::default() }
 }

@@ -3,11 +3,12 @@
 
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::Keeper;
 
 use crate::exec::collateral::cash;
+use crate::refusal::Refusal;
 use crate::state::{State, Takeover, MAX_TAKEOVERS};
+use crate::symbol::Symbol;
 
 /// Most keepers of one market; the backstop stage examines all of them.
 pub const MAX_KEEPERS: usize = 64;
@@ -30,27 +31,16 @@ pub(crate) fn register(
         set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
     if increase > 0 {
         if market_row.params.status == MarketStatus::Closed {
-            return Err(Refusal::new(
-                Code::MarketClosed,
-                format!("{} is closed", market_row.params.symbol),
-            ));
+            return Err(Refusal::Closed { symbol: Symbol::from(&market_row.params.symbol) });
         }
         if set_aside_atoms > most {
-            return Err(Refusal::new(
-                Code::SetAsideCap,
-                format!(
-                    "set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most}"
-                ),
-            ));
+            return Err(Refusal::SetAsideCap { set_aside_atoms, most_atoms: most });
         }
         if place.is_err() && market_row.keepers.len() >= MAX_KEEPERS {
-            return Err(Refusal::new(
-                Code::BackstopFull,
-                format!(
-                    "the market has {} keepers, at most {MAX_KEEPERS}",
-                    market_row.keepers.len()
-                ),
-            ));
+            return Err(Refusal::BackstopFull {
+                keepers: market_row.keepers.len(),
+                most: MAX_KEEPERS,
+            });
         }
         cash::check_removable(state, account, increase)?;
     }
@@ -80,16 +70,10 @@ pub(crate) fn takeover(
     let keeper = cash::existing(state, owner, subaccount)?;
     let cell = &state.market(market)?.cell;
     if !cell.market.keepers.iter().any(|entry| entry.account == keeper) {
-        return Err(Refusal::new(
-            Code::NotAKeeper,
-            format!("subaccount {subaccount} set nothing aside for market {market}"),
-        ));
+        return Err(Refusal::NotAKeeper { subaccount, market });
     }
     if !cell.listed.iter().any(|listed| listed.account == account) {
-        return Err(Refusal::new(
-            Code::NotListed,
-            format!("account {account} has no listed position in market {market}"),
-        ));
+        return Err(Refusal::NotListed { account, market });
     }
     let waiting = &mut state.markets.slot_mut(market).cell.takeovers;
     if let Some(again) =
@@ -99,10 +83,7 @@ pub(crate) fn takeover(
         return Ok(());
     }
     if waiting.len() >= MAX_TAKEOVERS {
-        return Err(Refusal::new(
-            Code::TooManyTakeovers,
-            format!("{} takeovers wait, at most {MAX_TAKEOVERS}", waiting.len()),
-        ));
+        return Err(Refusal::TooManyTakeovers { waiting: waiting.len(), most: MAX_TAKEOVERS });
     }
     waiting.push(Takeover { keeper, account, lots });
     Ok(())

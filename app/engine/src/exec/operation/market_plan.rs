@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemark_matching::{Book, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
+use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
 
 /// A refusal with the operation that it is of.
@@ -80,7 +80,13 @@ impl MarketPlan {
             match intended.order.post_only {
                 PostOnly::Reject => {
                     let best = best[intended.order.side.opposite() as usize].unwrap_or(0);
-                    return Err((intended.at, would_cross(intended.ready.price_ticks, best)));
+                    return Err((
+                        intended.at,
+                        Refusal::WouldCross {
+                            price_ticks: intended.ready.price_ticks,
+                            best_ticks: best,
+                        },
+                    ));
                 }
                 PostOnly::Slide => {}
                 PostOnly::Off => self.check_taker(intended, state, account, market)?,
@@ -142,10 +148,10 @@ impl MarketPlan {
         match (buy, sell) {
             (Some(buy), Some(sell)) if buy.ready.price_ticks >= sell.ready.price_ticks => Err((
                 buy.at.max(sell.at),
-                dependent(format!(
-                    "a buy at {} and a sell at {} ticks of the batch would meet",
-                    buy.ready.price_ticks, sell.ready.price_ticks
-                )),
+                Refusal::BatchDependent(Dependence::Meeting {
+                    buy_ticks: buy.ready.price_ticks,
+                    sell_ticks: sell.ready.price_ticks,
+                }),
             )),
             _ => Ok(()),
         }
@@ -174,21 +180,17 @@ impl MarketPlan {
         if let Some(at) = touched.or(self.whole) {
             return Err((
                 at,
-                dependent(format!(
-                    "an order at {} ticks may trade at once, and beside it in market {market} no \
-                     fill-or-kill, reduce-only, sliding or whole-position order can be sure",
-                    taker.ready.price_ticks
-                )),
+                Refusal::BatchDependent(Dependence::BesideTaker {
+                    price_ticks: taker.ready.price_ticks,
+                    market,
+                }),
             ));
         }
         if !is_fok(taker) {
             return Ok(());
         }
         if !self.leaving.is_empty() {
-            return Err((
-                taker.at,
-                dependent("a fill-or-kill order beside a cancel in its market".into()),
-            ));
+            return Err((taker.at, Refusal::BatchDependent(Dependence::FillOrKillBesideCancel)));
         }
         self.check_fillable(taker, state, account, market).map_err(|refusal| (taker.at, refusal))
     }
@@ -207,22 +209,6 @@ impl MarketPlan {
         if fillable >= order.lots {
             return Ok(());
         }
-        Err(Refusal::new(
-            Code::NotFillable,
-            format!("fill-or-kill for {} lots, but only {fillable} can trade", order.lots),
-        ))
+        Err(Refusal::NotFillable { lots: order.lots, fillable_lots: fillable })
     }
-}
-
-fn would_cross(price_ticks: Ticks, best_ticks: Ticks) -> Refusal {
-    Refusal::new(
-        Code::WouldCross,
-        format!(
-            "post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"
-        ),
-    )
-}
-
-pub(crate) fn dependent(sentence: String) -> Refusal {
-    Refusal::new(Code::BatchDependent, sentence)
 }

@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{CancelBy, Operation, Place, Scale};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::isolated;
+use crate::exec::operation::cancel_schedule;
 use crate::exec::operation::market_plan::{Failed, MarketPlan, PlannedOrder};
-use crate::exec::operation::{cancel_schedule, market_plan};
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, checks, find};
+use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
 
 /// The orders of a batch, before any is placed.
@@ -45,9 +45,7 @@ impl Plan {
             let elsewhere =
                 operation.market().filter(|market| !isolated::is_cross(state, account, *market));
             if let Some(market) = elsewhere {
-                let sentence =
-                    format!("market {market} is isolated: an order there may move collateral");
-                return Err((at, market_plan::dependent(sentence)));
+                return Err((at, Refusal::BatchDependent(Dependence::Isolated(market))));
             }
             plan.free(state, account, operation).map_err(|refusal| (at, refusal))?;
         }
@@ -124,9 +122,7 @@ impl Plan {
         let partner =
             state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
         if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
-            return Err(market_plan::dependent(format!(
-                "order {order_id}, or its pair, is named twice"
-            )));
+            return Err(Refusal::BatchDependent(Dependence::NamedTwice(order_id)));
         }
         Ok(())
     }
@@ -177,19 +173,13 @@ impl Plan {
         changes: Replacement,
     ) -> Result<(), Refusal> {
         let LiveOrder::Resting(order) = find::find(state, account, market, order)? else {
-            return Err(market_plan::dependent(
-                "an order that waits cannot be replaced in a batch of all or none".into(),
-            ));
+            return Err(Refusal::BatchDependent(Dependence::ReplacesWaiting));
         };
         let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
         let same_price = price_ticks.is_none_or(|price| price == order.price_ticks);
         if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
         {
-            return Err(market_plan::dependent(format!(
-                "in a batch of all or none a replacement may only lower the quantity, {} lots: \
-                 cancel the order and place another",
-                order.lots
-            )));
+            return Err(Refusal::BatchDependent(Dependence::ReplacesMore { lots: order.lots }));
         }
         self.name(state, market, order.order_id)
     }
@@ -212,18 +202,16 @@ impl Plan {
                 }
                 Ok(())
             }
-            Operation::Place(order) if order.peg.is_some() => Err(alone(market_plan::dependent(
-                "a pegged order cannot be placed in a batch of all or none".into(),
-            ))),
+            Operation::Place(order) if order.peg.is_some() => {
+                Err(alone(Refusal::BatchDependent(Dependence::Pegged)))
+            }
             Operation::Place(order) => self.intend(state, account, at, order).map_err(alone),
             Operation::Scale(scale) => self.ladder(state, account, at, scale),
             Operation::Twap(twap) => {
                 enter::check_twap(state, twap).map_err(alone)?;
                 self.wait(state, account, twap.market, twap.client_id).map_err(alone)
             }
-            Operation::Oco(_) => Err(alone(market_plan::dependent(
-                "a pair cannot be placed in a batch of all or none".into(),
-            ))),
+            Operation::Oco(_) => Err(alone(Refusal::BatchDependent(Dependence::Pair))),
             Operation::ScheduleCancelAll { at_ms } => {
                 cancel_schedule::check(state, *at_ms).map_err(alone)
             }
@@ -241,9 +229,8 @@ impl Plan {
         scale: &Scale,
     ) -> Result<(), Failed> {
         for (number, rung) in scale.rungs().enumerate() {
-            self.intend(state, account, at, &rung).map_err(|refusal| {
-                (at, Refusal::new(refusal.code, format!("rung {number}: {}", refusal.message)))
-            })?;
+            self.intend(state, account, at, &rung)
+                .map_err(|refusal| (at, Refusal::Rung { number, refusal: Box::new(refusal) }))?;
         }
         Ok(())
     }
@@ -308,10 +295,7 @@ impl Plan {
         if in_market.client_ids.insert(client_id) {
             return Ok(());
         }
-        Err(Refusal::new(
-            Code::DuplicateClientId,
-            format!("client id {client_id} is given twice in the batch"),
-        ))
+        Err(Refusal::ClientIdTwice(client_id))
     }
 
     /// Checks the operations together.

@@ -1,12 +1,13 @@
 //! Ladders of orders: all rungs or none.
 
-use tidemark_proto::types::{OperationResult, Scale};
+use tidemark_proto::types::Scale;
 use tidemark_proto::units::AccountId;
-use tidemark_proto::Refusal;
 
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::plan::Plan;
 use crate::exec::order::request;
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 
 /// Places a ladder, all rungs or none.
 ///

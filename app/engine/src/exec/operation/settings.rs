@@ -1,10 +1,10 @@
 //! Settings of a subaccount: leverage and self-trade policy.
 
 use tidemark_proto::units::{MarketId, OwnerId, SelfTradePrevention};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::{cash, isolated};
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Sets a subaccount's leverage in a market; its orders and position must still be covered by it.
@@ -21,10 +21,7 @@ pub(crate) fn set_leverage(
         cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
     let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
     if leverage > most {
-        return Err(Refusal::new(
-            Code::LeverageOutOfRange,
-            format!("leverage is {leverage}, must be 1 to {most}, or 0 for the tier's most"),
-        ));
+        return Err(Refusal::LeverageOutOfRange { leverage, most });
     }
     let account = isolated::account_for(state, parent, market)?;
     let free_before = health::health(state, account)?.free_atoms();
@@ -33,13 +30,7 @@ pub(crate) fn set_leverage(
     let refusal = match health::health(state, account) {
         // What frees margin is never refused.
         Ok(health) if health.free_atoms() >= free_before.min(0) => return Ok(()),
-        Ok(health) => Refusal::new(
-            Code::InsufficientCollateral,
-            format!(
-                "at leverage {leverage} free collateral would be {} atoms",
-                health.free_atoms()
-            ),
-        ),
+        Ok(health) => Refusal::LeverageNotCovered { leverage, free_atoms: health.free_atoms() },
         Err(refusal) => refusal,
     };
     lookup::position_mut(state, account, market)?.leverage = before;

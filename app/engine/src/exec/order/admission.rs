@@ -3,7 +3,6 @@
 use tidemark_matching::NewOrder;
 use tidemark_proto::types::{Place, PostOnly};
 use tidemark_proto::units::{AccountId, MarketId, Side, Ticks};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::margin::OpenOrder;
 
 use crate::exec::account::health::OrderChange;
@@ -11,6 +10,7 @@ use crate::exec::account::{health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::order::checks;
 use crate::exec::order::checks::OrderTerms;
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// An order as margin sees it: a sliding one where it would come to rest.
@@ -97,24 +97,12 @@ fn admit_without_free(
     new: &OpenOrder,
 ) -> Result<(), Refusal> {
     if let Some(increasing) = health::increasing_order(state, account) {
-        return Err(Refusal::new(
-            Code::IncreasingOrdersOpen,
-            format!(
-                "free collateral is below 0 and order {increasing} increases exposure: cancel \
-                 such orders first"
-            ),
-        ));
+        return Err(Refusal::IncreasingOrdersOpen(increasing));
     }
     let zero_ticks = health::zero_price(state, account, market)?;
     let worse = health::is_worse_than(state, market, new, zero_ticks)?;
     if worse {
-        return Err(Refusal::new(
-            Code::WorseThanZeroPrice,
-            format!(
-                "price is {} ticks: less its fee, worse than the zero price {zero_ticks}",
-                new.price_ticks
-            ),
-        ));
+        return Err(Refusal::WorseThanZeroPrice { price_ticks: new.price_ticks, zero_ticks });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
 use tidemark_risk::margin::OpenOrder;
 use tidemark_risk::{position, Account, Treasury};
@@ -13,6 +13,7 @@ use crate::events::{Event, Fill, Work};
 use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::links;
+use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
 use crate::state::table::Table;
 use crate::state::totals_cache::TotalsCache;
@@ -156,7 +157,8 @@ impl<'a> BookHost<'a> {
         if let Err(refusal) = self.trade(&mut fill) {
             // Admission bounds every amount, so this is a defect: the market stops, the
             // chain goes on.
-            self.cell.quarantined = Some(format!("a fill could not be applied: {refusal}"));
+            self.cell.quarantined =
+                Some(format!("a fill could not be applied: {}", refusal.labelled()));
         }
         self.events.push(Event::Fill(fill));
         if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {

@@ -4,9 +4,10 @@ use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::types::{OrderType, Place, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
-use tidemark_proto::{Code, Refusal};
 
+use crate::refusal::Refusal;
 use crate::state::{MarketCell, State};
+use crate::symbol::Symbol;
 
 /// The terms that market and block time add to an order.
 #[derive(Clone, Copy)]
@@ -52,40 +53,30 @@ pub(crate) fn check_expiry(expires_ms: TimeMs, now_ms: TimeMs) -> Result<(), Ref
     if expires_ms > now_ms {
         return Ok(());
     }
-    Err(Refusal::new(Code::Expired, format!("expires_ms is {expires_ms}, block time is {now_ms}")))
+    Err(Refusal::Expired { expires_ms, now_ms })
 }
 
 pub(crate) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
-    let symbol = &cell.market.params.symbol;
+    let symbol = Symbol::from(&cell.market.params.symbol);
     if let Some(why) = &cell.quarantined {
-        return Err(Refusal::new(Code::MarketPaused, format!("{symbol} is quarantined: {why}")));
+        return Err(Refusal::Quarantined { symbol, why: why.as_str().into() });
     }
     match cell.market.params.status {
         MarketStatus::Active => Ok(()),
         MarketStatus::ReduceOnly if reduce_only => Ok(()),
-        MarketStatus::ReduceOnly => Err(Refusal::new(
-            Code::MarketReduceOnly,
-            format!("{symbol} takes only reduce-only orders"),
-        )),
-        MarketStatus::Paused => {
-            Err(Refusal::new(Code::MarketPaused, format!("{symbol} is paused: cancels only")))
-        }
-        MarketStatus::Closed => {
-            Err(Refusal::new(Code::MarketClosed, format!("{symbol} is closed")))
-        }
+        MarketStatus::ReduceOnly => Err(Refusal::ReduceOnlyMarket { symbol }),
+        MarketStatus::Paused => Err(Refusal::Paused { symbol }),
+        MarketStatus::Closed => Err(Refusal::Closed { symbol }),
     }
 }
 
 pub(crate) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
     let most = cell.market.params.max_order_lots;
     if lots == 0 {
-        return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
+        return Err(Refusal::NoLots);
     }
     if lots > most {
-        return Err(Refusal::new(
-            Code::QuantityTooLarge,
-            format!("lots is {lots}, must be at most {most}"),
-        ));
+        return Err(Refusal::TooManyLots { lots, most_lots: most });
     }
     Ok(())
 }
@@ -104,10 +95,7 @@ fn protection_price(cell: &MarketCell, side: Side, given_ticks: Ticks) -> Result
 }
 
 pub(crate) fn no_price(cell: &MarketCell) -> Refusal {
-    Refusal::new(
-        Code::StaleIndex,
-        format!("{} never had an index price", cell.market.params.symbol),
-    )
+    Refusal::NoIndex { symbol: Symbol::from(&cell.market.params.symbol) }
 }
 
 pub(crate) fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Refusal> {
@@ -116,10 +104,7 @@ pub(crate) fn check_band(cell: &MarketCell, price_ticks: Ticks) -> Result<(), Re
     if (low..=high).contains(&price_ticks) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::PriceOutOfBand,
-        format!("price is {price_ticks} ticks, must be {low} to {high}"),
-    ))
+    Err(Refusal::PriceOutOfBand { price_ticks, low_ticks: low, high_ticks: high })
 }
 
 /// Checks that an account may have `more` open orders in a market; conditional ones count.
@@ -145,10 +130,7 @@ pub(crate) fn check_open_orders_without(
     let open = slot.book.open_orders(account).saturating_add(slot.conditional.waiting(account));
     let open = open.saturating_sub(gone);
     if open.saturating_add(more) > most {
-        return Err(Refusal::new(
-            Code::TooManyOpenOrders,
-            format!("{open} open orders, at most {most}"),
-        ));
+        return Err(Refusal::TooManyOpenOrders { open, most });
     }
     Ok(())
 }
@@ -165,10 +147,7 @@ pub(crate) fn check_client_id(
 }
 
 pub(crate) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal {
-    Refusal::new(
-        Code::DuplicateClientId,
-        format!("client id {client_id} is that of live order {order_id}"),
-    )
+    Refusal::ClientIdTaken { client_id, order_id }
 }
 
 /// Checks that the account has a position which an order of this side reduces.
@@ -176,10 +155,7 @@ pub(crate) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
     if held != 0 && Side::reducing(held) == side {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::WouldIncrease,
-        format!("the position is {held} lots: there is nothing to reduce on this side"),
-    ))
+    Err(Refusal::NothingToReduce { held_lots: held })
 }
 
 /// Checks that a market takes orders which increase exposure: its index is not stale.
@@ -189,13 +165,10 @@ pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal
     if !cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::StaleIndex,
-        format!(
-            "the index of {} is older than {} ms: reduce-only orders and cancels only",
-            params.symbol, params.max_oracle_age_ms
-        ),
-    ))
+    Err(Refusal::StaleIndex {
+        symbol: Symbol::from(&params.symbol),
+        max_age_ms: params.max_oracle_age_ms,
+    })
 }
 
 /// Returns the most that orders of one side could add to open interest, which counts longs (as many
@@ -222,8 +195,5 @@ pub(crate) fn check_open_interest(
     if open_interest <= u128::from(most) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::OpenInterestCap,
-        format!("open interest could become {open_interest} lots, at most {most}"),
-    ))
+    Err(Refusal::OpenInterestCap { open_interest_lots: open_interest, most_lots: most })
 }

@@ -3,8 +3,8 @@
 use tidemark_matching::OrderView;
 use tidemark_proto::types::CancelBy;
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
-use tidemark_proto::{Code, Refusal};
 
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// A live order that an operation names.
@@ -25,22 +25,17 @@ pub(crate) fn find(
     state.market(market)?;
     let (book, waiting) =
         (&state.markets.slot(market).book, &state.markets.slot(market).conditional);
-    let (resting, waits, name) = match order {
-        CancelBy::Order(id) => (book.order(id), waiting.get(id), format!("order {id}")),
-        CancelBy::Client(id) => (
-            book.order_by_client_id(account, id),
-            waiting.by_client_id(account, id),
-            format!("order with client id {id}"),
-        ),
+    let (resting, waits) = match order {
+        CancelBy::Order(id) => (book.order(id), waiting.get(id)),
+        CancelBy::Client(id) => {
+            (book.order_by_client_id(account, id), waiting.by_client_id(account, id))
+        }
     };
     let resting = resting.filter(|order| order.owner == account).map(LiveOrder::Resting);
     let waits = waits.filter(|order| order.account == account && order.waits());
-    resting.or(waits.map(|order| LiveOrder::Waiting(order.order_id))).ok_or_else(|| {
-        Refusal::new(
-            Code::UnknownOrder,
-            format!("the account has no live {name} in market {market}"),
-        )
-    })
+    resting
+        .or(waits.map(|order| LiveOrder::Waiting(order.order_id)))
+        .ok_or(Refusal::UnknownOrder { order, market })
 }
 
 pub(crate) fn is_pegged(state: &State, market: MarketId, order: &OrderView) -> bool {

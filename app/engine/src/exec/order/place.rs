@@ -1,15 +1,16 @@
 //! Placing an order on the book.
 
 use tidemark_matching::PlaceResult;
-use tidemark_proto::types::{OperationResult, Place};
+use tidemark_proto::types::Place;
 use tidemark_proto::units::{AccountId, Lots, MarketId};
-use tidemark_proto::Refusal;
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 
 /// Places an order on the book, whether or not an order that waits has its client id.
 pub(crate) fn place_on_book(

@@ -1,7 +1,7 @@
 //! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3, 7.1).
 
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::margin::Health;
 use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket};
@@ -10,6 +10,7 @@ use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::cancel;
+use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no

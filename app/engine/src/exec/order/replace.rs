@@ -1,15 +1,16 @@
 //! Replacing an order on the book.
 
 use tidemark_matching::{OrderView, Replace};
-use tidemark_proto::types::{OperationResult, PostOnly};
+use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
-use tidemark_proto::{Code, Refusal};
 use tidemark_risk::margin::OpenOrder;
 
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::{admission, checks, place};
+use crate::outcome::OperationResult;
+use crate::refusal::{NotReplaceable, Refusal};
 
 /// The fields of an order that a replacement changes.
 #[derive(Clone, Copy)]
@@ -30,7 +31,10 @@ pub(crate) fn replace(
 ) -> Result<OperationResult, Refusal> {
     let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
     if trigger_price_ticks.is_some() {
-        return Err(not_replaceable(order, "it is on the book, and has no trigger to change"));
+        return Err(Refusal::NotReplaceable {
+            order_id: order.order_id,
+            why: NotReplaceable::NoTrigger,
+        });
     }
     let old = health::open_order(order);
     let new = OpenOrder {
@@ -70,8 +74,4 @@ pub(crate) fn replace(
         host.release_partner(order.order_id);
     }
     Ok(place::result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))
-}
-
-pub(crate) fn not_replaceable(order: &OrderView, why: &str) -> Refusal {
-    Refusal::new(Code::NotReplaceable, format!("order {}: {why}", order.order_id))
 }

@@ -1,8 +1,8 @@
 //! A trader's requests about one order, on the book or conditional: place, replace, cancel.
 
-use tidemark_proto::types::{CancelBy, OperationResult, Place};
+use tidemark_proto::types::{CancelBy, Place};
 use tidemark_proto::units::{AccountId, MarketId, Side};
-use tidemark_proto::{Code, Refusal};
+use tidemark_proto::Code;
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
@@ -11,6 +11,8 @@ use crate::exec::order::conditional::{amend, enter, peg, removal};
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{checks, find, place, replace};
+use crate::outcome::OperationResult;
+use crate::refusal::{NotReplaceable, Refusal};
 use crate::state::conditional::Pegged;
 
 /// Places an order on the book, or, if it has a trigger, among the conditional orders.
@@ -43,7 +45,7 @@ pub(crate) fn replace(
         LiveOrder::Resting(order)
             if changes.price_ticks.is_some() && find::is_pegged(ctx.exchange, market, &order) =>
         {
-            Err(replace::not_replaceable(&order, "it is pegged, and its price is not its own"))
+            Err(Refusal::NotReplaceable { order_id: order.order_id, why: NotReplaceable::Pegged })
         }
         LiveOrder::Resting(order) => replace::replace(ctx, account, market, &order, changes),
         LiveOrder::Waiting(order_id) => amend::replace(ctx, market, order_id, changes),

@@ -1,27 +1,25 @@
 //! Phase 6: transactions, each refused alone.
 
-use std::sync::Arc;
-
-use tidemark_proto::types::{DecodedTx, Message, OperationResult};
+use tidemark_proto::types::{DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
-use tidemark_proto::{Code, Refusal};
 
-use crate::events::TxOutcome;
 use crate::exec::administration;
+use crate::exec::block::CheckedTx;
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::{batch, dispatch, keepers, prefetch, settings};
+use crate::outcome::{OperationResult, TxOutcome};
+use crate::refusal::Refusal;
 use crate::state::{check_timeout, unknown_signer, State};
 
 /// Carries out transactions in the order given, which ProcessProposal has checked.
-pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[Result<Arc<DecodedTx>, Refusal>]) -> Vec<TxOutcome> {
-    let one = |tx: &Result<Arc<DecodedTx>, Refusal>| match tx {
+pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
+    let one = |tx: &CheckedTx| match tx {
         Ok(tx) => outcome(tx, admit(ctx.exchange, tx).and_then(|owner| carry_out(ctx, owner, tx))),
         Err(refusal) => TxOutcome {
             hash: [0; 32],
             signer: None,
-            code: refusal.code,
-            message: refusal.message.clone(),
+            refusal: Some(Box::new(refusal.clone().into())),
             results: Vec::new(),
         },
     };
@@ -29,11 +27,11 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[Result<Arc<DecodedTx>, Refusal>]) ->
 }
 
 fn outcome(tx: &DecodedTx, result: Result<Vec<OperationResult>, Refusal>) -> TxOutcome {
-    let (code, message, results) = match result {
-        Ok(results) => (Code::Ok, String::new(), results),
-        Err(refusal) => (refusal.code, refusal.message, Vec::new()),
+    let (refusal, results) = match result {
+        Ok(results) => (None, results),
+        Err(refusal) => (Some(Box::new(refusal)), Vec::new()),
     };
-    TxOutcome { hash: tx.hash, signer: Some(tx.signer), code, message, results }
+    TxOutcome { hash: tx.hash, signer: Some(tx.signer), refusal, results }
 }
 
 /// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its
@@ -42,11 +40,12 @@ fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
     let owner = state.owner_id(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
     let next = state.owners.get(owner).map_or(0, |owner| owner.sequence);
     if tx.sequence != next {
-        let code = if tx.sequence < next { Code::SequenceReplayed } else { Code::SequenceGap };
-        return Err(Refusal::new(
-            code,
-            format!("sequence {}, the account is at {next}", tx.sequence),
-        ));
+        let sequence = tx.sequence;
+        return Err(if sequence < next {
+            Refusal::SequenceReplayed { sequence, next }
+        } else {
+            Refusal::SequenceGap { sequence, next }
+        });
     }
     check_timeout(tx, state.chain.height)?;
     let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;

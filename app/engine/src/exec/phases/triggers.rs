@@ -1,7 +1,7 @@
 //! Phase 5: pegged orders move, triggers and slices that are due are placed.
 
 use tidemark_oracle::mark::band_ticks;
-use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TwapSlice};
+use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
@@ -11,6 +11,8 @@ use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{links, peg};
 use crate::exec::order::{cancel, place, request};
+use crate::outcome::TwapSlice;
+use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
@@ -70,8 +72,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
         account: order.account,
         client_id: waited.client_id,
         placed_order_id: if refusal.is_none() { placed_order_id } else { 0 },
-        code: refusal.as_ref().map_or(Code::Ok, |refusal| refusal.code),
-        message: refusal.map(|refusal| refusal.message).unwrap_or_default(),
+        refusal: refusal.map(Box::new),
     };
 }
 
@@ -105,7 +106,7 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let (filled_lots, placed_order_id) =
         placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
     let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
-    let code = placed.as_ref().err().map_or(Code::Ok, |refusal| refusal.code);
+    let code = placed.as_ref().err().map_or(Code::Ok, Refusal::code);
     let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
     let order = Conditional { kind: Kind::Slicing(slicing), ..order };
     ctx.events[event_index] = Event::Slice {
@@ -114,12 +115,11 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
         account: order.account,
         client_id: slicing.twap.client_id,
         slice: TwapSlice {
-            code,
+            refusal: placed.err().map(Box::new),
             placed_order_id,
             lots,
             filled_lots,
             slices_left,
-            message: placed.err().map(|refusal| refusal.message).unwrap_or_default(),
         },
         left: (slices_left > 0).then(|| links::display(market, &order)),
     };

@@ -1,13 +1,14 @@
 //! Changing an order that waits for its trigger.
 
-use tidemark_proto::types::{OperationResult, Trigger};
+use tidemark_proto::types::Trigger;
 use tidemark_proto::units::{MarketId, OrderId};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::ctx::Ctx;
 use crate::exec::order::checks;
 use crate::exec::order::conditional::{enter, links};
 use crate::exec::order::replace::Replacement;
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind};
 
 /// Changes an order that waits for its trigger; it keeps its id.
@@ -25,16 +26,10 @@ pub(crate) fn replace(
     let found = conditional.get(order_id).cloned();
     let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
     else {
-        return Err(Refusal::new(
-            Code::NotReplaceable,
-            format!("order {order_id} is a TWAP: cancel it and place another"),
-        ));
+        return Err(Refusal::TwapNotReplaceable(order_id));
     };
     if before.whole_position && changes.lots.is_some() {
-        return Err(Refusal::new(
-            Code::NotReplaceable,
-            format!("order {order_id} closes the whole position: it has no lots to change"),
-        ));
+        return Err(Refusal::WholePositionHasNoLots(order_id));
     }
     let trigger = before.trigger.map(|trigger| Trigger {
         price_ticks: changes.trigger_price_ticks.unwrap_or(trigger.price_ticks),

@@ -4,14 +4,15 @@
 //! ids are of the book's sequence, and they count as open orders; each order that they place has an
 //! id of its own and keeps the client id.
 
-use tidemark_proto::types::{OperationResult, Place, TimeInForce, Twap};
+use tidemark_proto::types::{Place, TimeInForce, Twap};
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::checks;
 use crate::exec::order::conditional::links;
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
 use crate::state::{MarketCell, State};
 
@@ -83,13 +84,7 @@ pub(crate) fn check_not_reached(
     if !conditional.is_reached(order.side, trigger, mark_ticks) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::TriggerReached,
-        format!(
-            "the trigger price is {} ticks, the mark is {mark_ticks}: it is reached",
-            trigger.price_ticks
-        ),
-    ))
+    Err(Refusal::TriggerReached { trigger_ticks: trigger.price_ticks, mark_ticks })
 }
 
 /// Checks that an account has room for one more open order, under a free client id.

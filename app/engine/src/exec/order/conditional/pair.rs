@@ -1,12 +1,13 @@
 //! Placing two orders of which one cancels the other (OCO).
 
-use tidemark_proto::types::{OperationResult, Place};
+use tidemark_proto::types::Place;
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{enter, links};
 use crate::exec::order::{checks, request};
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind};
 
 /// Takes two orders of which one cancels the other. Both are taken, or neither.
@@ -22,10 +23,7 @@ pub(crate) fn oco(
     enter::check(ctx.exchange, account, second)?;
     enter::check_room(ctx.exchange, account, market, second.client_id)?;
     if second.client_id != 0 && second.client_id == first.client_id {
-        return Err(Refusal::new(
-            Code::DuplicateClientId,
-            format!("client id {} is that of both orders", second.client_id),
-        ));
+        return Err(Refusal::ClientIdOfBoth(second.client_id));
     }
     // The second needs room beside the first.
     checks::check_open_orders(ctx.exchange, account, market, 2)?;

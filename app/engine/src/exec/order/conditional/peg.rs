@@ -2,9 +2,8 @@
 //! side.
 
 use tidemark_matching::OrderView;
-use tidemark_proto::types::{OperationResult, PegTo, Place};
+use tidemark_proto::types::{PegTo, Place};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
-use tidemark_proto::{Code, Refusal};
 
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
@@ -12,6 +11,8 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, cancel, place, replace};
+use crate::outcome::OperationResult;
+use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
 use crate::state::State;
 
@@ -68,11 +69,7 @@ pub(crate) fn place(
 ) -> Result<OperationResult, Refusal> {
     let market = order.market;
     let wanted = References::of(ctx.exchange, market).price(order.side, &pegged);
-    let price_ticks = wanted.ok_or_else(|| {
-        let sentence =
-            "no order that is not pegged rests on this side: there is no best price to follow";
-        Refusal::new(Code::NoReferencePrice, sentence)
-    })?;
+    let price_ticks = wanted.ok_or(Refusal::NoReferencePrice)?;
     lookup::position_mut(ctx.exchange, account, market)?;
     // Known as pegged before it rests, so that whoever is told of it learns what it follows.
     let order_id = ctx.exchange.markets.slot(market).book.next_order_id();
@@ -121,6 +118,6 @@ fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &R
         replace::replace(ctx, account, market, &order, changes)
     });
     if let Err(refusal) = moved {
-        cancel::cancel_for(ctx, account, market, order_id, refusal.code);
+        cancel::cancel_for(ctx, account, market, order_id, refusal.code());
     }
 }

@@ -1,12 +1,12 @@
 //! Cancels and expiries of conditional orders.
 
-use tidemark_proto::types::OperationResult;
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
 use tidemark_proto::Code;
 
 use crate::exec::ctx::Ctx;
 use crate::exec::order::cancel;
 use crate::exec::order::conditional::links;
+use crate::outcome::OperationResult;
 
 /// Takes a conditional order out for a reason, with its partner; does nothing if there is none.
 fn drop_order(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, code: Code) {

@@ -1,0 +1,86 @@
+//! Outcomes of transactions, operations and slices, with their refusals as values.
+
+use tidemark_proto::types::{Address, TxHash};
+use tidemark_proto::units::{Lots, OrderId};
+use tidemark_proto::Code;
+
+use crate::refusal::Refusal;
+
+/// The outcome of a transaction.
+#[derive(Clone, Debug)]
+pub struct TxOutcome {
+    /// SHA-256 of its bytes.
+    pub hash: TxHash,
+    /// The signer; `None` when the transaction does not decode.
+    pub signer: Option<Address>,
+    /// Reason why all of it was refused; `None` if it was carried out.
+    pub refusal: Option<Box<Refusal>>,
+    /// One for each operation.
+    pub results: Vec<OperationResult>,
+}
+
+impl TxOutcome {
+    /// `Ok`, or the code of the refusal.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code(self.refusal.as_deref())
+    }
+}
+
+/// The result of one operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationResult {
+    /// Reason why it was refused; `None` if it was carried out.
+    pub refusal: Option<Box<Refusal>>,
+    /// The order that was placed, replaced or cancelled.
+    pub order_id: OrderId,
+    /// Lots that traded.
+    pub filled_lots: Lots,
+    /// Lots that rest on the book.
+    pub resting_lots: Lots,
+    /// Why a part that neither traded nor rests was cancelled; `None` if there is no such part.
+    pub rest_code: Option<Code>,
+    /// Number of orders that a cancel-all cancelled.
+    pub cancelled: u32,
+    /// The second order of an OCO pair.
+    pub second_order_id: OrderId,
+    /// Number of orders that a scale placed: `order_id` is the first, the others follow one by one.
+    pub placed: u32,
+}
+
+impl OperationResult {
+    /// `Ok`, or the code of the refusal.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code(self.refusal.as_deref())
+    }
+}
+
+/// One slice of a TWAP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TwapSlice {
+    /// Reason why it was refused; `None` if its order was placed.
+    pub refusal: Option<Box<Refusal>>,
+    /// The order that was placed; 0 if the slice was refused.
+    pub placed_order_id: OrderId,
+    /// Lots of the slice.
+    pub lots: Lots,
+    /// Lots of the slice that traded.
+    pub filled_lots: Lots,
+    /// Slices still to come.
+    pub slices_left: u32,
+}
+
+impl TwapSlice {
+    /// `Ok`, or the code of the refusal.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code(self.refusal.as_deref())
+    }
+}
+
+/// `Ok`, or the code of a refusal.
+#[must_use]
+pub fn code(refusal: Option<&Refusal>) -> Code {
+    refusal.map_or(Code::Ok, Refusal::code)
+}

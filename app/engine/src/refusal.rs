@@ -1,0 +1,374 @@
+//! Refusals: one variant for each reason, with the bound and the value that it is about.
+//!
+//! Inside the engine a refusal is numbers. Its sentence is made where a result, an event or an
+//! answer is encoded, by [`Refusal::sentence`]; no rule of the engine reads it. One exception is
+//! the text of a quarantined market, which is part of the hashed state.
+
+use thiserror::Error;
+use tidemark_matching::Reject;
+use tidemark_proto::types::{Address, CancelBy};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, SignedLots, Ticks, TimeMs};
+use tidemark_proto::Code;
+use tidemark_risk::RiskError;
+
+use crate::symbol::Symbol;
+
+/// Reason why a transaction or an operation is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the sentence of a variant documents its fields, which carry their units
+pub enum Refusal {
+    /// A check of a message or of parameters, made before the engine; it brings its own sentence.
+    #[error("{}", .0.message)]
+    Stated(Box<tidemark_proto::Refusal>),
+    /// A calculation without a result.
+    #[error("{0}")]
+    Risk(#[from] RiskError),
+    /// A refusal by the book.
+    #[error("{}", book_sentence(.0))]
+    Book(Reject),
+    #[error("{0} is beyond 127 bits")]
+    Overflow(&'static str),
+
+    // Transactions.
+    #[error("{0} is not known here: it needs a deposit first")]
+    UnknownSigner(Address),
+    #[error("sequence {sequence}, the account is at {next}")]
+    SequenceReplayed { sequence: u64, next: u64 },
+    #[error("sequence {sequence}, the account is at {next}")]
+    SequenceGap { sequence: u64, next: u64 },
+    #[error("sequence {sequence}, the account is at {next} and may run to {last}")]
+    SequenceTooFar { sequence: u64, next: u64, last: u64 },
+    #[error("timeout height {timeout_height}, the next block is {height}")]
+    TimedOut { timeout_height: u64, height: u64 },
+    #[error("needs {gas} gas, a block has {max_gas}")]
+    GasAboveBlock { gas: u64, max_gas: u64 },
+
+    // Look-ups.
+    #[error("there is no market {market}; {listed} are listed, with ids from 0")]
+    UnknownMarket { market: u32, listed: usize },
+    #[error("account {0} does not exist")]
+    UnknownAccount(AccountId),
+    #[error("subaccount {0} does not exist: it never got a deposit")]
+    UnknownSubaccount(u32),
+    #[error("the account has no live {} in market {market}", OrderName(*.order))]
+    UnknownOrder { order: CancelBy, market: MarketId },
+
+    // Collateral.
+    #[error("subaccount is {subaccount}, must be below {bound}")]
+    SubaccountTooHigh { subaccount: u32, bound: u32 },
+    #[error("{0} is not a minter")]
+    NotAMinter(Address),
+    #[error(
+        "amount_atoms is {amount_atoms}, {supply_atoms} are on the chain, at most {most_atoms}"
+    )]
+    SupplyCap { amount_atoms: Atoms, supply_atoms: Atoms, most_atoms: Atoms },
+    #[error("withdrawals are gated up to block {gated_until}, this is {height}")]
+    WithdrawalsGated { gated_until: u64, height: u64 },
+    #[error("the index of {symbol} is stale and the account has a position or orders there")]
+    StaleForRemoval { symbol: Symbol },
+    #[error("amount_atoms is {amount_atoms}, withdrawable are {withdrawable_atoms}")]
+    AboveWithdrawable { amount_atoms: Atoms, withdrawable_atoms: Atoms },
+    #[error("the owner has isolated collateral in {used} markets, at most {most}")]
+    TooManyIsolated { used: usize, most: usize },
+    #[error("{symbol} is isolated for every account")]
+    IsolatedOnly { symbol: Symbol },
+    #[error("the position is {held_lots} lots and {open} orders are open: both must be 0")]
+    MarginModeInUse { held_lots: SignedLots, open: u32 },
+    #[error("the subaccount has no isolated position or order in market {0}")]
+    NotIsolated(MarketId),
+    #[error("the order would leave -{lacking_atoms} atoms of free collateral, must be at least 0")]
+    InsufficientCollateral { lacking_atoms: Atoms },
+    #[error("the order needs {lacking_atoms} atoms more of isolated collateral: {refusal}")]
+    IsolatedNotCovered { lacking_atoms: Atoms, refusal: Box<Refusal> },
+
+    // A market's status and prices.
+    /// The market's own text says why.
+    #[error("{symbol} is quarantined: {why}")]
+    Quarantined { symbol: Symbol, why: Box<str> },
+    #[error("{symbol} takes only reduce-only orders")]
+    ReduceOnlyMarket { symbol: Symbol },
+    #[error("{symbol} is paused: cancels only")]
+    Paused { symbol: Symbol },
+    #[error("{symbol} is closed")]
+    Closed { symbol: Symbol },
+    #[error("{symbol} never had an index price")]
+    NoIndex { symbol: Symbol },
+    #[error(
+        "the index of {symbol} is older than {max_age_ms} ms: reduce-only orders and cancels only"
+    )]
+    StaleIndex { symbol: Symbol, max_age_ms: TimeMs },
+
+    // One order.
+    #[error("expires_ms is {expires_ms}, block time is {now_ms}")]
+    Expired { expires_ms: TimeMs, now_ms: TimeMs },
+    #[error("lots is 0, must be at least 1")]
+    NoLots,
+    #[error("lots is {lots}, must be at most {most_lots}")]
+    TooManyLots { lots: Lots, most_lots: Lots },
+    #[error("price is {price_ticks} ticks, must be {low_ticks} to {high_ticks}")]
+    PriceOutOfBand { price_ticks: Ticks, low_ticks: Ticks, high_ticks: Ticks },
+    #[error("{open} open orders, at most {most}")]
+    TooManyOpenOrders { open: u32, most: u32 },
+    #[error("client id {client_id} is that of live order {order_id}")]
+    ClientIdTaken { client_id: u64, order_id: OrderId },
+    #[error("the position is {held_lots} lots: there is nothing to reduce on this side")]
+    NothingToReduce { held_lots: SignedLots },
+    #[error("open interest could become {open_interest_lots} lots, at most {most_lots}")]
+    OpenInterestCap { open_interest_lots: u128, most_lots: Lots },
+    #[error(
+        "free collateral is below 0 and order {0} increases exposure: cancel such orders first"
+    )]
+    IncreasingOrdersOpen(OrderId),
+    #[error("price is {price_ticks} ticks: less its fee, worse than the zero price {zero_ticks}")]
+    WorseThanZeroPrice { price_ticks: Ticks, zero_ticks: Ticks },
+    #[error("order {order_id}: {why}")]
+    NotReplaceable { order_id: OrderId, why: NotReplaceable },
+    #[error("no order that is not pegged rests on this side: there is no best price to follow")]
+    NoReferencePrice,
+    #[error("the trigger price is {trigger_ticks} ticks, the mark is {mark_ticks}: it is reached")]
+    TriggerReached { trigger_ticks: Ticks, mark_ticks: Ticks },
+    #[error("order {0} is a TWAP: cancel it and place another")]
+    TwapNotReplaceable(OrderId),
+    #[error("order {0} closes the whole position: it has no lots to change")]
+    WholePositionHasNoLots(OrderId),
+    #[error("client id {0} is that of both orders")]
+    ClientIdOfBoth(u64),
+
+    // Batches and ladders.
+    #[error("{0}")]
+    BatchDependent(Dependence),
+    #[error("operation {operation} of the batch was refused: {}", .refusal.labelled())]
+    BatchRefused { operation: usize, refusal: Box<Refusal> },
+    #[error("client id {0} is given twice in the batch")]
+    ClientIdTwice(u64),
+    #[error(
+        "post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"
+    )]
+    WouldCross { price_ticks: Ticks, best_ticks: Ticks },
+    #[error("fill-or-kill for {lots} lots, but only {fillable_lots} can trade")]
+    NotFillable { lots: Lots, fillable_lots: Lots },
+    #[error("rung {number}: {refusal}")]
+    Rung { number: usize, refusal: Box<Refusal> },
+
+    // Settings and keepers.
+    #[error("at_ms is {at_ms}, must be {from_ms} to {to_ms}")]
+    ScheduleOutOfRange { at_ms: TimeMs, from_ms: TimeMs, to_ms: TimeMs },
+    #[error("leverage is {leverage}, must be 1 to {most}, or 0 for the tier's most")]
+    LeverageOutOfRange { leverage: u32, most: u32 },
+    #[error("at leverage {leverage} free collateral would be {free_atoms} atoms")]
+    LeverageNotCovered { leverage: u32, free_atoms: Atoms },
+    #[error("set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most_atoms}")]
+    SetAsideCap { set_aside_atoms: Atoms, most_atoms: Atoms },
+    #[error("the market has {keepers} keepers, at most {most}")]
+    BackstopFull { keepers: usize, most: usize },
+    #[error("subaccount {subaccount} set nothing aside for market {market}")]
+    NotAKeeper { subaccount: u32, market: MarketId },
+    #[error("account {account} has no listed position in market {market}")]
+    NotListed { account: AccountId, market: MarketId },
+    #[error("{waiting} takeovers wait, at most {most}")]
+    TooManyTakeovers { waiting: usize, most: usize },
+
+    // Administration.
+    #[error("{0} is not the admin")]
+    NotTheAdmin(Address),
+    #[error("symbol {0} is listed already")]
+    SymbolListed(Symbol),
+    #[error("{0} markets are listed")]
+    TooManyMarkets(usize),
+    #[error(
+        "isolated_only must stay {isolated_only} while there are positions ({open_interest_lots} \
+         lots) or orders ({orders})"
+    )]
+    IsolatedOnlyStays { isolated_only: bool, open_interest_lots: Lots, orders: u32 },
+    #[error("symbol, tick_size_e9 and lot_size_e9 must stay {:?}, got {:?}", .0.0, .0.1)]
+    UnitsStay(Box<(MarketUnits, MarketUnits)>),
+    #[error("{symbol} is being settled for good: its status must stay closed")]
+    BeingSettled { symbol: Symbol },
+}
+
+/// Symbol, tick size and lot size of a market, in billionths.
+pub type MarketUnits = (Symbol, u64, u64);
+
+/// Reason why a resting order cannot be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotReplaceable {
+    /// It follows a reference price.
+    #[error("it is pegged, and its price is not its own")]
+    Pegged,
+    /// A trigger was to be changed.
+    #[error("it is on the book, and has no trigger to change")]
+    NoTrigger,
+}
+
+/// Reason why an operation depends on another of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // as for `Refusal`
+pub enum Dependence {
+    #[error("market {0} is isolated: an order there may move collateral")]
+    Isolated(MarketId),
+    #[error("order {0}, or its pair, is named twice")]
+    NamedTwice(OrderId),
+    #[error("an order that waits cannot be replaced in a batch of all or none")]
+    ReplacesWaiting,
+    #[error(
+        "in a batch of all or none a replacement may only lower the quantity, {lots} lots: cancel \
+         the order and place another"
+    )]
+    ReplacesMore { lots: Lots },
+    #[error("a pegged order cannot be placed in a batch of all or none")]
+    Pegged,
+    #[error("a pair cannot be placed in a batch of all or none")]
+    Pair,
+    #[error("a buy at {buy_ticks} and a sell at {sell_ticks} ticks of the batch would meet")]
+    Meeting { buy_ticks: Ticks, sell_ticks: Ticks },
+    #[error(
+        "an order at {price_ticks} ticks may trade at once, and beside it in market {market} no \
+         fill-or-kill, reduce-only, sliding or whole-position order can be sure"
+    )]
+    BesideTaker { price_ticks: Ticks, market: MarketId },
+    #[error("a fill-or-kill order beside a cancel in its market")]
+    FillOrKillBesideCancel,
+}
+
+/// An order as the operation names it.
+struct OrderName(CancelBy);
+
+impl std::fmt::Display for OrderName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            CancelBy::Order(id) => write!(f, "order {id}"),
+            CancelBy::Client(id) => write!(f, "order with client id {id}"),
+        }
+    }
+}
+
+fn book_sentence(reject: &Reject) -> String {
+    tidemark_proto::Refusal::from(*reject).message
+}
+
+impl Refusal {
+    /// The code that clients match on.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Stated(refusal) => refusal.code,
+            Self::Risk(error) => error.code(),
+            Self::Book(reject) => reject.code,
+            Self::Rung { refusal, .. } => refusal.code(),
+            Self::Overflow(_) => Code::Overflow,
+            Self::UnknownSigner(_) | Self::UnknownAccount(_) | Self::UnknownSubaccount(_) => {
+                Code::UnknownAccount
+            }
+            Self::SequenceReplayed { .. } => Code::SequenceReplayed,
+            Self::SequenceGap { .. } | Self::SequenceTooFar { .. } => Code::SequenceGap,
+            Self::TimedOut { .. } => Code::TxExpired,
+            Self::GasAboveBlock { .. } => Code::OutOfGas,
+            Self::UnknownMarket { .. } => Code::UnknownMarket,
+            Self::UnknownOrder { .. } => Code::UnknownOrder,
+            Self::SubaccountTooHigh { .. } | Self::SupplyCap { .. } => Code::InvalidArgument,
+            Self::NotAMinter(_) | Self::NotTheAdmin(_) => Code::NotAuthorised,
+            Self::WithdrawalsGated { .. } => Code::WithdrawalsGated,
+            Self::StaleForRemoval { .. } | Self::NoIndex { .. } | Self::StaleIndex { .. } => {
+                Code::StaleIndex
+            }
+            Self::AboveWithdrawable { .. } => Code::InsufficientWithdrawable,
+            Self::TooManyIsolated { .. } => Code::TooManyIsolated,
+            Self::IsolatedOnly { .. } => Code::IsolatedOnly,
+            Self::MarginModeInUse { .. } => Code::MarginModeInUse,
+            Self::NotIsolated(_) => Code::NotIsolated,
+            Self::InsufficientCollateral { .. }
+            | Self::IsolatedNotCovered { .. }
+            | Self::LeverageNotCovered { .. } => Code::InsufficientCollateral,
+            Self::SymbolListed(_)
+            | Self::TooManyMarkets(_)
+            | Self::IsolatedOnlyStays { .. }
+            | Self::UnitsStay(_) => Code::InvalidParams,
+            _ => self.trading_code(),
+        }
+    }
+
+    /// The code of a refusal that concerns orders, batches, settings or keepers.
+    fn trading_code(&self) -> Code {
+        match self {
+            Self::Quarantined { .. } | Self::Paused { .. } => Code::MarketPaused,
+            Self::ReduceOnlyMarket { .. } => Code::MarketReduceOnly,
+            Self::Closed { .. } | Self::BeingSettled { .. } => Code::MarketClosed,
+            Self::Expired { .. } => Code::Expired,
+            Self::NoLots => Code::QuantityTooSmall,
+            Self::TooManyLots { .. } => Code::QuantityTooLarge,
+            Self::PriceOutOfBand { .. } => Code::PriceOutOfBand,
+            Self::TooManyOpenOrders { .. } => Code::TooManyOpenOrders,
+            Self::ClientIdTaken { .. } | Self::ClientIdOfBoth(_) | Self::ClientIdTwice(_) => {
+                Code::DuplicateClientId
+            }
+            Self::NothingToReduce { .. } => Code::WouldIncrease,
+            Self::OpenInterestCap { .. } => Code::OpenInterestCap,
+            Self::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
+            Self::WorseThanZeroPrice { .. } => Code::WorseThanZeroPrice,
+            Self::NotReplaceable { .. }
+            | Self::TwapNotReplaceable(_)
+            | Self::WholePositionHasNoLots(_) => Code::NotReplaceable,
+            Self::NoReferencePrice => Code::NoReferencePrice,
+            Self::TriggerReached { .. } => Code::TriggerReached,
+            Self::BatchDependent(_) => Code::BatchDependent,
+            Self::BatchRefused { .. } => Code::BatchRefused,
+            Self::WouldCross { .. } => Code::WouldCross,
+            Self::NotFillable { .. } => Code::NotFillable,
+            Self::ScheduleOutOfRange { .. } => Code::ScheduleOutOfRange,
+            Self::LeverageOutOfRange { .. } => Code::LeverageOutOfRange,
+            Self::SetAsideCap { .. } => Code::SetAsideCap,
+            Self::BackstopFull { .. } => Code::BackstopFull,
+            Self::NotAKeeper { .. } => Code::NotAKeeper,
+            Self::NotListed { .. } => Code::NotListed,
+            Self::TooManyTakeovers { .. } => Code::TooManyTakeovers,
+            _ => {
+                debug_assert!(false, "the code of {self:?} is in neither list");
+                Code::Overflow
+            }
+        }
+    }
+
+    /// The sentence for people, which names the bound and the value: for whoever encodes a result,
+    /// an event or an answer.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.to_string()
+    }
+
+    /// The code's word before the sentence.
+    #[must_use]
+    pub fn labelled(&self) -> String {
+        format!("{}: {self}", self.code())
+    }
+
+    /// The refusal of an amount that passes 127 bits; `what` names it.
+    #[must_use]
+    pub const fn overflow(what: &'static str) -> Self {
+        Self::Overflow(what)
+    }
+}
+
+impl From<Reject> for Refusal {
+    fn from(reject: Reject) -> Self {
+        Self::Book(reject)
+    }
+}
+
+impl From<tidemark_proto::Refusal> for Refusal {
+    fn from(refusal: tidemark_proto::Refusal) -> Self {
+        Self::Stated(Box::new(refusal))
+    }
+}
+
+/// The edge's form of a refusal: its code and its sentence.
+impl From<Refusal> for tidemark_proto::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.sentence())
+    }
+}
+
+impl From<&Refusal> for tidemark_proto::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(refusal.code(), refusal.sentence())
+    }
+}
