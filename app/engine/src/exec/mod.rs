@@ -2,7 +2,8 @@
 //!
 //! 1. `account`: look-ups, health, accounts at risk
 //! 2. `collateral`: cash and isolated collateral
-//! 3. `order`: admission, the book's host, placing, replacing, cancelling, pruning, conditional orders
+//! 3. `order`: admission, the book's host, placing, replacing, cancelling, pruning, conditional
+//!    orders
 //! 4. `operation`: the dispatcher of operations, batches, ladders, settings, keepers
 //! 5. `liquidation`, `settlement`, `administration`
 //! 6. `phases`: the numbered phases of the exchange rules' §8

@@ -6,11 +6,11 @@
 //! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; a rest
 //!    below 0 is deleveraged at its zero price, against those in profit first.
 //! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts.
-//!    Equity stays as it is: the price is the mark. The next sweep books an account's remaining debt
-//!    as bad debt.
+//!    Equity stays as it is: the price is the mark. The next sweep books an account's remaining
+//!    debt as bad debt.
 //! 4. In the block after the last pair, when debts are booked: keepers get back the collateral that
-//!    they set aside; the market's own fund repays its bad debt, and the rest of the fund goes to the
-//!    shared one.
+//!    they set aside; the market's own fund repays its bad debt, and the rest of the fund goes to
+//!    the shared one.
 
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::Code;

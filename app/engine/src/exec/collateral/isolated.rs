@@ -1,9 +1,9 @@
 //! Isolated margin (rules §3): a position with collateral of its own.
 //!
-//! A subaccount's isolated collateral, position and orders in one market are an account of their own
-//! in the table, which names its parent. Margin, sweep, deleveraging and audit treat it as any other
-//! account, and a loss ends where its collateral does. Collateral moves in as orders need it, and
-//! back to the parent once neither position nor order is left.
+//! A subaccount's isolated collateral, position and orders in one market are an account of their
+//! own in the table, which names its parent. Margin, sweep, deleveraging and audit treat it as any
+//! other account, and a loss ends where its collateral does. Collateral moves in as orders need it,
+//! and back to the parent once neither position nor order is left.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
 //! Stage 3: keepers take over the rest that the book left, at the zero price; and the list that
 //! tells them of it (rules §7.3).
 //!
-//! In one block: the takeovers that keepers requested, in the order of their transactions and of any
-//! part of the position; then shares of the step's remaining lots, pro rata to the collateral set
-//! aside. A takeover uses up the keeper's set-aside collateral alone; when that is gone the stage
-//! passes on to the fund and to deleveraging.
+//! In one block: the takeovers that keepers requested, in the order of their transactions and of
+//! any part of the position; then shares of the step's remaining lots, pro rata to the collateral
+//! set aside. A takeover uses up the keeper's set-aside collateral alone; when that is gone the
+//! stage passes on to the fund and to deleveraging.
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
@@ -158,8 +158,8 @@ fn take(
         Some((lots, taken, used))
     };
     let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears) else { return Ok(None) };
-    let TakenOver { closing: closing_row, keeper: mut keeper_row, market: market_row, quote_atoms } =
-        taken;
+    let (closing_row, mut keeper_row) = (taken.closing, taken.keeper);
+    let (market_row, quote_atoms) = (taken.market, taken.quote_atoms);
     keeper_row.collateral_atoms = keeper_row
         .collateral_atoms
         .checked_add(used_atoms)

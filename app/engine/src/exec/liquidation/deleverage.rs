@@ -1,8 +1,9 @@
 //! Stage 5: open remainders are closed against opposite positions at the zero price (rules §7.5).
 //!
 //! All accounts of a block that come to it do so together, market by market and side by side: each
-//! holder of the other side is examined once, and those in profit share the whole amount. So a block
-//! costs the accounts that close plus the accounts that hold the other side, not their product.
+//! holder of the other side is examined once, and those in profit share the whole amount. So a
+//! block costs the accounts that close plus the accounts that hold the other side, not their
+//! product.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! Checks of a batch before any part of it is carried out
 //! ([ADR 10](../../../../../docs/adr/0010-batches-checked-whole.md)).
 //!
-//! Cancels are carried out first, so the orders of a batch are checked against the books without the
-//! orders that it cancels. An order whose acceptance depends on another of the batch is refused as
-//! `BATCH_DEPENDENT`; then the order in which they run does not matter, and margin for all of them
-//! together covers each in turn (the reserve lemma, rules §3.7).
+//! Cancels are carried out first, so the orders of a batch are checked against the books without
+//! the orders that it cancels. An order whose acceptance depends on another of the batch is refused
+//! as `BATCH_DEPENDENT`; then the order in which they run does not matter, and margin for all of
+//! them together covers each in turn (the reserve lemma, rules §3.7).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every block
-//! over the accounts that it wrote.
+//! Phase 8: invariants. Money is conserved to the atom, every long has its short; checked every
+//! block over the accounts that it wrote.
 
 use tidemark_proto::units::{Atoms, Lots};
 

@@ -1,8 +1,8 @@
 //! Entering orders that wait for a mark or for a time (rules §2).
 //!
-//! They reserve nothing while they wait, and pass the checks of any order when they are placed. Their
-//! ids are of the book's sequence, and they count as open orders; each order that they place has an
-//! id of its own and keeps the client id.
+//! They reserve nothing while they wait, and pass the checks of any order when they are placed.
+//! Their ids are of the book's sequence, and they count as open orders; each order that they place
+//! has an id of its own and keeps the client id.
 
 use tidemark_proto::types::{Place, TimeInForce, Twap};
 use tidemark_proto::units::{AccountId, MarketId, OrderId};

@@ -1,5 +1,5 @@
-//! Pegged orders: they rest on the book, and their price follows the mark or the best price of their
-//! side.
+//! Pegged orders: they rest on the book, and their price follows the mark or the best price of
+//! their side.
 
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{PegTo, Place};
