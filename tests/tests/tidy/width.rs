@@ -32,10 +32,9 @@ pub fn rust(tree: &Tree) -> Vec<String> {
             block ^= doc.is_some_and(|text| text.starts_with("```"));
             let is_table = doc.is_some_and(|text| text.starts_with('|'));
             let is_code = block && doc.is_some();
-            if is_wide(line) && !is_table && !is_code && !line.contains("://") {
-                if !exempt.contains(&number) {
-                    findings.push(finding(file, number, line));
-                }
+            let is_exempt = is_table || is_code || line.contains("://") || exempt.contains(&number);
+            if is_wide(line) && !is_exempt {
+                findings.push(finding(file, number, line));
             }
         }
     }
