@@ -6,6 +6,7 @@ pub mod canonical_order;
 pub mod events;
 pub mod exec;
 pub mod genesis;
+mod invariant;
 pub mod outcome;
 pub mod phase;
 pub mod refusal;

@@ -25,6 +25,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::deleverage;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
+use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::{Settlement, SettlementStage, State};
 
@@ -66,11 +67,10 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
                 ctx.exchange.markets.slot_mut(market).cell.settlement =
                     Some(Settlement { stage, ..settlement })
             }
-            // Only an amount beyond 127 bits comes here: the market stops where it is, for people
-            // to look at.
+            // Admission keeps every amount far below 127 bits.
             Err(refusal) => {
-                let why = format!("the settlement cannot go on: {}", refusal.labelled());
-                ctx.exchange.markets.slot_mut(market).cell.quarantined.get_or_insert(why);
+                let why = refusal.labelled();
+                invariant!(ctx.exchange, market, "the settlement cannot go on: {}", why);
             }
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Derived {
     pub cancel_schedule: BTreeSet<(TimeMs, AccountId)>,
     /// Running sums of the invariants.
     pub audit: Audit,
+    /// Broken invariants that no block has reported yet.
+    pub violations: Vec<String>,
     /// Accounts by the price moves that put them at risk; an empty index gives the same results.
     pub at_risk: AtRiskIndex,
     /// The way in which accounts are found.
@@ -42,6 +44,7 @@ impl Derived {
             owner_index: self.owner_index.fork(),
             cancel_schedule: self.cancel_schedule.clone(),
             audit: self.audit.clone(),
+            violations: self.violations.clone(),
             at_risk: self.at_risk.clone(),
             search: self.search,
         }

@@ -15,9 +15,9 @@ pub const DEPTH: usize = 32;
 
 const EMPTY: Hash = [0; 32];
 
-/// The bytes of a value as the app hash covers them. Borsh into memory does not fail.
+/// The bytes of a value as the app hash covers them.
 pub(super) fn encode(value: &impl BorshSerialize) -> Vec<u8> {
-    borsh::to_vec(value).unwrap_or_default()
+    borsh::to_vec(value).expect("borsh writes into memory")
 }
 
 /// Hash of a leaf's bytes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use borsh::BorshSerialize;
 
-use super::merkle::{leaf_hash, Hash, MerkleTree};
+use super::merkle::{encode, leaf_hash, Hash, MerkleTree};
 
 const PAGE_SLOTS: usize = 64;
 
@@ -119,8 +119,7 @@ impl<T: Clone + BorshSerialize> Table<T> {
         self.dirty();
         let hash = |slot: &u32| {
             let row = self.rows.get(*slot)?;
-            // Borsh into memory does not fail.
-            Some((*slot, leaf_hash(&borsh::to_vec(row).unwrap_or_default())))
+            Some((*slot, leaf_hash(&encode(row))))
         };
         let leaves: Vec<(u32, Hash)> = self.dirty.iter().filter_map(hash).collect();
         self.tree.update(&leaves);

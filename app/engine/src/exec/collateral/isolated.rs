@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
 use tidemark_proto::Code;
-use tidemark_risk::{Account, Markets};
+use tidemark_risk::{Account, Isolated, Markets};
 
 use crate::events::{Event, Fill};
 use crate::exec::account::lookup;
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
+use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::{IsolatedSlot, State};
 use crate::symbol::Symbol;
@@ -162,13 +163,8 @@ pub(crate) fn refunding<T>(
     account: AccountId,
     carry_out: impl FnOnce(&mut Ctx<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let parent = ctx
-        .exchange
-        .accounts
-        .get(account)
-        .and_then(|row| row.isolated)
-        .map(|isolated| isolated.parent);
-    let Some(parent) = parent else { return carry_out(ctx) };
+    let isolated = ctx.exchange.accounts.get(account).and_then(|row| row.isolated);
+    let Some(Isolated { parent, market }) = isolated else { return carry_out(ctx) };
     // Funding first, so that what the parent's collateral falls by is what was drawn.
     cash::settle_funding(ctx.exchange, parent)?;
     let had = collateral(ctx.exchange, parent);
@@ -176,7 +172,10 @@ pub(crate) fn refunding<T>(
     let drawn = had.saturating_sub(collateral(ctx.exchange, parent));
     if result.is_err() && drawn > 0 {
         // Moved a moment ago: it is there, and it fits.
-        let _ = cash::shift(ctx.exchange, account, parent, drawn);
+        if let Err(refusal) = cash::shift(ctx.exchange, account, parent, drawn) {
+            let why = refusal.labelled();
+            invariant!(ctx.exchange, market, "drawn collateral could not go back: {}", why);
+        }
     }
     result
 }
@@ -218,8 +217,11 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
         let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms > 0) else { continue };
         let atoms = row.collateral_atoms;
         if !is_in_use(state, account, isolated.market) {
-            // A sum beyond 127 bits stays where it is.
-            let _ = cash::shift(state, account, isolated.parent, atoms);
+            // The supply cap keeps every sum of collateral below 64 bits.
+            if let Err(refusal) = cash::shift(state, account, isolated.parent, atoms) {
+                let why = refusal.labelled();
+                invariant!(state, isolated.market, "idle collateral could not go back: {}", why);
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::Step;
 use crate::exec::order::cancel;
+use crate::invariant::broken_account;
 use crate::refusal::Refusal;
 use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
@@ -216,8 +217,15 @@ pub(crate) fn unlist(state: &mut State) -> Vec<bool> {
 /// takeovers that this sweep has served.
 pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     for step in steps {
-        // What cannot be computed was left alone, and is not offered.
-        let Ok(open) = open_of(ctx.exchange, step.account) else { continue };
+        let open = match open_of(ctx.exchange, step.account) {
+            Ok(open) => open,
+            Err(refusal) => {
+                let (account, why) = (step.account, refusal.labelled());
+                let sentence = format!("account {account} could not be listed: {why}");
+                broken_account(ctx.exchange, account, sentence);
+                continue;
+            }
+        };
         for (market, listed) in open {
             let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
             if cell.listed.len() < MAX_LISTED {

@@ -21,6 +21,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::order::{cancel, prune};
+use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
 use crate::state::table::Table;
 use crate::state::State;
@@ -44,18 +45,29 @@ struct Closing {
 pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
     let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
     for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
-        for (market, held) in step::closable(ctx.exchange, step.account).unwrap_or_default() {
-            sides.entry((market, held < 0)).or_default().push(at);
+        match step::closable(ctx.exchange, step.account) {
+            Ok(closable) => {
+                for (market, held) in closable {
+                    sides.entry((market, held < 0)).or_default().push(at);
+                }
+            }
+            Err(refusal) => {
+                let (account, why) = (step.account, refusal.labelled());
+                let sentence = format!("account {account} could not be deleveraged: {why}");
+                broken_account(ctx.exchange, account, sentence);
+            }
         }
     }
     for ((market, is_short), side) in sides {
         for _ in 0..MAX_ROUNDS {
-            let closings = closings(ctx.exchange, steps, &side, market, is_short);
-            match round(ctx, market, closings, steps) {
+            let closed = closings(ctx.exchange, steps, &side, market, is_short)
+                .and_then(|closings| round(ctx, market, closings, steps));
+            match closed {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(refusal) => {
-                    tracing::debug!(market, "deleveraging: {refusal}");
+                    let why = refusal.labelled();
+                    invariant!(ctx.exchange, market, "deleveraging failed: {}", why);
                     break;
                 }
             }
@@ -71,17 +83,14 @@ fn closings(
     side: &[usize],
     market: MarketId,
     is_short: bool,
-) -> Vec<Closing> {
-    let due = |at: &usize| match closing(state, &steps[*at], *at, market) {
-        Ok(closing) => closing.filter(|closing| (closing.held < 0) == is_short),
-        Err(refusal) => {
-            tracing::debug!(account = steps[*at].account, "deleveraging: {refusal}");
-            None
-        }
-    };
-    let mut closings: Vec<Closing> = side.iter().filter_map(due).collect();
+) -> Result<Vec<Closing>, Refusal> {
+    let mut closings = Vec::new();
+    for at in side {
+        let closing = closing(state, &steps[*at], *at, market)?;
+        closings.extend(closing.filter(|closing| (closing.held < 0) == is_short));
+    }
     closings.sort_by_key(|closing| closing.lot_quote_atoms);
-    closings
+    Ok(closings)
 }
 
 /// Returns the position that a step has to close in a market now.

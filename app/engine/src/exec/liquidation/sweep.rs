@@ -14,6 +14,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::liquidation::{backstop, close, deleverage, step};
 use crate::exec::order::prune;
+use crate::invariant::broken_account;
 use crate::refusal::Refusal;
 
 /// Examines every account at risk, in order of id. All accounts are pruned before the first
@@ -24,9 +25,12 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     for account in at_risk::find(ctx.exchange) {
         match look_at(ctx, account) {
             Ok(step) => due.extend(step),
-            // An account whose margin cannot be computed is left as it is: admission keeps amounts
-            // far below the bounds.
-            Err(refusal) => tracing::debug!(account, "reserve: {refusal}"),
+            // Admission keeps amounts far below the bounds of every calculation.
+            Err(refusal) => {
+                let why = refusal.labelled();
+                let sentence = format!("account {account} could not be examined: {why}");
+                broken_account(ctx.exchange, account, sentence);
+            }
         }
     }
     let before = backstop::unlist(ctx.exchange);
@@ -39,7 +43,9 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
 fn run_steps<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
     for step in steps {
         if let Err(refusal) = run_stages(ctx, step) {
-            tracing::debug!(account = step.account, "liquidation step: {refusal}");
+            let (account, why) = (step.account, refusal.labelled());
+            let sentence = format!("a liquidation step of account {account} failed: {why}");
+            broken_account(ctx.exchange, account, sentence);
         }
     }
 }

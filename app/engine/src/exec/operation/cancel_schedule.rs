@@ -8,6 +8,7 @@ use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::request;
+use crate::invariant::broken_account;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -77,8 +78,14 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         set(ctx.exchange, account, 0);
         for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
             let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
+            let gone = gone.unwrap_or_else(|refusal| {
+                let why = refusal.labelled();
+                let sentence = format!("a due switch of account {account} failed: {why}");
+                broken_account(ctx.exchange, account, sentence);
+                0
+            });
             // An account that has nothing to cancel costs a look all the same.
-            cancelled = cancelled.saturating_add(gone.unwrap_or(0)).saturating_add(1);
+            cancelled = cancelled.saturating_add(gone).saturating_add(1);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::events::{Event, Fill, Work};
 use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::links;
+use crate::invariant::broken_in;
 use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
 use crate::state::table::Table;
@@ -24,6 +25,8 @@ use crate::state::MarketCell;
 pub(crate) struct BookHost<'a> {
     pub accounts: &'a mut Table<Account>,
     pub cell: &'a mut MarketCell,
+    /// Broken invariants that no block has reported yet.
+    pub violations: &'a mut Vec<String>,
     pub conditional: &'a mut ConditionalOrders,
     pub order_totals: &'a mut TotalsCache,
     pub treasury: &'a mut Treasury,
@@ -47,6 +50,7 @@ impl<'a> BookHost<'a> {
         let host = Self {
             accounts: &mut state.accounts,
             cell: &mut slot.cell,
+            violations: &mut state.derived.violations,
             conditional: &mut slot.conditional,
             order_totals: &mut slot.order_totals,
             treasury: &mut state.chain.treasury,
@@ -155,10 +159,9 @@ impl<'a> BookHost<'a> {
             liquidation: self.liquidation,
         };
         if let Err(refusal) = self.trade(&mut fill) {
-            // Admission bounds every amount, so this is a defect: the market stops, the
-            // chain goes on.
-            self.cell.quarantined =
-                Some(format!("a fill could not be applied: {}", refusal.labelled()));
+            // Admission bounds every amount.
+            let sentence = format!("a fill could not be applied: {}", refusal.labelled());
+            broken_in(self.cell, self.violations, sentence);
         }
         self.events.push(Event::Fill(fill));
         if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {

@@ -5,6 +5,7 @@ use tidemark_risk::funding::{impact_price, premium_ppm};
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
+use crate::invariant::broken_in;
 
 /// Bound of one sample: 100 %.
 const MAX_PREMIUM_PPM: i64 = 1_000_000;
@@ -22,8 +23,16 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
             continue;
         };
         let market = &mut cell.market;
-        if let Ok(Some(rate_8h_ppm)) = market.end_funding_hour(now_ms, index) {
-            ctx.events.push(Event::Funding { market: market.params.id, rate_8h_ppm });
+        match market.end_funding_hour(now_ms, index) {
+            Ok(Some(rate_8h_ppm)) => {
+                ctx.events.push(Event::Funding { market: market.params.id, rate_8h_ppm });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let sentence = format!("an hour's funding could not be computed: {error}");
+                broken_in(cell, &mut ctx.exchange.derived.violations, sentence);
+                continue;
+            }
         }
         let fresh = !cell.index.is_stale(now_ms, market.params.max_oracle_age_ms);
         if fresh && market.funding.sample_due(now_ms) {

@@ -28,6 +28,7 @@ pub(crate) fn run(state: &mut State) -> Vec<String> {
     if !violations.is_empty() {
         state.chain.gate_withdrawals();
     }
+    violations.append(&mut state.derived.violations);
     for market in 0..state.markets.len() {
         violations.extend(check_market(state, market));
     }

@@ -11,6 +11,7 @@ use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{links, peg};
 use crate::exec::order::{cancel, place, request};
+use crate::invariant::invariant;
 use crate::outcome::TwapSlice;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Slicing};
@@ -51,6 +52,8 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
 fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     ctx.work.visit_order();
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    // An order placed before it in this phase may have taken it out: its partner, or a fill that
+    // closed its position.
     let Some(order) = conditional.remove(order_id) else { return };
     // The trigger's own event comes first, so that a reader sees the reason before its effects.
     let event_index = ctx.events.len();
@@ -59,7 +62,10 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     if let Some(resting) = resting {
         cancel::cancel_for(ctx, order.account, market, resting, Code::OcoPartner);
     }
-    let Kind::Waiting(waited) = order.kind else { return };
+    let Kind::Waiting(waited) = order.kind else {
+        invariant!(ctx.exchange, market, "order {} triggered without a trigger", order_id);
+        return;
+    };
     let place =
         Place { trigger: None, lots: lots_now(ctx.exchange, order.account, &waited), ..waited };
     let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
@@ -92,8 +98,12 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let cell = &ctx.exchange.markets.slot(market).cell;
     let slippage_ppm = cell.market.params.market_slippage_ppm;
     let found = ctx.exchange.markets.slot(market).conditional.get(order_id).cloned();
+    // A slice or a trigger before it in this phase may have taken it out.
     let Some(order) = found else { return };
-    let Kind::Slicing(slicing) = order.kind else { return };
+    let Kind::Slicing(slicing) = order.kind else {
+        invariant!(ctx.exchange, market, "order {} is due for a slice and has none", order_id);
+        return;
+    };
     let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);
     let price_ticks = worst_ticks(&slicing, mark_ticks, slippage_ppm);
     let place = slice_order(market, &slicing, price_ticks, lots);
