@@ -54,6 +54,11 @@ pub struct BlockBudget {
 ///
 /// Of each account it takes the run of sequences from `next_sequence(account)` on, as long as the
 /// class does not fall; the others wait for a later block. Returns indices into `txs`.
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "indices are those of the transactions; sizes and gas were compared with the budget"
+)]
 pub fn select(
     txs: &[Arc<DecodedTx>],
     order: &CanonicalOrder,
@@ -101,6 +106,10 @@ pub fn select(
 
 /// Bytes that a transaction takes in a block: its own and its protobuf frame.
 #[must_use]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "indices are those of the transactions; sizes and gas were compared with the budget"
+)]
 pub fn tx_bytes(size: usize) -> u64 {
     const FRAME: u64 = 8;
     size as u64 + FRAME

@@ -39,7 +39,7 @@ pub(crate) fn broken(state: &mut State, market: MarketId, sentence: String) {
 /// Reports a broken invariant of a market whose state is borrowed in parts.
 #[cold]
 pub(crate) fn broken_in(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: String) {
-    assert!(!STRICT, "{sentence}");
+    stop_if_strict(&sentence);
     quarantine(cell, violations, sentence);
 }
 
@@ -47,13 +47,20 @@ pub(crate) fn broken_in(cell: &mut MarketCell, violations: &mut Vec<String>, sen
 /// quarantined.
 #[cold]
 pub(crate) fn broken_account(state: &mut State, account: AccountId, sentence: String) {
-    assert!(!STRICT, "{sentence}");
+    stop_if_strict(&sentence);
     let positions = state.accounts.get(account).map(|row| row.positions.clone());
     for position in positions.into_iter().flatten().filter(|position| position.lots != 0) {
         let cell = &mut state.markets.slot_mut(position.market).cell;
         quarantine(cell, &mut state.derived.violations, sentence.clone());
     }
     state.derived.violations.push(sentence);
+}
+
+/// Panics with the sentence of a broken invariant in a build with debug assertions.
+fn stop_if_strict(sentence: &str) {
+    if STRICT {
+        panic!("{sentence}");
+    }
 }
 
 /// Stops a market; its positions and orders stay as they are, and cancels go on.

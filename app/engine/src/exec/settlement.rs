@@ -76,6 +76,10 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
     }
 }
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts end at their bounds; no more is taken than there is"
+)]
 fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusal> {
     let waiting = removal::close(ctx, market, MAX_ORDERS);
     let (book, mut host) = BookHost::split(ctx, market);
@@ -95,6 +99,10 @@ fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusa
     Ok(if done { SettlementStage::Insolvent(0) } else { SettlementStage::Orders })
 }
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts end at their bounds; no more is taken than there is"
+)]
 fn close_insolvent(
     ctx: &mut Ctx<'_>,
     market: MarketId,
@@ -128,6 +136,10 @@ fn close_insolvent(
     Ok(SettlementStage::Positions)
 }
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts end at their bounds; no more is taken than there is"
+)]
 fn close_pairs(
     ctx: &mut Ctx<'_>,
     market: MarketId,
@@ -180,6 +192,10 @@ fn close_at(
 }
 
 /// Distributes the market's own money once nobody holds a position in it.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts end at their bounds; no more is taken than there is"
+)]
 fn release(state: &mut State, market: MarketId) -> Result<(), Refusal> {
     let market_row = &mut state.markets.slot_mut(market).cell.market;
     for keeper in std::mem::take(&mut market_row.keepers) {

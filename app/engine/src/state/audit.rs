@@ -18,6 +18,11 @@ impl Audit {
     ///
     /// # Errors
     /// A sentence if a sum leaves 127 bits.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
+    )]
     pub(crate) fn replace(&mut self, id: u32, after: &Account) -> Result<(), String> {
         let slot = id as usize;
         if slot >= self.seen.len() {
@@ -34,6 +39,11 @@ impl Audit {
         Ok(())
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
+    )]
     fn count(&mut self, market: MarketId, lots: SignedLots, sign: i128) {
         let at = usize::from(market);
         if at >= self.lots.len() {

@@ -54,6 +54,10 @@ pub struct Slicing {
 impl Slicing {
     /// Slices that are still to come.
     #[must_use]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "divisors are at least 1; 64-bit lots times 32-bit slices fit 128 bits"
+    )]
     pub fn slices_left(&self) -> u32 {
         let passed = self.start_ms.map_or(0, |start_ms| {
             self.next_ms.saturating_sub(start_ms) / self.twap.interval_ms.max(1)
@@ -68,6 +72,10 @@ impl Slicing {
     /// three times `⌈lots/n⌉`. Slices whose time passed without a block are left out: `i` counts by
     /// time since the first.
     #[must_use]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "divisors are at least 1; 64-bit lots times 32-bit slices fit 128 bits"
+    )]
     pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
         let interval_ms = self.twap.interval_ms.max(1);
         let start_ms = self.start_ms.unwrap_or(now_ms);
@@ -353,6 +361,10 @@ impl ConditionalOrders {
         }
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "divisors are at least 1; 64-bit lots times 32-bit slices fit 128 bits"
+    )]
     fn unindex(&mut self, order: &Conditional) {
         let (id, account) = (order.order_id, order.account);
         self.by_account.remove(&(account, id));

@@ -180,11 +180,13 @@ impl MarketSlots {
     /// The market of an id that the chain holds: one that was looked up before, or that an account
     /// has an entry for.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "only ids of listed markets are stored")]
     pub fn slot(&self, id: MarketId) -> &MarketSlot {
         &self.0[usize::from(id)]
     }
 
     /// The market of an id that the chain holds, to be changed.
+    #[expect(clippy::indexing_slicing, reason = "only ids of listed markets are stored")]
     pub fn slot_mut(&mut self, id: MarketId) -> &mut MarketSlot {
         &mut self.0[usize::from(id)]
     }

@@ -39,6 +39,7 @@ pub struct MerkleTree {
 }
 
 impl Default for MerkleTree {
+    #[expect(clippy::indexing_slicing, reason = "heights are below the depth, indices below 2³²")]
     fn default() -> Self {
         let mut empty = vec![EMPTY];
         for height in 0..DEPTH {
@@ -51,6 +52,11 @@ impl Default for MerkleTree {
 
 impl MerkleTree {
     /// Sets leaves, given by ascending slot, and rehashes their paths: each inner node once.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "heights are below the depth, indices below 2³²"
+    )]
     pub fn update(&mut self, leaves: &[(u32, Hash)]) {
         let mut dirty: Vec<usize> = Vec::with_capacity(leaves.len());
         for (slot, hash) in leaves {
@@ -70,6 +76,11 @@ impl MerkleTree {
         }
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "heights are below the depth, indices below 2³²"
+    )]
     fn set(level: &mut Vec<Hash>, index: usize, hash: Hash, empty: Hash) {
         if index >= level.len() {
             level.resize(index + 1, empty);
@@ -79,6 +90,7 @@ impl MerkleTree {
 
     /// The root.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "heights are below the depth, indices below 2³²")]
     pub fn root(&self) -> Hash {
         self.levels[DEPTH].first().copied().unwrap_or(self.empty[DEPTH])
     }

@@ -57,6 +57,7 @@ impl Owner {
     }
 
     /// Puts a slot in its place, over the one of the same subaccount and market.
+    #[expect(clippy::indexing_slicing, reason = "the search found the index")]
     pub fn set_isolated(&mut self, slot: IsolatedSlot) {
         match self.place(slot.subaccount, slot.market) {
             Ok(at) => self.isolated[at] = slot,

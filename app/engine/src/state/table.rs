@@ -95,6 +95,7 @@ impl<T: Clone + BorshSerialize> Table<T> {
     }
 
     /// Appends a row; `None` when all 2³² − 1 slots are taken.
+    #[expect(clippy::indexing_slicing, reason = "the page was added above")]
     pub fn push(&mut self, row: T) -> Option<u32> {
         let slot = self.rows.len;
         self.rows.len = slot.checked_add(1)?;

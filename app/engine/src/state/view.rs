@@ -118,6 +118,7 @@ impl View {
     /// # Errors
     /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each
     /// naming bound and value.
+    #[expect(clippy::arithmetic_side_effects, reason = "the bound is at least 64")]
     pub fn admits(&self, tx: &DecodedTx) -> Result<(), Refusal> {
         let next = self.sequence(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
         let (sequence, last) = (tx.sequence, next.saturating_add(MAX_PENDING_SEQUENCES));

@@ -39,7 +39,7 @@ pub(crate) fn existing(
     owner: OwnerId,
     subaccount: u32,
 ) -> Result<AccountId, Refusal> {
-    state.account_id(owner, subaccount).ok_or_else(|| Refusal::UnknownSubaccount(subaccount))
+    state.account_id(owner, subaccount).ok_or(Refusal::UnknownSubaccount(subaccount))
 }
 
 /// Moves an account's collateral by `change_atoms`.
@@ -57,6 +57,10 @@ pub(crate) fn credit(
 }
 
 /// Moves collateral from one account to another.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "messages carry amounts of at most 64 bits, so that each has a negative"
+)]
 pub(crate) fn shift(
     state: &mut State,
     from: AccountId,
@@ -127,6 +131,10 @@ pub(crate) fn check_removable(
 }
 
 /// Takes collateral off the exchange.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "messages carry amounts of at most 64 bits, so that each has a negative"
+)]
 pub(crate) fn withdraw(
     state: &mut State,
     owner: OwnerId,

@@ -25,6 +25,10 @@ use crate::invariant::broken_account;
 use crate::refusal::Refusal;
 use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "keepers take at most the lots and the collateral that they were given"
+)]
 pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
@@ -82,6 +86,10 @@ fn asked_for(
 /// Shares `lots` among the keepers pro rata to their set-aside collateral, largest remainder, ties
 /// by account id. The part that a keeper cannot bear goes to keepers that bore theirs: each round
 /// ends the sharing, or a keeper's part in it.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "keepers take at most the lots and the collateral that they were given"
+)]
 fn pro_rata(
     ctx: &mut Ctx<'_>,
     closing: AccountId,
@@ -120,6 +128,10 @@ fn pro_rata(
     Ok(lots - left)
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "keepers take at most the lots and the collateral that they were given"
+)]
 fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
     let keepers = &state.markets.slot(market).cell.market.keepers;
     let at = keepers.binary_search_by_key(&keeper, |entry| entry.account);
@@ -188,6 +200,10 @@ fn take(
 }
 
 /// Takes used collateral off a keeper's set-aside; a keeper without any leaves the list.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "keepers take at most the lots and the collateral that they were given"
+)]
 fn use_up(market_row: &mut Market, keeper: AccountId, used_atoms: Atoms) {
     for entry in market_row.keepers.iter_mut().filter(|entry| entry.account == keeper) {
         entry.set_aside_atoms -= used_atoms;

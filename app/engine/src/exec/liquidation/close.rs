@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Stage 2: on the book at the zero price or better, until the account is at maintenance.
+#[expect(clippy::arithmetic_side_effects, reason = "a step closes at most the lots that it places")]
 pub(crate) fn on_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;

@@ -77,6 +77,10 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
 
 /// Returns the positions of one side of a market that steps have to close now, first those whose
 /// price asks least of a counterparty: one that cannot bear a lot of these can bear none after it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "indices are those of the steps; the divisor is at least 1"
+)]
 fn closings(
     state: &State,
     steps: &[Step],
@@ -113,6 +117,10 @@ fn closing(
 }
 
 /// Closes positions of one side of a market, as far as anyone can bear it; says how many lots.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "indices are those of the steps; the divisor is at least 1"
+)]
 fn round(
     ctx: &mut Ctx<'_>,
     market: MarketId,
@@ -147,6 +155,10 @@ fn for_one(
 
 /// Everyone with an opposite position. Where shares begin is drawn from the block before, which
 /// nobody has in their hand.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "indices are those of the steps; the divisor is at least 1"
+)]
 fn queue(
     state: &mut State,
     market: MarketId,

@@ -134,6 +134,7 @@ pub(crate) fn closable(
 }
 
 /// Against a position: sell a long, buy a short.
+#[expect(clippy::arithmetic_side_effects, reason = "the conversion leaves `SignedLots::MIN` out")]
 pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
     let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
     if held > 0 {

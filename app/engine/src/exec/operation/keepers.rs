@@ -15,6 +15,11 @@ pub const MAX_KEEPERS: usize = 64;
 
 /// Sets the collateral that a subaccount sets aside for a market. An increase leaves the account
 /// under the rules of a withdrawal, and counts for nothing else from then on; a decrease goes back.
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "the search found the index; the change is a difference of 64-bit amounts"
+)]
 pub(crate) fn register(
     state: &mut State,
     owner: OwnerId,

@@ -44,6 +44,10 @@ pub(crate) struct PlannedOrder {
 
 impl MarketPlan {
     /// The best price of a side without the orders that leave.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a side indexes both sides; a batch has few operations"
+    )]
     pub(crate) fn best(&self, book: &Book, side: Side) -> Option<Ticks> {
         let mut gone: BTreeMap<Ticks, u32> = BTreeMap::new();
         for order in self.leaving.values().filter(|order| order.side == side) {
@@ -56,6 +60,10 @@ impl MarketPlan {
         stays.map(|level| level.price_ticks)
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a side indexes both sides; a batch has few operations"
+    )]
     pub(crate) fn check(
         &self,
         state: &mut State,

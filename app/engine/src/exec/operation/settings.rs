@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Sets a subaccount's leverage in a market; its orders and position must still be covered by it.
+#[expect(clippy::arithmetic_side_effects, reason = "the divisor is at least 1")]
 pub(crate) fn set_leverage(
     state: &mut State,
     owner: OwnerId,

@@ -81,6 +81,10 @@ impl<'a> BookHost<'a> {
 
     /// Applies a trade to both accounts. The reserve lemma (rules §3.7) is why nothing is checked
     /// here.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a notional and lots of 64 bits have a negative in 128"
+    )]
     fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
         let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)
             .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
@@ -175,6 +179,10 @@ impl<'a> BookHost<'a> {
 
     /// After a fill: who held `before` lots and holds none on that side any more loses the orders
     /// that close its position.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a notional and lots of 64 bits have a negative in 128"
+    )]
     fn detach(&mut self, account: AccountId, side: Side, lots: Lots) {
         let market = self.cell.market.params.id;
         if self.conditional.is_empty() {

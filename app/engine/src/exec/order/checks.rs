@@ -174,6 +174,7 @@ pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal
 /// Returns the most that orders of one side could add to open interest, which counts longs (as many
 /// as shorts): a taker adds at most its lots on its own side, a position that turns all of its new
 /// side.
+#[expect(clippy::arithmetic_side_effects, reason = "64 bits have a negative in 128")]
 pub(crate) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
     let lots = i128::try_from(lots).unwrap_or(i128::MAX);
     let on_side = match side {

@@ -39,6 +39,7 @@ pub(crate) fn place_on_book(
 
 /// Returns the client's result. The account's stream learns of a taker's remainder that never
 /// rested.
+#[expect(clippy::arithmetic_side_effects, reason = "the parts of an order are at most the order")]
 pub(crate) fn result(
     market: MarketId,
     account: AccountId,

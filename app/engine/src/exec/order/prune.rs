@@ -48,6 +48,7 @@ fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, 
 }
 
 /// Cancels every order that may increase exposure; says how many.
+#[expect(clippy::arithmetic_side_effects, reason = "an account has far fewer orders than 2³²")]
 fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> u32 {
     let mut cancelled = 0;
     for (market, order) in open(ctx.exchange, account, false) {
@@ -58,6 +59,7 @@ fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> u32 {
 
 /// Cancels orders that may increase exposure until free collateral is at least 0 or none is left;
 /// says how many.
+#[expect(clippy::arithmetic_side_effects, reason = "an account has far fewer orders than 2³²")]
 fn until_free(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let mut cancelled = 0;
     for Prunable { market, order_id, .. } in chosen(ctx.exchange, account)? {

@@ -42,6 +42,7 @@ fn money(atoms: Atoms) -> String {
 /// A market's own invariants: longs equal shorts equal open interest, the book is not crossed. Once
 /// wrong, it stays quarantined until the admin asks for the end of it, and the audit of that block
 /// finds nothing.
+#[expect(clippy::indexing_slicing, reason = "the caller counts up to the number of markets")]
 fn check_market(state: &mut State, at: usize) -> Option<String> {
     let (longs, shorts) = state.derived.audit.lots(at);
     let cell = &mut state.markets[at].cell;

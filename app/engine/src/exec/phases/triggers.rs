@@ -49,6 +49,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
 }
 
 /// Places an order whose trigger the mark has reached.
+#[expect(clippy::indexing_slicing, reason = "the event was pushed above, and events only grow")]
 fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     ctx.work.visit_order();
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
@@ -93,6 +94,7 @@ fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
 }
 
 /// Places a TWAP's slice, and sets the time of the next.
+#[expect(clippy::indexing_slicing, reason = "the event was pushed above, and events only grow")]
 fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Ticks) {
     ctx.work.visit_order();
     let cell = &ctx.exchange.markets.slot(market).cell;

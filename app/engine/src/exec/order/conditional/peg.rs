@@ -44,6 +44,7 @@ impl References {
 
     /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and
     /// within its limit.
+    #[expect(clippy::indexing_slicing, reason = "a side indexes both sides")]
     fn price(&self, side: Side, pegged: &Pegged) -> Option<Ticks> {
         let reference = match pegged.peg.to {
             PegTo::Mark => self.mark_ticks,
