@@ -185,7 +185,7 @@ fn close_at(
     price_ticks: Ticks,
     lots: Lots,
 ) -> Result<(), Refusal> {
-    let row = state.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+    let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     let market_row = &mut state.markets.slot_mut(market).cell.market;
     apply_fill(row, market_row, side, price_ticks, lots, 0)?;
     Ok(())

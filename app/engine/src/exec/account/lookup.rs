@@ -23,7 +23,6 @@ pub(crate) fn position_mut(
     id: AccountId,
     market: MarketId,
 ) -> Result<&mut Position, Refusal> {
-    account(state, id)?;
-    let row = state.accounts.get_mut(id).ok_or_else(|| Refusal::overflow("the account"))?;
+    let row = state.accounts.get_mut(id).ok_or(Refusal::UnknownAccount(id))?;
     Ok(row.position_mut(market))
 }

@@ -51,7 +51,7 @@ pub(crate) fn credit(
     let overflow = || Refusal::overflow("the collateral");
     let collateral = state.accounts.get(account).map_or(0, |account| account.collateral_atoms);
     let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
-    let row = state.accounts.get_mut(account).ok_or_else(overflow)?;
+    let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     row.collateral_atoms = after;
     Ok(())
 }

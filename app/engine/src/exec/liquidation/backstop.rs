@@ -183,9 +183,8 @@ fn take(
     cell.market = market_row;
     use_up(&mut cell.market, keeper, used_atoms);
     for (account, row) in [(closing, closing_row), (trader, keeper_row)] {
-        if let Some(place) = ctx.exchange.accounts.get_mut(account) {
-            *place = row;
-        }
+        let place = ctx.exchange.accounts.get_mut(account);
+        *place.ok_or(Refusal::UnknownAccount(account))? = row;
     }
     cancel::drop_spent_reduce_only(ctx, trader, market, side);
     ctx.events.push(Event::Taken {

@@ -9,6 +9,7 @@ use tidemark_risk::{position, Market};
 
 use crate::events::Arithmetic;
 use crate::exec::account::{health, lookup};
+use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
@@ -151,10 +152,7 @@ fn settle(
         }
     };
     let price_ticks = step::average_ticks(quote_atoms, filled, market.k);
-    if let Some(account) = state.accounts.get_mut(step.account) {
-        account.collateral_atoms =
-            account.collateral_atoms.saturating_sub(fee).saturating_add(paid);
-    }
+    cash::credit(state, step.account, paid.saturating_sub(fee))?;
     let arithmetic = Arithmetic {
         closed: Some(zero),
         quote_atoms,
@@ -180,7 +178,8 @@ pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
     let Some(market) = closed.or_else(first) else { return Ok(()) };
     let health = health::health(ctx.exchange, step.account)?;
     let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
-    let Some(account) = ctx.exchange.accounts.get_mut(step.account) else { return Ok(()) };
+    let account = ctx.exchange.accounts.get_mut(step.account);
+    let account = account.ok_or(Refusal::UnknownAccount(step.account))?;
     let (fund_paid_atoms, bad_debt_atoms) =
         position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
     let facts =

@@ -193,9 +193,8 @@ fn close(
     if fills.is_empty() {
         return Ok(0);
     }
-    if let Some(row) = ctx.exchange.accounts.get_mut(step.account) {
-        *row = closing;
-    }
+    let row = ctx.exchange.accounts.get_mut(step.account);
+    *row.ok_or(Refusal::UnknownAccount(step.account))? = closing;
     report(ctx, step, health, (market, held), &fills);
     cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {

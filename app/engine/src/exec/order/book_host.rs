@@ -113,7 +113,7 @@ impl<'a> BookHost<'a> {
         fee: Atoms,
         notional: Atoms,
     ) -> Result<(), Refusal> {
-        let row = self.accounts.get_mut(account).ok_or_else(|| Refusal::overflow("an account"))?;
+        let row = self.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
         position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
         let trader = self.trader(account);
         if let Some(trader) = self.accounts.get_mut(trader) {

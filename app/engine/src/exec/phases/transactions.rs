@@ -49,9 +49,8 @@ fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
     }
     check_timeout(tx, state.chain.height)?;
     let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;
-    if let Some(owner) = state.owners.get_mut(owner) {
-        owner.sequence = sequence;
-    }
+    let row = state.owners.get_mut(owner).ok_or_else(|| unknown_signer(&tx.signer))?;
+    row.sequence = sequence;
     Ok(owner)
 }
 
