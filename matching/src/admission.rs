@@ -1,24 +1,25 @@
 //! The checks that an order passes before it enters the book.
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::arena::{Arena, MAX_ORDER_ID};
 use crate::book::Book;
 use crate::bounded;
 use crate::clients::InsertPosition;
-use crate::ladder::key_of;
+use crate::ladder::{key_of, price_of};
 use crate::types::{Host, Reject, MAX_ORDER_LOTS};
 use tidemark_proto::types::PostOnly;
 
 impl Book {
     /// Returns the next id, if an id is left.
     #[inline(always)]
-    pub(crate) const fn unused_id(&self) -> Result<OrderId, Reject> {
-        if self.next_order_id > MAX_ORDER_ID {
-            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID, self.next_order_id));
+    pub(crate) fn unused_id(&self) -> Result<OrderId, Reject> {
+        let next = self.next_order_id;
+        if next > MAX_ORDER_ID {
+            return Err(Reject::new(Code::Overflow, MAX_ORDER_ID.get(), next.get()));
         }
-        Ok(self.next_order_id)
+        Ok(next)
     }
 
     /// Returns the position for a client id, which no live order of the account may have;
@@ -27,14 +28,15 @@ impl Book {
     pub(crate) fn client_id_position(
         &mut self,
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
     ) -> Result<InsertPosition, Reject> {
-        if client_id == 0 {
+        if client_id == ClientId::NONE {
             return Ok(InsertPosition::NONE);
         }
         let found = self.client_ids.insert_position(owner, client_id);
         found.map_err(|slot| {
-            Reject::new(Code::DuplicateClientId, self.orders.get(slot).id(), client_id)
+            let live = self.orders.get(slot).id();
+            Reject::new(Code::DuplicateClientId, live.get(), client_id.get())
         })
     }
 
@@ -58,15 +60,16 @@ impl Book {
     #[cold]
     fn slid_price(&self, side: Side, price: Ticks, post_only: PostOnly) -> Result<Ticks, Reject> {
         let best = self.ladders.get(side.opposite()).best();
-        let best = best.map_or(price, |level| key_of(side.opposite(), self.levels.get(level).key));
+        let best =
+            best.map_or(price, |level| price_of(side.opposite(), self.levels.get(level).key));
         let outside = match side {
-            Side::Buy => best.checked_sub(1),
-            Side::Sell => best.checked_add(1),
+            Side::Buy => best.checked_sub(Ticks::ONE),
+            Side::Sell => best.checked_add(Ticks::ONE),
         };
         outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(
             Code::WouldCross,
-            best,
-            price,
+            best.get(),
+            price.get(),
         ))
     }
 
@@ -92,17 +95,17 @@ impl Book {
             bounded::sub(bounded::add(shown, self.icebergs.hidden_lots((side, key))), leaving);
         match resting.checked_add(lots) {
             Some(_) => Ok(level),
-            None => Err(Reject::new(Code::Overflow, u64::MAX, lots)),
+            None => Err(Reject::new(Code::Overflow, u64::MAX, lots.get())),
         }
     }
 }
 
-pub(crate) const fn check_lots(lots: Lots) -> Result<(), Reject> {
-    if lots == 0 {
+pub(crate) fn check_lots(lots: Lots) -> Result<(), Reject> {
+    if lots.is_zero() {
         return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
     }
     if lots > MAX_ORDER_LOTS {
-        return Err(Reject::new(Code::QuantityTooLarge, MAX_ORDER_LOTS, lots));
+        return Err(Reject::new(Code::QuantityTooLarge, MAX_ORDER_LOTS.get(), lots.get()));
     }
     Ok(())
 }
@@ -115,8 +118,8 @@ pub(crate) fn check_reducible(
     reduce_only: bool,
     host: &impl Host,
 ) -> Result<(), Reject> {
-    if reduce_only && host.reducible_lots(owner, side) == 0 {
-        return Err(Reject::new(Code::WouldIncrease, 0, lots));
+    if reduce_only && host.reducible_lots(owner, side).is_zero() {
+        return Err(Reject::new(Code::WouldIncrease, 0, lots.get()));
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ impl Flags {
 }
 
 /// Highest order id, 2⁵⁶ − 1: id and flags share a word.
-pub(crate) const MAX_ORDER_ID: OrderId = u64::MAX >> Flags::BITS;
+pub(crate) const MAX_ORDER_ID: OrderId = OrderId::new(u64::MAX >> Flags::BITS);
 
 /// An order. Links are slots, [`NONE`] at the ends.
 #[derive(Clone, Copy, Debug)]
@@ -117,13 +117,13 @@ const _: () = assert!(size_of::<Order>() == 32, "two orders are one cache line")
 
 impl Order {
     /// Content of slot 0, except for its links.
-    const EMPTY: Self = Self::new(0, 0, 0, Flags(0));
+    const EMPTY: Self = Self::new(OrderId::NONE, AccountId::ZERO, Lots::ZERO, Flags(0));
 
     /// An order in no level. `id` is at most [`MAX_ORDER_ID`].
     #[inline(always)]
     pub(crate) const fn new(id: OrderId, owner: AccountId, lots: Lots, flags: Flags) -> Self {
         Self {
-            tagged_id: id << Flags::BITS | flags.0 as u64,
+            tagged_id: id.get() << Flags::BITS | flags.0 as u64,
             lots,
             owner,
             level: NONE,
@@ -133,7 +133,7 @@ impl Order {
     }
     #[inline]
     pub(crate) const fn id(&self) -> OrderId {
-        self.tagged_id >> Flags::BITS
+        OrderId::new(self.tagged_id >> Flags::BITS)
     }
     #[inline]
     pub(crate) const fn flags(&self) -> Flags {

@@ -8,7 +8,7 @@
     reason = "the table is as long as the highest slot of an order with attributes"
 )]
 
-use tidemark_proto::units::TimeMs;
+use tidemark_proto::units::{ClientId, TimeMs};
 
 use crate::arena::Flags;
 use crate::cache::prefetch;
@@ -16,7 +16,7 @@ use crate::cache::prefetch;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes {
     /// Client id; 0 means none.
-    pub(crate) client_id: u64,
+    pub(crate) client_id: ClientId,
     /// Expiry; 0 means none.
     expires_ms: TimeMs,
     /// Index in the heap of expiries, if the order expires.
@@ -24,12 +24,12 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    pub(crate) const NONE: Self = Self::new(0, None);
+    pub(crate) const NONE: Self = Self::new(ClientId::NONE, None);
 
-    pub(crate) const fn new(client_id: u64, expires_ms: Option<TimeMs>) -> Self {
+    pub(crate) const fn new(client_id: ClientId, expires_ms: Option<TimeMs>) -> Self {
         let expires_ms = match expires_ms {
             Some(expires_ms) => expires_ms,
-            None => 0,
+            None => TimeMs::ZERO,
         };
         Self { client_id, expires_ms, heap_index: 0 }
     }

@@ -11,7 +11,7 @@ use crate::clients::{ClientIds, InsertPosition};
 use crate::expiries::{Expiries, Expiry};
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::{IdTable, RingIndex};
-use crate::ladder::{key_of, PriceLadder};
+use crate::ladder::{price_of, PriceLadder};
 use crate::levels::Levels;
 use crate::owners::Owners;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
@@ -45,7 +45,7 @@ impl Book {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            next_order_id: 1,
+            next_order_id: OrderId::new(1),
             orders: Arena::new(),
             levels: Levels::new(),
             ladders: BySide::new(PriceLadder::new(), PriceLadder::new()),
@@ -62,7 +62,7 @@ impl Book {
     /// `None` if no id is left.
     pub fn assign_id(&mut self) -> Option<OrderId> {
         let order_id = self.next_order_id;
-        self.next_order_id = order_id.checked_add(1)?;
+        self.next_order_id = order_id.checked_next()?;
         Some(order_id)
     }
 
@@ -74,7 +74,7 @@ impl Book {
         for side in [Side::Buy, Side::Sell] {
             self.ladders
                 .get_mut(side)
-                .take_changed(&mut self.levels, |key| keys.push((side, key_of(side, key))));
+                .take_changed(&mut self.levels, |key| keys.push((side, price_of(side, key))));
         }
         keys.sort_unstable();
         keys.into_iter().map(|(side, price)| self.level_at(side, price)).collect()
@@ -120,7 +120,7 @@ impl Book {
         self.ids
             .get(order_id)
             .filter(|slot| self.orders.get(*slot).owner == owner)
-            .ok_or(Reject::new(Code::UnknownOrder, 0, order_id))
+            .ok_or(Reject::new(Code::UnknownOrder, 0, order_id.get()))
     }
 
     /// Stores an order as its owner's newest at the back of the level `index`, or of a new level at
@@ -128,7 +128,7 @@ impl Book {
     /// has checked that the level's sum fits and that a slot is free.
     #[inline(always)]
     pub(crate) fn store(&mut self, order: Order, key: u64, index: u32) -> u32 {
-        debug_assert!(order.lots > 0, "a resting order shows at least one lot");
+        debug_assert!(!order.lots.is_zero(), "a resting order shows at least one lot");
         debug_assert!(order.id() < self.next_order_id, "the order's id was assigned");
         let slot = self.orders.allocate();
         self.ids.insert(order.id(), slot);
@@ -298,7 +298,7 @@ impl Book {
         let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
         let Iceberg { display_lots, hidden_lots } = self.iceberg(slot, flags);
         let hidden = by_lots.min(hidden_lots);
-        if hidden > 0 {
+        if !hidden.is_zero() {
             let level_key = (flags.side(), self.levels.get(level).key);
             self.icebergs.set(
                 slot,
@@ -332,7 +332,7 @@ impl Book {
             false => {
                 let order = view(order, Attributes::NONE, key, Iceberg::default());
                 host.event(Event::Removed { order, reason });
-                0
+                Lots::ZERO
             }
             true => self.report_special_removal(slot, reason, host),
         };
@@ -370,7 +370,7 @@ const fn view(order: &Order, attributes: Attributes, key: u64, iceberg: Iceberg)
         owner: order.owner,
         client_id: attributes.client_id,
         side,
-        price_ticks: key_of(side, key),
+        price_ticks: price_of(side, key),
         lots: bounded::add(order.lots, iceberg.hidden_lots),
         hidden_lots: iceberg.hidden_lots,
         display_lots: iceberg.display_lots,

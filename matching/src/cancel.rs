@@ -1,6 +1,6 @@
 //! Reducing, cancelling and expiring live orders (rules §2).
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, TimeMs};
 use tidemark_proto::Code;
 
 use crate::arena::NONE;
@@ -23,7 +23,7 @@ impl Book {
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
         let slot = self.owned(order_id, owner)?;
-        if by_lots == 0 {
+        if by_lots.is_zero() {
             return Err(Reject::new(Code::QuantityTooSmall, 1, 0));
         }
         let left = self.total_lots(slot).saturating_sub(by_lots);
@@ -47,7 +47,7 @@ impl Book {
             Some((slot, id_index)) if self.orders.get(slot).owner == owner => {
                 Ok(self.evict_from(slot, id_index, reason, host))
             }
-            _ => Err(Reject::new(Code::UnknownOrder, 0, order_id)),
+            _ => Err(Reject::new(Code::UnknownOrder, 0, order_id.get())),
         }
     }
 
@@ -58,12 +58,12 @@ impl Book {
     pub fn cancel_by_client_id(
         &mut self,
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         reason: Code,
         host: &mut impl Host,
     ) -> Result<Lots, Reject> {
         let found = self.client_ids.get(owner, client_id);
-        let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id))?;
+        let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id.get()))?;
         Ok(self.evict(slot, reason, host))
     }
 

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, ClientId};
 
 use crate::arena::NONE;
 use crate::cache::prefetch;
@@ -21,13 +21,13 @@ const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    client_id: u64,
+    client_id: ClientId,
     owner: AccountId,
     /// [`NONE`] in a free entry.
     slot: u32,
 }
 
-const FREE: Entry = Entry { client_id: 0, owner: 0, slot: NONE };
+const FREE: Entry = Entry { client_id: ClientId::NONE, owner: AccountId::ZERO, slot: NONE };
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
@@ -47,7 +47,7 @@ impl Set {
     }
 
     #[inline(always)]
-    fn find(&self, owner: AccountId, client_id: u64) -> Option<usize> {
+    fn find(&self, owner: AccountId, client_id: ClientId) -> Option<usize> {
         // Client ids of different accounts are seldom equal; free entries have client id 0.
         let mut ways = self.ways(|entry| entry.client_id == client_id);
         while ways != 0 {
@@ -81,7 +81,7 @@ pub(crate) struct ClientIds {
     /// Empty, or a power of two of sets: at least one for each entry, so that few sets are full.
     sets: Vec<Set>,
     /// Entries of full sets, by set, owner and client id.
-    overflow: BTreeMap<(usize, AccountId, u64), u32>,
+    overflow: BTreeMap<(usize, AccountId, ClientId), u32>,
     live: usize,
 }
 
@@ -93,15 +93,16 @@ impl ClientIds {
 
     /// Returns the set of a key. The quality of this multiplicative hash affects speed only.
     #[inline]
-    fn set_of(&self, owner: AccountId, client_id: u64) -> usize {
-        let key = client_id ^ (u64::from(owner) << 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    fn set_of(&self, owner: AccountId, client_id: ClientId) -> usize {
+        let owner = u64::from(owner.get()) << 32;
+        let key = client_id.get() ^ owner.wrapping_mul(0xd6e8_feb8_6659_fd93);
         let mixed = (key ^ (key >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 32) as usize & self.sets.len().wrapping_sub(1)
     }
 
     /// Returns the slot of the order to which the account gave this client id.
     #[inline]
-    pub(crate) fn get(&self, owner: AccountId, client_id: u64) -> Option<u32> {
+    pub(crate) fn get(&self, owner: AccountId, client_id: ClientId) -> Option<u32> {
         let index = self.set_of(owner, client_id);
         let set = self.sets.get(index)?;
         match set.find(owner, client_id) {
@@ -119,7 +120,7 @@ impl ClientIds {
     pub(crate) fn insert_position(
         &mut self,
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
     ) -> Result<InsertPosition, u32> {
         if self.live >= self.sets.len() {
             self.grow();
@@ -144,7 +145,7 @@ impl ClientIds {
         &mut self,
         insert_position: InsertPosition,
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         slot: u32,
     ) {
         self.live += 1;
@@ -156,19 +157,19 @@ impl ClientIds {
 
     #[cold]
     #[inline(never)]
-    fn insert_overflow(&mut self, set: usize, owner: AccountId, client_id: u64, slot: u32) {
+    fn insert_overflow(&mut self, set: usize, owner: AccountId, client_id: ClientId, slot: u32) {
         self.overflow.insert((set, owner, client_id), slot);
     }
 
     #[cold]
     #[inline(never)]
-    fn get_overflow(&self, set: usize, owner: AccountId, client_id: u64) -> Option<u32> {
+    fn get_overflow(&self, set: usize, owner: AccountId, client_id: ClientId) -> Option<u32> {
         self.overflow.get(&(set, owner, client_id)).copied()
     }
 
     /// Prefetches the set of a key.
     #[inline]
-    pub(crate) fn prefetch(&self, owner: AccountId, client_id: u64) {
+    pub(crate) fn prefetch(&self, owner: AccountId, client_id: ClientId) {
         if let Some(set) = self.sets.get(self.set_of(owner, client_id)) {
             prefetch(set);
         }
@@ -198,7 +199,7 @@ impl ClientIds {
     }
 
     /// Removes a key that is in the table.
-    pub(crate) fn remove(&mut self, owner: AccountId, client_id: u64) {
+    pub(crate) fn remove(&mut self, owner: AccountId, client_id: ClientId) {
         let set = self.set_of(owner, client_id);
         self.live -= 1;
         match self.sets[set].find(owner, client_id) {
@@ -217,11 +218,9 @@ impl ClientIds {
     #[cold]
     #[inline(never)]
     fn pop_overflow(&mut self, set: usize) -> Entry {
-        let Some((key, slot)) =
-            self.overflow.range((set, 0, 0)..=(set, AccountId::MAX, u64::MAX)).next()
-        else {
-            return FREE;
-        };
+        let (first, last) =
+            ((set, AccountId::MIN, ClientId::MIN), (set, AccountId::MAX, ClientId::MAX));
+        let Some((key, slot)) = self.overflow.range(first..=last).next() else { return FREE };
         let (key, slot) = (*key, *slot);
         self.overflow.remove(&key);
         Entry { client_id: key.2, owner: key.1, slot }
@@ -230,7 +229,7 @@ impl ClientIds {
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.sets.capacity() * size_of::<Set>()
-            + map_bytes(self.overflow.len(), size_of::<((usize, AccountId, u64), u32)>())
+            + map_bytes(self.overflow.len(), size_of::<((usize, AccountId, ClientId), u32)>())
     }
 }
 
@@ -251,7 +250,8 @@ mod tests {
         ) {
             let (mut table, mut model) = (ClientIds::default(), BTreeMap::new());
             for (step, (insert, owner, id, crowd)) in steps.into_iter().enumerate() {
-                let client_id = if crowd { id << 58 } else { id } + 1;
+                let owner = AccountId::new(owner);
+                let client_id = ClientId::new(if crowd { id << 58 } else { id } + 1);
                 let key = (owner, client_id);
                 if insert && !model.contains_key(&key) {
                     model.insert(key, step as u32 + 1);

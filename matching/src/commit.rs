@@ -29,7 +29,7 @@
 )]
 
 use sha2::{Digest as _, Sha256};
-use tidemark_proto::units::Side;
+use tidemark_proto::units::{Side, TimeMs};
 
 use crate::arena::Arena;
 use crate::attributes::AttributeTable;
@@ -61,7 +61,7 @@ impl Book {
     pub fn l3_root(&mut self) -> Digest {
         self.refresh();
         self.root(0x04, |digests| &digests.l3)
-            .chain_update(self.next_order_id.to_le_bytes())
+            .chain_update(self.next_order_id.get().to_le_bytes())
             .finalize()
             .into()
     }
@@ -144,7 +144,7 @@ fn group_digests(page: &Page, levels: &Levels, group: usize) -> Digests {
         let index = page.levels[offset];
         let level = levels.get(index);
         l2.update(offset_byte);
-        l2.update(level.lots.to_le_bytes());
+        l2.update(level.lots.get().to_le_bytes());
         l2.update(level.count.to_le_bytes());
         l3.update(offset_byte);
         l3.update(levels.digests[index as usize]);
@@ -173,19 +173,19 @@ impl Queue {
     fn hash_next(&mut self, stores: Stores<'_>) {
         let order = stores.orders.get(self.slot);
         let mut bytes = [0; 37];
-        bytes[..8].copy_from_slice(&order.id().to_le_bytes());
-        bytes[8..12].copy_from_slice(&order.owner.to_le_bytes());
-        bytes[12..20].copy_from_slice(&order.lots.to_le_bytes());
+        bytes[..8].copy_from_slice(&order.id().get().to_le_bytes());
+        bytes[8..12].copy_from_slice(&order.owner.get().to_le_bytes());
+        bytes[12..20].copy_from_slice(&order.lots.get().to_le_bytes());
         let attributes = stores.attributes.get(self.slot, order.flags());
-        bytes[20..28].copy_from_slice(&attributes.client_id.to_le_bytes());
-        bytes[28..36]
-            .copy_from_slice(&attributes.expires_ms(order.flags()).unwrap_or(0).to_le_bytes());
+        bytes[20..28].copy_from_slice(&attributes.client_id.get().to_le_bytes());
+        let expires_ms = attributes.expires_ms(order.flags()).unwrap_or(TimeMs::ZERO);
+        bytes[28..36].copy_from_slice(&expires_ms.get().to_le_bytes());
         bytes[36] = order.flags().bits();
         self.bytes.extend_from_slice(&bytes);
         if order.flags().iceberg() {
             let Iceberg { display_lots, hidden_lots } = stores.icebergs.get(self.slot);
-            self.bytes.extend_from_slice(&display_lots.to_le_bytes());
-            self.bytes.extend_from_slice(&hidden_lots.to_le_bytes());
+            self.bytes.extend_from_slice(&display_lots.get().to_le_bytes());
+            self.bytes.extend_from_slice(&hidden_lots.get().to_le_bytes());
         }
         (self.slot, self.left) = (order.next, self.left - 1);
         // The load proceeds while the other queues have their turns.

@@ -27,7 +27,7 @@ pub(crate) struct Expiry {
 impl Expiry {
     /// Returns the sort key: time, then id.
     const fn key(&self) -> u128 {
-        ((self.expires_ms as u128) << 64) | self.id as u128
+        ((self.expires_ms.get() as u128) << 64) | self.id.get() as u128
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     use proptest::prelude::*;
     use tidemark_proto::types::PostOnly;
-    use tidemark_proto::units::Side;
+    use tidemark_proto::units::{ClientId, Side};
 
     use super::*;
     use crate::arena::Flags;
@@ -141,8 +141,9 @@ mod tests {
             let expires = Flags::new(Side::Buy, false, PostOnly::Off, true, false);
             for (slot, (kind, expires_ms, pick)) in (1..).zip(steps) {
                 if kind < 3 {
-                    let entry = Expiry { expires_ms, id: u64::from(slot), slot };
-                    attributes.set(slot, Attributes::new(0, Some(expires_ms)));
+                    let expires_ms = TimeMs::new(expires_ms);
+                    let entry = Expiry { expires_ms, id: OrderId::new(u64::from(slot)), slot };
+                    attributes.set(slot, Attributes::new(ClientId::NONE, Some(expires_ms)));
                     heap.insert(entry, &mut attributes);
                     model.insert(entry);
                 } else if let Some(entry) = model.iter().nth(pick % model.len().max(1)).copied() {

@@ -28,7 +28,7 @@ impl Book {
             if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
         let mut walk =
             FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
-        let mut sum: Lots = 0;
+        let mut sum = Lots::ZERO;
         let crosses = |level: &u32| self.levels.get(*level).key >= taker.limit_key;
         let mut level = ladder.best().filter(crosses);
         while let Some(index) = level {
@@ -50,7 +50,7 @@ impl Book {
                     return sum;
                 };
                 sum = checked::add(sum, more);
-                if more == shown && iceberg.hidden_lots > 0 {
+                if more == shown && !iceberg.hidden_lots.is_zero() {
                     let (shown, iceberg) =
                         Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
                     refilled.push_back((slot, shown, iceberg));
@@ -87,12 +87,12 @@ impl FillWalk<'_> {
         let may_be_removed =
             maker.owner != taker.owner && self.book.owners.has_reduce_only(maker.owner, self.side);
         if may_be_removed && maker.flags().reduce_only() {
-            let traded = self.traded.get(&maker.owner).copied().unwrap_or(0);
+            let traded = self.traded.get(&maker.owner).copied().unwrap_or_default();
             lots = lots.min(host.reducible_lots(maker.owner, self.side).saturating_sub(traded));
-            if lots == 0 && traded > 0 {
+            if lots.is_zero() && !traded.is_zero() {
                 // The fill that closed the position would have removed this maker: the taker does
                 // not meet it.
-                return Some(0);
+                return Some(Lots::ZERO);
             }
         }
         if self.met == taker.max_fills {
@@ -100,7 +100,7 @@ impl FillWalk<'_> {
         }
         self.met = checked::increment(self.met);
         if maker.owner == taker.owner {
-            return (taker.stp == SelfTradePrevention::CancelMaker).then_some(0);
+            return (taker.stp == SelfTradePrevention::CancelMaker).then_some(Lots::ZERO);
         }
         if may_be_removed {
             let traded = self.traded.entry(maker.owner).or_default();

@@ -22,7 +22,7 @@ impl Iceberg {
     /// part.
     #[inline]
     pub(crate) fn split(display_lots: Lots, lots: Lots) -> (Lots, Self) {
-        let shown = if display_lots == 0 { lots } else { lots.min(display_lots) };
+        let shown = if display_lots.is_zero() { lots } else { lots.min(display_lots) };
         (shown, Self { display_lots, hidden_lots: bounded::sub(lots, shown) })
     }
 }
@@ -48,7 +48,7 @@ impl Icebergs {
     #[inline]
     pub(crate) fn hidden_lots(&self, level_key: LevelKey) -> Lots {
         if self.hidden_lots.is_empty() {
-            return 0;
+            return Lots::ZERO;
         }
         self.find_hidden_lots(level_key)
     }
@@ -57,7 +57,7 @@ impl Icebergs {
     // registers, an inlined search does not.
     #[inline(never)]
     fn find_hidden_lots(&self, level_key: LevelKey) -> Lots {
-        self.hidden_lots.get(&level_key).copied().unwrap_or(0)
+        self.hidden_lots.get(&level_key).copied().unwrap_or_default()
     }
 
     /// Returns the hidden part of the order in `slot`; the default if the order is no iceberg
@@ -71,7 +71,7 @@ impl Icebergs {
     pub(crate) fn set(&mut self, slot: u32, level_key: LevelKey, iceberg: Iceberg) {
         self.remove(slot);
         self.by_slot.insert(slot, (level_key, iceberg));
-        if iceberg.hidden_lots > 0 {
+        if !iceberg.hidden_lots.is_zero() {
             let sum = self.hidden_lots.entry(level_key).or_default();
             *sum = checked::add(*sum, iceberg.hidden_lots);
         }
@@ -84,12 +84,12 @@ impl Icebergs {
         };
         let sum = self.hidden_lots.get_mut(&level_key);
         debug_assert!(
-            sum.is_some() || iceberg.hidden_lots == 0,
+            sum.is_some() || iceberg.hidden_lots.is_zero(),
             "the hidden lots of an order are part of its level's sum"
         );
         if let Some(sum) = sum {
             *sum = checked::sub(*sum, iceberg.hidden_lots);
-            if *sum == 0 {
+            if sum.is_zero() {
                 self.hidden_lots.remove(&level_key);
             }
         }

@@ -52,14 +52,19 @@ pub(crate) struct IdTable {
 
 #[inline]
 const fn offset(id: OrderId) -> usize {
-    (id & (PAGE_IDS as u64 - 1)) as usize
+    (id.get() & (PAGE_IDS as u64 - 1)) as usize
+}
+
+#[inline]
+const fn page_number(id: OrderId) -> u64 {
+    id.get() >> PAGE_BITS
 }
 
 impl IdTable {
     /// Returns an empty table whose window ends at `next`, for ids that are not inserted in
     /// ascending order.
     pub(crate) fn ending_at(next: OrderId) -> Self {
-        let base = (next >> PAGE_BITS).saturating_sub(WINDOW_PAGES - 1);
+        let base = page_number(next).saturating_sub(WINDOW_PAGES - 1);
         Self { base, end: base, ..Self::default() }
     }
 
@@ -71,7 +76,7 @@ impl IdTable {
     /// Returns the ring index of an id's page, or `None` if the id is outside of the window.
     #[inline]
     fn page_index(&self, id: OrderId) -> Option<usize> {
-        let number = id >> PAGE_BITS;
+        let number = page_number(id);
         // One comparison suffices: page numbers before the window wrap to numbers beyond it.
         let within = number.wrapping_sub(self.base) < self.end.wrapping_sub(self.base);
         within.then(|| self.ring_index(number))
@@ -132,7 +137,7 @@ impl IdTable {
     #[cold]
     #[inline(never)]
     fn insert_beyond(&mut self, id: OrderId, slot: u32) {
-        let number = id >> PAGE_BITS;
+        let number = page_number(id);
         if number < self.base {
             self.old.insert(id, slot);
             return;
@@ -184,7 +189,8 @@ impl IdTable {
         let index = self.ring_index(self.base);
         let Some(mut slots) = std::mem::take(&mut self.ring[index]).slots else { return };
         for (offset, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot != NONE) {
-            self.old.insert((self.base << PAGE_BITS) + offset as u64, *slot);
+            let id = OrderId::new((self.base << PAGE_BITS) + offset as u64);
+            self.old.insert(id, *slot);
             *slot = NONE;
         }
         self.spare.push(slots);
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn recent_ids_stay_in_the_window() {
         let mut table = IdTable::default();
-        for id in 1..10_000 {
+        for id in (1..10_000).map(OrderId::new) {
             table.insert(id, 1);
             if table.remove(id, table.locate(id)) {
                 table.clean_up(id);
@@ -268,12 +274,12 @@ mod tests {
         /// Against a map, with jumps that pass pages and whole windows.
         #[test]
         fn behaves_like_a_map(steps in prop::collection::vec((0_u8..8, 0_usize..64), 1..2_000)) {
-            let (mut table, mut model, mut next) = (IdTable::default(), BTreeMap::new(), 1_u64);
+            let (mut table, mut model, mut next) = (IdTable::default(), BTreeMap::new(), 1);
             for (step, (kind, pick)) in steps.into_iter().enumerate() {
                 match kind {
                     0..=3 => {
-                        table.insert(next, step as u32 + 1);
-                        model.insert(next, step as u32 + 1);
+                        table.insert(OrderId::new(next), step as u32 + 1);
+                        model.insert(OrderId::new(next), step as u32 + 1);
                         next += 1;
                     }
                     4 => {
@@ -290,7 +296,7 @@ mod tests {
                         prop_assert_eq!(table.get(id), None);
                     }
                 }
-                prop_assert_eq!(table.get(next), None);
+                prop_assert_eq!(table.get(OrderId::new(next)), None);
                 prop_assert!(table.end - table.base <= WINDOW_PAGES);
                 prop_assert!(table.ring.len() as u64 <= WINDOW_PAGES);
             }

@@ -18,11 +18,22 @@ use crate::levels::{Level, Levels};
 use crate::memory::map_bytes;
 use crate::page::{page_number, page_offset, Page};
 
-/// Returns the key of a price on a side, or the price of a key: the function is its own inverse.
+/// Returns the key of a price on a side.
 #[inline]
 pub(crate) const fn key_of(side: Side, price_ticks: Ticks) -> u64 {
-    // All ones for a sell: complements without a branch.
-    price_ticks ^ (side as u64).wrapping_neg()
+    price_ticks.get() ^ complement(side)
+}
+
+/// Returns the price of a key on a side.
+#[inline]
+pub(crate) const fn price_of(side: Side, key: u64) -> Ticks {
+    Ticks::new(key ^ complement(side))
+}
+
+/// All ones for a sell: complements without a branch.
+#[inline]
+const fn complement(side: Side) -> u64 {
+    (side as u64).wrapping_neg()
 }
 
 /// No page. There are at most 2²⁵: each holds 4 096 keys, and a level at least one of 2³² orders.

@@ -37,7 +37,7 @@ const DIRTY: u32 = 1 << 31;
 impl Level {
     /// A level without orders.
     pub(crate) const fn new(key: u64, page: u32) -> Self {
-        Self { key, lots: 0, head: NONE, tail: NONE, count: 0, page }
+        Self { key, lots: Lots::ZERO, head: NONE, tail: NONE, count: 0, page }
     }
     /// Returns the level's page in the ladder of its side.
     pub(crate) const fn page(&self) -> u32 {

@@ -1,20 +1,20 @@
 //! Matching: an incoming order against the other side's queues, price first, then arrival (rules
 //! §2).
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::arena::{Order, NONE};
 use crate::book::Book;
 use crate::bounded::{self, checked};
-use crate::ladder::key_of;
+use crate::ladder::{key_of, price_of};
 use crate::types::{Event, Host, NewOrder, PlaceResult, MAX_ORDER_LOTS};
 
 /// An incoming order that is being matched.
 pub(crate) struct Taker {
     pub(crate) order_id: OrderId,
     pub(crate) owner: AccountId,
-    pub(crate) client_id: u64,
+    pub(crate) client_id: ClientId,
     pub(crate) side: Side,
     /// Limit price as a key of the makers' side: levels at or above it cross.
     pub(crate) limit_key: u64,
@@ -60,15 +60,19 @@ impl Book {
         host: &mut impl Host,
     ) -> MatchResult {
         let mut outcome = MatchResult { remaining_lots: lots, ..MatchResult::default() };
-        debug_assert!(0 < lots && lots <= MAX_ORDER_LOTS, "admission has bounded the quantity");
+        debug_assert!(
+            !lots.is_zero() && lots <= MAX_ORDER_LOTS,
+            "admission has bounded the quantity"
+        );
         let mut met = 0_u32;
         // Matching adds no reduce-only order.
         let simple = !taker.reduce_only && !self.owners.any_reduce_only();
-        while outcome.remaining_lots > 0 && outcome.stop.is_none() {
+        while !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             if simple {
                 met = self.match_shown(taker, &mut outcome, met, host);
             }
-            let Some(slot) = self.next_maker(taker).filter(|_| outcome.remaining_lots > 0) else {
+            let Some(slot) = self.next_maker(taker).filter(|_| !outcome.remaining_lots.is_zero())
+            else {
                 break;
             };
             if met == taker.max_fills {
@@ -83,8 +87,8 @@ impl Book {
             }
         }
         if taker.reduce_only
-            && outcome.remaining_lots > 0
-            && host.reducible_lots(taker.owner, taker.side) == 0
+            && !outcome.remaining_lots.is_zero()
+            && host.reducible_lots(taker.owner, taker.side).is_zero()
         {
             outcome.stop = Some(Code::NothingToReduce);
         }
@@ -113,7 +117,7 @@ impl Book {
     ) -> u32 {
         let side = taker.side.opposite();
         let mut remaining = outcome.remaining_lots;
-        while remaining > 0 && met < taker.max_fills {
+        while !remaining.is_zero() && met < taker.max_fills {
             let Some(level) = self.ladders.get(side).best() else { break };
             let (key, slot) = (self.levels.get(level).key, self.levels.get(level).head);
             if key < taker.limit_key {
@@ -138,7 +142,7 @@ impl Book {
                 taker: taker.owner,
                 taker_client_id: taker.client_id,
                 taker_side: taker.side,
-                price_ticks: key_of(side, key),
+                price_ticks: price_of(side, key),
                 lots,
             });
             if lots < maker.lots {
@@ -175,14 +179,14 @@ impl Book {
         let mut lots = outcome.remaining_lots.min(maker.lots);
         if taker.reduce_only {
             lots = lots.min(host.reducible_lots(taker.owner, taker.side));
-            if lots == 0 {
+            if lots.is_zero() {
                 outcome.stop = Some(Code::NothingToReduce);
                 return;
             }
         }
         if maker.flags().reduce_only() {
             lots = lots.min(host.reducible_lots(maker.owner, maker_side));
-            if lots == 0 {
+            if lots.is_zero() {
                 self.evict(slot, Code::NothingToReduce, host);
                 return;
             }
@@ -196,7 +200,7 @@ impl Book {
 
     fn fill(&mut self, slot: u32, maker: &Order, taker: &Taker, lots: Lots, host: &mut impl Host) {
         let maker_side = taker.side.opposite();
-        let price_ticks = key_of(maker_side, self.levels.get(maker.level).key);
+        let key = self.levels.get(maker.level).key;
         let iceberg = self.iceberg(slot, maker.flags());
         let event = Event::Fill {
             maker_order_id: maker.id(),
@@ -208,7 +212,7 @@ impl Book {
             taker: taker.owner,
             taker_client_id: taker.client_id,
             taker_side: taker.side,
-            price_ticks,
+            price_ticks: price_of(maker_side, key),
             lots,
         };
         if lots < maker.lots {
@@ -217,15 +221,10 @@ impl Book {
         }
         host.event(event);
         self.unlink_level(slot, maker);
-        if iceberg.hidden_lots == 0 {
+        if iceberg.hidden_lots.is_zero() {
             return self.remove_unlinked(slot);
         }
-        self.requeue(
-            slot,
-            key_of(maker_side, price_ticks),
-            iceberg.display_lots,
-            iceberg.hidden_lots,
-        );
+        self.requeue(slot, key, iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
     }
 
@@ -260,7 +259,7 @@ impl Book {
     /// position is left to reduce. Costs one look at the counts if the owner has no such order.
     #[inline(always)]
     fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
-        if self.owners.has_reduce_only(owner, side) && host.reducible_lots(owner, side) == 0 {
+        if self.owners.has_reduce_only(owner, side) && host.reducible_lots(owner, side).is_zero() {
             self.cancel_reduce_only(owner, side, host);
         }
     }
@@ -305,7 +304,7 @@ impl MatchResult {
             order_id,
             filled_lots: outcome.filled_lots,
             decremented_lots: outcome.decremented_lots,
-            resting_lots: if rests { outcome.remaining_lots } else { 0 },
+            resting_lots: if rests { outcome.remaining_lots } else { Lots::ZERO },
             price_ticks,
             rest: outcome.stop,
         }

@@ -60,16 +60,16 @@ pub(crate) struct Owners {
     /// Number of accounts with orders, by page.
     active: Vec<u32>,
     /// Reduce-only orders of all accounts, by side.
-    reduce_only: [u64; 2],
+    reduce_only: [u32; 2],
     spare: Vec<u32>,
 }
 
 const fn block(owner: AccountId) -> usize {
-    (owner >> PAGE_BITS) as usize
+    owner.index() >> PAGE_BITS
 }
 
 const fn entry_index(page: u32, owner: AccountId) -> usize {
-    (page as usize) << PAGE_BITS | (owner as usize & (PAGE_OWNERS - 1))
+    (page as usize) << PAGE_BITS | (owner.index() & (PAGE_OWNERS - 1))
 }
 
 impl Owners {
@@ -167,14 +167,16 @@ impl Owners {
     pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::increment(*reduce_only);
-        self.reduce_only[side as usize] = bounded::add(self.reduce_only[side as usize], 1);
+        let all = &mut self.reduce_only[side as usize];
+        *all = bounded::increment(*all);
     }
 
     /// Uncounts a reduce-only order that leaves.
     pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::decrement(*reduce_only);
-        self.reduce_only[side as usize] = bounded::sub(self.reduce_only[side as usize], 1);
+        let all = &mut self.reduce_only[side as usize];
+        *all = bounded::decrement(*all);
     }
 
     /// Returns the entry of an account that has orders.

@@ -1,6 +1,6 @@
 //! Placing an order (rules §2): refused whole or carried out.
 
-use tidemark_proto::units::{Lots, OrderId, Ticks};
+use tidemark_proto::units::{ClientId, Lots, OrderId, Ticks};
 use tidemark_proto::Code;
 
 use crate::admission::{check_lots, check_reducible};
@@ -26,7 +26,7 @@ impl Book {
     /// and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
-        let simple = (order.display_lots == 0) & !order.reduce_only;
+        let simple = order.display_lots.is_zero() & !order.reduce_only;
         let makers = order.side.opposite();
         let crosses =
             self.ladders.get(makers).crosses(&self.levels, key_of(makers, order.price_ticks));
@@ -34,7 +34,7 @@ impl Book {
             TimeInForce::Gtc | TimeInForce::Gtt { .. } if simple & !crosses => {
                 self.place_resting(order, host)
             }
-            TimeInForce::Ioc if simple & crosses & (order.client_id == 0) => {
+            TimeInForce::Ioc if simple & crosses & (order.client_id == ClientId::NONE) => {
                 self.place_ioc(order, host)
             }
             _ => self.place_general(order, host),
@@ -53,8 +53,8 @@ impl Book {
         let order_id = self.unused_id()?;
         let mut outcome =
             self.match_taker(&Taker::new(order, order_id, order.price_ticks), order.lots, host);
-        self.next_order_id = bounded::add(order_id, 1);
-        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
+        self.next_order_id = bounded::next_id(order_id);
+        if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             outcome.stop = Some(Code::Unfilled);
         }
         Ok(outcome.place_result(order_id, order.price_ticks))
@@ -72,9 +72,9 @@ impl Book {
         let expires_ms = new.time_in_force.expires_ms();
         check_lots(lots)?;
         let insert_position = self.client_id_position(owner, client_id)?;
-        let level = self.check_room(side, price_ticks, lots, 0)?;
+        let level = self.check_room(side, price_ticks, lots, Lots::ZERO)?;
         let order_id = self.unused_id()?;
-        self.next_order_id = bounded::add(order_id, 1);
+        self.next_order_id = bounded::next_id(order_id);
         host.event(Event::Rested(OrderView {
             order_id,
             owner,
@@ -82,13 +82,14 @@ impl Book {
             side,
             price_ticks,
             lots,
-            hidden_lots: 0,
-            display_lots: 0,
+            hidden_lots: Lots::ZERO,
+            display_lots: Lots::ZERO,
             reduce_only: false,
             post_only,
             expires_ms,
         }));
-        let flags = Flags::new(side, false, post_only, expires_ms.is_some(), client_id != 0);
+        let named = client_id != ClientId::NONE;
+        let flags = Flags::new(side, false, post_only, expires_ms.is_some(), named);
         let order = Order::new(order_id, owner, lots, flags);
         let slot = self.store(order, key_of(side, price_ticks), level);
         if flags.is_special() {
@@ -102,8 +103,8 @@ impl Book {
         }
         Ok(PlaceResult {
             order_id,
-            filled_lots: 0,
-            decremented_lots: 0,
+            filled_lots: Lots::ZERO,
+            decremented_lots: Lots::ZERO,
             resting_lots: lots,
             price_ticks,
             rest: None,
@@ -119,7 +120,7 @@ impl Book {
     ) -> Result<PlaceResult, Reject> {
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(order.lots)?;
-        if immediate && (order.post_only != PostOnly::Off || order.display_lots != 0) {
+        if immediate && (order.post_only != PostOnly::Off || !order.display_lots.is_zero()) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
         }
         self.client_id_position(order.owner, order.client_id)?;
@@ -128,18 +129,18 @@ impl Book {
             self.admissible_price(order.side, order.price_ticks, order.post_only)?;
         let mut level = NONE;
         if !immediate {
-            level = self.check_room(order.side, price_ticks, order.lots, 0)?;
+            level = self.check_room(order.side, price_ticks, order.lots, Lots::ZERO)?;
         }
         let order_id = self.unused_id()?;
         let mut outcome = match crosses {
             true => self.match_new(order, order_id, price_ticks, host)?,
             false if order.time_in_force == TimeInForce::Fok => {
-                return Err(Reject::new(Code::NotFillable, 0, order.lots));
+                return Err(Reject::new(Code::NotFillable, 0, order.lots.get()));
             }
             false => MatchResult { remaining_lots: order.lots, ..MatchResult::default() },
         };
-        self.next_order_id = bounded::add(order_id, 1);
-        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
+        self.next_order_id = bounded::next_id(order_id);
+        if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             if immediate {
                 outcome.stop = Some(Code::Unfilled);
             } else {
@@ -169,7 +170,7 @@ impl Book {
         if order.time_in_force == TimeInForce::Fok {
             let fillable = self.fillable(&taker, order.lots, host);
             if fillable < order.lots {
-                return Err(Reject::new(Code::NotFillable, fillable, order.lots));
+                return Err(Reject::new(Code::NotFillable, fillable.get(), order.lots.get()));
             }
         }
         Ok(self.match_taker(&taker, order.lots, host))
@@ -205,9 +206,9 @@ impl Book {
             new.reduce_only,
             new.post_only,
             expires_ms.is_some(),
-            new.client_id != 0,
+            new.client_id != ClientId::NONE,
         )
-        .with_iceberg(new.display_lots != 0);
+        .with_iceberg(!new.display_lots.is_zero());
         let key = key_of(new.side, price_ticks);
         let slot = self.store(Order::new(id, new.owner, shown, flags), key, level);
         if flags.is_special() {

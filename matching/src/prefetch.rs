@@ -1,7 +1,7 @@
 //! Prefetching: orders of upcoming operations come into the cache before the operations are carried
 //! out.
 
-use tidemark_proto::units::{AccountId, OrderId};
+use tidemark_proto::units::{AccountId, ClientId, OrderId};
 
 use crate::arena::NONE;
 use crate::book::Book;
@@ -78,7 +78,7 @@ impl Book {
     /// Carries out one prefetching step for an order that an upcoming operation names by client id.
     /// For a new order with this client id only the first step is of use.
     #[inline]
-    pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: u64) {
+    pub fn prefetch_named(&self, step: Prefetch, owner: AccountId, client_id: ClientId) {
         if !self.is_large() {
             return;
         }

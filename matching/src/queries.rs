@@ -1,9 +1,9 @@
 //! Reads of the book: orders, levels, queues, memory.
 
-use tidemark_proto::units::{AccountId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, OrderId, Side, Ticks};
 
 use crate::book::Book;
-use crate::ladder::{key_of, PriceLadder};
+use crate::ladder::{key_of, price_of, PriceLadder};
 use crate::types::{LevelView, OrderView};
 
 impl Book {
@@ -33,7 +33,7 @@ impl Book {
 
     /// Returns the live order with an account's client id; 0 names no order.
     #[must_use]
-    pub fn order_by_client_id(&self, owner: AccountId, client_id: u64) -> Option<OrderView> {
+    pub fn order_by_client_id(&self, owner: AccountId, client_id: ClientId) -> Option<OrderView> {
         self.client_ids.get(owner, client_id).map(|slot| self.view(slot))
     }
 
@@ -68,7 +68,7 @@ impl Book {
                 let level = self.levels.get(level);
                 LevelView {
                     side,
-                    price_ticks: key_of(side, level.key),
+                    price_ticks: price_of(side, level.key),
                     lots: level.lots,
                     count: level.count,
                 }

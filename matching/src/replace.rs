@@ -1,5 +1,6 @@
 //! Replacing a live order (rules §2): refused whole or carried out.
 
+use tidemark_proto::units::Lots;
 use tidemark_proto::Code;
 
 use crate::admission::{check_lots, check_reducible};
@@ -38,7 +39,7 @@ impl Book {
         }
         check_reducible(old.owner, old.side, lots, old.reduce_only, host)?;
         let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
-        let leaving = if price_ticks == old.price_ticks { old.lots } else { 0 };
+        let leaving = if price_ticks == old.price_ticks { old.lots } else { Lots::ZERO };
         self.check_room(old.side, price_ticks, lots, leaving)?;
 
         host.event(Event::Removed { order: old, reason: Code::Replaced });
@@ -59,7 +60,7 @@ impl Book {
             true => self.match_taker(&taker, lots, host),
             false => MatchResult { remaining_lots: lots, ..MatchResult::default() },
         };
-        if outcome.remaining_lots > 0 && outcome.stop.is_none() {
+        if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             self.requeue(
                 slot,
                 key_of(old.side, price_ticks),

@@ -5,12 +5,13 @@ use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::types::PostOnly;
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
 use crate::arena::{Flags, Order, MAX_ORDER_ID};
 use crate::attributes::Attributes;
 use crate::book::Book;
+use crate::bounded;
 use crate::icebergs::Iceberg;
 use crate::ids::IdTable;
 use crate::ladder::key_of;
@@ -24,7 +25,7 @@ const VERSION: u8 = 2;
 struct Record {
     order_id: OrderId,
     owner: AccountId,
-    client_id: u64,
+    client_id: ClientId,
     price_ticks: Ticks,
     /// All unfilled lots.
     lots: Lots,
@@ -80,8 +81,8 @@ impl Book {
         }
         let mut book = Self::new();
         book.next_order_id = OrderId::deserialize_reader(input)?;
-        if book.next_order_id == 0 || book.next_order_id > MAX_ORDER_ID + 1 {
-            let (next, most) = (book.next_order_id, MAX_ORDER_ID + 1);
+        let (next, most) = (book.next_order_id, bounded::next_id(MAX_ORDER_ID));
+        if next == OrderId::NONE || next > most {
             return Err(invalid(format!("next order id is {next}, must be 1 to {most}")));
         }
         book.ids = IdTable::ending_at(book.next_order_id);
@@ -129,7 +130,7 @@ impl Book {
             expires_ms,
             ..
         } = *record;
-        if id == 0 || id >= self.next_order_id || self.ids.get(id).is_some() {
+        if id == OrderId::NONE || id >= self.next_order_id || self.ids.get(id).is_some() {
             return Err(invalid(format!(
                 "order id {id} is used twice, or not below {}",
                 self.next_order_id
@@ -142,11 +143,12 @@ impl Book {
             invalid(format!("order {id} of {} lots shows or hides too many", record.lots))
         })?;
         let level = self
-            .check_room(side, price_ticks, record.lots, 0)
+            .check_room(side, price_ticks, record.lots, Lots::ZERO)
             .map_err(|reject| invalid(format!("order {id}: {}", Refusal::from(reject).message)))?;
         let key = key_of(side, price_ticks);
-        let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), client_id != 0)
-            .with_iceberg(iceberg.display_lots > 0);
+        let named = client_id != ClientId::NONE;
+        let flags = Flags::new(side, reduce_only, post_only, expires_ms.is_some(), named)
+            .with_iceberg(!iceberg.display_lots.is_zero());
         let slot = self.orders.allocate();
         self.ids.insert(id, slot);
         self.append(slot, Order::new(id, owner, lots, flags), key, level);
@@ -160,8 +162,9 @@ impl Book {
 fn shown(record: &Record) -> Option<(Lots, Iceberg)> {
     let Record { lots, hidden_lots, display_lots, .. } = *record;
     let shown = lots.checked_sub(hidden_lots).filter(|_| lots <= MAX_ORDER_LOTS)?;
-    let most = if display_lots == 0 { lots } else { display_lots };
-    let fits = shown > 0 && shown <= most && (hidden_lots == 0 || display_lots > 0);
+    let most = if display_lots.is_zero() { lots } else { display_lots };
+    let fits =
+        !shown.is_zero() && shown <= most && (hidden_lots.is_zero() || !display_lots.is_zero());
     fits.then_some((shown, Iceberg { display_lots, hidden_lots }))
 }
 

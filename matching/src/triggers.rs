@@ -155,39 +155,51 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn ticks(ticks: u64) -> Ticks {
+        Ticks::new(ticks)
+    }
+
+    fn id(id: u64) -> OrderId {
+        OrderId::new(id)
+    }
+
+    fn reached(book: &mut TriggerBook, mark: u64, max: u32) -> Vec<u64> {
+        book.pop_reached(ticks(mark), max).into_iter().map(OrderId::get).collect()
+    }
+
     #[test]
     fn the_first_price_reached_comes_first_and_equal_prices_in_order_of_arrival() {
         let mut book = TriggerBook::default();
-        for (id, direction, price) in [
+        for (order, direction, price) in [
             (1, TriggerDirection::Falling, 90),
             (2, TriggerDirection::Falling, 95),
             (3, TriggerDirection::Rising, 110),
             (4, TriggerDirection::Falling, 95),
             (5, TriggerDirection::Falling, 80),
         ] {
-            book.insert(id, direction, price);
+            book.insert(id(order), direction, ticks(price));
         }
-        assert!(book.pop_reached(100, 10).is_empty());
-        assert_eq!(book.pop_reached(85, 10), [2, 4, 1]);
-        assert_eq!(book.pop_reached(120, 10), [3]);
+        assert!(reached(&mut book, 100, 10).is_empty());
+        assert_eq!(reached(&mut book, 85, 10), [2, 4, 1]);
+        assert_eq!(reached(&mut book, 120, 10), [3]);
         assert_eq!(book.len(), 1);
     }
 
     #[test]
     fn what_a_bound_leaves_over_comes_next_even_when_the_mark_turns() {
         let mut book = TriggerBook::default();
-        for id in 1..=4 {
-            book.insert(id, TriggerDirection::Falling, 90 - id);
+        for order in 1..=4 {
+            book.insert(id(order), TriggerDirection::Falling, ticks(90 - order));
         }
-        assert_eq!(book.pop_reached(80, 3), [1, 2, 3]);
+        assert_eq!(reached(&mut book, 80, 3), [1, 2, 3]);
         assert!(
-            book.is_reached(TriggerDirection::Falling, 85, 100),
+            book.is_reached(TriggerDirection::Falling, ticks(85), ticks(100)),
             "86 is due: nobody can go in before it"
         );
-        assert!(!book.is_reached(TriggerDirection::Falling, 79, 100));
-        assert_eq!(book.pop_reached(100, 3), [4]);
+        assert!(!book.is_reached(TriggerDirection::Falling, ticks(79), ticks(100)));
+        assert_eq!(reached(&mut book, 100, 3), [4]);
         assert_eq!(book.backlog(), Backlog::default());
-        assert!(!book.is_reached(TriggerDirection::Falling, 85, 100));
+        assert!(!book.is_reached(TriggerDirection::Falling, ticks(85), ticks(100)));
     }
 
     /// A list of everything that ever came, with a flag that says whether a mark has reached it.
@@ -208,7 +220,7 @@ mod tests {
             }
             let mut due: Vec<_> = self.0.iter().copied().filter(|row| row.3).collect();
             due.sort_by_key(|(id, direction, price, _)| match direction {
-                TriggerDirection::Falling => (*direction, u64::MAX - *price, *id),
+                TriggerDirection::Falling => (*direction, Ticks::MAX - *price, *id),
                 TriggerDirection::Rising => (*direction, *price, *id),
             });
             due.truncate(max as usize);
@@ -226,9 +238,9 @@ mod tests {
             steps in prop::collection::vec((0_u8..8, 0_u64..24, any::<bool>(), 0_u32..4), 1..200),
         ) {
             let (mut book, mut model) = (TriggerBook::default(), Model::default());
-            let (mut next, mut mark) = (1, 12);
+            let (mut next, mut mark) = (1, ticks(12));
             for (kind, price, rising, max) in steps {
-                let price = if price == 23 { u64::MAX } else { price };
+                let price = if price == 23 { Ticks::MAX } else { ticks(price) };
                 let direction = match rising {
                     true => TriggerDirection::Rising,
                     false => TriggerDirection::Falling,
@@ -251,13 +263,13 @@ mod tests {
                             prop_assert!(by_left || Model::reached(direction, price, mark));
                         } else {
                             prop_assert!(!waits, "it would pass one that waits");
-                            book.insert(next, direction, price);
-                            model.0.push((next, direction, price, false));
+                            book.insert(id(next), direction, price);
+                            model.0.push((id(next), direction, price, false));
                             next += 1;
                         }
                     }
                     4 if !model.0.is_empty() => {
-                        let index = price as usize % model.0.len();
+                        let index = price.get() as usize % model.0.len();
                         let (id, direction, price, _) = model.0.remove(index);
                         prop_assert!(book.remove(id, direction, price));
                         prop_assert!(!book.remove(id, direction, price));

@@ -1,11 +1,13 @@
 //! The book's interface: the orders and changes it takes, the results and events it gives.
 
 use tidemark_proto::types::{PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::{Code, Refusal};
 
 /// Most lots in one order, so that a position, signed, can hold them.
-pub const MAX_ORDER_LOTS: Lots = i64::MAX as u64;
+pub const MAX_ORDER_LOTS: Lots = Lots::new(i64::MAX as u64);
 
 /// The exchange around a book: positions that the book reads, events that the book emits.
 pub trait Host {
@@ -27,7 +29,7 @@ pub struct NewOrder {
     /// Account that owns the order.
     pub owner: AccountId,
     /// The owner's own id, unique among the owner's live orders; 0 means none.
-    pub client_id: u64,
+    pub client_id: ClientId,
     /// Buy or sell.
     pub side: Side,
     /// Limit price. A market order is an IOC at a protection price. Any `u64`.
@@ -95,7 +97,7 @@ pub struct OrderView {
     /// Account that owns the order.
     pub owner: AccountId,
     /// The owner's own id; 0 means none.
-    pub client_id: u64,
+    pub client_id: ClientId,
     /// Buy or sell.
     pub side: Side,
     /// Limit.
@@ -148,7 +150,7 @@ pub enum Event {
         /// Owner of the maker order.
         maker: AccountId,
         /// Client id of the maker order, or 0.
-        maker_client_id: u64,
+        maker_client_id: ClientId,
         /// True if the maker order is reduce-only.
         maker_reduce_only: bool,
         /// Unfilled lots of the maker order after this fill, hidden lots included; at 0 the order
@@ -159,7 +161,7 @@ pub enum Event {
         /// Owner of the taker order.
         taker: AccountId,
         /// Client id of the taker order, or 0.
-        taker_client_id: u64,
+        taker_client_id: ClientId,
         /// Side of the taker order.
         taker_side: Side,
         /// The maker's price.

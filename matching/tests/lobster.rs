@@ -13,11 +13,11 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 
 /// Owner of all bids and of all asks; executions come from a third.
-const OWNERS: [AccountId; 2] = [1, 2];
-const AGGRESSOR: AccountId = 3;
+const OWNERS: [AccountId; 2] = [AccountId::new(1), AccountId::new(2)];
+const AGGRESSOR: AccountId = AccountId::new(3);
 /// Prices of rows that stand for "no level".
 const NO_LEVEL: u64 = 9_999_999_999;
 
@@ -26,7 +26,7 @@ struct Makers(Vec<(OrderId, Lots)>);
 
 impl Host for Makers {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
-        0
+        Lots::ZERO
     }
     fn event(&mut self, event: Event) {
         if let Event::Fill { maker_order_id, lots, .. } = event {
@@ -58,11 +58,11 @@ impl Replay {
     ) -> OrderId {
         let order = NewOrder {
             owner,
-            client_id: 0,
+            client_id: ClientId::NONE,
             side,
             price_ticks,
             lots,
-            display_lots: 0,
+            display_lots: Lots::ZERO,
             time_in_force: tif,
             post_only: PostOnly::Off,
             reduce_only: false,
@@ -147,19 +147,23 @@ fn best_prices_and_sizes_equal_the_venues_after_each_message() {
                 lots -= first.2;
             }
             if price != NO_LEVEL && lots > 0 {
+                let (price, lots) = (Ticks::new(price), Lots::new(lots));
                 replay.place(OWNERS[side as usize], side, price, lots, TimeInForce::Gtc);
             }
         }
     }
-    replay.last_seed = replay.book.next_order_id() - 1;
+    replay.last_seed = OrderId::new(replay.book.next_order_id().get() - 1);
     for (number_of, (message, expected)) in messages.iter().zip(&l1).enumerate() {
         let [_, kind, id, lots, price, direction] = message.as_slice() else {
             panic!("six fields")
         };
-        replay.message(number(kind), number(id), number(lots), number(price), side_of(direction));
+        let (price, lots) = (Ticks::new(number(price)), Lots::new(number(lots)));
+        replay.message(number(kind), number(id), lots, price, side_of(direction));
         let (ask, bid) =
             (replay.book.best_ask().expect("asks"), replay.book.best_bid().expect("bids"));
-        let got = [ask.price_ticks, ask.lots, bid.price_ticks, bid.lots];
+        let [(ask_price, ask_lots), (bid_price, bid_lots)] =
+            [ask, bid].map(|level| (level.price_ticks.get(), level.lots.get()));
+        let got = [ask_price, ask_lots, bid_price, bid_lots];
         let expected: Vec<u64> = expected.iter().map(|field| number(field)).collect();
         assert_eq!(got.as_slice(), expected, "after message {number_of}");
     }

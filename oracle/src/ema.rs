@@ -5,6 +5,7 @@
 //! samples, not as the whole halt, and `den` stays below `1.6·τ`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::units::TimeMs;
 
 /// Fraction bits of a decay.
 pub const DECAY_BITS: u32 = 63;
@@ -20,7 +21,7 @@ const LEAST_WEIGHT: i128 = 1 << (SUM_BITS - 1);
 /// Largest sample magnitude: the sum of two 64-bit prices, signed.
 const MAX_SAMPLE: u128 = 1 << 65;
 /// Largest time constant, so that `sample·weight·2⁴⁰` stays within 2¹²⁴.
-const MAX_TAU_MS: u64 = 1 << 18;
+const MAX_TAU_MS: TimeMs = TimeMs::new(1 << 18);
 
 /// `exp(−dt_ms/tau_ms)` with [`DECAY_BITS`] fraction bits, within [`DECAY_ERROR`]. Total: 0 for a
 /// `dt_ms` beyond 44 `tau_ms`, and for `tau_ms` 0 at any `dt_ms` but 0.
@@ -29,7 +30,12 @@ const MAX_TAU_MS: u64 = 1 << 18;
 /// by that of `exp(−1)`. Every quotient is floored, so the 22 terms err by less than two units
 /// each, and a product by what its factors do and one unit.
 #[must_use]
-pub fn decay(dt_ms: u64, tau_ms: u64) -> u64 {
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "factors of one at most are at most 2⁶³, and tau_ms is above 0 where it divides"
+)]
+pub fn decay(dt_ms: TimeMs, tau_ms: TimeMs) -> u64 {
+    let (dt_ms, tau_ms) = (dt_ms.get(), tau_ms.get());
     if dt_ms == 0 {
         return DECAY_ONE;
     }
@@ -43,6 +49,7 @@ pub fn decay(dt_ms: u64, tau_ms: u64) -> u64 {
 }
 
 /// `exp(−fraction)` for a fraction of one to one, both with [`DECAY_BITS`] fraction bits.
+#[expect(clippy::arithmetic_side_effects, reason = "22 terms of at most 2⁶³ each")]
 fn exp_minus(fraction: u128) -> u128 {
     let mut term = u128::from(DECAY_ONE);
     let (mut plus, mut minus) = (term, 0);
@@ -75,7 +82,7 @@ impl Ema {
     /// first sample weighs 1 ms at least. Without a sample the old ones only fade; with less than
     /// 0.5 ms of weight left they are forgotten. A sample of magnitude above 2⁶⁵ is taken as none;
     /// `tau_ms` is at most 2¹⁸ (262 s), more is taken as that.
-    pub fn update(&mut self, sample: Option<i128>, dt_ms: u64, tau_ms: u64) {
+    pub fn update(&mut self, sample: Option<i128>, dt_ms: TimeMs, tau_ms: TimeMs) {
         let tau_ms = tau_ms.min(MAX_TAU_MS);
         let factor = decay(dt_ms, tau_ms);
         self.num = scale(self.num, factor);
@@ -84,7 +91,7 @@ impl Ema {
             *self = Self::default();
         }
         let Some(x) = sample.filter(|x| x.unsigned_abs() <= MAX_SAMPLE) else { return };
-        let weight_ms = dt_ms.min(tau_ms).max(u64::from(self.den == 0));
+        let weight_ms = dt_ms.min(tau_ms).get().max(u64::from(self.den == 0));
         let weight = i128::from(weight_ms) << SUM_BITS;
         // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail here.
         let sums = x
@@ -97,6 +104,10 @@ impl Ema {
     /// The average divided by `divisor`, rounded to the nearest whole number, halves up. `None`
     /// before the first sample, and for `divisor` below 1.
     #[must_use]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "den is above 0, and the remainder below it"
+    )]
     pub fn average(&self, divisor: i128) -> Option<i128> {
         let den = self.den.checked_mul(divisor).filter(|den| *den > 0)?;
         // floor(n/d + 1/2) without doubling n: the remainder decides.
@@ -106,13 +117,13 @@ impl Ema {
 }
 
 /// `floor(value·factor/2⁶³)`: the halves are multiplied apart, so nothing overflows.
+#[expect(clippy::arithmetic_side_effects, reason = "a half below 2⁶³ times at most 2⁶³")]
 fn scale(value: i128, factor: u64) -> i128 {
-    let (high, low) = (value >> DECAY_BITS, (value & (i128::from(DECAY_ONE) - 1)) as u128);
-    let low = (low * u128::from(factor)) >> DECAY_BITS;
+    let (high, low) = (value >> DECAY_BITS, value & (i128::from(DECAY_ONE) - 1));
+    let low = (low.unsigned_abs() * u128::from(factor)) >> DECAY_BITS;
     // |high| ≤ 2⁶⁴ and factor ≤ 2⁶³ give at most 2¹²⁷; a state of ours has |high| below 2⁶¹.
     high.saturating_mul(factor.into()).saturating_add_unsigned(low)
 }
 
 #[cfg(test)]
-#[path = "ema_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs, PPM};
+use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs};
 
 use crate::mark::band_ticks;
 use crate::median::{power_of, quorum_median, Quorum, Weighted};
@@ -47,7 +47,7 @@ pub struct PricePoint {
 impl PricePoint {
     /// Returns true if the price is `max_age_ms` old or older at `now_ms`.
     #[must_use]
-    pub fn is_stale(self, now_ms: TimeMs, max_age_ms: u64) -> bool {
+    pub fn is_stale(self, now_ms: TimeMs, max_age_ms: TimeMs) -> bool {
         now_ms.saturating_sub(self.time_ms) >= max_age_ms
     }
 }
@@ -66,10 +66,8 @@ impl MoveBound {
     /// of all power lifts it, exactly that part included.
     #[must_use]
     pub fn of_params(bound_ppm: Ppm, quorum_ppm: Ppm) -> Option<Self> {
-        const ALL: u32 = PPM as u32;
-        let numerator = u32::try_from(quorum_ppm.clamp(0, Ppm::from(ALL))).unwrap_or(ALL);
-        let quorum = Quorum { numerator, denominator: ALL, inclusive: true };
-        (bound_ppm > 0).then_some(Self { bound_ppm, quorum })
+        (bound_ppm.is_positive())
+            .then_some(Self { bound_ppm, quorum: Quorum::from_ppm(quorum_ppm) })
     }
 
     /// The lowest and the highest index to which one block may move `index_ticks`: `± bound_ppm`
@@ -78,7 +76,9 @@ impl MoveBound {
     #[must_use]
     pub fn move_limits(self, index_ticks: Ticks) -> (Ticks, Ticks) {
         let (low, high) = band_ticks(index_ticks, self.bound_ppm);
-        (low.min(index_ticks.saturating_sub(1)).max(1), high.max(index_ticks.saturating_add(1)))
+        let (below, above) =
+            (index_ticks.saturating_sub(Ticks::ONE), index_ticks.saturating_add(Ticks::ONE));
+        (low.min(below).max(Ticks::ONE), high.max(above))
     }
 }
 
@@ -154,10 +154,10 @@ impl IndexState {
         IndexStep::Taken
     }
 
-    /// Whether the market has no index, or one of `max_age_ms` or older: no liquidation, no funding
+    /// Returns true without an index, or with one of `max_age_ms` or older: no liquidation, no funding
     /// sample, nothing that increases exposure (rules §4.4).
     #[must_use]
-    pub fn is_stale(&self, now_ms: TimeMs, max_age_ms: u64) -> bool {
+    pub fn is_stale(&self, now_ms: TimeMs, max_age_ms: TimeMs) -> bool {
         self.index.is_none_or(|point| point.is_stale(now_ms, max_age_ms))
     }
 
@@ -169,7 +169,7 @@ impl IndexState {
 
     /// The external perpetual price in ticks, unless it is `max_age_ms` old.
     #[must_use]
-    pub fn external_ticks(&self, now_ms: TimeMs, max_age_ms: u64) -> Option<Ticks> {
+    pub fn external_ticks(&self, now_ms: TimeMs, max_age_ms: TimeMs) -> Option<Ticks> {
         self.external.filter(|point| !point.is_stale(now_ms, max_age_ms)).map(|point| point.ticks)
     }
 
@@ -189,15 +189,16 @@ impl IndexState {
     }
 }
 
-/// How far a price is from the index, in ppm of the index, towards zero; positive is above. What
-/// passes 64 bits is the nearest that fits.
+/// Returns how far a price is from the index, in ppm of the index, towards zero; positive is above.
+/// A distance that passes 64 bits is the nearest that fits.
 #[must_use]
-pub fn deviation_ppm(ticks: Ticks, index_ticks: Ticks) -> i64 {
-    let difference = i128::from(ticks) - i128::from(index_ticks);
-    let ppm = difference * 1_000_000 / i128::from(index_ticks.max(1));
-    i64::try_from(ppm).unwrap_or(i64::MAX)
+#[expect(clippy::arithmetic_side_effects, reason = "a price times 10⁶ is below 2⁸⁴")]
+pub fn deviation_ppm(ticks: Ticks, index_ticks: Ticks) -> Ppm {
+    let difference = ticks.wide() - index_ticks.wide();
+    let ppm = difference * Ppm::ONE.wide() / index_ticks.max(Ticks::ONE).wide();
+    // No price is below 0, so that none is further below the index than all of it.
+    i64::try_from(ppm).map_or(Ppm::MAX, Ppm::new)
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

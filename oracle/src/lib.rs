@@ -11,6 +11,19 @@
 //!
 //! All of it is consensus code: integers, no clock, no I/O, no panic on any input.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "a wrong index or sum in a test is a failed test"
+    )
+)]
+
 pub mod ema;
 pub mod index;
 pub mod mark;

@@ -12,14 +12,14 @@
 //! tick, halves up; the clamp rounds towards the index.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{Ppm, Ticks, TimeMs, PPM};
+use tidemark_proto::units::{Ppm, Ticks, TimeMs};
 
 use crate::ema::Ema;
 
 /// Time constant of the average of `mid − index`.
-pub const PREMIUM_TAU_MS: u64 = 150_000;
+pub const PREMIUM_TAU_MS: TimeMs = TimeMs::new(150_000);
 /// Time constant of the average of (b).
-pub const BOOK_TAU_MS: u64 = 30_000;
+pub const BOOK_TAU_MS: TimeMs = TimeMs::new(30_000);
 
 /// Prices that a block fixes a market's mark from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub struct MarkInputs {
 
 impl MarkInputs {
     /// Best bid plus best ask: twice the mid.
-    fn double_mid(&self) -> Option<u128> {
-        Some(u128::from(self.best_bid_ticks?) + u128::from(self.best_ask_ticks?))
+    fn double_mid(&self) -> Option<i128> {
+        self.best_bid_ticks?.wide().checked_add(self.best_ask_ticks?.wide())
     }
 
     /// Price (b) in ticks.
@@ -69,13 +69,14 @@ impl MarkState {
     /// block. A price that is missing is no sample. A block time that does not advance adds
     /// nothing.
     pub fn update(&mut self, inputs: &MarkInputs, now_ms: TimeMs) {
-        let dt_ms = self.time_ms.map_or(0, |time_ms| now_ms.saturating_sub(time_ms));
+        let dt_ms = self.time_ms.map_or(TimeMs::ZERO, |time_ms| now_ms.saturating_sub(time_ms));
         let index = inputs.index_ticks.filter(|_| !inputs.index_is_stale);
-        let premium = inputs.double_mid().zip(index).and_then(|(mid2, index)| {
-            0_i128.checked_add_unsigned(mid2)?.checked_sub(2 * i128::from(index))
-        });
+        let premium = inputs
+            .double_mid()
+            .zip(index)
+            .and_then(|(mid2, index)| mid2.checked_sub(index.wide().checked_mul(2)?));
         self.premium.update(premium, dt_ms, PREMIUM_TAU_MS);
-        self.book.update(inputs.book_ticks().map(i128::from), dt_ms, BOOK_TAU_MS);
+        self.book.update(inputs.book_ticks().map(Ticks::wide), dt_ms, BOOK_TAU_MS);
         self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
     }
 
@@ -83,9 +84,9 @@ impl MarkState {
     /// index.
     #[must_use]
     pub fn mark_ticks(&self, inputs: &MarkInputs, mark_band_ppm: Ppm) -> Option<Ticks> {
-        let index = inputs.index_ticks.filter(|index| *index > 0)?;
+        let index = inputs.index_ticks.filter(|index| !index.is_zero())?;
         let premium = self.premium.average(2).unwrap_or(0);
-        let from_index = to_ticks(i128::from(index).saturating_add(premium));
+        let from_index = to_ticks(index.wide().saturating_add(premium));
         let third = self.book.average(1).map_or(index, to_ticks);
         let mark = match (inputs.book_ticks(), inputs.external_ticks) {
             (Some(book), Some(external)) => median3(from_index, book, external),
@@ -101,17 +102,17 @@ impl MarkState {
 /// band. It holds `price` itself, and no price of 0. A rate outside 0 to 10⁶ is taken as the nearer
 /// of these.
 #[must_use]
+#[expect(clippy::arithmetic_side_effects, reason = "a price times two rates is below 2⁸⁵")]
 pub fn band_ticks(price_ticks: Ticks, band_ppm: Ppm) -> (Ticks, Ticks) {
-    let price = i128::from(price_ticks.max(1));
-    let band = i128::from(band_ppm).clamp(0, PPM);
-    // At most 2⁶⁴·2·10⁶: far below 2¹²⁷.
-    let inside = (price * band).div_euclid(PPM);
+    let price = price_ticks.max(Ticks::ONE).wide();
+    let band = band_ppm.clamp(Ppm::ZERO, Ppm::ONE).wide();
+    let inside = (price * band).div_euclid(Ppm::ONE.wide());
     (to_ticks(price - inside), to_ticks(price + inside))
 }
 
 /// The nearest price from 1 to 2⁶⁴ − 1.
 fn to_ticks(value: i128) -> Ticks {
-    Ticks::try_from(value.max(1)).unwrap_or(Ticks::MAX)
+    u64::try_from(value.max(1)).map_or(Ticks::MAX, Ticks::new)
 }
 
 fn median3(a: Ticks, b: Ticks, c: Ticks) -> Ticks {
@@ -121,9 +122,9 @@ fn median3(a: Ticks, b: Ticks, c: Ticks) -> Ticks {
 /// The middle of two prices, a half up.
 fn middle(a: Ticks, b: Ticks) -> Ticks {
     let (low, high) = (a.min(b), a.max(b));
-    low + (high - low).div_ceil(2)
+    // Halfway to the higher price at most: nothing saturates.
+    low.saturating_add(Ticks::new(high.abs_diff(low).get().div_ceil(2)))
 }
 
 #[cfg(test)]
-#[path = "mark_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! The power-weighted median and its quorum (rules §§4.1, 4.2).
 
-use tidemark_proto::units::Ticks;
+use tidemark_proto::units::{Ppm, Ticks};
 
 /// A validator's price and its voting power.
 pub type Weighted = (Ticks, u64);
@@ -20,6 +20,15 @@ impl Quorum {
     /// More than two thirds, the quorum of rules §4.
     pub const MORE_THAN_TWO_THIRDS: Self = Self { numerator: 2, denominator: 3, inclusive: false };
 
+    /// At least a part of all power; a rate outside 0 to 10⁶ is taken as the nearer of these.
+    #[must_use]
+    pub fn from_ppm(part_ppm: Ppm) -> Self {
+        const ALL: u32 = 1_000_000;
+        let part = part_ppm.clamp(Ppm::ZERO, Ppm::ONE).get();
+        let numerator = u32::try_from(part).unwrap_or(ALL);
+        Self { numerator, denominator: ALL, inclusive: true }
+    }
+
     /// Returns true if `reported` of `total` power is enough. Never when nothing was reported.
     #[must_use]
     pub fn is_met(self, reported: u128, total: u128) -> bool {
@@ -36,12 +45,15 @@ impl Quorum {
 /// reaches the total of `reports`. Sorts `reports`; their order does not matter. `None` when they
 /// have no power. Prices are [`Ticks`] in consensus, decimals in a feed.
 #[must_use]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "sums of u64 stay below 2¹²⁷ for any slice that fits in memory"
+)]
 pub fn weighted_median<P: Copy + Ord>(reports: &mut [(P, u64)]) -> Option<P> {
     reports.sort_unstable();
     let total = power_of(reports);
     let mut cumulative = 0_u128;
     reports.iter().filter(|(_, power)| *power > 0).find_map(|&(price, power)| {
-        // Sums of u64 stay below 2¹²⁷ for any slice that fits in memory.
         cumulative += u128::from(power);
         (cumulative * 2 >= total).then_some(price)
     })
@@ -60,5 +72,4 @@ pub fn power_of<P>(reports: &[(P, u64)]) -> u128 {
 }
 
 #[cfg(test)]
-#[path = "median_tests.rs"]
 mod tests;

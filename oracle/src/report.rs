@@ -164,7 +164,8 @@ pub fn encode_fitting(
 ) -> Result<(Vec<u8>, usize), ReportError> {
     let all = report.prices.len();
     let mut kept = report.prices.clone();
-    kept.rotate_left((rotation % all.max(1) as u64) as usize);
+    let left_out_after = rotation.checked_rem(all as u64).unwrap_or(0);
+    kept.rotate_left(usize::try_from(left_out_after).unwrap_or(0));
     loop {
         let mut part = Report { prices: kept.clone() };
         part.prices.sort_by_key(|entry| entry.market);
@@ -172,9 +173,10 @@ pub fn encode_fitting(
             Err(ReportError::TooLong { .. } | ReportError::TooManyMarkets { .. })
                 if !kept.is_empty() =>
             {
-                kept.truncate(kept.len() - kept.len().div_ceil(16));
+                let sixteenth = kept.len().div_ceil(16);
+                kept.truncate(kept.len().saturating_sub(sixteenth));
             }
-            result => return result.map(|bytes| (bytes, all - kept.len())),
+            result => return result.map(|bytes| (bytes, all.saturating_sub(kept.len()))),
         }
     }
 }
@@ -187,8 +189,10 @@ fn put_entry(
 ) -> Result<(), ReportError> {
     check_entry(entry)?;
     let gap = match previous {
-        None => u64::from(entry.market),
-        Some(before) if before < entry.market => u64::from(entry.market - before - 1),
+        None => u64::from(entry.market.get()),
+        Some(before) if before < entry.market => {
+            u64::from(entry.market.get().abs_diff(before.get())).saturating_sub(1)
+        }
         Some(before) => {
             return Err(ReportError::Unsorted { previous: before, market: entry.market })
         }
@@ -230,10 +234,10 @@ pub fn decode(
     let mut next_id = 0;
     for _ in 0..count {
         let entry = reader.entry(next_id, base)?;
-        next_id = u64::from(entry.market) + 1;
+        next_id = u64::from(entry.market.get()).saturating_add(1);
         prices.push(entry);
     }
-    match bytes.len() - reader.at {
+    match bytes.len().saturating_sub(reader.at) {
         0 => Ok(Report { prices }),
         rest => Err(ReportError::Trailing { bytes: rest }),
     }
@@ -248,7 +252,7 @@ impl Reader<'_> {
     fn byte(&mut self) -> Result<u8, ReportError> {
         let byte =
             self.bytes.get(self.at).copied().ok_or(ReportError::Truncated { at: self.at })?;
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         Ok(byte)
     }
 
@@ -278,9 +282,10 @@ impl Reader<'_> {
         base: &dyn Fn(MarketId) -> Option<Ticks>,
     ) -> Result<PriceReport, ReportError> {
         let tag = self.varint()?;
-        // tag >> 2 is below 2⁶² and next_id at most 2¹⁶: the sum cannot wrap.
-        let id = next_id + (tag >> 2);
-        let market = MarketId::try_from(id).map_err(|_| ReportError::MarketId { id })?;
+        // tag >> 2 is below 2⁶² and next_id at most 2¹⁶: the sum does not saturate.
+        let id = next_id.saturating_add(tag >> 2);
+        let market =
+            u16::try_from(id).map(MarketId::new).map_err(|_| ReportError::MarketId { id })?;
         let mut entry = PriceReport { market, index_ticks: None, external_ticks: None };
         if tag & HAS_INDEX != 0 {
             entry.index_ticks = Some(from_delta(self.varint()?, base(market)));
@@ -312,20 +317,22 @@ fn check_entry(entry: &PriceReport) -> Result<(), ReportError> {
     let market = entry.market;
     match (entry.index_ticks, entry.external_ticks) {
         (None, None) => Err(ReportError::NoPrice { market }),
-        (Some(0), _) | (_, Some(0)) => Err(ReportError::ZeroPrice { market }),
+        (Some(Ticks::ZERO), _) | (_, Some(Ticks::ZERO)) => Err(ReportError::ZeroPrice { market }),
         _ => Ok(()),
     }
 }
 
+#[expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits, not a number")]
 fn to_delta(price: Ticks, base: Option<Ticks>) -> u64 {
-    base.map_or(price, |base| {
-        let difference = price.wrapping_sub(base) as i64;
+    base.map_or(price.get(), |base| {
+        let difference = price.get().wrapping_sub(base.get()) as i64;
         (difference << 1 ^ difference >> 63) as u64
     })
 }
 
 fn from_delta(delta: u64, base: Option<Ticks>) -> Ticks {
-    base.map_or(delta, |base| base.wrapping_add(delta >> 1 ^ (delta & 1).wrapping_neg()))
+    let difference = delta >> 1 ^ (delta & 1).wrapping_neg();
+    Ticks::new(base.map_or(delta, |base| base.get().wrapping_add(difference)))
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -333,9 +340,8 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push((value & 0x7f) as u8);
 }
 
 #[cfg(test)]
-#[path = "report_tests.rs"]
 mod tests;

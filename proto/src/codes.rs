@@ -6,7 +6,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
         /// Why a transaction or an operation was refused. Numbers never change meaning.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize,
+            BorshDeserialize,
+        )]
         #[borsh(use_discriminant = true)]
         #[repr(u16)]
         pub enum Code { $($(#[$doc])* $name = $number,)* }
@@ -194,9 +197,9 @@ pub const CODESPACE: &str = "tidemark";
 /// A refusal: a code, and a sentence that names the bound and the offending value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What clients match on.
+    /// The reason, for clients to match on.
     pub code: Code,
-    /// What people read.
+    /// The sentence, for people.
     pub message: String,
 }
 

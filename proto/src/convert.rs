@@ -5,7 +5,7 @@ use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS}
 use crate::types::{
     ConditionalOrder, LiquidationStage, OrderType, PegTo, PostOnly, Trigger, TriggerKind,
 };
-use crate::units::{Atoms, SelfTradePrevention, Side};
+use crate::units::{Atoms, Lots, MarketId, Ppm, SelfTradePrevention, Side, TimeMs};
 use crate::v1;
 
 fn invalid(message: String) -> Refusal {
@@ -87,25 +87,25 @@ impl From<TriggerKind> for v1::Trigger {
 impl From<&ConditionalOrder> for v1::ConditionalOrder {
     fn from(order: &ConditionalOrder) -> Self {
         let trigger = order.trigger.map_or(v1::Trigger::None, |trigger| trigger.kind.into());
-        let trigger_price_ticks = |Trigger { price_ticks, .. }| price_ticks;
+        let trigger_price_ticks = |Trigger { price_ticks, .. }| price_ticks.get();
         Self {
-            market: u32::from(order.market),
-            order_id: order.order_id,
-            client_id: order.client_id,
+            market: u32::from(order.market.get()),
+            order_id: order.order_id.get(),
+            client_id: order.client_id.get(),
             side: order.side.map_or(0, |side| v1::Side::from(side).into()),
-            lots: order.lots,
-            price_ticks: order.price_ticks,
+            lots: order.lots.get(),
+            price_ticks: order.price_ticks.get(),
             reduce_only: order.reduce_only,
-            expires_ms: order.expires_ms,
+            expires_ms: order.expires_ms.get(),
             trigger: trigger.into(),
             trigger_price_ticks: order.trigger.map_or(0, trigger_price_ticks),
             r#type: v1::OrderType::from(order.order_type).into(),
             whole_position: order.whole_position,
-            oco_order_id: order.oco_order_id,
+            oco_order_id: order.oco_order_id.get(),
             slices: order.slices,
             slices_left: order.slices_left,
-            next_ms: order.next_ms,
-            filled_lots: order.filled_lots,
+            next_ms: order.next_ms.get(),
+            filled_lots: order.filled_lots.get(),
         }
     }
 }
@@ -150,7 +150,7 @@ impl From<SelfTradePrevention> for v1::SelfTradePrevention {
 
 /// An amount on the wire: one beyond 64 bits becomes the nearest that fits.
 fn wire_atoms(atoms: Atoms) -> u64 {
-    u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
+    u64::try_from(atoms.max(Atoms::ZERO).get()).unwrap_or(u64::MAX)
 }
 
 impl From<&MarketParams> for v1::MarketParams {
@@ -161,43 +161,73 @@ impl From<&MarketParams> for v1::MarketParams {
             } else {
                 wire_atoms(tier.upper_notional_atoms)
             },
-            initial_margin_ppm: u32::try_from(tier.initial_margin_ppm).unwrap_or(u32::MAX),
+            initial_margin_ppm: u32::try_from(tier.initial_margin_ppm.get()).unwrap_or(u32::MAX),
         };
         Self {
-            id: u32::from(p.id),
+            id: u32::from(p.id.get()),
             symbol: p.symbol.clone(),
             tick_size_e9: p.tick_size_e9,
             lot_size_e9: p.lot_size_e9,
             status: p.status as i32,
             tiers: p.tiers.iter().map(tier).collect(),
-            maintenance_fraction_ppm: p.maintenance_fraction_ppm,
+            maintenance_fraction_ppm: p.maintenance_fraction_ppm.get(),
             oi_lower_atoms: wire_atoms(p.oi_lower_atoms),
             oi_upper_atoms: wire_atoms(p.oi_upper_atoms),
-            max_order_lots: p.max_order_lots,
-            max_open_interest_lots: p.max_open_interest_lots,
+            max_order_lots: p.max_order_lots.get(),
+            max_open_interest_lots: p.max_open_interest_lots.get(),
             max_open_orders: p.max_open_orders,
             max_fills: p.max_fills,
-            price_band_ppm: p.price_band_ppm,
-            market_slippage_ppm: p.market_slippage_ppm,
-            mark_band_ppm: p.mark_band_ppm,
-            max_oracle_age_ms: p.max_oracle_age_ms,
+            price_band_ppm: p.price_band_ppm.get(),
+            market_slippage_ppm: p.market_slippage_ppm.get(),
+            mark_band_ppm: p.mark_band_ppm.get(),
+            max_oracle_age_ms: p.max_oracle_age_ms.get(),
             impact_notional_atoms: wire_atoms(p.impact_notional_atoms),
-            interest_ppm: p.interest_ppm,
-            funding_clamp_ppm: p.funding_clamp_ppm,
-            funding_cap_ppm: p.funding_cap_ppm,
-            zero_price_sigma_ppm: p.zero_price_sigma_ppm,
+            interest_ppm: p.interest_ppm.get(),
+            funding_clamp_ppm: p.funding_clamp_ppm.get(),
+            funding_cap_ppm: p.funding_cap_ppm.get(),
+            zero_price_sigma_ppm: p.zero_price_sigma_ppm.get(),
             partial_liquidation_atoms: wire_atoms(p.partial_liquidation_atoms),
-            partial_liquidation_ppm: p.partial_liquidation_ppm,
-            liquidation_fee_ppm: p.liquidation_fee_ppm,
-            fund_slippage_ppm: p.fund_slippage_ppm,
+            partial_liquidation_ppm: p.partial_liquidation_ppm.get(),
+            liquidation_fee_ppm: p.liquidation_fee_ppm.get(),
+            fund_slippage_ppm: p.fund_slippage_ppm.get(),
             fund_block_cap_atoms: wire_atoms(p.fund_block_cap_atoms),
-            backstop_ppm: p.backstop_ppm,
+            backstop_ppm: p.backstop_ppm.get(),
             isolated_only: p.isolated_only,
             adl_order: p.adl_order as i32,
             max_set_aside_atoms: wire_atoms(p.max_set_aside_atoms),
-            index_move_bound_ppm: p.index_move_bound_ppm,
-            index_move_quorum_ppm: p.index_move_quorum_ppm,
+            index_move_bound_ppm: p.index_move_bound_ppm.get(),
+            index_move_quorum_ppm: p.index_move_quorum_ppm.get(),
             max_triggers: p.max_triggers,
+        }
+    }
+}
+
+fn status(number: i32) -> Result<MarketStatus, Refusal> {
+    match v1::MarketStatus::try_from(number) {
+        Ok(v1::MarketStatus::Active) => Ok(MarketStatus::Active),
+        Ok(v1::MarketStatus::Paused) => Ok(MarketStatus::Paused),
+        Ok(v1::MarketStatus::ReduceOnly) => Ok(MarketStatus::ReduceOnly),
+        Ok(v1::MarketStatus::Closed) => Ok(MarketStatus::Closed),
+        Err(_) => Err(invalid(format!("market status is {number}, must be 0 to 3"))),
+    }
+}
+
+fn adl_order(number: i32) -> Result<AdlOrder, Refusal> {
+    match v1::AdlOrder::try_from(number) {
+        Ok(v1::AdlOrder::ProRata) => Ok(AdlOrder::ProRata),
+        Ok(v1::AdlOrder::Ranked) => Ok(AdlOrder::Ranked),
+        Err(_) => Err(invalid(format!("adl_order is {number}, must be 0 or 1"))),
+    }
+}
+
+impl From<&v1::MarginTier> for MarginTier {
+    fn from(tier: &v1::MarginTier) -> Self {
+        Self {
+            upper_notional_atoms: match tier.upper_notional_atoms {
+                0 => Atoms::MAX,
+                upper => Atoms::from_u64(upper),
+            },
+            initial_margin_ppm: Ppm::new(i64::from(tier.initial_margin_ppm)),
         }
     }
 }
@@ -213,64 +243,44 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
         if p.symbol.len() > 16 {
             return Err(invalid(format!("symbol of {} bytes, at most 16", p.symbol.len())));
         }
-        let status = match v1::MarketStatus::try_from(p.status) {
-            Ok(v1::MarketStatus::Active) => MarketStatus::Active,
-            Ok(v1::MarketStatus::Paused) => MarketStatus::Paused,
-            Ok(v1::MarketStatus::ReduceOnly) => MarketStatus::ReduceOnly,
-            Ok(v1::MarketStatus::Closed) => MarketStatus::Closed,
-            Err(_) => {
-                return Err(invalid(format!("market status is {}, must be 0 to 3", p.status)))
-            }
-        };
-        let adl_order = match v1::AdlOrder::try_from(p.adl_order) {
-            Ok(v1::AdlOrder::ProRata) => AdlOrder::ProRata,
-            Ok(v1::AdlOrder::Ranked) => AdlOrder::Ranked,
-            Err(_) => return Err(invalid(format!("adl_order is {}, must be 0 or 1", p.adl_order))),
-        };
-        let id = u16::try_from(p.id).map_err(|_| {
+        let (status, adl_order) = (status(p.status)?, adl_order(p.adl_order)?);
+        let id = u16::try_from(p.id).map(MarketId::new).map_err(|_| {
             Refusal::new(Code::UnknownMarket, format!("market id {} is above 65535", p.id))
         })?;
-        let tier = |tier: &v1::MarginTier| MarginTier {
-            upper_notional_atoms: match tier.upper_notional_atoms {
-                0 => Atoms::MAX,
-                upper => Atoms::from(upper),
-            },
-            initial_margin_ppm: i64::from(tier.initial_margin_ppm),
-        };
         let params = Self {
             id,
             symbol: p.symbol.clone(),
             tick_size_e9: p.tick_size_e9,
             lot_size_e9: p.lot_size_e9,
             status,
-            tiers: p.tiers.iter().map(tier).collect(),
-            maintenance_fraction_ppm: p.maintenance_fraction_ppm,
-            oi_lower_atoms: Atoms::from(p.oi_lower_atoms),
-            oi_upper_atoms: Atoms::from(p.oi_upper_atoms),
-            max_order_lots: p.max_order_lots,
-            max_open_interest_lots: p.max_open_interest_lots,
+            tiers: p.tiers.iter().map(MarginTier::from).collect(),
+            maintenance_fraction_ppm: Ppm::new(p.maintenance_fraction_ppm),
+            oi_lower_atoms: Atoms::from_u64(p.oi_lower_atoms),
+            oi_upper_atoms: Atoms::from_u64(p.oi_upper_atoms),
+            max_order_lots: Lots::new(p.max_order_lots),
+            max_open_interest_lots: Lots::new(p.max_open_interest_lots),
             max_open_orders: p.max_open_orders,
             max_fills: p.max_fills,
-            price_band_ppm: p.price_band_ppm,
-            market_slippage_ppm: p.market_slippage_ppm,
-            mark_band_ppm: p.mark_band_ppm,
-            max_oracle_age_ms: p.max_oracle_age_ms,
-            impact_notional_atoms: Atoms::from(p.impact_notional_atoms),
-            interest_ppm: p.interest_ppm,
-            funding_clamp_ppm: p.funding_clamp_ppm,
-            funding_cap_ppm: p.funding_cap_ppm,
-            zero_price_sigma_ppm: p.zero_price_sigma_ppm,
-            partial_liquidation_atoms: Atoms::from(p.partial_liquidation_atoms),
-            partial_liquidation_ppm: p.partial_liquidation_ppm,
-            liquidation_fee_ppm: p.liquidation_fee_ppm,
-            fund_slippage_ppm: p.fund_slippage_ppm,
-            fund_block_cap_atoms: Atoms::from(p.fund_block_cap_atoms),
-            backstop_ppm: p.backstop_ppm,
+            price_band_ppm: Ppm::new(p.price_band_ppm),
+            market_slippage_ppm: Ppm::new(p.market_slippage_ppm),
+            mark_band_ppm: Ppm::new(p.mark_band_ppm),
+            max_oracle_age_ms: TimeMs::new(p.max_oracle_age_ms),
+            impact_notional_atoms: Atoms::from_u64(p.impact_notional_atoms),
+            interest_ppm: Ppm::new(p.interest_ppm),
+            funding_clamp_ppm: Ppm::new(p.funding_clamp_ppm),
+            funding_cap_ppm: Ppm::new(p.funding_cap_ppm),
+            zero_price_sigma_ppm: Ppm::new(p.zero_price_sigma_ppm),
+            partial_liquidation_atoms: Atoms::from_u64(p.partial_liquidation_atoms),
+            partial_liquidation_ppm: Ppm::new(p.partial_liquidation_ppm),
+            liquidation_fee_ppm: Ppm::new(p.liquidation_fee_ppm),
+            fund_slippage_ppm: Ppm::new(p.fund_slippage_ppm),
+            fund_block_cap_atoms: Atoms::from_u64(p.fund_block_cap_atoms),
+            backstop_ppm: Ppm::new(p.backstop_ppm),
             isolated_only: p.isolated_only,
             adl_order,
-            max_set_aside_atoms: Atoms::from(p.max_set_aside_atoms),
-            index_move_bound_ppm: p.index_move_bound_ppm,
-            index_move_quorum_ppm: p.index_move_quorum_ppm,
+            max_set_aside_atoms: Atoms::from_u64(p.max_set_aside_atoms),
+            index_move_bound_ppm: Ppm::new(p.index_move_bound_ppm),
+            index_move_quorum_ppm: Ppm::new(p.index_move_quorum_ppm),
             max_triggers: p.max_triggers,
         };
         params.check()?;
@@ -283,8 +293,8 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
 /// # Errors
 /// `INVALID_ARGUMENT` when it is 0 or above 10¹⁸ atoms.
 pub fn amount(atoms: u64) -> Result<Atoms, Refusal> {
-    let amount = Atoms::from(atoms);
-    if (1..=MAX_ATOMS).contains(&amount) {
+    let amount = Atoms::from_u64(atoms);
+    if amount.is_positive() && amount <= MAX_ATOMS {
         return Ok(amount);
     }
     Err(invalid(format!("amount_atoms is {atoms}, must be 1 to {MAX_ATOMS}")))

@@ -4,8 +4,8 @@ use crate::codes::Code;
 
 /// The gRPC code under which a refusal is sent.
 ///
-/// What the transaction alone decides is `INVALID_ARGUMENT`; what the state decides and may decide
-/// otherwise later is `FAILED_PRECONDITION`, unless a closer code exists.
+/// A refusal that the transaction alone decides is `INVALID_ARGUMENT`; one that the state decides,
+/// and may decide otherwise later, is `FAILED_PRECONDITION`, unless a closer code exists.
 #[must_use]
 pub const fn grpc_code(code: Code) -> tonic::Code {
     match code {

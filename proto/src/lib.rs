@@ -13,9 +13,10 @@ pub mod params;
 #[cfg(feature = "wire")]
 pub mod tx;
 pub mod types;
-pub mod units;
 
 pub use codes::{Code, Refusal};
+// `types::units` under the short name that most of the tree uses.
+pub use types::units;
 
 /// Generated from `proto/tidemark/v1/*.proto`.
 #[cfg(feature = "wire")]

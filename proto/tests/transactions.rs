@@ -1,4 +1,4 @@
-//! What the stateless check of a transaction accepts and refuses, and that it is total.
+//! The stateless check of a transaction: it accepts, or refuses with a code, and never panics.
 
 use proptest::prelude::*;
 use prost::Message as _;

@@ -53,6 +53,20 @@ pub struct Position {
     pub leverage: u32,
 }
 
+impl Position {
+    /// A place for a position of no lots.
+    #[must_use]
+    pub const fn empty(market: MarketId) -> Self {
+        Self {
+            market,
+            lots: SignedLots::ZERO,
+            cost_atoms: Atoms::ZERO,
+            funding_index: 0,
+            leverage: 0,
+        }
+    }
+}
+
 impl Account {
     /// An empty subaccount.
     #[must_use]
@@ -60,12 +74,12 @@ impl Account {
         Self {
             owner,
             number,
-            collateral_atoms: 0,
+            collateral_atoms: Atoms::ZERO,
             positions: Vec::new(),
             stp: SelfTradePrevention::default(),
             volume: Volume::default(),
             isolated: None,
-            cancel_all_at_ms: 0,
+            cancel_all_at_ms: TimeMs::ZERO,
         }
     }
 
@@ -87,18 +101,20 @@ impl Account {
     /// Signed lots in a market; 0 without an entry.
     #[must_use]
     pub fn lots(&self, market: MarketId) -> SignedLots {
-        self.position(market).map_or(0, |position| position.lots)
+        self.position(market).map_or(SignedLots::ZERO, |position| position.lots)
     }
 
     /// The entry of a market, made when there is none. Its funding index starts to count with its
     /// first lot.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the search found the place, or it was just filled"
+    )]
     pub fn position_mut(&mut self, market: MarketId) -> &mut Position {
         let at = match self.positions.binary_search_by_key(&market, |position| position.market) {
             Ok(at) => at,
             Err(at) => {
-                let empty =
-                    Position { market, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
-                self.positions.insert(at, empty);
+                self.positions.insert(at, Position::empty(market));
                 at
             }
         };
@@ -108,14 +124,14 @@ impl Account {
     /// Returns true if any lots are held.
     #[must_use]
     pub fn has_position(&self) -> bool {
-        self.positions.iter().any(|position| position.lots != 0)
+        self.positions.iter().any(|position| !position.lots.is_zero())
     }
 }
 
 /// Days that count for the fee tier.
 pub const VOLUME_DAYS: u32 = 30;
 
-const DAY_MS: TimeMs = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
 
 /// Traded notional by day, for the last [`VOLUME_DAYS`] days and the running one; days without
 /// trades take no room.
@@ -133,7 +149,7 @@ impl Volume {
     /// tier.
     pub fn add(&mut self, now_ms: TimeMs, notional_atoms: Atoms) {
         let today = day(now_ms);
-        let atoms = u64::try_from(notional_atoms.max(0)).unwrap_or(u64::MAX);
+        let atoms = u64::try_from(notional_atoms.get().max(0)).unwrap_or(u64::MAX);
         self.days.retain(|(day, _)| day.saturating_add(VOLUME_DAYS) >= today);
         match self.days.last_mut() {
             Some((day, sum)) if *day >= today => *sum = sum.saturating_add(atoms),
@@ -146,10 +162,11 @@ impl Volume {
     pub fn atoms(&self, now_ms: TimeMs) -> Atoms {
         let today = day(now_ms);
         let counts = |day: u32| day < today && day.saturating_add(VOLUME_DAYS) >= today;
-        self.days.iter().filter(|(day, _)| counts(*day)).map(|(_, atoms)| Atoms::from(*atoms)).sum()
+        let counted = self.days.iter().filter(|(day, _)| counts(*day));
+        counted.map(|(_, atoms)| Atoms::from_u64(*atoms)).sum()
     }
 }
 
 fn day(now_ms: TimeMs) -> u32 {
-    u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX)
+    u32::try_from(now_ms.get() / DAY_MS).unwrap_or(u32::MAX)
 }

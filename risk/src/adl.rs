@@ -1,21 +1,19 @@
-//! Auto-deleveraging: the rest of a position is closed against opposite ones at its zero price
-//! (rules §7.5).
+//! Auto-deleveraging: the rest of a position is closed against opposite ones at its bankruptcy
+//! price, its zero price at σ = 1 (rules §7.5).
 
 use tidemark_proto::params::AdlOrder;
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, PPM};
+use tidemark_proto::units::{
+    cmp_products, mul_div_floor, AccountId, Atoms, Lots, MarketId, Ppm, Side, SignedLots,
+};
 
 use crate::account::Account;
-use crate::error::{fits, Party, RiskError};
-use crate::liquidation::{check_reduces, zero_quote_delta};
-use crate::margin::{health_without_orders, marked_atoms, unrealised_atoms, Health};
+use crate::error::{fits, invariant, Party, RiskError};
+use crate::health::{health_without_orders, Health};
+use crate::margin::{marked_atoms, unrealised_atoms};
 use crate::market::{Market, Markets, MarketsMut};
-use crate::math::{cmp_products, mul_div_floor};
-use crate::position::trade;
+use crate::position::{are_opposite, check_reduces, trade};
 use crate::sharing::{most_that_bears, share, Claim};
-
-/// σ of the zero price at which positions are closed against each other: all of the closing
-/// account's equity, or deficit.
-pub const SIGMA_PPM: Ppm = 1_000_000;
+use crate::zero_price::bankruptcy_quote_delta;
 
 /// A holder of an opposite position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub fn counterparty(
     markets: &(impl Markets + ?Sized),
 ) -> Result<Option<Counterparty>, RiskError> {
     let Some(position) = account.position(market) else { return Ok(None) };
-    if position.lots.signum() * closing_lots.signum() != -1 {
+    if !are_opposite(position.lots, closing_lots) {
         return Ok(None);
     }
     let of = markets.existing(market)?;
@@ -69,7 +67,8 @@ pub fn counterparty(
     let rank = match of.params.adl_order {
         AdlOrder::ProRata => 0,
         AdlOrder::Ranked => {
-            let notional = marked_atoms(of, i128::from(position.lots))?.abs();
+            let value = marked_atoms(of, position.lots.wide())?;
+            let notional = fits(value.checked_abs(), "notional")?;
             rank(profit_atoms, notional, &health_without_orders(account, markets)?)
         }
     };
@@ -98,11 +97,11 @@ pub fn pro_rata(
 /// has rank 0.
 #[must_use]
 pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128 {
-    let part = |of: Atoms, whole: Atoms| mul_div_floor(of, PPM, whole);
-    if profit_atoms <= 0 {
+    let part = |of: Atoms, whole: Atoms| mul_div_floor(of.get(), Ppm::ONE.wide(), whole.get());
+    if !profit_atoms.is_positive() {
         return 0;
     }
-    if health.equity_atoms <= 0 {
+    if !health.equity_atoms.is_positive() {
         return i128::MAX;
     }
     let ratios =
@@ -118,15 +117,15 @@ pub fn is_no_riskier(before: &Health, after: &Health) -> bool {
     if after.equity_atoms >= after.initial_atoms {
         return true;
     }
-    if after.maintenance_atoms == 0 {
-        return after.equity_atoms >= 0;
+    if after.maintenance_atoms.is_zero() {
+        return !after.equity_atoms.is_negative();
     }
     after.maintenance_atoms <= before.maintenance_atoms
         && cmp_products(
-            after.equity_atoms,
-            before.maintenance_atoms,
-            before.equity_atoms,
-            after.maintenance_atoms,
+            after.equity_atoms.get(),
+            before.maintenance_atoms.get(),
+            before.equity_atoms.get(),
+            after.maintenance_atoms.get(),
         )
         .is_ge()
 }
@@ -154,15 +153,15 @@ fn pair(
     let (closing, mut market, quote_atoms) = closed(closing, market_id, delta_lots, markets)?;
     let before = health_without_orders(counterparty, markets)?;
     let mut counterparty = counterparty.clone();
-    trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, 0)?;
+    trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, Atoms::ZERO)?;
     if !bears(&before, &health_without_orders(&counterparty, markets)?) {
         return Err(RiskError::Riskier(Party::Counterparty));
     }
     Ok(Pair { closing, counterparty, market, quote_atoms })
 }
 
-/// The closing account and its market after `delta_lots` at its zero price, and what it got for
-/// them.
+/// The closing account and its market after `delta_lots` at its bankruptcy price, and what it got
+/// for them.
 fn closed(
     closing: &Account,
     market_id: MarketId,
@@ -171,16 +170,10 @@ fn closed(
 ) -> Result<(Account, Market, Atoms), RiskError> {
     let before = health_without_orders(closing, markets)?;
     let market = markets.existing(market_id)?;
-    let quote_atoms =
-        zero_quote_delta(market, closing.lots(market_id), delta_lots, &before, SIGMA_PPM)?;
+    let quote_atoms = bankruptcy_quote_delta(market, closing.lots(market_id), delta_lots, &before)?;
     let (mut closing, mut market) = (closing.clone(), market.clone());
-    trade(
-        &mut closing,
-        &mut market,
-        delta_lots,
-        fits(quote_atoms.checked_neg(), "the price of a position")?,
-        0,
-    )?;
+    let cost_atoms = fits(quote_atoms.checked_neg(), "the price of a position")?;
+    trade(&mut closing, &mut market, delta_lots, cost_atoms, Atoms::ZERO)?;
     if !is_no_riskier(&before, &health_without_orders(&closing, markets)?) {
         return Err(RiskError::Riskier(Party::Closing));
     }
@@ -189,7 +182,7 @@ fn closed(
 
 /// A profitable counterparty may be deleveraged if it stays above maintenance or ends no riskier.
 fn bears_in_profit(before: &Health, after: &Health) -> bool {
-    !after.is_liquidatable() && after.equity_atoms >= 0 || is_no_riskier(before, after)
+    !after.is_liquidatable() && !after.equity_atoms.is_negative() || is_no_riskier(before, after)
 }
 
 /// Who is asked to close against the positions of one side of a market, one after the other: first
@@ -232,7 +225,7 @@ impl Queue {
         markets: &(impl Markets + ?Sized),
     ) -> Result<Self, RiskError> {
         let mut winners: Vec<&Counterparty> =
-            counterparties.iter().filter(|c| c.profit_atoms > 0).collect();
+            counterparties.iter().filter(|c| c.profit_atoms.is_positive()).collect();
         winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
         let mut shares = match markets.existing(market)?.params.adl_order {
             AdlOrder::ProRata => pro_rata(lots, counterparties)?,
@@ -257,13 +250,16 @@ impl Queue {
 
     /// Closes up to `lots` of the account's position, no more than there are; what no one can take
     /// stays open.
+    ///
+    /// # Errors
+    /// [`RiskError::Invariant`] for a counterparty or a market that is not there.
     pub fn close(
         &mut self,
         closing: &mut Account,
         lots: Lots,
         accounts: &mut impl Accounts,
         markets: &mut (impl MarketsMut + ?Sized),
-    ) -> Vec<AdlFill> {
+    ) -> Result<Vec<AdlFill>, RiskError> {
         let held = closing.lots(self.market);
         let mut left = lots.min(held.unsigned_abs());
         // An account that could not bear its own price would use the queue up in vain.
@@ -272,23 +268,24 @@ impl Queue {
                 .is_some_and(|delta| closed(closing, self.market, delta, markets).is_ok())
         };
         let mut fills = Vec::new();
-        if left == 0 || !alone(left) && !alone(1) {
-            return fills;
+        if left.is_zero() || !alone(left) && !alone(Lots::ONE) {
+            return Ok(fills);
         }
-        while let Some(visit) = self.next.as_mut().filter(|_| left > 0) {
+        while let Some(visit) = self.next.as_mut().filter(|_| !left.is_zero()) {
             let asked = left.min(visit.lots);
             let fill =
-                take(closing, self.market, asked, visit.account, accounts, markets, visit.bears);
-            let filled = fill.map_or(0, |fill| fill.lots);
-            left -= filled;
-            visit.lots -= filled;
+                take(closing, self.market, asked, visit.account, accounts, markets, visit.bears)?;
+            let filled = fill.map_or(Lots::ZERO, |fill| fill.lots);
+            let within = "a fill is no larger than what was asked for";
+            left = invariant(left.checked_sub(filled), within)?;
+            visit.lots = invariant(visit.lots.checked_sub(filled), within)?;
             fills.extend(fill);
             // It has more for the next account that closes, or not.
-            if filled < asked || visit.lots == 0 {
+            if filled < asked || visit.lots.is_zero() {
                 self.next = self.visits.next();
             }
         }
-        fills
+        Ok(fills)
     }
 }
 
@@ -307,22 +304,27 @@ fn take(
     accounts: &mut impl Accounts,
     markets: &mut (impl MarketsMut + ?Sized),
     bears: Bears,
-) -> Option<AdlFill> {
-    let other = accounts.load(id)?;
+) -> Result<Option<AdlFill>, RiskError> {
+    let other = invariant(accounts.load(id), "a counterparty is an account")?;
     let (held, opposite) = (closing.lots(market), other.lots(market));
     let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
-    let (lots, pair) = most_that_bears(most, |lots| {
+    let found = most_that_bears(most, |lots| {
         pair(closing, &other, market, delta(held, lots)?, markets, bears)
             .ok()
             .map(|pair| (lots, pair))
-    })?;
+    });
+    let Some((lots, pair)) = found else { return Ok(None) };
+    let row = invariant(markets.market_mut(market), "a market whose positions close is listed")?;
+    *row = pair.market;
     *closing = pair.closing;
     accounts.store(id, pair.counterparty);
-    *markets.market_mut(market)? = pair.market;
-    Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms })
+    Ok(Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms }))
 }
 
-/// Signed change of a position by which so many of its lots close.
+/// Signed change of a position by which so many of its lots close; `None` beyond 63 bits.
 fn delta(held: SignedLots, lots: Lots) -> Option<SignedLots> {
-    SignedLots::try_from(lots).ok()?.checked_mul(-held.signum())
+    lots.signed(Side::reducing(held))
 }
+
+#[cfg(test)]
+mod tests;

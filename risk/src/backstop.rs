@@ -4,10 +4,10 @@ use tidemark_proto::units::{Atoms, MarketId, SignedLots};
 
 use crate::account::Account;
 use crate::error::{fits, RiskError};
-use crate::liquidation::zero_quote_delta;
-use crate::margin::Health;
+use crate::health::Health;
 use crate::market::Market;
 use crate::position::trade;
+use crate::zero_price::zero_quote_delta;
 
 /// Both accounts and the market after a takeover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub fn take_over(
         market: market.clone(),
         quote_atoms,
     };
-    trade(&mut after.closing, &mut after.market, delta_lots, cost, 0)?;
-    trade(&mut after.keeper, &mut after.market, opposite, quote_atoms, 0)?;
+    trade(&mut after.closing, &mut after.market, delta_lots, cost, Atoms::ZERO)?;
+    trade(&mut after.keeper, &mut after.market, opposite, quote_atoms, Atoms::ZERO)?;
     Ok(after)
 }
 
@@ -63,8 +63,9 @@ pub fn set_aside_used_atoms(
     free_after_atoms: Atoms,
     set_aside_atoms: Atoms,
 ) -> Result<Atoms, RiskError> {
-    let used = fits(free_before_atoms.checked_sub(free_after_atoms), "used collateral")?.max(0);
-    if free_before_atoms < 0 || used > set_aside_atoms {
+    let fall = fits(free_before_atoms.checked_sub(free_after_atoms), "used collateral")?;
+    let used = fall.max(Atoms::ZERO);
+    if free_before_atoms.is_negative() || used > set_aside_atoms {
         return Err(RiskError::TakeoverUncovered {
             used_atoms: used,
             set_aside_atoms,

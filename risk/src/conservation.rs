@@ -23,7 +23,7 @@ pub fn account_atoms(account: &Account) -> Result<Atoms, RiskError> {
     let costs = account
         .positions
         .iter()
-        .try_fold(0_i128, |sum, position| sum.checked_add(position.cost_atoms));
+        .try_fold(Atoms::ZERO, |sum, position| sum.checked_add(position.cost_atoms));
     fits(costs.and_then(|costs| account.collateral_atoms.checked_sub(costs)), "an account's money")
 }
 
@@ -44,7 +44,7 @@ impl Totals {
         before: Option<&Account>,
         after: Option<&Account>,
     ) -> Result<(), RiskError> {
-        let part = |account: Option<&Account>| account.map_or(Ok(0), account_atoms);
+        let part = |account: Option<&Account>| account.map_or(Ok(Atoms::ZERO), account_atoms);
         let change = fits(part(after)?.checked_sub(part(before)?), "a change of money")?;
         self.accounts_atoms = fits(self.accounts_atoms.checked_add(change), "the accounts' money")?;
         Ok(())
@@ -62,7 +62,7 @@ impl Totals {
         withdrawals_atoms: Atoms,
     ) -> Result<Atoms, RiskError> {
         let held = [treasury.insurance_atoms, treasury.validators_atoms, withdrawals_atoms];
-        let mut sum = held.into_iter().try_fold(self.accounts_atoms, i128::checked_add);
+        let mut sum = held.into_iter().try_fold(self.accounts_atoms, Atoms::checked_add);
         for market in markets {
             sum = sum
                 .and_then(|sum| sum.checked_add(market.funding_pool_atoms))
@@ -86,8 +86,8 @@ pub fn market_lots<'a>(
     let (mut longs, mut shorts) = (0_i128, 0_i128);
     for account in accounts {
         let lots: SignedLots = account.lots(market);
-        let side = if lots > 0 { &mut longs } else { &mut shorts };
-        *side = fits(side.checked_add(i128::from(lots.unsigned_abs())), "open interest")?;
+        let side = if lots.is_positive() { &mut longs } else { &mut shorts };
+        *side = fits(side.checked_add(lots.unsigned_abs().wide()), "open interest")?;
     }
     Ok((longs, shorts))
 }

@@ -93,6 +93,11 @@ impl From<RiskError> for Refusal {
     }
 }
 
+/// The value, or the error that names the statement which it breaks.
+pub(crate) fn invariant<T>(value: Option<T>, statement: &'static str) -> Result<T, RiskError> {
+    value.ok_or(RiskError::Invariant(statement))
+}
+
 /// The value, or the error that names it.
 pub(crate) fn fits<T>(value: Option<T>, what: &'static str) -> Result<T, RiskError> {
     value.ok_or(RiskError::Overflow(what))

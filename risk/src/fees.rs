@@ -1,11 +1,10 @@
 //! Fees: tiers by volume, rebates, and where the money goes (rules §6).
 
 use tidemark_proto::params::FeeTier;
-use tidemark_proto::units::{Atoms, Ppm, PPM};
+use tidemark_proto::units::{Atoms, Ppm};
 
 use crate::error::{fits, RiskError};
 use crate::market::{Market, Treasury};
-use crate::math::mul_div_ceil;
 
 /// An account's fee rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +31,8 @@ pub fn rates(tiers: &[FeeTier], volume_atoms: Atoms) -> FeeRates {
 /// stays covered.
 #[must_use]
 pub fn max_fee_ppm(tiers: &[FeeTier]) -> Ppm {
-    tiers.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0)
+    let highest = tiers.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max();
+    highest.map_or(Ppm::ZERO, |rate| rate.max(Ppm::ZERO))
 }
 
 /// The fees of one trade.
@@ -62,9 +62,10 @@ pub fn trade_fees(
     taker_ppm: Ppm,
 ) -> Result<TradeFees, RiskError> {
     // Up for a negative product too: −ceil(−x) is floor(x), a smaller rebate.
-    let fee = |ppm: Ppm| fits(mul_div_ceil(notional_atoms, i128::from(ppm), PPM), "a fee");
-    let taker_atoms = fee(taker_ppm.max(0))?;
-    Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(-taker_atoms) })
+    let fee = |rate: Ppm| fits(notional_atoms.mul_ppm_ceil(rate), "a fee");
+    let taker_atoms = fee(taker_ppm.max(Ppm::ZERO))?;
+    let most_rebate = fits(taker_atoms.checked_neg(), "a fee")?;
+    Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(most_rebate) })
 }
 
 /// Takes in a fee: the market's bad debt is repaid first, then the market's insurance fund gets its
@@ -78,14 +79,19 @@ pub fn collect(
     market: &mut Market,
     treasury: &mut Treasury,
 ) -> Result<(), RiskError> {
-    let repaid = fee_atoms.min(market.bad_debt_atoms).max(0);
+    let repaid = fee_atoms.min(market.bad_debt_atoms).max(Atoms::ZERO);
     let rest = fits(fee_atoms.checked_sub(repaid), "a fee")?;
-    let part = i128::from(insurance_fee_ppm.clamp(0, 1_000_000));
-    let insurance = fits(mul_div_ceil(rest, part, PPM), "a fee")?;
+    let part = insurance_fee_ppm.clamp(Ppm::ZERO, Ppm::ONE);
+    let insurance = fits(rest.mul_ppm_ceil(part), "a fee")?;
+    let validators = fits(rest.checked_sub(insurance), "a fee")?;
     let validators_total =
-        fits(treasury.validators_atoms.checked_add(rest - insurance), "the validators' pool")?;
+        fits(treasury.validators_atoms.checked_add(validators), "the validators' pool")?;
+    let bad_debt = fits(market.bad_debt_atoms.checked_sub(repaid), "bad debt")?;
     market.change_fund(treasury, insurance)?;
-    market.bad_debt_atoms -= repaid;
+    market.bad_debt_atoms = bad_debt;
     treasury.validators_atoms = validators_total;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

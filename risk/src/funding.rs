@@ -1,19 +1,20 @@
 //! Funding: premium samples, the hour's rate, the cumulative index (rules §5). Positive: longs pay.
 
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Ticks, TimeMs, PPM};
+use tidemark_proto::units::{
+    div_rem, mul_div_ceil, mul_div_trunc, Atoms, Lots, Ppm, SignedLots, Ticks, TimeMs,
+};
 
 use crate::account::Position;
 use crate::error::{fits, RiskError};
 use crate::market::{Funding, Market, Treasury};
-use crate::math::{div_rem, mul_div_ceil, mul_div_trunc};
 
 /// Least time between two premium samples.
-pub const SAMPLE_INTERVAL_MS: TimeMs = 5_000;
+pub const SAMPLE_INTERVAL_MS: TimeMs = TimeMs::new(5_000);
 /// Hours that a rate is stated for.
 pub const RATE_HOURS: i128 = 8;
 
-const HOUR_MS: TimeMs = 3_600_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// The average price at which a side of the book fills a notional, kept as a fraction:
 /// `quote_atoms` for `base_parts` parts of a lot.
@@ -27,20 +28,22 @@ impl ImpactPrice {
     /// A price in whole ticks.
     #[must_use]
     pub fn at(price_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<Self> {
-        Some(Self { quote_atoms: notional_atoms(price_ticks, 1, k)?, base_parts: parts_per_lot })
+        let quote_atoms = price_ticks.notional_atoms(Lots::ONE, k)?;
+        Some(Self { quote_atoms, base_parts: parts_per_lot })
     }
 
     /// `(impact − index)/index` in ppm, rounded toward zero. `None` on overflow, or an index of 0.
     fn premium_ppm(self, index_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<i128> {
-        let at_index = notional_atoms(index_ticks, 1, k)?.checked_mul(self.base_parts)?;
+        let at_index = index_ticks.notional_atoms(Lots::ONE, k)?.checked_mul(self.base_parts)?;
         let excess = self.quote_atoms.checked_mul(parts_per_lot)?.checked_sub(at_index)?;
-        mul_div_trunc(excess, PPM, at_index)
+        mul_div_trunc(excess.get(), Ppm::ONE.wide(), at_index.get())
     }
 }
 
 /// Parts of a lot in which the base of an impact price is counted: 10⁻¹⁰ base units each,
 /// `10·lot_size_e9`.
 #[must_use]
+#[expect(clippy::arithmetic_side_effects, reason = "ten times 64 bits")]
 pub fn parts_per_lot(params: &MarketParams) -> i128 {
     10 * i128::from(params.lot_size_e9)
 }
@@ -59,17 +62,17 @@ pub fn impact_price(
     let mut left = params.impact_notional_atoms;
     let mut base_parts = 0_i128;
     for (price_ticks, lots) in levels {
-        if params.impact_notional_atoms == 0 {
+        if params.impact_notional_atoms.is_zero() {
             return ImpactPrice::at(price_ticks, k, parts);
         }
-        let level = notional_atoms(price_ticks, lots, k)?;
+        let level = price_ticks.notional_atoms(lots, k)?;
         if level < left {
-            left -= level;
-            base_parts = base_parts.checked_add(i128::from(lots).checked_mul(parts)?)?;
+            left = left.checked_sub(level)?;
+            base_parts = base_parts.checked_add(lots.wide().checked_mul(parts)?)?;
             continue;
         }
-        let last = mul_div_ceil(left, parts, notional_atoms(price_ticks, 1, k)?)?;
-        base_parts = base_parts.checked_add(last)?;
+        let one_lot = price_ticks.notional_atoms(Lots::ONE, k)?;
+        base_parts = base_parts.checked_add(mul_div_ceil(left.get(), parts, one_lot.get())?)?;
         return Some(ImpactPrice { quote_atoms: params.impact_notional_atoms, base_parts });
     }
     None
@@ -92,21 +95,27 @@ pub fn premium_ppm(
             .and_then(|price| price.premium_ppm(index_ticks, k, parts_per_lot(params)))
             .unwrap_or(0)
     };
-    let bound = i128::from(max_abs_ppm.max(0));
-    let sample =
-        premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0)).clamp(-bound, bound);
-    Ppm::try_from(sample).unwrap_or(0)
+    let bound = max_abs_ppm.max(Ppm::ZERO);
+    let sample = premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0));
+    nearest_ppm(sample).clamp(bound.saturating_neg(), bound)
+}
+
+/// The rate, or the nearest that 64 bits hold.
+fn nearest_ppm(rate: i128) -> Ppm {
+    let nearest = if rate.is_negative() { Ppm::MIN } else { Ppm::MAX };
+    i64::try_from(rate).map_or(nearest, Ppm::new)
 }
 
 /// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is
 /// within `± funding_cap`.
 #[must_use]
+#[expect(clippy::arithmetic_side_effects, reason = "sums of rates of 64 bits, and eight times one")]
 pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
-    let (premium, clamp) =
-        (i128::from(mean_premium_ppm), i128::from(params.funding_clamp_ppm.max(0)));
-    let rate = premium + (i128::from(params.interest_ppm) - premium).clamp(-clamp, clamp);
-    let cap = RATE_HOURS * i128::from(params.funding_cap_ppm.max(0));
-    Ppm::try_from(rate.clamp(-cap, cap)).unwrap_or(0)
+    let premium = mean_premium_ppm.wide();
+    let clamp = params.funding_clamp_ppm.max(Ppm::ZERO).wide();
+    let rate = premium + (params.interest_ppm.wide() - premium).clamp(-clamp, clamp);
+    let cap = RATE_HOURS * params.funding_cap_ppm.max(Ppm::ZERO).wide();
+    nearest_ppm(rate.clamp(-cap, cap))
 }
 
 /// Payment of one long lot for an hour at a rate: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward
@@ -119,8 +128,9 @@ pub fn hour_micro_atoms_per_lot(
     k: u64,
     rate_8h_ppm: Ppm,
 ) -> Result<i128, RiskError> {
-    let payment = notional_atoms(index_ticks, 1, k)
-        .and_then(|notional| mul_div_trunc(notional, i128::from(rate_8h_ppm), RATE_HOURS));
+    let payment = index_ticks
+        .notional_atoms(Lots::ONE, k)
+        .and_then(|notional| mul_div_trunc(notional.get(), rate_8h_ppm.wide(), RATE_HOURS));
     fits(payment, "an hour's funding")
 }
 
@@ -129,8 +139,8 @@ pub fn hour_micro_atoms_per_lot(
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
-pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128, RiskError> {
-    fits(then.checked_sub(now).and_then(|fall| fall.checked_mul(lots)), "funding")
+pub fn settlement_micro_atoms(now: i128, then: i128, lots: SignedLots) -> Result<i128, RiskError> {
+    fits(then.checked_sub(now).and_then(|fall| fall.checked_mul(lots.wide())), "funding")
 }
 
 /// Unpaid funding of a position, positive where the account owes it: rounded up, so against the
@@ -139,13 +149,10 @@ pub fn settlement_micro_atoms(now: i128, then: i128, lots: i128) -> Result<i128,
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, RiskError> {
-    let change = settlement_micro_atoms(
-        funding.cumulative_index,
-        position.funding_index,
-        i128::from(position.lots),
-    )?;
+    let now = funding.cumulative_index;
+    let change = settlement_micro_atoms(now, position.funding_index, position.lots)?;
     // −floor(x) is ceil(−x).
-    fits(div_rem(change, PPM).0.checked_neg(), "funding")
+    fits(div_rem(change, Ppm::ONE.wide()).0.checked_neg().map(Atoms::new), "funding")
 }
 
 impl Funding {
@@ -167,13 +174,13 @@ impl Funding {
     /// Forgets the hour's samples so far: what they say is no longer about the time that the hour
     /// would be paid for.
     pub fn forget_samples(&mut self) {
-        (self.premium_sum_ppm, self.premium_samples) = (0, 0);
+        (self.premium_sum_ppm, self.premium_samples) = (Ppm::ZERO, 0);
     }
 
     /// Mean of the hour's samples so far, rounded toward zero; `None` without any.
     #[must_use]
     pub fn mean_premium_ppm(&self) -> Option<Ppm> {
-        self.premium_sum_ppm.checked_div(i64::from(self.premium_samples))
+        self.premium_sum_ppm.get().checked_div(i64::from(self.premium_samples)).map(Ppm::new)
     }
 }
 
@@ -181,7 +188,8 @@ impl Market {
     /// The rate for 8 hours that the running hour would end with now; 0 without a sample.
     #[must_use]
     pub fn predicted_rate_8h_ppm(&self) -> Ppm {
-        self.funding.mean_premium_ppm().map_or(0, |mean| rate_8h_ppm(&self.params, mean))
+        let mean_ppm = self.funding.mean_premium_ppm();
+        mean_ppm.map_or(Ppm::ZERO, |mean_ppm| rate_8h_ppm(&self.params, mean_ppm))
     }
 
     /// Ends the hour when block time has passed it: fixes the rate and moves the cumulative index
@@ -196,7 +204,7 @@ impl Market {
         now_ms: TimeMs,
         index_ticks: Ticks,
     ) -> Result<Option<Ppm>, RiskError> {
-        let hour = now_ms / HOUR_MS;
+        let hour = now_ms.get() / HOUR_MS;
         if hour <= self.funding.hour {
             return Ok(None);
         }
@@ -208,7 +216,7 @@ impl Market {
         }
         let mean = self.funding.mean_premium_ppm();
         self.funding.forget_samples();
-        self.funding.last_rate_8h_ppm = 0;
+        self.funding.last_rate_8h_ppm = Ppm::ZERO;
         let Some(mean) = mean else { return Ok(None) };
         let rate = rate_8h_ppm(&self.params, mean);
         let payment = hour_micro_atoms_per_lot(index_ticks, self.k, rate)?;
@@ -222,9 +230,12 @@ impl Market {
     /// position to draw it.
     pub fn sweep_funding_dust(&mut self, treasury: &mut Treasury) {
         let dust_atoms = self.funding_pool_atoms;
-        let is_dust = self.open_interest_lots == 0 && dust_atoms > 0;
+        let is_dust = self.open_interest_lots.is_zero() && dust_atoms.is_positive();
         if is_dust && self.change_fund(treasury, dust_atoms).is_ok() {
-            self.funding_pool_atoms = 0;
+            self.funding_pool_atoms = Atoms::ZERO;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,36 @@
 //! Margin, positions, funding, fees, liquidation, deleveraging: pure functions from state and event
 //! to state (exchange rules §§1, 3, 5, 6, 7). No books, no clock, no I/O.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `error` | reasons why a calculation has no result |
+//! | `account`, `market` | state of accounts, of markets and of the chain's money |
+//! | [`sharing`] | lots shared in proportion |
+//! | [`conservation`], [`fees`], [`settlement`] | sums of all money, fees, the end of a market |
+//! | [`funding`] | premiums, rates, the cumulative index |
+//! | [`margin`] | margin by tier |
+//! | [`orders`] | reserve of open orders |
+//! | [`health`] | equity and margin of an account |
+//! | [`liquidation`] | stages, steps, fees, the insurance fund's part |
+//! | [`position`] | fills, funding payments, debts |
+//! | [`zero_price`] | zero price and bankruptcy price |
+//! | [`backstop`], [`adl`] | takeovers by keepers, deleveraging |
+//! | [`at_risk`] | index of the accounts that the sweep looks at |
+//!
+//! A module imports only from modules above it in this table.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "a wrong index or sum in a test is a failed test"
+    )
+)]
 
 mod account;
 pub mod adl;
@@ -9,16 +40,17 @@ pub mod conservation;
 mod error;
 pub mod fees;
 pub mod funding;
+pub mod health;
 pub mod liquidation;
 pub mod margin;
 mod market;
-pub mod math;
 pub mod orders;
 pub mod position;
 pub mod settlement;
 pub mod sharing;
 #[cfg(test)]
 mod tests;
+pub mod zero_price;
 
 pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
 pub use error::{Party, RiskError};

@@ -1,14 +1,16 @@
-//! Liquidation: zero price, steps, fees, the insurance fund's part (rules §7).
+//! Liquidation: stages, steps, fees, the insurance fund's part (rules §7).
 
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, SignedLots, Ticks, PPM};
+use tidemark_proto::units::{
+    cmp_products, mul_div_ceil, mul_div_floor, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks,
+};
 
 use crate::account::{Account, Position};
-use crate::error::{fits, RiskError};
-use crate::margin::{maintenance_margin, marked_atoms, Health};
+use crate::error::{fits, invariant, RiskError};
+use crate::health::Health;
+use crate::margin::{marked_atoms, Marked};
 use crate::market::{Market, Markets, Treasury};
-use crate::math::{cmp_products, mul_div_ceil, mul_div_floor};
 
 /// The stage due after `done` (`None` when none was), by the account's health now; `None` when it
 /// is over for this block.
@@ -23,7 +25,7 @@ pub fn next_stage(
     backstop_ppm: Ppm,
 ) -> Option<LiquidationStage> {
     if !has_position {
-        return (health.equity_atoms < 0 && done != Some(LiquidationStage::BadDebt))
+        return (health.equity_atoms.is_negative() && done != Some(LiquidationStage::BadDebt))
             .then_some(LiquidationStage::BadDebt);
     }
     if !health.is_liquidatable() {
@@ -33,7 +35,7 @@ pub fn next_stage(
     match done {
         None => Some(LiquidationStage::Prune),
         Some(LiquidationStage::Prune) => Some(LiquidationStage::Book),
-        Some(LiquidationStage::Book) if health.equity_atoms < 0 => {
+        Some(LiquidationStage::Book) if health.equity_atoms.is_negative() => {
             Some(LiquidationStage::InsuranceFund)
         }
         Some(LiquidationStage::Book) => is_deep.then_some(LiquidationStage::Backstop),
@@ -46,160 +48,8 @@ pub fn next_stage(
 /// `E < backstop_ppm·MM`: the book alone will not do.
 #[must_use]
 pub fn is_deep(health: &Health, backstop_ppm: Ppm) -> bool {
-    cmp_products(health.equity_atoms, PPM, health.maintenance_atoms, i128::from(backstop_ppm))
-        .is_lt()
-}
-
-/// A position's value and maintenance margin at the mark.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marked {
-    /// `mark·q·k`, signed.
-    pub value_atoms: Atoms,
-    /// Its maintenance margin.
-    pub maintenance_atoms: Atoms,
-}
-
-impl Marked {
-    /// Of signed lots.
-    ///
-    /// # Errors
-    /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn of(market: &Market, lots: SignedLots) -> Result<Self, RiskError> {
-        let value_atoms = marked_atoms(market, i128::from(lots))?;
-        Ok(Self {
-            value_atoms,
-            maintenance_atoms: maintenance_margin(&market.params, value_atoms.abs())?,
-        })
-    }
-}
-
-/// Checks that `delta_lots` reduces a position of `lots` and no more.
-///
-/// # Errors
-/// `WOULD_INCREASE` for no delta, no position, the position's own side, or more than it.
-pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), RiskError> {
-    let reduces = lots.signum() * delta_lots.signum() == -1
-        && delta_lots.unsigned_abs() <= lots.unsigned_abs();
-    if reduces {
-        return Ok(());
-    }
-    Err(RiskError::DoesNotReduce { delta_lots, held_lots: lots })
-}
-
-/// The quote that `delta_lots` must bring the account at its zero price: at least this when
-/// positive, at most its negative is paid when negative. `−ΔPNN − floor(σ·E·|ΔPMM|/MM)`: the
-/// division rounds down and is subtracted, so the result rounds up, for the account, and `E/MM`
-/// never falls by it. Where `MM` is 0 the mark is the zero price.
-///
-/// `lots` is the position, `delta_lots` what closes of it; equity and maintenance margin are the
-/// account's.
-///
-/// # Errors
-/// As [`check_reduces`]; `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-pub fn zero_quote_delta(
-    market: &Market,
-    lots: SignedLots,
-    delta_lots: SignedLots,
-    health: &Health,
-    sigma_ppm: Ppm,
-) -> Result<Atoms, RiskError> {
-    ZeroTerms::of(market, lots, delta_lots, health, sigma_ppm).map(|terms| terms.quote_atoms)
-}
-
-/// The terms of [`zero_quote_delta`]: `quote = value_fall − floor(σ·E·margin_fall/MM)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ZeroTerms {
-    /// Lots that close: negative of a long, positive of a short.
-    pub delta_lots: SignedLots,
-    /// Fall of the position's value at the mark, signed: `−ΔPNN`.
-    pub value_fall_atoms: Atoms,
-    /// Fall of its maintenance margin: `|ΔPMM|`. Of the value it is the rule's `mmr`.
-    pub margin_fall_atoms: Atoms,
-    /// `floor(σ·E·margin_fall/MM)`: the part of equity that closing takes with it; 0 where `MM` is.
-    pub equity_share_atoms: Atoms,
-    /// Quote that `delta_lots` must bring.
-    pub quote_atoms: Atoms,
-}
-
-impl ZeroTerms {
-    /// Of a position of `lots`, `delta_lots` of which close.
-    ///
-    /// # Errors
-    /// As [`zero_quote_delta`].
-    pub fn of(
-        market: &Market,
-        lots: SignedLots,
-        delta_lots: SignedLots,
-        health: &Health,
-        sigma_ppm: Ppm,
-    ) -> Result<Self, RiskError> {
-        check_reduces(lots, delta_lots)?;
-        let before = Marked::of(market, lots)?;
-        let after = Marked::of(market, lots + delta_lots)?;
-        let value_fall = before.value_atoms.checked_sub(after.value_atoms);
-        let value_fall_atoms = fits(value_fall, "a position's value")?;
-        let margin_fall = after.maintenance_atoms.checked_sub(before.maintenance_atoms);
-        let margin_fall_atoms = fits(margin_fall, "maintenance margin")?.abs();
-        let equity_share_atoms = equity_share_atoms(health, margin_fall_atoms, sigma_ppm)?;
-        let quote_atoms = fits(value_fall_atoms.checked_sub(equity_share_atoms), "the zero price")?;
-        Ok(Self {
-            delta_lots,
-            value_fall_atoms,
-            margin_fall_atoms,
-            equity_share_atoms,
-            quote_atoms,
-        })
-    }
-}
-
-/// `floor(σ·E·margin_fall/MM)`.
-fn equity_share_atoms(
-    health: &Health,
-    margin_fall: Atoms,
-    sigma_ppm: Ppm,
-) -> Result<Atoms, RiskError> {
-    if health.maintenance_atoms <= 0 {
-        return Ok(0);
-    }
-    let scaled = health.equity_atoms.checked_mul(i128::from(sigma_ppm));
-    let share = scaled
-        .zip(health.maintenance_atoms.checked_mul(PPM))
-        .and_then(|(equity, maintenance)| mul_div_floor(equity, margin_fall, maintenance));
-    fits(share, "the zero price")
-}
-
-/// A zero price in ticks, from the quote that `delta_lots` must bring: rounded up for a long being
-/// sold, down for a short being bought. A sale's is at least 1 tick. 0 for a purchase: no price is
-/// low enough.
-///
-/// # Errors
-/// `OVERFLOW` when it passes 64 bits, `INVALID_ARGUMENT` for no lots.
-pub fn zero_price_ticks(
-    k: u64,
-    delta_lots: SignedLots,
-    quote_delta_atoms: Atoms,
-) -> Result<Ticks, RiskError> {
-    let lots_k = i128::from(delta_lots.unsigned_abs()) * i128::from(k);
-    if lots_k == 0 {
-        return Err(RiskError::NoLots);
-    }
-    let ticks = if delta_lots < 0 {
-        fits(mul_div_ceil(quote_delta_atoms, 1, lots_k), "the zero price")?.max(1)
-    } else {
-        // At most its negative: floor(−x/n) = −ceil(x/n).
-        fits(mul_div_ceil(quote_delta_atoms, 1, lots_k), "the zero price")?.saturating_neg().max(0)
-    };
-    fits(Ticks::try_from(ticks).ok(), "the zero price")
-}
-
-/// The zero price of a whole position: `mark·(1 ∓ σ·mmr·E/MM)` (rules §7.9).
-///
-/// # Errors
-/// `WOULD_INCREASE` without a position; `STALE_INDEX` without a mark, `OVERFLOW`.
-pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<Ticks, RiskError> {
-    let delta = fits(lots.checked_neg(), "a position")?;
-    let quote = zero_quote_delta(market, lots, delta, health, market.params.zero_price_sigma_ppm)?;
-    zero_price_ticks(market.k, delta, quote)
+    let (equity, maintenance) = (health.equity_atoms.get(), health.maintenance_atoms.get());
+    cmp_products(equity, Ppm::ONE.wide(), maintenance, backstop_ppm.wide()).is_lt()
 }
 
 /// How many lots of a position one block closes: all of it up to `partial_liquidation` of notional,
@@ -209,12 +59,14 @@ pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
 pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, RiskError> {
     let held = lots.unsigned_abs();
-    if marked_atoms(market, i128::from(held))? <= market.params.partial_liquidation_atoms {
+    if marked_atoms(market, held.wide())? <= market.params.partial_liquidation_atoms {
         return Ok(held);
     }
     let part =
-        mul_div_ceil(i128::from(held), i128::from(market.params.partial_liquidation_ppm), PPM);
-    Ok(part.and_then(|part| Lots::try_from(part).ok()).map_or(held, |part| part.clamp(1, held)))
+        mul_div_ceil(held.wide(), market.params.partial_liquidation_ppm.wide(), Ppm::ONE.wide());
+    let part = part.and_then(|part| u64::try_from(part).ok()).map(Lots::new);
+    let part = invariant(part, "a part of a position is no more than all of it")?;
+    Ok(part.clamp(Lots::ONE, held.max(Lots::ONE)))
 }
 
 /// The account's open positions in the order in which they are closed: largest maintenance margin
@@ -228,7 +80,7 @@ pub fn closing_order(
 ) -> Result<Vec<(MarketId, SignedLots)>, RiskError> {
     let mut order = Vec::new();
     for Position { market, lots, .. } in
-        account.positions.iter().filter(|position| position.lots != 0)
+        account.positions.iter().filter(|position| !position.lots.is_zero())
     {
         let marked = Marked::of(markets.existing(*market)?, *lots)?;
         order.push((std::cmp::Reverse(marked.maintenance_atoms), *market, *lots));
@@ -255,7 +107,7 @@ pub fn fee_cap_atoms(
     liquidation_fee_ppm: Ppm,
 ) -> Result<Atoms, RiskError> {
     let notional = fits(fill_quote_delta_atoms.checked_abs(), "notional")?;
-    fits(mul_div_floor(notional, i128::from(liquidation_fee_ppm), PPM), "a liquidation fee")
+    fits(notional.mul_ppm_floor(liquidation_fee_ppm), "a liquidation fee")
 }
 
 /// The liquidation fee of a fill,
@@ -274,8 +126,9 @@ pub fn fill_outcome(
         fill_quote_delta_atoms.checked_sub(zero_quote_delta_atoms),
         "the improvement of a fill",
     )?;
-    if improvement < 0 {
-        return Ok(FillOutcome::FundPays(-improvement));
+    if improvement.is_negative() {
+        let owed_atoms = fits(improvement.checked_neg(), "the improvement of a fill")?;
+        return Ok(FillOutcome::FundPays(owed_atoms));
     }
     Ok(FillOutcome::Fee(
         improvement.min(fee_cap_atoms(fill_quote_delta_atoms, liquidation_fee_ppm)?),
@@ -290,14 +143,14 @@ pub fn fill_outcome(
 pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, RiskError> {
     let (low, high) =
         tidemark_oracle::mark::band_ticks(market.mark()?, market.params.fund_slippage_ppm);
-    Ok(if lots > 0 { low } else { high })
+    Ok(if lots.is_positive() { low } else { high })
 }
 
 /// Amount that the market's insurance fund may still pay in this block.
 #[must_use]
 pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
-    market.fund_atoms(treasury).min(cap).max(0)
+    market.fund_atoms(treasury).min(cap).max(Atoms::ZERO)
 }
 
 /// The most lots, of `lots`, that the fund can pay for at its limit price, each at
@@ -310,31 +163,40 @@ pub fn fundable_lots(
     allowance_atoms: Atoms,
     lots: Lots,
 ) -> Lots {
-    let per_lot = i128::from(zero_ticks.abs_diff(limit_ticks)).checked_mul(i128::from(k));
-    match per_lot {
-        Some(0) => lots,
-        Some(per_lot) => Lots::try_from(allowance_atoms.max(0) / per_lot).unwrap_or(lots).min(lots),
-        None => 0,
-    }
+    let Some(per_lot) = zero_ticks.abs_diff(limit_ticks).notional_atoms(Lots::ONE, k) else {
+        return Lots::ZERO;
+    };
+    let fundable = allowance_atoms.max(Atoms::ZERO).get().checked_div(per_lot.get());
+    // A lot that costs nothing can always be paid for, as can more lots than 64 bits count.
+    let fundable = fundable.and_then(|fundable| u64::try_from(fundable).ok());
+    fundable.map_or(lots, |fundable| lots.min(Lots::new(fundable)))
 }
 
 /// Returns true if a change leaves the insurance fund at 0 or above; a gain always does.
 #[must_use]
 pub fn fund_can_cover(balance_atoms: Atoms, delta_atoms: Atoms) -> bool {
-    delta_atoms >= 0 || balance_atoms.checked_add(delta_atoms).is_some_and(|after| after >= 0)
+    !delta_atoms.is_negative()
+        || balance_atoms.checked_add(delta_atoms).is_some_and(|after| !after.is_negative())
 }
 
 /// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the
 /// caller credits it.
-pub fn pay_from_fund(market: &mut Market, treasury: &mut Treasury, owed_atoms: Atoms) -> Atoms {
-    let paid = owed_atoms.min(fund_allowance_atoms(market, treasury)).max(0);
-    if !fund_can_cover(market.fund_atoms(treasury), -paid)
-        || market.change_fund(treasury, -paid).is_err()
-    {
-        return 0;
+///
+/// # Errors
+/// [`RiskError::Invariant`] if a fund within its caps could not pay.
+pub fn pay_from_fund(
+    market: &mut Market,
+    treasury: &mut Treasury,
+    owed_atoms: Atoms,
+) -> Result<Atoms, RiskError> {
+    let paid = owed_atoms.min(fund_allowance_atoms(market, treasury)).max(Atoms::ZERO);
+    if paid.is_zero() {
+        return Ok(paid);
     }
+    let change = market.change_fund(treasury, paid.saturating_neg());
+    invariant(change.ok(), "the fund pays no more than it has")?;
     market.fund_spent_in_block_atoms = market.fund_spent_in_block_atoms.saturating_add(paid);
-    paid
+    Ok(paid)
 }
 
 /// The mark at which the account's equity would equal its maintenance margin, all other markets as
@@ -358,28 +220,32 @@ pub fn liquidation_price(
 }
 
 /// Solves `left + p·q·k = MM(p·|q|·k)` tier by tier.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "2⁶³ lots of less than 2⁶⁴ atoms a tick, and products of two checked rates"
+)]
 fn tier_prices(
     params: &MarketParams,
     k: u64,
     lots: SignedLots,
     left: Atoms,
 ) -> Result<Option<Ticks>, RiskError> {
-    const PPM_2: i128 = PPM * PPM;
-    let size = i128::from(lots.unsigned_abs()) * i128::from(k);
+    const PPM_2: i128 = Ppm::ONE.wide() * Ppm::ONE.wide();
+    let (left, size) = (left.get(), lots.unsigned_abs().wide() * i128::from(k));
     let (mut lower, mut rate_below, mut deduction) = (0_i128, 0_i128, 0_i128);
     for tier in &params.tiers {
         // Maintenance rate in 10⁻¹²; the deduction in 10⁻¹² atoms.
-        let rate =
-            i128::from(tier.initial_margin_ppm) * i128::from(params.maintenance_fraction_ppm);
+        let rate = tier.initial_margin_ppm.wide() * params.maintenance_fraction_ppm.wide();
         let step = fits(lower.checked_mul(rate - rate_below), "the liquidation price")?;
         deduction = fits(deduction.checked_add(step), "the liquidation price")?;
         // left·10¹² + deduction = p·size·(rate ∓ 10¹²)
-        let slope = if lots > 0 { rate - PPM_2 } else { rate + PPM_2 };
+        let slope = if lots.is_positive() { rate - PPM_2 } else { rate + PPM_2 };
         let above = left.checked_mul(PPM_2).and_then(|left| left.checked_add(deduction));
         let above = fits(above, "the liquidation price")?;
         let divisor = fits(size.checked_mul(slope.abs()), "the liquidation price")?;
-        let scaled = if slope < 0 { -above } else { above };
-        let price = if lots > 0 {
+        let scaled = if slope < 0 { above.checked_neg() } else { Some(above) };
+        let scaled = fits(scaled, "the liquidation price")?;
+        let price = if lots.is_positive() {
             mul_div_ceil(scaled, 1, divisor)
         } else {
             mul_div_floor(scaled, 1, divisor)
@@ -387,12 +253,16 @@ fn tier_prices(
         // Margin never grows faster than equity moves, so there is one root; it is the first that
         // its own tier reaches.
         if let Some(price) = price {
-            if price.checked_mul(size).is_some_and(|notional| notional <= tier.upper_notional_atoms)
-            {
-                return Ok(Ticks::try_from(price).ok().filter(|price| *price > 0));
+            let upper = tier.upper_notional_atoms.get();
+            if price.checked_mul(size).is_some_and(|notional| notional <= upper) {
+                let price = u64::try_from(price).ok().map(Ticks::new);
+                return Ok(price.filter(|price| !price.is_zero()));
             }
         }
-        (lower, rate_below) = (tier.upper_notional_atoms, rate);
+        (lower, rate_below) = (tier.upper_notional_atoms.get(), rate);
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub struct Funding {
     /// Funding that one lot, held long since listing, has paid: 10⁻⁶ atoms.
     pub cumulative_index: i128,
     /// Sum of the running hour's premium samples, ppm of the index.
-    pub premium_sum_ppm: i64,
+    pub premium_sum_ppm: Ppm,
     /// Number of them.
     pub premium_samples: u32,
     /// When the last one was taken.
@@ -73,13 +73,13 @@ impl Market {
             k: params.k()?,
             params,
             mark_ticks: None,
-            open_interest_lots: 0,
-            margin_open_interest_lots: 0,
+            open_interest_lots: Lots::ZERO,
+            margin_open_interest_lots: Lots::ZERO,
             funding: Funding::default(),
-            funding_pool_atoms: 0,
-            bad_debt_atoms: 0,
-            fund_spent_in_block_atoms: 0,
-            insurance_atoms: 0,
+            funding_pool_atoms: Atoms::ZERO,
+            bad_debt_atoms: Atoms::ZERO,
+            fund_spent_in_block_atoms: Atoms::ZERO,
+            insurance_atoms: Atoms::ZERO,
             keepers: Vec::new(),
         })
     }
@@ -109,7 +109,7 @@ impl Market {
         } else {
             &mut treasury.insurance_atoms
         };
-        let after = fund.checked_add(change_atoms).filter(|after| *after >= 0);
+        let after = fund.checked_add(change_atoms).filter(|after| !after.is_negative());
         *fund = fits(after, "the insurance fund")?;
         Ok(())
     }
@@ -117,14 +117,15 @@ impl Market {
     /// All that keepers set aside for the market.
     #[must_use]
     pub fn set_aside_atoms(&self) -> Atoms {
-        self.keepers.iter().fold(0, |sum, keeper| sum.saturating_add(keeper.set_aside_atoms))
+        let add = |sum: Atoms, keeper: &Keeper| sum.saturating_add(keeper.set_aside_atoms);
+        self.keepers.iter().fold(Atoms::ZERO, add)
     }
 
     /// Starts a block: fixes the open interest that margin counts with, and opens the fund's
     /// allowance anew.
     pub fn begin_block(&mut self) {
         self.margin_open_interest_lots = self.open_interest_lots;
-        self.fund_spent_in_block_atoms = 0;
+        self.fund_spent_in_block_atoms = Atoms::ZERO;
     }
 
     /// The mark.
@@ -140,17 +141,14 @@ impl Market {
     /// # Errors
     /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
     pub fn margin_open_interest_atoms(&self) -> Result<Atoms, RiskError> {
-        fits(
-            self.value_atoms(self.mark()?, i128::from(self.margin_open_interest_lots)),
-            "open interest",
-        )
+        fits(self.value_atoms(self.mark()?, self.margin_open_interest_lots.wide()), "open interest")
     }
 
-    /// `p·q·k` of signed lots: exact. `None` beyond 127 bits.
+    /// `p·q·k` of signed lots, which may be a sum beyond 63 bits: exact. `None` beyond 127 bits.
     #[must_use]
     pub fn value_atoms(&self, price_ticks: Ticks, lots: i128) -> Option<Atoms> {
         // At most 2⁶⁴·2⁶⁴ = 2¹²⁸, hence checked.
-        i128::from(price_ticks).checked_mul(i128::from(self.k))?.checked_mul(lots)
+        price_ticks.wide().checked_mul(i128::from(self.k))?.checked_mul(lots).map(Atoms::new)
     }
 }
 
@@ -186,12 +184,12 @@ pub trait MarketsMut: Markets {
 /// Markets by id from 0, as they are listed.
 impl Markets for [Market] {
     fn market(&self, id: MarketId) -> Option<&Market> {
-        self.get(usize::from(id))
+        self.get(id.index())
     }
 }
 
 impl MarketsMut for [Market] {
     fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
-        self.get_mut(usize::from(id))
+        self.get_mut(id.index())
     }
 }

@@ -1,14 +1,12 @@
 //! Reserve of open orders, and which of them go when free collateral is short (rules §3).
 
-use tidemark_proto::units::{
-    notional_atoms, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, PPM,
-};
+use tidemark_proto::units::{Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks};
 
 use crate::account::Position;
-use crate::error::{fits, RiskError};
+use crate::error::{fits, invariant, RiskError};
 use crate::margin::{initial_margin, marked_atoms};
 use crate::market::Market;
-use crate::math::mul_div_ceil;
+use crate::sharing::midpoint;
 
 /// An open order as margin sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +56,7 @@ impl OrderTotals {
         k: u64,
         max_fee_ppm: Ppm,
     ) -> Result<(), RiskError> {
-        self.change(order, mark_ticks, k, max_fee_ppm, 1)
+        self.change(order, mark_ticks, k, max_fee_ppm, Change::Add)
     }
 
     /// Takes an order out that was counted in with the same mark and rate.
@@ -72,7 +70,7 @@ impl OrderTotals {
         k: u64,
         max_fee_ppm: Ppm,
     ) -> Result<(), RiskError> {
-        self.change(order, mark_ticks, k, max_fee_ppm, -1)
+        self.change(order, mark_ticks, k, max_fee_ppm, Change::Remove)
     }
 
     fn change(
@@ -81,7 +79,7 @@ impl OrderTotals {
         mark_ticks: Ticks,
         k: u64,
         max_fee_ppm: Ppm,
-        sign: i128,
+        change: Change,
     ) -> Result<(), RiskError> {
         let adverse = fits(adverse_atoms(order, mark_ticks, k), "an order's adverse move")?;
         let fee = fits(max_fee_atoms(order, k, max_fee_ppm), "an order's fee")?;
@@ -92,15 +90,36 @@ impl OrderTotals {
             (Side::Buy, true) => &mut after.reduce_only_buy_lots,
             (Side::Sell, true) => &mut after.reduce_only_sell_lots,
         };
-        for (total, part) in [
-            (lots, i128::from(order.lots)),
-            (&mut after.adverse_atoms, adverse),
-            (&mut after.max_fee_atoms, fee),
-        ] {
-            *total = fits(total.checked_add(sign * part), "a sum of open orders")?;
+        *lots = fits(change.of_lots(*lots, order.lots), "a sum of open orders")?;
+        for (total, part) in [(&mut after.adverse_atoms, adverse), (&mut after.max_fee_atoms, fee)]
+        {
+            *total = fits(change.of_atoms(*total, part), "a sum of open orders")?;
         }
         *self = after;
         Ok(())
+    }
+}
+
+/// Direction in which one order changes a sum.
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Remove,
+}
+
+impl Change {
+    fn of_lots(self, total: i128, part: Lots) -> Option<i128> {
+        match self {
+            Self::Add => total.checked_add(part.wide()),
+            Self::Remove => total.checked_sub(part.wide()),
+        }
+    }
+
+    fn of_atoms(self, total: Atoms, part: Atoms) -> Option<Atoms> {
+        match self {
+            Self::Add => total.checked_add(part),
+            Self::Remove => total.checked_sub(part),
+        }
     }
 }
 
@@ -127,7 +146,7 @@ fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> 
         Side::Buy => order.price_ticks.saturating_sub(mark_ticks),
         Side::Sell => mark_ticks.saturating_sub(order.price_ticks),
     };
-    notional_atoms(ticks, order.lots, k)
+    ticks.notional_atoms(order.lots, k)
 }
 
 /// The fee that is reserved for an order: `q·ceil(limit·k·rate)`, in atoms. Linear in lots, so that
@@ -140,8 +159,8 @@ fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> 
 ///   `ceil(p·r·k·f) ≤ r·ceil(limit·k·f) + ceil((p − limit)·r·k·f)`. The last term is at most
 ///   `(p − limit)·r·k`, a whole number that the better price itself added to equity.
 fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
-    let one_lot = notional_atoms(order.price_ticks, 1, k)?;
-    mul_div_ceil(one_lot, i128::from(max_fee_ppm.max(0)), PPM)?.checked_mul(i128::from(order.lots))
+    let one_lot = order.price_ticks.notional_atoms(Lots::ONE, k)?;
+    one_lot.mul_ppm_ceil(max_fee_ppm.max(Ppm::ZERO))?.checked_mul(order.lots.wide())
 }
 
 /// Reserve of a position and its market's open orders:
@@ -191,15 +210,15 @@ impl ReserveTerms {
         position: &Position,
         totals: &OrderTotals,
     ) -> Result<Self, RiskError> {
-        let held = i128::from(position.lots);
-        let up = totals.reduce_only_buy_lots.min(-held).max(0);
+        let held = position.lots.wide();
+        let up = totals.reduce_only_buy_lots.min(held.saturating_neg()).max(0);
         let down = totals.reduce_only_sell_lots.min(held).max(0);
         let highest = held.checked_add(totals.buy_lots).and_then(|lots| lots.checked_add(up));
         let lowest = held.checked_sub(totals.sell_lots).and_then(|lots| lots.checked_sub(down));
         let mut terms = Self {
             highest_lots: fits(highest, "a sum of lots")?,
             lowest_lots: fits(lowest, "a sum of lots")?,
-            margin_atoms: 0,
+            margin_atoms: Atoms::ZERO,
             adverse_atoms: totals.adverse_atoms,
             max_fee_atoms: totals.max_fee_atoms,
         };
@@ -252,13 +271,15 @@ pub fn affordable_lots(
         let added = reserve(market, position, &with).ok()?.checked_sub(before)?;
         (added <= free_atoms).then_some(())
     };
-    let (mut low, mut high) = (0, if free_atoms < 0 { 0 } else { most_lots });
+    let (mut low, mut high) =
+        (Lots::ZERO, if free_atoms.is_negative() { Lots::ZERO } else { most_lots });
     while low < high {
-        let middle = high - (high - low) / 2;
+        // Rounded up, so that it is above `low`; neither it nor the one below it saturates.
+        let middle = midpoint(low.saturating_add(Lots::ONE), high);
         if covers(middle).is_some() {
             low = middle;
         } else {
-            high = middle - 1;
+            high = middle.saturating_sub(Lots::ONE);
         }
     }
     Ok(low)
@@ -303,12 +324,11 @@ pub fn prune(
 ) -> Result<(Vec<Prunable>, Atoms), RiskError> {
     let mut cancelled = Vec::new();
     for open in newest_first.iter().filter(|open| !open.order.reduce_only) {
-        if free_atoms >= 0 {
+        if !free_atoms.is_negative() {
             break;
         }
-        let Some(of) = markets.iter_mut().find(|of| of.position.market == open.market) else {
-            continue;
-        };
+        let of = markets.iter_mut().find(|of| of.position.market == open.market);
+        let of = invariant(of, "every open order is in a market of its account")?;
         let before = reserve(of.market, of.position, &of.totals)?;
         of.totals.remove(&open.order, of.market.mark()?, of.market.k, max_fee_ppm)?;
         let after = reserve(of.market, of.position, &of.totals)?;
@@ -318,3 +338,6 @@ pub fn prune(
     }
     Ok((cancelled, free_atoms))
 }
+
+#[cfg(test)]
+mod tests;

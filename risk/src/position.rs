@@ -1,12 +1,12 @@
 //! Positions: fills and lazy funding (rules §§1.3, 5.4).
 
-use tidemark_proto::units::{notional_atoms, Atoms, Lots, Side, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, Lots, Side, SignedLots, Ticks};
 
 use crate::account::{Account, Position};
-use crate::error::{fits, RiskError};
+use crate::error::{fits, invariant, RiskError};
 use crate::funding;
-use crate::market::Market;
-use crate::math::mul_div_ceil;
+use crate::liquidation::pay_from_fund;
+use crate::market::{Market, Treasury};
 
 /// Effect of a fill on one of its two accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +26,23 @@ pub struct FillEffect {
 /// # Errors
 /// `OVERFLOW` beyond 63 bits.
 pub fn signed_lots(side: Side, lots: Lots) -> Result<SignedLots, RiskError> {
-    let lots = fits(SignedLots::try_from(lots).ok(), "a quantity")?;
-    Ok(match side {
-        Side::Buy => lots,
-        Side::Sell => -lots,
-    })
+    fits(lots.signed(side), "a quantity")
+}
+
+/// Returns true if one of two positions is long and the other short.
+pub(crate) fn are_opposite(a: SignedLots, b: SignedLots) -> bool {
+    a.side().zip(b.side()).is_some_and(|(a, b)| a != b)
+}
+
+/// Checks that `delta_lots` reduces a position of `lots` and no more.
+///
+/// # Errors
+/// `WOULD_INCREASE` for no delta, no position, the position's own side, or more than it.
+pub fn check_reduces(lots: SignedLots, delta_lots: SignedLots) -> Result<(), RiskError> {
+    if are_opposite(lots, delta_lots) && delta_lots.unsigned_abs() <= lots.unsigned_abs() {
+        return Ok(());
+    }
+    Err(RiskError::DoesNotReduce { delta_lots, held_lots: lots })
 }
 
 /// Applies one side of a trade to its account: settles funding, then opens, reduces or turns the
@@ -51,8 +63,7 @@ pub fn apply_fill(
     fee_atoms: Atoms,
 ) -> Result<FillEffect, RiskError> {
     let delta = signed_lots(side, lots)?;
-    let notional = fits(notional_atoms(price_ticks, lots, market.k), "notional")?;
-    let cost = if delta < 0 { -notional } else { notional };
+    let cost = fits(price_ticks.position_atoms(delta, market.k), "notional")?;
     trade(account, market, delta, cost, fee_atoms)
 }
 
@@ -70,11 +81,8 @@ pub fn trade(
     fee_atoms: Atoms,
 ) -> Result<FillEffect, RiskError> {
     let before = account.position(market.params.id).copied().unwrap_or(Position {
-        market: market.params.id,
-        lots: 0,
-        cost_atoms: 0,
         funding_index: market.funding.cumulative_index,
-        leverage: 0,
+        ..Position::empty(market.params.id)
     });
     let funding_atoms = funding::unpaid_atoms(&market.funding, &before)?;
     let (after, realised_atoms) = turn(&before, delta, cost_atoms)?;
@@ -85,9 +93,8 @@ pub fn trade(
         .and_then(|sum| sum.checked_add(realised_atoms))
         .and_then(|sum| sum.checked_sub(fee_atoms));
     let collateral = fits(collateral, "collateral")?;
-    let open_interest = i128::from(market.open_interest_lots)
-        + (i128::from(after.lots.max(0)) - i128::from(before.lots.max(0)));
-    market.open_interest_lots = fits(Lots::try_from(open_interest).ok(), "open interest")?;
+    let open_interest = open_interest_after(market.open_interest_lots, &before, &after);
+    market.open_interest_lots = fits(open_interest, "open interest")?;
     market.funding_pool_atoms = pool;
     account.collateral_atoms = collateral;
     *account.position_mut(market.params.id) =
@@ -100,6 +107,13 @@ pub fn trade(
     })
 }
 
+/// Open interest, the sum of longs, once a position was changed.
+fn open_interest_after(now: Lots, before: &Position, after: &Position) -> Option<Lots> {
+    let long = |position: &Position| position.lots.max(SignedLots::ZERO).wide();
+    let change = long(after).checked_sub(long(before))?;
+    u64::try_from(now.wide().checked_add(change)?).ok().map(Lots::new)
+}
+
 /// The position after buying `delta` lots for `cost` atoms, and the profit that this realises.
 fn turn(
     position: &Position,
@@ -110,26 +124,27 @@ fn turn(
         position.lots.checked_add(delta).filter(|lots| *lots != SignedLots::MIN),
         "a position",
     )?;
-    let opens = position.lots == 0 || (position.lots > 0) == (delta > 0) || delta == 0;
+    let opens = position.lots.is_zero()
+        || position.lots.is_positive() == delta.is_positive()
+        || delta.is_zero();
     if opens {
         let cost_atoms = fits(position.cost_atoms.checked_add(cost), "cost basis")?;
-        return Ok((Position { lots, cost_atoms, ..*position }, 0));
+        return Ok((Position { lots, cost_atoms, ..*position }, Atoms::ZERO));
     }
-    let held = i128::from(position.lots.unsigned_abs());
-    let traded = i128::from(delta.unsigned_abs());
+    let held = position.lots.unsigned_abs().wide();
+    let traded = delta.unsigned_abs().wide();
     let (closing_cost, opening_cost) = if traded <= held {
-        (cost, 0)
+        (cost, Atoms::ZERO)
     } else {
         // A position that turns: what closes pays its share of the price, rounded against the
         // account's profit; exact where the price is a whole number of ticks.
-        let closing = fits(mul_div_ceil(cost, held, traded), "closing cost")?;
+        let closing = fits(cost.mul_div_ceil(held, traded), "closing cost")?;
         (closing, fits(cost.checked_sub(closing), "opening cost")?)
     };
     // Up: less is realised now, the rest stays in the basis of what is left.
-    let released =
-        fits(mul_div_ceil(position.cost_atoms, traded.min(held), held), "released cost")?;
+    let released = fits(position.cost_atoms.mul_div_ceil(traded.min(held), held), "released cost")?;
     let realised =
-        fits(closing_cost.checked_add(released).and_then(i128::checked_neg), "realised profit")?;
+        fits(closing_cost.checked_add(released).and_then(Atoms::checked_neg), "realised profit")?;
     let kept = fits(position.cost_atoms.checked_sub(released), "cost basis")?;
     let cost_atoms = fits(kept.checked_add(opening_cost), "cost basis")?;
     Ok((Position { lots, cost_atoms, ..*position }, realised))
@@ -142,7 +157,7 @@ fn turn(
 /// `OVERFLOW` beyond 127 bits; account and market are as before then.
 pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atoms, RiskError> {
     let id = market.params.id;
-    let Some(position) = account.position(id).copied() else { return Ok(0) };
+    let Some(position) = account.position(id).copied() else { return Ok(Atoms::ZERO) };
     let atoms = funding::unpaid_atoms(&market.funding, &position)?;
     let collateral = fits(account.collateral_atoms.checked_sub(atoms), "collateral")?;
     market.funding_pool_atoms =
@@ -161,15 +176,20 @@ pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atom
 pub fn settle_debt(
     account: &mut Account,
     market: &mut Market,
-    treasury: &mut crate::market::Treasury,
+    treasury: &mut Treasury,
 ) -> Result<(Atoms, Atoms), RiskError> {
     if account.has_position() {
         return Err(RiskError::PositionOpen);
     }
-    let debt = fits(account.collateral_atoms.min(0).checked_neg(), "debt")?;
+    let debt = fits(account.collateral_atoms.min(Atoms::ZERO).checked_neg(), "debt")?;
     let booked_total = fits(market.bad_debt_atoms.checked_add(debt), "bad debt")?;
-    let paid = crate::liquidation::pay_from_fund(market, treasury, debt);
-    market.bad_debt_atoms = booked_total - paid;
-    account.collateral_atoms = account.collateral_atoms.max(0);
-    Ok((paid, debt - paid))
+    let paid = pay_from_fund(market, treasury, debt)?;
+    let booked = invariant(debt.checked_sub(paid), "the fund pays no more than the debt")?;
+    market.bad_debt_atoms =
+        invariant(booked_total.checked_sub(paid), "the fund pays no more than the debt")?;
+    account.collateral_atoms = account.collateral_atoms.max(Atoms::ZERO);
+    Ok((paid, booked))
 }
+
+#[cfg(test)]
+mod tests;

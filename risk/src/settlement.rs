@@ -6,5 +6,5 @@ use tidemark_proto::units::Atoms;
 /// account can pay. An account with equity below 0 is deleveraged at its bankruptcy price instead.
 #[must_use]
 pub const fn closes_at_settlement_price(equity_atoms: Atoms) -> bool {
-    equity_atoms >= 0
+    !equity_atoms.is_negative()
 }

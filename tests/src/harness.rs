@@ -1,7 +1,8 @@
 //! A chain without consensus: the state machine driven block by block, as CometBFT would drive it.
 //!
 //! Owners sign real transactions; prices come as a real report of one validator. Several
-//! chains can be driven side by side (shadow nodes) with the same blocks.
+//! chains can be driven side by side (shadow nodes) with the same blocks. What a test gives is in
+//! plain numbers, as on the wire; each parameter's name or document has the unit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{Sendable, Signer, TxOptions};
 use tidemark_proto::types::DecodedTx;
-use tidemark_proto::units::{Atoms, MarketId, Ticks, ATOMS_PER_USDC};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1;
 
 /// The chain id of test chains.
@@ -120,8 +121,8 @@ impl Chain {
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
         let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
-        let state =
-            State::genesis(genesis, CHAIN_ID, GENESIS_MS, validators).expect("a valid genesis");
+        let state = State::genesis(genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)
+            .expect("a valid genesis");
         Self {
             state,
             cache: Arc::new(TxCache::new(CHAIN_ID)),
@@ -136,15 +137,16 @@ impl Chain {
     }
 
     /// From the next block on, the validator reports this index.
-    pub fn index(&mut self, market: MarketId, ticks: Ticks) {
-        self.prices.insert(market, ticks);
+    pub fn index(&mut self, market: u16, ticks: u64) {
+        self.prices.insert(MarketId::new(market), Ticks::new(ticks));
     }
 
     /// From the next block on, the validator reports this external perpetual price beside the
     /// index, or none.
-    pub fn external(&mut self, market: MarketId, ticks: Option<Ticks>) {
+    pub fn external(&mut self, market: u16, ticks: Option<u64>) {
+        let market = MarketId::new(market);
         match ticks {
-            Some(ticks) => self.externals.insert(market, ticks),
+            Some(ticks) => self.externals.insert(market, Ticks::new(ticks)),
             None => self.externals.remove(&market),
         };
     }
@@ -217,7 +219,7 @@ impl Chain {
         let height = self.state.chain.height + 1;
         let block = Block {
             height,
-            time_ms: self.now_ms,
+            time_ms: TimeMs::new(self.now_ms),
             hash: Sha256::digest(height.to_le_bytes()).into(),
             ballots: vec![self.ballot()],
             txs: Vec::new(),
@@ -246,9 +248,8 @@ impl Chain {
             })
             .collect();
         prices.sort_by_key(|price| price.market);
-        let base = |market: MarketId| {
-            self.state.markets.get(usize::from(market))?.cell.index.commit_base()
-        };
+        let base =
+            |market: MarketId| self.state.markets.get(market.index())?.cell.index.commit_base();
         let report =
             encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
         PriceBallot { validator: [1; 20], power: 10, extension: Some(report) }
@@ -269,7 +270,7 @@ impl Chain {
     /// # Panics
     /// When it does not exist.
     #[must_use]
-    pub fn account_id(&self, name: &str) -> u32 {
+    pub fn account_id(&self, name: &str) -> AccountId {
         let owner = self.state.owner_id(&signer(name).address()).expect("the owner exists");
         self.state.account_id(owner, 0).expect("the subaccount exists")
     }
@@ -279,10 +280,10 @@ impl Chain {
     /// # Panics
     /// When it never had any.
     #[must_use]
-    pub fn isolated_id(&self, name: &str, market: MarketId) -> u32 {
+    pub fn isolated_id(&self, name: &str, market: u16) -> AccountId {
         let owner = self.state.owner_id(&signer(name).address()).expect("the owner exists");
         let owner = self.state.owners.get(owner).expect("the owner exists");
-        owner.isolated(0, market).expect("isolated collateral").account
+        owner.isolated(0, MarketId::new(market)).expect("isolated collateral").account
     }
 
     /// That account.
@@ -290,19 +291,14 @@ impl Chain {
     /// # Panics
     /// When it never had any.
     #[must_use]
-    pub fn isolated(&self, name: &str, market: MarketId) -> &tidemark_risk::Account {
+    pub fn isolated(&self, name: &str, market: u16) -> &tidemark_risk::Account {
         self.state.accounts.get(self.isolated_id(name, market)).expect("the account exists")
     }
 
     /// Lots of a name's position.
     #[must_use]
-    pub fn lots(&self, name: &str, market: MarketId) -> i64 {
-        let account = self.account(name);
-        account
-            .positions
-            .iter()
-            .find(|position| position.market == market)
-            .map_or(0, |position| position.lots)
+    pub fn lots(&self, name: &str, market: u16) -> i64 {
+        self.account(name).lots(MarketId::new(market)).get()
     }
 
     /// Collateral of a name.
@@ -363,8 +359,26 @@ pub fn word(outcome: &TxOutcome) -> &'static str {
 
 /// USDC in atoms.
 #[must_use]
-pub fn usdc(amount: i64) -> Atoms {
-    Atoms::from(amount) * ATOMS_PER_USDC
+pub const fn usdc(amount: i64) -> Atoms {
+    Atoms::from_usdc(amount)
+}
+
+/// An amount in atoms.
+#[must_use]
+pub const fn atoms(amount: i128) -> Atoms {
+    Atoms::new(amount)
+}
+
+/// A quantity in lots.
+#[must_use]
+pub const fn lots(quantity: u64) -> Lots {
+    Lots::new(quantity)
+}
+
+/// A price in ticks.
+#[must_use]
+pub const fn ticks(price: u64) -> Ticks {
+    Ticks::new(price)
 }
 
 /// A decoded transaction, for checks that need one.

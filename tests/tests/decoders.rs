@@ -17,6 +17,7 @@ use tidemark_node::config::NodeConfig;
 use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::tx::{decode, Sendable, TxOptions};
 use tidemark_proto::types::Address;
+use tidemark_proto::units::Ticks;
 use tidemark_proto::v1;
 use tidemark_tests::harness::{genesis, limit, place, plain_market, signer, BlockInput};
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
@@ -151,7 +152,7 @@ proptest! {
             let _ = votes::ballots(&read).count();
             let _ = votes::check(&read, &Default::default(), &[], "chain", 1);
         }
-        let base = |_| base;
+        let base = |_| base.map(Ticks::new);
         let _ = report::decode(&noise, &base, Limits::default());
         for vote in &commit.votes {
             let changed = damaged(&[&vote.vote_extension[..], &[0]].concat(), &damage);

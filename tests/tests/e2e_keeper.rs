@@ -9,8 +9,9 @@ use tidemark_client::Sender;
 use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run, Config, Note};
 use tidemark_node::config::ShockConfig;
+use tidemark_proto::units::Ppm;
 use tidemark_proto::v1;
-use tidemark_tests::harness::{limit, place, secret, signer};
+use tidemark_tests::harness::{limit, place, secret, signer, usdc};
 use tidemark_tests::net::traffic::{self, fund, send};
 use tidemark_tests::net::{feed, progress, wait_for, Net, NetOptions};
 
@@ -42,12 +43,12 @@ fn config(net: &Net) -> Config {
         node: net.grpc(NODE),
         metrics: None,
         subaccount: 0,
-        markets: vec![("BTC-USD".into(), 20_000_000_000)],
+        markets: vec![("BTC-USD".into(), usdc(20_000))],
         limits: Limits {
-            max_market_atoms: 500_000_000_000,
-            max_total_atoms: 500_000_000_000,
-            min_edge_ppm: -100_000,
-            max_slippage_ppm: 50_000,
+            max_market_atoms: usdc(500_000),
+            max_total_atoms: usdc(500_000),
+            min_edge_ppm: Ppm::new(-100_000),
+            max_slippage_ppm: Ppm::new(50_000),
         },
         dry_run: false,
     }
@@ -74,8 +75,9 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let (notes, config) = (told.clone(), config(&net));
     let key = KeyFile::from_secret("keeper", &secret("keeper")).unwrap();
     let keeper = tokio::spawn(async move { run(&config, &key, |note| notes.add(note)).await });
-    told.wait("capacity", |note| matches!(note, Note::SetAside { atoms: 20_000_000_000, .. }))
-        .await;
+    let set_aside =
+        |note: &Note| matches!(note, Note::SetAside { atoms, .. } if *atoms == usdc(20_000));
+    told.wait("capacity", set_aside).await;
 
     // A fall over half a minute, so that some block sees the position below two thirds of
     // maintenance and not yet in debt.
@@ -85,7 +87,8 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     net.set_feed(NODE, feed(0, vec![fall])).unwrap();
     net.restart(NODE).unwrap();
     told.wait("the loss of the node", |note| matches!(note, Note::Lost { .. })).await;
-    told.wait("a position", |note| matches!(note, Note::Got { lots, .. } if *lots > 0)).await;
+    told.wait("a position", |note| matches!(note, Note::Got { lots, .. } if lots.is_positive()))
+        .await;
     assert!(!keeper.is_finished());
 
     net.stop(NODE);

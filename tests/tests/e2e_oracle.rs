@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tidemark_client::{Client, ClientError, Sender};
 use tidemark_node::config::FeedConfig;
+use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{limit, place, signer};
@@ -19,7 +20,7 @@ const SILENT: usize = 1;
 const LYING: usize = 2;
 const REPLAYING: usize = 3;
 /// Age from which these markets' index is stale: long for a slow machine's block, short for a test.
-const MAX_AGE_MS: u64 = 10_000;
+const MAX_AGE_MS: TimeMs = TimeMs::new(10_000);
 /// A tick of BTC-USD is a tenth of a USDC.
 const TICKS_PER_USDC: u64 = 10;
 

@@ -3,10 +3,12 @@
 
 use tidemark_engine::events::BlockEvents;
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::{MarketId, TimeMs};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
-    genesis, limit, liquidations, one_market, place, plain_market, usdc, word, Chain, FAUCET,
+    atoms, genesis, limit, liquidations, lots, one_market, place, plain_market, usdc, word, Chain,
+    FAUCET,
 };
 use tidemark_tests::sim::audit;
 
@@ -41,16 +43,19 @@ fn cancel_all(chain: &mut Chain, name: &str) -> u32 {
     block(chain).txs[0].results[0].cancelled
 }
 
+/// Lots that a name's isolated collateral of market 0 holds.
+fn held(chain: &Chain, name: &str) -> i64 {
+    chain.isolated(name, 0).lots(MarketId::ZERO).get()
+}
+
 /// `long` holds 100 lots bought at 100 in isolated mode, with `short` on the other side in cross
 /// mode.
 fn with_position() -> Chain {
     let mut chain = one_market(&["long", "short", "maker"]);
     assert_eq!(set_mode(&mut chain, "long", MarginMode::Isolated), "OK");
     order(&mut chain, "short", limit(0, Sell, 100, 100));
-    assert_eq!(
-        order(&mut chain, "long", limit(0, Buy, 100, 100)).txs[0].results[0].filled_lots,
-        100
-    );
+    let events = order(&mut chain, "long", limit(0, Buy, 100, 100));
+    assert_eq!(events.txs[0].results[0].filled_lots, lots(100));
     chain
 }
 
@@ -60,13 +65,13 @@ fn an_order_draws_the_collateral_that_it_needs_and_gives_it_back_when_it_is_gone
     assert_eq!(set_mode(&mut chain, "trader", MarginMode::Isolated), "OK");
     order(&mut chain, "trader", limit(0, Buy, 99, 100));
     // 5 % of 100 lots at the mark of 100, and the highest fee of 0.045 % of 99 a lot.
-    let needs = usdc(500) + 100 * 44_550;
+    let needs = usdc(500) + atoms(100 * 44_550);
     assert_eq!(chain.isolated("trader", 0).collateral_atoms, needs);
     assert_eq!(chain.collateral("trader"), usdc(10_000) - needs);
     assert_eq!(cancel_all(&mut chain, "trader"), 1);
     assert_eq!(
         (chain.isolated("trader", 0).collateral_atoms, chain.collateral("trader")),
-        (0, usdc(10_000))
+        (usdc(0), usdc(10_000))
     );
 }
 
@@ -81,7 +86,7 @@ fn an_order_that_expires_gives_its_collateral_back_too() {
         "trader",
         v1::PlaceOrder { time_in_force: gtt, expires_ms, ..limit(0, Buy, 99, 100) },
     );
-    assert!(chain.isolated("trader", 0).collateral_atoms > 0);
+    assert!(chain.isolated("trader", 0).collateral_atoms.is_positive());
     for _ in 0..3 {
         block(&mut chain);
     }
@@ -107,14 +112,17 @@ fn the_loss_of_an_isolated_position_ends_where_its_collateral_does() {
     let mut chain = with_position();
     let parent = chain.collateral("long");
     let isolated = chain.isolated("long", 0).collateral_atoms;
-    assert_eq!(parent + isolated, usdc(10_000) - 4_500_000, "all but the fee of 4.5 USDC");
+    assert_eq!(parent + isolated, usdc(10_000) - atoms(4_500_000), "all but the fee of 4.5 USDC");
     chain.index(0, 80);
     let events = block(&mut chain);
     assert!(liquidations(&events).iter().all(|step| step.account == chain.isolated_id("long", 0)));
-    assert_eq!(chain.isolated("long", 0).lots(0), 0);
+    assert_eq!(held(&chain, "long"), 0);
     // 2 000 USDC of loss against some 500 of collateral: deleveraged, and the parent has what it
     // had.
-    assert_eq!((chain.collateral("long"), chain.isolated("long", 0).collateral_atoms), (parent, 0));
+    assert_eq!(
+        (chain.collateral("long"), chain.isolated("long", 0).collateral_atoms),
+        (parent, usdc(0))
+    );
 }
 
 #[test]
@@ -137,10 +145,10 @@ fn a_cross_position_of_the_same_owner_counts_for_nothing_in_isolated_mode() {
     chain.index(1, 120);
     chain.index(0, 90);
     block(&mut chain);
-    assert_eq!((chain.isolated("trader", 0).lots(0), chain.lots("trader", 1)), (0, 500));
+    assert_eq!((held(&chain, "trader"), chain.lots("trader", 1)), (0, 500));
     // Profit that is not realised does not move.
     let withdrawable = chain.collateral("trader") - usdc(6_000);
-    let lots = u64::try_from(withdrawable / usdc(5)).unwrap();
+    let lots = u64::try_from(withdrawable.get() / usdc(5).get()).unwrap();
     assert_eq!(
         word(&order(&mut chain, "trader", limit(0, Buy, 90, lots * 12 / 10)).txs[0]),
         "INSUFFICIENT_COLLATERAL"
@@ -178,8 +186,8 @@ fn isolated_margin_is_added_and_taken_out_within_what_is_free() {
     // Closed: all of it is back.
     order(&mut chain, "maker", limit(0, Buy, 100, 100));
     order(&mut chain, "long", v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 100, 100) });
-    assert_eq!(chain.isolated("long", 0).collateral_atoms, 0);
-    assert_eq!(chain.collateral("long"), usdc(10_000) - 9_000_000);
+    assert_eq!(chain.isolated("long", 0).collateral_atoms, usdc(0));
+    assert_eq!(chain.collateral("long"), usdc(10_000) - atoms(9_000_000));
 }
 
 #[test]
@@ -191,9 +199,9 @@ fn leverage_and_volume_are_the_subaccounts() {
     order(&mut chain, "maker", limit(0, Sell, 100, 10));
     order(&mut chain, "trader", limit(0, Buy, 100, 10));
     assert!(chain.isolated("trader", 0).collateral_atoms >= usdc(499), "a half of 1 000");
-    let tomorrow = chain.now_ms + 86_400_000;
+    let tomorrow = TimeMs::new(chain.now_ms + 86_400_000);
     assert_eq!(chain.account("trader").volume.atoms(tomorrow), usdc(1_000));
-    assert_eq!(chain.isolated("trader", 0).volume.atoms(tomorrow), 0);
+    assert_eq!(chain.isolated("trader", 0).volume.atoms(tomorrow), usdc(0));
 }
 
 #[test]
@@ -208,16 +216,13 @@ fn a_market_isolated_for_all_has_a_fund_of_its_own() {
     assert_eq!(set_mode(&mut chain, "long", MarginMode::Cross), "ISOLATED_ONLY");
     order(&mut chain, "short", limit(0, Sell, 100, 100));
     order(&mut chain, "long", limit(0, Buy, 100, 100));
-    assert_eq!(
-        (chain.isolated("long", 0).lots(0), chain.isolated("short", 0).lots(0)),
-        (100, -100)
-    );
+    assert_eq!((held(&chain, "long"), held(&chain, "short")), (100, -100));
     // Half of 4.5 and 1.5 USDC of fees.
     assert_eq!(chain.state.markets[0].cell.market.insurance_atoms, usdc(3));
     let shared = chain.state.chain.treasury.insurance_atoms;
     chain.index(0, 80);
     block(&mut chain);
-    assert_eq!(chain.isolated("long", 0).lots(0), 0);
+    assert_eq!(held(&chain, "long"), 0);
     assert_eq!(
         chain.state.chain.treasury.insurance_atoms, shared,
         "the shared fund pays nothing here"
@@ -230,5 +235,9 @@ fn a_market_isolated_for_all_has_a_fund_of_its_own() {
     cancel_all(&mut chain, "short");
     chain.send(FAUCET, v1::MsgUpdateMarket { params: Some((&cross).into()), ..Default::default() });
     assert_eq!(word(&block(&mut chain).txs[0]), "OK");
-    assert_eq!(chain.state.markets[0].cell.market.insurance_atoms, 0, "moved to the shared fund");
+    assert_eq!(
+        chain.state.markets[0].cell.market.insurance_atoms,
+        usdc(0),
+        "moved to the shared fund"
+    );
 }

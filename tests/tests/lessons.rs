@@ -5,10 +5,12 @@ use proptest::prelude::*;
 use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    decoded, genesis, limit, liquidations, place, plain_market, usdc, word, Chain, FAUCET,
+    atoms, decoded, genesis, limit, liquidations, lots, place, plain_market, ticks, usdc, word,
+    Chain, FAUCET,
 };
 use tidemark_tests::sim::audit;
 use tidemark_tests::sim::figures::without_orders;
@@ -40,7 +42,7 @@ fn trade(chain: &mut Chain, long: &str, short: &str, lots: u64) {
     block(chain);
     chain.orders(long, vec![place(limit(0, Buy, 100, lots))]);
     let events = block(chain);
-    assert_eq!(events.txs[0].results[0].filled_lots, lots);
+    assert_eq!(events.txs[0].results[0].filled_lots.get(), lots);
 }
 
 fn withdraw(usdc: u64) -> v1::MsgWithdraw {
@@ -51,16 +53,16 @@ fn withdraw(usdc: u64) -> v1::MsgWithdraw {
 fn dydx_2025_10_10_a_liquidation_of_a_markets_whole_open_interest_leaves_the_chain_running() {
     let mut chain = chain(&["long", "short"]);
     trade(&mut chain, "long", "short", 900);
-    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 900);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(900));
     chain.index(0, 80);
     assert_eq!(liquidations(&block(&mut chain)).len(), 1);
-    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 0);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(0));
     // The empty market trades on.
     chain.orders("short", vec![place(limit(0, Sell, 80, 1))]);
     block(&mut chain);
     chain.deposit("long", 1_000);
     chain.orders("long", vec![place(limit(0, Buy, 80, 1))]);
-    assert_eq!(block(&mut chain).txs[1].results[0].filled_lots, 1);
+    assert_eq!(block(&mut chain).txs[1].results[0].filled_lots, lots(1));
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn dydx_2025_10_10_after_a_halt_without_feeds_nothing_is_liquidated_increased_or
         let refused = if since <= 50 { "WITHDRAWALS_GATED" } else { "STALE_INDEX" };
         assert_eq!(events.txs.iter().map(word).collect::<Vec<_>>(), [refused, "STALE_INDEX"]);
     }
-    assert_eq!(chain.state.chain.withdrawals_atoms, 0);
+    assert_eq!(chain.state.chain.withdrawals_atoms, usdc(0));
 }
 
 #[test]
@@ -109,11 +111,12 @@ fn dydx_2025_10_10_after_a_halt_nobody_pays_funding_for_premiums_of_before_it() 
     for _ in 0..100 {
         block(&mut chain);
     }
-    assert!(chain.state.markets[0].cell.market.funding.mean_premium_ppm() > Some(10_000));
+    assert!(chain.state.markets[0].cell.market.funding.mean_premium_ppm() > Some(Ppm::new(10_000)));
     let paid_before = chain.state.markets[0].cell.market.funding.cumulative_index;
     chain.now_ms += 3_600_000;
     let events = block(&mut chain);
-    let paid = |event: &Event| matches!(event, Event::Funding { market: 0, .. });
+    let paid =
+        |event: &Event| matches!(event, Event::Funding { market, .. } if *market == MarketId::ZERO);
     assert!(!events.events.iter().any(paid));
     assert_eq!(chain.state.markets[0].cell.market.funding.cumulative_index, paid_before);
 }
@@ -137,7 +140,7 @@ fn hyperliquid_2025_03_12_profit_does_not_leave_before_a_liquidation() {
         block(&mut chain);
     }
     assert_eq!(chain.lots("whale", 0), 0);
-    assert!(chain.collateral("whale") > 0);
+    assert!(chain.collateral("whale").is_positive());
     assert!(chain.state.chain.treasury.insurance_atoms >= fund, "the fund paid for a withdrawal");
 }
 
@@ -154,7 +157,7 @@ fn mango_jelly_a_pumped_book_moves_neither_the_mark_beyond_its_band_nor_money_of
         chain.orders("pumper", vec![place(limit(0, Buy, 120, 1)), place(limit(0, Buy, 119, 1))]);
         block(&mut chain);
         let mark = chain.state.markets[0].cell.market.mark_ticks;
-        assert!(mark <= Some(105), "index 100, band 5 %: {mark:?}");
+        assert!(mark <= Some(ticks(105)), "index 100, band 5 %: {mark:?}");
         chain.orders("friend", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
         chain.orders("pumper", vec![v1::operation::Operation::CancelAll(v1::CancelAll::default())]);
         block(&mut chain);
@@ -179,13 +182,17 @@ fn adl_2025_10_10_winners_lose_no_more_than_the_deficit() {
     assert_eq!(liquidations(&events)[0].stage, LiquidationStage::Adl);
     // All at the new mark: what the winners had then, less what they have.
     let deficit = -without_orders(&chain.state, &before[0]).equity;
-    assert!(deficit > 0);
-    let had: i128 =
+    assert!(deficit.is_positive());
+    let had: Atoms =
         before[1..].iter().map(|account| without_orders(&chain.state, account).equity).sum();
-    let have: i128 =
+    let have: Atoms =
         winners.iter().map(|name| without_orders(&chain.state, chain.account(name)).equity).sum();
-    assert!((0..=deficit + 3).contains(&(had - have)), "deficit {deficit}, haircut {}", had - have);
-    assert!(chain.collateral("loser") >= 0);
+    assert!(
+        (atoms(0)..=deficit + atoms(3)).contains(&(had - have)),
+        "deficit {deficit}, haircut {}",
+        had - have
+    );
+    assert!(!chain.collateral("loser").is_negative());
 }
 
 #[test]
@@ -208,10 +215,13 @@ fn a_cascade_closes_one_account_after_the_other_and_money_is_conserved() {
     let mut closed = 0;
     for index in (70..100).rev() {
         chain.index(0, index);
-        closed += liquidations(&block(&mut chain)).iter().filter(|step| step.lots > 0).count();
+        closed +=
+            liquidations(&block(&mut chain)).iter().filter(|step| !step.lots.is_zero()).count();
     }
     assert!(closed >= longs.len(), "{closed} steps");
-    assert!(longs.iter().all(|long| chain.collateral(long) >= 0 && chain.lots(long, 0) == 0));
+    assert!(longs
+        .iter()
+        .all(|long| !chain.collateral(long).is_negative() && chain.lots(long, 0) == 0));
 }
 
 #[test]
@@ -233,7 +243,7 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
 fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_go_on() {
     let mut chain = chain(&["long", "short"]);
     trade(&mut chain, "long", "short", 900);
-    chain.state.markets[0].cell.market.open_interest_lots += 1;
+    chain.state.markets[0].cell.market.open_interest_lots += lots(1);
     assert_eq!(chain.block().violations.len(), 1);
     assert!(chain.state.markets[0].cell.quarantined.is_some());
     // Positions are kept and left alone, whatever the price does; the other market trades.
@@ -241,7 +251,7 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
     chain.orders("short", vec![place(limit(0, Sell, 80, 1)), place(limit(1, Sell, 100, 1))]);
     let events = chain.block();
     assert_eq!(word(&events.txs[0]), "MARKET_PAUSED");
-    assert_eq!(events.txs[0].results[1].resting_lots, 1);
+    assert_eq!(events.txs[0].results[1].resting_lots, lots(1));
     assert_eq!((liquidations(&events).len(), chain.lots("long", 0)), (0, 900));
     // The admin's word does not end it while the cause is there.
     let params = chain.state.markets[0].cell.market.params.clone();
@@ -250,7 +260,7 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
     assert_eq!(chain.block().violations.len(), 1);
     assert!(chain.state.markets[0].cell.quarantined.is_some());
     // Mended, it does.
-    chain.state.markets[0].cell.market.open_interest_lots -= 1;
+    chain.state.markets[0].cell.market.open_interest_lots -= lots(1);
     let params = chain.state.markets[0].cell.market.params.clone();
     chain
         .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
@@ -272,13 +282,13 @@ fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_
         input.block.ballots[0].extension = Some(extension);
         let events = chain.run(&input);
         assert_eq!(events.prices.markets[0].reporting_power, 0);
-        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(100));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(ticks(100)));
         let mut input = chain.next_input();
         input.block.ballots = Vec::new();
         chain.run(&input);
-        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(100));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(ticks(100)));
         block(&mut chain);
-        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(200));
+        assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(ticks(200)));
     }
 }
 

@@ -5,7 +5,7 @@ use tidemark_engine::events::{BlockEvents, VoteReport};
 use tidemark_engine::exec::PriceBallot;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
-use tidemark_proto::units::Ticks;
+use tidemark_proto::units::{MarketId, Ppm, Ticks};
 use tidemark_proto::v1::{self, operation::Operation, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, one_market, place, plain_market, word, Chain,
@@ -14,7 +14,7 @@ use tidemark_tests::harness::{
 /// A validator's behaviour in one block.
 #[derive(Clone, Copy)]
 enum Vote {
-    Says(Ticks),
+    Says(u64),
     Nothing,
     Nonsense,
     Late,
@@ -30,8 +30,11 @@ fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
         power: *power,
         extension: match vote {
             Says(ticks) => {
-                let price =
-                    PriceReport { market: 0, index_ticks: Some(*ticks), external_ticks: None };
+                let price = PriceReport {
+                    market: MarketId::ZERO,
+                    index_ticks: Some(Ticks::new(*ticks)),
+                    external_ticks: None,
+                };
                 let report = Report { prices: vec![price] };
                 Some(encode(&report, &|_| base, Limits::default()).unwrap())
             }
@@ -46,8 +49,8 @@ fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
     events
 }
 
-fn index(chain: &Chain) -> Option<Ticks> {
-    chain.state.markets[0].cell.index.index_ticks()
+fn index(chain: &Chain) -> Option<u64> {
+    chain.state.markets[0].cell.index.index_ticks().map(Ticks::get)
 }
 
 #[test]
@@ -86,7 +89,8 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
 #[test]
 fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_quorum_reports() {
     let mut params = plain_market("ONE-USD", 20);
-    (params.index_move_bound_ppm, params.index_move_quorum_ppm) = (10_000, 900_000);
+    params.index_move_bound_ppm = Ppm::new(10_000);
+    params.index_move_quorum_ppm = Ppm::new(900_000);
     let mut chain = Chain::new(&genesis(vec![params], 0));
     chain.deposit("trader", 10_000);
     block(&mut chain, &[(70, Says(1_000)), (30, Nothing)]);
@@ -98,7 +102,7 @@ fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_q
     };
     // After a halt seven tenths of power say 2 % less.
     let minority = [(70, Says(980)), (30, Nothing)];
-    let bounded = IndexStep::Bounded { median_ticks: 980 };
+    let bounded = IndexStep::Bounded { median_ticks: Ticks::new(980) };
     assert_eq!(order(&mut chain, minority), (Some(990), bounded, "STALE_INDEX"));
     assert_eq!(order(&mut chain, minority), (Some(981), bounded, "STALE_INDEX"));
     assert_eq!(order(&mut chain, minority), (Some(980), IndexStep::Taken, "OK"));
@@ -139,7 +143,7 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_until_
     };
     let silent = [(6, Says(90)), (4, Nothing)];
     // The last block that the old index still serves, a millisecond before it is stale.
-    let taken_ms = chain.state.markets[0].cell.index.index.unwrap().time_ms;
+    let taken_ms = chain.state.markets[0].cell.index.index.unwrap().time_ms.get();
     chain.now_ms = taken_ms + 29_999;
     let (short, idle, samples, liquidated) = attempts(&mut chain, &silent);
     assert_eq!((short, idle), (vec!["OK"; 3], vec!["OK"; 2]));

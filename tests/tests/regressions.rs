@@ -4,10 +4,11 @@
 use tidemark_engine::events::Event;
 use tidemark_proto::params::MarginTier;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, Ppm};
 use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce};
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, one_market, place, plain_market, word, Chain, FAUCET,
+    genesis, healthy, limit, liquidations, lots, one_market, place, plain_market, usdc, word,
+    Chain, FAUCET,
 };
 
 /// `long` buys from `short` at 100.
@@ -47,7 +48,7 @@ fn rules_3_without_free_collateral_the_zero_price_counts_after_the_fee() {
     let events = chain.block();
     healthy(&events);
     assert_eq!(word(&events.txs[0]), "WORSE_THAN_ZERO_PRICE");
-    assert_eq!(events.txs[0].results[1].resting_lots, 900);
+    assert_eq!(events.txs[0].results[1].resting_lots, lots(900));
 }
 
 #[test]
@@ -56,15 +57,17 @@ fn rules_3_new_parameters_prune_orders_before_those_of_their_block_trade() {
     chain.orders("bidder", vec![place(limit(0, Buy, 100, 1_900))]);
     healthy(&chain.block());
     let mut params = plain_market("ONE-USD", 10);
-    params.tiers =
-        vec![MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: 100_000 }];
+    params.tiers = vec![MarginTier {
+        upper_notional_atoms: Atoms::MAX,
+        initial_margin_ppm: Ppm::new(100_000),
+    }];
     chain
         .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
     chain.orders("seller", vec![place(limit(0, Sell, 100, 900))]);
     let events = chain.block();
     healthy(&events);
     // At 10x the bid would need 19 000 USDC.
-    assert_eq!(events.txs[1].results[0].filled_lots, 0);
+    assert_eq!(events.txs[1].results[0].filled_lots, lots(0));
     assert_eq!(chain.lots("bidder", 0), 0);
 }
 
@@ -104,7 +107,7 @@ fn rules_3_a_sliding_order_reserves_for_the_price_at_which_it_rests() {
     let events = chain.block();
     healthy(&events);
     assert_eq!(word(&events.txs[0]), "INSUFFICIENT_COLLATERAL");
-    assert_eq!(events.txs[0].results[1].resting_lots, 9_905);
+    assert_eq!(events.txs[0].results[1].resting_lots, lots(9_905));
 }
 
 #[test]
@@ -135,12 +138,12 @@ fn rules_7_debt_without_a_position_is_booked_and_does_not_gate_withdrawals_for_g
     // However it came about: the account holds nothing and owes 5 USDC, which the fund has.
     let id = chain.account_id("debtor");
     let had = chain.collateral("debtor");
-    chain.state.accounts.get_mut(id).expect("the account").collateral_atoms = -5_000_000;
-    chain.state.chain.treasury.insurance_atoms += had + 5_000_000;
+    chain.state.accounts.get_mut(id).expect("the account").collateral_atoms = usdc(-5);
+    chain.state.chain.treasury.insurance_atoms += had + usdc(5);
     let events = chain.block();
     healthy(&events);
     assert_eq!(liquidations(&events)[0].stage, LiquidationStage::BadDebt);
-    assert_eq!(chain.collateral("debtor"), 0);
+    assert_eq!(chain.collateral("debtor"), usdc(0));
     let gated_until = chain.state.chain.withdrawals_gated_until;
     healthy(&chain.blocks(3));
     assert_eq!(chain.state.chain.withdrawals_gated_until, gated_until);
@@ -149,7 +152,7 @@ fn rules_7_debt_without_a_position_is_booked_and_does_not_gate_withdrawals_for_g
 #[test]
 fn rules_2_a_position_that_turns_counts_its_new_side_against_the_open_interest_cap() {
     let mut params = plain_market("ONE-USD", 20);
-    params.max_open_interest_lots = 12;
+    params.max_open_interest_lots = lots(12);
     let mut chain = Chain::new(&genesis(vec![params], 1_000));
     chain.index(0, 100);
     for trader in ["long", "short", "buyer"] {
@@ -165,6 +168,6 @@ fn rules_2_a_position_that_turns_counts_its_new_side_against_the_open_interest_c
     chain.orders("long", vec![place(limit(0, Sell, 99, 12))]);
     let events = chain.block();
     healthy(&events);
-    assert_eq!(events.txs[0].results[0].filled_lots, 12);
-    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 12);
+    assert_eq!(events.txs[0].results[0].filled_lots, lots(12));
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(12));
 }

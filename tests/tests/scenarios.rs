@@ -7,8 +7,8 @@ use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, one_market, place, plain_market, signer, usdc, word,
-    Chain, FAUCET,
+    atoms, genesis, healthy, limit, liquidations, lots, one_market, place, plain_market, signer,
+    ticks, usdc, word, Chain, FAUCET,
 };
 
 #[test]
@@ -19,13 +19,13 @@ fn rules_2_a_trade_executes_at_the_makers_price_and_both_pay_fees() {
     chain.orders("taker", vec![place(limit(0, Buy, 103, 4))]);
     let events = chain.block();
     healthy(&events);
-    assert_eq!(events.txs[0].results[0].filled_lots, 4);
+    assert_eq!(events.txs[0].results[0].filled_lots, lots(4));
     assert_eq!((chain.lots("maker", 0), chain.lots("taker", 0)), (-4, 4));
     // 404 USDC: maker 1.5 bp, taker 4.5 bp.
-    assert_eq!(chain.collateral("maker"), usdc(10_000) - 60_600);
-    assert_eq!(chain.collateral("taker"), usdc(10_000) - 181_800);
-    assert_eq!(chain.state.chain.treasury.insurance_atoms, usdc(1_000) + 121_200);
-    assert_eq!(chain.state.chain.treasury.validators_atoms, 121_200);
+    assert_eq!(chain.collateral("maker"), usdc(10_000) - atoms(60_600));
+    assert_eq!(chain.collateral("taker"), usdc(10_000) - atoms(181_800));
+    assert_eq!(chain.state.chain.treasury.insurance_atoms, usdc(1_000) + atoms(121_200));
+    assert_eq!(chain.state.chain.treasury.validators_atoms, atoms(121_200));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn rules_3_an_order_that_free_collateral_does_not_cover_is_refused_alone() {
     let events = chain.block();
     healthy(&events);
     assert_eq!(word(&events.txs[0]), "INSUFFICIENT_COLLATERAL");
-    assert_eq!(events.txs[0].results[1].resting_lots, 1_900);
+    assert_eq!(events.txs[0].results[1].resting_lots, lots(1_900));
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn rules_7_below_maintenance_the_position_is_closed_on_the_book_in_the_same_bloc
     assert_eq!(steps.len(), 1, "{steps:?}");
     assert_eq!(
         (steps[0].stage, steps[0].lots, steps[0].price_ticks),
-        (LiquidationStage::Book, 900, 92)
+        (LiquidationStage::Book, lots(900), ticks(92))
     );
     assert_eq!(chain.lots("long", 0), 0);
-    assert!(chain.collateral("long") > 0);
+    assert!(chain.collateral("long").is_positive());
 }
 
 #[test]
@@ -75,10 +75,17 @@ fn rules_7_without_bids_the_position_is_deleveraged_against_the_winner_and_money
     healthy(&events);
     let stages: Vec<_> = liquidations(&events).iter().map(|step| step.stage).collect();
     assert_eq!(stages, [LiquidationStage::Adl]);
-    assert!(events.events.iter().any(|event| matches!(event, Event::Adl { lots: 900, .. })));
+    assert!(events
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Adl { lots, .. } if lots.get() == 900)));
     assert_eq!((chain.lots("long", 0), chain.lots("short", 0)), (0, 0));
     // The loser is left with nothing, not with less; the winner got what it could give.
-    assert!((0..=usdc(1)).contains(&chain.collateral("long")), "{}", chain.collateral("long"));
+    assert!(
+        (usdc(0)..=usdc(1)).contains(&chain.collateral("long")),
+        "{}",
+        chain.collateral("long")
+    );
 }
 
 #[test]
@@ -134,7 +141,7 @@ fn rules_10_a_transaction_of_a_used_sequence_is_refused_and_changes_nothing() {
 /// book.
 #[test]
 fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
-    let params = MarketParams { max_open_interest_lots: 100, ..plain_market("ONE-USD", 20) };
+    let params = MarketParams { max_open_interest_lots: lots(100), ..plain_market("ONE-USD", 20) };
     let mut chain = Chain::new(&genesis(vec![params], 1_000));
     chain.index(0, 100);
     let names = ["a", "b", "c", "d"];
@@ -147,20 +154,20 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
         healthy(&chain.block());
     }
     chain.orders("c", vec![place(limit(0, Buy, 100, 90))]);
-    assert_eq!(chain.block().txs[0].results[0].filled_lots, 90);
+    assert_eq!(chain.block().txs[0].results[0].filled_lots, lots(90));
     chain.orders("d", vec![place(limit(0, Buy, 100, 11)), place(limit(0, Buy, 100, 10))]);
     let events = chain.block();
     assert_eq!(
         (word(&events.txs[0]), events.txs[0].results[1].filled_lots),
-        ("OPEN_INTEREST_CAP", 10)
+        ("OPEN_INTEREST_CAP", lots(10))
     );
-    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 100);
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(100));
     // Whoever reduces may.
     chain.orders("c", vec![place(limit(0, Sell, 99, 20))]);
     healthy(&chain.block());
     chain.orders("b", vec![place(limit(0, Buy, 99, 20))]);
-    assert_eq!(chain.block().txs[0].results[0].filled_lots, 20);
-    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, 80);
+    assert_eq!(chain.block().txs[0].results[0].filled_lots, lots(20));
+    assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(80));
 }
 
 #[test]
@@ -177,12 +184,12 @@ fn rules_2_a_market_order_trades_no_further_than_its_protection_price_and_never_
     let events = chain.block();
     healthy(&events);
     let result = &events.txs[0].results[0];
-    assert_eq!((result.filled_lots, result.resting_lots), (5, 0));
+    assert_eq!((result.filled_lots, result.resting_lots), (lots(5), lots(0)));
     assert_eq!(result.rest_code, Some(Code::Unfilled));
     chain.orders("taker", vec![place(market(106))]);
     let events = chain.block();
     healthy(&events);
-    assert_eq!((events.txs[0].results[0].filled_lots, chain.lots("taker", 0)), (5, 10));
+    assert_eq!((events.txs[0].results[0].filled_lots, chain.lots("taker", 0)), (lots(5), 10));
 }
 
 #[test]

@@ -5,10 +5,12 @@ use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::state::SettlementStage;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, Lots};
 use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
-use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain, FAUCET};
+use tidemark_tests::harness::{
+    atoms, limit, liquidations, one_market, place, usdc, word, Chain, FAUCET,
+};
 use tidemark_tests::sim::audit;
 
 /// A block after which everything holds that can be counted.
@@ -45,7 +47,7 @@ fn settle(chain: &mut Chain) -> Vec<BlockEvents> {
             chain.state.markets[0].cell.market.open_interest_lots,
             chain.state.markets[0].book.live_orders()
         ),
-        (0, 0)
+        (Lots::ZERO, 0)
     );
     events
 }
@@ -54,7 +56,7 @@ fn trade(chain: &mut Chain, long: &str, short: &str, lots: u64) {
     chain.orders(short, vec![place(limit(0, Sell, 100, lots))]);
     block(chain);
     chain.orders(long, vec![place(limit(0, Buy, 100, lots))]);
-    assert_eq!(block(chain).txs[0].results[0].filled_lots, lots);
+    assert_eq!(block(chain).txs[0].results[0].filled_lots.get(), lots);
 }
 
 fn collateral(chain: &Chain, names: &[&str]) -> Vec<Atoms> {
@@ -80,12 +82,13 @@ fn orders_go_and_positions_are_settled_at_the_last_good_index() {
     let cancelled =
         all.iter().filter(|event| matches!(event, Event::Removed { code: Code::MarketClosed, .. }));
     assert_eq!(cancelled.count(), 2);
-    let settled =
-        all.iter().filter(|event| matches!(event, Event::Settled { price_ticks: 110, .. }));
+    let settled = all.iter().filter(
+        |event| matches!(event, Event::Settled { price_ticks, .. } if price_ticks.get() == 110),
+    );
     assert_eq!(settled.count(), 4);
     let after = collateral(&chain, &names);
     let gains: Vec<Atoms> =
-        before.iter().zip(&after).map(|(before, after)| after - before).collect();
+        before.iter().zip(&after).map(|(before, after)| *after - *before).collect();
     assert_eq!(gains, [usdc(1_000), usdc(500), usdc(-1_500)]);
     // Settled, the market holds nobody's money.
     chain.send(
@@ -123,7 +126,7 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
     chain.index(0, 80);
     block(&mut chain);
     let fund = chain.state.chain.treasury.insurance_atoms;
-    let owed = 900 * usdc(20) - chain.collateral("long");
+    let owed = usdc(900 * 20) - chain.collateral("long");
     let before = collateral(&chain, &["a", "b"]);
     close(&mut chain);
     let events = settle(&mut chain);
@@ -133,16 +136,16 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
     assert_eq!(fund - chain.state.chain.treasury.insurance_atoms, usdc(500));
     assert_eq!(
         (chain.collateral("long"), chain.state.markets[0].cell.market.bad_debt_atoms),
-        (0, 0)
+        (usdc(0), usdc(0))
     );
     // The winners get 18 000 less what the loser had not and the fund did not pay, each in
     // proportion to its profit.
     let after = collateral(&chain, &["a", "b"]);
     let gains: Vec<Atoms> =
-        before.iter().zip(&after).map(|(before, after)| after - before).collect();
-    let haircut = 900 * usdc(20) - gains.iter().sum::<Atoms>();
-    assert!((0..=2).contains(&(haircut - (owed - usdc(500)))), "{haircut} of {owed}");
-    assert!((gains[0] - 2 * gains[1]).abs() <= 2, "{gains:?}");
+        before.iter().zip(&after).map(|(before, after)| *after - *before).collect();
+    let haircut = usdc(900 * 20) - gains.iter().copied().sum();
+    assert!((atoms(0)..=atoms(2)).contains(&(haircut - (owed - usdc(500)))), "{haircut} of {owed}");
+    assert!((gains[0] - gains[1] - gains[1]).unsigned_abs() <= 2, "{gains:?}");
 }
 
 #[test]
@@ -166,5 +169,5 @@ fn isolated_collateral_and_what_keepers_set_aside_come_back() {
     assert_eq!(word(&block(&mut chain).txs[0]), "MARKET_CLOSED");
     settle(&mut chain);
     assert_eq!(chain.collateral("keeper"), usdc(10_000));
-    assert_eq!(chain.collateral("long"), usdc(10_000) - 4_500_000, "all but the fee");
+    assert_eq!(chain.collateral("long"), usdc(10_000) - atoms(4_500_000), "all but the fee");
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{json, Value};
 use tidemark_client::{Market, Table};
+use tidemark_proto::units::{Lots, Ticks};
 use tidemark_proto::v1;
 
 use super::args::Book;
@@ -41,8 +42,8 @@ pub(super) async fn run(context: &Context, args: &Book) -> Result<(), CliError> 
 /// A level as `{"price", "size", "orders"}`.
 pub(super) fn level_json(market: &Market, level: &v1::Level) -> Value {
     json!({
-        "price": market.price(level.price_ticks),
-        "size": market.size(level.lots),
+        "price": market.price(Ticks::new(level.price_ticks)),
+        "size": market.size(Lots::new(level.lots)),
         "orders": level.orders,
     })
 }
@@ -54,8 +55,8 @@ pub(super) fn ladder(market: &Market, bids: &[v1::Level], asks: &[v1::Level]) ->
         let cells = |level: Option<&v1::Level>| match level {
             Some(level) => [
                 level.orders.to_string(),
-                market.size(level.lots).to_string(),
-                market.price(level.price_ticks).to_string(),
+                market.size(Lots::new(level.lots)).to_string(),
+                market.price(Ticks::new(level.price_ticks)).to_string(),
             ],
             None => Default::default(),
         };

@@ -4,6 +4,7 @@ use serde_json::{json, Value};
 use tidemark_client::format::{grouped, time_text};
 use tidemark_client::words::{past_word, side_word};
 use tidemark_client::{usdc, ClientError, Market};
+use tidemark_proto::units::{Lots, Ticks};
 use tidemark_proto::v1::account_event::Event;
 use tidemark_proto::{v1, Code};
 
@@ -51,8 +52,8 @@ fn line(market: &Market, event: &v1::AccountEvent) -> Option<String> {
 }
 
 fn sentence(market: &Market, event: &Event) -> Option<String> {
-    let amount = |lots: u64| format!("{} {}", market.size(lots), market.base());
-    let price = |ticks: u64| market.price(ticks);
+    let amount = |lots: u64| format!("{} {}", market.size(Lots::new(lots)), market.base());
+    let price = |ticks: u64| market.price(Ticks::new(ticks));
     let trade = |side: v1::Side, lots, ticks| {
         format!("{} {} at {}", past_word(side), amount(lots), price(ticks))
     };
@@ -104,7 +105,7 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
 /// An order that waits for its trigger, or for its next slice.
 fn waiting_sentence(market: &Market, order: &v1::ConditionalOrder) -> String {
     let side = side_word(order.side());
-    let size = format!("{} {}", market.size(order.lots), market.base());
+    let size = format!("{} {}", market.size(Lots::new(order.lots)), market.base());
     if order.trigger() == v1::Trigger::None {
         let (left, slices) = (order.slices_left, order.slices);
         return format!("waits: {left} of {slices} slices to come, {size} to {side}");
@@ -131,8 +132,8 @@ fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
 }
 
 fn event_json(market: &Market, event: &Event) -> Value {
-    let size = |lots: u64| json!(market.size(lots));
-    let price = |ticks: u64| json!(market.price(ticks));
+    let size = |lots: u64| json!(market.size(Lots::new(lots)));
+    let price = |ticks: u64| json!(market.price(Ticks::new(ticks)));
     let code = |code: u32| Code::from_number(code).filter(|code| *code != Code::Ok).map(Code::word);
     let trade = |kind: &str, side: v1::Side, lots, ticks| {
         json!({

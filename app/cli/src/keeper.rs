@@ -3,6 +3,7 @@
 use tidemark_client::atoms_of_usdc;
 use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run as keep, Config, Note};
+use tidemark_proto::units::{Atoms, Ppm};
 
 use super::args::KeeperArgs;
 use super::{print_line, CliError, Context};
@@ -20,12 +21,12 @@ pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliE
 }
 
 fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
-    let atoms = |amount| atoms_of_usdc(amount).map(i128::from);
+    let atoms = |amount| atoms_of_usdc(amount).map(Atoms::from_u64);
     let market = |text: &String| {
         let (symbol, amount) =
             text.split_once('=').ok_or_else(|| format!("{text:?} is not MARKET=USDC"))?;
         let amount = amount.parse().map_err(|_| format!("{amount:?} is not an amount of USDC"))?;
-        Ok::<_, String>((symbol.to_owned(), atoms_of_usdc(amount)?))
+        Ok::<_, String>((symbol.to_owned(), atoms(amount)?))
     };
     Ok(Config {
         node: context.global.node.clone(),
@@ -35,8 +36,8 @@ fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
         limits: Limits {
             max_market_atoms: atoms(args.max_market)?,
             max_total_atoms: atoms(args.max_total)?,
-            min_edge_ppm: i64::from(args.min_edge_ppm),
-            max_slippage_ppm: i64::from(args.max_slippage_ppm),
+            min_edge_ppm: Ppm::new(i64::from(args.min_edge_ppm)),
+            max_slippage_ppm: Ppm::new(i64::from(args.max_slippage_ppm)),
         },
         dry_run: args.dry_run,
     })

@@ -15,7 +15,6 @@ mod oracle;
 mod order;
 mod show;
 pub mod sidecar;
-mod terminal;
 mod trade;
 mod watch;
 
@@ -25,14 +24,14 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 use tidemark_client::key_file::KeyFile;
+use tidemark_client::options::Output;
 use tidemark_client::{Client, Market, Markets, Sender};
 use tidemark_proto::v1;
 
 pub use args::Cli;
 pub use error::CliError;
-pub use terminal::draw;
 
-use args::{AccountCommand, Command, Global, Output, WaitArg};
+use args::{AccountCommand, Command, Global, WaitArg};
 
 /// Runs one command and says how it ended; errors go to standard error.
 pub async fn run(cli: Cli) -> ExitCode {

@@ -6,6 +6,7 @@ use serde_json::{json, Value};
 use tidemark_client::format::{price_or_null, time_text};
 use tidemark_client::words::side_word;
 use tidemark_client::{Market, Markets, Table};
+use tidemark_proto::units::{Lots, Ticks};
 use tidemark_proto::v1;
 
 use super::args::Orders;
@@ -72,8 +73,8 @@ fn resting_table(answer: &v1::OrdersResponse, markets: &Markets) -> Option<Strin
             flags(market, order),
             order.order_id.to_string(),
             dash(order.client_id),
-            market.price(order.price_ticks).to_string(),
-            market.size(order.lots).to_string(),
+            market.price(Ticks::new(order.price_ticks)).to_string(),
+            market.size(Lots::new(order.lots)).to_string(),
             time_or_dash(order.expires_ms),
         ]);
     }
@@ -87,12 +88,12 @@ fn flags(market: &Market, order: &v1::Order) -> String {
         flags.push("reduce-only".to_owned());
     }
     if order.display_lots != 0 {
-        flags.push(format!("shows {}", market.size(order.display_lots)));
+        flags.push(format!("shows {}", market.size(Lots::new(order.display_lots))));
     }
     if let Some(peg) = peg_words(market, order.side(), order.peg(), order.peg_offset_ticks) {
         flags.push(format!("follows {peg}"));
         if order.peg_limit_ticks != 0 {
-            flags.push(format!("to {}", market.price(order.peg_limit_ticks)));
+            flags.push(format!("to {}", market.price(Ticks::new(order.peg_limit_ticks))));
         }
     }
     flags.join(", ")
@@ -130,7 +131,7 @@ fn waiting_table(answer: &v1::OrdersResponse, markets: &Markets) -> Option<Strin
             if order.whole_position {
                 "position".to_owned()
             } else {
-                market.size(order.lots).to_string()
+                market.size(Lots::new(order.lots)).to_string()
             },
             dash(order.oco_order_id),
             time_or_dash(order.expires_ms),
@@ -153,12 +154,12 @@ fn waits_for(market: &Market, order: &v1::ConditionalOrder) -> String {
     }
     let next = order.slices.saturating_sub(order.slices_left).saturating_add(1);
     let at = time_text(order.next_ms);
-    let traded = market.size(order.filled_lots);
+    let traded = market.size(Lots::new(order.filled_lots));
     format!("part {next} of {} at {at}, {traded} traded", order.slices)
 }
 
 fn places(market: &Market, order: &v1::ConditionalOrder) -> String {
-    let price = market.price(order.price_ticks);
+    let price = market.price(Ticks::new(order.price_ticks));
     match (order.r#type(), order.price_ticks.cmp(&0)) {
         (v1::OrderType::Limit, _) => format!("limit {price}"),
         (v1::OrderType::Market, Ordering::Equal) => "market".to_owned(),
@@ -174,7 +175,7 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
             json!({
                 "follows": word,
                 "offset": market.price_difference(order.peg_offset_ticks),
-                "limit": price_or_null(market, order.peg_limit_ticks),
+                "limit": price_or_null(market, Ticks::new(order.peg_limit_ticks)),
             })
         });
         Some(json!({
@@ -182,11 +183,11 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
             "order_id": order.order_id,
             "client_id": order.client_id,
             "side": side_word(order.side()),
-            "price": market.price(order.price_ticks),
-            "size": market.size(order.lots),
+            "price": market.price(Ticks::new(order.price_ticks)),
+            "size": market.size(Lots::new(order.lots)),
             "reduce_only": order.reduce_only,
             "expires_ms": given(order.expires_ms),
-            "display": given(order.display_lots).map(|lots| market.size(lots)),
+            "display": given(order.display_lots).map(|lots| market.size(Lots::new(lots))),
             "peg": peg,
         }))
     });
@@ -198,7 +199,7 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
                 "slices": order.slices,
                 "slices_left": order.slices_left,
                 "next_ms": order.next_ms,
-                "filled": market.size(order.filled_lots),
+                "filled": market.size(Lots::new(order.filled_lots)),
             })
         });
         Some(json!({
@@ -207,10 +208,10 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
             "client_id": order.client_id,
             "kind": kind(order),
             "side": side_word(order.side()),
-            "trigger_price": price_or_null(market, order.trigger_price_ticks),
+            "trigger_price": price_or_null(market, Ticks::new(order.trigger_price_ticks)),
             "type": if order.r#type() == v1::OrderType::Market { "market" } else { "limit" },
-            "price": price_or_null(market, order.price_ticks),
-            "size": (!order.whole_position).then(|| market.size(order.lots)),
+            "price": price_or_null(market, Ticks::new(order.price_ticks)),
+            "size": (!order.whole_position).then(|| market.size(Lots::new(order.lots))),
             "whole_position": order.whole_position,
             "reduce_only": order.reduce_only,
             "expires_ms": given(order.expires_ms),

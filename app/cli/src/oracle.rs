@@ -5,6 +5,7 @@ use serde_json::{json, Value};
 use tidemark_client::format::{percent, price_or_dash, price_or_null};
 use tidemark_client::{Market, Markets, Table};
 use tidemark_oracle::index::deviation_ppm;
+use tidemark_proto::units::{Ppm, Ticks};
 use tidemark_proto::v1;
 
 use super::args::OracleCommand;
@@ -42,12 +43,13 @@ fn power(part: u64, total: u64) -> String {
     format!("{part} of {total}")
 }
 
-fn signed_ppm(ticks: u64, index_ticks: u64) -> Option<i64> {
-    (ticks > 0 && index_ticks > 0).then(|| deviation_ppm(ticks, index_ticks))
+fn signed_ppm(ticks: u64, index_ticks: u64) -> Option<Ppm> {
+    let (ticks, index_ticks) = (Ticks::new(ticks), Ticks::new(index_ticks));
+    (!ticks.is_zero() && !index_ticks.is_zero()).then(|| deviation_ppm(ticks, index_ticks))
 }
 
-fn shown(ppm: Option<i64>) -> String {
-    ppm.map_or_else(|| "-".to_owned(), percent)
+fn shown(rate: Option<Ppm>) -> String {
+    rate.map_or_else(|| "-".to_owned(), |rate| percent(rate.get()))
 }
 
 fn text(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) -> String {
@@ -78,12 +80,12 @@ fn text(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) ->
         };
         prices.row(vec![
             market.symbol.clone(),
-            price_or_dash(market, row.index_ticks),
+            price_or_dash(market, Ticks::new(row.index_ticks)),
             age(row.index_age_ms),
             state.to_owned(),
             power(row.reporting_power, answer.total_power),
-            price_or_dash(market, row.external_ticks),
-            price_or_dash(market, row.own_index_ticks),
+            price_or_dash(market, Ticks::new(row.external_ticks)),
+            price_or_dash(market, Ticks::new(row.own_index_ticks)),
             shown(signed_ppm(row.own_index_ticks, row.index_ticks)),
             percent(i64::try_from(row.max_deviation_ppm).unwrap_or(i64::MAX)),
         ]);
@@ -118,7 +120,7 @@ fn validators(answer: &v1::OracleResponse, one: Option<&Market>) -> Table {
         if let Some(market) = one {
             cells.extend(match &row.price {
                 Some(price) => [
-                    price_or_dash(market, price.index_ticks),
+                    price_or_dash(market, Ticks::new(price.index_ticks)),
                     age(price.age_ms),
                     percent(price.deviation_ppm),
                 ],
@@ -133,7 +135,7 @@ fn validators(answer: &v1::OracleResponse, one: Option<&Market>) -> Table {
 fn json(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) -> Value {
     let market = |row: &v1::OracleMarket| {
         let market = markets.by_id(row.market)?;
-        let price = |ticks| price_or_null(market, ticks);
+        let price = |ticks| price_or_null(market, Ticks::new(ticks));
         Some(json!({
             "market": market.symbol,
             "index": price(row.index_ticks),
@@ -152,8 +154,8 @@ fn json(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) ->
     let validator = |row: &v1::OracleValidator| {
         let price = row.price.as_ref().zip(one).map(|(price, market)| {
             json!({
-                "index": price_or_null(market, price.index_ticks),
-                "external": price_or_null(market, price.external_ticks),
+                "index": price_or_null(market, Ticks::new(price.index_ticks)),
+                "external": price_or_null(market, Ticks::new(price.external_ticks)),
                 "age_ms": price.age_ms,
                 "deviation_ppm": price.deviation_ppm,
             })

@@ -6,6 +6,7 @@ use tidemark_client::format::{
 };
 use tidemark_client::words::{position_word, state_word};
 use tidemark_client::{usdc, Client, Market, Markets, Table};
+use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::args::{OneMarket, Who};
@@ -127,7 +128,7 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
         ];
         let mut table = Table::new(2, &heading);
         for (market, state) in markets.iter() {
-            let price = |ticks| price_or_dash(market, ticks);
+            let price = |ticks| price_or_dash(market, Ticks::new(ticks));
             table.row(vec![
                 market.symbol.clone(),
                 state_word(state).to_owned(),
@@ -136,7 +137,7 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
                 price(state.last_trade_ticks),
                 price(state.best_bid_ticks),
                 price(state.best_ask_ticks),
-                market.size(state.open_interest_lots).to_string(),
+                market.size(Lots::new(state.open_interest_lots)).to_string(),
                 percent(state.funding_rate_ppm),
                 market.tick_size.to_string(),
                 market.lot_size.to_string(),
@@ -150,7 +151,7 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
 }
 
 fn market_json(market: &Market, state: &v1::MarketState) -> Value {
-    let price = |ticks| price_or_null(market, ticks);
+    let price = |ticks| price_or_null(market, Ticks::new(ticks));
     json!({
         "id": market.id,
         "market": market.symbol,
@@ -163,7 +164,7 @@ fn market_json(market: &Market, state: &v1::MarketState) -> Value {
         "last": price(state.last_trade_ticks),
         "bid": price(state.best_bid_ticks),
         "ask": price(state.best_ask_ticks),
-        "open_interest": market.size(state.open_interest_lots),
+        "open_interest": market.size(Lots::new(state.open_interest_lots)),
         "funding_rate_8h_ppm": state.funding_rate_ppm,
         "predicted_funding_8h_ppm": state.predicted_funding_ppm,
         "bad_debt": usdc(state.bad_debt_atoms),
@@ -300,13 +301,13 @@ fn positions_of<'a>(
 fn position_json(market: &Market, position: &v1::Position) -> Value {
     json!({
         "market": market.symbol,
-        "size": market.size(position.lots),
+        "size": market.position_size(SignedLots::new(position.lots)),
         "entry": entry_price(market, position),
-        "mark": price_or_null(market, position.mark_ticks),
+        "mark": price_or_null(market, Ticks::new(position.mark_ticks)),
         "notional": usdc(position.notional_atoms),
         "unrealised": usdc(position.unrealised_atoms),
         "unpaid_funding": usdc(position.unpaid_funding_atoms),
-        "liquidation_price": price_or_null(market, position.liquidation_price_ticks),
+        "liquidation_price": price_or_null(market, Ticks::new(position.liquidation_price_ticks)),
         "leverage": position.leverage,
         "maintenance": usdc(position.maintenance_atoms),
         "reserve": usdc(position.reserve_atoms),
@@ -365,14 +366,14 @@ fn positions_table(open: &[(u32, &Market, &v1::Position)]) -> String {
     for (subaccount, market, position) in open {
         table.row(vec![
             market.symbol.clone(),
-            position_word(position.lots).to_owned(),
+            position_word(SignedLots::new(position.lots)).to_owned(),
             subaccount.to_string(),
-            market.size(position.lots).abs().to_string(),
+            market.position_size(SignedLots::new(position.lots)).abs().to_string(),
             entry_price(market, position).to_string(),
-            price_or_dash(market, position.mark_ticks),
+            price_or_dash(market, Ticks::new(position.mark_ticks)),
             money(position.notional_atoms),
             money(position.unrealised_atoms),
-            price_or_dash(market, position.liquidation_price_ticks),
+            price_or_dash(market, Ticks::new(position.liquidation_price_ticks)),
             if position.leverage == 0 {
                 "most".to_owned()
             } else {

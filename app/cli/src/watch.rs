@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::{json, Value};
+use tidemark_client::terminal::draw;
 use tidemark_client::words::{liquidation_line, side_word, stage_word, trade_line};
 use tidemark_client::{usdc, Client, ClientError, Market, Markets};
+use tidemark_proto::units::{Lots, Ticks};
 use tidemark_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::{interval, MissedTickBehavior};
@@ -14,7 +16,6 @@ use tonic::Streaming;
 use super::args::OneMarket;
 use super::book::{ladder, level_json};
 use super::show::chosen;
-use super::terminal::draw;
 use super::{is_terminal, print_line, CliError, Context};
 
 /// Between two pictures.
@@ -133,8 +134,8 @@ fn event_json(markets: &Markets, event: &Event) -> Value {
                 "market": market.symbol,
                 "height": trade.height,
                 "time_ms": trade.time_ms,
-                "price": market.price(trade.price_ticks),
-                "size": market.size(trade.lots),
+                "price": market.price(Ticks::new(trade.price_ticks)),
+                "size": market.size(Lots::new(trade.lots)),
                 "taker_side": side_word(trade.taker_side()),
                 "liquidation": trade.liquidation,
                 "maker_order_id": trade.maker_order_id,
@@ -151,10 +152,10 @@ fn event_json(markets: &Markets, event: &Event) -> Value {
                 "owner": event.owner,
                 "subaccount": event.subaccount,
                 "side": side_word(event.side()),
-                "size": market.size(event.lots),
-                "price": market.price(event.price_ticks),
-                "mark": market.price(event.mark_ticks),
-                "zero_price": market.price(event.zero_price_ticks),
+                "size": market.size(Lots::new(event.lots)),
+                "price": market.price(Ticks::new(event.price_ticks)),
+                "mark": market.price(Ticks::new(event.mark_ticks)),
+                "zero_price": market.price(Ticks::new(event.zero_price_ticks)),
                 "equity": usdc(event.equity_atoms),
                 "maintenance": usdc(event.maintenance_atoms),
                 "fee": usdc(event.fee_atoms),

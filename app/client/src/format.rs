@@ -1,6 +1,8 @@
-//! Numbers, times and addresses for people.
+//! Numbers, times and addresses for people. Amounts, rates and times are taken as messages carry
+//! them, as bare integers; prices and sizes, which depend on a market, are taken in units.
 
 use rust_decimal::Decimal;
+use tidemark_proto::units::Ticks;
 use tidemark_proto::v1;
 use time::OffsetDateTime;
 
@@ -46,8 +48,8 @@ pub fn exact_money(atoms: i64) -> String {
 
 /// A price, or a dash where there is none.
 #[must_use]
-pub fn price_or_dash(market: &Market, ticks: u64) -> String {
-    if ticks == 0 {
+pub fn price_or_dash(market: &Market, ticks: Ticks) -> String {
+    if ticks.is_zero() {
         "-".to_owned()
     } else {
         market.price(ticks).to_string()
@@ -56,8 +58,8 @@ pub fn price_or_dash(market: &Market, ticks: u64) -> String {
 
 /// A price, or null where there is none.
 #[must_use]
-pub fn price_or_null(market: &Market, ticks: u64) -> Option<Decimal> {
-    (ticks != 0).then(|| market.price(ticks))
+pub fn price_or_null(market: &Market, ticks: Ticks) -> Option<Decimal> {
+    (!ticks.is_zero()).then(|| market.price(ticks))
 }
 
 /// The cost of a base unit of a position: `c / (q·k)` ticks. For display only.

@@ -6,8 +6,10 @@ pub mod export;
 pub mod format;
 pub mod key_file;
 mod market;
+pub mod options;
 mod sender;
 mod table;
+pub mod terminal;
 pub mod words;
 
 use std::time::Duration;
@@ -22,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::Streaming;
 
 pub use error::ClientError;
-pub use market::{atoms_of_usdc, usdc, Market, Markets};
+pub use market::{atoms_of_usdc, lots_within, usdc, Market, Markets};
 pub use sender::{Sender, Submitted};
 pub use table::Table;
 

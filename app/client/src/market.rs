@@ -2,7 +2,7 @@
 //! and atoms.
 
 use rust_decimal::Decimal;
-use tidemark_proto::units::{Lots, Ticks};
+use tidemark_proto::units::{Atoms, Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 /// Decimals of a USDC amount: an atom is 10⁻⁶.
@@ -43,7 +43,7 @@ impl Market {
     /// A sentence that names the tick and the nearest prices, when it is not a whole number of
     /// ticks of at least 1.
     pub fn ticks(&self, price: Decimal) -> Result<Ticks, String> {
-        whole_units(price, self.tick_size).map_err(|problem| {
+        whole_units(price, self.tick_size).map(Ticks::new).map_err(|problem| {
             let (symbol, tick) = (&self.symbol, self.tick_size);
             match problem {
                 NotWhole::Between(below, above) => format!(
@@ -93,7 +93,7 @@ impl Market {
     /// A sentence that names the lot and the nearest sizes, when it is not a whole number of lots
     /// of at least 1.
     pub fn lots(&self, size: Decimal) -> Result<Lots, String> {
-        whole_units(size, self.lot_size).map_err(|problem| {
+        whole_units(size, self.lot_size).map(Lots::new).map_err(|problem| {
             let (symbol, lot, base) = (&self.symbol, self.lot_size, self.base());
             match problem {
                 NotWhole::Between(below, above) => format!(
@@ -119,7 +119,13 @@ impl Market {
     /// Ticks as a price in USDC, with as many decimals as the tick has.
     #[must_use]
     pub fn price(&self, ticks: Ticks) -> Decimal {
-        scaled(i128::from(ticks), self.tick_size)
+        scaled(ticks.wide(), self.tick_size)
+    }
+
+    /// The value of one lot at a price.
+    #[must_use]
+    pub fn lot_atoms(&self, price: Ticks) -> Atoms {
+        price.notional_atoms(Lots::ONE, self.k).unwrap_or(Atoms::MAX)
     }
 
     /// A difference of ticks in USDC, with as many decimals as the tick has.
@@ -128,11 +134,26 @@ impl Market {
         scaled(i128::from(ticks), self.tick_size)
     }
 
-    /// Lots, also a position's, as a size in base units, with as many decimals as the lot has.
+    /// Lots as a size in base units, with as many decimals as the lot has.
     #[must_use]
-    pub fn size(&self, lots: impl Into<i128>) -> Decimal {
-        scaled(lots.into(), self.lot_size)
+    pub fn size(&self, lots: Lots) -> Decimal {
+        scaled(lots.wide(), self.lot_size)
     }
+
+    /// A position as a size in base units, negative for a short one, with as many decimals as the
+    /// lot has.
+    #[must_use]
+    pub fn position_size(&self, lots: SignedLots) -> Decimal {
+        scaled(lots.wide(), self.lot_size)
+    }
+}
+
+/// The most lots that `amount` pays for at `lot_atoms` each; a lot that costs nothing costs an
+/// atom.
+#[must_use]
+pub fn lots_within(amount: Atoms, lot_atoms: Atoms) -> Lots {
+    let count = amount.max(Atoms::ZERO).get() / lot_atoms.get().max(1);
+    u64::try_from(count).map_or(Lots::MAX, Lots::new)
 }
 
 enum NotWhole {
@@ -166,7 +187,7 @@ fn scaled(count: i128, unit: Decimal) -> Decimal {
     decimal.unwrap_or(if count < 0 { Decimal::MIN } else { Decimal::MAX })
 }
 
-/// Atoms as USDC.
+/// Atoms, signed or not as the message has them, as USDC.
 #[must_use]
 pub fn usdc(atoms: impl Into<i128>) -> Decimal {
     scaled(atoms.into(), Decimal::new(1, USDC_SCALE))
@@ -224,7 +245,7 @@ impl Markets {
     pub fn mark_ticks(&self, id: u32) -> Option<Ticks> {
         let state =
             self.states.iter().find(|(market, _)| market.id == id).map(|(_, state)| state)?;
-        Some(state.mark_ticks).filter(|mark| *mark != 0)
+        Some(Ticks::new(state.mark_ticks)).filter(|mark| !mark.is_zero())
     }
 
     /// The market of an id.
@@ -295,12 +316,12 @@ mod tests {
 
     #[test]
     fn decimals_become_whole_ticks_and_lots() {
-        assert_eq!(btc().ticks(dec("60000")), Ok(600_000));
-        assert_eq!(btc().ticks(dec("60000.10")), Ok(600_001));
-        assert_eq!(btc().lots(dec("0.0123")), Ok(123));
-        assert_eq!(btc().price(600_001).to_string(), "60000.1");
-        assert_eq!(btc().price(600_000).to_string(), "60000.0");
-        assert_eq!(btc().size(-5_i64).to_string(), "-0.0005");
+        assert_eq!(btc().ticks(dec("60000")), Ok(Ticks::new(600_000)));
+        assert_eq!(btc().ticks(dec("60000.10")), Ok(Ticks::new(600_001)));
+        assert_eq!(btc().lots(dec("0.0123")), Ok(Lots::new(123)));
+        assert_eq!(btc().price(Ticks::new(600_001)).to_string(), "60000.1");
+        assert_eq!(btc().price(Ticks::new(600_000)).to_string(), "60000.0");
+        assert_eq!(btc().position_size(SignedLots::new(-5)).to_string(), "-0.0005");
     }
 
     #[test]
@@ -366,6 +387,7 @@ mod tests {
     proptest! {
         #[test]
         fn ticks_of_a_price_give_the_same_ticks(ticks in 1..u64::MAX, tick_exponent in 0_u32..12) {
+            let ticks = Ticks::new(ticks);
             let market = market("X-USD", 10_u64.pow(tick_exponent), 1);
             let price = market.price(ticks);
             prop_assume!(price != Decimal::MAX);

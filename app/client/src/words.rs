@@ -1,5 +1,6 @@
 //! Words for people: sides, states and stages, and a line for an event.
 
+use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::format::{clock, short};
@@ -35,8 +36,8 @@ pub fn present_word(side: v1::Side) -> &'static str {
 
 /// The word for the side of a position.
 #[must_use]
-pub fn position_word(lots: i64) -> &'static str {
-    if lots > 0 {
+pub fn position_word(lots: SignedLots) -> &'static str {
+    if lots.is_positive() {
         "long"
     } else {
         "short"
@@ -78,7 +79,8 @@ pub fn stage_word(stage: v1::LiquidationStage) -> &'static str {
 pub fn trade_line(market: &Market, trade: &v1::Trade) -> Option<String> {
     let forced = if trade.liquidation { "  liquidation" } else { "" };
     let side = side_word(trade.taker_side());
-    let (size, price) = (market.size(trade.lots), market.price(trade.price_ticks));
+    let (size, price) =
+        (market.size(Lots::new(trade.lots)), market.price(Ticks::new(trade.price_ticks)));
     Some(format!(
         "{}  {:<8} {side:<4} {size:>12} at {price}{forced}",
         clock(trade.time_ms),
@@ -89,8 +91,11 @@ pub fn trade_line(market: &Market, trade: &v1::Trade) -> Option<String> {
 /// A liquidation step in words.
 #[must_use]
 pub fn liquidation_line(market: &Market, event: &v1::Liquidation) -> Option<String> {
-    let (size, price, base) =
-        (market.size(event.lots), market.price(event.price_ticks), market.base());
+    let (size, price, base) = (
+        market.size(Lots::new(event.lots)),
+        market.price(Ticks::new(event.price_ticks)),
+        market.base(),
+    );
     let who = short(&event.owner);
     let verb = past_word(event.side());
     let what = match event.stage() {

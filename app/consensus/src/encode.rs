@@ -15,13 +15,13 @@ pub fn sentence(refusal: Option<&Refusal>) -> String {
 pub fn operation_result(result: &OperationResult) -> v1::OperationResult {
     v1::OperationResult {
         code: result.code().number(),
-        order_id: result.order_id,
-        filled_lots: result.filled_lots,
-        resting_lots: result.resting_lots,
+        order_id: result.order_id.get(),
+        filled_lots: result.filled_lots.get(),
+        resting_lots: result.resting_lots.get(),
         rest_code: result.rest_code.map_or(0, Code::number),
         cancelled: result.cancelled,
         message: sentence(result.refusal.as_deref()),
-        second_order_id: result.second_order_id,
+        second_order_id: result.second_order_id.get(),
         placed: result.placed,
     }
 }
@@ -31,9 +31,9 @@ pub fn operation_result(result: &OperationResult) -> v1::OperationResult {
 pub fn twap_slice(slice: &TwapSlice) -> v1::TwapSlice {
     v1::TwapSlice {
         code: slice.code().number(),
-        placed_order_id: slice.placed_order_id,
-        lots: slice.lots,
-        filled_lots: slice.filled_lots,
+        placed_order_id: slice.placed_order_id.get(),
+        lots: slice.lots.get(),
+        filled_lots: slice.filled_lots.get(),
         slices_left: slice.slices_left,
         message: sentence(slice.refusal.as_deref()),
     }

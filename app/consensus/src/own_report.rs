@@ -19,7 +19,7 @@ pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>
     if report.prices.is_empty() {
         return (report, Vec::new());
     }
-    let base = |market: MarketId| view.markets.get(usize::from(market))?.index.voting_base();
+    let base = |market: MarketId| view.markets.get(market.index())?.index.voting_base();
     let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
     let bytes = encoded.map(|(bytes, _)| bytes).unwrap_or_default();
     (report, bytes)

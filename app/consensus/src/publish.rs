@@ -11,7 +11,7 @@ use crate::timing::BlockTimes;
 
 /// A committed block as watchers see it.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct PublishedBlock {
     /// The state after it.
     pub view: Arc<View>,
     /// Events of the block.
@@ -24,7 +24,7 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Publisher {
     view: RwLock<Arc<View>>,
-    subscribers: Mutex<Vec<Sender<Published>>>,
+    subscribers: Mutex<Vec<Sender<PublishedBlock>>>,
     own_report: OwnReportCell,
 }
 
@@ -73,7 +73,7 @@ impl Publisher {
 
     /// All blocks from now on, in order. The receiver must keep up: it is for the node's own
     /// market-data thread, which bounds what it hands on to clients.
-    pub fn subscribe(&self) -> Receiver<Published> {
+    pub fn subscribe(&self) -> Receiver<PublishedBlock> {
         let (sender, receiver) = std::sync::mpsc::channel();
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
@@ -86,7 +86,7 @@ impl Publisher {
     }
 
     /// Makes a view the newest, and hands the block on.
-    pub fn publish(&self, published: Published) {
+    pub fn publish(&self, published: PublishedBlock) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&published.view);
         let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         subscribers.retain(|subscriber| subscriber.send(published.clone()).is_ok());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidemark_client::key_file::KeyFile;
 use tidemark_client::{Client, ClientError, Sender};
 use tidemark_proto::tx::Signer;
+use tidemark_proto::units::SignedLots;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 use tokio::sync::Mutex;
@@ -203,12 +204,12 @@ impl Trader {
     }
 }
 
-/// The signed lots of an account in a market.
+/// An account's position in a market.
 #[must_use]
-pub fn position_lots(account: &v1::Subaccount, market: u32) -> i64 {
+pub fn position_lots(account: &v1::Subaccount, market: u32) -> SignedLots {
     account
         .positions
         .iter()
         .find(|position| position.market == market)
-        .map_or(0, |position| position.lots)
+        .map_or(SignedLots::ZERO, |position| SignedLots::new(position.lots))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use tidemark_client::Markets;
+use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::LiquidationStage;
 use tidemark_proto::{v1, Code};
 
@@ -96,8 +97,8 @@ pub struct Board {
     pub trades: u64,
     /// Liquidation steps by stage.
     pub liquidations: BTreeMap<&'static str, u64>,
-    /// Payments of the insurance fund, in atoms.
-    pub fund_paid_atoms: i128,
+    /// Payments of the insurance fund.
+    pub fund_paid_atoms: Atoms,
     /// Operations of the demo traders.
     pub orders: Orders,
     /// The comparison of nodes.
@@ -124,7 +125,7 @@ impl Board {
             blocks: 0,
             trades: 0,
             liquidations: BTreeMap::new(),
-            fund_paid_atoms: 0,
+            fund_paid_atoms: Atoms::ZERO,
             orders: Orders::default(),
             hashes: Hashes::default(),
             liquidation_lines: VecDeque::new(),
@@ -162,7 +163,7 @@ impl Board {
             return;
         }
         *self.liquidations.entry(stage).or_default() += 1;
-        self.fund_paid_atoms += i128::from(event.fund_paid_atoms);
+        self.fund_paid_atoms += Atoms::new(i128::from(event.fund_paid_atoms));
         push(&mut self.liquidation_lines, line);
     }
 

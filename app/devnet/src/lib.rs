@@ -29,7 +29,7 @@ use lock::Lock;
 use nodes::Nodes;
 use setup::Setup;
 use summary::Summary;
-use tidemark_cli::args::Output;
+use tidemark_client::options::Output;
 use tidemark_client::Client;
 use tidemark_node::start::wait_for_signal;
 use tokio::task::JoinSet;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tidemark_client::Market;
+use tidemark_client::{lots_within, Market};
+use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -13,23 +14,30 @@ use super::SharedBoard;
 const RENEWAL_MS: (u64, u64) = (350, 550);
 /// Distances of the levels from the middle, in ppm. The far ones are what a fall finds before
 /// anyone can renew.
-const LEVELS_PPM: [u64; 10] = [300, 500, 800, 1_200, 2_000, 4_000, 10_000, 30_000, 70_000, 100_000];
+const LEVELS_PPM: [i64; 10] = [300, 500, 800, 1_200, 2_000, 4_000, 10_000, 30_000, 70_000, 100_000];
 /// For each 20 000 USDC that it is long, the middle falls by this much, and the other way round.
-const SKEW_PPM: i64 = 50;
-const SKEW_PER_ATOMS: i64 = 20_000_000_000;
+const SKEW_PPM: Ppm = Ppm::new(50);
+const SKEW_PER_ATOMS: Atoms = Atoms::from_usdc(20_000);
 /// Most that the middle moves.
-const MAX_SKEW_PPM: i64 = 1_000;
+const MAX_SKEW_PPM: Ppm = Ppm::new(1_000);
 
-/// Notional of a level, in atoms. SOL's book is thin on purpose near the middle, so that a gap is
+/// Notional of a level. SOL's book is thin on purpose near the middle, so that a gap is
 /// not caught by it, and has its weight where the insurance fund must pay to sell.
-fn level_atoms(symbol: &str, distance_ppm: u64) -> u64 {
-    match (symbol, distance_ppm) {
-        ("SOL-USD", ..=10_000) => 700_000_000,
-        ("SOL-USD", ..=70_000) => 2_000_000_000,
-        ("SOL-USD", _) => 8_000_000_000,
-        ("BTC-USD", _) => 25_000_000_000,
-        _ => 15_000_000_000,
-    }
+fn level_atoms(symbol: &str, distance: Ppm) -> Atoms {
+    Atoms::from_usdc(match (symbol, distance.get()) {
+        ("SOL-USD", ..=10_000) => 700,
+        ("SOL-USD", ..=70_000) => 2_000,
+        ("SOL-USD", _) => 8_000,
+        ("BTC-USD", _) => 25_000,
+        _ => 15_000,
+    })
+}
+
+/// How far the middle moves against a position of this value.
+fn skew_ppm(position: Atoms) -> Ppm {
+    let against = -position.get() * SKEW_PPM.wide() / SKEW_PER_ATOMS.get();
+    let most = MAX_SKEW_PPM.wide();
+    i64::try_from(against.clamp(-most, most)).map_or(Ppm::ZERO, Ppm::new)
 }
 
 /// Quotes until it is stopped.
@@ -43,7 +51,7 @@ pub async fn run(mut trader: Trader, board: SharedBoard) {
             let operations: Vec<_> = ladders
                 .flat_map(|(market, state)| {
                     let position = position_lots(&account, market.id);
-                    ladder(market, state.index_ticks, position)
+                    ladder(market, Ticks::new(state.index_ticks), position)
                 })
                 .collect();
             if !operations.is_empty() {
@@ -56,31 +64,30 @@ pub async fn run(mut trader: Trader, board: SharedBoard) {
 }
 
 /// Cancels what is there and quotes anew around `index_ticks`, moved against the position.
-fn ladder(market: &Market, index_ticks: u64, position_lots: i64) -> Vec<Operation> {
+fn ladder(market: &Market, index_ticks: Ticks, position_lots: SignedLots) -> Vec<Operation> {
     let mut operations = vec![Operation::CancelAll(v1::CancelAll {
         market: Some(market.id),
         side: v1::Side::Unspecified.into(),
     })];
-    let atoms_per_lot = index_ticks.saturating_mul(market.k).max(1);
-    let notional = i128::from(position_lots) * i128::from(atoms_per_lot);
-    let skew_ppm = -(notional * i128::from(SKEW_PPM) / i128::from(SKEW_PER_ATOMS));
-    let skew_ppm = skew_ppm.clamp(-i128::from(MAX_SKEW_PPM), i128::from(MAX_SKEW_PPM));
-    let price = |ppm: i128| {
-        let ticks = i128::from(index_ticks) * (1_000_000 + skew_ppm + ppm) / 1_000_000;
-        u64::try_from(ticks.max(1)).unwrap_or(u64::MAX)
+    let Some(position) = index_ticks.position_atoms(position_lots, market.k) else {
+        return operations;
     };
-    for distance_ppm in LEVELS_PPM {
-        let lots = (level_atoms(&market.symbol, distance_ppm) / atoms_per_lot).max(1);
-        let distance = i128::from(distance_ppm);
+    let (lot_atoms, skew) = (market.lot_atoms(index_ticks), skew_ppm(position));
+    let price = |distance: Ppm| {
+        let ticks = index_ticks.wide() * (Ppm::ONE + skew + distance).wide() / Ppm::ONE.wide();
+        u64::try_from(ticks.max(1)).map_or(Ticks::MAX, Ticks::new)
+    };
+    for distance in LEVELS_PPM.map(Ppm::new) {
+        let lots = lots_within(level_atoms(&market.symbol, distance), lot_atoms).max(Lots::ONE);
         // One tick apart at least, where ticks are coarse.
-        let (bid, ask) =
-            (price(-distance), price(distance).max(price(-distance).saturating_add(2)));
+        let bid = price(-distance);
+        let ask = price(distance).max(bid.saturating_add(Ticks::new(2)));
         for (side, price_ticks) in [(v1::Side::Buy, bid), (v1::Side::Sell, ask)] {
             operations.push(Operation::Place(v1::PlaceOrder {
                 market: market.id,
                 side: side.into(),
-                price_ticks,
-                lots,
+                price_ticks: price_ticks.get(),
+                lots: lots.get(),
                 post_only: v1::PostOnly::Slide.into(),
                 ..Default::default()
             }));
@@ -103,13 +110,12 @@ mod tests {
         };
         let market = Market::new(&params, 10);
         let prices = |position, side: v1::Side| {
-            let orders = ladder(&market, 600_000, position).into_iter().filter_map(|operation| {
-                match operation {
-                    Operation::Place(place) if place.side() == side => Some(place.price_ticks),
-                    _ => None,
-                }
+            let ladder = ladder(&market, Ticks::new(600_000), SignedLots::new(position));
+            let prices = ladder.into_iter().filter_map(|operation| match operation {
+                Operation::Place(place) if place.side() == side => Some(place.price_ticks),
+                _ => None,
             });
-            orders.collect::<Vec<_>>()
+            prices.collect::<Vec<_>>()
         };
         let (bids, asks) = (prices(0, v1::Side::Buy), prices(0, v1::Side::Sell));
         assert_eq!((bids.len(), asks.len()), (LEVELS_PPM.len(), LEVELS_PPM.len()));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tidemark_cli::args::{duration, Output};
+use tidemark_client::options::{duration, Output};
 
 /// Run a whole exchange on this machine: nodes, prices and demo traders
 #[derive(Clone, Debug, Args)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tidemark_client::{Market, Markets};
+use tidemark_client::{lots_within, Market, Markets};
+use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -14,9 +15,9 @@ const TAKER_PAUSE_MS: (u64, u64) = (400, 1_600);
 /// Notional of a taker's trade, in atoms.
 const TAKER_ATOMS: (u64, u64) = (300_000_000, 5_000_000_000);
 /// Beyond this notional a taker only reduces.
-const TAKER_MOST_ATOMS: i128 = 20_000_000_000;
-/// How far from the index a taker's limit is, in ppm.
-const TAKER_REACH_PPM: u64 = 2_000;
+const TAKER_MOST_ATOMS: Atoms = Atoms::from_usdc(20_000);
+/// How far from the index a taker's limit is.
+const TAKER_REACH_PPM: Ppm = Ppm::new(2_000);
 
 /// Trades at random until it is stopped.
 pub async fn taker(mut trader: Trader, board: SharedBoard) {
@@ -40,28 +41,34 @@ pub async fn taker(mut trader: Trader, board: SharedBoard) {
     }
 }
 
-fn tradable(markets: &Markets) -> impl Iterator<Item = (&Market, u64)> {
+fn tradable(markets: &Markets) -> impl Iterator<Item = (&Market, Ticks)> {
     let live = markets.iter().filter(|(_, state)| !state.stale && state.index_ticks > 0);
-    live.map(|(market, state)| (market, state.index_ticks))
+    live.map(|(market, state)| (market, Ticks::new(state.index_ticks)))
+}
+
+/// A part of a price, in whole ticks.
+fn part(price: Ticks, rate: Ppm) -> Ticks {
+    let ticks = price.wide() * rate.wide() / Ppm::ONE.wide();
+    u64::try_from(ticks).map_or(Ticks::MAX, Ticks::new)
 }
 
 fn taker_order(
     trader: &mut Trader,
     market: &Market,
-    index_ticks: u64,
-    position: i64,
+    index_ticks: Ticks,
+    position: SignedLots,
 ) -> v1::PlaceOrder {
     let random = &mut trader.random;
-    let atoms_per_lot = index_ticks.saturating_mul(market.k).max(1);
-    let lots = (random.between(TAKER_ATOMS.0, TAKER_ATOMS.1) / atoms_per_lot).max(1);
-    let notional = i128::from(position) * i128::from(atoms_per_lot);
-    let reduces = notional.abs() > TAKER_MOST_ATOMS;
-    let buys = if reduces { position < 0 } else { random.chance(50) };
+    let amount = Atoms::from_u64(random.between(TAKER_ATOMS.0, TAKER_ATOMS.1));
+    let lots = lots_within(amount, market.lot_atoms(index_ticks)).max(Lots::ONE);
+    let held = index_ticks.notional_atoms(position.unsigned_abs(), market.k);
+    let reduces = held.is_none_or(|held| held > TAKER_MOST_ATOMS);
+    let buys = if reduces { position.is_negative() } else { random.chance(50) };
     let side = if buys { v1::Side::Buy } else { v1::Side::Sell };
     let mut order = v1::PlaceOrder {
         market: market.id,
         side: side.into(),
-        lots,
+        lots: lots.get(),
         time_in_force: v1::TimeInForce::Ioc.into(),
         reduce_only: reduces,
         ..Default::default()
@@ -69,12 +76,13 @@ fn taker_order(
     if random.chance(50) {
         order.r#type = v1::OrderType::Market.into();
     } else {
-        let reach = (index_ticks.saturating_mul(TAKER_REACH_PPM) / 1_000_000).max(1);
-        order.price_ticks = if buys {
+        let reach = part(index_ticks, TAKER_REACH_PPM).max(Ticks::ONE);
+        let limit = if buys {
             index_ticks.saturating_add(reach)
         } else {
-            index_ticks.saturating_sub(reach).max(1)
+            index_ticks.saturating_sub(reach).max(Ticks::ONE)
         };
+        order.price_ticks = limit.get();
     }
     order
 }
@@ -82,15 +90,15 @@ fn taker_order(
 /// Between two looks of a degen at its position.
 const DEGEN_PAUSE: Duration = Duration::from_millis(400);
 /// How much of its margin a degen uses, in percent.
-const DEGEN_USE_PERCENT: i128 = 88;
-/// Most that it buys at once, in atoms: a piece that a book of makers can fill.
-const DEGEN_PIECE_ATOMS: i128 = 20_000_000_000;
+const DEGEN_USE_PERCENT: u64 = 88;
+/// Most that it buys at once: a piece that a book of makers can fill.
+const DEGEN_PIECE_ATOMS: Atoms = Atoms::from_usdc(20_000);
 /// After a liquidation, until it comes back: the price has recovered by then.
 const DEGEN_SULK: Duration = Duration::from_secs(18);
 /// Refusals, because the margin is used up, after which it holds.
 const DEGEN_TRIES: u32 = 8;
-/// How far above the mark it buys, in ppm: more would cost it too much of its margin.
-const DEGEN_REACH_PPM: u64 = 4_500;
+/// How far above the mark it buys: more would cost it too much of its margin.
+const DEGEN_REACH_PPM: Ppm = Ppm::new(4_500);
 
 /// The state of a degen.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +128,7 @@ pub async fn degen(
         };
         let Ok((market, state)) = markets.find(symbol) else { return };
         let position = position_lots(&account, market.id);
-        if mood == Mood::Holding && position <= 0 {
+        if mood == Mood::Holding && !position.is_positive() {
             tokio::time::sleep(DEGEN_SULK).await;
             let wanted = trader.role.collateral_usdc();
             let left = u64::try_from(account.collateral_atoms / 1_000_000).unwrap_or(0);
@@ -132,19 +140,19 @@ pub async fn degen(
         }
         let Mood::Buying { refused } = mood else { continue };
         let (false, true) = (state.stale, state.mark_ticks > 0) else { continue };
-        let lots = piece_lots(market, state, &account, position, leverage);
-        if lots == 0 || refused >= DEGEN_TRIES {
-            mood = if position > 0 { Mood::Holding } else { Mood::Buying { refused: 0 } };
+        let piece = piece_lots(market, state, &account, position, leverage);
+        let Some(lots) = piece.filter(|_| refused < DEGEN_TRIES) else {
+            let holds = position.is_positive();
+            mood = if holds { Mood::Holding } else { Mood::Buying { refused: 0 } };
             continue;
-        }
+        };
+        let mark = Ticks::new(state.mark_ticks);
         let order = v1::PlaceOrder {
             market: market.id,
             side: v1::Side::Buy.into(),
             // Less each time that the margin does not reach.
-            lots: (lots >> refused.min(6)).max(1),
-            price_ticks: state
-                .mark_ticks
-                .saturating_add(state.mark_ticks.saturating_mul(DEGEN_REACH_PPM) / 1_000_000),
+            lots: (lots.get() >> refused.min(6)).max(1),
+            price_ticks: mark.saturating_add(part(mark, DEGEN_REACH_PPM)).get(),
             time_in_force: v1::TimeInForce::Ioc.into(),
             ..Default::default()
         };
@@ -155,28 +163,31 @@ pub async fn degen(
     }
 }
 
-/// How much more to buy now: up to the leverage, and no more than one piece.
+/// How much more to buy now: up to the leverage, and no more than one piece. `None` where no more
+/// is worth a trade.
 fn piece_lots(
     market: &Market,
     state: &v1::MarketState,
     account: &v1::Subaccount,
-    position: i64,
+    position: SignedLots,
     leverage: Option<u64>,
-) -> u64 {
+) -> Option<Lots> {
     let first_tier_ppm = state.params.as_ref().and_then(|params| params.tiers.first());
     let most = first_tier_ppm.map_or(1, |tier| 1_000_000 / tier.initial_margin_ppm.max(1));
     let (leverage, percent) = match leverage {
         Some(leverage) => (leverage.min(u64::from(most)), 100),
         None => (u64::from(most), DEGEN_USE_PERCENT),
     };
-    let atoms_per_lot = i128::from(state.mark_ticks) * i128::from(market.k);
-    let target = i128::from(account.equity_atoms.max(0)) * i128::from(leverage) * percent / 100;
-    let missing = target - i128::from(position) * atoms_per_lot;
+    let mark = Ticks::new(state.mark_ticks);
+    let equity = Atoms::new(i128::from(account.equity_atoms)).max(Atoms::ZERO);
+    let target = equity.mul_div_floor(i128::from(leverage) * i128::from(percent), 100)?;
+    let missing = target - mark.position_atoms(position, market.k)?;
     // The last tenth is not worth a trade.
-    if atoms_per_lot == 0 || missing * 10 < target {
-        return 0;
+    if missing < target.mul_div_ceil(1, 10)? {
+        return None;
     }
-    u64::try_from(missing.min(DEGEN_PIECE_ATOMS) / atoms_per_lot).unwrap_or(0)
+    let lots = lots_within(missing.min(DEGEN_PIECE_ATOMS), market.lot_atoms(mark));
+    (!lots.is_zero()).then_some(lots)
 }
 
 #[cfg(test)]
@@ -200,12 +211,15 @@ mod tests {
             ..Default::default()
         };
         let account = v1::Subaccount { equity_atoms: 2_000_000_000, ..Default::default() };
-        let piece = |position, leverage| piece_lots(&market, &state, &account, position, leverage);
+        let piece = |position, leverage| {
+            let position = SignedLots::new(position);
+            piece_lots(&market, &state, &account, position, leverage).map(Lots::get)
+        };
         // 2 000 USDC · 50 · 88 % = 88 000 USDC; one lot is 6 USDC; a piece is 20 000 USDC.
-        assert_eq!(piece(0, None), 3_333);
-        assert_eq!(piece(12_000, None), 2_666);
-        assert_eq!(piece(14_000, None), 0);
-        assert_eq!(piece(0, Some(3)), 1_000);
-        assert_eq!(piece(1_000, Some(3)), 0);
+        assert_eq!(piece(0, None), Some(3_333));
+        assert_eq!(piece(12_000, None), Some(2_666));
+        assert_eq!(piece(14_000, None), None);
+        assert_eq!(piece(0, Some(3)), Some(1_000));
+        assert_eq!(piece(1_000, Some(3)), None);
     }
 }

@@ -68,7 +68,7 @@ fn document(board: &Board, validators: usize, seconds: Decimal, problems: &[Stri
         "trades": board.trades,
         "liquidations": board.closing_steps(),
         "liquidations_by_stage": board.liquidations,
-        "insurance_fund_paid": usdc(board.fund_paid_atoms),
+        "insurance_fund_paid": usdc(board.fund_paid_atoms.get()),
         "app_hashes_equal": board.hashes.parted.is_none(),
         "heights_compared": board.hashes.equal,
     })
@@ -97,7 +97,7 @@ fn text(board: &Board, validators: usize, seconds: Decimal, problems: &[String])
         count_with_parts(refused, &board.orders.refused),
         grouped(Decimal::from(board.trades), 0),
         count_with_parts(board.closing_steps(), &board.liquidations),
-        money(board.fund_paid_atoms),
+        money(board.fund_paid_atoms.get()),
     );
     if board.orders.unknown > 0 {
         text +=

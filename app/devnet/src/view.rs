@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use tidemark_cli::draw;
 use tidemark_client::format::{entry_price, grouped, percent, price_or_dash};
+use tidemark_client::terminal::draw;
 use tidemark_client::words::state_word;
 use tidemark_client::{usdc, Client, Table};
+use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::board::Board;
@@ -85,7 +86,7 @@ fn counts(board: &Board) -> String {
 fn line(board: &Board) -> String {
     let prices = board.markets.iter().map(|(market, state)| {
         let stale = if state.stale { " stale" } else { "" };
-        format!("{} {}{stale}", market.base(), price_or_dash(market, state.mark_ticks))
+        format!("{} {}{stale}", market.base(), price_or_dash(market, Ticks::new(state.mark_ticks)))
     });
     let prices = prices.collect::<Vec<_>>().join("  ");
     format!("{}  block {}  {prices}  {}", clock(board.started), board.height, counts(board))
@@ -134,7 +135,7 @@ fn markets(board: &Board) -> String {
         ["market", "state", "index", "mark", "bid", "ask", "last", "open int.", "fund./8h"];
     let mut table = Table::new(2, &heading);
     for (market, state) in board.markets.iter() {
-        let price = |ticks| price_or_dash(market, ticks);
+        let price = |ticks| price_or_dash(market, Ticks::new(ticks));
         table.row(vec![
             market.symbol.clone(),
             state_word(state).to_owned(),
@@ -143,7 +144,7 @@ fn markets(board: &Board) -> String {
             price(state.best_bid_ticks),
             price(state.best_ask_ticks),
             price(state.last_trade_ticks),
-            market.size(state.open_interest_lots).to_string(),
+            market.size(Lots::new(state.open_interest_lots)).to_string(),
             percent(state.predicted_funding_ppm),
         ]);
     }
@@ -163,12 +164,12 @@ fn accounts(board: &Board) -> String {
                 vec![
                     name.clone(),
                     market.symbol.clone(),
-                    market.size(position.lots).to_string(),
+                    market.position_size(SignedLots::new(position.lots)).to_string(),
                     entry_price(market, position).to_string(),
                     grouped(usdc(position.unrealised_atoms), 0),
                     grouped(usdc(account.equity_atoms), 0),
                     if health > 9_999 { "> 9999 %".to_owned() } else { format!("{health} %") },
-                    price_or_dash(market, position.liquidation_price_ticks),
+                    price_or_dash(market, Ticks::new(position.liquidation_price_ticks)),
                 ],
             ));
         }

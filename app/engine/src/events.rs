@@ -5,10 +5,10 @@ use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{Report, ReportError};
 use tidemark_proto::types::{ConditionalOrder, LiquidationStage, PostOnly};
 use tidemark_proto::units::{
-    AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
 use tidemark_proto::Code;
-use tidemark_risk::liquidation::ZeroTerms;
+use tidemark_risk::zero_price::ZeroTerms;
 
 use crate::outcome::{TwapSlice, TxOutcome};
 use crate::refusal::Refusal;
@@ -123,7 +123,7 @@ pub enum Event {
         market: MarketId,
         order_id: OrderId,
         account: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         side: Side,
         price_ticks: Ticks,
         lots: Lots,
@@ -142,7 +142,7 @@ pub enum Event {
         market: MarketId,
         order_id: OrderId,
         account: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         lots: Lots,
         code: Code,
     },
@@ -154,7 +154,7 @@ pub enum Event {
         market: MarketId,
         order_id: OrderId,
         account: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         placed_order_id: OrderId,
         /// Reason why its order was refused; `None` if it was placed.
         refusal: Option<Box<Refusal>>,
@@ -164,7 +164,7 @@ pub enum Event {
         market: MarketId,
         order_id: OrderId,
         account: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         slice: TwapSlice,
         /// The order as it waits on; `None` after its last slice.
         left: Option<Box<ConditionalOrder>>,
@@ -202,12 +202,12 @@ pub struct Fill {
     pub taker_side: Side,
     pub maker: AccountId,
     pub maker_order_id: OrderId,
-    pub maker_client_id: u64,
+    pub maker_client_id: ClientId,
     pub maker_fee_atoms: Atoms,
     pub maker_remaining_lots: Lots,
     pub taker: AccountId,
     pub taker_order_id: OrderId,
-    pub taker_client_id: u64,
+    pub taker_client_id: ClientId,
     pub taker_fee_atoms: Atoms,
     pub taker_remaining_lots: Lots,
     /// The taker is the liquidation sweep.

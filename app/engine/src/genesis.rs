@@ -44,10 +44,10 @@ impl Genesis {
         }
         for (id, market) in genesis.markets.iter_mut().enumerate() {
             market.check()?;
-            market.id = MarketId::try_from(id)
-                .map_err(|_| invalid(format!("market id {id} is too large")))?;
+            market.id = MarketId::from_index(id)
+                .ok_or_else(|| invalid(format!("market id {id} is too large")))?;
         }
-        if Atoms::from(genesis.insurance_atoms) > MAX_ATOMS {
+        if Atoms::from_u64(genesis.insurance_atoms) > MAX_ATOMS {
             return Err(invalid(format!(
                 "insurance_atoms {}, at most {MAX_ATOMS}",
                 genesis.insurance_atoms

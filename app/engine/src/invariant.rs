@@ -49,7 +49,7 @@ pub(crate) fn broken_in(cell: &mut MarketCell, violations: &mut Vec<String>, sen
 pub(crate) fn broken_account(state: &mut State, account: AccountId, sentence: String) {
     stop_if_strict(&sentence);
     let positions = state.accounts.get(account).map(|row| row.positions.clone());
-    for position in positions.into_iter().flatten().filter(|position| position.lots != 0) {
+    for position in positions.into_iter().flatten().filter(|position| !position.lots.is_zero()) {
         let cell = &mut state.markets.slot_mut(position.market).cell;
         quarantine(cell, &mut state.derived.violations, sentence.clone());
     }
@@ -74,6 +74,7 @@ fn quarantine(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: Str
 mod tests {
     use tidemark_proto::params::{ChainParams, MarketParams};
     use tidemark_proto::types::Address;
+    use tidemark_proto::units::TimeMs;
 
     use super::*;
     use crate::exec::{execute, Block};
@@ -88,7 +89,7 @@ mod tests {
             minters: Vec::new(),
             insurance_atoms: 0,
         };
-        State::genesis(&genesis, "test", 0, Vec::new()).unwrap()
+        State::genesis(&genesis, "test", TimeMs::ZERO, Vec::new()).unwrap()
     }
 
     #[test]
@@ -96,29 +97,29 @@ mod tests {
     fn a_broken_invariant_panics_with_its_sentence() {
         let mut state = two_markets();
         let account = 7;
-        invariant!(&mut state, 0, account != 7, "account {} has lots twice", account);
+        invariant!(&mut state, MarketId::ZERO, account != 7, "account {} has lots twice", account);
     }
 
     #[test]
     fn in_a_release_a_broken_invariant_stops_its_market_and_no_other() {
         let mut state = two_markets();
-        let cell = &mut state.markets.slot_mut(0).cell;
+        let cell = &mut state.markets.slot_mut(MarketId::ZERO).cell;
         quarantine(cell, &mut state.derived.violations, "planted".into());
         let block = Block {
             height: 1,
-            time_ms: 1_000,
+            time_ms: TimeMs::new(1_000),
             hash: [1; 32],
             ballots: Vec::new(),
             txs: Vec::new(),
         };
         let events = execute(&mut state, &block, &mut |_| {});
         assert_eq!(events.violations, ["AAA-USD: planted"]);
-        assert_eq!(state.markets.slot(0).cell.quarantined.as_deref(), Some("planted"));
-        assert!(!state.markets.slot(0).cell.is_live());
-        assert!(state.markets.slot(1).cell.is_live());
-        let next = Block { height: 2, time_ms: 2_000, ..block };
+        assert_eq!(state.markets.slot(MarketId::ZERO).cell.quarantined.as_deref(), Some("planted"));
+        assert!(!state.markets.slot(MarketId::ZERO).cell.is_live());
+        assert!(state.markets.slot(MarketId::new(1)).cell.is_live());
+        let next = Block { height: 2, time_ms: TimeMs::new(2_000), ..block };
         let events = execute(&mut state, &next, &mut |_| {});
         assert_eq!(events.violations, Vec::<String>::new(), "a violation is reported once");
-        assert!(!state.markets.slot(0).cell.is_live(), "the quarantine stays");
+        assert!(!state.markets.slot(MarketId::ZERO).cell.is_live(), "the quarantine stays");
     }
 }

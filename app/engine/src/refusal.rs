@@ -7,7 +7,9 @@
 use thiserror::Error;
 use tidemark_matching::Reject;
 use tidemark_proto::types::{Address, CancelBy};
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, SignedLots, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, SignedLots, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
@@ -110,7 +112,7 @@ pub enum Refusal {
     #[error("{open} open orders, at most {most}")]
     TooManyOpenOrders { open: u32, most: u32 },
     #[error("client id {client_id} is that of live order {order_id}")]
-    ClientIdTaken { client_id: u64, order_id: OrderId },
+    ClientIdTaken { client_id: ClientId, order_id: OrderId },
     #[error("the position is {held_lots} lots: there is nothing to reduce on this side")]
     NothingToReduce { held_lots: SignedLots },
     #[error("open interest could become {open_interest_lots} lots, at most {most_lots}")]
@@ -132,7 +134,7 @@ pub enum Refusal {
     #[error("order {0} closes the whole position: it has no lots to change")]
     WholePositionHasNoLots(OrderId),
     #[error("client id {0} is that of both orders")]
-    ClientIdOfBoth(u64),
+    ClientIdOfBoth(ClientId),
 
     // Batches and ladders.
     #[error("{0}")]
@@ -140,7 +142,7 @@ pub enum Refusal {
     #[error("operation {operation} of the batch was refused: {}", .refusal.labelled())]
     BatchRefused { operation: usize, refusal: Box<Refusal> },
     #[error("client id {0} is given twice in the batch")]
-    ClientIdTwice(u64),
+    ClientIdTwice(ClientId),
     #[error(
         "post-only price {price_ticks} ticks would trade with the best opposite, {best_ticks}"
     )]

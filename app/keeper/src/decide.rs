@@ -1,9 +1,11 @@
-//! Decisions of a keeper: pure functions, in the chain's integers.
+//! Decisions of a keeper: pure functions, in the chain's units. Markets and accounts have the
+//! wire's ids.
 
 use std::collections::BTreeMap;
 
+use tidemark_client::lots_within;
 use tidemark_oracle::mark::band_ticks;
-use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks, PPM};
+use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 /// Bounds of the keeper. All of them hold together.
@@ -56,7 +58,7 @@ pub struct Take {
 #[must_use]
 pub fn hedge_ticks(mark_ticks: Ticks, held: SignedLots, max_slippage_ppm: Ppm) -> Ticks {
     let (low, high) = band_ticks(mark_ticks, max_slippage_ppm);
-    if held > 0 {
+    if held.is_positive() {
         low
     } else {
         high
@@ -72,21 +74,21 @@ pub fn edge_ppm(
     taken: SignedLots,
     taker_fee_ppm: Ppm,
 ) -> Option<Ppm> {
-    let (zero, hedge, fee) =
-        (i128::from(zero_ticks), i128::from(hedge_ticks), i128::from(taker_fee_ppm));
-    let zero_micro = zero.checked_mul(PPM)?;
-    let earned_micro = if taken > 0 {
-        hedge.checked_mul(PPM - fee)? - zero_micro
+    let (zero, hedge, fee) = (zero_ticks.wide(), hedge_ticks.wide(), taker_fee_ppm.wide());
+    let one = Ppm::ONE.wide();
+    let zero_micro = zero.checked_mul(one)?;
+    let earned_micro = if taken.is_positive() {
+        hedge.checked_mul(one - fee)? - zero_micro
     } else {
-        zero_micro - hedge.checked_mul(PPM + fee)?
+        zero_micro - hedge.checked_mul(one + fee)?
     };
     // `earned / 10⁶ / zero` in ppm is `earned / zero`.
-    (zero > 0).then(|| earned_micro.div_euclid(zero)).and_then(|ppm| Ppm::try_from(ppm).ok())
+    let edge = (zero > 0).then(|| earned_micro.div_euclid(zero))?;
+    i64::try_from(edge).ok().map(Ppm::new)
 }
 
-fn notional_atoms(snapshot: &MarketSnapshot, lots: SignedLots) -> Atoms {
-    let per_lot = i128::from(snapshot.mark_ticks).saturating_mul(i128::from(snapshot.k));
-    per_lot.saturating_mul(i128::from(lots.unsigned_abs()))
+fn notional_atoms(snapshot: &MarketSnapshot, lots: Lots) -> Atoms {
+    snapshot.mark_ticks.notional_atoms(lots, snapshot.k).unwrap_or(Atoms::MAX)
 }
 
 /// Which listed positions to ask for, and how much of each: the most profitable first, within the
@@ -107,9 +109,11 @@ pub fn takes(
         .filter_map(|position| {
             let snapshot = markets
                 .get(&position.market)
-                .filter(|snapshot| snapshot.live && snapshot.mark_ticks > 0)?;
-            let hedge = hedge_ticks(snapshot.mark_ticks, position.lots, limits.max_slippage_ppm);
-            let edge = edge_ppm(position.zero_price_ticks, hedge, position.lots, taker_fee_ppm)?;
+                .filter(|snapshot| snapshot.live && !snapshot.mark_ticks.is_zero())?;
+            let (lots, zero) =
+                (SignedLots::new(position.lots), Ticks::new(position.zero_price_ticks));
+            let hedge = hedge_ticks(snapshot.mark_ticks, lots, limits.max_slippage_ppm);
+            let edge = edge_ppm(zero, hedge, lots, taker_fee_ppm)?;
             (edge >= limits.min_edge_ppm).then_some((edge, position, snapshot))
         })
         .collect();
@@ -120,23 +124,22 @@ pub fn takes(
     for (market, lots) in holdings {
         // A market that is gone from view still counts, at nothing known: its position is as large
         // as the bound.
-        let held = markets
-            .get(market)
-            .map_or(limits.max_market_atoms, |snapshot| notional_atoms(snapshot, *lots));
-        used.insert(*market, if *lots == 0 { 0 } else { held });
+        let held = markets.get(market).map_or(limits.max_market_atoms, |snapshot| {
+            notional_atoms(snapshot, lots.unsigned_abs())
+        });
+        used.insert(*market, if lots.is_zero() { Atoms::ZERO } else { held });
     }
     let mut taken = Vec::new();
     for (edge_ppm, position, snapshot) in offers {
-        let in_market = used.get(&position.market).copied().unwrap_or(0);
-        let total: Atoms = used.values().sum();
-        let room = (limits.max_market_atoms - in_market).min(limits.max_total_atoms - total).max(0);
-        let lots = Lots::try_from(room / notional_atoms(snapshot, 1).max(1)).unwrap_or(Lots::MAX);
-        let lots = lots.min(position.lots.unsigned_abs());
-        if lots == 0 {
+        let in_market = used.get(&position.market).copied().unwrap_or_default();
+        let total: Atoms = used.values().copied().sum();
+        let room = (limits.max_market_atoms - in_market).min(limits.max_total_atoms - total);
+        let lots = lots_within(room, notional_atoms(snapshot, Lots::ONE));
+        let lots = lots.min(SignedLots::new(position.lots).unsigned_abs());
+        if lots.is_zero() {
             continue;
         }
-        let signed = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
-        *used.entry(position.market).or_default() += notional_atoms(snapshot, signed);
+        *used.entry(position.market).or_default() += notional_atoms(snapshot, lots);
         taken.push(Take {
             market: position.market,
             account_id: position.account_id,
@@ -157,15 +160,16 @@ pub fn hedges(
     holdings: &Holdings,
     height: u64,
 ) -> Vec<v1::PlaceOrder> {
-    let open = holdings.iter().filter(|(_, lots)| **lots != 0);
+    let open = holdings.iter().filter(|(_, lots)| !lots.is_zero());
     let order = |(market, lots): (&u32, &SignedLots)| {
-        let snapshot =
-            markets.get(market).filter(|snapshot| snapshot.live && snapshot.mark_ticks > 0)?;
+        let snapshot = markets
+            .get(market)
+            .filter(|snapshot| snapshot.live && !snapshot.mark_ticks.is_zero())?;
         Some(v1::PlaceOrder {
             market: *market,
             side: v1::Side::from(Side::reducing(*lots)).into(),
-            price_ticks: hedge_ticks(snapshot.mark_ticks, *lots, limits.max_slippage_ppm),
-            lots: lots.unsigned_abs().min(snapshot.max_order_lots),
+            price_ticks: hedge_ticks(snapshot.mark_ticks, *lots, limits.max_slippage_ppm).get(),
+            lots: lots.unsigned_abs().min(snapshot.max_order_lots).get(),
             time_in_force: v1::TimeInForce::Ioc.into(),
             reduce_only: true,
             client_id: height,
@@ -179,13 +183,13 @@ pub fn hedges(
 /// of that is left, as far as withdrawable collateral goes. `None` while the change would add less
 /// than a hundredth of the target.
 #[must_use]
-pub fn top_up(target_atoms: u64, set_aside_atoms: u64, withdrawable_atoms: u64) -> Option<u64> {
-    if set_aside_atoms >= target_atoms.div_ceil(2) {
+pub fn top_up(target: Atoms, set_aside: Atoms, withdrawable: Atoms) -> Option<Atoms> {
+    if set_aside >= target.mul_div_ceil(1, 2)? {
         return None;
     }
-    let affordable = set_aside_atoms.saturating_add(withdrawable_atoms).min(target_atoms);
-    let added = affordable - set_aside_atoms;
-    (added > 0 && added >= target_atoms / 100).then_some(affordable)
+    let affordable = set_aside.saturating_add(withdrawable).min(target);
+    let added = affordable - set_aside;
+    (added.is_positive() && added >= target.mul_div_floor(1, 100)?).then_some(affordable)
 }
 
 #[cfg(test)]
@@ -193,42 +197,52 @@ mod tests {
     use super::*;
 
     /// k = 10⁶: a lot at price 100 is 100 USDC.
-    const SNAPSHOT: MarketSnapshot =
-        MarketSnapshot { mark_ticks: 100_000, k: 1_000, max_order_lots: 1_000, live: true };
-    const USDC: Atoms = 1_000_000;
+    const SNAPSHOT: MarketSnapshot = MarketSnapshot {
+        mark_ticks: Ticks::new(100_000),
+        k: 1_000,
+        max_order_lots: Lots::new(1_000),
+        live: true,
+    };
     const LIMITS: Limits = Limits {
-        max_market_atoms: 1_000 * USDC,
-        max_total_atoms: 1_500 * USDC,
-        min_edge_ppm: 1_000,
-        max_slippage_ppm: 2_000,
+        max_market_atoms: Atoms::from_usdc(1_000),
+        max_total_atoms: Atoms::from_usdc(1_500),
+        min_edge_ppm: Ppm::new(1_000),
+        max_slippage_ppm: Ppm::new(2_000),
     };
 
-    fn listed(market: u32, account_id: u32, lots: i64, zero: Ticks) -> v1::ListedPosition {
+    fn listed(market: u32, account_id: u32, lots: i64, zero: u64) -> v1::ListedPosition {
         v1::ListedPosition {
             market,
             account_id,
             lots,
             zero_price_ticks: zero,
-            mark_ticks: SNAPSHOT.mark_ticks,
+            mark_ticks: SNAPSHOT.mark_ticks.get(),
             ..Default::default()
         }
     }
 
-    fn decided(holdings: &[(u32, i64)], offers: &[v1::ListedPosition]) -> Vec<(u32, u32, Lots)> {
+    fn held(holdings: &[(u32, i64)]) -> Holdings {
+        holdings.iter().map(|(market, lots)| (*market, SignedLots::new(*lots))).collect()
+    }
+
+    fn decided(holdings: &[(u32, i64)], offers: &[v1::ListedPosition]) -> Vec<(u32, u32, u64)> {
         let markets = (0..3).map(|id| (id, MarketSnapshot { live: id != 2, ..SNAPSHOT })).collect();
-        let holdings = holdings.iter().copied().collect();
-        let takes = takes(&LIMITS, &markets, &holdings, offers, 99, 500);
-        takes.into_iter().map(|take| (take.market, take.account_id, take.lots)).collect()
+        let takes = takes(&LIMITS, &markets, &held(holdings), offers, 99, Ppm::new(500));
+        takes.into_iter().map(|take| (take.market, take.account_id, take.lots.get())).collect()
     }
 
     #[test]
     fn an_edge_is_what_is_left_after_hedge_and_fee() {
+        let edge = |zero, hedge, lots, fee| {
+            let (zero, hedge) = (Ticks::new(zero), Ticks::new(hedge));
+            edge_ppm(zero, hedge, SignedLots::new(lots), Ppm::new(fee)).map(Ppm::get)
+        };
         // A long taken at 99 000, sold at 99 800 less 0.05 %: 99 750.1.
-        assert_eq!(edge_ppm(99_000, 99_800, 5, 500), Some(7_576));
+        assert_eq!(edge(99_000, 99_800, 5, 500), Some(7_576));
         // A short taken at 101 000, bought back at 100 200 and 0.05 %: 100 250.1.
-        assert_eq!(edge_ppm(101_000, 100_200, -5, 500), Some(7_424));
-        assert_eq!(edge_ppm(100_000, 99_800, 5, 0), Some(-2_000));
-        assert_eq!(edge_ppm(0, 99_800, 5, 0), None);
+        assert_eq!(edge(101_000, 100_200, -5, 500), Some(7_424));
+        assert_eq!(edge(100_000, 99_800, 5, 0), Some(-2_000));
+        assert_eq!(edge(0, 99_800, 5, 0), None);
     }
 
     #[test]
@@ -237,7 +251,7 @@ mod tests {
             &'static str,
             &'static [(u32, i64)],
             Vec<v1::ListedPosition>,
-            &'static [(u32, u32, Lots)],
+            &'static [(u32, u32, u64)],
         );
         let cases: Vec<Case> = vec![
             (
@@ -283,7 +297,7 @@ mod tests {
             [(0, SNAPSHOT), (1, SNAPSHOT), (2, MarketSnapshot { live: false, ..SNAPSHOT })]
                 .into_iter()
                 .collect();
-        let holdings = [(0, 5), (1, -2_000), (2, 4), (3, 0)].into_iter().collect();
+        let holdings = held(&[(0, 5), (1, -2_000), (2, 4), (3, 0)]);
         let orders = hedges(&LIMITS, &markets, &holdings, 77);
         let shown =
             |order: &v1::PlaceOrder| (order.market, order.side(), order.price_ticks, order.lots);
@@ -311,9 +325,10 @@ mod tests {
             (1_000, 300, 9, None),
             (0, 0, 100, None),
         ] {
+            let atoms = Atoms::from_u64;
             assert_eq!(
-                top_up(target, left, withdrawable),
-                expected,
+                top_up(atoms(target), atoms(left), atoms(withdrawable)),
+                expected.map(atoms),
                 "{target} {left} {withdrawable}"
             );
         }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use decide::Limits;
 use tidemark_client::key_file::KeyFile;
 use tidemark_client::ClientError;
+use tidemark_proto::units::Atoms;
 
 pub use note::Note;
 
@@ -34,8 +35,8 @@ pub struct Config {
     pub metrics: Option<String>,
     /// Subaccount to act with. All its positions are taken for the keeper's own, and closed.
     pub subaccount: u32,
-    /// Markets by symbol, with what to set aside in each, in atoms. Others are left alone.
-    pub markets: Vec<(String, u64)>,
+    /// Markets by symbol, with the amount to set aside in each. Others are left alone.
+    pub markets: Vec<(String, Atoms)>,
     /// Bounds of its decisions.
     pub limits: Limits,
     /// Tell what would be sent, and send nothing.

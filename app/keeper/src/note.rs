@@ -2,6 +2,7 @@
 
 use serde_json::{json, Value};
 use tidemark_client::usdc;
+use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
 
 /// Something that a keeper did, or that happened to it. Prices and sizes are in the market's own
 /// units.
@@ -13,13 +14,13 @@ pub enum Note {
     /// The node is away, or an outcome is not known; it is tried again.
     Lost { why: String, retry_ms: u64 },
     /// Collateral was set aside, in all.
-    SetAside { market: String, atoms: u64 },
+    SetAside { market: String, atoms: Atoms },
     /// A takeover was asked for.
-    Asked { market: String, account_id: u32, lots: u64, edge_ppm: i64 },
+    Asked { market: String, account_id: u32, lots: Lots, edge_ppm: Ppm },
     /// A position came: by a takeover, or as the keeper's share.
-    Got { market: String, lots: i64, height: u64 },
+    Got { market: String, lots: SignedLots, height: u64 },
     /// Part of it was closed on the book.
-    Hedged { market: String, side: &'static str, lots: u64, limit_ticks: u64, height: u64 },
+    Hedged { market: String, side: &'static str, lots: Lots, limit_ticks: Ticks, height: u64 },
     /// The chain refused something that was sent.
     Refused { what: &'static str, market: String, why: String },
     /// Positions near liquidation and backstop capacity, from the metrics page, in whole USDC.
@@ -102,6 +103,6 @@ impl Note {
     }
 }
 
-fn amount(atoms: u64) -> rust_decimal::Decimal {
-    usdc(i64::try_from(atoms).unwrap_or(i64::MAX))
+fn amount(atoms: Atoms) -> rust_decimal::Decimal {
+    usdc(atoms.get())
 }

@@ -8,6 +8,7 @@ use tidemark_client::key_file::KeyFile;
 use tidemark_client::words::side_word;
 use tidemark_client::{Client, ClientError, Markets, Sender};
 use tidemark_proto::tx::Sendable;
+use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
@@ -36,9 +37,9 @@ pub(super) async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Not
 struct Session<'a> {
     config: &'a Config,
     sender: Sender,
-    taker_fee_ppm: i64,
-    /// Atoms to set aside, by market.
-    targets: BTreeMap<u32, u64>,
+    taker_fee_ppm: Ppm,
+    /// The amount to set aside, by market.
+    targets: BTreeMap<u32, Atoms>,
     /// No decision before the state of this height: what was sent shows in it.
     not_before: u64,
     holdings: Holdings,
@@ -70,7 +71,8 @@ impl<'a> Session<'a> {
             targets.insert(market.id, *atoms);
         }
         let tiers = client.params().await?.fee_tiers;
-        let taker_fee_ppm = tiers.iter().map(|tier| tier.taker_ppm).max().unwrap_or(0);
+        let taker_fee_ppm =
+            tiers.iter().map(|tier| Ppm::new(tier.taker_ppm)).max().unwrap_or_default();
         let sender = Sender::new(client, signer);
         let session = Self {
             config,
@@ -126,9 +128,10 @@ impl<'a> Session<'a> {
                 matches!(params.status(), v1::MarketStatus::Active | v1::MarketStatus::ReduceOnly)
             });
             let snapshot = MarketSnapshot {
-                mark_ticks: state.mark_ticks,
+                mark_ticks: Ticks::new(state.mark_ticks),
                 k: state.k,
-                max_order_lots: params.map_or(0, |params| params.max_order_lots),
+                max_order_lots: params
+                    .map_or(Lots::ZERO, |params| Lots::new(params.max_order_lots)),
                 live: trades && !state.stale && !state.quarantined,
             };
             (market.id, snapshot)
@@ -149,9 +152,10 @@ impl<'a> Session<'a> {
         }
         let positions =
             chain.account.positions.iter().filter(|entry| self.targets.contains_key(&entry.market));
-        let holdings: Holdings = positions.map(|entry| (entry.market, entry.lots)).collect();
+        let holdings: Holdings =
+            positions.map(|entry| (entry.market, SignedLots::new(entry.lots))).collect();
         for (market, lots) in &holdings {
-            if *lots != 0 && self.holdings.get(market) != Some(lots) {
+            if !lots.is_zero() && self.holdings.get(market) != Some(lots) {
                 tell(Note::Got {
                     market: chain.symbol(*market),
                     lots: *lots,
@@ -170,20 +174,25 @@ impl<'a> Session<'a> {
         chain: &ChainSnapshot,
         tell: &mut impl FnMut(Note),
     ) -> Result<(), ClientError> {
-        let mut withdrawable = u64::try_from(chain.account.withdrawable_atoms).unwrap_or(0);
+        let mut withdrawable =
+            Atoms::new(i128::from(chain.account.withdrawable_atoms)).max(Atoms::ZERO);
         for (market, target) in self.targets.clone() {
             let own = chain.backstop.keepers.iter();
             let own = own.filter(|entry| {
                 entry.market == market && entry.account_id == chain.account.account_id
             });
-            let now: u64 = own.map(|entry| u64::try_from(entry.set_aside_atoms).unwrap_or(0)).sum();
+            let now: Atoms = own
+                .map(|entry| Atoms::new(i128::from(entry.set_aside_atoms)).max(Atoms::ZERO))
+                .sum();
             let Some(atoms) = top_up(target, now, withdrawable) else { continue };
-            withdrawable = withdrawable.saturating_sub(atoms - now);
+            withdrawable = (withdrawable - (atoms - now)).max(Atoms::ZERO);
             let symbol = chain.symbol(market);
+            let set_aside_atoms = u64::try_from(atoms.get())
+                .map_err(|_| invalid(format!("{atoms} atoms are more than 64 bits hold")))?;
             let message = v1::MsgRegisterBackstop {
                 subaccount: self.config.subaccount,
                 market,
-                set_aside_atoms: atoms,
+                set_aside_atoms,
                 ..Default::default()
             };
             let what = ("set-aside", symbol.as_str());
@@ -208,7 +217,7 @@ impl<'a> Session<'a> {
                 subaccount: self.config.subaccount,
                 market: take.market,
                 account_id: take.account_id,
-                lots: take.lots,
+                lots: take.lots.get(),
                 ..Default::default()
             };
             let symbol = chain.symbol(take.market);
@@ -240,7 +249,8 @@ impl<'a> Session<'a> {
             for result in &submitted.results {
                 let side = side_word(order.side());
                 if result.filled_lots > 0 {
-                    let (lots, limit_ticks) = (result.filled_lots, order.price_ticks);
+                    let (lots, limit_ticks) =
+                        (Lots::new(result.filled_lots), Ticks::new(order.price_ticks));
                     tell(Note::Hedged { market: symbol.clone(), side, lots, limit_ticks, height });
                 } else if result.code != Code::Ok.number() && result.code != Code::Unfilled.number()
                 {

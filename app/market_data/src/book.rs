@@ -75,13 +75,13 @@ impl L2Book {
             Side::Buy => &self.bids,
             Side::Sell => &self.asks,
         };
-        (levels.values().map(|(lots, _)| u128::from(*lots)).sum(), levels.len())
+        (levels.values().map(|(lots, _)| u128::from(lots.get())).sum(), levels.len())
     }
 }
 
 fn set(levels: &mut Levels, changes: &[(Ticks, Lots, u32)]) {
     for (price, lots, orders) in changes {
-        if *lots == 0 {
+        if lots.is_zero() {
             levels.remove(price);
         } else {
             levels.insert(*price, (*lots, *orders));
@@ -90,7 +90,7 @@ fn set(levels: &mut Levels, changes: &[(Ticks, Lots, u32)]) {
 }
 
 fn wire(price_ticks: Ticks, (lots, orders): (Lots, u32)) -> v1::Level {
-    v1::Level { price_ticks, lots, orders }
+    v1::Level { price_ticks: price_ticks.get(), lots: lots.get(), orders }
 }
 
 /// A block's changes of one side as the wire has them.
@@ -104,11 +104,13 @@ pub fn changed(levels: &[(Ticks, Lots, u32)]) -> Vec<v1::Level> {
 /// checks the book and not itself.
 #[must_use]
 pub fn l2_root(bids: &Levels, asks: &Levels) -> Hash {
-    let leaf =
-        |(lots, orders): &(Lots, u32)| [&lots.to_le_bytes()[..], &orders.to_le_bytes()].concat();
-    let bids = bids.iter().map(|(price, level)| (*price, leaf(level))).collect();
+    let leaf = |(lots, orders): &(Lots, u32)| {
+        [&lots.get().to_le_bytes()[..], &orders.to_le_bytes()].concat()
+    };
+    let bids = bids.iter().map(|(price, level)| (price.get(), leaf(level))).collect();
     // An ask's key is mirrored, so ascending keys are descending prices.
-    let asks = asks.iter().rev().map(|(price, level)| (u64::MAX - price, leaf(level))).collect();
+    let asks = asks.iter().rev();
+    let asks = asks.map(|(price, level)| ((Ticks::MAX - *price).get(), leaf(level))).collect();
     tree(3, [bids, asks]).finalize().into()
 }
 

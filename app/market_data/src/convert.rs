@@ -4,19 +4,29 @@ use tidemark_consensus::encode;
 use tidemark_engine::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
 use tidemark_engine::outcome;
 use tidemark_engine::state::{ListedPosition, View};
-use tidemark_proto::units::{AccountId, Atoms, MarketId};
+use tidemark_proto::units::{AccountId, Atoms, ClientId, MarketId, OrderId, Ticks};
 use tidemark_proto::v1;
 use tidemark_proto::v1::account_event::Event as Wire;
-use tidemark_risk::liquidation::ZeroTerms;
+use tidemark_risk::zero_price::ZeroTerms;
 
 use super::book::changed;
 use super::history::{event_sequence, Block};
 use super::orders::OpenOrders;
 
-/// An amount on the wire: what passes 64 bits is shown as the nearest that fits.
+/// An amount on the wire: the nearest that fits in 64 bits.
 #[must_use]
 pub fn wire_atoms(atoms: Atoms) -> i64 {
-    i64::try_from(atoms).unwrap_or(if atoms < 0 { i64::MIN } else { i64::MAX })
+    nearest(atoms.get())
+}
+
+/// A sum of lots on the wire: the nearest that fits in 64 bits.
+#[must_use]
+pub fn wire_lots(lots: i128) -> i64 {
+    nearest(lots)
+}
+
+fn nearest(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// A count on the wire.
@@ -39,7 +49,8 @@ pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) 
             _ => {}
         }
         account_events(event, orders, |account, mut told| {
-            (told.sequence, told.height, told.time_ms) = (sequence, events.height, events.time_ms);
+            (told.sequence, told.height) = (sequence, events.height);
+            told.time_ms = events.time_ms.get();
             out.accounts.entry(subaccount_of(view, account)).or_default().push(told);
         });
         orders.apply(event);
@@ -66,17 +77,17 @@ pub fn owner_of(view: &View, account: AccountId) -> (String, u32) {
 /// A market's listed positions.
 #[must_use]
 pub fn listed(view: &View, market: MarketId) -> Vec<v1::ListedPosition> {
-    let Some(cell) = view.markets.get(usize::from(market)) else { return Vec::new() };
+    let Some(cell) = view.markets.get(market.index()) else { return Vec::new() };
     let one = |listed: &ListedPosition| {
         let (owner, subaccount) = owner_of(view, listed.account);
         v1::ListedPosition {
-            market: u32::from(market),
-            account_id: listed.account,
+            market: u32::from(market.get()),
+            account_id: listed.account.get(),
             owner,
             subaccount,
-            lots: listed.lots,
-            zero_price_ticks: listed.zero_price_ticks,
-            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            lots: listed.lots.get(),
+            zero_price_ticks: listed.zero_price_ticks.get(),
+            mark_ticks: cell.market.mark_ticks.map_or(0, Ticks::get),
             equity_atoms: wire_atoms(listed.equity_atoms),
             maintenance_atoms: wire_atoms(listed.maintenance_atoms),
         }
@@ -86,9 +97,9 @@ pub fn listed(view: &View, market: MarketId) -> Vec<v1::ListedPosition> {
 
 fn listed_update(view: &View, events: &BlockEvents, market: MarketId) -> v1::ListedUpdate {
     v1::ListedUpdate {
-        market: u32::from(market),
+        market: u32::from(market.get()),
         height: events.height,
-        time_ms: events.time_ms,
+        time_ms: events.time_ms.get(),
         positions: listed(view, market),
     }
 }
@@ -97,7 +108,7 @@ fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
     let results = || events.txs.iter().flat_map(|tx| &tx.results);
     v1::BlockSummary {
         height: events.height,
-        time_ms: events.time_ms,
+        time_ms: events.time_ms.get(),
         app_hash: events.app_hash.to_vec(),
         txs: count(events.txs.len()),
         operations: count(results().count()),
@@ -109,9 +120,9 @@ fn summary(events: &BlockEvents, block: &Block) -> v1::BlockSummary {
 
 fn book_update(view: &View, height: u64, delta: &BookDelta) -> v1::BookUpdate {
     v1::BookUpdate {
-        market: u32::from(delta.market),
+        market: u32::from(delta.market.get()),
         height,
-        sequence: view.markets.get(usize::from(delta.market)).map_or(0, |cell| cell.book_sequence),
+        sequence: view.markets.get(delta.market.index()).map_or(0, |cell| cell.book_sequence),
         snapshot: false,
         bids: changed(&delta.bids),
         asks: changed(&delta.asks),
@@ -121,14 +132,14 @@ fn book_update(view: &View, height: u64, delta: &BookDelta) -> v1::BookUpdate {
 
 fn trade(events: &BlockEvents, fill: &Fill) -> v1::Trade {
     v1::Trade {
-        market: u32::from(fill.market),
+        market: u32::from(fill.market.get()),
         height: events.height,
-        time_ms: events.time_ms,
-        price_ticks: fill.price_ticks,
-        lots: fill.lots,
+        time_ms: events.time_ms.get(),
+        price_ticks: fill.price_ticks.get(),
+        lots: fill.lots.get(),
         taker_side: v1::Side::from(fill.taker_side) as i32,
-        maker_order_id: fill.maker_order_id,
-        taker_order_id: fill.taker_order_id,
+        maker_order_id: fill.maker_order_id.get(),
+        taker_order_id: fill.taker_order_id.get(),
         liquidation: fill.liquidation,
     }
 }
@@ -143,27 +154,27 @@ fn liquidation(
     let (owner, subaccount) = owner_of(view, step.account);
     v1::Liquidation {
         height: events.height,
-        time_ms: events.time_ms,
-        market: u32::from(step.market),
+        time_ms: events.time_ms.get(),
+        market: u32::from(step.market.get()),
         owner,
         subaccount,
         stage: v1::LiquidationStage::from(step.stage).into(),
         side: v1::Side::from(step.side) as i32,
-        lots: step.lots,
-        price_ticks: step.price_ticks,
-        mark_ticks: step.mark_ticks,
-        zero_price_ticks: step.zero_price_ticks,
+        lots: step.lots.get(),
+        price_ticks: step.price_ticks.get(),
+        mark_ticks: step.mark_ticks.get(),
+        zero_price_ticks: step.zero_price_ticks.get(),
         equity_atoms: wire_atoms(step.equity_atoms),
         maintenance_atoms: wire_atoms(step.maintenance_atoms),
         fee_atoms: wire_atoms(step.fee_atoms),
         fund_paid_atoms: wire_atoms(step.fund_paid_atoms),
         orders_cancelled: step.orders_cancelled,
-        account_id: step.account,
+        account_id: step.account.get(),
         isolated: subaccount_of(view, step.account) != step.account,
         sequence,
-        held_lots: arithmetic.held_lots,
-        limit_ticks: arithmetic.limit_ticks,
-        sigma_ppm: arithmetic.sigma_ppm,
+        held_lots: arithmetic.held_lots.get(),
+        limit_ticks: arithmetic.limit_ticks.get(),
+        sigma_ppm: arithmetic.sigma_ppm.get(),
         due: arithmetic.due.map(zero_terms),
         closed: arithmetic.closed.map(zero_terms),
         quote_atoms: wire_atoms(arithmetic.quote_atoms),
@@ -175,7 +186,7 @@ fn liquidation(
 
 fn zero_terms(terms: ZeroTerms) -> v1::ZeroTerms {
     v1::ZeroTerms {
-        delta_lots: terms.delta_lots,
+        delta_lots: terms.delta_lots.get(),
         value_fall_atoms: wire_atoms(terms.value_fall_atoms),
         margin_fall_atoms: wire_atoms(terms.margin_fall_atoms),
         equity_share_atoms: wire_atoms(terms.equity_share_atoms),
@@ -184,11 +195,16 @@ fn zero_terms(terms: ZeroTerms) -> v1::ZeroTerms {
 }
 
 /// An account's event but for its place in time, which the caller fills in.
-fn account_event(market: MarketId, order_id: u64, client_id: u64, event: Wire) -> v1::AccountEvent {
+fn account_event(
+    market: MarketId,
+    order_id: OrderId,
+    client_id: ClientId,
+    event: Wire,
+) -> v1::AccountEvent {
     v1::AccountEvent {
-        market: u32::from(market),
-        order_id,
-        client_id,
+        market: u32::from(market.get()),
+        order_id: order_id.get(),
+        client_id: client_id.get(),
         event: Some(event),
         ..Default::default()
     }
@@ -216,18 +232,19 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
     Some(match event {
         Event::Rested { market, order_id, account, client_id, side, price_ticks, lots, .. } => {
             let side = v1::Side::from(*side) as i32;
-            let rested = v1::OrderRested { side, price_ticks: *price_ticks, lots: *lots };
+            let rested = v1::OrderRested { side, price_ticks: price_ticks.get(), lots: lots.get() };
             (*account, account_event(*market, *order_id, *client_id, Wire::Rested(rested)))
         }
         Event::Reduced { market, order_id, account, lots } => {
             // On the wire, the order rests anew with less.
             let order = orders.get(*account, *market, *order_id)?;
-            let rested =
-                v1::OrderRested { side: order.side, price_ticks: order.price_ticks, lots: *lots };
-            (*account, account_event(*market, *order_id, order.client_id, Wire::Rested(rested)))
+            let (side, price_ticks, lots) = (order.side, order.price_ticks, lots.get());
+            let rested = Wire::Rested(v1::OrderRested { side, price_ticks, lots });
+            let client_id = ClientId::new(order.client_id);
+            (*account, account_event(*market, *order_id, client_id, rested))
         }
         Event::Removed { market, order_id, account, client_id, lots, code } => {
-            let removed = v1::OrderRemoved { code: code.number(), lots: *lots };
+            let removed = v1::OrderRemoved { code: code.number(), lots: lots.get() };
             (*account, account_event(*market, *order_id, *client_id, Wire::Removed(removed)))
         }
         Event::Waiting { account, order } => {
@@ -238,7 +255,7 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
             let refusal = refusal.as_deref();
             let triggered = v1::OrderTriggered {
                 code: outcome::code(refusal).number(),
-                placed_order_id: *placed_order_id,
+                placed_order_id: placed_order_id.get(),
                 message: encode::sentence(refusal),
             };
             (*account, account_event(*market, *order_id, *client_id, Wire::Triggered(triggered)))
@@ -256,33 +273,35 @@ fn position_event(event: &Event) -> Option<(AccountId, v1::AccountEvent)> {
     let (market, account, event) = match event {
         Event::Adl { market, account, side, price_ticks, lots } => {
             let side = v1::Side::from(*side) as i32;
-            let adl = v1::PositionClosedByAdl { side, price_ticks: *price_ticks, lots: *lots };
+            let (price_ticks, lots) = (price_ticks.get(), lots.get());
+            let adl = v1::PositionClosedByAdl { side, price_ticks, lots };
             (*market, *account, Wire::Adl(adl))
         }
         Event::Taken { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
             let taken = v1::PositionTaken {
                 side: v1::Side::from(*side) as i32,
-                price_ticks: *price_ticks,
-                lots: *lots,
+                price_ticks: price_ticks.get(),
+                lots: lots.get(),
                 set_aside_used_atoms: wire_atoms(*set_aside_used_atoms),
             };
             (*market, *account, Wire::Taken(taken))
         }
         Event::Settled { market, account, side, price_ticks, lots } => {
             let side = v1::Side::from(*side) as i32;
-            let settled = v1::PositionSettled { side, price_ticks: *price_ticks, lots: *lots };
+            let (price_ticks, lots) = (price_ticks.get(), lots.get());
+            let settled = v1::PositionSettled { side, price_ticks, lots };
             (*market, *account, Wire::Settled(settled))
         }
         _ => return None,
     };
-    Some((account, account_event(market, 0, 0, event)))
+    Some((account, account_event(market, OrderId::NONE, ClientId::NONE, event)))
 }
 
 /// A trade as its maker and its taker see it.
 fn fill_events(fill: &Fill) -> [v1::AccountEvent; 2] {
     let both = v1::OrderFilled {
-        price_ticks: fill.price_ticks,
-        lots: fill.lots,
+        price_ticks: fill.price_ticks.get(),
+        lots: fill.lots.get(),
         liquidation: fill.liquidation,
         ..Default::default()
     };
@@ -290,13 +309,13 @@ fn fill_events(fill: &Fill) -> [v1::AccountEvent; 2] {
         side: v1::Side::from(fill.taker_side.opposite()) as i32,
         maker: true,
         fee_atoms: wire_atoms(fill.maker_fee_atoms),
-        remaining_lots: fill.maker_remaining_lots,
+        remaining_lots: fill.maker_remaining_lots.get(),
         ..both
     };
     let taker = v1::OrderFilled {
         side: v1::Side::from(fill.taker_side) as i32,
         fee_atoms: wire_atoms(fill.taker_fee_atoms),
-        remaining_lots: fill.taker_remaining_lots,
+        remaining_lots: fill.taker_remaining_lots.get(),
         ..both
     };
     [

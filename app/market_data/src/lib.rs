@@ -18,6 +18,7 @@ pub mod prices;
 mod tests;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
@@ -30,10 +31,10 @@ use order_book::L3Book;
 use orders::OpenOrders;
 use outcomes::Outcomes;
 use prices::PriceWatch;
-use tidemark_consensus::publish::{Published, Publisher};
+use tidemark_consensus::publish::{PublishedBlock, Publisher};
 use tidemark_engine::events::{BlockEvents, Event};
 
-pub use convert::{listed, owner_of, wire_atoms};
+pub use convert::{listed, owner_of, wire_atoms, wire_lots};
 
 /// The replica. Shared by the thread that feeds it and by all who read.
 #[derive(Debug)]
@@ -74,12 +75,12 @@ impl Replica {
                 Event::Fill(fill) => fill.market,
                 _ => continue,
             };
-            if let Some(book) = self.order_books.get_mut(usize::from(market)) {
+            if let Some(book) = self.order_books.get_mut(market.index()) {
                 book.apply(event);
             }
         }
         let ended = events.books.iter().filter_map(|delta| {
-            let market = usize::from(delta.market);
+            let market = delta.market.index();
             let sequence = self.books.get(market)?.sequence();
             Some(self.order_books.get_mut(market)?.end_block(delta, events.height, sequence))
         });
@@ -133,7 +134,7 @@ impl MarketData {
     }
 
     /// Takes the next block.
-    pub fn apply(&self, published: &Published) {
+    pub fn apply(&self, published: &PublishedBlock) {
         let (view, events) = (&published.view, &published.events);
         {
             let mut guard = self.replica.write().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +143,7 @@ impl MarketData {
             replica.books.resize_with(markets, L2Book::default);
             replica.order_books.resize_with(markets, L3Book::default);
             for delta in &events.books {
-                let market = usize::from(delta.market);
+                let market = delta.market.index();
                 let sequence = view.markets.get(market).map_or(0, |cell| cell.book_sequence);
                 if let Some(book) = replica.books.get_mut(market) {
                     book.apply(delta, sequence);
@@ -174,10 +175,12 @@ impl MarketData {
         &self.outcomes
     }
 
-    /// The height of the last block taken, and word of every later one.
-    #[must_use]
-    pub fn heights(&self) -> watch::Receiver<u64> {
-        self.height.subscribe()
+    /// Waits until the replica, which may lag behind the published view for a moment, has taken the
+    /// block of a height. Returns false if it has not within `limit`.
+    pub async fn catch_up(&self, height: u64, limit: Duration) -> bool {
+        let mut heights = self.height.subscribe();
+        let reached = tokio::time::timeout(limit, heights.wait_for(|taken| *taken >= height)).await;
+        reached.is_ok()
     }
 
     /// A book, with at most `depth` levels a side; all with 0.
@@ -274,7 +277,7 @@ impl MarketData {
     #[must_use]
     pub fn depth(&self, market: MarketId) -> [Depth; 2] {
         let replica = self.read();
-        let book = replica.books.get(usize::from(market));
+        let book = replica.books.get(market.index());
         [Side::Buy, Side::Sell].map(|side| {
             let (lots, levels) = book.map_or((0, 0), |book| book.depth(side));
             Depth { lots, levels }
@@ -302,11 +305,11 @@ impl MarketData {
         market: MarketId,
     ) -> (Vec<v1::OrderBookUpdate>, Reader) {
         let replica = self.read();
-        let (height, at) = (replica.height, usize::from(market));
+        let (height, at) = (replica.height, market.index());
         let sequence = replica.books.get(at).map_or(0, L2Book::sequence);
         let empty = L3Book::default();
         let book = replica.order_books.get(at).unwrap_or(&empty);
-        (book.snapshot(market.into(), height, sequence), self.reader_from(height.saturating_add(1)))
+        (book.snapshot(market, height, sequence), self.reader_from(height.saturating_add(1)))
     }
 
     /// A reader of all blocks from `height` on.
@@ -325,7 +328,7 @@ impl MarketData {
 
 fn snapshot(replica: &Replica, market: MarketId, depth: usize) -> BookSnapshot {
     let empty = L2Book::default();
-    let book = replica.books.get(usize::from(market)).unwrap_or(&empty);
+    let book = replica.books.get(market.index()).unwrap_or(&empty);
     let most = if depth == 0 { usize::MAX } else { depth };
     BookSnapshot {
         height: replica.height,

@@ -75,6 +75,10 @@ impl PastLiquidations {
 mod tests {
     use super::*;
 
+    /// Accounts 1 and 2.
+    const ONE: AccountId = AccountId::new(1);
+    const TWO: AccountId = AccountId::new(2);
+
     fn step(height: u64, position: u64) -> v1::Liquidation {
         v1::Liquidation { height, sequence: (height << 24) | position, ..Default::default() }
     }
@@ -83,24 +87,24 @@ mod tests {
     fn steps_are_kept_by_account_newest_first() {
         let mut past = PastLiquidations::with_bound(10);
         past.apply(5, []);
-        past.apply(6, [(1, &step(6, 0)), (2, &step(6, 1)), (1, &step(6, 2))]);
-        past.apply(7, [(1, &step(7, 0))]);
+        past.apply(6, [(ONE, &step(6, 0)), (TWO, &step(6, 1)), (ONE, &step(6, 2))]);
+        past.apply(7, [(ONE, &step(7, 0))]);
         assert_eq!(
-            past.of(1).map(|step| step.sequence).collect::<Vec<_>>(),
+            past.of(ONE).map(|step| step.sequence).collect::<Vec<_>>(),
             [step(7, 0).sequence, step(6, 2).sequence, step(6, 0).sequence]
         );
-        assert_eq!((past.of(3).count(), past.since_height()), (0, 5));
-        assert_eq!(past.get(2, step(6, 1).sequence), Some(&step(6, 1)));
-        assert_eq!(past.get(1, step(6, 1).sequence), None, "it is another account's");
+        assert_eq!((past.of(AccountId::new(3)).count(), past.since_height()), (0, 5));
+        assert_eq!(past.get(TWO, step(6, 1).sequence), Some(&step(6, 1)));
+        assert_eq!(past.get(ONE, step(6, 1).sequence), None, "it is another account's");
     }
 
     #[test]
     fn the_oldest_go_and_the_height_says_so() {
         let mut past = PastLiquidations::with_bound(2);
-        past.apply(3, [(1, &step(3, 0)), (1, &step(3, 1)), (2, &step(3, 2))]);
-        assert_eq!((past.of(1).count(), past.of(2).count()), (1, 1));
+        past.apply(3, [(ONE, &step(3, 0)), (ONE, &step(3, 1)), (TWO, &step(3, 2))]);
+        assert_eq!((past.of(ONE).count(), past.of(TWO).count()), (1, 1));
         assert_eq!(past.since_height(), 4, "of block 3 a step is missing");
-        past.apply(9, [(2, &step(9, 0))]);
-        assert_eq!((past.of(1).count(), past.of(2).count(), past.since_height()), (0, 2, 4));
+        past.apply(9, [(TWO, &step(9, 0))]);
+        assert_eq!((past.of(ONE).count(), past.of(TWO).count(), past.since_height()), (0, 2, 4));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest as _, Sha256};
 use tidemark_engine::events::{BookDelta, Event};
 use tidemark_engine::state::merkle::Hash;
-use tidemark_proto::units::{Lots, OrderId, Side, Ticks};
+use tidemark_proto::units::{Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::v1::order_book_change::Change;
 use tidemark_proto::v1::{self, RestingOrder};
 
@@ -45,19 +45,20 @@ impl L3Book {
                 post_only,
                 ..
             } => {
-                let shown_lots = if *display_lots == 0 { *lots } else { *lots.min(display_lots) };
+                let shown_lots =
+                    if display_lots.is_zero() { *lots } else { *lots.min(display_lots) };
                 self.rest(RestingOrder {
-                    order_id: *order_id,
-                    account: *account,
+                    order_id: order_id.get(),
+                    account: account.get(),
                     side: v1::Side::from(*side).into(),
-                    price_ticks: *price_ticks,
-                    shown_lots,
-                    hidden_lots: lots - shown_lots,
-                    display_lots: *display_lots,
+                    price_ticks: price_ticks.get(),
+                    shown_lots: shown_lots.get(),
+                    hidden_lots: (*lots - shown_lots).get(),
+                    display_lots: display_lots.get(),
                     reduce_only: *reduce_only,
                     post_only: v1::PostOnly::from(*post_only).into(),
-                    client_id: *client_id,
-                    expires_ms: *expires_ms,
+                    client_id: client_id.get(),
+                    expires_ms: expires_ms.get(),
                 });
             }
             Event::Reduced { order_id, lots, .. } => self.reduce(*order_id, *lots),
@@ -80,12 +81,17 @@ impl L3Book {
             changes,
             snapshot: false,
             more: false,
-            ..self.update(delta.market.into(), height, sequence)
+            ..self.update(delta.market, height, sequence)
         }
     }
 
     /// The whole book in as many messages as it takes, best prices first.
-    pub fn snapshot(&self, market: u32, height: u64, sequence: u64) -> Vec<v1::OrderBookUpdate> {
+    pub fn snapshot(
+        &self,
+        market: MarketId,
+        height: u64,
+        sequence: u64,
+    ) -> Vec<v1::OrderBookUpdate> {
         let orders: Vec<_> = self.orders().map(|order| change(Change::Rests(*order))).collect();
         let mut parts: Vec<_> = orders.chunks(SNAPSHOT_ORDERS).map(<[_]>::to_vec).collect();
         if parts.is_empty() {
@@ -111,47 +117,47 @@ impl L3Book {
             .filter_map(|id| self.orders.get(id).map(|(order, _)| order))
     }
 
-    fn update(&self, market: u32, height: u64, sequence: u64) -> v1::OrderBookUpdate {
-        let (next_order_id, checksum) = (self.next_order_id, self.root.to_vec());
+    fn update(&self, market: MarketId, height: u64, sequence: u64) -> v1::OrderBookUpdate {
         v1::OrderBookUpdate {
-            market,
+            market: u32::from(market.get()),
             height,
             sequence,
-            next_order_id,
-            checksum,
+            next_order_id: self.next_order_id.get(),
+            checksum: self.root.to_vec(),
             ..Default::default()
         }
     }
 
     fn rest(&mut self, order: RestingOrder) {
-        self.take(order.order_id);
+        let order_id = OrderId::new(order.order_id);
+        self.take(order_id);
         let place = self.next_place;
         self.next_place += 1;
         self.queues[side_of(&order) as usize]
-            .entry(order.price_ticks)
+            .entry(Ticks::new(order.price_ticks))
             .or_default()
-            .insert(place, order.order_id);
-        self.orders.insert(order.order_id, (order, place));
+            .insert(place, order_id);
+        self.orders.insert(order_id, (order, place));
         self.changes.push(change(Change::Rests(order)));
     }
 
     fn remove(&mut self, order_id: OrderId) {
         // The rest of a taker that never rested is told as removed too.
         if self.take(order_id).is_some() {
-            self.changes.push(change(Change::Gone(order_id)));
+            self.changes.push(change(Change::Gone(order_id.get())));
         }
     }
 
     /// Less of an order without a trade: hidden lots go first.
     fn reduce(&mut self, order_id: OrderId, left: Lots) {
         let Some((order, _)) = self.orders.get_mut(&order_id) else { return };
-        let by = (order.shown_lots + order.hidden_lots).saturating_sub(left);
+        let by = (order.shown_lots + order.hidden_lots).saturating_sub(left.get());
         let hidden = by.min(order.hidden_lots);
         order.hidden_lots -= hidden;
         order.shown_lots = order.shown_lots.saturating_sub(by - hidden);
         let (shown_lots, hidden_lots) = (order.shown_lots, order.hidden_lots);
         self.changes.push(change(Change::Left(v1::OrderLeft {
-            order_id,
+            order_id: order_id.get(),
             shown_lots,
             hidden_lots,
         })));
@@ -160,7 +166,7 @@ impl L3Book {
     /// A trade takes shown lots; when none is left, hidden ones are shown at the back of the queue.
     fn fill(&mut self, order_id: OrderId, lots: Lots) {
         let Some((order, _)) = self.orders.get_mut(&order_id) else { return };
-        order.shown_lots = order.shown_lots.saturating_sub(lots);
+        order.shown_lots = order.shown_lots.saturating_sub(lots.get());
         let order = *order;
         match (order.shown_lots, order.hidden_lots) {
             (0, 0) => self.remove(order_id),
@@ -170,7 +176,7 @@ impl L3Book {
             }
             (shown_lots, hidden_lots) => {
                 self.changes.push(change(Change::Left(v1::OrderLeft {
-                    order_id,
+                    order_id: order_id.get(),
                     shown_lots,
                     hidden_lots,
                 })));
@@ -181,10 +187,11 @@ impl L3Book {
     fn take(&mut self, order_id: OrderId) -> Option<RestingOrder> {
         let (order, place) = self.orders.remove(&order_id)?;
         let side = &mut self.queues[side_of(&order) as usize];
-        if let Some(queue) = side.get_mut(&order.price_ticks) {
+        let price_ticks = Ticks::new(order.price_ticks);
+        if let Some(queue) = side.get_mut(&price_ticks) {
             queue.remove(&place);
             if queue.is_empty() {
-                side.remove(&order.price_ticks);
+                side.remove(&price_ticks);
             }
         }
         Some(order)
@@ -216,7 +223,7 @@ pub fn l3_root<'a>(orders: impl Iterator<Item = &'a RestingOrder>, next_order_id
     let sides = levels.map(|levels| {
         levels.into_iter().map(|(key, hash)| (key, hash.finalize().to_vec())).collect()
     });
-    tree(4, sides).chain_update(next_order_id.to_le_bytes()).finalize().into()
+    tree(4, sides).chain_update(next_order_id.get().to_le_bytes()).finalize().into()
 }
 
 fn hash_order(hash: &mut Sha256, order: &RestingOrder) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tidemark_engine::events::Event;
 use tidemark_proto::types::ConditionalOrder;
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ticks};
 use tidemark_proto::v1;
 
 /// Every open order, by account, market and id.
@@ -36,18 +36,20 @@ impl OpenOrders {
             } => {
                 let peg = pegged.map(|pegged| pegged.peg);
                 let order = v1::Order {
-                    market: u32::from(*market),
-                    order_id: *order_id,
-                    client_id: *client_id,
+                    market: u32::from(market.get()),
+                    order_id: order_id.get(),
+                    client_id: client_id.get(),
                     side: v1::Side::from(*side) as i32,
-                    price_ticks: *price_ticks,
-                    lots: *lots,
+                    price_ticks: price_ticks.get(),
+                    lots: lots.get(),
                     reduce_only: *reduce_only,
-                    expires_ms: *expires_ms,
-                    display_lots: *display_lots,
+                    expires_ms: expires_ms.get(),
+                    display_lots: display_lots.get(),
                     peg: peg.map_or(v1::Peg::None, |peg| peg.to.into()).into(),
                     peg_offset_ticks: peg.map_or(0, |peg| peg.offset_ticks),
-                    peg_limit_ticks: pegged.and_then(|pegged| pegged.limit_ticks).unwrap_or(0),
+                    peg_limit_ticks: pegged
+                        .and_then(|pegged| pegged.limit_ticks)
+                        .map_or(0, Ticks::get),
                 };
                 self.orders.insert((*account, *market, *order_id), order);
             }
@@ -83,10 +85,10 @@ impl OpenOrders {
     /// Sets what is left of an order; with 0 lots it is gone.
     fn keep(&mut self, account: AccountId, market: MarketId, order_id: OrderId, lots: Lots) {
         let key = (account, market, order_id);
-        if lots == 0 {
+        if lots.is_zero() {
             self.orders.remove(&key);
         } else if let Some(order) = self.orders.get_mut(&key) {
-            order.lots = lots;
+            order.lots = lots.get();
         }
     }
 
@@ -107,9 +109,10 @@ impl OpenOrders {
         account: AccountId,
         market: Option<MarketId>,
     ) -> impl Iterator<Item = &v1::Order> + '_ {
-        let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
+        let (first, last) =
+            market.map_or((MarketId::ZERO, MarketId::MAX), |market| (market, market));
         self.orders
-            .range((account, first, 0)..=(account, last, OrderId::MAX))
+            .range((account, first, OrderId::MIN)..=(account, last, OrderId::MAX))
             .map(|(_, order)| order)
     }
 
@@ -119,9 +122,10 @@ impl OpenOrders {
         account: AccountId,
         market: Option<MarketId>,
     ) -> impl Iterator<Item = &v1::ConditionalOrder> + '_ {
-        let (first, last) = market.map_or((0, MarketId::MAX), |market| (market, market));
+        let (first, last) =
+            market.map_or((MarketId::ZERO, MarketId::MAX), |market| (market, market));
         self.waiting
-            .range((account, first, 0)..=(account, last, OrderId::MAX))
+            .range((account, first, OrderId::MIN)..=(account, last, OrderId::MAX))
             .map(|(_, order)| order)
     }
 

@@ -24,7 +24,7 @@ const MAX_RESULTS: usize = 500_000;
 
 /// A transaction's result in a block.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Committed {
+pub struct CommittedTx {
     /// The block's height.
     pub height: u64,
     /// `Ok`, or why all of it was refused.
@@ -42,14 +42,14 @@ pub struct Outcomes {
 }
 
 /// Clients that wait for one transaction, each under an id of its own.
-type Waiters = Vec<(u64, oneshot::Sender<Arc<Committed>>)>;
+type Waiters = Vec<(u64, oneshot::Sender<Arc<CommittedTx>>)>;
 
 #[derive(Debug, Default)]
 struct Inner {
     waiting: HashMap<TxHash, Waiters>,
     waiters: usize,
     next_id: u64,
-    known: HashMap<TxHash, Arc<Committed>>,
+    known: HashMap<TxHash, Arc<CommittedTx>>,
     /// Known hashes, oldest first.
     order: VecDeque<TxHash>,
     results: usize,
@@ -61,7 +61,7 @@ pub struct Waiter {
     outcomes: Arc<Outcomes>,
     hash: TxHash,
     id: u64,
-    receiver: oneshot::Receiver<Arc<Committed>>,
+    receiver: oneshot::Receiver<Arc<CommittedTx>>,
 }
 
 impl Outcomes {
@@ -90,7 +90,7 @@ impl Outcomes {
 
     /// A remembered outcome.
     #[must_use]
-    pub fn known(&self, hash: &TxHash) -> Option<Arc<Committed>> {
+    pub fn known(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
         self.lock().known.get(hash).cloned()
     }
 
@@ -115,7 +115,7 @@ impl Outcomes {
 }
 
 impl Inner {
-    fn remember(&mut self, height: u64, tx: &TxOutcome) -> Arc<Committed> {
+    fn remember(&mut self, height: u64, tx: &TxOutcome) -> Arc<CommittedTx> {
         // The same bytes in a later block are refused as replayed: what counts is what they did the
         // first time.
         if tx.code() == Code::SequenceReplayed {
@@ -125,7 +125,7 @@ impl Inner {
         }
         let message = encode::sentence(tx.refusal.as_deref());
         let results = tx.results.iter().map(encode::operation_result).collect();
-        let committed = Arc::new(Committed { height, code: tx.code(), message, results });
+        let committed = Arc::new(CommittedTx { height, code: tx.code(), message, results });
         self.results += tx.results.len();
         match self.known.insert(tx.hash, Arc::clone(&committed)) {
             Some(before) => self.results -= before.results.len(),
@@ -141,7 +141,7 @@ impl Inner {
 }
 
 impl Future for Waiter {
-    type Output = Option<Arc<Committed>>;
+    type Output = Option<Arc<CommittedTx>>;
 
     /// The outcome; `None` when the node stops.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

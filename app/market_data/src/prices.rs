@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tidemark_engine::events::{BlockEvents, PriceRound, VoteReport};
 use tidemark_oracle::index::deviation_ppm;
 use tidemark_oracle::report::PriceReport;
-use tidemark_proto::units::{MarketId, Ticks, TimeMs};
+use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs};
 
 /// A validator's address: the first 20 bytes of SHA-256 of its key.
 pub type ValidatorAddress = [u8; 20];
@@ -74,14 +74,15 @@ impl PriceWatch {
 pub fn largest_deviations_ppm(
     round: &PriceRound,
     index_ticks: impl Fn(MarketId) -> Option<Ticks>,
-) -> (BTreeMap<MarketId, u64>, BTreeMap<ValidatorAddress, u64>) {
-    let (mut markets, mut validators) = (BTreeMap::<_, u64>::new(), BTreeMap::<_, u64>::new());
+) -> (BTreeMap<MarketId, Ppm>, BTreeMap<ValidatorAddress, Ppm>) {
+    let (mut markets, mut validators) = (BTreeMap::<_, Ppm>::new(), BTreeMap::<_, Ppm>::new());
     for vote in &round.votes {
         for price in vote.report.prices().into_iter().flat_map(|report| &report.prices) {
-            let deviation = price.index_ticks.zip(index_ticks(price.market));
-            let Some((ticks, index)) = deviation else { continue };
-            let ppm = deviation_ppm(ticks, index).unsigned_abs();
-            let largest = |known: &mut u64| *known = ppm.max(*known);
+            let both = price.index_ticks.zip(index_ticks(price.market));
+            let Some((ticks, index)) = both else { continue };
+            let deviation = deviation_ppm(ticks, index);
+            let distance = deviation.max(deviation.saturating_neg());
+            let largest = |known: &mut Ppm| *known = distance.max(*known);
             largest(markets.entry(price.market).or_default());
             largest(validators.entry(vote.validator).or_default());
         }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
     use tidemark_engine::events::PriceVote;
 
-    fn block(time_ms: TimeMs, votes: &[(u8, VoteReport)]) -> BlockEvents {
+    fn block(time_ms: u64, votes: &[(u8, VoteReport)]) -> BlockEvents {
         let vote = |(number, said): &(u8, VoteReport)| PriceVote {
             validator: [*number; 20],
             power: 10,
@@ -107,11 +108,12 @@ mod tests {
             votes: votes.iter().map(vote).collect(),
             markets: vec![],
         };
-        BlockEvents { time_ms, prices, ..BlockEvents::default() }
+        BlockEvents { time_ms: TimeMs::new(time_ms), prices, ..BlockEvents::default() }
     }
 
-    fn says(index: Ticks) -> VoteReport {
-        let price = PriceReport { market: 0, index_ticks: Some(index), external_ticks: None };
+    fn says(index_ticks: u64) -> VoteReport {
+        let index_ticks = Some(Ticks::new(index_ticks));
+        let price = PriceReport { market: MarketId::ZERO, index_ticks, external_ticks: None };
         VoteReport::Prices(Report { prices: vec![price] })
     }
 
@@ -119,15 +121,18 @@ mod tests {
     fn each_validator_is_counted_remembered_and_measured() {
         let mut watch = PriceWatch::default();
         watch.apply(&block(1, &[(1, says(101)), (2, says(150)), (3, VoteReport::Late)]));
-        let (markets, validators) = largest_deviations_ppm(&watch.round, |_| Some(100));
-        assert_eq!(markets, [(0, 500_000)].into());
-        assert_eq!(validators, [([1; 20], 10_000), ([2; 20], 500_000)].into());
+        let index = |_| Some(Ticks::new(100));
+        let (markets, validators) = largest_deviations_ppm(&watch.round, index);
+        let (percent, half) = (Ppm::new(10_000), Ppm::new(500_000));
+        assert_eq!(markets, [(MarketId::ZERO, half)].into());
+        assert_eq!(validators, [([1; 20], percent), ([2; 20], half)].into());
         let invalid = VoteReport::Invalid(ReportError::Version { version: 9 });
         watch.apply(&block(2, &[(1, says(102)), (2, VoteReport::Nothing), (3, invalid)]));
         let blocks: Vec<_> = watch.validators.values().map(|validator| validator.blocks).collect();
         assert_eq!(blocks, [[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]);
         assert_eq!(
-            watch.validators[&[2; 20]].last[&0].1, 1,
+            watch.validators[&[2; 20]].last[&MarketId::ZERO].1,
+            TimeMs::new(1),
             "its last price is of the first block"
         );
         watch.apply(&block(3, &[(1, says(102))]));

@@ -12,7 +12,9 @@ use tidemark_matching::{
     Book, Event as BookEvent, Host, LevelView, NewOrder, PostOnly, Replace, TimeInForce,
 };
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
+use tidemark_proto::units::{
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::v1::order_book_change::Change;
 use tidemark_proto::{v1, Code};
 use tidemark_risk::Market;
@@ -21,6 +23,9 @@ use super::book::{l2_root, Levels};
 use super::history::{event_sequence, TooOld};
 use super::order_book::l3_root;
 use super::*;
+
+/// The market of every test.
+const BTC: MarketId = MarketId::ZERO;
 
 /// Keeps the events that a book reports to its host.
 #[derive(Default)]
@@ -32,7 +37,7 @@ impl Host for Recorder {
     }
 
     fn event(&mut self, event: BookEvent) {
-        let market = 0;
+        let market = BTC;
         self.0.push(match event {
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
@@ -45,7 +50,7 @@ impl Host for Recorder {
                 price_ticks: o.price_ticks,
                 lots: o.lots,
                 reduce_only: o.reduce_only,
-                expires_ms: o.expires_ms.unwrap_or(0),
+                expires_ms: o.expires_ms.unwrap_or(TimeMs::ZERO),
                 display_lots: o.display_lots,
                 post_only: PostOnly::Off,
                 pegged: None,
@@ -81,13 +86,13 @@ impl Host for Recorder {
                 maker,
                 maker_order_id,
                 maker_client_id,
-                maker_fee_atoms: -1,
+                maker_fee_atoms: Atoms::new(-1),
                 maker_remaining_lots,
                 taker,
                 taker_order_id,
                 taker_client_id,
-                taker_fee_atoms: 2,
-                taker_remaining_lots: 0,
+                taker_fee_atoms: Atoms::new(2),
+                taker_remaining_lots: Lots::ZERO,
                 liquidation: false,
             }),
         });
@@ -108,7 +113,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         5 => (0..4_u32, any::<bool>(), price(), 1..50_u64, 0..60_u64, any::<bool>())
             .prop_map(|(owner, sell, price, lots, display, ioc)| {
-                Op::Place { owner, sell, price, lots, display, ioc }
+                Op::Place { owner: AccountId::new(owner), sell, price, lots, display, ioc }
             }),
         2 => any::<usize>().prop_map(|nth| Op::Cancel { nth }),
         2 => (any::<usize>(), price(), 1..50_u64)
@@ -133,8 +138,9 @@ impl Chain {
 
     fn run(&mut self, op: &Op, host: &mut Recorder) {
         let live = |book: &Book, nth: usize| {
+            let owners = (0..4).map(AccountId::new);
             let all: Vec<_> =
-                (0..4).flat_map(|owner| book.orders_of(owner).collect::<Vec<_>>()).collect();
+                owners.flat_map(|owner| book.orders_of(owner).collect::<Vec<_>>()).collect();
             (!all.is_empty()).then(|| all[nth % all.len()])
         };
         let stp = SelfTradePrevention::Decrement;
@@ -142,12 +148,16 @@ impl Chain {
             Op::Place { owner, sell, price, lots, display, ioc } => {
                 let order = NewOrder {
                     owner,
-                    client_id: 0,
+                    client_id: ClientId::NONE,
                     side: if sell { Side::Sell } else { Side::Buy },
-                    price_ticks: price,
-                    lots,
+                    price_ticks: Ticks::new(price),
+                    lots: Lots::new(lots),
                     // Of those that may rest, every other shows all.
-                    display_lots: if ioc || display % 2 == 0 { 0 } else { display.min(lots) },
+                    display_lots: Lots::new(if ioc || display % 2 == 0 {
+                        0
+                    } else {
+                        display.min(lots)
+                    }),
                     time_in_force: if ioc { TimeInForce::Ioc } else { TimeInForce::Gtc },
                     post_only: PostOnly::Off,
                     reduce_only: false,
@@ -164,25 +174,26 @@ impl Chain {
             Op::Replace { nth, price, lots } => {
                 if let Some(order) = live(&self.book, nth) {
                     let (order_id, owner) = (order.order_id, order.owner);
-                    let (price_ticks, lots) = (Some(price), Some(lots));
+                    let (price_ticks, lots) = (Some(Ticks::new(price)), Some(Lots::new(lots)));
                     let change = Replace { order_id, owner, price_ticks, lots, stp, max_fills: 3 };
                     let _ = self.book.replace(&change, host);
                 }
             }
             Op::Reduce { nth, by } => {
                 if let Some(order) = live(&self.book, nth) {
-                    self.book.reduce(order.order_id, order.owner, by, host).unwrap();
+                    let (order_id, owner) = (order.order_id, order.owner);
+                    self.book.reduce(order_id, owner, Lots::new(by), host).unwrap();
                 }
             }
         }
     }
 
     /// Ends a block with these events as the chain does.
-    fn publish(&mut self, events: Vec<Event>, txs: Vec<TxOutcome>) -> Published {
+    fn publish(&mut self, events: Vec<Event>, txs: Vec<TxOutcome>) -> PublishedBlock {
         self.height += 1;
         let mut out = BlockEvents {
             height: self.height,
-            time_ms: self.height * 10,
+            time_ms: TimeMs::new(self.height * 10),
             events,
             txs,
             ..Default::default()
@@ -193,7 +204,7 @@ impl Chain {
             let side = |side| dirty.iter().filter(|l| l.side == side).map(row).collect();
             let (bids, asks) = (side(Side::Buy), side(Side::Sell));
             out.books.push(BookDelta {
-                market: 0,
+                market: BTC,
                 bids,
                 asks,
                 l2_root: self.book.l2_root(),
@@ -203,17 +214,20 @@ impl Chain {
         }
         let mut view = View::empty("test-1");
         view.markets = Arc::new(vec![self.cell.clone()]);
-        Published { view: Arc::new(view), events: Arc::new(out), times: BlockTimes::default() }
+        PublishedBlock { view: Arc::new(view), events: Arc::new(out), times: BlockTimes::default() }
     }
 }
 
-fn row(level: &LevelView) -> (u64, u64, u32) {
+fn row(level: &LevelView) -> (Ticks, Lots, u32) {
     (level.price_ticks, level.lots, level.count)
 }
 
 fn wire_levels(book: &Book, side: Side) -> Vec<v1::Level> {
-    let level =
-        |l: LevelView| v1::Level { price_ticks: l.price_ticks, lots: l.lots, orders: l.count };
+    let level = |l: LevelView| v1::Level {
+        price_ticks: l.price_ticks.get(),
+        lots: l.lots.get(),
+        orders: l.count,
+    };
     book.levels(side).map(level).collect()
 }
 
@@ -231,9 +245,10 @@ impl Client {
         self.sequence = update.sequence;
         for (mine, changes) in [(&mut self.bids, &update.bids), (&mut self.asks, &update.asks)] {
             for level in changes {
-                match level.lots {
-                    0 => mine.remove(&level.price_ticks),
-                    lots => mine.insert(level.price_ticks, (lots, level.orders)),
+                let price = Ticks::new(level.price_ticks);
+                match Lots::new(level.lots) {
+                    Lots::ZERO => mine.remove(&price),
+                    lots => mine.insert(price, (lots, level.orders)),
                 };
             }
         }
@@ -273,7 +288,8 @@ impl OrderClient {
                 }
             }
         }
-        assert_eq!(l3_root(self.queues.iter(), update.next_order_id).to_vec(), update.checksum);
+        let next_order_id = OrderId::new(update.next_order_id);
+        assert_eq!(l3_root(self.queues.iter(), next_order_id).to_vec(), update.checksum);
     }
 }
 
@@ -290,15 +306,18 @@ proptest! {
                 chain.run(op, &mut host);
             }
             data.apply(&chain.publish(host.0, Vec::new()));
-            let book = data.book(0, 0);
+            let book = data.book(BTC, 0);
             prop_assert_eq!(&book.bids, &wire_levels(&chain.book, Side::Buy));
             prop_assert_eq!(&book.asks, &wire_levels(&chain.book, Side::Sell));
             prop_assert_eq!(book.checksum, chain.book.l2_root().to_vec());
             prop_assert_eq!((book.height, book.sequence), (chain.height, chain.cell.book_sequence));
-            for owner in 0..4 {
+            for owner in (0..4).map(AccountId::new) {
                 let resting = chain.book.orders_of(owner);
-                let mut expected: Vec<_> =
-                    resting.map(|order| (order.order_id, order.price_ticks, order.lots)).collect();
+                let mut expected: Vec<_> = resting
+                    .map(|order| {
+                        (order.order_id.get(), order.price_ticks.get(), order.lots.get())
+                    })
+                    .collect();
                 expected.sort_unstable();
                 let found = data.orders(&[owner], None).1;
                 let found: Vec<_> = found
@@ -313,7 +332,7 @@ proptest! {
             // Whoever comes now gets the same from the snapshot.
             let sequence = orders.sequence.wrapping_sub(1);
             let mut late = OrderClient { sequence, ..OrderClient::default() };
-            let (snapshot, _) = data.order_book_and_reader(0);
+            let (snapshot, _) = data.order_book_and_reader(BTC);
             if chain.cell.book_sequence > 0 {
                 late.take(&snapshot[0]);
             }
@@ -323,6 +342,10 @@ proptest! {
     }
 }
 
+/// Accounts 1 and 2.
+const ONE: AccountId = AccountId::new(1);
+const TWO: AccountId = AccountId::new(2);
+
 fn place(owner: AccountId, sell: bool, price: u64, lots: u64) -> Op {
     Op::Place { owner, sell, price, lots, display: 0, ioc: false }
 }
@@ -331,11 +354,11 @@ fn place(owner: AccountId, sell: bool, price: u64, lots: u64) -> Op {
 fn both_sides_of_a_trade_are_told_with_one_sequence() {
     let (mut chain, data) = (Chain::new(), MarketData::new());
     let mut host = Recorder::default();
-    chain.run(&place(1, true, 100, 5), &mut host);
-    chain.run(&place(2, false, 100, 3), &mut host);
+    chain.run(&place(ONE, true, 100, 5), &mut host);
+    chain.run(&place(TWO, false, 100, 3), &mut host);
     data.apply(&chain.publish(host.0, Vec::new()));
     let block = data.read().history.get(1).unwrap().unwrap();
-    let (maker, taker) = (&block.accounts[&1], &block.accounts[&2]);
+    let (maker, taker) = (&block.accounts[&ONE], &block.accounts[&TWO]);
     let filled = |event: &v1::AccountEvent| match &event.event {
         Some(v1::account_event::Event::Filled(filled)) => *filled,
         other => panic!("{other:?}"),
@@ -363,12 +386,12 @@ fn both_sides_of_a_trade_are_told_with_one_sequence() {
 fn a_reduced_order_is_told_as_resting_with_what_is_left() {
     let (mut chain, data) = (Chain::new(), MarketData::new());
     let mut host = Recorder::default();
-    chain.run(&place(1, true, 100, 5), &mut host);
+    chain.run(&place(ONE, true, 100, 5), &mut host);
     chain.run(&Op::Reduce { nth: 0, by: 2 }, &mut host);
     data.apply(&chain.publish(host.0, Vec::new()));
     let block = data.read().history.get(1).unwrap().unwrap();
     let expected = v1::OrderRested { side: v1::Side::Sell as i32, price_ticks: 100, lots: 3 };
-    assert_eq!(block.accounts[&1][1].event, Some(v1::account_event::Event::Rested(expected)));
+    assert_eq!(block.accounts[&ONE][1].event, Some(v1::account_event::Event::Rested(expected)));
 }
 
 #[tokio::test]
@@ -415,17 +438,17 @@ async fn who_is_told_of_a_commit_finds_its_orders() {
     let (mut chain, data) = (Chain::new(), MarketData::new());
     let waiter = data.outcomes().wait([9; 32]).unwrap();
     let mut host = Recorder::default();
-    chain.run(&place(1, true, 100, 5), &mut host);
+    chain.run(&place(ONE, true, 100, 5), &mut host);
     let tx = TxOutcome { hash: [9; 32], signer: None, refusal: None, results: Vec::new() };
     data.apply(&chain.publish(host.0, vec![tx]));
     assert_eq!(waiter.await.unwrap().height, 1);
-    assert_eq!(data.orders(&[1], Some(0)), (1, data.orders(&[1], None).1));
-    assert_eq!(data.orders(&[1], None).1.len(), 1);
+    assert_eq!(data.orders(&[ONE], Some(BTC)), (1, data.orders(&[ONE], None).1));
+    assert_eq!(data.orders(&[ONE], None).1.len(), 1);
 }
 
 #[test]
 fn docs_streams_states_the_root_of_its_example() {
-    let levels = |price, lots| Levels::from([(price, (lots, 1))]);
+    let levels = |price, lots| Levels::from([(Ticks::new(price), (Lots::new(lots), 1))]);
     let root: String =
         l2_root(&levels(70, 3), &levels(75, 2)).iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(include_str!("../../../docs/streams.md").contains(&root), "{root}");

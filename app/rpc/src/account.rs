@@ -9,14 +9,14 @@ use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::{IsolatedSlot, Owner, View};
 use tidemark_market_data::{wire_atoms, MarketData};
 use tidemark_proto::types::Address;
-use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::units::{AccountId, Lots, MarketId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
-use tidemark_risk::margin::{self, Health, MarketTerms};
+use tidemark_risk::health::{self as risk_health, Health, MarketTerms};
 use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
 use tidemark_risk::{fees, liquidation, Account, Markets, Position, RiskError};
 
-/// How long the replica may take to catch up with the published view.
-const CATCH_UP: Duration = Duration::from_secs(2);
+/// How long the replica may lag behind the published view before a query is answered without it.
+const QUERY_WITHIN: Duration = Duration::from_secs(2);
 
 /// The account of a subaccount.
 ///
@@ -38,12 +38,10 @@ pub(super) async fn at_one_height<T>(
     market_data: &MarketData,
     read: impl Fn(&View) -> (u64, T),
 ) -> (Arc<View>, T) {
-    let mut heights = market_data.heights();
     for _ in 0..8 {
         let view = publisher.view();
         let height = view.chain.height;
-        let caught_up =
-            tokio::time::timeout(CATCH_UP, heights.wait_for(|seen| *seen >= height)).await.is_ok();
+        let caught_up = market_data.catch_up(height, QUERY_WITHIN).await;
         let (replica_height, found) = read(&view);
         if replica_height == height {
             return (view, found);
@@ -81,11 +79,11 @@ impl<'a> AccountMargin<'a> {
     }
 
     pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, RiskError> {
-        let of_market = self.orders.iter().filter(|order| order.market == u32::from(market));
+        let of_market = self.orders.iter().filter(|order| order.market == u32::from(market.get()));
         let open = |order: &v1::Order| OpenOrder {
             side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
-            price_ticks: order.price_ticks,
-            lots: order.lots,
+            price_ticks: Ticks::new(order.price_ticks),
+            lots: Lots::new(order.lots),
             reduce_only: order.reduce_only,
         };
         let open: Vec<_> = of_market.map(open).collect();
@@ -102,7 +100,7 @@ impl<'a> AccountMargin<'a> {
     }
 
     pub(super) fn health(&self) -> Result<Health, RiskError> {
-        margin::health(self.account, self.view, |market| self.totals(market))
+        risk_health::health(self.account, self.view, |market| self.totals(market))
     }
 
     fn position(&self, position: &Position, health: &Health) -> Result<v1::Position, Refusal> {
@@ -110,19 +108,19 @@ impl<'a> AccountMargin<'a> {
         let terms = MarketTerms::of(market, position, &self.totals(position.market)?)?;
         let price = liquidation::liquidation_price(market, position.lots, health)?;
         Ok(v1::Position {
-            market: u32::from(position.market),
-            lots: position.lots,
+            market: u32::from(position.market.get()),
+            lots: position.lots.get(),
             cost_atoms: wire_atoms(position.cost_atoms),
-            notional_atoms: wire_atoms(terms.value_atoms.abs()),
+            notional_atoms: wire_atoms(terms.value_atoms.max(-terms.value_atoms)),
             unrealised_atoms: wire_atoms(terms.unrealised_atoms),
             unpaid_funding_atoms: wire_atoms(terms.unpaid_funding_atoms),
-            mark_ticks: market.mark_ticks.unwrap_or(0),
-            liquidation_price_ticks: price.unwrap_or(0),
+            mark_ticks: market.mark_ticks.map_or(0, Ticks::get),
+            liquidation_price_ticks: price.map_or(0, Ticks::get),
             leverage: position.leverage,
             maintenance_atoms: wire_atoms(terms.maintenance_atoms),
             reserve_atoms: wire_atoms(terms.reserve_atoms),
             isolated: self.account.isolated.map(|_| v1::IsolatedMargin {
-                account_id: self.id,
+                account_id: self.id.get(),
                 collateral_atoms: wire_atoms(self.account.collateral_atoms),
                 equity_atoms: wire_atoms(health.equity_atoms),
                 free_atoms: wire_atoms(health.free_atoms()),
@@ -133,10 +131,10 @@ impl<'a> AccountMargin<'a> {
 
     /// Positions, and entries that say something else: a leverage, or isolated collateral.
     fn positions(&self, health: &Health) -> Result<Vec<v1::Position>, Refusal> {
-        let isolated = self.account.isolated.is_some() && self.account.collateral_atoms != 0;
+        let isolated = self.account.isolated.is_some() && !self.account.collateral_atoms.is_zero();
         let shown = self.account.positions.iter();
         let shown =
-            shown.filter(|position| position.lots != 0 || position.leverage != 0 || isolated);
+            shown.filter(|position| !position.lots.is_zero() || position.leverage != 0 || isolated);
         shown.map(|position| self.position(position, health)).collect()
     }
 }
@@ -174,14 +172,15 @@ pub(super) fn subaccount(
         let account_margin = AccountMargin::of(view, slot.account, orders_of(slot.account))?;
         positions.extend(account_margin.positions(&account_margin.health()?)?);
         open_orders += orders_of(slot.account).len();
-        let only = view.market(u32::from(slot.market))?.market.params.isolated_only;
-        isolated_markets.extend((slot.active || only).then_some(u32::from(slot.market)));
+        let market = u32::from(slot.market.get());
+        let only = view.market(market)?.market.params.isolated_only;
+        isolated_markets.extend((slot.active || only).then_some(market));
     }
     positions.sort_by_key(|position| position.market);
     Ok(v1::Subaccount {
         owner: owner.address.to_string(),
         subaccount: account.number,
-        account_id: id,
+        account_id: id.get(),
         collateral_atoms: wire_atoms(account.collateral_atoms),
         equity_atoms: wire_atoms(health.equity_atoms),
         reserve_atoms: wire_atoms(health.reserve_atoms),

@@ -1,17 +1,18 @@
 //! Why an account stands where it does: each term of its margin, from the functions that the chain
 //! itself decides by; and its past liquidations.
 
-use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::units::{AccountId, Lots, MarketId, Ppm, Side, Ticks};
 use tidemark_proto::{v1, Refusal};
-use tidemark_risk::margin::{self, Health, MarketTerms, OpenOrder, ReserveTerms, TierPart};
+use tidemark_risk::health::{Health, MarketTerms};
+use tidemark_risk::margin::{self, TierPart};
 use tidemark_risk::orders::{affordable_lots, OrderTotals};
+use tidemark_risk::orders::{OpenOrder, ReserveTerms};
 use tidemark_risk::{fees, liquidation, Market, Position, RiskError};
 
 use super::account::{find, isolated_of, with_isolated, AccountMargin};
 use super::query::QueryServer;
-// What passes 64 bits, atoms or lots, is shown as the nearest that fits.
 use tidemark_engine::state::View;
-use tidemark_market_data::{wire_atoms, wire_atoms as wire_lots};
+use tidemark_market_data::{wire_atoms, wire_lots};
 
 /// Steps of an answer where the request does not say, and at most.
 const USUAL_STEPS: u32 = 100;
@@ -24,7 +25,7 @@ fn tiers(
         lower_atoms: wire_atoms(part.lower_atoms),
         upper_atoms: wire_atoms(part.upper_atoms),
         part_atoms: wire_atoms(part.part_atoms),
-        rate_ppm: part.rate_ppm,
+        rate_ppm: part.rate_ppm.get(),
     };
     parts.map(|part| part.map(wire)).collect()
 }
@@ -50,19 +51,17 @@ fn explain(
             if market.mark_ticks.is_none() || !shown(id) {
                 return Ok(None);
             }
-            let none =
-                Position { market: id, lots: 0, cost_atoms: 0, funding_index: 0, leverage: 0 };
-            let position = account.position(id).copied().unwrap_or(none);
+            let position = account.position(id).copied().unwrap_or(Position::empty(id));
             let fee_ppm = fees::max_fee_ppm(&view.chain.params.fee_tiers);
             market_terms(market, &position, &account_margin.totals(id)?, &health, fee_ppm).map(Some)
         };
     let markets = view.markets.iter().filter_map(|cell| explained(cell).transpose());
     Ok(v1::ExplainResponse {
         height: view.chain.height,
-        time_ms: view.chain.time_ms,
+        time_ms: view.chain.time_ms.get(),
         owner: owner.address.to_string(),
         subaccount: account.number,
-        account_id: id,
+        account_id: id.get(),
         collateral_atoms: wire_atoms(account.collateral_atoms),
         markets: markets.collect::<Result<_, _>>()?,
         equity_atoms: wire_atoms(health.equity_atoms),
@@ -84,25 +83,26 @@ fn market_terms(
     position: &Position,
     totals: &OrderTotals,
     health: &Health,
-    max_fee_ppm: i64,
+    max_fee_ppm: Ppm,
 ) -> Result<v1::MarketTerms, Refusal> {
     let params = &market.params;
     let terms = MarketTerms::of(market, position, totals)?;
     let reserve = ReserveTerms::of(market, position, totals)?;
     let open_interest = market.margin_open_interest_atoms()?;
     let farthest = margin::marked_atoms(market, reserve.farthest_lots())?;
-    let notional = terms.value_atoms.abs();
+    let notional = terms.value_atoms.max(-terms.value_atoms);
     let price = liquidation::liquidation_price(market, position.lots, health)?;
     let mark_ticks = market.mark()?;
     let affordable = |side: Side| {
-        let order = OpenOrder { side, price_ticks: mark_ticks, lots: 0, reduce_only: false };
+        let order =
+            OpenOrder { side, price_ticks: mark_ticks, lots: Lots::ZERO, reduce_only: false };
         let most = params.max_order_lots;
         affordable_lots(market, position, totals, health.free_atoms(), &order, most, max_fee_ppm)
     };
     Ok(v1::MarketTerms {
-        market: u32::from(params.id),
-        lots: position.lots,
-        mark_ticks,
+        market: u32::from(params.id.get()),
+        lots: position.lots.get(),
+        mark_ticks: mark_ticks.get(),
         k: market.k,
         value_atoms: wire_atoms(terms.value_atoms),
         cost_atoms: wire_atoms(position.cost_atoms),
@@ -114,7 +114,7 @@ fn market_terms(
         initial_tiers: tiers(margin::initial_tiers(params, notional, open_interest))?,
         initial_atoms: wire_atoms(terms.initial_atoms),
         maintenance_tiers: tiers(margin::maintenance_tiers(params, notional))?,
-        maintenance_fraction_ppm: params.maintenance_fraction_ppm,
+        maintenance_fraction_ppm: params.maintenance_fraction_ppm.get(),
         maintenance_atoms: wire_atoms(terms.maintenance_atoms),
         buy_lots: wire_lots(totals.buy_lots),
         sell_lots: wire_lots(totals.sell_lots),
@@ -126,11 +126,11 @@ fn market_terms(
         reserve_margin_atoms: wire_atoms(reserve.margin_atoms),
         adverse_atoms: wire_atoms(reserve.adverse_atoms),
         max_fee_atoms: wire_atoms(reserve.max_fee_atoms),
-        max_fee_ppm,
+        max_fee_ppm: max_fee_ppm.get(),
         reserve_atoms: wire_atoms(terms.reserve_atoms),
-        liquidation_price_ticks: price.unwrap_or(0),
-        affordable_buy_lots: affordable(Side::Buy)?,
-        affordable_sell_lots: affordable(Side::Sell)?,
+        liquidation_price_ticks: price.map_or(0, Ticks::get),
+        affordable_buy_lots: affordable(Side::Buy)?.get(),
+        affordable_sell_lots: affordable(Side::Sell)?.get(),
         open_interest_atoms: wire_atoms(open_interest),
     })
 }
@@ -147,7 +147,7 @@ impl QueryServer {
         let isolated = |market: MarketId| {
             let only = view
                 .markets
-                .get(usize::from(market))
+                .get(market.index())
                 .is_some_and(|cell| cell.market.params.isolated_only);
             only || isolated_of(&view, id).any(|slot| slot.market == market && slot.active)
         };

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tidemark_engine::state::{MarketCell, Owner, View};
 use tidemark_market_data::AllOrders;
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -29,7 +29,7 @@ pub(super) type ExportStream =
 struct Chain<'a> {
     chain_id: &'a str,
     height: u64,
-    time_ms: u64,
+    time_ms: TimeMs,
     app_hash: String,
     protocol_version: u32,
     params: &'a ChainParams,
@@ -45,11 +45,11 @@ struct Chain<'a> {
 #[derive(Serialize)]
 struct Market<'a> {
     params: &'a MarketParams,
-    index_ticks: Option<u64>,
-    index_time_ms: Option<u64>,
-    mark_ticks: Option<u64>,
-    last_trade_ticks: Option<u64>,
-    open_interest_lots: u64,
+    index_ticks: Option<Ticks>,
+    index_time_ms: Option<TimeMs>,
+    mark_ticks: Option<Ticks>,
+    last_trade_ticks: Option<Ticks>,
+    open_interest_lots: Lots,
     cumulative_funding_index: String,
     funding_pool_atoms: String,
     bad_debt_atoms: String,
@@ -82,13 +82,13 @@ struct Subaccount {
     positions: Vec<Position>,
     /// When the dead man's switch cancels everything.
     #[serde(skip_serializing_if = "is_zero")]
-    cancel_all_at_ms: u64,
+    cancel_all_at_ms: TimeMs,
 }
 
 #[derive(Serialize)]
 struct Position {
-    market: u16,
-    lots: i64,
+    market: MarketId,
+    lots: SignedLots,
     cost_atoms: String,
     funding_index: String,
     leverage: u32,
@@ -260,9 +260,8 @@ fn side(side: v1::Side) -> &'static str {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
-fn is_zero(lots: &u64) -> bool {
-    *lots == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Values separated by commas; not before the first of all.
@@ -291,7 +290,8 @@ fn pages(
     });
     let step = u32::try_from(PAGE).unwrap_or(u32::MAX);
     let owners = (0..view.owners.len()).step_by(PAGE).map(move |from| {
-        let page = (from..from.saturating_add(step)).map_while(|id| view.owners.get(id));
+        let page = (from..from.saturating_add(step)).map(OwnerId::new);
+        let page = page.map_while(|id| view.owners.get(id));
         list(page.map(|row| owner(&view, row)), from == 0)
     });
     let AllOrders { resting, waiting: off_book } = orders;
@@ -349,8 +349,8 @@ mod tests {
         let stop =
             v1::ConditionalOrder { order_id: 601, side: 1, trigger: 1, ..Default::default() };
         let orders = AllOrders {
-            resting: (0..600).map(|id| (7, order(id))).collect(),
-            waiting: vec![(8, stop)],
+            resting: (0..600).map(|id| (AccountId::new(7), order(id))).collect(),
+            waiting: vec![(AccountId::new(8), stop)],
         };
         let text: String = pages(Arc::new(view), orders).map(Result::unwrap).collect();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();

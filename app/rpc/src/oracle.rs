@@ -3,8 +3,8 @@
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_market_data::prices::{largest_deviations_ppm, outcome, PriceWatch};
 use tidemark_oracle::index::deviation_ppm;
-use tidemark_proto::v1;
-use tidemark_proto::Refusal;
+use tidemark_proto::units::{MarketId, Ppm, Ticks};
+use tidemark_proto::{v1, Refusal};
 
 use super::query::QueryServer;
 
@@ -17,8 +17,8 @@ impl QueryServer {
         let view = self.publisher.view();
         let one = request.market.map(|market| view.market(market)).transpose()?;
         let watch = self.market_data.prices();
-        let index = |market| {
-            view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks())
+        let index = |market: MarketId| {
+            view.markets.get(market.index()).and_then(|cell| cell.index.index_ticks())
         };
         let (of_markets, of_validators) = largest_deviations_ppm(&watch.round, index);
         let own = self.publisher.own_report_cell().get();
@@ -27,19 +27,20 @@ impl QueryServer {
             let own =
                 own.iter().flat_map(|own| &own.report.prices).find(|price| price.market == id);
             let mut state = market_state(&view, &watch, cell);
-            state.own_index_ticks = own.and_then(|price| price.index_ticks).unwrap_or(0);
-            state.own_external_ticks = own.and_then(|price| price.external_ticks).unwrap_or(0);
-            state.max_deviation_ppm = of_markets.get(&id).copied().unwrap_or(0);
+            state.own_index_ticks = own.and_then(|price| price.index_ticks).map_or(0, Ticks::get);
+            state.own_external_ticks =
+                own.and_then(|price| price.external_ticks).map_or(0, Ticks::get);
+            state.max_deviation_ppm = wire_distance(of_markets.get(&id));
             state
         };
         let validator = |(address, known): (&[u8; 20], _)| {
             let mut row = validator_row(&view, &watch, address, known, one);
-            row.max_deviation_ppm = of_validators.get(address).copied().unwrap_or(0);
+            row.max_deviation_ppm = wire_distance(of_validators.get(address));
             row
         };
         Ok(v1::OracleResponse {
             height: view.chain.height,
-            time_ms: view.chain.time_ms,
+            time_ms: view.chain.time_ms.get(),
             feed: self.feed.clone(),
             own_height: own.as_ref().map_or(0, |own| own.height),
             total_power: watch.round.total_power,
@@ -52,18 +53,23 @@ impl QueryServer {
     }
 }
 
+/// A distance from the index on the wire; 0 where there is none.
+fn wire_distance(distance: Option<&Ppm>) -> u64 {
+    distance.map_or(0, |distance| distance.get().unsigned_abs())
+}
+
 fn market_state(view: &View, watch: &PriceWatch, cell: &MarketCell) -> v1::OracleMarket {
     let (id, now_ms) = (cell.market.params.id, view.chain.time_ms);
     let age_ms = |point: Option<tidemark_oracle::index::PricePoint>| {
-        point.map_or(0, |point| now_ms.saturating_sub(point.time_ms))
+        point.map_or(0, |point| now_ms.saturating_sub(point.time_ms).get())
     };
-    let round = watch.round.markets.get(usize::from(id));
+    let round = watch.round.markets.get(id.index());
     v1::OracleMarket {
-        market: u32::from(id),
-        index_ticks: cell.index.index_ticks().unwrap_or(0),
+        market: u32::from(id.get()),
+        index_ticks: cell.index.index_ticks().map_or(0, Ticks::get),
         index_age_ms: age_ms(cell.index.index),
         stale: cell.index.is_stale(now_ms, cell.market.params.max_oracle_age_ms),
-        external_ticks: cell.index.external.map_or(0, |point| point.ticks),
+        external_ticks: cell.index.external.map_or(0, |point| point.ticks.get()),
         external_age_ms: age_ms(cell.index.external),
         reporting_power: round.map_or(0, |round| round.reporting_power),
         bounded: round.is_some_and(|round| {
@@ -85,10 +91,10 @@ fn validator_row(
         let (price, time_ms) = known.last.get(&cell.market.params.id)?;
         let deviation = price.index_ticks.zip(cell.index.index_ticks());
         Some(v1::ValidatorPrice {
-            index_ticks: price.index_ticks.unwrap_or(0),
-            external_ticks: price.external_ticks.unwrap_or(0),
-            age_ms: view.chain.time_ms.saturating_sub(*time_ms),
-            deviation_ppm: deviation.map_or(0, |(ticks, index)| deviation_ppm(ticks, index)),
+            index_ticks: price.index_ticks.map_or(0, Ticks::get),
+            external_ticks: price.external_ticks.map_or(0, Ticks::get),
+            age_ms: view.chain.time_ms.saturating_sub(*time_ms).get(),
+            deviation_ppm: deviation.map_or(0, |(ticks, index)| deviation_ppm(ticks, index).get()),
         })
     });
     let markets =

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tidemark_comet::rpc_client::{Broadcast, RpcClient, RpcError};
 use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::tx_cache::TxCache;
-use tidemark_market_data::outcomes::{Committed, Waiter};
+use tidemark_market_data::outcomes::{CommittedTx, Waiter};
 use tidemark_market_data::MarketData;
 use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::types::{DecodedTx, TxHash};
@@ -29,9 +29,9 @@ const MAX_IN_FLIGHT: usize = 512;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 const MAX_TIMEOUT_MS: u32 = 60_000;
 
-/// How long the replica may take to catch up with the published view before an answer is given
-/// without it.
-const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long the replica may lag behind the published view before a transaction's outcome is given
+/// up.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(5);
 
 /// A node whose newest block is older than this is replaying, syncing or cut off.
 const BEHIND: Duration = Duration::from_secs(30);
@@ -108,10 +108,9 @@ impl OrderServer {
 
     /// The outcome of these bytes if they are in a block; the caller has found their sequence used
     /// up. The replica may lag behind the view that shows the sequence as used.
-    async fn committed(&self, hash: &TxHash) -> Option<Arc<Committed>> {
+    async fn committed(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
         let height = self.publisher.view().chain.height;
-        let mut heights = self.market_data.heights();
-        let _ = tokio::time::timeout(CATCH_UP, heights.wait_for(|seen| *seen >= height)).await;
+        self.market_data.catch_up(height, OUTCOME_WITHIN).await;
         self.market_data.outcomes().known(hash)
     }
 
@@ -177,7 +176,7 @@ fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
     }
 }
 
-fn answer_committed(hash: &TxHash, committed: &Committed) -> Result<v1::SubmitResponse, Status> {
+fn answer_committed(hash: &TxHash, committed: &CommittedTx) -> Result<v1::SubmitResponse, Status> {
     if committed.code != Code::Ok {
         return Err(refuse(committed.code, committed.message.as_str()));
     }
@@ -188,7 +187,7 @@ fn answer_committed(hash: &TxHash, committed: &Committed) -> Result<v1::SubmitRe
 /// How long ago a block time was, by this machine's clock; 0 for one ahead of it.
 fn age(time_ms: TimeMs) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_millis(time_ms))
+    now.saturating_sub(Duration::from_millis(time_ms.get()))
 }
 
 fn wait_limit(timeout_ms: u32) -> Result<Duration, Status> {

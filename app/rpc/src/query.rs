@@ -16,7 +16,7 @@ use super::export::{export, ExportStream};
 use super::status::status;
 
 /// Funding is paid at each full hour of block time.
-const HOUR_MS: TimeMs = 3_600_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// Open orders of each account.
 type OrdersByAccount = BTreeMap<AccountId, Vec<v1::Order>>;
@@ -32,23 +32,23 @@ pub(super) struct QueryServer {
 /// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that
 /// fits.
 fn unsigned_atoms(atoms: Atoms) -> u64 {
-    u64::try_from(atoms.max(0)).unwrap_or(u64::MAX)
+    u64::try_from(atoms.get().max(0)).unwrap_or(u64::MAX)
 }
 
 fn params(view: &View) -> v1::ParamsResponse {
     let (chain, params) = (&view.chain, &view.chain.params);
     let tiers = params.fee_tiers.iter().map(|tier| v1::params_response::FeeTier {
         min_volume_atoms: unsigned_atoms(tier.min_volume_atoms),
-        maker_ppm: tier.maker_ppm,
-        taker_ppm: tier.taker_ppm,
+        maker_ppm: tier.maker_ppm.get(),
+        taker_ppm: tier.taker_ppm.get(),
     });
     v1::ParamsResponse {
         fee_tiers: tiers.collect(),
-        insurance_fee_ppm: params.insurance_fee_ppm,
+        insurance_fee_ppm: params.insurance_fee_ppm.get(),
         max_block_gas: params.max_block_gas,
         max_tx_bytes: params.max_tx_bytes,
         cancels_first: params.cancels_first,
-        halt_ms: params.halt_ms,
+        halt_ms: params.halt_ms.get(),
         withdrawal_gate_blocks: params.withdrawal_gate_blocks,
         max_operations: u32::try_from(types::MAX_OPERATIONS).unwrap_or(u32::MAX),
         max_pending_sequences: u32::try_from(MAX_PENDING_SEQUENCES).unwrap_or(u32::MAX),
@@ -62,27 +62,27 @@ fn market_state(
     now_ms: TimeMs,
     (reporting_power, total_power): &(Vec<u64>, u64),
 ) -> v1::MarketState {
-    let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.unwrap_or(0));
+    let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.map_or(0, Ticks::get));
     v1::MarketState {
         params: Some((&market.params).into()),
         k: market.k,
         index_ticks: ticks(cell.index.index_ticks()),
-        index_time_ms: cell.index.index.map_or(0, |point| point.time_ms),
+        index_time_ms: cell.index.index.map_or(0, |point| point.time_ms.get()),
         stale: cell.index.is_stale(now_ms, market.params.max_oracle_age_ms),
         mark_ticks: ticks(market.mark_ticks),
         last_trade_ticks: ticks(cell.last_trade_ticks),
         best_bid_ticks: ticks(cell.top.0),
         best_ask_ticks: ticks(cell.top.1),
-        open_interest_lots: market.open_interest_lots,
-        funding_rate_ppm: market.funding.last_rate_8h_ppm,
-        predicted_funding_ppm: market.predicted_rate_8h_ppm(),
+        open_interest_lots: market.open_interest_lots.get(),
+        funding_rate_ppm: market.funding.last_rate_8h_ppm.get(),
+        predicted_funding_ppm: market.predicted_rate_8h_ppm().get(),
         bad_debt_atoms: wire_atoms(market.bad_debt_atoms),
         quarantined: cell.quarantined.is_some(),
-        reporting_power: reporting_power.get(usize::from(market.params.id)).copied().unwrap_or(0),
+        reporting_power: reporting_power.get(market.params.id.index()).copied().unwrap_or(0),
         total_power: *total_power,
         insurance_atoms: wire_atoms(market.insurance_atoms),
         set_aside_atoms: wire_atoms(market.set_aside_atoms()),
-        settlement_price_ticks: cell.settlement.map_or(0, |settlement| settlement.price_ticks),
+        settlement_price_ticks: ticks(cell.settlement.map(|settlement| settlement.price_ticks)),
         settled: cell
             .settlement
             .is_some_and(|settlement| settlement.stage == SettlementStage::Done),
@@ -96,18 +96,19 @@ fn backstop(view: &View, market: Option<u32>) -> Result<v1::BackstopResponse, Re
     };
     let mut out = v1::BackstopResponse { height: view.chain.height, ..Default::default() };
     for cell in cells {
-        let market = u32::from(cell.market.params.id);
+        let market = u32::from(cell.market.params.id.get());
         out.keepers.extend(cell.market.keepers.iter().map(|keeper| {
             let (owner, subaccount) = owner_of(view, keeper.account);
+            let account_id = keeper.account.get();
             let set_aside_atoms = wire_atoms(keeper.set_aside_atoms);
-            v1::Keeper { market, owner, subaccount, account_id: keeper.account, set_aside_atoms }
+            v1::Keeper { market, owner, subaccount, account_id, set_aside_atoms }
         }));
         out.listed.extend(listed(view, cell.market.params.id));
         out.takeovers.extend(cell.takeovers.iter().map(|takeover| v1::WaitingTakeover {
             market,
-            account_id: takeover.account,
-            keeper_account_id: takeover.keeper,
-            lots: takeover.lots,
+            account_id: takeover.account.get(),
+            keeper_account_id: takeover.keeper.get(),
+            lots: takeover.lots.get(),
         }));
     }
     Ok(out)
@@ -116,8 +117,8 @@ fn backstop(view: &View, market: Option<u32>) -> Result<v1::BackstopResponse, Re
 fn funding(cell: &MarketCell) -> v1::FundingResponse {
     let funding = &cell.market.funding;
     v1::FundingResponse {
-        last_rate_ppm: funding.last_rate_8h_ppm,
-        predicted_rate_ppm: cell.market.predicted_rate_8h_ppm(),
+        last_rate_ppm: funding.last_rate_8h_ppm.get(),
+        predicted_rate_ppm: cell.market.predicted_rate_8h_ppm().get(),
         next_ms: funding.hour.saturating_add(1).saturating_mul(HOUR_MS),
         samples: funding.premium_samples,
         cumulative_index: funding.cumulative_index.to_string(),
@@ -174,7 +175,7 @@ impl QueryServer {
         let accounts = with_isolated(&view, &[account]);
         let (height, orders, conditional) = self.market_data.orders_and_waiting(&accounts, market);
         let cancel_all_at_ms =
-            view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms);
+            view.account(account).map_or(0, |(_, account)| account.cancel_all_at_ms.get());
         Ok(v1::OrdersResponse { height, orders, conditional, cancel_all_at_ms })
     }
 
@@ -219,7 +220,7 @@ impl QueryService for QueryServer {
         Ok(Response::new(v1::StatusResponse {
             chain_id: view.chain.chain_id.clone(),
             height: view.chain.height,
-            time_ms: view.chain.time_ms,
+            time_ms: view.chain.time_ms.get(),
             app_hash: view.app_hash.to_vec(),
             protocol_version: view.chain.protocol_version,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -174,7 +174,7 @@ impl StreamService for StreamServer {
         let seat = self.seat("book")?;
         let (book, reader) = self.market_data.book_and_reader(market);
         let snapshot = v1::BookUpdate {
-            market: u32::from(market),
+            market: u32::from(market.get()),
             height: book.height,
             sequence: book.sequence,
             snapshot: true,
@@ -184,7 +184,11 @@ impl StreamService for StreamServer {
         };
         Ok(self.stream(seat, Some(snapshot), reader, move |block, out| {
             out.extend(
-                block.books.iter().filter(|update| update.market == u32::from(market)).cloned(),
+                block
+                    .books
+                    .iter()
+                    .filter(|update| update.market == u32::from(market.get()))
+                    .cloned(),
             );
         }))
     }
@@ -201,7 +205,7 @@ impl StreamService for StreamServer {
                 block
                     .order_books
                     .iter()
-                    .filter(|update| update.market == u32::from(market))
+                    .filter(|update| update.market == u32::from(market.get()))
                     .cloned(),
             );
         }))

@@ -1,6 +1,6 @@
 //! Operations from bytes, for the fuzz target and for a test on seeded bytes.
 
-use tidemark_proto::units::{Lots, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, Lots, SelfTradePrevention, Side, Ticks, TimeMs};
 
 use super::pair::{Op, Pair};
 use crate::{NewOrder, PostOnly, TimeInForce};
@@ -56,7 +56,7 @@ impl Bytes<'_> {
                 owner: self.owner(),
                 side: (self.byte() % 2 == 0).then(|| self.side()),
             },
-            29 => Op::Expire { now_ms: u64::from(self.byte()), max: u32::from(self.byte() % 4) },
+            29 => Op::Expire { now_ms: self.time(), max: u32::from(self.byte() % 4) },
             30 => {
                 let (owner, position) = (self.owner(), self.byte() as i8);
                 Op::SetPosition { owner, position, tell: self.byte() % 2 == 0 }
@@ -69,17 +69,17 @@ impl Bytes<'_> {
         let flags = self.byte();
         let time_in_force = match flags & 7 {
             0..=3 => TimeInForce::Gtc,
-            4 | 5 => TimeInForce::Gtt { expires_ms: u64::from(self.byte()) },
+            4 | 5 => TimeInForce::Gtt { expires_ms: self.time() },
             6 => TimeInForce::Ioc,
             _ => TimeInForce::Fok,
         };
         NewOrder {
             owner: self.owner(),
-            client_id: if flags & 8 == 0 { 0 } else { self.client_id() },
+            client_id: if flags & 8 == 0 { ClientId::NONE } else { self.client_id() },
             side: self.side(),
             price_ticks: self.price(),
             lots: self.lots(),
-            display_lots: if flags & 16 == 0 { 0 } else { self.lots() },
+            display_lots: if flags & 16 == 0 { Lots::ZERO } else { self.lots() },
             time_in_force,
             post_only: if flags & 32 == 0 {
                 PostOnly::Off
@@ -94,11 +94,15 @@ impl Bytes<'_> {
         }
     }
 
-    fn owner(&mut self) -> u32 {
-        match self.byte() % 16 {
+    fn owner(&mut self) -> AccountId {
+        AccountId::new(match self.byte() % 16 {
             15 => 70_000,
             owner => u32::from(owner % 4),
-        }
+        })
+    }
+
+    fn time(&mut self) -> TimeMs {
+        TimeMs::new(u64::from(self.byte()))
     }
 
     fn side(&mut self) -> Side {
@@ -110,33 +114,29 @@ impl Bytes<'_> {
     }
 
     fn price(&mut self) -> Ticks {
-        match self.byte() {
+        Ticks::new(match self.byte() {
             byte @ 0..=239 => 4_090 + u64::from(byte % 12),
             240..=243 => 0,
             244 | 245 => 1,
             246 | 247 => u64::MAX - 1,
             248..=251 => u64::MAX,
             byte => u64::from(byte) << 32,
-        }
+        })
     }
 
     fn lots(&mut self) -> Lots {
-        match self.byte() {
+        Lots::new(match self.byte() {
             byte @ 0..=247 => u64::from(byte % 24),
             248..=250 => i64::MAX as u64 - 1,
             251..=253 => i64::MAX as u64,
             _ => u64::MAX,
-        }
+        })
     }
 
-    fn client_id(&mut self) -> u64 {
+    fn client_id(&mut self) -> ClientId {
         // Half of them share their low bits, to crowd a set of the index.
         let byte = u64::from(self.byte());
-        if byte < 128 {
-            byte % 8
-        } else {
-            byte << 56
-        }
+        ClientId::new(if byte < 128 { byte % 8 } else { byte << 56 })
     }
 
     fn stp(&mut self) -> SelfTradePrevention {

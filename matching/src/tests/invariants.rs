@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_proto::units::Side;
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side};
 
 use crate::arena::NONE;
 use crate::expiries::Expiry;
@@ -13,8 +13,8 @@ use crate::Book;
 /// Walks every structure and compares each with all the others.
 pub(crate) fn check(book: &Book) {
     let mut live = 0;
-    let mut owners = BTreeMap::<u32, Vec<u64>>::new();
-    let mut reduce_only = BTreeMap::<(u32, Side), u32>::new();
+    let mut owners = BTreeMap::<AccountId, Vec<OrderId>>::new();
+    let mut reduce_only = BTreeMap::<(AccountId, Side), u32>::new();
     let (mut clients, mut expiries, mut icebergs) = (0, 0, 0);
     for side in [Side::Buy, Side::Sell] {
         let ladder = book.ladders.get(side);
@@ -28,17 +28,17 @@ pub(crate) fn check(book: &Book) {
             above = Some(level.key);
             levels += 1;
             assert_eq!(ladder.find(level.key), index);
-            let (mut lots, mut hidden, mut count, mut prev) = (0_u64, 0_u64, 0, NONE);
+            let (mut lots, mut hidden, mut count, mut prev) = (Lots::ZERO, Lots::ZERO, 0, NONE);
             for slot in book.queue_slots(level.head) {
                 let order = book.orders.get(slot);
                 assert_eq!((order.level, order.prev, order.flags().side()), (index, prev, side));
-                assert!(order.lots > 0 && order.id() < book.next_order_id);
+                assert!(!order.lots.is_zero() && order.id() < book.next_order_id);
                 assert_eq!(book.ids.get(order.id()), Some(slot));
                 let view = book.view(slot);
                 assert_eq!(key_of(side, view.price_ticks), level.key);
                 owners.entry(order.owner).or_default().push(order.id());
                 *reduce_only.entry((order.owner, side)).or_default() += u32::from(view.reduce_only);
-                if view.client_id != 0 {
+                if view.client_id != ClientId::NONE {
                     clients += 1;
                     assert_eq!(book.client_ids.get(order.owner, view.client_id), Some(slot));
                 }
@@ -48,11 +48,11 @@ pub(crate) fn check(book: &Book) {
                     let expiry = Expiry { expires_ms, id: order.id(), slot };
                     assert_eq!(book.expiries.entries().get(place), Some(&expiry));
                 }
-                if view.display_lots != 0 {
+                if !view.display_lots.is_zero() {
                     icebergs += 1;
                     assert!(view.shown_lots() <= view.display_lots);
                 }
-                assert!(view.hidden_lots == 0 || view.display_lots != 0);
+                assert!(view.hidden_lots.is_zero() || !view.display_lots.is_zero());
                 hidden += view.hidden_lots;
                 lots = lots.checked_add(order.lots).expect("a level's sum fits");
                 count += 1;
@@ -74,7 +74,7 @@ pub(crate) fn check(book: &Book) {
     );
     for (owner, mut ids) in owners {
         ids.sort_unstable_by(|a, b| b.cmp(a));
-        let listed: Vec<u64> = book.orders_of(owner).map(|order| order.order_id).collect();
+        let listed: Vec<OrderId> = book.orders_of(owner).map(|order| order.order_id).collect();
         assert_eq!(listed, ids, "newest first");
         assert_eq!(book.open_orders(owner) as usize, ids.len());
         for side in [Side::Buy, Side::Sell] {

@@ -2,6 +2,8 @@
 //! `model` compiles the parts that the fuzz target needs.
 
 pub mod bytes;
+#[cfg(test)]
+mod icebergs;
 mod invariants;
 mod model;
 mod pair;
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 
 use tidemark_proto::units::{AccountId, Lots, Side};
 #[cfg(test)]
-use tidemark_proto::units::{SelfTradePrevention, Ticks};
+use tidemark_proto::units::{ClientId, SelfTradePrevention, Ticks};
 
 use crate::{Event, Host};
 #[cfg(test)]
@@ -34,12 +36,12 @@ impl Host for TestHost {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
         let position = self.positions.get(&owner).copied().unwrap_or(0);
         let reducible = if side == Side::Sell { position } else { -position };
-        Lots::try_from(reducible.max(0)).unwrap_or(Lots::MAX)
+        u64::try_from(reducible.max(0)).map_or(Lots::MAX, Lots::new)
     }
 
     fn event(&mut self, event: Event) {
         if let Event::Fill { maker, taker, taker_side, lots, .. } = event {
-            let bought = i128::from(lots) * if taker_side == Side::Buy { 1 } else { -1 };
+            let bought = lots.wide() * if taker_side == Side::Buy { 1 } else { -1 };
             *self.positions.entry(taker).or_default() += bought;
             *self.positions.entry(maker).or_default() -= bought;
         }
@@ -49,14 +51,14 @@ impl Host for TestHost {
 
 /// A plain good-till-cancelled order.
 #[cfg(test)]
-pub(crate) fn gtc(owner: AccountId, side: Side, price_ticks: Ticks, lots: Lots) -> NewOrder {
+pub(crate) fn gtc(owner: u32, side: Side, price_ticks: u64, lots: u64) -> NewOrder {
     NewOrder {
-        owner,
-        client_id: 0,
+        owner: AccountId::new(owner),
+        client_id: ClientId::NONE,
         side,
-        price_ticks,
-        lots,
-        display_lots: 0,
+        price_ticks: Ticks::new(price_ticks),
+        lots: Lots::new(lots),
+        display_lots: Lots::ZERO,
         time_in_force: TimeInForce::Gtc,
         post_only: PostOnly::Off,
         reduce_only: false,

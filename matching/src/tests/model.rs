@@ -1,6 +1,8 @@
 //! A reference model of the book: two sorted lists, walked from the front.
 
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 
 use crate::{Event, Host, NewOrder, OrderView, PostOnly, Replace, TimeInForce, MAX_ORDER_LOTS};
@@ -33,7 +35,7 @@ fn crosses(side: Side, limit: Ticks, maker_price: Ticks) -> bool {
 
 impl Model {
     pub(crate) const fn new() -> Self {
-        Self { next_id: 1, sides: [Vec::new(), Vec::new()] }
+        Self { next_id: OrderId::new(1), sides: [Vec::new(), Vec::new()] }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &OrderView> {
@@ -65,8 +67,10 @@ impl Model {
     }
 
     fn insert(&mut self, mut order: OrderView) -> OrderView {
-        let shown =
-            if order.display_lots == 0 { order.lots } else { order.lots.min(order.display_lots) };
+        let shown = match order.display_lots {
+            Lots::ZERO => order.lots,
+            display_lots => order.lots.min(display_lots),
+        };
         order.hidden_lots = order.lots - shown;
         let queue = &mut self.sides[order.side as usize];
         let place = queue.iter().position(|other| match order.side {
@@ -79,7 +83,7 @@ impl Model {
 
     /// The refusals that place and replace share, and the price after a slide.
     fn admit(&self, order: &OrderView, may_rest: bool, host: &impl Host) -> Result<Ticks, Code> {
-        if order.reduce_only && host.reducible_lots(order.owner, order.side) == 0 {
+        if order.reduce_only && host.reducible_lots(order.owner, order.side).is_zero() {
             return Err(Code::WouldIncrease);
         }
         let best =
@@ -87,8 +91,8 @@ impl Model {
         let price = match best.filter(|best| crosses(order.side, order.price_ticks, *best)) {
             Some(_) if order.post_only == PostOnly::Reject => return Err(Code::WouldCross),
             Some(best) if order.post_only == PostOnly::Slide => match order.side {
-                Side::Buy => best.checked_sub(1),
-                Side::Sell => best.checked_add(1),
+                Side::Buy => best.checked_sub(Ticks::ONE),
+                Side::Sell => best.checked_add(Ticks::ONE),
             }
             .ok_or(Code::WouldCross)?,
             _ => order.price_ticks,
@@ -96,9 +100,9 @@ impl Model {
         let at_price = self.sides[order.side as usize]
             .iter()
             .filter(|o| o.price_ticks == price && o.order_id != order.order_id)
-            .map(|o| u128::from(o.lots))
-            .sum::<u128>();
-        if may_rest && at_price + u128::from(order.lots) > u128::from(u64::MAX) {
+            .map(|o| o.lots.wide())
+            .sum::<i128>();
+        if may_rest && at_price + order.lots.wide() > Lots::MAX.wide() {
             return Err(Code::Overflow);
         }
         Ok(price)
@@ -111,7 +115,9 @@ impl Model {
             let maker = self.sides[makers as usize].first().copied();
             let maker =
                 maker.filter(|m| crosses(taker.order.side, taker.order.price_ticks, m.price_ticks));
-            let (Some(maker), None, true) = (maker, stopped, taker.order.lots > 0) else { break };
+            let (Some(maker), None, false) = (maker, stopped, taker.order.lots.is_zero()) else {
+                break;
+            };
             if met == taker.max_fills {
                 stopped = Some(Code::MaxFills);
             } else if maker.owner == taker.order.owner {
@@ -121,8 +127,8 @@ impl Model {
             }
         }
         let spent = taker.order.reduce_only
-            && host.reducible_lots(taker.order.owner, taker.order.side) == 0;
-        if spent && taker.order.lots > 0 {
+            && host.reducible_lots(taker.order.owner, taker.order.side).is_zero();
+        if spent && !taker.order.lots.is_zero() {
             return Some(Code::NothingToReduce);
         }
         stopped
@@ -168,10 +174,10 @@ impl Model {
             let reducible = |owner, side| host.reducible_lots(owner, side);
             (cap(&taker.order, &reducible), cap(maker, &reducible))
         };
-        if taker_cap == 0 {
+        if taker_cap.is_zero() {
             return Some(Code::NothingToReduce);
         }
-        if maker_cap == 0 {
+        if maker_cap.is_zero() {
             self.remove(*maker, Code::NothingToReduce, host);
             return None;
         }
@@ -182,7 +188,7 @@ impl Model {
         let mut refilled = None;
         if lots == shown {
             self.drop_order(maker.order_id);
-            if maker.hidden_lots > 0 {
+            if !maker.hidden_lots.is_zero() {
                 refilled = Some(self.insert(OrderView { lots: maker.hidden_lots, ..*maker }));
             }
         } else {
@@ -203,7 +209,7 @@ impl Model {
         });
         refilled.into_iter().for_each(|order| host.event(Event::Refilled(order)));
         for order in [maker, &taker.order] {
-            if host.reducible_lots(order.owner, order.side) == 0 {
+            if host.reducible_lots(order.owner, order.side).is_zero() {
                 self.cancel_reduce_only(order.owner, order.side, host);
             }
         }
@@ -217,7 +223,8 @@ impl Model {
         max_fills: u32,
         host: &mut impl Host,
     ) -> MatchedTaker {
-        let mut taker = Incoming { order, stp, max_fills, filled: 0, decremented: 0 };
+        let mut taker =
+            Incoming { order, stp, max_fills, filled: Lots::ZERO, decremented: Lots::ZERO };
         let stopped = self.take(&mut taker, host);
         MatchedTaker {
             order: taker.order,
@@ -230,10 +237,10 @@ impl Model {
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
         let immediate = matches!(new.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         check_lots(new.lots)?;
-        if immediate && (new.post_only != PostOnly::Off || new.display_lots != 0) {
+        if immediate && (new.post_only != PostOnly::Off || !new.display_lots.is_zero()) {
             return Err(Code::InvalidArgument);
         }
-        if new.client_id != 0
+        if new.client_id != ClientId::NONE
             && self.all().any(|o| (o.owner, o.client_id) == (new.owner, new.client_id))
         {
             return Err(Code::DuplicateClientId);
@@ -245,7 +252,7 @@ impl Model {
             side: new.side,
             price_ticks: new.price_ticks,
             lots: new.lots,
-            hidden_lots: 0,
+            hidden_lots: Lots::ZERO,
             display_lots: new.display_lots,
             reduce_only: new.reduce_only,
             post_only: new.post_only,
@@ -261,7 +268,7 @@ impl Model {
                 return Err(Code::NotFillable);
             }
         }
-        self.next_id += 1;
+        self.next_id = self.next_id.checked_next().expect("ids are left");
         let taken = self.run(order, new.stp, new.max_fills, host);
         Ok(self.finish(taken, immediate, host))
     }
@@ -273,8 +280,8 @@ impl Model {
         host: &mut impl Host,
     ) -> (OrderId, Lots, Lots, Lots, Ticks, Option<Code>) {
         let MatchedTaker { order, filled, decremented, mut stopped } = taken;
-        let mut resting = 0;
-        if order.lots > 0 && stopped.is_none() {
+        let mut resting = Lots::ZERO;
+        if !order.lots.is_zero() && stopped.is_none() {
             if immediate {
                 stopped = Some(Code::Unfilled);
             } else {
@@ -295,7 +302,7 @@ impl Model {
             if new.lots < old.lots {
                 self.take_off(old.order_id, old.lots - new.lots, Code::Cancelled, host);
             }
-            return Ok((old.order_id, 0, 0, new.lots, old.price_ticks, None));
+            return Ok((old.order_id, Lots::ZERO, Lots::ZERO, new.lots, old.price_ticks, None));
         }
         new.price_ticks = self.admit(&new, true, host)?;
         self.remove(old, Code::Replaced, host);
@@ -311,7 +318,7 @@ impl Model {
         host: &mut impl Host,
     ) -> Result<Lots, Code> {
         let order = self.find(id, owner)?;
-        if by_lots == 0 {
+        if by_lots.is_zero() {
             return Err(Code::QuantityTooSmall);
         }
         self.take_off(id, by_lots, Code::Cancelled, host);
@@ -332,12 +339,12 @@ impl Model {
     pub(crate) fn cancel_by_client_id(
         &mut self,
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
         host: &mut impl Host,
     ) -> Result<Lots, Code> {
         let found = self
             .all()
-            .find(|o| o.owner == owner && o.client_id == client_id && client_id != 0)
+            .find(|o| o.owner == owner && o.client_id == client_id && client_id != ClientId::NONE)
             .copied();
         let order = found.ok_or(Code::UnknownOrder)?;
         self.remove(order, Code::Cancelled, host);
@@ -401,7 +408,7 @@ struct MatchedTaker {
 
 fn check_lots(lots: Lots) -> Result<(), Code> {
     match lots {
-        0 => Err(Code::QuantityTooSmall),
+        Lots::ZERO => Err(Code::QuantityTooSmall),
         lots if lots > MAX_ORDER_LOTS => Err(Code::QuantityTooLarge),
         _ => Ok(()),
     }

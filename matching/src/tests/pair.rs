@@ -1,7 +1,9 @@
 //! The book and its naive model, side by side: every operation on both, everything compared after
 //! each.
 
-use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 
 use super::model::Model;
@@ -31,14 +33,14 @@ pub(crate) enum Op {
     },
     CancelByClientId {
         owner: AccountId,
-        client_id: u64,
+        client_id: ClientId,
     },
     CancelAll {
         owner: AccountId,
         side: Option<Side>,
     },
     Expire {
-        now_ms: u64,
+        now_ms: TimeMs,
         max: u32,
     },
     /// A position that changes outside the book; `tell`: and the book is told when it closed or
@@ -91,13 +93,15 @@ impl Pair {
     }
 
     /// A live order mostly, now and then an id that is none; and its owner, or somebody else.
-    fn pick(&self, pick: u64, stranger: bool) -> (u64, AccountId) {
+    fn pick(&self, pick: u64, stranger: bool) -> (OrderId, AccountId) {
         let live = self.model.all().count() as u64;
         if live == 0 || pick % 16 == 0 {
-            return (pick % (self.model.next_id + 2), 0);
+            let id = pick % (self.model.next_id.get() + 2);
+            return (OrderId::new(id), AccountId::ZERO);
         }
         let order = self.model.all().nth((pick / 16 % live) as usize).expect("within");
-        (order.order_id, if stranger { order.owner + 1 } else { order.owner })
+        let neighbour = || AccountId::new(order.owner.get() + 1);
+        (order.order_id, if stranger { neighbour() } else { order.owner })
     }
 
     pub(crate) fn step(&mut self, op: &Op) {
@@ -127,7 +131,7 @@ impl Pair {
             }
             Op::Cancel { pick, stranger } => {
                 let (id, owner) = self.pick(*pick, *stranger);
-                for named in [id, u64::MAX] {
+                for named in [id, OrderId::MAX] {
                     self.book.look_ahead(|_| Some(named));
                 }
                 let got = self.book.cancel(id, owner, Code::Cancelled, &mut self.host);
@@ -175,11 +179,11 @@ impl Pair {
         assert_eq!(self.host.positions, self.model_host.positions);
         for event in self.host.events.drain(..) {
             self.resting += match event {
-                Event::Rested(order) => i128::from(order.lots),
+                Event::Rested(order) => order.lots.wide(),
                 Event::Refilled(_) => 0,
-                Event::Fill { lots, .. } => -i128::from(lots),
-                Event::Reduced { by_lots, .. } => -i128::from(by_lots),
-                Event::Removed { order, .. } => -i128::from(order.lots),
+                Event::Fill { lots, .. } => -lots.wide(),
+                Event::Reduced { by_lots, .. } => -by_lots.wide(),
+                Event::Removed { order, .. } => -order.lots.wide(),
             };
         }
         self.model_host.events.clear();
@@ -190,7 +194,7 @@ impl Pair {
             assert_eq!(orders, self.model.sides[side as usize]);
         }
         assert_eq!(self.book.next_order_id(), self.model.next_id);
-        let live: i128 = self.model.all().map(|order| i128::from(order.lots)).sum();
+        let live: i128 = self.model.all().map(|order| order.lots.wide()).sum();
         assert_eq!(live, self.resting, "no lots lost or created");
         invariants::check(&self.book);
     }

@@ -1,7 +1,7 @@
 //! Long random streams of every operation and policy, against the naive model.
 
 use proptest::prelude::*;
-use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, Lots, SelfTradePrevention, Side, Ticks, TimeMs};
 
 use super::bytes;
 use super::invariants;
@@ -14,6 +14,7 @@ fn price() -> impl Strategy<Value = Ticks> {
         1 => prop::sample::select(vec![0, 1, u64::MAX - 1, u64::MAX]),
         1 => prop::sample::select(vec![63, 64, 4_095, 4_096, 8_192, 1 << 40, u64::MAX - 4_096]),
     ]
+    .prop_map(Ticks::new)
 }
 
 fn lots() -> impl Strategy<Value = Lots> {
@@ -21,16 +22,22 @@ fn lots() -> impl Strategy<Value = Lots> {
         30 => 1_u64..20,
         1 => prop::sample::select(vec![
             0,
-            MAX_ORDER_LOTS - 1,
-            MAX_ORDER_LOTS,
-            MAX_ORDER_LOTS + 1,
+            MAX_ORDER_LOTS.get() - 1,
+            MAX_ORDER_LOTS.get(),
+            MAX_ORDER_LOTS.get() + 1,
             u64::MAX,
         ]),
     ]
+    .prop_map(Lots::new)
 }
 
 fn owner() -> impl Strategy<Value = AccountId> {
     prop_oneof![20 => 0_u32..5, 1 => prop::sample::select(vec![255_u32, 256, 70_000])]
+        .prop_map(AccountId::new)
+}
+
+fn time() -> impl Strategy<Value = TimeMs> {
+    (0_u64..50).prop_map(TimeMs::new)
 }
 
 fn side() -> impl Strategy<Value = Side> {
@@ -49,7 +56,7 @@ fn max_fills() -> impl Strategy<Value = u32> {
 fn new_order() -> impl Strategy<Value = NewOrder> {
     let time_in_force = prop_oneof![
         6 => Just(TimeInForce::Gtc),
-        2 => (0_u64..50).prop_map(|expires_ms| TimeInForce::Gtt { expires_ms }),
+        2 => time().prop_map(|expires_ms| TimeInForce::Gtt { expires_ms }),
         2 => Just(TimeInForce::Ioc),
         2 => Just(TimeInForce::Fok),
     ];
@@ -58,8 +65,12 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         1 => Just(PostOnly::Reject),
         1 => Just(PostOnly::Slide),
     ];
-    let display_lots = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6, 1 => lots()];
-    let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6];
+    let display_lots = prop_oneof![
+        3 => Just(Lots::ZERO),
+        1 => (1_u64..6).prop_map(Lots::new),
+        1 => lots(),
+    ];
+    let client_id = prop_oneof![3 => Just(0_u64), 1 => 1_u64..6].prop_map(ClientId::new);
     (
         owner(),
         client_id,
@@ -85,15 +96,15 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
                 stp,
                 max_fills,
             )| {
-                let immediate = matches!(time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
+                // Immediate orders mostly have none, or they would all be refused.
+                let shows_all = !time_in_force.rests() && lots.get() % 8 != 0;
                 NewOrder {
                     owner,
                     client_id,
                     side,
                     price_ticks,
                     lots,
-                    // Immediate orders mostly have none, or they would all be refused.
-                    display_lots: if immediate && lots % 8 != 0 { 0 } else { display_lots },
+                    display_lots: if shows_all { Lots::ZERO } else { display_lots },
                     time_in_force,
                     post_only,
                     reduce_only,
@@ -132,11 +143,11 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(pick, stranger, by_lots)| Op::Reduce { pick, stranger, by_lots }),
         5 => (any::<u64>(), stranger())
             .prop_map(|(pick, stranger)| Op::Cancel { pick, stranger }),
-        1 => (owner(), 0_u64..6)
+        1 => (owner(), (0_u64..6).prop_map(ClientId::new))
             .prop_map(|(owner, client_id)| Op::CancelByClientId { owner, client_id }),
         1 => (owner(), prop::option::of(side()))
             .prop_map(|(owner, side)| Op::CancelAll { owner, side }),
-        1 => (0_u64..50, 0_u32..5).prop_map(|(now_ms, max)| Op::Expire { now_ms, max }),
+        1 => (time(), 0_u32..5).prop_map(|(now_ms, max)| Op::Expire { now_ms, max }),
         3 => (owner(), position, any::<bool>())
             .prop_map(|(owner, position, tell)| Op::SetPosition { owner, position, tell }),
         2 => any::<bool>().prop_map(|restore| Op::Commit { restore }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
-use tidemark_proto::units::{Lots, Side, Ticks};
+use tidemark_proto::units::{Lots, OrderId, Side, Ticks, TimeMs};
 
 use crate::{Book, Digest, LevelView, OrderView};
 
@@ -30,41 +30,46 @@ pub(crate) fn l2_of(book: &Book) -> L2 {
         .collect()
 }
 
+fn key(side: Side, price: Ticks) -> u64 {
+    match side {
+        Side::Buy => price.get(),
+        Side::Sell => u64::MAX - price.get(),
+    }
+}
+
 /// `l2_root` from the levels alone.
 pub(crate) fn l2_root(levels: &L2) -> Digest {
     let leaves = levels.iter().map(|((side, price), (lots, count))| {
-        let leaf = [lots.to_le_bytes().as_slice(), count.to_le_bytes().as_slice()].concat();
-        ((*side, if *side == Side::Buy { *price } else { u64::MAX - *price }), leaf)
+        let leaf = [lots.get().to_le_bytes().as_slice(), count.to_le_bytes().as_slice()].concat();
+        ((*side, key(*side, *price)), leaf)
     });
     tree(0x03, &leaves.collect(), &[])
 }
 
 /// `l3_root` from the orders alone.
-pub(crate) fn l3_root(orders: &[Vec<OrderView>; 2], next_id: u64) -> Digest {
+pub(crate) fn l3_root(orders: &[Vec<OrderView>; 2], next_id: OrderId) -> Digest {
     let mut queues = BTreeMap::<_, Vec<u8>>::new();
     for order in orders.iter().flatten() {
-        let key =
-            if order.side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
         let flags = order.side as u8
             | u8::from(order.reduce_only) << 1
             | (order.post_only as u8) << 2
             | u8::from(order.expires_ms.is_some()) << 4
-            | u8::from(order.client_id != 0) << 5
-            | u8::from(order.display_lots != 0) << 6;
-        let queue = queues.entry((order.side, key)).or_default();
-        queue.extend(order.order_id.to_le_bytes());
-        queue.extend(order.owner.to_le_bytes());
-        queue.extend((order.lots - order.hidden_lots).to_le_bytes());
-        queue.extend(order.client_id.to_le_bytes());
-        queue.extend(order.expires_ms.unwrap_or(0).to_le_bytes());
+            | u8::from(!order.client_id.is_zero()) << 5
+            | u8::from(!order.display_lots.is_zero()) << 6;
+        let queue = queues.entry((order.side, key(order.side, order.price_ticks))).or_default();
+        queue.extend(order.order_id.get().to_le_bytes());
+        queue.extend(order.owner.get().to_le_bytes());
+        queue.extend((order.lots - order.hidden_lots).get().to_le_bytes());
+        queue.extend(order.client_id.get().to_le_bytes());
+        queue.extend(order.expires_ms.unwrap_or(TimeMs::ZERO).get().to_le_bytes());
         queue.push(flags);
-        if order.display_lots != 0 {
-            queue.extend(order.display_lots.to_le_bytes());
-            queue.extend(order.hidden_lots.to_le_bytes());
+        if !order.display_lots.is_zero() {
+            queue.extend(order.display_lots.get().to_le_bytes());
+            queue.extend(order.hidden_lots.get().to_le_bytes());
         }
     }
     let leaves = queues.into_iter().map(|(place, queue)| (place, Sha256::digest(queue).to_vec()));
-    tree(0x04, &leaves.collect(), &next_id.to_le_bytes())
+    tree(0x04, &leaves.collect(), &next_id.get().to_le_bytes())
 }
 
 fn tree(tag: u8, leaves: &BTreeMap<(Side, u64), Vec<u8>>, tail: &[u8]) -> Digest {

@@ -1,6 +1,8 @@
 //! Rules §2, one by one.
 
-use tidemark_proto::units::{SelfTradePrevention, Side};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::{Code, Refusal};
 
 use super::{gtc, TestHost};
@@ -8,8 +10,26 @@ use crate::{
     Book, Event, NewOrder, PlaceResult, PostOnly, Reject, Replace, TimeInForce, MAX_ORDER_LOTS,
 };
 
+const MOST_LOTS: u64 = MAX_ORDER_LOTS.get();
+
+pub(super) fn account(account: u32) -> AccountId {
+    AccountId::new(account)
+}
+
+pub(super) fn id(id: u64) -> OrderId {
+    OrderId::new(id)
+}
+
+pub(super) fn ticks(ticks: u64) -> Ticks {
+    Ticks::new(ticks)
+}
+
+pub(super) fn lots(lots: u64) -> Lots {
+    Lots::new(lots)
+}
+
 /// A book with asks of accounts 1, 2 and 3: 5 lots each at 100, 100 and 102.
-fn three_asks() -> (Book, TestHost) {
+pub(super) fn three_asks() -> (Book, TestHost) {
     let (mut book, mut host) = (Book::new(), TestHost::default());
     for (owner, price) in [(1, 100), (2, 100), (3, 102)] {
         place(&mut book, &mut host, &gtc(owner, Side::Sell, price, 5)).expect("rests");
@@ -18,14 +38,20 @@ fn three_asks() -> (Book, TestHost) {
     (book, host)
 }
 
-fn place(book: &mut Book, host: &mut TestHost, order: &NewOrder) -> Result<PlaceResult, Code> {
+pub(super) fn place(
+    book: &mut Book,
+    host: &mut TestHost,
+    order: &NewOrder,
+) -> Result<PlaceResult, Code> {
     book.place(order, host).map_err(|reject| reject.code)
 }
 
 /// (maker, price, lots) of every fill told.
-fn fills(host: &TestHost) -> Vec<(u32, u64, u64)> {
+pub(super) fn fills(host: &TestHost) -> Vec<(u32, u64, u64)> {
     let fill = |event: &Event| match event {
-        Event::Fill { maker, price_ticks, lots, .. } => Some((*maker, *price_ticks, *lots)),
+        Event::Fill { maker, price_ticks, lots, .. } => {
+            Some((maker.get(), price_ticks.get(), lots.get()))
+        }
         _ => None,
     };
     host.events.iter().filter_map(fill).collect()
@@ -34,18 +60,18 @@ fn fills(host: &TestHost) -> Vec<(u32, u64, u64)> {
 /// (order id, why) of every order removed.
 fn removals(host: &TestHost) -> Vec<(u64, Code)> {
     let removal = |event: &Event| match event {
-        Event::Removed { order, reason } => Some((order.order_id, *reason)),
+        Event::Removed { order, reason } => Some((order.order_id.get(), *reason)),
         _ => None,
     };
     host.events.iter().filter_map(removal).collect()
 }
 
-fn replace(order_id: u64, owner: u32, price_ticks: Option<u64>, lots: Option<u64>) -> Replace {
+pub(super) fn replace(order_id: u64, owner: u32, price: Option<u64>, lots: Option<u64>) -> Replace {
     Replace {
-        order_id,
-        owner,
-        price_ticks,
-        lots,
+        order_id: id(order_id),
+        owner: account(owner),
+        price_ticks: price.map(Ticks::new),
+        lots: lots.map(Lots::new),
         stp: SelfTradePrevention::CancelTaker,
         max_fills: 500,
     }
@@ -56,44 +82,43 @@ fn price_then_arrival_at_the_makers_price() {
     let (mut book, mut host) = three_asks();
     let placed = place(&mut book, &mut host, &gtc(9, Side::Buy, 103, 12)).expect("trades");
     assert_eq!(fills(&host), [(1, 100, 5), (2, 100, 5), (3, 102, 2)]);
-    assert_eq!((placed.filled_lots, placed.resting_lots, placed.rest), (12, 0, None));
+    assert_eq!((placed.filled_lots.get(), placed.resting_lots.get(), placed.rest), (12, 0, None));
 }
 
 #[test]
 fn quantities_have_bounds_and_refusals_name_them() {
     let (mut book, mut host) = three_asks();
-    for (lots, code) in [(0, Code::QuantityTooSmall), (MAX_ORDER_LOTS + 1, Code::QuantityTooLarge)]
-    {
+    for (lots, code) in [(0, Code::QuantityTooSmall), (MOST_LOTS + 1, Code::QuantityTooLarge)] {
         assert_eq!(place(&mut book, &mut host, &gtc(9, Side::Buy, 1, lots)), Err(code));
     }
     let reject =
-        book.place(&gtc(9, Side::Buy, 1, MAX_ORDER_LOTS + 1), &mut host).expect_err("too large");
+        book.place(&gtc(9, Side::Buy, 1, MOST_LOTS + 1), &mut host).expect_err("too large");
     let refusal = Refusal::from(reject);
     assert_eq!(
         refusal.message,
         "quantity is 9223372036854775808 lots, must be at most 9223372036854775807"
     );
-    assert_eq!(book.next_order_id(), 4, "a refusal uses no id");
+    assert_eq!(book.next_order_id(), id(4), "a refusal uses no id");
 }
 
 #[test]
 fn a_level_whose_sum_would_wrap_refuses_the_order() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
     for _ in 0..2 {
-        place(&mut book, &mut host, &gtc(1, Side::Buy, 7, MAX_ORDER_LOTS)).expect("fits");
+        place(&mut book, &mut host, &gtc(1, Side::Buy, 7, MOST_LOTS)).expect("fits");
     }
     assert_eq!(place(&mut book, &mut host, &gtc(1, Side::Buy, 7, 2)), Err(Code::Overflow));
     place(&mut book, &mut host, &gtc(1, Side::Buy, 7, 1)).expect("2^64 - 1 fits");
-    assert_eq!(book.best_bid().expect("there is one").lots, u64::MAX);
+    assert_eq!(book.best_bid().expect("there is one").lots, Lots::MAX);
     // Its own lots leave before the new ones come: a larger size at its own price can fit, or not.
     assert_eq!(
         book.replace(&replace(3, 1, None, Some(2)), &mut host).map_err(|r| r.code),
         Err(Code::Overflow)
     );
-    book.reduce(1, 1, 1, &mut host).expect("live");
+    book.reduce(id(1), account(1), lots(1), &mut host).expect("live");
     assert_eq!(
         book.replace(&replace(3, 1, None, Some(2)), &mut host).map(|p| p.resting_lots),
-        Ok(2)
+        Ok(lots(2))
     );
 }
 
@@ -107,12 +132,13 @@ fn ioc_cancels_its_rest_and_fok_trades_in_full_or_not_at_all() {
     assert!(host.events.is_empty());
     let placed = place(&mut book, &mut host, &ioc).expect("trades");
     assert_eq!(
-        (placed.filled_lots, placed.resting_lots, placed.rest),
+        (placed.filled_lots.get(), placed.resting_lots.get(), placed.rest),
         (10, 0, Some(Code::Unfilled))
     );
-    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 5, ..fok })
-        .expect("trades");
-    assert_eq!((placed.filled_lots, placed.rest), (5, None));
+    let placed =
+        place(&mut book, &mut host, &NewOrder { price_ticks: ticks(102), lots: lots(5), ..fok })
+            .expect("trades");
+    assert_eq!((placed.filled_lots.get(), placed.rest), (5, None));
 }
 
 #[test]
@@ -121,37 +147,40 @@ fn fok_counts_only_what_can_trade() {
     let tradable = |order: NewOrder| {
         let (mut book, mut host) = three_asks();
         // Account 4 rests two reduce-only asks of 5 against a position of 6.
-        host.positions.insert(4, 6);
+        host.positions.insert(account(4), 6);
         for _ in 0..2 {
             let order = NewOrder { reduce_only: true, ..gtc(4, Side::Sell, 101, 5) };
             place(&mut book, &mut host, &order).expect("rests");
         }
-        place(&mut book, &mut host, &NewOrder { lots: 1_000, ..order }).map_err(|code| {
+        place(&mut book, &mut host, &NewOrder { lots: lots(1_000), ..order }).map_err(|code| {
             let reject =
-                book.place(&NewOrder { lots: 1_000, ..order }, &mut host).expect_err("again");
+                book.place(&NewOrder { lots: lots(1_000), ..order }, &mut host).expect_err("again");
             (code, reject.bound)
         })
     };
-    assert_eq!(tradable(NewOrder { owner: 9, ..fok }), Err((Code::NotFillable, 5 + 5 + 6 + 5)));
+    assert_eq!(
+        tradable(NewOrder { owner: account(9), ..fok }),
+        Err((Code::NotFillable, 5 + 5 + 6 + 5))
+    );
     assert_eq!(tradable(fok), Err((Code::NotFillable, 0)));
     let cancel_maker = NewOrder { stp: SelfTradePrevention::CancelMaker, ..fok };
     assert_eq!(tradable(cancel_maker), Err((Code::NotFillable, 5 + 6 + 5)));
     assert_eq!(tradable(NewOrder { max_fills: 2, ..cancel_maker }), Err((Code::NotFillable, 5)));
-    let decrement = NewOrder { owner: 2, stp: SelfTradePrevention::Decrement, ..fok };
+    let decrement = NewOrder { owner: account(2), stp: SelfTradePrevention::Decrement, ..fok };
     assert_eq!(tradable(decrement), Err((Code::NotFillable, 5)));
 }
 
 #[test]
 fn fok_does_not_count_reduce_only_makers_that_an_earlier_fill_removes() {
     let (mut book, mut host) = three_asks();
-    host.positions.insert(4, 5);
+    host.positions.insert(account(4), 5);
     for _ in 0..2 {
         let order = NewOrder { reduce_only: true, ..gtc(4, Side::Sell, 101, 5) };
         place(&mut book, &mut host, &order).expect("rests");
     }
     let fok =
         NewOrder { time_in_force: TimeInForce::Fok, max_fills: 4, ..gtc(9, Side::Buy, 102, 20) };
-    assert_eq!(place(&mut book, &mut host, &fok).map(|placed| placed.filled_lots), Ok(20));
+    assert_eq!(place(&mut book, &mut host, &fok).map(|placed| placed.filled_lots.get()), Ok(20));
 }
 
 #[test]
@@ -160,11 +189,12 @@ fn post_only_is_refused_or_slides_one_tick_outside() {
     let order = NewOrder { post_only: PostOnly::Reject, ..gtc(9, Side::Buy, 100, 1) };
     assert_eq!(place(&mut book, &mut host, &order), Err(Code::WouldCross));
     assert_eq!(
-        place(&mut book, &mut host, &NewOrder { price_ticks: 99, ..order }).map(|p| p.price_ticks),
-        Ok(99)
+        place(&mut book, &mut host, &NewOrder { price_ticks: ticks(99), ..order })
+            .map(|p| p.price_ticks),
+        Ok(ticks(99))
     );
-    let slide = NewOrder { post_only: PostOnly::Slide, price_ticks: 105, ..order };
-    assert_eq!(place(&mut book, &mut host, &slide).map(|p| p.price_ticks), Ok(99));
+    let slide = NewOrder { post_only: PostOnly::Slide, price_ticks: ticks(105), ..order };
+    assert_eq!(place(&mut book, &mut host, &slide).map(|p| p.price_ticks), Ok(ticks(99)));
     let ioc = NewOrder { time_in_force: TimeInForce::Ioc, ..slide };
     assert_eq!(place(&mut book, &mut host, &ioc), Err(Code::InvalidArgument));
     assert_eq!(fills(&host), []);
@@ -196,9 +226,14 @@ fn self_trade_prevention_has_four_policies() {
         let (mut book, mut host) = three_asks();
         let placed = place(&mut book, &mut host, &NewOrder { stp, ..gtc(2, Side::Buy, 102, 9) })
             .expect("trades");
-        let got = (placed.filled_lots, placed.decremented_lots, placed.resting_lots, placed.rest);
+        let got = (
+            placed.filled_lots.get(),
+            placed.decremented_lots.get(),
+            placed.resting_lots.get(),
+            placed.rest,
+        );
         assert_eq!(got, (filled, decremented, resting, rest), "{stp:?}");
-        assert_eq!(book.order(2).map_or(0, |order| order.lots), own_left, "{stp:?}");
+        assert_eq!(book.order(id(2)).map_or(0, |order| order.lots.get()), own_left, "{stp:?}");
     }
 }
 
@@ -208,21 +243,24 @@ fn max_fills_stops_the_taker_and_its_rest_goes() {
     let order = NewOrder { max_fills: 2, ..gtc(9, Side::Buy, 102, 12) };
     let placed = place(&mut book, &mut host, &order).expect("trades");
     assert_eq!(
-        (placed.filled_lots, placed.resting_lots, placed.rest),
+        (placed.filled_lots.get(), placed.resting_lots.get(), placed.rest),
         (10, 0, Some(Code::MaxFills))
     );
     // With nothing left to meet, the rest rests.
     let (mut book, mut host) = three_asks();
-    let placed =
-        place(&mut book, &mut host, &NewOrder { price_ticks: 101, ..order }).expect("trades");
-    assert_eq!((placed.filled_lots, placed.resting_lots, placed.rest), (10, 2, None));
+    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: ticks(101), ..order })
+        .expect("trades");
+    assert_eq!((placed.filled_lots.get(), placed.resting_lots.get(), placed.rest), (10, 2, None));
 }
 
 #[test]
 fn replace_keeps_its_place_only_when_the_quantity_falls() {
     let (mut book, mut host) = three_asks();
-    let queue =
-        |book: &Book| book.queue(Side::Sell, 100).map(|o| (o.order_id, o.lots)).collect::<Vec<_>>();
+    let queue = |book: &Book| {
+        book.queue(Side::Sell, ticks(100))
+            .map(|o| (o.order_id.get(), o.lots.get()))
+            .collect::<Vec<_>>()
+    };
     book.replace(&replace(1, 1, None, Some(3)), &mut host).expect("live");
     assert_eq!(queue(&book), [(1, 3), (2, 5)]);
     book.replace(&replace(1, 1, Some(100), Some(4)), &mut host).expect("live");
@@ -243,16 +281,23 @@ fn replace_keeps_its_place_only_when_the_quantity_falls() {
 #[test]
 fn a_replacement_that_crosses_trades_as_a_taker() {
     let (mut book, mut host) = three_asks();
-    let bid = NewOrder { client_id: 77, ..gtc(9, Side::Buy, 90, 6) };
+    let bid = NewOrder { client_id: ClientId::new(77), ..gtc(9, Side::Buy, 90, 6) };
     place(&mut book, &mut host, &bid).expect("rests");
     let placed = book.replace(&replace(4, 9, Some(100), Some(11)), &mut host).expect("live");
-    assert_eq!((placed.order_id, placed.filled_lots, placed.resting_lots), (4, 10, 1));
+    assert_eq!(
+        (placed.order_id.get(), placed.filled_lots.get(), placed.resting_lots.get()),
+        (4, 10, 1)
+    );
     assert_eq!(fills(&host), [(1, 100, 5), (2, 100, 5)]);
-    let rest = book.order_by_client_id(9, 77).expect("keeps its client id");
-    assert_eq!((rest.order_id, rest.price_ticks, rest.lots), (4, 100, 1));
+    let rest = book.order_by_client_id(account(9), ClientId::new(77)).expect("keeps its client id");
+    assert_eq!((rest.order_id, rest.price_ticks, rest.lots), (id(4), ticks(100), lots(1)));
     book.replace(&replace(4, 9, Some(102), None), &mut host).expect("live");
     assert_eq!(
-        (book.order(4), book.order_by_client_id(9, 77), book.open_orders(9)),
+        (
+            book.order(id(4)),
+            book.order_by_client_id(account(9), ClientId::new(77)),
+            book.open_orders(account(9))
+        ),
         (None, None, 0)
     );
 }
@@ -260,15 +305,20 @@ fn a_replacement_that_crosses_trades_as_a_taker() {
 #[test]
 fn client_ids_are_unique_among_live_orders() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
-    let order = NewOrder { client_id: 5, ..gtc(1, Side::Buy, 10, 1) };
+    let order = NewOrder { client_id: ClientId::new(5), ..gtc(1, Side::Buy, 10, 1) };
     place(&mut book, &mut host, &order).expect("rests");
     let again = book.place(&order, &mut host);
     assert_eq!(again, Err(Reject { code: Code::DuplicateClientId, bound: 1, offender: 5 }));
-    place(&mut book, &mut host, &NewOrder { owner: 2, ..order }).expect("another account's");
-    assert_eq!(book.cancel_by_client_id(1, 5, Code::Cancelled, &mut host), Ok(1));
+    place(&mut book, &mut host, &NewOrder { owner: account(2), ..order })
+        .expect("another account's");
+    assert_eq!(
+        book.cancel_by_client_id(account(1), ClientId::new(5), Code::Cancelled, &mut host),
+        Ok(lots(1))
+    );
     place(&mut book, &mut host, &order).expect("free again");
     assert_eq!(
-        book.cancel_by_client_id(1, 0, Code::Cancelled, &mut host).map_err(|r| r.code),
+        book.cancel_by_client_id(account(1), ClientId::new(0), Code::Cancelled, &mut host)
+            .map_err(|r| r.code),
         Err(Code::UnknownOrder)
     );
 }
@@ -278,25 +328,26 @@ fn reduce_only_is_capped_at_each_fill_and_goes_with_the_position() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
     let sell = NewOrder { reduce_only: true, ..gtc(1, Side::Sell, 100, 10) };
     assert_eq!(place(&mut book, &mut host, &sell), Err(Code::WouldIncrease));
-    host.positions.insert(1, 7);
+    host.positions.insert(account(1), 7);
     place(&mut book, &mut host, &sell).expect("rests");
-    place(&mut book, &mut host, &NewOrder { price_ticks: 105, ..sell }).expect("rests");
-    assert_eq!(book.best_ask().expect("rests").lots, 10, "shown in full");
+    place(&mut book, &mut host, &NewOrder { price_ticks: ticks(105), ..sell }).expect("rests");
+    assert_eq!(book.best_ask().expect("rests").lots, lots(10), "shown in full");
     let placed = place(&mut book, &mut host, &gtc(2, Side::Buy, 100, 20)).expect("trades");
-    assert_eq!((placed.filled_lots, placed.resting_lots), (7, 13));
+    assert_eq!((placed.filled_lots.get(), placed.resting_lots.get()), (7, 13));
     assert_eq!(removals(&host), [(2, Code::NothingToReduce), (1, Code::NothingToReduce)]);
-    assert_eq!(host.positions[&1], 0);
+    assert_eq!(host.positions[&account(1)], 0);
 }
 
 #[test]
 fn a_reduce_only_taker_stops_at_zero_and_takes_its_other_orders_along() {
     let (mut book, mut host) = three_asks();
-    host.positions.insert(9, -6);
+    host.positions.insert(account(9), -6);
     let buy = NewOrder { reduce_only: true, ..gtc(9, Side::Buy, 90, 3) };
     place(&mut book, &mut host, &buy).expect("rests");
-    let placed = place(&mut book, &mut host, &NewOrder { price_ticks: 102, lots: 8, ..buy })
-        .expect("trades");
-    assert_eq!((placed.filled_lots, placed.resting_lots), (6, 0));
+    let placed =
+        place(&mut book, &mut host, &NewOrder { price_ticks: ticks(102), lots: lots(8), ..buy })
+            .expect("trades");
+    assert_eq!((placed.filled_lots.get(), placed.resting_lots.get()), (6, 0));
     assert_eq!(placed.rest, Some(Code::NothingToReduce));
     assert_eq!(removals(&host), [(4, Code::NothingToReduce)]);
 }
@@ -304,14 +355,14 @@ fn a_reduce_only_taker_stops_at_zero_and_takes_its_other_orders_along() {
 #[test]
 fn expiry_is_by_time_then_id_and_bounded() {
     let (mut book, mut host) = (Book::new(), TestHost::default());
-    for expires_ms in [30, 10, 20, 10] {
+    for expires_ms in [30, 10, 20, 10].map(TimeMs::new) {
         let order =
             NewOrder { time_in_force: TimeInForce::Gtt { expires_ms }, ..gtc(1, Side::Buy, 5, 1) };
         place(&mut book, &mut host, &order).expect("rests");
     }
-    assert_eq!(book.expire(9, 10, &mut host), 0);
-    assert_eq!(book.expire(20, 2, &mut host), 2);
-    assert_eq!(book.expire(20, 2, &mut host), 1);
+    assert_eq!(book.expire(TimeMs::new(9), 10, &mut host), 0);
+    assert_eq!(book.expire(TimeMs::new(20), 2, &mut host), 2);
+    assert_eq!(book.expire(TimeMs::new(20), 2, &mut host), 1);
     let expired: Vec<u64> = removals(&host).into_iter().map(|(id, _)| id).collect();
     assert_eq!(expired, [2, 4, 3]);
 }
@@ -324,8 +375,8 @@ fn cancel_all_is_by_side_and_newest_first() {
     {
         place(&mut book, &mut host, &gtc(owner, side, price, 1)).expect("rests");
     }
-    assert_eq!(book.cancel_all(1, Some(Side::Buy), Code::Cancelled, &mut host), 2);
-    assert_eq!(book.cancel_all(1, None, Code::Pruned, &mut host), 1);
+    assert_eq!(book.cancel_all(account(1), Some(Side::Buy), Code::Cancelled, &mut host), 2);
+    assert_eq!(book.cancel_all(account(1), None, Code::Pruned, &mut host), 1);
     assert_eq!(removals(&host), [(4, Code::Cancelled), (1, Code::Cancelled), (2, Code::Pruned)]);
     assert_eq!(book.live_orders(), 1);
 }
@@ -337,87 +388,11 @@ fn levels_that_come_and_go_within_a_block_take_no_more_memory() {
         for price in [5_000, 50_000] {
             place(&mut book, &mut host, &gtc(1, Side::Buy, price, 1)).expect("rests");
         }
-        book.cancel_all(1, None, Code::Cancelled, &mut host);
+        book.cancel_all(account(1), None, Code::Cancelled, &mut host);
         if round % 10 == 9 {
             assert_eq!(book.take_dirty_levels().len(), 2);
             book.l3_root();
         }
     }
     assert_eq!((book.ladders.get(Side::Buy).pages.len(), book.levels.capacity()), (2, 3));
-}
-
-#[test]
-fn an_iceberg_shows_its_display_and_refills_at_the_back() {
-    let (mut book, mut host) = (Book::new(), TestHost::default());
-    let iceberg = NewOrder { display_lots: 3, ..gtc(1, Side::Sell, 100, 10) };
-    place(&mut book, &mut host, &iceberg).expect("rests");
-    place(&mut book, &mut host, &gtc(2, Side::Sell, 100, 4)).expect("rests");
-    assert_eq!(book.best_ask().map(|level| (level.lots, level.count)), Some((7, 2)));
-    let order = book.order(1).expect("live");
-    assert_eq!((order.lots, order.hidden_lots, order.shown_lots()), (10, 7, 3));
-    place(&mut book, &mut host, &gtc(9, Side::Buy, 100, 5)).expect("trades");
-    assert_eq!(fills(&host), [(1, 100, 3), (2, 100, 2)]);
-    let queue: Vec<_> = book.queue(Side::Sell, 100).map(|o| (o.order_id, o.shown_lots())).collect();
-    assert_eq!(queue, [(2, 2), (1, 3)]);
-    // One taker can go through it again and again; each time it meets a maker anew.
-    host.events.clear();
-    let ioc =
-        NewOrder { time_in_force: TimeInForce::Ioc, max_fills: 3, ..gtc(9, Side::Buy, 100, 20) };
-    let placed = place(&mut book, &mut host, &ioc).expect("trades");
-    assert_eq!(fills(&host), [(2, 100, 2), (1, 100, 3), (1, 100, 3)]);
-    assert_eq!((placed.filled_lots, placed.rest), (8, Some(Code::MaxFills)));
-    assert_eq!(book.order(1).map(|order| (order.lots, order.hidden_lots)), Some((1, 0)));
-}
-
-#[test]
-fn an_iceberg_is_for_orders_that_may_rest() {
-    let (mut book, mut host) = three_asks();
-    for time_in_force in [TimeInForce::Ioc, TimeInForce::Fok] {
-        let order = NewOrder { display_lots: 1, time_in_force, ..gtc(9, Side::Buy, 100, 5) };
-        assert_eq!(place(&mut book, &mut host, &order), Err(Code::InvalidArgument));
-    }
-}
-
-#[test]
-fn fok_counts_hidden_lots_in_the_order_in_which_they_come() {
-    let tradable = |order: NewOrder| {
-        let (mut book, mut host) = (Book::new(), TestHost::default());
-        let iceberg = NewOrder { display_lots: 3, ..gtc(1, Side::Sell, 100, 10) };
-        place(&mut book, &mut host, &iceberg).expect("rests");
-        place(&mut book, &mut host, &gtc(2, Side::Sell, 100, 4)).expect("rests");
-        book.place(&order, &mut host)
-            .map(|placed| placed.filled_lots)
-            .map_err(|reject| reject.bound)
-    };
-    let fok = NewOrder { time_in_force: TimeInForce::Fok, ..gtc(9, Side::Buy, 100, 14) };
-    assert_eq!(tradable(fok), Ok(14));
-    assert_eq!(tradable(NewOrder { lots: 15, ..fok }), Err(14));
-    assert_eq!(tradable(NewOrder { max_fills: 3, ..fok }), Err(3 + 4 + 3));
-    // Account 2 meets its own order after the first display.
-    assert_eq!(tradable(NewOrder { owner: 2, ..fok }), Err(3));
-}
-
-#[test]
-fn an_iceberg_loses_hidden_lots_first_and_keeps_its_place() {
-    let (mut book, mut host) = (Book::new(), TestHost::default());
-    let iceberg = NewOrder { display_lots: 3, ..gtc(1, Side::Sell, 100, 10) };
-    place(&mut book, &mut host, &iceberg).expect("rests");
-    place(&mut book, &mut host, &gtc(2, Side::Sell, 100, 4)).expect("rests");
-    let front = |book: &Book| {
-        book.queue(Side::Sell, 100).next().map(|o| (o.order_id, o.lots, o.hidden_lots))
-    };
-    book.replace(&replace(1, 1, None, Some(6)), &mut host).expect("live");
-    assert_eq!(front(&book), Some((1, 6, 3)));
-    book.reduce(1, 1, 4, &mut host).expect("live");
-    assert_eq!(front(&book), Some((1, 2, 0)));
-    // More of it goes to the back and is shown as before.
-    book.replace(&replace(1, 1, None, Some(9)), &mut host).expect("live");
-    assert_eq!(front(&book), Some((2, 4, 0)));
-    assert_eq!(book.order(1).map(|order| order.hidden_lots), Some(6));
-    // Self-trade prevention by decrement takes the smaller of the two whole quantities.
-    let own = NewOrder { stp: SelfTradePrevention::Decrement, ..gtc(1, Side::Buy, 100, 12) };
-    let placed = place(&mut book, &mut host, &own).expect("trades");
-    assert_eq!((placed.filled_lots, placed.decremented_lots), (4, 8));
-    assert_eq!(book.order(1).map(|order| (order.lots, order.hidden_lots)), Some((1, 0)));
-    assert_eq!(book.cancel(1, 1, Code::Cancelled, &mut host), Ok(1));
 }

@@ -1,7 +1,7 @@
 //! Every sequence of a few operations on a tiny book: lists and bitmaps have no corner that chance
 //! could miss.
 
-use tidemark_proto::units::{SelfTradePrevention, Side};
+use tidemark_proto::units::{Lots, SelfTradePrevention, Side, Ticks};
 
 use super::gtc;
 use super::pair::{Op, Pair};
@@ -14,7 +14,7 @@ const DEPTH: u32 = if cfg!(debug_assertions) { 3 } else { 4 };
 /// reductions and moves of the oldest and the newest order; a block's end.
 fn alphabet() -> Vec<Op> {
     let mut ops = Vec::new();
-    for (owner, display_lots) in [(1, 0), (2, 1)] {
+    for (owner, display_lots) in [(1, Lots::ZERO), (2, Lots::ONE)] {
         for side in [Side::Buy, Side::Sell] {
             for price in [4_095, 4_096] {
                 let stp = SelfTradePrevention::Decrement;
@@ -26,11 +26,11 @@ fn alphabet() -> Vec<Op> {
     for pick in [1, 17] {
         let stp = SelfTradePrevention::CancelMaker;
         ops.push(Op::Cancel { pick, stranger: false });
-        ops.push(Op::Reduce { pick, stranger: false, by_lots: 1 });
+        ops.push(Op::Reduce { pick, stranger: false, by_lots: Lots::ONE });
         ops.push(Op::Replace {
             pick,
             stranger: false,
-            price: Some(4_096),
+            price: Some(Ticks::new(4_096)),
             lots: None,
             stp,
             max_fills: 2,

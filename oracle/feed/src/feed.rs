@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use thiserror::Error;
 use tidemark_oracle::report::{PriceReport, Report};
-use tidemark_proto::units::{MarketId, Ticks};
+use tidemark_proto::units::{MarketId, Ticks, TimeMs};
 
 /// The last known prices of one market, in USDC per base unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,9 +86,9 @@ pub fn to_ticks(price: Decimal, tick_size_e9: u64) -> Result<Ticks, TicksError> 
     // A denominator beyond 2¹²⁸ is more than twice the numerator.
     let denominator = denominator.ok_or(TicksError::TooSmall(price))?;
     let (floor, rest) = (numerator / denominator, numerator % denominator);
-    match Ticks::try_from(floor + u128::from(rest >= denominator - rest)) {
+    match u64::try_from(floor + u128::from(rest >= denominator - rest)) {
         Ok(0) => Err(TicksError::TooSmall(price)),
-        Ok(ticks) => Ok(ticks),
+        Ok(ticks) => Ok(Ticks::new(ticks)),
         Err(_) => Err(TicksError::TooLarge(price)),
     }
 }
@@ -102,8 +102,8 @@ pub struct ReportedMarket<'a> {
     pub symbol: &'a str,
     /// Its tick, in 10⁻⁹ USDC.
     pub tick_size_e9: u64,
-    /// Longest silence of the source after which its prices are still reported, in milliseconds.
-    pub max_age_ms: u64,
+    /// Longest silence of the source after which its prices are still reported.
+    pub max_age_ms: TimeMs,
 }
 
 /// The report that `snapshot` gives for `markets`, each once, in any order. A market is left out
@@ -118,7 +118,8 @@ pub fn to_report<'a>(
         let known = snapshot.iter().find(|price| price.symbol == market.symbol)?;
         let ticks = |price: Option<Decimal>| to_ticks(price?, market.tick_size_e9).ok();
         let (index_ticks, external_ticks) = (ticks(known.index), ticks(known.external));
-        let speaks = known.age_ms <= market.max_age_ms && index_ticks.or(external_ticks).is_some();
+        let is_fresh = TimeMs::new(known.age_ms) <= market.max_age_ms;
+        let speaks = is_fresh && index_ticks.or(external_ticks).is_some();
         speaks.then_some(PriceReport { market: market.id, index_ticks, external_ticks })
     };
     let mut prices: Vec<PriceReport> = markets.into_iter().filter_map(entry).collect();
@@ -154,7 +155,8 @@ mod tests {
             ),
             ("1", 0, Err(TicksError::NoTick)),
         ] {
-            assert_eq!(to_ticks(price(usdc), tick_size_e9), ticks, "{usdc}");
+            let got = to_ticks(price(usdc), tick_size_e9);
+            assert_eq!(got, ticks.map(Ticks::new), "{usdc}");
         }
     }
 
@@ -167,10 +169,10 @@ mod tests {
             age_ms,
         };
         let market = |id, symbol: &'static str| ReportedMarket {
-            id,
+            id: MarketId::new(id),
             symbol,
             tick_size_e9: 10_000_000,
-            max_age_ms: 5_000,
+            max_age_ms: TimeMs::new(5_000),
         };
         let snapshot = [
             feed("AAVE-USD", "259.75", 0),
@@ -186,8 +188,11 @@ mod tests {
             market(2, "ETH-USD"),
         ];
         let report = to_report(&snapshot, markets);
-        let entry =
-            |market, ticks| PriceReport { market, index_ticks: Some(ticks), external_ticks: None };
+        let entry = |id, ticks| PriceReport {
+            market: MarketId::new(id),
+            index_ticks: Some(Ticks::new(ticks)),
+            external_ticks: None,
+        };
         assert_eq!(report.prices, [entry(3, 18_750), entry(9, 25_975)]);
     }
 }

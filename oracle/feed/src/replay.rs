@@ -261,5 +261,4 @@ fn market_of(symbol: &str) -> Option<(String, bool)> {
 }
 
 #[cfg(test)]
-#[path = "replay_tests.rs"]
 mod tests;

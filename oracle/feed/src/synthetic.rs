@@ -215,5 +215,4 @@ fn to_decimal(price: f64) -> Option<Decimal> {
 }
 
 #[cfg(test)]
-#[path = "synthetic_tests.rs"]
 mod tests;

@@ -9,10 +9,17 @@ use tidemark_oracle::index::{by_market, IndexRule, IndexState};
 use tidemark_oracle::mark::{MarkInputs, MarkState};
 use tidemark_oracle::median::Quorum;
 use tidemark_oracle::report::{decode, encode, Limits};
-use tidemark_proto::units::Ticks;
+use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs};
 
-const AAVE: ReportedMarket =
-    ReportedMarket { id: 4, symbol: "AAVE-USD", tick_size_e9: 1_000_000, max_age_ms: 5_000 };
+const AAVE: ReportedMarket = ReportedMarket {
+    id: MarketId::new(4),
+    symbol: "AAVE-USD",
+    tick_size_e9: 1_000_000,
+    max_age_ms: TimeMs::new(5_000),
+};
+
+const MAX_AGE_MS: TimeMs = TimeMs::new(30_000);
+const BAND: Ppm = Ppm::new(50_000);
 
 /// Runs the hour second by second with a book of `book` around the index: the index, the external
 /// price and the mark of each second.
@@ -26,6 +33,7 @@ fn play(
     let mut seen = Vec::new();
     for now_ms in (0..replay.length_ms()).step_by(1_000) {
         let report = to_report(&replay.snapshot(now_ms), [AAVE]);
+        let now_ms = TimeMs::new(now_ms);
         let base = |_| index.voting_base();
         let bytes = encode(&report, &base, Limits::default()).unwrap();
         assert!(bytes.len() <= 9 || index.index.is_none(), "{} bytes for one market", bytes.len());
@@ -36,14 +44,14 @@ fn play(
         let sides = book(index_ticks);
         let inputs = MarkInputs {
             index_ticks: Some(index_ticks),
-            index_is_stale: index.is_stale(now_ms, 30_000),
+            index_is_stale: index.is_stale(now_ms, MAX_AGE_MS),
             best_bid_ticks: sides.map(|(bid, _)| bid),
             best_ask_ticks: sides.map(|(_, ask)| ask),
             last_ticks: sides.map(|(bid, _)| bid),
-            external_ticks: index.external_ticks(now_ms, 30_000),
+            external_ticks: index.external_ticks(now_ms, MAX_AGE_MS),
         };
         mark.update(&inputs, now_ms);
-        seen.push((index_ticks, inputs.external_ticks, mark.mark_ticks(&inputs, 50_000).unwrap()));
+        seen.push((index_ticks, inputs.external_ticks, mark.mark_ticks(&inputs, BAND).unwrap()));
     }
     seen
 }
@@ -58,11 +66,14 @@ fn the_mark_does_not_follow_one_venue() {
     }
     let replay = Replay::open(&path, Playback { start_at_ms: 0, speed: 1, looped: false }).unwrap();
     let (with_book, without) = (
-        play(&replay, |index| Some((index - index / 2_000, index + index / 2_000))),
+        play(&replay, |index| {
+            let half_spread = Ticks::new(index.get() / 2_000);
+            Some((index - half_spread, index + half_spread))
+        }),
         play(&replay, |_| None),
     );
     let far_below = |(index, external, _): &&(Ticks, Option<Ticks>, Ticks)| {
-        external.is_some_and(|e| e * 2 < *index)
+        external.is_some_and(|e| e + e < *index)
     };
     assert!(
         with_book.iter().filter(far_below).count() >= 10,
@@ -70,7 +81,7 @@ fn the_mark_does_not_follow_one_venue() {
     );
     for (index, external, mark) in with_book.iter().chain(&without) {
         assert!(
-            mark.abs_diff(*index) * 1_000 <= *index,
+            mark.abs_diff(*index).get() * 1_000 <= index.get(),
             "mark {mark}, index {index}, external {external:?}"
         );
     }

@@ -8,7 +8,7 @@ use crate::codes::{Code, Refusal};
 use crate::convert;
 use crate::params::MarketParams;
 use crate::types::{Address, Message, MAX_OPERATIONS};
-use crate::units::MarketId;
+use crate::units::{AccountId, Atoms, Lots, MarketId};
 use crate::v1;
 
 /// The first four bytes of SHA-256(chain id), little endian.
@@ -18,7 +18,7 @@ pub fn chain_tag(chain_id: &str) -> u32 {
     u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
-/// A message with the envelope fields that all have.
+/// A message with the fields that all messages of the wire have.
 pub(super) struct Envelope {
     pub sender: String,
     pub chain_tag: u32,
@@ -36,7 +36,7 @@ fn decode<M: prost::Message + Default>(any: &Any) -> Result<M, Refusal> {
 }
 
 pub(super) fn market_id(id: u32) -> Result<MarketId, Refusal> {
-    MarketId::try_from(id).map_err(|_| {
+    u16::try_from(id).map(MarketId::new).map_err(|_| {
         Refusal::new(Code::UnknownMarket, format!("market id {id} is above {}", MarketId::MAX))
     })
 }
@@ -48,129 +48,121 @@ fn params(wire: Option<v1::MarketParams>) -> Result<Box<MarketParams>, Refusal> 
 
 /// Reads a message by its type URL.
 pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
-    let envelope = |sender, chain_tag, message| Ok(Envelope { sender, chain_tag, message });
+    macro_rules! read {
+        ($message:ty, $read:expr) => {{
+            let mut m: $message = decode(any)?;
+            let (sender, chain_tag) = (std::mem::take(&mut m.sender), m.chain_tag);
+            let read: fn($message) -> Result<Message, Refusal> = $read;
+            Ok(Envelope { sender, chain_tag, message: read(m)? })
+        }};
+    }
     match any.type_url.as_str() {
-        "/tidemark.v1.MsgOrders" => {
-            let m: v1::MsgOrders = decode(any)?;
-            let count = m.operations.len();
-            if !(1..=MAX_OPERATIONS).contains(&count) {
-                return Err(Refusal::new(
-                    Code::OperationCount,
-                    format!("{count} operations, must be 1 to {MAX_OPERATIONS}"),
-                ));
-            }
-            let operations = m.operations.into_iter().enumerate().map(|(index, wire)| {
-                operation(wire)
-                    .map_err(|r| Refusal::new(r.code, format!("operation {index}: {}", r.message)))
-            });
-            let operations = operations.collect::<Result<_, _>>()?;
-            let all_or_none = match v1::BatchMode::try_from(m.mode) {
-                Ok(v1::BatchMode::Each) => false,
-                Ok(v1::BatchMode::All) => true,
-                Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
-            };
-            let subaccount = m.subaccount;
-            envelope(m.sender, m.chain_tag, Message::Orders { subaccount, operations, all_or_none })
-        }
-        "/tidemark.v1.MsgDeposit" => {
-            let m: v1::MsgDeposit = decode(any)?;
-            let recipient = Address::parse(&m.recipient)?;
-            let amount_atoms = convert::amount(m.amount_atoms)?;
-            envelope(
-                m.sender,
-                m.chain_tag,
-                Message::Deposit { recipient, subaccount: m.subaccount, amount_atoms },
-            )
-        }
-        "/tidemark.v1.MsgWithdraw" => {
-            let m: v1::MsgWithdraw = decode(any)?;
-            let amount_atoms = convert::amount(m.amount_atoms)?;
-            envelope(
-                m.sender,
-                m.chain_tag,
-                Message::Withdraw { subaccount: m.subaccount, amount_atoms },
-            )
-        }
-        "/tidemark.v1.MsgTransfer" => {
-            let m: v1::MsgTransfer = decode(any)?;
-            let amount_atoms = convert::amount(m.amount_atoms)?;
-            if m.from_subaccount == m.to_subaccount {
-                return Err(invalid(format!(
-                    "from_subaccount and to_subaccount are both {}",
-                    m.to_subaccount
-                )));
-            }
-            let (from_subaccount, to_subaccount) = (m.from_subaccount, m.to_subaccount);
-            envelope(
-                m.sender,
-                m.chain_tag,
-                Message::Transfer { from_subaccount, to_subaccount, amount_atoms },
-            )
-        }
-        "/tidemark.v1.MsgSetLeverage" => {
-            let m: v1::MsgSetLeverage = decode(any)?;
-            let market = market_id(m.market)?;
-            let message =
-                Message::SetLeverage { subaccount: m.subaccount, market, leverage: m.leverage };
-            envelope(m.sender, m.chain_tag, message)
-        }
+        "/tidemark.v1.MsgOrders" => read!(v1::MsgOrders, orders),
+        "/tidemark.v1.MsgDeposit" => read!(v1::MsgDeposit, deposit),
+        "/tidemark.v1.MsgWithdraw" => read!(v1::MsgWithdraw, withdraw),
+        "/tidemark.v1.MsgTransfer" => read!(v1::MsgTransfer, transfer),
+        "/tidemark.v1.MsgSetLeverage" => read!(v1::MsgSetLeverage, set_leverage),
         "/tidemark.v1.MsgSetSelfTradePrevention" => {
-            let m: v1::MsgSetSelfTradePrevention = decode(any)?;
-            let policy = convert::self_trade_prevention(m.policy)?;
-            let message = Message::SetSelfTradePrevention { subaccount: m.subaccount, policy };
-            envelope(m.sender, m.chain_tag, message)
+            read!(v1::MsgSetSelfTradePrevention, set_self_trade_prevention)
         }
         "/tidemark.v1.MsgListMarket" => {
-            let m: v1::MsgListMarket = decode(any)?;
-            envelope(m.sender, m.chain_tag, Message::ListMarket(params(m.params)?))
+            read!(v1::MsgListMarket, |m| Ok(Message::ListMarket(params(m.params)?)))
         }
         "/tidemark.v1.MsgUpdateMarket" => {
-            let m: v1::MsgUpdateMarket = decode(any)?;
-            envelope(m.sender, m.chain_tag, Message::UpdateMarket(params(m.params)?))
+            read!(v1::MsgUpdateMarket, |m| Ok(Message::UpdateMarket(params(m.params)?)))
         }
-        "/tidemark.v1.MsgSetMarginMode" => {
-            let m: v1::MsgSetMarginMode = decode(any)?;
-            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
-            let isolated = match v1::MarginMode::try_from(m.mode) {
-                Ok(mode) => mode == v1::MarginMode::Isolated,
-                Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
-            };
-            envelope(m.sender, m.chain_tag, Message::SetMarginMode { subaccount, market, isolated })
-        }
+        "/tidemark.v1.MsgSetMarginMode" => read!(v1::MsgSetMarginMode, set_margin_mode),
         "/tidemark.v1.MsgAdjustIsolatedMargin" => {
-            let m: v1::MsgAdjustIsolatedMargin = decode(any)?;
-            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
-            let size = convert::amount(m.change_atoms.unsigned_abs())?;
-            let change_atoms = if m.change_atoms < 0 { -size } else { size };
-            envelope(
-                m.sender,
-                m.chain_tag,
-                Message::AdjustIsolatedMargin { subaccount, market, change_atoms },
-            )
+            read!(v1::MsgAdjustIsolatedMargin, adjust_isolated_margin)
         }
-        "/tidemark.v1.MsgRegisterBackstop" => {
-            let m: v1::MsgRegisterBackstop = decode(any)?;
-            let (subaccount, market) = (m.subaccount, market_id(m.market)?);
-            let set_aside_atoms =
-                if m.set_aside_atoms == 0 { 0 } else { convert::amount(m.set_aside_atoms)? };
-            envelope(
-                m.sender,
-                m.chain_tag,
-                Message::RegisterBackstop { subaccount, market, set_aside_atoms },
-            )
-        }
-        "/tidemark.v1.MsgTakeover" => {
-            let m: v1::MsgTakeover = decode(any)?;
-            let (subaccount, market, lots) = (m.subaccount, market_id(m.market)?, m.lots);
-            if lots == 0 {
-                return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
-            }
-            let account = m.account_id;
-            envelope(m.sender, m.chain_tag, Message::Takeover { subaccount, market, account, lots })
-        }
+        "/tidemark.v1.MsgRegisterBackstop" => read!(v1::MsgRegisterBackstop, register_backstop),
+        "/tidemark.v1.MsgTakeover" => read!(v1::MsgTakeover, takeover),
         other => {
             let shown: String = other.chars().take(80).collect();
             Err(Refusal::new(Code::UnknownMessage, format!("message type {shown:?} is not known")))
         }
     }
+}
+
+fn orders(m: v1::MsgOrders) -> Result<Message, Refusal> {
+    let count = m.operations.len();
+    if !(1..=MAX_OPERATIONS).contains(&count) {
+        return Err(Refusal::new(
+            Code::OperationCount,
+            format!("{count} operations, must be 1 to {MAX_OPERATIONS}"),
+        ));
+    }
+    let operations = m.operations.into_iter().enumerate().map(|(index, wire)| {
+        operation(wire)
+            .map_err(|r| Refusal::new(r.code, format!("operation {index}: {}", r.message)))
+    });
+    let operations = operations.collect::<Result<_, _>>()?;
+    let all_or_none = match v1::BatchMode::try_from(m.mode) {
+        Ok(v1::BatchMode::Each) => false,
+        Ok(v1::BatchMode::All) => true,
+        Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
+    };
+    Ok(Message::Orders { subaccount: m.subaccount, operations, all_or_none })
+}
+
+fn deposit(m: v1::MsgDeposit) -> Result<Message, Refusal> {
+    let recipient = Address::parse(&m.recipient)?;
+    let amount_atoms = convert::amount(m.amount_atoms)?;
+    Ok(Message::Deposit { recipient, subaccount: m.subaccount, amount_atoms })
+}
+
+fn withdraw(m: v1::MsgWithdraw) -> Result<Message, Refusal> {
+    let amount_atoms = convert::amount(m.amount_atoms)?;
+    Ok(Message::Withdraw { subaccount: m.subaccount, amount_atoms })
+}
+
+fn transfer(m: v1::MsgTransfer) -> Result<Message, Refusal> {
+    let amount_atoms = convert::amount(m.amount_atoms)?;
+    let (from_subaccount, to_subaccount) = (m.from_subaccount, m.to_subaccount);
+    if from_subaccount == to_subaccount {
+        return Err(invalid(format!("from_subaccount and to_subaccount are both {to_subaccount}")));
+    }
+    Ok(Message::Transfer { from_subaccount, to_subaccount, amount_atoms })
+}
+
+fn set_leverage(m: v1::MsgSetLeverage) -> Result<Message, Refusal> {
+    let market = market_id(m.market)?;
+    Ok(Message::SetLeverage { subaccount: m.subaccount, market, leverage: m.leverage })
+}
+
+fn set_self_trade_prevention(m: v1::MsgSetSelfTradePrevention) -> Result<Message, Refusal> {
+    let policy = convert::self_trade_prevention(m.policy)?;
+    Ok(Message::SetSelfTradePrevention { subaccount: m.subaccount, policy })
+}
+
+fn set_margin_mode(m: v1::MsgSetMarginMode) -> Result<Message, Refusal> {
+    let market = market_id(m.market)?;
+    let isolated = match v1::MarginMode::try_from(m.mode) {
+        Ok(mode) => mode == v1::MarginMode::Isolated,
+        Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
+    };
+    Ok(Message::SetMarginMode { subaccount: m.subaccount, market, isolated })
+}
+
+fn adjust_isolated_margin(m: v1::MsgAdjustIsolatedMargin) -> Result<Message, Refusal> {
+    let market = market_id(m.market)?;
+    let size = convert::amount(m.change_atoms.unsigned_abs())?;
+    let change_atoms = if m.change_atoms < 0 { -size } else { size };
+    Ok(Message::AdjustIsolatedMargin { subaccount: m.subaccount, market, change_atoms })
+}
+
+fn register_backstop(m: v1::MsgRegisterBackstop) -> Result<Message, Refusal> {
+    let market = market_id(m.market)?;
+    let set_aside_atoms =
+        if m.set_aside_atoms == 0 { Atoms::ZERO } else { convert::amount(m.set_aside_atoms)? };
+    Ok(Message::RegisterBackstop { subaccount: m.subaccount, market, set_aside_atoms })
+}
+
+fn takeover(m: v1::MsgTakeover) -> Result<Message, Refusal> {
+    let market = market_id(m.market)?;
+    if m.lots == 0 {
+        return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));
+    }
+    let (account, lots) = (AccountId::new(m.account_id), Lots::new(m.lots));
+    Ok(Message::Takeover { subaccount: m.subaccount, market, account, lots })
 }

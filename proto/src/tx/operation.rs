@@ -8,6 +8,7 @@ use crate::convert;
 use crate::types::{
     CancelBy, Operation, OrderType, Place, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS,
 };
+use crate::units::{ClientId, Lots, OrderId, Ticks, TimeMs};
 use crate::v1;
 
 /// Reads one operation.
@@ -23,9 +24,9 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
         Some(Wire::Replace(replace)) => {
             let market = market_id(replace.market)?;
             let order = named(replace.order_id, replace.client_id)?;
-            let given = |value: u64| (value != 0).then_some(value);
-            let (price_ticks, lots) = (given(replace.price_ticks), given(replace.lots));
-            let trigger_price_ticks = given(replace.trigger_price_ticks);
+            let price_ticks = given(replace.price_ticks).map(Ticks::new);
+            let lots = given(replace.lots).map(Lots::new);
+            let trigger_price_ticks = given(replace.trigger_price_ticks).map(Ticks::new);
             if price_ticks.is_none() && lots.is_none() && trigger_price_ticks.is_none() {
                 return Err(invalid(
                     "price_ticks, lots and trigger_price_ticks are all 0: nothing to replace"
@@ -38,13 +39,18 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
             let market = all.market.map(market_id).transpose()?;
             Ok(Operation::CancelAll { market, side: convert::side(all.side)? })
         }
-        Some(Wire::ScheduleCancelAll(schedule)) => Ok(Operation::ScheduleCancelAll {
-            at_ms: (schedule.at_ms != 0).then_some(schedule.at_ms),
-        }),
+        Some(Wire::ScheduleCancelAll(schedule)) => {
+            Ok(Operation::ScheduleCancelAll { at_ms: given(schedule.at_ms).map(TimeMs::new) })
+        }
         Some(Wire::Twap(wire)) => twap(&wire).map(Operation::Twap),
         Some(Wire::Scale(wire)) => scale(&wire).map(Operation::Scale),
         Some(Wire::Oco(wire)) => oco(&wire).map(|pair| Operation::Oco(Box::new(pair))),
     }
+}
+
+/// A field of the wire in which 0 is none.
+fn given(value: u64) -> Option<u64> {
+    (value != 0).then_some(value)
 }
 
 fn oco(wire: &v1::PlaceOco) -> Result<(Place, Place), Refusal> {
@@ -91,7 +97,8 @@ fn twap(wire: &v1::PlaceTwap) -> Result<Twap, Refusal> {
             wire.slices, wire.lots
         )));
     }
-    if !(MIN_SLICE_MS..=MAX_SLICE_MS).contains(&wire.interval_ms) {
+    let interval_ms = TimeMs::new(wire.interval_ms);
+    if !(MIN_SLICE_MS..=MAX_SLICE_MS).contains(&interval_ms) {
         return Err(invalid(format!(
             "interval_ms is {}, must be {MIN_SLICE_MS} to {MAX_SLICE_MS}",
             wire.interval_ms
@@ -106,20 +113,20 @@ fn twap(wire: &v1::PlaceTwap) -> Result<Twap, Refusal> {
     Ok(Twap {
         market,
         side,
-        lots: wire.lots,
+        lots: Lots::new(wire.lots),
         slices: wire.slices,
-        interval_ms: wire.interval_ms,
+        interval_ms,
         slippage_ppm: (wire.slippage_ppm != 0).then_some(wire.slippage_ppm),
-        limit_ticks: (wire.limit_ticks != 0).then_some(wire.limit_ticks),
+        limit_ticks: given(wire.limit_ticks).map(Ticks::new),
         reduce_only: wire.reduce_only,
-        client_id: wire.client_id,
+        client_id: ClientId::new(wire.client_id),
     })
 }
 
 fn named(order_id: u64, client_id: u64) -> Result<CancelBy, Refusal> {
     match (order_id, client_id) {
         (0, 0) => Err(invalid("order_id and client_id are both 0".into())),
-        (0, client) => Ok(CancelBy::Client(client)),
-        (order, _) => Ok(CancelBy::Order(order)),
+        (0, client) => Ok(CancelBy::Client(ClientId::new(client))),
+        (order, _) => Ok(CancelBy::Order(OrderId::new(order))),
     }
 }

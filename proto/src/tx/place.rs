@@ -6,6 +6,7 @@ use crate::convert;
 use crate::types::{
     OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
 };
+use crate::units::{ClientId, Lots, Ticks, TimeMs};
 use crate::v1;
 
 /// Reads a new order.
@@ -19,7 +20,7 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
     };
     let time_in_force = match v1::TimeInForce::try_from(wire.time_in_force) {
         Ok(v1::TimeInForce::Gtc) => TimeInForce::Gtc,
-        Ok(v1::TimeInForce::Gtt) => TimeInForce::Gtt { expires_ms: wire.expires_ms },
+        Ok(v1::TimeInForce::Gtt) => TimeInForce::Gtt { expires_ms: TimeMs::new(wire.expires_ms) },
         Ok(v1::TimeInForce::Ioc) => TimeInForce::Ioc,
         Ok(v1::TimeInForce::Fok) => TimeInForce::Fok,
         Err(_) => {
@@ -31,19 +32,19 @@ pub(super) fn place_order(wire: &v1::PlaceOrder) -> Result<Place, Refusal> {
     let place = Place {
         market,
         side,
-        price_ticks: wire.price_ticks,
-        lots: wire.lots,
+        price_ticks: Ticks::new(wire.price_ticks),
+        lots: Lots::new(wire.lots),
         order_type,
         time_in_force,
         post_only,
         reduce_only: wire.reduce_only || wire.whole_position,
-        client_id: wire.client_id,
+        client_id: ClientId::new(wire.client_id),
         trigger: trigger(wire)?,
         whole_position: wire.whole_position,
-        display_lots: wire.display_lots,
+        display_lots: Lots::new(wire.display_lots),
         peg: peg(wire)?,
     };
-    if place.display_lots != 0 {
+    if !place.display_lots.is_zero() {
         check_iceberg(&place)?;
     }
     if place.peg.is_some() {
@@ -103,7 +104,7 @@ fn trigger(wire: &v1::PlaceOrder) -> Result<Option<Trigger>, Refusal> {
             Err(invalid(format!("lots is {}, must be 0 for the whole position", wire.lots)))
         }
         None => Ok(None),
-        Some(kind) => Ok(Some(Trigger { kind, price_ticks })),
+        Some(kind) => Ok(Some(Trigger { kind, price_ticks: Ticks::new(price_ticks) })),
     }
 }
 

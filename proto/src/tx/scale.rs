@@ -4,6 +4,7 @@ use super::message::{invalid, market_id};
 use crate::codes::Refusal;
 use crate::convert;
 use crate::types::{Scale, TimeInForce, MAX_RUNGS};
+use crate::units::{ClientId, Lots, Ticks, TimeMs};
 use crate::v1;
 
 /// Reads a ladder.
@@ -32,20 +33,20 @@ pub(super) fn scale(wire: &v1::PlaceScale) -> Result<Scale, Refusal> {
     let scale = Scale {
         market,
         side,
-        from_ticks: wire.from_ticks,
-        to_ticks: wire.to_ticks,
-        lots: wire.lots,
+        from_ticks: Ticks::new(wire.from_ticks),
+        to_ticks: Ticks::new(wire.to_ticks),
+        lots: Lots::new(wire.lots),
         count: wire.count,
         skew_ppm,
         post_only: convert::post_only(wire.post_only)?,
         reduce_only: wire.reduce_only,
         time_in_force: match wire.expires_ms {
             0 => TimeInForce::Gtc,
-            expires_ms => TimeInForce::Gtt { expires_ms },
+            expires_ms => TimeInForce::Gtt { expires_ms: TimeMs::new(expires_ms) },
         },
-        client_id: wire.client_id,
+        client_id: ClientId::new(wire.client_id),
     };
-    let empty = scale.rungs().position(|rung| rung.lots == 0);
+    let empty = scale.rungs().position(|rung| rung.lots.is_zero());
     if let Some(at) = empty {
         return Err(invalid(format!(
             "lots is {}: rung {at} of {} would have none",
@@ -78,7 +79,7 @@ mod tests {
     }
 
     fn rungs(wire: &v1::PlaceScale) -> Vec<(u64, u64)> {
-        scale(wire).unwrap().rungs().map(|rung| (rung.price_ticks, rung.lots)).collect()
+        scale(wire).unwrap().rungs().map(|rung| (rung.price_ticks.get(), rung.lots.get())).collect()
     }
 
     #[test]

@@ -49,7 +49,8 @@ macro_rules! sendable {
     )*};
 }
 sendable! {
-    MsgDeposit MsgWithdraw MsgTransfer MsgSetLeverage MsgSetSelfTradePrevention MsgListMarket MsgUpdateMarket MsgOrders
+    MsgDeposit MsgWithdraw MsgTransfer MsgSetLeverage MsgSetSelfTradePrevention MsgListMarket
+    MsgUpdateMarket MsgOrders
     MsgSetMarginMode MsgAdjustIsolatedMargin MsgRegisterBackstop MsgTakeover
 }
 

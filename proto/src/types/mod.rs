@@ -1,9 +1,9 @@
 //! The exchange's own terms: plain values that need no wire, so that everything between a
 //! transaction's bytes and a result's bytes is computed on them alone.
 //!
-//! The edge is where bytes are read or written: [`crate::tx`] decodes transactions into these types,
-//! `crate::convert` turns these types into messages of [`crate::v1`] and back. No type of the wire
-//! goes further inside.
+//! The edge is where bytes are read or written: [`crate::tx`] decodes transactions into these
+//! types, `crate::convert` turns these types into messages of [`crate::v1`] and back. No type of
+//! the wire goes further inside.
 
 mod address;
 mod liquidation;
@@ -13,6 +13,7 @@ mod order;
 mod result;
 mod scale;
 mod transaction;
+pub mod units;
 
 pub use address::{Address, ADDRESS_PREFIX};
 pub use liquidation::LiquidationStage;

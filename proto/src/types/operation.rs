@@ -5,16 +5,16 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::message::Class;
 use super::order::{Place, PostOnly};
 use super::scale::Scale;
-use crate::units::{Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+use crate::units::{ClientId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
 
 /// Most slices of a TWAP.
 pub const MAX_SLICES: u32 = 1_000;
 
 /// Shortest time between two slices, in milliseconds.
-pub const MIN_SLICE_MS: TimeMs = 1_000;
+pub const MIN_SLICE_MS: TimeMs = TimeMs::new(1_000);
 
 /// Longest time between two slices, in milliseconds.
-pub const MAX_SLICE_MS: TimeMs = 86_400_000;
+pub const MAX_SLICE_MS: TimeMs = TimeMs::new(86_400_000);
 
 /// One operation of a batch.
 #[allow(missing_docs)] // the fields are those of the wire's messages
@@ -50,7 +50,7 @@ pub enum CancelBy {
     /// By the chain's id.
     Order(OrderId),
     /// By the client's.
-    Client(u64),
+    Client(ClientId),
 }
 
 /// An order in equal parts over time.
@@ -73,7 +73,7 @@ pub struct Twap {
     /// True if the order may only reduce the position.
     pub reduce_only: bool,
     /// The client's id; 0 is none.
-    pub client_id: u64,
+    pub client_id: ClientId,
 }
 
 impl Operation {

@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::units::{Lots, MarketId, Side, Ticks, TimeMs};
+use crate::units::{ClientId, Lots, MarketId, Side, Ticks, TimeMs};
 
 /// Furthest that a pegged order may be from what it follows, either way.
 pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
@@ -27,7 +27,7 @@ pub enum TimeInForce {
         /// First block time at which the order is gone.
         expires_ms: TimeMs,
     },
-    /// What does not trade at once is cancelled.
+    /// The part that does not trade at once is cancelled.
     Ioc,
     /// Trades in full at once, or is refused.
     Fok,
@@ -86,7 +86,7 @@ pub struct Place {
     /// True if the order may only reduce the position.
     pub reduce_only: bool,
     /// The client's id; 0 is none.
-    pub client_id: u64,
+    pub client_id: ClientId,
     /// The mark that the order waits for.
     pub trigger: Option<Trigger>,
     /// True if the order closes the position that is held when it triggers: `lots` is 0,

@@ -2,7 +2,7 @@
 //! names of the wire's messages, into which `crate::convert` turns them.
 
 use super::order::{OrderType, Trigger};
-use crate::units::{Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+use crate::units::{ClientId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
 
 /// An order that waits for its trigger or for its next slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct ConditionalOrder {
     /// The order's id, of the book's sequence.
     pub order_id: OrderId,
     /// The client's id; 0 is none.
-    pub client_id: u64,
+    pub client_id: ClientId,
     /// Buy or sell; `None` for an order whose side is the book's to tell.
     pub side: Option<Side>,
     /// Lots that are still to be placed; 0 with `whole_position`.

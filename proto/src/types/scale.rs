@@ -1,7 +1,7 @@
 //! Scale orders: a ladder of limit orders in one operation.
 
 use super::order::{OrderType, Place, PostOnly, TimeInForce};
-use crate::units::{Lots, MarketId, Side, Ticks, PPM};
+use crate::units::{ClientId, Lots, MarketId, Ppm, Side, Ticks};
 
 /// Most rungs of a ladder.
 pub const MAX_RUNGS: u32 = 100;
@@ -30,7 +30,7 @@ pub struct Scale {
     /// Of every rung.
     pub time_in_force: TimeInForce,
     /// The first rung's; the others count on from it. 0 is none.
-    pub client_id: u64,
+    pub client_id: ClientId,
 }
 
 impl Scale {
@@ -40,12 +40,13 @@ impl Scale {
     /// the lots a part in proportion to `10⁶ + (skew − 10⁶)·i/(n−1)`, rounded down; the lots that
     /// rounding leaves go one by one to the rungs from the first on.
     pub fn rungs(&self) -> impl Iterator<Item = Place> + '_ {
+        let one = Ppm::ONE.wide();
         let last = i128::from(self.count) - 1;
-        let weight = move |rung: i128| PPM * last + (i128::from(self.skew_ppm) - PPM) * rung;
+        let weight = move |rung: i128| one * last + (i128::from(self.skew_ppm) - one) * rung;
         let sum: i128 = (0..=last).map(weight).sum();
-        let part = move |rung: i128| i128::from(self.lots) * weight(rung) / sum;
-        let left = i128::from(self.lots) - (0..=last).map(part).sum::<i128>();
-        let (from, to) = (i128::from(self.from_ticks), i128::from(self.to_ticks));
+        let part = move |rung: i128| self.lots.wide() * weight(rung) / sum;
+        let left = self.lots.wide() - (0..=last).map(part).sum::<i128>();
+        let (from, to) = (self.from_ticks.wide(), self.to_ticks.wide());
         (0..=last).map(move |rung| {
             // Between two prices and at most all lots: both fit.
             let price = from + (to - from) * rung / last;
@@ -53,19 +54,21 @@ impl Scale {
             Place {
                 market: self.market,
                 side: self.side,
-                price_ticks: u64::try_from(price).unwrap_or(self.from_ticks),
-                lots: u64::try_from(lots).unwrap_or(0),
+                price_ticks: u64::try_from(price).map_or(self.from_ticks, Ticks::new),
+                lots: u64::try_from(lots).map_or(Lots::ZERO, Lots::new),
                 order_type: OrderType::Limit,
                 time_in_force: self.time_in_force,
                 post_only: self.post_only,
                 reduce_only: self.reduce_only,
                 client_id: match self.client_id {
-                    0 => 0,
-                    first => first.saturating_add(u64::try_from(rung).unwrap_or(0)),
+                    ClientId::NONE => ClientId::NONE,
+                    first => {
+                        first.checked_add(u64::try_from(rung).unwrap_or(0)).unwrap_or(ClientId::MAX)
+                    }
                 },
                 trigger: None,
                 whole_position: false,
-                display_lots: 0,
+                display_lots: Lots::ZERO,
                 peg: None,
             }
         })

@@ -17,22 +17,26 @@
 //! of the slack is kept for open interest, up to the level at which it could take that.
 
 use tidemark_proto::params::{MarginTier, MarketParams};
-use tidemark_proto::units::{Atoms, Ppm, PPM};
+use tidemark_proto::units::{mul_div_ceil, Atoms, Ppm, Ticks};
 
 use crate::account::{Account, Position};
-use crate::margin::{marked_atoms, Health, OrderTotals, ReserveTerms};
+use crate::health::Health;
+use crate::margin::marked_atoms;
 use crate::market::{Market, Markets};
-use crate::math::mul_div_ceil;
+use crate::orders::{OrderTotals, ReserveTerms};
 
 /// Parts of a whole in which moves are counted: 2³².
 const PART_BITS: u32 = 32;
 
 /// Most that roundings add to the losses in one market: two margins rounded up, and funding.
-const ROUNDING_ATOMS: Atoms = 4;
+const ROUNDING_ATOMS: i128 = 4;
 
 /// A long's margin is taken to fall no faster with the mark than this part of what its equity
 /// loses.
-const MAX_RELIEF_PPM: Ppm = 900_000;
+const MAX_RELIEF_PPM: i128 = 900_000;
+
+/// One, in parts per million.
+const PPM: i128 = Ppm::ONE.wide();
 
 /// Parameters of a market that bounds depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +67,14 @@ impl Rates {
     }
 
     /// A tier's maintenance rate, rounded down to the ppm.
+    #[expect(clippy::arithmetic_side_effects, reason = "two rates of 64 bits")]
     fn maintenance_ppm(&self, tier: &MarginTier) -> i128 {
-        i128::from(tier.initial_margin_ppm) * i128::from(self.maintenance_fraction_ppm) / PPM
+        tier.initial_margin_ppm.wide() * self.maintenance_fraction_ppm.wide() / PPM
     }
 
     /// The part of a long's loss that its falling margin may give back at most.
     fn max_relief_ppm(&self) -> i128 {
-        self.tiers
-            .last()
-            .map_or(0, |tier| self.maintenance_ppm(tier))
-            .min(i128::from(MAX_RELIEF_PPM))
+        self.tiers.last().map_or(0, |tier| self.maintenance_ppm(tier)).min(MAX_RELIEF_PPM)
     }
 
     /// By how many ticks every bound closes in when funding moves the cumulative index by `change`
@@ -82,12 +84,12 @@ impl Rates {
         mul_div_ceil(
             change.checked_abs()?,
             1,
-            i128::from(k).checked_mul(PPM - self.max_relief_ppm())?,
+            i128::from(k).checked_mul(PPM.checked_sub(self.max_relief_ppm())?)?,
         )
     }
 
     fn scales(&self) -> bool {
-        self.oi_upper_atoms != 0
+        !self.oi_upper_atoms.is_zero()
     }
 
     /// The most that initial margin rises with notional.
@@ -95,8 +97,8 @@ impl Rates {
         if self.scales() {
             return PPM;
         }
-        let own = PPM.checked_div(i128::from(leverage)).map_or(0, |rate| rate + 1);
-        self.tiers.last().map_or(PPM, |tier| i128::from(tier.initial_margin_ppm)).max(own)
+        let own = PPM.checked_div(i128::from(leverage)).map_or(0, |rate| rate.saturating_add(1));
+        self.tiers.last().map_or(PPM, |tier| tier.initial_margin_ppm.wide()).max(own)
     }
 }
 
@@ -153,19 +155,19 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn is_empty(&self) -> bool {
-        self.position.lots == 0 && self.totals.is_empty()
+        self.position.lots.is_zero() && self.totals.is_empty()
     }
 
     fn mark(&self) -> Option<i128> {
-        self.market.mark_ticks.map(i128::from)
+        self.market.mark_ticks.map(Ticks::wide)
     }
 
     fn is_long(&self) -> bool {
-        self.position.lots > 0
+        self.position.lots.is_positive()
     }
 
     fn notional_atoms(&self) -> Option<Atoms> {
-        marked_atoms(self.market, i128::from(self.position.lots)).ok()?.checked_abs()
+        marked_atoms(self.market, self.position.lots.wide()).ok()?.checked_abs()
     }
 
     /// The tier of a notional: its maintenance rate, and the notional at which it ends on the side
@@ -182,25 +184,31 @@ impl Line<'_> {
         };
         let tier = tiers.get(at)?;
         let rate = self.rates.maintenance_ppm(tier);
-        let lower = at.checked_sub(1).map(|below| tiers[below].upper_notional_atoms);
+        let below = at.checked_sub(1).and_then(|below| tiers.get(below));
+        let lower = below.map(|tier| tier.upper_notional_atoms);
+        let above = at.checked_add(1)?;
         Some(if self.is_long() {
-            (rate.min(i128::from(MAX_RELIEF_PPM)), lower.filter(|_| own_tier))
+            (rate.min(MAX_RELIEF_PPM), lower.filter(|_| own_tier))
         } else {
             // Rounded up.
-            (rate + 1, (own_tier && at + 1 < tiers.len()).then_some(tier.upper_notional_atoms))
+            (
+                rate.checked_add(1)?,
+                (own_tier && above < tiers.len()).then_some(tier.upper_notional_atoms),
+            )
         })
     }
 
     /// Loss of the whole notional, `Λ`, in 10⁻⁶ atoms.
     fn maintenance_loss(&self, notional: Atoms, rate: i128) -> Option<i128> {
-        notional.checked_mul(if self.is_long() { PPM - rate } else { PPM + rate })
+        let part = if self.is_long() { PPM.checked_sub(rate)? } else { PPM.checked_add(rate)? };
+        notional.get().checked_mul(part)
     }
 
     /// Lots whose value each tick of an adverse move costs at most, in 10⁻⁶ lots, initial margin
     /// included. At least the position's own, one way or the other, so that funding's drift is
     /// covered as well.
     fn reserve_loss(&self) -> Option<i128> {
-        let (held, totals) = (i128::from(self.position.lots), self.totals);
+        let (held, totals) = (self.position.lots.wide(), self.totals);
         let buys = totals.buy_lots.checked_add(totals.reduce_only_buy_lots)?;
         let sells = totals.sell_lots.checked_add(totals.reduce_only_sell_lots)?;
         let margin = self
@@ -216,7 +224,7 @@ impl Line<'_> {
 /// mark. Both in 10⁻⁶ atoms.
 fn share(slack_atoms: Atoms, lines: usize, loss: i128) -> Option<i128> {
     let roundings = ROUNDING_ATOMS.checked_mul(i128::try_from(lines).ok()?)?;
-    let slack = slack_atoms.checked_sub(roundings)?.max(0).checked_mul(PPM)?;
+    let slack = slack_atoms.get().checked_sub(roundings)?.max(0).checked_mul(PPM)?;
     let most = i128::from(u32::MAX) << (PART_BITS - 1);
     Some(slack.checked_mul(1 << PART_BITS)?.checked_div(loss).map_or(most, |part| part.min(most)))
 }
@@ -234,7 +242,7 @@ fn without_orders<'a>(
     own_tier: bool,
     bounds: &mut Vec<Bounds>,
 ) -> Option<bool> {
-    let (mut loss, mut count) = (0_i128, 0);
+    let (mut loss, mut count) = (0_i128, 0_usize);
     for line in lines.clone() {
         let line = line?;
         if line.is_empty() {
@@ -243,7 +251,7 @@ fn without_orders<'a>(
         let notional = line.notional_atoms()?;
         let (rate, _) = line.tier(notional, own_tier)?;
         loss = loss.checked_add(line.maintenance_loss(notional, rate)?)?;
-        count += 1;
+        count = count.checked_add(1)?;
     }
     let part = share(slack_atoms, count, loss)?;
     bounds.clear();
@@ -253,7 +261,8 @@ fn without_orders<'a>(
         if !line.is_empty() {
             let (mark, notional) = (line.mark()?, line.notional_atoms()?);
             let (_, end) = line.tier(notional, own_tier)?;
-            let (far, ticks) = (part_of(notional, part)?, part_of(mark, part)?);
+            let far = Atoms::new(part_of(notional.get(), part)?);
+            let ticks = part_of(mark, part)?;
             let leaves = |end: Atoms| {
                 if line.is_long() {
                     notional.saturating_sub(far) < end
@@ -281,7 +290,7 @@ fn with_orders<'a>(
     free_atoms: Atoms,
     bounds: &mut Vec<Bounds>,
 ) -> Option<()> {
-    let (mut loss, mut scaled, mut count) = (0_i128, 0_i128, 0);
+    let (mut loss, mut scaled, mut count) = (0_i128, 0_i128, 0_usize);
     for line in lines.clone() {
         let line = line?;
         if line.is_empty() {
@@ -290,15 +299,18 @@ fn with_orders<'a>(
         let per_tick = line.reserve_loss()?.checked_mul(i128::from(line.market.k))?;
         loss = loss.checked_add(line.mark()?.checked_mul(per_tick)?)?;
         if line.rates.scales() {
-            scaled = scaled.checked_add(marked_atoms(line.market, line.farthest_lots()?).ok()?)?;
+            let notional = marked_atoms(line.market, line.farthest_lots()?).ok()?;
+            scaled = scaled.checked_add(notional.get())?;
         }
-        count += 1;
+        count = count.checked_add(1)?;
     }
-    let for_open_interest = if scaled == 0 { 0 } else { free_atoms / 2 };
+    let half = Atoms::new(free_atoms.get() / 2);
+    let for_open_interest = if scaled == 0 { Atoms::ZERO } else { half };
     let part = share(free_atoms.checked_sub(for_open_interest)?, count, loss)?;
     // The scaled rate is rounded down to the ppm.
     let steps = scaled.checked_div(PPM)?.checked_add(i128::try_from(count).ok()?)?;
-    let scaled_part = share(for_open_interest.saturating_sub(steps), 0, scaled.checked_mul(PPM)?)?;
+    let for_rate = for_open_interest.saturating_sub(Atoms::new(steps));
+    let scaled_part = share(for_rate, 0, scaled.checked_mul(PPM)?)?;
     bounds.clear();
     for line in lines {
         let line = line?;
@@ -328,7 +340,8 @@ impl Line<'_> {
         if self.rates.scales() && scaled_part < 1 << PART_BITS {
             let now = self.market.margin_open_interest_atoms().ok()?.max(self.rates.oi_lower_atoms);
             let width = self.rates.oi_upper_atoms.checked_sub(self.rates.oi_lower_atoms)?;
-            of.open_interest_atoms = now.checked_add(part_of(width, scaled_part)?);
+            let rise = Atoms::new(part_of(width.get(), scaled_part)?);
+            of.open_interest_atoms = now.checked_add(rise);
         }
         Some(of)
     }

@@ -29,12 +29,13 @@ mod members;
 mod tests;
 mod thresholds;
 
-use tidemark_proto::units::{AccountId, MarketId, Ppm};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm, Ticks};
 
 use crate::account::{Account, Position};
 use crate::error::RiskError;
-use crate::margin::{health, Health, OrderTotals};
+use crate::health::{health, Health};
 use crate::market::{Market, Markets};
+use crate::orders::OrderTotals;
 use bounds::{Assessed, Bounds, Rates};
 use members::Members;
 use thresholds::Thresholds;
@@ -83,8 +84,8 @@ impl Assessment {
     fn is_at_risk(&self) -> bool {
         let health = &self.health;
         health.is_liquidatable()
-            || health.equity_atoms < 0
-            || self.has_orders && health.free_atoms() < 0
+            || health.equity_atoms.is_negative()
+            || self.has_orders && health.free_atoms().is_negative()
     }
 }
 
@@ -174,6 +175,16 @@ fn key(value: i128) -> i64 {
     i64::try_from(value.clamp(i128::from(i64::MIN + 1), i128::from(i64::MAX))).unwrap_or(i64::MAX)
 }
 
+/// The ids of so many accounts, ascending.
+fn ids(accounts: u32) -> impl Iterator<Item = AccountId> {
+    (0..accounts).map(AccountId::new)
+}
+
+/// The ids that markets are listed under, ascending.
+fn market_ids() -> impl Iterator<Item = MarketId> {
+    (0..=u16::MAX).map(MarketId::new)
+}
+
 impl MarketIndex {
     fn new(market: &Market) -> Self {
         Self {
@@ -205,12 +216,12 @@ impl MarketIndex {
 
     /// The levels that keys are compared with, by axis.
     fn levels(&self, market: &Market) -> [i64; AXES.len()] {
-        let Some(mark) = market.mark_ticks.map(i128::from) else { return [i64::MAX; AXES.len()] };
-        let open_interest = market.margin_open_interest_atoms().unwrap_or(i128::MAX);
+        let Some(mark) = market.mark_ticks.map(Ticks::wide) else { return [i64::MAX; AXES.len()] };
+        let open_interest = market.margin_open_interest_atoms().unwrap_or(Atoms::MAX);
         [
             level(mark.saturating_sub(self.drift_ticks)),
             level(mark.saturating_add(self.drift_ticks).saturating_neg()),
-            level(open_interest.saturating_neg()),
+            level(open_interest.get().saturating_neg()),
         ]
     }
 
@@ -221,7 +232,7 @@ impl MarketIndex {
             bounds
                 .high_ticks
                 .map(|high| key(high.saturating_add(self.drift_ticks).saturating_neg())),
-            bounds.open_interest_atoms.map(|atoms| key(atoms.saturating_neg())),
+            bounds.open_interest_atoms.map(|atoms| key(atoms.get().saturating_neg())),
         ]
     }
 }
@@ -234,6 +245,7 @@ impl AtRiskIndex {
 
     /// The accounts in danger, ascending: exactly those for which [`is_at_risk`] holds. One
     /// whose margin cannot be worked out is none of them.
+    #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
     pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
         self.follow(source);
         let mut due = std::mem::take(&mut self.due);
@@ -245,11 +257,11 @@ impl AtRiskIndex {
         for id in due {
             self.evaluate(source, id, &mut scratch, &mut found);
         }
-        for (market, of) in (0..).zip(&mut self.markets) {
+        for (market, of) in market_ids().zip(&mut self.markets) {
             for (axis, list) in AXES.iter().zip(&mut of.lists) {
                 let accounts = &self.accounts;
                 list.compact(|id, key| {
-                    accounts[id as usize].contains(&Key { market, axis: *axis, key })
+                    accounts[id.index()].contains(&Key { market, axis: *axis, key })
                 });
             }
         }
@@ -260,9 +272,8 @@ impl AtRiskIndex {
     /// repeats: those that had any when they were last evaluated, and those that are to be
     /// evaluated. None else has, but what was written since the last [`AtRiskIndex::touch`].
     pub fn members(&self, market: MarketId, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
-        let members =
-            self.markets.get(usize::from(market)).into_iter().flat_map(|of| of.members.iter());
-        members.chain(self.due.iter().copied()).chain((0..accounts).skip(self.accounts.len()))
+        let members = self.markets.get(market.index()).into_iter().flat_map(|of| of.members.iter());
+        members.chain(self.due.iter().copied()).chain(ids(accounts).skip(self.accounts.len()))
     }
 
     /// Accounts evaluated since the index was made, again counted again.
@@ -273,6 +284,7 @@ impl AtRiskIndex {
 
     /// Bytes on the heap, as far as they grow with accounts.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "memory that exists can be counted")]
     pub fn memory_bytes(&self) -> usize {
         let keys: usize = self.accounts.iter().map(|keys| size_of_val::<[Key]>(keys)).sum();
         let of_market = |of: &MarketIndex| {
@@ -285,9 +297,9 @@ impl AtRiskIndex {
 
     /// Takes in what is new: markets, accounts, parameters, funding, fees.
     fn follow(&mut self, source: &impl Source) {
-        for at in 0..=MarketId::MAX {
-            let Some(market) = source.market(at) else { break };
-            match self.markets.get_mut(usize::from(at)) {
+        for id in market_ids() {
+            let Some(market) = source.market(id) else { break };
+            match self.markets.get_mut(id.index()) {
                 None => self.markets.push(MarketIndex::new(market)),
                 Some(of) => {
                     if of.follow(market) {
@@ -299,29 +311,30 @@ impl AtRiskIndex {
         let (known, accounts) = (self.accounts.len(), source.accounts());
         let max_fee_ppm = source.max_fee_ppm();
         if std::mem::replace(&mut self.max_fee_ppm, max_fee_ppm) != max_fee_ppm {
-            self.due.extend(0..accounts);
+            self.due.extend(ids(accounts));
         } else {
-            self.due.extend((0..accounts).skip(known));
+            self.due.extend(ids(accounts).skip(known));
         }
         self.accounts.resize_with(known.max(accounts as usize), Default::default);
-        self.due.retain(|id| *id < accounts);
+        self.due.retain(|id| id.get() < accounts);
     }
 
     /// Takes out of the lists what the markets have passed.
+    #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
     fn take_crossed(&mut self, source: &impl Source, due: &mut Vec<AccountId>) {
-        for (id, of) in (0..).zip(&mut self.markets) {
+        for (id, of) in market_ids().zip(&mut self.markets) {
             let Some(market) = source.market(id) else { continue };
             let levels = of.levels(market);
             for ((axis, list), level) in AXES.iter().zip(&mut of.lists).zip(levels) {
-                let mut spent = 0;
+                let mut spent = 0_usize;
                 list.take_crossed(level, |account, key| {
                     let crossed = Key { market: id, axis: *axis, key };
-                    let keys = &mut self.accounts[account as usize];
+                    let keys = &mut self.accounts[account.index()];
                     // One that is not the account's any more is passed over.
                     if let Some(key) = keys.iter_mut().find(|key| **key == crossed) {
                         key.axis = Axis::None;
                         due.push(account);
-                        spent += 1;
+                        spent = spent.saturating_add(1);
                     }
                 });
                 list.forget(spent);
@@ -351,7 +364,7 @@ impl AtRiskIndex {
             Ok(of) => {
                 let assessed = Assessed { account, markets: source, totals, health: &of.health };
                 let rates = |position: &Position| {
-                    self.markets.get(usize::from(position.market)).map(|of| &of.rates)
+                    self.markets.get(position.market.index()).map(|of| &of.rates)
                 };
                 bounds::bounds(&assessed, of.has_orders, rates, bounds)
             }
@@ -370,13 +383,15 @@ impl AtRiskIndex {
 
     /// Gives an account its keys. One that it has and that is crossed no later stays: the account
     /// is then evaluated a little early, and its list is spared an entry.
+    #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
     fn replace(&mut self, id: AccountId, account: &Account, scratch: &mut Scratch) {
         let Scratch { totals, bounds, keys } = scratch;
-        let before = &mut self.accounts[id as usize];
+        let before = &mut self.accounts[id.index()];
         keys.clear();
         for (at, position) in account.positions.iter().enumerate() {
-            let is_member = position.lots != 0 || totals.get(at).is_none_or(|of| !of.is_empty());
-            let Some(of) = self.markets.get_mut(usize::from(position.market)).filter(|_| is_member)
+            let is_member =
+                !position.lots.is_zero() || totals.get(at).is_none_or(|of| !of.is_empty());
+            let Some(of) = self.markets.get_mut(position.market.index()).filter(|_| is_member)
             else {
                 continue;
             };
@@ -405,7 +420,7 @@ impl AtRiskIndex {
         }
         for old in before.iter() {
             let stays = keys.iter().any(|key| key.market == old.market);
-            if let Some(of) = self.markets.get_mut(usize::from(old.market)).filter(|_| !stays) {
+            if let Some(of) = self.markets.get_mut(old.market.index()).filter(|_| !stays) {
                 of.members.remove(id);
                 if let Some(list) = of.lists.get_mut(old.axis as usize) {
                     list.forget(1);

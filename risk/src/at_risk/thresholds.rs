@@ -38,10 +38,10 @@ pub(super) struct Thresholds {
 }
 
 /// The bucket of a key; larger keys never have a smaller one.
+#[expect(clippy::arithmetic_side_effects, reason = "at most 57·2⁸ and its negative")]
 fn bucket_of(key: i64) -> i32 {
     let size = key.unsigned_abs();
     let shift = size.checked_ilog2().unwrap_or(0).saturating_sub(BUCKET_BITS);
-    // At most 57·2⁸.
     let number =
         i32::try_from((u64::from(shift) << BUCKET_BITS) + (size >> shift)).unwrap_or(i32::MAX);
     if key < 0 {
@@ -53,6 +53,7 @@ fn bucket_of(key: i64) -> i32 {
 
 impl Thresholds {
     /// Enters an account's threshold.
+    #[expect(clippy::arithmetic_side_effects, reason = "entries that are in memory can be counted")]
     pub fn push(&mut self, key: i64, account: AccountId) {
         let bucket = self
             .buckets
@@ -70,6 +71,7 @@ impl Thresholds {
     }
 
     /// Takes every entry whose key is above `level`, and tells it.
+    #[expect(clippy::arithmetic_side_effects, reason = "entries that are in memory can be counted")]
     pub fn take_crossed(&mut self, level: i64, mut tell: impl FnMut(AccountId, i64)) {
         while let Some(mut last) = self.buckets.last_entry() {
             let bucket = last.get_mut();
@@ -99,6 +101,7 @@ impl Thresholds {
     }
 
     /// Clears away the entries of no account, when they are the most.
+    #[expect(clippy::arithmetic_side_effects, reason = "entries that are in memory can be counted")]
     pub fn compact(&mut self, is_live: impl Fn(AccountId, i64) -> bool) {
         if self.entries <= 2 * self.live + SPARE_ENTRIES {
             return;
@@ -116,6 +119,7 @@ impl Thresholds {
     }
 
     /// Bytes on the heap, the tree's own nodes aside.
+    #[expect(clippy::arithmetic_side_effects, reason = "entries that are in memory can be counted")]
     pub fn memory_bytes(&self) -> usize {
         let of = |bucket: &Bucket| {
             bucket.entries.capacity() * size_of::<Entry>() + size_of::<Bucket>() + size_of::<i32>()
@@ -137,7 +141,8 @@ mod tests {
     proptest! {
         #[test]
         fn buckets_ascend_with_keys(one in key(), other in key()) {
-            prop_assert_eq!(bucket_of(one).cmp(&bucket_of(other)).then(one.cmp(&other)), one.cmp(&other));
+            let by_bucket = bucket_of(one).cmp(&bucket_of(other)).then(one.cmp(&other));
+            prop_assert_eq!(by_bucket, one.cmp(&other));
         }
 
         /// Against a plain list: exactly what is above the level goes, once.
@@ -146,7 +151,7 @@ mod tests {
             steps in prop::collection::vec((prop::collection::vec(key(), 0..40), key()), 1..12)
         ) {
             let (mut list, mut plain) = (Thresholds::default(), Vec::new());
-            for (account, (keys, level)) in (0..).zip(steps) {
+            for (account, (keys, level)) in (0..).map(AccountId::new).zip(steps) {
                 for key in keys {
                     list.push(key, account);
                     plain.push((account, key));
@@ -178,7 +183,7 @@ mod tests {
     fn what_is_forgotten_is_cleared_away() {
         let mut list = Thresholds::default();
         for key in 0..10_000 {
-            list.push(key, 7);
+            list.push(key, AccountId::new(7));
             if key > 0 {
                 list.forget(1);
             }
@@ -188,6 +193,6 @@ mod tests {
         let mut taken = Vec::new();
         list.compact(|_, of| of == 9_999);
         list.take_crossed(9_998, |account, key| taken.push((account, key)));
-        assert_eq!(taken, [(7, 9_999)]);
+        assert_eq!(taken, [(AccountId::new(7), 9_999)]);
     }
 }

@@ -2,7 +2,7 @@
 //! levels; the other engines then check that book.
 
 use tidemark_matching::{Book, Event, Host};
-use tidemark_proto::units::{AccountId, Lots, Side};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
 use crate::engines::tidemark;
 use crate::stream::{Kind, Record, Stream, EXPIRES, HAS_CLIENT_ID, POST_ONLY};
@@ -50,16 +50,16 @@ impl LiveOrders {
 
 impl Host for LiveOrders {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
-        0
+        Lots::ZERO
     }
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Fill { maker_order_id, maker_remaining_lots: 0, .. } => {
-                self.remove(maker_order_id)
+            Event::Fill { maker_order_id, maker_remaining_lots: Lots::ZERO, .. } => {
+                self.remove(maker_order_id.get())
             }
-            Event::Removed { order, .. } => self.remove(order.order_id),
-            Event::Rested(order) => self.add(order.order_id),
+            Event::Removed { order, .. } => self.remove(order.order_id.get()),
+            Event::Rested(order) => self.add(order.order_id.get()),
             _ => {}
         }
     }
@@ -113,13 +113,13 @@ impl Generator {
     fn next_id(&mut self) -> u64 {
         self.live.place.push(0);
         self.live.at.push(self.made);
-        self.book.next_order_id()
+        self.book.next_order_id().get()
     }
 
     /// Returns a price of `side` that crosses nothing, at an exponential distance from the mid.
     fn passive_price(&mut self, side: Side) -> u64 {
         let distance = (-MEAN_DISTANCE_TICKS * (1.0 - self.random.f64()).ln()) as i64 + 1;
-        let opposite = self.book.best(side.opposite()).map(|level| level.price_ticks);
+        let opposite = self.book.best(side.opposite()).map(|level| level.price_ticks.get());
         match side {
             Side::Buy => {
                 let price = (self.mid_ticks - distance) as u64;
@@ -194,7 +194,7 @@ impl Generator {
             sell: side == Side::Sell,
             flags: 0,
             owner: self.random.u32(MAKERS..OWNERS),
-            price_ticks: level.price_ticks as u32,
+            price_ticks: level.price_ticks.get() as u32,
             lots: self.random.u32(1..=MAX_TAKER_LOTS),
             at: self.made,
             id: self.next_id(),
@@ -205,19 +205,19 @@ impl Generator {
     /// place in the queue.
     fn replace(&mut self) -> Record {
         let (id, owner, side) = self.any_live();
-        let Some(order) = self.book.order(id) else { return self.add() };
+        let Some(order) = self.book.order(OrderId::new(id)) else { return self.add() };
         let mut price = self.passive_price(side);
         for _ in 0..100 {
-            if price != order.price_ticks {
+            if price != order.price_ticks.get() {
                 break;
             }
             price = self.passive_price(side);
         }
-        if price == order.price_ticks {
+        if price == order.price_ticks.get() {
             return self.add();
         }
         let at = self.live.at[id as usize];
-        let (price_ticks, lots) = (price as u32, order.lots as u32);
+        let (price_ticks, lots) = (price as u32, order.lots.get() as u32);
         Record {
             kind: Kind::Move,
             sell: side == Side::Sell,
@@ -230,9 +230,9 @@ impl Generator {
         }
     }
 
-    fn any_live(&mut self) -> (u64, AccountId, Side) {
+    fn any_live(&mut self) -> (u64, u32, Side) {
         let id = self.live.ids[self.random.usize(..self.live.ids.len())];
-        let order = self.book.order(id).expect("live orders are in the book");
-        (id, order.owner, order.side)
+        let order = self.book.order(OrderId::new(id)).expect("live orders are in the book");
+        (id, order.owner.get(), order.side)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::{NewOrder, TimeInForce};
-use tidemark_proto::units::{Side, Ticks};
+use tidemark_proto::units::{ClientId, Lots, Side, TimeMs};
 
 use crate::worst::{order, owner, EventBook, MID_TICKS};
 
@@ -19,17 +19,17 @@ pub struct Memory {
 
 /// Measures all shapes.
 pub fn memory() -> Vec<Memory> {
-    let plain = |price: fn(u64) -> Ticks| {
+    let plain = |price: fn(u64) -> u64| {
         move |index: u64| order(owner(index as usize), Side::Sell, price(index), 1)
     };
     let level = plain(|_| MID_TICKS);
     let adjacent = plain(|index| MID_TICKS + index);
     let apart = plain(|index| MID_TICKS + 5_000 * index);
     let named = |index: u64| NewOrder {
-        client_id: index + 1,
-        time_in_force: TimeInForce::Gtt { expires_ms: 1 + index },
-        display_lots: 1,
-        lots: 2,
+        client_id: ClientId::new(index + 1),
+        time_in_force: TimeInForce::Gtt { expires_ms: TimeMs::new(1 + index) },
+        display_lots: Lots::ONE,
+        lots: Lots::new(2),
         ..level(index)
     };
     vec![

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::{Book, NewOrder, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, OrderId, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 
 use crate::engines::tidemark::Events;
@@ -14,8 +16,10 @@ const REPEATS: usize = 5;
 /// Number of operations timed, unless a case has its own number.
 const OPERATIONS: usize = 10_000;
 /// A price far from both ends.
-pub const MID_TICKS: Ticks = 1_000_000_000;
-const TAKER: AccountId = 1_000_000;
+pub const MID_TICKS: u64 = 1_000_000_000;
+const TAKER: AccountId = AccountId::new(1_000_000);
+/// Owner of the orders of a case that has one owner.
+const MAKER: AccountId = AccountId::ZERO;
 
 /// One case at one size.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,14 +44,14 @@ pub struct EventBook {
 }
 
 /// Returns a good-till-cancelled order without further attributes.
-pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> NewOrder {
+pub fn order(owner: AccountId, side: Side, price_ticks: u64, lots: u64) -> NewOrder {
     NewOrder {
         owner,
-        client_id: 0,
+        client_id: ClientId::NONE,
         side,
-        price_ticks,
-        lots,
-        display_lots: 0,
+        price_ticks: Ticks::new(price_ticks),
+        lots: Lots::new(lots),
+        display_lots: Lots::ZERO,
         time_in_force: TimeInForce::Gtc,
         post_only: PostOnly::Off,
         reduce_only: false,
@@ -58,7 +62,7 @@ pub fn order(owner: AccountId, side: Side, price_ticks: Ticks, lots: u64) -> New
 
 /// Returns the owner of the n-th order: a few thousand owners take turns.
 pub fn owner(n: usize) -> AccountId {
-    (n % 4_000) as AccountId
+    AccountId::new((n % 4_000) as u32)
 }
 
 impl EventBook {
@@ -139,7 +143,7 @@ fn sweep(what: &str, n: usize, gap: u64) -> Case {
         n,
         || EventBook::asks(n, gap),
         |book| {
-            book.place(&order(TAKER, Side::Buy, Ticks::MAX, n as u64));
+            book.place(&order(TAKER, Side::Buy, u64::MAX, n as u64));
         },
     )
 }
@@ -156,7 +160,7 @@ fn refused_fok(n: usize) -> Case {
         |book| {
             let fok = NewOrder {
                 time_in_force: TimeInForce::Fok,
-                ..order(TAKER, Side::Buy, Ticks::MAX, n as u64 + 1)
+                ..order(TAKER, Side::Buy, u64::MAX, n as u64 + 1)
             };
             book.inner.place(&fok, &mut book.events).expect_err("not fillable");
         },
@@ -167,7 +171,10 @@ fn refused_fok(n: usize) -> Case {
 fn iceberg(n: usize) -> Case {
     let prepare = || {
         let mut book = EventBook::default();
-        book.place(&NewOrder { display_lots: 1, ..order(0, Side::Sell, MID_TICKS, n as u64) });
+        book.place(&NewOrder {
+            display_lots: Lots::ONE,
+            ..order(MAKER, Side::Sell, MID_TICKS, n as u64)
+        });
         book
     };
     fastest("one taker meets N refills of an iceberg order", n, "refill", n, prepare, |book| {
@@ -179,12 +186,12 @@ fn cancel_all(n: usize) -> Case {
     let prepare = || {
         let mut book = EventBook::default();
         for index in 0..n as u64 {
-            book.place(&order(0, Side::Sell, MID_TICKS + index % 1_000, 1));
+            book.place(&order(MAKER, Side::Sell, MID_TICKS + index % 1_000, 1));
         }
         book
     };
     fastest("an account cancels its N orders at once", n, "order", n, prepare, |book| {
-        book.inner.cancel_all(0, None, Code::Cancelled, &mut book.events);
+        book.inner.cancel_all(MAKER, None, Code::Cancelled, &mut book.events);
     })
 }
 
@@ -192,14 +199,15 @@ fn expire(n: usize) -> Case {
     let prepare = || {
         let mut book = EventBook::default();
         for index in 0..n {
-            let time_in_force = TimeInForce::Gtt { expires_ms: 1 + index as u64 % 100 };
+            let expires_ms = TimeMs::new(1 + index as u64 % 100);
+            let time_in_force = TimeInForce::Gtt { expires_ms };
             let price = MID_TICKS + index as u64 % 1_000;
             book.place(&NewOrder { time_in_force, ..order(owner(index), Side::Sell, price, 1) });
         }
         book
     };
     fastest("N orders expire at once", n, "order", n, prepare, |book| {
-        book.inner.expire(u64::MAX, n as u32, &mut book.events);
+        book.inner.expire(TimeMs::MAX, n as u32, &mut book.events);
     })
 }
 
@@ -227,7 +235,7 @@ fn cancel_level(what: &str, n: usize, place: fn(usize, usize) -> usize) -> Case 
         |book| {
             for step in 0..OPERATIONS {
                 let index = place(n, step);
-                book.cancel(index as OrderId + 1, owner(index));
+                book.cancel(OrderId::new(index as u64 + 1), owner(index));
             }
         },
     )

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde_json::{json, Value};
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Side, SignedLots};
 use tidemark_risk::adl::{self, counterparty, AdlFill, Queue};
-use tidemark_risk::liquidation::{
-    check_reduces, fund_can_cover as can_cover, next_stage, zero_quote_delta,
-};
-use tidemark_risk::margin::{health_without_orders, Health};
+use tidemark_risk::health::{health_without_orders, Health};
+use tidemark_risk::liquidation::{fund_can_cover as can_cover, next_stage};
+use tidemark_risk::position::check_reduces;
 use tidemark_risk::settlement::closes_at_settlement_price;
+use tidemark_risk::zero_price::bankruptcy_quote_delta;
 use tidemark_risk::{Account, Markets};
 
 use super::expect;
@@ -38,7 +38,7 @@ pub fn trigger(case: &Value) -> Result<(), String> {
     let at_bankruptcy_price = if settles {
         !at_oracle_price
     } else {
-        is_deleveraged(&health, account.has_position(), backstop_ppm.unwrap_or(0))
+        is_deleveraged(&health, account.has_position(), backstop_ppm.unwrap_or_default())
     };
     for (what, got) in
         [("at_bankruptcy_price", at_bankruptcy_price), ("at_oracle_price", at_oracle_price)]
@@ -67,11 +67,11 @@ struct Table(Vec<Account>);
 
 impl adl::Accounts for Table {
     fn load(&self, id: AccountId) -> Option<Account> {
-        self.0.get(usize::try_from(id).ok()?).cloned()
+        self.0.get(id.index()).cloned()
     }
 
     fn store(&mut self, id: AccountId, account: Account) {
-        if let Some(row) = usize::try_from(id).ok().and_then(|id| self.0.get_mut(id)) {
+        if let Some(row) = self.0.get_mut(id.index()) {
             *row = account;
         }
     }
@@ -91,21 +91,17 @@ fn deleverage(
     let markets = world.markets.as_slice();
     let health = health_without_orders(&closing, markets).map_err(|e| e.to_string())?;
     let listed = markets.existing(market).map_err(|e| e.to_string())?;
-    zero_quote_delta(listed, held, delta, &health, adl::SIGMA_PPM).map_err(|e| e.to_string())?;
+    bankruptcy_quote_delta(listed, held, delta, &health).map_err(|e| e.to_string())?;
     let mut counterparties = Vec::new();
-    for (id, account) in
-        (0..).zip(&table.0).filter(|(id, _)| usize::try_from(*id) != Ok(closing_at))
-    {
+    for (at, account) in table.0.iter().enumerate().filter(|(at, _)| *at != closing_at) {
+        let id = AccountId::from_index(at).ok_or("too many accounts")?;
         let found = counterparty(id, account, market, held, markets).map_err(|e| e.to_string())?;
         counterparties.extend(found);
     }
-    let queue = Queue::new(market, lots, &counterparties, 0, markets);
-    let fills = queue.map_err(|e| e.to_string())?.close(
-        &mut closing,
-        lots,
-        table,
-        world.markets.as_mut_slice(),
-    );
+    let queue = Queue::new(market, lots, &counterparties, AccountId::ZERO, markets);
+    let fills = queue
+        .and_then(|mut queue| queue.close(&mut closing, lots, table, world.markets.as_mut_slice()))
+        .map_err(|e| e.to_string())?;
     if let Some(row) = table.0.get_mut(closing_at) {
         *row = closing;
     }
@@ -141,12 +137,12 @@ pub fn pair(case: &Value) -> Result<(), String> {
         if !is_whole {
             return Err(format!(
                 "expected a transfer, got {} of {} closed",
-                world.size(id, lots.into()),
-                world.size(id, delta.unsigned_abs().into())
+                world.unsigned_size(id, lots),
+                world.unsigned_size(id, delta.unsigned_abs())
             ));
         }
         world.expect_quote(expected, "transfer_quote_to_closing_account", quote)?;
-        expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta.into()))?;
+        expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta))?;
     }
     for (what, account) in ["closing_account_after", "counterparty_after"].iter().zip(&table.0) {
         world.expect_account(&expected[what], what, account)?;
@@ -155,7 +151,9 @@ pub fn pair(case: &Value) -> Result<(), String> {
 }
 
 fn sum(fills: &[AdlFill]) -> (Lots, Atoms) {
-    fills.iter().fold((0, 0), |(lots, quote), fill| (lots + fill.lots, quote + fill.quote_atoms))
+    fills.iter().fold((Lots::ZERO, Atoms::ZERO), |(lots, quote), fill| {
+        (lots + fill.lots, quote + fill.quote_atoms)
+    })
 }
 
 /// Runs one `deleverage_across_accounts` case.
@@ -175,7 +173,8 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
     let mut table = Table(accounts);
     // No more is closed than is held.
     let due = delta.unsigned_abs().min(held.unsigned_abs());
-    let due = SignedLots::try_from(due).map_err(|e| e.to_string())? * delta.signum();
+    let side = delta.side().unwrap_or(Side::Buy);
+    let due = due.signed(side).ok_or("the position is beyond 63 bits")?;
     let fills = if check_reduces(held, due).is_ok() {
         deleverage(&mut world, &mut table, closing_at, id, due)?
     } else {
@@ -185,7 +184,7 @@ pub fn across_accounts(case: &Value) -> Result<(), String> {
     if !expected["size_remaining"].is_null() {
         let left = delta.unsigned_abs() - sum(&fills).0;
         let remaining = decimal(&expected["size_remaining"])?.abs();
-        expect("size_remaining", &remaining, &world.size(id, left.into()))?;
+        expect("size_remaining", &remaining, &world.unsigned_size(id, left))?;
     }
     for after in expected["accounts_after"].as_array().into_iter().flatten() {
         let at = place(&after["account"]).ok_or("an unknown account after")?;
@@ -205,15 +204,15 @@ fn expect_fills(
     let Some(expected) = expected["fills"].as_array() else { return Ok(()) };
     let mut got = BTreeMap::<&str, (Lots, Atoms)>::new();
     for fill in fills {
-        let at = usize::try_from(fill.account).map_err(|e| e.to_string())?;
-        let sum = got.entry(names.get(at).copied().unwrap_or_default()).or_default();
+        let name = names.get(fill.account.index());
+        let sum = got.entry(name.copied().unwrap_or_default()).or_default();
         *sum = (sum.0 + fill.lots, sum.1 + fill.quote_atoms);
     }
     for fill in expected {
         let name = fill["counterparty"].as_str().unwrap_or_default();
         let (lots, quote) = got.remove(name).ok_or(format!("expected a fill of {name}"))?;
         let size: Decimal = decimal(&fill["size"])?.abs();
-        expect(&format!("size of {name}"), &size, &world.size(market, lots.into()))?;
+        expect(&format!("size of {name}"), &size, &world.unsigned_size(market, lots))?;
         world.expect_quote(fill, "transfer_quote_to_closing_account", quote)?;
     }
     expect("no more fills", &BTreeMap::new(), &got)

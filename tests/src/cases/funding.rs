@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::{Lots, Ppm, Ticks};
+use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
 use tidemark_risk::funding::{
     impact_price, parts_per_lot, premium_ppm, rate_8h_ppm, settlement_micro_atoms, ImpactPrice,
 };
@@ -12,6 +12,7 @@ use tidemark_risk::funding::{
 use super::expect;
 use super::world::{
     common_unit, decimal, decimal_or, expect_figure, in_units, plain_market, ppm, product_in_units,
+    ticks,
 };
 
 /// Levels of a side as decimals, without empty ones.
@@ -38,14 +39,15 @@ pub fn premium_from_book(case: &Value) -> Result<(), String> {
     let notional = decimal_or(&inputs["impact_notional"], Decimal::ZERO)?;
     let quote_decimals = (tick.scale() + lot.scale()).max(notional.scale());
 
-    let mut market = plain_market(0, 1_000_000, 1_000_000)?;
+    let mut market = plain_market(MarketId::ZERO, Ppm::ONE, Ppm::ONE)?;
     let unsigned = |value: i128| u64::try_from(value).map_err(|e| e.to_string());
     market.k = unsigned(product_in_units(tick, lot, quote_decimals)?)?;
     market.params.lot_size_e9 = unsigned(in_units(lot, Decimal::new(1, 9))?)?;
-    market.params.impact_notional_atoms = product_in_units(notional, Decimal::ONE, quote_decimals)?;
+    market.params.impact_notional_atoms =
+        Atoms::new(product_in_units(notional, Decimal::ONE, quote_decimals)?);
     let in_engine = |side: &[(Decimal, Decimal)]| -> Result<Vec<(Ticks, Lots)>, String> {
         let level = |(price, size): &(Decimal, Decimal)| {
-            Ok((unsigned(in_units(*price, tick)?)?, unsigned(in_units(*size, lot)?)?))
+            Ok((ticks(*price, tick)?, Lots::new(unsigned(in_units(*size, lot)?)?)))
         };
         side.iter().map(level).collect()
     };
@@ -56,21 +58,25 @@ pub fn premium_from_book(case: &Value) -> Result<(), String> {
         Value::Null => Ppm::MAX,
         bound => ppm(decimal(bound)?)?,
     };
-    let index = unsigned(in_units(index, tick)?)?;
+    let index = ticks(index, tick)?;
     let got = premium_ppm(&market.params, market.k, index, impact(&bids)?, impact(&asks)?, max_abs);
-    expect_figure(&case["expected"], "premium", Decimal::new(got, 6))
+    expect_figure(&case["expected"], "premium", Decimal::new(got.get(), 6))
 }
 
 fn whole(value: &Value) -> Result<i128, String> {
     in_units(decimal(value)?, Decimal::ONE)
 }
 
+fn signed_lots(size: Decimal, lot: Decimal) -> Result<SignedLots, String> {
+    i64::try_from(in_units(size, lot)?).map(SignedLots::new).map_err(|e| e.to_string())
+}
+
 /// Runs one `settlement` case.
 pub fn settlement(case: &Value) -> Result<(), String> {
     let inputs = &case["inputs"];
     let (now, then) = (whole(&inputs["index_now"])?, whole(&inputs["index_at_last_settlement"])?);
-    let got =
-        settlement_micro_atoms(now, then, whole(&inputs["size"])?).map_err(|e| e.to_string())?;
+    let lots = signed_lots(decimal(&inputs["size"])?, Decimal::ONE)?;
+    let got = settlement_micro_atoms(now, then, lots).map_err(|e| e.to_string())?;
     expect("account_quote_change_ppm", &whole(&case["expected"]["account_quote_change_ppm"])?, &got)
 }
 
@@ -85,7 +91,7 @@ pub fn payment_by_position(case: &Value) -> Result<(), String> {
     for (account, wanted) in wanted {
         let size = *sizes.get(account).ok_or(format!("{account:?} has no position"))?;
         let (unit, lot) = (common_unit([payment])?, common_unit([size])?);
-        let got = settlement_micro_atoms(in_units(payment, unit)?, 0, in_units(size, lot)?)
+        let got = settlement_micro_atoms(in_units(payment, unit)?, 0, signed_lots(size, lot)?)
             .map_err(|e| e.to_string())?;
         let got = Decimal::try_from_i128_with_scale(got, 0).map_err(|e| e.to_string())?;
         let got = unit.checked_mul(lot).and_then(|part| got.checked_mul(part));
@@ -118,21 +124,26 @@ pub fn rate(case: &Value) -> Result<(), String> {
     let oracle = decimal(&inputs["oracle_price"])?;
     let (bid, ask) = (figure("impact_bid")?, figure("impact_ask")?);
     let tick = common_unit([Some(oracle), bid, ask].into_iter().flatten())?;
-    let ticks = |price| Ticks::try_from(in_units(price, tick)?).map_err(|e| e.to_string());
-    let mut market = plain_market(0, 1_000_000, 1_000_000)?;
+    let mut market = plain_market(MarketId::ZERO, Ppm::ONE, Ppm::ONE)?;
     market.params.interest_ppm = ppm(decimal_or(&inputs["interest_8h"], Decimal::ZERO)?)?;
     if !inputs["clamp"].is_null() {
         market.params.funding_clamp_ppm = ppm(decimal(&inputs["clamp"])?)?;
     }
     let impact = |price: Option<Decimal>| -> Result<Option<ImpactPrice>, String> {
         let Some(price) = price else { return Ok(None) };
-        Ok(ImpactPrice::at(ticks(price)?, market.k, parts_per_lot(&market.params)))
+        Ok(ImpactPrice::at(ticks(price, tick)?, market.k, parts_per_lot(&market.params)))
     };
-    let premium =
-        premium_ppm(&market.params, market.k, ticks(oracle)?, impact(bid)?, impact(ask)?, Ppm::MAX);
-    let rate_8h = rate_8h_ppm(&market.params, premium);
-    expect_figure(expected, "premium", Decimal::new(premium, 6))?;
-    expect_figure(expected, "rate_8h", Decimal::new(rate_8h, 6))?;
-    expect_figure(expected, "rate_1h", Decimal::new(rate_8h, 6) / Decimal::from(8))?;
-    expect_figure(&case["derived"], "rate_1h", Decimal::new(rate_8h, 6) / Decimal::from(8))
+    let premium = premium_ppm(
+        &market.params,
+        market.k,
+        ticks(oracle, tick)?,
+        impact(bid)?,
+        impact(ask)?,
+        Ppm::MAX,
+    );
+    let rate_8h = Decimal::new(rate_8h_ppm(&market.params, premium).get(), 6);
+    expect_figure(expected, "premium", Decimal::new(premium.get(), 6))?;
+    expect_figure(expected, "rate_8h", rate_8h)?;
+    expect_figure(expected, "rate_1h", rate_8h / Decimal::from(8))?;
+    expect_figure(&case["derived"], "rate_1h", rate_8h / Decimal::from(8))
 }

@@ -2,18 +2,18 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::{Atoms, Ticks};
-use tidemark_risk::adl::SIGMA_PPM;
-use tidemark_risk::liquidation::{self, fill_outcome, zero_quote_delta, FillOutcome, Marked};
-use tidemark_risk::margin::{
-    effective_initial_ppm, health_without_orders, initial_margin, maintenance_margin, Health,
-};
+use tidemark_proto::units::{Atoms, MarketId, Ppm, Side, SignedLots};
+use tidemark_risk::health::{health_without_orders, Health};
+use tidemark_risk::liquidation::{self, fill_outcome, FillOutcome};
+use tidemark_risk::margin::Marked;
+use tidemark_risk::margin::{effective_initial_ppm, initial_margin, maintenance_margin};
+use tidemark_risk::zero_price::bankruptcy_quote_delta;
 use tidemark_risk::RiskError;
 
 use super::expect;
 use super::world::{
-    atoms, decimal, decimal_or, expect_figure, expects_refusal, in_units, plain_market, ppm,
-    product_in_units, usdc, World, QUOTE_DECIMALS,
+    atoms, decimal, decimal_or, expect_figure, expects_refusal, from_units, in_units, plain_market,
+    ppm, product_in_units, ticks, World, QUOTE_DECIMALS,
 };
 
 fn text(error: RiskError) -> String {
@@ -36,8 +36,8 @@ pub fn bankruptcy_close(case: &Value) -> Result<(), String> {
     let delta = world.lots(id, &close["size_delta"])?;
     let health = health_without_orders(&account, world.markets.as_slice()).map_err(text)?;
     expect_health(&world, expected, &health)?;
-    let market = world.markets.get(usize::from(id)).ok_or("the market to close is not listed")?;
-    let quote = zero_quote_delta(market, account.lots(id), delta, &health, SIGMA_PPM);
+    let market = world.markets.get(id.index()).ok_or("the market to close is not listed")?;
+    let quote = bankruptcy_quote_delta(market, account.lots(id), delta, &health);
     let (refused, _) = expects_refusal(expected);
     let quote = match quote {
         Err(RiskError::DoesNotReduce { .. }) if refused => return Ok(()),
@@ -48,7 +48,7 @@ pub fn bankruptcy_close(case: &Value) -> Result<(), String> {
         Ok(quote) => quote,
     };
     world.expect_quote(expected, "quote_delta", quote)?;
-    expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta.into()))
+    expect_figure(expected, "price", world.usdc(quote)? / -world.size(id, delta))
 }
 
 /// Runs one `liquidation_fee_or_fund_payment` case.
@@ -57,21 +57,21 @@ pub fn fee_or_fund_payment(case: &Value) -> Result<(), String> {
     let mut world = World::new(case, &[&case["account"]], &[fill])?;
     let account = world.account(&case["account"])?;
     let id = world.id(&fill["market"]);
-    let lots = world.lots(id, &fill["size"])?.abs();
+    let size = world.lots(id, &fill["size"])?.unsigned_abs();
     let price = world.ticks(id, &fill["price"])?;
-    let delta = if fill["side"] == "buy" { lots } else { -lots };
+    let side = if fill["side"] == "buy" { Side::Buy } else { Side::Sell };
+    let delta = size.signed(side).ok_or("the fill is beyond 63 bits")?;
     let health = health_without_orders(&account, world.markets.as_slice()).map_err(text)?;
     expect_health(&world, expected, &health)?;
-    let market =
-        world.markets.get(usize::from(id)).ok_or("the market of the fill is not listed")?;
-    let zero = zero_quote_delta(market, account.lots(id), delta, &health, SIGMA_PPM);
+    let market = world.markets.get(id.index()).ok_or("the market of the fill is not listed")?;
+    let zero = bankruptcy_quote_delta(market, account.lots(id), delta, &health);
     let zero = match (zero, expects_refusal(expected).0) {
         (Err(_), true) => return Ok(()),
         (Ok(_), true) => return Err("expected a refusal, got a zero price".into()),
         (zero, false) => zero.map_err(text)?,
     };
     let fill_quote =
-        market.value_atoms(price, -i128::from(delta)).ok_or("the fill is beyond 127 bits")?;
+        market.value_atoms(price, -delta.wide()).ok_or("the fill is beyond 127 bits")?;
     let max_fee = ppm(decimal_or(&case["params"]["max_liquidation_fee"], Decimal::ONE)?)?;
     let fund_delta = match fill_outcome(fill_quote, zero, max_fee).map_err(text)? {
         FillOutcome::Fee(fee) => fee,
@@ -105,16 +105,16 @@ pub fn margin_requirement(case: &Value) -> Result<(), String> {
     let lower = or_zero("oi_notional_lower_cap")?;
     let upper = or_zero("oi_notional_upper_cap")?;
     let step = decimal_or(&case["quote_step"], Decimal::new(1, QUOTE_DECIMALS))?;
-    let mut market = plain_market(0, rate, fraction)?;
+    let mut market = plain_market(MarketId::ZERO, rate, fraction)?;
     let params = &mut market.params;
     (params.oi_lower_atoms, params.oi_upper_atoms) =
-        (in_units(lower, step)?, in_units(upper, step)?);
+        (Atoms::new(in_units(lower, step)?), Atoms::new(in_units(upper, step)?));
     let notional = product_in_steps(decimal(&inputs["size"])?.abs(), price, step)?;
     let open_interest = product_in_steps(or_zero("open_interest")?.abs(), price, step)?;
     let effective =
         effective_initial_ppm(rate, open_interest, params.oi_lower_atoms, params.oi_upper_atoms)
             .map_err(text)?;
-    expect_figure(expected, "effective_imf", Decimal::new(effective, 6))?;
+    expect_figure(expected, "effective_imf", Decimal::new(effective.get(), 6))?;
     let initial = initial_margin(params, notional, 0, open_interest).map_err(text)?;
     expect_figure(expected, "initial_margin", steps(initial, step)?)?;
     let maintenance = maintenance_margin(params, notional).map_err(text)?;
@@ -127,12 +127,13 @@ fn product_in_steps(a: Decimal, b: Decimal, step: Decimal) -> Result<Atoms, Stri
     let units = product_in_units(step, Decimal::ONE, decimals)?;
     product_in_units(a, b, decimals)?
         .checked_div(units)
+        .map(Atoms::new)
         .ok_or_else(|| "the quote step is 0".to_owned())
 }
 
 /// So many steps, as an amount.
 fn steps(number: Atoms, step: Decimal) -> Result<Decimal, String> {
-    let number = Decimal::try_from_i128_with_scale(number, 0).map_err(|e| e.to_string())?;
+    let number = from_units(number.get(), 0)?;
     number.checked_mul(step).ok_or_else(|| format!("{number} steps of {step} are too many"))
 }
 
@@ -148,13 +149,12 @@ pub fn liquidation_price(case: &Value) -> Result<(), String> {
     let others = decimal_or(&inputs["other_positions_maintenance_margin"], Decimal::ZERO)?;
     let price_decimals = PRICE_DECIMALS.max(price_now.scale());
     let quote_decimals = (price_decimals + size.scale()).max(equity.scale()).max(others.scale());
-    let mut market =
-        plain_market(0, ppm(decimal(&inputs["maintenance_margin_fraction"])?)?, 1_000_000)?;
+    let rate = ppm(decimal(&inputs["maintenance_margin_fraction"])?)?;
+    let mut market = plain_market(MarketId::ZERO, rate, Ppm::ONE)?;
     let k = product_in_units(size.abs(), Decimal::new(1, price_decimals), quote_decimals)?;
     market.k = u64::try_from(k).map_err(|e| e.to_string())?;
-    let mark = in_units(price_now, Decimal::new(1, price_decimals))?;
-    market.mark_ticks = Some(Ticks::try_from(mark).map_err(|e| e.to_string())?);
-    let lots = if size.is_sign_negative() { -1 } else { 1 };
+    market.mark_ticks = Some(ticks(price_now, Decimal::new(1, price_decimals))?);
+    let lots = SignedLots::new(if size.is_sign_negative() { -1 } else { 1 });
     let own = Marked::of(&market, lots).map_err(text)?.maintenance_atoms;
     let health = Health {
         equity_atoms: atoms(equity, quote_decimals)?,
@@ -166,7 +166,7 @@ pub fn liquidation_price(case: &Value) -> Result<(), String> {
     let got = liquidation::liquidation_price(&market, lots, &health).map_err(text)?;
     match got {
         Some(ticks) => {
-            let price = usdc(ticks.into(), price_decimals)?;
+            let price = from_units(ticks.wide(), price_decimals)?;
             if expected["liquidation_price"].is_null() {
                 return Err(format!("expected no liquidation price, got {price}"));
             }

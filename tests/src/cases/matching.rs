@@ -6,7 +6,9 @@ use serde_json::Value;
 use tidemark_matching::{
     Book, Event, Host, NewOrder, PlaceResult, PostOnly, Reject, Replace, TimeInForce,
 };
-use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 
 use super::expect;
@@ -38,13 +40,13 @@ impl Host for Recorder {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
         let position = self.positions.get(&owner).copied().unwrap_or(0);
         let reducible = if side == Side::Sell { position } else { -position };
-        Lots::try_from(reducible.max(0)).unwrap_or(Lots::MAX)
+        u64::try_from(reducible.max(0)).map_or(Lots::MAX, Lots::new)
     }
 
     fn event(&mut self, event: Event) {
         match event {
             Event::Fill { maker_order_id, maker, taker, taker_side, price_ticks, lots, .. } => {
-                let bought = i128::from(lots) * if taker_side == Side::Buy { 1 } else { -1 };
+                let bought = lots.wide() * if taker_side == Side::Buy { 1 } else { -1 };
                 *self.positions.entry(taker).or_default() += bought;
                 *self.positions.entry(maker).or_default() -= bought;
                 self.fills.push((maker_order_id, price_ticks, lots));
@@ -71,8 +73,8 @@ impl Outcome {
             // The scenarios call an unfillable fill-or-kill order cancelled, not rejected.
             Err(Reject { code: Code::NotFillable, .. }) => Self::done("cancelled"),
             Err(_) => Self::REJECTED,
-            Ok(placed) if placed.resting_lots > 0 => Self::done("resting"),
-            Ok(placed) if placed.rest.is_some() || placed.decremented_lots > 0 => {
+            Ok(placed) if !placed.resting_lots.is_zero() => Self::done("resting"),
+            Ok(placed) if placed.rest.is_some() || !placed.decremented_lots.is_zero() => {
                 Self::done("cancelled")
             }
             Ok(_) => Self::done("filled"),
@@ -115,7 +117,7 @@ impl Scenario {
     }
 
     fn account(&mut self, name: &str) -> AccountId {
-        let next = self.accounts.len() as AccountId;
+        let next = AccountId::new(self.accounts.len() as u32);
         *self.accounts.entry(name.to_owned()).or_insert(next)
     }
 
@@ -153,15 +155,17 @@ impl Scenario {
         let market = step["type"].as_str() == Some("market");
         let price_ticks = match (market, side) {
             (true, Side::Buy) => Ticks::MAX,
-            (true, Side::Sell) => 0,
-            (false, _) => amount(&step["price"])?.ok_or("the price is not a u64")?,
+            (true, Side::Sell) => Ticks::ZERO,
+            (false, _) => {
+                amount(&step["price"])?.map(Ticks::new).ok_or("the price is not a u64")?
+            }
         };
         let time_in_force = match step["tif"].as_str().unwrap_or("GTC") {
             "FOK" => TimeInForce::Fok,
             "IOC" => TimeInForce::Ioc,
             _ if market => TimeInForce::Ioc,
             "GTC" => TimeInForce::Gtc,
-            "GTT" => TimeInForce::Gtt { expires_ms: u64::MAX },
+            "GTT" => TimeInForce::Gtt { expires_ms: TimeMs::MAX },
             other => return Err(format!("unknown time in force {other:?}")),
         };
         let post_only = if step["post_only"] == true { PostOnly::Reject } else { PostOnly::Off };
@@ -170,11 +174,11 @@ impl Scenario {
         let Some(lots) = amount(&step["qty"])? else { return Ok(Outcome::REJECTED) };
         let order = NewOrder {
             owner,
-            client_id: 0,
+            client_id: ClientId::NONE,
             side,
             price_ticks,
-            lots,
-            display_lots: 0,
+            lots: Lots::new(lots),
+            display_lots: Lots::ZERO,
             time_in_force,
             post_only,
             reduce_only: step["reduce_only"] == true,
@@ -210,16 +214,22 @@ impl Scenario {
         else {
             return Ok(Outcome::REJECTED);
         };
-        let change =
-            Replace { order_id, owner, price_ticks, lots, stp: self.stp, max_fills: MAX_FILLS };
+        let change = Replace {
+            order_id,
+            owner,
+            price_ticks: price_ticks.map(Ticks::new),
+            lots: lots.map(Lots::new),
+            stp: self.stp,
+            max_fills: MAX_FILLS,
+        };
         Ok(Outcome::placed(self.book.replace(&change, &mut self.host)))
     }
 
     fn reduce(&mut self, step: &Value) -> Result<Outcome, String> {
         let Some((order, caller)) = self.target(step)? else { return Ok(Outcome::REJECTED) };
         let Some(by_lots) = amount(&step["qty"])? else { return Ok(Outcome::REJECTED) };
-        Ok(match self.book.reduce(order, caller, by_lots, &mut self.host) {
-            Ok(0) => Outcome::done("cancelled"),
+        Ok(match self.book.reduce(order, caller, Lots::new(by_lots), &mut self.host) {
+            Ok(Lots::ZERO) => Outcome::done("cancelled"),
             Ok(_) => Outcome::done("resting"),
             Err(_) => Outcome::REJECTED,
         })
@@ -247,9 +257,7 @@ impl Scenario {
             .host
             .fills
             .iter()
-            .map(|(maker, price, lots)| {
-                (self.names[maker].clone(), i128::from(*price), i128::from(*lots))
-            })
+            .map(|(maker, price, lots)| (self.names[maker].clone(), price.wide(), lots.wide()))
             .collect();
         expect("fills", &expected, &got)
     }
@@ -287,8 +295,8 @@ impl Scenario {
             wanted.push(level.iter().map(integer).collect::<Result<Vec<_>, _>>()?);
             if let Some(level_got) = levels.get(place) {
                 let mut row = vec![
-                    i128::from(level_got.price_ticks),
-                    i128::from(level_got.lots),
+                    level_got.price_ticks.wide(),
+                    level_got.lots.wide(),
                     i128::from(level_got.count),
                 ];
                 row.truncate(level.len());

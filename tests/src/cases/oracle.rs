@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_oracle::median::{quorum_median, weighted_median as median, Quorum, Weighted};
+use tidemark_proto::units::Ticks;
 
 use super::expect;
 
@@ -82,13 +83,14 @@ fn in_units(reports: &[(Decimal, u64)], scale: u32) -> Result<Vec<Weighted>, Str
             .checked_pow(scale - price.scale())
             .and_then(|factor| price.mantissa().checked_mul(factor))
             .and_then(|units| u64::try_from(units).ok());
-        Ok((units.ok_or(format!("price {price} is not a 64-bit number of 10^-{scale}"))?, power))
+        let units = units.ok_or(format!("price {price} is not a 64-bit number of 10^-{scale}"))?;
+        Ok((Ticks::new(units), power))
     };
     reports.iter().map(convert).collect()
 }
 
-fn from_units(units: u64, scale: u32) -> Decimal {
-    Decimal::from_i128_with_scale(units.into(), scale).normalize()
+fn from_units(units: Ticks, scale: u32) -> Decimal {
+    Decimal::from_i128_with_scale(units.wide(), scale).normalize()
 }
 
 /// A decimal, given as a string or a number, normalised so that equal values compare and print

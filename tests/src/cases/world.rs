@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_proto::params::{MarginTier, MarketParams};
-use tidemark_proto::units::{Atoms, MarketId, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, Lots, MarketId, OwnerId, Ppm, SignedLots, Ticks};
 use tidemark_risk::margin::marked_atoms;
 use tidemark_risk::{Account, Market};
 
@@ -56,18 +56,23 @@ pub fn in_units(value: Decimal, unit: Decimal) -> Result<i128, String> {
 
 /// USDC to whole units of `10^-decimals`.
 pub fn atoms(value: Decimal, decimals: u32) -> Result<Atoms, String> {
-    in_units(value, Decimal::new(1, decimals))
+    in_units(value, Decimal::new(1, decimals)).map(Atoms::new)
 }
 
 /// Units of `10^-decimals` to USDC.
 pub fn usdc(atoms: Atoms, decimals: u32) -> Result<Decimal, String> {
-    let quote = Decimal::try_from_i128_with_scale(atoms, decimals).map_err(|e| e.to_string())?;
-    Ok(quote.normalize())
+    from_units(atoms.get(), decimals)
+}
+
+/// Whole units of `10^-decimals` as a decimal.
+pub fn from_units(units: i128, decimals: u32) -> Result<Decimal, String> {
+    let value = Decimal::try_from_i128_with_scale(units, decimals).map_err(|e| e.to_string())?;
+    Ok(value.normalize())
 }
 
 /// A rate to ppm.
 pub fn ppm(rate: Decimal) -> Result<Ppm, String> {
-    Ppm::try_from(in_units(rate, Decimal::new(1, 6))?).map_err(|e| e.to_string())
+    i64::try_from(in_units(rate, Decimal::new(1, 6))?).map(Ppm::new).map_err(|e| e.to_string())
 }
 
 /// The largest unit of which all values are whole multiples; 1 where all are 0.
@@ -85,7 +90,7 @@ pub fn common_unit(values: impl IntoIterator<Item = Decimal>) -> Result<Decimal,
     if unit == 0 {
         return Ok(Decimal::ONE);
     }
-    usdc(unit, scale)
+    from_units(unit, scale)
 }
 
 /// A market with one margin tier; `k` and mark are to be set by the caller.
@@ -201,7 +206,7 @@ impl World {
                 Err(_) => *lot = (*lot / Decimal::TEN).normalize(),
             }
         };
-        let exact = usdc(k.into(), self.quote_decimals)?;
+        let exact = from_units(k.into(), self.quote_decimals)?;
         if tick.checked_mul(*lot).is_none_or(|product| product != exact) {
             return Err(format!("{name}: tick {tick} times lot {lot} has too many digits"));
         }
@@ -209,12 +214,12 @@ impl World {
         let initial = decimal_or(&of["initial_margin_fraction"], Decimal::ONE)?;
         let maintenance = decimal_or(&of["maintenance_margin_fraction"], initial)?;
         let fraction = if initial.is_zero() { Decimal::ONE } else { maintenance / initial };
-        let id = MarketId::try_from(at).map_err(|e| e.to_string())?;
+        let id = MarketId::from_index(at).ok_or("too many markets")?;
         let mut market = plain_market(id, ppm(initial)?, ppm(fraction.normalize())?)?;
         market.k = k;
         market.mark_ticks = Some(ticks(oracle, *tick)?);
         // The sources have no backstop: an account is deleveraged below 0, and not before.
-        market.params.backstop_ppm = 0;
+        market.params.backstop_ppm = Ppm::ZERO;
         Ok(market)
     }
 
@@ -255,51 +260,52 @@ impl World {
     pub fn id(&self, market: &Value) -> MarketId {
         let name = name(market);
         let at = self.units.iter().position(|(known, ..)| *known == name);
-        at.and_then(|at| MarketId::try_from(at).ok()).unwrap_or(MarketId::MAX)
+        at.and_then(MarketId::from_index).unwrap_or(MarketId::MAX)
     }
 
     /// Lot size of a market.
     pub fn lot(&self, market: MarketId) -> Decimal {
-        self.units.get(usize::from(market)).map_or(Decimal::ONE, |(_, _, lot)| *lot)
+        self.units.get(market.index()).map_or(Decimal::ONE, |(_, _, lot)| *lot)
     }
 
     /// A size in signed lots.
     pub fn lots(&self, market: MarketId, size: &Value) -> Result<SignedLots, String> {
-        SignedLots::try_from(in_units(decimal(size)?, self.lot(market))?).map_err(|e| e.to_string())
+        let lots = in_units(decimal(size)?, self.lot(market))?;
+        i64::try_from(lots).map(SignedLots::new).map_err(|e| e.to_string())
     }
 
     /// A price in ticks.
     pub fn ticks(&self, market: MarketId, price: &Value) -> Result<Ticks, String> {
-        let (_, tick, _) = self.units.get(usize::from(market)).ok_or("no such market")?;
+        let (_, tick, _) = self.units.get(market.index()).ok_or("no such market")?;
         ticks(decimal(price)?, *tick)
     }
 
     /// An account. Its positions were entered at the mark, so that it is neither in profit nor at a
     /// loss, whatever its quote balance. Longs count as open interest.
     pub fn account(&mut self, account: &Value) -> Result<Account, String> {
-        let mut made = Account::new(0, 0);
+        let mut made = Account::new(OwnerId::ZERO, 0);
         made.collateral_atoms =
             self.atoms(decimal_or(&account["quote_balance"], Decimal::ZERO)?)?;
         for (market, size) in account["positions"].as_object().into_iter().flatten() {
             let id = self.id(&Value::from(market.as_str()));
             let lots = self.lots(id, size)?;
-            let Some(market) = self.markets.get_mut(usize::from(id)) else {
-                if lots == 0 {
+            let Some(market) = self.markets.get_mut(id.index()) else {
+                if lots.is_zero() {
                     continue;
                 }
                 return Err(format!("a position in {market}, which is not in `markets`"));
             };
-            if lots == 0 {
+            if lots.is_zero() {
                 continue;
             }
-            let cost = marked_atoms(market, lots.into()).map_err(|e| e.to_string())?;
+            let cost = marked_atoms(market, lots.wide()).map_err(|e| e.to_string())?;
             let position = made.position_mut(id);
             (position.lots, position.cost_atoms) = (lots, cost);
             made.collateral_atoms = made
                 .collateral_atoms
                 .checked_add(cost)
                 .ok_or("the account's quote is beyond 127 bits")?;
-            market.open_interest_lots += lots.max(0).unsigned_abs();
+            market.open_interest_lots += lots.max(SignedLots::ZERO).unsigned_abs();
         }
         Ok(made)
     }
@@ -321,16 +327,24 @@ impl World {
             .filter(|entry: &Result<_, String>| !entry.as_ref().is_ok_and(|e| e.1.is_zero()))
             .collect::<Result<BTreeMap<_, _>, String>>()?;
         let mut got = BTreeMap::new();
-        for position in account.positions.iter().filter(|position| position.lots != 0) {
-            let (name, ..) =
-                self.units.get(usize::from(position.market)).ok_or("an unknown market")?;
-            got.insert(name.clone(), self.size(position.market, position.lots.into()));
+        for position in account.positions.iter().filter(|position| !position.lots.is_zero()) {
+            let (name, ..) = self.units.get(position.market.index()).ok_or("an unknown market")?;
+            got.insert(name.clone(), self.size(position.market, position.lots));
         }
         super::expect(&format!("positions of {what}"), &wanted, &got)
     }
 
     /// Lots as a size.
-    pub fn size(&self, market: MarketId, lots: i128) -> Decimal {
+    pub fn size(&self, market: MarketId, lots: SignedLots) -> Decimal {
+        self.whole_size(market, lots.wide())
+    }
+
+    /// Unsigned lots as a size.
+    pub fn unsigned_size(&self, market: MarketId, lots: Lots) -> Decimal {
+        self.whole_size(market, lots.wide())
+    }
+
+    fn whole_size(&self, market: MarketId, lots: i128) -> Decimal {
         let lots = Decimal::try_from_i128_with_scale(lots, 0).unwrap_or(Decimal::MAX);
         lots.checked_mul(self.lot(market)).unwrap_or(Decimal::MAX).normalize()
     }
@@ -361,6 +375,8 @@ fn name(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn ticks(price: Decimal, tick: Decimal) -> Result<Ticks, String> {
-    Ticks::try_from(in_units(price, tick)?).map_err(|e| format!("price {price}: {e}"))
+/// A price in ticks of a size.
+pub fn ticks(price: Decimal, tick: Decimal) -> Result<Ticks, String> {
+    let ticks = u64::try_from(in_units(price, tick)?);
+    ticks.map(Ticks::new).map_err(|e| format!("price {price}: {e}"))
 }

@@ -56,7 +56,7 @@ fn weighted<T: Copy>(rng: &mut Rng, of: &[(u64, T)]) -> T {
 /// A lot's value at a price, in atoms.
 pub(super) fn lot_atoms(of: &Listing, ticks: Ticks) -> u64 {
     let k = u128::from(of.tick_size_e9) * u128::from(of.lot_size_e9) / 1_000_000_000_000;
-    u64::try_from(k * u128::from(ticks)).unwrap_or(u64::MAX)
+    u64::try_from(k * u128::from(ticks.get())).unwrap_or(u64::MAX)
 }
 
 impl Crowd {
@@ -74,7 +74,7 @@ impl Crowd {
         of_side
             .flat_map(|member| &member.positions)
             .filter(|(of, _)| *of == market)
-            .map(|(_, lots)| lots)
+            .map(|(_, lots)| *lots)
             .sum()
     }
 
@@ -89,13 +89,14 @@ impl Crowd {
     pub fn open(&self, chain: &mut Chain) {
         for member in &self.members {
             let order = |(market, lots): &(usize, Lots)| {
-                let ticks = self.first_ticks[*market];
+                let ticks = self.first_ticks[*market].get();
                 let slack = (ticks / 200).max(1);
                 let price =
                     if member.side == v1::Side::Buy { ticks + slack } else { ticks - slack };
                 let time_in_force = v1::TimeInForce::Ioc.into();
                 let market = u32::try_from(*market).unwrap_or(u32::MAX);
-                place(v1::PlaceOrder { time_in_force, ..limit(market, member.side, price, *lots) })
+                let order = limit(market, member.side, price, lots.get());
+                place(v1::PlaceOrder { time_in_force, ..order })
             };
             chain.orders(&member.name, member.positions.iter().map(order).collect());
         }
@@ -118,7 +119,8 @@ fn member(rng: &mut Rng, number: u64, first_ticks: &[Ticks]) -> Member {
     let each_atoms = collateral_usdc * leverage * 1_000_000 / markets.len().max(1) as u64;
     let positions = markets
         .iter()
-        .map(|at| (*at, each_atoms / lot_atoms(&LISTINGS[*at], first_ticks[*at]).max(1)));
-    let positions = positions.filter(|(_, lots)| *lots > 0).collect();
+        .map(|at| (*at, each_atoms / lot_atoms(&LISTINGS[*at], first_ticks[*at]).max(1)))
+        .map(|(at, lots)| (at, Lots::new(lots)));
+    let positions = positions.filter(|(_, lots)| !lots.is_zero()).collect();
     Member { name: format!("crowd-{number}"), collateral_usdc, leverage, side, positions }
 }

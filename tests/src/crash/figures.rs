@@ -6,7 +6,7 @@ use serde::Serialize;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::state::MarketCell;
 use tidemark_proto::types::LiquidationStage as Stage;
-use tidemark_proto::units::{AccountId, Atoms, Side, Ticks, PPM};
+use tidemark_proto::units::{AccountId, Atoms, Ppm, Side, Ticks};
 
 use super::crowd::Crowd;
 use super::LISTINGS;
@@ -32,7 +32,7 @@ pub struct StageFigures {
     /// Gain of fills above the zero price; negative: below it.
     pub above_zero_atoms: Atoms,
     /// The worst step against its zero price, ppm of what the zero price asked for.
-    pub worst_ppm: Atoms,
+    pub worst_ppm: i128,
     /// Liquidation fees.
     pub fee_atoms: Atoms,
     /// Paid by the insurance fund.
@@ -44,8 +44,8 @@ pub struct StageFigures {
 impl StageFigures {
     /// Mean distance of fills from the zero price, ppm of notional; negative: beyond it.
     #[must_use]
-    pub fn mean_ppm(&self) -> Atoms {
-        (self.above_zero_atoms * PPM).checked_div(self.notional_atoms).unwrap_or(0)
+    pub fn mean_ppm(&self) -> i128 {
+        ratio_ppm(self.above_zero_atoms, self.notional_atoms)
     }
 }
 
@@ -65,7 +65,7 @@ pub struct AdlFigures {
     /// The most by which an account's haircut passed its deficit in a block; roundings only.
     pub most_above_deficit_atoms: Atoms,
     /// Part of the haircut that the ten accounts with the largest bore, ppm.
-    pub ten_largest_ppm: Atoms,
+    pub ten_largest_ppm: i128,
     /// The largest that one account bore, gains at other times aside.
     pub largest_atoms: Atoms,
 }
@@ -128,13 +128,12 @@ impl Figures {
     pub fn new(chain: &Chain, crowd: &Crowd, first_ticks: &[Ticks]) -> Self {
         let insurance = chain.state.chain.treasury.insurance_atoms;
         let open_interest = chain.state.markets.cells().zip(first_ticks).map(|(cell, ticks)| {
-            let lots = i128::from(cell.market.open_interest_lots);
-            cell.market.value_atoms(*ticks, lots).unwrap_or(0)
+            ticks.notional_atoms(cell.market.open_interest_lots, cell.market.k).unwrap_or_default()
         });
         let collateral: u64 = crowd.members.iter().map(|member| member.collateral_usdc).sum();
         Self {
             accounts: crowd.members.len(),
-            collateral_atoms: Atoms::from(collateral) * PPM,
+            collateral_atoms: Atoms::USDC.checked_mul(collateral.into()).unwrap_or(Atoms::MAX),
             open_interest_atoms: open_interest.collect(),
             stages: CLOSING.iter().map(|(_, name)| (*name, StageFigures::default())).collect(),
             insurance_atoms: [insurance; 3],
@@ -155,7 +154,7 @@ impl Figures {
                 self.index_ppm.iter_mut().zip(&self.first_ticks).zip(chain.state.markets.cells())
             {
                 let ticks = cell.index.index_ticks().filter(|_| !is_stale(chain, cell));
-                line.push(ticks.unwrap_or(0) * PPM as u64 / first);
+                line.push(ticks.unwrap_or_default().get() * 1_000_000 / first.get());
             }
         }
         self.stale_blocks +=
@@ -167,13 +166,13 @@ impl Figures {
                 Event::Liquidation(step) => self.step(minute, step, &mut deficits),
                 Event::Adl { market, account, side, price_ticks, lots } => {
                     let market = &chain.state.markets.slot(*market).cell.market;
-                    let mark = i128::from(market.mark_ticks.unwrap_or(0));
+                    let mark = market.mark_ticks.unwrap_or_default();
                     let worse = match side {
-                        Side::Buy => i128::from(*price_ticks) - mark,
-                        Side::Sell => mark - i128::from(*price_ticks),
+                        Side::Buy => price_ticks.saturating_sub(mark),
+                        Side::Sell => mark.saturating_sub(*price_ticks),
                     };
-                    *self.borne.entry(*account).or_default() +=
-                        worse.max(0) * i128::from(*lots) * i128::from(market.k);
+                    let lost = worse.notional_atoms(*lots, market.k).unwrap_or(Atoms::MAX);
+                    *self.borne.entry(*account).or_default() += lost;
                     self.adl.fills += 1;
                 }
                 _ => {}
@@ -207,7 +206,7 @@ impl Figures {
         self.bad_debt_atoms[0] += arithmetic.bad_debt_atoms;
         let Some(at) = CLOSING.iter().position(|(stage, _)| *stage == step.stage) else { return };
         self.liquidated.insert(step.account);
-        let notional = arithmetic.quote_atoms.abs();
+        let notional = arithmetic.quote_atoms.max(-arithmetic.quote_atoms);
         self.minutes[minute][at] += notional;
         let stage = self.stages.entry(CLOSING[at].1).or_default();
         stage.steps += 1;
@@ -218,13 +217,15 @@ impl Figures {
         let Some(zero) = &arithmetic.closed else { return };
         let above = arithmetic.quote_atoms - zero.quote_atoms;
         stage.above_zero_atoms += above;
-        stage.worst_ppm = stage.worst_ppm.min(above * PPM / zero.quote_atoms.abs().max(1));
+        let asked = zero.quote_atoms.max(-zero.quote_atoms).max(Atoms::new(1));
+        stage.worst_ppm = stage.worst_ppm.min(ratio_ppm(above, asked));
         if step.stage == Stage::Adl {
             let haircut = arithmetic.quote_atoms - zero.value_fall_atoms;
-            self.adl.haircut_atoms += haircut.max(0);
-            self.adl.gained_atoms += (-haircut).max(0);
-            let deficit = (-step.equity_atoms).max(0);
-            deficits.entry(step.account).or_insert((0, deficit)).0 += haircut.max(0);
+            self.adl.haircut_atoms += haircut.max(Atoms::ZERO);
+            self.adl.gained_atoms += (-haircut).max(Atoms::ZERO);
+            let deficit = (-step.equity_atoms).max(Atoms::ZERO);
+            deficits.entry(step.account).or_insert((Atoms::ZERO, deficit)).0 +=
+                haircut.max(Atoms::ZERO);
         }
     }
 
@@ -234,12 +235,13 @@ impl Figures {
         self.bad_debt_atoms[1] =
             chain.state.markets.cells().map(|cell| cell.market.bad_debt_atoms).sum();
         let mut borne: Vec<Atoms> =
-            self.borne.values().copied().filter(|atoms| *atoms > 0).collect();
+            self.borne.values().copied().filter(|atoms| atoms.is_positive()).collect();
         borne.sort_unstable_by(|a, b| b.cmp(a));
         self.adl.accounts = self.borne.len();
-        self.adl.largest_atoms = borne.first().copied().unwrap_or(0);
-        let (ten, all): (Atoms, Atoms) = (borne.iter().take(10).sum(), borne.iter().sum());
-        self.adl.ten_largest_ppm = (ten * PPM).checked_div(all).unwrap_or(0);
+        self.adl.largest_atoms = borne.first().copied().unwrap_or_default();
+        let sum = |count: usize| borne.iter().copied().take(count).sum::<Atoms>();
+        let (ten, all) = (sum(10), sum(borne.len()));
+        self.adl.ten_largest_ppm = ratio_ppm(ten, all);
     }
 
     /// Lowest index of each market, ppm of the first.
@@ -249,6 +251,11 @@ impl Figures {
             |(of, line): (&super::Listing, &Vec<u64>)| (of.symbol, known(line).min().unwrap_or(0));
         LISTINGS.iter().zip(&self.index_ppm).map(lowest).collect()
     }
+}
+
+/// A part in ppm of a whole, rounded toward zero; 0 of nothing.
+fn ratio_ppm(part: Atoms, whole: Atoms) -> i128 {
+    (part.get() * Ppm::ONE.wide()).checked_div(whole.get()).unwrap_or(0)
 }
 
 /// The prices of a line that are not stale.

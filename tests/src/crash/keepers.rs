@@ -7,7 +7,7 @@
 
 use tidemark_proto::units::{Atoms, Side};
 use tidemark_proto::v1;
-use tidemark_risk::margin::health_without_orders;
+use tidemark_risk::health::health_without_orders;
 use tidemark_risk::Market;
 
 use super::{Prices, LISTINGS};
@@ -47,7 +47,8 @@ pub fn worth_atoms(chain: &Chain) -> Atoms {
         chain.state.markets.cells().map(|cell| cell.market.clone()).collect();
     let equity = |keeper| {
         let account = chain.account(&name(keeper));
-        health_without_orders(account, markets.as_slice()).map_or(0, |health| health.equity_atoms)
+        health_without_orders(account, markets.as_slice())
+            .map_or(Atoms::ZERO, |health| health.equity_atoms)
     };
     let set_aside: Atoms = markets.iter().map(Market::set_aside_atoms).sum();
     (0..KEEPERS).map(equity).sum::<Atoms>() + set_aside
@@ -58,16 +59,17 @@ pub fn close(chain: &mut Chain, prices: &Prices) {
     for keeper in 0..KEEPERS {
         let account = chain.account(&name(keeper));
         let held: Vec<_> =
-            account.positions.iter().filter(|held| held.lots != 0).copied().collect();
+            account.positions.iter().filter(|held| !held.lots.is_zero()).copied().collect();
         let orders = held.iter().filter_map(|held| {
-            let (index, _) = prices[usize::from(held.market)];
-            let slack = index? * SLIPPAGE_PPM / 1_000_000;
+            let index = prices[held.market.index()].0?.get();
+            let slack = index * SLIPPAGE_PPM / 1_000_000;
             let (side, price) = match Side::reducing(held.lots) {
-                Side::Buy => (v1::Side::Buy, index? + slack),
-                Side::Sell => (v1::Side::Sell, index? - slack),
+                Side::Buy => (v1::Side::Buy, index + slack),
+                Side::Sell => (v1::Side::Sell, index - slack),
             };
             let time_in_force = v1::TimeInForce::Ioc.into();
-            let order = limit(u32::from(held.market), side, price, held.lots.unsigned_abs());
+            let order =
+                limit(u32::from(held.market.get()), side, price, held.lots.unsigned_abs().get());
             Some(place(v1::PlaceOrder { time_in_force, reduce_only: true, ..order }))
         });
         let orders: Vec<_> = orders.collect();

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use tidemark_proto::units::{Ticks, PPM};
+use tidemark_proto::units::Ticks;
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -33,6 +33,8 @@ const LADDER: [(u64, u64); 8] = [
 ];
 /// No quote is farther off: the chain's price band is 20 %.
 const MOST_PPM: u64 = 150_000;
+/// One, in ppm.
+const ONE_PPM: u64 = 1_000_000;
 /// Seconds over which a move counts.
 const MEMORY: usize = 60;
 
@@ -67,11 +69,11 @@ impl Makers {
     pub fn open(&self, chain: &mut Chain, crowd: &Crowd) {
         for maker in 0..MAKERS {
             let quotes = (0..LISTINGS.len()).flat_map(|market| {
-                let ticks = self.past[market][0];
+                let ticks = self.past[market][0].get();
                 let slack = (ticks / 2_000).max(1);
                 let quote = |side: v1::Side, price| {
                     let taken = if side == v1::Side::Buy { v1::Side::Sell } else { v1::Side::Buy };
-                    let lots = crowd.lots(market, taken).div_ceil(MAKERS).max(1);
+                    let lots = crowd.lots(market, taken).get().div_ceil(MAKERS).max(1);
                     place(limit(id(market), side, price, lots))
                 };
                 [quote(v1::Side::Buy, ticks - slack), quote(v1::Side::Sell, ticks + slack)]
@@ -109,16 +111,16 @@ impl Makers {
         let (Some(then), Some(now)) = (self.past[market].front(), self.past[market].back()) else {
             return Vec::new();
         };
-        let one = PPM as u64;
-        let moved_ppm = then.abs_diff(*now) * one / (*then).max(1);
-        let thin_ppm = 20_000 * one / (20_000 + moved_ppm);
-        let wide_ppm = one + moved_ppm * 100;
+        let moved_ppm = then.abs_diff(*now).get() * ONE_PPM / then.get().max(1);
+        let thin_ppm = 20_000 * ONE_PPM / (20_000 + moved_ppm);
+        let wide_ppm = ONE_PPM + moved_ppm * 100;
         let lot = lot_atoms(&LISTINGS[market], *now).max(1);
-        let side_atoms = LISTINGS[market].depth_usdc * one / MAKERS * thin_ppm / one;
+        let side_atoms = LISTINGS[market].depth_usdc * 1_000_000 / MAKERS * thin_ppm / ONE_PPM;
+        let now = now.get();
         let mut quotes = Vec::new();
         for (step_ppm, parts) in LADDER {
-            let off_ppm = (step_ppm * wide_ppm / one + maker * 10).min(MOST_PPM);
-            let off = (*now * off_ppm / one).max(1);
+            let off_ppm = (step_ppm * wide_ppm / ONE_PPM + maker * 10).min(MOST_PPM);
+            let off = (now * off_ppm / ONE_PPM).max(1);
             let lots = side_atoms * parts / 20 / lot;
             for (side, price) in [(v1::Side::Buy, now - off), (v1::Side::Sell, now + off)] {
                 let post_only = v1::PostOnly::Reject.into();

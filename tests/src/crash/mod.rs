@@ -18,7 +18,7 @@ use std::path::Path;
 use tidemark_feed::replay::{Playback, Replay};
 use tidemark_feed::{to_report, Feed as _, ReportedMarket};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::Ticks;
+use tidemark_proto::units::{Atoms, MarketId, Ticks, TimeMs};
 
 use crate::harness::{genesis, healthy, Chain};
 use crate::sim::rng::Rng;
@@ -32,7 +32,7 @@ const OPENING_MS: u64 = 5_000;
 
 /// How long the last trade of a venue counts as its price. The recording has holes of up to 13
 /// minutes: there the index must go stale.
-const TRADE_AGE_MS: u64 = 60_000;
+const TRADE_AGE_MS: TimeMs = TimeMs::new(60_000);
 
 /// One market of the crash.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ struct Recording {
 impl Recording {
     fn prices(&self, at_ms: u64) -> Prices {
         let markets = LISTINGS.iter().zip(0..).map(|(of, id)| ReportedMarket {
-            id,
+            id: MarketId::new(id),
             symbol: of.symbol,
             tick_size_e9: of.tick_size_e9,
             max_age_ms: TRADE_AGE_MS,
@@ -115,7 +115,7 @@ impl Recording {
         let report = to_report(&self.replay.snapshot(at_ms), markets);
         let mut prices = vec![(None, None); LISTINGS.len()];
         for price in report.prices {
-            prices[usize::from(price.market)] = (price.index_ticks, price.external_ticks);
+            prices[price.market.index()] = (price.index_ticks, price.external_ticks);
         }
         prices
     }
@@ -126,9 +126,9 @@ fn report(chain: &mut Chain, prices: &Prices) {
     chain.silence();
     for ((index, external), market) in prices.iter().zip(0..) {
         if let Some(index) = index {
-            chain.index(market, *index);
+            chain.index(market, index.get());
         }
-        chain.external(market, *external);
+        chain.external(market, external.map(Ticks::get));
     }
 }
 
@@ -186,7 +186,8 @@ pub fn run(
     }
 
     let mut figures = Figures::new(&chain, &crowd, &first);
-    let keepers_before = if config.keepers_usdc > 0 { keepers::worth_atoms(&chain) } else { 0 };
+    let keepers_before =
+        if config.keepers_usdc > 0 { keepers::worth_atoms(&chain) } else { Atoms::ZERO };
     let seconds = config.seconds.min((recording.replay.length_ms() - OPENING_MS) / 1_000);
     for second in 0..seconds {
         let prices = recording.prices(OPENING_MS + second * 1_000);

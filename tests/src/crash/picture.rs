@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use tidemark_proto::units::{Atoms, PPM};
+use tidemark_proto::units::Atoms;
 
 use super::figures::{known, Figures, Totals, CLOSING, PRICE_EVERY};
 use super::LISTINGS;
@@ -95,10 +95,11 @@ pub fn svg(runs: &[(&str, &Figures)]) -> String {
     let Some((_, first)) = runs.first() else { return out + "</svg>\n" };
     let seconds = i64::try_from(first.minutes.len() * 60).unwrap_or(0);
     prices(&mut out, first, seconds);
-    let minute_sum =
-        |figures: &Figures| figures.minutes.iter().map(|stages| stages.iter().sum::<Atoms>()).max();
-    let most = runs.iter().filter_map(|(_, figures)| minute_sum(figures)).max().unwrap_or(0);
-    let high = round_up(i64::try_from(most / PPM).unwrap_or(i64::MAX));
+    let minute_sum = |figures: &Figures| {
+        figures.minutes.iter().map(|stages| stages.iter().copied().sum::<Atoms>()).max()
+    };
+    let most = runs.iter().filter_map(|(_, figures)| minute_sum(figures)).max().unwrap_or_default();
+    let high = round_up(whole_usdc(most));
     for ((name, figures), at) in runs.iter().zip(1..) {
         let panel = Panel { top: TOP + at * (PANEL + GAP), seconds, low: 0, high };
         bars(&mut out, name, figures, &panel);
@@ -158,9 +159,8 @@ fn sums(out: &mut String, runs: &[(&str, &Figures)], top: i64, seconds: i64) {
         ("", |totals| totals.fund_paid_atoms),
         (r##" stroke-dasharray="6 4""##, |totals| totals.haircut_atoms),
     ];
-    let thousands = |atoms: Atoms| i64::try_from(atoms / PPM).unwrap_or(i64::MAX);
     let all = runs.iter().filter_map(|(_, figures)| figures.until_minute.last());
-    let most = all.map(|last| thousands(last.fund_paid_atoms.max(last.haircut_atoms))).max();
+    let most = all.map(|last| whole_usdc(last.fund_paid_atoms.max(last.haircut_atoms))).max();
     let high = round_up(most.unwrap_or(0));
     let panel = Panel { top, seconds, low: 0, high };
     let title = "Paid by the insurance fund, and lost by those who were deleveraged (dashed), \
@@ -169,7 +169,7 @@ fn sums(out: &mut String, runs: &[(&str, &Figures)], top: i64, seconds: i64) {
     for ((run, figures), (row, colour)) in runs.iter().zip((0..).zip(LINES)) {
         for (style, of) in kinds {
             let points = figures.until_minute.iter().zip(0..).map(|(totals, minute)| {
-                Some((panel.x(minute * 60 + 60), panel.y(thousands(of(totals)))))
+                Some((panel.x(minute * 60 + 60), panel.y(whole_usdc(of(totals)))))
             });
             path(out, colour, style, points);
         }
@@ -189,7 +189,7 @@ fn bars(out: &mut String, name: &str, figures: &Figures, panel: &Panel) {
         let (x, end) = (panel.x(minute * 60) + 1, panel.x(minute * 60 + 60));
         let mut below = 0;
         for (atoms, colour) in stages.iter().zip(STAGES) {
-            let above = below + i64::try_from(atoms / PPM).unwrap_or(0);
+            let above = below + whole_usdc(*atoms);
             let (top, bottom) = (panel.y(above), panel.y(below));
             if bottom > top {
                 let (width, height) = (end - x, bottom - top);
@@ -204,6 +204,11 @@ fn bars(out: &mut String, name: &str, figures: &Figures, panel: &Panel) {
     for (((_, stage), colour), row) in CLOSING.iter().zip(STAGES).zip(0..) {
         legend(out, row, panel.top, colour, stage);
     }
+}
+
+/// An amount in USDC, cut to a whole number of them.
+fn whole_usdc(atoms: Atoms) -> i64 {
+    i64::try_from(atoms.get() / Atoms::USDC.get()).unwrap_or(i64::MAX)
 }
 
 /// The next of 1, 2, 4, 6, 8 or 10 times a power of ten.

@@ -15,6 +15,7 @@ use tidemark_node::config::NodeConfig;
 use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::tx::{decode, Sendable as _, TxOptions};
 use tidemark_proto::types::Address;
+use tidemark_proto::units::Ticks;
 use tidemark_proto::v1;
 
 use crate::harness::{genesis, limit, place, plain_market, signer, BlockInput, CHAIN_ID};
@@ -126,7 +127,7 @@ pub(super) fn reports() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn report(bytes: &[u8]) {
-    for base in [None, Some(100), Some(u64::MAX)] {
+    for base in [None, Some(Ticks::new(100)), Some(Ticks::MAX)] {
         let base = |_| base;
         if let Ok(read) = report::decode(bytes, &base, Limits::default()) {
             let again = report::encode(&read, &base, Limits::default());

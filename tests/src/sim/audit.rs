@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tidemark_engine::exec::account::health::open_order;
 use tidemark_engine::state::conditional::Kind;
 use tidemark_engine::state::State;
-use tidemark_proto::units::{Atoms, Side};
+use tidemark_proto::units::{Atoms, ClientId, Lots, MarketId, OrderId, Side};
 use tidemark_risk::orders::order_totals;
 
 use super::figures::{figures, unpaid};
@@ -38,7 +38,7 @@ pub fn state(state: &State) -> Finding {
 /// As for [`state`].
 pub fn swept(state: &State) -> Finding {
     money(state)?;
-    for market in 0..state.markets.len() {
+    for market in state.markets.ids() {
         positions(state, market)?;
         funding(state, market)?;
         book(state, market)?;
@@ -52,15 +52,14 @@ pub fn swept(state: &State) -> Finding {
 fn isolated(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let Some(isolated) = account.isolated else { continue };
-        let orders = |market: usize| state.markets[market].book.open_orders(id);
-        let elsewhere =
-            (0..state.markets.len()).filter(|market| *market != usize::from(isolated.market));
+        let orders = |market: MarketId| state.markets.slot(market).book.open_orders(id);
+        let elsewhere = state.markets.ids().filter(|market| *market != isolated.market);
         let is_alone = account.positions.iter().all(|position| position.market == isolated.market);
         ensure(is_alone && elsewhere.map(orders).sum::<u32>() == 0, || {
             format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
         })?;
-        let idle = !account.has_position() && orders(usize::from(isolated.market)) == 0;
-        ensure(!idle || account.collateral_atoms <= 0, || {
+        let idle = !account.has_position() && orders(isolated.market) == 0;
+        ensure(!idle || !account.collateral_atoms.is_positive(), || {
             format!("account {id} keeps {} atoms for nothing", account.collateral_atoms)
         })?;
     }
@@ -70,7 +69,7 @@ fn isolated(state: &State) -> Finding {
 /// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no
 /// fund below 0.
 fn money(state: &State) -> Finding {
-    let mut sum: Atoms = 0;
+    let mut sum = Atoms::ZERO;
     for (_, account) in state.accounts.iter() {
         sum += account.collateral_atoms;
         sum -= account.positions.iter().map(|position| position.cost_atoms).sum::<Atoms>();
@@ -81,32 +80,29 @@ fn money(state: &State) -> Finding {
         sum += cell.market.funding_pool_atoms - cell.market.bad_debt_atoms;
         sum += cell.market.insurance_atoms;
         sum += cell.market.keepers.iter().map(|keeper| keeper.set_aside_atoms).sum::<Atoms>();
-        let has_own_money = cell.market.insurance_atoms >= 0
-            && cell.market.keepers.iter().all(|keeper| keeper.set_aside_atoms > 0);
+        let has_own_money = !cell.market.insurance_atoms.is_negative()
+            && cell.market.keepers.iter().all(|keeper| keeper.set_aside_atoms.is_positive());
         ensure(has_own_money, || {
             format!("{:?}, {:?}", cell.market.insurance_atoms, cell.market.keepers)
         })?;
-        ensure(cell.market.bad_debt_atoms >= 0, || {
+        ensure(!cell.market.bad_debt_atoms.is_negative(), || {
             format!("bad debt is {}", cell.market.bad_debt_atoms)
         })?;
     }
     let came_in = state.chain.deposits_atoms - state.chain.withdrawals_atoms;
     ensure(sum == came_in, || format!("{sum} atoms are on the chain, {came_in} came in"))?;
-    ensure(treasury.insurance_atoms >= 0 && treasury.validators_atoms >= 0, || {
-        format!("{treasury:?}")
-    })
+    let is_negative =
+        treasury.insurance_atoms.is_negative() || treasury.validators_atoms.is_negative();
+    ensure(!is_negative, || format!("{treasury:?}"))
 }
 
-fn positions(state: &State, market: usize) -> Finding {
+fn positions(state: &State, market: MarketId) -> Finding {
     let (mut longs, mut shorts) = (0_i128, 0_i128);
     for (id, account) in state.accounts.iter() {
-        for position in
-            account.positions.iter().filter(|position| usize::from(position.market) == market)
-        {
-            longs += i128::from(position.lots.max(0));
-            shorts -= i128::from(position.lots.min(0));
-            let is_flat = position.lots == 0;
-            ensure(!is_flat || position.cost_atoms == 0, || {
+        for position in account.positions.iter().filter(|position| position.market == market) {
+            longs += position.lots.wide().max(0);
+            shorts -= position.lots.wide().min(0);
+            ensure(!position.lots.is_zero() || position.cost_atoms.is_zero(), || {
                 format!(
                     "account {id} has no lots of market {market} for {} atoms",
                     position.cost_atoms
@@ -114,31 +110,31 @@ fn positions(state: &State, market: usize) -> Finding {
             })?;
         }
     }
-    let open_interest = i128::from(state.markets[market].cell.market.open_interest_lots);
-    let cap = i128::from(state.markets[market].cell.market.params.max_open_interest_lots);
+    let of = &state.markets.slot(market).cell.market;
+    let (open_interest, cap) = (of.open_interest_lots, of.params.max_open_interest_lots);
     ensure(open_interest <= cap, || {
         format!("market {market}: open interest is {open_interest}, at most {cap}")
     })?;
-    ensure(longs == shorts && longs == open_interest, || {
+    ensure(longs == shorts && longs == open_interest.wide(), || {
         format!("market {market}: {longs} lots long, {shorts} short, open interest {open_interest}")
     })
 }
 
 /// The pool can always pay everyone that funding is owed to, and what it keeps beyond that is dust.
-fn funding(state: &State, market: usize) -> Finding {
-    let cell = &state.markets[market].cell;
+fn funding(state: &State, market: MarketId) -> Finding {
+    let cell = &state.markets.slot(market).cell;
     let of_market = state.accounts.iter().flat_map(|(_, account)| &account.positions);
-    let of_market = of_market.filter(|position| usize::from(position.market) == market);
+    let of_market = of_market.filter(|position| position.market == market);
     let owed: Atoms = of_market.map(|position| unpaid(cell, position)).sum();
     let dust = cell.market.funding_pool_atoms + owed;
     // At most an atom a settlement: far below a USDC in any history here.
-    ensure((0..1_000_000).contains(&dust), || {
+    ensure((Atoms::ZERO..Atoms::USDC).contains(&dust), || {
         format!("market {market}: the funding pool is {dust} atoms off")
     })
 }
 
-fn book(state: &State, market: usize) -> Finding {
-    let book = &state.markets[market].book;
+fn book(state: &State, market: MarketId) -> Finding {
+    let book = &state.markets.slot(market).book;
     if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
         ensure(bid.price_ticks < ask.price_ticks, || {
             format!("market {market}: {bid:?} crosses {ask:?}")
@@ -148,26 +144,26 @@ fn book(state: &State, market: usize) -> Finding {
     for side in [Side::Buy, Side::Sell] {
         for level in book.levels(side) {
             let queue: Vec<_> = book.queue(side, level.price_ticks).collect();
-            let lots: u64 = queue.iter().map(|order| order.shown_lots()).sum();
+            let lots: Lots = queue.iter().map(|order| order.shown_lots()).sum();
             ensure((lots, queue.len()) == (level.lots, level.count as usize), || {
                 format!("market {market}: {level:?} has {} orders of {lots} lots", queue.len())
             })?;
             for order in queue {
                 live += 1;
-                let named =
-                    order.client_id == 0 || client_ids.insert((order.owner, order.client_id));
-                ensure(seen.insert(order.order_id) && named && order.lots > 0, || {
+                let named = order.client_id == ClientId::NONE
+                    || client_ids.insert((order.owner, order.client_id));
+                ensure(seen.insert(order.order_id) && named && !order.lots.is_zero(), || {
                     format!("market {market}: {order:?} twice, or of nothing")
                 })?;
                 let account = state.accounts.get(order.owner).ok_or("an order without account")?;
-                let held = account.lots(market as u16);
-                let reduces = held != 0 && Side::reducing(held) == order.side;
+                let held = account.lots(market);
+                let reduces = !held.is_zero() && Side::reducing(held) == order.side;
                 ensure(!order.reduce_only || reduces, || {
                     format!(
                         "market {market}: {order:?} has nothing to reduce, the position is {held}"
                     )
                 })?;
-                ensure(account.position(market as u16).is_some(), || {
+                ensure(account.position(market).is_some(), || {
                     format!("market {market}: {order:?} without an entry in its account")
                 })?;
             }
@@ -177,10 +173,10 @@ fn book(state: &State, market: usize) -> Finding {
 }
 
 /// Totals that the block has kept up to date are those of the orders in the book.
-fn known_totals(state: &State, market: usize) -> Finding {
-    for (id, known, basis) in state.markets[market].order_totals.iter() {
-        let orders: Vec<_> =
-            state.markets[market].book.orders_of(id).map(|order| open_order(&order)).collect();
+fn known_totals(state: &State, market: MarketId) -> Finding {
+    let slot = state.markets.slot(market);
+    for (id, known, basis) in slot.order_totals.iter() {
+        let orders: Vec<_> = slot.book.orders_of(id).map(|order| open_order(&order)).collect();
         let totals = order_totals(&orders, basis.mark_ticks, basis.k, basis.fee_ppm);
         ensure(totals.as_ref() == Ok(known), || {
             format!("market {market}: account {id} has orders of {totals:?}, known are {known:?}")
@@ -191,25 +187,26 @@ fn known_totals(state: &State, market: usize) -> Finding {
 
 /// Orders that wait: ids of their own, few enough with those on the book, paired both ways, and
 /// none to close a position that is not there.
-fn waiting(state: &State, market: usize) -> Finding {
-    let (orders, book) = (&state.markets[market].conditional, &state.markets[market].book);
+fn waiting(state: &State, market: MarketId) -> Finding {
+    let slot = state.markets.slot(market);
+    let (orders, book) = (&slot.conditional, &slot.book);
     for order in orders.iter() {
         let account = state.accounts.get(order.account).ok_or("a waiting order without account")?;
-        ensure(account.position(market as u16).is_some(), || {
+        ensure(account.position(market).is_some(), || {
             format!("market {market}: {order:?} without an entry in its account")
         })?;
         ensure(book.order(order.order_id).is_some() != order.waits(), || {
             format!("market {market}: {order:?} on the book while it waits, or not on it")
         })?;
-        let paired = order.partner == 0
+        let paired = order.partner == OrderId::NONE
             || orders.get(order.partner).is_some_and(|partner| partner.partner == order.order_id);
         ensure(paired, || format!("market {market}: {order:?} without its pair"))?;
         let whole = matches!(&order.kind, Kind::Waiting(place) if place.whole_position);
-        let held = account.lots(market as u16);
-        ensure(!whole || (held != 0 && Some(Side::reducing(held)) == order.side()), || {
+        let held = account.lots(market);
+        ensure(!whole || (!held.is_zero() && Some(Side::reducing(held)) == order.side()), || {
             format!("market {market}: {order:?} for a position of {held} lots")
         })?;
-        let twice = order.client_id() != 0
+        let twice = order.client_id() != ClientId::NONE
             && book.order_by_client_id(order.account, order.client_id()).is_some();
         ensure(!twice, || format!("market {market}: the client id of {order:?} rests too"))?;
     }
@@ -221,10 +218,10 @@ fn waiting(state: &State, market: usize) -> Finding {
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let of = figures(state, id, account);
-        ensure(of.free() >= 0 || of.increasing_orders == 0, || {
+        ensure(!of.free().is_negative() || of.increasing_orders == 0, || {
             format!("account {id} has {} atoms free and increasing orders: {of:?}", of.free())
         })?;
-        ensure(account.collateral_atoms >= 0 || account.has_position(), || {
+        ensure(!account.collateral_atoms.is_negative() || account.has_position(), || {
             format!("account {id} has {} atoms and no position", account.collateral_atoms)
         })?;
     }

@@ -1,9 +1,9 @@
 //! An account's margin by the letter of the rules (rules §3), written again without the engine's
-//! code, to compare with.
+//! code and without the arithmetic of units, to compare with: formulas are of bare integers.
 
 use tidemark_engine::state::{MarketCell, State};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{AccountId, Atoms, Side};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Side, SignedLots, Ticks};
 use tidemark_risk::{Account, Position};
 
 const MILLION: i128 = 1_000_000;
@@ -41,8 +41,8 @@ impl Figures {
     /// `min(cash, E) − max(Σ reserve, 10 % of notional)`.
     #[must_use]
     pub fn withdrawable(&self) -> Atoms {
-        let tenth = ceil_div(self.notional, 10);
-        (self.cash.min(self.equity) - self.reserve.max(tenth)).max(0)
+        let tenth = Atoms::new(ceil_div(self.notional.get(), 10));
+        (self.cash.min(self.equity) - self.reserve.max(tenth)).max(Atoms::ZERO)
     }
 }
 
@@ -51,10 +51,10 @@ fn ceil_div(a: i128, b: i128) -> i128 {
     -(-a).div_euclid(b)
 }
 
-fn value(cell: &MarketCell, lots: i128) -> Atoms {
+fn value(cell: &MarketCell, lots: i128) -> i128 {
     match (lots, cell.market.mark_ticks) {
         (0, _) | (_, None) => 0,
-        (_, Some(mark)) => i128::from(mark) * lots * i128::from(cell.market.k),
+        (_, Some(mark)) => mark.wide() * lots * i128::from(cell.market.k),
     }
 }
 
@@ -62,23 +62,24 @@ fn value(cell: &MarketCell, lots: i128) -> Atoms {
 #[must_use]
 pub fn unpaid(cell: &MarketCell, position: &Position) -> Atoms {
     let index_move = cell.market.funding.cumulative_index - position.funding_index;
-    ceil_div(index_move * i128::from(position.lots), MILLION)
+    Atoms::new(ceil_div(index_move * position.lots.wide(), MILLION))
 }
 
-fn tiered(params: &MarketParams, notional: Atoms, rate: impl Fn(i128) -> i128) -> Atoms {
+fn tiered(params: &MarketParams, notional: i128, rate: impl Fn(i128) -> i128) -> i128 {
     let (mut lower, mut micro) = (0, 0);
     for tier in &params.tiers {
-        let part = (notional.min(tier.upper_notional_atoms) - lower).max(0);
-        micro += part * rate(i128::from(tier.initial_margin_ppm));
-        lower = tier.upper_notional_atoms.min(notional);
+        let upper = tier.upper_notional_atoms.get();
+        let part = (notional.min(upper) - lower).max(0);
+        micro += part * rate(tier.initial_margin_ppm.wide());
+        lower = upper.min(notional);
     }
     ceil_div(micro, MILLION)
 }
 
-fn initial(cell: &MarketCell, notional: Atoms, leverage: u32) -> Atoms {
+fn initial(cell: &MarketCell, notional: i128, leverage: u32) -> i128 {
     let params = &cell.market.params;
-    let open_interest = value(cell, i128::from(cell.market.margin_open_interest_lots));
-    let (lower, upper) = (params.oi_lower_atoms, params.oi_upper_atoms);
+    let open_interest = value(cell, cell.market.margin_open_interest_lots.wide());
+    let (lower, upper) = (params.oi_lower_atoms.get(), params.oi_upper_atoms.get());
     let scaled = |rate: i128| match open_interest {
         _ if upper == 0 || open_interest <= lower || rate >= MILLION => rate,
         _ if open_interest >= upper => MILLION,
@@ -94,25 +95,25 @@ fn initial(cell: &MarketCell, notional: Atoms, leverage: u32) -> Atoms {
 
 /// The maintenance margin of a position.
 #[must_use]
-pub fn maintenance(cell: &MarketCell, lots: i64) -> Atoms {
+pub fn maintenance(cell: &MarketCell, lots: SignedLots) -> Atoms {
     let params = &cell.market.params;
-    let full = tiered(params, value(cell, i128::from(lots)).abs(), |rate| rate);
-    ceil_div(full * i128::from(params.maintenance_fraction_ppm), MILLION)
+    let full = tiered(params, value(cell, lots.wide()).abs(), |rate| rate);
+    Atoms::new(ceil_div(full * params.maintenance_fraction_ppm.wide(), MILLION))
 }
 
 /// The reserve of one market for an account, and how many of its orders there increase.
 fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
-    let at = usize::from(position.market);
-    let (cell, book) = (&state.markets[at].cell, &state.markets[at].book);
+    let slot = state.markets.slot(position.market);
+    let (cell, book) = (&slot.cell, &slot.book);
     let fees = &state.chain.params.fee_tiers;
     let fee_ppm =
-        fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm)).max().unwrap_or(0).max(0);
-    let mark = i128::from(cell.market.mark_ticks.unwrap_or(0));
+        fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm).get()).max().unwrap_or(0).max(0);
+    let mark = cell.market.mark_ticks.map_or(0, Ticks::wide);
     let k = i128::from(cell.market.k);
     let (mut buys, mut sells, mut reducing) = (0_i128, 0_i128, 0_i128);
     let (mut sum, mut increasing) = (0, 0);
     for order in book.orders_of(id) {
-        let (price, lots) = (i128::from(order.price_ticks), i128::from(order.lots));
+        let (price, lots) = (order.price_ticks.wide(), order.lots.wide());
         let against = if order.side == Side::Buy { price - mark } else { mark - price };
         sum += against.max(0) * lots * k;
         sum += ceil_div(price * k * i128::from(fee_ppm), MILLION) * lots;
@@ -123,14 +124,14 @@ fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
         }
         increasing += u32::from(!order.reduce_only);
     }
-    let held = i128::from(position.lots);
+    let held = position.lots.wide();
     let reducing = reducing.min(held.abs());
     let (up, down) = if held > 0 { (buys, sells + reducing) } else { (buys + reducing, sells) };
     let farthest = (held + up).abs().max((held - down).abs());
     if farthest > 0 {
         sum += initial(cell, value(cell, farthest), position.leverage);
     }
-    (sum, increasing)
+    (Atoms::new(sum), increasing)
 }
 
 /// An account's figures at a state's marks, with its orders in that state's books.
@@ -153,23 +154,23 @@ pub fn without_orders(state: &State, account: &Account) -> Figures {
         equity: account.collateral_atoms,
         ..Figures::default()
     };
-    for position in account.positions.iter().filter(|position| position.lots != 0) {
+    for position in account.positions.iter().filter(|position| !position.lots.is_zero()) {
         let cell = &state.markets.slot(position.market).cell;
-        let worth = value(cell, i128::from(position.lots));
+        let worth = value(cell, position.lots.wide());
         let owed = unpaid(cell, position);
         sum.cash -= owed;
-        sum.equity += worth - position.cost_atoms - owed;
+        sum.equity += Atoms::new(worth) - position.cost_atoms - owed;
         sum.maintenance += maintenance(cell, position.lots);
-        sum.notional += worth.abs();
+        sum.notional += Atoms::new(worth.abs());
     }
     sum
 }
 
 /// True if a market's positions may be closed by the chain now: it trades, and its index is fresh.
 #[must_use]
-pub fn may_liquidate(state: &State, market: usize) -> bool {
+pub fn may_liquidate(state: &State, market: MarketId) -> bool {
     use tidemark_proto::params::MarketStatus::{Active, ReduceOnly};
-    let cell = &state.markets[market].cell;
+    let cell = &state.markets.slot(market).cell;
     let trades =
         matches!(cell.market.params.status, Active | ReduceOnly) && cell.quarantined.is_none();
     trades && !cell.index.is_stale(state.chain.time_ms, cell.market.params.max_oracle_age_ms)

@@ -27,10 +27,10 @@ use tidemark_engine::state::merkle::Hash;
 use tidemark_engine::state::{Search, State};
 use tidemark_proto::params::{AdlOrder, MarketParams};
 use tidemark_proto::types::DecodedTx;
-use tidemark_proto::units::{Ticks, PPM};
+use tidemark_proto::units::{Lots, TimeMs};
 use tidemark_proto::v1::LiquidationStage;
 
-use crate::harness::{genesis, BlockInput, CHAIN_ID, GENESIS_MS};
+use crate::harness::{genesis, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
 use prices::Prices;
 use rng::Rng;
 use traffic::Traffic;
@@ -118,8 +118,8 @@ impl ShadowNode {
     /// When the genesis is not valid.
     #[must_use]
     pub fn new(genesis: &Genesis, threads: usize) -> Self {
-        let state =
-            State::genesis(genesis, CHAIN_ID, GENESIS_MS, Vec::new()).expect("a valid genesis");
+        let state = State::genesis(genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), Vec::new())
+            .expect("a valid genesis");
         Self { state, cache: TxCache::new(CHAIN_ID), threads }
     }
 
@@ -140,21 +140,21 @@ impl ShadowNode {
 
 /// Four markets that differ in tick, lot, `k`, leverage and bounds; the last is isolated for all,
 /// and two deleverage by rank.
-fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
+fn markets() -> (Vec<MarketParams>, Vec<u64>) {
     let mut one = MarketParams::with_defaults("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
-    one.partial_liquidation_atoms = 20_000 * PPM;
+    one.partial_liquidation_atoms = usdc(20_000);
     let mut btc = MarketParams::with_defaults("BTC-USD", 100_000_000, 1_000_000, 50);
-    btc.tiers[0].upper_notional_atoms = 50_000 * PPM;
-    btc.tiers[1].upper_notional_atoms = 200_000 * PPM;
+    btc.tiers[0].upper_notional_atoms = usdc(50_000);
+    btc.tiers[1].upper_notional_atoms = usdc(200_000);
     let mut thin = MarketParams::with_defaults("THIN-USD", 100_000, 10_000_000_000, 8);
-    (thin.oi_lower_atoms, thin.oi_upper_atoms) = (20_000 * PPM, 150_000 * PPM);
+    (thin.oi_lower_atoms, thin.oi_upper_atoms) = (usdc(20_000), usdc(150_000));
     (thin.max_open_orders, thin.max_fills) = (8, 4);
-    thin.max_open_interest_lots = 10_000;
-    thin.fund_block_cap_atoms = 200 * PPM;
+    thin.max_open_interest_lots = Lots::new(10_000);
+    thin.fund_block_cap_atoms = usdc(200);
     thin.adl_order = AdlOrder::Ranked;
     let mut solo = MarketParams::with_defaults("SOLO-USD", 10_000_000, 100_000_000, 10);
     (solo.isolated_only, solo.adl_order) = (true, AdlOrder::Ranked);
-    solo.partial_liquidation_atoms = 5_000 * PPM;
+    solo.partial_liquidation_atoms = usdc(5_000);
     (vec![one, btc, thin, solo], vec![100, 600_000, 5_000, 2_000])
 }
 
@@ -163,7 +163,7 @@ fn markets() -> (Vec<MarketParams>, Vec<Ticks>) {
 pub fn simulated_genesis() -> Genesis {
     let mut genesis = genesis(markets().0, 3_000);
     genesis.params.withdrawal_gate_blocks = 4;
-    genesis.params.halt_ms = 3_000_000;
+    genesis.params.halt_ms = TimeMs::new(3_000_000);
     genesis
 }
 
@@ -217,7 +217,7 @@ impl Proposer {
             Sha256::digest([self.rng.bits().to_le_bytes(), height.to_le_bytes()].concat()).into();
         let block = Block {
             height,
-            time_ms: self.now_ms,
+            time_ms: TimeMs::new(self.now_ms),
             hash,
             ballots: if height > 1 { ballots } else { Vec::new() },
             txs: Vec::new(),
@@ -317,7 +317,7 @@ fn audited(
     };
     block.check()?;
     summary.count(&events);
-    let is_insolvent = |account| figures::without_orders(&swept, account).equity < 0;
+    let is_insolvent = |account| figures::without_orders(&swept, account).equity.is_negative();
     summary.insolvent +=
         swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
     Ok(events.app_hash)

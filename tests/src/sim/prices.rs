@@ -13,8 +13,8 @@ const POWERS: [u64; 5] = [30, 25, 20, 15, 10];
 /// One market's price, and whether anyone reports it.
 #[derive(Clone, Debug)]
 struct Walk {
-    ticks: Ticks,
-    start_ticks: Ticks,
+    ticks: u64,
+    start_ticks: u64,
     silent_blocks: u64,
     perp: bool,
 }
@@ -28,20 +28,14 @@ pub struct Prices {
 impl Prices {
     /// Prices that begin here, market by market.
     #[must_use]
-    pub fn new(start_ticks: &[Ticks]) -> Self {
-        let walk = |ticks: &Ticks| Walk {
+    pub fn new(start_ticks: &[u64]) -> Self {
+        let walk = |ticks: &u64| Walk {
             ticks: *ticks,
             start_ticks: *ticks,
             silent_blocks: 0,
             perp: false,
         };
         Self { walks: start_ticks.iter().map(walk).collect() }
-    }
-
-    /// The price of a market.
-    #[must_use]
-    pub fn ticks(&self, market: usize) -> Ticks {
-        self.walks[market].ticks
     }
 
     /// Moves every price by one block.
@@ -81,15 +75,16 @@ impl Prices {
     }
 
     fn report(&self, state: &State, rng: &mut Rng) -> Vec<u8> {
-        let heard = self.walks.iter().enumerate().filter(|(_, walk)| walk.silent_blocks == 0);
+        let heard = (0..).zip(&self.walks).filter(|(_, walk)| walk.silent_blocks == 0);
         let prices = heard.map(|(market, walk)| PriceReport {
-            market: market as MarketId,
-            index_ticks: Some(Rng::moved(walk.ticks, rng.around(500))),
-            external_ticks: walk.perp.then(|| Rng::moved(walk.ticks, rng.around(8_000))),
+            market: MarketId::new(market),
+            index_ticks: Some(Ticks::new(Rng::moved(walk.ticks, rng.around(500)))),
+            external_ticks: walk
+                .perp
+                .then(|| Ticks::new(Rng::moved(walk.ticks, rng.around(8_000)))),
         });
         let report = Report { prices: prices.collect() };
-        let base =
-            |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
+        let base = |market: MarketId| state.markets.get(market.index())?.cell.index.commit_base();
         encode(&report, &base, Limits::default()).unwrap_or_default()
     }
 }

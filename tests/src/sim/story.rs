@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidemark_engine::events::{BlockEvents, Event, Fill};
 use tidemark_engine::state::State;
 use tidemark_proto::types::{DecodedTx, LiquidationStage, Message, Operation};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
 use tidemark_risk::Account;
 
@@ -76,18 +76,19 @@ impl Block<'_> {
     }
 
     fn every_lot_is_told(&self) -> Finding {
-        let mut lots: BTreeMap<(AccountId, MarketId), i64> = BTreeMap::new();
+        let mut lots: BTreeMap<(AccountId, MarketId), SignedLots> = BTreeMap::new();
         for (id, account) in self.before.accounts.iter() {
             lots.extend(
                 account.positions.iter().map(|position| ((id, position.market), position.lots)),
             );
         }
         let reduce_only = self.reduce_only_orders();
-        let mut trade = |account, market, side, by: u64, reduces: bool| {
+        let mut trade = |account, market, side, by: Lots, reduces: bool| {
             let held = lots.entry((account, market)).or_default();
             let before = *held;
-            *held += if side == Side::Buy { by as i64 } else { -(by as i64) };
-            let is_less = before.signum() * held.signum() >= 0 && held.abs() < before.abs();
+            *held += by.signed(side).ok_or("a trade of too many lots")?;
+            let is_less =
+                before.signum() * held.signum() >= 0 && held.unsigned_abs() < before.unsigned_abs();
             ensure(is_less || !reduces, || {
                 format!(
                     "account {account} went from {before} to {held} lots of market {market}, \
@@ -128,7 +129,8 @@ impl Block<'_> {
             }
         }
         for ((id, market), told) in lots {
-            let held = self.after.accounts.get(id).map_or(0, |account| account.lots(market));
+            let held = self.after.accounts.get(id);
+            let held = held.map_or(SignedLots::ZERO, |account| account.lots(market));
             ensure(held == told, || {
                 format!(
                     "account {id} holds {held} lots of market {market}, its events tell of {told}"
@@ -181,8 +183,8 @@ impl Block<'_> {
             if !left.below_maintenance() {
                 continue;
             }
-            for position in now.positions.iter().filter(|position| position.lots != 0) {
-                let market = usize::from(position.market);
+            for position in now.positions.iter().filter(|position| !position.lots.is_zero()) {
+                let market = position.market;
                 let offered = self.offered(id, market, position.lots, &left);
                 ensure(!may_liquidate(self.swept, market) || !offered, || {
                     format!("account {id} had no step in market {market}: {left:?}, {position:?}")
@@ -194,8 +196,9 @@ impl Block<'_> {
 
     /// True if somebody else's order would have closed a lot: at the zero price or better, or, with
     /// equity below 0, beyond it with what the fund surely had.
-    fn offered(&self, id: AccountId, market: usize, lots: i64, of: &Figures) -> bool {
-        let (cell, book) = (&self.swept.markets[market].cell, &self.swept.markets[market].book);
+    fn offered(&self, id: AccountId, market: MarketId, lots: SignedLots, of: &Figures) -> bool {
+        let slot = self.swept.markets.slot(market);
+        let (cell, book) = (&slot.cell, &slot.book);
         let makers = Side::reducing(lots).opposite();
         let mut orders =
             book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
@@ -203,24 +206,28 @@ impl Block<'_> {
         let params = &cell.market.params;
         let k = i128::from(cell.market.k);
         // Signed: the higher, the better for the account that is closed.
-        let worth = |ticks: u64| i128::from(ticks) * k * i128::from(lots);
-        let mark = worth(cell.market.mark_ticks.unwrap_or(0));
-        let sigma = i128::from(params.zero_price_sigma_ppm);
-        let share = of.equity * sigma / 1_000_000 * maintenance(cell, lots) / of.maintenance.max(1);
+        let worth = |ticks: Ticks| ticks.wide() * k * lots.wide();
+        let mark = worth(cell.market.mark_ticks.unwrap_or_default());
+        let sigma = params.zero_price_sigma_ppm.wide();
+        let share = of.equity.get() * sigma / 1_000_000 * maintenance(cell, lots).get()
+            / of.maintenance.get().max(1);
         // A tick's worth of slack: prices are whole ticks, and closing in parts has a price of its
         // own.
-        let size = i128::from(lots.unsigned_abs());
+        let size = lots.unsigned_abs().wide();
         if worth(best.price_ticks) - size * k > mark - share {
             return true;
         }
-        let limit = mark - mark.abs() * i128::from(params.fund_slippage_ppm) / 1_000_000;
-        let fund =
-            |state: &State| state.markets[market].cell.market.fund_atoms(&state.chain.treasury);
+        let limit = mark - mark.abs() * params.fund_slippage_ppm.wide() / 1_000_000;
+        let fund = |state: &State| {
+            state.markets.slot(market).cell.market.fund_atoms(&state.chain.treasury)
+        };
         let had = fund(self.before).min(fund(self.swept));
         let allowance =
             had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
         let a_lot = (mark - share - limit) / size + k;
-        of.equity < 0 && worth(best.price_ticks) - size * k > limit && allowance > a_lot
+        of.equity.is_negative()
+            && worth(best.price_ticks) - size * k > limit
+            && allowance.get() > a_lot
     }
 
     fn stepped(&self) -> impl Iterator<Item = (AccountId, MarketId)> + '_ {
@@ -241,15 +248,15 @@ impl Block<'_> {
                     touched.extend([*account]);
                 }
                 Event::Liquidation(step) => {
-                    let market = usize::from(step.market);
-                    let settles = self.swept.markets[market].cell.settlement.is_some();
-                    ensure(step.lots == 0 || settles || may_liquidate(self.swept, market), || {
+                    let settles = self.swept.markets.slot(step.market).cell.settlement.is_some();
+                    let may = settles || may_liquidate(self.swept, step.market);
+                    ensure(step.lots.is_zero() || may, || {
                         format!("{step:?} in a market that is stale or does not trade")
                     })?;
                     let Some(account) = self.before.accounts.get(step.account) else { continue };
                     let shown = without_orders(self.swept, account);
                     let due = shown.below_maintenance()
-                        || shown.equity < 0
+                        || shown.equity.is_negative()
                         || touched.contains(&step.account);
                     ensure(due, || {
                         format!("{step:?} of an account at or above maintenance: {shown:?}")
@@ -288,7 +295,7 @@ impl Block<'_> {
         for (id, account) in self.before.accounts.iter().filter(|(id, _)| !met.contains(id)) {
             let shown = without_orders(self.swept, account);
             let has_orders = self.before.markets.iter().any(|slot| slot.book.open_orders(id) > 0);
-            let is_safe = !shown.below_maintenance() && shown.equity >= 0 && !has_orders;
+            let is_safe = !shown.below_maintenance() && !shown.equity.is_negative() && !has_orders;
             let now = self.swept.accounts.get(id);
             // But for its dead man's switch.
             let as_it_was = now
@@ -309,12 +316,13 @@ impl Block<'_> {
             match event {
                 Event::Adl { .. } => parts += 1,
                 Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
-                    let fair = i128::from(step.mark_ticks)
-                        * i128::from(step.lots)
+                    let fair = step.mark_ticks.wide()
+                        * step.lots.wide()
                         * i128::from(self.after.markets.slot(step.market).cell.market.k);
                     let fair = if step.side == Side::Sell { fair } else { -fair };
-                    let haircut = step.arithmetic.quote_atoms - fair;
-                    ensure(haircut <= (-step.equity_atoms).max(0) + parts, || {
+                    let haircut = step.arithmetic.quote_atoms - Atoms::new(fair);
+                    let lacked = (-step.equity_atoms).max(Atoms::ZERO);
+                    ensure(haircut <= lacked + Atoms::new(parts), || {
                         format!("{parts} counterparties paid {haircut} for {step:?}")
                     })?;
                     parts = 0;
@@ -332,7 +340,7 @@ impl Block<'_> {
             let Event::Taken { account, set_aside_used_atoms, .. } = event else { continue };
             let Some(row) = self.swept.accounts.get(*account) else { continue };
             let free = figures(self.swept, *account, row).free();
-            ensure(free >= 0 && *set_aside_used_atoms >= 0, || {
+            ensure(!free.is_negative() && !set_aside_used_atoms.is_negative(), || {
                 format!("keeper {account} has {free} atoms free after {event:?}")
             })?;
         }
@@ -342,7 +350,7 @@ impl Block<'_> {
     /// Checked for accounts of which a withdrawal is the only cash operation in its block: it meets
     /// what the phases before left.
     fn withdrawals_leave_what_is_not_cash(&self) -> Finding {
-        let mut taken: BTreeMap<AccountId, (u32, i128)> = BTreeMap::new();
+        let mut taken: BTreeMap<AccountId, (u32, Atoms)> = BTreeMap::new();
         for (tx, outcome) in self.txs.iter().zip(&self.events.txs) {
             let Some(tx) = tx.as_ref().ok().filter(|_| outcome.code() == Code::Ok) else {
                 continue;
@@ -357,7 +365,7 @@ impl Block<'_> {
                     (vec![account(&tx.signer, *subaccount)], *amount_atoms)
                 }
                 Message::Deposit { recipient, subaccount, .. } => {
-                    (vec![account(recipient, *subaccount)], 0)
+                    (vec![account(recipient, *subaccount)], Atoms::ZERO)
                 }
                 Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => (
                     vec![
@@ -370,7 +378,7 @@ impl Block<'_> {
                 | Message::SetMarginMode { subaccount, .. }
                 | Message::AdjustIsolatedMargin { subaccount, .. }
                 | Message::RegisterBackstop { subaccount, .. } => {
-                    (vec![account(&tx.signer, *subaccount)], 0)
+                    (vec![account(&tx.signer, *subaccount)], Atoms::ZERO)
                 }
                 // Other parameters, other margins.
                 Message::UpdateMarket(_) => return Ok(()),
@@ -378,7 +386,7 @@ impl Block<'_> {
             };
             for (at, id) in changes.into_iter().enumerate() {
                 let entry = taken.entry(id.ok_or("a cash operation of no account")?).or_default();
-                *entry = (entry.0 + 1, if at == 0 { out } else { 0 });
+                *entry = (entry.0 + 1, if at == 0 { out } else { Atoms::ZERO });
             }
         }
         for (id, (_, out)) in taken.into_iter().filter(|(_, (count, _))| *count == 1) {

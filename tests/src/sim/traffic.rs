@@ -3,7 +3,7 @@
 use tidemark_engine::state::State;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
-use tidemark_proto::units::{AccountId, PPM};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, operation::Operation};
 
 use super::rng::Rng;
@@ -100,9 +100,9 @@ impl Traffic {
         let Some(owner) = state.owner_id(&self.people[who].0.address()) else { return };
         let subaccount = u32::from(rng.chance(15));
         let account = state.account_id(owner, subaccount);
-        let collateral =
-            account.and_then(|id| state.accounts.get(id)).map_or(0, |row| row.collateral_atoms);
-        let collateral = u64::try_from(collateral.max(0)).unwrap_or(0);
+        let row = account.and_then(|id| state.accounts.get(id));
+        let collateral = row.map_or(0, |row| row.collateral_atoms.get().max(0));
+        let collateral = u64::try_from(collateral).unwrap_or(0);
         let part = |rng: &mut Rng| (collateral / 1_000 * rng.within(1, 1_100)).max(1);
         match rng.within(0, 99) {
             0..=4 => {
@@ -171,7 +171,8 @@ impl Traffic {
                     .flat_map(|(market, cell)| cell.listed.iter().map(move |of| (market, *of)))
                     .collect();
                 let (market, of) = *rng.pick(&offers);
-                let (account_id, lots) = (of.account, rng.within(1, of.lots.unsigned_abs() + 3));
+                let account_id = of.account.get();
+                let lots = rng.within(1, of.lots.unsigned_abs().get() + 3);
                 self.send(
                     who,
                     v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() },
@@ -209,15 +210,15 @@ fn changed(mut params: MarketParams, rng: &mut Rng) -> MarketParams {
         2 => {
             let factor = *rng.pick(&[500_000, 800_000, 1_250_000, 2_000_000_i64]);
             for tier in &mut params.tiers {
-                tier.initial_margin_ppm =
-                    (tier.initial_margin_ppm * factor / 1_000_000).clamp(5_000, 1_000_000);
+                let changed = tier.initial_margin_ppm.get() * factor / 1_000_000;
+                tier.initial_margin_ppm = Ppm::new(changed.clamp(5_000, 1_000_000));
             }
         }
         3 => params.max_fills = *rng.pick(&[1, 3, 500]),
-        4 => params.partial_liquidation_atoms = i128::from(rng.within(1, 50)) * 1_000 * PPM,
-        5 => params.zero_price_sigma_ppm = *rng.pick(&[1, 300_000, 1_000_000]),
-        6 => params.fund_block_cap_atoms = i128::from(rng.within(0, 2)) * 100 * PPM,
-        _ => params.maintenance_fraction_ppm = *rng.pick(&[300_000, 500_000, 700_000]),
+        4 => params.partial_liquidation_atoms = Atoms::from_u64(rng.within(1, 50) * 1_000_000_000),
+        5 => params.zero_price_sigma_ppm = Ppm::new(*rng.pick(&[1, 300_000, 1_000_000])),
+        6 => params.fund_block_cap_atoms = Atoms::from_u64(rng.within(0, 2) * 100_000_000),
+        _ => params.maintenance_fraction_ppm = Ppm::new(*rng.pick(&[300_000, 500_000, 700_000])),
     }
     params
 }
@@ -227,7 +228,8 @@ fn changed(mut params: MarketParams, rng: &mut Rng) -> MarketParams {
 fn trading(state: &State, account: AccountId, market: usize) -> AccountId {
     let isolated = || {
         let row = state.accounts.get(account)?;
-        let slot = state.owners.get(row.owner)?.isolated(row.number, market as u16)?;
+        let slot =
+            state.owners.get(row.owner)?.isolated(row.number, MarketId::from_index(market)?)?;
         (slot.active || state.markets[market].cell.market.params.isolated_only)
             .then_some(slot.account)
     };
@@ -244,10 +246,11 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
         0 => (rng.within(0, 50), rng.within(0, 9)),
         _ => {
             let order = rng.pick(&live);
-            if order.client_id != 0 && rng.chance(50) {
-                (0, order.client_id)
+            let (order_id, client_id) = (order.order_id.get(), order.client_id.get());
+            if client_id != 0 && rng.chance(50) {
+                (0, client_id)
             } else {
-                (order.order_id, 0)
+                (order_id, 0)
             }
         }
     };
@@ -258,7 +261,8 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
         }
         10..=21 if !live.is_empty() => {
             let order = *rng.pick(&live);
-            let lots = if rng.chance(30) { 0 } else { Rng::moved(order.lots, rng.around(900_000)) };
+            let lots =
+                if rng.chance(30) { 0 } else { Rng::moved(order.lots.get(), rng.around(900_000)) };
             let price = if rng.chance(40) { 0 } else { price(state, market, rng)? };
             let (order_id, client_id) = name(rng);
             Operation::Replace(v1::ReplaceOrder {
@@ -279,7 +283,7 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
             Operation::CancelAll(v1::CancelAll { market, side: rng.within(0, 2) as i32 })
         }
         24..=25 => {
-            let at_ms = state.chain.time_ms + rng.within(0, 60_000);
+            let at_ms = state.chain.time_ms.get() + rng.within(0, 60_000);
             let at_ms = if rng.chance(30) { 0 } else { at_ms };
             Operation::ScheduleCancelAll(v1::ScheduleCancelAll { at_ms })
         }
@@ -374,7 +378,7 @@ fn price(state: &State, market: usize, rng: &mut Rng) -> Option<u64> {
         4..=8 => rng.around(2_000),
         _ => rng.around(20_000),
     };
-    Some(Rng::moved(mark, ppm))
+    Some(Rng::moved(mark.get(), ppm))
 }
 
 fn place(
@@ -385,14 +389,15 @@ fn place(
     rng: &mut Rng,
 ) -> Option<v1::PlaceOrder> {
     let cell = &state.markets[market].cell;
-    let mark = i128::from(cell.market.mark_ticks?);
+    let mark = cell.market.mark_ticks?.wide();
     let row = account.and_then(|id| state.accounts.get(id));
     // Isolated collateral is what an order draws: its size comes from the parent's.
     let parent =
         row.and_then(|row| row.isolated).and_then(|isolated| state.accounts.get(isolated.parent));
     let collateral =
-        parent.or(row).map_or(1_000_000_000, |row| row.collateral_atoms.max(1_000_000));
-    let held = row.map_or(0, |row| row.lots(market as u16));
+        parent.or(row).map_or(1_000_000_000, |row| row.collateral_atoms.get().max(1_000_000));
+    let market_id = MarketId::from_index(market)?;
+    let held = row.map_or(0, |row| row.lots(market_id).get());
     // From a small order to more than the collateral can bear.
     let leverage_percent = i128::from(*rng.pick(&[2, 5, 10, 30, 60, 100, 300, 1_000, 3_000]));
     let lots = collateral * leverage_percent / 100 / (mark * i128::from(cell.market.k)).max(1);
@@ -422,7 +427,7 @@ fn place(
         } else {
             time_in_force as i32
         },
-        expires_ms: state.chain.time_ms + rng.within(0, 400_000),
+        expires_ms: state.chain.time_ms.get() + rng.within(0, 400_000),
         post_only: if is_market { 0 } else { post_only as i32 },
         reduce_only,
         client_id: if rng.chance(50) { rng.within(1, 12) } else { 0 },

@@ -5,10 +5,11 @@ mod pegged;
 
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::outcome::{self, OperationResult};
+use tidemark_proto::units::{OrderId, Ppm, TimeMs};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
-use tidemark_tests::harness::{self, healthy, limit, place, word, Chain};
+use tidemark_tests::harness::{self, healthy, limit, lots, place, ticks, word, Chain};
 
 fn stop(side: v1::Side, trigger_price_ticks: u64, lots: u64) -> v1::PlaceOrder {
     v1::PlaceOrder {
@@ -38,7 +39,7 @@ fn oco(first: v1::PlaceOrder, second: v1::PlaceOrder) -> Operation {
 fn one_market(traders: &[&str]) -> Chain {
     let mut chain = harness::one_market(traders);
     let mut params = chain.state.markets[0].cell.market.params.clone();
-    params.mark_band_ppm = 0;
+    params.mark_band_ppm = Ppm::ZERO;
     chain.send(
         "faucet",
         v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() },
@@ -82,7 +83,7 @@ fn waiting(chain: &Chain) -> usize {
 
 /// Codes with which orders left, and with which triggers were refused (`OK` where they were not),
 /// in order.
-fn left(events: &BlockEvents) -> Vec<(u64, &'static str)> {
+fn left(events: &BlockEvents) -> Vec<(OrderId, &'static str)> {
     let told = events.events.iter().filter_map(|event| match event {
         Event::Removed { order_id, code, .. } => Some((*order_id, code.word())),
         Event::Triggered { order_id, refusal, .. } => {
@@ -114,7 +115,10 @@ fn rules_2_a_stop_sells_when_the_mark_falls_to_it_and_not_before() {
         _ => None,
     });
     let fill = fill.expect("it trades");
-    assert_eq!((fill.taker_order_id, fill.price_ticks, fill.lots), (placed_order_id, 92, 60));
+    assert_eq!(
+        (fill.taker_order_id, fill.price_ticks, fill.lots),
+        (placed_order_id, ticks(92), lots(60))
+    );
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (0, 40));
 }
 
@@ -135,7 +139,7 @@ fn rules_2_a_take_profit_buys_back_a_short_when_the_mark_falls() {
     assert_eq!(waiting(&chain), 0);
     assert_eq!(
         chain.state.markets[0].book.best_bid().map(|level| (level.price_ticks, level.lots)),
-        Some((95, 30))
+        Some((ticks(95), lots(30)))
     );
 }
 
@@ -182,7 +186,7 @@ fn rules_8_phase_5_triggers_run_in_the_order_of_their_prices_and_no_more_than_ma
     for price in [94, 96, 95, 96] {
         ids.push(send(&mut chain, "long", place(stop(Sell, price, 10))).1.order_id);
     }
-    let triggered = |events: &BlockEvents| -> Vec<u64> {
+    let triggered = |events: &BlockEvents| -> Vec<OrderId> {
         let told = events.events.iter().filter_map(|event| match event {
             Event::Triggered { order_id, .. } => Some(*order_id),
             _ => None,
@@ -224,7 +228,7 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(waiting(&chain), 1);
     let reached = v1::ReplaceOrder { client_id: 7, trigger_price_ticks: 99, ..Default::default() };
     assert_eq!(send(&mut chain, "long", Operation::Replace(reached)).0, "TRIGGER_REACHED");
-    let other = v1::CancelOrder { order_id: id, ..Default::default() };
+    let other = v1::CancelOrder { order_id: id.get(), ..Default::default() };
     assert_eq!(send(&mut chain, "maker", Operation::Cancel(other)).0, "UNKNOWN_ORDER");
     assert_eq!(send(&mut chain, "long", Operation::Cancel(other)).0, "OK");
     assert_eq!(waiting(&chain), 0);
@@ -279,7 +283,7 @@ fn rules_2_of_a_limit_and_a_stop_a_fill_a_trigger_or_a_cancel_of_one_takes_the_o
     let pair = |chain: &mut Chain| {
         let first = v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 105, 100) };
         let (code, result) = send(chain, "long", oco(first, stop(Sell, 95, 100)));
-        assert_eq!((code, result.resting_lots, waiting(chain)), ("OK", 100, 1));
+        assert_eq!((code, result.resting_lots, waiting(chain)), ("OK", lots(100), 1));
         result
     };
     // A part of the limit order trades.
@@ -302,7 +306,7 @@ fn rules_2_of_a_limit_and_a_stop_a_fill_a_trigger_or_a_cancel_of_one_takes_the_o
     for first in [true, false] {
         let mut chain = long_100();
         let ids = pair(&mut chain);
-        let order_id = if first { ids.order_id } else { ids.second_order_id };
+        let order_id = if first { ids.order_id } else { ids.second_order_id }.get();
         let cancel = v1::CancelOrder { order_id, ..Default::default() };
         assert_eq!(send(&mut chain, "long", Operation::Cancel(cancel)).0, "OK");
         assert_eq!(waiting(&chain), 0);
@@ -337,7 +341,7 @@ fn rules_2_an_attached_stop_closes_the_position_as_it_is_when_it_triggers() {
     // It grows to 130, and the exits with it.
     chain.orders("maker", vec![place(limit(0, Sell, 101, 30))]);
     healthy(&chain.block());
-    assert_eq!(send(&mut chain, "long", place(limit(0, Buy, 101, 30))).1.filled_lots, 30);
+    assert_eq!(send(&mut chain, "long", place(limit(0, Buy, 101, 30))).1.filled_lots, lots(30));
     assert_eq!(waiting(&chain), 2);
     mark_to(&mut chain, 95);
     assert_eq!((chain.lots("long", 0), waiting(&chain)), (0, 0));
@@ -350,7 +354,7 @@ fn rules_2_attached_exits_go_when_the_position_closes_or_turns_even_within_a_blo
         assert_eq!(send(&mut chain, "long", place(whole(stop(Sell, 80, 0)))).0, "OK");
         assert_eq!(send(&mut chain, "long", place(whole(stop(Buy, 120, 0)))).0, "WOULD_INCREASE");
         let (_, result) = send(&mut chain, "long", place(limit(0, Sell, 90, sold)));
-        assert_eq!((result.filled_lots, chain.lots("long", 0)), (sold, after));
+        assert_eq!((result.filled_lots.get(), chain.lots("long", 0)), (sold, after));
         assert_eq!(waiting(&chain), 0);
     }
     // Closed and opened again in one message.
@@ -493,16 +497,15 @@ fn rules_2_a_ladder_is_placed_whole_or_not_at_all() {
         ..Default::default()
     };
     let (code, result) = send(&mut chain, "trader", Operation::Scale(ladder));
-    assert_eq!((code, result.placed, result.resting_lots), ("OK", 4, 100));
+    assert_eq!((code, result.placed, result.resting_lots), ("OK", 4, lots(100)));
     let levels: Vec<_> =
         chain.state.markets[0].book.levels(tidemark_proto::units::Side::Buy).collect();
-    let levels: Vec<_> = levels.into_iter().map(|level| (level.price_ticks, level.lots)).collect();
+    let levels: Vec<_> =
+        levels.into_iter().map(|level| (level.price_ticks.get(), level.lots.get())).collect();
     assert_eq!(levels, [(99, 25), (96, 25), (93, 25), (90, 25)]);
     let cancel = v1::CancelOrder { client_id: 12, ..Default::default() };
-    assert_eq!(
-        send(&mut chain, "trader", Operation::Cancel(cancel)).1.order_id,
-        result.order_id + 2
-    );
+    let cancelled = send(&mut chain, "trader", Operation::Cancel(cancel)).1.order_id;
+    assert_eq!(cancelled.get(), result.order_id.get() + 2);
     // The last rung's client id is taken; then the margin does not reach for the last rungs.
     for (ladder, why) in [
         (v1::PlaceScale { client_id: 8, count: 3, ..ladder }, "DUPLICATE_CLIENT_ID"),
@@ -542,7 +545,7 @@ fn rules_8_phase_3_the_dead_mans_switch_cancels_everything_at_its_time_unless_se
         (0, 0)
     );
     assert_eq!(left(&events), []);
-    assert_eq!(chain.account("long").cancel_all_at_ms, 0);
+    assert_eq!(chain.account("long").cancel_all_at_ms, TimeMs::ZERO);
     // Cleared, it does nothing.
     let at_ms = chain.now_ms + 6_000;
     chain.orders("long", vec![place(limit(0, Buy, 80, 1)), schedule(at_ms), schedule(0)]);

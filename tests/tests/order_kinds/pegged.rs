@@ -11,7 +11,7 @@ fn prices(chain: &Chain, name: &str) -> Vec<u64> {
     let id = chain.account_id(name);
     let mut orders: Vec<_> = chain.state.markets[0].book.orders_of(id).collect();
     orders.sort_by_key(|order| order.order_id);
-    orders.into_iter().map(|order| order.price_ticks).collect()
+    orders.into_iter().map(|order| order.price_ticks.get()).collect()
 }
 
 #[test]
@@ -55,8 +55,9 @@ fn rules_2_an_order_pegged_to_the_best_follows_orders_that_are_not_pegged_and_ne
         .orders_of(chain.account_id("other"))
         .map(|order| order.order_id)
         .min();
-    assert_eq!((first.is_some(), moved.resting_lots), (true, 5));
-    let cancel = v1::CancelOrder { order_id: first.unwrap_or(0), ..Default::default() };
+    assert_eq!((first.is_some(), moved.resting_lots), (true, lots(5)));
+    let cancel =
+        v1::CancelOrder { order_id: first.unwrap_or(OrderId::NONE).get(), ..Default::default() };
     chain.orders("other", vec![Operation::Cancel(cancel)]);
     healthy(&chain.block());
     chain.blocks(1);
@@ -72,11 +73,11 @@ fn rules_2_a_pegged_order_that_does_not_move_keeps_its_place_and_one_that_does_g
     chain.orders("other", vec![place(limit(0, Sell, 105, 10)), place(limit(0, Sell, 107, 10))]);
     healthy(&chain.block());
     chain.blocks(2);
-    assert_eq!(send(&mut chain, "taker", place(limit(0, Buy, 105, 4))).1.filled_lots, 4);
+    assert_eq!(send(&mut chain, "taker", place(limit(0, Buy, 105, 4))).1.filled_lots, lots(4));
     assert_eq!((chain.lots("maker", 0), chain.lots("other", 0)), (-4, 0), "it came first");
     mark_to(&mut chain, 102);
     assert_eq!(prices(&chain, "maker"), [107]);
-    assert_eq!(send(&mut chain, "taker", place(limit(0, Buy, 107, 25))).1.filled_lots, 25);
+    assert_eq!(send(&mut chain, "taker", place(limit(0, Buy, 107, 25))).1.filled_lots, lots(25));
     assert_eq!((chain.lots("maker", 0), chain.lots("other", 0)), (-9, -20));
     // What is left of it still follows.
     mark_to(&mut chain, 101);
@@ -89,7 +90,7 @@ fn rules_2_a_pegged_order_is_cancelled_where_it_may_not_be_and_replaced_in_quant
     let id = send(&mut chain, "maker", place(pegged(Sell, v1::Peg::Mark, 5, 1_700))).1.order_id;
     let replace = |price_ticks, lots| {
         Operation::Replace(v1::ReplaceOrder {
-            order_id: id,
+            order_id: id.get(),
             price_ticks,
             lots,
             ..Default::default()

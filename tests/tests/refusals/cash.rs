@@ -1,10 +1,10 @@
 //! Deposits, withdrawals, settings and administration.
 
 use tidemark_proto::params::{MarginTier, MarketParams, MarketStatus};
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
-    genesis, limit, one_market, place, plain_market, signer, Chain, FAUCET,
+    atoms, genesis, limit, one_market, place, plain_market, signer, Chain, FAUCET,
 };
 
 use super::{Story, Table};
@@ -116,8 +116,8 @@ fn administration(table: &mut Table) {
         story.send("nobody", list(&market));
     }
     story.update(|params| params.symbol = "TWO-USD".to_owned());
-    story.update(|params| (params.symbol, params.id) = ("ONE-USD".to_owned(), 9));
-    story.update(|params| params.id = 0);
+    story.update(|params| (params.symbol, params.id) = ("ONE-USD".to_owned(), MarketId::new(9)));
+    story.update(|params| params.id = MarketId::ZERO);
     story.update(|params| params.status = MarketStatus::Closed);
     story.update(|params| params.status = MarketStatus::Active);
 }
@@ -131,12 +131,13 @@ fn wrong_markets() -> Vec<MarketParams> {
         |params| params.symbol = "LONGER-THAN-SIXTEEN".to_owned(),
         |params| params.tiers.clear(),
         |params| {
-            let tier = MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: 1 };
+            let tier =
+                MarginTier { upper_notional_atoms: Atoms::MAX, initial_margin_ppm: Ppm::new(1) };
             params.tiers = vec![tier; 9];
         },
-        |params| params.mark_band_ppm = 1_000_000,
-        |params| params.impact_notional_atoms = 1_000_000_000_000_000_001,
-        |params| (params.oi_lower_atoms, params.oi_upper_atoms) = (2, 1),
+        |params| params.mark_band_ppm = Ppm::ONE,
+        |params| params.impact_notional_atoms = atoms(1_000_000_000_000_000_001),
+        |params| (params.oi_lower_atoms, params.oi_upper_atoms) = (atoms(2), atoms(1)),
     ];
     let changed = |change: &Change| {
         let mut params = plain_market("TWO-USD", 20);

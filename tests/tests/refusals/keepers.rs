@@ -44,7 +44,7 @@ fn as_many_as_may_be(table: &mut Table) {
     // Below maintenance, and above two thirds of it: keepers may ask.
     story.index(91);
     for long in &longs {
-        let account_id = story.chain.account_id(long);
+        let account_id = story.chain.account_id(long).get();
         for keeper in &keepers {
             story.chain.send(keeper, takeover(account_id));
         }

@@ -19,6 +19,7 @@ use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::tx::Sendable;
+use tidemark_proto::units::Ppm;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{one_market, plain_market, Chain, FAUCET};
@@ -90,7 +91,7 @@ impl<'a> Story<'a> {
     /// One 20x market at index 100 with a mark that is the index, and traders with 10 000 USDC.
     fn one_market(traders: &[&str], table: &'a mut Table) -> Self {
         let mut story = Self::new(one_market(traders), table);
-        story.update(|params| params.mark_band_ppm = 0);
+        story.update(|params| params.mark_band_ppm = Ppm::ZERO);
         story
     }
 

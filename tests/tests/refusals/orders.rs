@@ -3,7 +3,7 @@
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
-use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
+use tidemark_tests::harness::{genesis, limit, lots, place, plain_market, Chain};
 
 use super::waiting::{pegged, stop, whole};
 use super::{Story, Table};
@@ -105,7 +105,8 @@ fn placement(table: &mut Table) {
 fn bounds(table: &mut Table) {
     let mut story = traded(table);
     story.update(|params| {
-        (params.max_open_orders, params.max_fills, params.max_open_interest_lots) = (2, 1, 150);
+        (params.max_open_orders, params.max_fills) = (2, 1);
+        params.max_open_interest_lots = lots(150);
     });
     story.orders("short", (95..99).map(|price| place(limit(0, Buy, price, 1))).collect());
     story.orders("long", vec![place(ioc(limit(0, Sell, 95, 3)))]);
@@ -146,7 +147,7 @@ fn market_status(table: &mut Table) {
     story.orders("long", order());
     // One whose books do not add up.
     let mut story = traded(table);
-    story.chain.state.markets[0].cell.market.open_interest_lots += 1;
+    story.chain.state.markets[0].cell.market.open_interest_lots += lots(1);
     story.block();
     story.orders("long", order());
 }
@@ -221,7 +222,7 @@ fn batches(table: &mut Table) {
 
 /// A tiny lot: the book bounds a level's total, the market an order's size.
 fn max_order_lots(table: &mut Table) {
-    let params = MarketParams { max_order_lots: 5, ..plain_market("ONE-USD", 20) };
+    let params = MarketParams { max_order_lots: lots(5), ..plain_market("ONE-USD", 20) };
     let mut story = Story::new(Chain::new(&genesis(vec![params], 0)), table);
     story.chain.index(0, 100);
     story.chain.deposit("long", 1_000);

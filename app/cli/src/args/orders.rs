@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
-
-use super::duration;
+use tidemark_client::options::duration;
 
 /// A command that is one operation of a transaction.
 #[derive(Debug, Subcommand)]

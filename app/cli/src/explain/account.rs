@@ -6,6 +6,7 @@ use tidemark_client::format::{
 };
 use tidemark_client::words::position_word;
 use tidemark_client::{usdc, Market, Markets};
+use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::{lines, Row};
@@ -81,7 +82,7 @@ fn initial_text(tiers: &[v1::TierPart], leverage: u32, margin_atoms: i64) -> Str
 }
 
 fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
-    let mark = market.price(terms.mark_ticks);
+    let mark = market.price(Ticks::new(terms.mark_ticks));
     let mut rows = Vec::new();
     if terms.lots != 0 {
         rows.extend(position_rows(market, terms));
@@ -92,10 +93,10 @@ fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
     if terms.lots != 0 {
         rows.push((
             "liquidation",
-            format!("at mark {}", price_or_dash(market, terms.liquidation_price_ticks)),
+            format!("at mark {}", price_or_dash(market, Ticks::new(terms.liquidation_price_ticks))),
         ));
     }
-    let size = |lots: u64| market.size(lots);
+    let size = |lots: u64| market.size(Lots::new(lots));
     let (buy, sell) = (size(terms.affordable_buy_lots), size(terms.affordable_sell_lots));
     rows.push(("can still", format!("buy {buy} or sell {sell} at the mark {mark}")));
     format!("{}\n{}", market.symbol, lines(&rows))
@@ -103,10 +104,10 @@ fn market_text(market: &Market, terms: &v1::MarketTerms) -> String {
 
 /// The terms of an open position.
 fn position_rows(market: &Market, terms: &v1::MarketTerms) -> Vec<Row> {
-    let mark = market.price(terms.mark_ticks);
+    let mark = market.price(Ticks::new(terms.mark_ticks));
     let mut rows = Vec::new();
-    let side = position_word(terms.lots);
-    let size = market.size(terms.lots).abs();
+    let side = position_word(SignedLots::new(terms.lots));
+    let size = market.position_size(SignedLots::new(terms.lots)).abs();
     rows.push(("position", format!("{side} {size} at mark {mark} = {}", exact(terms.value_atoms))));
     rows.push((
         "unrealised",
@@ -155,7 +156,7 @@ fn has_orders(terms: &v1::MarketTerms) -> bool {
 /// The terms of open orders.
 fn order_rows(market: &Market, terms: &v1::MarketTerms) -> Vec<Row> {
     let mut rows = Vec::new();
-    let size = |lots: i64| market.size(lots).to_string();
+    let size = |lots: i64| market.position_size(SignedLots::new(lots)).to_string();
     rows.push((
         "orders",
         format!(
@@ -223,14 +224,14 @@ pub(super) fn account_json(answer: &v1::ExplainResponse, markets: &Markets) -> V
 }
 
 fn market_json(market: &Market, terms: &v1::MarketTerms) -> Value {
-    let size = |lots: i64| market.size(lots);
-    let bound = |lots: u64| market.size(lots);
+    let size = |lots: i64| market.position_size(SignedLots::new(lots));
+    let bound = |lots: u64| market.size(Lots::new(lots));
     json!({
         "market": market.symbol,
         "size": size(terms.lots),
         "lots": terms.lots,
         "k": terms.k,
-        "mark": market.price(terms.mark_ticks),
+        "mark": market.price(Ticks::new(terms.mark_ticks)),
         "value": usdc(terms.value_atoms),
         "cost": usdc(terms.cost_atoms),
         "unrealised": usdc(terms.unrealised_atoms),
@@ -258,7 +259,7 @@ fn market_json(market: &Market, terms: &v1::MarketTerms) -> Value {
         "max_fee": usdc(terms.max_fee_atoms),
         "max_fee_ppm": terms.max_fee_ppm,
         "reserve": usdc(terms.reserve_atoms),
-        "liquidation_price": price_or_null(market, terms.liquidation_price_ticks),
+        "liquidation_price": price_or_null(market, Ticks::new(terms.liquidation_price_ticks)),
         "affordable_buy": bound(terms.affordable_buy_lots),
         "affordable_sell": bound(terms.affordable_sell_lots),
     })

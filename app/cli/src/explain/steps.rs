@@ -6,6 +6,7 @@ use tidemark_client::format::{
 };
 use tidemark_client::words::{position_word, side_word, stage_word};
 use tidemark_client::{usdc, Markets, Table};
+use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::lines;
@@ -34,10 +35,10 @@ pub(super) fn steps_table(steps: &[v1::Liquidation], markets: &Markets) -> Strin
             market.symbol.clone(),
             stage_word(step.stage()).to_owned(),
             step.height.to_string(),
-            market.size(step.lots).to_string(),
-            price_or_dash(market, step.price_ticks),
-            price_or_dash(market, step.mark_ticks),
-            price_or_dash(market, step.zero_price_ticks),
+            market.size(Lots::new(step.lots)).to_string(),
+            price_or_dash(market, Ticks::new(step.price_ticks)),
+            price_or_dash(market, Ticks::new(step.mark_ticks)),
+            price_or_dash(market, Ticks::new(step.zero_price_ticks)),
             exact(step.equity_atoms),
             exact(step.maintenance_atoms),
             exact(step.fee_atoms),
@@ -65,12 +66,12 @@ fn zero_text(step: &v1::Liquidation, terms: &v1::ZeroTerms) -> String {
 
 pub(super) fn step_text(step: &v1::Liquidation, markets: &Markets) -> String {
     let Some(market) = markets.by_id(step.market) else { return String::new() };
-    let size = |lots: i64| market.size(lots).abs();
+    let size = |lots: i64| market.position_size(SignedLots::new(lots)).abs();
     let (equity, maintenance) = (exact(step.equity_atoms), exact(step.maintenance_atoms));
     let mut rows = vec![("account", format!("equity {equity}, maintenance {maintenance}"))];
     if step.held_lots != 0 {
-        let side = position_word(step.held_lots);
-        let mark = price_or_dash(market, step.mark_ticks);
+        let side = position_word(SignedLots::new(step.held_lots));
+        let mark = price_or_dash(market, Ticks::new(step.mark_ticks));
         rows.push(("position", format!("{side} {} at mark {mark}", size(step.held_lots))));
     }
     if step.orders_cancelled > 0 {
@@ -80,15 +81,17 @@ pub(super) fn step_text(step: &v1::Liquidation, markets: &Markets) -> String {
         ));
     }
     if let Some(due) = &step.due {
-        let (due_size, zero) = (size(due.delta_lots), price_or_dash(market, step.zero_price_ticks));
+        let (due_size, zero) =
+            (size(due.delta_lots), price_or_dash(market, Ticks::new(step.zero_price_ticks)));
         rows.push((
             "zero price",
             format!("of {due_size}: {} → {zero} a base unit", zero_text(step, due)),
         ));
-        rows.push(("limit", price_or_dash(market, step.limit_ticks)));
+        rows.push(("limit", price_or_dash(market, Ticks::new(step.limit_ticks))));
     }
     if let Some(closed) = &step.closed {
-        let (price, quote) = (price_or_dash(market, step.price_ticks), exact(step.quote_atoms));
+        let (price, quote) =
+            (price_or_dash(market, Ticks::new(step.price_ticks)), exact(step.quote_atoms));
         rows.push(("closed", format!("{} at {price} for {quote}", size(closed.delta_lots))));
         rows.push(("at zero", zero_text(step, closed)));
         let improvement = exact(step.quote_atoms.saturating_sub(closed.quote_atoms));
@@ -120,7 +123,7 @@ pub(super) fn step_json(step: &v1::Liquidation, markets: &Markets) -> Option<Val
     let market = markets.by_id(step.market)?;
     let zero = |terms: &v1::ZeroTerms| {
         json!({
-            "size": market.size(terms.delta_lots),
+            "size": market.position_size(SignedLots::new(terms.delta_lots)),
             "value_fall": usdc(terms.value_fall_atoms),
             "margin_fall": usdc(terms.margin_fall_atoms),
             "equity_share": usdc(terms.equity_share_atoms),
@@ -134,12 +137,12 @@ pub(super) fn step_json(step: &v1::Liquidation, markets: &Markets) -> Option<Val
         "market": market.symbol,
         "stage": stage_word(step.stage()),
         "side": side_word(step.side()),
-        "held": market.size(step.held_lots),
-        "size": market.size(step.lots),
-        "price": price_or_null(market, step.price_ticks),
-        "mark": price_or_null(market, step.mark_ticks),
-        "zero_price": price_or_null(market, step.zero_price_ticks),
-        "limit": price_or_null(market, step.limit_ticks),
+        "held": market.position_size(SignedLots::new(step.held_lots)),
+        "size": market.size(Lots::new(step.lots)),
+        "price": price_or_null(market, Ticks::new(step.price_ticks)),
+        "mark": price_or_null(market, Ticks::new(step.mark_ticks)),
+        "zero_price": price_or_null(market, Ticks::new(step.zero_price_ticks)),
+        "limit": price_or_null(market, Ticks::new(step.limit_ticks)),
         "sigma_ppm": step.sigma_ppm,
         "equity": usdc(step.equity_atoms),
         "maintenance": usdc(step.maintenance_atoms),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use tidemark_client::{Market, Markets, Sender};
+use tidemark_proto::units::{Lots, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -29,9 +30,9 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct ChainData {
     pub(super) markets: Markets,
     /// Time of the last block, where a command counts from it.
-    now_ms: u64,
+    now_ms: TimeMs,
     /// Lots held by market, where a command is about a position.
-    held: BTreeMap<u32, i64>,
+    held: BTreeMap<u32, SignedLots>,
 }
 
 impl ChainData {
@@ -44,14 +45,16 @@ impl ChainData {
         let client = sender.client();
         let markets = client.markets().await?;
         let now_ms = match commands.iter().any(|command| counts_time(command)) {
-            true => client.status().await?.time_ms,
-            false => 0,
+            true => TimeMs::new(client.status().await?.time_ms),
+            false => TimeMs::ZERO,
         };
         let mut held = BTreeMap::new();
         if commands.iter().any(|command| matches!(command, OrderCommand::Exits(_))) {
             let account = client.account(&sender.address(), Some(subaccount)).await?;
             let positions = account.subaccounts.iter().flat_map(|sub| &sub.positions);
-            held = positions.map(|position| (position.market, position.lots)).collect();
+            held = positions
+                .map(|position| (position.market, SignedLots::new(position.lots)))
+                .collect();
         }
         Ok(Self { markets, now_ms, held })
     }
@@ -73,7 +76,7 @@ impl ChainData {
             }
             OrderCommand::Exits(args) => {
                 let market = find(&args.market)?;
-                exits(args, market, self.held.get(&market.id).copied().unwrap_or(0))?
+                exits(args, market, self.held.get(&market.id).copied().unwrap_or_default())?
             }
             OrderCommand::Oco(args) => Operation::Oco(oco(args, find(&args.market)?, self.now_ms)?),
             OrderCommand::Twap(args) => Operation::Twap(twap(args, find(&args.market)?)?),
@@ -126,13 +129,13 @@ fn post_only(post_only: Option<PostOnlyArg>) -> i32 {
     .into()
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+fn millis(span: Duration) -> TimeMs {
+    u64::try_from(span.as_millis()).map_or(TimeMs::MAX, TimeMs::new)
 }
 
 /// A span as options take it: in the largest unit that it is a whole number of.
 pub(super) fn span_text(span: Duration) -> String {
-    let ms = millis(span);
+    let ms = millis(span).get();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     match units.into_iter().find(|(unit, _)| ms != 0 && ms % unit == 0) {
         Some((unit, word)) => format!("{}{word}", ms / unit),
@@ -141,18 +144,19 @@ pub(super) fn span_text(span: Duration) -> String {
 }
 
 /// The price of an option; a refusal names the option.
-fn ticks(market: &Market, option: &str, price: Decimal) -> Result<u64, String> {
+fn ticks(market: &Market, option: &str, price: Decimal) -> Result<Ticks, String> {
     market.ticks(price).map_err(|refusal| format!("{option}: {refusal}"))
 }
 
-fn optional_ticks(market: &Market, option: &str, price: Option<Decimal>) -> Result<u64, String> {
-    price.map_or(Ok(0), |price| ticks(market, option, price))
+/// The price of an option that may be missing: 0 is none.
+fn optional_ticks(market: &Market, option: &str, price: Option<Decimal>) -> Result<Ticks, String> {
+    price.map_or(Ok(Ticks::ZERO), |price| ticks(market, option, price))
 }
 
 /// A size that is shared among as many parts as an option says.
-fn lots_for(market: &Market, option: &str, parts: u32, size: Decimal) -> Result<u64, String> {
+fn lots_for(market: &Market, option: &str, parts: u32, size: Decimal) -> Result<Lots, String> {
     let lots = market.lots(size)?;
-    if u64::from(parts) <= lots {
+    if Lots::new(u64::from(parts)) <= lots {
         return Ok(lots);
     }
     let (lot, base) = (market.lot_size, market.base());
@@ -162,9 +166,9 @@ fn lots_for(market: &Market, option: &str, parts: u32, size: Decimal) -> Result<
     ))
 }
 
-/// Until when an order stays, if to a time.
-fn expiry(expires: Option<Duration>, now_ms: u64) -> u64 {
-    expires.map_or(0, |after| now_ms.saturating_add(millis(after)))
+/// Until when an order stays, if to a time; 0 is for ever.
+fn expiry(expires: Option<Duration>, now_ms: TimeMs) -> TimeMs {
+    expires.map_or(TimeMs::ZERO, |after| now_ms.saturating_add(millis(after)))
 }
 
 /// The second of two client ids.
@@ -182,18 +186,18 @@ fn replace(args: &args::Replace, market: &Market) -> Result<v1::ReplaceOrder, St
         market: market.id,
         order_id: args.order.id.unwrap_or(0),
         client_id: args.order.client_id.unwrap_or(0),
-        price_ticks: args.price.map_or(Ok(0), |price| market.ticks(price))?,
-        lots: args.size.map_or(Ok(0), |size| market.lots(size))?,
-        trigger_price_ticks: optional_ticks(market, "--trigger", args.trigger)?,
+        price_ticks: args.price.map_or(Ok(Ticks::ZERO), |price| market.ticks(price))?.get(),
+        lots: args.size.map_or(Ok(Lots::ZERO), |size| market.lots(size))?.get(),
+        trigger_price_ticks: optional_ticks(market, "--trigger", args.trigger)?.get(),
     })
 }
 
-fn dead_man(args: &DeadMan, now_ms: u64) -> Result<v1::ScheduleCancelAll, String> {
+fn dead_man(args: &DeadMan, now_ms: TimeMs) -> Result<v1::ScheduleCancelAll, String> {
     let Some(after) = args.after else { return Ok(v1::ScheduleCancelAll { at_ms: 0 }) };
     if !(MIN_AHEAD..=DAY).contains(&after) {
         return Err(format!("--in is {}, must be 6s to 1d", span_text(after)));
     }
-    Ok(v1::ScheduleCancelAll { at_ms: now_ms.saturating_add(millis(after)) })
+    Ok(v1::ScheduleCancelAll { at_ms: now_ms.saturating_add(millis(after)).get() })
 }
 
 #[cfg(test)]

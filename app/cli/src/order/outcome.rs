@@ -6,6 +6,7 @@ use serde_json::{json, Value};
 use tidemark_client::format::time_text;
 use tidemark_client::words::{past_word, present_word, side_word};
 use tidemark_client::{Market, Markets};
+use tidemark_proto::units::{Lots, Ticks};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
 
@@ -20,7 +21,7 @@ pub(crate) fn mark_words(
     trigger_price_ticks: u64,
 ) -> String {
     let direction = if falls(side, trigger) { "fall" } else { "rise" };
-    format!("the mark to {direction} to {}", market.price(trigger_price_ticks))
+    format!("the mark to {direction} to {}", market.price(Ticks::new(trigger_price_ticks)))
 }
 
 /// True if an order is placed when the mark falls.
@@ -67,7 +68,7 @@ pub(super) fn sentence(
             let verb = present_word(order.side());
             format!(
                 "order {id} {verb} {} {} in {} parts, one each {} from the next block on",
-                market.size(order.lots),
+                market.size(Lots::new(order.lots)),
                 market.base(),
                 order.slices,
                 span_text(Duration::from_millis(order.interval_ms)),
@@ -118,10 +119,13 @@ fn traded(
     let base = market.base();
     let mut parts = Vec::new();
     if result.filled_lots > 0 {
-        parts.push(format!("{verb} {} {base}", market.size(result.filled_lots)));
+        parts.push(format!("{verb} {} {base}", market.size(Lots::new(result.filled_lots))));
     }
     if result.resting_lots > 0 {
-        parts.push(format!("{} {base} rests as {rests_as}", market.size(result.resting_lots)));
+        parts.push(format!(
+            "{} {base} rests as {rests_as}",
+            market.size(Lots::new(result.resting_lots))
+        ));
     }
     if let Some(code) = word(result.rest_code) {
         let rest = if parts.is_empty() { "nothing traded" } else { "the rest was cancelled" };
@@ -138,7 +142,7 @@ fn placed(order: &v1::PlaceOrder, result: &v1::OperationResult, market: &Market)
     let mut parts = traded(result, market, past_word(order.side()), &format!("order {id}"));
     if result.resting_lots > 0 {
         if order.display_lots > 0 {
-            parts.push(format!("showing {} at a time", market.size(order.display_lots)));
+            parts.push(format!("showing {} at a time", market.size(Lots::new(order.display_lots))));
         }
         if let Some(peg) = peg_words(market, order.side(), order.peg(), order.peg_offset_ticks) {
             parts.push(format!("following {peg}"));
@@ -156,11 +160,11 @@ fn waits(order: &v1::PlaceOrder, market: &Market) -> String {
     let verb = present_word(order.side());
     let does = match order.whole_position {
         true => "closes the whole position".to_owned(),
-        false => format!("{verb} {} {}", market.size(order.lots), market.base()),
+        false => format!("{verb} {} {}", market.size(Lots::new(order.lots)), market.base()),
     };
     let price = match order.price_ticks {
         0 => String::new(),
-        price => format!(" at {} or better", market.price(price)),
+        price => format!(" at {} or better", market.price(Ticks::new(price))),
     };
     format!("waits for {mark}, and then {does}{price}")
 }
@@ -187,7 +191,7 @@ pub(super) fn result_json(
         Operation::ScheduleCancelAll(schedule) => schedule.at_ms,
         _ => 0,
     };
-    let size = |lots: u64| market.map(|market| market.size(lots));
+    let size = |lots: u64| market.map(|market| market.size(Lots::new(lots)));
     let given = |id: u64| (id != 0).then_some(id);
     json!({
         "order_id": result.order_id,
@@ -227,7 +231,7 @@ fn in_usdc(message: &str, market: &Market) -> Option<String> {
     let numbers = message.split_once("price is ")?.1.split(|letter: char| !letter.is_ascii_digit());
     let prices = numbers
         .filter_map(|digits| digits.parse().ok())
-        .map(|ticks| market.price(ticks).to_string());
+        .map(|ticks| market.price(Ticks::new(ticks)).to_string());
     let prices: Vec<String> = prices.collect();
     let (last, others) = prices.split_last()?;
     Some(match others {
@@ -247,7 +251,7 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
     let reached = orders.into_iter().find_map(|order| {
         let mark = markets.mark_ticks(order.market)?;
         let falls = falls(order.side(), order.trigger());
-        let price = order.trigger_price_ticks;
+        let price = Ticks::new(order.trigger_price_ticks);
         let is_reached = if falls { mark <= price } else { mark >= price };
         let waits = order.trigger() != v1::Trigger::None;
         (waits && is_reached).then_some((order, mark, falls))
@@ -263,7 +267,7 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
     format!(
         ". {option} {} to {side} waits for the mark to {direction}, and must be {where_to} {}: \
          did you mean {other}?",
-        market.price(order.trigger_price_ticks),
+        market.price(Ticks::new(order.trigger_price_ticks)),
         market.price(mark)
     )
 }

@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::ResponseCommit;
 use tidemark_engine::phase::Phase;
 
 use super::Node;
-use crate::publish::Published;
+use crate::publish::PublishedBlock;
 use crate::timing::Stopwatch;
 
 /// Publishes the view and the events of the finalized block.
@@ -18,7 +18,7 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
         let mut times = std::mem::take(&mut consensus.times);
         watch.lap(Phase::Commit);
         times.add(Phase::Commit, watch.times.get(Phase::Commit));
-        node.inner.publisher.publish(Published { view, events: Arc::new(events), times });
+        node.inner.publisher.publish(PublishedBlock { view, events: Arc::new(events), times });
     }
     // Nothing is pruned: until there are snapshots, a restart replays every block.
     ResponseCommit { retain_height: 0 }

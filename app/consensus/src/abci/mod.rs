@@ -90,10 +90,10 @@ impl Node {
 
 /// Block time in milliseconds; times before 1970 are 0.
 fn time_ms(time: Option<&Timestamp>) -> TimeMs {
-    time.map_or(0, |time| {
+    time.map_or(TimeMs::ZERO, |time| {
         let seconds = u64::try_from(time.seconds).unwrap_or(0);
         let millis = u64::try_from(time.nanos / 1_000_000).unwrap_or(0);
-        seconds.saturating_mul(1_000).saturating_add(millis)
+        TimeMs::new(seconds.saturating_mul(1_000).saturating_add(millis))
     })
 }
 

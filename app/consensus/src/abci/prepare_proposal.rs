@@ -33,7 +33,7 @@ pub(super) fn prepare_proposal(
     let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
     // The first block after a halt has the time and prices of before it: nobody is to trade on them
     // (rules §4.7).
-    let behind_ms = wall_clock_ms().saturating_sub(time_ms(request.time.as_ref()));
+    let behind_ms = wall_clock_ms().saturating_sub(time_ms(request.time.as_ref()).get());
     let prices_are_old = votes::required(height(request.height)) && behind_ms > MAX_BEHIND_MS;
     let mut candidates: Vec<Arc<DecodedTx>> = Vec::with_capacity(checked.len());
     let mut sources = Vec::with_capacity(checked.len());

@@ -34,7 +34,7 @@ fn check_isolated_only(state: &State, params: &MarketParams) -> Result<(), Refus
     let market_row = &state.market(params.id)?.cell.market;
     let orders = state.markets.slot(params.id).book.live_orders();
     if market_row.params.isolated_only == params.isolated_only
-        || (market_row.open_interest_lots == 0 && orders == 0)
+        || (market_row.open_interest_lots.is_zero() && orders == 0)
     {
         return Ok(());
     }

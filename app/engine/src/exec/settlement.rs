@@ -12,7 +12,7 @@
 //!    they set aside; the market's own fund repays its bad debt, and the rest of the fund goes to
 //!    the shared one.
 
-use tidemark_proto::units::{AccountId, Lots, MarketId, Side, SignedLots, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
@@ -44,7 +44,7 @@ const MAX_PAIRS: u32 = 2_000;
 /// Begins a market's settlement at its last good index.
 pub(crate) fn begin(state: &mut State, market: MarketId) {
     let cell = &mut state.markets.slot_mut(market).cell;
-    let price_ticks = cell.index.index_ticks().unwrap_or(0);
+    let price_ticks = cell.index.index_ticks().unwrap_or(Ticks::ZERO);
     cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
 }
 
@@ -96,7 +96,7 @@ fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusa
         }
     }
     let done = book.live_orders() == 0 && !waiting;
-    Ok(if done { SettlementStage::Insolvent(0) } else { SettlementStage::Orders })
+    Ok(if done { SettlementStage::Insolvent(AccountId::ZERO) } else { SettlementStage::Orders })
 }
 
 #[expect(
@@ -118,7 +118,7 @@ fn close_insolvent(
         looked_at += 1;
         let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
         if closes_at_settlement_price(equity_atoms)
-            || lookup::held(ctx.exchange, account, market) == 0
+            || lookup::held(ctx.exchange, account, market).is_zero()
         {
             continue;
         }
@@ -129,7 +129,7 @@ fn close_insolvent(
             market_row,
             &mut ctx.exchange.chain.treasury,
             equity_atoms.saturating_neg(),
-        );
+        )?;
         cash::credit(ctx.exchange, account, paid)?;
         deleverage::deleverage_insolvent(ctx, account, market, paid)?;
     }
@@ -145,7 +145,7 @@ fn close_pairs(
     market: MarketId,
     price_ticks: Ticks,
 ) -> Result<SettlementStage, Refusal> {
-    if ctx.exchange.markets.slot(market).cell.market.open_interest_lots == 0 {
+    if ctx.exchange.markets.slot(market).cell.market.open_interest_lots.is_zero() {
         release(ctx.exchange, market)?;
         return Ok(SettlementStage::Done);
     }
@@ -153,7 +153,7 @@ fn close_pairs(
     let positions = at_risk::holders(ctx.exchange, market).into_iter().rev();
     let positions = positions.map(|account| (account, lookup::held(ctx.exchange, account, market)));
     let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
-        positions.filter(|(_, held)| *held != 0).partition(|(_, held)| *held > 0);
+        positions.filter(|(_, held)| !held.is_zero()).partition(|(_, held)| held.is_positive());
     for _ in 0..MAX_PAIRS {
         let (Some((long, bought)), Some((short, sold))) = (longs.last_mut(), shorts.last_mut())
         else {
@@ -164,13 +164,13 @@ fn close_pairs(
             close_at(ctx.exchange, market, account, side, price_ticks, lots)?;
             ctx.events.push(Event::Settled { market, account, side, price_ticks, lots });
         }
-        let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
+        let lots = lots.signed(Side::Buy).unwrap_or(SignedLots::MAX);
         *bought -= lots;
         *sold += lots;
-        if *bought == 0 {
+        if bought.is_zero() {
             longs.pop();
         }
-        if *sold == 0 {
+        if sold.is_zero() {
             shorts.pop();
         }
     }
@@ -187,7 +187,7 @@ fn close_at(
 ) -> Result<(), Refusal> {
     let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     let market_row = &mut state.markets.slot_mut(market).cell.market;
-    apply_fill(row, market_row, side, price_ticks, lots, 0)?;
+    apply_fill(row, market_row, side, price_ticks, lots, Atoms::ZERO)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Sums over all accounts that the invariants of phase 8 compare: money, and lots by market.
 
-use tidemark_proto::units::{MarketId, SignedLots};
+use tidemark_proto::units::{AccountId, MarketId, SignedLots};
 use tidemark_risk::conservation::Totals;
 use tidemark_risk::Account;
 
@@ -23,8 +23,8 @@ impl Audit {
         clippy::indexing_slicing,
         reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
     )]
-    pub(crate) fn replace(&mut self, id: u32, after: &Account) -> Result<(), String> {
-        let slot = id as usize;
+    pub(crate) fn replace(&mut self, id: AccountId, after: &Account) -> Result<(), String> {
+        let slot = id.index();
         if slot >= self.seen.len() {
             self.seen.resize(slot + 1, None);
         }
@@ -45,18 +45,18 @@ impl Audit {
         reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
     )]
     fn count(&mut self, market: MarketId, lots: SignedLots, sign: i128) {
-        let at = usize::from(market);
+        let at = market.index();
         if at >= self.lots.len() {
             self.lots.resize(at + 1, (0, 0));
         }
         let (longs, shorts) = &mut self.lots[at];
-        let side = if lots > 0 { longs } else { shorts };
-        *side += sign * i128::from(lots.unsigned_abs());
+        let side = if lots.is_positive() { longs } else { shorts };
+        *side += sign * lots.unsigned_abs().wide();
     }
 
     /// Returns the long and the short lots of a market.
-    pub(crate) fn lots(&self, market: usize) -> (i128, i128) {
-        self.lots.get(market).copied().unwrap_or_default()
+    pub(crate) fn lots(&self, market: MarketId) -> (i128, i128) {
+        self.lots.get(market.index()).copied().unwrap_or_default()
     }
 
     /// Returns the money of all accounts, summed.

@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 use tidemark_matching::{TriggerBook, TriggerDirection};
 use tidemark_proto::types::{Peg, Place, Trigger, TriggerKind, Twap};
-use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, Ticks, TimeMs};
 
 use super::merkle::{encode, Hash};
 use super::table::Table;
@@ -60,7 +60,7 @@ impl Slicing {
     )]
     pub fn slices_left(&self) -> u32 {
         let passed = self.start_ms.map_or(0, |start_ms| {
-            self.next_ms.saturating_sub(start_ms) / self.twap.interval_ms.max(1)
+            self.next_ms.saturating_sub(start_ms).get() / self.twap.interval_ms.get().max(1)
         });
         self.twap.slices.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
     }
@@ -77,18 +77,19 @@ impl Slicing {
         reason = "divisors are at least 1; 64-bit lots times 32-bit slices fit 128 bits"
     )]
     pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
-        let interval_ms = self.twap.interval_ms.max(1);
+        let interval_ms = self.twap.interval_ms.get().max(1);
         let start_ms = self.start_ms.unwrap_or(now_ms);
-        let elapsed = now_ms.saturating_sub(start_ms) / interval_ms;
-        let next_ms =
-            elapsed.saturating_add(1).saturating_mul(interval_ms).saturating_add(start_ms);
+        let elapsed = now_ms.saturating_sub(start_ms).get() / interval_ms;
+        let until_next_ms = TimeMs::new(elapsed.saturating_add(1).saturating_mul(interval_ms));
+        let next_ms = start_ms.saturating_add(until_next_ms);
         let next = Self { start_ms: Some(start_ms), next_ms, ..*self };
-        let (lots, slices) = (u128::from(self.twap.lots), u128::from(self.twap.slices.max(1)));
+        let (lots, slices) =
+            (u128::from(self.twap.lots.get()), u128::from(self.twap.slices.max(1)));
         let slice = u128::from(self.twap.slices.saturating_sub(next.slices_left()));
         let target = (lots * slice).div_ceil(slices);
         let most = lots.div_ceil(slices) * u128::from(CATCH_UP);
-        let due = target.saturating_sub(u128::from(self.filled_lots)).min(most);
-        (Lots::try_from(due).unwrap_or(Lots::MAX), next)
+        let due = target.saturating_sub(u128::from(self.filled_lots.get())).min(most);
+        (u64::try_from(due).map_or(Lots::MAX, Lots::new), next)
     }
 }
 
@@ -108,11 +109,11 @@ pub struct Conditional {
 impl Conditional {
     /// The client's id; 0 is none, or of a resting order: the book knows its.
     #[must_use]
-    pub fn client_id(&self) -> u64 {
+    pub fn client_id(&self) -> ClientId {
         match &self.kind {
             Kind::Waiting(order) => order.client_id,
             Kind::Slicing(slicing) => slicing.twap.client_id,
-            Kind::Resting | Kind::Pegged(_) => 0,
+            Kind::Resting | Kind::Pegged(_) => ClientId::NONE,
         }
     }
 
@@ -132,7 +133,7 @@ impl Conditional {
         match &self.kind {
             Kind::Waiting(order) => order.lots,
             Kind::Slicing(slicing) => slicing.twap.lots.saturating_sub(slicing.filled_lots),
-            Kind::Resting | Kind::Pegged(_) => 0,
+            Kind::Resting | Kind::Pegged(_) => Lots::ZERO,
         }
     }
 
@@ -186,11 +187,11 @@ pub const fn reach(side: Side, trigger: Trigger) -> TriggerDirection {
 /// The orders of one market: rows with a Merkle root, and indexes that are derived from them.
 #[derive(Clone, Debug, Default)]
 pub struct ConditionalOrders {
-    rows: Table<Option<Conditional>>,
+    rows: Table<u32, Option<Conditional>>,
     /// Slots without a row; a new row takes the lowest.
     free: BTreeSet<u32>,
     slots: BTreeMap<OrderId, u32>,
-    client_ids: BTreeMap<(AccountId, u64), OrderId>,
+    client_ids: BTreeMap<(AccountId, ClientId), OrderId>,
     by_account: BTreeSet<(AccountId, OrderId)>,
     /// Orders off the book, by account.
     waiting: BTreeMap<AccountId, u32>,
@@ -220,7 +221,7 @@ impl ConditionalOrders {
 
     /// The order off the book that an account gave a client id.
     #[must_use]
-    pub fn by_client_id(&self, account: AccountId, client_id: u64) -> Option<&Conditional> {
+    pub fn by_client_id(&self, account: AccountId, client_id: ClientId) -> Option<&Conditional> {
         self.get(*self.client_ids.get(&(account, client_id))?)
     }
 
@@ -232,12 +233,12 @@ impl ConditionalOrders {
 
     /// Ids of an account's orders, oldest first.
     pub fn of(&self, account: AccountId) -> impl DoubleEndedIterator<Item = OrderId> + '_ {
-        self.by_account.range((account, 0)..=(account, OrderId::MAX)).map(|(_, id)| *id)
+        self.by_account.range((account, OrderId::MIN)..=(account, OrderId::MAX)).map(|(_, id)| *id)
     }
 
     /// Ids of an account's orders that close its whole position, oldest first.
     pub fn attached(&self, account: AccountId) -> impl Iterator<Item = OrderId> + '_ {
-        self.attached.range((account, 0)..=(account, OrderId::MAX)).map(|(_, id)| *id)
+        self.attached.range((account, OrderId::MIN)..=(account, OrderId::MAX)).map(|(_, id)| *id)
     }
 
     /// Every order, by slot.
@@ -323,7 +324,7 @@ impl ConditionalOrders {
     pub fn next_pegs(&mut self, max: u32) -> Vec<OrderId> {
         let mut from_here = self.pegs.range(self.next_peg..).copied();
         let turn: Vec<OrderId> = from_here.by_ref().take(max as usize).collect();
-        self.next_peg = from_here.next().unwrap_or(0);
+        self.next_peg = from_here.next().unwrap_or(OrderId::MIN);
         turn
     }
 
@@ -337,7 +338,7 @@ impl ConditionalOrders {
     fn index(&mut self, order: &Conditional) {
         let (id, account) = (order.order_id, order.account);
         self.by_account.insert((account, id));
-        if order.client_id() != 0 {
+        if order.client_id() != ClientId::NONE {
             self.client_ids.insert((account, order.client_id()), id);
         }
         if order.waits() {
@@ -368,7 +369,7 @@ impl ConditionalOrders {
     fn unindex(&mut self, order: &Conditional) {
         let (id, account) = (order.order_id, order.account);
         self.by_account.remove(&(account, id));
-        if order.client_id() != 0 {
+        if order.client_id() != ClientId::NONE {
             self.client_ids.remove(&(account, order.client_id()));
         }
         if order.waits() {

@@ -30,9 +30,9 @@ pub struct State {
     /// The chain.
     pub chain: Chain,
     /// Owners by id.
-    pub owners: Table<Owner>,
+    pub owners: Table<OwnerId, Owner>,
     /// Subaccounts by id.
-    pub accounts: Table<Account>,
+    pub accounts: Table<AccountId, Account>,
     /// Markets by id.
     pub markets: MarketSlots,
     /// Hash of the parts above after the last block.
@@ -52,7 +52,7 @@ impl State {
         time_ms: TimeMs,
         validators: Vec<Validator>,
     ) -> Result<Self, Refusal> {
-        let insurance_atoms = Atoms::from(genesis.insurance_atoms);
+        let insurance_atoms = Atoms::from_u64(genesis.insurance_atoms);
         let chain = Chain {
             protocol_version: PROTOCOL_VERSION,
             chain_id: chain_id.to_owned(),
@@ -65,7 +65,7 @@ impl State {
             validators,
             treasury: Treasury { insurance_atoms, ..Treasury::default() },
             deposits_atoms: insurance_atoms,
-            withdrawals_atoms: 0,
+            withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
         };
         let mut state = Self {
@@ -98,8 +98,7 @@ impl State {
         if self.markets.iter().any(|slot| slot.cell.market.params.symbol == params.symbol) {
             return Err(Refusal::SymbolListed(Symbol::from(&params.symbol)));
         }
-        let id =
-            MarketId::try_from(self.markets.len()).ok().filter(|id| usize::from(*id) < MAX_MARKETS);
+        let id = MarketId::from_index(self.markets.len()).filter(|id| id.index() < MAX_MARKETS);
         let id = id.ok_or(Refusal::TooManyMarkets(MAX_MARKETS))?;
         params.id = id;
         self.markets.push(MarketSlot::new(Market::new(params)?));
@@ -112,7 +111,7 @@ impl State {
     /// `UNKNOWN_MARKET` naming the ids that exist.
     pub fn market(&self, id: MarketId) -> Result<&MarketSlot, Refusal> {
         let listed = self.markets.len();
-        self.markets.get(usize::from(id)).ok_or_else(|| unknown_market(id, listed))
+        self.markets.get(id.index()).ok_or_else(|| unknown_market(id.get(), listed))
     }
 
     /// The market of an id, to be changed.
@@ -121,7 +120,7 @@ impl State {
     /// As for [`Self::market`].
     pub fn market_mut(&mut self, id: MarketId) -> Result<&mut MarketSlot, Refusal> {
         let listed = self.markets.len();
-        self.markets.get_mut(usize::from(id)).ok_or_else(|| unknown_market(id, listed))
+        self.markets.get_mut(id.index()).ok_or_else(|| unknown_market(id.get(), listed))
     }
 
     /// The owner of an address.

@@ -164,7 +164,7 @@ impl MarketSlots {
 
     /// The ids of all markets, ascending.
     pub fn ids(&self) -> impl Iterator<Item = MarketId> + 'static {
-        (0..self.0.len()).map_while(|at| MarketId::try_from(at).ok())
+        (0..self.0.len()).map_while(MarketId::from_index)
     }
 
     /// Every market without its orders, by id.
@@ -182,13 +182,13 @@ impl MarketSlots {
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "only ids of listed markets are stored")]
     pub fn slot(&self, id: MarketId) -> &MarketSlot {
-        &self.0[usize::from(id)]
+        &self.0[id.index()]
     }
 
     /// The market of an id that the chain holds, to be changed.
     #[expect(clippy::indexing_slicing, reason = "only ids of listed markets are stored")]
     pub fn slot_mut(&mut self, id: MarketId) -> &mut MarketSlot {
-        &mut self.0[usize::from(id)]
+        &mut self.0[id.index()]
     }
 }
 
@@ -208,13 +208,13 @@ impl DerefMut for MarketSlots {
 
 impl Markets for MarketSlots {
     fn market(&self, id: MarketId) -> Option<&Market> {
-        self.0.get(usize::from(id)).map(|slot| &slot.cell.market)
+        self.0.get(id.index()).map(|slot| &slot.cell.market)
     }
 }
 
 impl MarketsMut for MarketSlots {
     fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
-        self.0.get_mut(usize::from(id)).map(|slot| &mut slot.cell.market)
+        self.0.get_mut(id.index()).map(|slot| &mut slot.cell.market)
     }
 }
 

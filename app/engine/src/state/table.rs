@@ -1,28 +1,70 @@
 //! Tables of copy-on-write pages: cloning one is cheap, and the clone is an immutable view.
 
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use borsh::BorshSerialize;
+use tidemark_proto::units::{AccountId, OwnerId};
 
 use super::merkle::{encode, leaf_hash, Hash, MerkleTree};
 
 const PAGE_SLOTS: usize = 64;
 
-/// The rows of a table: slots 0, 1, 2, …, in pages that clones share until one of them writes.
-#[derive(Clone, Debug)]
-pub struct TableView<T> {
-    pages: Vec<Arc<Vec<T>>>,
-    len: u32,
+/// Names a row of a table: the id is the row's slot.
+pub trait RowId: Copy + Ord + 'static {
+    /// The id of a slot.
+    fn from_slot(slot: u32) -> Self;
+
+    /// The slot of an id.
+    fn slot(self) -> u32;
 }
 
-impl<T> Default for TableView<T> {
-    fn default() -> Self {
-        Self { pages: Vec::new(), len: 0 }
+impl RowId for u32 {
+    fn from_slot(slot: u32) -> Self {
+        slot
+    }
+
+    fn slot(self) -> u32 {
+        self
     }
 }
 
-impl<T> TableView<T> {
+impl RowId for AccountId {
+    fn from_slot(slot: u32) -> Self {
+        Self::new(slot)
+    }
+
+    fn slot(self) -> u32 {
+        self.get()
+    }
+}
+
+impl RowId for OwnerId {
+    fn from_slot(slot: u32) -> Self {
+        Self::new(slot)
+    }
+
+    fn slot(self) -> u32 {
+        self.get()
+    }
+}
+
+/// The rows of a table: slots 0, 1, 2, …, in pages that clones share until one of them writes.
+#[derive(Clone, Debug)]
+pub struct TableView<K, T> {
+    pages: Vec<Arc<Vec<T>>>,
+    len: u32,
+    ids: PhantomData<K>,
+}
+
+impl<K, T> Default for TableView<K, T> {
+    fn default() -> Self {
+        Self { pages: Vec::new(), len: 0, ids: PhantomData }
+    }
+}
+
+impl<K: RowId, T> TableView<K, T> {
     /// Number of slots.
     #[must_use]
     pub fn len(&self) -> u32 {
@@ -35,38 +77,43 @@ impl<T> TableView<T> {
         self.len == 0
     }
 
-    /// The row of a slot.
+    /// Every id, ascending.
+    pub fn ids(&self) -> impl Iterator<Item = K> + 'static {
+        (0..self.len).map(K::from_slot)
+    }
+
+    /// The row of an id.
     #[must_use]
-    pub fn get(&self, slot: u32) -> Option<&T> {
-        let (page, at) = place(slot);
+    pub fn get(&self, id: K) -> Option<&T> {
+        let (page, at) = place(id.slot());
         self.pages.get(page)?.get(at)
     }
 
-    /// Rows in order of slot.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(self.pages.iter().flat_map(|page| page.iter()))
+    /// Rows in order of id.
+    pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
+        (0..).map(K::from_slot).zip(self.pages.iter().flat_map(|page| page.iter()))
     }
 }
 
 /// An append-only table with a Merkle root over its rows.
 #[derive(Clone, Debug)]
-pub struct Table<T> {
-    rows: TableView<T>,
-    /// Slots written since the last root, unsorted, with repeats.
-    dirty: Vec<u32>,
+pub struct Table<K, T> {
+    rows: TableView<K, T>,
+    /// Ids of rows written since the last root, unsorted, with repeats.
+    dirty: Vec<K>,
     tree: MerkleTree,
 }
 
-impl<T> Default for Table<T> {
+impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
         Self { rows: TableView::default(), dirty: Vec::new(), tree: MerkleTree::default() }
     }
 }
 
-impl<T> Deref for Table<T> {
-    type Target = TableView<T>;
+impl<K, T> Deref for Table<K, T> {
+    type Target = TableView<K, T>;
 
-    fn deref(&self) -> &TableView<T> {
+    fn deref(&self) -> &TableView<K, T> {
         &self.rows
     }
 }
@@ -75,28 +122,28 @@ fn place(slot: u32) -> (usize, usize) {
     (slot as usize / PAGE_SLOTS, slot as usize % PAGE_SLOTS)
 }
 
-impl<T: Clone + BorshSerialize> Table<T> {
-    /// The row of a slot, to be changed: it counts as written.
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        let (page, at) = place(slot);
+impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
+    /// The row of an id, to be changed: it counts as written.
+    pub fn get_mut(&mut self, id: K) -> Option<&mut T> {
+        let (page, at) = place(id.slot());
         let row = Arc::make_mut(self.rows.pages.get_mut(page)?).get_mut(at)?;
-        if self.dirty.last() != Some(&slot) {
-            self.dirty.push(slot);
+        if self.dirty.last() != Some(&id) {
+            self.dirty.push(id);
         }
         Some(row)
     }
 
     /// Counts a row as written, though it stays: something that belongs to it has changed
     /// elsewhere.
-    pub fn touch(&mut self, slot: u32) {
-        if slot < self.rows.len && self.dirty.last() != Some(&slot) {
-            self.dirty.push(slot);
+    pub fn touch(&mut self, id: K) {
+        if id.slot() < self.rows.len && self.dirty.last() != Some(&id) {
+            self.dirty.push(id);
         }
     }
 
     /// Appends a row; `None` when all 2³² − 1 slots are taken.
     #[expect(clippy::indexing_slicing, reason = "the page was added above")]
-    pub fn push(&mut self, row: T) -> Option<u32> {
+    pub fn push(&mut self, row: T) -> Option<K> {
         let slot = self.rows.len;
         self.rows.len = slot.checked_add(1)?;
         let (page, _) = place(slot);
@@ -104,12 +151,13 @@ impl<T: Clone + BorshSerialize> Table<T> {
             self.rows.pages.push(Arc::new(Vec::with_capacity(PAGE_SLOTS)));
         }
         Arc::make_mut(&mut self.rows.pages[page]).push(row);
-        self.dirty.push(slot);
-        Some(slot)
+        let id = K::from_slot(slot);
+        self.dirty.push(id);
+        Some(id)
     }
 
-    /// Slots written since the last [`Table::root`], ascending, without repeats.
-    pub fn dirty(&mut self) -> &[u32] {
+    /// Ids of rows written since the last [`Table::root`], ascending, without repeats.
+    pub fn dirty(&mut self) -> &[K] {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         &self.dirty
@@ -118,9 +166,9 @@ impl<T: Clone + BorshSerialize> Table<T> {
     /// The Merkle root; rehashes what was written.
     pub fn root(&mut self) -> Hash {
         self.dirty();
-        let hash = |slot: &u32| {
-            let row = self.rows.get(*slot)?;
-            Some((*slot, leaf_hash(&encode(row))))
+        let hash = |id: &K| {
+            let row = self.rows.get(*id)?;
+            Some((id.slot(), leaf_hash(&encode(row))))
         };
         let leaves: Vec<(u32, Hash)> = self.dirty.iter().filter_map(hash).collect();
         self.tree.update(&leaves);
@@ -130,7 +178,7 @@ impl<T: Clone + BorshSerialize> Table<T> {
 
     /// The rows as they are now; later writes copy the pages they touch.
     #[must_use]
-    pub fn view(&self) -> TableView<T> {
+    pub fn view(&self) -> TableView<K, T> {
         self.rows.clone()
     }
 }
@@ -141,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_view_keeps_what_it_saw() {
-        let mut table = Table::default();
+        let mut table = Table::<u32, u64>::default();
         for value in 0..200_u64 {
             table.push(value);
         }
@@ -154,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_root_depends_on_rows_only_not_on_the_order_of_writes() {
-        let (mut one, mut other) = (Table::default(), Table::default());
+        let (mut one, mut other) = (Table::<u32, u64>::default(), Table::<u32, u64>::default());
         for value in 0..100_u64 {
             one.push(value);
             other.push(0);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use tidemark_proto::units::{AccountId, Ppm, Ticks};
-use tidemark_risk::margin::{OpenOrder, OrderTotals};
+use tidemark_risk::orders::{OpenOrder, OrderTotals};
 
 /// From so many open orders on, an account's totals are worth remembering.
 const WORTH_IT: usize = 4;

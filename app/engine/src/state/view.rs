@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_proto::types::{Address, DecodedTx};
-use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::{Account, Market, Markets};
 
 use super::chain::{Chain, PROTOCOL_VERSION};
@@ -26,9 +26,9 @@ pub struct View {
     /// The app hash.
     pub app_hash: Hash,
     /// Owners by id.
-    pub owners: TableView<Owner>,
+    pub owners: TableView<OwnerId, Owner>,
     /// Subaccounts by id.
-    pub accounts: TableView<Account>,
+    pub accounts: TableView<AccountId, Account>,
     /// Markets by id.
     pub markets: Arc<Vec<MarketCell>>,
     pub(super) owner_index: OwnerIndex,
@@ -42,15 +42,15 @@ impl View {
             protocol_version: PROTOCOL_VERSION,
             chain_id: chain_id.to_owned(),
             height: 0,
-            time_ms: 0,
+            time_ms: TimeMs::ZERO,
             block_hash: [0; 32],
             params: tidemark_proto::params::ChainParams::default(),
             admin: Address([0; 20]),
             minters: Vec::new(),
             validators: Vec::new(),
             treasury: tidemark_risk::Treasury::default(),
-            deposits_atoms: 0,
-            withdrawals_atoms: 0,
+            deposits_atoms: Atoms::ZERO,
+            withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
         };
         Self {
@@ -81,7 +81,7 @@ impl View {
     /// # Errors
     /// `UNKNOWN_MARKET` naming the ids that exist.
     pub fn market(&self, id: u32) -> Result<&MarketCell, Refusal> {
-        let known = MarketId::try_from(id).ok().and_then(|id| self.markets.get(usize::from(id)));
+        let known = usize::try_from(id).ok().and_then(|at| self.markets.get(at));
         known.ok_or_else(|| unknown_market(id, self.markets.len()))
     }
 
@@ -140,7 +140,7 @@ impl View {
 /// The markets as margin reads them.
 impl Markets for View {
     fn market(&self, id: MarketId) -> Option<&Market> {
-        self.markets.get(usize::from(id)).map(|cell| &cell.market)
+        self.markets.get(id.index()).map(|cell| &cell.market)
     }
 }
 

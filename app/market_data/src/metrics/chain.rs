@@ -1,7 +1,7 @@
 //! Metrics of the chain as a whole, and how a block is counted.
 
 use prometheus::{CounterVec, Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge};
-use tidemark_consensus::publish::Published;
+use tidemark_consensus::publish::PublishedBlock;
 use tidemark_engine::events::{Event, Liquidation};
 use tidemark_engine::outcome::code;
 use tidemark_engine::phase::Phase;
@@ -10,7 +10,7 @@ use tidemark_proto::units::MarketId;
 use tidemark_proto::{v1, Code};
 
 use super::declare::metrics;
-use super::figures::{cell, count, notional_usdc, outcome, symbol, usdc};
+use super::figures::{cell, count, notional_usdc, outcome, seconds, symbol, usdc};
 use crate::MarketData;
 
 metrics! {
@@ -58,10 +58,10 @@ metrics! {
 
 impl ChainMetrics {
     /// Counts a block.
-    pub fn count(&self, block: &Published) {
+    pub fn count(&self, block: &PublishedBlock) {
         let (view, events) = (&block.view, &block.events);
         self.block_height.set(i64::try_from(events.height).unwrap_or(i64::MAX));
-        self.block_timestamp.set(events.time_ms as f64 / 1e3);
+        self.block_timestamp.set(seconds(events.time_ms));
         for phase in Phase::ALL {
             let time = block.times.get(phase);
             // Only the proposer prepares.

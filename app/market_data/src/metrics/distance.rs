@@ -1,9 +1,10 @@
 //! How far accounts are from liquidation: what keepers provision for.
 
 use tidemark_engine::state::View;
-use tidemark_proto::units::{Atoms, PPM};
+use tidemark_proto::units::{Atoms, Ppm};
+use tidemark_risk::health::{health_without_orders, Health};
 use tidemark_risk::liquidation::liquidation_price;
-use tidemark_risk::margin::{health_without_orders, marked_atoms, Health};
+use tidemark_risk::margin::marked_atoms;
 use tidemark_risk::{Account, Markets, Position};
 
 /// Labels of the distances and their bounds in ppm of the mark, ascending.
@@ -34,11 +35,11 @@ pub(super) fn distances(view: &View) -> Vec<[NearLiquidation; BUCKETS.len()]> {
 /// concern.
 fn add(view: &View, account: &Account, markets: &mut [[NearLiquidation; BUCKETS.len()]]) {
     let Ok(health) = health_without_orders(account, view) else { return };
-    for position in account.positions.iter().filter(|position| position.lots != 0) {
+    for position in account.positions.iter().filter(|position| !position.lots.is_zero()) {
         let Some((distance_ppm, notional_atoms)) = distance(view, position, &health) else {
             continue;
         };
-        let Some(buckets) = markets.get_mut(usize::from(position.market)) else { continue };
+        let Some(buckets) = markets.get_mut(position.market.index()) else { continue };
         for ((_, bound_ppm), near) in BUCKETS.iter().zip(buckets) {
             if distance_ppm <= *bound_ppm {
                 near.accounts += 1;
@@ -52,9 +53,9 @@ fn add(view: &View, account: &Account, markets: &mut [[NearLiquidation; BUCKETS.
 /// and the position's notional. `None` where no price liquidates.
 fn distance(view: &View, position: &Position, health: &Health) -> Option<(i128, Atoms)> {
     let market = Markets::market(view, position.market)?;
-    let mark = i128::from(market.mark_ticks?);
-    let price = i128::from(liquidation_price(market, position.lots, health).ok()??);
-    let ticks = if position.lots > 0 { mark - price } else { price - mark };
-    let notional = marked_atoms(market, i128::from(position.lots)).ok()?.abs();
-    Some((ticks.checked_mul(PPM)?.checked_div(mark)?, notional))
+    let mark = market.mark_ticks?.wide();
+    let price = liquidation_price(market, position.lots, health).ok()??.wide();
+    let ticks = if position.lots.is_positive() { mark - price } else { price - mark };
+    let notional = marked_atoms(market, position.lots.wide()).ok()?.checked_abs()?;
+    Some((ticks.checked_mul(Ppm::ONE.wide())?.checked_div(mark)?, notional))
 }

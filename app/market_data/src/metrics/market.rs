@@ -3,10 +3,11 @@
 use prometheus::{GaugeVec, IntGaugeVec};
 use tidemark_engine::events::PriceRound;
 use tidemark_engine::state::{MarketCell, View};
+use tidemark_proto::units::TimeMs;
 
 use super::declare::metrics;
 use super::distance::{distances, BUCKETS};
-use super::figures::{count, price_usdc, ratio, symbol, usdc, E9};
+use super::figures::{count, price_usdc, ratio, seconds, symbol, usdc, E9};
 use crate::MarketData;
 
 metrics! {
@@ -68,7 +69,7 @@ impl MarketMetrics {
         }
     }
 
-    fn set(&self, cell: &MarketCell, now_ms: u64, market_data: &MarketData) {
+    fn set(&self, cell: &MarketCell, now_ms: TimeMs, market_data: &MarketData) {
         let (market, params) = (&cell.market, &cell.market.params);
         let label = [symbol(cell)];
         for (side, depth) in ["buy", "sell"].into_iter().zip(market_data.depth(params.id)) {
@@ -78,7 +79,8 @@ impl MarketMetrics {
         }
         match cell.top {
             (Some(bid), Some(ask)) => {
-                let spread = i64::try_from(ask.saturating_sub(bid)).unwrap_or(i64::MAX);
+                let spread = ask.saturating_sub(bid);
+                let spread = i64::try_from(spread.get()).unwrap_or(i64::MAX);
                 self.book_spread.with_label_values(&label).set(spread);
             }
             // A gauge that would lie is taken away; it may not be there.
@@ -90,13 +92,13 @@ impl MarketMetrics {
         if let Some(index) = cell.index.index {
             self.index_price.with_label_values(&label).set(price_usdc(params, index.ticks));
             let age_ms = now_ms.saturating_sub(index.time_ms);
-            self.oracle_age.with_label_values(&label).set(age_ms as f64 / 1e3);
+            self.oracle_age.with_label_values(&label).set(seconds(age_ms));
         }
         self.funding_rate.with_label_values(&label).set(ratio(market.funding.last_rate_8h_ppm));
         self.predicted_funding_rate
             .with_label_values(&label)
             .set(ratio(market.predicted_rate_8h_ppm()));
-        let base_units = market.open_interest_lots as f64 * params.lot_size_e9 as f64 / E9;
+        let base_units = market.open_interest_lots.get() as f64 * params.lot_size_e9 as f64 / E9;
         self.open_interest.with_label_values(&label).set(base_units);
         self.bad_debt.with_label_values(&label).set(usdc(market.bad_debt_atoms));
         self.backstop_capacity.with_label_values(&label).set(usdc(market.set_aside_atoms()));

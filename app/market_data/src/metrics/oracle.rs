@@ -8,7 +8,7 @@ use tidemark_engine::state::View;
 use tidemark_oracle::index::{deviation_ppm, IndexStep};
 
 use super::declare::metrics;
-use super::figures::{ratio, symbol};
+use super::figures::{cell, ratio, symbol};
 use crate::prices::{largest_deviations_ppm, outcome, OUTCOMES};
 
 metrics! {
@@ -47,29 +47,25 @@ impl OracleMetrics {
 
     /// Sets the gauges.
     pub fn refresh(&self, view: &View, round: &PriceRound, own: Option<&OwnReport>) {
-        let index = |market| {
-            view.markets.get(usize::from(market)).and_then(|cell| cell.index.index_ticks())
-        };
+        let index = |market| cell(view, market).and_then(|cell| cell.index.index_ticks());
         let (markets, validators) = largest_deviations_ppm(round, index);
-        let part = |ppm: u64| ratio(i64::try_from(ppm).unwrap_or(i64::MAX));
         // What nobody reports any more is not to stand as if it were.
         self.largest_deviation.reset();
         self.validator_deviation.reset();
         self.own_deviation.reset();
         for (market, ppm) in markets {
-            if let Some(cell) = view.markets.get(usize::from(market)) {
-                self.largest_deviation.with_label_values(&[symbol(cell)]).set(part(ppm));
+            if let Some(cell) = cell(view, market) {
+                self.largest_deviation.with_label_values(&[symbol(cell)]).set(ratio(ppm));
             }
         }
         for (validator, ppm) in validators {
             self.validator_deviation
                 .with_label_values(&[hex::encode_upper(validator)])
-                .set(part(ppm));
+                .set(ratio(ppm));
         }
         for price in own.into_iter().flat_map(|own| &own.report.prices) {
-            let cell = view.markets.get(usize::from(price.market));
-            let deviation = price.index_ticks.zip(index(price.market));
-            if let Some((cell, (ticks, index))) = cell.zip(deviation) {
+            let both = price.index_ticks.zip(index(price.market));
+            if let Some((cell, (ticks, index))) = cell(view, price.market).zip(both) {
                 let ppm = deviation_ppm(ticks, index);
                 self.own_deviation.with_label_values(&[symbol(cell)]).set(ratio(ppm));
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Encoder as _, Error, Registry, TextEncoder};
-use tidemark_consensus::publish::{OwnReport, Published, Publisher};
+use tidemark_consensus::publish::{OwnReport, PublishedBlock, Publisher};
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::View;
 
@@ -61,7 +61,7 @@ impl Metrics {
         let (blocks, metrics) = (publisher.subscribe(), Arc::clone(self));
         let own_report = publisher.own_report_cell();
         let watch = move || {
-            let mut newest: Option<Published> = None;
+            let mut newest: Option<PublishedBlock> = None;
             let mut due = Instant::now();
             loop {
                 match blocks.recv_timeout(REFRESH) {
@@ -93,7 +93,7 @@ impl Metrics {
     }
 
     /// Counts a block.
-    pub(super) fn count_block(&self, block: &Published) {
+    pub(super) fn count_block(&self, block: &PublishedBlock) {
         *self.last_block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.chain.count(block);
         self.oracle.count(&block.view, &block.events);

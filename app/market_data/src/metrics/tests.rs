@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prometheus::proto::MetricType;
-use tidemark_consensus::publish::{OwnReport, Published};
+use tidemark_consensus::publish::{OwnReport, PublishedBlock};
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_engine::events::{
     Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote,
@@ -19,7 +19,10 @@ use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
 use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{Side, Ticks};
+use tidemark_proto::units::{
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, OwnerId, Ppm, Side, SignedLots, Ticks,
+    TimeMs,
+};
 use tidemark_proto::Code;
 use tidemark_risk::{Account, Market, Position};
 
@@ -27,81 +30,82 @@ use super::distance::{distances, NearLiquidation};
 use super::*;
 use crate::MarketData;
 
-const MARK: u64 = 500_000;
+const BTC: MarketId = MarketId::ZERO;
+const MARK: Ticks = Ticks::new(500_000);
+
+/// The price some ticks above the mark.
+fn above(ticks: u64) -> Ticks {
+    MARK + Ticks::new(ticks)
+}
 
 /// Longs of 100 lots whose collateral differs, so that their distances do.
 fn view() -> View {
     let mut market =
         Market::new(MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)).unwrap();
     market.mark_ticks = Some(MARK);
-    market.open_interest_lots = 400;
-    market.bad_debt_atoms = 7_000_000;
-    market.funding.last_rate_8h_ppm = 100;
+    market.open_interest_lots = Lots::new(400);
+    market.bad_debt_atoms = Atoms::from_usdc(7);
+    market.funding.last_rate_8h_ppm = Ppm::new(100);
     let index = IndexState {
-        index: Some(PricePoint { ticks: MARK + 10, time_ms: 8_500 }),
+        index: Some(PricePoint { ticks: above(10), time_ms: TimeMs::new(8_500) }),
         ..IndexState::default()
     };
     let cell = MarketCell {
         index,
-        top: (Some(MARK - 2), Some(MARK + 1)),
+        top: (Some(MARK - Ticks::new(2)), Some(above(1))),
         quarantined: Some("test".into()),
         ..MarketCell::new(market)
     };
     let mut accounts = Table::default();
     // Notional 500 USDC, maintenance 1 %: liquidated when collateral + PnL falls below 5 USDC.
-    let notional = i128::from(MARK) * 100 * 10;
+    let lots = SignedLots::new(100);
+    let cost_atoms = MARK.position_atoms(lots, 10).unwrap();
     for (number, collateral_usdc) in [(0, 5), (1, 12), (2, 28), (3, 400)] {
-        let mut account = Account::new(0, number);
-        account.collateral_atoms = collateral_usdc * 1_000_000;
-        account.positions = vec![Position {
-            market: 0,
-            lots: 100,
-            cost_atoms: notional,
-            funding_index: 0,
-            leverage: 0,
-        }];
+        let mut account = Account::new(OwnerId::ZERO, number);
+        account.collateral_atoms = Atoms::from_usdc(collateral_usdc);
+        account.positions = vec![Position { lots, cost_atoms, ..Position::empty(BTC) }];
         accounts.push(account);
     }
-    accounts.push(Account::new(0, 4));
+    accounts.push(Account::new(OwnerId::ZERO, 4));
     let mut view = View::empty("test-1");
-    view.chain.time_ms = 10_000;
-    view.chain.treasury.insurance_atoms = 2_500_000;
+    view.chain.time_ms = TimeMs::new(10_000);
+    view.chain.treasury.insurance_atoms = Atoms::new(2_500_000);
     view.markets = Arc::new(vec![cell]);
     view.accounts = accounts.view();
     view
 }
 
-fn block() -> Published {
+fn block() -> PublishedBlock {
     let fill = Fill {
-        market: 0,
+        market: BTC,
         price_ticks: MARK,
-        lots: 100,
+        lots: Lots::new(100),
         taker_side: Side::Buy,
-        maker: 0,
-        maker_order_id: 1,
-        maker_client_id: 0,
-        maker_fee_atoms: 0,
-        maker_remaining_lots: 0,
-        taker: 1,
-        taker_order_id: 2,
-        taker_client_id: 0,
-        taker_fee_atoms: 0,
-        taker_remaining_lots: 0,
+        maker: AccountId::ZERO,
+        maker_order_id: OrderId::new(1),
+        maker_client_id: ClientId::NONE,
+        maker_fee_atoms: Atoms::ZERO,
+        maker_remaining_lots: Lots::ZERO,
+        taker: AccountId::new(1),
+        taker_order_id: OrderId::new(2),
+        taker_client_id: ClientId::NONE,
+        taker_fee_atoms: Atoms::ZERO,
+        taker_remaining_lots: Lots::ZERO,
         liquidation: true,
     };
     let step = Liquidation {
-        market: 0,
-        account: 0,
+        market: BTC,
+        account: AccountId::ZERO,
         stage: LiquidationStage::InsuranceFund,
         side: Side::Sell,
-        lots: 50,
+        lots: Lots::new(50),
         price_ticks: MARK,
         mark_ticks: MARK,
         zero_price_ticks: MARK,
-        equity_atoms: 0,
-        maintenance_atoms: 0,
-        fee_atoms: 0,
-        fund_paid_atoms: 0,
+        equity_atoms: Atoms::ZERO,
+        maintenance_atoms: Atoms::ZERO,
+        fee_atoms: Atoms::ZERO,
+        fund_paid_atoms: Atoms::ZERO,
         orders_cancelled: 0,
         arithmetic: Arithmetic::default(),
     };
@@ -110,7 +114,7 @@ fn block() -> Published {
         |code, results| TxOutcome { hash: [1; 32], signer: None, refusal: refusal(code), results };
     let events = BlockEvents {
         height: 42,
-        time_ms: 10_000,
+        time_ms: TimeMs::new(10_000),
         txs: vec![
             tx(Code::Ok, vec![result(Code::Ok), result(Code::WouldCross)]),
             tx(Code::BadSignature, vec![]),
@@ -123,7 +127,7 @@ fn block() -> Published {
                 PriceVote {
                     validator: [0xab; 20],
                     power: 3,
-                    report: VoteReport::Prices(report(MARK + 510)),
+                    report: VoteReport::Prices(report(above(510))),
                 },
                 PriceVote { validator: [1; 20], power: 1, report: VoteReport::Late },
             ],
@@ -133,7 +137,7 @@ fn block() -> Published {
     };
     let mut times = BlockTimes::default();
     times.add(Phase::Hash, std::time::Duration::from_millis(3));
-    Published { view: Arc::new(view()), events: Arc::new(events), times }
+    PublishedBlock { view: Arc::new(view()), events: Arc::new(events), times }
 }
 
 /// A refusal of this code; `None` for `Ok`.
@@ -144,29 +148,36 @@ fn refusal(code: Code) -> Option<Box<Refusal>> {
 
 fn triggered() -> Event {
     Event::Triggered {
-        market: 0,
-        order_id: 1,
-        account: 1,
-        client_id: 0,
-        placed_order_id: 2,
+        market: BTC,
+        order_id: OrderId::new(1),
+        account: AccountId::new(1),
+        client_id: ClientId::NONE,
+        placed_order_id: OrderId::new(2),
         refusal: None,
     }
 }
 
 fn slice() -> Event {
     let slice = TwapSlice { refusal: refusal(Code::StaleIndex), ..Default::default() };
-    Event::Slice { market: 0, order_id: 3, account: 1, client_id: 0, slice, left: None }
+    Event::Slice {
+        market: BTC,
+        order_id: OrderId::new(3),
+        account: AccountId::new(1),
+        client_id: ClientId::NONE,
+        slice,
+        left: None,
+    }
 }
 
 /// A price of the market.
 fn report(index: Ticks) -> Report {
     Report {
-        prices: vec![PriceReport { market: 0, index_ticks: Some(index), external_ticks: None }],
+        prices: vec![PriceReport { market: BTC, index_ticks: Some(index), external_ticks: None }],
     }
 }
 
 fn own_report() -> OwnReport {
-    OwnReport { height: 42, report: report(MARK + 10) }
+    OwnReport { height: 42, report: report(above(10)) }
 }
 
 /// Metrics with a value in every family.
@@ -286,10 +297,9 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
 
 #[test]
 fn distances_are_cumulative_and_leave_out_the_safe() {
-    let notional_atoms = 500_000_000;
     let near = |accounts: i64| NearLiquidation {
         accounts,
-        notional_atoms: notional_atoms * i128::from(accounts),
+        notional_atoms: Atoms::from_usdc(500 * accounts),
     };
     // 0 %, 1.4 %, 4.6 % and, at 80 %, none of the buckets.
     assert_eq!(distances(&view()), [[near(1), near(1), near(2), near(3), near(3)]]);

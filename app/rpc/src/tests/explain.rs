@@ -163,7 +163,7 @@ async fn predicted_funding_counts_the_running_hour_s_samples() {
     assert!(funding.samples >= before.samples + 2, "{funding:?}");
     assert!(funding.predicted_rate_ppm > before.predicted_rate_ppm, "{before:?} {funding:?}");
     assert_eq!((funding.last_rate_ppm, funding.next_ms % 3_600_000), (0, 0));
-    let now_ms = node.publisher.view().chain.time_ms;
+    let now_ms = node.publisher.view().chain.time_ms.get();
     assert!((now_ms..=now_ms + 3_600_000).contains(&funding.next_ms), "{funding:?}");
     let markets =
         client.markets(v1::MarketsRequest { market: Some(0) }).await.unwrap().into_inner().markets;

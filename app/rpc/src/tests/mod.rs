@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{json, Value};
 use tidemark_comet::rpc_client::RpcClient;
-use tidemark_consensus::publish::{Published, Publisher};
+use tidemark_consensus::publish::{PublishedBlock, Publisher};
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::exec::{execute, Block};
@@ -30,6 +30,7 @@ use tidemark_market_data::MarketData;
 use tidemark_oracle::index::PricePoint;
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{Signer, TxOptions};
+use tidemark_proto::units::{Ticks, TimeMs};
 use tidemark_proto::{v1, Refusal};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -159,7 +160,7 @@ impl Node {
             minters: vec![minter().address().to_string()],
             insurance_atoms: 0,
         };
-        let state = State::genesis(&genesis, CHAIN, start_ms, Vec::new()).unwrap();
+        let state = State::genesis(&genesis, CHAIN, TimeMs::new(start_ms), Vec::new()).unwrap();
         let publisher = Arc::new(Publisher::new(Arc::new(state.view())));
         let (market_data, cache) = (MarketData::new(), Arc::new(TxCache::new(CHAIN)));
         let (comet, metrics) = (Comet::start().await, Metrics::new().unwrap());
@@ -188,10 +189,10 @@ impl Node {
     }
 
     /// Runs a block and publishes it, without the market-data thread's part.
-    fn publish(&mut self, txs: &[Vec<u8>]) -> Published {
+    fn publish(&mut self, txs: &[Vec<u8>]) -> PublishedBlock {
         let height = self.state.chain.height + 1;
-        let time_ms = self.start_ms + height * 100;
-        let price = Some(PricePoint { ticks: self.price, time_ms });
+        let time_ms = TimeMs::new(self.start_ms + height * 100);
+        let price = Some(PricePoint { ticks: Ticks::new(self.price), time_ms });
         (self.state.markets[0].cell.index.index, self.state.markets[0].cell.index.external) =
             (price, price);
         let txs =
@@ -199,8 +200,11 @@ impl Node {
         let block = Block { height, time_ms, hash: [7; 32], ballots: Vec::new(), txs };
         let events = Arc::new(execute(&mut self.state, &block, &mut |_| {}));
         assert_eq!(events.violations, Vec::<String>::new());
-        let published =
-            Published { view: Arc::new(self.state.view()), events, times: BlockTimes::default() };
+        let published = PublishedBlock {
+            view: Arc::new(self.state.view()),
+            events,
+            times: BlockTimes::default(),
+        };
         self.publisher.publish(published.clone());
         published
     }

@@ -1,6 +1,7 @@
 //! Streams: gap-free, resumable, and ended with a reason.
 
 use tidemark_market_data::order_book::l3_root;
+use tidemark_proto::units::OrderId;
 use tidemark_proto::v1::account_event::Event;
 use tidemark_proto::v1::stream_service_client::StreamServiceClient;
 use tidemark_proto::Code;
@@ -67,7 +68,8 @@ async fn an_order_book_stream_tells_every_order_and_its_checksum_is_the_chains()
         })
         .collect();
     assert_eq!(orders.iter().map(|order| order.shown_lots).collect::<Vec<_>>(), [5, 1]);
-    assert_eq!(l3_root(orders.iter(), second.next_order_id).to_vec(), second.checksum);
+    let next_order_id = OrderId::new(second.next_order_id);
+    assert_eq!(l3_root(orders.iter(), next_order_id).to_vec(), second.checksum);
     assert_eq!(second.checksum, node.state.markets[0].book.l3_root());
 }
 

@@ -214,5 +214,4 @@ fn within(distance: Decimal, base: Decimal, ppm: u32) -> bool {
 }
 
 #[cfg(test)]
-#[path = "aggregate_tests.rs"]
 mod tests;

@@ -390,5 +390,4 @@ fn check_symbol(what: &str, symbol: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

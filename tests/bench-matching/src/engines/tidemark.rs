@@ -2,7 +2,9 @@
 //! client ids, expiries, and every event in a reused buffer.
 
 use tidemark_matching::{Book, Event, Host, NewOrder, PostOnly, Replace, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, SelfTradePrevention, Side};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
+};
 use tidemark_proto::Code;
 
 use super::Engine;
@@ -19,7 +21,7 @@ pub struct Events(pub Vec<Event>);
 
 impl Host for Events {
     fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
-        0
+        Lots::ZERO
     }
     #[inline(always)]
     fn event(&mut self, event: Event) {
@@ -40,7 +42,7 @@ impl<T: Tape> Host for TapeHost<'_, T> {
     #[inline(always)]
     fn event(&mut self, event: Event) {
         if let Event::Fill { maker_order_id, price_ticks, lots, .. } = event {
-            self.tape.trade(maker_order_id, price_ticks, lots);
+            self.tape.trade(maker_order_id.get(), price_ticks.get(), lots.get());
         }
         self.events.event(event);
     }
@@ -74,20 +76,21 @@ impl Engine for Tidemark {
 /// Prefetches the orders of the records after one, as a node can: it has the whole block.
 #[inline]
 pub fn look_ahead(book: &Book, records: &[Record], at: usize) {
-    book.look_ahead(|places| records.get(at + places).map(|record| record.id));
+    book.look_ahead(|places| records.get(at + places).map(|record| OrderId::new(record.id)));
 }
 
 /// Carries out a record, which must not be refused.
 #[inline]
 pub fn apply(book: &mut Book, record: &Record, host: &mut impl Host) {
+    let (id, owner) = (OrderId::new(record.id), AccountId::new(record.owner));
     let done = match record.kind {
         Kind::Add | Kind::Take => book.place(&new_order(record), host).is_ok(),
-        Kind::Cancel => book.cancel(record.id, record.owner, Code::Cancelled, host).is_ok(),
+        Kind::Cancel => book.cancel(id, owner, Code::Cancelled, host).is_ok(),
         Kind::Move => {
             let change = Replace {
-                order_id: record.id,
-                owner: record.owner,
-                price_ticks: Some(u64::from(record.price_ticks)),
+                order_id: id,
+                owner,
+                price_ticks: Some(price_ticks(record)),
                 lots: None,
                 stp: SelfTradePrevention::CancelTaker,
                 max_fills: MAX_FILLS,
@@ -99,18 +102,25 @@ pub fn apply(book: &mut Book, record: &Record, host: &mut impl Host) {
 }
 
 #[inline]
+fn price_ticks(record: &Record) -> Ticks {
+    Ticks::new(u64::from(record.price_ticks))
+}
+
+#[inline]
 fn new_order(record: &Record) -> NewOrder {
     let has = |flag: u8| record.flags & flag != 0;
     NewOrder {
-        owner: record.owner,
-        client_id: if has(HAS_CLIENT_ID) { record.id } else { 0 },
+        owner: AccountId::new(record.owner),
+        client_id: if has(HAS_CLIENT_ID) { ClientId::new(record.id) } else { ClientId::NONE },
         side: if record.sell { Side::Sell } else { Side::Buy },
-        price_ticks: u64::from(record.price_ticks),
-        lots: u64::from(record.lots),
-        display_lots: 0,
+        price_ticks: price_ticks(record),
+        lots: Lots::new(u64::from(record.lots)),
+        display_lots: Lots::ZERO,
         time_in_force: match record.kind {
             Kind::Take => TimeInForce::Ioc,
-            _ if has(EXPIRES) => TimeInForce::Gtt { expires_ms: 1_000_000_000_000 + record.id },
+            _ if has(EXPIRES) => {
+                TimeInForce::Gtt { expires_ms: TimeMs::new(1_000_000_000_000 + record.id) }
+            }
             _ => TimeInForce::Gtc,
         },
         post_only: if has(POST_ONLY) { PostOnly::Reject } else { PostOnly::Off },

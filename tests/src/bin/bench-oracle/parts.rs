@@ -15,7 +15,7 @@ use tidemark_engine::state::Validator;
 use tidemark_oracle::index::{by_market, IndexRule, IndexState, MarketReports};
 use tidemark_oracle::median::Quorum;
 use tidemark_oracle::report::{decode, encode, Limits, PriceReport, Report};
-use tidemark_proto::units::{MarketId, Ticks};
+use tidemark_proto::units::{MarketId, Ticks, TimeMs};
 
 const CHAIN: &str = "bench-oracle-1";
 const HEIGHT: i64 = 1_000_000;
@@ -40,14 +40,17 @@ fn timed<T>(what: &'static str, mut run: impl FnMut() -> T) -> Part {
 }
 
 fn base(market: MarketId) -> Option<Ticks> {
-    Some(100_000 + 1_000 * Ticks::from(market))
+    Some(Ticks::new(100_000 + 1_000 * u64::from(market.get())))
 }
 
 /// Prices within some basis points of the index, of which validators differ by a few ticks.
 fn report(validator: usize, markets: u16) -> Report {
     let prices = (0..markets).map(|market| {
-        let index = base(market).unwrap_or(1) + 5 * u64::from(market % 11) + validator as u64 % 7;
-        PriceReport { market, index_ticks: Some(index), external_ticks: Some(index + 40) }
+        let away = Ticks::new(5 * u64::from(market % 11) + validator as u64 % 7);
+        let market = MarketId::new(market);
+        let index = base(market).unwrap_or(Ticks::ONE) + away;
+        let external_ticks = Some(index + Ticks::new(40));
+        PriceReport { market, index_ticks: Some(index), external_ticks }
     });
     Report { prices: prices.collect() }
 }
@@ -110,10 +113,14 @@ pub fn measure(validators: usize, markets: u16) -> (usize, usize, Vec<Part>) {
         let mut of = by_market(reports.iter().map(|report| (report, 10)));
         let index = |market| {
             let mut state = IndexState::default();
-            state.apply(of.entry(market).or_insert_with(MarketReports::default), &rule, 1);
+            state.apply(
+                of.entry(market).or_insert_with(MarketReports::default),
+                &rule,
+                TimeMs::new(1),
+            );
             state.index_ticks()
         };
-        (0..markets).map(index).collect::<Vec<_>>()
+        (0..markets).map(MarketId::new).map(index).collect::<Vec<_>>()
     };
     assert!(aggregate().iter().all(Option::is_some) && read().len() == validators);
     let parts = vec![

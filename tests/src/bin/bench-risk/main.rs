@@ -17,8 +17,9 @@ use tidemark_engine::exec::account::at_risk::{find, scan};
 use tidemark_engine::exec::execute;
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::{Search, State};
-use tidemark_proto::units::{Side, Ticks};
-use tidemark_risk::margin::{health, OpenOrder, OrderTotals};
+use tidemark_proto::units::{AccountId, Atoms, Lots, Ppm, Side, Ticks};
+use tidemark_risk::health::health;
+use tidemark_risk::orders::{OpenOrder, OrderTotals};
 use tidemark_risk::Market;
 use tidemark_tests::harness::Chain;
 use tidemark_tests::measures::{self, Measure};
@@ -141,7 +142,8 @@ fn resident_bytes() -> usize {
 /// Moves every mark to a part of what it was.
 fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
     for (at, cell) in state.markets.cells_mut().enumerate() {
-        cell.market.mark_ticks = cell.market.mark_ticks.map(|mark| Rng::moved(mark, ppm(at)));
+        cell.market.mark_ticks =
+            cell.market.mark_ticks.map(|mark| Ticks::new(Rng::moved(mark.get(), ppm(at))));
     }
 }
 
@@ -149,7 +151,7 @@ fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
 fn save(state: &mut State) {
     for id in find(state) {
         if let Some(account) = state.accounts.get_mut(id) {
-            account.collateral_atoms += 1_000_000_000_000;
+            account.collateral_atoms += Atoms::from_usdc(1_000_000);
         }
     }
     state.rehash();
@@ -202,7 +204,7 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
     for _ in 0..ROUNDS {
         save(state);
         for _ in 0..1_000 {
-            state.accounts.touch(rng.within(0, accounts - 1) as u32);
+            state.accounts.touch(AccountId::new(rng.within(0, accounts - 1) as u32));
         }
         state.rehash();
         counts = search(state, "touched", &mut times)?;
@@ -228,15 +230,21 @@ fn searches(state: &mut State, seed: u64) -> Result<Vec<Line>, String> {
 /// The check of one order of an account with positions: its margin with the order, in cache.
 fn margin_check(state: &State) -> Result<Line, String> {
     let markets: Vec<Market> = state.markets.cells().map(|cell| cell.market.clone()).collect();
-    let account = state.accounts.get(0).ok_or("no account")?;
+    let account = state.accounts.get(AccountId::ZERO).ok_or("no account")?;
     let first = account.positions[0].market;
-    let order = OpenOrder { side: Side::Buy, price_ticks: MARK_TICKS, lots: 3, reduce_only: false };
+    let order = OpenOrder {
+        side: Side::Buy,
+        price_ticks: MARK_TICKS,
+        lots: Lots::new(3),
+        reduce_only: false,
+    };
+    const FEE_PPM: Ppm = Ppm::new(450);
     let check = |price_ticks: Ticks| {
         health(account, markets.as_slice(), |market| {
             let mut totals = OrderTotals::default();
             if market == first {
-                let of = &markets[usize::from(market)];
-                totals.add(&OpenOrder { price_ticks, ..order }, of.mark()?, of.k, 450)?;
+                let of = &markets[market.index()];
+                totals.add(&OpenOrder { price_ticks, ..order }, of.mark()?, of.k, FEE_PPM)?;
             }
             Ok(totals)
         })
@@ -244,7 +252,13 @@ fn margin_check(state: &State) -> Result<Line, String> {
     };
     const CHECKS: u64 = 100_000;
     let round = || {
-        timed(|| (0..CHECKS).map(|at| check(MARK_TICKS - at % 64)).filter(Result::is_ok).count()).0
+        timed(|| {
+            (0..CHECKS)
+                .map(|at| check(MARK_TICKS - Ticks::new(at % 64)))
+                .filter(Result::is_ok)
+                .count()
+        })
+        .0
     };
     let times = (0..ROUNDS).map(|_| round()).collect();
     Ok(line("margin check of an order, 3 positions, in cache", times, 1e9 / CHECKS as f64, "ns"))
@@ -261,14 +275,14 @@ fn blocks(options: &Options) -> Result<Vec<Line>, String> {
         block(&mut chain)?;
         let (mut whole, mut sweeps) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS as u64 {
-            (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS + round % 2));
+            (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get() + round % 2));
             let (block, sweep, _) = block(&mut chain)?;
             whole.push(block);
             sweeps.push(sweep);
         }
         lines.push(line(format!("empty block, {idle} accounts, {name}"), whole, 1e3, "ms"));
         lines.push(line(format!("its sweep, {idle} accounts, {name}"), sweeps, 1e3, "ms"));
-        (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS / 10 * 9));
+        (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get() / 10 * 9));
         let (_, sweep, events) = block(&mut chain)?;
         let with_steps =
             format!("sweep after a fall of 10 % without bids, {idle} accounts, {name}");

@@ -22,7 +22,7 @@ pub const LEVERAGE: [(u64, u64, u64); 6] =
     [(300, 1, 2), (350, 2, 5), (200, 5, 10), (110, 10, 20), (30, 20, 45), (10, 45, 95)];
 
 /// Mark of every market at the start.
-pub const MARK_TICKS: Ticks = 1_000_000;
+pub const MARK_TICKS: Ticks = Ticks::new(1_000_000);
 
 /// Twenty markets of a 50x first tier, marked at 10 000 USDC, in lots of 0.001.
 fn markets() -> Vec<MarketParams> {
@@ -36,7 +36,7 @@ fn markets() -> Vec<MarketParams> {
 /// reported once.
 pub fn chain(accounts: u32, seed: u64) -> Chain {
     let mut chain = Chain::new(&genesis(markets(), 1_000_000));
-    (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS));
+    (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get()));
     for _ in 0..2 {
         chain.block();
     }
@@ -50,32 +50,34 @@ pub fn chain(accounts: u32, seed: u64) -> Chain {
 fn pair(state: &mut State, rng: &mut Rng) {
     let mut positions: Vec<(MarketId, SignedLots)> = Vec::new();
     while positions.len() < POSITIONS {
-        let market = rng.within(0, u64::from(MARKETS) - 1) as MarketId;
+        let market = MarketId::new(rng.within(0, u64::from(MARKETS) - 1) as u16);
         if positions.iter().all(|(other, _)| *other != market) {
             let size = 5 * 10_u64.pow(rng.within(0, 2) as u32);
-            let lots = rng.within(size, size * 10) as SignedLots;
+            let lots = SignedLots::new(rng.within(size, size * 10) as i64);
             positions.push((market, if rng.chance(50) { lots } else { -lots }));
         }
     }
-    for sign in [1, -1] {
+    for is_opposite in [false, true] {
+        let side = |lots: SignedLots| if is_opposite { -lots } else { lots };
         let positions: Vec<_> =
-            positions.iter().map(|(market, lots)| (*market, sign * lots)).collect();
+            positions.iter().map(|(market, lots)| (*market, side(*lots))).collect();
         let number = state.accounts.len();
         let mut address = [0; 20];
         address[..4].copy_from_slice(&number.to_le_bytes());
         let owner = state.ensure_owner(Address(address)).expect("room");
         let id = state.ensure_account(owner, 0).expect("room");
         let mut account = Account::new(owner, 0);
-        let mut notional = 0;
+        let mut notional = Atoms::ZERO;
         for (market, lots) in positions {
             let of = &mut state.markets.slot_mut(market).cell.market;
-            let value = of.value_atoms(MARK_TICKS, i128::from(lots)).expect("small");
+            let value = MARK_TICKS.position_atoms(lots, of.k).expect("small");
             let position = account.position_mut(market);
             (position.lots, position.cost_atoms) = (lots, value);
-            of.open_interest_lots += lots.max(0).unsigned_abs();
-            notional += value.abs();
+            of.open_interest_lots += lots.max(SignedLots::ZERO).unsigned_abs();
+            notional += value.max(-value);
         }
-        account.collateral_atoms = notional * 1_000 / Atoms::from(leverage_milli(rng));
+        account.collateral_atoms =
+            notional.mul_div_trunc(1_000, leverage_milli(rng).into()).expect("small");
         state.chain.deposits_atoms += account.collateral_atoms;
         if let Some(row) = state.accounts.get_mut(id) {
             *row = account;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tidemark_proto::params::{AdlOrder, MarketParams};
+use tidemark_proto::units::Atoms;
 use tidemark_tests::crash::figures::Figures;
 use tidemark_tests::crash::{run, Config};
 
@@ -57,8 +58,12 @@ fn main() -> ExitCode {
         let config = Config { keepers_usdc: if has_keepers { keepers_usdc } else { 0 }, ..config };
         let tell = |second: u64, figures: &Figures| {
             if second % 600 == 0 {
-                let closed: i128 = figures.stages.values().map(|stage| stage.notional_atoms).sum();
-                eprintln!("{name}: minute {}, {} USDC closed", second / 60, closed / 1_000_000);
+                let closed: Atoms = figures.stages.values().map(|stage| stage.notional_atoms).sum();
+                eprintln!(
+                    "{name}: minute {}, {} USDC closed",
+                    second / 60,
+                    closed.get() / Atoms::USDC.get()
+                );
             }
         };
         match run(&path, config, change, tell) {

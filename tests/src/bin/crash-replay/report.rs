@@ -13,8 +13,8 @@ type Runs<'a> = [(&'a str, Figures)];
 
 /// Whole USDC, in groups of three digits; below 10 to the cent.
 fn usdc(atoms: Atoms) -> String {
-    let places = if atoms.abs() < 10_000_000 && atoms != 0 { 2 } else { 0 };
-    let digits = Decimal::from_i128_with_scale(atoms, 6).round_dp(places).to_string();
+    let places = if atoms.unsigned_abs() < 10_000_000 && !atoms.is_zero() { 2 } else { 0 };
+    let digits = Decimal::from_i128_with_scale(atoms.get(), 6).round_dp(places).to_string();
     let (whole, cents) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
     let mut grouped = String::new();
     for (at, digit) in whole.chars().enumerate() {
@@ -27,7 +27,7 @@ fn usdc(atoms: Atoms) -> String {
 }
 
 /// Parts per million as basis points.
-fn bps(ppm: Atoms) -> String {
+fn bps(ppm: i128) -> String {
     format!("{} bp", Decimal::from_i128_with_scale(ppm, 2))
 }
 
@@ -39,7 +39,7 @@ fn row(name: &str, runs: &Runs<'_>, cell: impl Fn(&Figures) -> String) {
 /// Prints one table of all runs.
 pub fn print(runs: &Runs<'_>) {
     let Some((_, first)) = runs.first() else { return };
-    let all: Atoms = first.open_interest_atoms.iter().sum();
+    let all: Atoms = first.open_interest_atoms.iter().copied().sum();
     println!(
         "{} accounts with {} USDC, {} USDC of positions on each side; lowest index: {}\n",
         first.accounts,

@@ -1,6 +1,7 @@
 //! `place`: one new order.
 
 use tidemark_client::Market;
+use tidemark_proto::units::{Lots, Ticks, TimeMs};
 use tidemark_proto::v1;
 
 use super::{expiry, post_only, side, ticks};
@@ -34,7 +35,11 @@ impl Kind {
 }
 
 /// One new order.
-pub(super) fn place(args: &Place, market: &Market, now_ms: u64) -> Result<v1::PlaceOrder, String> {
+pub(super) fn place(
+    args: &Place,
+    market: &Market,
+    now_ms: TimeMs,
+) -> Result<v1::PlaceOrder, String> {
     let (trigger, trigger_price_ticks) = trigger(args, market)?;
     let kind = Kind::of(args);
     if args.peg.is_some() {
@@ -46,8 +51,8 @@ pub(super) fn place(args: &Place, market: &Market, now_ms: u64) -> Result<v1::Pl
     Ok(v1::PlaceOrder {
         market: market.id,
         side: side(args.side).into(),
-        price_ticks,
-        lots,
+        price_ticks: price_ticks.get(),
+        lots: lots.get(),
         r#type: if kind.is_market { v1::OrderType::Market } else { v1::OrderType::Limit }.into(),
         time_in_force: match kind.tif {
             TifArg::Gtc => v1::TimeInForce::Gtc,
@@ -56,14 +61,14 @@ pub(super) fn place(args: &Place, market: &Market, now_ms: u64) -> Result<v1::Pl
             TifArg::Fok => v1::TimeInForce::Fok,
         }
         .into(),
-        expires_ms: expiry(args.resting.expires, now_ms),
+        expires_ms: expiry(args.resting.expires, now_ms).get(),
         post_only: post_only(args.resting.post_only),
         reduce_only: args.common.reduce_only || args.whole_position,
         client_id: args.common.client_id,
         trigger: trigger.into(),
-        trigger_price_ticks,
+        trigger_price_ticks: trigger_price_ticks.get(),
         whole_position: args.whole_position,
-        display_lots: display_lots(args, market, &kind)?,
+        display_lots: display_lots(args, market, &kind)?.get(),
         peg: match args.peg {
             None => v1::Peg::None,
             Some(PegArg::Mark) => v1::Peg::Mark,
@@ -76,19 +81,19 @@ pub(super) fn place(args: &Place, market: &Market, now_ms: u64) -> Result<v1::Pl
     })
 }
 
-fn trigger(args: &Place, market: &Market) -> Result<(v1::Trigger, u64), String> {
+fn trigger(args: &Place, market: &Market) -> Result<(v1::Trigger, Ticks), String> {
     Ok(match (args.stop, args.take_profit) {
         (Some(price), _) => (v1::Trigger::Stop, ticks(market, "--stop", price)?),
         (None, Some(price)) => (v1::Trigger::TakeProfit, ticks(market, "--take-profit", price)?),
-        (None, None) => (v1::Trigger::None, 0),
+        (None, None) => (v1::Trigger::None, Ticks::ZERO),
     })
 }
 
 /// The price; 0 for market orders and for pegged ones without a limit.
-fn price_ticks(args: &Place, market: &Market, kind: &Kind) -> Result<u64, String> {
+fn price_ticks(args: &Place, market: &Market, kind: &Kind) -> Result<Ticks, String> {
     match args.price {
         Some(price) => market.ticks(price),
-        None if kind.is_market || args.peg.is_some() => Ok(0),
+        None if kind.is_market || args.peg.is_some() => Ok(Ticks::ZERO),
         None if kind.waits => Err("a limit order needs --price; to trade at the market's price \
                                    when the mark is there, leave --type out"
             .into()),
@@ -129,10 +134,10 @@ fn check_lifetime(args: &Place, kind: &Kind) -> Result<(), String> {
     Ok(())
 }
 
-fn lots(args: &Place, market: &Market, kind: &Kind) -> Result<u64, String> {
+fn lots(args: &Place, market: &Market, kind: &Kind) -> Result<Lots, String> {
     match args.size {
         Some(size) => market.lots(size),
-        None if args.whole_position => Ok(0),
+        None if args.whole_position => Ok(Lots::ZERO),
         None if kind.waits => Err("say how much with --size, or --whole-position".into()),
         None => Err("say how much with --size".into()),
     }
@@ -157,8 +162,8 @@ fn check_pegged(args: &Place, kind: &Kind) -> Result<(), String> {
 }
 
 /// How many lots an iceberg order shows; 0 is all.
-fn display_lots(args: &Place, market: &Market, kind: &Kind) -> Result<u64, String> {
-    let Some(display) = args.display else { return Ok(0) };
+fn display_lots(args: &Place, market: &Market, kind: &Kind) -> Result<Lots, String> {
+    let Some(display) = args.display else { return Ok(Lots::ZERO) };
     let lots = market.lots(display).map_err(|refusal| format!("--display: {refusal}"))?;
     match args.size {
         _ if !kind.rests => {

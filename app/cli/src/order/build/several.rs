@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use tidemark_client::words::{position_word, side_word};
 use tidemark_client::Market;
+use tidemark_proto::units::{Side, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -13,17 +14,12 @@ use super::{
 use crate::args::{Exits, Oco, Scale, SideArg, Twap};
 
 /// The orders that close a whole position when the mark reaches a price.
-pub(super) fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operation, String> {
+pub(super) fn exits(args: &Exits, market: &Market, held: SignedLots) -> Result<Operation, String> {
     let symbol = &market.symbol;
-    let side = match held {
-        0 => {
-            return Err(format!(
-                "there is no position in {symbol} to close: see `tidemark positions`"
-            ))
-        }
-        1.. => v1::Side::Sell,
-        _ => v1::Side::Buy,
-    };
+    if held.is_zero() {
+        return Err(format!("there is no position in {symbol} to close: see `tidemark positions`"));
+    }
+    let side = v1::Side::from(Side::reducing(held));
     if let (Some(gain), Some(loss)) = (args.take_profit, args.stop) {
         let (right, order) = match side {
             v1::Side::Sell => (loss < gain, "below"),
@@ -37,7 +33,7 @@ pub(super) fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operatio
             ));
         }
     }
-    let exit = |trigger: v1::Trigger, trigger_price_ticks: u64, client_id: u64| v1::PlaceOrder {
+    let exit = |trigger: v1::Trigger, trigger_price_ticks: Ticks, client_id: u64| v1::PlaceOrder {
         market: market.id,
         side: side.into(),
         r#type: v1::OrderType::Market.into(),
@@ -45,7 +41,7 @@ pub(super) fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operatio
         reduce_only: true,
         whole_position: true,
         trigger: trigger.into(),
-        trigger_price_ticks,
+        trigger_price_ticks: trigger_price_ticks.get(),
         client_id,
         ..Default::default()
     };
@@ -67,7 +63,7 @@ pub(super) fn exits(args: &Exits, market: &Market, held: i64) -> Result<Operatio
 }
 
 /// A limit order and a stop.
-pub(super) fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceOco, String> {
+pub(super) fn oco(args: &Oco, market: &Market, now_ms: TimeMs) -> Result<v1::PlaceOco, String> {
     let (right, order) = match args.side {
         SideArg::Sell => (args.stop < args.price, "below"),
         SideArg::Buy => (args.stop > args.price, "above"),
@@ -81,14 +77,14 @@ pub(super) fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceO
         ));
     }
     let expires_ms = expiry(args.resting.expires, now_ms);
-    let stays = if expires_ms == 0 { v1::TimeInForce::Gtc } else { v1::TimeInForce::Gtt };
+    let stays = if expires_ms.is_zero() { v1::TimeInForce::Gtc } else { v1::TimeInForce::Gtt };
     let limit = v1::PlaceOrder {
         market: market.id,
         side: side(args.side).into(),
-        price_ticks: ticks(market, "--price", args.price)?,
-        lots: market.lots(args.size)?,
+        price_ticks: ticks(market, "--price", args.price)?.get(),
+        lots: market.lots(args.size)?.get(),
         time_in_force: stays.into(),
-        expires_ms,
+        expires_ms: expires_ms.get(),
         post_only: post_only(args.resting.post_only),
         reduce_only: args.reduce_only,
         client_id: args.client_id,
@@ -96,14 +92,14 @@ pub(super) fn oco(args: &Oco, market: &Market, now_ms: u64) -> Result<v1::PlaceO
     };
     let stop = v1::PlaceOrder {
         trigger: v1::Trigger::Stop.into(),
-        trigger_price_ticks: ticks(market, "--stop", args.stop)?,
+        trigger_price_ticks: ticks(market, "--stop", args.stop)?.get(),
         post_only: v1::PostOnly::Off.into(),
         client_id: next_client_id(args.client_id)?,
         ..limit
     };
     let stop = match args.stop_limit {
         Some(price) => {
-            v1::PlaceOrder { price_ticks: ticks(market, "--stop-limit", price)?, ..stop }
+            v1::PlaceOrder { price_ticks: ticks(market, "--stop-limit", price)?.get(), ..stop }
         }
         // It goes with the limit order when that one expires.
         None => v1::PlaceOrder {
@@ -126,18 +122,22 @@ pub(super) fn twap(args: &Twap, market: &Market) -> Result<v1::PlaceTwap, String
     Ok(v1::PlaceTwap {
         market: market.id,
         side: side(args.side).into(),
-        lots,
+        lots: lots.get(),
         slices: args.slices,
-        interval_ms: millis(args.interval),
+        interval_ms: millis(args.interval).get(),
         slippage_ppm: args.slippage_ppm.unwrap_or(0),
-        limit_ticks: optional_ticks(market, "--limit", args.limit)?,
+        limit_ticks: optional_ticks(market, "--limit", args.limit)?.get(),
         reduce_only: args.common.reduce_only,
         client_id: args.common.client_id,
     })
 }
 
 /// A ladder of limit orders.
-pub(super) fn scale(args: &Scale, market: &Market, now_ms: u64) -> Result<v1::PlaceScale, String> {
+pub(super) fn scale(
+    args: &Scale,
+    market: &Market,
+    now_ms: TimeMs,
+) -> Result<v1::PlaceScale, String> {
     let skew_ppm = match args.skew {
         None => 0,
         Some(skew) => {
@@ -157,14 +157,14 @@ pub(super) fn scale(args: &Scale, market: &Market, now_ms: u64) -> Result<v1::Pl
     Ok(v1::PlaceScale {
         market: market.id,
         side: side(args.side).into(),
-        from_ticks,
-        to_ticks,
-        lots: lots_for(market, "--orders", args.orders, args.size)?,
+        from_ticks: from_ticks.get(),
+        to_ticks: to_ticks.get(),
+        lots: lots_for(market, "--orders", args.orders, args.size)?.get(),
         count: args.orders,
         skew_ppm,
         post_only: post_only(args.resting.post_only),
         reduce_only: args.reduce_only,
-        expires_ms: expiry(args.resting.expires, now_ms),
+        expires_ms: expiry(args.resting.expires, now_ms).get(),
         client_id: args.client_id,
     })
 }

@@ -10,7 +10,8 @@ fn with_position(line: &str, held: i64) -> Result<Operation, String> {
         args::Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
     let state = v1::MarketState { params: Some(btc_params()), k: 10, ..Default::default() };
     let markets = Markets::new(vec![state]);
-    let chain_data = ChainData { markets, now_ms: 1_000, held: BTreeMap::from([(3, held)]) };
+    let held = BTreeMap::from([(3, SignedLots::new(held))]);
+    let chain_data = ChainData { markets, now_ms: TimeMs::new(1_000), held };
     match cli.command {
         args::Command::Order(command) => chain_data.operation(&command),
         other => Err(format!("{other:?}")),

@@ -4,7 +4,7 @@
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
 use tidemark_risk::at_risk::{is_at_risk, Source};
 use tidemark_risk::fees::max_fee_ppm;
-use tidemark_risk::margin::OrderTotals;
+use tidemark_risk::orders::OrderTotals;
 use tidemark_risk::{Account, Market, Markets, RiskError};
 
 use crate::exec::account::{health, lookup};
@@ -39,7 +39,7 @@ impl Source for Accounts<'_> {
 
     fn order_totals(&self, id: AccountId, market: &Market) -> Result<OrderTotals, RiskError> {
         let market = market.params.id;
-        let slot = self.state.markets.get(usize::from(market));
+        let slot = self.state.markets.get(market.index());
         health::totals(slot.ok_or(RiskError::UnknownMarket(market))?, id, &[], self.fee_ppm)
     }
 
@@ -70,7 +70,7 @@ pub fn find(state: &mut State) -> Vec<AccountId> {
 #[must_use]
 pub fn scan(state: &State) -> Vec<AccountId> {
     let accounts = Accounts::of(state);
-    (0..accounts.accounts()).filter(|id| is_at_risk(&accounts, *id) == Ok(true)).collect()
+    state.accounts.ids().filter(|id| is_at_risk(&accounts, *id) == Ok(true)).collect()
 }
 
 /// The accounts with lots or open orders in a market, ascending.
@@ -82,11 +82,12 @@ pub(crate) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
             let written = state.accounts.dirty();
             state.derived.at_risk.members(market, accounts).chain(written.iter().copied()).collect()
         }
-        Search::Scan => (0..state.accounts.len()).collect(),
+        Search::Scan => state.accounts.ids().collect(),
     };
     candidates.sort_unstable();
     candidates.dedup();
     let book = &state.markets.slot(market).book;
-    candidates.retain(|id| lookup::held(state, *id, market) != 0 || book.open_orders(*id) > 0);
+    candidates
+        .retain(|id| !lookup::held(state, *id, market).is_zero() || book.open_orders(*id) > 0);
     candidates
 }

@@ -2,12 +2,11 @@
 //! orders in the books.
 
 use tidemark_matching::{Book, OrderView};
-use tidemark_proto::units::{
-    mul_div_ceil, notional_atoms, AccountId, MarketId, OrderId, Ppm, Side, Ticks, TimeMs, PPM,
-};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
 use tidemark_risk::fees::max_fee_ppm;
-use tidemark_risk::margin::{self, Health, OpenOrder, OrderTotals};
-use tidemark_risk::{liquidation, Account, Market, Position, RiskError};
+use tidemark_risk::health::{self as risk_health, Health};
+use tidemark_risk::orders::{OpenOrder, OrderTotals};
+use tidemark_risk::{zero_price, Account, Market, Position, RiskError};
 
 use crate::exec::account::lookup;
 use crate::refusal::Refusal;
@@ -116,9 +115,8 @@ pub(crate) fn health_with(
     changes: &[OrderChange],
 ) -> Result<Health, Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
-    let health = margin::health(account, &state.markets, |market| {
-        let slot =
-            state.markets.get(usize::from(market)).ok_or(RiskError::UnknownMarket(market))?;
+    let health = risk_health::health(account, &state.markets, |market| {
+        let slot = state.markets.get(market.index()).ok_or(RiskError::UnknownMarket(market))?;
         totals(slot, id, changes, fee_ppm)
     })?;
     Ok(health)
@@ -143,7 +141,7 @@ pub(crate) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Opti
     let account = state.accounts.get(id)?;
     let stale = |position: &&Position| {
         let slot = state.markets.slot(position.market);
-        let concerns = position.lots != 0 || slot.book.open_orders(id) > 0;
+        let concerns = !position.lots.is_zero() || slot.book.open_orders(id) > 0;
         let cell = &slot.cell;
         concerns && cell.index.is_stale(now_ms, cell.market.params.max_oracle_age_ms)
     };
@@ -175,7 +173,7 @@ pub(crate) fn zero_price_at(
     market: MarketId,
     health: &Health,
 ) -> Result<Ticks, Refusal> {
-    Ok(liquidation::zero_price(
+    Ok(zero_price::zero_price(
         &state.market(market)?.cell.market,
         lookup::held(state, id, market),
         health,
@@ -196,9 +194,9 @@ pub(crate) fn is_worse_than(
     let k = state.market(market)?.cell.market.k;
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let overflow = || Refusal::overflow("an order's price");
-    let at = |ticks: Ticks| notional_atoms(ticks, 1, k).ok_or_else(overflow);
+    let at = |ticks: Ticks| ticks.notional_atoms(Lots::ONE, k).ok_or_else(overflow);
     let (price, zero) = (at(order.price_ticks)?, at(zero_ticks)?);
-    let fee = mul_div_ceil(price, i128::from(fee_ppm), PPM).ok_or_else(overflow)?;
+    let fee = price.mul_ppm_ceil(fee_ppm).ok_or_else(overflow)?;
     Ok(match order.side {
         Side::Sell => price.checked_sub(fee).ok_or_else(overflow)? < zero,
         Side::Buy => price.checked_add(fee).ok_or_else(overflow)? > zero,

@@ -1,6 +1,6 @@
 //! Accounts and positions by id.
 
-use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_proto::units::{AccountId, MarketId, SignedLots};
 use tidemark_risk::{Account, Position};
 
 use crate::refusal::Refusal;
@@ -12,8 +12,8 @@ pub(crate) fn account(state: &State, account: AccountId) -> Result<&Account, Ref
 }
 
 /// Returns the lots of an account's position in a market; 0 without one.
-pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> i64 {
-    state.accounts.get(account).map_or(0, |account| account.lots(market))
+pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> SignedLots {
+    state.accounts.get(account).map_or(SignedLots::ZERO, |account| account.lots(market))
 }
 
 /// The entry of a market in an account, made when there is none: every market with an order of the

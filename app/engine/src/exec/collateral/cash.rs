@@ -15,8 +15,8 @@ use crate::symbol::Symbol;
 /// `OVERFLOW`.
 pub(crate) fn settle_funding(state: &mut State, id: AccountId) -> Result<(), Refusal> {
     let due = |position: &Position| {
-        let cell = &state.markets.get(usize::from(position.market))?.cell;
-        (position.lots != 0 && position.funding_index != cell.market.funding.cumulative_index)
+        let cell = &state.markets.get(position.market.index())?.cell;
+        (!position.lots.is_zero() && position.funding_index != cell.market.funding.cumulative_index)
             .then_some(position.market)
     };
     let markets: Vec<MarketId> =
@@ -31,7 +31,7 @@ pub(crate) fn settle_funding(state: &mut State, id: AccountId) -> Result<(), Ref
 
 /// Most that may ever be deposited less withdrawn: all amounts of one account then fit 64 bits on
 /// the wire.
-const MAX_SUPPLY_ATOMS: Atoms = 4_000_000_000_000_000_000;
+const MAX_SUPPLY_ATOMS: Atoms = Atoms::new(4_000_000_000_000_000_000);
 
 /// The account of a subaccount that must exist.
 pub(crate) fn existing(
@@ -49,7 +49,8 @@ pub(crate) fn credit(
     change_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let overflow = || Refusal::overflow("the collateral");
-    let collateral = state.accounts.get(account).map_or(0, |account| account.collateral_atoms);
+    let collateral =
+        state.accounts.get(account).map_or(Atoms::ZERO, |account| account.collateral_atoms);
     let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
     let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     row.collateral_atoms = after;

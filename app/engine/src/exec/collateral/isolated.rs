@@ -71,7 +71,7 @@ pub(crate) fn account_for(
 }
 
 fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
-    lookup::held(state, account, market) != 0
+    !lookup::held(state, account, market).is_zero()
         || state.markets.slot(market).book.open_orders(account) > 0
 }
 
@@ -122,7 +122,8 @@ pub(crate) fn adjust(
     if isolated == parent || !is_in_use(state, isolated, market) {
         return Err(Refusal::NotIsolated(market));
     }
-    let (from, to) = if change_atoms > 0 { (parent, isolated) } else { (isolated, parent) };
+    let (from, to) =
+        if change_atoms.is_positive() { (parent, isolated) } else { (isolated, parent) };
     let amount_atoms =
         change_atoms.checked_abs().ok_or_else(|| Refusal::overflow("change_atoms"))?;
     cash::check_removable(state, from, amount_atoms)?;
@@ -170,7 +171,7 @@ pub(crate) fn refunding<T>(
     let had = collateral(ctx.exchange, parent);
     let result = carry_out(ctx);
     let drawn = had.saturating_sub(collateral(ctx.exchange, parent));
-    if result.is_err() && drawn > 0 {
+    if result.is_err() && drawn.is_positive() {
         // Moved a moment ago: it is there, and it fits.
         if let Err(refusal) = cash::shift(ctx.exchange, account, parent, drawn) {
             let why = refusal.labelled();
@@ -187,7 +188,7 @@ pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bo
 }
 
 fn collateral(state: &State, account: AccountId) -> Atoms {
-    state.accounts.get(account).map_or(0, |row| row.collateral_atoms)
+    state.accounts.get(account).map_or(Atoms::ZERO, |row| row.collateral_atoms)
 }
 
 /// All isolated collateral of a subaccount.
@@ -214,7 +215,9 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
     }
     for account in touched {
         let Some(row) = state.accounts.get(account) else { continue };
-        let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms > 0) else { continue };
+        let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms.is_positive()) else {
+            continue;
+        };
         let atoms = row.collateral_atoms;
         if !is_in_use(state, account, isolated.market) {
             // The supply cap keeps every sum of collateral below 64 bits.

@@ -9,8 +9,8 @@
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakenOver};
+use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::is_deep;
-use tidemark_risk::margin::Health;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
 use tidemark_risk::Market;
 
@@ -34,7 +34,7 @@ pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refus
         let health = health::health(ctx.exchange, step.account)?;
         let market_row = &ctx.exchange.markets.slot(market).cell.market;
         if market_row.keepers.is_empty()
-            || health.equity_atoms < 0
+            || health.equity_atoms.is_negative()
             || !is_deep(&health, market_row.params.backstop_ppm)
         {
             continue;
@@ -108,7 +108,7 @@ fn pro_rata(
         .iter()
         .map(|keeper| keeper.account)
         .collect();
-    while left > 0 && !able.is_empty() {
+    while !left.is_zero() && !able.is_empty() {
         let claim = |keeper: &AccountId| {
             let weight_atoms = set_aside(ctx.exchange, market, *keeper);
             Claim { account: *keeper, most_lots: left, weight_atoms }
@@ -117,7 +117,7 @@ fn pro_rata(
         able.clear();
         for (keeper, wanted) in shares {
             let filled = take(ctx, closing, market, wanted, keeper)?;
-            let got = filled.as_ref().map_or(0, |fill| fill.lots);
+            let got = filled.as_ref().map_or(Lots::ZERO, |fill| fill.lots);
             left -= got;
             if got == wanted {
                 able.push(keeper);
@@ -135,7 +135,7 @@ fn pro_rata(
 fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
     let keepers = &state.markets.slot(market).cell.market.keepers;
     let at = keepers.binary_search_by_key(&keeper, |entry| entry.account);
-    at.map_or(0, |at| keepers[at].set_aside_atoms)
+    at.map_or(Atoms::ZERO, |at| keepers[at].set_aside_atoms)
 }
 
 /// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is
@@ -151,7 +151,7 @@ fn take(
     let held = lookup::held(ctx.exchange, closing, market);
     let lots = lots.min(held.unsigned_abs());
     let set_aside_atoms = set_aside(ctx.exchange, market, keeper);
-    if trader == closing || set_aside_atoms == 0 || lots == 0 {
+    if trader == closing || set_aside_atoms.is_zero() || lots.is_zero() {
         return Ok(None);
     }
     cash::settle_funding(ctx.exchange, trader)?;
@@ -207,7 +207,7 @@ fn use_up(market_row: &mut Market, keeper: AccountId, used_atoms: Atoms) {
     for entry in market_row.keepers.iter_mut().filter(|entry| entry.account == keeper) {
         entry.set_aside_atoms -= used_atoms;
     }
-    market_row.keepers.retain(|entry| entry.set_aside_atoms > 0);
+    market_row.keepers.retain(|entry| entry.set_aside_atoms.is_positive());
 }
 
 fn attempt(

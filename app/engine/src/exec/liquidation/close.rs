@@ -2,9 +2,10 @@
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{Atoms, Lots, SelfTradePrevention, Side, SignedLots, Ticks};
-use tidemark_risk::liquidation::{self, FillOutcome, ZeroTerms};
-use tidemark_risk::margin::Health;
+use tidemark_proto::units::{Atoms, ClientId, Lots, SelfTradePrevention, Side, SignedLots, Ticks};
+use tidemark_risk::health::Health;
+use tidemark_risk::liquidation::{self, FillOutcome};
+use tidemark_risk::zero_price::{zero_price_ticks, ZeroTerms};
 use tidemark_risk::{position, Market};
 
 use crate::events::Arithmetic;
@@ -52,7 +53,7 @@ fn zero_price(
 ) -> Result<(Ticks, ZeroTerms), Refusal> {
     let delta = step::closing_delta(held, lots);
     let terms = ZeroTerms::of(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
-    Ok((liquidation::zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
+    Ok((zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
 }
 
 /// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
@@ -61,19 +62,19 @@ pub(crate) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
         let lots = step.lots_due(market, held, &health);
-        if lots == 0 || !health.is_liquidatable() {
+        if lots.is_zero() || !health.is_liquidatable() {
             continue;
         }
         let cell = &ctx.exchange.markets.slot(market).cell.market;
         let (zero, due) = zero_price(cell, held, lots, &health)?;
         let limit = liquidation::fund_limit_ticks(cell, held)?;
-        let beyond = if held > 0 { limit < zero } else { limit > zero };
+        let beyond = if held.is_positive() { limit < zero } else { limit > zero };
         if !beyond {
             continue;
         }
         let allowance = liquidation::fund_allowance_atoms(cell, &ctx.exchange.chain.treasury);
         let fundable = liquidation::fundable_lots(zero, limit, cell.k, allowance, lots);
-        if fundable == 0 {
+        if fundable.is_zero() {
             continue;
         }
         let facts = ClosingTerms {
@@ -101,11 +102,11 @@ fn immediate(
 ) -> Result<ClosedPart, Refusal> {
     let order = NewOrder {
         owner: step.account,
-        client_id: 0,
+        client_id: ClientId::NONE,
         side: Side::reducing(facts.held),
         price_ticks: facts.limit_ticks,
         lots,
-        display_lots: 0,
+        display_lots: Lots::ZERO,
         time_in_force: TimeInForce::Ioc,
         post_only: PostOnly::Off,
         reduce_only: true,
@@ -117,7 +118,7 @@ fn immediate(
     host.taker_lots = lots;
     let placed = book.place(&order, &mut host)?;
     let (filled, quote_atoms) = (placed.filled_lots, host.quote_atoms);
-    if filled == 0 {
+    if filled.is_zero() {
         return Ok(ClosedPart::default());
     }
     let closed = settle(step, ctx.exchange, health, facts, filled, quote_atoms)?;
@@ -145,10 +146,10 @@ fn settle(
     {
         FillOutcome::Fee(fee) => {
             market.change_fund(treasury, fee)?;
-            (fee, 0, 0)
+            (fee, Atoms::ZERO, Atoms::ZERO)
         }
         FillOutcome::FundPays(owed) => {
-            (0, liquidation::pay_from_fund(market, treasury, owed), owed)
+            (Atoms::ZERO, liquidation::pay_from_fund(market, treasury, owed)?, owed)
         }
     };
     let price_ticks = step::average_ticks(quote_atoms, filled, market.k);

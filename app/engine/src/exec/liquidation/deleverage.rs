@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_risk::adl::{self, AdlFill, Queue};
-use tidemark_risk::liquidation::zero_quote_delta;
-use tidemark_risk::margin::Health;
+use tidemark_risk::health::Health;
 use tidemark_risk::settlement::closes_at_settlement_price;
+use tidemark_risk::zero_price::bankruptcy_quote_delta;
 use tidemark_risk::Account;
 
 use crate::events::Event;
@@ -48,7 +48,7 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
         match step::closable(ctx.exchange, step.account) {
             Ok(closable) => {
                 for (market, held) in closable {
-                    sides.entry((market, held < 0)).or_default().push(at);
+                    sides.entry((market, held.is_negative())).or_default().push(at);
                 }
             }
             Err(refusal) => {
@@ -63,7 +63,7 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
             let closed = closings(ctx.exchange, steps, &side, market, is_short)
                 .and_then(|closings| round(ctx, market, closings, steps));
             match closed {
-                Ok(0) => break,
+                Ok(Lots::ZERO) => break,
                 Ok(_) => {}
                 Err(refusal) => {
                     let why = refusal.labelled();
@@ -91,7 +91,7 @@ fn closings(
     let mut closings = Vec::new();
     for at in side {
         let closing = closing(state, &steps[*at], *at, market)?;
-        closings.extend(closing.filter(|closing| (closing.held < 0) == is_short));
+        closings.extend(closing.filter(|closing| closing.held.is_negative() == is_short));
     }
     closings.sort_by_key(|closing| closing.lot_quote_atoms);
     Ok(closings)
@@ -107,12 +107,12 @@ fn closing(
     let (held, health) =
         (lookup::held(state, step.account, market), health::health(state, step.account)?);
     let lots = step.lots_due(market, held, &health);
-    if lots == 0 || !health.is_liquidatable() {
+    if lots.is_zero() || !health.is_liquidatable() {
         return Ok(None);
     }
     let market_row = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
-        zero_quote_delta(market_row, held, step::closing_delta(held, 1), &health, adl::SIGMA_PPM)?;
+        bankruptcy_quote_delta(market_row, held, step::closing_delta(held, Lots::ONE), &health)?;
     Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
 }
 
@@ -127,10 +127,10 @@ fn round(
     closings: Vec<Closing>,
     steps: &mut [Step],
 ) -> Result<Lots, Refusal> {
-    let Some(first) = closings.first() else { return Ok(0) };
-    let lots = closings.iter().fold(0, |sum: Lots, closing| sum.saturating_add(closing.lots));
+    let Some(first) = closings.first() else { return Ok(Lots::ZERO) };
+    let lots = closings.iter().fold(Lots::ZERO, |sum, closing| sum.saturating_add(closing.lots));
     let mut queue = queue(ctx.exchange, market, first.held, lots)?;
-    let mut all = 0_u64;
+    let mut all = Lots::ZERO;
     for closing in closings {
         let step = &mut steps[closing.step];
         let closed =
@@ -171,7 +171,7 @@ fn queue(
         counterparties.extend(adl::counterparty(id, account, market, held, &state.markets)?);
     }
     let [a, b, c, d, ..] = state.chain.block_hash;
-    let first = u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1);
+    let first = AccountId::new(u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1));
     Ok(Queue::new(market, lots, &counterparties, first, &state.markets)?)
 }
 
@@ -189,9 +189,9 @@ fn close(
         lots,
         &mut TableAccounts(&mut ctx.exchange.accounts),
         &mut ctx.exchange.markets,
-    );
+    )?;
     if fills.is_empty() {
-        return Ok(0);
+        return Ok(Lots::ZERO);
     }
     let row = ctx.exchange.accounts.get_mut(step.account);
     *row.ok_or(Refusal::UnknownAccount(step.account))? = closing;
@@ -230,7 +230,7 @@ fn report(
 }
 
 /// Accounts as deleveraging reads and writes them.
-struct TableAccounts<'a>(&'a mut Table<Account>);
+struct TableAccounts<'a>(&'a mut Table<AccountId, Account>);
 
 impl adl::Accounts for TableAccounts<'_> {
     fn load(&self, id: AccountId) -> Option<Account> {
@@ -258,7 +258,7 @@ pub(crate) fn deleverage_insolvent(
     let step = Step::new(account, 0);
     let held = lookup::held(ctx.exchange, account, market);
     let health = health::health(ctx.exchange, account)?;
-    if fund_paid_atoms > 0 {
+    if fund_paid_atoms.is_positive() {
         let facts = ClosingTerms {
             stage: LiquidationStage::InsuranceFund,
             market,

@@ -1,11 +1,11 @@
 //! One account's liquidation in one block, and how its parts are reported.
 
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
-use tidemark_risk::liquidation::{self, ZeroTerms};
-use tidemark_risk::margin::Health;
-use tidemark_risk::math::{mul_div_ceil, mul_div_floor};
-use tidemark_risk::{adl, Market};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Side, SignedLots, Ticks};
+use tidemark_risk::health::Health;
+use tidemark_risk::liquidation;
+use tidemark_risk::zero_price::{ZeroTerms, BANKRUPTCY_SIGMA_PPM};
+use tidemark_risk::Market;
 
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::exec::account::lookup;
@@ -43,10 +43,10 @@ impl Step {
             market: facts.market,
             account: self.account,
             stage: facts.stage,
-            side: tidemark_proto::units::Side::reducing(facts.held),
+            side: Side::reducing(facts.held),
             lots: closed.lots,
             price_ticks: closed.price_ticks,
-            mark_ticks: cell.market.mark_ticks.unwrap_or(0),
+            mark_ticks: cell.market.mark_ticks.unwrap_or(Ticks::ZERO),
             zero_price_ticks: facts.zero_price_ticks,
             equity_atoms: health.equity_atoms,
             maintenance_atoms: health.maintenance_atoms,
@@ -72,10 +72,11 @@ impl Step {
     /// Returns the lots of a position that are still to be closed in this block: all of them once
     /// equity is negative, else the rest of the step.
     pub(crate) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
-        if health.equity_atoms < 0 {
+        if health.equity_atoms.is_negative() {
             return held.unsigned_abs();
         }
-        let left = self.left.iter().find(|(id, _)| *id == market).map_or(0, |(_, left)| *left);
+        let left =
+            self.left.iter().find(|(id, _)| *id == market).map_or(Lots::ZERO, |(_, left)| *left);
         left.min(held.unsigned_abs())
     }
 
@@ -89,7 +90,7 @@ impl Step {
 /// σ of a stage's zero price.
 fn sigma_ppm(market: &Market, stage: LiquidationStage) -> Ppm {
     match stage {
-        LiquidationStage::Adl => adl::SIGMA_PPM,
+        LiquidationStage::Adl => BANKRUPTCY_SIGMA_PPM,
         _ => market.params.zero_price_sigma_ppm,
     }
 }
@@ -136,8 +137,8 @@ pub(crate) fn closable(
 /// Against a position: sell a long, buy a short.
 #[expect(clippy::arithmetic_side_effects, reason = "the conversion leaves `SignedLots::MIN` out")]
 pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
-    let lots = SignedLots::try_from(lots).unwrap_or(SignedLots::MAX);
-    if held > 0 {
+    let lots = lots.signed(Side::Buy).unwrap_or(SignedLots::MAX);
+    if held.is_positive() {
         -lots
     } else {
         lots
@@ -146,13 +147,13 @@ pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
 
 /// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
 pub(crate) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
-    let lots_k = i128::from(lots).saturating_mul(i128::from(k));
-    let ticks = if quote_atoms > 0 {
-        mul_div_floor(quote_atoms, 1, lots_k)
+    let lots_k = lots.wide().saturating_mul(i128::from(k));
+    let ticks = if quote_atoms.is_positive() {
+        quote_atoms.mul_div_floor(1, lots_k)
     } else {
-        mul_div_ceil(quote_atoms.saturating_neg(), 1, lots_k)
+        quote_atoms.saturating_neg().mul_div_ceil(1, lots_k)
     };
-    ticks.and_then(|ticks| Ticks::try_from(ticks).ok()).unwrap_or(0)
+    ticks.and_then(|ticks| u64::try_from(ticks.get()).ok()).map_or(Ticks::ZERO, Ticks::new)
 }
 
 /// Reports the lots that were closed outside the book, at the zero price; nothing where there were
@@ -165,7 +166,7 @@ pub(crate) fn report_off_book(
     (market, held): (MarketId, SignedLots),
     (lots, quote_atoms): (Lots, Atoms),
 ) {
-    if lots == 0 {
+    if lots.is_zero() {
         return;
     }
     let market_row = &ctx.exchange.markets.slot(market).cell.market;

@@ -5,9 +5,9 @@
 //! alone.
 
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, Ppm};
+use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::next_stage;
-use tidemark_risk::margin::Health;
 
 use crate::exec::account::{at_risk, health, lookup};
 use crate::exec::ctx::Ctx;
@@ -55,11 +55,12 @@ fn run_steps<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
 fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusal> {
     ctx.work.visit_account();
     let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
-    if equity_atoms < 0 {
+    if equity_atoms.is_negative() {
         ctx.exchange.chain.gate_withdrawals();
     }
     let (health, cancelled) = prune::restore_reserve(ctx, account)?;
-    let in_debt = equity_atoms < 0 && !lookup::account(ctx.exchange, account)?.has_position();
+    let in_debt =
+        equity_atoms.is_negative() && !lookup::account(ctx.exchange, account)?.has_position();
     let due = health.is_liquidatable() || in_debt;
     Ok(due.then_some(Step::new(account, cancelled)))
 }
@@ -74,13 +75,14 @@ fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
         let backstop_ppm = account
             .positions
             .iter()
-            .filter(|position| position.lots != 0)
+            .filter(|position| !position.lots.is_zero())
             .map(|position| {
                 ctx.exchange.markets.slot(position.market).cell.market.params.backstop_ppm
             })
             .max();
         let has_position = account.has_position();
-        let Some(stage) = next_stage(step.done, &health, has_position, backstop_ppm.unwrap_or(0))
+        let Some(stage) =
+            next_stage(step.done, &health, has_position, backstop_ppm.unwrap_or(Ppm::ZERO))
         else {
             return Ok(());
         };

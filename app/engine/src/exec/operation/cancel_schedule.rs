@@ -14,10 +14,10 @@ use crate::refusal::Refusal;
 use crate::state::State;
 
 /// Shortest time ahead, in milliseconds of block time.
-const MIN_AHEAD_MS: TimeMs = 5_000;
+const MIN_AHEAD_MS: TimeMs = TimeMs::new(5_000);
 
 /// Longest time ahead.
-const MAX_AHEAD_MS: TimeMs = 86_400_000;
+const MAX_AHEAD_MS: TimeMs = TimeMs::new(86_400_000);
 
 /// Orders that go in one block, after which the next accounts wait for the next block.
 const MAX_PER_BLOCK: u32 = 10_000;
@@ -51,7 +51,7 @@ pub(crate) fn schedule(
     if lookup::account(state, account)?.isolated.is_some() {
         return Ok(OperationResult::default());
     }
-    set(state, account, at_ms.unwrap_or(0));
+    set(state, account, at_ms.unwrap_or(TimeMs::ZERO));
     Ok(OperationResult::default())
 }
 
@@ -59,7 +59,7 @@ fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
     let Some(row) = state.accounts.get_mut(account) else { return };
     let before_ms = std::mem::replace(&mut row.cancel_all_at_ms, at_ms);
     state.derived.cancel_schedule.remove(&(before_ms, account));
-    if at_ms != 0 {
+    if !at_ms.is_zero() {
         state.derived.cancel_schedule.insert((at_ms, account));
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         if at_ms > now_ms {
             break;
         }
-        set(ctx.exchange, account, 0);
+        set(ctx.exchange, account, TimeMs::ZERO);
         for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
             let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
             let gone = gone.unwrap_or_else(|refusal| {

@@ -30,11 +30,11 @@ pub(crate) fn register(
     let account = cash::existing(state, owner, subaccount)?;
     let market_row = &state.market(market)?.cell.market;
     let place = market_row.keepers.binary_search_by_key(&account, |keeper| keeper.account);
-    let had = place.map_or(0, |at| market_row.keepers[at].set_aside_atoms);
+    let had = place.map_or(Atoms::ZERO, |at| market_row.keepers[at].set_aside_atoms);
     let most = market_row.params.max_set_aside_atoms;
     let increase =
         set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
-    if increase > 0 {
+    if increase.is_positive() {
         if market_row.params.status == MarketStatus::Closed {
             return Err(Refusal::Closed { symbol: Symbol::from(&market_row.params.symbol) });
         }
@@ -52,11 +52,11 @@ pub(crate) fn register(
     cash::credit(state, account, -increase)?;
     let keepers = &mut state.markets.slot_mut(market).cell.market.keepers;
     match (place, set_aside_atoms) {
-        (Ok(at), 0) => {
+        (Ok(at), Atoms::ZERO) => {
             keepers.remove(at);
         }
         (Ok(at), _) => keepers[at].set_aside_atoms = set_aside_atoms,
-        (Err(_), 0) => {}
+        (Err(_), Atoms::ZERO) => {}
         (Err(at), _) => keepers.insert(at, Keeper { account, set_aside_atoms }),
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_matching::{Book, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
@@ -31,7 +31,7 @@ pub(crate) struct MarketPlan {
     /// Orders that will wait, and the operation of the first that closes a whole position.
     pub waits: u32,
     pub whole: Option<usize>,
-    pub client_ids: BTreeSet<u64>,
+    pub client_ids: BTreeSet<ClientId>,
 }
 
 /// An order for the book.
@@ -87,7 +87,7 @@ impl MarketPlan {
         for intended in self.placed.iter().filter(takes) {
             match intended.order.post_only {
                 PostOnly::Reject => {
-                    let best = best[intended.order.side.opposite() as usize].unwrap_or(0);
+                    let best = best[intended.order.side.opposite() as usize].unwrap_or(Ticks::ZERO);
                     return Err((
                         intended.at,
                         Refusal::WouldCross {
@@ -136,7 +136,7 @@ impl MarketPlan {
         for side in [Side::Buy, Side::Sell] {
             let of_side = self.placed.iter().map(|intended| &intended.order);
             let of_side = of_side.filter(|order| order.side == side && !order.reduce_only);
-            let lots: u128 = of_side.map(|order| u128::from(order.lots)).sum();
+            let lots: u128 = of_side.map(|order| u128::from(order.lots.get())).sum();
             if lots > 0 {
                 increase = increase.saturating_add(checks::added_interest(held, side, lots));
             }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{CancelBy, Operation, Place, Scale};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side};
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{health, lookup};
@@ -119,8 +119,12 @@ impl Plan {
     /// on its partner.
     fn name(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
         let in_market = self.markets.entry(market).or_default();
-        let partner =
-            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
+        let partner = state
+            .markets
+            .slot(market)
+            .conditional
+            .get(order_id)
+            .map_or(OrderId::NONE, |order| order.partner);
         if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
             return Err(Refusal::BatchDependent(Dependence::NamedTwice(order_id)));
         }
@@ -152,8 +156,12 @@ impl Plan {
         market: MarketId,
         order_id: OrderId,
     ) -> Result<(), Refusal> {
-        let partner =
-            state.markets.slot(market).conditional.get(order_id).map_or(0, |order| order.partner);
+        let partner = state
+            .markets
+            .slot(market)
+            .conditional
+            .get(order_id)
+            .map_or(OrderId::NONE, |order| order.partner);
         let in_market = self.markets.entry(market).or_default();
         if in_market.named.contains(&partner) {
             in_market.dropped = in_market.dropped.saturating_add(1);
@@ -262,7 +270,7 @@ impl Plan {
         state: &State,
         account: AccountId,
         market: MarketId,
-        client_id: u64,
+        client_id: ClientId,
     ) -> Result<(), Refusal> {
         self.claim_client_id(state, account, market, client_id)?;
         let in_market = self.markets.entry(market).or_default();
@@ -276,9 +284,9 @@ impl Plan {
         state: &State,
         account: AccountId,
         market: MarketId,
-        client_id: u64,
+        client_id: ClientId,
     ) -> Result<(), Refusal> {
-        if client_id == 0 {
+        if client_id == ClientId::NONE {
             return Ok(());
         }
         let in_market = self.markets.entry(market).or_default();
@@ -330,7 +338,7 @@ impl Plan {
         }
         let free =
             health::health_with(state, &row, account, &changes).map_err(failed)?.free_atoms();
-        if free >= 0 {
+        if !free.is_negative() {
             return Ok(());
         }
         isolated::cover(state, account, free.saturating_neg()).map_err(failed)

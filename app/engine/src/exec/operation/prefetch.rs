@@ -23,7 +23,7 @@ pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operatio
                 }
                 _ => continue,
             };
-            let Some(slot) = state.markets.get(usize::from(market)) else { continue };
+            let Some(slot) = state.markets.get(market.index()) else { continue };
             match named {
                 CancelBy::Order(id) => slot.book.prefetch(step, id),
                 CancelBy::Client(id) => slot.book.prefetch_named(step, account, id),

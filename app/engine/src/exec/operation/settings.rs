@@ -1,6 +1,6 @@
 //! Settings of a subaccount: leverage and self-trade policy.
 
-use tidemark_proto::units::{MarketId, OwnerId, SelfTradePrevention};
+use tidemark_proto::units::{Atoms, MarketId, OwnerId, Ppm, SelfTradePrevention};
 
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::{cash, isolated};
@@ -19,8 +19,8 @@ pub(crate) fn set_leverage(
     let parent = cash::existing(state, owner, subaccount)?;
     let cell = &state.market(market)?.cell;
     let lowest_ppm =
-        cell.market.params.tiers.first().map_or(1_000_000, |tier| tier.initial_margin_ppm);
-    let most = u32::try_from(1_000_000 / lowest_ppm.max(1)).unwrap_or(u32::MAX);
+        cell.market.params.tiers.first().map_or(Ppm::ONE, |tier| tier.initial_margin_ppm);
+    let most = u32::try_from(Ppm::ONE.get() / lowest_ppm.get().max(1)).unwrap_or(u32::MAX);
     if leverage > most {
         return Err(Refusal::LeverageOutOfRange { leverage, most });
     }
@@ -30,7 +30,7 @@ pub(crate) fn set_leverage(
     let before = std::mem::replace(&mut position.leverage, leverage);
     let refusal = match health::health(state, account) {
         // What frees margin is never refused.
-        Ok(health) if health.free_atoms() >= free_before.min(0) => return Ok(()),
+        Ok(health) if health.free_atoms() >= free_before.min(Atoms::ZERO) => return Ok(()),
         Ok(health) => Refusal::LeverageNotCovered { leverage, free_atoms: health.free_atoms() },
         Err(refusal) => refusal,
     };

@@ -2,8 +2,8 @@
 
 use tidemark_matching::NewOrder;
 use tidemark_proto::types::{Place, PostOnly};
-use tidemark_proto::units::{AccountId, MarketId, Side, Ticks};
-use tidemark_risk::margin::OpenOrder;
+use tidemark_proto::units::{AccountId, MarketId, Side, SignedLots, Ticks};
+use tidemark_risk::orders::OpenOrder;
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{health, lookup};
@@ -53,8 +53,8 @@ pub(crate) fn new_order(
 pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) -> Ticks {
     let Some(best_ticks) = best_ticks else { return price_ticks };
     match side {
-        Side::Buy => price_ticks.min(best_ticks.saturating_sub(1)),
-        Side::Sell => price_ticks.max(best_ticks.saturating_add(1)),
+        Side::Buy => price_ticks.min(best_ticks.saturating_sub(Ticks::ONE)),
+        Side::Sell => price_ticks.max(best_ticks.saturating_add(Ticks::ONE)),
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn admit(
     let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
     let row = lookup::account(state, account)?;
     let free = health::health_with(state, row, account, &[change])?.free_atoms();
-    if free >= 0 {
+    if !free.is_negative() {
         return Ok(());
     }
     if !new.reduce_only {
@@ -110,13 +110,13 @@ fn admit_without_free(
 fn check_exposure(
     state: &State,
     market: MarketId,
-    held: i64,
+    held: SignedLots,
     new: &OpenOrder,
 ) -> Result<(), Refusal> {
     checks::check_fresh(state, market)?;
     checks::check_open_interest(
         state,
         market,
-        checks::added_interest(held, new.side, u128::from(new.lots)),
+        checks::added_interest(held, new.side, u128::from(new.lots.get())),
     )
 }

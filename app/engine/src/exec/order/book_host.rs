@@ -3,10 +3,12 @@
 
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
-use tidemark_proto::units::{notional_atoms, AccountId, Atoms, Lots, MarketId, OrderId, Side};
+use tidemark_proto::units::{
+    AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, TimeMs,
+};
 use tidemark_proto::Code;
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
-use tidemark_risk::margin::OpenOrder;
+use tidemark_risk::orders::OpenOrder;
 use tidemark_risk::{position, Account, Treasury};
 
 use crate::events::{Event, Fill, Work};
@@ -23,7 +25,7 @@ use crate::state::MarketCell;
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
 /// accounts at once.
 pub(crate) struct BookHost<'a> {
-    pub accounts: &'a mut Table<Account>,
+    pub accounts: &'a mut Table<AccountId, Account>,
     pub cell: &'a mut MarketCell,
     /// Broken invariants that no block has reported yet.
     pub violations: &'a mut Vec<String>,
@@ -31,7 +33,7 @@ pub(crate) struct BookHost<'a> {
     pub order_totals: &'a mut TotalsCache,
     pub treasury: &'a mut Treasury,
     pub params: &'a ChainParams,
-    pub now_ms: u64,
+    pub now_ms: TimeMs,
     pub events: &'a mut Vec<Event>,
     pub work: &'a mut Work,
     /// Lots of the taker that have not traded yet.
@@ -58,17 +60,19 @@ impl<'a> BookHost<'a> {
             now_ms: state.chain.time_ms,
             events: &mut ctx.events,
             work: &mut ctx.work,
-            taker_lots: 0,
+            taker_lots: Lots::ZERO,
             liquidation: false,
-            quote_atoms: 0,
+            quote_atoms: Atoms::ZERO,
         };
         (&mut slot.book, host)
     }
 
     fn rates(&self, account: AccountId) -> FeeRates {
         let trader = self.trader(account);
-        let volume =
-            self.accounts.get(trader).map_or(0, |account| account.volume.atoms(self.now_ms));
+        let volume = self
+            .accounts
+            .get(trader)
+            .map_or(Atoms::ZERO, |account| account.volume.atoms(self.now_ms));
         fees::rates(&self.params.fee_tiers, volume)
     }
 
@@ -86,9 +90,11 @@ impl<'a> BookHost<'a> {
         reason = "a notional and lots of 64 bits have a negative in 128"
     )]
     fn trade(&mut self, fill: &mut Fill) -> Result<(), Refusal> {
-        let notional = notional_atoms(fill.price_ticks, fill.lots, self.cell.market.k)
+        let notional = fill
+            .price_ticks
+            .notional_atoms(fill.lots, self.cell.market.k)
             .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
-        let taker_ppm = if self.liquidation { 0 } else { self.rates(fill.taker).taker_ppm };
+        let taker_ppm = if self.liquidation { Ppm::ZERO } else { self.rates(fill.taker).taker_ppm };
         let trade_fees = fees::trade_fees(notional, self.rates(fill.maker).maker_ppm, taker_ppm)?;
         let TradeFees { taker_atoms, maker_atoms } = trade_fees;
         (fill.taker_fee_atoms, fill.maker_fee_atoms) = (taker_atoms, maker_atoms);
@@ -153,12 +159,12 @@ impl<'a> BookHost<'a> {
             maker,
             maker_order_id,
             maker_client_id,
-            maker_fee_atoms: 0,
+            maker_fee_atoms: Atoms::ZERO,
             maker_remaining_lots,
             taker,
             taker_order_id,
             taker_client_id,
-            taker_fee_atoms: 0,
+            taker_fee_atoms: Atoms::ZERO,
             taker_remaining_lots: self.taker_lots,
             liquidation: self.liquidation,
         };
@@ -168,7 +174,7 @@ impl<'a> BookHost<'a> {
             broken_in(self.cell, self.violations, sentence);
         }
         self.events.push(Event::Fill(fill));
-        if maker_remaining_lots == 0 || self.conditional.pegged(maker_order_id).is_none() {
+        if maker_remaining_lots.is_zero() || self.conditional.pegged(maker_order_id).is_none() {
             self.release_partner(maker_order_id);
         }
         // A replaced order may take, and have a partner.
@@ -188,8 +194,8 @@ impl<'a> BookHost<'a> {
         if self.conditional.is_empty() {
             return;
         }
-        let held = i128::from(self.accounts.get(account).map_or(0, |account| account.lots(market)));
-        let signed = if side == Side::Buy { i128::from(lots) } else { -i128::from(lots) };
+        let held = self.accounts.get(account).map_or(0, |account| account.lots(market).wide());
+        let signed = if side == Side::Buy { lots.wide() } else { -lots.wide() };
         let before = held - signed;
         if before != 0 && before.signum() != held.signum() {
             links::detach(self.conditional, market, account, self.events);
@@ -215,7 +221,7 @@ impl<'a> BookHost<'a> {
             price_ticks: order.price_ticks,
             lots: order.lots,
             reduce_only: order.reduce_only,
-            expires_ms: order.expires_ms.unwrap_or(0),
+            expires_ms: order.expires_ms.unwrap_or(TimeMs::ZERO),
             display_lots: order.display_lots,
             post_only: order.post_only,
             pegged: self.conditional.pegged(order.order_id),
@@ -225,12 +231,14 @@ impl<'a> BookHost<'a> {
 
 impl Host for BookHost<'_> {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
-        let held =
-            self.accounts.get(owner).map_or(0, |account| account.lots(self.cell.market.params.id));
-        if held != 0 && Side::reducing(held) == side {
+        let held = self
+            .accounts
+            .get(owner)
+            .map_or(SignedLots::ZERO, |account| account.lots(self.cell.market.params.id));
+        if !held.is_zero() && Side::reducing(held) == side {
             held.unsigned_abs()
         } else {
-            0
+            Lots::ZERO
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn drop_spent_reduce_only(
     side: Side,
 ) {
     let held = lookup::held(ctx.exchange, account, market);
-    if held == 0 || Side::reducing(held) != side {
+    if held.is_zero() || Side::reducing(held) != side {
         let (book, mut host) = BookHost::split(ctx, market);
         book.cancel_reduce_only(account, side, &mut host);
     }

@@ -3,7 +3,9 @@
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::types::{OrderType, Place, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, ClientId, Lots, MarketId, OrderId, Side, SignedLots, Ticks, TimeMs,
+};
 
 use crate::refusal::Refusal;
 use crate::state::{MarketCell, State};
@@ -36,7 +38,7 @@ pub(crate) const fn rests(time_in_force: TimeInForce) -> bool {
     matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtt { .. })
 }
 
-fn time_in_force(order: &Place, now_ms: u64) -> Result<TimeInForce, Refusal> {
+fn time_in_force(order: &Place, now_ms: TimeMs) -> Result<TimeInForce, Refusal> {
     Ok(match (order.time_in_force, order.order_type) {
         (TimeInForce::Fok, _) => TimeInForce::Fok,
         // A market order never rests, whatever else it says.
@@ -72,7 +74,7 @@ pub(crate) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), R
 
 pub(crate) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
     let most = cell.market.params.max_order_lots;
-    if lots == 0 {
+    if lots.is_zero() {
         return Err(Refusal::NoLots);
     }
     if lots > most {
@@ -83,7 +85,7 @@ pub(crate) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
 
 /// A market order's price: the given one, or `mark ± market_slippage`.
 fn protection_price(cell: &MarketCell, side: Side, given_ticks: Ticks) -> Result<Ticks, Refusal> {
-    if given_ticks != 0 {
+    if !given_ticks.is_zero() {
         return Ok(given_ticks);
     }
     let mark = cell.market.mark_ticks.ok_or_else(|| no_price(cell))?;
@@ -140,19 +142,19 @@ pub(crate) fn check_client_id(
     state: &State,
     account: AccountId,
     market: MarketId,
-    client_id: u64,
+    client_id: ClientId,
 ) -> Result<(), Refusal> {
     let waits = state.markets.slot(market).conditional.by_client_id(account, client_id);
     waits.map_or(Ok(()), |order| Err(duplicate_client_id(client_id, order.order_id)))
 }
 
-pub(crate) fn duplicate_client_id(client_id: u64, order_id: OrderId) -> Refusal {
+pub(crate) fn duplicate_client_id(client_id: ClientId, order_id: OrderId) -> Refusal {
     Refusal::ClientIdTaken { client_id, order_id }
 }
 
 /// Checks that the account has a position which an order of this side reduces.
-pub(crate) fn check_reduces(held: i64, side: Side) -> Result<(), Refusal> {
-    if held != 0 && Side::reducing(held) == side {
+pub(crate) fn check_reduces(held: SignedLots, side: Side) -> Result<(), Refusal> {
+    if !held.is_zero() && Side::reducing(held) == side {
         return Ok(());
     }
     Err(Refusal::NothingToReduce { held_lots: held })
@@ -175,11 +177,11 @@ pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal
 /// as shorts): a taker adds at most its lots on its own side, a position that turns all of its new
 /// side.
 #[expect(clippy::arithmetic_side_effects, reason = "64 bits have a negative in 128")]
-pub(crate) fn added_interest(held: i64, side: Side, lots: u128) -> u128 {
+pub(crate) fn added_interest(held: SignedLots, side: Side, lots: u128) -> u128 {
     let lots = i128::try_from(lots).unwrap_or(i128::MAX);
     let on_side = match side {
-        Side::Buy => i128::from(held),
-        Side::Sell => -i128::from(held),
+        Side::Buy => held.wide(),
+        Side::Sell => -held.wide(),
     };
     on_side.saturating_add(lots).max(0).abs_diff(on_side.max(0))
 }
@@ -191,9 +193,9 @@ pub(crate) fn check_open_interest(
     increase_lots: u128,
 ) -> Result<(), Refusal> {
     let market = &state.markets.slot(market).cell.market;
-    let open_interest = u128::from(market.open_interest_lots).saturating_add(increase_lots);
+    let open_interest = u128::from(market.open_interest_lots.get()).saturating_add(increase_lots);
     let most = market.params.max_open_interest_lots;
-    if open_interest <= u128::from(most) {
+    if open_interest <= u128::from(most.get()) {
         return Ok(());
     }
     Err(Refusal::OpenInterestCap { open_interest_lots: open_interest, most_lots: most })

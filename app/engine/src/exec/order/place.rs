@@ -2,7 +2,7 @@
 
 use tidemark_matching::PlaceResult;
 use tidemark_proto::types::Place;
-use tidemark_proto::units::{AccountId, Lots, MarketId};
+use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId};
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
@@ -43,7 +43,7 @@ pub(crate) fn place_on_book(
 pub(crate) fn result(
     market: MarketId,
     account: AccountId,
-    client_id: u64,
+    client_id: ClientId,
     lots: Lots,
     placed: &PlaceResult,
     events: &mut Vec<Event>,

@@ -3,7 +3,7 @@
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 use tidemark_proto::Code;
 use tidemark_risk::fees::max_fee_ppm;
-use tidemark_risk::margin::Health;
+use tidemark_risk::health::Health;
 use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket};
 
 use crate::exec::account::{health, lookup};
@@ -22,14 +22,14 @@ pub(crate) fn restore_reserve(
     account: AccountId,
 ) -> Result<(Health, u32), Refusal> {
     let health = health::health(ctx.exchange, account)?;
-    if health.free_atoms() >= 0 {
+    if !health.free_atoms().is_negative() {
         return Ok((health, 0));
     }
     cash::settle_funding(ctx.exchange, account)?;
     let cancelled =
         if health.is_liquidatable() { increasing(ctx, account) } else { until_free(ctx, account)? };
     let health = health::health(ctx.exchange, account)?;
-    if health.free_atoms() < 0 {
+    if health.free_atoms().is_negative() {
         worse_than_zero(ctx, account, &health)?;
     }
     Ok((health, cancelled))

@@ -3,7 +3,7 @@
 use tidemark_matching::{OrderView, Replace};
 use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
-use tidemark_risk::margin::OpenOrder;
+use tidemark_risk::orders::OpenOrder;
 
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
@@ -70,7 +70,7 @@ pub(crate) fn replace(
     let (book, mut host) = BookHost::split(ctx, market);
     host.taker_lots = new.lots;
     let placed = book.replace(&request, &mut host)?;
-    if placed.resting_lots == 0 {
+    if placed.resting_lots.is_zero() {
         host.release_partner(order.order_id);
     }
     Ok(place::result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))

@@ -27,7 +27,7 @@ pub(crate) fn place(
     ctx.exchange.market(order.market)?;
     checks::check_client_id(ctx.exchange, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
-        let limit_ticks = (order.price_ticks != 0).then_some(order.price_ticks);
+        let limit_ticks = (!order.price_ticks.is_zero()).then_some(order.price_ticks);
         return peg::place(ctx, account, order, Pegged { peg, limit_ticks });
     }
     place::place_on_book(ctx, account, order)

@@ -1,6 +1,6 @@
 //! Phase 2: funding samples and the hour's payment (rules §5).
 
-use tidemark_proto::units::Side;
+use tidemark_proto::units::{Ppm, Side};
 use tidemark_risk::funding::{impact_price, premium_ppm};
 
 use crate::events::Event;
@@ -8,7 +8,7 @@ use crate::exec::ctx::Ctx;
 use crate::invariant::broken_in;
 
 /// Bound of one sample: 100 %.
-const MAX_PREMIUM_PPM: i64 = 1_000_000;
+const MAX_PREMIUM_PPM: Ppm = Ppm::ONE;
 
 /// Samples the premium where it is due, and ends the hour where it has passed. A stale index gives
 /// no sample; a market that is not live neither samples nor pays, and forgets the hour's samples.

@@ -4,7 +4,7 @@ use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
 use tidemark_oracle::mark::MarkInputs;
 use tidemark_oracle::median::{power_of, Quorum};
 use tidemark_oracle::report::{self, Limits};
-use tidemark_proto::units::MarketId;
+use tidemark_proto::units::{MarketId, Ticks, TimeMs};
 
 use crate::events::{MarketPrices, PriceRound, PriceVote, VoteReport};
 use crate::exec::block::Block;
@@ -39,7 +39,7 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
 /// Returns the commit's votes with their decoded reports. A report that does not decode counts for
 /// nothing; its validator keeps its vote.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
-    let base = |market: MarketId| state.markets.get(usize::from(market))?.cell.index.commit_base();
+    let base = |market: MarketId| state.markets.get(market.index())?.cell.index.commit_base();
     let said = |extension: &[u8]| match extension {
         [] => VoteReport::Nothing,
         bytes => report::decode(bytes, &base, Limits::default())
@@ -53,8 +53,10 @@ fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     votes.collect()
 }
 
-fn mark(cell: &mut MarketCell, now_ms: u64) {
-    if let Some(settlement) = cell.settlement.filter(|settlement| settlement.price_ticks > 0) {
+fn mark(cell: &mut MarketCell, now_ms: TimeMs) {
+    if let Some(settlement) =
+        cell.settlement.filter(|settlement| settlement.price_ticks > Ticks::ZERO)
+    {
         cell.market.mark_ticks = Some(settlement.price_ticks);
         return;
     }

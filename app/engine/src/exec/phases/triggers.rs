@@ -2,7 +2,7 @@
 
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ppm, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::events::Event;
@@ -78,7 +78,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
         order_id,
         account: order.account,
         client_id: waited.client_id,
-        placed_order_id: if refusal.is_none() { placed_order_id } else { 0 },
+        placed_order_id: if refusal.is_none() { placed_order_id } else { OrderId::NONE },
         refusal: refusal.map(Box::new),
     };
 }
@@ -115,8 +115,9 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let placed = isolated::refunding(ctx, order.account, |ctx| {
         place::place_on_book(ctx, order.account, &place)
     });
-    let (filled_lots, placed_order_id) =
-        placed.as_ref().map_or((0, 0), |result| (result.filled_lots, result.order_id));
+    let (filled_lots, placed_order_id) = placed
+        .as_ref()
+        .map_or((Lots::ZERO, OrderId::NONE), |result| (result.filled_lots, result.order_id));
     let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
     let code = placed.as_ref().err().map_or(Code::Ok, Refusal::code);
     let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
@@ -141,7 +142,7 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
         return;
     }
     conditional.remove(order_id);
-    if order.lots() > 0 {
+    if !order.lots().is_zero() {
         let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
         ctx.events.push(links::removed_event(market, &order, code));
     }
@@ -161,15 +162,16 @@ fn slice_order(market: MarketId, slicing: &Slicing, price_ticks: Ticks, lots: Lo
         client_id: slicing.twap.client_id,
         trigger: None,
         whole_position: false,
-        display_lots: 0,
+        display_lots: Lots::ZERO,
         peg: None,
     }
 }
 
 /// The worst price of a slice: the slippage beyond the mark, and no worse than the order's own
 /// limit.
-fn worst_ticks(slicing: &Slicing, mark_ticks: Ticks, market_slippage_ppm: i64) -> Ticks {
-    let slippage_ppm = slicing.twap.slippage_ppm.map_or(market_slippage_ppm, i64::from);
+fn worst_ticks(slicing: &Slicing, mark_ticks: Ticks, market_slippage_ppm: Ppm) -> Ticks {
+    let slippage_ppm =
+        slicing.twap.slippage_ppm.map_or(market_slippage_ppm, |ppm| Ppm::new(i64::from(ppm)));
     let (low, high) = band_ticks(mark_ticks, slippage_ppm);
     match slicing.twap.side {
         Side::Buy => slicing.twap.limit_ticks.map_or(high, |limit| limit.min(high)),

@@ -5,7 +5,7 @@
 //! has an id of its own and keeps the client id.
 
 use tidemark_proto::types::{Place, TimeInForce, Twap};
-use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
@@ -27,7 +27,7 @@ pub(crate) fn wait(
 ) -> Result<OperationResult, Refusal> {
     check(ctx.exchange, account, order)?;
     check_room(ctx.exchange, account, order.market, order.client_id)?;
-    let order_id = enter(ctx, account, order.market, Kind::Waiting(*order), 0)?;
+    let order_id = enter(ctx, account, order.market, Kind::Waiting(*order), OrderId::NONE)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
 
@@ -44,8 +44,8 @@ pub(crate) fn twap(
     check_room(ctx.exchange, account, twap.market, twap.client_id)?;
     // Phase 5 of this block is over: the first slice is the next block's.
     let next_ms = ctx.exchange.chain.time_ms;
-    let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: 0 };
-    let order_id = enter(ctx, account, twap.market, Kind::Slicing(slicing), 0)?;
+    let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: Lots::ZERO };
+    let order_id = enter(ctx, account, twap.market, Kind::Slicing(slicing), OrderId::NONE)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
 
@@ -54,8 +54,8 @@ pub(crate) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
     let cell = &state.market(twap.market)?.cell;
     checks::check_status(cell, twap.reduce_only)?;
     // A slice catches up with three times its part at most.
-    let part = twap.lots.div_ceil(u64::from(twap.slices.max(1)));
-    checks::check_lots(cell, part.saturating_mul(CATCH_UP).min(twap.lots))
+    let part = twap.lots.get().div_ceil(u64::from(twap.slices.max(1)));
+    checks::check_lots(cell, Lots::new(part.saturating_mul(CATCH_UP)).min(twap.lots))
 }
 
 /// Checks an order before it waits.
@@ -92,7 +92,7 @@ pub(crate) fn check_room(
     state: &State,
     account: AccountId,
     market: MarketId,
-    client_id: u64,
+    client_id: ClientId,
 ) -> Result<(), Refusal> {
     checks::check_open_orders(state, account, market, 1)?;
     checks::check_client_id(state, account, market, client_id)?;

@@ -2,7 +2,7 @@
 //! position; and the events that report them.
 
 use tidemark_proto::types::{ConditionalOrder, OrderType};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
+use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::events::Event;
@@ -24,14 +24,14 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         Kind::Waiting(place) => ConditionalOrder {
             price_ticks: place.price_ticks,
             reduce_only: place.reduce_only,
-            expires_ms: place.expires_ms().unwrap_or(0),
+            expires_ms: place.expires_ms().unwrap_or(TimeMs::ZERO),
             trigger: place.trigger,
             order_type: place.order_type,
             whole_position: place.whole_position,
             ..common
         },
         Kind::Slicing(slicing) => ConditionalOrder {
-            price_ticks: slicing.twap.limit_ticks.unwrap_or(0),
+            price_ticks: slicing.twap.limit_ticks.unwrap_or(Ticks::ZERO),
             reduce_only: slicing.twap.reduce_only,
             order_type: OrderType::Market,
             slices: slicing.twap.slices,
@@ -115,7 +115,7 @@ pub(crate) fn detach_closed(ctx: &mut Ctx<'_>) {
         for position in &row.positions {
             let conditional = &mut ctx.exchange.markets.slot_mut(position.market).conditional;
             let left = |order: &Conditional| {
-                position.lots == 0 || Some(Side::reducing(position.lots)) != order.side()
+                position.lots.is_zero() || Some(Side::reducing(position.lots)) != order.side()
             };
             let attached = conditional.attached(account).next();
             if attached.and_then(|id| conditional.get(id)).is_some_and(left) {

@@ -1,7 +1,7 @@
 //! Placing two orders of which one cancels the other (OCO).
 
 use tidemark_proto::types::Place;
-use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId};
 
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{enter, links};
@@ -22,7 +22,7 @@ pub(crate) fn oco(
     let market = first.market;
     enter::check(ctx.exchange, account, second)?;
     enter::check_room(ctx.exchange, account, market, second.client_id)?;
-    if second.client_id != 0 && second.client_id == first.client_id {
+    if second.client_id != ClientId::NONE && second.client_id == first.client_id {
         return Err(Refusal::ClientIdOfBoth(second.client_id));
     }
     // The second needs room beside the first.
@@ -30,14 +30,14 @@ pub(crate) fn oco(
     if first.trigger.is_some() {
         enter::check(ctx.exchange, account, first)?;
         enter::check_room(ctx.exchange, account, market, first.client_id)?;
-        let order_id = enter::enter(ctx, account, market, Kind::Waiting(*first), 0)?;
+        let order_id = enter::enter(ctx, account, market, Kind::Waiting(*first), OrderId::NONE)?;
         let second_order_id = enter::enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
         pair(ctx, market, order_id, second_order_id);
         return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
     }
     let result = request::place(ctx, account, first)?;
     // It traded already: that is what the second waited for.
-    if result.filled_lots > 0 || result.resting_lots == 0 {
+    if !result.filled_lots.is_zero() || result.resting_lots.is_zero() {
         return Ok(result);
     }
     let order_id = result.order_id;

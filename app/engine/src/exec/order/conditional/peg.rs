@@ -3,7 +3,7 @@
 
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{PegTo, Place};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
@@ -50,7 +50,9 @@ impl References {
             PegTo::Mark => self.mark_ticks,
             PegTo::Best => self.best_ticks[side as usize],
         }?;
-        let price_ticks = reference.saturating_add_signed(pegged.peg.offset_ticks).max(1);
+        let price_ticks =
+            Ticks::new(reference.get().saturating_add_signed(pegged.peg.offset_ticks));
+        let price_ticks = price_ticks.max(Ticks::ONE);
         Some(match side {
             Side::Buy => pegged.limit_ticks.map_or(price_ticks, |limit| limit.min(price_ticks)),
             Side::Sell => pegged.limit_ticks.map_or(price_ticks, |limit| limit.max(price_ticks)),
@@ -77,10 +79,10 @@ pub(crate) fn place(
     enter::insert(
         ctx.exchange,
         market,
-        Conditional { order_id, account, partner: 0, kind: Kind::Pegged(pegged) },
+        Conditional { order_id, account, partner: OrderId::NONE, kind: Kind::Pegged(pegged) },
     )?;
     let result = place::place_on_book(ctx, account, &Place { price_ticks, ..*order });
-    if !matches!(&result, Ok(placed) if placed.resting_lots > 0) {
+    if !matches!(&result, Ok(placed) if placed.resting_lots > Lots::ZERO) {
         ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
     }
     result

@@ -25,7 +25,7 @@ fn no_power_no_price() {
     assert_eq!(weighted_median::<Ticks>(&mut []), None);
     assert_eq!(weighted_median(&mut [(100, 0)]), None);
     assert_eq!(weighted_median(&mut [(1, 0), (7, 3)]), Some(7));
-    assert_eq!(quorum_median(&mut [(1, 0)], 0, Quorum::MORE_THAN_TWO_THIRDS), None);
+    assert_eq!(quorum_median(&mut [(Ticks::ONE, 0)], 0, Quorum::MORE_THAN_TWO_THIRDS), None);
     assert_eq!(weighted_median(&mut [(7, u64::MAX), (9, u64::MAX), (9, u64::MAX)]), Some(9));
 }
 
@@ -38,7 +38,7 @@ fn naive(reports: &[Weighted]) -> Option<Ticks> {
 }
 
 fn reports() -> impl Strategy<Value = Vec<Weighted>> {
-    proptest::collection::vec((1..50_u64, 0..20_u64), 0..20)
+    proptest::collection::vec(((1..50_u64).prop_map(Ticks::new), 0..20_u64), 0..20)
 }
 
 proptest! {
@@ -51,7 +51,10 @@ proptest! {
     }
 
     #[test]
-    fn order_does_not_matter((reports, mut shuffled) in reports().prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle()))) {
+    fn order_does_not_matter(
+        (reports, mut shuffled) in
+            reports().prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle()))
+    ) {
         let mut reports = reports;
         prop_assert_eq!(weighted_median(&mut reports), weighted_median(&mut shuffled));
     }
@@ -61,13 +64,15 @@ proptest! {
         honest in proptest::collection::vec((1_000..1_100_u64, 1..1_000_u64), 1..10),
         liars in proptest::collection::vec((1..u64::MAX, 1..1_000_u64), 0..10),
     ) {
-        let total = |reports: &[Weighted]| reports.iter().map(|r| r.1).sum::<u64>();
+        let total = |reports: &[(u64, u64)]| reports.iter().map(|r| r.1).sum::<u64>();
         // Scale honest power up to just above the liars'.
         let factor = total(&liars) / total(&honest) + 1;
-        let mut all: Vec<_> = honest.iter().map(|&(price, power)| (price, power * factor)).collect();
+        let mut all: Vec<(u64, u64)> =
+            honest.iter().map(|&(price, power)| (price, power * factor)).collect();
         all.extend(&liars);
         let median = weighted_median(&mut all).unwrap();
-        let (low, high) = (honest.iter().min().unwrap().0, honest.iter().map(|r| r.0).max().unwrap());
+        let prices = || honest.iter().map(|report| report.0);
+        let (low, high) = (prices().min().unwrap(), prices().max().unwrap());
         prop_assert!((low..=high).contains(&median), "{} outside {}..={}", median, low, high);
     }
 }

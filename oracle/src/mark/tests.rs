@@ -4,28 +4,36 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BAND: Ppm = 50_000;
+const BAND: Ppm = Ppm::new(50_000);
 
 fn inputs(
-    index: Ticks,
-    book: Option<(Ticks, Ticks)>,
-    last: Option<Ticks>,
-    external: Option<Ticks>,
+    index: u64,
+    book: Option<(u64, u64)>,
+    last: Option<u64>,
+    external: Option<u64>,
 ) -> MarkInputs {
     MarkInputs {
-        index_ticks: Some(index),
+        index_ticks: Some(Ticks::new(index)),
         index_is_stale: false,
-        best_bid_ticks: book.map(|(bid, _)| bid),
-        best_ask_ticks: book.map(|(_, ask)| ask),
-        last_ticks: last,
-        external_ticks: external,
+        best_bid_ticks: book.map(|(bid, _)| Ticks::new(bid)),
+        best_ask_ticks: book.map(|(_, ask)| Ticks::new(ask)),
+        last_ticks: last.map(Ticks::new),
+        external_ticks: external.map(Ticks::new),
     }
 }
 
-fn first_mark(inputs: &MarkInputs) -> Option<Ticks> {
+fn ms(time: u64) -> TimeMs {
+    TimeMs::new(time)
+}
+
+fn mark_of(state: &MarkState, inputs: &MarkInputs) -> Option<u64> {
+    state.mark_ticks(inputs, BAND).map(Ticks::get)
+}
+
+fn first_mark(inputs: &MarkInputs) -> Option<u64> {
     let mut state = MarkState::default();
-    state.update(inputs, 1_000);
-    state.mark_ticks(inputs, BAND)
+    state.update(inputs, ms(1_000));
+    mark_of(&state, inputs)
 }
 
 #[test]
@@ -70,12 +78,12 @@ fn rules_4_with_two_known_the_books_average_is_the_third() {
     let mut state = MarkState::default();
     let calm = inputs(10_000, Some((9_995, 10_005)), Some(10_000), None);
     for second in 0..200 {
-        state.update(&calm, second * 1_000);
+        state.update(&calm, ms(second * 1_000));
     }
     // The book jumps; (a) and the 30 s average of (b) hold the mark.
     let jump = inputs(10_000, Some((10_395, 10_405)), Some(10_400), None);
-    state.update(&jump, 200_000);
-    let mark = state.mark_ticks(&jump, BAND).unwrap();
+    state.update(&jump, ms(200_000));
+    let mark = mark_of(&state, &jump).unwrap();
     assert!((10_003..=10_020).contains(&mark), "{mark}");
 }
 
@@ -83,54 +91,59 @@ fn rules_4_with_two_known_the_books_average_is_the_third() {
 fn two_known_without_an_average_are_decided_by_the_index() {
     let mut state = MarkState::default();
     let calm = inputs(10_000, Some((10_000, 10_010)), None, None);
-    state.update(&calm, 0);
-    state.update(&calm, 100_000);
+    state.update(&calm, ms(0));
+    state.update(&calm, ms(100_000));
     // Ten minutes without a book: the 30 s average is forgotten, the 150 s average is not.
     for (external, mark) in [(10_100, 10_005), (10_003, 10_003), (9_900, 10_000)] {
         let no_book = inputs(10_000, None, None, Some(external));
-        state.update(&no_book, 700_000);
-        assert_eq!(state.mark_ticks(&no_book, BAND), Some(mark), "{external}");
+        state.update(&no_book, ms(700_000));
+        assert_eq!(mark_of(&state, &no_book), Some(mark), "{external}");
     }
 }
 
 #[test]
 fn a_stale_index_gives_no_premium_sample() {
     let mut state = MarkState::default();
-    state.update(&inputs(10_000, Some((9_990, 10_010)), None, None), 0);
+    state.update(&inputs(10_000, Some((9_990, 10_010)), None, None), ms(0));
     let fallen =
         MarkInputs { index_is_stale: true, ..inputs(10_000, Some((7_990, 8_010)), None, None) };
     for second in 1..60 {
-        state.update(&fallen, second * 1_000);
+        state.update(&fallen, ms(second * 1_000));
     }
     let fresh = inputs(8_000, None, None, None);
-    assert_eq!(state.mark_ticks(&fresh, BAND), Some(8_000));
+    assert_eq!(mark_of(&state, &fresh), Some(8_000));
 }
 
 #[test]
 fn a_clock_that_does_not_advance_changes_nothing() {
     let mut state = MarkState::default();
     let book = inputs(10_000, Some((9_990, 10_010)), None, None);
-    state.update(&book, 5_000);
-    state.update(&book, 6_000);
+    state.update(&book, ms(5_000));
+    state.update(&book, ms(6_000));
     let before = state;
-    state.update(&inputs(10_000, Some((12_000, 12_010)), None, None), 6_000);
-    state.update(&inputs(10_000, Some((12_000, 12_010)), None, None), 4_000);
+    state.update(&inputs(10_000, Some((12_000, 12_010)), None, None), ms(6_000));
+    state.update(&inputs(10_000, Some((12_000, 12_010)), None, None), ms(4_000));
     assert_eq!(state, before);
 }
 
 #[test]
 fn the_band_is_rounded_inwards() {
-    assert_eq!(band_ticks(1_010, 50_000), (960, 1_060));
-    assert_eq!(band_ticks(5, 50_000), (5, 5));
-    assert_eq!(band_ticks(1, 999_999), (1, 1));
-    assert_eq!(band_ticks(10, 5_000_000), (1, 20));
-    assert_eq!(band_ticks(u64::MAX, 50_000).1, u64::MAX);
+    for (price, band, expected) in [
+        (1_010, 50_000, (960, 1_060)),
+        (5, 50_000, (5, 5)),
+        (1, 999_999, (1, 1)),
+        (10, 5_000_000, (1, 20)),
+        (u64::MAX, 50_000, (17_524_406_870_024_074_035, u64::MAX)),
+    ] {
+        let (low, high) = band_ticks(Ticks::new(price), Ppm::new(band));
+        assert_eq!((low.get(), high.get()), expected, "{price}");
+    }
 }
 
 #[test]
 fn state_round_trips() {
     let mut state = MarkState::default();
-    state.update(&inputs(10_000, Some((9_990, 10_010)), Some(9_999), None), 5_000);
+    state.update(&inputs(10_000, Some((9_990, 10_010)), Some(9_999), None), ms(5_000));
     let bytes = borsh::to_vec(&state).unwrap();
     assert_eq!(MarkState::try_from_slice(&bytes).unwrap(), state);
 }
@@ -150,12 +163,12 @@ impl Model {
     }
 
     fn mark(&mut self, inputs: &MarkInputs, dt_ms: u64) -> f64 {
-        let float = |ticks: Option<Ticks>| ticks.map(|ticks| ticks as f64);
+        let float = |ticks: Option<Ticks>| ticks.map(|ticks| ticks.get() as f64);
         let median = |mut values: Vec<f64>| {
             values.sort_by(f64::total_cmp);
             (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
         };
-        let index = inputs.index_ticks.unwrap() as f64;
+        let index = inputs.index_ticks.unwrap().get() as f64;
         let sides = float(inputs.best_bid_ticks).zip(float(inputs.best_ask_ticks));
         let book = sides.map(|(bid, ask)| {
             median([bid, ask].into_iter().chain(float(inputs.last_ticks)).collect())
@@ -177,7 +190,7 @@ impl Model {
     }
 }
 
-fn block_near(index: Ticks) -> impl Strategy<Value = (MarkInputs, u64)> {
+fn block_near(index: u64) -> impl Strategy<Value = (MarkInputs, u64)> {
     let near = move || index - index / 10..index + index / 10;
     let some = move || proptest::option::weighted(0.8, near());
     (near(), proptest::option::weighted(0.8, (near(), 1..1_000_u64)), some(), some(), 1..20_000_u64)
@@ -187,7 +200,7 @@ fn block_near(index: Ticks) -> impl Strategy<Value = (MarkInputs, u64)> {
 }
 
 fn any_price() -> impl Strategy<Value = Ticks> {
-    prop_oneof![1..20_000_u64, any::<u64>(), Just(u64::MAX), Just(1)]
+    prop_oneof![1..20_000_u64, any::<u64>(), Just(u64::MAX), Just(1)].prop_map(Ticks::new)
 }
 
 fn any_inputs() -> impl Strategy<Value = MarkInputs> {
@@ -209,27 +222,35 @@ proptest! {
 
     #[test]
     fn mark_is_within_the_band_for_any_prices_and_times(
-        blocks in proptest::collection::vec((any_inputs(), prop_oneof![0..10_000_u64, any::<u64>()]), 1..40),
+        blocks in proptest::collection::vec(
+            (any_inputs(), prop_oneof![0..10_000_u64, any::<u64>()]),
+            1..40,
+        ),
         band in 0..1_000_000_i64,
     ) {
         let mut state = MarkState::default();
         for (inputs, now_ms) in blocks {
-            state.update(&inputs, now_ms);
-            let Some(mark) = state.mark_ticks(&inputs, band) else { continue };
-            let index = u128::from(inputs.index_ticks.unwrap());
-            let (mark, band) = (u128::from(mark), u128::from(band.unsigned_abs()));
-            prop_assert!(mark > 0 && mark.abs_diff(index) * 1_000_000 <= index * band, "mark {} index {}", mark, index);
+            state.update(&inputs, ms(now_ms));
+            let Some(mark) = state.mark_ticks(&inputs, Ppm::new(band)) else { continue };
+            let index = u128::from(inputs.index_ticks.unwrap().get());
+            let (mark, band) = (u128::from(mark.get()), u128::from(band.unsigned_abs()));
+            let is_within = mark > 0 && mark.abs_diff(index) * 1_000_000 <= index * band;
+            prop_assert!(is_within, "mark {} index {}", mark, index);
         }
     }
 
     #[test]
-    fn mark_agrees_with_a_float_model(blocks in proptest::collection::vec(block_near(1_000_000), 1..80)) {
-        let (mut state, mut model) = (MarkState { time_ms: Some(0), ..MarkState::default() }, Model::default());
+    fn mark_agrees_with_a_float_model(
+        blocks in proptest::collection::vec(block_near(1_000_000), 1..80),
+    ) {
+        let mut state = MarkState { time_ms: Some(ms(0)), ..MarkState::default() };
+        let mut model = Model::default();
         let mut now_ms = 0;
         for (inputs, dt_ms) in blocks {
             now_ms += dt_ms;
-            state.update(&inputs, now_ms);
-            let (mark, expected) = (state.mark_ticks(&inputs, BAND).unwrap(), model.mark(&inputs, dt_ms));
+            state.update(&inputs, ms(now_ms));
+            let mark = mark_of(&state, &inputs).unwrap();
+            let expected = model.mark(&inputs, dt_ms);
             // Half a tick where a division rounds, less than one where the band does.
             prop_assert!((mark as f64 - expected).abs() < 1.0, "{} {}", mark, expected);
         }
@@ -237,7 +258,9 @@ proptest! {
 
     #[test]
     fn a_steady_premium_is_the_mark(
-        index in 1_000_000..10_000_000_u64, premium in -20_000..20_000_i64, steps in proptest::collection::vec(1..3_000_u64, 1..60),
+        index in 1_000_000..10_000_000_u64,
+        premium in -20_000..20_000_i64,
+        steps in proptest::collection::vec(1..3_000_u64, 1..60),
     ) {
         let mid = index.checked_add_signed(premium).unwrap();
         let inputs = inputs(index, Some((mid - 1, mid + 1)), Some(mid), None);
@@ -245,8 +268,8 @@ proptest! {
         let mut now_ms = 0;
         for step in steps {
             now_ms += step;
-            state.update(&inputs, now_ms);
-            prop_assert_eq!(state.mark_ticks(&inputs, BAND), Some(mid));
+            state.update(&inputs, ms(now_ms));
+            prop_assert_eq!(mark_of(&state, &inputs), Some(mid));
         }
     }
 }

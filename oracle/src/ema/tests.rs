@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn ms(time: u64) -> TimeMs {
+    TimeMs::new(time)
+}
+
 /// `(Δt, τ, exp(−Δt/τ)·2⁶³)`, computed with 60 decimal digits and rounded to nearest.
 const EXACT: &[(u64, u64, u64)] = &[
     (0, 150_000, 9_223_372_036_854_775_808),
@@ -26,11 +30,11 @@ const EXACT: &[(u64, u64, u64)] = &[
 #[test]
 fn decay_is_within_its_stated_error() {
     for &(dt, tau, exact) in EXACT {
-        let got = decay(dt, tau);
+        let got = decay(ms(dt), ms(tau));
         assert!(got.abs_diff(exact) <= DECAY_ERROR, "decay({dt}, {tau}) is {got}, exact {exact}");
     }
-    assert_eq!(decay(5, 0), 0);
-    assert_eq!(decay(0, 0), DECAY_ONE);
+    assert_eq!(decay(ms(5), ms(0)), 0);
+    assert_eq!(decay(ms(0), ms(0)), DECAY_ONE);
 }
 
 #[test]
@@ -39,7 +43,7 @@ fn the_average_rounds_to_nearest_halves_up() {
         [(3, 2, 2), (-3, 2, -1), (-5, 2, -2), (5, 3, 2), (-5, 3, -2), (7, 1, 7)]
     {
         let mut ema = Ema::default();
-        ema.update(Some(sample), 100, 1_000);
+        ema.update(Some(sample), ms(100), ms(1_000));
         assert_eq!(ema.average(divisor), Some(expected), "{sample}/{divisor}");
     }
     assert_eq!(Ema::default().average(1), None);
@@ -48,12 +52,12 @@ fn the_average_rounds_to_nearest_halves_up() {
 #[test]
 fn old_samples_fade_and_are_forgotten() {
     let mut ema = Ema::default();
-    ema.update(Some(1_000), 0, 30_000);
-    ema.update(Some(1_000), 10_000, 30_000);
-    ema.update(None, 60_000, 30_000);
+    ema.update(Some(1_000), ms(0), ms(30_000));
+    ema.update(Some(1_000), ms(10_000), ms(30_000));
+    ema.update(None, ms(60_000), ms(30_000));
     assert_eq!(ema.average(1), Some(1_000));
     // exp(−10) of the weight of 10 s is below half a millisecond.
-    ema.update(None, 300_000, 30_000);
+    ema.update(None, ms(300_000), ms(30_000));
     assert_eq!(ema.average(1), None);
 }
 
@@ -61,13 +65,13 @@ fn old_samples_fade_and_are_forgotten() {
 fn one_sample_after_a_halt_weighs_one_time_constant() {
     let mut ema = Ema::default();
     for _ in 0..1_000 {
-        ema.update(Some(100), 1_000, 30_000);
+        ema.update(Some(100), ms(1_000), ms(30_000));
     }
-    ema.update(Some(500), 3_600_000, 30_000);
+    ema.update(Some(500), ms(3_600_000), ms(30_000));
     assert_eq!(ema.average(1), Some(500));
     // ln 2 time constants later: half of τ is left against the integral of new samples, τ/2.
     for _ in 0..208 {
-        ema.update(Some(0), 100, 30_000);
+        ema.update(Some(0), ms(100), ms(30_000));
     }
     let average = ema.average(1).unwrap();
     assert!((245..=255).contains(&average), "{average}");
@@ -80,7 +84,7 @@ fn no_input_overflows() {
     for tau_ms in [0, 1, 150_000, u64::MAX] {
         for dt_ms in [0, 1, 150_000, u64::MAX] {
             for sample in extremes.into_iter().cycle().take(50) {
-                ema.update(sample, dt_ms, tau_ms);
+                ema.update(sample, ms(dt_ms), ms(tau_ms));
                 let _ = ema.average(2);
             }
         }
@@ -88,7 +92,7 @@ fn no_input_overflows() {
     let forged = [i128::MAX, i128::MIN, -1, 0].map(|value| Ema { num: value, den: value });
     for mut ema in forged {
         let _ = ema.average(2);
-        ema.update(Some(1 << 65), 1, 150_000);
+        ema.update(Some(1 << 65), ms(1), ms(150_000));
         let _ = ema.average(2);
     }
 }
@@ -98,7 +102,7 @@ proptest! {
 
     #[test]
     fn decay_agrees_with_a_float(dt in 0..10_000_000_u64, tau in 1..262_144_u64) {
-        let got = decay(dt, tau) as f64 / DECAY_ONE as f64;
+        let got = decay(ms(dt), ms(tau)) as f64 / DECAY_ONE as f64;
         let expected = (-(dt as f64) / tau as f64).exp();
         // A double has 53 bits; its own error is the larger here.
         prop_assert!((got - expected).abs() < 1e-15, "{} {}", got, expected);
@@ -107,13 +111,15 @@ proptest! {
     #[test]
     fn average_agrees_with_a_float_model(
         steps in proptest::collection::vec(
-            (proptest::option::weighted(0.8, -1_000_000_000_i64..1_000_000_000), 1..5_000_u64), 1..200),
+            (proptest::option::weighted(0.8, -1_000_000_000_i64..1_000_000_000), 1..5_000_u64),
+            1..200,
+        ),
         tau in 20_000..200_000_u64,
     ) {
         let mut ema = Ema::default();
         let (mut num, mut den) = (0.0, 0.0);
         for (sample, dt) in steps {
-            ema.update(sample.map(i128::from), dt, tau);
+            ema.update(sample.map(i128::from), ms(dt), ms(tau));
             let factor = (-(dt as f64) / tau as f64).exp();
             (num, den) = (num * factor, den * factor);
             if den < 0.5 {
@@ -127,15 +133,18 @@ proptest! {
             let expected = (den > 0.0).then(|| num / den);
             let average = ema.average(1).map(|average| average as f64);
             prop_assert_eq!(average.is_some(), expected.is_some());
-            prop_assert!((average.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs() <= 0.51, "{:?} {:?}", average, expected);
+            let error = (average.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs();
+            prop_assert!(error <= 0.51, "{:?} {:?}", average, expected);
         }
     }
 
     #[test]
-    fn weight_converges_below_two_time_constants(steps in proptest::collection::vec(1..1_000_000_u64, 1..100)) {
+    fn weight_converges_below_two_time_constants(
+        steps in proptest::collection::vec(1..1_000_000_u64, 1..100),
+    ) {
         let mut ema = Ema::default();
         for dt in steps {
-            ema.update(Some(1), dt, 150_000);
+            ema.update(Some(1), ms(dt), ms(150_000));
             prop_assert!(ema.den <= LEAST_WEIGHT * 2 * 240_000);
         }
     }

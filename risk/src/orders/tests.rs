@@ -1,17 +1,16 @@
 //! The reserve lemma (rules §3.7): no fill of open orders, in any sequence, needs a check.
 
 use proptest::prelude::*;
-use tidemark_proto::units::{notional_atoms, Atoms, Lots, Ppm, Side, Ticks, PPM};
+use tidemark_proto::units::{Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks};
 
-use super::{account, any_market, market, usdc};
 use crate::fees::trade_fees;
-use crate::margin::{health, health_without_orders};
-use crate::math::mul_div_floor;
-use crate::orders::{order_totals, prune, OpenOrder, Prunable, PrunedMarket};
+use crate::health::{health, health_without_orders};
+use crate::orders::{order_totals, prune, reserve, OpenOrder, OrderTotals, Prunable, PrunedMarket};
 use crate::position::apply_fill;
+use crate::tests::{account, any_market, atoms, lots, market, ppm, ticks, usdc, M0, M1};
 use crate::{Account, Market};
 
-const MAX_FEE_PPM: Ppm = 700;
+const MAX_FEE_PPM: Ppm = Ppm::new(700);
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Buy), Just(Side::Sell)]
@@ -21,22 +20,21 @@ fn side() -> impl Strategy<Value = Side> {
 fn orders() -> impl Strategy<Value = Vec<OpenOrder>> {
     let order = (side(), 1_u64..400_000, 1_u64..2_000, any::<bool>());
     prop::collection::vec(
-        order.prop_map(|(side, price_ticks, lots, reduce_only)| OpenOrder {
-            side,
-            price_ticks,
-            lots,
-            reduce_only,
-        }),
+        order.prop_map(|(side, price, size, reduce_only)| open(side, price, size, reduce_only)),
         1..8,
     )
 }
 
+fn open(side: Side, price: u64, size: u64, reduce_only: bool) -> OpenOrder {
+    OpenOrder { side, price_ticks: ticks(price), lots: lots(size), reduce_only }
+}
+
 /// `(which order, part of it in 1/8, price between its limit and the best in 1/8, rate in ppm as
 /// maker or taker)`.
-type Step = (usize, u64, u64, Ppm);
+type Step = (usize, u64, u64, i64);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0_usize..8, 1_u64..=8, 0_u64..=8, -300_i64..=MAX_FEE_PPM), 1..24)
+    prop::collection::vec((0_usize..8, 1_u64..=8, 0_u64..=8, -300_i64..=700), 1..24)
 }
 
 fn free(account: &Account, market: &Market, orders: &[OpenOrder], max_fee_ppm: Ppm) -> Atoms {
@@ -45,20 +43,26 @@ fn free(account: &Account, market: &Market, orders: &[OpenOrder], max_fee_ppm: P
 }
 
 /// What the book lets a reduce-only order trade.
-fn reducible(held: i64, side: Side) -> Lots {
-    if held != 0 && Side::reducing(held) == side {
+fn reducible(held: SignedLots, side: Side) -> Lots {
+    if !held.is_zero() && Side::reducing(held) == side {
         held.unsigned_abs()
     } else {
-        0
+        Lots::ZERO
     }
 }
 
 /// A price at the limit or better, `eighths` of the way to 0 or to twice the limit.
 fn fill_price(order: &OpenOrder, eighths: u64) -> Ticks {
+    let part = ticks(order.price_ticks.get() * eighths / 8);
     match order.side {
-        Side::Buy => order.price_ticks - order.price_ticks * eighths / 8,
-        Side::Sell => order.price_ticks + order.price_ticks * eighths / 8,
+        Side::Buy => order.price_ticks - part,
+        Side::Sell => order.price_ticks + part,
     }
+}
+
+/// The totals of some of the open orders.
+fn totals_of(open: &[OpenOrder], market: &Market) -> OrderTotals {
+    order_totals(open, market.mark().unwrap(), market.k, MAX_FEE_PPM).unwrap()
 }
 
 proptest! {
@@ -66,33 +70,38 @@ proptest! {
 
     #[test]
     fn no_fill_in_any_order_lowers_free_collateral(
-        market in any_market(0), held in -3_000_i64..3_000, leverage in 0_u32..40,
-        cost_percent in -50_i128..250, mut orders in orders(), steps in steps(),
+        market in any_market(0),
+        held in -3_000_i64..3_000,
+        leverage in 0_u32..40,
+        cost_percent in -50_i128..250,
+        mut orders in orders(),
+        steps in steps(),
     ) {
         let mut market = market;
         let value = market.value_atoms(market.mark().unwrap(), i128::from(held)).unwrap();
-        let mut account = account(0, &[(0, held, value * cost_percent / 100)]);
-        account.position_mut(0).leverage = leverage;
+        let mut account = account(0, &[(0, held, value.get() * cost_percent / 100)]);
+        account.position_mut(M0).leverage = leverage;
         // Beside the one account there is a world that holds the other side.
-        market.open_interest_lots += 3_000;
+        market.open_interest_lots += lots(3_000);
         let mut before = free(&account, &market, &orders, MAX_FEE_PPM);
         for (which, part, better, rate_ppm) in steps {
             let which = which % orders.len();
             let order = orders[which];
-            let mut lots = (order.lots * part).div_ceil(8).min(order.lots);
+            let mut size = lots((order.lots.get() * part).div_ceil(8)).min(order.lots);
             if order.reduce_only {
-                lots = lots.min(reducible(account.lots(0), order.side));
+                size = size.min(reducible(account.lots(M0), order.side));
             }
-            if lots == 0 {
+            if size.is_zero() {
                 continue;
             }
             let price = fill_price(&order, better);
-            let notional = notional_atoms(price, lots, market.k).unwrap();
+            let notional = price.notional_atoms(size, market.k).unwrap();
             // Any rate up to the highest; a rebate is money that comes in.
-            let fee = trade_fees(notional, 0, rate_ppm.max(0)).unwrap().taker_atoms
-                + rate_ppm.min(0) as i128 * notional / PPM;
-            apply_fill(&mut account, &mut market, order.side, price, lots, fee).unwrap();
-            orders[which].lots -= lots;
+            let paid = trade_fees(notional, Ppm::ZERO, ppm(rate_ppm.max(0))).unwrap().taker_atoms;
+            let rebate = i128::from(rate_ppm.min(0)) * notional.get() / 1_000_000;
+            let fee = paid + atoms(rebate);
+            apply_fill(&mut account, &mut market, order.side, price, size, fee).unwrap();
+            orders[which].lots -= size;
             let after = free(&account, &market, &orders, MAX_FEE_PPM);
             prop_assert!(after >= before, "free fell from {} to {}", before, after);
             before = after;
@@ -101,55 +110,66 @@ proptest! {
 
     /// A cancel never lowers free collateral either, and removing is the inverse of adding.
     #[test]
-    fn a_cancel_never_lowers_free_collateral(market in any_market(0), held in -3_000_i64..3_000, orders in orders(), which in 0_usize..8) {
+    fn a_cancel_never_lowers_free_collateral(
+        market in any_market(0),
+        held in -3_000_i64..3_000,
+        orders in orders(),
+        which in 0_usize..8,
+    ) {
         let account = account(0, &[(0, held, 0)]);
         let which = which % orders.len();
         let mut left = orders.clone();
         let removed = left.remove(which);
-        prop_assert!(free(&account, &market, &left, MAX_FEE_PPM) >= free(&account, &market, &orders, MAX_FEE_PPM));
-        let (mark, k) = (market.mark().unwrap(), market.k);
-        let mut totals = order_totals(&orders, mark, k, MAX_FEE_PPM).unwrap();
-        totals.remove(&removed, mark, k, MAX_FEE_PPM).unwrap();
-        prop_assert_eq!(totals, order_totals(&left, mark, k, MAX_FEE_PPM).unwrap());
+        let free = |orders: &[OpenOrder]| free(&account, &market, orders, MAX_FEE_PPM);
+        prop_assert!(free(&left) >= free(&orders));
+        let mut totals = totals_of(&orders, &market);
+        totals.remove(&removed, market.mark().unwrap(), market.k, MAX_FEE_PPM).unwrap();
+        prop_assert_eq!(totals, totals_of(&left, &market));
     }
 
     /// Newest first, only what increases, no more than needed, and enough when there is enough.
     #[test]
     fn the_sweep_prunes_newest_first_until_free(
-        markets in (any_market(0), any_market(1)), held in (-3_000_i64..3_000, -3_000_i64..3_000),
-        orders in prop::collection::vec((0_u16..2, orders().prop_map(|o| o[0])), 1..10), share in 0_i128..=10,
+        markets in (any_market(0), any_market(1)),
+        held in (-3_000_i64..3_000, -3_000_i64..3_000),
+        orders in prop::collection::vec((0_u16..2, orders().prop_map(|o| o[0])), 1..10),
+        share in 0_i128..=10,
     ) {
         let markets = [markets.0, markets.1];
-        let list: Vec<Prunable> = (1..).zip(&orders).map(|(order_id, (market, order))| Prunable { market: *market, order_id, order: *order }).collect();
+        let list: Vec<Prunable> = (1..)
+            .map(OrderId::new)
+            .zip(&orders)
+            .map(|(order_id, (market, order))| Prunable {
+                market: MarketId::new(*market),
+                order_id,
+                order: *order,
+            })
+            .collect();
+        let totals = |market: MarketId, gone: &[Prunable]| {
+            let stays = |open: &&Prunable| open.market == market && !gone.contains(open);
+            let open: Vec<OpenOrder> = list.iter().filter(stays).map(|open| open.order).collect();
+            totals_of(&open, &markets[market.index()])
+        };
         let mut account = account(0, &[(0, held.0, 0), (1, held.1, 0)]);
         let free_with = |account: &Account, gone: &[Prunable]| {
-            health(account, markets.as_slice(), |id| {
-                let open: Vec<OpenOrder> = list.iter().filter(|o| o.market == id && !gone.contains(o)).map(|o| o.order).collect();
-                let market = &markets[usize::from(id)];
-                order_totals(&open, market.mark()?, market.k, MAX_FEE_PPM)
-            })
-            .unwrap()
-            .free_atoms()
+            let totals = |market| Ok(totals(market, gone));
+            health(account, markets.as_slice(), totals).unwrap().free_atoms()
         };
         // Collateral between "nothing needs to go" and "all must go, and it is not enough".
         let all: Vec<Prunable> = list.iter().copied().filter(|o| !o.order.reduce_only).collect();
         let (most, least) = (free_with(&account, &all), free_with(&account, &[]));
-        account.collateral_atoms = -(least + (most - least) * share / 9);
-        let mut of = [0_u16, 1].map(|id| {
-            let market = &markets[usize::from(id)];
-            let open: Vec<OpenOrder> = list.iter().filter(|o| o.market == id).map(|o| o.order).collect();
-            PrunedMarket {
-                market,
-                position: account.position(id).unwrap(),
-                totals: order_totals(&open, market.mark().unwrap(), market.k, MAX_FEE_PPM).unwrap(),
-            }
+        account.collateral_atoms = -(least + atoms((most - least).get() * share / 9));
+        let mut of = [M0, M1].map(|id| PrunedMarket {
+            market: &markets[id.index()],
+            position: account.position(id).unwrap(),
+            totals: totals(id, &[]),
         });
         let (gone, after) = prune(free_with(&account, &[]), &mut of, &list, MAX_FEE_PPM).unwrap();
         prop_assert_eq!(after, free_with(&account, &gone));
         prop_assert_eq!(&gone[..], &all[..gone.len()], "newest first, none skipped");
-        prop_assert!(after >= 0 || gone.len() == all.len());
+        prop_assert!(!after.is_negative() || gone.len() == all.len());
         if let Some((_, earlier)) = gone.split_last() {
-            prop_assert!(free_with(&account, earlier) < 0, "the last one had to go");
+            prop_assert!(free_with(&account, earlier).is_negative(), "the last one had to go");
         }
     }
 }
@@ -159,21 +179,16 @@ proptest! {
 fn a_placement_reserves_margin_adverse_move_and_fee() {
     let market = market(0, 10, 100, 1_000_000);
     let reserve = |held, orders: &[(Side, u64, u64, bool)]| {
-        let open: Vec<OpenOrder> = orders
+        let orders: Vec<OpenOrder> = orders
             .iter()
-            .map(|&(side, price_ticks, lots, reduce_only)| OpenOrder {
-                side,
-                price_ticks,
-                lots,
-                reduce_only,
-            })
+            .map(|&(side, price, size, reduce_only)| open(side, price, size, reduce_only))
             .collect();
         let account = account(0, &[(0, held, 0)]);
-        let totals = order_totals(&open, 100, market.k, 450).unwrap();
-        crate::margin::reserve(&market, account.position(0).unwrap(), &totals).unwrap()
+        let totals = order_totals(&orders, ticks(100), market.k, ppm(450)).unwrap();
+        reserve(&market, account.position(M0).unwrap(), &totals).unwrap()
     };
     let (buy, sell) = (Side::Buy, Side::Sell);
-    let fee = |price: i128, lots: i128| mul_div_floor(price * lots * 1_000_000, 450, PPM).unwrap();
+    let fee = |price: i128, size: i128| usdc(price * size).mul_ppm_floor(ppm(450)).unwrap();
     assert_eq!(reserve(5, &[]), usdc(50));
     assert_eq!(reserve(0, &[(buy, 90, 2, false)]), usdc(20) + fee(90, 2), "below the mark");
     assert_eq!(reserve(0, &[(buy, 103, 2, false)]), usdc(20 + 6) + fee(103, 2), "three above it");
@@ -204,10 +219,10 @@ fn a_placement_reserves_margin_adverse_move_and_fee() {
 #[test]
 fn an_order_beyond_127_bits_is_refused_and_changes_nothing() {
     let market = market(0, 10, 1, u64::MAX);
-    let order =
-        OpenOrder { side: Side::Buy, price_ticks: u64::MAX, lots: u64::MAX, reduce_only: false };
-    let mut totals = order_totals(&[], 1, market.k, 450).unwrap();
-    assert!(totals.add(&order, 1, market.k, 450).is_err());
+    let order = open(Side::Buy, u64::MAX, u64::MAX, false);
+    let mut totals = OrderTotals::default();
+    assert!(totals.add(&order, Ticks::ONE, market.k, ppm(450)).is_err());
     assert!(totals.is_empty());
-    assert!(health_without_orders(&account(0, &[]), std::slice::from_ref(&market)).is_ok());
+    let empty = account(0, &[] as &[(u16, i64, Atoms)]);
+    assert!(health_without_orders(&empty, std::slice::from_ref(&market)).is_ok());
 }

@@ -26,7 +26,8 @@ fn a_venues_price_is_its_mid_or_its_last_trade() {
         ("", "", "99", Some("99")),
         ("", "", "", None),
         ("1", "79228162514264337593543950335", "7", Some("7")),
-        ("79228162514264337593543950334", "79228162514264337593543950335", "7", Some("7")), // the bound does not fit
+        // The bound does not fit.
+        ("79228162514264337593543950334", "79228162514264337593543950335", "7", Some("7")),
     ] {
         let side = |text: &str| (!text.is_empty()).then(|| decimal(text));
         let prices = Prices { bid: side(bid), ask: side(ask), last: side(last) };
@@ -128,7 +129,10 @@ proptest! {
     ) {
         let weight = |voices: &[(i64, u32)]| voices.iter().map(|(_, weight)| *weight).sum::<u32>();
         prop_assume!(weight(&honest) > weight(&liars));
-        let said = |&(cents, weight): &(i64, u32)| Voice { said: Some((Some(Decimal::new(cents, 2)), 0)), weight };
+        let said = |&(cents, weight): &(i64, u32)| {
+            let price = Some(Decimal::new(cents, 2));
+            Voice { said: Some((price, 0)), weight }
+        };
         let voices: Vec<Voice> = honest.iter().chain(&liars).map(said).collect();
         let price = aggregate(&voices, RULES).price.unwrap().price;
         let bounds = || honest.iter().map(|(cents, _)| Decimal::new(*cents, 2));
@@ -136,9 +140,12 @@ proptest! {
     }
 
     #[test]
-    fn no_price_however_large_panics(mantissas in prop::collection::vec((any::<i128>(), 0_u32..=28), 0..7)) {
+    fn no_price_however_large_panics(
+        mantissas in prop::collection::vec((any::<i128>(), 0_u32..=28), 0..7),
+    ) {
         let said = |(mantissa, scale): (i128, u32)| {
-            let price = Decimal::try_from_i128_with_scale(mantissa >> 32, scale).unwrap_or(Decimal::MAX).abs();
+            let price = Decimal::try_from_i128_with_scale(mantissa >> 32, scale);
+            let price = price.unwrap_or(Decimal::MAX).abs();
             Voice { said: Some((Some(price), 0)), weight: 1 }
         };
         let voices: Vec<Voice> = mantissas.into_iter().map(said).collect();

@@ -1,16 +1,24 @@
 use proptest::prelude::*;
-use tidemark_proto::units::{Lots, Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{Atoms, Lots, Ppm, Ticks, TimeMs};
 
-use super::{account, market, usdc};
 use crate::funding::{
     hour_micro_atoms_per_lot, impact_price, premium_ppm, rate_8h_ppm, unpaid_atoms, ImpactPrice,
 };
-use crate::{Market, Treasury};
+use crate::tests::{account, atoms, lots, market, ms, ppm, ticks, usdc};
+use crate::{Market, RiskError, Treasury};
 
-const HOUR: TimeMs = 3_600_000;
+/// So long after an hour's begin.
+fn hour(number: u64, past_ms: u64) -> TimeMs {
+    ms(number * 3_600_000 + past_ms)
+}
 
-fn rate(premium: Ppm) -> Ppm {
-    rate_8h_ppm(&market(0, 10, 1, 1).params, premium)
+fn rate(premium: i64) -> i64 {
+    rate_8h_ppm(&market(0, 10, 1, 1).params, ppm(premium)).get()
+}
+
+fn end(market: &mut Market, now_ms: TimeMs, index: u64) -> Result<Option<i64>, RiskError> {
+    let paid = market.end_funding_hour(now_ms, ticks(index))?;
+    Ok(paid.map(Ppm::get))
 }
 
 #[test]
@@ -37,72 +45,68 @@ fn the_rate_is_premium_plus_clamped_interest_capped() {
 fn an_hour_pays_an_eighth_on_the_index_notional() {
     let mut market = market(0, 10, 10_000, 1_000_000);
     market.funding.hour = 7;
-    market.funding.sample(7 * HOUR + 5_000, 10_000);
-    assert_eq!(market.predicted_rate_8h_ppm(), 9_500);
-    assert_eq!(market.end_funding_hour(8 * HOUR - 1, 10_000), Ok(None));
-    assert_eq!(market.end_funding_hour(8 * HOUR, 10_000), Ok(Some(9_500)));
+    market.funding.sample(hour(7, 5_000), ppm(10_000));
+    assert_eq!(market.predicted_rate_8h_ppm(), ppm(9_500));
+    assert_eq!(end(&mut market, hour(7, 3_599_999), 10_000), Ok(None));
+    assert_eq!(end(&mut market, hour(8, 0), 10_000), Ok(Some(9_500)));
     let long = account(0, &[(0, 10, 0)]);
-    assert_eq!(unpaid_atoms(&market.funding, &long.positions[0]), Ok(118_750_000));
+    assert_eq!(unpaid_atoms(&market.funding, &long.positions[0]), Ok(atoms(118_750_000)));
     let short = account(0, &[(0, -10, 0)]);
-    assert_eq!(unpaid_atoms(&market.funding, &short.positions[0]), Ok(-118_750_000));
-    assert_eq!(market.funding.last_rate_8h_ppm, 9_500);
-    assert_eq!(market.end_funding_hour(9 * HOUR, 10_000), Ok(None), "no sample, no payment");
-    assert_eq!((market.funding.last_rate_8h_ppm, market.funding.hour), (0, 9));
+    assert_eq!(unpaid_atoms(&market.funding, &short.positions[0]), Ok(atoms(-118_750_000)));
+    assert_eq!(market.funding.last_rate_8h_ppm, ppm(9_500));
+    assert_eq!(end(&mut market, hour(9, 0), 10_000), Ok(None), "no sample, no payment");
+    assert_eq!((market.funding.last_rate_8h_ppm, market.funding.hour), (Ppm::ZERO, 9));
 }
 
 #[test]
 fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
     let mut market = market(0, 10, 100, 1);
-    assert_eq!(
-        market.end_funding_hour(3 * HOUR + 10, 100),
-        Ok(None),
-        "the hour of listing is not paid"
-    );
+    assert_eq!(end(&mut market, hour(3, 10), 100), Ok(None), "the hour of listing is not paid");
     for (at, premium) in [(10, 300), (4_999, 9_000), (5_010, -100), (10_009, 9_000), (10_010, 2)] {
-        market.funding.sample(3 * HOUR + at, premium);
+        market.funding.sample(hour(3, at), ppm(premium));
     }
     assert_eq!(
         (market.funding.premium_samples, market.funding.mean_premium_ppm()),
-        (3, Some(67)),
+        (3, Some(ppm(67))),
         "202/3"
     );
     assert_eq!(
-        market.end_funding_hour(6 * HOUR, 100),
+        end(&mut market, hour(6, 0), 100),
         Ok(Some(100)),
         "skipped hours are not made up for"
     );
     assert_eq!(market.funding.premium_samples, 0);
-    assert_eq!(market.end_funding_hour(6 * HOUR + 1, 100), Ok(None));
+    assert_eq!(end(&mut market, hour(6, 1), 100), Ok(None));
 }
 
 #[test]
 fn dust_goes_to_insurance_when_no_position_is_left() {
     let (mut market, mut treasury) = (market(0, 10, 100, 1), Treasury::default());
-    (market.funding_pool_atoms, market.open_interest_lots) = (3, 1);
+    (market.funding_pool_atoms, market.open_interest_lots) = (atoms(3), Lots::ONE);
     market.sweep_funding_dust(&mut treasury);
-    assert_eq!(treasury.insurance_atoms, 0);
-    market.open_interest_lots = 0;
+    assert_eq!(treasury.insurance_atoms, Atoms::ZERO);
+    market.open_interest_lots = Lots::ZERO;
     market.sweep_funding_dust(&mut treasury);
-    assert_eq!((treasury.insurance_atoms, market.funding_pool_atoms), (3, 0));
+    assert_eq!((treasury.insurance_atoms, market.funding_pool_atoms), (atoms(3), Atoms::ZERO));
 }
 
-fn thick_market(index: Ticks, impact_notional: i128) -> Market {
+fn thick_market(index: u64, impact_notional: Atoms) -> Market {
     let mut market = market(0, 10, index, 1_000_000);
     market.params.impact_notional_atoms = impact_notional;
     market
 }
 
-fn premium(market: &Market, bids: &[(Ticks, Lots)], asks: &[(Ticks, Lots)], max: Ppm) -> Ppm {
-    let impact =
-        |side: &[(Ticks, Lots)]| impact_price(&market.params, market.k, side.iter().copied());
-    premium_ppm(
-        &market.params,
-        market.k,
-        market.mark_ticks.unwrap(),
-        impact(bids),
-        impact(asks),
-        max,
-    )
+/// A side of a book: price and size of each level.
+type Levels = [(u64, u64)];
+
+fn premium(market: &Market, bids: &Levels, asks: &Levels, max_ppm: i64) -> i64 {
+    let impact = |side: &Levels| {
+        let levels = side.iter().map(|(price, size)| (ticks(*price), lots(*size)));
+        impact_price(&market.params, market.k, levels)
+    };
+    let index = market.mark_ticks.unwrap();
+    let (bid, ask) = (impact(bids), impact(asks));
+    premium_ppm(&market.params, market.k, index, bid, ask, ppm(max_ppm)).get()
 }
 
 #[test]
@@ -130,13 +134,17 @@ fn premiums_of_thin_empty_and_one_sided_books() {
     );
     assert_eq!(premium(&market, &[(1_100, 5)], &[], 70_000), 70_000, "clamped");
     assert_eq!(premium(&market, &[], &[(900, 6)], 70_000), -70_000);
-    let best = thick_market(1_000, 0);
+    let best = thick_market(1_000, Atoms::ZERO);
     assert_eq!(
         premium(&best, &[(1_234, 1)], &[], all),
         234_000,
         "no impact notional: the best price"
     );
-    assert_eq!(premium(&thick_market(0, 0), &[(5, 1)], &[(6, 1)], all), 0, "no index, no premium");
+    assert_eq!(
+        premium(&thick_market(0, Atoms::ZERO), &[(5, 1)], &[(6, 1)], all),
+        0,
+        "no index, no premium"
+    );
 }
 
 proptest! {
@@ -144,16 +152,20 @@ proptest! {
     /// 10⁻¹⁰ units moves less than 1 ppm.
     #[test]
     fn the_impact_price_is_the_average_fill(
-        index in 500_u64..2_000, levels in prop::collection::vec((1_u64..50, 1_u64..20), 1..8), notional in 1_i128..60_000, is_bid: bool,
+        index in 500_u64..2_000,
+        levels in prop::collection::vec((1_u64..50, 1_u64..20), 1..8),
+        notional in 1_i128..60_000,
+        is_bid: bool,
     ) {
         let market = thick_market(index, usdc(notional));
         let mut price = 1_000;
-        let side: Vec<(Ticks, Lots)> = levels.iter().map(|(step, lots)| {
+        let level = |(step, size): &(u64, u64)| {
             price = if is_bid { price - step } else { price + step };
-            (price, *lots)
-        }).collect();
-        let empty = [];
-        let got = if is_bid { premium(&market, &side, &empty, Ppm::MAX) } else { premium(&market, &empty, &side, Ppm::MAX) };
+            (price, *size)
+        };
+        let side: Vec<(u64, u64)> = levels.iter().map(level).collect();
+        let (bids, asks) = if is_bid { (side.as_slice(), &[][..]) } else { (&[][..], &side[..]) };
+        let got = premium(&market, bids, asks, i64::MAX);
         let mut left = notional;
         let mut lots = 0;
         let mut expected = 0;
@@ -173,8 +185,14 @@ proptest! {
     }
 
     #[test]
-    fn a_payment_is_symmetric_and_bounded(index in 1_u64..1_000_000, k in 1_u64..1_000_000, premium in -2_000_000_i64..2_000_000) {
-        let pays = |premium| hour_micro_atoms_per_lot(index, k, rate_8h_ppm(&market(0, 10, 1, 1).params, premium)).unwrap();
+    fn a_payment_is_symmetric_and_bounded(
+        index in 1_u64..1_000_000,
+        k in 1_u64..1_000_000,
+        premium in -2_000_000_i64..2_000_000,
+    ) {
+        let pays = |premium| {
+            hour_micro_atoms_per_lot(ticks(index), k, ppm(rate(premium))).unwrap()
+        };
         let most = i128::from(index) * i128::from(k) * 40_000;
         prop_assert!(pays(premium).abs() <= most);
         prop_assert!(pays(premium) <= pays(premium + 1));
@@ -183,9 +201,9 @@ proptest! {
 
 #[test]
 fn an_impact_price_beyond_127_bits_is_none() {
-    assert_eq!(ImpactPrice::at(u64::MAX, u64::MAX, 10), None);
-    let market = thick_market(u64::MAX, i128::MAX);
+    assert_eq!(ImpactPrice::at(Ticks::MAX, u64::MAX, 10), None);
+    let market = thick_market(u64::MAX, Atoms::MAX);
+    assert_eq!(impact_price(&market.params, u64::MAX, [(Ticks::MAX, Lots::MAX)]), None);
     let huge = [(u64::MAX, u64::MAX)];
-    assert_eq!(impact_price(&market.params, u64::MAX, huge), None);
-    assert_eq!(premium(&market, &huge, &huge, Ppm::MAX), 0);
+    assert_eq!(premium(&market, &huge, &huge, i64::MAX), 0);
 }

@@ -1,0 +1,101 @@
+//! Parameters of the whole chain.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+use super::{invalid, within};
+use crate::codes::Refusal;
+use crate::units::{Atoms, Ppm, TimeMs};
+
+/// One fee tier: from `min_volume_atoms` of 30-day volume on.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+pub struct FeeTier {
+    /// Traded notional of the last 30 days from which the tier applies.
+    pub min_volume_atoms: Atoms,
+    /// Maker rate; negative is a rebate paid out of the same trade's taker fee.
+    pub maker_ppm: Ppm,
+    /// Taker rate.
+    pub taker_ppm: Ppm,
+}
+
+/// Parameters of the whole chain.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct ChainParams {
+    /// Fee tiers, ascending in volume; the first starts at 0.
+    pub fee_tiers: Vec<FeeTier>,
+    /// Part of net fees that goes to the insurance fund; the rest is the validators' pool.
+    pub insurance_fee_ppm: Ppm,
+    /// Most gas in one block.
+    pub max_block_gas: u64,
+    /// Most bytes in one transaction.
+    pub max_tx_bytes: u32,
+    /// True if cancels run before the other orders of a block (rules §8.3).
+    pub cancels_first: bool,
+    /// Pause of blocks, in block time, after which withdrawals are gated.
+    pub halt_ms: TimeMs,
+    /// For how many blocks withdrawals are gated after a halt or negative equity.
+    pub withdrawal_gate_blocks: u64,
+}
+
+impl ChainParams {
+    /// Checks that the parameters fit together. Margin reserves the highest fee of an order, which
+    /// holds for rates up to 100 % only.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` with the name, the bound and the value of the first that does not.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let tiers = &self.fee_tiers;
+        let ascending =
+            tiers.windows(2).all(|pair| pair[0].min_volume_atoms < pair[1].min_volume_atoms);
+        if !(1..=16).contains(&tiers.len()) || !tiers[0].min_volume_atoms.is_zero() || !ascending {
+            return Err(invalid(format!(
+                "{} fee_tiers: must be 1 to 16, ascending in volume from 0",
+                tiers.len()
+            )));
+        }
+        let maker =
+            tiers.iter().map(|tier| ("maker_ppm", tier.maker_ppm.get(), -1_000_000, 1_000_000));
+        let taker = tiers.iter().map(|tier| ("taker_ppm", tier.taker_ppm.get(), 0, 1_000_000));
+        let others = [
+            ("insurance_fee_ppm", self.insurance_fee_ppm.get(), 0, 1_000_000),
+            ("max_tx_bytes", i64::from(self.max_tx_bytes), 1_024, 1 << 20),
+            ("max_block_gas", i64::try_from(self.max_block_gas).unwrap_or(-1), 1, 1 << 40),
+            ("halt_ms", i64::try_from(self.halt_ms.get()).unwrap_or(-1), 1, 86_400_000),
+            (
+                "withdrawal_gate_blocks",
+                i64::try_from(self.withdrawal_gate_blocks).unwrap_or(-1),
+                0,
+                1_000_000,
+            ),
+        ];
+        within(maker.chain(taker).chain(others))
+    }
+}
+
+impl Default for ChainParams {
+    fn default() -> Self {
+        let tier = |min_volume_usdc, maker_ppm, taker_ppm| FeeTier {
+            min_volume_atoms: Atoms::from_usdc(min_volume_usdc),
+            maker_ppm: Ppm::new(maker_ppm),
+            taker_ppm: Ppm::new(taker_ppm),
+        };
+        Self {
+            fee_tiers: vec![
+                tier(0, 150, 450),
+                tier(5_000_000, 120, 400),
+                tier(25_000_000, 80, 350),
+                tier(100_000_000, 40, 300),
+                tier(500_000_000, 0, 280),
+                tier(2_000_000_000, -30, 240),
+            ],
+            insurance_fee_ppm: Ppm::new(500_000),
+            max_block_gas: 100_000_000,
+            max_tx_bytes: 64 * 1024,
+            cancels_first: true,
+            halt_ms: TimeMs::new(300_000),
+            withdrawal_gate_blocks: 50,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Governed parameters of a market and of the chain, checked when they are set.
+
+mod chain;
+mod check;
+mod market;
+
+pub use chain::{ChainParams, FeeTier};
+pub use market::{
+    AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_SIZE_E9, MIN_INDEX_MOVE_QUORUM_PPM,
+};
+
+use crate::codes::{Code, Refusal};
+use crate::units::Atoms;
+
+/// Largest amount that a message or parameter may name: 10¹⁸ atoms, a million million USDC.
+pub const MAX_ATOMS: Atoms = Atoms::new(1_000_000_000_000_000_000);
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(Code::InvalidParams, message)
+}
+
+/// Checks named values against their lower and upper bounds.
+fn within(values: impl IntoIterator<Item = (&'static str, i64, i64, i64)>) -> Result<(), Refusal> {
+    for (name, value, low, high) in values {
+        if !(low..=high).contains(&value) {
+            return Err(invalid(format!("{name} is {value}, must be {low} to {high}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Ppm;
+
+    #[test]
+    fn a_market_whose_k_is_not_whole_is_refused() {
+        let mut params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
+        assert_eq!(params.k(), Ok(10));
+        assert_eq!(params.check(), Ok(()));
+        params.lot_size_e9 = 1_234;
+        assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+        params.lot_size_e9 = 0;
+        assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+    }
+
+    #[test]
+    fn fee_rates_beyond_what_margin_reserves_are_refused() {
+        let mut params = ChainParams::default();
+        assert_eq!(params.check(), Ok(()));
+        params.fee_tiers[0].taker_ppm = Ppm::new(1_000_001);
+        assert_eq!(
+            params.check().unwrap_err().message,
+            "taker_ppm is 1000001, must be 0 to 1000000"
+        );
+        params.fee_tiers.clear();
+        assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+    }
+
+    #[test]
+    fn a_bound_and_its_offender_are_named() {
+        let mut params = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 25);
+        params.mark_band_ppm = Ppm::new(2_000_000);
+        let refusal = params.check().unwrap_err();
+        assert_eq!(refusal.message, "mark_band_ppm is 2000000, must be 0 to 999999");
+        params.mark_band_ppm = Ppm::new(1);
+        (params.index_move_bound_ppm, params.index_move_quorum_ppm) = (Ppm::ZERO, Ppm::ZERO);
+        assert_eq!(params.check(), Ok(()));
+        params.index_move_bound_ppm = Ppm::new(10_000);
+        let refusal = params.check().unwrap_err();
+        assert_eq!(refusal.message, "index_move_quorum_ppm is 0, must be 666667 to 1000000");
+        params.index_move_quorum_ppm = Ppm::new(666_667);
+        params.tiers[1].upper_notional_atoms = Atoms::new(1);
+        assert!(params.check().unwrap_err().message.contains("tiers"));
+    }
+}
