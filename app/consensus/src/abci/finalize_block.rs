@@ -1,26 +1,80 @@
 //! FinalizeBlock: carries out a decided block.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExecTxResult, RequestFinalizeBlock, ResponseFinalizeBlock};
 use tidemark_engine::exec::{self, Block};
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::phase::Phase;
 use tidemark_engine::refusal::Refusal;
+use tidemark_engine::state::merkle::Hash;
+use tidemark_engine::state::{Chain, State};
 use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::v1;
 
-use super::{height, time_ms, Node};
+use super::{height, time_ms, Consensus, Executed, Node};
 use crate::encode;
-use crate::timing::Stopwatch;
+use crate::timing::{BlockTimes, Stopwatch};
 use crate::votes;
 
 /// Runs the phases of the rules' §8.1 and answers with a result per transaction and the app hash.
+/// The block that was carried out last gets the same answer again, and nothing is carried out.
+///
+/// Any block but that and its successor stops the process with a sentence: the state in memory does
+/// not come from the chain that CometBFT has.
 pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> ResponseFinalizeBlock {
-    let mut watch = Stopwatch::start();
     let mut consensus = node.consensus();
-    let Some(state) = consensus.state.as_mut() else {
+    let Consensus { state, executed, times } = &mut *consensus;
+    let Some(state) = state.as_mut() else {
         panic!("CometBFT sent block {} before InitChain", request.height);
     };
+    let hash = request.hash.as_ref().try_into().unwrap_or_default();
+    let done = repeated(&state.chain, executed.as_ref(), height(request.height), &hash)
+        .unwrap_or_else(|why| panic!("{why}"));
+    if let Some(done) = done {
+        tracing::info!(height = request.height, "this block was carried out before: same answer");
+        return answer(done);
+    }
+    answer(executed.insert(carry_out(node, state, times, request, hash)))
+}
+
+/// The block carried out last if this is it; `None` if this one follows it.
+fn repeated<'a>(
+    chain: &Chain,
+    executed: Option<&'a Executed>,
+    height: u64,
+    hash: &Hash,
+) -> Result<Option<&'a Executed>, String> {
+    match executed {
+        Some(executed) if height == chain.height && *hash == chain.block_hash => Ok(Some(executed)),
+        Some(_) if height == chain.height => Err(format!(
+            "CometBFT sent block {height} with hash {}, but this node has carried out block \
+             {height} with hash {}: the state in memory does not come from CometBFT's chain. Start \
+             tidemarkd again: it replays the blocks that CometBFT has",
+            hex::encode(hash),
+            hex::encode(chain.block_hash),
+        )),
+        _ if chain.height.checked_add(1) != Some(height) => Err(format!(
+            "CometBFT sent block {height}, but this node has carried out block {}. Start tidemarkd \
+             again: it replays the blocks that CometBFT has",
+            chain.height,
+        )),
+        Some(executed) if !executed.committed => {
+            Err(format!("CometBFT sent block {height} before Commit of block {}", chain.height))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn carry_out(
+    node: &Node,
+    state: &mut State,
+    times: &mut BlockTimes,
+    request: &RequestFinalizeBlock,
+    hash: Hash,
+) -> Executed {
+    let mut watch = Stopwatch::start();
     let (injected, txs) = match request.txs.split_first() {
         Some((first, rest)) if votes::required(height(request.height)) => (Some(first), rest),
         _ => (None, request.txs.as_slice()),
@@ -31,20 +85,26 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
     let block = Block {
         height: height(request.height),
         time_ms: time_ms(request.time.as_ref()),
-        hash: request.hash.as_ref().try_into().unwrap_or_default(),
+        hash,
         ballots,
         txs: node.inner.cache.check_all(txs, max_bytes, node.inner.threads),
     };
     watch.lap(Phase::Decode);
     let events = exec::execute(state, &block, &mut |phase| watch.lap(phase));
-    let injected_result = injected.map(|_| ExecTxResult::default());
-    let tx_results = injected_result.into_iter().chain(events.txs.iter().map(tx_result)).collect();
-    let app_hash = events.app_hash;
     for phase in Phase::ALL {
-        consensus.times.add(phase, watch.times.get(phase));
+        times.add(phase, watch.times.get(phase));
     }
-    consensus.finalized = Some(events);
-    ResponseFinalizeBlock { tx_results, app_hash: app_hash.to_vec().into(), ..Default::default() }
+    Executed { injected: injected.is_some(), events: Arc::new(events), committed: false }
+}
+
+fn answer(executed: &Executed) -> ResponseFinalizeBlock {
+    let injected = executed.injected.then(ExecTxResult::default);
+    let tx_results = injected.into_iter().chain(executed.events.txs.iter().map(tx_result));
+    ResponseFinalizeBlock {
+        tx_results: tx_results.collect(),
+        app_hash: executed.events.app_hash.to_vec().into(),
+        ..Default::default()
+    }
 }
 
 /// Encodes an outcome as CometBFT and its clients get it.

@@ -5,14 +5,12 @@ use tidemark_engine::state::PROTOCOL_VERSION;
 
 use super::Node;
 
-/// The height and app hash of the state in memory; 0 after a start, so that CometBFT replays its
-/// blocks.
+/// The height and app hash of the last committed block. CometBFT sends a block that was carried out
+/// but not committed again. Height 0 after a start, so that CometBFT replays its blocks.
 pub(super) fn info(node: &Node, _request: &RequestInfo) -> ResponseInfo {
-    let consensus = node.consensus();
-    let (height, app_hash) = consensus
-        .state
-        .as_ref()
-        .map_or((0, Vec::new()), |state| (state.chain.height, state.app_hash.to_vec()));
+    let view = node.inner.publisher.view();
+    let height = view.chain.height;
+    let app_hash = if height == 0 { Vec::new() } else { view.app_hash.to_vec() };
     ResponseInfo {
         data: "tidemark".into(),
         version: env!("CARGO_PKG_VERSION").into(),

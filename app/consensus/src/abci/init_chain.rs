@@ -9,16 +9,17 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::State;
 use tidemark_engine::state::Validator;
 
-use super::{time_ms, Node};
+use super::{time_ms, Consensus, Node};
 
 /// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
-/// there is no chain to keep up.
+/// there is no chain to keep up. CometBFT sends InitChain again when it died before the first
+/// Commit: the first block is then carried out anew.
 pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInitChain {
     let state =
         build(node, &request).unwrap_or_else(|why| panic!("this genesis cannot be run: {why}"));
     let app_hash = state.app_hash;
     node.inner.publisher.reset(Arc::new(state.view()));
-    node.consensus().state = Some(state);
+    *node.consensus() = Consensus { state: Some(state), ..Consensus::default() };
     ResponseInitChain {
         consensus_params: None,
         validators: Vec::new(),

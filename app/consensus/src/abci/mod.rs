@@ -37,6 +37,10 @@ use crate::tx_cache::TxCache;
 
 /// The node's application. Clones share everything; CometBFT's connections meet only in the
 /// published view, but for the consensus state, which only the consensus connection touches.
+///
+/// FinalizeBlock changes the consensus state in place, and Commit publishes the state. Between the
+/// two, everything but FinalizeBlock and Commit reads the published view, which is the last
+/// committed state (ADR 21).
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -53,11 +57,23 @@ struct Inner {
 
 #[derive(Default)]
 struct Consensus {
-    /// `None` until InitChain.
+    /// `None` until InitChain. One block ahead of the published view between FinalizeBlock and
+    /// Commit.
     state: Option<State>,
-    /// The block that FinalizeBlock has carried out and Commit will publish.
-    finalized: Option<BlockEvents>,
+    /// The block that made `state`; `None` at genesis.
+    executed: Option<Executed>,
     times: BlockTimes,
+}
+
+/// A block that FinalizeBlock has carried out. CometBFT may ask for it again: when CometBFT alone
+/// dies before its own record of the block is complete, and starts again.
+struct Executed {
+    /// The block's first transaction is an extended commit, not a transaction of the exchange.
+    injected: bool,
+    /// Results and events, from which the same answer can be made again.
+    events: Arc<BlockEvents>,
+    /// Commit has published the block.
+    committed: bool,
 }
 
 impl Node {

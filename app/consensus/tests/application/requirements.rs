@@ -1,0 +1,173 @@
+//! Requirements 9 to 12 as properties, over random histories of a small chain.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use prost::bytes::Bytes;
+use prost::Message as _;
+use tendermint_abci::Application as _;
+use tendermint_proto::v0_38::abci::{
+    RequestCheckTx, RequestQuery, RequestVerifyVoteExtension, ResponseFinalizeBlock,
+};
+
+use super::rig::{history, Decided, Rig, Trade, INDEX};
+
+/// A call that CometBFT makes on the way to a block, or beside it.
+#[derive(Clone, Debug)]
+enum Call {
+    /// PrepareProposal of this block, with one more transaction in the mempool.
+    Prepare(Vec<u8>),
+    /// ProcessProposal of this block as it was decided.
+    Process,
+    /// ProcessProposal of this block with one more transaction.
+    ProcessOther(Vec<u8>),
+    /// ExtendVote on this block.
+    Extend,
+    /// VerifyVoteExtension of an extension that need not be in any block.
+    Verify(Vec<u8>),
+    /// CheckTx of every transaction of this block.
+    CheckTxs,
+    /// Query.
+    Query,
+}
+
+impl Call {
+    fn make(&self, rig: &Rig, block: &Decided) {
+        let with = |txs: &[Bytes], more: &[u8]| -> Vec<Bytes> {
+            txs.iter().cloned().chain([more.to_vec().into()]).collect()
+        };
+        match self {
+            Self::Prepare(more) => {
+                let mut request = block.prepare.clone();
+                request.txs = with(&block.mempool, more);
+                rig.node.prepare_proposal(request);
+            }
+            Self::Process => drop(rig.node.process_proposal(block.process.clone())),
+            Self::ProcessOther(more) => {
+                let mut request = block.process.clone();
+                request.txs = with(&request.txs, more);
+                rig.node.process_proposal(request);
+            }
+            Self::Extend => drop(rig.node.extend_vote(block.extend.clone())),
+            Self::Verify(extension) => {
+                let request = RequestVerifyVoteExtension {
+                    height: block.block.height,
+                    hash: block.block.hash.clone(),
+                    vote_extension: extension.clone().into(),
+                    ..Default::default()
+                };
+                rig.node.verify_vote_extension(request);
+            }
+            Self::CheckTxs => block.mempool.iter().for_each(|tx| {
+                rig.node.check_tx(RequestCheckTx { tx: tx.clone(), ..Default::default() });
+            }),
+            Self::Query => drop(rig.node.query(RequestQuery::default())),
+        }
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..40)
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        bytes().prop_map(Call::Prepare),
+        Just(Call::Process),
+        bytes().prop_map(Call::ProcessOther),
+        Just(Call::Extend),
+        bytes().prop_map(Call::Verify),
+        Just(Call::CheckTxs),
+        Just(Call::Query),
+    ]
+}
+
+fn trade() -> impl Strategy<Value = Trade> {
+    (0..3_usize, any::<bool>(), -40..40_i64, 1..6_u64)
+        .prop_map(|(trader, buys, away, lots)| Trade::new(trader, buys, away, lots))
+}
+
+fn trades() -> impl Strategy<Value = Vec<Vec<Trade>>> {
+    vec(vec(trade(), 0..5), 1..5)
+}
+
+/// What an application answers to the blocks of a history while it is asked other things as well:
+/// before each block, and between its FinalizeBlock and its Commit.
+fn answers(rig: &Rig, decided: &[Decided], calls: &[Call]) -> Vec<ResponseFinalizeBlock> {
+    let mut calls = calls.iter().cycle();
+    let mut some = |block: &Decided| {
+        let before = (rig.info(), rig.published());
+        calls.by_ref().take(4).for_each(|call| call.make(rig, block));
+        assert_eq!((rig.info(), rig.published()), before, "height {}", block.block.height);
+    };
+    let one = |block: &Decided| {
+        some(block);
+        let answer = rig.node.finalize_block(block.block.clone());
+        some(block);
+        rig.node.commit();
+        assert_eq!(rig.published(), [block.block.height.unsigned_abs()]);
+        answer
+    };
+    decided.iter().map(one).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// PrepareProposal, ProcessProposal, ExtendVote and VerifyVoteExtension do not change the state
+    /// of the block before.
+    #[test]
+    fn abci_requirement_09_no_side_effects(trades in trades(), calls in vec(call(), 1..12)) {
+        let decided = history(&trades);
+        let quiet = answers(&Rig::new(1, INDEX), &decided, &[]);
+        let asked = answers(&Rig::new(1, INDEX), &decided, &calls);
+        prop_assert_eq!(asked, quiet);
+    }
+
+    /// The state after a block does not depend on vote extensions that this node made or received,
+    /// unless the block has them.
+    #[test]
+    fn abci_requirement_10_extensions_outside_of_the_block_do_not_count(
+        trades in trades(),
+        received in vec(bytes(), 1..8),
+        own_price in 1..10 * INDEX,
+    ) {
+        let decided = history(&trades);
+        let calls: Vec<Call> =
+            received.into_iter().flat_map(|bytes| [Call::Verify(bytes), Call::Extend]).collect();
+        for (answer, block) in answers(&Rig::new(1, own_price), &decided, &calls).iter().zip(&decided) {
+            prop_assert_eq!(answer, &block.answer);
+        }
+    }
+
+    /// The state after a block depends on the state before it and on the block alone: two nodes of
+    /// other mempools, proposals and threads have one app hash.
+    #[test]
+    fn abci_requirement_11_the_state_is_a_function_of_the_blocks(
+        trades in trades(),
+        calls in vec(call(), 1..8),
+        others in vec(call(), 1..8),
+    ) {
+        let decided = history(&trades);
+        let hashes = |threads, calls: &[Call]| -> Vec<Bytes> {
+            let answers = answers(&Rig::new(threads, INDEX), &decided, calls);
+            answers.into_iter().map(|answer| answer.app_hash).collect()
+        };
+        prop_assert_eq!(hashes(1, &calls), hashes(4, &others));
+    }
+
+    /// The results of a block depend on the state before it and on the block alone, to the byte.
+    #[test]
+    fn abci_requirement_12_results_are_a_function_of_the_blocks(
+        trades in trades(),
+        calls in vec(call(), 1..8),
+        others in vec(call(), 1..8),
+    ) {
+        let decided = history(&trades);
+        let results = |threads, calls: &[Call]| -> Vec<Vec<u8>> {
+            let answers = answers(&Rig::new(threads, INDEX), &decided, calls);
+            let results = answers.iter().flat_map(|answer| &answer.tx_results);
+            results.map(|result| result.encode_to_vec()).collect()
+        };
+        prop_assert_eq!(results(1, &calls), results(4, &others));
+    }
+}

@@ -1,0 +1,293 @@
+//! One validator's application without CometBFT, and the history of a chain that CometBFT could
+//! have asked it for.
+
+use std::sync::mpsc::Receiver;
+use std::sync::Arc;
+
+use ed25519_consensus::SigningKey;
+use prost::bytes::Bytes;
+use prost::Message as _;
+use rust_decimal::Decimal;
+use sha2::{Digest as _, Sha256};
+use tendermint_abci::Application as _;
+use tendermint_proto::google::protobuf::Timestamp;
+use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
+use tendermint_proto::v0_38::abci::{
+    CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, RequestExtendVote, RequestFinalizeBlock,
+    RequestInfo, RequestInitChain, RequestPrepareProposal, RequestProcessProposal,
+    ResponseFinalizeBlock, ResponseInfo, Validator, ValidatorUpdate, VoteInfo,
+};
+use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
+use tendermint_proto::v0_38::types::{
+    AbciParams, BlockIdFlag, CanonicalVoteExtension, ConsensusParams,
+};
+use tidemark_consensus::abci::Node;
+use tidemark_consensus::publish::{PublishedBlock, Publisher};
+use tidemark_consensus::tx_cache::TxCache;
+use tidemark_engine::genesis::Genesis;
+use tidemark_engine::state::View;
+use tidemark_feed::{Feed, FeedPrice};
+use tidemark_proto::params::{ChainParams, MarketParams};
+use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::v1;
+use tidemark_proto::v1::operation::Operation;
+
+const CHAIN: &str = "tidemark-abci-1";
+/// The year 2100: no block is ever behind the clock, whatever the clock shows.
+const GENESIS_SECONDS: i64 = 4_102_444_800;
+/// Room for every transaction of a test.
+const MAX_BYTES: i64 = 1_000_000;
+/// What the proposer's feed says, in USDC; also in ticks.
+pub const INDEX: u32 = 50_000;
+/// The index in ticks.
+const INDEX_TICKS: u64 = INDEX as u64;
+/// Traders that have collateral.
+pub const TRADERS: [&str; 3] = ["alice", "bob", "carol"];
+const FAUCET: &str = "faucet";
+
+/// Always the same price of the only market, in USDC.
+struct Fixed(u32);
+
+impl Feed for Fixed {
+    fn name(&self) -> String {
+        format!("fixed({})", self.0)
+    }
+
+    fn snapshot(&self, _now_ms: u64) -> Vec<FeedPrice> {
+        let index = Some(Decimal::from(self.0));
+        vec![FeedPrice { symbol: "BTC-USD".into(), index, external: None, age_ms: 0 }]
+    }
+}
+
+fn signer(name: &str) -> Signer {
+    Signer::from_secret(&Sha256::digest(name), CHAIN).expect("a hash is a secret key")
+}
+
+fn validator_key() -> SigningKey {
+    SigningKey::from([7; 32])
+}
+
+fn validator() -> Validator {
+    let address = Sha256::digest(validator_key().verification_key().to_bytes());
+    Validator { address: address[..20].to_vec().into(), power: 10 }
+}
+
+fn time(height: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds: GENESIS_SECONDS + height, nanos: 0 })
+}
+
+/// An application, and what its watchers got.
+pub struct Rig {
+    /// The application.
+    pub node: Node,
+    published: Receiver<PublishedBlock>,
+}
+
+impl Rig {
+    /// An application at genesis that verifies on `threads` and whose feed says `price`.
+    pub fn new(threads: usize, price: u32) -> Self {
+        let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN))));
+        let published = publisher.subscribe();
+        let cache = Arc::new(TxCache::new(CHAIN));
+        let rig =
+            Self { node: Node::new(publisher, cache, Box::new(Fixed(price)), threads), published };
+        rig.init_chain();
+        rig
+    }
+
+    /// InitChain, as CometBFT asks for it while it knows of no committed block.
+    pub fn init_chain(&self) {
+        let faucet = signer(FAUCET).address().to_string();
+        let genesis = Genesis {
+            params: ChainParams::default(),
+            markets: vec![MarketParams::with_defaults("BTC-USD", 1_000_000_000, 1_000_000_000, 50)],
+            admin: faucet.clone(),
+            minters: vec![faucet],
+            insurance_atoms: 0,
+        };
+        let key = validator_key().verification_key().to_bytes().to_vec();
+        let pub_key = Some(PublicKey { sum: Some(Sum::Ed25519(key)) });
+        let abci = AbciParams { vote_extensions_enable_height: 1 };
+        self.node.init_chain(RequestInitChain {
+            time: time(0),
+            chain_id: CHAIN.into(),
+            consensus_params: Some(ConsensusParams { abci: Some(abci), ..Default::default() }),
+            validators: vec![ValidatorUpdate { pub_key, power: 10 }],
+            app_state_bytes: serde_json::to_vec(&genesis).expect("a genesis is JSON").into(),
+            initial_height: 1,
+        });
+    }
+
+    /// FinalizeBlock's answer as bytes.
+    pub fn finalize(&self, block: &RequestFinalizeBlock) -> Vec<u8> {
+        self.node.finalize_block(block.clone()).encode_to_vec()
+    }
+
+    /// The answer to Info.
+    pub fn info(&self) -> ResponseInfo {
+        self.node.info(RequestInfo::default())
+    }
+
+    /// Heights of the blocks that watchers got since the last call.
+    pub fn published(&self) -> Vec<u64> {
+        self.published.try_iter().map(|block| block.events.height).collect()
+    }
+
+    /// Events of the blocks that watchers got since the last call, as text.
+    pub fn published_events(&self) -> Vec<String> {
+        self.published.try_iter().map(|block| format!("{:?}", block.events)).collect()
+    }
+}
+
+/// What a trader does in a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Trade {
+    /// Which of [`TRADERS`].
+    pub trader: usize,
+    pub buys: bool,
+    /// The limit, in ticks below or above the index.
+    pub away: i64,
+    pub lots: u64,
+}
+
+impl Trade {
+    /// An order that rests or trades a little around the index.
+    pub fn new(trader: usize, buys: bool, away: i64, lots: u64) -> Self {
+        Self { trader, buys, away, lots }
+    }
+}
+
+/// A decided block, and what CometBFT asked the proposer on the way to it.
+#[derive(Clone)]
+pub struct Decided {
+    /// The mempool of the proposer.
+    pub mempool: Vec<Bytes>,
+    /// PrepareProposal.
+    pub prepare: RequestPrepareProposal,
+    /// ProcessProposal.
+    pub process: RequestProcessProposal,
+    /// ExtendVote.
+    pub extend: RequestExtendVote,
+    /// FinalizeBlock.
+    pub block: RequestFinalizeBlock,
+    /// The proposer's answer to FinalizeBlock.
+    pub answer: ResponseFinalizeBlock,
+}
+
+/// Signs with each key's next sequence.
+#[derive(Default)]
+struct Sequences(std::collections::BTreeMap<String, u64>);
+
+impl Sequences {
+    fn sign<M: Sendable>(&mut self, name: &str, message: M) -> Bytes {
+        let sequence = self.0.entry(name.to_owned()).or_default();
+        let options = TxOptions { sequence: *sequence, timeout_height: 0 };
+        *sequence += 1;
+        signer(name).sign(message, options).expect("the key signs").into()
+    }
+
+    fn deposit(&mut self, name: &str) -> Bytes {
+        let recipient = signer(name).address().to_string();
+        let amount_atoms = 1_000_000 * 1_000_000;
+        self.sign(FAUCET, v1::MsgDeposit { recipient, amount_atoms, ..Default::default() })
+    }
+
+    fn order(&mut self, trade: Trade) -> Bytes {
+        let side = if trade.buys { v1::Side::Buy } else { v1::Side::Sell };
+        let order = v1::PlaceOrder {
+            side: side.into(),
+            price_ticks: INDEX_TICKS.saturating_add_signed(trade.away),
+            lots: trade.lots,
+            ..Default::default()
+        };
+        let operation = v1::Operation { operation: Some(Operation::Place(order)) };
+        let message = v1::MsgOrders { operations: vec![operation], ..Default::default() };
+        self.sign(TRADERS[trade.trader % TRADERS.len()], message)
+    }
+}
+
+/// The chain that one honest validator makes: deposits in the first block, the first prices in the
+/// second, then one block for each of `trades`.
+pub fn history(trades: &[Vec<Trade>]) -> Vec<Decided> {
+    let proposer = Rig::new(1, INDEX);
+    let mut sequences = Sequences::default();
+    let deposits = TRADERS.map(|name| sequences.deposit(name)).to_vec();
+    let mut mempools = vec![deposits, Vec::new()];
+    mempools.extend(
+        trades.iter().map(|block| block.iter().map(|trade| sequences.order(*trade)).collect()),
+    );
+    let mut last_vote = None;
+    let mut decided = Vec::new();
+    for (height, mempool) in (1..).zip(mempools) {
+        let (block, extension) = decide(&proposer, height, mempool, last_vote);
+        last_vote = Some(vote(height, extension));
+        decided.push(block);
+    }
+    decided
+}
+
+/// A block from proposal to Commit, and the validator's vote extension on it.
+fn decide(
+    proposer: &Rig,
+    height: i64,
+    mempool: Vec<Bytes>,
+    last_vote: Option<ExtendedVoteInfo>,
+) -> (Decided, Bytes) {
+    let node = &proposer.node;
+    let votes: Vec<_> = last_vote.into_iter().collect();
+    let prepare = RequestPrepareProposal {
+        max_tx_bytes: MAX_BYTES,
+        txs: mempool.clone(),
+        local_last_commit: Some(ExtendedCommitInfo { round: 0, votes: votes.clone() }),
+        height,
+        time: time(height),
+        ..Default::default()
+    };
+    let txs = node.prepare_proposal(prepare.clone()).txs;
+    let hash: Bytes = Sha256::digest(height.to_le_bytes()).to_vec().into();
+    let votes = votes.iter().map(|vote| VoteInfo {
+        validator: vote.validator.clone(),
+        block_id_flag: vote.block_id_flag,
+    });
+    let last_commit = Some(CommitInfo { round: 0, votes: votes.collect() });
+    let process = RequestProcessProposal {
+        txs: txs.clone(),
+        proposed_last_commit: last_commit.clone(),
+        hash: hash.clone(),
+        height,
+        time: time(height),
+        ..Default::default()
+    };
+    let status = node.process_proposal(process.clone()).status;
+    assert_eq!(status, ProposalStatus::Accept as i32, "height {height}");
+    let extend = RequestExtendVote { hash: hash.clone(), height, ..Default::default() };
+    let extension = node.extend_vote(extend.clone()).vote_extension;
+    let block = RequestFinalizeBlock {
+        txs,
+        decided_last_commit: last_commit,
+        hash,
+        height,
+        time: time(height),
+        ..Default::default()
+    };
+    let answer = node.finalize_block(block.clone());
+    node.commit();
+    (Decided { mempool, prepare, process, extend, block, answer }, extension)
+}
+
+/// The validator's vote on a block, with its signed extension.
+fn vote(height: i64, extension: Bytes) -> ExtendedVoteInfo {
+    let signed = CanonicalVoteExtension {
+        extension: extension.to_vec(),
+        height,
+        round: 0,
+        chain_id: CHAIN.to_owned(),
+    };
+    let signature = validator_key().sign(&signed.encode_length_delimited_to_vec()).to_bytes();
+    ExtendedVoteInfo {
+        validator: Some(validator()),
+        vote_extension: extension,
+        extension_signature: signature.to_vec().into(),
+        block_id_flag: BlockIdFlag::Commit as i32,
+    }
+}
