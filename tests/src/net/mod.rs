@@ -25,7 +25,7 @@ use tidemark_node::init::{self, ExistingHome, NodeInit};
 use tidemark_proto::params::MarketParams;
 
 use crate::harness::{genesis, CHAIN_ID};
-use process::Process;
+use process::{Launch, Process};
 pub use program::target_folder;
 
 /// How long a node may take from its start to its first answer, and the chain to make a block: also
@@ -79,11 +79,20 @@ pub struct NodeOptions {
     pub feed: Option<FeedConfig>,
     /// The program in place of `tidemarkd`: a node that misbehaves.
     pub program: Option<PathBuf>,
+    /// Its CometBFT is a process of its own, which can crash alone.
+    pub external_comet: bool,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { power: 10, threads: None, mempool: true, feed: None, program: None }
+        Self {
+            power: 10,
+            threads: None,
+            mempool: true,
+            feed: None,
+            program: None,
+            external_comet: false,
+        }
     }
 }
 
@@ -119,6 +128,8 @@ struct Node {
     ports: Ports,
     options: NodeOptions,
     process: Option<Process>,
+    /// Its CometBFT, where that is external.
+    comet: Option<Process>,
 }
 
 /// The network. The chain's id, and the key of its admin and minter, are those of
@@ -126,6 +137,7 @@ struct Node {
 pub struct Net {
     nodes: Vec<Node>,
     program: PathBuf,
+    comet: PathBuf,
     folder: Option<TempDir>,
     /// Keeps other networks off these ports.
     _ports: reserve::Reserved,
@@ -150,13 +162,17 @@ impl Net {
             ports,
             options: options.clone(),
             process: None,
+            comet: None,
         });
         let nodes = nodes.collect();
-        let mut net = Self { nodes, program, folder: Some(folder), _ports: reserved };
-        net.init(&options, &comet)?;
+        let mut net = Self { nodes, program, comet, folder: Some(folder), _ports: reserved };
+        net.init(&options)?;
         progress(&format!("{count} node(s) in {}", net.folder().display()));
         for index in 0..net.nodes.len() {
             net.restart(index)?;
+            if net.nodes[index].options.external_comet {
+                net.start_comet(index, None)?;
+            }
         }
         net.ready().await?;
         Ok(net)
@@ -166,7 +182,7 @@ impl Net {
         self.folder.as_ref().map_or(Path::new(""), TempDir::path)
     }
 
-    fn init(&self, options: &NetOptions, comet: &Path) -> Result<(), String> {
+    fn init(&self, options: &NetOptions) -> Result<(), String> {
         let inits = self.nodes.iter().enumerate().map(|(index, node)| {
             let mut init = NodeInit::local(&node.home, format!("node{index}"), node.ports);
             init.power = node.options.power;
@@ -191,7 +207,8 @@ impl Net {
             max_block_bytes: MAX_BLOCK_BYTES,
             app_state: app_state.map_err(|e| e.to_string())?,
         };
-        init::init(comet, &inits, &genesis, ExistingHome::Refuse).map_err(|e| e.to_string())?;
+        init::init(&self.comet, &inits, &genesis, ExistingHome::Refuse)
+            .map_err(|e| e.to_string())?;
         // A mempool without room refuses every transaction before it asks the application.
         let closed = self.nodes.iter().filter(|node| !node.options.mempool);
         for node in closed {
@@ -260,11 +277,51 @@ impl Net {
     /// A sentence when the process cannot be made.
     pub fn restart(&mut self, node: usize) -> Result<(), String> {
         let node = &mut self.nodes[node];
-        let program = node.options.program.clone().unwrap_or_else(|| self.program.clone());
-        let process = Process::start(&program, &node.home, node.options.threads);
-        node.process =
-            Some(process.map_err(|e| format!("cannot start {}: {e}", node.home.display()))?);
+        let options = &node.options;
+        let program = options.program.as_ref().unwrap_or(&self.program);
+        let threads = options.threads.map(|threads| format!("--threads={threads}"));
+        let external = options.external_comet.then(|| "--external-comet".to_owned());
+        let arguments = threads.into_iter().chain(external).collect();
+        let log = "tidemarkd.log";
+        let launch = Launch { program, home: &node.home, log, arguments, variable: None };
+        node.process = Some(
+            Process::start(launch)
+                .map_err(|e| format!("cannot start {}: {e}", node.home.display()))?,
+        );
         Ok(())
+    }
+
+    /// Starts the external CometBFT of a node. With `crash_at` CometBFT ends by itself, as a crash
+    /// would end it, at this one of the points that its authors set for tests of crashes: eleven a
+    /// block, numbered from 0 since its start.
+    ///
+    /// # Errors
+    /// A sentence when the process cannot be made.
+    pub fn start_comet(&mut self, node: usize, crash_at: Option<u32>) -> Result<(), String> {
+        let node = &mut self.nodes[node];
+        let variable = crash_at.map(|point| ("FAIL_TEST_INDEX", point.to_string()));
+        let launch = Launch {
+            program: &self.comet,
+            home: &node.home,
+            log: "cometbft.log",
+            arguments: Vec::new(),
+            variable,
+        };
+        let comet = Process::start(launch);
+        node.comet = Some(comet.map_err(|e| format!("cannot start CometBFT: {e}"))?);
+        Ok(())
+    }
+
+    /// Ends the external CometBFT of a node at once.
+    pub fn kill_comet(&mut self, node: usize) {
+        if let Some(comet) = self.nodes[node].comet.take() {
+            comet.kill();
+        }
+    }
+
+    /// Returns true if the external CometBFT of a node does not run.
+    pub fn comet_has_ended(&mut self, node: usize) -> bool {
+        self.nodes[node].comet.as_mut().is_none_or(Process::has_ended)
     }
 
     /// Gives a node other prices from its next start on.
@@ -345,6 +402,11 @@ impl Net {
         }
     }
 
+    /// All that was started; a CometBFT before its application.
+    fn processes(&mut self) -> impl Iterator<Item = &mut Option<Process>> {
+        self.nodes.iter_mut().flat_map(|node| [&mut node.comet, &mut node.process])
+    }
+
     /// The log of a node.
     #[must_use]
     pub fn log(&self, node: usize) -> String {
@@ -371,11 +433,8 @@ impl Drop for Net {
             (0..self.nodes.len()).for_each(|node| progress(&self.log_end(node)));
         }
         // All at once, then each is waited for.
-        self.nodes
-            .iter_mut()
-            .filter_map(|node| node.process.as_mut())
-            .for_each(Process::ask_to_end);
-        self.nodes.iter_mut().for_each(|node| drop(node.process.take()));
+        self.processes().filter_map(Option::as_mut).for_each(Process::ask_to_end);
+        self.processes().for_each(|process| drop(process.take()));
         if std::thread::panicking() {
             if let Some(folder) = self.folder.take() {
                 progress(&format!("the network's folder is kept: {}", folder.keep().display()));

@@ -5,30 +5,46 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tidemark_comet::cometbft::GUARD;
 
-/// A running `tidemarkd` with its CometBFT. Dropping it asks both to end and waits until they have.
+/// A running node, or the CometBFT of one. Dropping it asks its processes to end and waits until
+/// they have.
 pub(super) struct Process {
-    /// Ends the node when its standard input closes, which also happens when this process dies,
+    /// Ends the program when its standard input closes, which also happens when this process dies,
     /// however it dies.
     guard: Child,
 }
 
+/// A program that runs on a node's home.
+pub(super) struct Launch<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The home.
+    pub home: &'a Path,
+    /// The file of its output, there.
+    pub log: &'a str,
+    /// Arguments after `start --home HOME`.
+    pub arguments: Vec<String>,
+    /// A variable of its environment.
+    pub variable: Option<(&'a str, String)>,
+}
+
 impl Process {
-    /// Starts the node at `home`; its log is `tidemarkd.log` there.
-    pub fn start(program: &Path, home: &Path, threads: Option<u16>) -> io::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(home.join("tidemarkd.log"))?;
+    /// Starts a program.
+    pub fn start(launch: Launch<'_>) -> io::Result<Self> {
+        let Launch { program, home, log, arguments, variable } = launch;
+        let log = OpenOptions::new().create(true).append(true).open(home.join(log))?;
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", GUARD, "tidemarkd-guard"])
             .arg(program)
             .args(["start", "--home"])
-            .arg(home);
-        command.env("NO_COLOR", "1");
-        if let Some(threads) = threads {
-            command.args(["--threads", &threads.to_string()]);
-        }
+            .arg(home)
+            .args(arguments);
+        command.env("NO_COLOR", "1").envs(variable);
         let guard = command
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
@@ -48,7 +64,7 @@ impl Process {
         drop(self.guard.stdin.take());
     }
 
-    /// SIGKILL to everything that it started, at once.
+    /// SIGKILL to everything that it started, at once; returns when all of it has ended.
     pub fn kill(mut self) {
         let mut doomed = vec![self.guard.id()];
         // The guard is our child and not yet waited for, so its id is its own; so are its
@@ -57,6 +73,10 @@ impl Process {
         let ids = doomed.iter().map(ToString::to_string);
         let _ = Command::new("kill").arg("-KILL").args(ids).stderr(Stdio::null()).status();
         let _ = self.guard.wait();
+        // Whatever starts next needs the locks of their files.
+        while doomed.iter().any(|process| is_alive(*process)) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -65,6 +85,12 @@ impl Drop for Process {
         self.ask_to_end();
         let _ = self.guard.wait();
     }
+}
+
+/// True if a process has not ended. One that has, and that nobody has waited for, has state Z.
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Every process with its parent.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_client::{Client, ClientError, Sender};
 use tidemark_proto::v1;
@@ -13,6 +14,8 @@ use crate::sim::rng::Rng;
 
 /// How many batches a trader sends between two looks at the marks.
 const LOOK_EVERY: u32 = 10;
+/// The wait after something went wrong.
+const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Credits each name with `usdc`, and waits for the last deposit's block, which comes after the
 /// others'.
@@ -144,7 +147,10 @@ async fn trade(name: String, client: Client, mut random: Random, stop: Arc<Atomi
                     done.results.iter().filter(|result| result.code != 0).count() as u64;
             }
             Err(ClientError::Unknown { .. }) => tally.unknown += 1,
-            Err(error) => tally.errors.push(format!("{name}: {error}")),
+            Err(error) => {
+                tally.errors.push(format!("{name}: {error}"));
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
         }
     }
     tally
