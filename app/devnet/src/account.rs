@@ -1,7 +1,7 @@
 //! The demo accounts: who they are, and the faucet that pays them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidemark_client::key_file::KeyFile;
 use tidemark_client::{Client, ClientError, Sender};
@@ -179,8 +179,10 @@ impl Trader {
         board: &SharedBoard,
     ) -> Result<Vec<v1::OperationResult>, ClientError> {
         let sent = operations.len() as u64;
+        with(board, |board| board.traffic.send());
         let submitted = self.sender.orders(0, operations, v1::WaitFor::Committed).await;
         with(board, |board| {
+            board.traffic.settle(submitted.is_ok().then(Instant::now));
             board.orders.sent += sent;
             match &submitted {
                 Ok(submitted) => {

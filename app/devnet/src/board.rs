@@ -1,7 +1,7 @@
 //! Counts and recent events of a devnet, for its view and its summary.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidemark_client::Markets;
 use tidemark_proto::units::Atoms;
@@ -30,6 +30,43 @@ impl Orders {
         if code != Code::Ok {
             *self.refused.entry(code.word()).or_default() += operations;
         }
+    }
+}
+
+/// The way of the demo traders' transactions into blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Transactions that wait for their block now.
+    pub waiting: u64,
+    /// Transactions that came into no block since the last one that did.
+    pub lost: u64,
+    /// When the last one came into a block.
+    pub committed: Option<Instant>,
+}
+
+impl Traffic {
+    /// A trader sends a transaction.
+    pub fn send(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// A transaction came into a block at this moment, or with `None` into none.
+    pub fn settle(&mut self, committed: Option<Instant>) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if committed.is_some() {
+            self.committed = committed;
+            self.lost = 0;
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// How long before `end` the last transaction came into a block, and at the longest since
+    /// `start`; `None` while no trader wanted one in a block.
+    #[must_use]
+    pub fn silence(&self, start: Instant, end: Instant) -> Option<Duration> {
+        let last = self.committed.map_or(start, |committed| committed.max(start));
+        (self.waiting + self.lost > 0).then(|| end.saturating_duration_since(last))
     }
 }
 
@@ -95,12 +132,16 @@ pub struct Board {
     pub blocks: u64,
     /// Trades since.
     pub trades: u64,
+    /// When the last of them was seen.
+    pub last_trade: Option<Instant>,
     /// Liquidation steps by stage.
     pub liquidations: BTreeMap<&'static str, u64>,
     /// Payments of the insurance fund.
     pub fund_paid_atoms: Atoms,
     /// Operations of the demo traders.
     pub orders: Orders,
+    /// Their transactions' way into blocks.
+    pub traffic: Traffic,
     /// The comparison of nodes.
     pub hashes: Hashes,
     /// Last liquidations as lines.
@@ -124,9 +165,11 @@ impl Board {
             height: status.height,
             blocks: 0,
             trades: 0,
+            last_trade: None,
             liquidations: BTreeMap::new(),
             fund_paid_atoms: Atoms::ZERO,
             orders: Orders::default(),
+            traffic: Traffic::default(),
             hashes: Hashes::default(),
             liquidation_lines: VecDeque::new(),
             trade_lines: VecDeque::new(),
@@ -149,6 +192,7 @@ impl Board {
             return;
         }
         self.trades += 1;
+        self.last_trade = Some(Instant::now());
         push(&mut self.trade_lines, line);
     }
 
@@ -198,6 +242,32 @@ mod tests {
         hashes.report(0, 6, vec![2]);
         assert!(hashes.parted.as_ref().unwrap().contains("height 6"));
         assert_eq!(hashes.equal, 1);
+    }
+
+    #[test]
+    fn traders_are_silent_while_what_they_send_comes_into_no_block() {
+        let start = Instant::now();
+        let second = |second| start + Duration::from_secs(second);
+        let silence = |traffic: &Traffic, end| {
+            traffic.silence(start, second(end)).map(|silence| silence.as_secs())
+        };
+        let mut traffic = Traffic::default();
+        assert_eq!(silence(&traffic, 60), None, "nobody sends");
+        traffic.send();
+        assert_eq!(silence(&traffic, 60), Some(60), "the first has not come into a block");
+        traffic.settle(Some(second(7)));
+        assert_eq!(silence(&traffic, 60), None, "nobody wants more");
+        traffic.send();
+        traffic.send();
+        traffic.settle(Some(second(20)));
+        assert_eq!(silence(&traffic, 60), Some(40), "one still waits");
+        traffic.settle(None);
+        assert_eq!(silence(&traffic, 60), Some(40), "it came into none");
+        traffic.send();
+        traffic.settle(Some(second(61)));
+        assert_eq!(silence(&traffic, 60), None);
+        traffic.send();
+        assert_eq!(silence(&traffic, 60), Some(0), "the last came after the end");
     }
 
     #[test]
