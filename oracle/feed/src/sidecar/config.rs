@@ -66,7 +66,7 @@ pub struct ClockBounds {
     pub max_behind_ms: u64,
 }
 
-/// What a connection may take.
+/// Bounds of time and size of a connection.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionBounds {
@@ -128,7 +128,7 @@ pub struct VenueMarket {
     /// The market here whose spot price is what the venue's quote currency is worth; a quote
     /// currency that counts as USDC has none.
     pub quote: Option<String>,
-    /// Whether the venue has it the other way round: its price is 1 divided by what the venue says.
+    /// True if the venue quotes the inverse: the price is 1 divided by the venue's.
     #[serde(default)]
     pub inverse: bool,
 }
@@ -165,6 +165,27 @@ impl VenueConfig {
             Kind::Perpetual => &self.perpetual_url,
         };
         own.clone().unwrap_or_else(|| (venue.urls)(kind).to_owned())
+    }
+
+    /// Checks the table `[venues.NAME]`.
+    fn check(&self, name: &str) -> Result<(), String> {
+        if venues::find(name).is_none() {
+            let known: Vec<&str> = venues::VENUES.iter().map(|venue| venue.name).collect();
+            return Err(format!(
+                "venues.{name} is no venue that is known; these are: {}",
+                known.join(", ")
+            ));
+        }
+        within(&format!("venues.{name}.weight"), self.weight.into(), 1, 1_000)?;
+        if let Some(heartbeat_ms) = self.heartbeat_ms {
+            within(&format!("venues.{name}.heartbeat_ms"), heartbeat_ms, 10, 3_600_000)?;
+        }
+        for (key, url) in [("spot_url", &self.spot_url), ("perpetual_url", &self.perpetual_url)] {
+            if let Some(url) = url.as_ref().filter(|url| !url.starts_with("wss://")) {
+                return Err(format!("venues.{name}.{key} = {url:?} must begin with wss://"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -238,66 +259,34 @@ impl Config {
                 self.listen.to_string()
             ));
         }
+        self.check_bounds()?;
+        for (name, venue) in &self.venues {
+            venue.check(name)?;
+        }
+        self.check_markets()
+    }
+
+    /// Checks the figures that stand outside of the tables of venues and markets.
+    fn check_bounds(&self) -> Result<(), String> {
         let Self { aggregation, clock, connection, .. } = self;
-        let within = |key: &str, value: u64, low: u64, high: u64| {
-            let fits = (low..=high).contains(&value);
-            fits.then_some(()).ok_or_else(|| format!("{key} = {value}, must be {low} to {high}"))
-        };
+        let (venues, markets) = (venues::VENUES.len() as u64, self.markets.len() as u64);
+        let frames_per_second = connection.max_frames_per_second.into();
         within("publish_ms", self.publish_ms, 20, 10_000)?;
         within("aggregation.max_age_ms", aggregation.max_age_ms, 100, 60_000)?;
-        within(
-            "aggregation.min_venues",
-            aggregation.min_venues.into(),
-            1,
-            venues::VENUES.len() as u64,
-        )?;
+        within("aggregation.min_venues", aggregation.min_venues.into(), 1, venues)?;
         within("aggregation.outlier_band_ppm", aggregation.outlier_band_ppm.into(), 100, 500_000)?;
         within("aggregation.max_spread_ppm", aggregation.max_spread_ppm.into(), 1, 500_000)?;
         within("clock.max_ahead_ms", clock.max_ahead_ms, 1, 60_000)?;
         within("clock.max_behind_ms", clock.max_behind_ms, 1, 600_000)?;
         within("connection.timeout_ms", connection.timeout_ms, 100, 120_000)?;
         within("connection.silence_ms", connection.silence_ms, 100, 3_600_000)?;
-        within("connection.backoff_min_ms", connection.backoff_min_ms, 1, 60_000)?;
-        within(
-            "connection.backoff_max_ms",
-            connection.backoff_max_ms,
-            connection.backoff_min_ms,
-            3_600_000,
-        )?;
+        let backoff_min_ms = connection.backoff_min_ms;
+        within("connection.backoff_min_ms", backoff_min_ms, 1, 60_000)?;
+        let backoff_max_ms = connection.backoff_max_ms;
+        within("connection.backoff_max_ms", backoff_max_ms, backoff_min_ms, 3_600_000)?;
         within("connection.max_frame_bytes", connection.max_frame_bytes.into(), 4_096, 64 << 20)?;
-        within(
-            "connection.max_frames_per_second",
-            connection.max_frames_per_second.into(),
-            10,
-            1_000_000,
-        )?;
-        within(
-            "the number of [[market]] tables",
-            self.markets.len() as u64,
-            1,
-            MAX_MARKETS as u64,
-        )?;
-        for (name, venue) in &self.venues {
-            if venues::find(name).is_none() {
-                let known: Vec<&str> = venues::VENUES.iter().map(|venue| venue.name).collect();
-                return Err(format!(
-                    "venues.{name} is no venue that is known; these are: {}",
-                    known.join(", ")
-                ));
-            }
-            within(&format!("venues.{name}.weight"), venue.weight.into(), 1, 1_000)?;
-            if let Some(heartbeat_ms) = venue.heartbeat_ms {
-                within(&format!("venues.{name}.heartbeat_ms"), heartbeat_ms, 10, 3_600_000)?;
-            }
-            for (key, url) in
-                [("spot_url", &venue.spot_url), ("perpetual_url", &venue.perpetual_url)]
-            {
-                if let Some(url) = url.as_ref().filter(|url| !url.starts_with("wss://")) {
-                    return Err(format!("venues.{name}.{key} = {url:?} must begin with wss://"));
-                }
-            }
-        }
-        self.check_markets()
+        within("connection.max_frames_per_second", frames_per_second, 10, 1_000_000)?;
+        within("the number of [[market]] tables", markets, 1, MAX_MARKETS as u64)
     }
 
     fn check_markets(&self) -> Result<(), String> {
@@ -376,6 +365,12 @@ impl Config {
             }
         }
     }
+}
+
+/// Checks that the figure `key` is `low` to `high`.
+fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), String> {
+    let fits = (low..=high).contains(&value);
+    fits.then_some(()).ok_or_else(|| format!("{key} = {value}, must be {low} to {high}"))
 }
 
 fn check_symbol(what: &str, symbol: &str) -> Result<(), String> {

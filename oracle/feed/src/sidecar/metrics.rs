@@ -73,78 +73,105 @@ fn connections(registry: &Registry, connections: &[wire::Connection]) -> Result<
     Ok(())
 }
 
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
+    add(registry, GaugeVec::new(Opts::new(name, help), labels))
+}
+
 fn markets(registry: &Registry, markets: &[wire::MarketStatus]) -> Result<(), Error> {
-    let gauge = |name: &str, help: &str, labels: &[&str]| {
-        add(registry, GaugeVec::new(Opts::new(name, help), labels))
-    };
-    let of_market = ["market", "kind"];
-    let of_venue = ["market", "kind", "venue"];
-    let has_price = gauge("tidemark_feed_has_price", "1 while the market has a price", &of_market)?;
-    let price =
-        gauge("tidemark_feed_price_usdc", "The price; absent while there is none", &of_market)?;
-    let age = gauge(
-        "tidemark_feed_price_age_seconds",
-        "Age of the oldest venue price in it",
-        &of_market,
-    )?;
-    let used = gauge("tidemark_feed_used_venues", "Venues in the price, or near it", &of_market)?;
-    let disagreement = gauge(
-        "tidemark_feed_disagreement_ratio",
-        "Highest price less lowest of the fresh venues, by their median",
-        &of_market,
-    )?;
-    let venue_age = gauge(
-        "tidemark_feed_venue_age_seconds",
-        "Age of a venue's last price of a market",
-        &of_venue,
-    )?;
-    let venue_price =
-        gauge("tidemark_feed_venue_price_usdc", "A venue's last price of a market", &of_venue)?;
-    let venue_weight = gauge(
-        "tidemark_feed_venue_weight",
-        "A venue's weight in the price of a market; 0 while it does not count",
-        &of_venue,
-    )?;
+    let (prices, voices) = (PriceGauges::register(registry)?, VenueGauges::register(registry)?);
     for market in markets {
         let kinds = [(Kind::Spot, &market.index), (Kind::Perpetual, &market.external)];
-        for (kind, aggregation) in
-            kinds.into_iter().filter_map(|(kind, of)| Some((kind, of.as_ref()?)))
-        {
+        for (kind, aggregation) in kinds {
+            let Some(aggregation) = aggregation else { continue };
             if aggregation.sources.is_empty() {
                 continue;
             }
-            let labels = [market.symbol.as_str(), kind.name()];
-            has_price.with_label_values(&labels).set(if aggregation.price.is_some() {
-                1.0
-            } else {
-                0.0
-            });
-            if let Some(of) = &aggregation.price {
-                price.with_label_values(&labels).set(number(&of.price));
-                age.with_label_values(&labels).set(of.age_ms as f64 / 1e3);
-            }
-            let in_price =
-                aggregation.sources.iter().filter(|of| of.verdict() == wire::Verdict::Used);
-            used.with_label_values(&labels).set(in_price.count() as f64);
-            disagreement.with_label_values(&labels).set(aggregation.disagreement_ppm as f64 / 1e6);
+            let (market, kind) = (market.symbol.as_str(), kind.name());
+            prices.set([market, kind], aggregation);
             for source in &aggregation.sources {
-                let labels = [labels[0], labels[1], source.venue.as_str()];
-                let counts = source.verdict() == wire::Verdict::Used;
-                venue_weight.with_label_values(&labels).set(if counts {
-                    source.weight.into()
-                } else {
-                    0.0
-                });
-                if let Some(age_ms) = source.age_ms {
-                    venue_age.with_label_values(&labels).set(age_ms as f64 / 1e3);
-                }
-                if let Some(price) = &source.price {
-                    venue_price.with_label_values(&labels).set(number(price));
-                }
+                voices.set([market, kind, source.venue.as_str()], source);
             }
         }
     }
     Ok(())
+}
+
+/// The figures of each market's price, by market and kind.
+struct PriceGauges {
+    has_price: GaugeVec,
+    price: GaugeVec,
+    age: GaugeVec,
+    used: GaugeVec,
+    disagreement: GaugeVec,
+}
+
+impl PriceGauges {
+    fn register(registry: &Registry) -> Result<Self, Error> {
+        let gauge = |name: &str, help: &str| gauge(registry, name, help, &["market", "kind"]);
+        Ok(Self {
+            has_price: gauge("tidemark_feed_has_price", "1 while the market has a price")?,
+            price: gauge("tidemark_feed_price_usdc", "The price; absent while there is none")?,
+            age: gauge("tidemark_feed_price_age_seconds", "Age of the oldest venue price in it")?,
+            used: gauge("tidemark_feed_used_venues", "Venues in the price, or near it")?,
+            disagreement: gauge(
+                "tidemark_feed_disagreement_ratio",
+                "Highest price less lowest of the fresh venues, by their median",
+            )?,
+        })
+    }
+
+    fn set(&self, labels: [&str; 2], aggregation: &wire::Aggregation) {
+        let has_price = f64::from(u8::from(aggregation.price.is_some()));
+        self.has_price.with_label_values(&labels).set(has_price);
+        if let Some(price) = &aggregation.price {
+            self.price.with_label_values(&labels).set(number(&price.price));
+            self.age.with_label_values(&labels).set(price.age_ms as f64 / 1e3);
+        }
+        let used = aggregation.sources.iter().filter(|source| is_used(source)).count();
+        self.used.with_label_values(&labels).set(used as f64);
+        let disagreement = aggregation.disagreement_ppm as f64 / 1e6;
+        self.disagreement.with_label_values(&labels).set(disagreement);
+    }
+}
+
+/// The figures of each venue's part in a price, by market, kind and venue.
+struct VenueGauges {
+    age: GaugeVec,
+    price: GaugeVec,
+    weight: GaugeVec,
+}
+
+impl VenueGauges {
+    fn register(registry: &Registry) -> Result<Self, Error> {
+        let labels = ["market", "kind", "venue"];
+        let gauge = |name: &str, help: &str| gauge(registry, name, help, &labels);
+        Ok(Self {
+            age: gauge(
+                "tidemark_feed_venue_age_seconds",
+                "Age of a venue's last price of a market",
+            )?,
+            price: gauge("tidemark_feed_venue_price_usdc", "A venue's last price of a market")?,
+            weight: gauge(
+                "tidemark_feed_venue_weight",
+                "A venue's weight in the price of a market; 0 while it does not count",
+            )?,
+        })
+    }
+
+    fn set(&self, labels: [&str; 3], source: &wire::Source) {
+        let weight = if is_used(source) { source.weight } else { 0 };
+        self.weight.with_label_values(&labels).set(weight.into());
+        if let Some(age_ms) = source.age_ms {
+            self.age.with_label_values(&labels).set(age_ms as f64 / 1e3);
+        }
+        if let Some(price) = &source.price {
+            self.price.with_label_values(&labels).set(number(price));
+        }
+    }
+}
+
+fn is_used(source: &wire::Source) -> bool {
+    source.verdict() == wire::Verdict::Used
 }
 
 fn number(decimal: &str) -> f64 {
