@@ -93,7 +93,8 @@ impl Ema {
         let Some(x) = sample.filter(|x| x.unsigned_abs() <= MAX_SAMPLE) else { return };
         let weight_ms = dt_ms.min(tau_ms).get().max(u64::from(self.den == 0));
         let weight = i128::from(weight_ms) << SUM_BITS;
-        // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail here.
+        // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail
+        // here.
         let sums = x
             .checked_mul(weight)
             .and_then(|xw| self.num.checked_add(xw))

@@ -154,8 +154,8 @@ impl IndexState {
         IndexStep::Taken
     }
 
-    /// Returns true without an index, or with one of `max_age_ms` or older: no liquidation, no funding
-    /// sample, nothing that increases exposure (rules §4.4).
+    /// Returns true without an index, or with one of `max_age_ms` or older: no liquidation, no
+    /// funding sample, nothing that increases exposure (rules §4.4).
     #[must_use]
     pub fn is_stale(&self, now_ms: TimeMs, max_age_ms: TimeMs) -> bool {
         self.index.is_none_or(|point| point.is_stale(now_ms, max_age_ms))

@@ -110,7 +110,9 @@ fn the_offending_operation_is_named() {
 
 proptest! {
     #[test]
-    fn random_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes_are_refused_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+    ) {
         prop_assert!(check(&bytes).is_err());
     }
 

@@ -38,7 +38,8 @@ pub enum RiskError {
     Riskier(Party),
     /// A keeper's set-aside collateral does not cover a takeover.
     #[error(
-        "a takeover needs {used_atoms} atoms, {set_aside_atoms} are set aside, {free_atoms} are free"
+        "a takeover needs {used_atoms} atoms, {set_aside_atoms} are set aside, {free_atoms} are \
+         free"
     )]
     TakeoverUncovered {
         /// Fall of free collateral that the takeover brings.

@@ -286,7 +286,7 @@ impl Chain {
         owner.isolated(0, MarketId::new(market)).expect("isolated collateral").account
     }
 
-    /// That account.
+    /// The account of a name's isolated collateral in a market.
     ///
     /// # Panics
     /// When it never had any.

@@ -5,8 +5,8 @@ use tidemark_feed::{to_report, FeedPrice, ReportedMarket};
 use tidemark_oracle::report::{self, Limits, Report};
 use tidemark_proto::units::MarketId;
 
-/// What this validator says of the markets that its feed knows, and the bytes of its vote
-/// extension; empty when it knows nothing.
+/// The prices of the markets that this validator's feed knows, and the bytes of the validator's
+/// vote extension; both are empty if the feed knows no market.
 #[must_use]
 pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
     let markets = view.markets.iter().map(|cell| ReportedMarket {

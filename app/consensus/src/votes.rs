@@ -21,8 +21,8 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// Most bytes of one vote extension.
 pub const MAX_EXTENSION_BYTES: usize = 1_024;
 
-/// Whether a block of this height begins with an extended commit: all but the first, which has no
-/// commit before it.
+/// Returns true if a block of this height begins with an extended commit: all but the first, which
+/// has no commit before it.
 #[must_use]
 pub const fn required(height: u64) -> bool {
     height > 1

@@ -21,7 +21,7 @@ pub struct FeedPrice {
 
 /// A source of prices. It answers from memory, at once: what fetches prices does so elsewhere.
 pub trait Feed: Send {
-    /// What it is, for logs and metrics: `synthetic(seed=7)`, `replay(crash.csv.gz ×60)`.
+    /// The source's name in logs and metrics: `synthetic(seed=7)`, `replay(crash.csv.gz ×60)`.
     fn name(&self) -> String;
 
     /// The last known prices at wall time `now_ms` (Unix, milliseconds), one entry a market, in
@@ -37,7 +37,7 @@ pub enum FeedError {
     Io {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A line of the file is not what it should be.

@@ -35,7 +35,7 @@ pub struct Playback {
     pub start_at_ms: u64,
     /// Milliseconds of history per millisecond of wall time, 1 to 10 000.
     pub speed: u64,
-    /// Whether to begin again after the last row. Otherwise the last prices stay, and age.
+    /// True if the file begins again after its last row. Otherwise the last prices stay, and age.
     pub looped: bool,
 }
 

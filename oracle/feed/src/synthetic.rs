@@ -42,7 +42,7 @@ pub struct Shock {
     pub over_ms: u64,
 }
 
-/// What all validators of a devnet share, but `validator`.
+/// Settings that all validators of a devnet share, but `validator`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntheticConfig {
     /// Same seed and start, same path.

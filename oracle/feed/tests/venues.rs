@@ -130,7 +130,7 @@ async fn pings_are_answered_and_the_venues_heartbeat_is_kept() {
     .await;
 }
 
-/// Whether a heartbeat is `expected`, but for its time.
+/// Returns true if a heartbeat is `expected`, but for its time.
 fn is_beat(text: &str, expected: &str) -> bool {
     let without_time = |text: &str| {
         let mut value = serde_json::from_str::<serde_json::Value>(text).ok()?;
@@ -554,7 +554,8 @@ mod damaged {
             let mut wire = harness::Wire::default();
             let mut frames = (script.answers)(&mut wire, &script.symbols);
             for bid in 100..104 {
-                frames.push((script.quote)(&mut wire, script.symbols[0], (bid, bid + 2), 1_700_000_000_000));
+                let (symbol, book) = (script.symbols[0], (bid, bid + 2));
+                frames.push((script.quote)(&mut wire, symbol, book, 1_700_000_000_000));
             }
             for frame in frames {
                 let mut bytes = frame.into_bytes();

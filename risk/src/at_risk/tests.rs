@@ -87,7 +87,7 @@ impl Source for World {
     }
 }
 
-/// What happens to the world.
+/// An event in the world.
 #[derive(Clone, Debug)]
 enum Step {
     /// The mark moves by a part.

@@ -42,7 +42,7 @@ fn free(account: &Account, market: &Market, orders: &[OpenOrder], max_fee_ppm: P
     health(account, std::slice::from_ref(market), totals).unwrap().free_atoms()
 }
 
-/// What the book lets a reduce-only order trade.
+/// Lots that the book lets a reduce-only order trade.
 fn reducible(held: SignedLots, side: Side) -> Lots {
     if !held.is_zero() && Side::reducing(held) == side {
         held.unsigned_abs()

@@ -24,7 +24,7 @@ pub struct Block<'a> {
     pub before: &'a State,
     /// The state after a block with the same prices and no transactions.
     pub swept: &'a State,
-    /// That block's events.
+    /// Events of that block without transactions.
     pub sweep: &'a BlockEvents,
     /// After the block without its transactions: what orders that waited have done.
     pub quiet: &'a State,

@@ -23,15 +23,15 @@ fn ratchet(what: &str, findings: &[String], bound: usize) {
 #[test]
 fn lines_are_at_most_100_columns_wide() {
     let tree = Tree::read();
-    ratchet("wide lines of Rust", &width::rust(&tree), 140);
+    ratchet("wide lines of Rust", &width::rust(&tree), 0);
     ratchet("wide lines of Markdown", &width::markdown(&tree), 0);
 }
 
 #[test]
 fn files_and_functions_of_production_code_are_short() {
     let tree = Tree::read();
-    ratchet("long files", &length::files(&tree), 2);
-    ratchet("long functions", &length::functions(&tree), 9);
+    ratchet("long files", &length::files(&tree), 0);
+    ratchet("long functions", &length::functions(&tree), 0);
 }
 
 #[test]
@@ -76,6 +76,6 @@ fn doc_comments_begin_with_their_subject() {
     ratchet(
         "comments that begin with What, Whether, That or The same",
         &prose::riddles(&Tree::read()),
-        60,
+        0,
     );
 }

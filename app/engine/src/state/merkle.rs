@@ -98,6 +98,7 @@ impl MerkleTree {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
     use super::*;
@@ -118,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn incremental_updates_give_the_root_of_a_rebuilt_tree(
-            batches in proptest::collection::vec(proptest::collection::btree_map(0_u32..70, any::<[u8; 32]>(), 0..12), 0..6)
+            batches in vec(btree_map(0_u32..70, any::<[u8; 32]>(), 0..12), 0..6)
         ) {
             let mut tree = MerkleTree::default();
             let mut leaves: Vec<Hash> = Vec::new();

@@ -82,7 +82,8 @@ fn init(out: Option<PathBuf>) -> Result<(), String> {
 /// Until Ctrl-C or SIGTERM.
 async fn start(config: Config) -> Result<(), String> {
     let mut running = sidecar::start(config)?;
-    tracing::info!(address = %running.address(), "tidemark-oracle {} is up", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(address = %running.address(), "tidemark-oracle {version} is up");
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => Ok(()),

@@ -20,7 +20,7 @@ use tidemark_oracle::median::weighted_median;
 /// A million: the unit of parts per million.
 const MILLION: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
-/// What a venue says of one of its markets, in USDC per base unit.
+/// A venue's prices of one of its markets, in USDC per base unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// Best bid.
@@ -45,7 +45,7 @@ impl Prices {
     }
 }
 
-/// What one venue brings to a price.
+/// One venue's share in a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voice {
     /// Its price and its age in milliseconds; `None` while it has said nothing. No price:
@@ -66,7 +66,7 @@ pub struct Rules {
     pub outlier_band_ppm: u32,
 }
 
-/// What became of a voice.
+/// The fate of a voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is in the price.
@@ -77,7 +77,7 @@ pub enum Verdict {
     Stale,
     /// It is too far from the median.
     Outlier,
-    /// What it said gives no price.
+    /// Its quote gives no price.
     Unusable,
     /// It has a price, but the rate to convert it with is missing. Not told here: such a price
     /// comes as none.
@@ -122,7 +122,7 @@ pub struct Aggregate {
     pub age_ms: u64,
 }
 
-/// What came of all voices.
+/// The result of all voices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The price, or why there is none.
@@ -207,7 +207,7 @@ fn is_near(price: Decimal, median: Decimal, band_ppm: u32) -> bool {
     price.checked_sub(median).is_some_and(|distance| within(distance.abs(), median, band_ppm))
 }
 
-/// Whether `distance ≤ base · ppm / 10⁶`; not when a product does not fit.
+/// Returns true if `distance ≤ base · ppm / 10⁶`; false if a product does not fit.
 fn within(distance: Decimal, base: Decimal, ppm: u32) -> bool {
     let sides = (distance.checked_mul(MILLION), base.checked_mul(Decimal::from(ppm)));
     matches!(sides, (Some(distance), Some(bound)) if distance <= bound)

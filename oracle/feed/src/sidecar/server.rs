@@ -73,7 +73,7 @@ pub fn bind(address: SocketAddr) -> Result<(TcpIncoming, SocketAddr), String> {
     Ok((incoming.with_nodelay(Some(true)), address))
 }
 
-/// What is served: the service with reflection, and metrics.
+/// Routes of the server: the service with reflection, and metrics.
 ///
 /// # Errors
 /// A sentence when reflection cannot start.

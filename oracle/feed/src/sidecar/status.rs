@@ -1,4 +1,4 @@
-//! What is known, in the words of the wire.
+//! The sidecar's knowledge as messages of the wire.
 
 use tidemark_proto::oracle_v1 as wire;
 

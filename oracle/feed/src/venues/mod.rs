@@ -1,4 +1,4 @@
-//! What each venue speaks on its public websocket: one file a venue, and one line in [`VENUES`].
+//! The protocol of each venue's public websocket: one file a venue, and one line in [`VENUES`].
 //!
 //! An adapter is the protocol without the socket: it says what to send and reads what came. It
 //! never panics on what a venue sends. Connecting, time-outs, clocks and counters are the same for
@@ -71,8 +71,8 @@ pub trait Adapter: Send {
     /// The text frames that subscribe to the venue's markets `symbols`.
     fn subscribe(&mut self, symbols: &[String]) -> Vec<String>;
 
-    /// What keeps the connection open now, beyond the answers to the venue's pings that the
-    /// websocket gives by itself.
+    /// The frame that keeps the connection open now, beyond the answers to the venue's pings that
+    /// the websocket gives by itself.
     fn heartbeat(&self) -> Option<Heartbeat>;
 
     /// Reads one text frame; adds the quotes that it holds to `quotes`.
@@ -82,7 +82,7 @@ pub trait Adapter: Send {
     fn read(&mut self, text: &str, quotes: &mut Vec<Quote>) -> Result<(), Fault>;
 }
 
-/// What to send when nothing else is sent.
+/// A frame to send when nothing else is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// How often.
@@ -91,7 +91,7 @@ pub struct Heartbeat {
     pub text: Option<String>,
 }
 
-/// What a venue says of one market.
+/// A venue's quote of one market.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
     /// The venue's name of the market.
@@ -102,7 +102,7 @@ pub struct Quote {
     pub venue_time_ms: Option<u64>,
 }
 
-/// What is wrong with a frame.
+/// The fault of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is not what the venue documents. It is thrown away.
@@ -117,7 +117,7 @@ pub enum Fault {
     Broken {
         /// The venue's name of the market.
         symbol: String,
-        /// What was found.
+        /// The finding.
         why: String,
         /// Text frames that subscribe to it anew.
         send: Vec<String>,

@@ -44,8 +44,8 @@ fn subscription(symbols: &[&str; 2]) -> Vec<Value> {
 
 fn ticker(number: u64, symbol: &str, bid: u32, ask: u32) -> Value {
     json!({
-        "u": number, "s": symbol, "b": format!("{bid}.00000000"), "B": "31.21000000", "a": format!("{ask}.00000000"),
-        "A": "40.66000000",
+        "u": number, "s": symbol, "b": format!("{bid}.00000000"), "B": "31.21000000",
+        "a": format!("{ask}.00000000"), "A": "40.66000000",
     })
 }
 

@@ -10,9 +10,8 @@ pub const SPOT: Script = Script {
     kind: Kind::Spot,
     symbols: ["BTCUSDT", "ETHUSDT"],
     subscription: |symbols| {
-        vec![
-            json!({"op": "subscribe", "args": symbols.map(|symbol| format!("orderbook.1.{symbol}"))}),
-        ]
+        let topics = symbols.map(|symbol| format!("orderbook.1.{symbol}"));
+        vec![json!({"op": "subscribe", "args": topics})]
     },
     answers: |_, _| {
         vec![r#"{"success":true,"ret_msg":"subscribe","conn_id":"2324d924","req_id":"","op":"subscribe"}"#
@@ -46,8 +45,8 @@ fn book(number: u64, symbol: &str, bid: u32, ask: u32, time_ms: u64) -> Value {
     json!({
         "topic": format!("orderbook.1.{symbol}"), "type": "snapshot", "ts": time_ms,
         "data": {
-            "s": symbol, "b": [[format!("{bid}.00"), "0.006"]], "a": [[format!("{ask}.00"), "0.029"]], "u": number,
-            "seq": 7_961_638_724_u64,
+            "s": symbol, "u": number, "seq": 7_961_638_724_u64,
+            "b": [[format!("{bid}.00"), "0.006"]], "a": [[format!("{ask}.00"), "0.029"]],
         },
         "cts": time_ms,
     })

@@ -18,13 +18,17 @@ pub const SPOT: Script = Script {
     },
     answers: |wire, symbols| {
         let subscribed = json!({
-            "channel": "subscriptions", "client_id": "", "timestamp": "2023-02-09T20:33:57.609931463Z",
-            "sequence_num": number(wire), "events": [{"subscriptions": {"ticker": symbols}}],
+            "channel": "subscriptions", "client_id": "",
+            "timestamp": "2023-02-09T20:33:57.609931463Z", "sequence_num": number(wire),
+            "events": [{"subscriptions": {"ticker": symbols}}],
         });
         let heartbeat = json!({
             "channel": "heartbeats", "client_id": "", "timestamp": "2023-06-23T20:31:26.122969572Z",
             "sequence_num": number(wire),
-            "events": [{"current_time": "2023-06-23 20:31:56.121961769 +0000 UTC", "heartbeat_counter": 3049}],
+            "events": [{
+                "current_time": "2023-06-23 20:31:56.121961769 +0000 UTC",
+                "heartbeat_counter": 3049,
+            }],
         });
         vec![subscribed.to_string(), heartbeat.to_string()]
     },
@@ -60,9 +64,11 @@ fn number(wire: &mut Wire) -> u64 {
 
 fn ticker(number: u64, symbol: &str, (bid, ask): Book, time_ms: u64) -> String {
     let ticker: Value = json!({
-        "type": "ticker", "product_id": symbol, "price": "21932.98", "volume_24_h": "16038.28770938",
+        "type": "ticker", "product_id": symbol,
+        "price": "21932.98", "volume_24_h": "16038.28770938",
         "low_24_h": "21835.29", "high_24_h": "23011.18", "low_52_w": "15460", "high_52_w": "48240",
-        "price_percent_chg_24_h": "-4.15775596190603", "best_bid": bid.to_string(), "best_bid_quantity": "8000.21",
+        "price_percent_chg_24_h": "-4.15775596190603",
+        "best_bid": bid.to_string(), "best_bid_quantity": "8000.21",
         "best_ask": ask.to_string(), "best_ask_quantity": "8038.07770938",
     });
     json!({

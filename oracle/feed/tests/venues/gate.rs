@@ -59,7 +59,8 @@ pub const PERPETUAL: Script = Script {
 
 fn ticker(market: &str, number: u64, symbol: &str, bid: u32, ask: u32, time_ms: u64) -> Value {
     json!({
-        "time": time_ms / 1_000, "time_ms": time_ms, "channel": format!("{market}.book_ticker"), "event": "update",
+        "time": time_ms / 1_000, "time_ms": time_ms,
+        "channel": format!("{market}.book_ticker"), "event": "update",
         "result": {
             "t": time_ms, "u": number, "s": symbol, "b": format!("{bid}.00"), "B": "0.0003341504",
             "a": format!("{ask}.00"), "A": "0.09",

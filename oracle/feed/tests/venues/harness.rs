@@ -27,7 +27,7 @@ use tonic::transport::Channel;
 /// How long anything may take, on a slow machine too.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What keeps a connection open.
+/// The way in which a connection is kept open.
 #[derive(Clone, Copy)]
 pub enum Beat {
     /// Nothing but answers to the venue's pings.
@@ -42,7 +42,7 @@ pub enum Beat {
 /// A frame about a market at a time in Unix milliseconds.
 pub type Frame = fn(&mut Wire, &str, Book, u64) -> String;
 
-/// What one venue says for one kind of market. Frames are as its documentation shows them.
+/// One venue's frames for one kind of market, as its documentation shows them.
 pub struct Script {
     pub venue: &'static str,
     pub kind: Kind,
@@ -50,16 +50,16 @@ pub struct Script {
     pub symbols: [&'static str; 2],
     /// The requests that it expects; a member `time` is not compared.
     pub subscription: fn(&[&str; 2]) -> Vec<Value>,
-    /// What it answers to them.
+    /// The venue's answers to the requests.
     pub answers: fn(&mut Wire, &[&str; 2]) -> Vec<String>,
     /// A quote of a market at a time.
     pub quote: Frame,
-    /// Whether quotes carry that time.
+    /// True if quotes carry the time.
     pub timed: bool,
     pub beat: Beat,
     /// A frame older than those before, if the venue numbers frames.
     pub late: Option<Frame>,
-    /// Whether and how a loss can be told.
+    /// The way in which a loss can be told, if there is one.
     pub broken: Option<Broken>,
     /// A frame that refuses a subscription, and words of it.
     pub refusal: (&'static str, &'static str),
@@ -79,12 +79,12 @@ pub struct Broken {
 /// Best bid and best ask, in whole USDC.
 pub type Book = (u32, u32);
 
-/// What a venue remembers of one connection.
+/// A venue's memory of one connection.
 #[derive(Default)]
 pub struct Wire {
     /// The last number that it gave to a frame.
     pub number: u64,
-    /// What it last quoted.
+    /// The venue's last quote.
     pub last: Option<Book>,
 }
 
@@ -278,7 +278,7 @@ impl Rig {
         self.status().await.connections.remove(0)
     }
 
-    /// What is known of BTC-USD.
+    /// The sidecar's prices of BTC-USD.
     pub async fn aggregation(&self) -> wire::Aggregation {
         let market = self.status().await.markets.remove(0);
         match self.script.kind {

@@ -133,9 +133,10 @@ fn checksum((bid, ask): Book) -> u32 {
 
 fn ticker(symbol: &str, (bid, ask): Book, time_ms: u64) -> String {
     json!({
-        "time": time_ms, "product_id": symbol, "funding_rate": -6.2604214e-11, "feed": "ticker", "bid": bid,
-        "ask": f64::from(ask), "bid_size": 5000.0, "ask_size": 8071.0, "volume": 21266053.0, "dtm": 0, "leverage": "50x",
-        "index": 34803.45, "premium": 0.1, "last": 34852.0, "change": 2.995109121267192, "suspended": false,
+        "time": time_ms, "product_id": symbol, "funding_rate": -6.2604214e-11, "feed": "ticker",
+        "bid": bid, "ask": f64::from(ask), "bid_size": 5000.0, "ask_size": 8071.0,
+        "volume": 21266053.0, "dtm": 0, "leverage": "50x", "index": 34803.45, "premium": 0.1,
+        "last": 34852.0, "change": 2.995109121267192, "suspended": false,
         "tag": "perpetual", "pair": "XBT:USD", "openInterest": 30072580.0, "markPrice": 34844.25,
     })
     .to_string()

@@ -16,7 +16,8 @@ pub const SPOT: Script = Script {
     answers: |_, symbols| {
         let answer = |symbol: &&str| {
             json!({
-                "event": "subscribe", "arg": {"channel": "tickers", "instId": symbol}, "connId": "accb8e21",
+                "event": "subscribe", "arg": {"channel": "tickers", "instId": symbol},
+                "connId": "accb8e21",
             })
             .to_string()
         };
@@ -47,9 +48,10 @@ fn ticker(symbol: &str, bid: u32, ask: u32, time_ms: u64) -> Value {
     json!({
         "arg": {"channel": "tickers", "instId": symbol},
         "data": [{
-            "instType": "SPOT", "instId": symbol, "last": "9999.99", "lastSz": "0.1", "askPx": ask.to_string(),
-            "askSz": "11", "bidPx": bid.to_string(), "bidSz": "5", "open24h": "9000", "high24h": "10000",
-            "low24h": "8888.88", "volCcy24h": "2222", "vol24h": "2222", "sodUtc0": "2222", "sodUtc8": "2222",
+            "instType": "SPOT", "instId": symbol, "last": "9999.99", "lastSz": "0.1",
+            "askPx": ask.to_string(), "askSz": "11", "bidPx": bid.to_string(), "bidSz": "5",
+            "open24h": "9000", "high24h": "10000", "low24h": "8888.88", "volCcy24h": "2222",
+            "vol24h": "2222", "sodUtc0": "2222", "sodUtc8": "2222",
             "ts": time_ms.to_string(),
         }],
     })

@@ -26,7 +26,8 @@ proptest! {
         if let Some((q, r)) = mul_div_rem(a, b, d) {
             prop_assert!((0..d).contains(&r));
             prop_assert_eq!(q.wrapping_mul(d).wrapping_add(r), a.wrapping_mul(b));
-            prop_assert_eq!((mod_prime(q, d) + r.rem_euclid(PRIME)).rem_euclid(PRIME), mod_prime(a, b));
+            let sum = mod_prime(q, d) + r.rem_euclid(PRIME);
+            prop_assert_eq!(sum.rem_euclid(PRIME), mod_prime(a, b));
             prop_assert_eq!(mul_div_floor(a, b, d), Some(q));
             prop_assert_eq!(mul_div_ceil(a, b, d), q.checked_add(i128::from(r != 0)));
         } else {
