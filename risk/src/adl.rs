@@ -43,8 +43,8 @@ pub struct AdlFill {
 pub trait Accounts {
     /// A copy of the account, if it exists.
     fn load(&self, id: AccountId) -> Option<Account>;
-    /// Puts the changed account back.
-    fn store(&mut self, id: AccountId, account: Account);
+    /// Puts the changed account back, if it exists.
+    fn store(&mut self, id: AccountId, account: Account) -> Option<()>;
 }
 
 /// The counterparty that an account is to a position of the other side; `None` when it has none.
@@ -315,9 +315,9 @@ fn take(
     });
     let Some((lots, pair)) = found else { return Ok(None) };
     let row = invariant(markets.market_mut(market), "a market whose positions close is listed")?;
+    invariant(accounts.store(id, pair.counterparty), "a counterparty is an account")?;
     *row = pair.market;
     *closing = pair.closing;
-    accounts.store(id, pair.counterparty);
     Ok(Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms }))
 }
 

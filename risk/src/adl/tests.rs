@@ -19,8 +19,9 @@ impl Accounts for Table {
         self.0.get(id.index()).cloned()
     }
 
-    fn store(&mut self, id: AccountId, account: Account) {
-        self.0[id.index()] = account;
+    fn store(&mut self, id: AccountId, account: Account) -> Option<()> {
+        *self.0.get_mut(id.index())? = account;
+        Some(())
     }
 }
 

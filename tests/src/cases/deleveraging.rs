@@ -70,10 +70,9 @@ impl adl::Accounts for Table {
         self.0.get(id.index()).cloned()
     }
 
-    fn store(&mut self, id: AccountId, account: Account) {
-        if let Some(row) = self.0.get_mut(id.index()) {
-            *row = account;
-        }
+    fn store(&mut self, id: AccountId, account: Account) -> Option<()> {
+        *self.0.get_mut(id.index())? = account;
+        Some(())
     }
 }
 

@@ -7,7 +7,7 @@ use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::at_risk::AtRiskIndex;
-use tidemark_risk::{Account, Market, Treasury};
+use tidemark_risk::{Account, Market, RiskError, Treasury};
 
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
 use super::derived::{Derived, Search};
@@ -171,9 +171,9 @@ impl State {
             .accounts
             .push(account)
             .ok_or_else(|| Refusal::overflow("the number of accounts"))?;
-        if let Some(owner) = self.owners.get_mut(owner) {
-            owner.accounts.push((subaccount, id));
-        }
+        let row = self.owners.get_mut(owner);
+        let row = row.ok_or(RiskError::Invariant("an account's owner exists"))?;
+        row.accounts.push((subaccount, id));
         Ok(id)
     }
 

@@ -1,17 +1,30 @@
 //! Accounts and positions by id.
 
-use tidemark_proto::units::{AccountId, MarketId, SignedLots};
-use tidemark_risk::{Account, Position};
+use tidemark_proto::units::{AccountId, MarketId, OwnerId, SignedLots};
+use tidemark_risk::{Account, Position, RiskError};
 
 use crate::refusal::Refusal;
-use crate::state::State;
+use crate::state::{Owner, State};
 
 /// Returns an account that must exist.
 pub(crate) fn account(state: &State, account: AccountId) -> Result<&Account, Refusal> {
     state.accounts.get(account).ok_or(Refusal::UnknownAccount(account))
 }
 
-/// Returns the lots of an account's position in a market; 0 without one.
+const OWNER_EXISTS: RiskError = RiskError::Invariant("an account's owner exists");
+
+/// Returns an owner that must exist.
+pub(crate) fn owner(state: &State, owner: OwnerId) -> Result<&Owner, Refusal> {
+    state.owners.get(owner).ok_or_else(|| OWNER_EXISTS.into())
+}
+
+/// Returns an owner that must exist, to be changed.
+pub(crate) fn owner_mut(state: &mut State, owner: OwnerId) -> Result<&mut Owner, Refusal> {
+    state.owners.get_mut(owner).ok_or_else(|| OWNER_EXISTS.into())
+}
+
+/// Returns the lots of an account's position in a market; 0 without one. Ids come from the table of
+/// accounts, whose rows are never removed.
 pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> SignedLots {
     state.accounts.get(account).map_or(SignedLots::ZERO, |account| account.lots(market))
 }

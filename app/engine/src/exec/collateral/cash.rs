@@ -49,9 +49,9 @@ pub(crate) fn credit(
     change_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let overflow = || Refusal::overflow("the collateral");
-    let collateral =
-        state.accounts.get(account).map_or(Atoms::ZERO, |account| account.collateral_atoms);
-    let after = collateral.checked_add(change_atoms).ok_or_else(overflow)?;
+    let before = lookup::account(state, account)?.collateral_atoms;
+    let after = before.checked_add(change_atoms).ok_or_else(overflow)?;
+    // Taken last: an account that was taken to be changed counts as changed.
     let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     row.collateral_atoms = after;
     Ok(())

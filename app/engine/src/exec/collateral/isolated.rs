@@ -35,7 +35,7 @@ fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<Isol
     }
     let row = lookup::account(state, parent)?;
     let (owner, subaccount) = (row.owner, row.number);
-    let used = state.owners.get(owner).map_or(0, |owner| owner.isolated.len());
+    let used = lookup::owner(state, owner)?.isolated.len();
     if used >= MAX_ISOLATED {
         return Err(Refusal::TooManyIsolated { used, most: MAX_ISOLATED });
     }
@@ -43,14 +43,13 @@ fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<Isol
     let account =
         state.accounts.push(account).ok_or_else(|| Refusal::overflow("the number of accounts"))?;
     let slot = IsolatedSlot { subaccount, market, account, active: false };
-    put(state, owner, slot);
+    put(state, owner, slot)?;
     Ok(slot)
 }
 
-fn put(state: &mut State, owner: OwnerId, slot: IsolatedSlot) {
-    if let Some(owner) = state.owners.get_mut(owner) {
-        owner.set_isolated(slot);
-    }
+fn put(state: &mut State, owner: OwnerId, slot: IsolatedSlot) -> Result<(), Refusal> {
+    lookup::owner_mut(state, owner)?.set_isolated(slot);
+    Ok(())
 }
 
 /// The account in which a subaccount trades a market: itself in cross mode, its isolated collateral
@@ -101,7 +100,7 @@ pub(crate) fn set_mode(
     let leverage =
         lookup::account(state, from)?.position(market).map_or(0, |position| position.leverage);
     let slot = ensure(state, parent, market)?;
-    put(state, owner, IsolatedSlot { active: isolated, ..slot });
+    put(state, owner, IsolatedSlot { active: isolated, ..slot })?;
     let to = account_for(state, parent, market)?;
     lookup::position_mut(state, to, market)?.leverage = leverage;
     Ok(())
@@ -168,9 +167,9 @@ pub(crate) fn refunding<T>(
     let Some(Isolated { parent, market }) = isolated else { return carry_out(ctx) };
     // Funding first, so that what the parent's collateral falls by is what was drawn.
     cash::settle_funding(ctx.exchange, parent)?;
-    let had = collateral(ctx.exchange, parent);
+    let had = lookup::account(ctx.exchange, parent)?.collateral_atoms;
     let result = carry_out(ctx);
-    let drawn = had.saturating_sub(collateral(ctx.exchange, parent));
+    let drawn = had.saturating_sub(lookup::account(ctx.exchange, parent)?.collateral_atoms);
     if result.is_err() && drawn.is_positive() {
         // Moved a moment ago: it is there, and it fits.
         if let Err(refusal) = cash::shift(ctx.exchange, account, parent, drawn) {
@@ -185,10 +184,6 @@ pub(crate) fn refunding<T>(
 pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
     let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);
     !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
-}
-
-fn collateral(state: &State, account: AccountId) -> Atoms {
-    state.accounts.get(account).map_or(Atoms::ZERO, |row| row.collateral_atoms)
 }
 
 /// All isolated collateral of a subaccount.

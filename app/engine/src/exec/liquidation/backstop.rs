@@ -178,7 +178,6 @@ fn take(
         .checked_add(used_atoms)
         .ok_or_else(|| Refusal::overflow("the keeper's collateral"))?;
     let side = Side::reducing(held).opposite();
-    let k = market_row.k;
     let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
     cell.market = market_row;
     use_up(&mut cell.market, keeper, used_atoms);
@@ -187,11 +186,12 @@ fn take(
         *place.ok_or(Refusal::UnknownAccount(account))? = row;
     }
     cancel::drop_spent_reduce_only(ctx, trader, market, side);
+    let price_ticks = step::average_ticks(ctx.exchange, market, quote_atoms, lots);
     ctx.events.push(Event::Taken {
         market,
         account: trader,
         side,
-        price_ticks: step::average_ticks(quote_atoms, lots, k),
+        price_ticks,
         lots,
         set_aside_used_atoms: used_atoms,
     });

@@ -6,7 +6,7 @@ use tidemark_proto::units::{Atoms, ClientId, Lots, SelfTradePrevention, Side, Si
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{self, FillOutcome};
 use tidemark_risk::zero_price::{zero_price_ticks, ZeroTerms};
-use tidemark_risk::{position, Market};
+use tidemark_risk::{position, Market, RiskError};
 
 use crate::events::Arithmetic;
 use crate::exec::account::{health, lookup};
@@ -152,7 +152,7 @@ fn settle(
             (Atoms::ZERO, liquidation::pay_from_fund(market, treasury, owed)?, owed)
         }
     };
-    let price_ticks = step::average_ticks(quote_atoms, filled, market.k);
+    let price_ticks = step::average_ticks(state, facts.market, quote_atoms, filled);
     cash::credit(state, step.account, paid.saturating_sub(fee))?;
     let arithmetic = Arithmetic {
         closed: Some(zero),
@@ -169,14 +169,10 @@ fn settle(
 /// position itself.
 pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
     let closed = step.left.first().map(|(market, _)| *market);
-    let first = || {
-        lookup::account(ctx.exchange, step.account)
-            .ok()?
-            .positions
-            .first()
-            .map(|position| position.market)
-    };
-    let Some(market) = closed.or_else(first) else { return Ok(()) };
+    let first = lookup::account(ctx.exchange, step.account)?.positions.first();
+    let market = closed
+        .or(first.map(|position| position.market))
+        .ok_or(RiskError::Invariant("an account in debt has traded in a market"))?;
     let health = health::health(ctx.exchange, step.account)?;
     let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
     let account = ctx.exchange.accounts.get_mut(step.account);

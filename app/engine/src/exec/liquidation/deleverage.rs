@@ -215,10 +215,9 @@ fn report(
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let position = (market, held);
     step::report_off_book(ctx, step, health, LiquidationStage::Adl, position, (lots, quote_atoms));
-    let k = ctx.exchange.markets.slot(market).cell.market.k;
     let side = Side::reducing(held).opposite();
     for fill in fills {
-        let price_ticks = step::average_ticks(fill.quote_atoms, fill.lots, k);
+        let price_ticks = step::average_ticks(ctx.exchange, market, fill.quote_atoms, fill.lots);
         ctx.events.push(Event::Adl {
             market,
             account: fill.account,
@@ -237,10 +236,9 @@ impl adl::Accounts for TableAccounts<'_> {
         self.0.get(id).cloned()
     }
 
-    fn store(&mut self, id: AccountId, account: Account) {
-        if let Some(row) = self.0.get_mut(id) {
-            *row = account;
-        }
+    fn store(&mut self, id: AccountId, account: Account) -> Option<()> {
+        *self.0.get_mut(id)? = account;
+        Some(())
     }
 }
 

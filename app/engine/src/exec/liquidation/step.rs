@@ -10,6 +10,7 @@ use tidemark_risk::Market;
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
+use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -134,7 +135,8 @@ pub(crate) fn closable(
     Ok(order)
 }
 
-/// Against a position: sell a long, buy a short.
+/// Against a position: sell a long, buy a short. A position of `SignedLots::MIN` has no size among
+/// `SignedLots`; all but one lot of it closes.
 #[expect(clippy::arithmetic_side_effects, reason = "the conversion leaves `SignedLots::MIN` out")]
 pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
     let lots = lots.signed(Side::Buy).unwrap_or(SignedLots::MAX);
@@ -146,14 +148,25 @@ pub(crate) fn closing_delta(held: SignedLots, lots: Lots) -> SignedLots {
 }
 
 /// Average price of a fill, rounded against the account: down for a sale, up for a purchase.
-pub(crate) fn average_ticks(quote_atoms: Atoms, lots: Lots, k: u64) -> Ticks {
-    let lots_k = lots.wide().saturating_mul(i128::from(k));
-    let ticks = if quote_atoms.is_positive() {
-        quote_atoms.mul_div_floor(1, lots_k)
-    } else {
-        quote_atoms.saturating_neg().mul_div_ceil(1, lots_k)
-    };
-    ticks.and_then(|ticks| u64::try_from(ticks.get()).ok()).map_or(Ticks::ZERO, Ticks::new)
+pub(crate) fn average_ticks(
+    state: &mut State,
+    market: MarketId,
+    quote_atoms: Atoms,
+    lots: Lots,
+) -> Ticks {
+    let k = state.markets.slot(market).cell.market.k;
+    let ticks = lots.wide().checked_mul(i128::from(k)).and_then(|lots_k| {
+        let ticks = if quote_atoms.is_positive() {
+            quote_atoms.mul_div_floor(1, lots_k)
+        } else {
+            quote_atoms.checked_neg()?.mul_div_ceil(1, lots_k)
+        };
+        u64::try_from(ticks?.get()).ok()
+    });
+    if ticks.is_none() {
+        invariant!(state, market, "{} lots for {} atoms have no price", lots, quote_atoms);
+    }
+    ticks.map_or(Ticks::ZERO, Ticks::new)
 }
 
 /// Reports the lots that were closed outside the book, at the zero price; nothing where there were
@@ -169,17 +182,17 @@ pub(crate) fn report_off_book(
     if lots.is_zero() {
         return;
     }
+    let price_ticks = average_ticks(ctx.exchange, market, quote_atoms, lots);
     let market_row = &ctx.exchange.markets.slot(market).cell.market;
-    let price_ticks = average_ticks(quote_atoms, lots, market_row.k);
     // Each part closed at its own rounding of this.
-    let zero = ZeroTerms::of(
-        market_row,
-        held,
-        closing_delta(held, lots),
-        health,
-        sigma_ppm(market_row, stage),
-    )
-    .ok();
+    let (delta, sigma_ppm) = (closing_delta(held, lots), sigma_ppm(market_row, stage));
+    let zero = match ZeroTerms::of(market_row, held, delta, health, sigma_ppm) {
+        Ok(zero) => Some(zero),
+        Err(why) => {
+            invariant!(ctx.exchange, market, "lots that closed have no zero price: {}", why);
+            None
+        }
+    };
     let facts = ClosingTerms {
         stage,
         market,

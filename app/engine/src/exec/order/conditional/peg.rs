@@ -11,6 +11,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, cancel, place, replace};
+use crate::invariant::invariant;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
@@ -106,7 +107,10 @@ fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &R
     ctx.work.visit_order();
     let (book, conditional) =
         (&ctx.exchange.markets.slot(market).book, &ctx.exchange.markets.slot(market).conditional);
-    let (Some(order), Some(pegged)) = (book.order(order_id), conditional.pegged(order_id)) else {
+    // A move before it in this turn may have taken it out.
+    let Some(pegged) = conditional.pegged(order_id) else { return };
+    let Some(order) = book.order(order_id) else {
+        invariant!(ctx.exchange, market, "order {} is pegged and not on the book", order_id);
         return;
     };
     // Without a reference it stays where it is.
