@@ -58,7 +58,9 @@ fn run(options: &Options) -> Result<(), String> {
     if let Some(file) = &options.file {
         let bytes =
             std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-        options.parts.iter().for_each(|part| part.run(&bytes));
+        for part in &options.parts {
+            part.run(&bytes);
+        }
         return Ok(());
     }
     for part in &options.parts {

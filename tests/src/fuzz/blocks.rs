@@ -160,8 +160,8 @@ impl Bytes<'_> {
     }
 }
 
-/// Carries out the blocks that the bytes spell.
-pub(super) fn run(bytes: &[u8]) {
+/// Carries out the blocks that the bytes spell; any bytes spell some.
+pub(super) fn run(bytes: &[u8]) -> bool {
     let markets = vec![plain_market("ONE-USD", 20), plain_market("TWO-USD", 20)];
     let mut chain = Chain::new(&genesis(markets, 1_000));
     (0..2).for_each(|market| chain.index(market, 100));
@@ -187,6 +187,7 @@ pub(super) fn run(bytes: &[u8]) {
         }
     }
     block(&mut chain);
+    true
 }
 
 fn block(chain: &mut Chain) {

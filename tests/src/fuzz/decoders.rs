@@ -63,10 +63,16 @@ pub(super) fn transactions() -> Vec<Vec<u8>> {
     HISTORY.0.iter().flat_map(|input| input.txs.clone()).collect()
 }
 
-pub(super) fn transaction(bytes: &[u8]) {
-    if let Ok(tx) = decode(bytes, MAX_TX_BYTES) {
-        let _ = tx.verify(CHAIN_ID);
+pub(super) fn transaction(bytes: &[u8]) -> bool {
+    let Ok(tx) = decode(bytes, MAX_TX_BYTES) else { return false };
+    let valid = || HISTORY.0.iter().flat_map(|input| &input.txs);
+    if tx.verify(CHAIN_ID).is_ok() && !valid().any(|valid| **valid == *bytes) {
+        let same = |valid: &[u8]| {
+            decode(valid, MAX_TX_BYTES).is_ok_and(|valid| valid.tx.message == tx.tx.message)
+        };
+        assert!(valid().any(|valid| same(valid)), "a signature holds for one message alone");
     }
+    true
 }
 
 pub(super) fn messages() -> Vec<Vec<u8>> {
@@ -87,13 +93,13 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
 }
 
 /// The first byte is the type, the others the message.
-pub(super) fn message(bytes: &[u8]) {
-    let Some((kind, value)) = bytes.split_first() else { return };
+pub(super) fn message(bytes: &[u8]) -> bool {
+    let Some((kind, value)) = bytes.split_first() else { return false };
     let name = MESSAGES[usize::from(*kind) % MESSAGES.len()];
     let any =
         cosmos_sdk_proto::Any { type_url: format!("/tidemark.v1.{name}"), value: value.to_vec() };
     let bytes = signer("fuzz").sign_any(any, TxOptions::default()).expect("the key signs");
-    let _ = decode(&bytes, MAX_TX_BYTES);
+    decode(&bytes, MAX_TX_BYTES).is_ok()
 }
 
 fn extended_commit(input: &BlockInput) -> ExtendedCommitInfo {
@@ -104,7 +110,7 @@ fn extended_commit(input: &BlockInput) -> ExtendedCommitInfo {
         }),
         vote_extension: ballot.extension.clone().unwrap_or_default().into(),
         extension_signature: vec![0; 64].into(),
-        block_id_flag: 2,
+        block_id_flag: if ballot.extension.is_some() { 2 } else { 1 },
     };
     ExtendedCommitInfo { round: 0, votes: input.block.ballots.iter().map(vote).collect() }
 }
@@ -113,12 +119,12 @@ pub(super) fn commits() -> Vec<Vec<u8>> {
     HISTORY.0.iter().map(|input| votes::encode(&extended_commit(input))).collect()
 }
 
-pub(super) fn commit(bytes: &[u8]) {
-    if let Ok(read) = votes::decode(bytes) {
-        assert_eq!(votes::encode(&read), bytes, "a commit is written back as it was");
-        let _ = votes::ballots(&read).count();
-        let _ = votes::check(&read, &Default::default(), &[], "chain", 1);
-    }
+pub(super) fn commit(bytes: &[u8]) -> bool {
+    let Ok(read) = votes::decode(bytes) else { return false };
+    assert_eq!(votes::encode(&read), bytes, "a commit is written back as it was");
+    let _ = votes::ballots(&read).count();
+    let _ = votes::check(&read, &Default::default(), &[], "chain", 1);
+    true
 }
 
 pub(super) fn reports() -> Vec<Vec<u8>> {
@@ -126,31 +132,37 @@ pub(super) fn reports() -> Vec<Vec<u8>> {
     ballots.filter_map(|ballot| ballot.extension.clone()).collect()
 }
 
-pub(super) fn report(bytes: &[u8]) {
+pub(super) fn report(bytes: &[u8]) -> bool {
+    let mut is_read = false;
     for base in [None, Some(Ticks::new(100)), Some(Ticks::MAX)] {
         let base = |_| base;
         if let Ok(read) = report::decode(bytes, &base, Limits::default()) {
             let again = report::encode(&read, &base, Limits::default());
             assert_eq!(again.as_deref(), Ok(bytes), "a report is written back as it was");
+            is_read = true;
         }
     }
+    is_read
 }
 
-pub(super) fn frames(bytes: &[u8]) {
-    let mut reader = FrameReader::new(bytes, 1 << 16);
-    while let Ok(Some(_)) = reader.next_request() {}
+pub(super) fn frames(bytes: &[u8]) -> bool {
+    let (mut reader, mut is_read) = (FrameReader::new(bytes, 1 << 16), false);
+    while let Ok(Some(_)) = reader.next_request() {
+        is_read = true;
+    }
+    is_read
 }
 
 pub(super) fn snapshots() -> Vec<Vec<u8>> {
     vec![HISTORY.1.clone()]
 }
 
-pub(super) fn snapshot(bytes: &[u8]) {
-    if let Ok(book) = Book::from_snapshot(&mut &bytes[..]) {
-        let mut again = Vec::new();
-        book.to_snapshot(&mut again).expect("memory");
-        assert_eq!(again, bytes[..again.len()], "a book is written back as it was");
-    }
+pub(super) fn snapshot(bytes: &[u8]) -> bool {
+    let Ok(book) = Book::from_snapshot(&mut &bytes[..]) else { return false };
+    let mut again = Vec::new();
+    book.to_snapshot(&mut again).expect("memory");
+    assert_eq!(again, bytes[..again.len()], "a book is written back as it was");
+    true
 }
 
 pub(super) fn genesis_files() -> Vec<Vec<u8>> {
@@ -158,8 +170,8 @@ pub(super) fn genesis_files() -> Vec<Vec<u8>> {
     vec![serde_json::to_vec(&genesis).expect("JSON")]
 }
 
-pub(super) fn genesis_file(bytes: &[u8]) {
-    let _ = Genesis::read(bytes);
+pub(super) fn genesis_file(bytes: &[u8]) -> bool {
+    Genesis::read(bytes).is_ok()
 }
 
 pub(super) fn price_files() -> Vec<Vec<u8>> {
@@ -167,9 +179,9 @@ pub(super) fn price_files() -> Vec<Vec<u8>> {
     vec![rows.as_bytes().to_vec()]
 }
 
-pub(super) fn price_file(bytes: &[u8]) {
+pub(super) fn price_file(bytes: &[u8]) -> bool {
     let playback = Playback { start_at_ms: 0, speed: 1, looped: false };
-    let _ = Replay::read("rows.csv", bytes, playback);
+    Replay::read("rows.csv", bytes, playback).is_ok()
 }
 
 pub(super) fn texts() -> Vec<Vec<u8>> {
@@ -179,10 +191,13 @@ pub(super) fn texts() -> Vec<Vec<u8>> {
 }
 
 /// Texts that people write: configuration, addresses, and the words of a key.
-pub(super) fn text(bytes: &[u8]) {
+pub(super) fn text(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let _ = NodeConfig::from_text(&text);
-    let _ = tidemark_feed::sidecar::config::Config::from_text(&text);
-    let _ = Address::parse(&text);
-    let _ = key_file::read_words(&text);
+    let is_read = [
+        NodeConfig::from_text(&text).is_ok(),
+        tidemark_feed::sidecar::config::Config::from_text(&text).is_ok(),
+        Address::parse(&text).is_ok(),
+        key_file::read_words(&text).is_ok(),
+    ];
+    is_read.contains(&true)
 }
