@@ -21,10 +21,6 @@ fn end(chain: &Chain) -> End {
     End { app_hash: chain.state.app_hash, results: chain.results.hash() }
 }
 
-fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn two_traders() -> Chain {
     let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000));
     chain.index(0, 100);
@@ -76,10 +72,10 @@ fn app_hashes_and_results_are_as_they_were() {
     ];
     let mut now = String::new();
     for (name, end) in &histories {
-        writeln!(now, "{} {name}", hex(&end.app_hash)).expect("memory");
+        writeln!(now, "{} {name}", hex::encode(end.app_hash)).expect("memory");
     }
     for (name, end) in &histories {
-        writeln!(now, "{} results of {name}", hex(&end.results)).expect("memory");
+        writeln!(now, "{} results of {name}", hex::encode(end.results)).expect("memory");
     }
     if std::env::var_os("TIDEMARK_BLESS").is_some() {
         std::fs::write(FILE, &now).expect("a writable file");

@@ -338,7 +338,7 @@ impl Summary {
             match event {
                 Event::Fill(_) => self.fills += 1,
                 Event::Adl { .. } => self.adl += 1,
-                Event::Taken { .. } => self.taken += 1,
+                Event::TakenOver { .. } => self.taken += 1,
                 Event::Settled { .. } => self.settled += 1,
                 Event::Funding { .. } => self.funding += 1,
                 Event::Liquidation(step) => {
@@ -355,7 +355,7 @@ impl Summary {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hash: String = self.app_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(&self.app_hash[..8]);
         write!(
             f,
             "{} blocks, {} transactions, {} fills, {:?}, {} deleveraged, {} taken over, {} \
