@@ -11,7 +11,7 @@ use crate::zero_price::zero_quote_delta;
 
 /// Both accounts and the market after a takeover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenOver {
+pub struct TakeoverOutcome {
     /// Who was closed.
     pub closing: Account,
     /// Who took it.
@@ -35,13 +35,13 @@ pub fn take_over(
     market: &Market,
     delta_lots: SignedLots,
     health: &Health,
-) -> Result<TakenOver, RiskError> {
+) -> Result<TakeoverOutcome, RiskError> {
     let id: MarketId = market.params.id;
     let sigma_ppm = market.params.zero_price_sigma_ppm;
     let quote_atoms = zero_quote_delta(market, closing.lots(id), delta_lots, health, sigma_ppm)?;
     let opposite = fits(delta_lots.checked_neg(), "a quantity")?;
     let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
-    let mut after = TakenOver {
+    let mut after = TakeoverOutcome {
         closing: closing.clone(),
         keeper: keeper.clone(),
         market: market.clone(),

@@ -87,8 +87,11 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     net.set_feed(NODE, feed(0, vec![fall])).unwrap();
     net.restart(NODE).unwrap();
     told.wait("the loss of the node", |note| matches!(note, Note::Lost { .. })).await;
-    told.wait("a position", |note| matches!(note, Note::Got { lots, .. } if lots.is_positive()))
-        .await;
+    told.wait(
+        "a position",
+        |note| matches!(note, Note::TookOver { lots, .. } if lots.is_positive()),
+    )
+    .await;
     assert!(!keeper.is_finished());
 
     net.stop(NODE);

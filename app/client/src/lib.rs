@@ -25,7 +25,7 @@ use tonic::Streaming;
 
 pub use error::ClientError;
 pub use market::{atoms_of_usdc, lots_within, usdc, Market, Markets};
-pub use sender::{Sender, Submitted};
+pub use sender::{Receipt, Sender};
 pub use table::Table;
 
 /// How long a connection may take to open.

@@ -24,7 +24,7 @@ pub struct Sender {
 
 /// The node's answer to a transaction that was not refused.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Submitted {
+pub struct Receipt {
     /// SHA-256 of the transaction, upper-case hex.
     pub tx_hash: String,
     /// The block that it is in; `None` when it is only accepted.
@@ -62,7 +62,7 @@ impl Sender {
         &mut self,
         message: &M,
         wait_for: v1::WaitFor,
-    ) -> Result<Submitted, ClientError> {
+    ) -> Result<Receipt, ClientError> {
         let mut tries = 0;
         loop {
             let sequence = self.sequence().await?;
@@ -103,7 +103,7 @@ impl Sender {
         subaccount: u32,
         operations: Vec<v1::operation::Operation>,
         wait_for: v1::WaitFor,
-    ) -> Result<Submitted, ClientError> {
+    ) -> Result<Receipt, ClientError> {
         self.batch(subaccount, operations, v1::BatchMode::Each, wait_for).await
     }
 
@@ -117,7 +117,7 @@ impl Sender {
         operations: Vec<v1::operation::Operation>,
         mode: v1::BatchMode,
         wait_for: v1::WaitFor,
-    ) -> Result<Submitted, ClientError> {
+    ) -> Result<Receipt, ClientError> {
         let operations = operations
             .into_iter()
             .map(|operation| v1::Operation { operation: Some(operation) })
@@ -127,13 +127,13 @@ impl Sender {
         self.submit(&message, wait_for).await
     }
 
-    fn submitted(&mut self, answer: v1::SubmitResponse) -> Result<Submitted, ClientError> {
+    fn submitted(&mut self, answer: v1::SubmitResponse) -> Result<Receipt, ClientError> {
         let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
         match v1::SubmitOutcome::try_from(outcome) {
             Ok(v1::SubmitOutcome::Committed) => {
-                Ok(Submitted { tx_hash, height: Some(height), results })
+                Ok(Receipt { tx_hash, height: Some(height), results })
             }
-            Ok(v1::SubmitOutcome::Accepted) => Ok(Submitted { tx_hash, height: None, results }),
+            Ok(v1::SubmitOutcome::Accepted) => Ok(Receipt { tx_hash, height: None, results }),
             Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
                 self.next_sequence = None;
                 let why = format!("transaction {tx_hash} was not seen in a block in time");

@@ -147,7 +147,7 @@ pub enum Event {
         code: Code,
     },
     /// An order waits for its trigger or its next slice; as it is now.
-    Waiting { account: AccountId, order: Box<ConditionalOrder> },
+    Conditional { account: AccountId, order: Box<ConditionalOrder> },
     /// The mark has reached an order's trigger: it was placed, or refused with a code, and waits no
     /// more.
     Triggered {
@@ -176,7 +176,7 @@ pub enum Event {
     /// A position was closed against a deleveraged one, at the zero price.
     Adl { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
     /// A keeper took over part of a liquidated position, at its zero price.
-    Taken {
+    TakenOver {
         market: MarketId,
         account: AccountId,
         side: Side,
@@ -187,7 +187,7 @@ pub enum Event {
     /// A position was closed by its market's final settlement.
     Settled { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
     /// The market's listed positions changed: the state has the new ones.
-    Listed { market: MarketId },
+    ListedPositions { market: MarketId },
     /// An hour's funding was paid, at an eighth of this rate.
     Funding { market: MarketId, rate_8h_ppm: Ppm },
 }

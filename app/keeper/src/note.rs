@@ -18,7 +18,7 @@ pub enum Note {
     /// A takeover was asked for.
     Asked { market: String, account_id: u32, lots: Lots, edge_ppm: Ppm },
     /// A position came: by a takeover, or as the keeper's share.
-    Got { market: String, lots: SignedLots, height: u64 },
+    TookOver { market: String, lots: SignedLots, height: u64 },
     /// Part of it was closed on the book.
     Hedged { market: String, side: &'static str, lots: Lots, limit_ticks: Ticks, height: u64 },
     /// The chain refused something that was sent.
@@ -44,7 +44,7 @@ impl Note {
                     "{market}: asked for {lots} lots of account {account_id}, edge {edge_ppm} ppm"
                 )
             }
-            Self::Got { market, lots, height } => {
+            Self::TookOver { market, lots, height } => {
                 format!("{market}: position is {lots} lots (block {height})")
             }
             Self::Hedged { market, side, lots, limit_ticks, height } => {
@@ -81,7 +81,7 @@ impl Note {
                 "lots": lots,
                 "edge_ppm": edge_ppm,
             }),
-            Self::Got { market, lots, height } => {
+            Self::TookOver { market, lots, height } => {
                 json!({"event": "got", "market": market, "lots": lots, "height": height})
             }
             Self::Hedged { market, side, lots, limit_ticks, height } => json!({

@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             positions.map(|entry| (entry.market, SignedLots::new(entry.lots))).collect();
         for (market, lots) in &holdings {
             if !lots.is_zero() && self.holdings.get(market) != Some(lots) {
-                tell(Note::Got {
+                tell(Note::TookOver {
                     market: chain.symbol(*market),
                     lots: *lots,
                     height: chain.height,
@@ -278,7 +278,7 @@ impl<'a> Session<'a> {
         message: &M,
         (what, market): (&'static str, &str),
         tell: &mut impl FnMut(Note),
-    ) -> Result<Option<tidemark_client::Submitted>, ClientError> {
+    ) -> Result<Option<tidemark_client::Receipt>, ClientError> {
         if self.config.dry_run {
             tell(Note::WouldSend { what: format!("{what} in {market}: {message:?}") });
             return Ok(None);

@@ -45,7 +45,9 @@ pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) 
             Event::Liquidation(step) => {
                 out.liquidations.push(liquidation(view, events, sequence, step))
             }
-            Event::Listed { market } => out.listed.push(listed_update(view, events, *market)),
+            Event::ListedPositions { market } => {
+                out.listed.push(listed_update(view, events, *market))
+            }
             _ => {}
         }
         account_events(event, orders, |account, mut told| {
@@ -247,7 +249,7 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
             let removed = v1::OrderRemoved { code: code.number(), lots: lots.get() };
             (*account, account_event(*market, *order_id, *client_id, Wire::Removed(removed)))
         }
-        Event::Waiting { account, order } => {
+        Event::Conditional { account, order } => {
             let event = Wire::Waiting((&**order).into());
             (*account, account_event(order.market, order.order_id, order.client_id, event))
         }
@@ -277,7 +279,7 @@ fn position_event(event: &Event) -> Option<(AccountId, v1::AccountEvent)> {
             let adl = v1::PositionClosedByAdl { side, price_ticks, lots };
             (*market, *account, Wire::Adl(adl))
         }
-        Event::Taken { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
+        Event::TakenOver { market, account, side, price_ticks, lots, set_aside_used_atoms } => {
             let taken = v1::PositionTaken {
                 side: v1::Side::from(*side) as i32,
                 price_ticks: price_ticks.get(),

@@ -60,7 +60,7 @@ impl OpenOrders {
                 self.orders.remove(&(*account, *market, *order_id));
                 self.waiting.remove(&(*account, *market, *order_id));
             }
-            Event::Waiting { account, order } => self.wait(*account, order),
+            Event::Conditional { account, order } => self.wait(*account, order),
             Event::Triggered { market, order_id, account, .. }
             | Event::Slice { market, order_id, account, left: None, .. } => {
                 self.waiting.remove(&(*account, *market, *order_id));
@@ -71,9 +71,9 @@ impl OpenOrders {
             }
             Event::Liquidation(_)
             | Event::Adl { .. }
-            | Event::Taken { .. }
+            | Event::TakenOver { .. }
             | Event::Settled { .. }
-            | Event::Listed { .. }
+            | Event::ListedPositions { .. }
             | Event::Funding { .. } => {}
         }
     }

@@ -23,13 +23,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct SidecarFeed {
     address: SocketAddr,
     max_age_ms: u64,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<LatestPrices>>,
     task: JoinHandle<()>,
 }
 
 /// The last message and when it came.
 #[derive(Debug, Default)]
-struct Known(Option<(Instant, Vec<MarketPrice>)>);
+struct LatestPrices(Option<(Instant, Vec<MarketPrice>)>);
 
 /// A market's prices with their ages in milliseconds when they came.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl SidecarFeed {
     /// out.
     #[must_use]
     pub fn start(runtime: &Handle, address: SocketAddr, max_age_ms: u64) -> Self {
-        let known = Arc::new(Mutex::new(Known::default()));
+        let known = Arc::new(Mutex::new(LatestPrices::default()));
         let task = runtime.spawn(follow(address, Arc::clone(&known)));
         Self { address, max_age_ms, known, task }
     }
@@ -90,12 +90,12 @@ impl Feed for SidecarFeed {
     }
 }
 
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+fn lock(known: &Mutex<LatestPrices>) -> MutexGuard<'_, LatestPrices> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Connects for ever. Says so when it begins to work and when it ceases to, not at every attempt.
-async fn follow(address: SocketAddr, known: Arc<Mutex<Known>>) {
+async fn follow(address: SocketAddr, known: Arc<Mutex<LatestPrices>>) {
     let mut told = String::new();
     loop {
         let why = stream(address, &known, &mut told).await;
@@ -108,7 +108,7 @@ async fn follow(address: SocketAddr, known: Arc<Mutex<Known>>) {
 }
 
 /// Follows one stream until it breaks; says why. Clears `told` once prices come.
-async fn stream(address: SocketAddr, known: &Mutex<Known>, told: &mut String) -> String {
+async fn stream(address: SocketAddr, known: &Mutex<LatestPrices>, told: &mut String) -> String {
     let endpoint = match Endpoint::from_shared(format!("http://{address}")) {
         Ok(endpoint) => endpoint.connect_timeout(SILENCE),
         Err(error) => return error.to_string(),

@@ -201,7 +201,7 @@ fn waiting(state: &State, market: MarketId) -> Finding {
         let paired = order.partner == OrderId::NONE
             || orders.get(order.partner).is_some_and(|partner| partner.partner == order.order_id);
         ensure(paired, || format!("market {market}: {order:?} without its pair"))?;
-        let whole = matches!(&order.kind, Kind::Waiting(place) if place.whole_position);
+        let whole = matches!(&order.kind, Kind::Trigger(place) if place.whole_position);
         let held = account.lots(market);
         ensure(!whole || (!held.is_zero() && Some(Side::reducing(held)) == order.side()), || {
             format!("market {market}: {order:?} for a position of {held} lots")

@@ -119,7 +119,7 @@ impl Block<'_> {
                 {
                     trade(step.account, step.market, step.side, step.lots, true)?;
                 }
-                Event::Taken { market, account, side, lots, .. } => {
+                Event::TakenOver { market, account, side, lots, .. } => {
                     trade(*account, *market, *side, *lots, false)?
                 }
                 Event::Settled { market, account, side, lots, .. } => {
@@ -243,7 +243,7 @@ impl Block<'_> {
             match event {
                 Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),
                 Event::Adl { account, .. }
-                | Event::Taken { account, .. }
+                | Event::TakenOver { account, .. }
                 | Event::Settled { account, .. } => {
                     touched.extend([*account]);
                 }
@@ -277,7 +277,7 @@ impl Block<'_> {
             match event {
                 Event::Fill(Fill { maker, taker, .. }) => met.extend([*maker, *taker]),
                 Event::Adl { account, .. }
-                | Event::Taken { account, .. }
+                | Event::TakenOver { account, .. }
                 | Event::Settled { account, .. } => {
                     met.insert(*account);
                 }
@@ -337,7 +337,7 @@ impl Block<'_> {
     /// so at least at 0.
     fn keepers_risk_what_they_set_aside(&self) -> Finding {
         for event in &self.sweep.events {
-            let Event::Taken { account, set_aside_used_atoms, .. } = event else { continue };
+            let Event::TakenOver { account, set_aside_used_atoms, .. } = event else { continue };
             let Some(row) = self.swept.accounts.get(*account) else { continue };
             let free = figures(self.swept, *account, row).free();
             ensure(!free.is_negative() && !set_aside_used_atoms.is_negative(), || {

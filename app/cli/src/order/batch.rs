@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 use serde_json::{json, Value};
-use tidemark_client::{ClientError, Submitted};
+use tidemark_client::{ClientError, Receipt};
 use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
@@ -28,8 +28,7 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
     let submitted =
         sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
-    let Submitted { tx_hash, height, results } =
-        submitted.map_err(|error| by_line(error, &lines))?;
+    let Receipt { tx_hash, height, results } = submitted.map_err(|error| by_line(error, &lines))?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());

@@ -5,7 +5,7 @@ mod build;
 mod outcome;
 
 use serde_json::json;
-use tidemark_client::{ClientError, Submitted};
+use tidemark_client::{ClientError, Receipt};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::Code;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     let mut sender = context.sender(&context.key()?).await?;
     let chain_data = ChainData::of(&sender, subaccount, &[command]).await?;
     let operation = chain_data.operation(command).map_err(CliError::Usage)?;
-    let Submitted { tx_hash, height, results } =
+    let Receipt { tx_hash, height, results } =
         sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);

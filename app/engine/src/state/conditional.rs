@@ -20,7 +20,7 @@ pub const CATCH_UP: u64 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Kind {
     /// It waits for the mark; its `trigger` is given.
-    Waiting(Place),
+    Trigger(Place),
     /// It waits for its next slice.
     Slicing(Slicing),
     /// It rests on the book; an order that waits goes with it.
@@ -111,7 +111,7 @@ impl Conditional {
     #[must_use]
     pub fn client_id(&self) -> ClientId {
         match &self.kind {
-            Kind::Waiting(order) => order.client_id,
+            Kind::Trigger(order) => order.client_id,
             Kind::Slicing(slicing) => slicing.twap.client_id,
             Kind::Resting | Kind::Pegged(_) => ClientId::NONE,
         }
@@ -121,7 +121,7 @@ impl Conditional {
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         match &self.kind {
-            Kind::Waiting(order) => Some(order.side),
+            Kind::Trigger(order) => Some(order.side),
             Kind::Slicing(slicing) => Some(slicing.twap.side),
             Kind::Resting | Kind::Pegged(_) => None,
         }
@@ -131,7 +131,7 @@ impl Conditional {
     #[must_use]
     pub fn lots(&self) -> Lots {
         match &self.kind {
-            Kind::Waiting(order) => order.lots,
+            Kind::Trigger(order) => order.lots,
             Kind::Slicing(slicing) => slicing.twap.lots.saturating_sub(slicing.filled_lots),
             Kind::Resting | Kind::Pegged(_) => Lots::ZERO,
         }
@@ -140,12 +140,12 @@ impl Conditional {
     /// Returns true if the order is off the book.
     #[must_use]
     pub fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Waiting(_) | Kind::Slicing(_))
+        matches!(self.kind, Kind::Trigger(_) | Kind::Slicing(_))
     }
 
     fn trigger(&self) -> Option<(TriggerDirection, Ticks)> {
         match &self.kind {
-            Kind::Waiting(order) => {
+            Kind::Trigger(order) => {
                 order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
             }
             Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
@@ -154,7 +154,7 @@ impl Conditional {
 
     fn expires_ms(&self) -> Option<TimeMs> {
         match &self.kind {
-            Kind::Waiting(order) => order.expires_ms(),
+            Kind::Trigger(order) => order.expires_ms(),
             Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
         }
     }
@@ -167,7 +167,7 @@ impl Conditional {
     }
 
     fn is_attached(&self) -> bool {
-        matches!(&self.kind, Kind::Waiting(order) if order.whole_position)
+        matches!(&self.kind, Kind::Trigger(order) if order.whole_position)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakenOver};
+use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
@@ -187,7 +187,7 @@ fn take(
     }
     cancel::drop_spent_reduce_only(ctx, trader, market, side);
     let price_ticks = step::average_ticks(ctx.exchange, market, quote_atoms, lots);
-    ctx.events.push(Event::Taken {
+    ctx.events.push(Event::TakenOver {
         market,
         account: trader,
         side,
@@ -216,7 +216,7 @@ fn attempt(
     market: MarketId,
     delta: SignedLots,
     health: &Health,
-) -> Result<TakenOver, Refusal> {
+) -> Result<TakeoverOutcome, Refusal> {
     let market_row = &state.market(market)?.cell.market;
     let (closing, keeper) = (lookup::account(state, closing)?, lookup::account(state, keeper)?);
     Ok(take_over(closing, keeper, market_row, delta, health)?)
@@ -251,7 +251,7 @@ pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
     for (at, cell) in ctx.exchange.markets.cells_mut().enumerate() {
         cell.takeovers.clear();
         if !cell.listed.is_empty() || had_any.get(at) == Some(&true) {
-            ctx.events.push(Event::Listed { market: cell.market.params.id });
+            ctx.events.push(Event::ListedPositions { market: cell.market.params.id });
         }
     }
 }

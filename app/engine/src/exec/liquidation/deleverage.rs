@@ -31,7 +31,7 @@ use crate::state::State;
 const MAX_ROUNDS: u32 = 8;
 
 /// A position that is to be closed, or a part of it.
-struct Closing {
+struct PositionToClose {
     /// Index of the account's step.
     step: usize,
     held: SignedLots,
@@ -87,7 +87,7 @@ fn closings(
     side: &[usize],
     market: MarketId,
     is_short: bool,
-) -> Result<Vec<Closing>, Refusal> {
+) -> Result<Vec<PositionToClose>, Refusal> {
     let mut closings = Vec::new();
     for at in side {
         let closing = closing(state, &steps[*at], *at, market)?;
@@ -103,7 +103,7 @@ fn closing(
     step: &Step,
     at: usize,
     market: MarketId,
-) -> Result<Option<Closing>, Refusal> {
+) -> Result<Option<PositionToClose>, Refusal> {
     let (held, health) =
         (lookup::held(state, step.account, market), health::health(state, step.account)?);
     let lots = step.lots_due(market, held, &health);
@@ -113,7 +113,7 @@ fn closing(
     let market_row = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
         bankruptcy_quote_delta(market_row, held, step::closing_delta(held, Lots::ONE), &health)?;
-    Ok(Some(Closing { step: at, held, lots, health, lot_quote_atoms }))
+    Ok(Some(PositionToClose { step: at, held, lots, health, lot_quote_atoms }))
 }
 
 /// Closes positions of one side of a market, as far as anyone can bear it; says how many lots.
@@ -124,7 +124,7 @@ fn closing(
 fn round(
     ctx: &mut Ctx<'_>,
     market: MarketId,
-    closings: Vec<Closing>,
+    closings: Vec<PositionToClose>,
     steps: &mut [Step],
 ) -> Result<Lots, Refusal> {
     let Some(first) = closings.first() else { return Ok(Lots::ZERO) };

@@ -15,7 +15,7 @@ use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
 
 /// A refusal with the operation that it is of.
-pub(crate) type Failed = (usize, Refusal);
+pub(crate) type FailedOperation = (usize, Refusal);
 
 /// The orders of a batch in one market.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl MarketPlan {
         state: &mut State,
         account: AccountId,
         market: MarketId,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), FailedOperation> {
         let at = self.placed.first().map(|intended| intended.at).or(self.whole).unwrap_or(0);
         self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
@@ -148,7 +148,7 @@ impl MarketPlan {
     }
 
     /// Checks that no two orders of the batch would meet.
-    fn check_meeting(&self) -> Result<(), Failed> {
+    fn check_meeting(&self) -> Result<(), FailedOperation> {
         let of_side = |side| self.placed.iter().filter(move |intended| intended.order.side == side);
         let price = |intended: &&PlannedOrder| intended.ready.price_ticks;
         let (buy, sell) =
@@ -173,7 +173,7 @@ impl MarketPlan {
         state: &mut State,
         account: AccountId,
         market: MarketId,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), FailedOperation> {
         let is_fok = |intended: &PlannedOrder| intended.ready.time_in_force == TimeInForce::Fok;
         let depends = |intended: &&PlannedOrder| {
             let order = &intended.order;

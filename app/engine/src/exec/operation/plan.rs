@@ -16,7 +16,7 @@ use crate::exec::account::health::OrderChange;
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::isolated;
 use crate::exec::operation::cancel_schedule;
-use crate::exec::operation::market_plan::{Failed, MarketPlan, PlannedOrder};
+use crate::exec::operation::market_plan::{FailedOperation, MarketPlan, PlannedOrder};
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::replace::Replacement;
@@ -39,7 +39,7 @@ impl Plan {
         state: &mut State,
         account: AccountId,
         operations: &[Operation],
-    ) -> Result<(), Failed> {
+    ) -> Result<(), FailedOperation> {
         let mut plan = Self::default();
         for (at, operation) in operations.iter().enumerate() {
             let elsewhere =
@@ -199,7 +199,7 @@ impl Plan {
         account: AccountId,
         at: usize,
         operation: &Operation,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), FailedOperation> {
         let alone = |refusal| (at, refusal);
         match operation {
             Operation::Place(order) if order.trigger.is_some() => {
@@ -235,7 +235,7 @@ impl Plan {
         account: AccountId,
         at: usize,
         scale: &Scale,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), FailedOperation> {
         for (number, rung) in scale.rungs().enumerate() {
             self.intend(state, account, at, &rung)
                 .map_err(|refusal| (at, Refusal::Rung { number, refusal: Box::new(refusal) }))?;
@@ -307,7 +307,11 @@ impl Plan {
     }
 
     /// Checks the operations together.
-    pub(crate) fn check(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
+    pub(crate) fn check(
+        &self,
+        state: &mut State,
+        account: AccountId,
+    ) -> Result<(), FailedOperation> {
         for (market, in_market) in &self.markets {
             in_market.check(state, account, *market)?;
         }
@@ -315,7 +319,7 @@ impl Plan {
     }
 
     /// Checks that free collateral covers all orders together, without those that leave.
-    fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), Failed> {
+    fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), FailedOperation> {
         let first =
             self.markets.values().flat_map(|plan| &plan.placed).map(|intended| intended.at).min();
         let Some(at) = first else { return Ok(()) };

@@ -63,7 +63,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     if let Some(resting) = resting {
         cancel::cancel_for(ctx, order.account, market, resting, Code::OcoPartner);
     }
-    let Kind::Waiting(waited) = order.kind else {
+    let Kind::Trigger(waited) = order.kind else {
         invariant!(ctx.exchange, market, "order {} triggered without a trigger", order_id);
         return;
     };

@@ -24,7 +24,7 @@ pub(crate) fn replace(
     let cell = &ctx.exchange.market(market)?.cell;
     let conditional = &ctx.exchange.markets.slot(market).conditional;
     let found = conditional.get(order_id).cloned();
-    let Some((order, Kind::Waiting(before))) = found.map(|order| (order.clone(), order.kind))
+    let Some((order, Kind::Trigger(before))) = found.map(|order| (order.clone(), order.kind))
     else {
         return Err(Refusal::TwapNotReplaceable(order_id));
     };
@@ -48,7 +48,7 @@ pub(crate) fn replace(
     if trigger != before.trigger {
         enter::check_not_reached(cell, conditional, &place)?;
     }
-    let order = Conditional { kind: Kind::Waiting(place), ..order };
+    let order = Conditional { kind: Kind::Trigger(place), ..order };
     ctx.events.push(links::waiting_event(market, &order));
     ctx.exchange.markets.slot_mut(market).conditional.update(order);
     Ok(OperationResult { order_id, ..Default::default() })

@@ -27,7 +27,7 @@ pub(crate) fn wait(
 ) -> Result<OperationResult, Refusal> {
     check(ctx.exchange, account, order)?;
     check_room(ctx.exchange, account, order.market, order.client_id)?;
-    let order_id = enter(ctx, account, order.market, Kind::Waiting(*order), OrderId::NONE)?;
+    let order_id = enter(ctx, account, order.market, Kind::Trigger(*order), OrderId::NONE)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         ..Default::default()
     };
     Box::new(match &order.kind {
-        Kind::Waiting(place) => ConditionalOrder {
+        Kind::Trigger(place) => ConditionalOrder {
             price_ticks: place.price_ticks,
             reduce_only: place.reduce_only,
             expires_ms: place.expires_ms().unwrap_or(TimeMs::ZERO),
@@ -45,7 +45,7 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
 }
 
 pub(crate) fn waiting_event(market: MarketId, order: &Conditional) -> Event {
-    Event::Waiting { account: order.account, order: display(market, order) }
+    Event::Conditional { account: order.account, order: display(market, order) }
 }
 
 pub(crate) fn removed_event(market: MarketId, order: &Conditional, code: Code) -> Event {

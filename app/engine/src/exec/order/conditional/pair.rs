@@ -30,8 +30,8 @@ pub(crate) fn oco(
     if first.trigger.is_some() {
         enter::check(ctx.exchange, account, first)?;
         enter::check_room(ctx.exchange, account, market, first.client_id)?;
-        let order_id = enter::enter(ctx, account, market, Kind::Waiting(*first), OrderId::NONE)?;
-        let second_order_id = enter::enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
+        let order_id = enter::enter(ctx, account, market, Kind::Trigger(*first), OrderId::NONE)?;
+        let second_order_id = enter::enter(ctx, account, market, Kind::Trigger(*second), order_id)?;
         pair(ctx, market, order_id, second_order_id);
         return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
     }
@@ -41,7 +41,7 @@ pub(crate) fn oco(
         return Ok(result);
     }
     let order_id = result.order_id;
-    let second_order_id = enter::enter(ctx, account, market, Kind::Waiting(*second), order_id)?;
+    let second_order_id = enter::enter(ctx, account, market, Kind::Trigger(*second), order_id)?;
     let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
     enter::insert(ctx.exchange, market, resting)?;
     Ok(OperationResult { second_order_id, ..result })
