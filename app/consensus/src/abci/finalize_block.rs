@@ -13,7 +13,7 @@ use tidemark_engine::state::{Chain, State};
 use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::v1;
 
-use super::{height, time_ms, Consensus, Executed, Node};
+use super::{height, time_ms, Consensus, ExecutedBlock, Node};
 use crate::encode;
 use crate::timing::{BlockTimes, Stopwatch};
 use crate::votes;
@@ -30,7 +30,7 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
         panic!("CometBFT sent block {} before InitChain", request.height);
     };
     let hash = request.hash.as_ref().try_into().unwrap_or_default();
-    let done = repeated(&state.chain, executed.as_ref(), height(request.height), &hash)
+    let done = already_executed(&state.chain, executed.as_ref(), height(request.height), &hash)
         .unwrap_or_else(|why| panic!("{why}"));
     if let Some(done) = done {
         tracing::info!(height = request.height, "this block was carried out before: same answer");
@@ -40,12 +40,12 @@ pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> Res
 }
 
 /// The block carried out last if this is it; `None` if this one follows it.
-fn repeated<'a>(
+fn already_executed<'a>(
     chain: &Chain,
-    executed: Option<&'a Executed>,
+    executed: Option<&'a ExecutedBlock>,
     height: u64,
     hash: &Hash,
-) -> Result<Option<&'a Executed>, String> {
+) -> Result<Option<&'a ExecutedBlock>, String> {
     match executed {
         Some(executed) if height == chain.height && *hash == chain.block_hash => Ok(Some(executed)),
         Some(_) if height == chain.height => Err(format!(
@@ -73,7 +73,7 @@ fn carry_out(
     times: &mut BlockTimes,
     request: &RequestFinalizeBlock,
     hash: Hash,
-) -> Executed {
+) -> ExecutedBlock {
     let mut watch = Stopwatch::start();
     let (injected, txs) = match request.txs.split_first() {
         Some((first, rest)) if votes::required(height(request.height)) => (Some(first), rest),
@@ -94,10 +94,10 @@ fn carry_out(
     for phase in Phase::ALL {
         times.add(phase, watch.times.get(phase));
     }
-    Executed { injected: injected.is_some(), events: Arc::new(events), committed: false }
+    ExecutedBlock { injected: injected.is_some(), events: Arc::new(events), committed: false }
 }
 
-fn answer(executed: &Executed) -> ResponseFinalizeBlock {
+fn answer(executed: &ExecutedBlock) -> ResponseFinalizeBlock {
     let injected = executed.injected.then(ExecTxResult::default);
     let tx_results = injected.into_iter().chain(executed.events.txs.iter().map(tx_result));
     ResponseFinalizeBlock {

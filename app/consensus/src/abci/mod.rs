@@ -61,13 +61,13 @@ struct Consensus {
     /// Commit.
     state: Option<State>,
     /// The block that made `state`; `None` at genesis.
-    executed: Option<Executed>,
+    executed: Option<ExecutedBlock>,
     times: BlockTimes,
 }
 
 /// A block that FinalizeBlock has carried out. CometBFT may ask for it again: when CometBFT alone
 /// dies before its own record of the block is complete, and starts again.
-struct Executed {
+struct ExecutedBlock {
     /// The block's first transaction is an extended commit, not a transaction of the exchange.
     injected: bool,
     /// Results and events, from which the same answer can be made again.

@@ -10,13 +10,13 @@ use prost::Message as _;
 use tendermint_abci::Application as _;
 use tendermint_proto::v0_38::abci::RequestFinalizeBlock;
 
-use rig::{history, Decided, Rig, Trade, INDEX};
+use rig::{history, DecidedBlock, Rig, Trade, INDEX};
 
 /// A sell order and a buy order that meet, in two blocks.
-fn traded() -> Vec<Decided> {
+fn traded() -> Vec<DecidedBlock> {
     let decided =
         history(&[vec![Trade::new(0, false, 0, 5)], vec![Trade::new(1, true, 0, 3)], Vec::new()]);
-    let codes = |block: &Decided| -> Vec<u32> {
+    let codes = |block: &DecidedBlock| -> Vec<u32> {
         block.answer.tx_results.iter().map(|result| result.code).collect()
     };
     assert_eq!(codes(&decided[0]), [0, 0, 0], "three deposits");
@@ -25,7 +25,7 @@ fn traded() -> Vec<Decided> {
 }
 
 /// An application that has the first blocks of a history.
-fn after(decided: &[Decided]) -> Rig {
+fn after(decided: &[DecidedBlock]) -> Rig {
     let rig = Rig::new(2, INDEX);
     for block in decided {
         assert_eq!(rig.finalize(&block.block), block.answer.encode_to_vec());

@@ -9,7 +9,7 @@ use tendermint_proto::v0_38::abci::{
     RequestCheckTx, RequestQuery, RequestVerifyVoteExtension, ResponseFinalizeBlock,
 };
 
-use super::rig::{history, Decided, Rig, Trade, INDEX};
+use super::rig::{history, DecidedBlock, Rig, Trade, INDEX};
 
 /// A call that CometBFT makes on the way to a block, or beside it.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ enum Call {
 }
 
 impl Call {
-    fn make(&self, rig: &Rig, block: &Decided) {
+    fn make(&self, rig: &Rig, block: &DecidedBlock) {
         let with = |txs: &[Bytes], more: &[u8]| -> Vec<Bytes> {
             txs.iter().cloned().chain([more.to_vec().into()]).collect()
         };
@@ -92,14 +92,14 @@ fn trades() -> impl Strategy<Value = Vec<Vec<Trade>>> {
 
 /// What an application answers to the blocks of a history while it is asked other things as well:
 /// before each block, and between its FinalizeBlock and its Commit.
-fn answers(rig: &Rig, decided: &[Decided], calls: &[Call]) -> Vec<ResponseFinalizeBlock> {
+fn answers(rig: &Rig, decided: &[DecidedBlock], calls: &[Call]) -> Vec<ResponseFinalizeBlock> {
     let mut calls = calls.iter().cycle();
-    let mut some = |block: &Decided| {
+    let mut some = |block: &DecidedBlock| {
         let before = (rig.info(), rig.published());
         calls.by_ref().take(4).for_each(|call| call.make(rig, block));
         assert_eq!((rig.info(), rig.published()), before, "height {}", block.block.height);
     };
-    let one = |block: &Decided| {
+    let one = |block: &DecidedBlock| {
         some(block);
         let answer = rig.node.finalize_block(block.block.clone());
         some(block);

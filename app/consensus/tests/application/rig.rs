@@ -159,7 +159,7 @@ impl Trade {
 
 /// A decided block, and what CometBFT asked the proposer on the way to it.
 #[derive(Clone)]
-pub struct Decided {
+pub struct DecidedBlock {
     /// The mempool of the proposer.
     pub mempool: Vec<Bytes>,
     /// PrepareProposal.
@@ -208,7 +208,7 @@ impl Sequences {
 
 /// The chain that one honest validator makes: deposits in the first block, the first prices in the
 /// second, then one block for each of `trades`.
-pub fn history(trades: &[Vec<Trade>]) -> Vec<Decided> {
+pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
     let proposer = Rig::new(1, INDEX);
     let mut sequences = Sequences::default();
     let deposits = TRADERS.map(|name| sequences.deposit(name)).to_vec();
@@ -232,7 +232,7 @@ fn decide(
     height: i64,
     mempool: Vec<Bytes>,
     last_vote: Option<ExtendedVoteInfo>,
-) -> (Decided, Bytes) {
+) -> (DecidedBlock, Bytes) {
     let node = &proposer.node;
     let votes: Vec<_> = last_vote.into_iter().collect();
     let prepare = RequestPrepareProposal {
@@ -272,7 +272,7 @@ fn decide(
     };
     let answer = node.finalize_block(block.clone());
     node.commit();
-    (Decided { mempool, prepare, process, extend, block, answer }, extension)
+    (DecidedBlock { mempool, prepare, process, extend, block, answer }, extension)
 }
 
 /// The validator's vote on a block, with its signed extension.
