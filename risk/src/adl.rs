@@ -93,8 +93,8 @@ pub fn pro_rata(
 }
 
 /// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage,
-/// in 10⁻¹². An account in profit without equity comes first of all; one without profit or notional
-/// has rank 0.
+/// in 10⁻¹². An account in profit without equity comes first of all, beside products beyond 127
+/// bits; one without profit or notional has rank 0.
 #[must_use]
 pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128 {
     let part = |of: Atoms, whole: Atoms| mul_div_floor(of.get(), Ppm::ONE.wide(), whole.get());

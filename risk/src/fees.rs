@@ -45,7 +45,8 @@ pub struct TradeFees {
 }
 
 impl TradeFees {
-    /// Part that the chain keeps; at least 0.
+    /// Part that the chain keeps; at least 0. A rebate is at most the taker's fee, and fees are
+    /// parts of a notional, so that no sum saturates.
     #[must_use]
     pub fn net_atoms(&self) -> Atoms {
         self.taker_atoms.saturating_add(self.maker_atoms)

@@ -30,7 +30,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// `E − Σ reserve`.
+    /// `E − Σ reserve`. A difference beyond 127 bits keeps its sign, which is all that decides.
     #[must_use]
     pub fn free_atoms(&self) -> Atoms {
         self.equity_atoms.saturating_sub(self.reserve_atoms)

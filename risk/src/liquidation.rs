@@ -149,6 +149,7 @@ pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Risk
 /// Amount that the market's insurance fund may still pay in this block.
 #[must_use]
 pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
+    // A cap that was lowered in the middle of a block allows nothing more in it.
     let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
     market.fund_atoms(treasury).min(cap).max(Atoms::ZERO)
 }
@@ -193,6 +194,8 @@ pub fn pay_from_fund(
     if paid.is_zero() {
         return Ok(paid);
     }
+    // What was paid is positive and within the block's cap: neither its negative nor the sum
+    // saturates.
     let change = market.change_fund(treasury, paid.saturating_neg());
     invariant(change.ok(), "the fund pays no more than it has")?;
     market.fund_spent_in_block_atoms = market.fund_spent_in_block_atoms.saturating_add(paid);

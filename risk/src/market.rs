@@ -117,6 +117,7 @@ impl Market {
     /// All that keepers set aside for the market.
     #[must_use]
     pub fn set_aside_atoms(&self) -> Atoms {
+        // Set-asides are parts of the supply, which 64 bits hold.
         let add = |sum: Atoms, keeper: &Keeper| sum.saturating_add(keeper.set_aside_atoms);
         self.keepers.iter().fold(Atoms::ZERO, add)
     }

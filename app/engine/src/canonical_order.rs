@@ -146,6 +146,7 @@ pub fn check(
             ));
         }
         expected.insert(tx.signer, next.saturating_add(1));
+        // A sum that saturates is above any bound.
         gas = gas.saturating_add(tx.message.gas());
         if gas > max_gas {
             return Err(format!(

@@ -48,7 +48,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Counts one order.
+    /// Counts one order. A meter that is full stays full.
     pub fn visit_order(&mut self) {
         self.orders = self.orders.saturating_add(1);
     }

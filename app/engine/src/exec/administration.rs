@@ -2,6 +2,7 @@
 
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::Address;
+use tidemark_proto::units::Atoms;
 
 use crate::exec::account::at_risk;
 use crate::exec::ctx::Ctx;
@@ -67,9 +68,10 @@ pub(crate) fn update_market(
     check_isolated_only(ctx.exchange, params)?;
     let cell = &mut ctx.exchange.markets.slot_mut(params.id).cell;
     if !params.isolated_only {
-        let own_atoms = std::mem::take(&mut cell.market.insurance_atoms);
-        ctx.exchange.chain.treasury.insurance_atoms =
-            ctx.exchange.chain.treasury.insurance_atoms.saturating_add(own_atoms);
+        let shared_atoms = &mut ctx.exchange.chain.treasury.insurance_atoms;
+        let after_atoms = shared_atoms.checked_add(cell.market.insurance_atoms);
+        *shared_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
+        cell.market.insurance_atoms = Atoms::ZERO;
     }
     cell.market.params = params.clone();
     // It ends with the audit at the end of this block, if its cause is gone: nothing trades before

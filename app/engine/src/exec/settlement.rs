@@ -44,6 +44,7 @@ const MAX_PAIRS: u32 = 2_000;
 /// Begins a market's settlement at its last good index.
 pub(crate) fn begin(state: &mut State, market: MarketId) {
     let cell = &mut state.markets.slot_mut(market).cell;
+    // A market that never had an index never had a position: 0 settles none.
     let price_ticks = cell.index.index_ticks().unwrap_or(Ticks::ZERO);
     cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
 }
@@ -125,11 +126,9 @@ fn close_insolvent(
         deleveraged += 1;
         ctx.exchange.chain.gate_withdrawals();
         let market_row = &mut ctx.exchange.markets.slot_mut(market).cell.market;
-        let paid = pay_from_fund(
-            market_row,
-            &mut ctx.exchange.chain.treasury,
-            equity_atoms.saturating_neg(),
-        )?;
+        let owed_atoms = equity_atoms.checked_neg();
+        let owed_atoms = owed_atoms.ok_or_else(|| Refusal::overflow("negative equity"))?;
+        let paid = pay_from_fund(market_row, &mut ctx.exchange.chain.treasury, owed_atoms)?;
         cash::credit(ctx.exchange, account, paid)?;
         deleverage::deleverage_insolvent(ctx, account, market, paid)?;
     }
@@ -164,6 +163,7 @@ fn close_pairs(
             close_at(ctx.exchange, market, account, side, price_ticks, lots)?;
             ctx.events.push(Event::Settled { market, account, side, price_ticks, lots });
         }
+        // The lots of a long have a sign: they come from one.
         let lots = lots.signed(Side::Buy).unwrap_or(SignedLots::MAX);
         *bought -= lots;
         *sold += lots;

@@ -52,7 +52,7 @@ pub struct Slicing {
 }
 
 impl Slicing {
-    /// Slices that are still to come.
+    /// Slices that are still to come. A time that saturates is never reached.
     #[must_use]
     #[expect(
         clippy::arithmetic_side_effects,

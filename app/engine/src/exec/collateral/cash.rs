@@ -83,8 +83,12 @@ pub(crate) fn deposit(
     if !state.chain.minters.contains(signer) {
         return Err(Refusal::NotAMinter(*signer));
     }
-    let supply_atoms = state.chain.deposits_atoms.saturating_sub(state.chain.withdrawals_atoms);
-    if supply_atoms.saturating_add(amount_atoms) > MAX_SUPPLY_ATOMS {
+    let overflow = || Refusal::overflow("the sum of deposits");
+    let (deposits_atoms, withdrawals_atoms) =
+        (state.chain.deposits_atoms, state.chain.withdrawals_atoms);
+    let after_atoms = deposits_atoms.checked_add(amount_atoms).ok_or_else(overflow)?;
+    let supply_atoms = deposits_atoms.checked_sub(withdrawals_atoms).ok_or_else(overflow)?;
+    if supply_atoms.checked_add(amount_atoms).ok_or_else(overflow)? > MAX_SUPPLY_ATOMS {
         return Err(Refusal::SupplyCap {
             amount_atoms,
             supply_atoms,
@@ -94,7 +98,7 @@ pub(crate) fn deposit(
     let owner = state.ensure_owner(recipient)?;
     let account = state.ensure_account(owner, subaccount)?;
     credit(state, account, amount_atoms)?;
-    state.chain.deposits_atoms = state.chain.deposits_atoms.saturating_add(amount_atoms);
+    state.chain.deposits_atoms = after_atoms;
     Ok(())
 }
 
@@ -144,8 +148,10 @@ pub(crate) fn withdraw(
 ) -> Result<(), Refusal> {
     let account = existing(state, owner, subaccount)?;
     check_withdrawable(state, account, amount_atoms)?;
+    let after_atoms = state.chain.withdrawals_atoms.checked_add(amount_atoms);
+    let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of withdrawals"))?;
     credit(state, account, -amount_atoms)?;
-    state.chain.withdrawals_atoms = state.chain.withdrawals_atoms.saturating_add(amount_atoms);
+    state.chain.withdrawals_atoms = after_atoms;
     Ok(())
 }
 

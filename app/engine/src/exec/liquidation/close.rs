@@ -153,7 +153,8 @@ fn settle(
         }
     };
     let price_ticks = step::average_ticks(state, facts.market, quote_atoms, filled);
-    cash::credit(state, step.account, paid.saturating_sub(fee))?;
+    let change_atoms = paid.checked_sub(fee).ok_or_else(|| Refusal::overflow("a fee"))?;
+    cash::credit(state, step.account, change_atoms)?;
     let arithmetic = Arithmetic {
         closed: Some(zero),
         quote_atoms,
@@ -181,7 +182,8 @@ pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
         position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
     let facts =
         ClosingTerms { stage: LiquidationStage::BadDebt, market, ..ClosingTerms::default() };
-    let owed = fund_paid_atoms.saturating_add(bad_debt_atoms);
+    let owed = fund_paid_atoms.checked_add(bad_debt_atoms);
+    let owed = owed.ok_or_else(|| Refusal::overflow("a debt"))?;
     let arithmetic = Arithmetic { fund_owed_atoms: owed, bad_debt_atoms, ..Arithmetic::default() };
     ctx.events.push(step.event(
         ctx.exchange,

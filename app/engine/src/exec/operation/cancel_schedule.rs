@@ -51,17 +51,18 @@ pub(crate) fn schedule(
     if lookup::account(state, account)?.isolated.is_some() {
         return Ok(OperationResult::default());
     }
-    set(state, account, at_ms.unwrap_or(TimeMs::ZERO));
+    set(state, account, at_ms.unwrap_or(TimeMs::ZERO))?;
     Ok(OperationResult::default())
 }
 
-fn set(state: &mut State, account: AccountId, at_ms: TimeMs) {
-    let Some(row) = state.accounts.get_mut(account) else { return };
+fn set(state: &mut State, account: AccountId, at_ms: TimeMs) -> Result<(), Refusal> {
+    let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
     let before_ms = std::mem::replace(&mut row.cancel_all_at_ms, at_ms);
     state.derived.cancel_schedule.remove(&(before_ms, account));
     if !at_ms.is_zero() {
         state.derived.cancel_schedule.insert((at_ms, account));
     }
+    Ok(())
 }
 
 /// Phase 3: carries out the switches that are due, earliest first, then by account.
@@ -75,7 +76,12 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         if at_ms > now_ms {
             break;
         }
-        set(ctx.exchange, account, TimeMs::ZERO);
+        if let Err(refusal) = set(ctx.exchange, account, TimeMs::ZERO) {
+            let why = refusal.labelled();
+            let sentence = format!("a due switch of account {account} could not be cleared: {why}");
+            broken_account(ctx.exchange, account, sentence);
+            break;
+        }
         for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
             let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
             let gone = gone.unwrap_or_else(|refusal| {

@@ -98,10 +98,11 @@ impl<'a> BookHost<'a> {
         let trade_fees = fees::trade_fees(notional, self.rates(fill.maker).maker_ppm, taker_ppm)?;
         let TradeFees { taker_atoms, maker_atoms } = trade_fees;
         (fill.taker_fee_atoms, fill.maker_fee_atoms) = (taker_atoms, maker_atoms);
+        let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
+        let quote_atoms = self.quote_atoms.checked_add(signed);
+        self.quote_atoms = quote_atoms.ok_or_else(|| Refusal::overflow("an order's quote"))?;
         self.apply(fill.taker, fill.taker_side, fill, taker_atoms, notional)?;
         self.apply(fill.maker, fill.taker_side.opposite(), fill, maker_atoms, notional)?;
-        let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
-        self.quote_atoms = self.quote_atoms.saturating_add(signed);
         fees::collect(
             trade_fees.net_atoms(),
             self.params.insurance_fee_ppm,
@@ -122,9 +123,8 @@ impl<'a> BookHost<'a> {
         let row = self.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
         position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
         let trader = self.trader(account);
-        if let Some(trader) = self.accounts.get_mut(trader) {
-            trader.volume.add(self.now_ms, notional);
-        }
+        let trader = self.accounts.get_mut(trader).ok_or(Refusal::UnknownAccount(trader))?;
+        trader.volume.add(self.now_ms, notional);
         Ok(())
     }
 
@@ -150,6 +150,7 @@ impl<'a> BookHost<'a> {
         let side = taker_side.opposite();
         self.order_totals
             .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
+        // The lots that a liquidation has still to close; 0 for any other taker.
         self.taker_lots = self.taker_lots.saturating_sub(lots);
         let mut fill = Fill {
             market,

@@ -130,6 +130,7 @@ pub(crate) fn check_open_orders_without(
     let slot = state.market(market)?;
     let most = slot.cell.market.params.max_open_orders;
     let open = slot.book.open_orders(account).saturating_add(slot.conditional.waiting(account));
+    // Each order that leaves is one of those that are open.
     let open = open.saturating_sub(gone);
     if open.saturating_add(more) > most {
         return Err(Refusal::TooManyOpenOrders { open, most });

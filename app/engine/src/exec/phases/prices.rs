@@ -13,6 +13,7 @@ use crate::state::{MarketCell, State};
 /// Applies the block's reports: index, then mark, of every market. Returns each validator's report.
 pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
     let votes = votes_of(state, block);
+    // CometBFT keeps the sum of all voting power below 2⁶⁰.
     let total_power = votes.iter().map(|vote| vote.power).fold(0, u64::saturating_add);
     let mut reports =
         by_market(votes.iter().filter_map(|vote| Some((vote.report.prices()?, vote.power))));
