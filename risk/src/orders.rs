@@ -172,7 +172,7 @@ fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
 /// acts only on `q⁻`), and the lower end `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does not fall; so
 /// neither end is farther from 0 than the farther one was, and IM, monotone, does not rise. `E`
 /// loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with those lots
-/// (see [`max_fee_atoms`]'s bound). Sells mirror this. Nothing here depends on other markets or
+/// (see the bound of `max_fee_atoms`). Sells mirror this. Nothing here depends on other markets or
 /// accounts: marks, rates and the open interest that margin counts with are fixed in a block.
 ///
 /// # Errors

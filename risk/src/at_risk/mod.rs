@@ -4,7 +4,7 @@
 //! [`AtRiskIndex::find`] returns exactly the accounts for which [`is_at_risk`] holds, as a look
 //! at every account would. It evaluates those that were written since the last time, those whose
 //! bound a mark, funding or open interest has passed, and those that were in danger and may still
-//! be; it reads no other. Bounds are conservative ([`bounds`]): who has not passed one is safe, who
+//! be; it reads no other. Bounds are conservative (`bounds`): who has not passed one is safe, who
 //! has is evaluated and gets new ones.
 //!
 //! Changes of an account's margin, and how each is noticed:
@@ -12,7 +12,7 @@
 //! | change | noticed by |
 //! |---|---|
 //! | mark | bounds, for each market below and above |
-//! | funding | every bound of the market closes in by its worth in ticks ([`bounds::Rates::drift_ticks`]) |
+//! | funding | every bound of the market closes in by its worth in ticks (`drift_ticks`) |
 //! | open interest, where initial margin scales with it | a bound on it, for accounts with open orders |
 //! | the account's own row or orders | [`AtRiskIndex::touch`], or an id beyond those known |
 //! | a market's margin parameters | compared at every search: its members are evaluated |

@@ -380,7 +380,7 @@ impl Net {
     /// Waits until a node has a block of this height.
     ///
     /// # Errors
-    /// A sentence with the node's log when no block comes for [`READY`].
+    /// A sentence with the node's log when no block comes for `READY`.
     pub async fn wait_height(&self, node: usize, height: u64) -> Result<(), String> {
         let (mut best, mut since) = (0, Instant::now());
         loop {
@@ -457,7 +457,7 @@ fn replace(path: &Path, from: &str, to: &str) -> Result<(), String> {
 /// Asks until the answer is there.
 ///
 /// # Panics
-/// When it is not within [`READY`]; the message names `what`.
+/// When it is not within `READY`; the message names `what`.
 pub async fn wait_for<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut ask: impl FnMut() -> F,
