@@ -91,7 +91,8 @@ async fn wait_for_end(net: &mut Net) {
     panic!("CometBFT has not come to its crash point in 45 s: {}", net.log(VALIDATOR));
 }
 
-/// What CometBFT has of the validator's answers to FinalizeBlock, and what the follower answered.
+/// Asserts that the follower's answers to FinalizeBlock are those that CometBFT has of the
+/// validator's.
 async fn every_block_is_the_same(net: &Net, last: u64) {
     let mut txs = BTreeMap::new();
     for height in 1..=last {

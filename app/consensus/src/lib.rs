@@ -1,5 +1,6 @@
-//! The engine under consensus: the ABCI application that CometBFT drives, admission of transactions,
-//! the extended commit with the validators' prices, and the publisher of committed blocks.
+//! The engine under consensus: the ABCI application that CometBFT drives, admission of
+//! transactions, the extended commit with the validators' prices, and the publisher of committed
+//! blocks.
 
 pub mod abci;
 pub mod cosmos_account;

@@ -59,8 +59,8 @@ pub(crate) fn with<T>(board: &SharedBoard, act: impl FnOnce(&mut Board) -> T) ->
 }
 
 /// Runs a devnet until Ctrl-C or the end of `--for`. Exit code 0; 1 when a node failed, app hashes
-/// parted, a run that was long enough saw no trade or (with made-up prices) no liquidation, or at the
-/// end the traders' transactions came into no block any more; 2 when it could not start.
+/// parted, a run that was long enough saw no trade or (with made-up prices) no liquidation, or at
+/// the end the traders' transactions came into no block any more; 2 when it could not start.
 pub async fn run(options: DevnetOptions) -> ExitCode {
     let output = options.output;
     match attempt(options).await {

@@ -160,7 +160,7 @@ proptest! {
         }
     }
 
-    /// Lots that the fund can pay for never cost more than the fund's allowance; one lot more would.
+    /// Lots that the fund can pay for never cost more than its allowance; one lot more would.
     #[test]
     fn fundable_lots_stay_within_the_allowance(
         zero in 1_u64..10_000,

@@ -90,7 +90,7 @@ fn trades() -> impl Strategy<Value = Vec<Vec<Trade>>> {
     vec(vec(trade(), 0..5), 1..5)
 }
 
-/// What an application answers to the blocks of a history while it is asked other things as well:
+/// An application's answers to the blocks of a history while it is asked other things as well:
 /// before each block, and between its FinalizeBlock and its Commit.
 fn answers(rig: &Rig, decided: &[DecidedBlock], calls: &[Call]) -> Vec<ResponseFinalizeBlock> {
     let mut calls = calls.iter().cycle();
@@ -134,7 +134,8 @@ proptest! {
         let decided = history(&trades);
         let calls: Vec<Call> =
             received.into_iter().flat_map(|bytes| [Call::Verify(bytes), Call::Extend]).collect();
-        for (answer, block) in answers(&Rig::new(1, own_price), &decided, &calls).iter().zip(&decided) {
+        let answers = answers(&Rig::new(1, own_price), &decided, &calls);
+        for (answer, block) in answers.iter().zip(&decided) {
             prop_assert_eq!(answer, &block.answer);
         }
     }

@@ -37,7 +37,7 @@ const CHAIN: &str = "tidemark-abci-1";
 const GENESIS_SECONDS: i64 = 4_102_444_800;
 /// Room for every transaction of a test.
 const MAX_BYTES: i64 = 1_000_000;
-/// What the proposer's feed says, in USDC; also in ticks.
+/// Price of the proposer's feed, in USDC; also in ticks.
 pub const INDEX: u32 = 50_000;
 /// The index in ticks.
 const INDEX_TICKS: u64 = INDEX as u64;
@@ -139,7 +139,7 @@ impl Rig {
     }
 }
 
-/// What a trader does in a block.
+/// A trader's order in a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Trade {
     /// Which of [`TRADERS`].

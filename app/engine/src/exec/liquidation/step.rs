@@ -81,8 +81,8 @@ impl Step {
         left.min(held.unsigned_abs())
     }
 
-    /// Takes lots that a stage closed off the rest. Once equity is negative a stage closes more than
-    /// the rest, and in markets that the step had left alone.
+    /// Takes lots that a stage closed off the rest. Once equity is negative a stage closes more
+    /// than the rest, and in markets that the step had left alone.
     pub(crate) fn took(&mut self, market: MarketId, lots: Lots) {
         if let Some((_, left)) = self.left.iter_mut().find(|(id, _)| *id == market) {
             *left = left.saturating_sub(lots);
