@@ -2,7 +2,8 @@
 
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{
-    div_rem, mul_div_ceil, mul_div_trunc, Atoms, Lots, Ppm, SignedLots, Ticks, TimeMs,
+    div_rem, mul_div_ceil, mul_div_trunc, Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks,
+    TimeMs,
 };
 
 use crate::account::Position;
@@ -27,13 +28,18 @@ pub struct ImpactPrice {
 impl ImpactPrice {
     /// A price in whole ticks.
     #[must_use]
-    pub fn at(price_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<Self> {
+    pub fn at(price_ticks: Ticks, k: AtomsPerTickLot, parts_per_lot: i128) -> Option<Self> {
         let quote_atoms = price_ticks.notional_atoms(Lots::ONE, k)?;
         Some(Self { quote_atoms, base_parts: parts_per_lot })
     }
 
     /// `(impact − index)/index` in ppm, rounded toward zero. `None` on overflow, or an index of 0.
-    fn premium_ppm(self, index_ticks: Ticks, k: u64, parts_per_lot: i128) -> Option<i128> {
+    fn premium_ppm(
+        self,
+        index_ticks: Ticks,
+        k: AtomsPerTickLot,
+        parts_per_lot: i128,
+    ) -> Option<i128> {
         let at_index = index_ticks.notional_atoms(Lots::ONE, k)?.checked_mul(self.base_parts)?;
         let excess = self.quote_atoms.checked_mul(parts_per_lot)?.checked_sub(at_index)?;
         mul_div_trunc(excess.get(), Ppm::ONE.wide(), at_index.get())
@@ -55,7 +61,7 @@ pub fn parts_per_lot(params: &MarketParams) -> i128 {
 #[must_use]
 pub fn impact_price(
     params: &MarketParams,
-    k: u64,
+    k: AtomsPerTickLot,
     levels: impl IntoIterator<Item = (Ticks, Lots)>,
 ) -> Option<ImpactPrice> {
     let parts = parts_per_lot(params);
@@ -84,7 +90,7 @@ pub fn impact_price(
 #[must_use]
 pub fn premium_ppm(
     params: &MarketParams,
-    k: u64,
+    k: AtomsPerTickLot,
     index_ticks: Ticks,
     impact_bid: Option<ImpactPrice>,
     impact_ask: Option<ImpactPrice>,
@@ -125,7 +131,7 @@ pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
 /// `OVERFLOW` beyond 127 bits.
 pub fn hour_micro_atoms_per_lot(
     index_ticks: Ticks,
-    k: u64,
+    k: AtomsPerTickLot,
     rate_8h_ppm: Ppm,
 ) -> Result<i128, RiskError> {
     let payment = index_ticks

@@ -3,7 +3,8 @@
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{
-    cmp_products, mul_div_ceil, mul_div_floor, Atoms, Lots, MarketId, Ppm, SignedLots, Ticks,
+    cmp_products, mul_div_ceil, mul_div_floor, Atoms, AtomsPerTickLot, Lots, MarketId, Ppm,
+    SignedLots, Ticks,
 };
 
 use crate::account::{Account, Position};
@@ -160,7 +161,7 @@ pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
 pub fn fundable_lots(
     zero_ticks: Ticks,
     limit_ticks: Ticks,
-    k: u64,
+    k: AtomsPerTickLot,
     allowance_atoms: Atoms,
     lots: Lots,
 ) -> Lots {
@@ -229,12 +230,12 @@ pub fn liquidation_price(
 )]
 fn tier_prices(
     params: &MarketParams,
-    k: u64,
+    k: AtomsPerTickLot,
     lots: SignedLots,
     left: Atoms,
 ) -> Result<Option<Ticks>, RiskError> {
     const PPM_2: i128 = Ppm::ONE.wide() * Ppm::ONE.wide();
-    let (left, size) = (left.get(), lots.unsigned_abs().wide() * i128::from(k));
+    let (left, size) = (left.get(), lots.unsigned_abs().wide() * k.wide());
     let (mut lower, mut rate_below, mut deduction) = (0_i128, 0_i128, 0_i128);
     for tier in &params.tiers {
         // Maintenance rate in 10⁻¹²; the deduction in 10⁻¹² atoms.

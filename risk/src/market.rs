@@ -2,7 +2,9 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{
+    AccountId, Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, Ticks, TimeMs,
+};
 use tidemark_proto::Refusal;
 
 use crate::error::{fits, RiskError};
@@ -13,7 +15,7 @@ pub struct Market {
     /// Governed parameters.
     pub params: MarketParams,
     /// Atoms per tick·lot, from the parameters.
-    pub k: u64,
+    pub k: AtomsPerTickLot,
     /// The block's mark; `None` until the first index.
     pub mark_ticks: Option<Ticks>,
     /// Sum of the long positions, which is that of the short ones.
@@ -149,7 +151,7 @@ impl Market {
     #[must_use]
     pub fn value_atoms(&self, price_ticks: Ticks, lots: i128) -> Option<Atoms> {
         // At most 2⁶⁴·2⁶⁴ = 2¹²⁸, hence checked.
-        price_ticks.wide().checked_mul(i128::from(self.k))?.checked_mul(lots).map(Atoms::new)
+        price_ticks.wide().checked_mul(self.k.wide())?.checked_mul(lots).map(Atoms::new)
     }
 }
 

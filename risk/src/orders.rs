@@ -1,6 +1,6 @@
 //! Reserve of open orders, and which of them go when free collateral is short (rules §3).
 
-use tidemark_proto::units::{Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, MarketId, OrderId, Ppm, Side, Ticks};
 
 use crate::account::Position;
 use crate::error::{fits, invariant, RiskError};
@@ -53,7 +53,7 @@ impl OrderTotals {
         &mut self,
         order: &OpenOrder,
         mark_ticks: Ticks,
-        k: u64,
+        k: AtomsPerTickLot,
         max_fee_ppm: Ppm,
     ) -> Result<(), RiskError> {
         self.change(order, mark_ticks, k, max_fee_ppm, Change::Add)
@@ -67,7 +67,7 @@ impl OrderTotals {
         &mut self,
         order: &OpenOrder,
         mark_ticks: Ticks,
-        k: u64,
+        k: AtomsPerTickLot,
         max_fee_ppm: Ppm,
     ) -> Result<(), RiskError> {
         self.change(order, mark_ticks, k, max_fee_ppm, Change::Remove)
@@ -77,7 +77,7 @@ impl OrderTotals {
         &mut self,
         order: &OpenOrder,
         mark_ticks: Ticks,
-        k: u64,
+        k: AtomsPerTickLot,
         max_fee_ppm: Ppm,
         change: Change,
     ) -> Result<(), RiskError> {
@@ -130,7 +130,7 @@ impl Change {
 pub fn order_totals<'a>(
     orders: impl IntoIterator<Item = &'a OpenOrder>,
     mark_ticks: Ticks,
-    k: u64,
+    k: AtomsPerTickLot,
     max_fee_ppm: Ppm,
 ) -> Result<OrderTotals, RiskError> {
     let mut totals = OrderTotals::default();
@@ -141,7 +141,7 @@ pub fn order_totals<'a>(
 }
 
 /// `(limit − mark)⁺·q·k` for a buy, `(mark − limit)⁺·q·k` for a sell. Linear in lots.
-fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> {
+fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: AtomsPerTickLot) -> Option<Atoms> {
     let ticks = match order.side {
         Side::Buy => order.price_ticks.saturating_sub(mark_ticks),
         Side::Sell => mark_ticks.saturating_sub(order.price_ticks),
@@ -158,7 +158,7 @@ fn adverse_atoms(order: &OpenOrder, mark_ticks: Ticks, k: u64) -> Option<Atoms> 
 /// - a sell fills at `p ≥ limit`, and
 ///   `ceil(p·r·k·f) ≤ r·ceil(limit·k·f) + ceil((p − limit)·r·k·f)`. The last term is at most
 ///   `(p − limit)·r·k`, a whole number that the better price itself added to equity.
-fn max_fee_atoms(order: &OpenOrder, k: u64, max_fee_ppm: Ppm) -> Option<Atoms> {
+fn max_fee_atoms(order: &OpenOrder, k: AtomsPerTickLot, max_fee_ppm: Ppm) -> Option<Atoms> {
     let one_lot = order.price_ticks.notional_atoms(Lots::ONE, k)?;
     one_lot.mul_ppm_ceil(max_fee_ppm.max(Ppm::ZERO))?.checked_mul(order.lots.wide())
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidemark_proto::params::{MarginTier, MarketParams};
 use tidemark_proto::units::{
-    AccountId, Atoms, Lots, MarketId, OwnerId, Ppm, SignedLots, Ticks, TimeMs,
+    AccountId, Atoms, AtomsPerTickLot, Lots, MarketId, OwnerId, Ppm, SignedLots, Ticks, TimeMs,
 };
 
 use crate::{Account, Market};
@@ -70,7 +70,7 @@ pub(crate) fn market(id: u16, max_leverage: u32, mark: u64, k: u64) -> Market {
     params.tiers.truncate(1);
     params.tiers[0].upper_notional_atoms = Atoms::MAX;
     let mut market = Market::new(params).expect("the sizes are whole");
-    (market.k, market.mark_ticks) = (k, Some(Ticks::new(mark)));
+    (market.k, market.mark_ticks) = (AtomsPerTickLot::new(k), Some(Ticks::new(mark)));
     market
 }
 

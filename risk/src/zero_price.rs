@@ -7,7 +7,7 @@
 //! nothing left. A market has a σ of its own for the book, keepers and the insurance fund
 //! (`zero_price_sigma_ppm`); deleveraging closes at the bankruptcy price.
 
-use tidemark_proto::units::{mul_div_ceil, Atoms, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{mul_div_ceil, Atoms, AtomsPerTickLot, Ppm, SignedLots, Ticks};
 
 use crate::error::{fits, RiskError};
 use crate::health::Health;
@@ -124,11 +124,11 @@ fn equity_share_atoms(
 /// `OVERFLOW` when it passes 64 bits, `INVALID_ARGUMENT` for no lots.
 #[expect(clippy::arithmetic_side_effects, reason = "2⁶³ lots of less than 2⁶⁴ atoms a tick")]
 pub fn zero_price_ticks(
-    k: u64,
+    k: AtomsPerTickLot,
     delta_lots: SignedLots,
     quote_delta_atoms: Atoms,
 ) -> Result<Ticks, RiskError> {
-    let lots_k = delta_lots.unsigned_abs().wide() * i128::from(k);
+    let lots_k = delta_lots.unsigned_abs().wide() * k.wide();
     if lots_k == 0 {
         return Err(RiskError::NoLots);
     }

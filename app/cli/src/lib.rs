@@ -200,6 +200,6 @@ mod fixtures {
 
     /// The client's market of [`btc_params`].
     pub fn btc() -> Market {
-        Market::new(&btc_params(), 10)
+        Market::new(&btc_params(), tidemark_proto::units::AtomsPerTickLot::new(10))
     }
 }

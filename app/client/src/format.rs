@@ -65,7 +65,7 @@ pub fn price_or_null(market: &Market, ticks: Ticks) -> Option<Decimal> {
 /// The cost of a base unit of a position: `c / (q·k)` ticks. For display only.
 #[must_use]
 pub fn entry_price(market: &Market, position: &v1::Position) -> Decimal {
-    let per_tick = Decimal::from(position.lots).checked_mul(Decimal::from(market.k));
+    let per_tick = Decimal::from(position.lots).checked_mul(Decimal::from(market.k.get()));
     let ticks =
         per_tick.and_then(|per_tick| Decimal::from(position.cost_atoms).checked_div(per_tick));
     let price = ticks.and_then(|ticks| ticks.checked_mul(market.tick_size));
@@ -107,6 +107,8 @@ pub fn short(address: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidemark_proto::units::AtomsPerTickLot;
+
     use super::*;
 
     #[test]
@@ -146,7 +148,7 @@ mod tests {
             lot_size_e9: 100_000,
             ..Default::default()
         };
-        let market = Market::new(&params, 10);
+        let market = Market::new(&params, AtomsPerTickLot::new(10));
         // 0.5 BTC short at 60 000.0: 600 000 ticks · 5 000 lots · 10 atoms.
         let position =
             v1::Position { lots: -5_000, cost_atoms: -30_000_000_000, ..Default::default() };

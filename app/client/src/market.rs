@@ -2,7 +2,7 @@
 //! and atoms.
 
 use rust_decimal::Decimal;
-use tidemark_proto::units::{Atoms, Lots, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 /// Decimals of a USDC amount: an atom is 10⁻⁶.
@@ -20,13 +20,13 @@ pub struct Market {
     /// Base units in one lot.
     pub lot_size: Decimal,
     /// Atoms per tick·lot.
-    pub k: u64,
+    pub k: AtomsPerTickLot,
 }
 
 impl Market {
     /// From its parameters.
     #[must_use]
-    pub fn new(params: &v1::MarketParams, k: u64) -> Self {
+    pub fn new(params: &v1::MarketParams, k: AtomsPerTickLot) -> Self {
         let size = |e9: u64| Decimal::from_i128_with_scale(i128::from(e9), 9).normalize();
         Self {
             id: params.id,
@@ -219,7 +219,7 @@ impl Markets {
     #[must_use]
     pub fn new(states: Vec<v1::MarketState>) -> Self {
         let with_sizes = |state: v1::MarketState| {
-            let market = Market::new(state.params.as_ref()?, state.k);
+            let market = Market::new(state.params.as_ref()?, AtomsPerTickLot::new(state.k));
             Some((market, state))
         };
         Self { states: states.into_iter().filter_map(with_sizes).collect() }
@@ -303,7 +303,7 @@ mod tests {
             lot_size_e9,
             ..Default::default()
         };
-        Market::new(&params, 10)
+        Market::new(&params, AtomsPerTickLot::new(10))
     }
 
     fn btc() -> Market {

@@ -98,6 +98,8 @@ fn ladder(market: &Market, index_ticks: Ticks, position_lots: SignedLots) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use tidemark_proto::units::AtomsPerTickLot;
+
     use super::*;
 
     #[test]
@@ -108,7 +110,7 @@ mod tests {
             lot_size_e9: 100_000,
             ..Default::default()
         };
-        let market = Market::new(&params, 10);
+        let market = Market::new(&params, AtomsPerTickLot::new(10));
         let prices = |position, side: v1::Side| {
             let ladder = ladder(&market, Ticks::new(600_000), SignedLots::new(position));
             let prices = ladder.into_iter().filter_map(|operation| match operation {

@@ -192,6 +192,8 @@ fn piece_lots(
 
 #[cfg(test)]
 mod tests {
+    use tidemark_proto::units::AtomsPerTickLot;
+
     use super::*;
 
     #[test]
@@ -203,7 +205,7 @@ mod tests {
             tiers: vec![v1::MarginTier { upper_notional_atoms: 0, initial_margin_ppm: 20_000 }],
             ..Default::default()
         };
-        let market = Market::new(&params, 10);
+        let market = Market::new(&params, AtomsPerTickLot::new(10));
         let state = v1::MarketState {
             params: Some(params),
             mark_ticks: 600_000,

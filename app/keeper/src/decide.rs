@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tidemark_client::lots_within;
 use tidemark_oracle::mark::band_ticks;
-use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, Side, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 /// Bounds of the keeper. All of them hold together.
@@ -28,7 +28,7 @@ pub struct MarketSnapshot {
     /// Its mark.
     pub mark_ticks: Ticks,
     /// Atoms per tick·lot.
-    pub k: u64,
+    pub k: AtomsPerTickLot,
     /// Largest order.
     pub max_order_lots: Lots,
     /// True if the market trades on a fresh index; otherwise nothing is taken or hedged.
@@ -199,7 +199,7 @@ mod tests {
     /// k = 10⁶: a lot at price 100 is 100 USDC.
     const SNAPSHOT: MarketSnapshot = MarketSnapshot {
         mark_ticks: Ticks::new(100_000),
-        k: 1_000,
+        k: AtomsPerTickLot::new(1_000),
         max_order_lots: Lots::new(1_000),
         live: true,
     };

@@ -8,7 +8,7 @@ use tidemark_client::key_file::KeyFile;
 use tidemark_client::words::side_word;
 use tidemark_client::{Client, ClientError, Markets, Sender};
 use tidemark_proto::tx::Sendable;
-use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
             });
             let snapshot = MarketSnapshot {
                 mark_ticks: Ticks::new(state.mark_ticks),
-                k: state.k,
+                k: AtomsPerTickLot::new(state.k),
                 max_order_lots: params
                     .map_or(Lots::ZERO, |params| Lots::new(params.max_order_lots)),
                 live: trades && !state.stale && !state.quarantined,

@@ -103,7 +103,7 @@ fn market_terms(
         market: u32::from(params.id.get()),
         lots: position.lots.get(),
         mark_ticks: mark_ticks.get(),
-        k: market.k,
+        k: market.k.get(),
         value_atoms: wire_atoms(terms.value_atoms),
         cost_atoms: wire_atoms(position.cost_atoms),
         unrealised_atoms: wire_atoms(terms.unrealised_atoms),

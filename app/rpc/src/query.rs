@@ -65,7 +65,7 @@ fn market_state(
     let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.map_or(0, Ticks::get));
     v1::MarketState {
         params: Some((&market.params).into()),
-        k: market.k,
+        k: market.k.get(),
         index_ticks: ticks(cell.index.index_ticks()),
         index_time_ms: cell.index.index.map_or(0, |point| point.time_ms.get()),
         stale: cell.index.is_stale(now_ms, market.params.max_oracle_age_ms),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::invalid;
 use crate::codes::Refusal;
-use crate::units::{Atoms, Lots, MarketId, Ppm, TimeMs};
+use crate::units::{Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, TimeMs};
 
 /// Operations that a market accepts (rules §2).
 #[derive(
@@ -252,11 +252,12 @@ impl MarketParams {
     ///
     /// # Errors
     /// `INVALID_PARAMS` when it is not, naming the sizes.
-    pub fn k(&self) -> Result<u64, Refusal> {
+    pub fn k(&self) -> Result<AtomsPerTickLot, Refusal> {
         let product = u128::from(self.tick_size_e9) * u128::from(self.lot_size_e9);
         const E12: u128 = 1_000_000_000_000;
         let whole = product != 0 && product % E12 == 0;
-        u64::try_from(product / E12).ok().filter(|_| whole).ok_or_else(|| {
+        let k = u64::try_from(product / E12).ok().filter(|_| whole);
+        k.map(AtomsPerTickLot::new).ok_or_else(|| {
             invalid(format!(
                 "tick_size_e9 {} times lot_size_e9 {} is not a whole number of atoms (a multiple \
                  of 10^12, below 2^64 of them)",

@@ -32,12 +32,12 @@ fn within(values: impl IntoIterator<Item = (&'static str, i64, i64, i64)>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Ppm;
+    use crate::units::{AtomsPerTickLot, Ppm};
 
     #[test]
     fn a_market_whose_k_is_not_whole_is_refused() {
         let mut params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
-        assert_eq!(params.k(), Ok(10));
+        assert_eq!(params.k(), Ok(AtomsPerTickLot::new(10)));
         assert_eq!(params.check(), Ok(()));
         params.lot_size_e9 = 1_234;
         assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);

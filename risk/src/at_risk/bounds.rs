@@ -17,7 +17,7 @@
 //! of the slack is kept for open interest, up to the level at which it could take that.
 
 use tidemark_proto::params::{MarginTier, MarketParams};
-use tidemark_proto::units::{mul_div_ceil, Atoms, Ppm, Ticks};
+use tidemark_proto::units::{mul_div_ceil, Atoms, AtomsPerTickLot, Ppm, Ticks};
 
 use crate::account::{Account, Position};
 use crate::health::Health;
@@ -80,11 +80,11 @@ impl Rates {
     /// By how many ticks every bound closes in when funding moves the cumulative index by `change`
     /// (10⁻⁶ atoms a lot), either way: `⌈|change|/(k·(10⁶ − relief))⌉`. A lot's slack per tick is
     /// at least `k·(10⁶ − relief)/10⁶` atoms.
-    pub fn drift_ticks(&self, change: i128, k: u64) -> Option<i128> {
+    pub fn drift_ticks(&self, change: i128, k: AtomsPerTickLot) -> Option<i128> {
         mul_div_ceil(
             change.checked_abs()?,
             1,
-            i128::from(k).checked_mul(PPM.checked_sub(self.max_relief_ppm())?)?,
+            k.wide().checked_mul(PPM.checked_sub(self.max_relief_ppm())?)?,
         )
     }
 
@@ -296,7 +296,7 @@ fn with_orders<'a>(
         if line.is_empty() {
             continue;
         }
-        let per_tick = line.reserve_loss()?.checked_mul(i128::from(line.market.k))?;
+        let per_tick = line.reserve_loss()?.checked_mul(line.market.k.wide())?;
         loss = loss.checked_add(line.mark()?.checked_mul(per_tick)?)?;
         if line.rates.scales() {
             let notional = marked_atoms(line.market, line.farthest_lots()?).ok()?;

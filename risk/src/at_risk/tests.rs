@@ -148,7 +148,7 @@ fn moved(price: Ticks, ppm: i64) -> Ticks {
 
 /// A lot's value at the mark, or at a bounded one.
 fn per_lot(of: &Market) -> i128 {
-    of.mark_ticks.unwrap_or(Ticks::ONE).min(ticks(1 << 40)).wide() * i128::from(of.k)
+    of.mark_ticks.unwrap_or(Ticks::ONE).min(ticks(1 << 40)).wide() * of.k.wide()
 }
 
 impl World {
@@ -339,7 +339,7 @@ proptest! {
             let of = &mut world.markets[at];
             let mark = of.mark_ticks.unwrap().wide();
             // No more funding than what closes the bounds on the mark.
-            let change = mark * i128::from(of.k) * i128::from(funding_ppm);
+            let change = mark * of.k.wide() * i128::from(funding_ppm);
             let drift = index.markets[at].rates.drift_ticks(change, of.k).unwrap();
             let low = key(Axis::Low).unwrap_or(mark / 2);
             let high = -key(Axis::High).unwrap_or(-2 * mark);
@@ -350,7 +350,7 @@ proptest! {
             of.mark_ticks = Some(ticks(now as u64));
             of.funding.cumulative_index += change;
             if let Some(most) = key(Axis::OpenInterest).filter(|_| now > 0) {
-                of.margin_open_interest_lots = lots((-most / (now * i128::from(of.k))) as u64);
+                of.margin_open_interest_lots = lots((-most / (now * of.k.wide())) as u64);
             }
         }
         let crossed = |at: &usize| {

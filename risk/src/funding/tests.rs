@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tidemark_proto::units::{Atoms, Lots, Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, Ticks, TimeMs};
 
 use crate::funding::{
     hour_micro_atoms_per_lot, impact_price, premium_ppm, rate_8h_ppm, unpaid_atoms, ImpactPrice,
@@ -190,10 +190,11 @@ proptest! {
         k in 1_u64..1_000_000,
         premium in -2_000_000_i64..2_000_000,
     ) {
+        let k = AtomsPerTickLot::new(k);
         let pays = |premium| {
             hour_micro_atoms_per_lot(ticks(index), k, ppm(rate(premium))).unwrap()
         };
-        let most = i128::from(index) * i128::from(k) * 40_000;
+        let most = i128::from(index) * k.wide() * 40_000;
         prop_assert!(pays(premium).abs() <= most);
         prop_assert!(pays(premium) <= pays(premium + 1));
     }
@@ -201,9 +202,9 @@ proptest! {
 
 #[test]
 fn an_impact_price_beyond_127_bits_is_none() {
-    assert_eq!(ImpactPrice::at(Ticks::MAX, u64::MAX, 10), None);
+    assert_eq!(ImpactPrice::at(Ticks::MAX, AtomsPerTickLot::MAX, 10), None);
     let market = thick_market(u64::MAX, Atoms::MAX);
-    assert_eq!(impact_price(&market.params, u64::MAX, [(Ticks::MAX, Lots::MAX)]), None);
+    assert_eq!(impact_price(&market.params, AtomsPerTickLot::MAX, [(Ticks::MAX, Lots::MAX)]), None);
     let huge = [(u64::MAX, u64::MAX)];
     assert_eq!(premium(&market, &huge, &huge, i64::MAX), 0);
 }

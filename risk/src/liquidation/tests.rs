@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tidemark_proto::units::{Atoms, Lots, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::Code;
 
 use crate::adl::is_no_riskier;
@@ -169,7 +169,7 @@ proptest! {
         allowance in 0_i128..1_000_000_000,
         wanted in 1_u64..1_000_000,
     ) {
-        let (zero, limit) = (ticks(zero), ticks(limit));
+        let (zero, limit, k) = (ticks(zero), ticks(limit), AtomsPerTickLot::new(k));
         let (allowance, wanted) = (atoms(allowance), lots(wanted));
         let fundable = fundable_lots(zero, limit, k, allowance, wanted);
         let cost = |size: Lots| zero.abs_diff(limit).notional_atoms(size, k).unwrap();
@@ -202,7 +202,8 @@ fn the_zero_price_follows_the_rule() {
     half.params.zero_price_sigma_ppm = ppm(500_000);
     let at = margins(usdc(2_500), usdc(5_000));
     assert_eq!(zero_price(&half, signed(1_000), &at), Ok(ticks(98_750)), "σ = ½");
-    let refusal = zero_price_ticks(1, SignedLots::ZERO, atoms(5)).unwrap_err();
+    let refusal =
+        zero_price_ticks(AtomsPerTickLot::new(1), SignedLots::ZERO, atoms(5)).unwrap_err();
     assert_eq!(refusal.code(), Code::InvalidArgument);
 }
 

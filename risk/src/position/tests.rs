@@ -43,7 +43,7 @@ proptest! {
             let fee = atoms(fee);
             apply_fill(&mut account, &mut market, side, ticks(price), lots(size), fee).unwrap();
             let distance = market.mark().unwrap().wide() - i128::from(price);
-            let gain = atoms(distance * i128::from(size) * i128::from(market.k));
+            let gain = atoms(distance * i128::from(size) * market.k.wide());
             let gain = if side == Side::Buy { gain } else { -gain };
             prop_assert_eq!(equity(&account, &market), before + gain - fee);
             if account.lots(M0).is_zero() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, SignedLots, Ticks};
 use tidemark_risk::funding::{
     impact_price, parts_per_lot, premium_ppm, rate_8h_ppm, settlement_micro_atoms, ImpactPrice,
 };
@@ -41,7 +41,8 @@ pub fn premium_from_book(case: &Value) -> Result<(), String> {
 
     let mut market = plain_market(MarketId::ZERO, Ppm::ONE, Ppm::ONE)?;
     let unsigned = |value: i128| u64::try_from(value).map_err(|e| e.to_string());
-    market.k = unsigned(product_in_units(tick, lot, quote_decimals)?)?;
+    let k = unsigned(product_in_units(tick, lot, quote_decimals)?)?;
+    market.k = AtomsPerTickLot::new(k);
     market.params.lot_size_e9 = unsigned(in_units(lot, Decimal::new(1, 9))?)?;
     market.params.impact_notional_atoms =
         Atoms::new(product_in_units(notional, Decimal::ONE, quote_decimals)?);

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::{Atoms, MarketId, Ppm, Side, SignedLots};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, MarketId, Ppm, Side, SignedLots};
 use tidemark_risk::health::{health_without_orders, Health};
 use tidemark_risk::liquidation::{self, fill_outcome, FillOutcome};
 use tidemark_risk::margin::Marked;
@@ -152,7 +152,7 @@ pub fn liquidation_price(case: &Value) -> Result<(), String> {
     let rate = ppm(decimal(&inputs["maintenance_margin_fraction"])?)?;
     let mut market = plain_market(MarketId::ZERO, rate, Ppm::ONE)?;
     let k = product_in_units(size.abs(), Decimal::new(1, price_decimals), quote_decimals)?;
-    market.k = u64::try_from(k).map_err(|e| e.to_string())?;
+    market.k = u64::try_from(k).map(AtomsPerTickLot::new).map_err(|e| e.to_string())?;
     market.mark_ticks = Some(ticks(price_now, Decimal::new(1, price_decimals))?);
     let lots = SignedLots::new(if size.is_sign_negative() { -1 } else { 1 });
     let own = Marked::of(&market, lots).map_err(text)?.maintenance_atoms;

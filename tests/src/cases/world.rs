@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_proto::params::{MarginTier, MarketParams};
-use tidemark_proto::units::{Atoms, Lots, MarketId, OwnerId, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{
+    Atoms, AtomsPerTickLot, Lots, MarketId, OwnerId, Ppm, SignedLots, Ticks,
+};
 use tidemark_risk::margin::marked_atoms;
 use tidemark_risk::{Account, Market};
 
@@ -216,7 +218,7 @@ impl World {
         let fraction = if initial.is_zero() { Decimal::ONE } else { maintenance / initial };
         let id = MarketId::from_index(at).ok_or("too many markets")?;
         let mut market = plain_market(id, ppm(initial)?, ppm(fraction.normalize())?)?;
-        market.k = k;
+        market.k = AtomsPerTickLot::new(k);
         market.mark_ticks = Some(ticks(oracle, *tick)?);
         // The sources have no backstop: an account is deleveraged below 0, and not before.
         market.params.backstop_ppm = Ppm::ZERO;

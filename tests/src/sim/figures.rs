@@ -54,7 +54,7 @@ fn ceil_div(a: i128, b: i128) -> i128 {
 fn value(cell: &MarketCell, lots: i128) -> i128 {
     match (lots, cell.market.mark_ticks) {
         (0, _) | (_, None) => 0,
-        (_, Some(mark)) => mark.wide() * lots * i128::from(cell.market.k),
+        (_, Some(mark)) => mark.wide() * lots * cell.market.k.wide(),
     }
 }
 
@@ -109,7 +109,7 @@ fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
     let fee_ppm =
         fees.iter().map(|tier| tier.maker_ppm.max(tier.taker_ppm).get()).max().unwrap_or(0).max(0);
     let mark = cell.market.mark_ticks.map_or(0, Ticks::wide);
-    let k = i128::from(cell.market.k);
+    let k = cell.market.k.wide();
     let (mut buys, mut sells, mut reducing) = (0_i128, 0_i128, 0_i128);
     let (mut sum, mut increasing) = (0, 0);
     for order in book.orders_of(id) {

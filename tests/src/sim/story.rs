@@ -204,7 +204,7 @@ impl Block<'_> {
             book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
         let Some(best) = orders.find(|order| order.owner != id) else { return false };
         let params = &cell.market.params;
-        let k = i128::from(cell.market.k);
+        let k = cell.market.k.wide();
         // Signed: the higher, the better for the account that is closed.
         let worth = |ticks: Ticks| ticks.wide() * k * lots.wide();
         let mark = worth(cell.market.mark_ticks.unwrap_or_default());
@@ -318,7 +318,7 @@ impl Block<'_> {
                 Event::Liquidation(step) if step.stage == LiquidationStage::Adl => {
                     let fair = step.mark_ticks.wide()
                         * step.lots.wide()
-                        * i128::from(self.after.markets.slot(step.market).cell.market.k);
+                        * self.after.markets.slot(step.market).cell.market.k.wide();
                     let fair = if step.side == Side::Sell { fair } else { -fair };
                     let haircut = step.arithmetic.quote_atoms - Atoms::new(fair);
                     let lacked = (-step.equity_atoms).max(Atoms::ZERO);

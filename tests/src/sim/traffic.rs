@@ -400,7 +400,7 @@ fn place(
     let held = row.map_or(0, |row| row.lots(market_id).get());
     // From a small order to more than the collateral can bear.
     let leverage_percent = i128::from(*rng.pick(&[2, 5, 10, 30, 60, 100, 300, 1_000, 3_000]));
-    let lots = collateral * leverage_percent / 100 / (mark * i128::from(cell.market.k)).max(1);
+    let lots = collateral * leverage_percent / 100 / (mark * cell.market.k.wide()).max(1);
     let mut lots = u64::try_from(lots).unwrap_or(1).clamp(1, 1 << 30);
     let reduce_only = rng.chance(if held == 0 { 3 } else { 25 });
     let mut side = rng.within(1, 2) as i32;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_proto::units::{AccountId, Ppm, Ticks};
+use tidemark_proto::units::{AccountId, AtomsPerTickLot, Ppm, Ticks};
 use tidemark_risk::orders::{OpenOrder, OrderTotals};
 
 /// From so many open orders on, an account's totals are worth remembering.
@@ -19,7 +19,7 @@ pub struct TotalsKey {
     /// The block's mark.
     pub mark_ticks: Ticks,
     /// Atoms per tick·lot.
-    pub k: u64,
+    pub k: AtomsPerTickLot,
     /// The highest fee rate.
     pub fee_ppm: Ppm,
 }

@@ -59,7 +59,7 @@ fn view() -> View {
     let mut accounts = Table::default();
     // Notional 500 USDC, maintenance 1 %: liquidated when collateral + PnL falls below 5 USDC.
     let lots = SignedLots::new(100);
-    let cost_atoms = MARK.position_atoms(lots, 10).unwrap();
+    let cost_atoms = MARK.position_atoms(lots, cell.market.k).unwrap();
     for (number, collateral_usdc) in [(0, 5), (1, 12), (2, 28), (3, 400)] {
         let mut account = Account::new(OwnerId::ZERO, number);
         account.collateral_atoms = Atoms::from_usdc(collateral_usdc);

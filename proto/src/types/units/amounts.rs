@@ -18,6 +18,9 @@ unit! {
     /// Quote amount in atoms, 10⁻⁶ USDC. Amounts that a message or a parameter names are at most
     /// 10¹⁸ atoms; sums and products have 127 bits.
     Atoms(i128);
+    /// Quote atoms that one lot is worth per tick of price: `k = tick_size·lot_size·10⁶` (rules
+    /// §1). Fixed with a market's tick and lot sizes.
+    AtomsPerTickLot(u64);
     /// Rate in parts per million.
     Ppm(i64);
     /// Block time in milliseconds since the Unix epoch, or a span between two block times.
@@ -43,8 +46,8 @@ impl Ticks {
     /// per tick and lot. `None` beyond 127 bits.
     #[must_use]
     #[inline]
-    pub fn notional_atoms(self, lots: Lots, k: u64) -> Option<Atoms> {
-        let per_lot = u128::from(self.0) * u128::from(k);
+    pub fn notional_atoms(self, lots: Lots, k: AtomsPerTickLot) -> Option<Atoms> {
+        let per_lot = u128::from(self.0) * u128::from(k.0);
         i128::try_from(per_lot.checked_mul(u128::from(lots.0))?).ok().map(Atoms)
     }
 
@@ -52,7 +55,7 @@ impl Ticks {
     /// beyond 127 bits.
     #[must_use]
     #[inline]
-    pub fn position_atoms(self, lots: SignedLots, k: u64) -> Option<Atoms> {
+    pub fn position_atoms(self, lots: SignedLots, k: AtomsPerTickLot) -> Option<Atoms> {
         let size = self.notional_atoms(lots.unsigned_abs(), k)?;
         Some(if lots.is_negative() { -size } else { size })
     }
@@ -214,6 +217,15 @@ impl SignedLots {
 
 impl Lots {
     /// Returns the quantity as a factor of 127-bit arithmetic.
+    #[must_use]
+    #[inline]
+    pub const fn wide(self) -> i128 {
+        self.0 as i128
+    }
+}
+
+impl AtomsPerTickLot {
+    /// Returns the value as a factor of 127-bit arithmetic.
     #[must_use]
     #[inline]
     pub const fn wide(self) -> i128 {

@@ -5,6 +5,7 @@
 //! | price | [`Ticks`] | one tick = `tick_size` USDC per base unit |
 //! | quantity | [`Lots`], [`SignedLots`] for positions | one lot = `lot_size` base units |
 //! | quote | [`Atoms`] | 10⁻⁶ USDC |
+//! | value of a lot per tick | [`AtomsPerTickLot`] | 10⁻⁶ USDC |
 //! | rate | [`Ppm`] | parts per million, signed |
 //! | time | [`TimeMs`] | block time, milliseconds since the Unix epoch |
 //!
@@ -24,7 +25,7 @@ mod tests;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-pub use amounts::{Atoms, Lots, Ppm, SignedLots, Ticks, TimeMs};
+pub use amounts::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks, TimeMs};
 pub use ids::{AccountId, ClientId, MarketId, OrderId, OwnerId};
 pub use mul_div::{cmp_products, div_rem, mul_div_ceil, mul_div_floor, mul_div_rem, mul_div_trunc};
 

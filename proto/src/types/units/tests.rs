@@ -123,10 +123,11 @@ fn the_operators_panic_on_overflow() {
 
 #[test]
 fn products_have_the_unit_of_their_meaning() {
-    assert_eq!(Ticks::new(5).notional_atoms(Lots::new(3), 10), Some(Atoms::new(150)));
-    assert_eq!(Ticks::MAX.notional_atoms(Lots::MAX, u64::MAX), None);
-    assert_eq!(Ticks::MAX.notional_atoms(Lots::ONE, 1), Some(Atoms::from_u64(u64::MAX)));
-    assert_eq!(Ticks::new(5).position_atoms(SignedLots::new(-3), 10), Some(Atoms::new(-150)));
+    let k = AtomsPerTickLot::new;
+    assert_eq!(Ticks::new(5).notional_atoms(Lots::new(3), k(10)), Some(Atoms::new(150)));
+    assert_eq!(Ticks::MAX.notional_atoms(Lots::MAX, AtomsPerTickLot::MAX), None);
+    assert_eq!(Ticks::MAX.notional_atoms(Lots::ONE, k(1)), Some(Atoms::from_u64(u64::MAX)));
+    assert_eq!(Ticks::new(5).position_atoms(SignedLots::new(-3), k(10)), Some(Atoms::new(-150)));
     assert_eq!(Lots::new(3).signed(Side::Sell), Some(SignedLots::new(-3)));
     assert_eq!(Lots::MAX.signed(Side::Buy), None);
     assert_eq!(SignedLots::MIN.unsigned_abs(), Lots::new(1 << 63));

@@ -157,7 +157,7 @@ pub(crate) fn average_ticks(
     lots: Lots,
 ) -> Ticks {
     let k = state.markets.slot(market).cell.market.k;
-    let ticks = lots.wide().checked_mul(i128::from(k)).and_then(|lots_k| {
+    let ticks = lots.wide().checked_mul(k.wide()).and_then(|lots_k| {
         let ticks = if quote_atoms.is_positive() {
             quote_atoms.mul_div_floor(1, lots_k)
         } else {
