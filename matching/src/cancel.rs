@@ -1,6 +1,6 @@
 //! Reducing, cancelling and expiring live orders (rules §2).
 
-use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
 use tidemark_proto::Code;
 
 use crate::arena::NONE;
@@ -49,22 +49,6 @@ impl Book {
             }
             _ => Err(Reject::new(Code::UnknownOrder, 0, order_id.get())),
         }
-    }
-
-    /// Cancels the live order with this client id of `owner`. Returns the order's unfilled lots.
-    ///
-    /// # Errors
-    /// `UNKNOWN_ORDER` if no live order has the client id; 0 names no order.
-    pub fn cancel_by_client_id(
-        &mut self,
-        owner: AccountId,
-        client_id: ClientId,
-        reason: Code,
-        host: &mut impl Host,
-    ) -> Result<Lots, Reject> {
-        let found = self.client_ids.get(owner, client_id);
-        let slot = found.ok_or(Reject::new(Code::UnknownOrder, 0, client_id.get()))?;
-        Ok(self.evict(slot, reason, host))
     }
 
     /// Cancels all orders of an account, or those of one side, newest first. Returns their number,

@@ -51,6 +51,9 @@ impl Book {
     /// Prefetches the orders of upcoming operations; call this before each operation. `id_at(n)` is
     /// the order id of the operation `n` places later. Changes nothing; ids that are not live are
     /// skipped.
+    ///
+    /// The benchmark of the book calls this: its stream has no transactions, so there is no group of
+    /// operations to prefetch at once, which is how the chain calls [`Book::prefetch`].
     #[inline(always)]
     pub fn look_ahead(&self, id_at: impl Fn(usize) -> Option<OrderId>) {
         if self.is_large() {

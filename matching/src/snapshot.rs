@@ -40,6 +40,9 @@ impl Book {
     /// Writes the book in borsh: version, next order id, then bids and asks, each best level first
     /// and in queue order.
     ///
+    /// For state snapshots, which the chain does not write yet (decision 5): until then tests and
+    /// fuzzing alone call this.
+    ///
     /// # Errors
     /// Those of `out`.
     pub fn to_snapshot(&self, out: &mut impl io::Write) -> io::Result<()> {
@@ -68,7 +71,8 @@ impl Book {
     }
 
     /// Reads one book from bytes that [`Book::to_snapshot`] wrote, and leaves `input` after them.
-    /// The new book has the same roots and behaves in the same way.
+    /// The new book has the same roots and behaves in the same way. Called by tests and fuzzing
+    /// alone until there are state snapshots (decision 5).
     ///
     /// # Errors
     /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of

@@ -44,12 +44,6 @@ pub struct TriggerBook {
 }
 
 impl TriggerBook {
-    /// Returns a book without orders and with the backlog of a snapshot.
-    #[must_use]
-    pub fn with_backlog(backlog: Backlog) -> Self {
-        Self { backlog, ..Self::default() }
-    }
-
     /// Returns the backlog, which belongs in a snapshot besides the orders.
     #[must_use]
     pub const fn backlog(&self) -> Backlog {

@@ -9,7 +9,7 @@
 //! closed below zero: its negative collateral is taken to 0 and its market's debt grows by the
 //! same; fees that repay it shrink both sides.
 
-use tidemark_proto::units::{Atoms, MarketId, SignedLots};
+use tidemark_proto::units::Atoms;
 
 use crate::account::Account;
 use crate::error::{fits, RiskError};
@@ -72,22 +72,4 @@ impl Totals {
         }
         fits(sum.and_then(|sum| sum.checked_sub(deposits_atoms)), "the money on the chain")
     }
-}
-
-/// Long and short lots of one market over some accounts: `(longs, shorts)`. In a healthy market
-/// both are its open interest.
-///
-/// # Errors
-/// `OVERFLOW` beyond 127 bits.
-pub fn market_lots<'a>(
-    accounts: impl IntoIterator<Item = &'a Account>,
-    market: MarketId,
-) -> Result<(i128, i128), RiskError> {
-    let (mut longs, mut shorts) = (0_i128, 0_i128);
-    for account in accounts {
-        let lots: SignedLots = account.lots(market);
-        let side = if lots.is_positive() { &mut longs } else { &mut shorts };
-        *side = fits(side.checked_add(lots.unsigned_abs().wide()), "open interest")?;
-    }
-    Ok((longs, shorts))
 }

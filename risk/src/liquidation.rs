@@ -174,13 +174,6 @@ pub fn fundable_lots(
     fundable.map_or(lots, |fundable| lots.min(Lots::new(fundable)))
 }
 
-/// Returns true if a change leaves the insurance fund at 0 or above; a gain always does.
-#[must_use]
-pub fn fund_can_cover(balance_atoms: Atoms, delta_atoms: Atoms) -> bool {
-    !delta_atoms.is_negative()
-        || balance_atoms.checked_add(delta_atoms).is_some_and(|after| !after.is_negative())
-}
-
 /// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the
 /// caller credits it.
 ///

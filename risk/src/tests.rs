@@ -121,3 +121,18 @@ pub(crate) fn any_market(id: u16) -> impl Strategy<Value = Market> {
             market
         })
 }
+
+/// Long and short lots of a market over some accounts, `(longs, shorts)`: in a healthy market both
+/// are its open interest.
+pub(crate) fn market_lots<'a>(
+    accounts: impl IntoIterator<Item = &'a Account>,
+    market: MarketId,
+) -> (i128, i128) {
+    let (mut longs, mut shorts) = (0, 0);
+    for account in accounts {
+        let lots = account.lots(market);
+        let side = if lots.is_positive() { &mut longs } else { &mut shorts };
+        *side += lots.unsigned_abs().wide();
+    }
+    (longs, shorts)
+}

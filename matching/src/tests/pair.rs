@@ -141,8 +141,11 @@ impl Pair {
                 for step in Prefetch::STEPS {
                     book.prefetch_named(step, *owner, *client_id);
                 }
-                let got = book.cancel_by_client_id(*owner, *client_id, Code::Cancelled, host);
-                assert_eq!(code(got), model.cancel_by_client_id(*owner, *client_id, model_host));
+                let named = book.order_by_client_id(*owner, *client_id).map(|order| order.order_id);
+                let got = named.map_or(Err(Code::UnknownOrder), |id| {
+                    code(book.cancel(id, *owner, Code::Cancelled, host))
+                });
+                assert_eq!(got, model.cancel_by_client_id(*owner, *client_id, model_host));
             }
             Op::CancelAll { owner, side } => {
                 let got = book.cancel_all(*owner, *side, Code::Cancelled, host);

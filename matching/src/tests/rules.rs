@@ -311,16 +311,11 @@ fn client_ids_are_unique_among_live_orders() {
     assert_eq!(again, Err(Reject { code: Code::DuplicateClientId, bound: 1, offender: 5 }));
     place(&mut book, &mut host, &NewOrder { owner: account(2), ..order })
         .expect("another account's");
-    assert_eq!(
-        book.cancel_by_client_id(account(1), ClientId::new(5), Code::Cancelled, &mut host),
-        Ok(lots(1))
-    );
+    let first = book.order_by_client_id(account(1), ClientId::new(5)).expect("is live").order_id;
+    assert_eq!(book.cancel(first, account(1), Code::Cancelled, &mut host), Ok(lots(1)));
+    assert!(book.order_by_client_id(account(1), ClientId::new(5)).is_none());
     place(&mut book, &mut host, &order).expect("free again");
-    assert_eq!(
-        book.cancel_by_client_id(account(1), ClientId::new(0), Code::Cancelled, &mut host)
-            .map_err(|r| r.code),
-        Err(Code::UnknownOrder)
-    );
+    assert!(book.order_by_client_id(account(1), ClientId::NONE).is_none());
 }
 
 #[test]

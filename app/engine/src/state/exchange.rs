@@ -192,7 +192,9 @@ impl State {
         }
     }
 
-    /// Has accounts found in one way or the other from now on.
+    /// Has accounts found in one way or the other from now on. A node never calls this: a simulated
+    /// node that scans must reach the app hash of one with the index, and the benchmark of risk
+    /// compares the cost of both.
     pub fn set_search(&mut self, search: Search) {
         // An index that was not kept up is worth nothing.
         self.derived.at_risk = AtRiskIndex::default();

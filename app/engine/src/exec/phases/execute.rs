@@ -34,8 +34,9 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     out
 }
 
-/// Carries out phases 0 to 4 alone, before any transaction of the block: tests examine the state
-/// that the sweep left.
+/// Carries out phases 0 to 4 alone, before any transaction of the block. The simulation calls this
+/// to examine the state that the sweep left, which the block's transactions overwrite; a node
+/// carries out whole blocks.
 pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> BlockEvents {
     let mut ctx = Ctx::new(state);
     let prices = sweep_phases(&mut ctx, block, lap);
