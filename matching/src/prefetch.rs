@@ -52,8 +52,8 @@ impl Book {
     /// the order id of the operation `n` places later. Changes nothing; ids that are not live are
     /// skipped.
     ///
-    /// The benchmark of the book calls this: its stream has no transactions, so there is no group of
-    /// operations to prefetch at once, which is how the chain calls [`Book::prefetch`].
+    /// The benchmark of the book calls this, on a stream without transactions. The chain calls
+    /// [`Book::prefetch`], with all operations of a transaction at once.
     #[inline(always)]
     pub fn look_ahead(&self, id_at: impl Fn(usize) -> Option<OrderId>) {
         if self.is_large() {

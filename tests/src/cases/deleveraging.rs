@@ -217,8 +217,8 @@ fn expect_fills(
     expect("no more fills", &BTreeMap::new(), &got)
 }
 
-/// Runs one `insurance_fund_can_cover` case: the fund covers a loss that it pays in full. The sources
-/// have no cap on what a fund pays in a block.
+/// Runs one `insurance_fund_can_cover` case: the fund covers a loss that it pays in full. The
+/// sources have no cap on what a fund pays in a block.
 pub fn fund_can_cover(case: &Value) -> Result<(), String> {
     let amount = |field: &str| decimal(&case["inputs"][field]);
     let (balance, delta) = (amount("fund_balance")?, amount("fund_delta")?);
