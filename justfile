@@ -15,7 +15,8 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
-    if command -v cargo-deny >/dev/null; then cargo deny --offline check; else echo "cargo-deny is not installed: skipped"; fi
+    if command -v cargo-deny >/dev/null; then cargo deny --offline check; \
+        else echo "cargo-deny is not installed: skipped"; fi
 
 # Documentation of every crate, without warnings.
 doc:
@@ -32,17 +33,21 @@ bench-chain *ARGS:
 bench-exec *ARGS:
     cargo run --release -p tidemark-tests --bin bench-exec -- {{ARGS}}
 
-# Prices in a block: encode, verify, decode, aggregate; and what the reports add to a block of four validators.
+# Prices in a block: encode, verify, decode, aggregate; and the reports' part of a block of four
+# validators.
 bench-oracle *ARGS:
     cargo run --release -p tidemark-tests --bin bench-oracle -- {{ARGS}}
 
 # The order book beside other engines on one stream; without the peers where they do not build.
 bench-matching *ARGS:
-    cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching || \
-        cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml --target-dir target/bench-matching --no-default-features
+    cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml \
+        --target-dir target/bench-matching || \
+        cargo build --release --locked --manifest-path tests/bench-matching/Cargo.toml \
+        --target-dir target/bench-matching --no-default-features
     target/bench-matching/release/bench-matching {{ARGS}}
 
-# Finding the accounts in danger among a million, by the index and by looking at everyone; blocks with many idle accounts.
+# The search for accounts at risk among a million, by the index and by looking at everyone; blocks
+# with many idle accounts.
 bench-risk *ARGS:
     cargo run --release -p tidemark-tests --bin bench-risk -- {{ARGS}}
 
@@ -50,24 +55,20 @@ bench-risk *ARGS:
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
 
-# Damaged and random bytes for one part of the program (transactions, messages, commits, reports, frames, snapshots,
-# genesis, prices, texts, blocks, book), for so many seconds; an input that it does not stand is kept in target/fuzz.
+# Damaged and random bytes for one part of the program (transactions, messages, commits, reports,
+# frames, snapshots, genesis, prices, texts, blocks, book), for so many seconds; an input on which
+# the part fails is kept in target/fuzz.
 fuzz NAME SECONDS="60" *ARGS:
-    FUZZ_TARGET={{NAME}} cargo run --release -p tidemark-tests --bin fuzz -- --seconds {{SECONDS}} --seed $(date +%s) {{ARGS}}
+    FUZZ_TARGET={{NAME}} cargo run --release -p tidemark-tests --bin fuzz -- \
+        --seconds {{SECONDS}} --seed $(date +%s) {{ARGS}}
 
-# The book beside its model under libFuzzer, which looks for new paths; needs cargo-fuzz.
-fuzz-book SECONDS="60":
-    @command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
-    mkdir -p target/fuzz/corpus
-    cd matching && cargo fuzz run --sanitizer none --target-dir ../target/fuzz operations ../target/fuzz/corpus -- \
-        -artifact_prefix=../target/fuzz/ -max_len=4096 -max_total_time={{SECONDS}}
-
-# A benchmark (bench-exec, bench-matching, …) of a revision and of this tree, in turns: five figures of each, and the
-# median ratio of every throughput.
+# A benchmark (bench-exec, bench-matching, …) of a revision and of this tree, in turns: five figures
+# of each, and the median ratio of every throughput.
 pairs REV BENCH *ARGS:
     cargo run --release -p tidemark-tests --bin pairs -- {{REV}} {{BENCH}} {{ARGS}}
 
-# The recorded crash of 2025-10-10 on thousands of leveraged accounts: what each liquidation stage did, under both rules of ADL.
+# The recorded crash of 2025-10-10 on thousands of leveraged accounts: the work of each liquidation
+# stage, under both rules of deleveraging.
 crash-replay *ARGS:
     cargo run --release -p tidemark-tests --bin crash-replay -- {{ARGS}}
 
