@@ -6,6 +6,7 @@ mod citations;
 mod length;
 mod modules;
 mod prose;
+mod rooms;
 mod source;
 mod width;
 
@@ -59,6 +60,16 @@ fn the_engine_knows_no_wire_type() {
 #[test]
 fn modules_of_the_engine_form_no_circle() {
     ratchet("files in a circle", &modules::circles(&Tree::read(), modules::ENGINE), 0);
+}
+
+#[test]
+fn floors_of_a_blocks_execution_import_only_from_below() {
+    ratchet("upward imports", &modules::upward_imports(&Tree::read()), 0);
+}
+
+#[test]
+fn the_table_of_crates_is_that_of_the_manifests() {
+    ratchet("rooms of another house", &rooms::of_another_house(&Tree::read()), 0);
 }
 
 #[test]

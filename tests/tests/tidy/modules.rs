@@ -9,16 +9,58 @@ use super::source::{is_test_only, Tree};
 /// Sources of the engine.
 pub const ENGINE: &str = "app/engine/src";
 
-/// Lines of the engine that name a type of the wire.
+/// Modules of `tidemark_proto` that are the wire.
+const WIRE: [&str; 3] = ["v1", "tx", "grpc"];
+
+/// Crates of the wire and of consensus.
+const WIRE_CRATES: [&str; 6] =
+    ["prost", "tonic", "tendermint", "tendermint_proto", "cosmrs", "cosmos_sdk_proto"];
+
+/// Paths of the engine that lead to the wire.
 pub fn wire_types(tree: &Tree) -> Vec<String> {
     let mut findings = Vec::new();
     for file in tree.production().filter(|file| file.path.starts_with(ENGINE)) {
-        for (number, line) in file.lines() {
-            let code = line.split("//").next().unwrap_or_default();
-            let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
-            if words.into_iter().any(|word| word == "v1") {
-                findings.push(format!("{}:{number}: {}", file.path, line.trim()));
+        let mut names = Names::default();
+        names.visit_file(&file.syntax());
+        for path in names.paths.iter().chain(names.passed_on.values()) {
+            let is_in = |list: &[&str], at: usize| {
+                path.get(at).is_some_and(|part| list.contains(&part.as_str()))
+            };
+            let is_proto = is_in(&["tidemark_proto"], 0);
+            if is_in(&WIRE_CRATES, 0) || is_in(&["v1"], 0) || (is_proto && is_in(&WIRE, 1)) {
+                findings.push(format!("{}: {}", file.path, path.join("::")));
             }
+        }
+    }
+    findings
+}
+
+/// The floors of a block's execution, from the lowest; the rest of the engine is below all.
+const FLOORS: [&[&str]; 6] = [
+    &["account/"],
+    &["collateral/"],
+    &["order/"],
+    &["operation/"],
+    &["liquidation/", "settlement.rs", "administration.rs"],
+    &["phases/"],
+];
+
+/// The floor of a file of the engine, from 1; 0 below them.
+fn floor(file: &str) -> usize {
+    let inside = file.strip_prefix(ENGINE).and_then(|path| path.strip_prefix("/exec/"));
+    let is_on = |floor: &&[&str]| {
+        inside.is_some_and(|inside| floor.iter().any(|part| inside.starts_with(part)))
+    };
+    FLOORS.iter().position(|floor| is_on(&floor)).map_or(0, |at| at + 1)
+}
+
+/// Imports of the engine that lead to a higher floor.
+pub fn upward_imports(tree: &Tree) -> Vec<String> {
+    let modules = Crate::read(tree, ENGINE);
+    let mut findings = Vec::new();
+    for (file, names) in modules.edges() {
+        for other in names.iter().filter(|other| floor(other) > floor(file)) {
+            findings.push(format!("{file} → {other}"));
         }
     }
     findings
