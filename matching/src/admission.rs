@@ -110,7 +110,7 @@ pub(crate) fn check_lots(lots: Lots) -> Result<(), Reject> {
     Ok(())
 }
 
-/// Checks that a reduce-only order has a position to reduce.
+/// Checks that a reduce-only order has a position to reduce (rules §2.5).
 pub(crate) fn check_reducible(
     owner: AccountId,
     side: Side,

@@ -1,4 +1,4 @@
-//! Reducing, cancelling and expiring live orders (rules §2).
+//! Reducing, cancelling and expiring live orders (rules §§2.3, 2.8).
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, Side, TimeMs};
 use tidemark_proto::Code;
@@ -51,8 +51,8 @@ impl Book {
         }
     }
 
-    /// Cancels all orders of an account, or those of one side, newest first. Returns their number,
-    /// at most the owner's open orders.
+    /// Cancels all orders of an account, or those of one side, newest first (rules §2.8). Returns
+    /// their number, at most the owner's open orders.
     pub fn cancel_all(
         &mut self,
         owner: AccountId,

@@ -12,7 +12,8 @@ use crate::types::{Host, NewOrder};
 
 impl Book {
     /// Returns the lots that an order would trade at once, at most its own, with at most
-    /// `max_fills` makers; changes nothing. Fill-or-kill relies on this quantity.
+    /// `max_fills` makers; changes nothing. Fill-or-kill relies on this quantity
+    /// (rules §2.3).
     #[must_use]
     pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
         let taker = Taker::new(order, OrderId::MAX, order.price_ticks);

@@ -1,5 +1,5 @@
-//! Hidden lots of iceberg orders, in maps by slot: orders that show all their lots cost nothing
-//! here.
+//! Hidden lots of iceberg orders (rules §2.10), in maps by slot: orders that show all their lots
+//! cost nothing here.
 
 use std::collections::BTreeMap;
 

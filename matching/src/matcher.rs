@@ -1,5 +1,5 @@
 //! Matching: an incoming order against the other side's queues, price first, then arrival (rules
-//! §2).
+//! §2.1).
 
 use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;

@@ -1,4 +1,4 @@
-//! Placing an order (rules §2): refused whole or carried out.
+//! Placing an order (rules §§2.2 to 2.6): refused whole or carried out.
 
 use tidemark_proto::units::{ClientId, Lots, OrderId, Ticks};
 use tidemark_proto::Code;
@@ -17,7 +17,7 @@ use tidemark_proto::types::{PostOnly, TimeInForce};
 
 impl Book {
     /// Places an order. The order trades as far as possible; its rest rests or is dropped (rules
-    /// §2).
+    /// §§2.2 to 2.6).
     ///
     /// # Errors
     /// A refused order changes nothing and uses no id: `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,

@@ -1,4 +1,4 @@
-//! Replacing a live order (rules §2): refused whole or carried out.
+//! Replacing a live order (rules §2.9): refused whole or carried out.
 
 use tidemark_proto::units::Lots;
 use tidemark_proto::Code;

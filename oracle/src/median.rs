@@ -17,7 +17,7 @@ pub struct Quorum {
 }
 
 impl Quorum {
-    /// More than two thirds, the quorum of rules §4.
+    /// More than two thirds, the quorum of rules §4.2.
     pub const MORE_THAN_TWO_THIRDS: Self = Self { numerator: 2, denominator: 3, inclusive: false };
 
     /// At least a part of all power; a rate outside 0 to 10⁶ is taken as the nearer of these.
@@ -29,7 +29,7 @@ impl Quorum {
         Self { numerator, denominator: ALL, inclusive: true }
     }
 
-    /// Returns true if `reported` of `total` power is enough. Never when nothing was reported.
+    /// Returns true if `reported` of `total` power is enough; power of 0 never is.
     #[must_use]
     pub fn is_met(self, reported: u128, total: u128) -> bool {
         let sides = (

@@ -45,7 +45,7 @@ pub struct Position {
     pub market: MarketId,
     /// Positive is long.
     pub lots: SignedLots,
-    /// Cost of the lots: positive for a long, negative for a short (rules §1).
+    /// Cost of the lots: positive for a long, negative for a short (rules §1.3).
     pub cost_atoms: Atoms,
     /// The market's cumulative funding index up to which funding was paid.
     pub funding_index: i128,

@@ -15,8 +15,8 @@ pub struct FeeRates {
     pub taker_ppm: Ppm,
 }
 
-/// The rates for a traded volume: those of the last tier that it reaches. `tiers` ascend; none at
-/// all means no fees.
+/// The rates for a traded volume (rules §6.1): those of the last tier that it reaches. `tiers`
+/// ascend; none at all means no fees.
 #[must_use]
 pub fn rates(tiers: &[FeeTier], volume_atoms: Atoms) -> FeeRates {
     let reached =

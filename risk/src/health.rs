@@ -1,4 +1,4 @@
-//! Health of an account: its equity against what margin asks for, over all its markets (rules §3).
+//! Health of an account: its equity against what margin asks for, in all its markets (rules §3.2).
 
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
 

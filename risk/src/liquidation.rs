@@ -17,7 +17,8 @@ use crate::market::{Market, Markets, Treasury};
 /// is over for this block.
 ///
 /// Below maintenance: prune, then book. Below `backstop_ppm` of it: backstop; what backstop leaves,
-/// or equity below 0: insurance fund, then ADL. Equity below 0 without a position: bad debt.
+/// or equity below 0: insurance fund, then ADL. Equity below 0 without a position: bad debt (rules
+/// §7.8).
 #[must_use]
 pub fn next_stage(
     done: Option<LiquidationStage>,

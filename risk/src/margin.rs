@@ -1,4 +1,4 @@
-//! Margin: requirements by tier (rules §3).
+//! Margin: requirements by tier (rules §§3.3 to 3.5).
 
 use tidemark_proto::params::{MarginTier, MarketParams};
 use tidemark_proto::units::{div_rem, Atoms, Ppm, SignedLots};

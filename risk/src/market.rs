@@ -48,7 +48,7 @@ pub struct Keeper {
     pub set_aside_atoms: Atoms,
 }
 
-/// A market's funding state (rules §5).
+/// A market's funding state (rules §5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Funding {
     /// Funding that one lot, held long since listing, has paid: 10⁻⁶ atoms.

@@ -1,4 +1,4 @@
-//! Reserve of open orders, and which of them go when free collateral is short (rules §3).
+//! Reserve of open orders, and the orders that go when free collateral is short (rules §§3.6, 3.9).
 
 use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, MarketId, OrderId, Ppm, Side, Ticks};
 
@@ -165,15 +165,16 @@ fn max_fee_atoms(order: &OpenOrder, k: AtomsPerTickLot, max_fee_ppm: Ppm) -> Opt
 
 /// Reserve of a position and its market's open orders:
 /// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as
-/// they can act (rules §3).
+/// they can act (rules §3.6).
 ///
-/// **Lemma.** No fill of these orders, at its limit or better, in any order, lowers `E − reserve`.
-/// Let a buy of `r` lots fill. Then `q + B*` stays (what leaves `B*` enters `q`; a reduce-only buy
-/// acts only on `q⁻`), and the lower end `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does not fall; so
-/// neither end is farther from 0 than the farther one was, and IM, monotone, does not rise. `E`
-/// loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with those lots
-/// (see the bound of `max_fee_atoms`). Sells mirror this. Nothing here depends on other markets or
-/// accounts: marks, rates and the open interest that margin counts with are fixed in a block.
+/// **Lemma** (rules §3.7). No fill of these orders, at its limit or better, in any order, lowers
+/// `E − reserve`. Let a buy of `r` lots fill. Then `q + B*` stays (what leaves `B*` enters `q`; a
+/// reduce-only buy acts only on `q⁻`), and the lower end `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does
+/// not fall; so neither end is farther from 0 than the farther one was, and IM, monotone, does not
+/// rise. `E` loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with
+/// those lots (see the bound of `max_fee_atoms`). Sells mirror this. Nothing here depends on other
+/// markets or accounts: marks, rates and the open interest that margin counts with are fixed in a
+/// block.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
@@ -308,8 +309,8 @@ pub struct PrunedMarket<'a> {
 }
 
 /// The orders to cancel so that `free ≥ 0`: newest first, exposure-increasing ones only (those that
-/// are not reduce-only), until it is or none is left (rules §3). Returns them, and free collateral
-/// after.
+/// are not reduce-only), until it is or none is left (rules §3.9). Returns them, and free
+/// collateral after.
 ///
 /// `newest_first` are the account's open orders over all markets; `markets` those with any, at most
 /// one entry each.

@@ -54,8 +54,9 @@ fn config(net: &Net) -> Config {
     }
 }
 
-/// A long of 90 000 USDC on 4 000 falls into liquidation with no bid in reach: the keeper gets it,
-/// the node restarts, bids come back, and the keeper closes it there.
+/// A long of 90 000 USDC on 4 000 USDC of collateral falls into liquidation with no bid in reach.
+/// The keeper takes the position over, the node restarts, bids come back, and the keeper sells the
+/// position to them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let mut net = Net::start(NetOptions::validators(1)).await.unwrap();

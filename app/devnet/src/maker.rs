@@ -10,15 +10,15 @@ use tidemark_proto::v1::operation::Operation;
 use super::account::{position_lots, Trader};
 use super::SharedBoard;
 
-/// Between two renewals.
+/// Shortest and longest time between two renewals of the quotes.
 const RENEWAL_MS: (u64, u64) = (350, 550);
-/// Distances of the levels from the middle, in ppm. The far ones are what a fall finds before
-/// anyone can renew.
+/// Distances of the levels from the middle, in ppm. The far levels stop a fall that comes faster
+/// than a renewal.
 const LEVELS_PPM: [i64; 10] = [300, 500, 800, 1_200, 2_000, 4_000, 10_000, 30_000, 70_000, 100_000];
-/// For each 20 000 USDC that it is long, the middle falls by this much, and the other way round.
+/// Change of the middle for each [`SKEW_PER_ATOMS`] of position: down for a long, up for a short.
 const SKEW_PPM: Ppm = Ppm::new(50);
 const SKEW_PER_ATOMS: Atoms = Atoms::from_usdc(20_000);
-/// Most that the middle moves.
+/// Largest change of the middle.
 const MAX_SKEW_PPM: Ppm = Ppm::new(1_000);
 
 /// Notional of a level. SOL's book is thin on purpose near the middle, so that a gap is

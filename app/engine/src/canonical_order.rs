@@ -1,4 +1,4 @@
-//! The canonical order of a block's transactions (rules §8): a proposer can include or leave out,
+//! The canonical order of a block's transactions (rules §8.2): a proposer can include or leave out,
 //! but not arrange.
 
 use std::collections::BTreeMap;

@@ -234,8 +234,8 @@ pub struct Liquidation {
     pub arithmetic: Arithmetic,
 }
 
-/// The arithmetic behind a liquidation step's figures (rules §7). Figures that a stage does not
-/// work out are 0 or `None`.
+/// The arithmetic behind a liquidation step's figures (rules §§7.2 to 7.9). Figures that a
+/// stage does not work out are 0 or `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
     /// The position before the step.

@@ -70,7 +70,7 @@ impl Genesis {
     /// The minters' addresses.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` when one is none.
+    /// `INVALID_ARGUMENT` if a minter is no valid address.
     pub fn minter_addresses(&self) -> Result<Vec<Address>, Refusal> {
         self.minters.iter().map(|minter| Address::parse(minter)).collect()
     }

@@ -1,4 +1,5 @@
-//! Sentences that are always true of the engine, and the end of a market for which one is not.
+//! Sentences that are always true of the engine, and the end of a market for which one is not
+//! (rules §8.5).
 //!
 //! A broken invariant is a fault of the engine itself, never of a transaction. A build with debug
 //! assertions panics with the sentence. A release build quarantines the market with the sentence

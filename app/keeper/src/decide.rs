@@ -22,10 +22,10 @@ pub struct Limits {
     pub max_slippage_ppm: Ppm,
 }
 
-/// A market as it is when the keeper decides.
+/// The market's state on which the keeper decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketSnapshot {
-    /// Its mark.
+    /// The mark price.
     pub mark_ticks: Ticks,
     /// Atoms per tick·lot.
     pub k: AtomsPerTickLot,

@@ -141,7 +141,7 @@ impl NodeConfig {
         Ok(config)
     }
 
-    /// Where the node at `home` serves ABCI.
+    /// The address at which the node at `home` serves ABCI.
     #[must_use]
     pub fn abci_addr(&self, home: &Path) -> Address {
         self.abci_addr.clone().unwrap_or_else(|| Address::Unix(home.join("app.sock")))

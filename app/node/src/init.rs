@@ -64,7 +64,7 @@ impl NodeInit {
         }
     }
 
-    /// Where it serves ABCI.
+    /// The address at which the node serves ABCI.
     #[must_use]
     pub fn abci_addr(&self) -> Address {
         Address::Unix(self.home.join("app.sock"))
@@ -137,10 +137,10 @@ pub enum ExistingHome {
     Overwrite,
 }
 
-/// Why nodes cannot be made.
+/// Reasons why nodes cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is a node already.
+    /// The home holds a node.
     #[error(
         "{} already holds a node ({found}): start it, choose another --home, or pass --overwrite \
          to delete it with its keys",

@@ -1,4 +1,4 @@
-//! Rules §2 on iceberg orders, one by one.
+//! Rules §2.10 on iceberg orders, one by one.
 
 use tidemark_proto::units::{SelfTradePrevention, Side};
 use tidemark_proto::Code;

@@ -7,7 +7,7 @@ use super::invalid;
 use crate::codes::Refusal;
 use crate::units::{Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, TimeMs};
 
-/// Operations that a market accepts (rules §2).
+/// Operations that a market accepts (rules §2.19).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]

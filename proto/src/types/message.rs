@@ -53,8 +53,8 @@ pub enum Class {
 }
 
 impl Message {
-    /// Place of the message in a block (rules §8). With `cancels_first` off, cancels run among the
-    /// orders.
+    /// Place of the message in a block (rules §8.3). With `cancels_first` off, cancels run among
+    /// the orders.
     #[must_use]
     pub fn class(&self, cancels_first: bool) -> Class {
         let Self::Orders { operations, .. } = self else { return Class::Cash };

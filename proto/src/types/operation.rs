@@ -91,7 +91,7 @@ impl Operation {
         }
     }
 
-    /// Place of the operation in a block (rules §8).
+    /// Place of the operation in a block (rules §8.3).
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::Cancel { .. } | Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {

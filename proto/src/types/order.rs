@@ -17,7 +17,7 @@ pub enum OrderType {
     Market,
 }
 
-/// How long an order lives (rules §2).
+/// How long an order lives (rules §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TimeInForce {
     /// Until cancelled.
@@ -52,7 +52,7 @@ impl TimeInForce {
     }
 }
 
-/// Treatment of an order that would trade at once (rules §2).
+/// Treatment of an order that would trade at once (rules §2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]

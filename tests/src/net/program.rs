@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use super::progress;
 
-/// The path of `tidemarkd`, built once a process: a moment when it is up to date.
+/// Builds `tidemarkd` once a process and returns its path; the build takes a moment if nothing has
+/// changed.
 pub(super) fn tidemarkd() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PROGRAM.get_or_init(build).clone()

@@ -1,5 +1,6 @@
-//! An account's margin by the letter of the rules (rules §3), written again without the engine's
-//! code and without the arithmetic of units, to compare with: formulas are of bare integers.
+//! An account's margin by the letter of the rules (rules §§3.2 to 3.6), written again without the
+//! engine's code and without the arithmetic of units, to compare with: formulas are of bare
+//! integers.
 
 use tidemark_engine::state::{MarketCell, State};
 use tidemark_proto::params::MarketParams;

@@ -18,7 +18,7 @@ use crate::encode;
 use crate::timing::{BlockTimes, Stopwatch};
 use crate::votes;
 
-/// Runs the phases of the rules' §8.1 and answers with a result per transaction and the app hash.
+/// Runs the phases of rules §8.1 and answers with a result per transaction and the app hash.
 /// The block that was carried out last gets the same answer again, and nothing is carried out.
 ///
 /// Any block but that and its successor stops the process with a sentence: the state in memory does

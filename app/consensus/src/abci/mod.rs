@@ -50,7 +50,7 @@ struct Inner {
     consensus: Mutex<Consensus>,
     publisher: Arc<Publisher>,
     cache: Arc<TxCache>,
-    /// Only ExtendVote asks it, from one connection; the lock is never waited for.
+    /// The lock is never contended: only ExtendVote asks the feed, from one connection.
     feed: Mutex<Box<dyn Feed>>,
     threads: usize,
 }

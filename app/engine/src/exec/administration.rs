@@ -1,4 +1,4 @@
-//! Administration of markets: listing them and changing their parameters (rules §8).
+//! Administration of markets: listing them and changing their parameters (rules §10.5).
 
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::Address;

@@ -6,7 +6,7 @@
 //!    orders
 //! 4. `operation`: the dispatcher of operations, batches, ladders, settings, keepers
 //! 5. `liquidation`, `settlement`, `administration`
-//! 6. `phases`: the numbered phases of the exchange rules' §8
+//! 6. `phases`: the numbered phases of rules §8.1
 //!
 //! `use crate::…` and `super::…` between files make no circle. A folder's `mod.rs` only names its
 //! files, so an import always leads to the file that defines the item.

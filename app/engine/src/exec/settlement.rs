@@ -1,5 +1,5 @@
-//! The final settlement of a market that is closed for good (docs/rules, "Final settlement"): its
-//! orders are cancelled and its positions closed at its last good index, in bounded steps over as
+//! The final settlement of a market that is closed for good (rules §7.11): its orders
+//! are cancelled and its positions closed at its last good index, in bounded steps over as
 //! many blocks as it takes.
 //!
 //! 1. Orders are cancelled.

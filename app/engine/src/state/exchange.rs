@@ -192,11 +192,11 @@ impl State {
         }
     }
 
-    /// Has accounts found in one way or the other from now on. A node never calls this: a simulated
-    /// node that scans must reach the app hash of one with the index, and the benchmark of risk
-    /// compares the cost of both.
+    /// Sets how the sweep finds accounts at risk: by the index or by a full scan. A node never
+    /// calls this: a simulated node that scans must reach the app hash of one with the index, and
+    /// the benchmark of risk compares the cost of both.
     pub fn set_search(&mut self, search: Search) {
-        // An index that was not kept up is worth nothing.
+        // The index is not kept up to date during full scans, so it starts anew.
         self.derived.at_risk = AtRiskIndex::default();
         self.derived.search = search;
     }

@@ -25,7 +25,7 @@ pub struct MarketCell {
     pub mark: MarkState,
     /// Price of the last trade.
     pub last_trade_ticks: Option<Ticks>,
-    /// Best bid and ask after the last block: what the next mark is made of (rules §8, phase 7).
+    /// Best bid and ask after the last block: what the next mark is made of (rules §8.1, phase 7).
     pub top: (Option<Ticks>, Option<Ticks>),
     /// Why the market was quarantined; positions are kept.
     pub quarantined: Option<String>,
@@ -48,7 +48,7 @@ pub const MAX_LISTED: usize = 256;
 /// Most takeovers of one market that wait.
 pub const MAX_TAKEOVERS: usize = 256;
 
-/// A position that keepers may ask for (rules §7.3), as the sweep left it.
+/// A position that keepers may ask for (rules §7.10), as the sweep left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ListedPosition {
     /// The account that owns it.
@@ -74,11 +74,11 @@ pub struct Takeover {
     pub lots: Lots,
 }
 
-/// How far the final settlement of a market is.
+/// The progress of a market's final settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settlement {
-    /// The last good index, at which every position is settled. 0 where there never was an index,
-    /// and so no position.
+    /// The last good index, at which every position is settled; 0 in a market that never had an
+    /// index, where nobody has a position.
     pub price_ticks: Ticks,
     /// The stage under way.
     pub stage: SettlementStage,

@@ -66,8 +66,8 @@ impl Owner {
     }
 }
 
-/// Owners by address. Entries are only ever added, so the state and all views share one; a view
-/// takes an id that is beyond its own table for unknown.
+/// Owners by address. The state and all its views share one index, because entries are never
+/// changed or removed; a view treats an id beyond its own table as unknown.
 #[derive(Clone, Debug, Default)]
 pub struct OwnerIndex(Arc<RwLock<BTreeMap<Address, OwnerId>>>);
 

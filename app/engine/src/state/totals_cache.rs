@@ -74,7 +74,7 @@ impl TotalsCache {
         });
     }
 
-    /// An order, or lots of it, is gone from the book: totals are linear in lots.
+    /// Subtracts an order that left the book, or the lots that left: totals are linear in lots.
     pub fn remove(&mut self, account: AccountId, order: &OpenOrder) {
         self.change(account, |totals, key| {
             totals.remove(order, key.mark_ticks, key.k, key.fee_ppm).is_ok()

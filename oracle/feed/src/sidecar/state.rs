@@ -33,12 +33,12 @@ pub struct Source {
     inverse: bool,
 }
 
-/// Prices in USDC of what is not: by market, in order of symbol.
+/// Prices in USDC of the currencies in which venues quote, by market in order of symbol.
 type Rates = BTreeMap<usize, Decimal>;
 
 impl Source {
-    /// A price of the venue as one in USDC; `None` while its rate is missing, or when the result is
-    /// not a price.
+    /// Converts a price of the venue to USDC; `None` while the currency's rate is missing, or if
+    /// the result is not a price.
     fn convert(&self, price: Decimal, rates: &Rates) -> Option<Decimal> {
         if self.rate.is_none() && !self.inverse {
             return Some(price);
@@ -55,11 +55,11 @@ impl Source {
 pub struct Link {
     /// The venue.
     pub venue: &'static Venue,
-    /// Which of its markets.
+    /// The kind of the venue's markets.
     pub kind: Kind,
-    /// Where it is.
+    /// The address of the websocket.
     pub url: String,
-    /// The source of each symbol that it subscribes to.
+    /// The source of each symbol to which the link subscribes.
     sources: BTreeMap<String, usize>,
 }
 
@@ -106,12 +106,12 @@ pub enum LinkState {
     BackingOff,
 }
 
-/// How a connection does.
+/// The condition of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct LinkReport {
-    /// Where it stands.
+    /// The connection's state.
     pub state: LinkState,
-    /// Since when, on the monotonic clock.
+    /// Begin of that state, on the monotonic clock.
     pub since_ms: u64,
     /// Times opened.
     pub opened: u64,

@@ -105,11 +105,11 @@ pub struct Quote {
 /// The fault of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not what the venue documents. It is thrown away.
+    /// The frame is not as the venue documents it, and is dropped.
     Malformed(String),
-    /// It is older than one that came before. It is thrown away.
+    /// The frame is older than one before it, and is dropped.
     OutOfOrder,
-    /// The venue did not accept a subscription. The rest goes on; a person must look at the
+    /// The venue refused a subscription. The other subscriptions go on; an operator must check the
     /// symbols.
     Refused(String),
     /// Frames of `symbol` are missing or its checksum is wrong: its price is forgotten, and `send`

@@ -42,7 +42,7 @@ impl Ticks {
         Self(self.0.abs_diff(other.0))
     }
 
-    /// Returns the exact value of `lots` at this price, `p·q·k` atoms (rules §1), with `k` atoms
+    /// Returns the exact value of `lots` at this price, `p·q·k` atoms (rules §1.2), with `k` atoms
     /// per tick and lot. `None` beyond 127 bits.
     #[must_use]
     #[inline]

@@ -180,8 +180,8 @@ pub(crate) fn zero_price_at(
     )?)
 }
 
-/// Returns true if an order, its fee counted, brings less than a zero price: it would leave the
-/// account less margin for its risk than before, at zero with a debt.
+/// Returns true if an order, less its fee, brings less than the zero price: its fill would lower
+/// the account's ratio of equity to maintenance margin.
 ///
 /// # Errors
 /// `UNKNOWN_MARKET`, `OVERFLOW`.

@@ -1,4 +1,4 @@
-//! Collateral of an account: funding, deposits, withdrawals, transfers (rules §§3, 8).
+//! Collateral of an account: funding, deposits, withdrawals, transfers (rules §§3.11, 3.12).
 
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
@@ -102,8 +102,8 @@ pub(crate) fn deposit(
     Ok(())
 }
 
-/// Checks that an account may take an amount off the exchange now (rules §3): withdrawals are not
-/// gated after a halt or negative equity, and as for [`check_removable`].
+/// Checks that an account may take an amount off the exchange now (rules §3.12): withdrawals are
+/// not gated after a halt or negative equity, and as for [`check_removable`].
 fn check_withdrawable(
     state: &mut State,
     account: AccountId,

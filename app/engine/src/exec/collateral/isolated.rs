@@ -1,4 +1,4 @@
-//! Isolated margin (rules §3): a position with collateral of its own.
+//! Isolated margin (rules §3.13): a position with collateral of its own.
 //!
 //! A subaccount's isolated collateral, position and orders in one market are an account of their
 //! own in the table, which names its parent. Margin, sweep, deleveraging and audit treat it as any

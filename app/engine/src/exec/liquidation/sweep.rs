@@ -1,4 +1,4 @@
-//! Phase 4: the liquidation sweep (rules §7), part of every block, right after the prices.
+//! Phase 4: the liquidation sweep (rules §§7.7, 7.8), part of every block, right after the prices.
 //!
 //! Every account below maintenance gets its step in the block that shows it. Positions in a market
 //! whose index is stale, or that is paused or quarantined, count at their last mark and are left

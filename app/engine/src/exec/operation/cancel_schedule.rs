@@ -1,5 +1,5 @@
 //! The dead man's switch: an account's orders are cancelled at a block time, unless it sets the
-//! switch anew before (rules §2).
+//! switch anew before (rules §2.18).
 
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::Code;

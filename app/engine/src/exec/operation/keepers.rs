@@ -1,4 +1,4 @@
-//! Keepers (rules §7.3): they set collateral aside to take over liquidated positions, and request
+//! Keepers (rules §7.10): they set collateral aside to take over liquidated positions, and request
 //! listed ones.
 
 use tidemark_proto::params::MarketStatus;

@@ -6,7 +6,8 @@ use tidemark_proto::units::AccountId;
 
 use crate::state::State;
 
-/// Changes nothing; without large books it costs a look at each market.
+/// Prefetches into the cache the memory of the large books that the operations will touch. Changes
+/// no state; if no book is large, returns after a check of each market.
 pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operation]) {
     if !state.markets.iter().any(|slot| slot.book.is_large()) {
         return;

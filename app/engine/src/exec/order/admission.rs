@@ -1,4 +1,4 @@
-//! Admission of an order by margin (rules §3).
+//! Admission of an order by margin (rules §3.8).
 
 use tidemark_matching::NewOrder;
 use tidemark_proto::types::{Place, PostOnly};
@@ -59,7 +59,7 @@ pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) ->
 }
 
 /// Checks that the account may have this order in place of `replaced`: the placement check of rules
-/// §3. Isolated collateral draws a shortfall from its parent.
+/// §3.8. Isolated collateral draws a shortfall from its parent.
 pub(crate) fn admit(
     state: &mut State,
     account: AccountId,
@@ -89,7 +89,7 @@ pub(crate) fn admit(
 }
 
 /// Anyone can get out: with free collateral below 0, a reduce-only order at the zero price or
-/// better (rules §3).
+/// better (rules §3.10).
 fn admit_without_free(
     state: &State,
     account: AccountId,

@@ -1,4 +1,5 @@
-//! Checks of an order that need no margin: its market, size, price, lifetime, client id and room.
+//! Checks of an order that need no margin: its market, size, price, lifetime, client id and room
+//! (rules §2.19).
 
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
@@ -153,7 +154,7 @@ pub(crate) fn duplicate_client_id(client_id: ClientId, order_id: OrderId) -> Ref
     Refusal::ClientIdTaken { client_id, order_id }
 }
 
-/// Checks that the account has a position which an order of this side reduces.
+/// Checks that the account has a position which an order of this side reduces (rules §2.5).
 pub(crate) fn check_reduces(held: SignedLots, side: Side) -> Result<(), Refusal> {
     if !held.is_zero() && Side::reducing(held) == side {
         return Ok(());
@@ -161,7 +162,7 @@ pub(crate) fn check_reduces(held: SignedLots, side: Side) -> Result<(), Refusal>
     Err(Refusal::NothingToReduce { held_lots: held })
 }
 
-/// Checks that a market takes orders which increase exposure: its index is not stale.
+/// Checks that a market takes orders which increase exposure: its index is not stale (rules §4.4).
 pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
     let cell = &state.markets.slot(market).cell;
     let params = &cell.market.params;
@@ -187,7 +188,7 @@ pub(crate) fn added_interest(held: SignedLots, side: Side, lots: u128) -> u128 {
     on_side.saturating_add(lots).max(0).abs_diff(on_side.max(0))
 }
 
-/// Checks that a market's open interest may grow by `increase_lots`.
+/// Checks that a market's open interest may grow by `increase_lots` (rules §2.20).
 pub(crate) fn check_open_interest(
     state: &State,
     market: MarketId,

@@ -9,13 +9,13 @@ use crate::state::State;
 
 /// A live order that an operation names.
 pub(crate) enum LiveOrder {
-    /// It is on the book.
+    /// An order on the book.
     Resting(OrderView),
-    /// It waits.
+    /// A conditional order, which is off the book.
     Waiting(OrderId),
 }
 
-/// The live order that an operation names, of this account.
+/// Returns the live order of an account that an operation names by its id or client id.
 pub(crate) fn find(
     state: &State,
     account: AccountId,

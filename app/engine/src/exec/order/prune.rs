@@ -1,4 +1,4 @@
-//! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3, 7.1).
+//! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3.9, 7.1).
 
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 use tidemark_proto::Code;
@@ -13,7 +13,7 @@ use crate::exec::order::cancel;
 use crate::refusal::Refusal;
 use crate::state::State;
 
-/// Leaves an account as the reserve lemma has it (rules §3): free collateral of at least 0, or no
+/// Leaves an account as the reserve lemma has it (rules §3.7): free collateral of at least 0, or no
 /// order that increases exposure and no reduce-only order worse than the zero price. Below
 /// maintenance, no order that increases exposure at all. Returns its margin after, and how many
 /// orders that increase went.

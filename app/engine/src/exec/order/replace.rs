@@ -1,4 +1,4 @@
-//! Replacing an order on the book.
+//! Replacing an order on the book (rules §2.9).
 
 use tidemark_matching::{OrderView, Replace};
 use tidemark_proto::types::PostOnly;

@@ -67,7 +67,8 @@ pub(crate) fn cancel(
     Ok(OperationResult { order_id, cancelled: 1, ..Default::default() })
 }
 
-/// Cancels an account's orders, on the book and waiting, of one market or all; says how many.
+/// Cancels an account's orders, on the book and waiting, of one market or all (rules §2.8);
+/// returns their number.
 pub(crate) fn cancel_all(
     ctx: &mut Ctx<'_>,
     account: AccountId,

@@ -1,4 +1,4 @@
-//! Carries out a block: the numbered phases of the exchange rules' §8, in order.
+//! Carries out a block: the numbered phases of rules §8.1, in order.
 
 use crate::events::{BlockEvents, PriceRound};
 use crate::exec::block::Block;

@@ -1,4 +1,4 @@
-//! Entering orders that wait for a mark or for a time (rules §2).
+//! Entering orders that wait for a mark or for a time (rules §§2.11 to 2.14).
 //!
 //! They reserve nothing while they wait, and pass the checks of any order when they are placed.
 //! Their ids are of the book's sequence, and they count as open orders; each order that they place

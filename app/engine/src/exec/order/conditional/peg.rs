@@ -90,7 +90,7 @@ pub(crate) fn place(
 }
 
 /// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All
-/// follow the prices of before the first moved. One that may not be where it wants to is cancelled
+/// orders follow the prices before the first move. An order whose new price is refused is cancelled
 /// with the refusal's code.
 pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
     let turn = ctx.exchange.markets.slot_mut(market).conditional.next_pegs(max);
