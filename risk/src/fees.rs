@@ -53,7 +53,8 @@ impl TradeFees {
     }
 }
 
-/// The fees of a trade: fees rounded up, a rebate rounded down and no more than the taker's fee.
+/// The fees of a trade (rules §6.2): fees rounded up, a rebate rounded down and no more than the
+/// taker's fee.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -69,8 +70,8 @@ pub fn trade_fees(
     Ok(TradeFees { taker_atoms, maker_atoms: fee(maker_ppm)?.max(most_rebate) })
 }
 
-/// Takes in a fee: the market's bad debt is repaid first, then the market's insurance fund gets its
-/// part, rounded up, and the validators the rest.
+/// Takes in a fee (rules §6.3): the market's bad debt is repaid first, then the market's insurance
+/// fund gets its part, rounded up, and the validators the rest.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits; nothing has changed then.

@@ -57,7 +57,7 @@ pub fn parts_per_lot(params: &MarketParams) -> i128 {
 /// The impact price of one side: `impact_notional` over the base that a market order for it would
 /// fill, walking `levels` from the best; the base is rounded up to 10⁻¹⁰ base units. An
 /// `impact_notional` of 0 means the best price. `None` for a side that is too thin, or amounts
-/// beyond 127 bits. Walks no further than the notional needs.
+/// beyond 127 bits. Walks no further than the notional needs (rules §5.2).
 #[must_use]
 pub fn impact_price(
     params: &MarketParams,
@@ -86,7 +86,7 @@ pub fn impact_price(
 
 /// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part
 /// rounded toward zero, the whole clamped to `± max_abs_ppm`. A side without an impact price counts
-/// as no premium.
+/// as no premium (rules §5.1).
 #[must_use]
 pub fn premium_ppm(
     params: &MarketParams,
@@ -113,7 +113,7 @@ fn nearest_ppm(rate: i128) -> Ppm {
 }
 
 /// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is
-/// within `± funding_cap`.
+/// within `± funding_cap` (rules §5.3).
 #[must_use]
 #[expect(clippy::arithmetic_side_effects, reason = "sums of rates of 64 bits, and eight times one")]
 pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
@@ -125,7 +125,7 @@ pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
 }
 
 /// Payment of one long lot for an hour at a rate: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward
-/// zero.
+/// zero (rules §5.4).
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -233,7 +233,7 @@ impl Market {
     }
 
     /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a
-    /// position to draw it.
+    /// position to draw it (rules §5.5).
     pub fn sweep_funding_dust(&mut self, treasury: &mut Treasury) {
         let dust_atoms = self.funding_pool_atoms;
         let is_dust = self.open_interest_lots.is_zero() && dust_atoms.is_positive();

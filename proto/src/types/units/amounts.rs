@@ -19,7 +19,7 @@ unit! {
     /// 10¹⁸ atoms; sums and products have 127 bits.
     Atoms(i128);
     /// Quote atoms that one lot is worth per tick of price: `k = tick_size·lot_size·10⁶` (rules
-    /// §1). Fixed with a market's tick and lot sizes.
+    /// §1.2). Fixed with a market's tick and lot sizes.
     AtomsPerTickLot(u64);
     /// Rate in parts per million.
     Ppm(i64);

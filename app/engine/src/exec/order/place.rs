@@ -1,4 +1,4 @@
-//! Placing an order on the book.
+//! Placing an order on the book (rules §2.2).
 
 use tidemark_matching::PlaceResult;
 use tidemark_proto::types::Place;

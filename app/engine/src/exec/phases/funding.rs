@@ -1,4 +1,4 @@
-//! Phase 2: funding samples and the hour's payment (rules §5).
+//! Phase 2: funding samples and the hour's payment (rules §§5.1, 5.3, 5.4).
 
 use tidemark_proto::units::{Ppm, Side};
 use tidemark_risk::funding::{impact_price, premium_ppm};

@@ -1,4 +1,4 @@
-//! Phase 1: index and mark from the validators' reports (rules §4).
+//! Phase 1: index and mark from the validators' reports (rules §§4.1 to 4.5).
 
 use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
 use tidemark_oracle::mark::MarkInputs;
