@@ -43,7 +43,7 @@ pub struct AdlFill {
 pub trait Accounts {
     /// A copy of the account, if it exists.
     fn load(&self, id: AccountId) -> Option<Account>;
-    /// Puts the changed account back, if it exists.
+    /// Puts the changed account back; `None` if it does not exist.
     fn store(&mut self, id: AccountId, account: Account) -> Option<()>;
 }
 
@@ -69,7 +69,7 @@ pub fn counterparty(
         AdlOrder::Ranked => {
             let value = marked_atoms(of, position.lots.wide())?;
             let notional = fits(value.checked_abs(), "notional")?;
-            rank(profit_atoms, notional, &health_without_orders(account, markets)?)
+            rank(profit_atoms, notional, &health_without_orders(account, markets)?)?
         }
     };
     Ok(Some(Counterparty { account: id, lots: position.lots.unsigned_abs(), profit_atoms, rank }))
@@ -95,18 +95,28 @@ pub fn pro_rata(
 /// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage,
 /// in 10⁻¹². An account in profit without equity comes first of all, beside products beyond 127
 /// bits; one without profit or notional has rank 0.
-#[must_use]
-pub fn rank(profit_atoms: Atoms, notional_atoms: Atoms, health: &Health) -> i128 {
-    let part = |of: Atoms, whole: Atoms| mul_div_floor(of.get(), Ppm::ONE.wide(), whole.get());
+///
+/// # Errors
+/// `OVERFLOW` of a ratio.
+pub fn rank(
+    profit_atoms: Atoms,
+    notional_atoms: Atoms,
+    health: &Health,
+) -> Result<i128, RiskError> {
+    let part = |of: Atoms, whole: Atoms| {
+        fits(mul_div_floor(of.get(), Ppm::ONE.wide(), whole.get()), "a rank of deleveraging")
+    };
     if !profit_atoms.is_positive() {
-        return 0;
+        return Ok(0);
     }
     if !health.equity_atoms.is_positive() {
-        return i128::MAX;
+        return Ok(i128::MAX);
     }
-    let ratios =
-        part(profit_atoms, notional_atoms).zip(part(health.notional_atoms, health.equity_atoms));
-    ratios.map_or(0, |(profit, leverage)| profit.saturating_mul(leverage))
+    if notional_atoms.is_zero() {
+        return Ok(0);
+    }
+    let profit = part(profit_atoms, notional_atoms)?;
+    Ok(profit.saturating_mul(part(health.notional_atoms, health.equity_atoms)?))
 }
 
 /// Returns true if a change leaves an account at or above initial margin; or else if its
@@ -252,7 +262,7 @@ impl Queue {
     /// stays open.
     ///
     /// # Errors
-    /// [`RiskError::Invariant`] for a counterparty or a market that is not there.
+    /// [`RiskError::Invariant`] for a counterparty or a market that is not there; `OVERFLOW`.
     pub fn close(
         &mut self,
         closing: &mut Account,
@@ -264,11 +274,11 @@ impl Queue {
         let mut left = lots.min(held.unsigned_abs());
         // An account that could not bear its own price would use the queue up in vain.
         let alone = |lots| {
-            delta(held, lots)
-                .is_some_and(|delta| closed(closing, self.market, delta, markets).is_ok())
+            let closed = closed(closing, self.market, delta(held, lots)?, markets);
+            RiskError::borne(closed).map(|closed| closed.is_some())
         };
         let mut fills = Vec::new();
-        if left.is_zero() || !alone(left) && !alone(Lots::ONE) {
+        if left.is_zero() || !alone(left)? && !alone(Lots::ONE)? {
             return Ok(fills);
         }
         while let Some(visit) = self.next.as_mut().filter(|_| !left.is_zero()) {
@@ -307,12 +317,15 @@ fn take(
 ) -> Result<Option<AdlFill>, RiskError> {
     let other = invariant(accounts.load(id), "a counterparty is an account")?;
     let (held, opposite) = (closing.lots(market), other.lots(market));
+    // What an earlier visit closed is not there any more.
+    if !are_opposite(held, opposite) {
+        return Ok(None);
+    }
     let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
     let found = most_that_bears(most, |lots| {
-        pair(closing, &other, market, delta(held, lots)?, markets, bears)
-            .ok()
-            .map(|pair| (lots, pair))
-    });
+        let pair = pair(closing, &other, market, delta(held, lots)?, markets, bears);
+        Ok(RiskError::borne(pair)?.map(|pair| (lots, pair)))
+    })?;
     let Some((lots, pair)) = found else { return Ok(None) };
     let row = invariant(markets.market_mut(market), "a market whose positions close is listed")?;
     invariant(accounts.store(id, pair.counterparty), "a counterparty is an account")?;
@@ -321,9 +334,9 @@ fn take(
     Ok(Some(AdlFill { account: id, lots, quote_atoms: pair.quote_atoms }))
 }
 
-/// Signed change of a position by which so many of its lots close; `None` beyond 63 bits.
-fn delta(held: SignedLots, lots: Lots) -> Option<SignedLots> {
-    lots.signed(Side::reducing(held))
+/// Signed change of a position by which so many of its lots close.
+fn delta(held: SignedLots, lots: Lots) -> Result<SignedLots, RiskError> {
+    invariant(lots.signed(Side::reducing(held)), "no position is beyond 63 bits")
 }
 
 #[cfg(test)]

@@ -73,6 +73,19 @@ impl std::fmt::Display for Party {
 }
 
 impl RiskError {
+    /// The value, or `None` where a rule says that an account does not bear a change; any other
+    /// error stays one.
+    ///
+    /// # Errors
+    /// All but [`RiskError::Riskier`] and [`RiskError::TakeoverUncovered`].
+    pub fn borne<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Self::Riskier(_) | Self::TakeoverUncovered { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The code that clients match on.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -109,24 +109,30 @@ pub(crate) fn midpoint(low: Lots, high: Lots) -> Lots {
 
 /// The most of `1..=most` that `bears` allows, where whatever bears so many bears any fewer; `None`
 /// when not even one. Asks for `most` and for 1 first: nearly always one of them decides.
-pub fn most_that_bears<T>(most: Lots, mut bears: impl FnMut(Lots) -> Option<T>) -> Option<T> {
+///
+/// # Errors
+/// The first of `bears`.
+pub fn most_that_bears<T, E>(
+    most: Lots,
+    mut bears: impl FnMut(Lots) -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
     if most.is_zero() {
-        return None;
+        return Ok(None);
     }
-    if let Some(all) = bears(most) {
-        return Some(all);
+    if let Some(all) = bears(most)? {
+        return Ok(Some(all));
     }
     if most == Lots::ONE {
-        return None;
+        return Ok(None);
     }
-    let mut best = bears(Lots::ONE)?;
+    let Some(mut best) = bears(Lots::ONE)? else { return Ok(None) };
     let (mut low, mut high) = (Lots::ONE, most);
     while low.saturating_add(Lots::ONE) < high {
         let middle = midpoint(low, high);
-        match bears(middle) {
+        match bears(middle)? {
             Some(found) => (low, best) = (middle, found),
             None => high = middle,
         }
     }
-    Some(best)
+    Ok(Some(best))
 }

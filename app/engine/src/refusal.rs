@@ -343,6 +343,25 @@ impl Refusal {
         format!("{}: {self}", self.code())
     }
 
+    /// The refusal of what rests on a statement that always holds, and does not.
+    #[must_use]
+    pub const fn broken(statement: &'static str) -> Self {
+        Self::Risk(RiskError::Invariant(statement))
+    }
+
+    /// The statement that always holds, where a refusal is for one that does not: a fault of the
+    /// engine itself.
+    #[must_use]
+    pub fn broken_invariant(&self) -> Option<&'static str> {
+        match self {
+            Self::Risk(RiskError::Invariant(statement)) => Some(statement),
+            Self::Rung { refusal, .. }
+            | Self::BatchRefused { refusal, .. }
+            | Self::IsolatedNotCovered { refusal, .. } => refusal.broken_invariant(),
+            _ => None,
+        }
+    }
+
     /// The refusal of an amount that passes 127 bits; `what` names it.
     #[must_use]
     pub const fn overflow(what: &'static str) -> Self {

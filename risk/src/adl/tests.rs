@@ -396,7 +396,7 @@ fn by_rank_the_most_profitable_and_leveraged_pays_first() {
     assert_eq!(seen, vec![(1, 4, -380), (0, 3, -285)]);
     let one = atoms(1);
     let broke = Health { notional_atoms: one, ..Health::default() };
-    assert_eq!((rank(one, one, &broke), rank(Atoms::ZERO, one, &broke)), (i128::MAX, 0));
+    assert_eq!((rank(one, one, &broke), rank(Atoms::ZERO, one, &broke)), (Ok(i128::MAX), Ok(0)));
 }
 
 #[test]

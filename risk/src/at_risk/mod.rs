@@ -90,16 +90,23 @@ impl Assessment {
 }
 
 /// Returns true if the sweep has work with an account: it is below maintenance, or below 0; or it
-/// has open orders and free collateral below 0, so that some of them may have to go. An account
-/// that was never used is not.
-///
-/// # Errors
-/// As for [`health`].
-pub fn is_at_risk(source: &impl Source, id: AccountId) -> Result<bool, RiskError> {
+/// has open orders and free collateral below 0, so that some of them may have to go; or its margin
+/// cannot be computed, which the sweep reports. An account that was never used is not, nor is one
+/// in a market that has no mark yet.
+pub fn is_at_risk(source: &impl Source, id: AccountId) -> bool {
     let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
-        return Ok(false);
+        return false;
     };
-    Assessment::of(source, id, account, &mut Vec::new()).map(|of| of.is_at_risk())
+    match Assessment::of(source, id, account, &mut Vec::new()) {
+        Ok(of) => of.is_at_risk(),
+        Err(error) => is_reported(&error),
+    }
+}
+
+/// Returns true if the sweep reports an account whose margin has this error: any but a market that
+/// never had a mark, where no price can have moved against it.
+const fn is_reported(error: &RiskError) -> bool {
+    !matches!(error, RiskError::NoMark { .. })
 }
 
 /// Quantity that a bound limits.
@@ -243,8 +250,7 @@ impl AtRiskIndex {
         self.due.push(id);
     }
 
-    /// The accounts in danger, ascending: exactly those for which [`is_at_risk`] holds. One
-    /// whose margin cannot be worked out is none of them.
+    /// The accounts in danger, ascending: exactly those for which [`is_at_risk`] holds.
     #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
     pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
         self.follow(source);
@@ -370,7 +376,10 @@ impl AtRiskIndex {
                 bounds::bounds(&assessed, of.has_orders, rates, bounds)
             }
             // Which of its markets it has orders in is not known: it counts as a member of all.
-            Err(_) => {
+            Err(error) => {
+                if is_reported(&error) {
+                    found.push(id);
+                }
                 totals.clear();
                 None
             }

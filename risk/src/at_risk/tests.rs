@@ -45,7 +45,7 @@ impl World {
     }
 
     fn by_scan(&self) -> Vec<AccountId> {
-        ids(self.accounts()).filter(|id| is_at_risk(self, *id) == Ok(true)).collect()
+        ids(self.accounts()).filter(|id| is_at_risk(self, *id)).collect()
     }
 
     fn holders(&self, at: usize) -> Vec<AccountId> {

@@ -48,8 +48,8 @@ impl Source for Accounts<'_> {
     }
 }
 
-/// Returns the accounts for which the sweep has a step, ascending. It omits accounts whose margin
-/// overflows: admission keeps amounts far below the bounds.
+/// Returns the accounts for which the sweep has a step, ascending, and those whose margin cannot be
+/// computed.
 pub fn find(state: &mut State) -> Vec<AccountId> {
     match state.derived.search {
         Search::Index => {
@@ -70,7 +70,7 @@ pub fn find(state: &mut State) -> Vec<AccountId> {
 #[must_use]
 pub fn scan(state: &State) -> Vec<AccountId> {
     let accounts = Accounts::of(state);
-    state.accounts.ids().filter(|id| is_at_risk(&accounts, *id) == Ok(true)).collect()
+    state.accounts.ids().filter(|id| is_at_risk(&accounts, *id)).collect()
 }
 
 /// The accounts with lots or open orders in a market, ascending.

@@ -12,7 +12,7 @@ use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
-use tidemark_risk::Market;
+use tidemark_risk::{Market, RiskError};
 
 use crate::events::Event;
 use crate::exec::account::{health, lookup};
@@ -158,19 +158,13 @@ fn take(
     let health = health::health(ctx.exchange, closing)?;
     let free_atoms = health::health(ctx.exchange, trader)?.free_atoms();
     let bears = |lots: Lots| {
-        let taken = attempt(
-            ctx.exchange,
-            (closing, trader),
-            market,
-            step::closing_delta(held, lots),
-            &health,
-        )
-        .ok()?;
-        let free_after = health::health_as(ctx.exchange, trader, &taken.keeper).ok()?.free_atoms();
-        let used = set_aside_used_atoms(free_atoms, free_after, set_aside_atoms).ok()?;
-        Some((lots, taken, used))
+        let delta = step::closing_delta(held, lots);
+        let taken = attempt(ctx.exchange, (closing, trader), market, delta, &health)?;
+        let free_after = health::health_as(ctx.exchange, trader, &taken.keeper)?.free_atoms();
+        let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, set_aside_atoms))?;
+        Ok::<_, Refusal>(used.map(|used| (lots, taken, used)))
     };
-    let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears) else { return Ok(None) };
+    let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears)? else { return Ok(None) };
     let (closing_row, mut keeper_row) = (taken.closing, taken.keeper);
     let (market_row, quote_atoms) = (taken.market, taken.quote_atoms);
     keeper_row.collateral_atoms = keeper_row

@@ -80,6 +80,7 @@ fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
                 ctx.exchange.markets.slot(position.market).cell.market.params.backstop_ppm
             })
             .max();
+        // Without a position there is no maintenance margin, and so nothing for keepers to take.
         let has_position = account.has_position();
         let Some(stage) =
             next_stage(step.done, &health, has_position, backstop_ppm.unwrap_or(Ppm::ZERO))
