@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 use tidemark_proto::types::{Address, Class, DecodedTx};
 
 /// Position of a transaction in its block: class, then the account's hash under the previous
@@ -115,43 +116,51 @@ pub fn tx_bytes(size: usize) -> u64 {
     size as u64 + FRAME
 }
 
+/// The first transaction of a block that [`select`] would not have put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the sentence of a variant documents its fields
+pub enum OutOfPlace {
+    #[error("transaction {index} is not in canonical order")]
+    Order { index: usize },
+    #[error("transaction {index}: unknown account")]
+    UnknownAccount { index: usize },
+    #[error("transaction {index} has sequence {sequence}, its account is at {next}")]
+    Sequence { index: usize, sequence: u64, next: u64 },
+    #[error("transaction {index} brings the block's gas to {gas}, at most {max_gas}")]
+    Gas { index: usize, gas: u64, max_gas: u64 },
+}
+
 /// Checks that a block's transactions are a selection that [`select`] could have made.
 ///
 /// # Errors
-/// A sentence naming the first transaction out of place.
+/// The first transaction out of place.
 pub fn check(
     txs: &[Arc<DecodedTx>],
     order: &CanonicalOrder,
     max_gas: u64,
     next_sequence: impl Fn(&Address) -> Option<u64>,
-) -> Result<(), String> {
+) -> Result<(), OutOfPlace> {
     let mut gas: u64 = 0;
     let mut expected: BTreeMap<Address, u64> = BTreeMap::new();
     let mut last: Option<CanonicalKey> = None;
     for (index, tx) in txs.iter().enumerate() {
         let key = order.key(tx);
         if last.is_some_and(|last| last >= key) {
-            return Err(format!("transaction {index} is not in canonical order"));
+            return Err(OutOfPlace::Order { index });
         }
         last = Some(key);
         let next = match expected.get(&tx.signer) {
             Some(next) => *next,
-            None => next_sequence(&tx.signer)
-                .ok_or_else(|| format!("transaction {index}: unknown account"))?,
+            None => next_sequence(&tx.signer).ok_or(OutOfPlace::UnknownAccount { index })?,
         };
         if tx.sequence != next {
-            return Err(format!(
-                "transaction {index} has sequence {}, its account is at {next}",
-                tx.sequence
-            ));
+            return Err(OutOfPlace::Sequence { index, sequence: tx.sequence, next });
         }
         expected.insert(tx.signer, next.saturating_add(1));
         // A sum that saturates is above any bound.
         gas = gas.saturating_add(tx.message.gas());
         if gas > max_gas {
-            return Err(format!(
-                "transaction {index} brings the block's gas to {gas}, at most {max_gas}"
-            ));
+            return Err(OutOfPlace::Gas { index, gas, max_gas });
         }
     }
     Ok(())

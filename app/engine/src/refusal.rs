@@ -248,88 +248,90 @@ fn book_sentence(reject: &Reject) -> String {
     tidemark_proto::Refusal::from(*reject).message
 }
 
+/// Makes [`Refusal::code`] of a table. It names every variant: one that it forgets does not compile.
+macro_rules! codes {
+    ($($variant:pat => $code:expr,)+) => {
+        impl Refusal {
+            /// The code that clients match on.
+            #[must_use]
+            pub fn code(&self) -> Code {
+                match self {
+                    $($variant => $code,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Refusal::Stated(refusal) => refusal.code,
+    Refusal::Risk(error) => error.code(),
+    Refusal::Book(reject) => reject.code,
+    Refusal::Rung { refusal, .. } => refusal.code(),
+    Refusal::Overflow(_) => Code::Overflow,
+    Refusal::UnknownSigner(_)
+    | Refusal::UnknownAccount(_)
+    | Refusal::UnknownSubaccount(_) => Code::UnknownAccount,
+    Refusal::SequenceReplayed { .. } => Code::SequenceReplayed,
+    Refusal::SequenceGap { .. } | Refusal::SequenceTooFar { .. } => Code::SequenceGap,
+    Refusal::TimedOut { .. } => Code::TxExpired,
+    Refusal::GasAboveBlock { .. } => Code::OutOfGas,
+    Refusal::UnknownMarket { .. } => Code::UnknownMarket,
+    Refusal::UnknownOrder { .. } => Code::UnknownOrder,
+    Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,
+    Refusal::NotAMinter(_) | Refusal::NotTheAdmin(_) => Code::NotAuthorised,
+    Refusal::WithdrawalsGated { .. } => Code::WithdrawalsGated,
+    Refusal::StaleForRemoval { .. }
+    | Refusal::NoIndex { .. }
+    | Refusal::StaleIndex { .. } => Code::StaleIndex,
+    Refusal::AboveWithdrawable { .. } => Code::InsufficientWithdrawable,
+    Refusal::TooManyIsolated { .. } => Code::TooManyIsolated,
+    Refusal::IsolatedOnly { .. } => Code::IsolatedOnly,
+    Refusal::MarginModeInUse { .. } => Code::MarginModeInUse,
+    Refusal::NotIsolated(_) => Code::NotIsolated,
+    Refusal::InsufficientCollateral { .. }
+    | Refusal::IsolatedNotCovered { .. }
+    | Refusal::LeverageNotCovered { .. } => Code::InsufficientCollateral,
+    Refusal::SymbolListed(_)
+    | Refusal::TooManyMarkets(_)
+    | Refusal::IsolatedOnlyStays { .. }
+    | Refusal::UnitsStay(_) => Code::InvalidParams,
+
+    // Orders, batches, settings and keepers.
+    Refusal::Quarantined { .. } | Refusal::Paused { .. } => Code::MarketPaused,
+    Refusal::ReduceOnlyMarket { .. } => Code::MarketReduceOnly,
+    Refusal::Closed { .. } | Refusal::BeingSettled { .. } => Code::MarketClosed,
+    Refusal::Expired { .. } => Code::Expired,
+    Refusal::NoLots => Code::QuantityTooSmall,
+    Refusal::TooManyLots { .. } => Code::QuantityTooLarge,
+    Refusal::PriceOutOfBand { .. } => Code::PriceOutOfBand,
+    Refusal::TooManyOpenOrders { .. } => Code::TooManyOpenOrders,
+    Refusal::ClientIdTaken { .. }
+    | Refusal::ClientIdOfBoth(_)
+    | Refusal::ClientIdTwice(_) => Code::DuplicateClientId,
+    Refusal::NothingToReduce { .. } => Code::WouldIncrease,
+    Refusal::OpenInterestCap { .. } => Code::OpenInterestCap,
+    Refusal::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
+    Refusal::WorseThanZeroPrice { .. } => Code::WorseThanZeroPrice,
+    Refusal::NotReplaceable { .. }
+    | Refusal::TwapNotReplaceable(_)
+    | Refusal::WholePositionHasNoLots(_) => Code::NotReplaceable,
+    Refusal::NoReferencePrice => Code::NoReferencePrice,
+    Refusal::TriggerReached { .. } => Code::TriggerReached,
+    Refusal::BatchDependent(_) => Code::BatchDependent,
+    Refusal::BatchRefused { .. } => Code::BatchRefused,
+    Refusal::WouldCross { .. } => Code::WouldCross,
+    Refusal::NotFillable { .. } => Code::NotFillable,
+    Refusal::ScheduleOutOfRange { .. } => Code::ScheduleOutOfRange,
+    Refusal::LeverageOutOfRange { .. } => Code::LeverageOutOfRange,
+    Refusal::SetAsideCap { .. } => Code::SetAsideCap,
+    Refusal::BackstopFull { .. } => Code::BackstopFull,
+    Refusal::NotAKeeper { .. } => Code::NotAKeeper,
+    Refusal::NotListed { .. } => Code::NotListed,
+    Refusal::TooManyTakeovers { .. } => Code::TooManyTakeovers,
+}
+
 impl Refusal {
-    /// The code that clients match on.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Stated(refusal) => refusal.code,
-            Self::Risk(error) => error.code(),
-            Self::Book(reject) => reject.code,
-            Self::Rung { refusal, .. } => refusal.code(),
-            Self::Overflow(_) => Code::Overflow,
-            Self::UnknownSigner(_) | Self::UnknownAccount(_) | Self::UnknownSubaccount(_) => {
-                Code::UnknownAccount
-            }
-            Self::SequenceReplayed { .. } => Code::SequenceReplayed,
-            Self::SequenceGap { .. } | Self::SequenceTooFar { .. } => Code::SequenceGap,
-            Self::TimedOut { .. } => Code::TxExpired,
-            Self::GasAboveBlock { .. } => Code::OutOfGas,
-            Self::UnknownMarket { .. } => Code::UnknownMarket,
-            Self::UnknownOrder { .. } => Code::UnknownOrder,
-            Self::SubaccountTooHigh { .. } | Self::SupplyCap { .. } => Code::InvalidArgument,
-            Self::NotAMinter(_) | Self::NotTheAdmin(_) => Code::NotAuthorised,
-            Self::WithdrawalsGated { .. } => Code::WithdrawalsGated,
-            Self::StaleForRemoval { .. } | Self::NoIndex { .. } | Self::StaleIndex { .. } => {
-                Code::StaleIndex
-            }
-            Self::AboveWithdrawable { .. } => Code::InsufficientWithdrawable,
-            Self::TooManyIsolated { .. } => Code::TooManyIsolated,
-            Self::IsolatedOnly { .. } => Code::IsolatedOnly,
-            Self::MarginModeInUse { .. } => Code::MarginModeInUse,
-            Self::NotIsolated(_) => Code::NotIsolated,
-            Self::InsufficientCollateral { .. }
-            | Self::IsolatedNotCovered { .. }
-            | Self::LeverageNotCovered { .. } => Code::InsufficientCollateral,
-            Self::SymbolListed(_)
-            | Self::TooManyMarkets(_)
-            | Self::IsolatedOnlyStays { .. }
-            | Self::UnitsStay(_) => Code::InvalidParams,
-            _ => self.trading_code(),
-        }
-    }
-
-    /// The code of a refusal that concerns orders, batches, settings or keepers.
-    fn trading_code(&self) -> Code {
-        match self {
-            Self::Quarantined { .. } | Self::Paused { .. } => Code::MarketPaused,
-            Self::ReduceOnlyMarket { .. } => Code::MarketReduceOnly,
-            Self::Closed { .. } | Self::BeingSettled { .. } => Code::MarketClosed,
-            Self::Expired { .. } => Code::Expired,
-            Self::NoLots => Code::QuantityTooSmall,
-            Self::TooManyLots { .. } => Code::QuantityTooLarge,
-            Self::PriceOutOfBand { .. } => Code::PriceOutOfBand,
-            Self::TooManyOpenOrders { .. } => Code::TooManyOpenOrders,
-            Self::ClientIdTaken { .. } | Self::ClientIdOfBoth(_) | Self::ClientIdTwice(_) => {
-                Code::DuplicateClientId
-            }
-            Self::NothingToReduce { .. } => Code::WouldIncrease,
-            Self::OpenInterestCap { .. } => Code::OpenInterestCap,
-            Self::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
-            Self::WorseThanZeroPrice { .. } => Code::WorseThanZeroPrice,
-            Self::NotReplaceable { .. }
-            | Self::TwapNotReplaceable(_)
-            | Self::WholePositionHasNoLots(_) => Code::NotReplaceable,
-            Self::NoReferencePrice => Code::NoReferencePrice,
-            Self::TriggerReached { .. } => Code::TriggerReached,
-            Self::BatchDependent(_) => Code::BatchDependent,
-            Self::BatchRefused { .. } => Code::BatchRefused,
-            Self::WouldCross { .. } => Code::WouldCross,
-            Self::NotFillable { .. } => Code::NotFillable,
-            Self::ScheduleOutOfRange { .. } => Code::ScheduleOutOfRange,
-            Self::LeverageOutOfRange { .. } => Code::LeverageOutOfRange,
-            Self::SetAsideCap { .. } => Code::SetAsideCap,
-            Self::BackstopFull { .. } => Code::BackstopFull,
-            Self::NotAKeeper { .. } => Code::NotAKeeper,
-            Self::NotListed { .. } => Code::NotListed,
-            Self::TooManyTakeovers { .. } => Code::TooManyTakeovers,
-            _ => {
-                debug_assert!(false, "the code of {self:?} is in neither list");
-                Code::Overflow
-            }
-        }
-    }
-
     /// The sentence for people, which names the bound and the value: for whoever encodes a result,
     /// an event or an answer.
     #[must_use]
@@ -342,6 +344,9 @@ impl Refusal {
     pub fn labelled(&self) -> String {
         format!("{}: {self}", self.code())
     }
+
+    /// An owner that accounts name and that is not in the table.
+    pub(crate) const NO_OWNER: Self = Self::broken("the owner of an account is in the table");
 
     /// The refusal of what rests on a statement that always holds, and does not.
     #[must_use]

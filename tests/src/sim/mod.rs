@@ -244,7 +244,8 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
         canonical_order::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
     let chosen = canonical_order::select(&candidates, &order, budget, next);
     let txs: Vec<_> = chosen.iter().map(|at| Arc::clone(&candidates[*at])).collect();
-    canonical_order::check(&txs, &order, state.chain.params.max_block_gas, next)?;
+    canonical_order::check(&txs, &order, state.chain.params.max_block_gas, next)
+        .map_err(|out_of_place| out_of_place.to_string())?;
     let bytes: Vec<_> = chosen.iter().map(|at| known[*at].1.clone()).collect();
     traffic.sent.extend(bytes.iter().cloned());
     let recent = traffic.sent.len().saturating_sub(200);

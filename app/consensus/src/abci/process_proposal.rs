@@ -55,4 +55,5 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
         view.sequence(account)
     })
+    .map_err(|out_of_place| out_of_place.to_string())
 }

@@ -2,7 +2,7 @@
 
 use tidemark_proto::units::{AccountId, MarketId, SignedLots};
 use tidemark_risk::conservation::Totals;
-use tidemark_risk::Account;
+use tidemark_risk::{Account, RiskError};
 
 /// Running sums over all accounts, and each account's part in them as of the last audit.
 #[derive(Clone, Debug, Default)]
@@ -17,19 +17,19 @@ impl Audit {
     /// Puts an account's new row in the place of its part in the sums.
     ///
     /// # Errors
-    /// A sentence if a sum leaves 127 bits.
+    /// `OVERFLOW` if a sum leaves 127 bits.
     #[expect(
         clippy::arithmetic_side_effects,
         clippy::indexing_slicing,
         reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
     )]
-    pub(crate) fn replace(&mut self, id: AccountId, after: &Account) -> Result<(), String> {
+    pub(crate) fn replace(&mut self, id: AccountId, after: &Account) -> Result<(), RiskError> {
         let slot = id.index();
         if slot >= self.seen.len() {
             self.seen.resize(slot + 1, None);
         }
         let before = self.seen[slot].replace(after.clone());
-        self.totals.replace(before.as_ref(), Some(after)).map_err(|refusal| refusal.to_string())?;
+        self.totals.replace(before.as_ref(), Some(after))?;
         for position in before.iter().flat_map(|account| &account.positions) {
             self.count(position.market, position.lots, -1);
         }

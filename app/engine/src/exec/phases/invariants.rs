@@ -3,6 +3,7 @@
 
 use tidemark_proto::units::{Atoms, Lots, MarketId, Ticks};
 
+use crate::invariant::broken_account;
 use crate::state::State;
 
 /// Audits the accounts and markets that the block wrote. Quarantines each market that fails; gates
@@ -10,9 +11,11 @@ use crate::state::State;
 pub(crate) fn run(state: &mut State) -> Vec<String> {
     let mut violations = Vec::new();
     for id in state.accounts.dirty().to_vec() {
-        if let Some(account) = state.accounts.get(id) {
-            violations.extend(state.derived.audit.replace(id, account).err());
-        }
+        let Some(account) = state.accounts.get(id) else {
+            broken_account(state, id, format!("account {id} was written and is not"));
+            continue;
+        };
+        violations.extend(state.derived.audit.replace(id, account).err().map(|e| e.to_string()));
     }
     let imbalance = state.derived.audit.totals().imbalance_atoms(
         &state.chain.treasury,
