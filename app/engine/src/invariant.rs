@@ -10,6 +10,7 @@
 
 use tidemark_proto::units::{AccountId, MarketId};
 
+use crate::refusal::Refusal;
 use crate::state::{MarketCell, State};
 
 /// True where a broken invariant panics.
@@ -57,6 +58,21 @@ pub(crate) fn broken_account(state: &mut State, account: AccountId, sentence: St
     state.derived.violations.push(sentence);
 }
 
+/// Reports a refusal that is for a broken invariant, before it becomes the result of an operation:
+/// in its market where it names one, else in those of the account.
+pub(crate) fn report(
+    state: &mut State,
+    account: AccountId,
+    market: Option<MarketId>,
+    refusal: &Refusal,
+) {
+    let Some(statement) = refusal.broken_invariant() else { return };
+    match market.filter(|market| market.index() < state.markets.len()) {
+        Some(market) => broken(state, market, statement.to_string()),
+        None => broken_account(state, account, statement.to_string()),
+    }
+}
+
 /// Panics with the sentence of a broken invariant in a build with debug assertions.
 fn stop_if_strict(sentence: &str) {
     if STRICT {
@@ -72,7 +88,7 @@ fn quarantine(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: Str
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tidemark_proto::params::{ChainParams, MarketParams};
     use tidemark_proto::types::Address;
     use tidemark_proto::units::TimeMs;
@@ -81,7 +97,7 @@ mod tests {
     use crate::exec::{execute, Block};
     use crate::genesis::Genesis;
 
-    fn two_markets() -> State {
+    pub(crate) fn two_markets() -> State {
         let market = |symbol: &str| MarketParams::with_defaults(symbol, 100_000_000, 100_000, 50);
         let genesis = Genesis {
             params: ChainParams::default(),

@@ -345,9 +345,6 @@ impl Refusal {
         format!("{}: {self}", self.code())
     }
 
-    /// An owner that accounts name and that is not in the table.
-    pub(crate) const NO_OWNER: Self = Self::broken("the owner of an account is in the table");
-
     /// The refusal of what rests on a statement that always holds, and does not.
     #[must_use]
     pub const fn broken(statement: &'static str) -> Self {

@@ -15,7 +15,7 @@ use crate::events::{Event, Fill};
 use crate::exec::account::lookup;
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
-use crate::invariant::invariant;
+use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
 use crate::state::{IsolatedSlot, State};
 use crate::symbol::Symbol;
@@ -163,7 +163,7 @@ pub(crate) fn refunding<T>(
     account: AccountId,
     carry_out: impl FnOnce(&mut Ctx<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let isolated = ctx.exchange.accounts.get(account).and_then(|row| row.isolated);
+    let isolated = lookup::account(ctx.exchange, account)?.isolated;
     let Some(Isolated { parent, market }) = isolated else { return carry_out(ctx) };
     // Funding first, so that what the parent's collateral falls by is what was drawn.
     cash::settle_funding(ctx.exchange, parent)?;
@@ -187,13 +187,10 @@ pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bo
 }
 
 /// All isolated collateral of a subaccount.
-pub(crate) fn all_of(state: &State, parent: AccountId) -> Vec<AccountId> {
-    let slots = || {
-        let row = state.accounts.get(parent)?;
-        let owner = state.owners.get(row.owner)?;
-        Some(owner.isolated_of(row.number).map(|slot| slot.account).collect())
-    };
-    slots().unwrap_or_default()
+pub(crate) fn all_of(state: &State, parent: AccountId) -> Result<Vec<AccountId>, Refusal> {
+    let row = lookup::account(state, parent)?;
+    let owner = lookup::owner(state, row.owner)?;
+    Ok(owner.isolated_of(row.number).map(|slot| slot.account).collect())
 }
 
 /// At a block's end: isolated collateral without a position and an order goes back to its parent.
@@ -209,7 +206,10 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
         }
     }
     for account in touched {
-        let Some(row) = state.accounts.get(account) else { continue };
+        let Some(row) = state.accounts.get(account) else {
+            broken_account(state, account, format!("account {account} was written and is not"));
+            continue;
+        };
         let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms.is_positive()) else {
             continue;
         };

@@ -6,6 +6,7 @@ use tidemark_proto::units::AccountId;
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::plan::Plan;
 use crate::exec::operation::{dispatch, scale};
+use crate::invariant::report;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 
@@ -18,23 +19,28 @@ pub(crate) fn run(
     operations: &[Operation],
 ) -> Vec<OperationResult> {
     if let Err((failed, refusal)) = Plan::of(ctx.exchange, account, operations) {
-        let refused = |(at, _): (usize, &Operation)| match at == failed {
-            true => dispatch::refused(refusal.clone()),
-            false => dispatch::refused(Refusal::BatchRefused {
-                operation: failed,
-                refusal: Box::new(refusal.clone()),
-            }),
+        let market = operations.get(failed).and_then(Operation::market);
+        report(ctx.exchange, account, market, &refusal);
+        let refused = |at: usize| {
+            let refusal = match at == failed {
+                true => refusal.clone(),
+                false => {
+                    Refusal::BatchRefused { operation: failed, refusal: Box::new(refusal.clone()) }
+                }
+            };
+            OperationResult { refusal: Some(Box::new(refusal)), ..OperationResult::default() }
         };
-        return operations.iter().enumerate().map(refused).collect();
+        return (0..operations.len()).map(refused).collect();
     }
     let mut results = vec![OperationResult::default(); operations.len()];
     for first in [true, false] {
         for (operation, result) in operations.iter().zip(&mut results) {
             if frees(operation) == first {
                 *result = match operation {
-                    Operation::Scale(scale) => {
-                        scale::place_rungs(ctx, account, scale).unwrap_or_else(dispatch::refused)
-                    }
+                    Operation::Scale(scale) => scale::place_rungs(ctx, account, scale)
+                        .unwrap_or_else(|refusal| {
+                            dispatch::refused(ctx, account, operation.market(), refusal)
+                        }),
                     _ => dispatch::run(ctx, account, operation),
                 };
             }

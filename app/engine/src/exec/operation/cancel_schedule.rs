@@ -65,6 +65,19 @@ fn set(state: &mut State, account: AccountId, at_ms: TimeMs) -> Result<(), Refus
     Ok(())
 }
 
+/// Takes a due switch out of the queue, whatever else; returns the accounts that it is of.
+fn take_due(
+    state: &mut State,
+    at_ms: TimeMs,
+    account: AccountId,
+) -> Result<Vec<AccountId>, Refusal> {
+    state.derived.cancel_schedule.remove(&(at_ms, account));
+    set(state, account, TimeMs::ZERO)?;
+    let mut accounts = vec![account];
+    accounts.extend(isolated::all_of(state, account)?);
+    Ok(accounts)
+}
+
 /// Phase 3: carries out the switches that are due, earliest first, then by account.
 pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
     let now_ms = ctx.exchange.chain.time_ms;
@@ -76,13 +89,13 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         if at_ms > now_ms {
             break;
         }
-        if let Err(refusal) = set(ctx.exchange, account, TimeMs::ZERO) {
+        let accounts = take_due(ctx.exchange, at_ms, account).unwrap_or_else(|refusal| {
             let why = refusal.labelled();
-            let sentence = format!("a due switch of account {account} could not be cleared: {why}");
+            let sentence = format!("the due switch of account {account} is of nobody: {why}");
             broken_account(ctx.exchange, account, sentence);
-            break;
-        }
-        for account in std::iter::once(account).chain(isolated::all_of(ctx.exchange, account)) {
+            Vec::new()
+        });
+        for account in accounts {
             let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
             let gone = gone.unwrap_or_else(|refusal| {
                 let why = refusal.labelled();

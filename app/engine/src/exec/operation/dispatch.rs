@@ -1,7 +1,7 @@
 //! The one dispatcher of operations: each runs in the account that trades its market.
 
 use tidemark_proto::types::Operation;
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, MarketId};
 use tidemark_proto::Code;
 
 use crate::exec::collateral::isolated;
@@ -10,6 +10,7 @@ use crate::exec::operation::{cancel_schedule, scale};
 use crate::exec::order::conditional::{enter, pair};
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::request;
+use crate::invariant::report;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 
@@ -22,13 +23,17 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -
     let result = isolated::account_for(ctx.exchange, parent, market).and_then(|account| {
         isolated::refunding(ctx, account, |ctx| carry_out(ctx, account, operation))
     });
-    result.unwrap_or_else(refused)
+    result.unwrap_or_else(|refusal| refused(ctx, parent, Some(market), refusal))
 }
 
 /// An operation on all markets: in the subaccount, and in all its isolated collateral.
 fn everywhere(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
+    let isolated = match isolated::all_of(ctx.exchange, parent) {
+        Ok(isolated) => isolated,
+        Err(refusal) => return refused(ctx, parent, None, refusal),
+    };
     let mut result = run_in_account(ctx, parent, operation);
-    for account in isolated::all_of(ctx.exchange, parent) {
+    for account in isolated {
         let part = run_in_account(ctx, account, operation);
         result.cancelled = result.cancelled.saturating_add(part.cancelled);
     }
@@ -37,7 +42,8 @@ fn everywhere(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> Op
 
 /// Carries out one operation of an account.
 fn run_in_account(ctx: &mut Ctx<'_>, account: AccountId, operation: &Operation) -> OperationResult {
-    carry_out(ctx, account, operation).unwrap_or_else(refused)
+    let result = carry_out(ctx, account, operation);
+    result.unwrap_or_else(|refusal| refused(ctx, account, None, refusal))
 }
 
 /// Carries out one operation of an account; the dispatcher's only match over operations.
@@ -70,7 +76,38 @@ fn carry_out(
     }
 }
 
-/// A refusal as an operation's result.
-pub(crate) fn refused(refusal: Refusal) -> OperationResult {
+/// A refusal as an operation's result; one for a broken invariant is reported besides.
+pub(crate) fn refused(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: Option<MarketId>,
+    refusal: Refusal,
+) -> OperationResult {
+    report(ctx.exchange, account, market, &refusal);
     OperationResult { refusal: Some(Box::new(refusal)), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::tests::two_markets;
+
+    #[test]
+    #[should_panic(expected = "a broken invariant was planted")]
+    fn a_refusal_for_a_broken_invariant_of_a_calculation_is_reported() {
+        let mut state = two_markets();
+        let planted = Refusal::broken("a broken invariant was planted");
+        let rung = Refusal::Rung { number: 1, refusal: Box::new(planted) };
+        let market = Some(MarketId::ZERO);
+        refused(&mut Ctx::new(&mut state), AccountId::ZERO, market, rung);
+    }
+
+    #[test]
+    fn any_other_refusal_is_a_result_and_no_more() {
+        let mut state = two_markets();
+        let result =
+            refused(&mut Ctx::new(&mut state), AccountId::ZERO, None, Refusal::overflow("a sum"));
+        assert_eq!(result.refusal.as_deref(), Some(&Refusal::overflow("a sum")));
+        assert_eq!(state.derived.violations, Vec::<String>::new());
+    }
 }

@@ -18,8 +18,9 @@ pub(crate) fn set_leverage(
 ) -> Result<(), Refusal> {
     let parent = cash::existing(state, owner, subaccount)?;
     let cell = &state.market(market)?.cell;
+    let lowest = cell.market.params.tiers.first();
     let lowest_ppm =
-        cell.market.params.tiers.first().map_or(Ppm::ONE, |tier| tier.initial_margin_ppm);
+        lowest.ok_or(Refusal::broken("a market has a margin tier"))?.initial_margin_ppm;
     let most = u32::try_from(Ppm::ONE.get() / lowest_ppm.get().max(1)).unwrap_or(u32::MAX);
     if leverage > most {
         return Err(Refusal::LeverageOutOfRange { leverage, most });
@@ -46,10 +47,9 @@ pub(crate) fn set_self_trade_prevention(
     policy: SelfTradePrevention,
 ) -> Result<(), Refusal> {
     let account = cash::existing(state, owner, subaccount)?;
-    for account in isolated::all_of(state, account).into_iter().chain([account]) {
-        if let Some(account) = state.accounts.get_mut(account) {
-            account.stp = policy;
-        }
+    for account in isolated::all_of(state, account)?.into_iter().chain([account]) {
+        let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
+        row.stp = policy;
     }
     Ok(())
 }

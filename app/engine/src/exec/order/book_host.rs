@@ -67,20 +67,20 @@ impl<'a> BookHost<'a> {
         (&mut slot.book, host)
     }
 
-    fn rates(&self, account: AccountId) -> FeeRates {
-        let trader = self.trader(account);
-        let volume = self
-            .accounts
-            .get(trader)
-            .map_or(Atoms::ZERO, |account| account.volume.atoms(self.now_ms));
-        fees::rates(&self.params.fee_tiers, volume)
+    fn row(&self, account: AccountId) -> Result<&Account, Refusal> {
+        self.accounts.get(account).ok_or(Refusal::UnknownAccount(account))
+    }
+
+    fn rates(&self, account: AccountId) -> Result<FeeRates, Refusal> {
+        let volume_atoms = self.row(self.trader(account)?)?.volume.atoms(self.now_ms);
+        Ok(fees::rates(&self.params.fee_tiers, volume_atoms))
     }
 
     /// Returns the account whose volume counts an account's trades: isolated collateral trades for
     /// its parent.
-    fn trader(&self, account: AccountId) -> AccountId {
-        let isolated = self.accounts.get(account).and_then(|account| account.isolated);
-        isolated.map_or(account, |isolated| isolated.parent)
+    fn trader(&self, account: AccountId) -> Result<AccountId, Refusal> {
+        let isolated = self.row(account)?.isolated;
+        Ok(isolated.map_or(account, |isolated| isolated.parent))
     }
 
     /// Applies a trade to both accounts. The reserve lemma (rules §3.7) is why nothing is checked
@@ -94,8 +94,9 @@ impl<'a> BookHost<'a> {
             .price_ticks
             .notional_atoms(fill.lots, self.cell.market.k)
             .ok_or_else(|| Refusal::overflow("a trade's notional"))?;
-        let taker_ppm = if self.liquidation { Ppm::ZERO } else { self.rates(fill.taker).taker_ppm };
-        let trade_fees = fees::trade_fees(notional, self.rates(fill.maker).maker_ppm, taker_ppm)?;
+        let taker_ppm =
+            if self.liquidation { Ppm::ZERO } else { self.rates(fill.taker)?.taker_ppm };
+        let trade_fees = fees::trade_fees(notional, self.rates(fill.maker)?.maker_ppm, taker_ppm)?;
         let TradeFees { taker_atoms, maker_atoms } = trade_fees;
         (fill.taker_fee_atoms, fill.maker_fee_atoms) = (taker_atoms, maker_atoms);
         let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
@@ -122,9 +123,9 @@ impl<'a> BookHost<'a> {
     ) -> Result<(), Refusal> {
         let row = self.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
         position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
-        let trader = self.trader(account);
-        let trader = self.accounts.get_mut(trader).ok_or(Refusal::UnknownAccount(trader))?;
-        trader.volume.add(self.now_ms, notional);
+        let trader = self.trader(account)?;
+        let row = self.accounts.get_mut(trader).ok_or(Refusal::UnknownAccount(trader))?;
+        row.volume.add(self.now_ms, notional);
         Ok(())
     }
 
@@ -144,6 +145,8 @@ impl<'a> BookHost<'a> {
             lots,
         } = event
         else {
+            let sentence = "the fill of a book is another event".to_string();
+            broken_in(self.cell, self.violations, sentence);
             return;
         };
         let market = self.cell.market.params.id;
@@ -195,6 +198,7 @@ impl<'a> BookHost<'a> {
         if self.conditional.is_empty() {
             return;
         }
+        // An account without a row has broken the fill's own invariant already.
         let held = self.accounts.get(account).map_or(0, |account| account.lots(market).wide());
         let signed = if side == Side::Buy { lots.wide() } else { -lots.wide() };
         let before = held - signed;
@@ -232,6 +236,8 @@ impl<'a> BookHost<'a> {
 
 impl Host for BookHost<'_> {
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
+        // Without a row the order is as one without a position, and goes: nothing trades.
+        debug_assert!(self.accounts.get(owner).is_some(), "account {owner} has an order, no row");
         let held = self
             .accounts
             .get(owner)

@@ -26,8 +26,11 @@ pub(crate) fn restore_reserve(
         return Ok((health, 0));
     }
     cash::settle_funding(ctx.exchange, account)?;
-    let cancelled =
-        if health.is_liquidatable() { increasing(ctx, account) } else { until_free(ctx, account)? };
+    let cancelled = if health.is_liquidatable() {
+        increasing(ctx, account)?
+    } else {
+        until_free(ctx, account)?
+    };
     let health = health::health(ctx.exchange, account)?;
     if health.free_atoms().is_negative() {
         worse_than_zero(ctx, account, &health)?;
@@ -36,25 +39,29 @@ pub(crate) fn restore_reserve(
 }
 
 /// The account's orders of one kind, by market, newest first within each.
-fn open(state: &State, account: AccountId, reduce_only: bool) -> Vec<(MarketId, OrderId)> {
-    let Some(row) = state.accounts.get(account) else { return Vec::new() };
+fn open(
+    state: &State,
+    account: AccountId,
+    reduce_only: bool,
+) -> Result<Vec<(MarketId, OrderId)>, Refusal> {
+    let row = lookup::account(state, account)?;
     let of_market = |market: MarketId| {
         let orders = state.markets.slot(market).book.orders_of(account);
         orders
             .filter(move |order| order.reduce_only == reduce_only)
             .map(move |order| (market, order.order_id))
     };
-    row.positions.iter().flat_map(|position| of_market(position.market)).collect()
+    Ok(row.positions.iter().flat_map(|position| of_market(position.market)).collect())
 }
 
 /// Cancels every order that may increase exposure; says how many.
 #[expect(clippy::arithmetic_side_effects, reason = "an account has far fewer orders than 2³²")]
-fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> u32 {
+fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let mut cancelled = 0;
-    for (market, order) in open(ctx.exchange, account, false) {
+    for (market, order) in open(ctx.exchange, account, false)? {
         cancelled += u32::from(cancel::cancel_for(ctx, account, market, order, Code::Pruned));
     }
-    cancelled
+    Ok(cancelled)
 }
 
 /// Cancels orders that may increase exposure until free collateral is at least 0 or none is left;
@@ -101,7 +108,8 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
 /// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
 /// the zero price: nobody sells to a friend at the insurance fund's expense.
 fn worse_than_zero(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Result<(), Refusal> {
-    for (market, order_id) in open(ctx.exchange, account, true) {
+    for (market, order_id) in open(ctx.exchange, account, true)? {
+        // One that went before it may have taken its pair along.
         let Some(order) = ctx.exchange.markets.slot(market).book.order(order_id) else { continue };
         let zero_ticks = health::zero_price_at(ctx.exchange, account, market, health)?;
         let worse =

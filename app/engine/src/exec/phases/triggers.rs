@@ -11,7 +11,7 @@ use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{links, peg};
 use crate::exec::order::{cancel, place, request};
-use crate::invariant::invariant;
+use crate::invariant::{invariant, report};
 use crate::outcome::TwapSlice;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Slicing};
@@ -73,6 +73,9 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     let refusal =
         isolated::refunding(ctx, order.account, |ctx| request::place(ctx, order.account, &place))
             .err();
+    if let Some(refusal) = &refusal {
+        report(ctx.exchange, order.account, Some(market), refusal);
+    }
     ctx.events[event_index] = Event::Triggered {
         market,
         order_id,
@@ -115,6 +118,9 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let placed = isolated::refunding(ctx, order.account, |ctx| {
         place::place_on_book(ctx, order.account, &place)
     });
+    if let Err(refusal) = &placed {
+        report(ctx.exchange, order.account, Some(market), refusal);
+    }
     let (filled_lots, placed_order_id) = placed
         .as_ref()
         .map_or((Lots::ZERO, OrderId::NONE), |result| (result.filled_lots, result.order_id));

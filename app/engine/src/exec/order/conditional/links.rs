@@ -7,6 +7,7 @@ use tidemark_proto::Code;
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
+use crate::invariant::broken_account;
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
 
 /// An order as streams and queries show it.
@@ -111,7 +112,11 @@ pub(crate) fn detach_closed(ctx: &mut Ctx<'_>) {
         return;
     }
     for account in ctx.exchange.accounts.dirty().to_vec() {
-        let Some(row) = ctx.exchange.accounts.get(account) else { continue };
+        let Some(row) = ctx.exchange.accounts.get(account) else {
+            let sentence = format!("account {account} was written and is not");
+            broken_account(ctx.exchange, account, sentence);
+            continue;
+        };
         for position in &row.positions {
             let conditional = &mut ctx.exchange.markets.slot_mut(position.market).conditional;
             let left = |order: &Conditional| {

@@ -11,7 +11,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, cancel, place, replace};
-use crate::invariant::invariant;
+use crate::invariant::{invariant, report};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
@@ -125,6 +125,7 @@ fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &R
         replace::replace(ctx, account, market, &order, changes)
     });
     if let Err(refusal) = moved {
+        report(ctx.exchange, account, Some(market), &refusal);
         cancel::cancel_for(ctx, account, market, order_id, refusal.code());
     }
 }
