@@ -86,7 +86,7 @@ pub fn impact_price(
 
 /// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part
 /// rounded toward zero, the whole clamped to `± max_abs_ppm`. A side without an impact price counts
-/// as no premium (rules §5.1).
+/// as no premium (rules §5.1); so does one whose fraction passes 127 bits, as in [`impact_price`].
 #[must_use]
 pub fn premium_ppm(
     params: &MarketParams,

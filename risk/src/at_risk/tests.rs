@@ -378,6 +378,20 @@ fn one_market(collateral: &[(i64, i128)]) -> World {
 }
 
 #[test]
+fn an_account_whose_margin_cannot_be_computed_is_found_in_every_search() {
+    let mut world = one_market(&[(10, 5_000), (-10, 5_000)]);
+    world.accounts[0].position_mut(MarketId::ZERO).cost_atoms = Atoms::MIN;
+    let mut index = AtRiskIndex::default();
+    for _ in 0..2 {
+        assert_eq!(index.find(&world), [id(0)]);
+        assert_eq!(world.by_scan(), [id(0)]);
+    }
+    // Where there never was a mark, nobody is in danger yet.
+    world.markets[0].mark_ticks = None;
+    assert_eq!((index.find(&world), world.by_scan()), (vec![], vec![]));
+}
+
+#[test]
 fn an_account_whose_bound_was_not_passed_is_not_read() {
     // 10 lots at 1 000: 20 to 90 % of equity in steps; maintenance is 2.5 %.
     let collateral: Vec<(i64, i128)> =
