@@ -8,6 +8,7 @@ use crate::exec::account::at_risk;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::prune;
 use crate::exec::settlement;
+use crate::invariant::report;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::symbol::Symbol;
@@ -83,7 +84,10 @@ pub(crate) fn update_market(
     // The block's orders come after this: the reserve lemma is to hold for them by the new
     // parameters.
     for account in at_risk::holders(ctx.exchange, params.id) {
-        prune::restore_reserve(ctx, account)?;
+        if let Err(refusal) = prune::restore_reserve(ctx, account) {
+            report(ctx.exchange, account, Some(params.id), &refusal);
+            return Err(refusal);
+        }
     }
     Ok(())
 }
