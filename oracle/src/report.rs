@@ -149,10 +149,26 @@ pub fn encode(
     Ok(out)
 }
 
+/// So many markets fit a report of [`Limits::default`] whatever their ids and prices are: a tag
+/// takes at most 3 bytes and each of the two prices 10, version and number of markets 3 together.
+pub const ALWAYS_FITTING_MARKETS: u64 = (1_024 - 3) / (3 + 2 * 10);
+
+/// The market whose turn is first at a height, of a chain with `markets` markets. The turns move by
+/// [`ALWAYS_FITTING_MARKETS`] a block, so that each market is among those that fit at least once in
+/// `markets / ALWAYS_FITTING_MARKETS` blocks, rounded up.
+#[must_use]
+pub fn first_in_turn(height: u64, markets: usize) -> MarketId {
+    let markets = markets as u64;
+    // Modulo `markets` first, so that the product cannot overflow.
+    let turn = height.checked_rem(markets).unwrap_or(0).saturating_mul(ALWAYS_FITTING_MARKETS);
+    let first = turn.checked_rem(markets).unwrap_or(0);
+    MarketId::new(u16::try_from(first).unwrap_or_default())
+}
+
 /// The encoding of as much of `report` as the limits allow, and how many markets it leaves out:
-/// those furthest, in a circle, after the market at `rotation` modulo their number. Validators that
-/// pass the block height leave out the same markets, and others in the next block, so that with
-/// more markets than fit, every market still gets its quorum, if not in every block.
+/// the markets come in a circle by id from `first` on, and as many as fit are kept. Validators take
+/// `first` from [`first_in_turn`], a rule of the chain: whichever markets each of them knows, all of
+/// them keep the markets whose turn it is, and those get their quorum together.
 ///
 /// # Errors
 /// As [`encode`], but not for a passed limit, unless not even an empty report fits.
@@ -160,25 +176,35 @@ pub fn encode_fitting(
     report: &Report,
     base: &dyn Fn(MarketId) -> Option<Ticks>,
     limits: Limits,
-    rotation: u64,
+    first: MarketId,
 ) -> Result<(Vec<u8>, usize), ReportError> {
     let all = report.prices.len();
-    let mut kept = report.prices.clone();
-    let left_out_after = rotation.checked_rem(all as u64).unwrap_or(0);
-    kept.rotate_left(usize::try_from(left_out_after).unwrap_or(0));
-    loop {
-        let mut part = Report { prices: kept.clone() };
-        part.prices.sort_by_key(|entry| entry.market);
-        match encode(&part, base, limits) {
-            Err(ReportError::TooLong { .. } | ReportError::TooManyMarkets { .. })
-                if !kept.is_empty() =>
-            {
-                let sixteenth = kept.len().div_ceil(16);
-                kept.truncate(kept.len().saturating_sub(sixteenth));
-            }
-            result => return result.map(|bytes| (bytes, all.saturating_sub(kept.len()))),
+    let mut in_turn = report.prices.clone();
+    in_turn.rotate_left(report.prices.partition_point(|entry| entry.market < first));
+    let encode_first = |count: usize| {
+        let mut prices: Vec<_> = in_turn.iter().take(count).copied().collect();
+        prices.sort_by_key(|entry| entry.market);
+        encode(&Report { prices }, base, limits)
+    };
+    let passes_limit = |result: &Result<Vec<u8>, ReportError>| {
+        matches!(result, Err(ReportError::TooLong { .. } | ReportError::TooManyMarkets { .. }))
+    };
+    let whole = encode_first(all);
+    if !passes_limit(&whole) {
+        return whole.map(|bytes| (bytes, 0));
+    }
+    // One more market always takes more bytes, also where its id splits a gap: `fits` is the most
+    // that fit, `fails` the fewest known not to.
+    let (mut fits, mut fails) = (0, all);
+    while fails.saturating_sub(fits) > 1 {
+        let middle = fits.midpoint(fails);
+        if passes_limit(&encode_first(middle)) {
+            fails = middle;
+        } else {
+            fits = middle;
         }
     }
+    encode_first(fits).map(|bytes| (bytes, all.saturating_sub(fits)))
 }
 
 fn put_entry(

@@ -6,7 +6,8 @@ use tidemark_oracle::report::{self, Limits, Report};
 use tidemark_proto::units::MarketId;
 
 /// The prices of the markets that this validator's feed knows, and the bytes of the validator's
-/// vote extension; both are empty if the feed knows no market.
+/// vote extension; both are empty if the feed knows no market. With more markets than fit, the
+/// height says which go in.
 #[must_use]
 pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>) {
     let markets = view.markets.iter().map(|cell| ReportedMarket {
@@ -19,8 +20,9 @@ pub fn report(view: &View, known: &[FeedPrice], height: u64) -> (Report, Vec<u8>
     if report.prices.is_empty() {
         return (report, Vec::new());
     }
+    let first = report::first_in_turn(height, view.markets.len());
     let base = |market: MarketId| view.markets.get(market.index())?.index.voting_base();
-    let encoded = report::encode_fitting(&report, &base, Limits::default(), height);
+    let encoded = report::encode_fitting(&report, &base, Limits::default(), first);
     let bytes = encoded.map(|(bytes, _)| bytes).unwrap_or_default();
     (report, bytes)
 }

@@ -111,40 +111,72 @@ fn a_refusal_names_the_bound_and_the_value() {
     assert_eq!(error.to_string(), "report has 257 markets, at most 256");
 }
 
-#[test]
-fn more_markets_than_fit_take_turns() {
-    // Markets that never had an index need their price in full: 300 of them do not fit.
-    let report = Report { prices: (0..300).map(|id| entry(id, 1 << 40, 1 << 40)).collect() };
-    let mut heard = std::collections::BTreeSet::new();
-    for height in 0..300 {
+/// The reports of two validators whose markets are every second of 300, and all, at a height.
+fn full_reports(height: u64) -> [std::collections::BTreeSet<u16>; 2] {
+    // Markets that never had an index need their price in full: not all fit.
+    let all: Vec<_> = (0..300).map(|id| entry(id, u64::MAX, u64::MAX)).collect();
+    let half = all.iter().filter(|entry| entry.market.get() % 2 == 0).copied().collect();
+    [all, half].map(|prices| {
+        let report = Report { prices };
+        let first = first_in_turn(height, 300);
         let (bytes, left_out) =
-            encode_fitting(&report, &no_base, Limits::default(), height).unwrap();
+            encode_fitting(&report, &no_base, Limits::default(), first).unwrap();
         let part = decode(&bytes, &no_base, Limits::default()).unwrap();
-        assert_eq!(part.prices.len() + left_out, 300);
-        assert!(part.prices.len() > 100, "only {} fit", part.prices.len());
-        assert!(
-            part.prices.iter().any(|entry| u64::from(entry.market.get()) == height),
-            "the first is never left out"
-        );
-        heard.extend(part.prices.iter().map(|entry| entry.market));
-    }
-    assert_eq!(heard.len(), 300);
+        assert_eq!(part.prices.len() + left_out, report.prices.len());
+        part.prices.iter().map(|entry| entry.market.get()).collect()
+    })
+}
 
+#[test]
+fn every_market_gets_its_turn_from_all_who_know_it_whatever_else_they_know() {
+    // 300 markets in turns of 44: seven blocks.
+    for start in [0, 1, 1_000_003] {
+        let mut heard = std::collections::BTreeSet::<u16>::new();
+        for height in start..start + 7 {
+            let [all, half] = full_reports(height);
+            // A market whose turn it is is in both reports: their power adds up to one quorum.
+            heard.extend(all.iter().filter(|market| **market % 2 == 1));
+            heard.extend(all.intersection(&half));
+        }
+        assert_eq!(heard.len(), 300, "from height {start}");
+    }
+}
+
+#[test]
+fn the_turns_of_markets_move_on_by_what_always_fits_and_never_overflow() {
+    assert_eq!(first_in_turn(0, 300).get(), 0);
+    assert_eq!(first_in_turn(1, 300).get(), 44);
+    assert_eq!(first_in_turn(7, 300).get(), 8);
+    assert_eq!(first_in_turn(u64::MAX, 65_536).get(), 65_492);
+    assert_eq!(first_in_turn(9, 0), ZERO);
+    // Nearly the worst report: gaps of two bytes, prices of ten.
+    let markets = u16::try_from(ALWAYS_FITTING_MARKETS).unwrap();
+    let worst = (1..=markets + 1).map(|at| entry(at * 1_400, u64::MAX, u64::MAX / 2));
+    let report = Report { prices: worst.collect() };
+    let boundless = |_| Some(Ticks::new(1 << 63));
+    let sent = |report| encode_fitting(report, &boundless, Limits::default(), ZERO).unwrap();
+    assert!(sent(&report).0.len() <= 1_024);
+    let kept = report.prices.len() - sent(&report).1;
+    assert!(kept >= usize::from(markets), "{kept}");
+}
+
+#[test]
+fn as_many_markets_as_fit_are_sent() {
     let few = Report { prices: vec![entry(1, 5, 0)] };
     let whole = (encoded(&few), 0);
-    assert_eq!(encode_fitting(&few, &no_base, Limits::default(), u64::MAX), Ok(whole));
+    assert_eq!(encode_fitting(&few, &no_base, Limits::default(), MarketId::new(9)), Ok(whole));
     assert_eq!(
-        encode_fitting(&Report::default(), &no_base, Limits::default(), 7),
+        encode_fitting(&Report::default(), &no_base, Limits::default(), ONE),
         Ok((vec![1, 0], 0))
     );
     let no_room = Limits { max_bytes: 1, max_markets: 1 };
     assert_eq!(
-        encode_fitting(&few, &no_base, no_room, 0),
+        encode_fitting(&few, &no_base, no_room, ZERO),
         Err(ReportError::TooLong { bytes: 2, max: 1 })
     );
     let twice = Report { prices: vec![entry(1, 5, 0), entry(1, 6, 0)] };
     let refusal = ReportError::Unsorted { previous: ONE, market: ONE };
-    assert_eq!(encode_fitting(&twice, &no_base, Limits::default(), 0), Err(refusal));
+    assert_eq!(encode_fitting(&twice, &no_base, Limits::default(), ZERO), Err(refusal));
 }
 
 fn price() -> impl Strategy<Value = u64> {
@@ -205,7 +237,7 @@ proptest! {
     fn no_prices_take_more_than_the_bound(
         prices in proptest::collection::vec((price(), price()), 0..300),
         seed in any::<u64>(),
-        rotation in any::<u64>(),
+        first in any::<u16>(),
     ) {
         let entries = (0..).zip(&prices).map(|(id, &(index, external))| entry(id, index, external));
         let report = Report { prices: entries.collect() };
@@ -216,11 +248,12 @@ proptest! {
         let boundless = Limits { max_bytes: usize::MAX, max_markets: usize::MAX };
         let bytes = encode(&report, &base, boundless).unwrap();
         prop_assert!(bytes.len() <= 3 + MAX_ENTRY_BYTES * prices.len(), "{} bytes", bytes.len());
-        let (sent, left_out) = encode_fitting(&report, &base, Limits::default(), rotation).unwrap();
+        let first = MarketId::new(first);
+        let (sent, left_out) = encode_fitting(&report, &base, Limits::default(), first).unwrap();
         prop_assert!(sent.len() <= Limits::default().max_bytes);
-        // 48 entries of 21 bytes fit in 1 024, and what is left out goes by sixteenths.
+        // 48 entries of 21 bytes fit in 1 024.
         let kept = prices.len() - left_out;
-        prop_assert!(kept >= prices.len().min(45), "{} of {}", kept, prices.len());
+        prop_assert!(kept >= prices.len().min(48), "{} of {}", kept, prices.len());
     }
 
     /// Decoding takes two bytes an entry at least and looks up a base at most twice: its work is
