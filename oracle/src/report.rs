@@ -167,8 +167,8 @@ pub fn first_in_turn(height: u64, markets: usize) -> MarketId {
 
 /// The encoding of as much of `report` as the limits allow, and how many markets it leaves out:
 /// the markets come in a circle by id from `first` on, and as many as fit are kept. Validators take
-/// `first` from [`first_in_turn`], a rule of the chain: whichever markets each of them knows, all of
-/// them keep the markets whose turn it is, and those get their quorum together.
+/// `first` from [`first_in_turn`], a rule of the chain: whichever markets each of them knows, all
+/// keep the markets whose turn it is, and those get their quorum together.
 ///
 /// # Errors
 /// As [`encode`], but not for a passed limit, unless not even an empty report fits.

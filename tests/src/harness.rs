@@ -13,7 +13,7 @@ use tidemark_consensus::abci::tx_result;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation};
-use tidemark_engine::exec::{execute, Block, PriceBallot};
+use tidemark_engine::exec::{execute, BallotExtension, Block, PriceBallot};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::{State, Validator};
@@ -221,6 +221,7 @@ impl Chain {
             height,
             time_ms: TimeMs::new(self.now_ms),
             hash: Sha256::digest(height.to_le_bytes()).into(),
+            proposer: [1; 20],
             ballots: vec![self.ballot()],
             txs: Vec::new(),
         };
@@ -252,7 +253,7 @@ impl Chain {
             |market: MarketId| self.state.markets.get(market.index())?.cell.index.commit_base();
         let report =
             encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
-        PriceBallot { validator: [1; 20], power: 10, extension: Some(report) }
+        PriceBallot { validator: [1; 20], power: 10, extension: BallotExtension::Bytes(report) }
     }
 
     /// The subaccount 0 of a name.

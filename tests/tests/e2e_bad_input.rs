@@ -14,7 +14,7 @@ use tendermint_proto::v0_38::abci::{
     ValidatorUpdate,
 };
 use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
-use tendermint_proto::v0_38::types::{AbciParams, ConsensusParams};
+use tendermint_proto::v0_38::types::{AbciParams, BlockParams, ConsensusParams};
 use tidemark_client::Sender;
 use tidemark_comet::rpc_client::RpcError;
 use tidemark_consensus::abci::Node;
@@ -37,11 +37,15 @@ fn application() -> Node {
         pub_key: Some(PublicKey { sum: Some(Sum::Ed25519(vec![1; 32])) }),
         power: 10,
     };
-    let abci = AbciParams { vote_extensions_enable_height: 1 };
+    let consensus_params = ConsensusParams {
+        abci: Some(AbciParams { vote_extensions_enable_height: 1 }),
+        block: Some(BlockParams { max_bytes: 4 << 20, max_gas: -1 }),
+        ..Default::default()
+    };
     node.init_chain(RequestInitChain {
         time: Some(time(0)),
         chain_id: CHAIN_ID.into(),
-        consensus_params: Some(ConsensusParams { abci: Some(abci), ..Default::default() }),
+        consensus_params: Some(consensus_params),
         validators: vec![validator],
         app_state_bytes: serde_json::to_vec(&genesis(markets(), 0)).unwrap().into(),
         initial_height: 1,

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::exec::BallotExtension;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
@@ -275,11 +276,13 @@ fn dydx_2025_10_10_a_market_whose_invariant_fails_is_quarantined_and_the_others_
 #[test]
 fn babylon_a_missing_broken_or_giant_vote_extension_costs_its_validator_its_say_and_nothing_else() {
     let claims_too_many = vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-    for extension in [vec![], vec![0; 1], vec![0xff; 40], vec![1; 8 << 20], claims_too_many] {
+    let nonsense = [vec![], vec![0; 1], vec![0xff; 40], vec![1; 8 << 20], claims_too_many];
+    let extensions = nonsense.map(BallotExtension::Bytes).into_iter();
+    for extension in extensions.chain([BallotExtension::Blanked, BallotExtension::Missing]) {
         let mut chain = chain(&["trader"]);
         chain.index(0, 200);
         let mut input = chain.next_input();
-        input.block.ballots[0].extension = Some(extension);
+        input.block.ballots[0].extension = extension;
         let events = chain.run(&input);
         assert_eq!(events.prices.markets[0].reporting_power, 0);
         assert_eq!(chain.state.markets[0].cell.index.index_ticks(), Some(ticks(100)));

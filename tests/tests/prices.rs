@@ -2,7 +2,7 @@
 //! what stops while it is stale. Prices in whole USDC, quantities in whole units.
 
 use tidemark_engine::events::{BlockEvents, VoteReport};
-use tidemark_engine::exec::PriceBallot;
+use tidemark_engine::exec::{BallotExtension, PriceBallot};
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
 use tidemark_proto::units::{MarketId, Ppm, Ticks};
@@ -18,8 +18,9 @@ enum Vote {
     Nothing,
     Nonsense,
     Late,
+    Blanked,
 }
-use Vote::{Late, Nonsense, Nothing, Says};
+use Vote::{Blanked, Late, Nonsense, Nothing, Says};
 
 /// Carries out a block whose commit has these validators, each with its power.
 fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
@@ -36,11 +37,12 @@ fn block(chain: &mut Chain, votes: &[(u64, Vote)]) -> BlockEvents {
                     external_ticks: None,
                 };
                 let report = Report { prices: vec![price] };
-                Some(encode(&report, &|_| base, Limits::default()).unwrap())
+                BallotExtension::Bytes(encode(&report, &|_| base, Limits::default()).unwrap())
             }
-            Nonsense => Some(vec![9, 9, 9]),
-            Nothing => Some(Vec::new()),
-            Late => None,
+            Nonsense => BallotExtension::Bytes(vec![9, 9, 9]),
+            Nothing => BallotExtension::Bytes(Vec::new()),
+            Late => BallotExtension::Missing,
+            Blanked => BallotExtension::Blanked,
         },
     };
     input.block.ballots = (0..).zip(votes).map(vote).collect();
@@ -84,6 +86,39 @@ fn rules_4_validators_that_report_nothing_or_nonsense_cost_only_their_weight() {
     assert_eq!(events.prices.votes[2].report, VoteReport::Nothing);
     block(&mut chain, &[(40, Says(200)), (27, Says(200)), (20, Nothing), (13, Late)]);
     assert_eq!(index(&chain), Some(200), "67 %");
+}
+
+#[test]
+fn rules_4_a_blanked_report_is_silence_and_without_a_quorum_the_index_stays() {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 0));
+    let events = block(&mut chain, &[(40, Says(100)), (30, Says(100)), (30, Blanked)]);
+    assert_eq!(index(&chain), Some(100), "70 %");
+    assert_eq!(events.prices.votes[2].report, VoteReport::Blanked);
+    let events = block(&mut chain, &[(40, Says(200)), (26, Says(200)), (34, Blanked)]);
+    assert_eq!(
+        (index(&chain), events.prices.markets[0].step),
+        (Some(100), IndexStep::NoQuorum),
+        "66 %"
+    );
+    let events = block(&mut chain, &[(40, Blanked), (26, Blanked), (34, Blanked)]);
+    assert_eq!((index(&chain), events.prices.total_power), (Some(100), 100));
+}
+
+/// A third of power, less one, sends what does not decode, in time, while some honest votes are
+/// late: no new index, and the chain goes on.
+#[test]
+fn byzantine_voter_under_a_third_undecodable_with_honest_votes_late_delays_the_index_only() {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 0));
+    block(&mut chain, &[(33, Says(100)), (67, Says(100))]);
+    for _ in 0..20 {
+        let events = block(&mut chain, &[(33, Nonsense), (45, Says(200)), (22, Late)]);
+        assert_eq!(
+            (index(&chain), events.prices.markets[0].step),
+            (Some(100), IndexStep::NoQuorum)
+        );
+    }
+    block(&mut chain, &[(33, Nonsense), (45, Says(200)), (22, Says(200))]);
+    assert_eq!(index(&chain), Some(200), "all honest votes are in time: 67 %");
 }
 
 #[test]

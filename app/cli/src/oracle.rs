@@ -35,6 +35,7 @@ fn word(validator: &v1::OracleValidator) -> &'static str {
         v1::ReportOutcome::Nothing => "nothing",
         v1::ReportOutcome::Invalid => "invalid",
         v1::ReportOutcome::Late => "late",
+        v1::ReportOutcome::Blanked => "blanked",
         v1::ReportOutcome::Unspecified => "-",
     }
 }
@@ -101,7 +102,7 @@ fn text(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) ->
 
 fn validators(answer: &v1::OracleResponse, one: Option<&Market>) -> Table {
     let mut heading = vec!["validator", "power", "last block", "markets", "largest deviation"];
-    heading.extend(["reported", "nothing", "invalid", "late"]);
+    heading.extend(["reported", "nothing", "invalid", "late", "blanked"]);
     if one.is_some() {
         heading.extend(["price", "age", "deviation"]);
     }
@@ -115,7 +116,8 @@ fn validators(answer: &v1::OracleResponse, one: Option<&Market>) -> Table {
             percent(i64::try_from(row.max_deviation_ppm).unwrap_or(i64::MAX)),
         ];
         cells.extend(
-            [row.reported, row.nothing, row.invalid, row.late].map(|count| count.to_string()),
+            [row.reported, row.nothing, row.invalid, row.late, row.blanked]
+                .map(|count| count.to_string()),
         );
         if let Some(market) = one {
             cells.extend(match &row.price {
@@ -171,6 +173,7 @@ fn json(answer: &v1::OracleResponse, markets: &Markets, one: Option<&Market>) ->
                 "nothing": row.nothing,
                 "invalid": row.invalid,
                 "late": row.late,
+                "blanked": row.blanked,
             },
             "price": price,
         })

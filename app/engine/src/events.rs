@@ -62,6 +62,8 @@ impl Work {
 /// The price reports of a block's extended commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceRound {
+    /// The address of the block's proposer, who blanked what is blanked.
+    pub proposer: [u8; 20],
     /// Voting power of all validators; 0 in a block without an extended commit.
     pub total_power: u64,
     /// One for each validator, in the commit's order.
@@ -86,6 +88,8 @@ pub struct PriceVote {
 pub enum VoteReport {
     /// Its vote is not in the commit.
     Late,
+    /// The proposer left its extension out.
+    Blanked,
     /// It voted without a report.
     Nothing,
     /// Its report does not decode.
@@ -100,7 +104,7 @@ impl VoteReport {
     pub const fn prices(&self) -> Option<&Report> {
         match self {
             Self::Prices(report) => Some(report),
-            Self::Late | Self::Nothing | Self::Invalid(_) => None,
+            Self::Late | Self::Blanked | Self::Nothing | Self::Invalid(_) => None,
         }
     }
 }

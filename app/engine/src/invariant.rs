@@ -126,6 +126,7 @@ pub(crate) mod tests {
             height: 1,
             time_ms: TimeMs::new(1_000),
             hash: [1; 32],
+            proposer: [0; 20],
             ballots: Vec::new(),
             txs: Vec::new(),
         };

@@ -26,15 +26,15 @@ pub struct PriceWatch {
 pub struct ValidatorPrices {
     /// Its voting power.
     pub power: u64,
-    /// Blocks in which it reported prices, reported nothing, sent what does not decode, and was
-    /// late.
-    pub blocks: [u64; 4],
+    /// Blocks in which it reported prices, reported nothing, sent what does not decode, was late,
+    /// and was blanked by the proposer.
+    pub blocks: [u64; 5],
     /// The last prices that it reported of each market, with their block's time.
     pub last: BTreeMap<MarketId, (PriceReport, TimeMs)>,
 }
 
 /// The words for what a vote can say, in the order of [`ValidatorPrices::blocks`].
-pub const OUTCOMES: [&str; 4] = ["reported", "nothing", "invalid", "late"];
+pub const OUTCOMES: [&str; 5] = ["reported", "nothing", "invalid", "late", "blanked"];
 
 /// Which of [`OUTCOMES`] a vote is.
 #[must_use]
@@ -44,6 +44,7 @@ pub const fn outcome(said: &VoteReport) -> usize {
         VoteReport::Nothing => 1,
         VoteReport::Invalid(_) => 2,
         VoteReport::Late => 3,
+        VoteReport::Blanked => 4,
     }
 }
 
@@ -104,6 +105,7 @@ mod tests {
             report: said.clone(),
         };
         let prices = PriceRound {
+            proposer: [9; 20],
             total_power: 30,
             votes: votes.iter().map(vote).collect(),
             markets: vec![],
@@ -129,13 +131,14 @@ mod tests {
         let invalid = VoteReport::Invalid(ReportError::Version { version: 9 });
         watch.apply(&block(2, &[(1, says(102)), (2, VoteReport::Nothing), (3, invalid)]));
         let blocks: Vec<_> = watch.validators.values().map(|validator| validator.blocks).collect();
-        assert_eq!(blocks, [[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]);
+        assert_eq!(blocks, [[2, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 1, 0]]);
         assert_eq!(
             watch.validators[&[2; 20]].last[&MarketId::ZERO].1,
             TimeMs::new(1),
             "its last price is of the first block"
         );
-        watch.apply(&block(3, &[(1, says(102))]));
+        watch.apply(&block(3, &[(1, VoteReport::Blanked)]));
+        assert_eq!(watch.validators[&[1; 20]].blocks, [2, 0, 0, 0, 1]);
         assert_eq!(watch.validators.len(), 1, "who has left the set is forgotten");
     }
 }

@@ -99,7 +99,7 @@ fn validator_row(
     });
     let markets =
         vote.and_then(|vote| vote.report.prices()).map_or(0, |report| report.prices.len());
-    let [reported, nothing, invalid, late] = known.blocks;
+    let [reported, nothing, invalid, late, blanked] = known.blocks;
     v1::OracleValidator {
         address: address.iter().map(|byte| format!("{byte:02X}")).collect(),
         power: known.power,
@@ -109,6 +109,7 @@ fn validator_row(
         nothing,
         invalid,
         late,
+        blanked,
         price,
         ..Default::default()
     }

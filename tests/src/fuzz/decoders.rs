@@ -8,6 +8,7 @@ use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo, Valida
 use tidemark_client::key_file;
 use tidemark_consensus::abci::server::FrameReader;
 use tidemark_consensus::votes;
+use tidemark_engine::exec::{BallotExtension, PriceBallot};
 use tidemark_engine::genesis::Genesis;
 use tidemark_feed::replay::{Playback, Replay};
 use tidemark_matching::Book;
@@ -102,15 +103,23 @@ pub(super) fn message(bytes: &[u8]) -> bool {
     decode(&bytes, MAX_TX_BYTES).is_ok()
 }
 
+/// The bytes of a vote's extension, where it has one.
+fn said(ballot: &PriceBallot) -> Option<Vec<u8>> {
+    match &ballot.extension {
+        BallotExtension::Bytes(bytes) => Some(bytes.clone()),
+        BallotExtension::Missing | BallotExtension::Blanked => None,
+    }
+}
+
 fn extended_commit(input: &BlockInput) -> ExtendedCommitInfo {
-    let vote = |ballot: &tidemark_engine::exec::PriceBallot| ExtendedVoteInfo {
+    let vote = |ballot: &PriceBallot| ExtendedVoteInfo {
         validator: Some(Validator {
             address: ballot.validator.to_vec().into(),
             power: i64::try_from(ballot.power).unwrap_or(i64::MAX),
         }),
-        vote_extension: ballot.extension.clone().unwrap_or_default().into(),
+        vote_extension: said(ballot).unwrap_or_default().into(),
         extension_signature: vec![0; 64].into(),
-        block_id_flag: if ballot.extension.is_some() { 2 } else { 1 },
+        block_id_flag: if ballot.extension == BallotExtension::Missing { 1 } else { 2 },
     };
     ExtendedCommitInfo { round: 0, votes: input.block.ballots.iter().map(vote).collect() }
 }
@@ -129,7 +138,7 @@ pub(super) fn commit(bytes: &[u8]) -> bool {
 
 pub(super) fn reports() -> Vec<Vec<u8>> {
     let ballots = HISTORY.0.iter().flat_map(|input| &input.block.ballots);
-    ballots.filter_map(|ballot| ballot.extension.clone()).collect()
+    ballots.filter_map(said).collect()
 }
 
 pub(super) fn report(bytes: &[u8]) -> bool {

@@ -219,6 +219,7 @@ impl Proposer {
             height,
             time_ms: TimeMs::new(self.now_ms),
             hash,
+            proposer: [0; 20],
             ballots: if height > 1 { ballots } else { Vec::new() },
             txs: Vec::new(),
         };

@@ -1,7 +1,7 @@
 //! Price reports of a simulated chain's validators: walks with jumps, disagreement, silence, and
 //! garbage.
 
-use tidemark_engine::exec::PriceBallot;
+use tidemark_engine::exec::{BallotExtension, PriceBallot};
 use tidemark_engine::state::State;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::units::{MarketId, Ticks};
@@ -68,7 +68,11 @@ impl Prices {
             PriceBallot {
                 validator: [at as u8; 20],
                 power: *power,
-                extension: (!absent).then_some(extension),
+                extension: if absent {
+                    BallotExtension::Missing
+                } else {
+                    BallotExtension::Bytes(extension)
+                },
             }
         });
         votes.collect()

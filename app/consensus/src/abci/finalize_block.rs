@@ -86,6 +86,7 @@ fn carry_out(
         height: height(request.height),
         time_ms: time_ms(request.time.as_ref()),
         hash,
+        proposer: request.proposer_address.as_ref().try_into().unwrap_or_default(),
         ballots,
         txs: node.inner.cache.check_all(txs, max_bytes, node.inner.threads),
     };

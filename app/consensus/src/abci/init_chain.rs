@@ -10,6 +10,7 @@ use tidemark_engine::state::State;
 use tidemark_engine::state::Validator;
 
 use super::{time_ms, Consensus, Node};
+use crate::votes::room;
 
 /// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
 /// there is no chain to keep up. CometBFT sends InitChain again when it died before the first
@@ -51,8 +52,13 @@ fn build(node: &Node, request: &RequestInitChain) -> Result<State, String> {
     }
     let genesis = Genesis::read(&request.app_state_bytes).map_err(|refusal| refusal.to_string())?;
     let validators = request.validators.iter().map(validator).collect::<Result<Vec<_>, _>>()?;
-    State::genesis(&genesis, &request.chain_id, time_ms(request.time.as_ref()), validators)
-        .map_err(|refusal| refusal.to_string())
+    let count = validators.len();
+    let time_ms = time_ms(request.time.as_ref());
+    let state = State::genesis(&genesis, &request.chain_id, time_ms, validators)
+        .map_err(|refusal| refusal.to_string())?;
+    let params = request.consensus_params.clone().unwrap_or_default();
+    room::check(&params, count, state.max_tx_bytes())?;
+    Ok(state)
 }
 
 fn validator(update: &ValidatorUpdate) -> Result<Validator, String> {

@@ -26,7 +26,9 @@ pub(super) fn prepare_proposal(
     let mut bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
     if votes::required(height(request.height)) {
         let commit = request.local_last_commit.unwrap_or_default();
-        let injected = votes::encode(&commit);
+        let chain = &view.chain;
+        let injected =
+            votes::propose(commit, &chain.validators, &chain.chain_id, request.height - 1, bytes);
         bytes = bytes.saturating_sub(canonical_order::tx_bytes(injected.len()));
         txs.push(injected.into());
     }

@@ -19,7 +19,7 @@ use tendermint_proto::v0_38::abci::{
 };
 use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
 use tendermint_proto::v0_38::types::{
-    AbciParams, BlockIdFlag, CanonicalVoteExtension, ConsensusParams,
+    AbciParams, BlockIdFlag, BlockParams, CanonicalVoteExtension, ConsensusParams,
 };
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::{PublishedBlock, Publisher};
@@ -108,10 +108,15 @@ impl Rig {
         let key = validator_key().verification_key().to_bytes().to_vec();
         let pub_key = Some(PublicKey { sum: Some(Sum::Ed25519(key)) });
         let abci = AbciParams { vote_extensions_enable_height: 1 };
+        let block = BlockParams { max_bytes: 4 << 20, max_gas: -1 };
         self.node.init_chain(RequestInitChain {
             time: time(0),
             chain_id: CHAIN.into(),
-            consensus_params: Some(ConsensusParams { abci: Some(abci), ..Default::default() }),
+            consensus_params: Some(ConsensusParams {
+                abci: Some(abci),
+                block: Some(block),
+                ..Default::default()
+            }),
             validators: vec![ValidatorUpdate { pub_key, power: 10 }],
             app_state_bytes: serde_json::to_vec(&genesis).expect("a genesis is JSON").into(),
             initial_height: 1,

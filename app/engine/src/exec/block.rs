@@ -20,6 +20,8 @@ pub struct Block {
     pub time_ms: TimeMs,
     /// Its hash.
     pub hash: Hash,
+    /// The address of the validator that proposed it; zeros where the block does not say.
+    pub proposer: [u8; 20],
     /// The validators' votes on the block before, with their price reports; empty where there are
     /// none.
     pub ballots: Vec<PriceBallot>,
@@ -34,6 +36,17 @@ pub struct PriceBallot {
     pub validator: [u8; 20],
     /// Its voting power.
     pub power: u64,
-    /// Its extension; `None` where the vote is not for the block: it came late, or for nothing.
-    pub extension: Option<Vec<u8>>,
+    /// Its extension, as far as the commit has it.
+    pub extension: BallotExtension,
+}
+
+/// The extension of a vote in a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BallotExtension {
+    /// The vote is not for the block: it came late, or for nothing.
+    Missing,
+    /// The proposer left the extension out (rules §4.8).
+    Blanked,
+    /// Its bytes; empty where the validator sent none.
+    Bytes(Vec<u8>),
 }

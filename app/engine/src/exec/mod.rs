@@ -22,5 +22,5 @@ mod order;
 mod phases;
 mod settlement;
 
-pub use block::{Block, PriceBallot};
+pub use block::{BallotExtension, Block, PriceBallot};
 pub use phases::execute::{execute, through_sweep};

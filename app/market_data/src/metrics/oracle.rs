@@ -3,7 +3,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec};
 use tidemark_consensus::publish::OwnReport;
-use tidemark_engine::events::{BlockEvents, PriceRound};
+use tidemark_engine::events::{BlockEvents, PriceRound, VoteReport};
 use tidemark_engine::state::View;
 use tidemark_oracle::index::{deviation_ppm, IndexStep};
 
@@ -16,7 +16,10 @@ metrics! {
     #[derive(Debug)]
     pub(super) struct OracleMetrics {
         reports: IntCounterVec = "tidemark_oracle_reports_total" ["validator", "outcome"]
-            "Votes in blocks by what they said of prices: reported, nothing, invalid, or late";
+            "Votes in blocks by what they said of prices: reported, nothing, invalid, late, or \
+             blanked";
+        blanked_power: IntCounterVec = "tidemark_oracle_blanked_power_total" ["proposer"]
+            "Voting power whose price reports the proposers of blocks left out";
         bounded: IntCounterVec = "tidemark_oracle_index_bounded_total" ["market"]
             "Blocks that moved the index by its bound instead of to the median";
         largest_deviation: GaugeVec = "tidemark_oracle_largest_deviation_ratio" ["market"]
@@ -38,6 +41,10 @@ impl OracleMetrics {
             let labels =
                 [hex::encode_upper(vote.validator), OUTCOMES[outcome(&vote.report)].to_owned()];
             self.reports.with_label_values(&labels).inc();
+            if vote.report == VoteReport::Blanked {
+                let proposer = hex::encode_upper(events.prices.proposer);
+                self.blanked_power.with_label_values(&[proposer]).inc_by(vote.power);
+            }
         }
         for (cell, prices) in view.markets.iter().zip(&events.prices.markets) {
             let bounded = matches!(prices.step, IndexStep::Bounded { .. });

@@ -122,7 +122,8 @@ fn block() -> PublishedBlock {
         events: vec![Event::Fill(fill), Event::Liquidation(Box::new(step)), triggered(), slice()],
         violations: vec!["test".into()],
         prices: PriceRound {
-            total_power: 4,
+            proposer: [0xcd; 20],
+            total_power: 5,
             votes: vec![
                 PriceVote {
                     validator: [0xab; 20],
@@ -130,6 +131,7 @@ fn block() -> PublishedBlock {
                     report: VoteReport::Prices(report(above(510))),
                 },
                 PriceVote { validator: [1; 20], power: 1, report: VoteReport::Late },
+                PriceVote { validator: [2; 20], power: 1, report: VoteReport::Blanked },
             ],
             markets: vec![MarketPrices { reporting_power: 3, step: IndexStep::Taken }],
         },
@@ -272,7 +274,7 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_insurance_fund_usdc 2.5",
         "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
         "tidemark_oracle_age_seconds{market=\"BTC-USD\"} 1.5",
-        "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.75",
+        "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.6",
         "tidemark_oracle_index_bounded_total{market=\"BTC-USD\"} 0",
         "tidemark_oracle_largest_deviation_ratio{market=\"BTC-USD\"} 0.000999",
         "tidemark_oracle_own_deviation_ratio{market=\"BTC-USD\"} 0",

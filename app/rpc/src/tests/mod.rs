@@ -197,7 +197,8 @@ impl Node {
             (price, price);
         let txs =
             txs.iter().map(|tx| self.cache.check(tx, 1 << 20)).collect::<Vec<Result<_, Refusal>>>();
-        let block = Block { height, time_ms, hash: [7; 32], ballots: Vec::new(), txs };
+        let block =
+            Block { height, time_ms, hash: [7; 32], proposer: [1; 20], ballots: Vec::new(), txs };
         let events = Arc::new(execute(&mut self.state, &block, &mut |_| {}));
         assert_eq!(events.violations, Vec::<String>::new());
         let published = PublishedBlock {

@@ -25,7 +25,7 @@ enum Tamper {
     Reorder,
     /// Another validator's report exchanged.
     Forge,
-    /// So many votes blanked that no quorum is left.
+    /// So many votes marked absent that no quorum is left.
     Trim,
     /// The extended commit of an earlier block.
     Replay,

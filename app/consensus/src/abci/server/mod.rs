@@ -35,18 +35,24 @@ const MAX_CONNECTIONS: usize = 8;
 /// How long a stop waits for requests in execution before their connections are cut.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The largest request that is read, in bytes, unless the options say otherwise. A buffer grows
+/// with what arrives, so a cap that is never reached costs nothing. `votes::room::check` holds
+/// validator set and block size to it.
+pub const MAX_FRAME_BYTES: usize = 512 * 1024 * 1024;
+
 /// Settings of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     /// The largest request that is read, in bytes. Must exceed the consensus parameter
-    /// `block.max_bytes`, since `FinalizeBlock` carries a whole block and its votes.
+    /// `block.max_bytes` by 1 MiB a validator: `PrepareProposal` carries a block's transactions
+    /// and all extensions of the last commit, of which those that came late have up to 1 MiB.
     pub max_frame_bytes: usize,
 }
 
 impl Default for ServerOptions {
-    /// 64 MiB a frame.
+    /// [`MAX_FRAME_BYTES`] a frame.
     fn default() -> Self {
-        Self { max_frame_bytes: 64 * 1024 * 1024 }
+        Self { max_frame_bytes: MAX_FRAME_BYTES }
     }
 }
 

@@ -7,7 +7,7 @@ use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::units::{MarketId, Ticks, TimeMs};
 
 use crate::events::{MarketPrices, PriceRound, PriceVote, VoteReport};
-use crate::exec::block::Block;
+use crate::exec::block::{BallotExtension, Block};
 use crate::state::{MarketCell, State};
 
 /// Applies the block's reports: index, then mark, of every market. Returns each validator's report.
@@ -34,22 +34,24 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
         markets.push(MarketPrices { reporting_power, step });
         mark(cell, block.time_ms);
     }
-    PriceRound { total_power, votes, markets }
+    PriceRound { proposer: block.proposer, total_power, votes, markets }
 }
 
 /// Returns the commit's votes with their decoded reports. A report that does not decode counts for
-/// nothing; its validator keeps its vote.
+/// nothing, as one that is blanked; its validator keeps its vote.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     let base = |market: MarketId| state.markets.get(market.index())?.cell.index.commit_base();
-    let said = |extension: &[u8]| match extension {
-        [] => VoteReport::Nothing,
-        bytes => report::decode(bytes, &base, Limits::default())
+    let said = |extension: &BallotExtension| match extension {
+        BallotExtension::Missing => VoteReport::Late,
+        BallotExtension::Blanked => VoteReport::Blanked,
+        BallotExtension::Bytes(bytes) if bytes.is_empty() => VoteReport::Nothing,
+        BallotExtension::Bytes(bytes) => report::decode(bytes, &base, Limits::default())
             .map_or_else(VoteReport::Invalid, VoteReport::Prices),
     };
     let votes = block.ballots.iter().map(|ballot| PriceVote {
         validator: ballot.validator,
         power: ballot.power,
-        report: ballot.extension.as_deref().map_or(VoteReport::Late, said),
+        report: said(&ballot.extension),
     });
     votes.collect()
 }
