@@ -248,7 +248,7 @@ fn book_sentence(reject: &Reject) -> String {
     tidemark_proto::Refusal::from(*reject).message
 }
 
-/// Makes [`Refusal::code`] of a table. It names every variant: one that it forgets does not compile.
+/// Makes [`Refusal::code`] of a table of every variant: one that it forgets does not compile.
 macro_rules! codes {
     ($($variant:pat => $code:expr,)+) => {
         impl Refusal {
