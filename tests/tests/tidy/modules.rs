@@ -51,7 +51,7 @@ fn floor(file: &str) -> usize {
     let is_on = |floor: &&[&str]| {
         inside.is_some_and(|inside| floor.iter().any(|part| inside.starts_with(part)))
     };
-    FLOORS.iter().position(|floor| is_on(&floor)).map_or(0, |at| at + 1)
+    FLOORS.iter().position(is_on).map_or(0, |at| at + 1)
 }
 
 /// Imports of the engine that lead to a higher floor.
