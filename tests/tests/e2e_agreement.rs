@@ -42,6 +42,8 @@ async fn four_validators_agree_on_every_app_hash_for_500_blocks_under_trading() 
     let nodes = [first.clone(), second.clone()];
     let traders = names.iter().cloned().zip(nodes.iter().cycle().cloned()).collect();
     let traders = Traders::start(traders, 1);
+    // A node that lags would name a sequence that is used by the time of the submission.
+    net.wait_height(NO_MEMPOOL, funded).await.unwrap();
     the_closed_mempool_takes_nothing(&net).await;
 
     net.wait_height(ONE_THREAD, CRASH_AT).await.unwrap();
