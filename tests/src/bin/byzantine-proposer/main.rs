@@ -1,7 +1,6 @@
 //! `byzantine-proposer start --home HOME`: a `tidemarkd` that proposes blocks with a wrong extended
 //! commit, and accepts whatever it proposed. For tests of the honest ones.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +11,7 @@ use tendermint_proto::v0_38::abci::*;
 use tendermint_proto::v0_38::types::BlockIdFlag;
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::votes;
-use tidemark_node::start::{start_with, StartOptions};
+use tidemark_tests::byzantine::{self, Behaviour};
 
 /// A change of an extended commit. The log names the change.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +34,13 @@ const TAMPERS: [Tamper; 6] =
     [Tamper::Omit, Tamper::Drop, Tamper::Reorder, Tamper::Forge, Tamper::Trim, Tamper::Replay];
 
 #[derive(Clone)]
-struct Byzantine {
+struct Proposer {
     node: Node,
     proposals: Arc<AtomicUsize>,
     earlier: Arc<Mutex<Option<ExtendedCommitInfo>>>,
 }
 
-impl Byzantine {
+impl Proposer {
     /// The block's transactions with another extended commit in front. `None` where this commit
     /// cannot be tampered with in that way.
     fn tampered(
@@ -80,7 +79,11 @@ impl Byzantine {
     }
 }
 
-impl Application for Byzantine {
+impl Behaviour for Proposer {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let (height, commit) =
             (request.height, request.local_last_commit.clone().unwrap_or_default());
@@ -100,59 +103,14 @@ impl Application for Byzantine {
     fn process_proposal(&self, _request: RequestProcessProposal) -> ResponseProcessProposal {
         ResponseProcessProposal { status: ProposalStatus::Accept as i32 }
     }
-
-    fn info(&self, request: RequestInfo) -> ResponseInfo {
-        self.node.info(request)
-    }
-
-    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
-        self.node.init_chain(request)
-    }
-
-    fn query(&self, request: RequestQuery) -> ResponseQuery {
-        self.node.query(request)
-    }
-
-    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        self.node.check_tx(request)
-    }
-
-    fn extend_vote(&self, request: RequestExtendVote) -> ResponseExtendVote {
-        self.node.extend_vote(request)
-    }
-
-    fn verify_vote_extension(
-        &self,
-        request: RequestVerifyVoteExtension,
-    ) -> ResponseVerifyVoteExtension {
-        self.node.verify_vote_extension(request)
-    }
-
-    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
-        self.node.finalize_block(request)
-    }
-
-    fn commit(&self) -> ResponseCommit {
-        self.node.commit()
-    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let words: Vec<String> = std::env::args().collect();
-    let home = words.iter().position(|word| word == "--home").and_then(|at| words.get(at + 1));
-    let Some(home) = home.map(PathBuf::from) else {
-        eprintln!("usage: byzantine-proposer start --home HOME");
-        return ExitCode::FAILURE;
-    };
-    let options = StartOptions { external_comet: false, threads: None, sidecar: None };
-    let wrap = |node| Byzantine { node, proposals: Arc::default(), earlier: Arc::default() };
-    match start_with(&home, &options, wrap).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("byzantine-proposer: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    byzantine::run("byzantine-proposer", |node| Proposer {
+        node,
+        proposals: Arc::default(),
+        earlier: Arc::default(),
+    })
+    .await
 }
