@@ -2,6 +2,8 @@
 //! CometBFT, in a temporary folder, on ports of their own. Dropping it ends every process that it
 //! started.
 
+mod metrics;
+mod options;
 mod process;
 mod program;
 mod reserve;
@@ -12,7 +14,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prometheus_parse::{Sample, Scrape, Value};
 use tempfile::TempDir;
 use tidemark_client::Client;
 use tidemark_comet::cometbft::COMETBFT;
@@ -25,6 +26,8 @@ use tidemark_node::init::{self, ExistingHome, NodeInit};
 use tidemark_proto::params::MarketParams;
 
 use crate::harness::{genesis, CHAIN_ID};
+pub use metrics::Metrics;
+pub use options::{NetOptions, NodeOptions};
 use process::{Launch, Process};
 pub use program::target_folder;
 
@@ -63,63 +66,6 @@ pub fn unix_ms() -> u64 {
 /// A line for whoever waits. Not by `println!`, which the test runner keeps to itself.
 pub fn progress(line: &str) {
     let _ = writeln!(std::io::stderr(), "  … {line}");
-}
-
-/// One node of a network to come.
-#[derive(Clone, Debug)]
-pub struct NodeOptions {
-    /// Its voting power; 0 for a node that only follows.
-    pub power: u64,
-    /// `--threads`, when given.
-    pub threads: Option<u16>,
-    /// True if its mempool takes transactions. A node whose mempool takes none sees them only in
-    /// blocks.
-    pub mempool: bool,
-    /// Where its prices come from; without one, a validator's are made up.
-    pub feed: Option<FeedConfig>,
-    /// The program in place of `tidemarkd`: a node that misbehaves.
-    pub program: Option<PathBuf>,
-    /// Its CometBFT is a process of its own, which can crash alone.
-    pub external_comet: bool,
-}
-
-impl Default for NodeOptions {
-    fn default() -> Self {
-        Self {
-            power: 10,
-            threads: None,
-            mempool: true,
-            feed: None,
-            program: None,
-            external_comet: false,
-        }
-    }
-}
-
-/// The setting of a network.
-#[derive(Clone, Debug)]
-pub struct NetOptions {
-    /// Its nodes.
-    pub nodes: Vec<NodeOptions>,
-    /// CometBFT's pause after each block.
-    pub timeout_commit_ms: u64,
-    /// The insurance fund at the start.
-    pub insurance_usdc: u64,
-    /// The listed markets.
-    pub markets: Vec<MarketParams>,
-}
-
-impl NetOptions {
-    /// Validators of equal power, with a pause of 50 ms after each block.
-    #[must_use]
-    pub fn validators(count: usize) -> Self {
-        Self {
-            nodes: vec![NodeOptions::default(); count],
-            timeout_commit_ms: 50,
-            insurance_usdc: 50_000,
-            markets: markets(),
-        }
-    }
 }
 
 /// A node's place, and its process while it runs.
@@ -469,48 +415,5 @@ pub async fn wait_for<T, F: Future<Output = Option<T>>>(
         }
         assert!(Instant::now() < end, "{what}: not within {} s", READY.as_secs());
         tokio::time::sleep(POLL).await;
-    }
-}
-
-/// A metrics page.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// As it was served.
-    pub text: String,
-}
-
-impl Metrics {
-    async fn read(port: u16) -> Result<Self, String> {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let cannot = |e: std::io::Error| format!("cannot read metrics at port {port}: {e}");
-        let mut stream =
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(cannot)?;
-        let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.map_err(cannot)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.map_err(cannot)?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        if !head.starts_with("HTTP/1.1 200") {
-            return Err(format!("metrics at port {port}: {head}"));
-        }
-        Ok(Self { text: body.to_owned() })
-    }
-
-    /// The sum of a metric's samples that have every one of `labels`; `None` when there is no such
-    /// sample.
-    #[must_use]
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let scrape = Scrape::parse(self.text.lines().map(|line| Ok(line.to_owned()))).ok()?;
-        let value = |sample: &Sample| {
-            let matches = sample.metric == name
-                && labels.iter().all(|(label, value)| sample.labels.get(label) == Some(*value));
-            match sample.value {
-                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if matches => {
-                    Some(value)
-                }
-                _ => None,
-            }
-        };
-        scrape.samples.iter().filter_map(value).reduce(|sum, value| sum + value)
     }
 }
