@@ -7,7 +7,7 @@ use tidemark_proto::Code;
 use crate::refusal::Refusal;
 
 /// The outcome of a transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TxOutcome {
     /// SHA-256 of its bytes.
     pub hash: TxHash,
@@ -17,6 +17,10 @@ pub struct TxOutcome {
     pub refusal: Option<Box<Refusal>>,
     /// One for each operation.
     pub results: Vec<OperationResult>,
+    /// Gas that the transaction takes of its block; 0 when it does not decode.
+    pub gas_wanted: u64,
+    /// Gas that its execution took; 0 when it does not decode.
+    pub gas_used: u64,
 }
 
 impl TxOutcome {

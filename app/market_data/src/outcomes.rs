@@ -174,7 +174,7 @@ mod tests {
         let results = vec![OperationResult::default(); 2];
         let refusal = (code != Code::Ok)
             .then(|| Box::new(Refusal::from(tidemark_proto::Refusal::new(code, ""))));
-        TxOutcome { hash: [hash; 32], signer: None, refusal, results }
+        TxOutcome { hash: [hash; 32], refusal, results, ..TxOutcome::default() }
     }
 
     #[tokio::test]

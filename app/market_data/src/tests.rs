@@ -439,7 +439,7 @@ async fn who_is_told_of_a_commit_finds_its_orders() {
     let waiter = data.outcomes().wait([9; 32]).unwrap();
     let mut host = Recorder::default();
     chain.run(&place(ONE, true, 100, 5), &mut host);
-    let tx = TxOutcome { hash: [9; 32], signer: None, refusal: None, results: Vec::new() };
+    let tx = TxOutcome { hash: [9; 32], ..TxOutcome::default() };
     data.apply(&chain.publish(host.0, vec![tx]));
     assert_eq!(waiter.await.unwrap().height, 1);
     assert_eq!(data.orders(&[ONE], Some(BTC)), (1, data.orders(&[ONE], None).1));

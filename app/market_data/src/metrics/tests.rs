@@ -110,8 +110,12 @@ fn block() -> PublishedBlock {
         arithmetic: Arithmetic::default(),
     };
     let result = |code: Code| OperationResult { refusal: refusal(code), ..Default::default() };
-    let tx =
-        |code, results| TxOutcome { hash: [1; 32], signer: None, refusal: refusal(code), results };
+    let tx = |code, results| TxOutcome {
+        hash: [1; 32],
+        refusal: refusal(code),
+        results,
+        ..TxOutcome::default()
+    };
     let events = BlockEvents {
         height: 42,
         time_ms: TimeMs::new(10_000),

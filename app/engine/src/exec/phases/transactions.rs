@@ -16,12 +16,9 @@ use crate::state::{check_timeout, unknown_signer, State};
 pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
     let one = |tx: &CheckedTx| match tx {
         Ok(tx) => outcome(tx, admit(ctx.exchange, tx).and_then(|owner| carry_out(ctx, owner, tx))),
-        Err(refusal) => TxOutcome {
-            hash: [0; 32],
-            signer: None,
-            refusal: Some(Box::new(refusal.clone().into())),
-            results: Vec::new(),
-        },
+        Err(refusal) => {
+            TxOutcome { refusal: Some(Box::new(refusal.clone().into())), ..TxOutcome::default() }
+        }
     };
     txs.iter().map(one).collect()
 }
@@ -31,7 +28,15 @@ fn outcome(tx: &DecodedTx, result: Result<Vec<OperationResult>, Refusal>) -> TxO
         Ok(results) => (None, results),
         Err(refusal) => (Some(Box::new(refusal)), Vec::new()),
     };
-    TxOutcome { hash: tx.hash, signer: Some(tx.signer), refusal, results }
+    let gas = tx.message.gas();
+    TxOutcome {
+        hash: tx.hash,
+        signer: Some(tx.signer),
+        refusal,
+        results,
+        gas_wanted: gas,
+        gas_used: gas,
+    }
 }
 
 /// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its
