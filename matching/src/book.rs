@@ -132,17 +132,17 @@ impl Book {
         debug_assert!(order.id() < self.next_order_id, "the order's id was assigned");
         let slot = self.orders.allocate();
         self.ids.insert(order.id(), slot);
-        self.push_owner(slot, order.owner, order.flags());
+        self.push_owner(slot, order.id(), order.owner, order.flags());
         self.append(slot, order, key, index);
         slot
     }
 
     /// Links an order as its owner's newest.
     #[inline(always)]
-    pub(crate) fn push_owner(&mut self, slot: u32, owner: AccountId, flags: Flags) {
+    pub(crate) fn push_owner(&mut self, slot: u32, id: OrderId, owner: AccountId, flags: Flags) {
         self.owners.push(owner, slot);
         if flags.reduce_only() {
-            self.owners.add_reduce_only(owner, flags.side());
+            self.owners.add_reduce_only(owner, flags.side(), id, slot);
         }
     }
 
@@ -178,7 +178,7 @@ impl Book {
     #[inline(never)]
     pub(crate) fn unindex(&mut self, slot: u32) {
         let order = self.orders.get(slot);
-        let (owner, flags) = (order.owner, order.flags());
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
         let Attributes { client_id, heap_index, .. } = self.attributes.get(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
@@ -190,7 +190,7 @@ impl Book {
             self.icebergs.remove(slot);
         }
         if flags.reduce_only() {
-            self.owners.remove_reduce_only(owner, flags.side());
+            self.owners.remove_reduce_only(owner, flags.side(), id);
         }
     }
 

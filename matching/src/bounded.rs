@@ -61,9 +61,4 @@ pub(crate) mod checked {
     pub(crate) const fn increment(count: u32) -> u32 {
         count.checked_add(1).expect("counts of live orders are below 2^32")
     }
-
-    /// Decrements a count of live orders.
-    pub(crate) const fn decrement(count: u32) -> u32 {
-        count.checked_sub(1).expect("only orders that were counted leave")
-    }
 }

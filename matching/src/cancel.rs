@@ -7,7 +7,7 @@ use crate::arena::NONE;
 use crate::book::Book;
 use crate::bounded::checked;
 use crate::expiries::Expiry;
-use crate::types::{Host, Reject};
+use crate::types::{CancelledAll, Host, Reject};
 
 impl Book {
     /// Takes `by_lots` off a live order, which keeps its place in the queue. The order is cancelled
@@ -51,26 +51,29 @@ impl Book {
         }
     }
 
-    /// Cancels all orders of an account, or those of one side, newest first (rules §2.8). Returns
-    /// their number, at most the owner's open orders.
+    /// Cancels all orders of an account, or those of one side, newest first (rules §2.8). Looks at
+    /// no more than `max` orders; at most the owner's open orders.
     pub fn cancel_all(
         &mut self,
         owner: AccountId,
         side: Option<Side>,
         reason: Code,
+        max: u32,
         host: &mut impl Host,
-    ) -> u32 {
-        let mut gone = 0;
+    ) -> CancelledAll {
+        let mut all = CancelledAll::default();
         let mut slot = self.owners.get(owner).newest;
-        while slot != NONE {
+        while slot != NONE && all.looked_at < max {
+            all.looked_at = checked::increment(all.looked_at);
             let older = self.owners.older(slot);
             if side.is_none_or(|side| side == self.orders.get(slot).flags().side()) {
                 self.evict(slot, reason, host);
-                gone = checked::increment(gone);
+                all.gone = checked::increment(all.gone);
             }
             slot = older;
         }
-        gone
+        all.more = slot != NONE;
+        all
     }
 
     /// Removes expired orders (`expires_ms ≤ now_ms`) with `EXPIRED`, earliest first, then by id;

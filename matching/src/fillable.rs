@@ -8,59 +8,49 @@ use crate::book::Book;
 use crate::bounded::checked;
 use crate::icebergs::Iceberg;
 use crate::matcher::Taker;
-use crate::types::{Host, NewOrder};
+use crate::types::{Fillable, Host, NewOrder};
 
 impl Book {
     /// Returns the lots that an order would trade at once, at most its own, with at most
-    /// `max_fills` makers; changes nothing. Fill-or-kill relies on this quantity
-    /// (rules §2.3).
+    /// `max_fills` makers, looking at no more than `max_visits`; changes nothing. Fill-or-kill
+    /// relies on this quantity (rules §2.3).
     #[must_use]
-    pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Lots {
+    pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Fillable {
         let taker = Taker::new(order, OrderId::MAX, order.price_ticks);
         self.fillable(&taker, order.lots, host)
     }
 
     /// Returns the lots that [`Book::match_taker`] would trade for a fill-or-kill order, hidden
     /// lots included, up to `lots`; changes nothing. Counts at most `max_fills` makers, each refill
-    /// of an iceberg order as another maker.
-    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Lots {
-        let ladder = self.ladders.get(taker.side.opposite());
+    /// of an iceberg order as another maker, and looks at no more than `max_visits`.
+    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Fillable {
         let cap =
             if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
-        let mut walk =
-            FillWalk { book: self, side: taker.side.opposite(), met: 0, traded: BTreeMap::new() };
-        let mut sum = Lots::ZERO;
-        let crosses = |level: &u32| self.levels.get(*level).key >= taker.limit_key;
-        let mut level = ladder.best().filter(crosses);
-        while let Some(index) = level {
-            let shown = |slot| {
-                (
-                    slot,
-                    self.orders.get(slot).lots,
-                    self.iceberg(slot, self.orders.get(slot).flags()),
-                )
-            };
-            let mut queue = self.queue_slots(self.levels.get(index).head).map(shown);
-            let mut refilled = VecDeque::new();
-            while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
-                if sum >= lots.min(cap) {
-                    return lots.min(cap);
-                }
-                let Some(more) = walk.meet(slot, shown, taker, checked::sub(lots, sum), host)
-                else {
-                    return sum;
-                };
-                sum = checked::add(sum, more);
-                if more == shown && !iceberg.hidden_lots.is_zero() {
-                    let (shown, iceberg) =
-                        Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
-                    refilled.push_back((slot, shown, iceberg));
-                }
-            }
-            level = ladder.next_worse(&self.levels, index).filter(crosses);
+        let mut walk = FillWalk {
+            book: self,
+            side: taker.side.opposite(),
+            any_dead: self.any_dead(host),
+            met: 0,
+            visits: 0,
+            ended: None,
+            traded: BTreeMap::new(),
+        };
+        let sum = walk.sum(taker, lots, cap, host);
+        Fillable {
+            lots: sum.min(cap),
+            visits: walk.visits,
+            out_of_visits: walk.ended == Some(End::Visits),
         }
-        sum.min(cap)
     }
+}
+
+/// The bound at which a walk ended before its lots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// `max_visits`.
+    Visits,
+    /// `max_fills`, or an order of the taker's owner.
+    Met,
 }
 
 /// Simulates [`Book::match_taker`] over the makers without changing the book.
@@ -68,13 +58,71 @@ struct FillWalk<'a> {
     book: &'a Book,
     /// The makers' side.
     side: Side,
+    any_dead: bool,
     met: u32,
+    visits: u32,
+    ended: Option<End>,
     /// Lots traded so far by owners that have reduce-only orders on this side.
     traded: BTreeMap<AccountId, Lots>,
 }
 
 impl FillWalk<'_> {
-    /// Returns the lots that one maker, which shows `shown`, trades; `None` at the end of the walk.
+    /// Returns the lots of all makers up to `lots`, or up to the walk's end.
+    fn sum(&mut self, taker: &Taker, lots: Lots, cap: Lots, host: &impl Host) -> Lots {
+        let book = self.book;
+        let ladder = book.ladders.get(self.side);
+        let mut sum = Lots::ZERO;
+        let crosses = |level: &u32| book.levels.get(*level).key >= taker.limit_key;
+        let mut level = ladder.best().filter(crosses);
+        while let Some(index) = level {
+            let shown = |slot| {
+                let order = book.orders.get(slot);
+                (slot, order.lots, book.iceberg(slot, order.flags()))
+            };
+            let mut queue = book.queue_slots(book.levels.get(index).head).map(shown);
+            let mut refilled = VecDeque::new();
+            while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
+                if sum >= lots.min(cap) {
+                    return lots.min(cap);
+                }
+                let more = self.visit(slot, shown, taker, checked::sub(lots, sum), host);
+                if self.ended.is_some() {
+                    return sum;
+                }
+                sum = checked::add(sum, more);
+                if more == shown && !iceberg.hidden_lots.is_zero() {
+                    let (shown, iceberg) =
+                        Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
+                    refilled.push_back((slot, shown, iceberg));
+                }
+            }
+            level = ladder.next_worse(&book.levels, index).filter(crosses);
+        }
+        sum
+    }
+
+    /// Returns the lots that one maker, which shows `shown`, trades. Every maker that is looked at
+    /// counts before anything is known of it: else a walk past makers that do not trade would cost
+    /// nothing.
+    fn visit(
+        &mut self,
+        slot: u32,
+        shown: Lots,
+        taker: &Taker,
+        wanted: Lots,
+        host: &impl Host,
+    ) -> Lots {
+        if self.visits == taker.max_visits {
+            self.ended = Some(End::Visits);
+            return Lots::ZERO;
+        }
+        self.visits = checked::increment(self.visits);
+        if self.any_dead && self.book.why_dead(slot, host).is_some() {
+            return Lots::ZERO;
+        }
+        self.meet(slot, shown, taker, wanted, host)
+    }
+
     fn meet(
         &mut self,
         slot: u32,
@@ -82,7 +130,7 @@ impl FillWalk<'_> {
         taker: &Taker,
         wanted: Lots,
         host: &impl Host,
-    ) -> Option<Lots> {
+    ) -> Lots {
         let maker = self.book.orders.get(slot);
         let mut lots = wanted.min(shown);
         let may_be_removed =
@@ -93,20 +141,24 @@ impl FillWalk<'_> {
             if lots.is_zero() && !traded.is_zero() {
                 // The fill that closed the position would have removed this maker: the taker does
                 // not meet it.
-                return Some(Lots::ZERO);
+                return Lots::ZERO;
             }
         }
         if self.met == taker.max_fills {
-            return None;
+            self.ended = Some(End::Met);
+            return Lots::ZERO;
         }
         self.met = checked::increment(self.met);
         if maker.owner == taker.owner {
-            return (taker.stp == SelfTradePrevention::CancelMaker).then_some(Lots::ZERO);
+            if taker.stp != SelfTradePrevention::CancelMaker {
+                self.ended = Some(End::Met);
+            }
+            return Lots::ZERO;
         }
         if may_be_removed {
             let traded = self.traded.entry(maker.owner).or_default();
             *traded = traded.saturating_add(lots);
         }
-        Some(lots)
+        lots
     }
 }

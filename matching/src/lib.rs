@@ -2,7 +2,7 @@
 //!
 //! [`Book`] owns orders, levels and order ids; it knows no accounts, no clock and no I/O. The
 //! caller keeps positions and receives events, as the [`Host`]. Every operation is bounded: by
-//! `max_fills`, by an owner's open orders, or by its own `max`.
+//! `max_visits`, by an owner's open orders, or by its own `max`.
 //!
 //! | module | contents |
 //! |---|---|
@@ -20,6 +20,7 @@
 //! | `book` | the book's state; insertion and removal of orders |
 //! | `queries` | reads |
 //! | `admission` | checks before an order enters |
+//! | `dead` | orders that stay on the book and do not trade |
 //! | `matcher` | matching |
 //! | `fillable` | the lots that an order would trade |
 //! | `place`, `replace`, `cancel` | operations |
@@ -53,6 +54,7 @@ mod cache;
 mod cancel;
 mod clients;
 mod commit;
+mod dead;
 mod digest;
 mod expiries;
 mod fillable;
@@ -83,5 +85,6 @@ pub use triggers::{Backlog, TriggerBook, TriggerDirection};
 // Two terms of proto, which orders are made of.
 pub use tidemark_proto::types::{PostOnly, TimeInForce};
 pub use types::{
-    Event, Host, LevelView, NewOrder, OrderView, PlaceResult, Reject, Replace, MAX_ORDER_LOTS,
+    CancelledAll, Event, Fillable, Host, LevelView, NewOrder, OrderView, PlaceResult, Reject,
+    Replace, MAX_ORDER_LOTS,
 };

@@ -21,6 +21,7 @@ pub(crate) struct Taker {
     pub(crate) reduce_only: bool,
     pub(crate) stp: SelfTradePrevention,
     pub(crate) max_fills: u32,
+    pub(crate) max_visits: u32,
 }
 
 impl Taker {
@@ -35,6 +36,7 @@ impl Taker {
             reduce_only: order.reduce_only,
             stp: order.stp,
             max_fills: order.max_fills,
+            max_visits: order.max_visits,
         }
     }
 }
@@ -48,11 +50,13 @@ pub(crate) struct MatchResult {
     pub(crate) decremented_lots: Lots,
     /// Reason why the order may neither trade further nor rest.
     pub(crate) stop: Option<Code>,
+    /// Makers that were looked at.
+    pub(crate) visits: u32,
 }
 
 impl Book {
     /// Trades until the order is filled, meets no acceptable price, or must stop. The order meets
-    /// at most `max_fills` makers.
+    /// at most `max_fills` makers, and looks at no more than `max_visits`.
     pub(crate) fn match_taker(
         &mut self,
         taker: &Taker,
@@ -65,26 +69,23 @@ impl Book {
             "admission has bounded the quantity"
         );
         let mut met = 0_u32;
+        let any_dead = self.any_dead(host);
         // Matching adds no reduce-only order.
-        let simple = !taker.reduce_only && !self.owners.any_reduce_only();
+        let simple = !taker.reduce_only && !self.owners.any_reduce_only() && !any_dead;
         while !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             if simple {
-                met = self.match_shown(taker, &mut outcome, met, host);
+                let fills_left = taker.max_fills.saturating_sub(met);
+                let visits_left = taker.max_visits.saturating_sub(outcome.visits);
+                let most = fills_left.min(visits_left);
+                let more = self.match_shown(taker, &mut outcome, most, host);
+                met = met.saturating_add(more);
+                outcome.visits = outcome.visits.saturating_add(more);
             }
             let Some(slot) = self.next_maker(taker).filter(|_| !outcome.remaining_lots.is_zero())
             else {
                 break;
             };
-            if met == taker.max_fills {
-                outcome.stop = Some(Code::MaxFills);
-                break;
-            }
-            met = bounded::increment(met);
-            if self.orders.get(slot).owner == taker.owner {
-                self.prevent_self_trade(slot, taker.stp, &mut outcome, host);
-            } else {
-                self.match_maker(slot, taker, &mut outcome, host);
-            }
+            met = self.visit(slot, taker, met, &mut outcome, any_dead, host);
         }
         if taker.reduce_only
             && !outcome.remaining_lots.is_zero()
@@ -101,23 +102,59 @@ impl Book {
             "every lot of the taker has traded, was decremented or remains"
         );
         debug_assert!(met <= taker.max_fills, "the taker met at most `max_fills` makers");
+        debug_assert!(outcome.visits <= taker.max_visits, "each look was charged before");
         outcome
     }
 
+    /// Looks at the next maker: removes it if it is dead, else the taker meets it. Returns how many
+    /// makers the taker has met.
+    #[inline(always)]
+    fn visit(
+        &mut self,
+        slot: u32,
+        taker: &Taker,
+        met: u32,
+        outcome: &mut MatchResult,
+        any_dead: bool,
+        host: &mut impl Host,
+    ) -> u32 {
+        if outcome.visits == taker.max_visits {
+            outcome.stop = Some(Code::OutOfGas);
+            return met;
+        }
+        outcome.visits = bounded::increment(outcome.visits);
+        if let Some(code) = any_dead.then(|| self.why_dead(slot, host)).flatten() {
+            self.evict(slot, code, host);
+            return met;
+        }
+        if met == taker.max_fills {
+            outcome.stop = Some(Code::MaxFills);
+            return met;
+        }
+        if self.orders.get(slot).owner == taker.owner {
+            self.prevent_self_trade(slot, taker.stp, outcome, host);
+        } else {
+            self.match_maker(slot, taker, outcome, host);
+        }
+        bounded::increment(met)
+    }
+
     /// The most frequent part of [`Book::match_taker`]: trades with makers that belong to other
-    /// accounts and hide no lots. The caller has checked that neither the taker nor any order of
-    /// the book is reduce-only. Returns how many makers the taker has met.
+    /// accounts and hide no lots, with at most `most`. The caller has checked that neither the
+    /// taker nor any order of the book is reduce-only, and that none is dead. Returns how many
+    /// makers the taker has met.
     #[inline(never)]
     fn match_shown(
         &mut self,
         taker: &Taker,
         outcome: &mut MatchResult,
-        mut met: u32,
+        most: u32,
         host: &mut impl Host,
     ) -> u32 {
+        let mut met = 0_u32;
         let side = taker.side.opposite();
         let mut remaining = outcome.remaining_lots;
-        while !remaining.is_zero() && met < taker.max_fills {
+        while !remaining.is_zero() && met < most {
             let Some(level) = self.ladders.get(side).best() else { break };
             let (key, slot) = (self.levels.get(level).key, self.levels.get(level).head);
             if key < taker.limit_key {
@@ -273,22 +310,15 @@ impl Book {
         side: Side,
         host: &mut impl Host,
     ) -> u32 {
-        let mut left = self.owners.get(owner).reduce_only_orders(side);
-        let mut gone = 0;
-        let mut slot = self.owners.get(owner).newest;
-        while slot != NONE && left > 0 {
-            let older = self.owners.older(slot);
-            let (flags, level) = (self.orders.get(slot).flags(), self.orders.get(slot).level);
-            if flags.reduce_only() && flags.side() == side {
-                left = checked::decrement(left);
-                // An order that is being replaced is in no level; the replacement decides about its
-                // rest.
-                if level != NONE {
-                    self.evict(slot, Code::NothingToReduce, host);
-                    gone = checked::increment(gone);
-                }
+        let (mut gone, mut before) = (0, OrderId::MAX);
+        while let Some((id, slot)) = self.owners.reduce_only_before(owner, side, before) {
+            before = id;
+            // An order that is being replaced is in no level; the replacement decides about its
+            // rest.
+            if self.orders.get(slot).level != NONE {
+                self.evict(slot, Code::NothingToReduce, host);
+                gone = checked::increment(gone);
             }
-            slot = older;
         }
         gone
     }
@@ -307,6 +337,7 @@ impl MatchResult {
             resting_lots: if rests { outcome.remaining_lots } else { Lots::ZERO },
             price_ticks,
             rest: outcome.stop,
+            visits: outcome.visits,
         }
     }
 }

@@ -9,12 +9,15 @@
     reason = "accounts with orders have a page, and orders have links, as long as the tables"
 )]
 
-use tidemark_proto::units::{AccountId, Side};
+use std::collections::BTreeMap;
+
+use tidemark_proto::units::{AccountId, OrderId, Side};
 
 use crate::arena::NONE;
 use crate::bounded;
 use crate::cache::prefetch;
 use crate::levels::relink;
+use crate::memory::map_bytes;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -39,14 +42,6 @@ impl OwnerLinks {
     const EMPTY: Self = Self { older: NONE, newer: NONE };
 }
 
-impl Owner {
-    /// Returns the number of reduce-only orders on a side.
-    #[inline(always)]
-    pub(crate) const fn reduce_only_orders(&self, side: Side) -> u32 {
-        self.reduce_only[side as usize]
-    }
-}
-
 const NO_ORDERS: Owner = Owner { newest: NONE, count: 0, reduce_only: [0; 2] };
 
 #[derive(Clone, Debug)]
@@ -59,8 +54,9 @@ pub(crate) struct Owners {
     links: Vec<OwnerLinks>,
     /// Number of accounts with orders, by page.
     active: Vec<u32>,
-    /// Reduce-only orders of all accounts, by side.
-    reduce_only: [u32; 2],
+    /// Slots of the reduce-only orders of all accounts, by side. The orders of one account are
+    /// found without a look at its others.
+    reduce_only: [BTreeMap<(AccountId, OrderId), u32>; 2],
     spare: Vec<u32>,
 }
 
@@ -79,7 +75,7 @@ impl Owners {
             owners: vec![NO_ORDERS; PAGE_OWNERS],
             links: vec![OwnerLinks::EMPTY],
             active: vec![0],
-            reduce_only: [0; 2],
+            reduce_only: [BTreeMap::new(), BTreeMap::new()],
             spare: Vec::new(),
         }
     }
@@ -93,14 +89,14 @@ impl Owners {
 
     /// Returns true if any account has reduce-only orders.
     #[inline]
-    pub(crate) const fn any_reduce_only(&self) -> bool {
-        (self.reduce_only[0] | self.reduce_only[1]) != 0
+    pub(crate) fn any_reduce_only(&self) -> bool {
+        !self.reduce_only[0].is_empty() | !self.reduce_only[1].is_empty()
     }
 
     /// Returns true if the account has reduce-only orders on a side.
     #[inline(always)]
     pub(crate) fn has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
-        self.reduce_only[side as usize] > 0 && self.account_has_reduce_only(owner, side)
+        !self.reduce_only[side as usize].is_empty() && self.account_has_reduce_only(owner, side)
     }
 
     #[inline(never)]
@@ -163,20 +159,30 @@ impl Owners {
         self.links.resize(slot as usize + 1, OwnerLinks::EMPTY);
     }
 
-    /// Counts a reduce-only order of an account that has orders.
-    pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side) {
+    /// Enters a reduce-only order of an account that has orders.
+    pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side, id: OrderId, slot: u32) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::increment(*reduce_only);
-        let all = &mut self.reduce_only[side as usize];
-        *all = bounded::increment(*all);
+        self.reduce_only[side as usize].insert((owner, id), slot);
     }
 
-    /// Uncounts a reduce-only order that leaves.
-    pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side) {
+    /// Takes out a reduce-only order that leaves.
+    pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side, id: OrderId) {
         let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
         *reduce_only = bounded::decrement(*reduce_only);
-        let all = &mut self.reduce_only[side as usize];
-        *all = bounded::decrement(*all);
+        self.reduce_only[side as usize].remove(&(owner, id));
+    }
+
+    /// Returns the newest reduce-only order of an account on a side that is older than `id`, with
+    /// its slot.
+    pub(crate) fn reduce_only_before(
+        &self,
+        owner: AccountId,
+        side: Side,
+        id: OrderId,
+    ) -> Option<(OrderId, u32)> {
+        let mut older = self.reduce_only[side as usize].range((owner, OrderId::NONE)..(owner, id));
+        older.next_back().map(|((_, id), slot)| (*id, *slot))
     }
 
     /// Returns the entry of an account that has orders.
@@ -234,5 +240,9 @@ impl Owners {
             * size_of::<u32>()
             + self.owners.capacity() * size_of::<Owner>()
             + self.links.capacity() * size_of::<OwnerLinks>()
+            + map_bytes(
+                self.reduce_only[0].len() + self.reduce_only[1].len(),
+                size_of::<((AccountId, OrderId), u32)>(),
+            )
     }
 }

@@ -12,7 +12,7 @@ use crate::clients::InsertPosition;
 use crate::icebergs::Iceberg;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
-use crate::types::{Event, Host, NewOrder, OrderView, PlaceResult, Reject};
+use crate::types::{Event, Fillable, Host, NewOrder, OrderView, PlaceResult, Reject};
 use tidemark_proto::types::{PostOnly, TimeInForce};
 
 impl Book {
@@ -22,8 +22,8 @@ impl Book {
     /// # Errors
     /// A refused order changes nothing and uses no id: `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
     /// `INVALID_ARGUMENT` (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`,
-    /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OVERFLOW` (of the level's sum, or of ids)
-    /// and `TOO_MANY_OPEN_ORDERS` (the book is full).
+    /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OUT_OF_GAS`, `OVERFLOW` (of the level's
+    /// sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
         let simple = order.display_lots.is_zero() & !order.reduce_only;
@@ -108,6 +108,7 @@ impl Book {
             resting_lots: lots,
             price_ticks,
             rest: None,
+            visits: 0,
         })
     }
 
@@ -125,8 +126,11 @@ impl Book {
         }
         self.client_id_position(order.owner, order.client_id)?;
         check_reducible(order.owner, order.side, order.lots, order.reduce_only, host)?;
-        let (price_ticks, crosses) =
-            self.admissible_price(order.side, order.price_ticks, order.post_only)?;
+        let NewOrder { side, price_ticks, post_only, max_visits, .. } = *order;
+        let removed = self.remove_dead(side, price_ticks, post_only, max_visits, host)?;
+        let (price_ticks, crosses) = self
+            .admissible_price(order.side, order.price_ticks, order.post_only)
+            .map_err(|reject| reject.after(removed))?;
         let mut level = NONE;
         if !immediate {
             level = self.check_room(order.side, price_ticks, order.lots, Lots::ZERO)?;
@@ -140,6 +144,8 @@ impl Book {
             false => MatchResult { remaining_lots: order.lots, ..MatchResult::default() },
         };
         self.next_order_id = bounded::next_id(order_id);
+        // A post-only order meets no maker.
+        outcome.visits = outcome.visits.saturating_add(removed);
         if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             if immediate {
                 outcome.stop = Some(Code::Unfilled);
@@ -166,14 +172,24 @@ impl Book {
         price_ticks: Ticks,
         host: &mut impl Host,
     ) -> Result<MatchResult, Reject> {
-        let taker = Taker::new(order, order_id, price_ticks);
-        if order.time_in_force == TimeInForce::Fok {
-            let fillable = self.fillable(&taker, order.lots, host);
-            if fillable < order.lots {
-                return Err(Reject::new(Code::NotFillable, fillable.get(), order.lots.get()));
-            }
+        let mut taker = Taker::new(order, order_id, price_ticks);
+        if order.time_in_force != TimeInForce::Fok {
+            return Ok(self.match_taker(&taker, order.lots, host));
         }
-        Ok(self.match_taker(&taker, order.lots, host))
+        // The walk that trades looks at no maker that this one has not looked at, so half of the
+        // visits are enough for it.
+        taker.max_visits = order.max_visits / 2;
+        let Fillable { lots, visits, out_of_visits } = self.fillable(&taker, order.lots, host);
+        if lots < order.lots {
+            let (code, bound) = match out_of_visits {
+                true => (Code::OutOfGas, u64::from(visits)),
+                false => (Code::NotFillable, lots.get()),
+            };
+            return Err(Reject::new(code, bound, order.lots.get()).after(visits));
+        }
+        let mut outcome = self.match_taker(&taker, order.lots, host);
+        outcome.visits = outcome.visits.saturating_add(visits);
+        Ok(outcome)
     }
 
     #[inline(always)]

@@ -38,7 +38,10 @@ impl Book {
             return Ok(outcome.place_result(old.order_id, wanted));
         }
         check_reducible(old.owner, old.side, lots, old.reduce_only, host)?;
-        let (price_ticks, crosses) = self.admissible_price(old.side, wanted, old.post_only)?;
+        let removed = self.remove_dead(old.side, wanted, old.post_only, change.max_visits, host)?;
+        let (price_ticks, crosses) = self
+            .admissible_price(old.side, wanted, old.post_only)
+            .map_err(|reject| reject.after(removed))?;
         let leaving = if price_ticks == old.price_ticks { old.lots } else { Lots::ZERO };
         self.check_room(old.side, price_ticks, lots, leaving)?;
 
@@ -55,11 +58,14 @@ impl Book {
             reduce_only: old.reduce_only,
             stp: change.stp,
             max_fills: change.max_fills,
+            max_visits: change.max_visits,
         };
-        let outcome = match crosses {
+        let mut outcome = match crosses {
             true => self.match_taker(&taker, lots, host),
             false => MatchResult { remaining_lots: lots, ..MatchResult::default() },
         };
+        // A post-only order meets no maker.
+        outcome.visits = outcome.visits.saturating_add(removed);
         if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             self.requeue(
                 slot,

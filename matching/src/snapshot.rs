@@ -115,9 +115,9 @@ impl Book {
             }
         }
         by_id.sort_unstable();
-        for (_, slot) in by_id {
+        for (id, slot) in by_id {
             let (owner, flags) = (book.orders.get(slot).owner, book.orders.get(slot).flags());
-            book.push_owner(slot, owner, flags);
+            book.push_owner(slot, id, owner, flags);
         }
         book.take_dirty_levels();
         Ok(book)

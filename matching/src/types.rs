@@ -19,6 +19,24 @@ pub trait Host {
     /// fill-or-kill counts on that.
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots;
 
+    /// Returns the block's time: an order whose `expires_ms` is no later is *dead*. By default no
+    /// time has passed.
+    fn now_ms(&self) -> TimeMs {
+        TimeMs::ZERO
+    }
+
+    /// Returns true if [`Host::why_dead`] may name a code for any order. The book asks once for
+    /// each operation that meets makers; the answer must hold until the operation ends.
+    fn any_dead(&self) -> bool {
+        false
+    }
+
+    /// Returns why an order of `owner` is dead for a reason beyond its time: a dead order never
+    /// trades. Who meets a dead order removes it with this code, and nobody counts it.
+    fn why_dead(&self, _owner: AccountId, _reduce_only: bool) -> Option<Code> {
+        None
+    }
+
     /// Receives one event before the book continues. Events come in the order in which they happen.
     fn event(&mut self, event: Event);
 }
@@ -51,6 +69,9 @@ pub struct NewOrder {
     /// Most makers that the order may meet, including makers removed by self-trade prevention or
     /// for lack of a position.
     pub max_fills: u32,
+    /// Most makers that may be looked at for the order, met or not: each look is a *visit*, with
+    /// the level that is entered for it. Fill-or-kill looks twice, and needs as many again.
+    pub max_visits: u32,
 }
 
 /// A change of a live order. A field that is `None` keeps its value.
@@ -68,6 +89,8 @@ pub struct Replace {
     pub stp: SelfTradePrevention,
     /// Most makers that the order may meet.
     pub max_fills: u32,
+    /// Most makers that may be looked at for the order, as for [`NewOrder::max_visits`].
+    pub max_visits: u32,
 }
 
 /// Result of an accepted order. `lots = filled + decremented + resting + lots dropped with code
@@ -84,9 +107,33 @@ pub struct PlaceResult {
     pub resting_lots: Lots,
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
-    /// Reason why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS` or
-    /// `NOTHING_TO_REDUCE`.
+    /// Reason why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS`,
+    /// `OUT_OF_GAS` or `NOTHING_TO_REDUCE`.
     pub rest: Option<Code>,
+    /// Makers that were looked at, at most `max_visits`.
+    pub visits: u32,
+}
+
+/// The lots that an order would trade at once, by a walk that changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fillable {
+    /// Lots that would trade.
+    pub lots: Lots,
+    /// Makers that were looked at.
+    pub visits: u32,
+    /// True if the walk ended because it may look at no further maker.
+    pub out_of_visits: bool,
+}
+
+/// Result of a cancel-all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CancelledAll {
+    /// Orders cancelled.
+    pub gone: u32,
+    /// Orders looked at.
+    pub looked_at: u32,
+    /// True if the account has orders that were not looked at.
+    pub more: bool,
 }
 
 /// A live order, as callers of the book see it.
@@ -204,17 +251,24 @@ pub struct Reject {
     pub bound: u64,
     /// The value that exceeded `bound`.
     pub offender: u64,
+    /// Makers that were looked at for the refusal.
+    pub visits: u32,
 }
 
 impl Reject {
     pub(crate) const fn new(code: Code, bound: u64, offender: u64) -> Self {
-        Self { code, bound, offender }
+        Self { code, bound, offender, visits: 0 }
+    }
+
+    /// Returns the refusal with the makers that were looked at for it.
+    pub(crate) const fn after(self, visits: u32) -> Self {
+        Self { visits, ..self }
     }
 }
 
 impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
-        let Reject { code, bound, offender } = reject;
+        let Reject { code, bound, offender, .. } = reject;
         let message = match code {
             Code::QuantityTooSmall => {
                 format!("quantity is {offender} lots, must be at least {bound}")
@@ -232,6 +286,9 @@ impl From<Reject> for Refusal {
             }
             Code::NotFillable => {
                 format!("fill-or-kill for {offender} lots, but only {bound} can trade")
+            }
+            Code::OutOfGas => {
+                format!("gas for {bound} makers does not reach over {offender} lots")
             }
             Code::DuplicateClientId => {
                 format!("client id {offender} is that of live order {bound}")

@@ -68,6 +68,7 @@ impl Replay {
             reduce_only: false,
             stp: SelfTradePrevention::CancelTaker,
             max_fills: 500,
+            max_visits: u32::MAX,
         };
         self.book.place(&order, &mut self.host).expect("the venue accepted it").order_id
     }

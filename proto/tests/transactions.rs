@@ -49,7 +49,9 @@ fn rewrap(
 #[test]
 fn a_signed_batch_is_read_back_as_it_was_sent() {
     let signer = signer(CHAIN);
-    let bytes = signer.sign(orders(3), TxOptions { sequence: 9, timeout_height: 77 }).unwrap();
+    let bytes = signer
+        .sign(orders(3), TxOptions { sequence: 9, timeout_height: 77, ..TxOptions::default() })
+        .unwrap();
     let tx = decode(&bytes, MAX_BYTES).unwrap();
     assert_eq!(tx.verify(CHAIN), Ok(()));
     assert_eq!((tx.tx.signer, tx.tx.sequence, tx.tx.timeout_height), (signer.address(), 9, 77));

@@ -77,6 +77,8 @@ pub struct Chain {
     pub interval_ms: u64,
     /// Every transaction result so far.
     pub results: ResultsHash,
+    /// Gas that each transaction declares; `None` is what its message usually needs.
+    pub gas_limit: Option<u64>,
     sequences: HashMap<String, u64>,
     pending: Vec<Vec<u8>>,
     prices: HashMap<MarketId, Ticks>,
@@ -129,6 +131,7 @@ impl Chain {
             now_ms: GENESIS_MS + 1_000,
             interval_ms: 1_000,
             results: ResultsHash::default(),
+            gas_limit: Some(u64::from(u32::MAX)),
             sequences: HashMap::new(),
             pending: Vec::new(),
             prices: HashMap::new(),
@@ -162,7 +165,8 @@ impl Chain {
     /// When the key refuses to sign.
     pub fn send<M: Sendable>(&mut self, name: &str, message: M) {
         let sequence = self.sequences.entry(name.to_owned()).or_default();
-        let options = TxOptions { sequence: *sequence, timeout_height: 0 };
+        let options =
+            TxOptions { sequence: *sequence, gas_limit: self.gas_limit, ..Default::default() };
         *sequence += 1;
         self.pending.push(signer(name).sign(message, options).expect("the key signs"));
     }

@@ -88,7 +88,7 @@ async fn the_closed_mempool_takes_nothing(net: &Net) {
         amount_atoms: 1,
         ..Default::default()
     };
-    let tx = faucet.sign(message, TxOptions { sequence, timeout_height: 0 }).unwrap();
+    let tx = faucet.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap();
     let refusal = client.submit(tx, v1::WaitFor::Accepted, std::time::Duration::from_secs(5)).await;
     assert_eq!(
         refusal.as_ref().err().and_then(ClientError::code),

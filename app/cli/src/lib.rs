@@ -26,6 +26,7 @@ use serde_json::Value;
 use tidemark_client::key_file::KeyFile;
 use tidemark_client::options::Output;
 use tidemark_client::{Client, Market, Markets, Sender};
+use tidemark_proto::types::gas;
 use tidemark_proto::v1;
 
 pub use args::Cli;
@@ -149,9 +150,14 @@ impl Context {
     async fn sender(&self, key: &KeyFile) -> Result<Sender, CliError> {
         let client = self.connect().await?;
         let chain_id = client.status().await?.chain_id;
-        Ok(Sender::new(client, key.signer(&chain_id)?))
+        let sender = Sender::new(client, key.signer(&chain_id)?);
+        Ok(sender.with_gas(self.global.gas, MIN_GAS))
     }
 }
+
+/// Gas to declare at least: a single order then reaches over a hundred makers, and a fill-or-kill
+/// order too, whose makers are looked at twice.
+const MIN_GAS: u64 = gas::TX + gas::PLACE + gas::PEGGED + 50 * gas::ROW + 200 * gas::VISIT;
 
 /// A market by the symbol that was typed.
 fn find<'a>(markets: &'a Markets, symbol: &str) -> Result<&'a (Market, v1::MarketState), CliError> {

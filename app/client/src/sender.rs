@@ -20,6 +20,9 @@ pub struct Sender {
     client: Client,
     signer: Signer,
     next_sequence: Option<u64>,
+    /// Gas to declare; `None` is what a message usually needs, and at least `min_gas`.
+    gas_limit: Option<u64>,
+    min_gas: u64,
 }
 
 /// The node's answer to a transaction that was not refused.
@@ -37,7 +40,14 @@ impl Sender {
     /// A sender that learns its sequence from the node when it first sends.
     #[must_use]
     pub fn new(client: Client, signer: Signer) -> Self {
-        Self { client, signer, next_sequence: None }
+        Self { client, signer, next_sequence: None, gas_limit: None, min_gas: 0 }
+    }
+
+    /// A sender that declares so much gas for each transaction; `None` is what its message usually
+    /// needs, and at least `min_gas`.
+    #[must_use]
+    pub fn with_gas(self, gas_limit: Option<u64>, min_gas: u64) -> Self {
+        Self { gas_limit, min_gas, ..self }
     }
 
     /// The key's bech32 address.
@@ -66,8 +76,13 @@ impl Sender {
         let mut tries = 0;
         loop {
             let sequence = self.sequence().await?;
-            let tx =
-                self.signer.sign(message.clone(), TxOptions { sequence, timeout_height: 0 })?;
+            let options = TxOptions {
+                sequence,
+                gas_limit: self.gas_limit,
+                min_gas: self.min_gas,
+                ..TxOptions::default()
+            };
+            let tx = self.signer.sign(message.clone(), options)?;
             let error = match self.client.submit(tx, wait_for, COMMIT_TIMEOUT).await {
                 Ok(answer) => {
                     self.next_sequence = Some(sequence.saturating_add(1));

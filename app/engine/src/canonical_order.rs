@@ -46,7 +46,7 @@ impl CanonicalOrder {
 pub struct BlockBudget {
     /// Bytes of transactions.
     pub bytes: u64,
-    /// Gas of transactions.
+    /// Gas that transactions declare.
     pub gas: u64,
 }
 
@@ -90,7 +90,7 @@ pub fn select(
                 continue;
             }
             let key = order.key(tx);
-            let (size, gas) = (tx_bytes(tx.size), tx.message.gas());
+            let (size, gas) = (tx_bytes(tx.size), tx.gas_limit);
             if tx.sequence > next || key.class < class || size > budget.bytes || gas > budget.gas {
                 break;
             }
@@ -158,7 +158,7 @@ pub fn check(
         }
         expected.insert(tx.signer, next.saturating_add(1));
         // A sum that saturates is above any bound.
-        gas = gas.saturating_add(tx.message.gas());
+        gas = gas.saturating_add(tx.gas_limit);
         if gas > max_gas {
             return Err(OutOfPlace::Gas { index, gas, max_gas });
         }

@@ -42,8 +42,10 @@ pub enum Refusal {
     SequenceTooFar { sequence: u64, next: u64, last: u64 },
     #[error("timeout height {timeout_height}, the next block is {height}")]
     TimedOut { timeout_height: u64, height: u64 },
-    #[error("needs {gas} gas, a block has {max_gas}")]
+    #[error("declares {gas} gas, a block has {max_gas}")]
     GasAboveBlock { gas: u64, max_gas: u64 },
+    #[error("{left} gas is left of what was declared, the next step takes {needed}")]
+    OutOfGas { needed: u64, left: u64 },
 
     // Look-ups.
     #[error("there is no market {market}; {listed} are listed, with ids from 0")]
@@ -149,6 +151,8 @@ pub enum Refusal {
     WouldCross { price_ticks: Ticks, best_ticks: Ticks },
     #[error("fill-or-kill for {lots} lots, but only {fillable_lots} can trade")]
     NotFillable { lots: Lots, fillable_lots: Lots },
+    #[error("gas for {visits} makers does not reach over {lots} lots")]
+    FillOrKillOutOfGas { lots: Lots, visits: u32 },
     #[error("rung {number}: {refusal}")]
     Rung { number: usize, refusal: Box<Refusal> },
 
@@ -275,7 +279,9 @@ codes! {
     Refusal::SequenceReplayed { .. } => Code::SequenceReplayed,
     Refusal::SequenceGap { .. } | Refusal::SequenceTooFar { .. } => Code::SequenceGap,
     Refusal::TimedOut { .. } => Code::TxExpired,
-    Refusal::GasAboveBlock { .. } => Code::OutOfGas,
+    Refusal::GasAboveBlock { .. }
+    | Refusal::OutOfGas { .. }
+    | Refusal::FillOrKillOutOfGas { .. } => Code::OutOfGas,
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,
     Refusal::UnknownOrder { .. } => Code::UnknownOrder,
     Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,

@@ -163,6 +163,7 @@ impl Chain {
                     reduce_only: false,
                     stp,
                     max_fills: 3,
+                    max_visits: u32::MAX,
                 };
                 let _ = self.book.place(&order, host);
             }
@@ -175,7 +176,9 @@ impl Chain {
                 if let Some(order) = live(&self.book, nth) {
                     let (order_id, owner) = (order.order_id, order.owner);
                     let (price_ticks, lots) = (Some(Ticks::new(price)), Some(Lots::new(lots)));
-                    let change = Replace { order_id, owner, price_ticks, lots, stp, max_fills: 3 };
+                    let (max_fills, max_visits) = (3, u32::MAX);
+                    let change =
+                        Replace { order_id, owner, price_ticks, lots, stp, max_fills, max_visits };
                     let _ = self.book.replace(&change, host);
                 }
             }

@@ -46,6 +46,7 @@ impl Bytes<'_> {
                 lots: (self.byte() % 2 == 0).then(|| self.lots()),
                 stp: self.stp(),
                 max_fills: self.max_fills(),
+                max_visits: self.max_visits(),
             },
             22 | 23 => {
                 Op::Reduce { pick: u64::from(self.byte()), stranger: false, by_lots: self.lots() }
@@ -55,7 +56,11 @@ impl Bytes<'_> {
             28 => Op::CancelAll {
                 owner: self.owner(),
                 side: (self.byte() % 2 == 0).then(|| self.side()),
+                max: if self.byte() % 4 == 0 { u32::from(self.byte() % 4) } else { u32::MAX },
             },
+            29 if self.byte() % 4 == 0 => {
+                Op::Freeze { owner: self.owner(), frozen: self.byte() % 2 == 0 }
+            }
             29 => Op::Expire { now_ms: self.time(), max: u32::from(self.byte() % 4) },
             30 => {
                 let (owner, position) = (self.owner(), self.byte() as i8);
@@ -91,6 +96,7 @@ impl Bytes<'_> {
             reduce_only: flags & 192 == 192,
             stp: self.stp(),
             max_fills: self.max_fills(),
+            max_visits: self.max_visits(),
         }
     }
 
@@ -142,6 +148,13 @@ impl Bytes<'_> {
     fn stp(&mut self) -> SelfTradePrevention {
         use SelfTradePrevention::{CancelBoth, CancelMaker, CancelTaker, Decrement};
         [CancelTaker, CancelMaker, CancelBoth, Decrement][usize::from(self.byte() % 4)]
+    }
+
+    fn max_visits(&mut self) -> u32 {
+        match self.byte() % 8 {
+            few @ 0..=3 => 2 * u32::from(few),
+            _ => u32::MAX,
+        }
     }
 
     fn max_fills(&mut self) -> u32 {

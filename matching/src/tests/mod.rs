@@ -6,6 +6,7 @@ pub mod bytes;
 mod icebergs;
 mod invariants;
 mod model;
+mod model_taker;
 mod pair;
 #[cfg(test)]
 mod properties;
@@ -14,12 +15,15 @@ mod roots;
 mod rules;
 #[cfg(test)]
 mod small_scope;
+#[cfg(test)]
+mod visits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_proto::units::{AccountId, Lots, Side};
+use tidemark_proto::units::{AccountId, Lots, Side, TimeMs};
 #[cfg(test)]
 use tidemark_proto::units::{ClientId, SelfTradePrevention, Ticks};
+use tidemark_proto::Code;
 
 use crate::{Event, Host};
 #[cfg(test)]
@@ -30,6 +34,10 @@ use crate::{NewOrder, PostOnly, TimeInForce};
 pub(crate) struct TestHost {
     pub(crate) positions: BTreeMap<AccountId, i128>,
     pub(crate) events: Vec<Event>,
+    /// The block's time.
+    pub(crate) now_ms: TimeMs,
+    /// Accounts whose orders are dead unless they are reduce-only.
+    pub(crate) frozen: BTreeSet<AccountId>,
 }
 
 impl Host for TestHost {
@@ -37,6 +45,18 @@ impl Host for TestHost {
         let position = self.positions.get(&owner).copied().unwrap_or(0);
         let reducible = if side == Side::Sell { position } else { -position };
         u64::try_from(reducible.max(0)).map_or(Lots::MAX, Lots::new)
+    }
+
+    fn now_ms(&self) -> TimeMs {
+        self.now_ms
+    }
+
+    fn any_dead(&self) -> bool {
+        !self.frozen.is_empty()
+    }
+
+    fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
+        (!reduce_only && self.frozen.contains(&owner)).then_some(Code::Pruned)
     }
 
     fn event(&mut self, event: Event) {
@@ -64,5 +84,6 @@ pub(crate) fn gtc(owner: u32, side: Side, price_ticks: u64, lots: u64) -> NewOrd
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: 500,
+        max_visits: u32::MAX,
     }
 }

@@ -5,11 +5,15 @@ use tidemark_proto::units::{
 };
 use tidemark_proto::Code;
 
+use super::model_taker::{crosses, MatchedTaker};
 use crate::{Event, Host, NewOrder, OrderView, PostOnly, Replace, TimeInForce, MAX_ORDER_LOTS};
 
-/// Result of an operation: id, filled, decremented, resting lots, price, and the reason why the
-/// rest was dropped.
-pub(crate) type Outcome = Result<(OrderId, Lots, Lots, Lots, Ticks, Option<Code>), Code>;
+/// Result of an operation: id, filled, decremented, resting lots, price, the reason why the rest
+/// was dropped, and the makers looked at.
+pub(crate) type Placed = (OrderId, Lots, Lots, Lots, Ticks, Option<Code>, u32);
+
+/// The result, or the code of the refusal with the makers looked at for it.
+pub(crate) type Outcome = Result<Placed, (Code, u32)>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
@@ -18,19 +22,12 @@ pub(crate) struct Model {
     pub(crate) sides: [Vec<OrderView>; 2],
 }
 
-struct Incoming {
-    order: OrderView,
-    stp: SelfTradePrevention,
-    max_fills: u32,
-    filled: Lots,
-    decremented: Lots,
-}
-
-fn crosses(side: Side, limit: Ticks, maker_price: Ticks) -> bool {
-    match side {
-        Side::Buy => maker_price <= limit,
-        Side::Sell => maker_price >= limit,
-    }
+/// The bounds and the policy of an incoming order.
+#[derive(Clone, Copy)]
+pub(super) struct Policy {
+    pub(super) stp: SelfTradePrevention,
+    pub(super) max_fills: u32,
+    pub(super) max_visits: u32,
 }
 
 impl Model {
@@ -46,16 +43,22 @@ impl Model {
         self.all().find(|o| o.order_id == id && o.owner == owner).copied().ok_or(Code::UnknownOrder)
     }
 
-    fn drop_order(&mut self, id: OrderId) {
+    pub(super) fn drop_order(&mut self, id: OrderId) {
         self.sides.iter_mut().for_each(|side| side.retain(|order| order.order_id != id));
     }
 
-    fn remove(&mut self, order: OrderView, reason: Code, host: &mut impl Host) {
+    pub(super) fn remove(&mut self, order: OrderView, reason: Code, host: &mut impl Host) {
         self.drop_order(order.order_id);
         host.event(Event::Removed { order, reason });
     }
 
-    fn take_off(&mut self, id: OrderId, by_lots: Lots, reason: Code, host: &mut impl Host) {
+    pub(super) fn take_off(
+        &mut self,
+        id: OrderId,
+        by_lots: Lots,
+        reason: Code,
+        host: &mut impl Host,
+    ) {
         let order = self.sides.iter_mut().flatten().find(|o| o.order_id == id).expect("live");
         if by_lots >= order.lots {
             let order = *order;
@@ -66,7 +69,7 @@ impl Model {
         host.event(Event::Reduced { order: *order, by_lots, reason });
     }
 
-    fn insert(&mut self, mut order: OrderView) -> OrderView {
+    pub(super) fn insert(&mut self, mut order: OrderView) -> OrderView {
         let shown = match order.display_lots {
             Lots::ZERO => order.lots,
             display_lots => order.lots.min(display_lots),
@@ -82,10 +85,7 @@ impl Model {
     }
 
     /// The refusals that place and replace share, and the price after a slide.
-    fn admit(&self, order: &OrderView, may_rest: bool, host: &impl Host) -> Result<Ticks, Code> {
-        if order.reduce_only && host.reducible_lots(order.owner, order.side).is_zero() {
-            return Err(Code::WouldIncrease);
-        }
+    fn admit(&self, order: &OrderView, may_rest: bool) -> Result<Ticks, Code> {
         let best =
             self.sides[order.side.opposite() as usize].first().map(|maker| maker.price_ticks);
         let price = match best.filter(|best| crosses(order.side, order.price_ticks, *best)) {
@@ -108,142 +108,16 @@ impl Model {
         Ok(price)
     }
 
-    fn take(&mut self, taker: &mut Incoming, host: &mut impl Host) -> Option<Code> {
-        let makers = taker.order.side.opposite();
-        let mut stopped = None;
-        for met in 0.. {
-            let maker = self.sides[makers as usize].first().copied();
-            let maker =
-                maker.filter(|m| crosses(taker.order.side, taker.order.price_ticks, m.price_ticks));
-            let (Some(maker), None, false) = (maker, stopped, taker.order.lots.is_zero()) else {
-                break;
-            };
-            if met == taker.max_fills {
-                stopped = Some(Code::MaxFills);
-            } else if maker.owner == taker.order.owner {
-                stopped = self.same_owner(&maker, taker, host);
-            } else {
-                stopped = self.trade(&maker, taker, host);
-            }
-        }
-        let spent = taker.order.reduce_only
-            && host.reducible_lots(taker.order.owner, taker.order.side).is_zero();
-        if spent && !taker.order.lots.is_zero() {
-            return Some(Code::NothingToReduce);
-        }
-        stopped
-    }
-
-    fn same_owner(
-        &mut self,
-        maker: &OrderView,
-        taker: &mut Incoming,
-        host: &mut impl Host,
-    ) -> Option<Code> {
-        match taker.stp {
-            SelfTradePrevention::CancelTaker => return Some(Code::SelfTrade),
-            SelfTradePrevention::CancelMaker => self.remove(*maker, Code::SelfTrade, host),
-            SelfTradePrevention::CancelBoth => {
-                self.remove(*maker, Code::SelfTrade, host);
-                return Some(Code::SelfTrade);
-            }
-            SelfTradePrevention::Decrement => {
-                let both = maker.lots.min(taker.order.lots);
-                taker.order.lots -= both;
-                taker.decremented += both;
-                self.take_off(maker.order_id, both, Code::SelfTrade, host);
-            }
-        }
-        None
-    }
-
-    fn trade(
-        &mut self,
-        maker: &OrderView,
-        taker: &mut Incoming,
-        host: &mut impl Host,
-    ) -> Option<Code> {
-        let cap = |order: &OrderView, host: &dyn Fn(AccountId, Side) -> Lots| {
-            if order.reduce_only {
-                host(order.owner, order.side)
-            } else {
-                Lots::MAX
-            }
-        };
-        let (taker_cap, maker_cap) = {
-            let reducible = |owner, side| host.reducible_lots(owner, side);
-            (cap(&taker.order, &reducible), cap(maker, &reducible))
-        };
-        if taker_cap.is_zero() {
-            return Some(Code::NothingToReduce);
-        }
-        if maker_cap.is_zero() {
-            self.remove(*maker, Code::NothingToReduce, host);
-            return None;
-        }
-        let shown = maker.lots - maker.hidden_lots;
-        let lots = shown.min(taker.order.lots).min(taker_cap).min(maker_cap);
-        taker.order.lots -= lots;
-        taker.filled += lots;
-        let mut refilled = None;
-        if lots == shown {
-            self.drop_order(maker.order_id);
-            if !maker.hidden_lots.is_zero() {
-                refilled = Some(self.insert(OrderView { lots: maker.hidden_lots, ..*maker }));
-            }
-        } else {
-            self.sides[maker.side as usize][0].lots -= lots;
-        }
-        host.event(Event::Fill {
-            maker_order_id: maker.order_id,
-            maker: maker.owner,
-            maker_client_id: maker.client_id,
-            maker_reduce_only: maker.reduce_only,
-            maker_remaining_lots: maker.lots - lots,
-            taker_order_id: taker.order.order_id,
-            taker: taker.order.owner,
-            taker_client_id: taker.order.client_id,
-            taker_side: taker.order.side,
-            price_ticks: maker.price_ticks,
-            lots,
-        });
-        refilled.into_iter().for_each(|order| host.event(Event::Refilled(order)));
-        for order in [maker, &taker.order] {
-            if host.reducible_lots(order.owner, order.side).is_zero() {
-                self.cancel_reduce_only(order.owner, order.side, host);
-            }
-        }
-        None
-    }
-
-    fn run(
-        &mut self,
-        order: OrderView,
-        stp: SelfTradePrevention,
-        max_fills: u32,
-        host: &mut impl Host,
-    ) -> MatchedTaker {
-        let mut taker =
-            Incoming { order, stp, max_fills, filled: Lots::ZERO, decremented: Lots::ZERO };
-        let stopped = self.take(&mut taker, host);
-        MatchedTaker {
-            order: taker.order,
-            filled: taker.filled,
-            decremented: taker.decremented,
-            stopped,
-        }
-    }
-
     pub(crate) fn place(&mut self, new: &NewOrder, host: &mut (impl Host + Clone)) -> Outcome {
         let immediate = matches!(new.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
-        check_lots(new.lots)?;
+        check_lots(new.lots).map_err(unseen)?;
         if immediate && (new.post_only != PostOnly::Off || !new.display_lots.is_zero()) {
-            return Err(Code::InvalidArgument);
+            return Err(unseen(Code::InvalidArgument));
         }
         if new.client_id != ClientId::NONE
             && self.all().any(|o| (o.owner, o.client_id) == (new.owner, new.client_id))
         {
-            return Err(Code::DuplicateClientId);
+            return Err(unseen(Code::DuplicateClientId));
         }
         let mut order = OrderView {
             order_id: self.next_id,
@@ -261,25 +135,25 @@ impl Model {
                 _ => None,
             },
         };
-        order.price_ticks = self.admit(&order, !immediate, host)?;
+        let mut policy =
+            Policy { stp: new.stp, max_fills: new.max_fills, max_visits: new.max_visits };
+        check_reducible(&order, host).map_err(unseen)?;
+        let cleared = self.clear_ahead(&order, policy.max_visits, host)?;
+        let price = self.admit(&order, !immediate).map_err(|code| (code, cleared))?;
+        order.price_ticks = price;
+        let mut tried = 0;
         if new.time_in_force == TimeInForce::Fok {
-            let (mut trial, mut trial_host) = (self.clone(), host.clone());
-            if trial.run(order, new.stp, new.max_fills, &mut trial_host).filled < new.lots {
-                return Err(Code::NotFillable);
-            }
+            policy.max_visits /= 2;
+            tried = self.try_all(order, policy, host)?;
         }
         self.next_id = self.next_id.checked_next().expect("ids are left");
-        let taken = self.run(order, new.stp, new.max_fills, host);
+        let mut taken = self.run(order, policy, None, host);
+        taken.visits += tried + cleared;
         Ok(self.finish(taken, immediate, host))
     }
 
-    fn finish(
-        &mut self,
-        taken: MatchedTaker,
-        immediate: bool,
-        host: &mut impl Host,
-    ) -> (OrderId, Lots, Lots, Lots, Ticks, Option<Code>) {
-        let MatchedTaker { order, filled, decremented, mut stopped } = taken;
+    fn finish(&mut self, taken: MatchedTaker, immediate: bool, host: &mut impl Host) -> Placed {
+        let MatchedTaker { order, filled, decremented, mut stopped, visits } = taken;
         let mut resting = Lots::ZERO;
         if !order.lots.is_zero() && stopped.is_none() {
             if immediate {
@@ -289,24 +163,28 @@ impl Model {
                 host.event(Event::Rested(self.insert(order)));
             }
         }
-        (order.order_id, filled, decremented, resting, order.price_ticks, stopped)
+        (order.order_id, filled, decremented, resting, order.price_ticks, stopped, visits)
     }
 
     pub(crate) fn replace(&mut self, change: &Replace, host: &mut impl Host) -> Outcome {
-        let old = self.find(change.order_id, change.owner)?;
+        let old = self.find(change.order_id, change.owner).map_err(unseen)?;
         let mut new = old;
         new.lots = change.lots.unwrap_or(old.lots);
         new.price_ticks = change.price_ticks.unwrap_or(old.price_ticks);
-        check_lots(new.lots)?;
+        check_lots(new.lots).map_err(unseen)?;
         if new.price_ticks == old.price_ticks && new.lots <= old.lots {
             if new.lots < old.lots {
                 self.take_off(old.order_id, old.lots - new.lots, Code::Cancelled, host);
             }
-            return Ok((old.order_id, Lots::ZERO, Lots::ZERO, new.lots, old.price_ticks, None));
+            return Ok((old.order_id, Lots::ZERO, Lots::ZERO, new.lots, old.price_ticks, None, 0));
         }
-        new.price_ticks = self.admit(&new, true, host)?;
+        check_reducible(&new, host).map_err(unseen)?;
+        let cleared = self.clear_ahead(&new, change.max_visits, host)?;
+        new.price_ticks = self.admit(&new, true).map_err(|code| (code, cleared))?;
         self.remove(old, Code::Replaced, host);
-        let taken = self.run(new, change.stp, change.max_fills, host);
+        let Replace { stp, max_fills, max_visits, .. } = *change;
+        let mut taken = self.run(new, Policy { stp, max_fills, max_visits }, None, host);
+        taken.visits += cleared;
         Ok(self.finish(taken, false, host))
     }
 
@@ -366,14 +244,23 @@ impl Model {
         orders.len() as u32
     }
 
+    /// Returns how many went, and whether some were not looked at.
     pub(crate) fn cancel_all(
         &mut self,
         owner: AccountId,
         side: Option<Side>,
+        max: u32,
         host: &mut impl Host,
-    ) -> u32 {
-        let chosen = |o: &OrderView| o.owner == owner && side.is_none_or(|side| side == o.side);
-        self.cancel_where(chosen, Code::Cancelled, host)
+    ) -> (u32, bool) {
+        let mut of_owner: Vec<OrderId> =
+            self.all().filter(|order| order.owner == owner).map(|order| order.order_id).collect();
+        of_owner.sort_by_key(|id| std::cmp::Reverse(*id));
+        let more = of_owner.len() > max as usize;
+        of_owner.truncate(max as usize);
+        let chosen = |order: &OrderView| {
+            of_owner.contains(&order.order_id) && side.is_none_or(|side| side == order.side)
+        };
+        (self.cancel_where(chosen, Code::Cancelled, host), more)
     }
 
     pub(crate) fn cancel_reduce_only(
@@ -398,12 +285,16 @@ impl Model {
     }
 }
 
-/// An incoming order after matching.
-struct MatchedTaker {
-    order: OrderView,
-    filled: Lots,
-    decremented: Lots,
-    stopped: Option<Code>,
+/// A refusal for which no maker was looked at.
+fn unseen(code: Code) -> (Code, u32) {
+    (code, 0)
+}
+
+fn check_reducible(order: &OrderView, host: &impl Host) -> Result<(), Code> {
+    match order.reduce_only && host.reducible_lots(order.owner, order.side).is_zero() {
+        true => Err(Code::WouldIncrease),
+        false => Ok(()),
+    }
 }
 
 fn check_lots(lots: Lots) -> Result<(), Code> {

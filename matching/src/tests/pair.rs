@@ -21,6 +21,7 @@ pub(crate) enum Op {
         lots: Option<Lots>,
         stp: SelfTradePrevention,
         max_fills: u32,
+        max_visits: u32,
     },
     Reduce {
         pick: u64,
@@ -38,6 +39,7 @@ pub(crate) enum Op {
     CancelAll {
         owner: AccountId,
         side: Option<Side>,
+        max: u32,
     },
     Expire {
         now_ms: TimeMs,
@@ -49,6 +51,11 @@ pub(crate) enum Op {
         owner: AccountId,
         position: i8,
         tell: bool,
+    },
+    /// An account is frozen, or is not: its orders that may increase are dead.
+    Freeze {
+        owner: AccountId,
+        frozen: bool,
     },
     /// Block end: roots, changes, snapshot.
     Commit {
@@ -71,9 +78,11 @@ pub(crate) struct Pair {
 fn flat(result: Result<PlaceResult, Reject>) -> super::model::Outcome {
     result
         .map(|p| {
-            (p.order_id, p.filled_lots, p.decremented_lots, p.resting_lots, p.price_ticks, p.rest)
+            let PlaceResult { order_id, filled_lots, decremented_lots, resting_lots, .. } = p;
+            let (price, rest, visits) = (p.price_ticks, p.rest, p.visits);
+            (order_id, filled_lots, decremented_lots, resting_lots, price, rest, visits)
         })
-        .map_err(|reject| reject.code)
+        .map_err(|reject| (reject.code, reject.visits))
 }
 
 fn code<T>(result: Result<T, Reject>) -> Result<T, Code> {
@@ -111,7 +120,7 @@ impl Pair {
             Op::Place(order) => {
                 assert_eq!(flat(book.place(order, host)), model.place(order, model_host));
             }
-            Op::Replace { pick, stranger, price, lots, stp, max_fills } => {
+            Op::Replace { pick, stranger, price, lots, stp, max_fills, max_visits } => {
                 let (order_id, owner) = self.pick(*pick, *stranger);
                 let change = Replace {
                     order_id,
@@ -120,6 +129,7 @@ impl Pair {
                     lots: *lots,
                     stp: *stp,
                     max_fills: *max_fills,
+                    max_visits: *max_visits,
                 };
                 let got = self.book.replace(&change, &mut self.host);
                 assert_eq!(flat(got), self.model.replace(&change, &mut self.model_host));
@@ -147,11 +157,14 @@ impl Pair {
                 });
                 assert_eq!(got, model.cancel_by_client_id(*owner, *client_id, model_host));
             }
-            Op::CancelAll { owner, side } => {
-                let got = book.cancel_all(*owner, *side, Code::Cancelled, host);
-                assert_eq!(got, model.cancel_all(*owner, *side, model_host));
+            Op::CancelAll { owner, side, max } => {
+                let got = book.cancel_all(*owner, *side, Code::Cancelled, *max, host);
+                assert!(got.looked_at <= *max);
+                let gone = model.cancel_all(*owner, *side, *max, model_host);
+                assert_eq!((got.gone, got.more), gone);
             }
             Op::Expire { now_ms, max } => {
+                (host.now_ms, model_host.now_ms) = (*now_ms, *now_ms);
                 assert_eq!(
                     book.expire(*now_ms, *max, host),
                     model.expire(*now_ms, *max, model_host)
@@ -159,6 +172,14 @@ impl Pair {
             }
             Op::SetPosition { owner, position, tell } => {
                 self.set_position(*owner, *position, *tell)
+            }
+            Op::Freeze { owner, frozen } => {
+                for host in [host, model_host] {
+                    match *frozen {
+                        true => host.frozen.insert(*owner),
+                        false => host.frozen.remove(owner),
+                    };
+                }
             }
             Op::Commit { restore } => self.commit(*restore),
         }

@@ -53,7 +53,11 @@ fn max_fills() -> impl Strategy<Value = u32> {
     prop_oneof![8 => Just(500_u32), 2 => 0_u32..4]
 }
 
-fn new_order() -> impl Strategy<Value = NewOrder> {
+fn max_visits() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => Just(u32::MAX), 2 => 0_u32..8]
+}
+
+pub(super) fn new_order() -> impl Strategy<Value = NewOrder> {
     let time_in_force = prop_oneof![
         6 => Just(TimeInForce::Gtc),
         2 => time().prop_map(|expires_ms| TimeInForce::Gtt { expires_ms }),
@@ -81,7 +85,7 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
         post_only,
         prop::bool::weighted(0.3),
         stp(),
-        max_fills(),
+        (max_fills(), max_visits()),
     )
         .prop_map(
             |(
@@ -94,7 +98,7 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
                 post_only,
                 reduce_only,
                 stp,
-                max_fills,
+                (max_fills, max_visits),
             )| {
                 // Immediate orders mostly have none, or they would all be refused.
                 let shows_all = !time_in_force.rests() && lots.get() % 8 != 0;
@@ -110,6 +114,7 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
                     reduce_only,
                     stp,
                     max_fills,
+                    max_visits,
                 }
             },
         )
@@ -122,14 +127,15 @@ fn stranger() -> impl Strategy<Value = bool> {
 fn replace() -> impl Strategy<Value = Op> {
     let price = prop::option::of(price());
     let lots = prop::option::of(lots());
-    (any::<u64>(), stranger(), price, lots, stp(), max_fills()).prop_map(
-        |(pick, stranger, price, lots, stp, max_fills)| Op::Replace {
+    (any::<u64>(), stranger(), price, lots, stp(), max_fills(), max_visits()).prop_map(
+        |(pick, stranger, price, lots, stp, max_fills, max_visits)| Op::Replace {
             pick,
             stranger,
             price,
             lots,
             stp,
             max_fills,
+            max_visits,
         },
     )
 }
@@ -145,11 +151,13 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(pick, stranger)| Op::Cancel { pick, stranger }),
         1 => (owner(), (0_u64..6).prop_map(ClientId::new))
             .prop_map(|(owner, client_id)| Op::CancelByClientId { owner, client_id }),
-        1 => (owner(), prop::option::of(side()))
-            .prop_map(|(owner, side)| Op::CancelAll { owner, side }),
+        1 => (owner(), prop::option::of(side()), prop_oneof![Just(u32::MAX), 0_u32..4])
+            .prop_map(|(owner, side, max)| Op::CancelAll { owner, side, max }),
         1 => (time(), 0_u32..5).prop_map(|(now_ms, max)| Op::Expire { now_ms, max }),
         3 => (owner(), position, any::<bool>())
             .prop_map(|(owner, position, tell)| Op::SetPosition { owner, position, tell }),
+        1 => (owner(), prop::bool::weighted(0.4))
+            .prop_map(|(owner, frozen)| Op::Freeze { owner, frozen }),
         2 => any::<bool>().prop_map(|restore| Op::Commit { restore }),
     ]
 }

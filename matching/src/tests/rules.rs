@@ -74,6 +74,7 @@ pub(super) fn replace(order_id: u64, owner: u32, price: Option<u64>, lots: Optio
         lots: lots.map(Lots::new),
         stp: SelfTradePrevention::CancelTaker,
         max_fills: 500,
+        max_visits: u32::MAX,
     }
 }
 
@@ -128,7 +129,7 @@ fn ioc_cancels_its_rest_and_fok_trades_in_full_or_not_at_all() {
     let ioc = NewOrder { time_in_force: TimeInForce::Ioc, ..gtc(9, Side::Buy, 100, 11) };
     let fok = NewOrder { time_in_force: TimeInForce::Fok, ..ioc };
     let refused = book.place(&fok, &mut host);
-    assert_eq!(refused, Err(Reject { code: Code::NotFillable, bound: 10, offender: 11 }));
+    assert_eq!(refused, Err(Reject::new(Code::NotFillable, 10, 11).after(2)));
     assert!(host.events.is_empty());
     let placed = place(&mut book, &mut host, &ioc).expect("trades");
     assert_eq!(
@@ -308,7 +309,7 @@ fn client_ids_are_unique_among_live_orders() {
     let order = NewOrder { client_id: ClientId::new(5), ..gtc(1, Side::Buy, 10, 1) };
     place(&mut book, &mut host, &order).expect("rests");
     let again = book.place(&order, &mut host);
-    assert_eq!(again, Err(Reject { code: Code::DuplicateClientId, bound: 1, offender: 5 }));
+    assert_eq!(again, Err(Reject::new(Code::DuplicateClientId, 1, 5)));
     place(&mut book, &mut host, &NewOrder { owner: account(2), ..order })
         .expect("another account's");
     let first = book.order_by_client_id(account(1), ClientId::new(5)).expect("is live").order_id;
@@ -370,8 +371,11 @@ fn cancel_all_is_by_side_and_newest_first() {
     {
         place(&mut book, &mut host, &gtc(owner, side, price, 1)).expect("rests");
     }
-    assert_eq!(book.cancel_all(account(1), Some(Side::Buy), Code::Cancelled, &mut host), 2);
-    assert_eq!(book.cancel_all(account(1), None, Code::Pruned, &mut host), 1);
+    assert_eq!(
+        book.cancel_all(account(1), Some(Side::Buy), Code::Cancelled, u32::MAX, &mut host).gone,
+        2
+    );
+    assert_eq!(book.cancel_all(account(1), None, Code::Pruned, u32::MAX, &mut host).gone, 1);
     assert_eq!(removals(&host), [(4, Code::Cancelled), (1, Code::Cancelled), (2, Code::Pruned)]);
     assert_eq!(book.live_orders(), 1);
 }
@@ -383,7 +387,7 @@ fn levels_that_come_and_go_within_a_block_take_no_more_memory() {
         for price in [5_000, 50_000] {
             place(&mut book, &mut host, &gtc(1, Side::Buy, price, 1)).expect("rests");
         }
-        book.cancel_all(account(1), None, Code::Cancelled, &mut host);
+        book.cancel_all(account(1), None, Code::Cancelled, u32::MAX, &mut host);
         if round % 10 == 9 {
             assert_eq!(book.take_dirty_levels().len(), 2);
             book.l3_root();

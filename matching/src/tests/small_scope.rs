@@ -34,6 +34,7 @@ fn alphabet() -> Vec<Op> {
             lots: None,
             stp,
             max_fills: 2,
+            max_visits: u32::MAX,
         });
     }
     ops.push(Op::Commit { restore: false });

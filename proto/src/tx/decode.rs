@@ -68,9 +68,12 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         ));
     }
     let gas_limit = auth.fee.map_or(0, |fee| fee.gas_limit);
-    let gas = envelope.message.gas();
+    let gas = envelope.message.static_gas();
     if gas_limit < gas {
-        return Err(Refusal::new(Code::OutOfGas, format!("gas limit {gas_limit}, needs {gas}")));
+        return Err(Refusal::new(
+            Code::OutOfGas,
+            format!("gas limit {gas_limit}, needs at least {gas}"),
+        ));
     }
     Ok(SignedTx {
         tx: DecodedTx {
@@ -78,6 +81,7 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
             signer,
             sequence,
             timeout_height: body.timeout_height,
+            gas_limit,
             message: envelope.message,
             size: bytes.len(),
         },

@@ -7,7 +7,7 @@ use cosmrs::Any;
 use prost::{Message as _, Name};
 
 use super::decode::{address_of, sign_bytes};
-use super::message::chain_tag;
+use super::message::{chain_tag, from_any};
 use crate::codes::{Code, Refusal};
 use crate::types::Address;
 use crate::v1;
@@ -19,6 +19,10 @@ pub struct TxOptions {
     pub sequence: u64,
     /// Last height at which it may be in a block; 0 is any.
     pub timeout_height: u64,
+    /// Gas to declare; `None` is [`Message::usual_gas`](crate::types::Message::usual_gas).
+    pub gas_limit: Option<u64>,
+    /// Gas to declare at least where `gas_limit` is `None`.
+    pub min_gas: u64,
 }
 
 /// A secp256k1 key that signs for one chain.
@@ -111,6 +115,8 @@ impl Signer {
     /// `INVALID_ARGUMENT` when the key refuses to sign.
     pub fn sign_any(&self, message: Any, options: TxOptions) -> Result<Vec<u8>, Refusal> {
         let refused = |_| Refusal::new(Code::InvalidArgument, "the key does not sign");
+        let gas_limit =
+            options.gas_limit.unwrap_or_else(|| usual_gas(&message).max(options.min_gas));
         let body = wire::TxBody {
             messages: vec![message],
             timeout_height: options.timeout_height,
@@ -125,7 +131,7 @@ impl Signer {
             mode_info: Some(mode),
             sequence: options.sequence,
         };
-        let fee = wire::Fee { gas_limit: u64::from(u32::MAX), ..Default::default() };
+        let fee = wire::Fee { gas_limit, ..Default::default() };
         #[allow(deprecated)]
         let auth = wire::AuthInfo { signer_infos: vec![info], fee: Some(fee), tip: None };
         let (body_bytes, auth_info_bytes) = (body.encode_to_vec(), auth.encode_to_vec());
@@ -133,4 +139,9 @@ impl Signer {
         let signature = self.key.sign(&bytes).map_err(refused)?.to_vec();
         Ok(wire::TxRaw { body_bytes, auth_info_bytes, signatures: vec![signature] }.encode_to_vec())
     }
+}
+
+/// Gas that a message usually needs; for one that is none of ours, the most of 32 bits.
+fn usual_gas(message: &Any) -> u64 {
+    from_any(message).map_or(u64::from(u32::MAX), |envelope| envelope.message.usual_gas())
 }

@@ -66,19 +66,6 @@ impl Message {
         }
     }
 
-    /// Gas for the most work that the message may cause, from the message alone (rules §10.4).
-    #[must_use]
-    pub fn gas(&self) -> u64 {
-        const TX: u64 = 1_000;
-        match self {
-            Self::Orders { operations, .. } => {
-                TX + operations.iter().map(Operation::gas).sum::<u64>()
-            }
-            Self::ListMarket(_) | Self::UpdateMarket(_) => 10 * TX,
-            _ => TX,
-        }
-    }
-
     /// Number of operations in the message.
     #[must_use]
     pub fn operations(&self) -> usize {

@@ -6,6 +6,7 @@
 //! the wire goes further inside.
 
 mod address;
+pub mod gas;
 mod liquidation;
 mod message;
 mod operation;

@@ -106,29 +106,4 @@ impl Operation {
             | Self::Oco(_) => Class::Orders,
         }
     }
-
-    /// Gas by what it may do: now, and, where it waits, later (rules §10.4).
-    pub(crate) fn gas(&self) -> u64 {
-        const PLACE: u64 = 200;
-        const POST: u64 = 100;
-        const CANCEL: u64 = 50;
-        // It moves in block after block.
-        const PEGGED: u64 = 2_000;
-        let place = |order: &Place| {
-            let placed = if order.post_only == PostOnly::Off { PLACE } else { POST };
-            let waits = if order.trigger.is_some() { POST } else { 0 };
-            placed + waits + if order.peg.is_some() { PEGGED } else { 0 }
-        };
-        match self {
-            Self::Cancel { .. } => CANCEL,
-            Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => 10 * CANCEL,
-            Self::Place(order) => place(order),
-            Self::Replace { .. } => PLACE,
-            Self::Twap(twap) => PLACE * u64::from(twap.slices),
-            Self::Scale(scale) => {
-                u64::from(scale.count) * if scale.post_only == PostOnly::Off { PLACE } else { POST }
-            }
-            Self::Oco(pair) => place(&pair.0) + place(&pair.1),
-        }
-    }
 }

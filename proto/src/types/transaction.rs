@@ -18,6 +18,8 @@ pub struct DecodedTx {
     pub sequence: u64,
     /// Last height at which the transaction may be in a block; 0 is any.
     pub timeout_height: u64,
+    /// Gas that the transaction declares: at least the static gas of its message.
+    pub gas_limit: u64,
     /// The transaction's one message.
     pub message: Message,
     /// Number of the transaction's bytes.

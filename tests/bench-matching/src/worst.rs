@@ -57,6 +57,7 @@ pub fn order(owner: AccountId, side: Side, price_ticks: u64, lots: u64) -> NewOr
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: u32::MAX,
+        max_visits: u32::MAX,
     }
 }
 
@@ -191,7 +192,7 @@ fn cancel_all(n: usize) -> Case {
         book
     };
     fastest("an account cancels its N orders at once", n, "order", n, prepare, |book| {
-        book.inner.cancel_all(MAKER, None, Code::Cancelled, &mut book.events);
+        book.inner.cancel_all(MAKER, None, Code::Cancelled, u32::MAX, &mut book.events);
     })
 }
 

@@ -184,6 +184,7 @@ impl Scenario {
             reduce_only: step["reduce_only"] == true,
             stp: self.stp,
             max_fills: MAX_FILLS,
+            max_visits: u32::MAX,
         };
         let result = self.book.place(&order, &mut self.host);
         if let Ok(placed) = &result {
@@ -221,6 +222,7 @@ impl Scenario {
             lots: lots.map(Lots::new),
             stp: self.stp,
             max_fills: MAX_FILLS,
+            max_visits: u32::MAX,
         };
         Ok(Outcome::placed(self.book.replace(&change, &mut self.host)))
     }

@@ -44,7 +44,7 @@ impl Traffic {
 
     fn send<M: Sendable>(&mut self, who: usize, message: M) {
         let (signer, sequence) = &mut self.people[who];
-        let options = TxOptions { sequence: *sequence, timeout_height: 0 };
+        let options = TxOptions { sequence: *sequence, ..TxOptions::default() };
         let bytes = signer.sign(message, options).expect("the key signs");
         if decode(&bytes, bytes.len()).is_ok() {
             *sequence += 1;

@@ -37,7 +37,7 @@ pub struct Given {
 
 /// A deposit of 1 000 USDC.
 pub fn deposit(faucet: &Signer, name: &str, sequence: u64) -> Vec<u8> {
-    faucet.sign(deposit_message(name), TxOptions { sequence, timeout_height: 0 }).unwrap()
+    faucet.sign(deposit_message(name), TxOptions { sequence, ..TxOptions::default() }).unwrap()
 }
 
 fn deposit_message(name: &str) -> v1::MsgDeposit {
@@ -80,7 +80,7 @@ fn of_signature(faucet: &Signer, good: &[u8], given: Given) -> Vec<Bad> {
     let mut flipped = raw.signatures[0].clone();
     flipped[63] ^= 1;
     let another = TxRaw::decode(deposit(faucet, "mallory", given.next + 1).as_slice()).unwrap();
-    let options = TxOptions { sequence: given.next, timeout_height: 0 };
+    let options = TxOptions { sequence: given.next, ..TxOptions::default() };
     let elsewhere = Signer::from_secret(&secret("faucet"), "tidemark-elsewhere-1").unwrap();
     let tagged = elsewhere.sign(deposit_message("mallory"), options).unwrap();
     let untagged = elsewhere.sign_any(any("MsgDeposit", &sent_by(faucet)), options).unwrap();
@@ -94,11 +94,12 @@ fn of_signature(faucet: &Signer, good: &[u8], given: Given) -> Vec<Bad> {
 }
 
 fn of_content(faucet: &Signer, given: Given) -> Vec<Bad> {
-    let at = |sequence| TxOptions { sequence, timeout_height: 0 };
+    let at = |sequence| TxOptions { sequence, ..TxOptions::default() };
     let stranger = signer("stranger").sign(deposit_message("mallory"), at(0)).unwrap();
     let late = TxOptions {
         sequence: given.next,
         timeout_height: given.height - u64::from(given.height > 1),
+        ..TxOptions::default()
     };
     let late = if given.height > 1 {
         vec![Bad::new(

@@ -14,7 +14,7 @@ fn withdrawal() -> v1::MsgWithdraw {
 }
 
 fn signed(sequence: u64, timeout_height: u64) -> Vec<u8> {
-    let options = TxOptions { sequence, timeout_height };
+    let options = TxOptions { sequence, timeout_height, ..TxOptions::default() };
     signer("trader").sign(withdrawal(), options).expect("the key signs")
 }
 

@@ -59,6 +59,10 @@ pub struct Global {
     /// Numbered subaccount to act on
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub subaccount: u32,
+    /// Gas to declare for a transaction [default: what it usually needs; a single order looks at
+    /// up to 100 makers]
+    #[arg(long, global = true, value_name = "GAS")]
+    pub gas: Option<u64>,
     /// Print help
     #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
     pub help: Option<bool>,

@@ -12,7 +12,7 @@ pub(super) fn check_tx(node: &Node, request: &RequestCheckTx) -> ResponseCheckTx
     let view = node.inner.publisher.view();
     let result = node.inner.cache.check(&request.tx, view.max_tx_bytes()).and_then(|tx| {
         view.admits(&tx)?;
-        Ok(tx.message.gas())
+        Ok(tx.gas_limit)
     });
     match result {
         Ok(gas) => ResponseCheckTx {

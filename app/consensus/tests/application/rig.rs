@@ -186,7 +186,7 @@ struct Sequences(std::collections::BTreeMap<String, u64>);
 impl Sequences {
     fn sign<M: Sendable>(&mut self, name: &str, message: M) -> Bytes {
         let sequence = self.0.entry(name.to_owned()).or_default();
-        let options = TxOptions { sequence: *sequence, timeout_height: 0 };
+        let options = TxOptions { sequence: *sequence, ..TxOptions::default() };
         *sequence += 1;
         signer(name).sign(message, options).expect("the key signs").into()
     }

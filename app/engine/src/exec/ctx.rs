@@ -2,6 +2,7 @@
 //! the meter of its work.
 
 use crate::events::{Event, Work};
+use crate::exec::meter::Meter;
 use crate::state::State;
 
 /// Passed down through every function that changes the exchange and reports events.
@@ -12,11 +13,13 @@ pub struct Ctx<'a> {
     pub events: Vec<Event>,
     /// Counts of visited orders and accounts.
     pub work: Work,
+    /// Gas of the operation that is carried out.
+    pub meter: Meter,
 }
 
 impl<'a> Ctx<'a> {
     /// An exchange without events and work yet.
     pub fn new(exchange: &'a mut State) -> Self {
-        Self { exchange, events: Vec::new(), work: Work::default() }
+        Self { exchange, events: Vec::new(), work: Work::default(), meter: Meter::default() }
     }
 }

@@ -17,6 +17,7 @@ mod block;
 mod collateral;
 mod ctx;
 mod liquidation;
+mod meter;
 mod operation;
 mod order;
 mod phases;

@@ -10,7 +10,7 @@ use super::merkle::Hash;
 
 /// Rules that this binary carries out; part of the app hash, so that nodes of other rules part at
 /// once.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// A validator of the chain's set.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

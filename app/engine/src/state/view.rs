@@ -129,7 +129,7 @@ impl View {
             return Err(Refusal::SequenceTooFar { sequence, next, last: last - 1 });
         }
         check_timeout(tx, self.chain.height.saturating_add(1))?;
-        let gas = tx.message.gas();
+        let gas = tx.gas_limit;
         if gas > self.max_block_gas() {
             return Err(Refusal::GasAboveBlock { gas, max_gas: self.max_block_gas() });
         }

@@ -219,7 +219,7 @@ impl Node {
     fn sign<M: tidemark_proto::tx::Sendable>(&mut self, secret: u8, message: M) -> Vec<u8> {
         let sequence = self.sequences.entry(secret).or_default();
         let tx = signer(secret)
-            .sign(message, TxOptions { sequence: *sequence, timeout_height: 0 })
+            .sign(message, TxOptions { sequence: *sequence, ..TxOptions::default() })
             .unwrap();
         *sequence += 1;
         tx

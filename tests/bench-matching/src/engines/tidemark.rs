@@ -94,6 +94,7 @@ pub fn apply(book: &mut Book, record: &Record, host: &mut impl Host) {
                 lots: None,
                 stp: SelfTradePrevention::CancelTaker,
                 max_fills: MAX_FILLS,
+                max_visits: u32::MAX,
             };
             book.replace(&change, host).is_ok()
         }
@@ -127,5 +128,6 @@ fn new_order(record: &Record) -> NewOrder {
         reduce_only: false,
         stp: SelfTradePrevention::CancelTaker,
         max_fills: MAX_FILLS,
+        max_visits: u32::MAX,
     }
 }

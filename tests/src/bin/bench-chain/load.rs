@@ -111,7 +111,7 @@ pub async fn sign(batch: &Batch, mark_ticks: u64) -> Result<Vec<Signed>, String>
                         .map(|operation| v1::Operation { operation: Some(operation) })
                         .collect();
                     let orders = v1::MsgOrders { operations, ..Default::default() };
-                    key.sign(orders, TxOptions { sequence: tx as u64, timeout_height: 0 })
+                    key.sign(orders, TxOptions { sequence: tx as u64, ..TxOptions::default() })
                         .map_err(|e| e.to_string())
                 })
                 .collect::<Result<Signed, String>>()

@@ -32,7 +32,8 @@ pub fn open_order(order: &OrderView) -> OpenOrder {
     }
 }
 
-/// Totals of an account's open orders in a market, as they would be after a change.
+/// Totals of an account's open orders in a market, as they would be after changes, which are in
+/// order of market.
 ///
 /// # Errors
 /// `OVERFLOW`, or a market without a mark.
@@ -43,17 +44,21 @@ pub(crate) fn totals(
     fee_ppm: Ppm,
 ) -> Result<OrderTotals, RiskError> {
     let (market, book) = (&slot.cell.market, &slot.book);
-    let of_market = || changes.iter().filter(|change| change.market == market.params.id);
-    if book.open_orders(id) == 0 && of_market().next().is_none() {
+    let id_of_market = market.params.id;
+    let changes = changes
+        .get(changes.partition_point(|change| change.market < id_of_market)..)
+        .and_then(|from| from.get(..from.partition_point(|change| change.market == id_of_market)))
+        .unwrap_or_default();
+    if book.open_orders(id) == 0 && changes.is_empty() {
         return Ok(OrderTotals::default());
     }
     let (mark, k) = (market.mark()?, market.k);
     let known = slot.order_totals.get(id, TotalsKey { mark_ticks: mark, k, fee_ppm }).copied();
     let mut totals = known.map_or_else(|| resting_totals(market, book, id, fee_ppm), Ok)?;
-    for added in of_market().filter_map(|change| change.add) {
+    for added in changes.iter().filter_map(|change| change.add) {
         totals.add(&added, mark, k, fee_ppm)?;
     }
-    for removed in of_market().filter_map(|change| change.remove) {
+    for removed in changes.iter().filter_map(|change| change.remove) {
         totals.remove(&removed, mark, k, fee_ppm)?;
     }
     Ok(totals)
@@ -106,7 +111,8 @@ pub(crate) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<H
     health_with(state, row, id, &[])
 }
 
-/// The account's margin as it would be after changes of its orders. `account` is its row, or one
+/// The account's margin as it would be after changes of its orders, which are in order of market.
+/// `account` is its row, or one
 /// with entries for markets that it is yet to enter.
 pub(crate) fn health_with(
     state: &State,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use tidemark_proto::types::gas::ACCOUNT;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
 use tidemark_proto::Code;
 use tidemark_risk::{Account, Isolated, Markets};
@@ -191,6 +192,18 @@ pub(crate) fn all_of(state: &State, parent: AccountId) -> Result<Vec<AccountId>,
     let row = lookup::account(state, parent)?;
     let owner = lookup::owner(state, row.owner)?;
     Ok(owner.isolated_of(row.number).map(|slot| slot.account).collect())
+}
+
+/// All isolated collateral of a subaccount, of which each is paid for before it is looked at.
+///
+/// # Errors
+/// `OUT_OF_GAS`.
+pub(crate) fn all_of_paid(ctx: &mut Ctx<'_>, parent: AccountId) -> Result<Vec<AccountId>, Refusal> {
+    let row = lookup::account(ctx.exchange, parent)?;
+    // The owner's whole list is searched for those of the subaccount.
+    let slots = lookup::owner(ctx.exchange, row.owner)?.isolated.len();
+    ctx.meter.charge((slots as u64).saturating_mul(ACCOUNT))?;
+    all_of(ctx.exchange, parent)
 }
 
 /// At a block's end: isolated collateral without a position and an order goes back to its parent.

@@ -14,6 +14,7 @@ use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::order::admission;
 use crate::exec::order::book_host::BookHost;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -100,6 +101,7 @@ fn immediate(
     facts: ClosingTerms,
     lots: Lots,
 ) -> Result<ClosedPart, Refusal> {
+    let max_fills = ctx.exchange.markets.slot(facts.market).cell.market.params.max_fills;
     let order = NewOrder {
         owner: step.account,
         client_id: ClientId::NONE,
@@ -111,7 +113,8 @@ fn immediate(
         post_only: PostOnly::Off,
         reduce_only: true,
         stp: SelfTradePrevention::CancelMaker,
-        max_fills: ctx.exchange.markets.slot(facts.market).cell.market.params.max_fills,
+        max_fills,
+        max_visits: admission::max_visits(&ctx.meter, max_fills),
     };
     let (book, mut host) = BookHost::split(ctx, facts.market);
     host.liquidation = true;

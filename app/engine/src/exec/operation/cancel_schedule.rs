@@ -97,11 +97,11 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         });
         for account in accounts {
             let gone = request::cancel_all(ctx, account, None, None, Code::CancelScheduled);
-            let gone = gone.unwrap_or_else(|refusal| {
+            let (gone, _) = gone.unwrap_or_else(|refusal| {
                 let why = refusal.labelled();
                 let sentence = format!("a due switch of account {account} failed: {why}");
                 broken_account(ctx.exchange, account, sentence);
-                0
+                (0, None)
             });
             // An account that has nothing to cancel costs a look all the same.
             cancelled = cancelled.saturating_add(gone).saturating_add(1);

@@ -26,24 +26,34 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -
     result.unwrap_or_else(|refusal| refused(ctx, parent, Some(market), refusal))
 }
 
-/// An operation on all markets: in the subaccount, and in all its isolated collateral.
+/// An operation on all markets: in the subaccount, and in all its isolated collateral as far as the
+/// gas reaches.
 fn everywhere(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -> OperationResult {
-    let isolated = match isolated::all_of(ctx.exchange, parent) {
-        Ok(isolated) => isolated,
+    let mut result = match carry_out(ctx, parent, operation) {
+        Ok(result) => result,
         Err(refusal) => return refused(ctx, parent, None, refusal),
     };
-    let mut result = run_in_account(ctx, parent, operation);
+    // The switch of a subaccount is that of all its isolated collateral.
+    if !matches!(operation, Operation::CancelAll { .. }) {
+        return result;
+    }
+    let isolated = match isolated::all_of_paid(ctx, parent) {
+        Ok(isolated) => isolated,
+        Err(refusal) if refusal.code() == Code::OutOfGas => {
+            return OperationResult { rest_code: Some(Code::OutOfGas), ..result };
+        }
+        Err(refusal) => return refused(ctx, parent, None, refusal),
+    };
     for account in isolated {
-        let part = run_in_account(ctx, account, operation);
+        if result.rest_code.is_some() {
+            break;
+        }
+        let part = carry_out(ctx, account, operation)
+            .unwrap_or_else(|refusal| refused(ctx, account, None, refusal));
         result.cancelled = result.cancelled.saturating_add(part.cancelled);
+        result.rest_code = part.rest_code;
     }
     result
-}
-
-/// Carries out one operation of an account.
-fn run_in_account(ctx: &mut Ctx<'_>, account: AccountId, operation: &Operation) -> OperationResult {
-    let result = carry_out(ctx, account, operation);
-    result.unwrap_or_else(|refusal| refused(ctx, account, None, refusal))
 }
 
 /// Carries out one operation of an account; the dispatcher's only match over operations.
@@ -64,8 +74,9 @@ fn carry_out(
             request::replace(ctx, account, *market, *order, changes)
         }
         Operation::CancelAll { market, side } => {
-            request::cancel_all(ctx, account, *market, *side, Code::Cancelled)
-                .map(|cancelled| OperationResult { cancelled, ..Default::default() })
+            let (cancelled, rest_code) =
+                request::cancel_all(ctx, account, *market, *side, Code::Cancelled)?;
+            Ok(OperationResult { cancelled, rest_code, ..Default::default() })
         }
         Operation::ScheduleCancelAll { at_ms } => {
             cancel_schedule::schedule(ctx.exchange, account, *at_ms)

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_matching::{Book, OrderView};
+use tidemark_matching::{Book, Fillable, LevelView, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
+use crate::exec::operation::purse::Purse;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
@@ -42,31 +43,60 @@ pub(crate) struct PlannedOrder {
     pub ready: OrderTerms,
 }
 
-impl MarketPlan {
-    /// The best price of a side without the orders that leave.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "a side indexes both sides; a batch has few operations"
-    )]
-    pub(crate) fn best(&self, book: &Book, side: Side) -> Option<Ticks> {
-        let mut gone: BTreeMap<Ticks, u32> = BTreeMap::new();
-        for order in self.leaving.values().filter(|order| order.side == side) {
-            *gone.entry(order.price_ticks).or_default() += 1;
+/// Best prices of a book.
+pub(crate) struct BestPrices {
+    bid_ticks: Option<Ticks>,
+    ask_ticks: Option<Ticks>,
+}
+
+impl BestPrices {
+    /// The best price of the side with which an order would trade.
+    pub(crate) const fn opposite(&self, side: Side) -> Option<Ticks> {
+        match side {
+            Side::Buy => self.ask_ticks,
+            Side::Sell => self.bid_ticks,
         }
-        // At most one level more than orders leave.
-        let stays = book
-            .levels(side)
-            .find(|level| level.count > gone.get(&level.price_ticks).copied().unwrap_or(0));
-        stays.map(|level| level.price_ticks)
+    }
+}
+
+impl PlannedOrder {
+    fn is_fill_or_kill(&self) -> bool {
+        self.ready.time_in_force == TimeInForce::Fok
     }
 
+    /// Returns true if its acceptance depends on position or book.
+    fn depends(&self) -> bool {
+        let order = &self.order;
+        self.is_fill_or_kill() || order.reduce_only || order.post_only == PostOnly::Slide
+    }
+}
+
+impl MarketPlan {
+    /// The best price of each side without the orders that leave.
     #[expect(
-        clippy::indexing_slicing,
-        reason = "a side indexes both sides; a batch has few operations"
+        clippy::arithmetic_side_effects,
+        reason = "at a price leave at most the orders that an account has there"
     )]
+    pub(crate) fn best(&self, book: &Book) -> BestPrices {
+        let mut gone: BTreeMap<(Side, Ticks), u32> = BTreeMap::new();
+        for order in self.leaving.values() {
+            *gone.entry((order.side, order.price_ticks)).or_default() += 1;
+        }
+        let gone = |level: &LevelView| gone.get(&(level.side, level.price_ticks)).copied();
+        // At most one level more than orders leave.
+        let best = |side| {
+            let mut levels = book.levels(side);
+            levels
+                .find(|level| level.count > gone(level).unwrap_or(0))
+                .map(|level| level.price_ticks)
+        };
+        BestPrices { bid_ticks: best(Side::Buy), ask_ticks: best(Side::Sell) }
+    }
+
     pub(crate) fn check(
         &self,
         state: &mut State,
+        purse: &mut Purse,
         account: AccountId,
         market: MarketId,
     ) -> Result<(), FailedOperation> {
@@ -74,20 +104,20 @@ impl MarketPlan {
         self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_meeting()?;
-        let book = &state.markets.slot(market).book;
-        let best = [self.best(book, Side::Buy), self.best(book, Side::Sell)];
+        let best = self.best(&state.markets.slot(market).book);
         let takes = |intended: &&PlannedOrder| {
-            let opposite = best[intended.order.side.opposite() as usize];
+            let opposite = best.opposite(intended.order.side);
             let crosses = |price: Ticks| match intended.order.side {
                 Side::Buy => intended.ready.price_ticks >= price,
                 Side::Sell => intended.ready.price_ticks <= price,
             };
             !checks::rests(intended.ready.time_in_force) || opposite.is_some_and(crosses)
         };
+        let dependent = self.dependent();
         for intended in self.placed.iter().filter(takes) {
             match intended.order.post_only {
                 PostOnly::Reject => {
-                    let best = best[intended.order.side.opposite() as usize].unwrap_or(Ticks::ZERO);
+                    let best = best.opposite(intended.order.side).unwrap_or(Ticks::ZERO);
                     return Err((
                         intended.at,
                         Refusal::WouldCross {
@@ -97,10 +127,19 @@ impl MarketPlan {
                     ));
                 }
                 PostOnly::Slide => {}
-                PostOnly::Off => self.check_taker(intended, state, account, market)?,
+                PostOnly::Off => {
+                    self.check_taker(intended, dependent, state, purse, account, market)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The first two orders whose acceptance depends on position or book: of every other order, the
+    /// first of them that is not itself is the first beside it.
+    fn dependent(&self) -> [Option<&PlannedOrder>; 2] {
+        let mut dependent = self.placed.iter().filter(|intended| intended.depends());
+        [dependent.next(), dependent.next()]
     }
 
     /// Checks that the account has room for its new open orders.
@@ -170,21 +209,16 @@ impl MarketPlan {
     fn check_taker(
         &self,
         taker: &PlannedOrder,
+        dependent: [Option<&PlannedOrder>; 2],
         state: &mut State,
+        purse: &mut Purse,
         account: AccountId,
         market: MarketId,
     ) -> Result<(), FailedOperation> {
-        let is_fok = |intended: &PlannedOrder| intended.ready.time_in_force == TimeInForce::Fok;
-        let depends = |intended: &&PlannedOrder| {
-            let order = &intended.order;
-            is_fok(intended) || order.reduce_only || order.post_only == PostOnly::Slide
-        };
-        let mut others = self.placed.iter().filter(|other| !std::ptr::eq(*other, taker));
-        let alone = others.clone().next().is_none();
-        let touched = others
-            .find(depends)
-            .map(|other| other.at)
-            .or((!alone && depends(&taker)).then_some(taker.at));
+        let mut others = dependent.into_iter().flatten().filter(|one| !std::ptr::eq(*one, taker));
+        let alone = self.placed.len() == 1;
+        let touched =
+            others.next().map(|other| other.at).or((!alone && taker.depends()).then_some(taker.at));
         if let Some(at) = touched.or(self.whole) {
             return Err((
                 at,
@@ -194,29 +228,37 @@ impl MarketPlan {
                 }),
             ));
         }
-        if !is_fok(taker) {
+        if !taker.is_fill_or_kill() {
             return Ok(());
         }
         if !self.leaving.is_empty() {
             return Err((taker.at, Refusal::BatchDependent(Dependence::FillOrKillBesideCancel)));
         }
-        self.check_fillable(taker, state, account, market).map_err(|refusal| (taker.at, refusal))
+        self.check_fillable(taker, state, purse, account, market)
+            .map_err(|refusal| (taker.at, refusal))
     }
 
     fn check_fillable(
         &self,
         taker: &PlannedOrder,
         state: &mut State,
+        purse: &mut Purse,
         account: AccountId,
         market: MarketId,
     ) -> Result<(), Refusal> {
-        let order = admission::new_order(state, account, &taker.order, taker.ready)?;
+        let order = admission::new_order(state, &purse.meter, account, &taker.order, taker.ready)?;
         let mut ctx = Ctx::new(state);
         let (book, host) = BookHost::split(&mut ctx, market);
-        let fillable = book.fillable_lots(&order, &host);
-        if fillable >= order.lots {
+        let request = NewOrder { max_visits: purse.makers(taker.at), ..order };
+        let Fillable { lots: fillable_lots, visits, out_of_visits } =
+            book.fillable_lots(&request, &host);
+        purse.meter.pay_for_makers(visits);
+        if fillable_lots >= order.lots {
             return Ok(());
         }
-        Err(Refusal::NotFillable { lots: order.lots, fillable_lots: fillable })
+        Err(match out_of_visits {
+            true => Refusal::FillOrKillOutOfGas { lots: order.lots, visits },
+            false => Refusal::NotFillable { lots: order.lots, fillable_lots },
+        })
     }
 }

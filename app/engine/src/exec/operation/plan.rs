@@ -9,19 +9,23 @@
 use std::collections::BTreeMap;
 
 use tidemark_matching::OrderView;
+use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Operation, Place, Scale};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side};
 
 use crate::exec::account::health::OrderChange;
-use crate::exec::account::{health, lookup};
+use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::isolated;
+use crate::exec::meter::Meter;
 use crate::exec::operation::cancel_schedule;
 use crate::exec::operation::market_plan::{FailedOperation, MarketPlan, PlannedOrder};
+use crate::exec::operation::purse::Purse;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, checks, find};
 use crate::refusal::{Dependence, Refusal};
+use crate::state::conditional::Conditional;
 use crate::state::State;
 
 /// The orders of a batch, before any is placed.
@@ -37,6 +41,7 @@ impl Plan {
     /// The first operation that would be refused, with its refusal.
     pub(crate) fn of(
         state: &mut State,
+        purse: &mut Purse,
         account: AccountId,
         operations: &[Operation],
     ) -> Result<(), FailedOperation> {
@@ -47,18 +52,19 @@ impl Plan {
             if let Some(market) = elsewhere {
                 return Err((at, Refusal::BatchDependent(Dependence::Isolated(market))));
             }
-            plan.free(state, account, operation).map_err(|refusal| (at, refusal))?;
+            plan.free(state, purse, account, operation).map_err(|refusal| (at, refusal))?;
         }
         for (at, operation) in operations.iter().enumerate() {
             plan.place(state, account, at, operation)?;
         }
-        plan.check(state, account)
+        plan.check(state, purse, account)
     }
 
     /// Takes an operation that frees: cancels, reductions.
     fn free(
         &mut self,
         state: &State,
+        purse: &mut Purse,
         account: AccountId,
         operation: &Operation,
     ) -> Result<(), Refusal> {
@@ -73,33 +79,47 @@ impl Plan {
                 self.reduce(state, account, *market, *order, changes)
             }
             Operation::CancelAll { market, side } => {
-                let markets = match market {
-                    Some(market) => vec![*market],
-                    None => lookup::account(state, account)?
-                        .positions
-                        .iter()
-                        .map(|entry| entry.market)
-                        .collect(),
-                };
-                for market in markets {
-                    state.market(market)?;
-                    let is_meant = |order_side: Side| side.is_none_or(|side| side == order_side);
-                    let book = &state.markets.slot(market).book;
-                    for order in book.orders_of(account).filter(|order| is_meant(order.side)) {
-                        self.leave(state, market, order)?;
-                    }
-                    let waiting = &state.markets.slot(market).conditional;
-                    let meant = |id: &OrderId| {
-                        waiting.get(*id).and_then(|order| order.side()).is_some_and(is_meant)
-                    };
-                    for order_id in waiting.of(account).filter(meant) {
-                        self.drop_with_pair(state, market, order_id)?;
-                    }
-                }
-                Ok(())
+                self.cancel_all(state, purse, account, *market, *side)
             }
             _ => Ok(()),
         }
+    }
+
+    fn cancel_all(
+        &mut self,
+        state: &State,
+        purse: &mut Purse,
+        account: AccountId,
+        market: Option<MarketId>,
+        side: Option<Side>,
+    ) -> Result<(), Refusal> {
+        let markets = match market {
+            Some(market) => vec![market],
+            None => {
+                cost::positions(&mut purse.meter, state, account)?;
+                let positions = &lookup::account(state, account)?.positions;
+                positions.iter().map(|entry| entry.market).collect()
+            }
+        };
+        let is_meant = |order_side: Side| side.is_none_or(|side| side == order_side);
+        for market in markets {
+            let slot = state.market(market)?;
+            for order in slot.book.orders_of(account) {
+                // Once for the look, once for its end.
+                purse.meter.charge(2 * NAMED)?;
+                if is_meant(order.side) {
+                    self.leave(state, market, order)?;
+                }
+            }
+            for order_id in slot.conditional.of(account) {
+                purse.meter.charge(2 * NAMED)?;
+                let side = slot.conditional.get(order_id).and_then(Conditional::side);
+                if side.is_some_and(is_meant) {
+                    self.drop_with_pair(state, market, order_id)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn cancel(
@@ -310,31 +330,50 @@ impl Plan {
     pub(crate) fn check(
         &self,
         state: &mut State,
+        purse: &mut Purse,
         account: AccountId,
     ) -> Result<(), FailedOperation> {
         for (market, in_market) in &self.markets {
-            in_market.check(state, account, *market)?;
+            in_market.check(state, purse, account, *market)?;
         }
-        self.check_margin(state, account)
+        self.check_margin(state, purse, account)
+    }
+
+    /// Pays for the check of all orders together, and for that of each when it is placed.
+    fn pay_for_margin(
+        &self,
+        state: &State,
+        purse: &mut Purse,
+        account: AccountId,
+    ) -> Result<(), Refusal> {
+        let placed: usize = self.markets.values().map(|plan| plan.placed.len()).sum();
+        let mut once = Meter::default();
+        cost::margin(&mut once, state, account)?;
+        purse.meter.charge(once.spent().saturating_mul(placed as u64).saturating_add(once.spent()))
     }
 
     /// Checks that free collateral covers all orders together, without those that leave.
-    fn check_margin(&self, state: &mut State, account: AccountId) -> Result<(), FailedOperation> {
+    fn check_margin(
+        &self,
+        state: &mut State,
+        purse: &mut Purse,
+        account: AccountId,
+    ) -> Result<(), FailedOperation> {
         let first =
             self.markets.values().flat_map(|plan| &plan.placed).map(|intended| intended.at).min();
         let Some(at) = first else { return Ok(()) };
         let failed = |refusal| (at, refusal);
+        self.pay_for_margin(state, purse, account).map_err(failed)?;
         let mut row = lookup::account(state, account).map_err(failed)?.clone();
         let mut changes = Vec::new();
         for (market, plan) in &self.markets {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
+            let best = plan.best(&state.markets.slot(*market).book);
             for PlannedOrder { order, ready, .. } in &plan.placed {
-                let best = plan.best(&state.markets.slot(*market).book, order.side.opposite());
-                changes.push(change(
-                    Some(admission::open_order(order, ready.price_ticks, best)),
-                    None,
-                ));
+                let best_ticks = best.opposite(order.side);
+                let order = admission::open_order(order, ready.price_ticks, best_ticks);
+                changes.push(change(Some(order), None));
             }
             changes.extend(
                 plan.leaving.values().map(|order| change(None, Some(health::open_order(order)))),

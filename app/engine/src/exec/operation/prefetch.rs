@@ -2,14 +2,18 @@
 
 use tidemark_matching::Prefetch;
 use tidemark_proto::types::{CancelBy, Operation};
-use tidemark_proto::units::AccountId;
+use tidemark_proto::units::{AccountId, MarketId};
 
 use crate::state::State;
 
 /// Prefetches into the cache the memory of the large books that the operations will touch. Changes
-/// no state; if no book is large, returns after a check of each market.
+/// no state; if no such book is large, returns after a check of each operation.
 pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operation]) {
-    if !state.markets.iter().any(|slot| slot.book.is_large()) {
+    let is_large = |market: MarketId| {
+        state.markets.get(market.index()).is_some_and(|slot| slot.book.is_large())
+    };
+    // Only markets that the operations name are looked at: a chain may have a thousand.
+    if !operations.iter().filter_map(Operation::market).any(is_large) {
         return;
     }
     for step in Prefetch::STEPS {

@@ -5,6 +5,7 @@ use tidemark_proto::units::AccountId;
 
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::plan::Plan;
+use crate::exec::operation::purse::Purse;
 use crate::exec::order::request;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
@@ -18,10 +19,15 @@ pub(crate) fn scale(
     account: AccountId,
     scale: &Scale,
 ) -> Result<OperationResult, Refusal> {
+    let mut purse = Purse::of_one(ctx.meter.left());
     let mut plan = Plan::default();
-    plan.ladder(ctx.exchange, account, 0, scale)
-        .and_then(|()| plan.check(ctx.exchange, account))
-        .map_err(|(_, refusal)| refusal)?;
+    let checked = plan
+        .ladder(ctx.exchange, account, 0, scale)
+        .and_then(|()| plan.check(ctx.exchange, &mut purse, account))
+        .map_err(|(_, refusal)| refusal);
+    ctx.meter.spend(purse.meter.spent());
+    checked?;
+    ctx.meter = std::mem::take(&mut ctx.meter).prepaid();
     place_rungs(ctx, account, scale)
 }
 

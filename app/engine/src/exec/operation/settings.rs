@@ -2,8 +2,9 @@
 
 use tidemark_proto::units::{Atoms, MarketId, OwnerId, Ppm, SelfTradePrevention};
 
-use crate::exec::account::{health, lookup};
+use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::{cash, isolated};
+use crate::exec::ctx::Ctx;
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -39,16 +40,30 @@ pub(crate) fn set_leverage(
     Err(refusal)
 }
 
+/// Pays for two checks of a subaccount's margin, before and after a change.
+///
+/// # Errors
+/// `OUT_OF_GAS`, `UNKNOWN_SUBACCOUNT`.
+pub(crate) fn pay_for_margin(
+    ctx: &mut Ctx<'_>,
+    owner: OwnerId,
+    subaccount: u32,
+) -> Result<(), Refusal> {
+    let account = cash::existing(ctx.exchange, owner, subaccount)?;
+    cost::margin(&mut ctx.meter, ctx.exchange, account)?;
+    cost::margin(&mut ctx.meter, ctx.exchange, account)
+}
+
 /// Sets a subaccount's self-trade policy.
 pub(crate) fn set_self_trade_prevention(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     owner: OwnerId,
     subaccount: u32,
     policy: SelfTradePrevention,
 ) -> Result<(), Refusal> {
-    let account = cash::existing(state, owner, subaccount)?;
-    for account in isolated::all_of(state, account)?.into_iter().chain([account]) {
-        let row = state.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
+    let account = cash::existing(ctx.exchange, owner, subaccount)?;
+    for account in isolated::all_of_paid(ctx, account)?.into_iter().chain([account]) {
+        let row = ctx.exchange.accounts.get_mut(account).ok_or(Refusal::UnknownAccount(account))?;
         row.stp = policy;
     }
     Ok(())

@@ -6,8 +6,10 @@ use tidemark_proto::units::{AccountId, MarketId, Side, SignedLots, Ticks};
 use tidemark_risk::orders::OpenOrder;
 
 use crate::exec::account::health::OrderChange;
-use crate::exec::account::{health, lookup};
+use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::{cash, isolated};
+use crate::exec::ctx::Ctx;
+use crate::exec::meter::Meter;
 use crate::exec::order::checks;
 use crate::exec::order::checks::OrderTerms;
 use crate::refusal::Refusal;
@@ -29,10 +31,12 @@ pub(crate) fn open_order(
 /// An order as the book takes it.
 pub(crate) fn new_order(
     state: &State,
+    meter: &Meter,
     account: AccountId,
     order: &Place,
     ready: OrderTerms,
 ) -> Result<NewOrder, Refusal> {
+    let max_fills = state.markets.slot(order.market).cell.market.params.max_fills;
     Ok(NewOrder {
         owner: account,
         client_id: order.client_id,
@@ -44,8 +48,15 @@ pub(crate) fn new_order(
         post_only: order.post_only,
         reduce_only: order.reduce_only,
         stp: lookup::account(state, account)?.stp,
-        max_fills: state.markets.slot(order.market).cell.market.params.max_fills,
+        max_fills,
+        max_visits: max_visits(meter, max_fills),
     })
+}
+
+/// Most makers that may be looked at for an order: as far as its gas reaches. In a phase without a
+/// sender, as far as `max_fills` needs: some of the makers that are looked at do not trade.
+pub(crate) fn max_visits(meter: &Meter, max_fills: u32) -> u32 {
+    meter.makers().unwrap_or(max_fills.saturating_mul(4))
 }
 
 /// Where a sliding order comes to rest beside the best opposite price: margin is reserved for that
@@ -61,12 +72,14 @@ pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) ->
 /// Checks that the account may have this order in place of `replaced`: the placement check of rules
 /// §3.8. Isolated collateral draws a shortfall from its parent.
 pub(crate) fn admit(
-    state: &mut State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     new: &OpenOrder,
     replaced: Option<&OpenOrder>,
 ) -> Result<(), Refusal> {
+    let state = &mut *ctx.exchange;
+    cost::margin(&mut ctx.meter, state, account)?;
     cash::settle_funding(state, account)?;
     let held = lookup::held(state, account, market);
     if new.reduce_only {
@@ -85,6 +98,7 @@ pub(crate) fn admit(
     if !new.reduce_only {
         return isolated::cover(state, account, free.saturating_neg());
     }
+    cost::all_orders(&mut ctx.meter, state, account)?;
     admit_without_free(state, account, market, new)
 }
 

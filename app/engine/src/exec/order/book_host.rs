@@ -249,6 +249,10 @@ impl Host for BookHost<'_> {
         }
     }
 
+    fn now_ms(&self) -> TimeMs {
+        self.now_ms
+    }
+
     fn event(&mut self, event: BookEvent) {
         self.work.visit_order();
         let market = self.cell.market.params.id;

@@ -1,6 +1,6 @@
 //! Placing an order on the book (rules §2.2).
 
-use tidemark_matching::PlaceResult;
+use tidemark_matching::{PlaceResult, Reject};
 use tidemark_proto::types::Place;
 use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId};
 
@@ -24,17 +24,25 @@ pub(crate) fn place_on_book(
     }
     let best = ctx.exchange.markets.slot(order.market).book.best(order.side.opposite());
     let new = admission::open_order(order, price_ticks, best.map(|level| level.price_ticks));
-    admission::admit(ctx.exchange, account, order.market, &new, None)?;
+    admission::admit(ctx, account, order.market, &new, None)?;
     let request = admission::new_order(
         ctx.exchange,
+        &ctx.meter,
         account,
         order,
         OrderTerms { price_ticks, time_in_force },
     )?;
     let (book, mut host) = BookHost::split(ctx, order.market);
     host.taker_lots = order.lots;
-    let placed = book.place(&request, &mut host)?;
+    let placed = book.place(&request, &mut host);
+    ctx.meter.pay_for_makers(visits(&placed));
+    let placed = placed?;
     Ok(result(order.market, account, order.client_id, order.lots, &placed, &mut ctx.events))
+}
+
+/// Makers that the book looked at for an order, accepted or refused.
+pub(crate) fn visits(placed: &Result<PlaceResult, Reject>) -> u32 {
+    placed.as_ref().map_or_else(|reject| reject.visits, |placed| placed.visits)
 }
 
 /// Returns the client's result. The account's stream learns of a taker's remainder that never

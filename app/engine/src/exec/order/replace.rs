@@ -57,21 +57,25 @@ pub(crate) fn replace(
             }
             PostOnly::Off | PostOnly::Reject => new,
         };
-        admission::admit(ctx.exchange, account, market, &resting, Some(&old))?;
+        admission::admit(ctx, account, market, &resting, Some(&old))?;
     }
+    let max_fills = ctx.exchange.markets.slot(market).cell.market.params.max_fills;
     let request = Replace {
         order_id: order.order_id,
         owner: account,
         price_ticks,
         lots,
         stp: lookup::account(ctx.exchange, account)?.stp,
-        max_fills: ctx.exchange.markets.slot(market).cell.market.params.max_fills,
+        max_fills,
+        max_visits: admission::max_visits(&ctx.meter, max_fills),
     };
     let (book, mut host) = BookHost::split(ctx, market);
     host.taker_lots = new.lots;
-    let placed = book.replace(&request, &mut host)?;
-    if placed.resting_lots.is_zero() {
+    let placed = book.replace(&request, &mut host);
+    if placed.is_ok_and(|placed| placed.resting_lots.is_zero()) {
         host.release_partner(order.order_id);
     }
+    ctx.meter.pay_for_makers(place::visits(&placed));
+    let placed = placed?;
     Ok(place::result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))
 }

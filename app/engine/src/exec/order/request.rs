@@ -1,10 +1,12 @@
 //! A trader's requests about one order, on the book or conditional: place, replace, cancel.
 
+use tidemark_matching::CancelledAll;
+use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Place};
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::Code;
 
-use crate::exec::account::lookup;
+use crate::exec::account::{cost, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::{amend, enter, peg, removal};
@@ -67,32 +69,39 @@ pub(crate) fn cancel(
     Ok(OperationResult { order_id, cancelled: 1, ..Default::default() })
 }
 
-/// Cancels an account's orders, on the book and waiting, of one market or all (rules §2.8);
-/// returns their number.
+/// Cancels an account's orders, on the book and waiting, of one market or all, as far as the gas
+/// reaches (rules §2.8). Returns their number, and `OUT_OF_GAS` if some may be left.
 pub(crate) fn cancel_all(
     ctx: &mut Ctx<'_>,
     account: AccountId,
     market: Option<MarketId>,
     side: Option<Side>,
     code: Code,
-) -> Result<u32, Refusal> {
-    if let Some(market) = market {
-        ctx.exchange.market(market)?;
-    }
+) -> Result<(u32, Option<Code>), Refusal> {
     let markets = match market {
-        Some(market) => vec![market],
-        None => lookup::account(ctx.exchange, account)?
-            .positions
-            .iter()
-            .map(|position| position.market)
-            .collect(),
+        Some(market) => {
+            ctx.exchange.market(market)?;
+            vec![market]
+        }
+        None => {
+            cost::positions(&mut ctx.meter, ctx.exchange, account)?;
+            let positions = &lookup::account(ctx.exchange, account)?.positions;
+            positions.iter().map(|position| position.market).collect()
+        }
     };
     let mut cancelled = 0_u32;
     for market in markets {
+        let max = ctx.meter.affords(NAMED);
         let (book, mut host) = BookHost::split(ctx, market);
-        cancelled = cancelled.saturating_add(book.cancel_all(account, side, code, &mut host));
-        let waited = removal::cancel_all(ctx, account, market, side, code);
+        let CancelledAll { gone, looked_at, more } =
+            book.cancel_all(account, side, code, max, &mut host);
+        cancelled = cancelled.saturating_add(gone);
+        ctx.meter.pay(looked_at, NAMED);
+        let (waited, rest) = removal::cancel_all(ctx, account, market, side, code);
         cancelled = cancelled.saturating_add(waited);
+        if more || rest {
+            return Ok((cancelled, Some(Code::OutOfGas)));
+        }
     }
-    Ok(cancelled)
+    Ok((cancelled, None))
 }

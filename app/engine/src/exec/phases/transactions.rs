@@ -7,35 +7,55 @@ use crate::exec::administration;
 use crate::exec::block::CheckedTx;
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
-use crate::exec::operation::{batch, dispatch, keepers, prefetch, settings};
-use crate::outcome::{OperationResult, TxOutcome};
+use crate::exec::meter::Meter;
+use crate::exec::operation::{keepers, orders, settings};
+use crate::outcome::TxOutcome;
 use crate::refusal::Refusal;
 use crate::state::{check_timeout, unknown_signer, State};
 
 /// Carries out transactions in the order given, which ProcessProposal has checked.
 pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
-    let one = |tx: &CheckedTx| match tx {
-        Ok(tx) => outcome(tx, admit(ctx.exchange, tx).and_then(|owner| carry_out(ctx, owner, tx))),
+    let mut one = |tx: &CheckedTx| match tx {
+        Ok(tx) => carried_out(ctx, tx),
         Err(refusal) => {
             TxOutcome { refusal: Some(Box::new(refusal.clone().into())), ..TxOutcome::default() }
         }
     };
-    txs.iter().map(one).collect()
+    let outcomes = txs.iter().map(&mut one).collect();
+    ctx.meter = Meter::default();
+    outcomes
 }
 
-fn outcome(tx: &DecodedTx, result: Result<Vec<OperationResult>, Refusal>) -> TxOutcome {
+fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
+    let static_gas = tx.message.static_gas();
+    // Decoding has refused a transaction that declares less than its static gas.
+    let beyond = tx.gas_limit.saturating_sub(static_gas);
+    ctx.meter = Meter::of(beyond);
+    let mut spent = 0;
+    let result = admit(ctx.exchange, tx).and_then(|owner| match &tx.message {
+        Message::Orders { subaccount, operations, all_or_none } => {
+            let account = cash::existing(ctx.exchange, owner, *subaccount)?;
+            let (results, gas) = orders::run(ctx, account, operations, *all_or_none, beyond);
+            spent = gas;
+            Ok(results)
+        }
+        message => {
+            let result = carry_out(ctx, owner, tx, message);
+            spent = ctx.meter.spent();
+            result.map(|()| Vec::new())
+        }
+    });
     let (refusal, results) = match result {
         Ok(results) => (None, results),
         Err(refusal) => (Some(Box::new(refusal)), Vec::new()),
     };
-    let gas = tx.message.gas();
     TxOutcome {
         hash: tx.hash,
         signer: Some(tx.signer),
         refusal,
         results,
-        gas_wanted: gas,
-        gas_used: gas,
+        gas_wanted: tx.gas_limit,
+        gas_used: static_gas.saturating_add(spent),
     }
 }
 
@@ -59,45 +79,43 @@ fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
     Ok(owner)
 }
 
+/// Carries out a message of one account that is no batch of orders.
 fn carry_out(
     ctx: &mut Ctx<'_>,
     owner: OwnerId,
     tx: &DecodedTx,
-) -> Result<Vec<OperationResult>, Refusal> {
-    match &tx.message {
-        Message::Orders { subaccount, operations, all_or_none } => {
-            let account = cash::existing(ctx.exchange, owner, *subaccount)?;
-            prefetch::prefetch(ctx.exchange, account, operations);
-            if *all_or_none {
-                return Ok(batch::run(ctx, account, operations));
-            }
-            return Ok(operations
-                .iter()
-                .map(|operation| dispatch::run(ctx, account, operation))
-                .collect());
-        }
+    message: &Message,
+) -> Result<(), Refusal> {
+    match message {
+        // `carried_out` runs orders.
+        Message::Orders { .. } => Ok(()),
         Message::Deposit { recipient, subaccount, amount_atoms } => {
             cash::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
         }
         Message::Withdraw { subaccount, amount_atoms } => {
+            settings::pay_for_margin(ctx, owner, *subaccount)?;
             cash::withdraw(ctx.exchange, owner, *subaccount, *amount_atoms)
         }
         Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
+            settings::pay_for_margin(ctx, owner, *from_subaccount)?;
             cash::transfer(ctx.exchange, owner, *from_subaccount, *to_subaccount, *amount_atoms)
         }
         Message::SetLeverage { subaccount, market, leverage } => {
+            settings::pay_for_margin(ctx, owner, *subaccount)?;
             settings::set_leverage(ctx.exchange, owner, *subaccount, *market, *leverage)
         }
         Message::SetSelfTradePrevention { subaccount, policy } => {
-            settings::set_self_trade_prevention(ctx.exchange, owner, *subaccount, *policy)
+            settings::set_self_trade_prevention(ctx, owner, *subaccount, *policy)
         }
         Message::SetMarginMode { subaccount, market, isolated } => {
             isolated::set_mode(ctx.exchange, owner, *subaccount, *market, *isolated)
         }
         Message::AdjustIsolatedMargin { subaccount, market, change_atoms } => {
+            settings::pay_for_margin(ctx, owner, *subaccount)?;
             isolated::adjust(ctx.exchange, owner, *subaccount, *market, *change_atoms)
         }
         Message::RegisterBackstop { subaccount, market, set_aside_atoms } => {
+            settings::pay_for_margin(ctx, owner, *subaccount)?;
             keepers::register(ctx.exchange, owner, *subaccount, *market, *set_aside_atoms)
         }
         Message::Takeover { subaccount, market, account, lots } => {
@@ -108,5 +126,4 @@ fn carry_out(
         }
         Message::UpdateMarket(params) => administration::update_market(ctx, &tx.signer, params),
     }
-    .map(|()| Vec::new())
 }

@@ -1,13 +1,14 @@
 //! Pegged orders: they rest on the book, and their price follows the mark or the best price of
 //! their side.
 
-use tidemark_matching::OrderView;
+use tidemark_proto::types::gas::{LOOK, PEG_LOOKS};
 use tidemark_proto::types::{PegTo, Place};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks};
 
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
+use crate::exec::meter::Meter;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, cancel, place, replace};
@@ -15,32 +16,30 @@ use crate::invariant::{invariant, report};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
-use crate::state::State;
-
-/// Most orders looked at from the best price on, to find one that is not pegged.
-const MAX_LOOKED_AT: usize = 1_000;
+use crate::state::{MarketSlot, State};
 
 /// Reference prices that pegged orders of a market follow.
+#[derive(Default)]
 struct References {
     mark_ticks: Option<Ticks>,
     best_ticks: [Option<Ticks>; 2],
 }
 
 impl References {
-    fn of(state: &State, market: MarketId) -> Self {
+    /// The mark, and the best prices of these sides.
+    #[expect(clippy::indexing_slicing, reason = "a side indexes both sides")]
+    fn of(
+        meter: &mut Meter,
+        state: &State,
+        market: MarketId,
+        sides: &[Side],
+    ) -> Result<Self, Refusal> {
         let slot = state.markets.slot(market);
-        let (book, conditional) = (&slot.book, &slot.conditional);
-        let best = |side: Side| {
-            let orders = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
-            let mut looked_at = orders.take(MAX_LOOKED_AT);
-            let found =
-                looked_at.find(|order: &OrderView| conditional.pegged(order.order_id).is_none());
-            found.map(|order| order.price_ticks)
-        };
-        Self {
-            mark_ticks: slot.cell.market.mark_ticks,
-            best_ticks: [best(Side::Buy), best(Side::Sell)],
+        let mut references = Self { mark_ticks: slot.cell.market.mark_ticks, ..Self::default() };
+        for side in sides {
+            references.best_ticks[*side as usize] = best_unpegged(meter, slot, *side)?;
         }
+        Ok(references)
     }
 
     /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and
@@ -61,10 +60,27 @@ impl References {
     }
 }
 
+/// Returns the best price of an order that is not pegged, among the best [`PEG_LOOKS`] orders of a
+/// side. Each look is paid for.
+fn best_unpegged(
+    meter: &mut Meter,
+    slot: &MarketSlot,
+    side: Side,
+) -> Result<Option<Ticks>, Refusal> {
+    let orders = slot.book.levels(side).flat_map(|level| slot.book.queue(side, level.price_ticks));
+    for order in orders.take(PEG_LOOKS) {
+        meter.charge(LOOK)?;
+        if slot.conditional.pegged(order.order_id).is_none() {
+            return Ok(Some(order.price_ticks));
+        }
+    }
+    Ok(None)
+}
+
 /// Places a pegged order where it wants to rest now.
 ///
 /// # Errors
-/// `NO_REFERENCE_PRICE`, and the refusals of any order at that price.
+/// `NO_REFERENCE_PRICE`, `OUT_OF_GAS`, and the refusals of any order at that price.
 pub(crate) fn place(
     ctx: &mut Ctx<'_>,
     account: AccountId,
@@ -72,7 +88,12 @@ pub(crate) fn place(
     pegged: Pegged,
 ) -> Result<OperationResult, Refusal> {
     let market = order.market;
-    let wanted = References::of(ctx.exchange, market).price(order.side, &pegged);
+    let sides: &[Side] = match pegged.peg.to {
+        PegTo::Mark => &[],
+        PegTo::Best => &[order.side],
+    };
+    let references = References::of(&mut ctx.meter, ctx.exchange, market, sides)?;
+    let wanted = references.price(order.side, &pegged);
     let price_ticks = wanted.ok_or(Refusal::NoReferencePrice)?;
     lookup::position_mut(ctx.exchange, account, market)?;
     // Known as pegged before it rests, so that whoever is told of it learns what it follows.
@@ -97,7 +118,10 @@ pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
     if turn.is_empty() {
         return;
     }
-    let references = References::of(ctx.exchange, market);
+    // No operation pays for the looks of this phase: the number of orders bounds them.
+    let sides = [Side::Buy, Side::Sell];
+    let references = References::of(&mut Meter::default(), ctx.exchange, market, &sides);
+    let references = references.unwrap_or_default();
     for order_id in turn {
         follow(ctx, market, order_id, &references);
     }

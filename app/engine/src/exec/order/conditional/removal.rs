@@ -1,5 +1,6 @@
 //! Cancels and expiries of conditional orders.
 
+use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
 use tidemark_proto::Code;
 
@@ -30,21 +31,25 @@ pub(crate) fn cancel(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> 
     OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
-/// Cancels an account's conditional orders in a market, or those of one side, newest first; returns
-/// their number.
+/// Cancels an account's conditional orders in a market, or those of one side, newest first, as far
+/// as the gas reaches. Returns their number, and true if some may be left.
 pub(crate) fn cancel_all(
     ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     side: Option<Side>,
     code: Code,
-) -> u32 {
+) -> (u32, bool) {
+    let max = ctx.meter.affords(NAMED);
     let orders = &ctx.exchange.markets.slot(market).conditional;
     let is_meant = |id: &OrderId| {
         let order = orders.get(*id).filter(|order| order.waits());
         order.is_some_and(|order| side.is_none() || order.side() == side)
     };
-    let meant: Vec<OrderId> = orders.of(account).rev().filter(is_meant).collect();
+    let looked_at: Vec<OrderId> = orders.of(account).rev().take(max as usize).collect();
+    let rest = orders.of(account).nth(looked_at.len()).is_some();
+    let meant: Vec<OrderId> = looked_at.iter().copied().filter(is_meant).collect();
+    ctx.meter.pay(u32::try_from(looked_at.len()).unwrap_or(u32::MAX), NAMED);
     let mut cancelled = 0_u32;
     for order_id in meant {
         // A partner may have gone with another.
@@ -53,7 +58,7 @@ pub(crate) fn cancel_all(
             cancelled = cancelled.saturating_add(1);
         }
     }
-    cancelled
+    (cancelled, rest)
 }
 
 /// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.

@@ -1,0 +1,175 @@
+//! Gas: the bound on what a transaction may cause (rules §10.4). A transaction declares how much it
+//! may use; blocks are filled by what is declared. One gas stands for at most 5 ns of execution in
+//! the worst case.
+
+use super::message::Message;
+use super::operation::Operation;
+use super::order::{PegTo, Place, PostOnly, TimeInForce};
+
+/// Any transaction: its signature, its sequence, and the first sum of its account's open orders in
+/// the block.
+pub const TX: u64 = 20_000;
+
+/// A listing, or new parameters of a market.
+pub const ADMINISTRATION: u64 = 200_000;
+
+/// An order that may take, with its check of margin over [`ROWS_INCLUDED`] positions.
+pub const PLACE: u64 = 400;
+
+/// An order that cannot take.
+pub const POST: u64 = 300;
+
+/// A trigger, and the end of the order that waits for it.
+pub const WAIT: u64 = 400;
+
+/// A pegged order, which moves in block after block.
+pub const PEGGED: u64 = 4_000;
+
+/// A cancel.
+pub const CANCEL: u64 = 100;
+
+/// A cancel-all, or the dead man's switch.
+pub const CANCEL_ALL: u64 = 500;
+
+/// One maker that is looked at, met or not: with its level, the trade, and the events.
+pub const VISIT: u64 = 250;
+
+/// One order that is looked at for its price or for margin.
+pub const LOOK: u64 = 20;
+
+/// One order of a cancel-all, or one that a batch of all or none names.
+pub const NAMED: u64 = 80;
+
+/// One position of an account that is looked at.
+pub const ROW: u64 = 20;
+
+/// One account of isolated collateral that is looked at.
+pub const ACCOUNT: u64 = 100;
+
+/// Positions that an operation may look at without more gas.
+pub const ROWS_INCLUDED: u64 = 8;
+
+/// Open orders that an operation may add up without more gas.
+pub const ORDERS_INCLUDED: u64 = 400;
+
+/// Open orders that a transaction may add up before its operations without more gas.
+pub const TX_ORDERS_INCLUDED: u64 = 2_000;
+
+/// Makers that a client declares for each order that may take, unless it says more.
+const USUAL_VISITS: u64 = 20;
+
+/// Positions that a client declares for each operation with a check of margin.
+const USUAL_ROWS: u64 = 50;
+
+/// Orders that a client declares for a cancel-all.
+const USUAL_CANCELS: u64 = 300;
+
+/// Gas that a client declares for a setting or a transfer, which check margin.
+const USUAL_SETTING: u64 = 10_000;
+
+/// Most orders that a pegged order's price looks at.
+pub const PEG_LOOKS: usize = 1_000;
+
+fn static_place(order: &Place) -> u64 {
+    let placed = if order.post_only == PostOnly::Off { PLACE } else { POST };
+    let waits = if order.trigger.is_some() { WAIT } else { 0 };
+    placed + waits + if order.peg.is_some() { PEGGED } else { 0 }
+}
+
+/// Gas for what an order usually visits when it is placed.
+fn usual_place(order: &Place) -> u64 {
+    if order.trigger.is_some() {
+        return 0;
+    }
+    let walks = if order.time_in_force == TimeInForce::Fok { 2 } else { 1 };
+    let takes = if order.post_only == PostOnly::Off { walks * USUAL_VISITS * VISIT } else { 0 };
+    let looks = match order.peg {
+        Some(peg) if peg.to == PegTo::Best => PEG_LOOKS as u64 * LOOK,
+        _ => 0,
+    };
+    takes + looks + USUAL_ROWS * ROW
+}
+
+impl Operation {
+    /// Gas by the operation's kind alone: all that it costs before it visits anything.
+    #[must_use]
+    pub fn static_gas(&self) -> u64 {
+        match self {
+            Self::Cancel { .. } => CANCEL,
+            Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => CANCEL_ALL,
+            Self::Place(order) => static_place(order),
+            Self::Replace { .. } => PLACE,
+            Self::Twap(twap) => WAIT + PLACE * u64::from(twap.slices),
+            Self::Scale(scale) => {
+                u64::from(scale.count) * if scale.post_only == PostOnly::Off { PLACE } else { POST }
+            }
+            Self::Oco(pair) => static_place(&pair.0) + static_place(&pair.1),
+        }
+    }
+
+    /// Gas beyond the static for what the operation usually visits.
+    fn usual_visits(&self) -> u64 {
+        match self {
+            Self::Cancel { .. } | Self::Twap(_) => 0,
+            Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {
+                USUAL_CANCELS * NAMED + USUAL_ROWS * ROW
+            }
+            Self::Place(order) => usual_place(order),
+            Self::Replace { .. } => USUAL_VISITS * VISIT + USUAL_ROWS * ROW,
+            Self::Scale(scale) => {
+                let takes = if scale.post_only == PostOnly::Off { USUAL_VISITS * VISIT } else { 0 };
+                u64::from(scale.count) * (takes + USUAL_ROWS * ROW)
+            }
+            Self::Oco(pair) => usual_place(&pair.0) + usual_place(&pair.1),
+        }
+    }
+}
+
+impl Message {
+    /// Gas by the message's kind alone; a transaction that declares less is refused.
+    #[must_use]
+    pub fn static_gas(&self) -> u64 {
+        match self {
+            Self::Orders { operations, .. } => {
+                TX + operations.iter().map(Operation::static_gas).sum::<u64>()
+            }
+            Self::ListMarket(_) | Self::UpdateMarket(_) => TX + ADMINISTRATION,
+            _ => TX,
+        }
+    }
+
+    /// Gas that a client declares where nobody says how much: the static part, and what each
+    /// operation usually visits: 20 makers for each order that may take, and accounts of up to 50
+    /// positions.
+    #[must_use]
+    pub fn usual_gas(&self) -> u64 {
+        self.static_gas().saturating_add(self.usual_visits())
+    }
+
+    fn usual_visits(&self) -> u64 {
+        match self {
+            Self::Orders { operations, all_or_none, .. } => {
+                let each: u64 = operations.iter().map(Operation::usual_visits).sum();
+                // A batch of all or none looks at everything before it begins.
+                if *all_or_none {
+                    2 * (each + NAMED * operations.len() as u64)
+                } else {
+                    each
+                }
+            }
+            Self::ListMarket(_) | Self::UpdateMarket(_) => 0,
+            _ => USUAL_SETTING,
+        }
+    }
+}
+
+/// Divides gas beyond the static among operations, in proportion to what each usually visits: by
+/// the transaction alone, so that no operation's part depends on another's outcome.
+#[must_use]
+pub fn shares(operations: &[Operation], beyond: u64) -> Vec<u64> {
+    let weight = |operation: &Operation| u128::from(operation.usual_visits().max(1));
+    let all: u128 = operations.iter().map(weight).sum();
+    let share = |operation| u128::from(beyond) * weight(operation) / all.max(1);
+    // A part of 64 bits fits 64 bits.
+    operations.iter().map(|operation| u64::try_from(share(operation)).unwrap_or(u64::MAX)).collect()
+}
