@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tidemark_tests::fuzz::{next_input, Part, PARTS};
+use tidemark_tests::fuzz::{next_input, work, Part, PARTS};
 use tidemark_tests::net::target_folder;
 use tidemark_tests::sim::rng::Rng;
 
@@ -64,6 +64,10 @@ fn run(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     for part in &options.parts {
+        if part.name == "work" {
+            search(part, options)?;
+            continue;
+        }
         let (seeds, mut rng) = (part.seeds(), Rng::new(options.seed));
         let (start, mut count) = (Instant::now(), 0_u64);
         while start.elapsed() < Duration::from_secs(options.seconds) {
@@ -74,6 +78,34 @@ fn run(options: &Options) -> Result<(), String> {
             count += 1;
         }
         println!("{}: {count} inputs", part.name);
+    }
+    Ok(())
+}
+
+/// Inputs that a search for the worst keeps.
+const KEPT: usize = 16;
+
+/// Searches for the transaction that takes longest for its gas; prints and keeps the worst.
+fn search(part: &Part, options: &Options) -> Result<(), String> {
+    let mut rng = Rng::new(options.seed);
+    let measured = |bytes: Vec<u8>| work::cost(&bytes).map(|cost| (cost.ns_per_kilogas(), bytes));
+    let mut worst: Vec<(u64, Vec<u8>)> = part.seeds().into_iter().filter_map(measured).collect();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(options.seconds) {
+        let from: Vec<Vec<u8>> = worst.iter().map(|(_, bytes)| bytes.clone()).collect();
+        worst.extend(measured(next_input(&mut rng, &from)));
+        worst.sort_by(|a, b| b.cmp(a));
+        worst.dedup();
+        worst.truncate(KEPT);
+    }
+    let folder = target_folder()?.join("fuzz");
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    for (rank, (_, bytes)) in worst.iter().enumerate() {
+        let path = folder.join(format!("work-{rank}.bin"));
+        std::fs::write(&path, bytes).map_err(|e| e.to_string())?;
+    }
+    for (ns, bytes) in worst.iter().take(5) {
+        println!("work: worst {}.{:03} ns per gas, {bytes:?}", ns / 1_000, ns % 1_000);
     }
     Ok(())
 }

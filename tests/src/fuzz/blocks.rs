@@ -4,26 +4,14 @@
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 
+use super::Bytes;
 use crate::harness::{genesis, limit, place, plain_market, signer, Chain, FAUCET};
 use crate::sim::audit;
 
 const TRADERS: [&str; 4] = ["a", "b", "c", "d"];
 const MAX_STEPS: usize = 200;
 
-/// Bytes not read yet; after the last one come zeros.
-struct Bytes<'a>(&'a [u8]);
-
 impl Bytes<'_> {
-    fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().map_or((0, self.0), |(byte, rest)| (*byte, rest));
-        self.0 = rest;
-        first
-    }
-
-    fn below(&mut self, bound: u8) -> u8 {
-        self.byte() % bound
-    }
-
     /// Mostly small, sometimes as large as a number may be.
     fn amount(&mut self) -> u64 {
         match self.byte() {
@@ -169,7 +157,7 @@ pub(super) fn run(bytes: &[u8]) -> bool {
     block(&mut chain);
     let mut bytes = Bytes(bytes);
     for _ in 0..MAX_STEPS {
-        if bytes.0.is_empty() {
+        if bytes.is_empty() {
             break;
         }
         match bytes.below(8) {

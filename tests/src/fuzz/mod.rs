@@ -2,6 +2,7 @@
 
 mod blocks;
 mod decoders;
+pub mod work;
 
 use crate::sim::rng::Rng;
 
@@ -13,8 +14,9 @@ pub struct Part {
     seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// Every part: a decoder of bytes from outside, block execution, and the book beside its model.
-pub const PARTS: [Part; 11] = [
+/// Every part: a decoder of bytes from outside, block execution, the book beside its model, and
+/// work for gas.
+pub const PARTS: [Part; 12] = [
     Part { name: "transactions", run: decoders::transaction, seeds: decoders::transactions },
     Part { name: "messages", run: decoders::message, seeds: decoders::messages },
     Part { name: "commits", run: decoders::commit, seeds: decoders::commits },
@@ -26,7 +28,27 @@ pub const PARTS: [Part; 11] = [
     Part { name: "texts", run: decoders::text, seeds: decoders::texts },
     Part { name: "blocks", run: blocks::run, seeds: decoders::no_seeds },
     Part { name: "book", run: drive_book, seeds: decoders::no_seeds },
+    Part { name: "work", run: work::run, seeds: work::seeds },
 ];
+
+/// Bytes not read yet; after the last one come zeros.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().map_or((0, self.0), |(byte, rest)| (*byte, rest));
+        self.0 = rest;
+        first
+    }
+
+    fn below(&mut self, bound: u8) -> u8 {
+        self.byte() % bound
+    }
+}
 
 fn drive_book(bytes: &[u8]) -> bool {
     tidemark_matching::tests::bytes::drive(bytes);
