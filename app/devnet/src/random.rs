@@ -1,36 +1,29 @@
 //! Randomness that a seed repeats.
 
-/// SplitMix64: small, and good enough for demo traders.
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
+use rand_xoshiro::SplitMix64;
+
+/// A source of numbers, good enough for demo traders.
 #[derive(Clone, Debug)]
 pub struct Random {
-    state: u64,
+    source: SplitMix64,
 }
 
 impl Random {
     /// A source of its own for each seed and name.
     #[must_use]
     pub fn new(seed: u64, name: &str) -> Self {
-        let mut random = Self { state: seed };
-        for byte in name.bytes() {
-            random.state ^= u64::from(byte);
-            random.next();
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mixed = name
+            .bytes()
+            .fold(seed, |seed, byte| SplitMix64::seed_from_u64(seed ^ u64::from(byte)).next_u64());
+        Self { source: SplitMix64::seed_from_u64(mixed) }
     }
 
     /// From `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         let span = u128::from(high.saturating_sub(low)) + 1;
         // The bias of the remainder is below 2⁻³² for the spans of traders.
-        low + (u128::from(self.next()) % span) as u64
+        low + (u128::from(self.source.next_u64()) % span) as u64
     }
 
     /// True in `percent` of cases.

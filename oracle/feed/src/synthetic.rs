@@ -6,6 +6,8 @@
 //! walk's does. So a price costs the same at any time, and needs no state.
 #![allow(clippy::float_arithmetic)]
 
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
+use rand_xoshiro::SplitMix64;
 use rust_decimal::prelude::FromPrimitive;
 use rust_decimal::Decimal;
 
@@ -197,12 +199,9 @@ fn random(seed: u64, position: u64) -> f64 {
     (mix(seed ^ mix(position)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }
 
-/// SplitMix64's step and finaliser: every bit of the result depends on every bit given.
+/// A hash of a number: every bit of the result depends on every bit given.
 fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+    SplitMix64::seed_from_u64(value).next_u64()
 }
 
 fn hash(text: &str) -> u64 {
