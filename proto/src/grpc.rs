@@ -37,6 +37,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::BackstopFull
         | Code::TooManyTakeovers => tonic::Code::ResourceExhausted,
         Code::Overflow => tonic::Code::OutOfRange,
+        Code::InvariantBroken => tonic::Code::Internal,
         _ => tonic::Code::FailedPrecondition,
     }
 }

@@ -92,8 +92,8 @@ impl RiskError {
         match self {
             Self::UnknownMarket(_) => Code::UnknownMarket,
             Self::NoMark { .. } => Code::StaleIndex,
-            // Impossible cases have no code of their own: one would be part of the protocol.
-            Self::Overflow(_) | Self::Invariant(_) => Code::Overflow,
+            Self::Overflow(_) => Code::Overflow,
+            Self::Invariant(_) => Code::InvariantBroken,
             Self::DoesNotReduce { .. } => Code::WouldIncrease,
             Self::NoLots | Self::PositionOpen => Code::InvalidArgument,
             Self::Riskier(_) | Self::TakeoverUncovered { .. } => Code::InsufficientCollateral,

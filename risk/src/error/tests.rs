@@ -10,6 +10,7 @@ fn codes_and_sentences_are_those_of_results() {
             "STALE_INDEX: market BTC-USD has no mark price yet",
         ),
         (RiskError::Overflow("notional"), "OVERFLOW: notional is beyond 127 bits"),
+        (RiskError::Invariant("longs are shorts"), "INVARIANT_BROKEN: longs are shorts"),
         (
             RiskError::DoesNotReduce {
                 delta_lots: SignedLots::new(2),

@@ -27,7 +27,7 @@ use tidemark_tests::harness::{one_market, plain_market, Chain, FAUCET};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden_refusals.txt");
 
 /// Codes that no block can show, each with its reason.
-const UNREACHABLE: [(Code, &str); 4] = [
+const UNREACHABLE: [(Code, &str); 5] = [
     (Code::Ok, "not a refusal"),
     (Code::RateLimited, "only the gRPC server counts requests"),
     (Code::Overloaded, "only the gRPC server is short of room"),
@@ -35,6 +35,7 @@ const UNREACHABLE: [(Code, &str); 4] = [
         Code::Overflow,
         "bounds on amounts, orders and ids are refused before any sum passes 127 bits",
     ),
+    (Code::InvariantBroken, "the statements that it is for always hold"),
 ];
 
 /// The refusals seen so far, by code, in the order of their first appearance.
