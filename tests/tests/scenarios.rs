@@ -263,3 +263,33 @@ fn rules_10_only_a_minter_deposits_and_only_the_admin_lists_and_updates_markets(
     healthy(&events);
     assert_eq!((word(&events.txs[0]), chain.state.markets.len()), ("OK", 2));
 }
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "a build with debug assertions stops at a broken invariant")]
+fn rules_8_an_account_whose_margin_cannot_be_computed_stops_its_markets_and_is_reported_each_block()
+{
+    let mut chain =
+        Chain::new(&genesis(vec![plain_market("ONE-USD", 20), plain_market("TWO-USD", 20)], 1_000));
+    for (market, name) in [(0, "long"), (1, "short")] {
+        chain.index(market, 100);
+        chain.deposit(name, 10_000);
+    }
+    healthy(&chain.block());
+    chain.orders("short", vec![place(limit(0, Sell, 100, 10))]);
+    healthy(&chain.block());
+    chain.orders("long", vec![place(limit(0, Buy, 100, 10))]);
+    healthy(&chain.block());
+    let long = chain.account_id("long");
+    let planted = chain.state.accounts.get_mut(long).expect("the account exists");
+    planted.positions[0].cost_atoms = atoms(i128::MIN);
+    for _ in 0..3 {
+        chain.orders("short", vec![place(limit(0, Sell, 100, 1)), place(limit(1, Sell, 100, 1))]);
+        let events = chain.block();
+        let of_account: Vec<&String> =
+            events.violations.iter().filter(|why| why.contains("could not be examined")).collect();
+        assert_eq!(of_account.len(), 1, "{:?}", events.violations);
+        assert!(of_account[0].ends_with("; quarantined: ONE-USD"), "{}", of_account[0]);
+        let words: Vec<_> = events.txs[0].results.iter().map(|it| it.code().word()).collect();
+        assert_eq!(words, ["MARKET_PAUSED", "OK"]);
+    }
+}

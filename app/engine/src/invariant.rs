@@ -50,12 +50,7 @@ pub(crate) fn broken_in(cell: &mut MarketCell, violations: &mut Vec<String>, sen
 #[cold]
 pub(crate) fn broken_account(state: &mut State, account: AccountId, sentence: String) {
     stop_if_strict(&sentence);
-    let positions = state.accounts.get(account).map(|row| row.positions.clone());
-    for position in positions.into_iter().flatten().filter(|position| !position.lots.is_zero()) {
-        let cell = &mut state.markets.slot_mut(position.market).cell;
-        quarantine(cell, &mut state.derived.violations, sentence.clone());
-    }
-    state.derived.violations.push(sentence);
+    quarantine_account(state, account, sentence);
 }
 
 /// Reports a refusal that is for a broken invariant, before it becomes the result of an operation:
@@ -80,18 +75,38 @@ fn stop_if_strict(sentence: &str) {
     }
 }
 
-/// Stops a market; its positions and orders stay as they are, and cancels go on.
+/// Stops a market and reports why.
 fn quarantine(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: String) {
     violations.push(format!("{}: {sentence}", cell.market.params.symbol));
+    stop(cell, &sentence);
+}
+
+/// Stops every market in which an account has a position. The report is one sentence, which names
+/// these markets: one failure counts once, however many markets it stops.
+fn quarantine_account(state: &mut State, account: AccountId, sentence: String) {
+    let positions = state.accounts.get(account).map(|row| row.positions.clone());
+    let mut stopped = Vec::new();
+    for position in positions.into_iter().flatten().filter(|position| !position.lots.is_zero()) {
+        let cell = &mut state.markets.slot_mut(position.market).cell;
+        stop(cell, &sentence);
+        stopped.push(cell.market.params.symbol.clone());
+    }
+    let where_to = if stopped.is_empty() { "no market".to_owned() } else { stopped.join(", ") };
+    state.derived.violations.push(format!("{sentence}; quarantined: {where_to}"));
+}
+
+/// Stops a market for a reason, unless it has stopped for another before; its positions and orders
+/// stay as they are, and cancels go on.
+fn stop(cell: &mut MarketCell, sentence: &str) {
     cell.quarantine_lift_requested = false;
-    cell.quarantined.get_or_insert(sentence);
+    cell.quarantined.get_or_insert_with(|| sentence.to_owned());
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use tidemark_proto::params::{ChainParams, MarketParams};
     use tidemark_proto::types::Address;
-    use tidemark_proto::units::TimeMs;
+    use tidemark_proto::units::{SignedLots, TimeMs};
 
     use super::*;
     use crate::exec::{execute, Block};
@@ -139,5 +154,23 @@ pub(crate) mod tests {
         let events = execute(&mut state, &next, &mut |_| {});
         assert_eq!(events.violations, Vec::<String>::new(), "a violation is reported once");
         assert!(!state.markets.slot(MarketId::ZERO).cell.is_live(), "the quarantine stays");
+    }
+
+    #[test]
+    fn in_a_release_a_failure_of_an_account_is_one_sentence_however_many_markets_it_stops() {
+        let mut state = two_markets();
+        let owner = state.ensure_owner(Address([2; 20])).unwrap();
+        let account = state.ensure_account(owner, 0).unwrap();
+        for market in [MarketId::ZERO, MarketId::new(1)] {
+            let row = state.accounts.get_mut(account).unwrap();
+            row.position_mut(market).lots = SignedLots::new(1);
+        }
+        quarantine_account(&mut state, account, "planted".into());
+        assert_eq!(state.derived.violations, ["planted; quarantined: AAA-USD, BBB-USD"]);
+        assert!(state.markets.cells().all(|cell| cell.quarantined.as_deref() == Some("planted")));
+        state.derived.violations.clear();
+        let without_position = state.ensure_account(owner, 1).unwrap();
+        quarantine_account(&mut state, without_position, "another".into());
+        assert_eq!(state.derived.violations, ["another; quarantined: no market"]);
     }
 }

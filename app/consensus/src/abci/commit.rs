@@ -17,6 +17,10 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
     let uncommitted = executed.as_mut().filter(|executed| !executed.committed);
     if let (Some(state), Some(executed)) = (state, uncommitted) {
         executed.committed = true;
+        for violation in &executed.events.violations {
+            let height = executed.events.height;
+            tracing::error!(height, "an invariant is broken: {violation}");
+        }
         let view = Arc::new(state.view());
         let mut times = std::mem::take(times);
         watch.lap(Phase::Commit);
