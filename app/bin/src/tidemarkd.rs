@@ -17,7 +17,7 @@ use init_command::InitOptions;
 
 /// The Tidemark node: a perpetual-futures exchange as its own blockchain.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "tidemarkd", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -70,9 +70,11 @@ impl Setup {
                 Ports::of_node(options.ports, number, options.validators).map_err(|e| text(&e))?;
             ports.check_free().map_err(|e| text(&e))?;
         }
+        // A mistake in a file is told before a minute of installation.
+        let recording = recording(options)?;
         let comet = ensure_installed(&COMETBFT, &mut |line| say(options.output, line))
             .map_err(|e| text(&e))?;
-        let feeds = feeds(options)?;
+        let feeds = feeds(options, recording);
         let kept = former(options, home)?;
         let key = |path: PathBuf, name: &str| key(&path, name).map_err(|e| e.to_string());
         let faucet = key(home.join("faucet.json"), "faucet")?;
@@ -211,9 +213,23 @@ impl Setup {
     }
 }
 
-/// One feed a node; they differ in the validators' noise only. A mistake in a replay's file is told
-/// here, before anything is deleted or started.
-fn feeds(options: &DevnetOptions) -> Result<Vec<FeedConfig>, String> {
+/// A file of recorded prices.
+struct Recording {
+    path: PathBuf,
+    length_ms: u64,
+}
+
+/// The recording that `--replay` names; `None` without one.
+fn recording(options: &DevnetOptions) -> Result<Option<Recording>, String> {
+    let Some(file) = &options.replay else { return Ok(None) };
+    let problem = |why: &dyn std::fmt::Display| format!("--replay {}: {why}", file.display());
+    let path = std::path::absolute(file).map_err(|error| problem(&error))?;
+    let length_ms = recorded_ms(&path).map_err(|why| problem(&why))?;
+    Ok(Some(Recording { path, length_ms }))
+}
+
+/// One feed a node, whose prices start now; they differ in the validators' noise only.
+fn feeds(options: &DevnetOptions, recording: Option<Recording>) -> Vec<FeedConfig> {
     let start_at_ms = unix_ms() + LEAD_MS.0 + LEAD_MS.1 * u64::from(options.validators);
     let synthetic = |validator: u16| FeedConfig::Synthetic {
         seed: options.seed,
@@ -221,19 +237,16 @@ fn feeds(options: &DevnetOptions) -> Result<Vec<FeedConfig>, String> {
         validator: u32::from(validator),
         shocks: script::shocks(),
     };
-    let Some(file) = &options.replay else {
-        return Ok((0..options.validators).map(synthetic).collect());
+    let Some(Recording { path, length_ms }) = recording else {
+        return (0..options.validators).map(synthetic).collect();
     };
-    let problem = |why: &dyn std::fmt::Display| format!("--replay {}: {why}", file.display());
-    let path = std::path::absolute(file).map_err(|error| problem(&error))?;
-    let recorded_ms = recorded_ms(&path).map_err(|why| problem(&why))?;
     let span_ms =
         options.span.and_then(|span| u64::try_from(span.as_millis()).ok()).unwrap_or(REPLAY_MS);
-    let fitting = recorded_ms.div_ceil(span_ms.max(1)).clamp(1, 10_000);
+    let fitting = length_ms.div_ceil(span_ms.max(1)).clamp(1, 10_000);
     let speed = options.speed.unwrap_or(u32::try_from(fitting).unwrap_or(10_000));
     let feed =
         FeedConfig::Replay { file: path, speed, start_at_ms, repeat: options.span.is_none() };
-    Ok(vec![feed; usize::from(options.validators)])
+    vec![feed; usize::from(options.validators)]
 }
 
 /// How long a recording is.
@@ -299,5 +312,26 @@ fn former(options: &DevnetOptions, home: &Path) -> Result<bool, String> {
             home.display()
         )),
         None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        devnet: DevnetOptions,
+    }
+
+    #[test]
+    fn a_recording_that_is_not_there_is_told_with_its_name() {
+        let read = |words: &[&str]| recording(&Cli::parse_from(words).devnet);
+        assert!(matches!(read(&["devnet"]), Ok(None)));
+        let why = read(&["devnet", "--replay", "/no/such.csv"]).err().unwrap_or_default();
+        assert!(why.starts_with("--replay /no/such.csv: "), "{why}");
     }
 }

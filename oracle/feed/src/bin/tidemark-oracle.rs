@@ -11,7 +11,7 @@ use tokio::signal::unix::{signal, SignalKind};
 
 /// Brings prices from exchanges to a Tidemark validator on this machine.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "tidemark-oracle", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
