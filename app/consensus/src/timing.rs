@@ -6,12 +6,40 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidemark_engine::phase::Phase;
 
-/// This node's clock, in milliseconds since the Unix epoch: for its own price feed and proposals,
-/// never for results.
-#[must_use]
-pub fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// This node's clock: for its own price feed and proposals, never for results.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the Unix epoch, as the machine has them.
+    fn wall_ms(&self) -> u64;
+
+    /// Milliseconds since some time, at an even pace: no correction of the machine's time moves
+    /// them.
+    fn steady_ms(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall_ms(&self) -> u64 {
+        whole_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn steady_ms(&self) -> u64 {
+        whole_ms(self.start.elapsed())
+    }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Time spent in each phase of one block, and what else this node noted on the way to it.

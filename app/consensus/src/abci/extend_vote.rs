@@ -5,12 +5,11 @@ use tendermint_proto::v0_38::abci::{RequestExtendVote, ResponseExtendVote};
 use super::{height, Node};
 use crate::own_report;
 use crate::publish::OwnReport;
-use crate::timing::wall_clock_ms;
 
 /// The report; empty when the feed knows nothing.
 pub(super) fn extend_vote(node: &Node, request: &RequestExtendVote) -> ResponseExtendVote {
     let view = node.inner.publisher.view();
-    let known = node.feed().snapshot(wall_clock_ms());
+    let known = node.feed().snapshot(node.inner.clock.wall_ms());
     let height = height(request.height);
     let (report, bytes) = own_report::report(&view, &known, height);
     node.inner.publisher.own_report_cell().set(OwnReport { height, report });

@@ -31,9 +31,11 @@ use tidemark_engine::state::State;
 use tidemark_feed::Feed;
 use tidemark_proto::units::TimeMs;
 
+use crate::lag::LagRefusals;
 use crate::publish::Publisher;
-use crate::timing::BlockTimes;
+use crate::timing::{BlockTimes, Clock, SystemClock};
 use crate::tx_cache::TxCache;
+use crate::votes;
 
 /// The node's application. Clones share everything; CometBFT's connections meet only in the
 /// published view, but for the consensus state, which only the consensus connection touches.
@@ -52,6 +54,9 @@ struct Inner {
     cache: Arc<TxCache>,
     /// The lock is never contended: only ExtendVote asks the feed, from one connection.
     feed: Mutex<Box<dyn Feed>>,
+    clock: Arc<dyn Clock>,
+    /// Only ProcessProposal asks, from one connection.
+    lag_refusals: Mutex<LagRefusals>,
     threads: usize,
 }
 
@@ -85,18 +90,45 @@ impl Node {
         feed: Box<dyn Feed>,
         threads: usize,
     ) -> Self {
+        Self::with_clock(publisher, cache, feed, threads, Arc::new(SystemClock::default()))
+    }
+
+    /// [`Node::new`] with another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(
+        publisher: Arc<Publisher>,
+        cache: Arc<TxCache>,
+        feed: Box<dyn Feed>,
+        threads: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let inner = Inner {
             consensus: Mutex::default(),
             publisher,
             cache,
             feed: Mutex::new(feed),
+            clock,
+            lag_refusals: Mutex::default(),
             threads,
         };
         Self { inner: Arc::new(inner) }
     }
 
+    /// How far a block's time lies behind this node's clock. 0 for the first block, whose time is
+    /// that of the genesis file.
+    fn behind_ms(&self, block_height: i64, time: Option<&Timestamp>) -> u64 {
+        if !votes::required(height(block_height)) {
+            return 0;
+        }
+        self.inner.clock.wall_ms().saturating_sub(time_ms(time).get())
+    }
+
     fn feed(&self) -> MutexGuard<'_, Box<dyn Feed>> {
         self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lag_refusals(&self) -> MutexGuard<'_, LagRefusals> {
+        self.inner.lag_refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn consensus(&self) -> MutexGuard<'_, Consensus> {

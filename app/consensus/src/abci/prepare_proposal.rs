@@ -8,12 +8,10 @@ use tidemark_engine::canonical_order::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
 use tidemark_proto::types::DecodedTx;
 
-use super::{height, time_ms, Node};
-use crate::timing::{wall_clock_ms, Stopwatch};
+use super::{height, Node};
+use crate::lag;
+use crate::timing::Stopwatch;
 use crate::votes;
-
-/// A block whose time lies further back than this takes no transactions from this proposer.
-const MAX_BEHIND_MS: u64 = 30_000;
 
 /// Builds a block of what the mempool offers.
 pub(super) fn prepare_proposal(
@@ -35,8 +33,7 @@ pub(super) fn prepare_proposal(
     let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
     // The first block after a halt has the time and prices of before it: nobody is to trade on them
     // (rules §4.7).
-    let behind_ms = wall_clock_ms().saturating_sub(time_ms(request.time.as_ref()).get());
-    let prices_are_old = votes::required(height(request.height)) && behind_ms > MAX_BEHIND_MS;
+    let prices_are_old = node.behind_ms(request.height, request.time.as_ref()) > lag::LEAVES_OUT_MS;
     let mut candidates: Vec<Arc<DecodedTx>> = Vec::with_capacity(checked.len());
     let mut sources = Vec::with_capacity(checked.len());
     for (tx, result) in request.txs.iter().zip(checked) {

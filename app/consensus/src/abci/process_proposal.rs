@@ -1,4 +1,6 @@
-//! ProcessProposal: whether a proposed block follows the rules. Nothing is carried out here.
+//! ProcessProposal: whether a proposed block follows the rules. Nothing is carried out here. The
+//! verdict is a function of the block and the last committed state, but for blocks behind this
+//! node's clock, for a while ([`crate::lag`]).
 
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
@@ -55,5 +57,20 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
         view.sequence(account)
     })
-    .map_err(|out_of_place| out_of_place.to_string())
+    .map_err(|out_of_place| out_of_place.to_string())?;
+    check_lag(node, request, txs.len())
+}
+
+/// The one check that looks at this node's clock, and the last. Nobody is to trade on the prices of
+/// before a halt, so a block of before may hold no transactions.
+fn check_lag(node: &Node, request: &RequestProcessProposal, txs: usize) -> Result<(), String> {
+    let behind_ms = node.behind_ms(request.height, request.time.as_ref());
+    let steady_ms = node.inner.clock.steady_ms();
+    let height = height(request.height);
+    if txs > 0 && node.lag_refusals().refuses(height, behind_ms, steady_ms) {
+        return Err(format!(
+            "its time is {behind_ms} ms behind this node's clock, and it has {txs} transactions"
+        ));
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Requirements 9 to 12 as properties, over random histories of a small chain.
+//! Requirements 1 and 9 to 13 as properties, over random histories of a small chain.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use tendermint_proto::v0_38::abci::{
     RequestCheckTx, RequestQuery, RequestVerifyVoteExtension, ResponseFinalizeBlock,
 };
 
-use super::rig::{history, DecidedBlock, Rig, Trade, INDEX};
+use super::rig::{history, signed, DecidedBlock, Rig, Trade, INDEX};
 
 /// A call that CometBFT makes on the way to a block, or beside it.
 #[derive(Clone, Debug)]
@@ -110,8 +110,31 @@ fn answers(rig: &Rig, decided: &[DecidedBlock], calls: &[Call]) -> Vec<ResponseF
     decided.iter().map(one).collect()
 }
 
+/// The order with a quantity that nobody has the collateral for.
+fn beyond_means(trade: Trade) -> Trade {
+    Trade { lots: 1_000_000_000, ..trade }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// PrepareProposal, timeliness: no block is carried out before it is decided, neither there nor
+    /// in ProcessProposal. Orders that are refused once they are carried out are proposed and
+    /// accepted like any others, and the book of before stands.
+    #[test]
+    fn abci_requirement_01_what_a_transaction_will_do_is_nothing_to_a_proposal(trades in trades()) {
+        let beyond: Vec<Vec<Trade>> =
+            trades.iter().map(|block| block.iter().copied().map(beyond_means).collect()).collect();
+        let rig = Rig::new(1, INDEX);
+        for block in history(&beyond) {
+            let injected = usize::from(block.block.height > 1);
+            prop_assert_eq!(block.block.txs.len(), injected + block.mempool.len());
+            rig.node.finalize_block(block.block);
+            rig.node.commit();
+        }
+        let books_stay = |events: &String| events.contains("books: []");
+        prop_assert!(rig.published_events().iter().all(books_stay), "all are refused at last");
+    }
 
     /// PrepareProposal, ProcessProposal, ExtendVote and VerifyVoteExtension do not change the state
     /// of the block before.
@@ -170,5 +193,37 @@ proptest! {
             results.map(|result| result.encode_to_vec()).collect()
         };
         prop_assert_eq!(results(1, &calls), results(4, &others));
+    }
+
+    /// CheckTx, eventual non-oscillation: on a chain that only goes on, a transaction may come to
+    /// be valid once, and once refused after that it stays refused.
+    #[test]
+    fn abci_requirement_13_a_transaction_refused_after_it_was_valid_stays_refused(
+        trades in vec(vec(trade(), 0..40), 1..6),
+        sent in vec((trade(), 0..160_u64, prop_oneof![Just(0), 1..9_u64]), 1..12),
+    ) {
+        let rig = Rig::new(1, INDEX);
+        let sent: Vec<Bytes> = sent
+            .into_iter()
+            .map(|(trade, sequence, timeout_height)| signed(trade, sequence, timeout_height))
+            .collect();
+        let valid = |tx: &Bytes, kind| {
+            rig.node.check_tx(RequestCheckTx { tx: tx.clone(), r#type: kind }).code == 0
+        };
+        let mut verdicts = vec![Vec::new(); sent.len()];
+        for block in history(&trades) {
+            rig.node.finalize_block(block.block.clone());
+            rig.node.commit();
+            for (tx, verdicts) in sent.iter().zip(&mut verdicts) {
+                // New and recheck are one question.
+                prop_assert_eq!(valid(tx, 0), valid(tx, 1));
+                verdicts.push(valid(tx, 0));
+            }
+        }
+        for verdicts in verdicts {
+            let mut once_valid = verdicts.iter().skip_while(|valid| !**valid);
+            let ended = once_valid.find(|valid| !**valid).is_some();
+            prop_assert!(!ended || once_valid.all(|valid| !valid), "{:?}", verdicts);
+        }
     }
 }

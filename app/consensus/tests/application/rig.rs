@@ -1,6 +1,7 @@
 //! One validator's application without CometBFT, and the history of a chain that CometBFT could
 //! have asked it for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use tendermint_proto::v0_38::types::{
 };
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::{PublishedBlock, Publisher};
+use tidemark_consensus::timing::Clock;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::View;
@@ -33,8 +35,8 @@ use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
 const CHAIN: &str = "tidemark-abci-1";
-/// The year 2100: no block is ever behind the clock, whatever the clock shows.
-const GENESIS_SECONDS: i64 = 4_102_444_800;
+/// Block time of genesis.
+const GENESIS_SECONDS: i64 = 1_700_000_000;
 /// Room for every transaction of a test.
 const MAX_BYTES: i64 = 1_000_000;
 /// Price of the proposer's feed, in USDC; also in ticks.
@@ -76,10 +78,44 @@ fn time(height: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds: GENESIS_SECONDS + height, nanos: 0 })
 }
 
+/// The time of a history's block, in milliseconds since the Unix epoch.
+pub fn block_ms(height: i64) -> u64 {
+    (GENESIS_SECONDS + height).unsigned_abs() * 1_000
+}
+
+/// A clock that a test sets.
+#[derive(Default)]
+pub struct TestClock {
+    /// Milliseconds since the Unix epoch.
+    pub wall_ms: AtomicU64,
+    /// Milliseconds at an even pace.
+    pub steady_ms: AtomicU64,
+}
+
+impl TestClock {
+    /// Sets both.
+    pub fn set(&self, wall_ms: u64, steady_ms: u64) {
+        self.wall_ms.store(wall_ms, Ordering::Relaxed);
+        self.steady_ms.store(steady_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn wall_ms(&self) -> u64 {
+        self.wall_ms.load(Ordering::Relaxed)
+    }
+
+    fn steady_ms(&self) -> u64 {
+        self.steady_ms.load(Ordering::Relaxed)
+    }
+}
+
 /// An application, and what its watchers got.
 pub struct Rig {
     /// The application.
     pub node: Node,
+    /// The clock that the application sees: at the start it is behind every block's time.
+    pub clock: Arc<TestClock>,
     published: Receiver<PublishedBlock>,
 }
 
@@ -89,8 +125,10 @@ impl Rig {
         let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN))));
         let published = publisher.subscribe();
         let cache = Arc::new(TxCache::new(CHAIN));
-        let rig =
-            Self { node: Node::new(publisher, cache, Box::new(Fixed(price)), threads), published };
+        let clock = Arc::new(TestClock::default());
+        let node =
+            Node::with_clock(publisher, cache, Box::new(Fixed(price)), threads, clock.clone());
+        let rig = Self { node, clock, published };
         rig.init_chain();
         rig
     }
@@ -160,6 +198,18 @@ impl Trade {
     pub fn new(trader: usize, buys: bool, away: i64, lots: u64) -> Self {
         Self { trader, buys, away, lots }
     }
+
+    fn message(self) -> v1::MsgOrders {
+        let side = if self.buys { v1::Side::Buy } else { v1::Side::Sell };
+        let order = v1::PlaceOrder {
+            side: side.into(),
+            price_ticks: INDEX_TICKS.saturating_add_signed(self.away),
+            lots: self.lots,
+            ..Default::default()
+        };
+        let operation = v1::Operation { operation: Some(Operation::Place(order)) };
+        v1::MsgOrders { operations: vec![operation], ..Default::default() }
+    }
 }
 
 /// A decided block, and what CometBFT asked the proposer on the way to it.
@@ -188,7 +238,7 @@ impl Sequences {
         let sequence = self.0.entry(name.to_owned()).or_default();
         let options = TxOptions { sequence: *sequence, ..TxOptions::default() };
         *sequence += 1;
-        signer(name).sign(message, options).expect("the key signs").into()
+        sign(name, message, options)
     }
 
     fn deposit(&mut self, name: &str) -> Bytes {
@@ -198,17 +248,18 @@ impl Sequences {
     }
 
     fn order(&mut self, trade: Trade) -> Bytes {
-        let side = if trade.buys { v1::Side::Buy } else { v1::Side::Sell };
-        let order = v1::PlaceOrder {
-            side: side.into(),
-            price_ticks: INDEX_TICKS.saturating_add_signed(trade.away),
-            lots: trade.lots,
-            ..Default::default()
-        };
-        let operation = v1::Operation { operation: Some(Operation::Place(order)) };
-        let message = v1::MsgOrders { operations: vec![operation], ..Default::default() };
-        self.sign(TRADERS[trade.trader % TRADERS.len()], message)
+        self.sign(TRADERS[trade.trader % TRADERS.len()], trade.message())
     }
+}
+
+fn sign<M: Sendable>(name: &str, message: M, options: TxOptions) -> Bytes {
+    signer(name).sign(message, options).expect("the key signs").into()
+}
+
+/// An order as it is sent, with any sequence and timeout.
+pub fn signed(trade: Trade, sequence: u64, timeout_height: u64) -> Bytes {
+    let options = TxOptions { sequence, timeout_height };
+    sign(TRADERS[trade.trader % TRADERS.len()], trade.message(), options)
 }
 
 /// The chain that one honest validator makes: deposits in the first block, the first prices in the
