@@ -1,8 +1,9 @@
 //! Exponential moving averages by block time, in fixed point (rules §4.6).
 //!
 //! `num ← num·decay + x·w`, `den ← den·decay + w`, `decay = exp(−Δt/τ)`, average `num/den`. The
-//! weight `w` is `Δt`, but at most `τ`: the one sample after a halt counts as a time constant of
-//! samples, not as the whole halt, and `den` stays below `1.6·τ`.
+//! weight `w` is `Δt`, but at most 10 s and at most `τ`: over a longer gap old samples fade, and
+//! the one sample after the gap counts as 10 s of samples, not as the whole gap. `den` stays below
+//! `1.6·τ`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::TimeMs;
@@ -22,6 +23,9 @@ const LEAST_WEIGHT: i128 = 1 << (SUM_BITS - 1);
 const MAX_SAMPLE: u128 = 1 << 65;
 /// Largest time constant, so that `sample·weight·2⁴⁰` stays within 2¹²⁴.
 const MAX_TAU_MS: TimeMs = TimeMs::new(1 << 18);
+
+/// Most time that one sample speaks for.
+pub const MAX_STEP_MS: TimeMs = TimeMs::new(10_000);
 
 /// `exp(−dt_ms/tau_ms)` with [`DECAY_BITS`] fraction bits, within [`DECAY_ERROR`]. Total: 0 for a
 /// `dt_ms` beyond 44 `tau_ms`, and for `tau_ms` 0 at any `dt_ms` but 0.
@@ -78,10 +82,11 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Lets `dt_ms` pass and adds `sample`, if there is one, with the weight of that time; the
-    /// first sample weighs 1 ms at least. Without a sample the old ones only fade; with less than
-    /// 0.5 ms of weight left they are forgotten. A sample of magnitude above 2⁶⁵ is taken as none;
-    /// `tau_ms` is at most 2¹⁸ (262 s), more is taken as that.
+    /// Lets `dt_ms` pass and adds `sample`, if there is one, with the weight of that time, of
+    /// [`MAX_STEP_MS`] at most; the first sample weighs 1 ms at least. Without a sample the old
+    /// ones only fade; with less than 0.5 ms of weight left they are forgotten. A sample of
+    /// magnitude above 2⁶⁵ is taken as none; `tau_ms` is at most 2¹⁸ (262 s), more is taken as
+    /// that.
     pub fn update(&mut self, sample: Option<i128>, dt_ms: TimeMs, tau_ms: TimeMs) {
         let tau_ms = tau_ms.min(MAX_TAU_MS);
         let factor = decay(dt_ms, tau_ms);
@@ -91,7 +96,8 @@ impl Ema {
             *self = Self::default();
         }
         let Some(x) = sample.filter(|x| x.unsigned_abs() <= MAX_SAMPLE) else { return };
-        let weight_ms = dt_ms.min(tau_ms).get().max(u64::from(self.den == 0));
+        let step_ms = dt_ms.min(tau_ms).min(MAX_STEP_MS);
+        let weight_ms = step_ms.get().max(u64::from(self.den == 0));
         let weight = i128::from(weight_ms) << SUM_BITS;
         // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail
         // here.

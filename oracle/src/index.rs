@@ -161,6 +161,12 @@ impl IndexState {
         self.index.is_none_or(|point| point.is_stale(now_ms, max_age_ms))
     }
 
+    /// The index's age at `now_ms`; 0 before the first.
+    #[must_use]
+    pub fn age_ms(&self, now_ms: TimeMs) -> TimeMs {
+        self.index.map_or(TimeMs::ZERO, |point| now_ms.saturating_sub(point.time_ms))
+    }
+
     /// The last index in ticks, however old.
     #[must_use]
     pub fn index_ticks(&self) -> Option<Ticks> {

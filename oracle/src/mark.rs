@@ -8,8 +8,9 @@
 //! make them otherwise; before the first trade (b) is the mid. A premium never sampled, or long
 //! ago, is 0, so that a market without a book has its index for a mark and can begin. Where two
 //! prices have no average for a third, the index is the third: one venue alone does not move the
-//! mark. No side of a trade gains from a mark's rounding, so every division rounds to the nearest
-//! tick, halves up; the clamp rounds towards the index.
+//! mark. For a while after a halt or a stale index the book has no part in the mark, since its
+//! quotes may be those of before (rules §4.10). No side of a trade gains from a mark's rounding, so
+//! every division rounds to the nearest tick, halves up; the clamp rounds towards the index.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{Ppm, Ticks, TimeMs};
@@ -20,6 +21,12 @@ use crate::ema::Ema;
 pub const PREMIUM_TAU_MS: TimeMs = TimeMs::new(150_000);
 /// Time constant of the average of (b).
 pub const BOOK_TAU_MS: TimeMs = TimeMs::new(30_000);
+
+/// How long the book has no part in the mark after a halt or a stale index, in block time.
+pub const BOOK_IGNORED_MS: TimeMs = TimeMs::new(150_000);
+
+/// Age of an index, beyond which the next one is as after a halt.
+pub const MAX_INDEX_GAP_MS: TimeMs = TimeMs::new(10_000);
 
 /// Prices that a block fixes a market's mark from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +51,16 @@ impl MarkInputs {
         self.best_bid_ticks?.wide().checked_add(self.best_ask_ticks?.wide())
     }
 
+    /// These prices with a book whose every price is the index: it says nothing about a premium.
+    fn without_book(self) -> Self {
+        Self {
+            best_bid_ticks: self.index_ticks,
+            best_ask_ticks: self.index_ticks,
+            last_ticks: self.index_ticks,
+            ..self
+        }
+    }
+
     /// Price (b) in ticks.
     fn book_ticks(&self) -> Option<Ticks> {
         match (self.best_bid_ticks?, self.best_ask_ticks?, self.last_ticks) {
@@ -62,14 +79,36 @@ pub struct MarkState {
     book: Ema,
     /// Block time of the last update.
     time_ms: Option<TimeMs>,
+    /// Block time from which the book has a part in the mark again.
+    book_ignored_until_ms: TimeMs,
 }
 
 impl MarkState {
+    /// Forgets the averages, and leaves the book out of the mark for [`BOOK_IGNORED_MS`] from
+    /// `now_ms` on: its quotes may be those of before a halt. The averages begin anew, with no
+    /// premium.
+    pub fn ignore_book(&mut self, now_ms: TimeMs) {
+        (self.premium, self.book) = (Ema::default(), Ema::default());
+        self.book_ignored_until_ms = now_ms.saturating_add(BOOK_IGNORED_MS);
+    }
+
+    /// The prices that count at the last update.
+    fn counted(&self, inputs: &MarkInputs) -> MarkInputs {
+        let is_ignored = self.time_ms.is_some_and(|now_ms| now_ms < self.book_ignored_until_ms);
+        if is_ignored {
+            inputs.without_book()
+        } else {
+            *inputs
+        }
+    }
+
     /// Takes the block's samples into the averages; before [`Self::mark_ticks`], once in every
     /// block. A price that is missing is no sample. A block time that does not advance adds
     /// nothing.
     pub fn update(&mut self, inputs: &MarkInputs, now_ms: TimeMs) {
         let dt_ms = self.time_ms.map_or(TimeMs::ZERO, |time_ms| now_ms.saturating_sub(time_ms));
+        self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
+        let inputs = self.counted(inputs);
         let index = inputs.index_ticks.filter(|_| !inputs.index_is_stale);
         let premium = inputs
             .double_mid()
@@ -77,13 +116,13 @@ impl MarkState {
             .and_then(|(mid2, index)| mid2.checked_sub(index.wide().checked_mul(2)?));
         self.premium.update(premium, dt_ms, PREMIUM_TAU_MS);
         self.book.update(inputs.book_ticks().map(Ticks::wide), dt_ms, BOOK_TAU_MS);
-        self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
     }
 
     /// The mark in ticks, within `index ± mark_band_ppm`. `None` when the market never had an
     /// index.
     #[must_use]
     pub fn mark_ticks(&self, inputs: &MarkInputs, mark_band_ppm: Ppm) -> Option<Ticks> {
+        let inputs = self.counted(inputs);
         let index = inputs.index_ticks.filter(|index| !index.is_zero())?;
         let premium = self.premium.average(2).unwrap_or(0);
         let from_index = to_ticks(index.wide().saturating_add(premium));

@@ -15,7 +15,13 @@ pub const SAMPLE_INTERVAL_MS: TimeMs = TimeMs::new(5_000);
 /// Hours that a rate is stated for.
 pub const RATE_HOURS: i128 = 8;
 
+/// Most time that one sample covers.
+pub const MAX_COVER_MS: TimeMs = TimeMs::new(10_000);
+
 const HOUR_MS: u64 = 3_600_000;
+
+/// Least time that samples must cover for an hour to be paid: a quarter.
+const LEAST_COVERED_MS: u64 = HOUR_MS / 4;
 
 /// The average price at which a side of the book fills a notional, kept as a fraction:
 /// `quote_atoms` for `base_parts` parts of a lot.
@@ -124,20 +130,37 @@ pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
     nearest_ppm(rate.clamp(-cap, cap))
 }
 
-/// Payment of one long lot for an hour at a rate: `index·k·rate/8`, in 10⁻⁶ atoms, rounded toward
-/// zero (rules §5.4).
+/// Payment of one long lot for the part of an hour that samples cover, at a rate:
+/// `index·k·rate/8·covered/hour`, in 10⁻⁶ atoms, rounded toward zero (rules §5.4). Nobody pays for
+/// more than an hour.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
+#[expect(clippy::arithmetic_side_effects, reason = "a rate of 64 bits, and times of an hour")]
 pub fn hour_micro_atoms_per_lot(
     index_ticks: Ticks,
     k: AtomsPerTickLot,
     rate_8h_ppm: Ppm,
+    covered_ms: TimeMs,
 ) -> Result<i128, RiskError> {
+    let rate = rate_8h_ppm.wide() * covered_of_hour(covered_ms);
     let payment = index_ticks
         .notional_atoms(Lots::ONE, k)
-        .and_then(|notional| mul_div_trunc(notional.get(), rate_8h_ppm.wide(), RATE_HOURS));
+        .and_then(|notional| mul_div_trunc(notional.get(), rate, RATE_HOURS * i128::from(HOUR_MS)));
     fits(payment, "an hour's funding")
+}
+
+/// Covered milliseconds of one hour.
+fn covered_of_hour(covered_ms: TimeMs) -> i128 {
+    covered_ms.get().min(HOUR_MS).into()
+}
+
+/// A rate times the covered part of an hour, to the nearest ppm, halves up.
+#[expect(clippy::arithmetic_side_effects, reason = "a rate of 64 bits, and times of an hour")]
+fn covered_rate(rate_8h_ppm: Ppm, covered_ms: TimeMs) -> Ppm {
+    let hour = i128::from(HOUR_MS);
+    let twice = 2 * rate_8h_ppm.wide() * covered_of_hour(covered_ms);
+    nearest_ppm((twice + hour).div_euclid(2 * hour))
 }
 
 /// Change of an account's quote by the index's move from `then` to `now`, with `lots` held:
@@ -168,11 +191,21 @@ impl Funding {
         now_ms >= self.last_sample_ms.saturating_add(SAMPLE_INTERVAL_MS)
     }
 
-    /// Takes a sample, when it is due.
+    /// Takes a sample, when it is due. The sample covers the time since the one before, but at most
+    /// [`MAX_COVER_MS`]: nobody pays for a pause. A sum beyond 64 bits is no sample.
     pub fn sample(&mut self, now_ms: TimeMs, premium_ppm: Ppm) {
-        let samples = self.premium_samples.checked_add(1).filter(|_| self.sample_due(now_ms));
-        if let Some((samples, sum)) = samples.zip(self.premium_sum_ppm.checked_add(premium_ppm)) {
-            (self.premium_samples, self.premium_sum_ppm) = (samples, sum);
+        if !self.sample_due(now_ms) {
+            return;
+        }
+        let covers_ms = now_ms.saturating_sub(self.last_sample_ms).min(MAX_COVER_MS);
+        let weighed = i64::try_from(covers_ms.get())
+            .ok()
+            .and_then(|ms| premium_ppm.get().checked_mul(ms))
+            .and_then(|ppm_ms| self.premium_ppm_ms.checked_add(ppm_ms));
+        let samples = self.premium_samples.checked_add(1);
+        if let Some((premium_ppm_ms, samples)) = weighed.zip(samples) {
+            (self.premium_ppm_ms, self.premium_samples) = (premium_ppm_ms, samples);
+            self.covered_ms = self.covered_ms.saturating_add(covers_ms);
             self.last_sample_ms = now_ms;
         }
     }
@@ -180,18 +213,22 @@ impl Funding {
     /// Forgets the hour's samples so far: what they say is no longer about the time that the hour
     /// would be paid for.
     pub fn forget_samples(&mut self) {
-        (self.premium_sum_ppm, self.premium_samples) = (Ppm::ZERO, 0);
+        (self.premium_ppm_ms, self.premium_samples) = (0, 0);
+        self.covered_ms = TimeMs::ZERO;
     }
 
-    /// Mean of the hour's samples so far, rounded toward zero; `None` without any.
+    /// Mean of the hour's samples so far over the time that the samples cover, rounded toward zero;
+    /// `None` without any.
     #[must_use]
     pub fn mean_premium_ppm(&self) -> Option<Ppm> {
-        self.premium_sum_ppm.get().checked_div(i64::from(self.premium_samples)).map(Ppm::new)
+        let covered_ms = i64::try_from(self.covered_ms.get()).ok()?;
+        self.premium_ppm_ms.checked_div(covered_ms).map(Ppm::new)
     }
 }
 
 impl Market {
-    /// The rate for 8 hours that the running hour would end with now; 0 without a sample.
+    /// The rate for 8 hours that the running hour would end with, would its premium stay as it is;
+    /// 0 without a sample.
     #[must_use]
     pub fn predicted_rate_8h_ppm(&self) -> Ppm {
         let mean_ppm = self.funding.mean_premium_ppm();
@@ -199,9 +236,10 @@ impl Market {
     }
 
     /// Ends the hour when block time has passed it: fixes the rate and moves the cumulative index
-    /// by its eighth on the index price. Returns the rate for 8 hours, when an hour was paid. An
-    /// hour without a sample (a stale index, a halt) pays nothing; hours that a halt skipped are
-    /// not made up for.
+    /// by its eighth on the index price, for the part of the hour that samples cover. Returns the
+    /// rate for 8 hours times that part, when an hour was paid. An hour of which less than a
+    /// quarter is covered (a stale index, a halt) pays nothing; hours that a halt skipped are not
+    /// made up for.
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits: the hour then pays nothing.
@@ -220,16 +258,17 @@ impl Market {
             // What is left of the hour of listing is not an hour; its samples count with the next.
             return Ok(None);
         }
-        let mean = self.funding.mean_premium_ppm();
+        let covered_ms = self.funding.covered_ms;
+        let mean = self.funding.mean_premium_ppm().filter(|_| covered_ms.get() >= LEAST_COVERED_MS);
         self.funding.forget_samples();
         self.funding.last_rate_8h_ppm = Ppm::ZERO;
         let Some(mean) = mean else { return Ok(None) };
         let rate = rate_8h_ppm(&self.params, mean);
-        let payment = hour_micro_atoms_per_lot(index_ticks, self.k, rate)?;
+        let payment = hour_micro_atoms_per_lot(index_ticks, self.k, rate, covered_ms)?;
         self.funding.cumulative_index =
             fits(self.funding.cumulative_index.checked_add(payment), "the funding index")?;
-        self.funding.last_rate_8h_ppm = rate;
-        Ok(Some(rate))
+        self.funding.last_rate_8h_ppm = covered_rate(rate, covered_ms);
+        Ok(Some(self.funding.last_rate_8h_ppm))
     }
 
     /// Moves what roundings left in the funding pool to the insurance fund, once nobody holds a

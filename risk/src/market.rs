@@ -53,15 +53,19 @@ pub struct Keeper {
 pub struct Funding {
     /// Funding that one lot, held long since listing, has paid: 10⁻⁶ atoms.
     pub cumulative_index: i128,
-    /// Sum of the running hour's premium samples, ppm of the index.
-    pub premium_sum_ppm: Ppm,
+    /// Sum of the running hour's premium samples, ppm of the index, each times the milliseconds
+    /// that the sample covers.
+    pub premium_ppm_ms: i64,
+    /// Time that the samples cover.
+    pub covered_ms: TimeMs,
     /// Number of them.
     pub premium_samples: u32,
     /// When the last one was taken.
     pub last_sample_ms: TimeMs,
     /// The running hour, in hours since the Unix epoch; 0 before the first block.
     pub hour: u64,
-    /// Rate of the last hour that was paid, as a rate for 8 hours: the hour paid an eighth of it.
+    /// Rate of the last hour that was paid, as a rate for 8 hours, times the part of the hour that
+    /// samples covered, to the nearest ppm: the hour paid an eighth of it.
     pub last_rate_8h_ppm: Ppm,
 }
 

@@ -190,7 +190,7 @@ pub(super) fn subaccount(
         positions,
         self_trade_prevention: v1::SelfTradePrevention::from(account.stp) as i32,
         open_orders: u32::try_from(open_orders).unwrap_or(u32::MAX),
-        volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.time_ms)),
+        volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.volume_ms())),
         isolated_markets,
     })
 }

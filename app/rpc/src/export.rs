@@ -40,6 +40,7 @@ struct Chain<'a> {
     deposits_atoms: String,
     withdrawals_atoms: String,
     withdrawals_gated_until: u64,
+    skipped_days: u32,
 }
 
 #[derive(Serialize)]
@@ -148,6 +149,7 @@ fn chain(view: &View) -> Chain<'_> {
         deposits_atoms: chain.deposits_atoms.to_string(),
         withdrawals_atoms: chain.withdrawals_atoms.to_string(),
         withdrawals_gated_until: chain.withdrawals_gated_until,
+        skipped_days: chain.skipped_days,
     }
 }
 

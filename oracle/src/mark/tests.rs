@@ -126,6 +126,44 @@ fn a_clock_that_does_not_advance_changes_nothing() {
     assert_eq!(state, before);
 }
 
+/// A book of before a halt of ten minutes, 8 % above the first index after it.
+#[test]
+fn rules_4_for_150_s_after_a_halt_the_book_has_no_part_in_the_mark() {
+    let book = Some((999_990, 1_000_010));
+    for external in [None, Some(920_000), Some(950_000)] {
+        let mut state = MarkState::default();
+        for second in 0..600 {
+            state.update(&inputs(1_000_000, book, Some(1_000_000), None), ms(second * 1_000));
+        }
+        let fresh = inputs(920_000, book, Some(1_000_000), external);
+        let resumed_ms = 1_200_000;
+        state.ignore_book(ms(resumed_ms));
+        for second in 0..150 {
+            state.update(&fresh, ms(resumed_ms + second * 1_000));
+            assert_eq!(mark_of(&state, &fresh), Some(920_000), "{external:?}, {second} s");
+        }
+        state.update(&fresh, ms(resumed_ms + 150_000));
+        // The averages lie near the index still, so that they or the external price decide.
+        let (mark, most) = (mark_of(&state, &fresh).unwrap(), external.unwrap_or(923_000));
+        assert!((920_000..=most).contains(&mark), "{external:?}: the book counts: {mark}");
+    }
+}
+
+#[test]
+fn rules_4_while_the_book_has_no_part_a_stale_index_is_the_mark_and_no_premium() {
+    let mut state = MarkState::default();
+    let old = MarkInputs {
+        index_is_stale: true,
+        ..inputs(10_000, Some((9_500, 9_510)), Some(9_505), None)
+    };
+    state.ignore_book(ms(1_000_000));
+    for second in 1_000..1_150 {
+        state.update(&old, ms(second * 1_000));
+        assert_eq!(mark_of(&state, &old), Some(10_000));
+    }
+    assert_eq!(state.premium, Ema::default());
+}
+
 #[test]
 fn the_band_is_rounded_inwards() {
     for (price, band, expected) in [
@@ -158,7 +196,7 @@ struct Model {
 impl Model {
     fn average((num, den): (f64, f64), tau_ms: f64, sample: Option<f64>, dt_ms: f64) -> (f64, f64) {
         let decay = (-dt_ms / tau_ms).exp();
-        let weight = if sample.is_some() { dt_ms } else { 0.0 };
+        let weight = if sample.is_some() { dt_ms.min(10_000.0) } else { 0.0 };
         (num * decay + sample.unwrap_or(0.0) * weight, den * decay + weight)
     }
 

@@ -40,12 +40,19 @@ fn the_rate_is_premium_plus_clamped_interest_capped() {
     }
 }
 
+/// Samples of one premium every `every_ms`, from `from_ms` to `to_ms` past an hour's begin.
+fn samples(market: &mut Market, premium: i64, from_ms: u64, to_ms: u64, every_ms: u64) {
+    for at in (from_ms..=to_ms).step_by(usize::try_from(every_ms).unwrap()) {
+        market.funding.sample(hour(7, at), ppm(premium));
+    }
+}
+
 /// Premium 1 %, rate 0.95 % for 8 hours: ten units at 10 000 pay 118.75 for the hour.
 #[test]
 fn an_hour_pays_an_eighth_on_the_index_notional() {
     let mut market = market(0, 10, 10_000, 1_000_000);
     market.funding.hour = 7;
-    market.funding.sample(hour(7, 5_000), ppm(10_000));
+    samples(&mut market, 10_000, 5_000, 3_595_000, 5_000);
     assert_eq!(market.predicted_rate_8h_ppm(), ppm(9_500));
     assert_eq!(end(&mut market, hour(7, 3_599_999), 10_000), Ok(None));
     assert_eq!(end(&mut market, hour(8, 0), 10_000), Ok(Some(9_500)));
@@ -58,6 +65,38 @@ fn an_hour_pays_an_eighth_on_the_index_notional() {
     assert_eq!((market.funding.last_rate_8h_ppm, market.funding.hour), (Ppm::ZERO, 9));
 }
 
+/// As above, with samples over a part of the hour only.
+#[test]
+fn rules_5_an_hour_pays_for_the_part_that_samples_cover_and_nothing_below_a_quarter() {
+    for (minutes, paid, rate) in
+        [(60, 118_750_000, 9_500), (30, 59_375_000, 4_750), (15, 29_687_500, 2_375), (14, 0, 0)]
+    {
+        let mut market = market(0, 10, 10_000, 1_000_000);
+        market.funding.hour = 7;
+        // The first sample covers 10 s, since none is known before it.
+        samples(&mut market, 10_000, 10_000, minutes * 60_000, 5_000);
+        assert_eq!(market.predicted_rate_8h_ppm(), ppm(9_500), "at full cover");
+        let rate = (rate > 0).then_some(rate);
+        assert_eq!(end(&mut market, hour(8, 0), 10_000), Ok(rate), "{minutes} minutes");
+        let long = account(0, &[(0, 10, 0)]);
+        let owed = unpaid_atoms(&market.funding, &long.positions[0]);
+        assert_eq!(owed, Ok(atoms(paid)), "{minutes} minutes");
+    }
+}
+
+/// Half an hour at 0, a gap, and one painted sample: it weighs ten seconds, not half of the mean.
+#[test]
+fn rules_5_a_sample_after_a_gap_weighs_ten_seconds() {
+    let mut market = market(0, 10, 10_000, 1_000_000);
+    market.funding.hour = 7;
+    samples(&mut market, 0, 5_000, 1_800_000, 5_000);
+    market.funding.sample(hour(7, 3_599_000), ppm(200_000));
+    let covered_ms = 5_000 + 1_800_000 + 10_000;
+    assert_eq!(market.funding.covered_ms, ms(covered_ms));
+    let mean = 200_000 * 10_000 / i64::try_from(covered_ms).unwrap();
+    assert_eq!(market.funding.mean_premium_ppm(), Some(ppm(mean)));
+}
+
 #[test]
 fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
     let mut market = market(0, 10, 100, 1);
@@ -67,13 +106,16 @@ fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
     }
     assert_eq!(
         (market.funding.premium_samples, market.funding.mean_premium_ppm()),
-        (3, Some(ppm(67))),
-        "202/3"
+        (3, Some(ppm(125))),
+        "(300·10 − 100·5 + 2·5)/20"
     );
+    for at in (15_010..=900_000).step_by(5_000) {
+        market.funding.sample(hour(3, at), ppm(0));
+    }
     assert_eq!(
         end(&mut market, hour(6, 0), 100),
-        Ok(Some(100)),
-        "skipped hours are not made up for"
+        Ok(Some(25)),
+        "a quarter is paid, skipped hours are not made up for"
     );
     assert_eq!(market.funding.premium_samples, 0);
     assert_eq!(end(&mut market, hour(6, 1), 100), Ok(None));
@@ -189,12 +231,14 @@ proptest! {
         index in 1_u64..1_000_000,
         k in 1_u64..1_000_000,
         premium in -2_000_000_i64..2_000_000,
+        covered_ms in 0_u64..5_000_000,
     ) {
         let k = AtomsPerTickLot::new(k);
         let pays = |premium| {
-            hour_micro_atoms_per_lot(ticks(index), k, ppm(rate(premium))).unwrap()
+            hour_micro_atoms_per_lot(ticks(index), k, ppm(rate(premium)), ms(covered_ms)).unwrap()
         };
-        let most = i128::from(index) * k.wide() * 40_000;
+        let hours = i128::from(covered_ms.min(3_600_000));
+        let most = i128::from(index) * k.wide() * 40_000 * hours / 3_600_000;
         prop_assert!(pays(premium).abs() <= most);
         prop_assert!(pays(premium) <= pays(premium + 1));
     }

@@ -193,9 +193,12 @@ impl Proposer {
     /// The sentence of the order check.
     pub fn next(&mut self, node: &ShadowNode) -> Result<BlockInput, String> {
         let (rng, state) = (&mut self.rng, &node.state);
-        self.now_ms += match rng.within(0, 99) {
-            0..=2 => rng.within(600_000, 4_000_000),
-            3..=10 => rng.within(20_000, 60_000),
+        // Most of an hour is covered by funding samples, which speak for 10 s at most each.
+        self.now_ms += match rng.within(0, 199) {
+            0 => rng.within(600_000, 4_000_000),
+            1 => rng.within(20_000_000, 260_000_000),
+            2..=15 => rng.within(20_000, 60_000),
+            16..=115 => rng.within(5_000, 12_000),
             _ => rng.within(200, 6_000),
         };
         self.prices.step(rng);

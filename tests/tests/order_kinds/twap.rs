@@ -90,7 +90,7 @@ fn rules_2_a_reduce_only_twap_ends_when_nothing_is_left_to_reduce() {
 }
 
 #[test]
-fn rules_2_slices_that_a_halt_passed_over_are_left_out() {
+fn rules_2_a_pause_however_long_counts_as_three_slices_of_a_twap_at_most() {
     let mut chain = one_market(&["buyer", "maker"]);
     chain.orders("maker", vec![place(limit(0, Sell, 101, 100))]);
     healthy(&chain.block());
@@ -104,11 +104,10 @@ fn rules_2_slices_that_a_halt_passed_over_are_left_out() {
     assert_eq!(send(&mut chain, "buyer", Operation::Twap(twap)).0, "OK");
     healthy(&chain.block());
     assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (10, 1));
-    chain.now_ms += 60_000;
+    chain.now_ms += 3 * 86_400_000;
     healthy(&chain.block());
-    assert_eq!(
-        (chain.lots("buyer", 0), waiting(&chain)),
-        (40, 0),
-        "three parts at most, then it is over"
-    );
+    let got = (chain.lots("buyer", 0), waiting(&chain));
+    assert_eq!(got, (40, 1), "one order, for three slices");
+    healthy(&chain.block());
+    assert_eq!((chain.lots("buyer", 0), waiting(&chain)), (50, 0), "the last, a second later");
 }

@@ -258,7 +258,7 @@ fn sign<M: Sendable>(name: &str, message: M, options: TxOptions) -> Bytes {
 
 /// An order as it is sent, with any sequence and timeout.
 pub fn signed(trade: Trade, sequence: u64, timeout_height: u64) -> Bytes {
-    let options = TxOptions { sequence, timeout_height };
+    let options = TxOptions { sequence, timeout_height, ..TxOptions::default() };
     sign(TRADERS[trade.trader % TRADERS.len()], trade.message(), options)
 }
 

@@ -52,12 +52,32 @@ pub struct Chain {
     pub withdrawals_atoms: Atoms,
     /// Last height at which withdrawals are gated.
     pub withdrawals_gated_until: u64,
+    /// Whole days without a block, which traded volume does not age by.
+    pub skipped_days: u32,
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 impl Chain {
     /// Gates withdrawals for the governed number of blocks from this one on.
     pub(crate) fn gate_withdrawals(&mut self) {
         self.withdrawals_gated_until =
             self.height.saturating_add(self.params.withdrawal_gate_blocks);
+    }
+
+    /// Lets block time come to `now_ms`. Traded volume ages by one day at most.
+    pub(crate) fn advance(&mut self, now_ms: TimeMs) {
+        let days = (now_ms.get() / DAY_MS).saturating_sub(self.time_ms.get() / DAY_MS);
+        let skipped = u32::try_from(days.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.skipped_days = self.skipped_days.saturating_add(skipped);
+        self.time_ms = now_ms;
+    }
+
+    /// Block time less the days without a block: the time by which traded volume is counted
+    /// (rules §6.1).
+    #[must_use]
+    pub fn volume_ms(&self) -> TimeMs {
+        let skipped_ms = u64::from(self.skipped_days).saturating_mul(DAY_MS);
+        self.time_ms.saturating_sub(TimeMs::new(skipped_ms))
     }
 }

@@ -69,8 +69,8 @@ impl Slicing {
     /// it.
     ///
     /// By slice `i` of `n`, `⌈lots·i/n⌉` are to have traded; a slice is what is missing, at most
-    /// three times `⌈lots/n⌉`. Slices whose time passed without a block are left out: `i` counts by
-    /// time since the first.
+    /// three times `⌈lots/n⌉`. `i` counts by time since the first, but one step takes at most three
+    /// slices: what a longer pause held back moves the start, and so all slices after it.
     #[must_use]
     #[expect(
         clippy::arithmetic_side_effects,
@@ -79,7 +79,11 @@ impl Slicing {
     pub fn due(&self, now_ms: TimeMs) -> (Lots, Self) {
         let interval_ms = self.twap.interval_ms.get().max(1);
         let start_ms = self.start_ms.unwrap_or(now_ms);
-        let elapsed = now_ms.saturating_sub(start_ms).get() / interval_ms;
+        let intervals = |until_ms: TimeMs| until_ms.saturating_sub(start_ms).get() / interval_ms;
+        let last = intervals(self.next_ms).saturating_add(CATCH_UP - 1);
+        let elapsed = intervals(now_ms).min(last);
+        let held_back = intervals(now_ms).saturating_sub(elapsed).saturating_mul(interval_ms);
+        let start_ms = start_ms.saturating_add(TimeMs::new(held_back));
         let until_next_ms = TimeMs::new(elapsed.saturating_add(1).saturating_mul(interval_ms));
         let next_ms = start_ms.saturating_add(until_next_ms);
         let next = Self { start_ms: Some(start_ms), next_ms, ..*self };

@@ -67,6 +67,7 @@ impl State {
             deposits_atoms: insurance_atoms,
             withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
+            skipped_days: 0,
         };
         let mut state = Self {
             chain,

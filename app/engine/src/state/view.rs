@@ -52,6 +52,7 @@ impl View {
             deposits_atoms: Atoms::ZERO,
             withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
+            skipped_days: 0,
         };
         Self {
             chain,

@@ -34,6 +34,8 @@ pub(crate) struct BookHost<'a> {
     pub treasury: &'a mut Treasury,
     pub params: &'a ChainParams,
     pub now_ms: TimeMs,
+    /// Time by which traded volume is counted.
+    pub volume_ms: TimeMs,
     pub events: &'a mut Vec<Event>,
     pub work: &'a mut Work,
     /// Lots of the taker that have not traded yet.
@@ -48,6 +50,7 @@ impl<'a> BookHost<'a> {
     /// A market's book and its surroundings.
     pub fn split(ctx: &'a mut Ctx<'_>, market: MarketId) -> (&'a mut Book, Self) {
         let state = &mut *ctx.exchange;
+        let volume_ms = state.chain.volume_ms();
         let slot = state.markets.slot_mut(market);
         let host = Self {
             accounts: &mut state.accounts,
@@ -58,6 +61,7 @@ impl<'a> BookHost<'a> {
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
             now_ms: state.chain.time_ms,
+            volume_ms,
             events: &mut ctx.events,
             work: &mut ctx.work,
             taker_lots: Lots::ZERO,
@@ -72,7 +76,7 @@ impl<'a> BookHost<'a> {
     }
 
     fn rates(&self, account: AccountId) -> Result<FeeRates, Refusal> {
-        let volume_atoms = self.row(self.trader(account)?)?.volume.atoms(self.now_ms);
+        let volume_atoms = self.row(self.trader(account)?)?.volume.atoms(self.volume_ms);
         Ok(fees::rates(&self.params.fee_tiers, volume_atoms))
     }
 
@@ -125,7 +129,7 @@ impl<'a> BookHost<'a> {
         position::apply_fill(row, &mut self.cell.market, side, fill.price_ticks, fill.lots, fee)?;
         let trader = self.trader(account)?;
         let row = self.accounts.get_mut(trader).ok_or(Refusal::UnknownAccount(trader))?;
-        row.volume.add(self.now_ms, notional);
+        row.volume.add(self.volume_ms, notional);
         Ok(())
     }
 

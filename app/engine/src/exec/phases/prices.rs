@@ -1,7 +1,7 @@
 //! Phase 1: index and mark from the validators' reports (rules §§4.1 to 4.5).
 
-use tidemark_oracle::index::{by_market, IndexRule, MoveBound};
-use tidemark_oracle::mark::MarkInputs;
+use tidemark_oracle::index::{by_market, IndexRule, IndexStep, MoveBound};
+use tidemark_oracle::mark::{MarkInputs, MAX_INDEX_GAP_MS};
 use tidemark_oracle::median::{power_of, Quorum};
 use tidemark_oracle::report::{self, Limits};
 use tidemark_proto::units::{MarketId, Ticks, TimeMs};
@@ -29,7 +29,11 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
                 params.index_move_quorum_ppm,
             ),
         };
+        let age_ms = cell.index.age_ms(block.time_ms);
         let step = cell.index.apply(&mut of_market, &rule, block.time_ms);
+        if step == IndexStep::Taken && age_ms > MAX_INDEX_GAP_MS {
+            cell.mark.ignore_book(block.time_ms);
+        }
         let reporting_power = u64::try_from(power_of(&of_market.index)).unwrap_or(u64::MAX);
         markets.push(MarketPrices { reporting_power, step });
         mark(cell, block.time_ms);
