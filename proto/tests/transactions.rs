@@ -2,8 +2,12 @@
 
 use proptest::prelude::*;
 use prost::Message as _;
+use tidemark_proto::tx::block::{self, BLOCK_LIST, BLOCK_PRICES};
 use tidemark_proto::tx::{decode, Signer, TxOptions};
-use tidemark_proto::types::{Address, Message, MAX_OPERATIONS};
+use tidemark_proto::types::{
+    Address, Message, MAX_OPERATIONS, MAX_OPERATION_RESULT_BYTES, MAX_RESULT_BYTES_PER_GAS,
+    MAX_TX_RESULT_BYTES,
+};
 use tidemark_proto::{v1, Code, Refusal};
 
 const CHAIN: &str = "tidemark-test-1";
@@ -93,6 +97,28 @@ fn each_kind_of_bad_transaction_has_its_own_code() {
 }
 
 #[test]
+fn rules_10_a_transaction_has_one_form() {
+    let good = signer(CHAIN).sign(orders(1), TxOptions::default()).unwrap();
+    // A field that no message has, which decoders pass over.
+    let unknown = [0x78, 1];
+    assert_eq!(code(&[&good[..], &unknown].concat()), Code::TxMalformed);
+    assert_eq!(code(&rewrap(&good, |raw| raw.body_bytes.extend(unknown))), Code::TxMalformed);
+    assert_eq!(code(&rewrap(&good, |raw| raw.auth_info_bytes.extend(unknown))), Code::TxMalformed);
+    // An empty field, which none is written for.
+    assert_eq!(code(&[&good[..], &[0x12, 0]].concat()), Code::TxMalformed);
+}
+
+#[test]
+fn rules_10_nobody_but_a_proposer_sends_its_messages() {
+    for type_url in [BLOCK_PRICES, BLOCK_LIST] {
+        assert_eq!(code(&block::wrap(type_url, vec![8, 1])), Code::NotAuthorised);
+        let any = cosmrs::Any { type_url: type_url.into(), value: vec![8, 1] };
+        let signed = signer(CHAIN).sign_any(any, TxOptions::default()).unwrap();
+        assert_eq!(code(&signed), Code::NotAuthorised);
+    }
+}
+
+#[test]
 fn a_wrong_chain_without_a_tag_is_a_bad_signature() {
     let here = signer(CHAIN);
     let message = v1::MsgOrders { sender: here.address().to_string(), ..orders(1) };
@@ -108,6 +134,63 @@ fn the_offending_operation_is_named() {
     batch.operations[1].operation = None;
     let bytes = signer(CHAIN).sign(batch, TxOptions::default()).unwrap();
     assert_eq!(check(&bytes).unwrap_err().message, "operation 1: has no content");
+}
+
+/// One of each operation, with what costs least.
+fn each_operation() -> Vec<v1::operation::Operation> {
+    use v1::operation::Operation;
+    let order = v1::PlaceOrder {
+        market: 1,
+        side: 1,
+        price_ticks: 100,
+        lots: 5,
+        post_only: 1,
+        ..Default::default()
+    };
+    let (side, lots) = (1, 5);
+    let stop = v1::PlaceOrder { trigger: 1, trigger_price_ticks: 90, ..order };
+    let twap = v1::PlaceTwap { side, lots, slices: 2, interval_ms: 1_000, ..Default::default() };
+    let (from_ticks, to_ticks) = (100, 90);
+    let scale = v1::PlaceScale {
+        side,
+        lots,
+        count: 2,
+        from_ticks,
+        to_ticks,
+        post_only: 1,
+        ..Default::default()
+    };
+    vec![
+        Operation::Cancel(v1::CancelOrder { order_id: 1, ..Default::default() }),
+        Operation::Replace(v1::ReplaceOrder { order_id: 1, lots, ..Default::default() }),
+        Operation::CancelAll(v1::CancelAll::default()),
+        Operation::ScheduleCancelAll(v1::ScheduleCancelAll::default()),
+        Operation::Place(order),
+        Operation::Place(stop),
+        Operation::Twap(twap),
+        Operation::Scale(scale),
+        Operation::Oco(v1::PlaceOco { first: Some(order), second: Some(stop) }),
+    ]
+}
+
+#[test]
+fn rules_10_gas_covers_the_bytes_of_the_largest_result() {
+    let gas = |operations: Vec<v1::operation::Operation>| {
+        let operations =
+            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        let message = v1::MsgOrders { operations: operations.collect(), ..Default::default() };
+        let bytes = signer(CHAIN).sign(message, TxOptions::default()).unwrap();
+        decode(&bytes, MAX_BYTES).unwrap().tx.message.static_gas()
+    };
+    for operation in each_operation() {
+        let one = gas(vec![operation]);
+        let each = gas(vec![operation; 2]) - one;
+        assert!(
+            each * MAX_RESULT_BYTES_PER_GAS >= MAX_OPERATION_RESULT_BYTES,
+            "{each} gas: {operation:?}"
+        );
+        assert!((one - each) * MAX_RESULT_BYTES_PER_GAS >= MAX_TX_RESULT_BYTES, "{one} gas");
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use sha2::{Digest, Sha256};
-use tidemark_consensus::abci::tx_result;
+use tidemark_consensus::encode::tx_result;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::canonical_order;
 use tidemark_engine::events::{BlockEvents, Event, Liquidation};

@@ -149,6 +149,8 @@ pub enum Event {
         client_id: ClientId,
         lots: Lots,
         code: Code,
+        /// The order that closed it: the other one of its pair; 0 where no order did.
+        closed_by: OrderId,
     },
     /// An order waits for its trigger or its next slice; as it is now.
     Conditional { account: AccountId, order: Box<ConditionalOrder> },

@@ -1,7 +1,7 @@
 //! Outcomes of transactions, operations and slices, with their refusals as values.
 
 use tidemark_proto::types::{Address, TxHash};
-use tidemark_proto::units::{Lots, OrderId};
+use tidemark_proto::units::{Atoms, Lots, OrderId};
 use tidemark_proto::Code;
 
 use crate::refusal::Refusal;
@@ -13,6 +13,8 @@ pub struct TxOutcome {
     pub hash: TxHash,
     /// The signer; `None` when the transaction does not decode.
     pub signer: Option<Address>,
+    /// Name of its message on the wire; `None` when the transaction does not decode.
+    pub message: Option<&'static str>,
     /// Reason why all of it was refused; `None` if it was carried out.
     pub refusal: Option<Box<Refusal>>,
     /// One for each operation.
@@ -24,10 +26,24 @@ pub struct TxOutcome {
 }
 
 impl TxOutcome {
-    /// `Ok`, or the code of the refusal.
+    /// `Ok`, or the code of the refusal of the whole transaction.
     #[must_use]
     pub fn code(&self) -> Code {
         code(self.refusal.as_deref())
+    }
+
+    /// The refusal that stands for the transaction in its block (rules §10.6); `None` if any of its
+    /// operations was carried out. In a batch of all or none it is that of the operation which
+    /// failed, not of those that were refused with it.
+    #[must_use]
+    pub fn refused_for(&self) -> Option<&Refusal> {
+        if self.refusal.is_some() {
+            return self.refusal.as_deref();
+        }
+        let refusals = self.results.iter().map(|result| result.refusal.as_deref());
+        let refusals: Vec<&Refusal> = refusals.collect::<Option<_>>()?;
+        let own = refusals.iter().find(|it| !matches!(it, Refusal::BatchRefused { .. }));
+        own.or(refusals.first()).copied()
     }
 }
 
@@ -50,6 +66,10 @@ pub struct OperationResult {
     pub second_order_id: OrderId,
     /// Number of orders that a scale placed: `order_id` is the first, the others follow one by one.
     pub placed: u32,
+    /// Notional of the lots that traded.
+    pub notional_atoms: Atoms,
+    /// Taker fees of the lots that traded; negative when they were paid to the taker.
+    pub fee_atoms: Atoms,
 }
 
 impl OperationResult {

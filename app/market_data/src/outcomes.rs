@@ -124,7 +124,7 @@ impl Inner {
             }
         }
         let message = encode::sentence(tx.refusal.as_deref());
-        let results = tx.results.iter().map(encode::operation_result).collect();
+        let results = tx.results.iter().map(encode::operation_answer).collect();
         let committed = Arc::new(CommittedTx { height, code: tx.code(), message, results });
         self.results += tx.results.len();
         match self.known.insert(tx.hash, Arc::clone(&committed)) {

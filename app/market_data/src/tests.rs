@@ -65,6 +65,7 @@ impl Host for Recorder {
                 client_id: o.client_id,
                 lots: o.lots,
                 code: reason,
+                closed_by: OrderId::NONE,
             },
             BookEvent::Fill {
                 maker_order_id,

@@ -7,6 +7,7 @@ use k256::ecdsa::{Signature, VerifyingKey};
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
+use super::block::is_of_proposers;
 use super::message::{chain_tag, from_any};
 use crate::codes::{Code, Refusal};
 use crate::types::{Address, DecodedTx, ADDRESS_PREFIX};
@@ -36,8 +37,9 @@ fn malformed(message: impl Into<String>) -> Refusal {
 /// Reads a transaction.
 ///
 /// # Errors
-/// `TX_TOO_LARGE`, `TX_MALFORMED`, `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`,
-/// `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field that is wrong.
+/// `TX_TOO_LARGE`, `TX_MALFORMED`, `NOT_AUTHORISED` for a proposer's message, `TX_UNSIGNED`,
+/// `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field
+/// that is wrong.
 pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
     if bytes.len() > max_bytes {
         return Err(Refusal::new(
@@ -50,10 +52,15 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         .map_err(|e| malformed(format!("body: {e}")))?;
     let auth = wire::AuthInfo::decode(raw.auth_info_bytes.as_slice())
         .map_err(|e| malformed(format!("auth info: {e}")))?;
+    check_form(bytes, &raw, &body, &auth)?;
     check_body(&body)?;
     let [any] = body.messages.as_slice() else {
         return Err(malformed(format!("{} messages, must be 1", body.messages.len())));
     };
+    if is_of_proposers(&any.type_url) {
+        let message = format!("only a proposer writes {} into its block", any.type_url);
+        return Err(Refusal::new(Code::NotAuthorised, message));
+    }
     let (public_key, sequence) = signer(&auth)?;
     let verifying_key = VerifyingKey::from_sec1_bytes(&public_key.to_bytes()).map_err(|_| {
         Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1")
@@ -91,6 +98,26 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         body_bytes: raw.body_bytes,
         auth_info_bytes: raw.auth_info_bytes,
     })
+}
+
+/// Checks that a transaction is in its one form, which its re-encoding gives: else whoever carries
+/// it could give it other bytes, and another hash, under the same signature.
+fn check_form(
+    bytes: &[u8],
+    raw: &wire::TxRaw,
+    body: &wire::TxBody,
+    auth: &wire::AuthInfo,
+) -> Result<(), Refusal> {
+    let part = if raw.encode_to_vec() != bytes {
+        "the transaction"
+    } else if body.encode_to_vec() != raw.body_bytes {
+        "body"
+    } else if auth.encode_to_vec() != raw.auth_info_bytes {
+        "auth info"
+    } else {
+        return Ok(());
+    };
+    Err(malformed(format!("{part} is not in its one form: known fields, in order, none empty")))
 }
 
 fn check_body(body: &wire::TxBody) -> Result<(), Refusal> {

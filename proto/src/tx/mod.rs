@@ -1,13 +1,16 @@
 //! Transactions on the wire: Cosmos `TxRaw` in SIGN_MODE_DIRECT with one of our messages
 //! (rules §10). Decoding gives the plain values of [`crate::types`]; signing makes the bytes.
 
+pub mod block;
 mod decode;
 mod message;
 mod operation;
 mod place;
+mod result;
 mod scale;
 mod sign;
 
 pub use decode::{decode, SignedTx, MAX_MEMO_BYTES};
 pub use message::chain_tag;
+pub use result::{operation_results, result_data, type_url};
 pub use sign::{Sendable, Signer, TxOptions};

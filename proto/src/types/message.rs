@@ -66,6 +66,25 @@ impl Message {
         }
     }
 
+    /// Name of the message on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Deposit { .. } => "MsgDeposit",
+            Self::Withdraw { .. } => "MsgWithdraw",
+            Self::Transfer { .. } => "MsgTransfer",
+            Self::SetLeverage { .. } => "MsgSetLeverage",
+            Self::SetSelfTradePrevention { .. } => "MsgSetSelfTradePrevention",
+            Self::ListMarket(_) => "MsgListMarket",
+            Self::UpdateMarket(_) => "MsgUpdateMarket",
+            Self::SetMarginMode { .. } => "MsgSetMarginMode",
+            Self::AdjustIsolatedMargin { .. } => "MsgAdjustIsolatedMargin",
+            Self::RegisterBackstop { .. } => "MsgRegisterBackstop",
+            Self::Takeover { .. } => "MsgTakeover",
+            Self::Orders { .. } => "MsgOrders",
+        }
+    }
+
     /// Number of operations in the message.
     #[must_use]
     pub fn operations(&self) -> usize {

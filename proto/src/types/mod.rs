@@ -23,6 +23,8 @@ pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLI
 pub use order::{
     OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
 };
-pub use result::ConditionalOrder;
+pub use result::{
+    ConditionalOrder, MAX_OPERATION_RESULT_BYTES, MAX_RESULT_BYTES_PER_GAS, MAX_TX_RESULT_BYTES,
+};
 pub use scale::{Scale, MAX_RUNGS};
 pub use transaction::{DecodedTx, TxHash};

@@ -1,8 +1,17 @@
-//! Results of operations, and the orders that wait as events and queries show them. Fields have the
+//! Bounds on results, and the orders that wait as events and queries show them. Fields have the
 //! names of the wire's messages, into which `crate::convert` turns them.
 
 use super::order::{OrderType, Trigger};
 use crate::units::{ClientId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
+
+/// Most bytes of one operation's row in a block's results, with its protobuf frame (rules §10.6).
+pub const MAX_OPERATION_RESULT_BYTES: u64 = 88;
+
+/// Most bytes of one transaction's result in a block's results beside those of its operations.
+pub const MAX_TX_RESULT_BYTES: u64 = 512;
+
+/// Most bytes of results for each unit of gas: a block's gas bounds the size of its results.
+pub const MAX_RESULT_BYTES_PER_GAS: u64 = 2;
 
 /// An order that waits for its trigger or for its next slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

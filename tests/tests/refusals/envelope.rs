@@ -3,6 +3,7 @@
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, TxBody, TxRaw};
 use cosmos_sdk_proto::Any;
 use prost::Message as _;
+use tidemark_proto::tx::block::{self, BLOCK_LIST, BLOCK_PRICES};
 use tidemark_proto::tx::{Signer, TxOptions};
 use tidemark_proto::v1;
 use tidemark_tests::harness::{one_market, secret, signer};
@@ -73,6 +74,13 @@ fn malformed() -> Vec<Vec<u8>> {
         body(|body| body.extension_options.push(cosmrs_any("/x", Vec::new()))),
         signed_any("/tidemark.v1.MsgWithdraw", vec![0xff]),
         signed_any("/tidemark.v1.MsgUnheardOf", Vec::new()),
+        // A proposer's messages, in a proposer's form and signed.
+        block::wrap(BLOCK_PRICES, Vec::new()),
+        signed_any(BLOCK_LIST, Vec::new()),
+        // Fields that no message has.
+        [raw(|_| ()), vec![0x78, 1]].concat(),
+        raw(|tx| tx.body_bytes.extend([0x78, 1])),
+        raw(|tx| tx.auth_info_bytes.extend([0x78, 1])),
         signed_any("/tidemark.v1.MsgOrders", Vec::new()),
         of_another_sender(),
         auth(|auth| auth.fee = Some(Fee { gas_limit: 1, ..Default::default() })),

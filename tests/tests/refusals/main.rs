@@ -1,6 +1,6 @@
 //! Every refusal that a transaction's result can carry, with its sentence, in
-//! `golden_refusals.txt`: a chain is driven into each of them, and the results are read back from
-//! the bytes that FinalizeBlock gives CometBFT. When a change is meant:
+//! `golden_refusals.txt`: a chain is driven into each of them. Codes are read back from the bytes
+//! that FinalizeBlock gives CometBFT, sentences from a node's answers. When a change is meant:
 //! `TIDEMARK_BLESS=1 cargo test --release -p tidemark-tests --test refusals` writes the file anew.
 
 mod cash;
@@ -13,12 +13,11 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use prost::Message as _;
-use tidemark_consensus::abci::tx_result;
+use tidemark_consensus::encode::{self, tx_result};
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::tx::Sendable;
+use tidemark_proto::tx::{self, Sendable};
 use tidemark_proto::units::Ppm;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
@@ -54,10 +53,8 @@ impl Table {
     /// Adds what clients are told of a block: results as they are encoded, and removals of orders.
     fn add_block(&mut self, events: &BlockEvents) {
         for outcome in &events.txs {
-            let result = tx_result(outcome);
-            let word = Code::from_number(result.code).expect("a known code").word();
-            let sentence = result.log.strip_prefix(&format!("{word}: ")).unwrap_or(&result.log);
-            self.add(result.code, sentence);
+            let sentence = encode::sentence(outcome.refusal.as_deref());
+            self.add(outcome.code().number(), &sentence);
             for operation in operation_results(outcome) {
                 self.add(operation.code, &operation.message);
                 self.add(operation.rest_code, "(of an order's rest)");
@@ -71,9 +68,16 @@ impl Table {
     }
 }
 
-/// The results of a transaction's operations, as clients read them.
+/// The results of a transaction's operations, as clients read them: those of the block, each with
+/// its sentence.
 fn operation_results(outcome: &TxOutcome) -> Vec<v1::OperationResult> {
-    v1::TxResult::decode(tx_result(outcome).data).expect("a result's data").results
+    let results: Vec<_> = outcome.results.iter().map(encode::operation_answer).collect();
+    let in_block = tx::operation_results(&tx_result(outcome).data).expect("a result's data");
+    let without_sentence = results
+        .iter()
+        .map(|result| v1::OperationResult { message: String::new(), ..result.clone() });
+    assert_eq!(in_block, without_sentence.collect::<Vec<_>>(), "no sentence is in a block");
+    results
 }
 
 /// A chain whose refusals go into the table.

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExecTxResult, RequestFinalizeBlock, ResponseFinalizeBlock};
 use tidemark_engine::exec::{self, Block};
-use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::phase::Phase;
-use tidemark_engine::refusal::Refusal;
 use tidemark_engine::state::merkle::Hash;
 use tidemark_engine::state::{Chain, State};
-use tidemark_proto::codes::CODESPACE;
-use tidemark_proto::v1;
 
 use super::{height, time_ms, Consensus, ExecutedBlock, Node};
-use crate::encode;
+use crate::encode::tx_result;
 use crate::timing::{BlockTimes, Stopwatch};
 use crate::votes;
 
@@ -104,21 +99,6 @@ fn answer(executed: &ExecutedBlock) -> ResponseFinalizeBlock {
     ResponseFinalizeBlock {
         tx_results: tx_results.collect(),
         app_hash: executed.events.app_hash.to_vec().into(),
-        ..Default::default()
-    }
-}
-
-/// Encodes an outcome as CometBFT and its clients get it.
-#[must_use]
-pub fn tx_result(outcome: &TxOutcome) -> ExecTxResult {
-    let results = outcome.results.iter().map(encode::operation_result).collect();
-    let data = v1::TxResult { results }.encode_to_vec();
-    let refusal = outcome.refusal.as_deref();
-    ExecTxResult {
-        code: outcome.code().number(),
-        data: data.into(),
-        log: refusal.map(Refusal::labelled).unwrap_or_default(),
-        codespace: refusal.map(|_| CODESPACE.into()).unwrap_or_default(),
         ..Default::default()
     }
 }

@@ -13,8 +13,6 @@ mod query;
 pub mod server;
 mod verify_vote_extension;
 
-pub use finalize_block::tx_result;
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tendermint_abci::Application;

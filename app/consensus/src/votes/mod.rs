@@ -1,9 +1,9 @@
 //! The extended commit: the validators' price reports, carried as a block's first transaction.
 //!
-//! `0x00 ‖ ExtendedCommitInfo` (protobuf). No `TxRaw` begins with 0x00, so the two cannot be taken
-//! for each other. The proposer makes it from its local last commit ([`propose`]); validators check
-//! it against the block's last commit ([`check`]); the bounds of both follow from the validator set
-//! ([`room`]).
+//! It is the `/tidemark.v1.BlockPrices` of a `TxRaw` that nobody has signed (rules §10.7): all of
+//! a block decodes alike, and no sender's transaction can be taken for it. The proposer makes it
+//! from its local last commit ([`propose`]); validators check it against the block's last commit
+//! ([`check`]); the bounds of both follow from the validator set ([`room`]).
 
 mod proposal;
 pub mod room;
@@ -16,11 +16,9 @@ use tendermint_proto::v0_38::abci::{CommitInfo, ExtendedCommitInfo, ExtendedVote
 use tendermint_proto::v0_38::types::BlockIdFlag;
 use tidemark_engine::exec::{BallotExtension, PriceBallot};
 use tidemark_engine::state::Validator;
+use tidemark_proto::tx::block::{self, BLOCK_PRICES};
 
 use signatures::Signed;
-
-/// First byte of the injected transaction.
-pub const MARKER: u8 = 0;
 
 /// Most bytes of one vote extension that a block carries.
 pub const MAX_EXTENSION_BYTES: usize = 1_024;
@@ -35,9 +33,7 @@ pub const fn required(height: u64) -> bool {
 /// The extended commit as a transaction.
 #[must_use]
 pub fn encode(commit: &ExtendedCommitInfo) -> Vec<u8> {
-    let mut bytes = vec![MARKER];
-    bytes.extend_from_slice(&commit.encode_to_vec());
-    bytes
+    block::wrap(BLOCK_PRICES, commit.encode_to_vec())
 }
 
 /// Reads the injected transaction. A block's bytes bound the work.
@@ -45,11 +41,11 @@ pub fn encode(commit: &ExtendedCommitInfo) -> Vec<u8> {
 /// # Errors
 /// A sentence when it is not an extended commit, or not in the one form that [`encode`] gives.
 pub fn decode(bytes: &[u8]) -> Result<ExtendedCommitInfo, String> {
-    let Some((&MARKER, body)) = bytes.split_first() else {
-        return Err("the first transaction is not an extended commit".into());
-    };
-    let commit = ExtendedCommitInfo::decode(body).map_err(|e| format!("extended commit: {e}"))?;
-    if encode(&commit) != bytes {
+    let value = block::unwrap(BLOCK_PRICES, bytes)
+        .map_err(|why| format!("the first transaction is not an extended commit: {why}"))?;
+    let commit =
+        ExtendedCommitInfo::decode(&*value).map_err(|error| format!("extended commit: {error}"))?;
+    if commit.encode_to_vec() != value {
         return Err("extended commit is not in its canonical form".into());
     }
     Ok(commit)

@@ -13,6 +13,7 @@ use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo};
 use tidemark_engine::canonical_order;
 use tidemark_engine::state::Validator;
+use tidemark_proto::tx::block::{self, BLOCK_PRICES};
 
 use super::signatures::{self, Signed};
 use super::{encode, has_no_extension, is_committed};
@@ -71,8 +72,11 @@ fn blank_refused(commit: &mut ExtendedCommitInfo, signed: &Signed<'_>) {
 /// takes at most `max_tx_bytes`. The check at InitChain leaves this to a chain whose block size was
 /// lowered later.
 fn blank_largest(commit: &mut ExtendedCommitInfo, max_tx_bytes: u64) {
-    let mut bytes = canonical_order::tx_bytes(commit.encoded_len().saturating_add(1));
-    if bytes <= max_tx_bytes {
+    let in_block = |value_bytes: usize| {
+        canonical_order::tx_bytes(block::wrapped_bytes(BLOCK_PRICES, value_bytes))
+    };
+    let mut value_bytes = commit.encoded_len();
+    if in_block(value_bytes) <= max_tx_bytes {
         return;
     }
     let votes = commit.votes.iter().enumerate().filter(|(_, vote)| !has_no_extension(vote));
@@ -80,15 +84,16 @@ fn blank_largest(commit: &mut ExtendedCommitInfo, max_tx_bytes: u64) {
         votes.map(|(index, vote)| (Reverse(vote.vote_extension.len()), index)).collect();
     largest.sort_unstable();
     for (_, index) in largest {
-        if bytes <= max_tx_bytes {
+        if in_block(value_bytes) <= max_tx_bytes {
             return;
         }
         let vote = &mut commit.votes[index];
         let before = message::encoded_len(VOTES_TAG, vote);
         blank(vote);
         let after = message::encoded_len(VOTES_TAG, vote);
-        bytes = bytes.saturating_sub(before.saturating_sub(after) as u64);
+        value_bytes = value_bytes.saturating_sub(before.saturating_sub(after));
     }
+    let bytes = in_block(value_bytes);
     if bytes > max_tx_bytes {
         tracing::error!("the commit takes {bytes} bytes, a block has {max_tx_bytes}");
     }

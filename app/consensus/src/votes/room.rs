@@ -2,6 +2,7 @@
 
 use tendermint_proto::v0_38::types::ConsensusParams;
 use tidemark_engine::canonical_order;
+use tidemark_proto::tx::block::MAX_WRAPPING_BYTES;
 
 use super::MAX_EXTENSION_BYTES;
 use crate::abci::server::MAX_FRAME_BYTES;
@@ -10,8 +11,8 @@ use crate::abci::server::MAX_FRAME_BYTES;
 /// 10, a flag, an extension, a signature of 64 bytes, and what protobuf adds to each.
 pub const MAX_VOTE_BYTES: u64 = 35 + 2 + (MAX_EXTENSION_BYTES as u64 + 3) + 66 + 3;
 
-/// Bytes of the injected transaction beside its votes: the marker and a round.
-const BESIDE_VOTES_BYTES: u64 = 1 + 11;
+/// Most bytes of the injected transaction beside its votes: its wrapping and a round.
+const BESIDE_VOTES_BYTES: u64 = MAX_WRAPPING_BYTES + 11;
 
 /// Most bytes of one vote in what CometBFT gives a proposer: a late vote's extension is as long as
 /// a message between nodes may be (`MaxVoteExtensionSize` in its `types/vote.go`).
@@ -34,6 +35,15 @@ pub fn max_injected_bytes(validators: usize) -> u64 {
     canonical_order::tx_bytes(0).saturating_add(BESIDE_VOTES_BYTES).saturating_add(votes)
 }
 
+/// Most bytes of a block.
+#[must_use]
+pub fn block_bytes(params: &ConsensusParams) -> u64 {
+    match params.block.as_ref().map_or(0, |block| block.max_bytes) {
+        -1 => UNLIMITED_BLOCK_BYTES,
+        bytes => u64::try_from(bytes).unwrap_or(0),
+    }
+}
+
 /// Checks that blocks of a chain with so many validators have room for the injected transaction and
 /// one transaction of `max_tx_bytes` behind it, and that the largest request of CometBFT has room
 /// in a frame of the socket. To be asked at InitChain and before each change of the validator set
@@ -47,10 +57,7 @@ pub fn check(
     max_tx_bytes: usize,
 ) -> Result<(), String> {
     let block = params.block.as_ref().map_or(0, |block| block.max_bytes);
-    let block_bytes = match block {
-        -1 => UNLIMITED_BLOCK_BYTES,
-        bytes => u64::try_from(bytes).unwrap_or(0),
-    };
+    let block_bytes = block_bytes(params);
     let evidence = params.evidence.as_ref().map_or(0, |evidence| evidence.max_bytes);
     let evidence_bytes = u64::try_from(evidence).unwrap_or(0);
     let injected_bytes = max_injected_bytes(validators);

@@ -282,17 +282,31 @@ fn abci_requirement_02_block_size_and_frame_cap_follow_from_the_validator_set() 
         ..Default::default()
     };
     let check = |max_bytes, validators| room::check(&params(max_bytes), validators, 100_000);
-    // 8 + 12 bytes and 1 133 a vote; a transaction; the header; a signature a vote; evidence.
-    let needed = 20 + 500 * 1_133 + 100_008 + 731 + 500 * 111 + (1 << 20);
+    // 8 + 55 bytes and 1 133 a vote; a transaction; the header; a signature a vote; evidence.
+    let needed = 63 + 500 * 1_133 + 100_008 + 731 + 500 * 111 + (1 << 20);
     assert_eq!(check(needed, 500), Ok(()));
     let refusal = check(needed - 1, 500).unwrap_err();
     let starts =
         format!("consensus_params.block.max_bytes is {}, must be at least {needed}", needed - 1);
     assert!(refusal.starts_with(&starts), "{refusal}");
-    assert!(refusal.contains("566520 for their price reports"), "{refusal}");
+    assert!(refusal.contains("566563 for their price reports"), "{refusal}");
     assert_eq!(check(-1, 300), Ok(()), "CometBFT's largest block");
     assert!(check(-1, 450).unwrap_err().contains("reads at most 536870912"));
     assert!(room::check(&ConsensusParams::default(), 1, 0).is_err());
+}
+
+#[test]
+fn rules_10_the_declared_block_prices_reads_what_a_block_carries() {
+    let (commit, _) = commits();
+    let value = block::unwrap(BLOCK_PRICES, &encode(&commit)).unwrap();
+    let declared = tidemark_proto::v1::BlockPrices::decode(&*value).unwrap();
+    assert_eq!(declared.encode_to_vec(), value);
+    assert_eq!((declared.round, declared.votes.len()), (1, 4));
+    let vote = &declared.votes[0];
+    let validator = vote.validator.as_ref().unwrap();
+    assert_eq!((&validator.address[..], validator.power), (&[0; 20][..], 10));
+    assert_eq!((&vote.extension[..], vote.block_id_flag), (&b"a"[..], 2));
+    assert_eq!(vote.extension_signature.len(), 64);
 }
 
 #[test]
@@ -309,10 +323,11 @@ fn an_extension_on_an_absent_vote_and_a_stranger_are_rejected() {
 #[test]
 fn bytes_in_any_other_form_than_the_one_are_refused() {
     let (commit, _) = commits();
-    let mut bytes = encode(&commit);
-    // A field that the message does not have: decoders skip it, the signature of the block
-    // covers it.
-    bytes.extend_from_slice(&[0x78, 1]);
-    assert_eq!(decode(&bytes), Err("extended commit is not in its canonical form".into()));
+    // A field that no message has: decoders skip it, the signature of the block covers it.
+    let unknown = [0x78, 1];
+    let around = decode(&[&encode(&commit)[..], &unknown].concat()).unwrap_err();
+    assert!(around.ends_with("it is not in its one form"), "{around}");
+    let inside = block::wrap(BLOCK_PRICES, [&commit.encode_to_vec()[..], &unknown].concat());
+    assert_eq!(decode(&inside), Err("extended commit is not in its canonical form".into()));
     assert!(decode(b"").is_err() && decode(&[1, 2]).is_err());
 }

@@ -46,6 +46,8 @@ pub(crate) fn place_rungs(
         sum.filled_lots = sum.filled_lots.saturating_add(placed.filled_lots);
         sum.resting_lots = sum.resting_lots.saturating_add(placed.resting_lots);
         sum.rest_code = sum.rest_code.or(placed.rest_code);
+        sum.notional_atoms = sum.notional_atoms.saturating_add(placed.notional_atoms);
+        sum.fee_atoms = sum.fee_atoms.saturating_add(placed.fee_atoms);
     }
     Ok(sum)
 }

@@ -44,6 +44,17 @@ pub(crate) struct BookHost<'a> {
     pub liquidation: bool,
     /// Quote that the taker's fills paid or earned, without fees: negative for a buy.
     pub quote_atoms: Atoms,
+    /// Fees of the taker's fills.
+    pub taker_fee_atoms: Atoms,
+    /// The order whose end takes others of its pair out of the book; 0 is none.
+    pub closed_by: OrderId,
+}
+
+/// Notional and fees of a taker's fills.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Taken {
+    pub notional_atoms: Atoms,
+    pub fee_atoms: Atoms,
 }
 
 impl<'a> BookHost<'a> {
@@ -67,8 +78,16 @@ impl<'a> BookHost<'a> {
             taker_lots: Lots::ZERO,
             liquidation: false,
             quote_atoms: Atoms::ZERO,
+            taker_fee_atoms: Atoms::ZERO,
+            closed_by: OrderId::NONE,
         };
         (&mut slot.book, host)
+    }
+
+    /// Returns the sums over the taker's fills so far.
+    pub fn taken(&self) -> Taken {
+        let notional_atoms = self.quote_atoms.checked_abs().unwrap_or(Atoms::MAX);
+        Taken { notional_atoms, fee_atoms: self.taker_fee_atoms }
     }
 
     fn row(&self, account: AccountId) -> Result<&Account, Refusal> {
@@ -106,6 +125,8 @@ impl<'a> BookHost<'a> {
         let signed = if fill.taker_side == Side::Buy { -notional } else { notional };
         let quote_atoms = self.quote_atoms.checked_add(signed);
         self.quote_atoms = quote_atoms.ok_or_else(|| Refusal::overflow("an order's quote"))?;
+        let fees_atoms = self.taker_fee_atoms.checked_add(taker_atoms);
+        self.taker_fee_atoms = fees_atoms.ok_or_else(|| Refusal::overflow("an order's fees"))?;
         self.apply(fill.taker, fill.taker_side, fill, taker_atoms, notional)?;
         self.apply(fill.maker, fill.taker_side.opposite(), fill, maker_atoms, notional)?;
         fees::collect(
@@ -291,6 +312,7 @@ impl Host for BookHost<'_> {
                     client_id: order.client_id,
                     lots: order.lots,
                     code: reason,
+                    closed_by: self.closed_by,
                 });
                 // It comes back.
                 if reason != Code::Replaced {

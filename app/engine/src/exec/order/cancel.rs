@@ -20,6 +20,20 @@ pub(crate) fn cancel_for(
     book.cancel(order_id, account, reason, &mut host).is_ok()
 }
 
+/// Cancels an order of a pair because of the other one.
+pub(crate) fn cancel_partner(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order_id: OrderId,
+    closed_by: OrderId,
+) {
+    let (book, mut host) = BookHost::split(ctx, market);
+    host.closed_by = closed_by;
+    // One that is not on the book is gone already.
+    let _ = book.cancel(order_id, account, Code::OcoPartner, &mut host);
+}
+
 /// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
 /// go.
 pub(crate) fn drop_spent_reduce_only(

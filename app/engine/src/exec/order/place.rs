@@ -2,11 +2,11 @@
 
 use tidemark_matching::{PlaceResult, Reject};
 use tidemark_proto::types::Place;
-use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId};
+use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId};
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
-use crate::exec::order::book_host::BookHost;
+use crate::exec::order::book_host::{BookHost, Taken};
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
 use crate::outcome::OperationResult;
@@ -35,9 +35,11 @@ pub(crate) fn place_on_book(
     let (book, mut host) = BookHost::split(ctx, order.market);
     host.taker_lots = order.lots;
     let placed = book.place(&request, &mut host);
+    let taken = host.taken();
     ctx.meter.pay_for_makers(visits(&placed));
     let placed = placed?;
-    Ok(result(order.market, account, order.client_id, order.lots, &placed, &mut ctx.events))
+    let named = (order.market, account, order.client_id);
+    Ok(result(named, order.lots, &placed, taken, &mut ctx.events))
 }
 
 /// Makers that the book looked at for an order, accepted or refused.
@@ -49,11 +51,10 @@ pub(crate) fn visits(placed: &Result<PlaceResult, Reject>) -> u32 {
 /// rested.
 #[expect(clippy::arithmetic_side_effects, reason = "the parts of an order are at most the order")]
 pub(crate) fn result(
-    market: MarketId,
-    account: AccountId,
-    client_id: ClientId,
+    (market, account, client_id): (MarketId, AccountId, ClientId),
     lots: Lots,
     placed: &PlaceResult,
+    taken: Taken,
     events: &mut Vec<Event>,
 ) -> OperationResult {
     if let Some(code) = placed.rest {
@@ -65,6 +66,7 @@ pub(crate) fn result(
             client_id,
             lots: gone,
             code,
+            closed_by: OrderId::NONE,
         });
     }
     OperationResult {
@@ -72,6 +74,8 @@ pub(crate) fn result(
         filled_lots: placed.filled_lots,
         resting_lots: placed.resting_lots,
         rest_code: placed.rest,
+        notional_atoms: taken.notional_atoms,
+        fee_atoms: taken.fee_atoms,
         ..Default::default()
     }
 }

@@ -75,7 +75,9 @@ pub(crate) fn replace(
     if placed.is_ok_and(|placed| placed.resting_lots.is_zero()) {
         host.release_partner(order.order_id);
     }
+    let taken = host.taken();
     ctx.meter.pay_for_makers(place::visits(&placed));
     let placed = placed?;
-    Ok(place::result(market, account, order.client_id, new.lots, &placed, &mut ctx.events))
+    let named = (market, account, order.client_id);
+    Ok(place::result(named, new.lots, &placed, taken, &mut ctx.events))
 }

@@ -52,6 +52,7 @@ fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
     TxOutcome {
         hash: tx.hash,
         signer: Some(tx.signer),
+        message: Some(tx.message.name()),
         refusal,
         results,
         gas_wanted: tx.gas_limit,

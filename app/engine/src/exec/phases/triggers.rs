@@ -61,7 +61,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     ctx.events.push(links::removed_event(market, &order, Code::Ok));
     let resting = links::release_partner(conditional, market, &order, &mut ctx.events);
     if let Some(resting) = resting {
-        cancel::cancel_for(ctx, order.account, market, resting, Code::OcoPartner);
+        cancel::cancel_partner(ctx, order.account, market, resting, order_id);
     }
     let Kind::Trigger(waited) = order.kind else {
         invariant!(ctx.exchange, market, "order {} triggered without a trigger", order_id);

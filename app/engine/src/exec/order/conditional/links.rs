@@ -50,6 +50,11 @@ pub(crate) fn waiting_event(market: MarketId, order: &Conditional) -> Event {
 }
 
 pub(crate) fn removed_event(market: MarketId, order: &Conditional, code: Code) -> Event {
+    closed_event(market, order, code, OrderId::NONE)
+}
+
+/// The removal of an order that another has closed.
+fn closed_event(market: MarketId, order: &Conditional, code: Code, closed_by: OrderId) -> Event {
     Event::Removed {
         market,
         order_id: order.order_id,
@@ -57,6 +62,7 @@ pub(crate) fn removed_event(market: MarketId, order: &Conditional, code: Code) -
         client_id: order.client_id(),
         lots: order.lots(),
         code,
+        closed_by,
     }
 }
 
@@ -85,7 +91,7 @@ pub(crate) fn release_partner(
 ) -> Option<OrderId> {
     let partner = orders.remove(order.partner)?;
     if partner.waits() {
-        events.push(removed_event(market, &partner, Code::OcoPartner));
+        events.push(closed_event(market, &partner, Code::OcoPartner, order.order_id));
         return None;
     }
     Some(partner.order_id)

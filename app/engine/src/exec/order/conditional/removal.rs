@@ -21,7 +21,7 @@ fn drop_order(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, code: Code
         &mut ctx.events,
     );
     if let Some(resting) = resting {
-        cancel::cancel_for(ctx, account, market, resting, Code::OcoPartner);
+        cancel::cancel_partner(ctx, account, market, resting, order_id);
     }
 }
 
