@@ -9,7 +9,7 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::State;
 use tidemark_engine::state::Validator;
 
-use super::{time_ms, Consensus, Node};
+use super::{reply_room, time_ms, Consensus, Node};
 use crate::votes::room;
 
 /// Builds the state from genesis. A genesis that cannot be run stops the process with a sentence:
@@ -58,6 +58,7 @@ fn build(node: &Node, request: &RequestInitChain) -> Result<State, String> {
         .map_err(|refusal| refusal.to_string())?;
     let params = request.consensus_params.clone().unwrap_or_default();
     room::check(&params, count, state.max_tx_bytes())?;
+    reply_room::check(&params, state.chain.params.max_block_gas)?;
     Ok(state)
 }
 

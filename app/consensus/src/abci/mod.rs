@@ -10,6 +10,7 @@ mod init_chain;
 mod prepare_proposal;
 mod process_proposal;
 mod query;
+mod reply_room;
 pub mod server;
 mod verify_vote_extension;
 

@@ -31,6 +31,7 @@ use tidemark_engine::state::View;
 use tidemark_feed::{Feed, FeedPrice};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -280,6 +281,30 @@ pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
         decided.push(block);
     }
     decided
+}
+
+/// The block after a history, as full as `max_bytes` allows of batches of all or none which are
+/// refused: the results of the most operations for the fewest bytes.
+pub fn full_of_refused_batches(decided: &[DecidedBlock], max_bytes: usize) -> RequestFinalizeBlock {
+    let last = &decided[decided.len() - 1].block;
+    let unknown = v1::CancelOrder { order_id: 1, ..Default::default() };
+    let operation = v1::Operation { operation: Some(Operation::Cancel(unknown)) };
+    let mode = v1::BatchMode::All.into();
+    let operations = vec![operation; MAX_OPERATIONS];
+    let message = v1::MsgOrders { operations, mode, ..Default::default() };
+    let mut sequences = Sequences::default();
+    let (mut txs, mut left) = (vec![last.txs[0].clone()], max_bytes - last.txs[0].len());
+    loop {
+        let tx = sequences.sign(TRADERS[0], message.clone());
+        if tx.len() > left {
+            break;
+        }
+        left -= tx.len();
+        txs.push(tx);
+    }
+    let height = last.height + 1;
+    let hash = Sha256::digest(height.to_le_bytes()).to_vec().into();
+    RequestFinalizeBlock { txs, hash, height, time: time(height), ..last.clone() }
 }
 
 /// A block from proposal to Commit, and the validator's vote extension on it.

@@ -12,8 +12,10 @@ const FIRST_BUFFER_BYTES: usize = 64 * 1024;
 /// memory that a flood of `CheckTx` can take.
 const WRITE_AT_BYTES: usize = 1024 * 1024;
 
-/// The largest reply that CometBFT reads (`maxMsgSize` in its `abci/types/messages.go`), in bytes.
-const MAX_REPLY_BYTES: usize = 104_857_600;
+/// The largest reply that is written: one byte less than the 2 GiB that CometBFT reads
+/// (`maxMsgSize` in its `abci/types/messages.go`). `reply_room::check` holds block gas and block
+/// size to it.
+pub const MAX_REPLY_BYTES: usize = (1 << 31) - 1;
 
 /// A `u64` takes at most this many bytes as a varint.
 const MAX_VARINT_BYTES: usize = 10;
@@ -56,7 +58,8 @@ pub enum FrameError {
     },
     /// A reply that CometBFT would not read.
     #[error(
-        "a reply of {bytes} bytes is larger than the {MAX_REPLY_BYTES} bytes that CometBFT reads"
+        "a reply of {bytes} bytes is larger than the cap of {MAX_REPLY_BYTES}: CometBFT would not \
+         read it"
     )]
     ReplyTooLarge {
         /// The reply's length.
@@ -328,6 +331,18 @@ mod tests {
             let refusal = FrameReader::new(bytes, 100).next_request().unwrap_err();
             assert!(matches!(refusal, FrameError::Empty { .. }), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_reply_beyond_a_hundred_mebibytes_is_written() {
+        use tendermint_proto::v0_38::abci::{response, ResponseQuery};
+        let value = ResponseQuery { value: vec![1; 110 << 20].into(), ..Default::default() };
+        let response = Response { value: Some(response::Value::Query(value)) };
+        let mut written = Vec::new();
+        FrameWriter::new(&mut written).push(&response).unwrap();
+        let length = response.encoded_len();
+        assert_eq!(read_varint(&written).unwrap().map(|(bytes, _)| bytes), Some(length as u64));
+        assert!(written.len() > length && length > 110 << 20);
     }
 
     #[test]

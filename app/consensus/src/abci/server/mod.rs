@@ -8,7 +8,7 @@ mod address;
 mod frame;
 
 pub use address::{Address, BindError};
-pub use frame::{FrameError, FrameReader, FrameWriter};
+pub use frame::{FrameError, FrameReader, FrameWriter, MAX_REPLY_BYTES};
 
 use std::{
     collections::BTreeMap,
