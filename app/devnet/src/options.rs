@@ -44,6 +44,9 @@ pub struct DevnetOptions {
     /// Pause after each block
     #[arg(long, value_parser = duration, default_value = "200ms", value_name = "DURATION")]
     pub block_time: Duration,
+    /// Index transactions for `tx_search`, which CosmJS polls
+    #[arg(long)]
+    pub tx_index: bool,
     /// First port of the first node; each takes ten, gRPC is the fifth
     #[arg(long, default_value_t = 9086, value_name = "PORT")]
     pub ports: u16,

@@ -126,6 +126,7 @@ impl Setup {
             let mut node = NodeInit::local(self.node_home(number), format!("node{number}"), ports);
             node.timeout_commit_ms =
                 u64::try_from(options.block_time.as_millis()).unwrap_or(u64::MAX);
+            node.tx_index = options.tx_index;
             node.feed = feed;
             inits.push(node);
         }

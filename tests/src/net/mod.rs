@@ -133,6 +133,7 @@ impl Net {
             let mut init = NodeInit::local(&node.home, format!("node{index}"), node.ports);
             init.power = node.options.power;
             init.timeout_commit_ms = options.timeout_commit_ms;
+            init.tx_index = options.tx_index;
             let validator = u32::try_from(index).unwrap_or(u32::MAX);
             let usual = || {
                 if node.options.power > 0 {
@@ -189,11 +190,16 @@ impl Net {
         Client::connect(&self.grpc(node)).await.map_err(|e| e.to_string())
     }
 
+    /// The address of the JSON-RPC of a node's CometBFT, `host:port`.
+    #[must_use]
+    pub fn comet_rpc(&self, node: usize) -> String {
+        format!("127.0.0.1:{}", self.nodes[node].ports.comet_rpc())
+    }
+
     /// The JSON-RPC of a node's CometBFT.
     #[must_use]
     pub fn comet(&self, node: usize) -> RpcClient {
-        let address = format!("127.0.0.1:{}", self.nodes[node].ports.comet_rpc());
-        RpcClient::new(&address).expect("an address of host and port")
+        RpcClient::new(&self.comet_rpc(node)).expect("an address of host and port")
     }
 
     /// A node's metrics page.

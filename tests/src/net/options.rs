@@ -49,6 +49,8 @@ pub struct NetOptions {
     pub insurance_usdc: u64,
     /// The listed markets.
     pub markets: Vec<MarketParams>,
+    /// True if every node indexes transactions.
+    pub tx_index: bool,
 }
 
 impl NetOptions {
@@ -60,6 +62,7 @@ impl NetOptions {
             timeout_commit_ms: 50,
             insurance_usdc: 50_000,
             markets: markets(),
+            tx_index: false,
         }
     }
 }

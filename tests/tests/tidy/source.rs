@@ -73,7 +73,7 @@ fn walk(directory: &Path, prefix: String, files: &mut Vec<File>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
         let is_hidden = name.starts_with('.') && name != ".ci";
-        if is_hidden || name == "target" {
+        if is_hidden || name == "target" || name == "node_modules" {
             continue;
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
