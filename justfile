@@ -57,7 +57,8 @@ sim SEED="1" *ARGS:
 
 # Damaged and random bytes for one part of the program (transactions, messages, commits, reports,
 # frames, snapshots, genesis, prices, texts, blocks, book), for so many seconds; an input on which
-# the part fails is kept in target/fuzz.
+# the part fails is kept in target/fuzz. The part `work` searches for the transaction that takes
+# longest for its gas, and keeps the worst there.
 fuzz NAME SECONDS="60" *ARGS:
     FUZZ_TARGET={{NAME}} cargo run --release -p tidemark-tests --bin fuzz -- \
         --seconds {{SECONDS}} --seed $(date +%s) {{ARGS}}

@@ -1,6 +1,6 @@
 //! Gas: the bound on what a transaction may cause (rules §10.4). A transaction declares how much it
-//! may use; blocks are filled by what is declared. One gas stands for at most 5 ns of execution in
-//! the worst case.
+//! may use; blocks are filled by what is declared. One gas is meant to stand for at most 5 ns of
+//! execution; the fuzz part `work` searches for what takes longer.
 
 use super::message::Message;
 use super::operation::Operation;
