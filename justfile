@@ -51,6 +51,11 @@ bench-matching *ARGS:
 bench-risk *ARGS:
     cargo run --release -p tidemark-tests --bin bench-risk -- {{ARGS}}
 
+# Two of four validators locked on an order, and two minutes without a network: the chain goes on.
+partition SECONDS="120":
+    TIDEMARK_PARTITION_SECONDS={{SECONDS}} cargo test --release -p tidemark-tests \
+        --test e2e_partition -- --nocapture
+
 # A random history on shadow nodes from a seed: they must agree on every app hash.
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}

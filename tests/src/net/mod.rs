@@ -6,6 +6,7 @@ mod metrics;
 mod options;
 mod process;
 mod program;
+mod relay;
 mod reserve;
 pub mod traffic;
 
@@ -30,6 +31,8 @@ pub use metrics::Metrics;
 pub use options::{NetOptions, NodeOptions};
 use process::{Launch, Process};
 pub use program::target_folder;
+pub use relay::Flow;
+use relay::Relays;
 
 /// How long a node may take from its start to its first answer, and the chain to make a block: also
 /// on a busy machine.
@@ -85,6 +88,7 @@ pub struct Net {
     program: PathBuf,
     comet: PathBuf,
     folder: Option<TempDir>,
+    relays: Option<Relays>,
     /// Keeps other networks off these ports.
     _ports: reserve::Reserved,
 }
@@ -102,6 +106,9 @@ impl Net {
         let folder = tempfile::Builder::new().prefix("tidemark-net-").tempdir();
         let folder = folder.map_err(|e| format!("cannot make a temporary folder: {e}"))?;
         let (reserved, ports) = reserve::ports(count)?;
+        let peer_ports: Vec<u16> = ports.iter().map(|ports| ports.p2p()).collect();
+        let relays = if options.relays { Some(Relays::start(&peer_ports).await) } else { None };
+        let relays = relays.transpose().map_err(|e| format!("cannot start relays: {e}"))?;
         let nodes = options.nodes.iter().zip(ports).enumerate();
         let nodes = nodes.map(|(index, (options, ports))| Node {
             home: folder.path().join(format!("node{index}")),
@@ -111,7 +118,8 @@ impl Net {
             comet: None,
         });
         let nodes = nodes.collect();
-        let mut net = Self { nodes, program, comet, folder: Some(folder), _ports: reserved };
+        let folder = Some(folder);
+        let mut net = Self { nodes, program, comet, folder, relays, _ports: reserved };
         net.init(&options)?;
         progress(&format!("{count} node(s) in {}", net.folder().display()));
         for index in 0..net.nodes.len() {
@@ -161,7 +169,38 @@ impl Net {
         for node in closed {
             replace(&node.home.join("config/config.toml"), "\nsize = 20000\n", "\nsize = 0\n")?;
         }
+        let wait = format!("\ntimeout_prevote = \"{}ms\"\n", options.timeout_prevote_ms);
+        for (index, node) in self.nodes.iter().enumerate() {
+            let file = node.home.join("config/config.toml");
+            replace(&file, "\ntimeout_prevote = \"500ms\"\n", &wait)?;
+            if let Some(relays) = &self.relays {
+                self.dial_through(relays, index, &file)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Lets a node dial the others through relays, and look for no other way to them.
+    fn dial_through(&self, relays: &Relays, node: usize, file: &Path) -> Result<(), String> {
+        replace(file, "\npex = true\n", "\npex = false\n")?;
+        for (other, dialled) in self.nodes.iter().enumerate().filter(|(other, _)| *other != node) {
+            let at = |port: u16| format!("@127.0.0.1:{port}");
+            replace(file, &at(dialled.ports.p2p()), &at(relays.port(node, other)))?;
+        }
+        Ok(())
+    }
+
+    /// Sets the way of bytes from each node to each other, in a network with relays.
+    pub fn set_flows(&self, flow: impl Fn(usize, usize) -> Flow) {
+        if let Some(relays) = &self.relays {
+            relays.set(flow);
+        }
+    }
+
+    /// A node's home.
+    #[must_use]
+    pub fn home(&self, node: usize) -> &Path {
+        &self.nodes[node].home
     }
 
     /// How many nodes there are.

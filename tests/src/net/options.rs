@@ -45,6 +45,10 @@ pub struct NetOptions {
     pub nodes: Vec<NodeOptions>,
     /// CometBFT's pause after each block.
     pub timeout_commit_ms: u64,
+    /// CometBFT's wait for late prevotes once two thirds are there.
+    pub timeout_prevote_ms: u64,
+    /// True if nodes reach each other through relays, which a test can hold and cut.
+    pub relays: bool,
     /// The insurance fund at the start.
     pub insurance_usdc: u64,
     /// The listed markets.
@@ -60,6 +64,8 @@ impl NetOptions {
         Self {
             nodes: vec![NodeOptions::default(); count],
             timeout_commit_ms: 50,
+            timeout_prevote_ms: 500,
+            relays: false,
             insurance_usdc: 50_000,
             markets: markets(),
             tx_index: false,
