@@ -203,12 +203,13 @@ fn bears_in_profit(before: &Health, after: &Health) -> bool {
 /// Several accounts may close against one queue, those whose price asks least of a counterparty
 /// first: each goes on where the one before ended, as whoever could bear no more of a milder price
 /// can bear nothing of a harsher one. At most three visits a counterparty, and one an account that
-/// closes.
+/// closes; no more visits than [`Queue::limit`] leaves.
 #[derive(Clone, Debug)]
 pub struct Queue {
     market: MarketId,
     visits: std::vec::IntoIter<Visit>,
     next: Option<Visit>,
+    visits_left: u64,
 }
 
 /// A counterparty's turn.
@@ -255,7 +256,18 @@ impl Queue {
         let visits = visits.chain(winners.into_iter().map(|c| all(c.account, BEARS_IN_PROFIT)));
         let visits = visits.chain(others.into_iter().map(|account| all(account, NO_RISKIER)));
         let mut visits = visits.collect::<Vec<_>>().into_iter();
-        Ok(Self { market, next: visits.next(), visits })
+        Ok(Self { market, next: visits.next(), visits, visits_left: u64::MAX })
+    }
+
+    /// Bounds the visits that are still to come; what they do not reach stays open.
+    pub fn limit(&mut self, visits: u64) {
+        self.visits_left = visits;
+    }
+
+    /// Visits that the bound still leaves.
+    #[must_use]
+    pub const fn visits_left(&self) -> u64 {
+        self.visits_left
     }
 
     /// Closes up to `lots` of the account's position, no more than there are; what no one can take
@@ -282,6 +294,8 @@ impl Queue {
             return Ok(fills);
         }
         while let Some(visit) = self.next.as_mut().filter(|_| !left.is_zero()) {
+            let Some(visits_left) = self.visits_left.checked_sub(1) else { break };
+            self.visits_left = visits_left;
             let asked = left.min(visit.lots);
             let fill =
                 take(closing, self.market, asked, visit.account, accounts, markets, visit.bears)?;

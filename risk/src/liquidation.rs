@@ -54,21 +54,52 @@ pub fn is_deep(health: &Health, backstop_ppm: Ppm) -> bool {
     cmp_products(equity, Ppm::ONE.wide(), maintenance, backstop_ppm.wide()).is_lt()
 }
 
-/// How many lots of a position one block closes: all of it up to `partial_liquidation` of notional,
-/// above it its part, rounded up (rules §7.2).
+/// The part of a large position that one block closes of an account whose equity is below two
+/// thirds of its maintenance margin.
+const DEEP_PART_PPM: Ppm = Ppm::new(500_000);
+
+/// How many lots of a position one block closes (rules §7.2): all of it up to `partial_liquidation`
+/// of notional, and whatever its size once equity is below 0; of a larger one its part where
+/// `3E ≥ 2MM`, else a half or the part, whichever is more. Rounded up.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-pub fn step_lots(market: &Market, lots: SignedLots) -> Result<Lots, RiskError> {
-    let held = lots.unsigned_abs();
-    if marked_atoms(market, held.wide())? <= market.params.partial_liquidation_atoms {
+pub fn step_lots(market: &Market, lots: SignedLots, health: &Health) -> Result<Lots, RiskError> {
+    let (held, params) = (lots.unsigned_abs(), &market.params);
+    if health.equity_atoms.is_negative()
+        || marked_atoms(market, held.wide())? <= params.partial_liquidation_atoms
+    {
         return Ok(held);
     }
-    let part =
-        mul_div_ceil(held.wide(), market.params.partial_liquidation_ppm.wide(), Ppm::ONE.wide());
+    let (equity, maintenance) = (health.equity_atoms.get(), health.maintenance_atoms.get());
+    let is_shallow = cmp_products(equity, 3, maintenance, 2).is_ge();
+    let part_ppm = if is_shallow {
+        params.partial_liquidation_ppm
+    } else {
+        params.partial_liquidation_ppm.max(DEEP_PART_PPM)
+    };
+    let part = mul_div_ceil(held.wide(), part_ppm.wide(), Ppm::ONE.wide());
     let part = part.and_then(|part| u64::try_from(part).ok()).map(Lots::new);
     let part = invariant(part, "a part of a position is no more than all of it")?;
     Ok(part.clamp(Lots::ONE, held.max(Lots::ONE)))
+}
+
+/// Notional for each maker that a turn of the book stage may visit.
+const NOTIONAL_PER_MAKER: Atoms = Atoms::from_usdc(2_000);
+
+/// Least and most makers that a turn of the book stage may visit.
+const TURN_MAKERS: (i128, i128) = (500, 5_000);
+
+/// How many makers one turn of the book stage visits at most: `notional / 2 000 USDC`, within 500
+/// and 5 000 (rules §7.2). So dust at the best price stops no liquidation of a large position.
+///
+/// # Errors
+/// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+pub fn turn_makers(market: &Market, lots: Lots) -> Result<u32, RiskError> {
+    let notional = marked_atoms(market, lots.wide())?;
+    let makers = mul_div_floor(notional.get(), 1, NOTIONAL_PER_MAKER.get());
+    let makers = makers.unwrap_or(i128::MAX).clamp(TURN_MAKERS.0, TURN_MAKERS.1);
+    invariant(u32::try_from(makers).ok(), "a turn's makers are at most 5 000")
 }
 
 /// The account's open positions in the order in which they are closed: largest maintenance margin

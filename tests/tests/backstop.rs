@@ -154,18 +154,16 @@ fn a_large_position_goes_in_parts_but_a_takeover_may_have_all_of_it() {
     block(&mut chain);
     chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
     block(&mut chain);
-    // 1 800 lots, above 100 000 USDC: 20 % a block.
+    // 1 800 lots, above 100 000 USDC: below two thirds of maintenance, a half a block.
     chain.index(0, 91);
     block(&mut chain);
+    takeover(&mut chain, "one", "long", 1_000);
+    block(&mut chain);
+    assert_eq!(chain.lots("one", 0), 0, "above two thirds keepers wait");
     chain.index(0, 90);
     block(&mut chain);
-    assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (360, 1_440));
-    takeover(&mut chain, "one", "long", 400);
-    block(&mut chain);
-    assert_eq!(chain.lots("one", 0), 648, "a fifth of 1 440 more");
-    block(&mut chain);
-    // The 400 that it asked for cover the block's step of 231.
-    assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (1_048, 752));
+    // The 1 000 that it asked for cover the block's step of 900.
+    assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (1_000, 800));
 }
 
 #[test]

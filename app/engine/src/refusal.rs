@@ -123,6 +123,11 @@ pub enum Refusal {
         "free collateral is below 0 and order {0} increases exposure: cancel such orders first"
     )]
     IncreasingOrdersOpen(OrderId),
+    #[error(
+        "the sweep's budget did not reach account {0} in this block: until the next it may only \
+         cancel, reduce at its zero price or better, and add collateral"
+    )]
+    AccountFrozen(AccountId),
     #[error("price is {price_ticks} ticks: less its fee, worse than the zero price {zero_ticks}")]
     WorseThanZeroPrice { price_ticks: Ticks, zero_ticks: Ticks },
     #[error("order {order_id}: {why}")]
@@ -318,6 +323,7 @@ codes! {
     Refusal::NothingToReduce { .. } => Code::WouldIncrease,
     Refusal::OpenInterestCap { .. } => Code::OpenInterestCap,
     Refusal::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
+    Refusal::AccountFrozen(_) => Code::AccountFrozen,
     Refusal::WorseThanZeroPrice { .. } => Code::WorseThanZeroPrice,
     Refusal::NotReplaceable { .. }
     | Refusal::TwapNotReplaceable(_)

@@ -37,6 +37,17 @@ pub struct ChainParams {
     pub halt_ms: TimeMs,
     /// For how many blocks withdrawals are gated after a halt or negative equity.
     pub withdrawal_gate_blocks: u64,
+    /// Gas of the work that a block does for nobody's transaction: the sweep, and what falls due
+    /// (rules §7.12).
+    #[serde(default = "sweep_gas")]
+    pub sweep_gas: u64,
+}
+
+/// Least and most gas of the sweep: at most half a second of one core.
+const SWEEP_GAS: (i64, i64) = (1_000, 100_000_000);
+
+const fn sweep_gas() -> u64 {
+    60_000_000
 }
 
 impl ChainParams {
@@ -69,6 +80,7 @@ impl ChainParams {
                 0,
                 1_000_000,
             ),
+            ("sweep_gas", i64::try_from(self.sweep_gas).unwrap_or(-1), SWEEP_GAS.0, SWEEP_GAS.1),
         ];
         within(maker.chain(taker).chain(others))
     }
@@ -96,6 +108,7 @@ impl Default for ChainParams {
             cancels_first: true,
             halt_ms: TimeMs::new(300_000),
             withdrawal_gate_blocks: 50,
+            sweep_gas: sweep_gas(),
         }
     }
 }

@@ -40,14 +40,18 @@ impl Members {
         }
     }
 
-    /// All of them, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = AccountId> + '_ {
-        self.0.iter().flat_map(|(number, page)| {
+    /// Those of an id and above, ascending.
+    pub fn iter_from(&self, from: AccountId) -> impl Iterator<Item = AccountId> + '_ {
+        let (first_page, _, _) = place(from);
+        let pages = self.0.range(first_page..);
+        let all = pages.flat_map(|(number, page)| {
             (0_u32..).zip(page.iter()).flat_map(move |(at, word)| {
                 let first = (number << PAGE_BITS) | (at << WORD_BITS);
                 bits(*word).map(move |bit| AccountId::new(first | bit))
             })
-        })
+        });
+        // At most the rest of one page is passed over.
+        all.skip_while(move |id| *id < from)
     }
 
     /// Bytes on the heap, the tree's own nodes aside.
@@ -77,7 +81,8 @@ mod tests {
             steps in prop::collection::vec(
                 (any::<bool>(), prop_oneof![0_u32..300, 4_000_u32..4_200, any::<u32>()]),
                 0..200,
-            )
+            ),
+            from in prop_oneof![0_u32..300, 4_000_u32..4_200, any::<u32>()],
         ) {
             let (mut members, mut plain) = (Members::default(), BTreeSet::new());
             for (comes, id) in steps {
@@ -90,7 +95,9 @@ mod tests {
                     plain.remove(&id);
                 }
             }
-            prop_assert!(members.iter().eq(plain.iter().copied()));
+            prop_assert!(members.iter_from(AccountId::ZERO).eq(plain.iter().copied()));
+            let from = AccountId::new(from);
+            prop_assert!(members.iter_from(from).eq(plain.range(from..).copied()));
             let pages: BTreeSet<u32> = plain.iter().map(|id| id.get() >> PAGE_BITS).collect();
             prop_assert_eq!(members.0.len(), pages.len());
         }

@@ -24,6 +24,7 @@
 //! not.
 
 mod bounds;
+mod keys;
 mod members;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use crate::health::{health, Health};
 use crate::market::{Market, Markets};
 use crate::orders::OrderTotals;
 use bounds::{Assessed, Bounds, Rates};
+use keys::{key, level, Axis, Key, AXES};
 use members::Members;
 use thresholds::Thresholds;
 
@@ -109,30 +111,6 @@ const fn is_reported(error: &RiskError) -> bool {
     !matches!(error, RiskError::NoMark { .. })
 }
 
-/// Quantity that a bound limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Axis {
-    /// The mark from below.
-    Low = 0,
-    /// The mark from above.
-    High = 1,
-    /// Open interest from above.
-    OpenInterest = 2,
-    /// Nothing: the account is in the market, and has no bound there now.
-    None = 3,
-}
-
-const AXES: [Axis; 3] = [Axis::Low, Axis::High, Axis::OpenInterest];
-
-/// An account's entry in one of a market's lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    market: MarketId,
-    axis: Axis,
-    key: i64,
-}
-
 /// One market's part of the index.
 #[derive(Clone, Debug)]
 struct MarketIndex {
@@ -157,6 +135,9 @@ pub struct AtRiskIndex {
     accounts: Vec<Box<[Key]>>,
     /// Accounts to evaluate next time, whatever happens; with repeats.
     due: Vec<AccountId>,
+    /// Accounts that the last search found in danger or could not compute: to evaluate next time
+    /// too. They are members of their markets.
+    in_danger: Vec<AccountId>,
     max_fee_ppm: Ppm,
     /// Evaluations so far.
     evaluations: u64,
@@ -170,16 +151,6 @@ struct Scratch {
     /// Empty where they cannot be computed.
     bounds: Vec<Bounds>,
     keys: Vec<Key>,
-}
-
-/// Into 64 bits. A level that does not fit is below, a key that does not fit above all others: it
-/// counts as crossed.
-fn level(value: i128) -> i64 {
-    i64::try_from(value.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1))).unwrap_or(i64::MIN)
-}
-
-fn key(value: i128) -> i64 {
-    i64::try_from(value.clamp(i128::from(i64::MIN + 1), i128::from(i64::MAX))).unwrap_or(i64::MAX)
 }
 
 /// The ids of so many accounts, ascending.
@@ -255,6 +226,7 @@ impl AtRiskIndex {
     pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
         self.follow(source);
         let mut due = std::mem::take(&mut self.due);
+        due.append(&mut self.in_danger);
         self.take_crossed(source, &mut due);
         due.sort_unstable();
         due.dedup();
@@ -274,12 +246,22 @@ impl AtRiskIndex {
         found
     }
 
-    /// Accounts, of so many, that may have lots or orders in a market, in no order and with
-    /// repeats: those that had any when they were last evaluated, and those that are to be
-    /// evaluated. None else has, but what was written since the last [`AtRiskIndex::touch`].
-    pub fn members(&self, market: MarketId, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
-        let members = self.markets.get(market.index()).into_iter().flat_map(|of| of.members.iter());
-        members.chain(self.due.iter().copied()).chain(ids(accounts).skip(self.accounts.len()))
+    /// Accounts, of so many, that may have lots or orders in a market, from an id on, ascending:
+    /// those that had any when they were last evaluated. None else has, but those of
+    /// [`AtRiskIndex::unevaluated`] and what was written since the last [`AtRiskIndex::touch`].
+    pub fn members_from(
+        &self,
+        market: MarketId,
+        from: AccountId,
+    ) -> impl Iterator<Item = AccountId> + '_ {
+        self.markets.get(market.index()).into_iter().flat_map(move |of| of.members.iter_from(from))
+    }
+
+    /// Accounts, of so many, that were touched or made since the last search, in no order and with
+    /// repeats.
+    pub fn unevaluated(&self, accounts: u32) -> impl Iterator<Item = AccountId> + '_ {
+        let known = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        self.due.iter().copied().chain((known..accounts).map(AccountId::new))
     }
 
     /// Accounts evaluated since the index was made, again counted again. For the benchmark of risk,
@@ -298,7 +280,7 @@ impl AtRiskIndex {
             of.members.memory_bytes() + of.lists.iter().map(Thresholds::memory_bytes).sum::<usize>()
         };
         keys + self.accounts.capacity() * size_of::<Box<[Key]>>()
-            + self.due.capacity() * size_of::<AccountId>()
+            + (self.due.capacity() + self.in_danger.capacity()) * size_of::<AccountId>()
             + self.markets.iter().map(of_market).sum::<usize>()
     }
 
@@ -310,7 +292,7 @@ impl AtRiskIndex {
                 None => self.markets.push(MarketIndex::new(market)),
                 Some(of) => {
                     if of.follow(market) {
-                        self.due.extend(of.members.iter());
+                        self.due.extend(of.members.iter_from(AccountId::ZERO));
                     }
                 }
             }
@@ -386,7 +368,7 @@ impl AtRiskIndex {
         };
         if found_bounds.is_none() {
             bounds.clear();
-            self.due.push(id);
+            self.in_danger.push(id);
         }
         self.replace(id, account, scratch);
     }

@@ -262,13 +262,16 @@ proptest! {
             world.go(step, &mut index);
             for at in 0..MARKETS {
                 let members: BTreeSet<AccountId> =
-                    index.members(market_at(at), world.accounts()).collect();
+                    index.members_from(market_at(at), AccountId::ZERO)
+                        .chain(index.unevaluated(world.accounts()))
+                        .collect();
                 let has_all = world.holders(at).iter().all(|id| members.contains(id));
                 prop_assert!(has_all, "{:?} at {:?}", members, step);
             }
             prop_assert_eq!(index.find(&world), world.by_scan(), "at {}: {:?}", at, step);
             for at in 0..MARKETS {
-                let members: Vec<AccountId> = index.markets[at].members.iter().collect();
+                let members = &index.markets[at].members;
+                let members: Vec<AccountId> = members.iter_from(AccountId::ZERO).collect();
                 let holders = world.holders(at);
                 let has_all = holders.iter().all(|id| members.contains(id));
                 prop_assert!(has_all, "{:?} of {:?}", members, holders);
@@ -330,7 +333,7 @@ proptest! {
     ) {
         let mut index = AtRiskIndex::default();
         prop_assert_eq!(index.find(&world), []);
-        prop_assert!(index.due.is_empty(), "bounds can be told");
+        prop_assert!(index.in_danger.is_empty(), "bounds can be told");
         for (at, (falls, funding_ppm, quarters)) in moves.into_iter().enumerate() {
             let key = |axis| {
                 let is_of = |key: &&Key| key.market == market_at(at) && key.axis == axis;

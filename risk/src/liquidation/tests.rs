@@ -6,7 +6,7 @@ use crate::adl::is_no_riskier;
 use crate::health::{health_without_orders, Health};
 use crate::liquidation::{
     closing_order, fill_outcome, fund_allowance_atoms, fund_limit_ticks, fundable_lots,
-    liquidation_price, next_stage, pay_from_fund, step_lots, FillOutcome,
+    liquidation_price, next_stage, pay_from_fund, step_lots, turn_makers, FillOutcome,
 };
 use crate::position::trade;
 use crate::tests::{account, any_market, atoms, lots, market, ppm, signed, ticks, usdc, M0};
@@ -221,12 +221,28 @@ fn a_close_must_reduce() {
 #[test]
 fn large_positions_close_in_parts() {
     let mut market = market(0, 10, 100, 1_000_000);
-    let step = |market: &Market, held| step_lots(market, signed(held)).unwrap().get();
-    assert_eq!(step(&market, 1_000), 1_000, "100 000 USDC at once");
-    assert_eq!(step(&market, 1_001), 201, "above it 20 %, rounded up");
-    assert_eq!(step(&market, -10_000), 2_000);
+    let at = |equity| margins(atoms(equity), atoms(300));
+    let step =
+        |market: &Market, held, equity| step_lots(market, signed(held), &at(equity)).unwrap().get();
+    assert_eq!(step(&market, 1_000, 200), 1_000, "100 000 USDC at once");
+    assert_eq!(step(&market, 1_001, 200), 201, "above it 20 %, rounded up, while 3E ≥ 2MM");
+    assert_eq!(step(&market, -10_000, 299), 2_000);
+    assert_eq!(step(&market, 1_001, 199), 501, "else a half");
+    assert_eq!(step(&market, 1_001, 0), 501);
+    assert_eq!(step(&market, 1_001, -1), 1_001, "all of it once equity is below 0");
+    market.params.partial_liquidation_ppm = ppm(700_000);
+    assert_eq!(step(&market, 1_001, 199), 701);
     market.params.partial_liquidation_atoms = Atoms::ZERO;
-    assert_eq!(step(&market, 1), 1);
+    assert_eq!(step(&market, 1, 200), 1);
+}
+
+#[test]
+fn a_turn_visits_makers_by_notional_within_bounds() {
+    let market = market(0, 10, 100, 1_000_000);
+    let makers = |quantity| turn_makers(&market, lots(quantity)).unwrap();
+    assert_eq!((makers(1), makers(10_000), makers(10_019)), (500, 500, 500));
+    assert_eq!((makers(10_020), makers(60_000)), (501, 3_000));
+    assert_eq!((makers(100_000), makers(1 << 40)), (5_000, 5_000));
 }
 
 #[test]

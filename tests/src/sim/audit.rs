@@ -214,14 +214,17 @@ fn waiting(state: &State, market: MarketId) -> Finding {
 }
 
 /// Checks the promise of the reserve lemma (rules §3.7): free collateral of at least 0, or no order
-/// that increases. And debt is booked: an account below 0 has a position.
+/// that increases, but where the account is frozen. And debt is booked: an account below 0 has a
+/// position, or waits for the sweep's budget.
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let of = figures(state, id, account);
-        ensure(!of.free().is_negative() || of.increasing_orders == 0, || {
+        let is_frozen = state.danger.is_frozen(id);
+        ensure(!of.free().is_negative() || of.increasing_orders == 0 || is_frozen, || {
             format!("account {id} has {} atoms free and increasing orders: {of:?}", of.free())
         })?;
-        ensure(!account.collateral_atoms.is_negative() || account.has_position(), || {
+        let waits = is_frozen || account.has_position();
+        ensure(!account.collateral_atoms.is_negative() || waits, || {
             format!("account {id} has {} atoms and no position", account.collateral_atoms)
         })?;
     }

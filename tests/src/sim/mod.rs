@@ -44,13 +44,21 @@ pub struct Config {
     pub blocks: u64,
     /// Traders; each has up to two subaccounts.
     pub traders: usize,
+    /// The sweep's gas; 0 is the default.
+    pub sweep_gas: u64,
 }
 
 impl Config {
     /// A history of the usual size.
     #[must_use]
     pub const fn new(seed: u64, blocks: u64) -> Self {
-        Self { seed, blocks, traders: 24 }
+        Self { seed, blocks, traders: 24, sweep_gas: 0 }
+    }
+
+    /// A history whose sweep reaches few accounts of a block.
+    #[must_use]
+    pub const fn with_tiny_budget(seed: u64, blocks: u64) -> Self {
+        Self { sweep_gas: 10_000, ..Self::new(seed, blocks) }
     }
 }
 
@@ -76,6 +84,8 @@ pub struct Summary {
     /// Accounts below 0 after a sweep, counted in every block: the fund was used up and nobody
     /// could bear the loss.
     pub insolvent: u64,
+    /// Accounts that were frozen after a sweep, counted in every block.
+    pub frozen: u64,
     /// Hours of funding paid.
     pub funding: u64,
     /// The app hash at the end.
@@ -265,7 +275,10 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
 /// # Errors
 /// The first thing that does not hold.
 pub fn run(config: Config) -> Result<Summary, Failure> {
-    let genesis = simulated_genesis();
+    let mut genesis = simulated_genesis();
+    if config.sweep_gas > 0 {
+        genesis.params.sweep_gas = config.sweep_gas;
+    }
     let (mut a, mut b) = (ShadowNode::new(&genesis, 1), ShadowNode::new(&genesis, 3));
     b.state.set_search(Search::Scan);
     let mut proposer = Proposer::new(&config);
@@ -325,6 +338,7 @@ fn audited(
     let is_insolvent = |account| figures::without_orders(&swept, account).equity.is_negative();
     summary.insolvent +=
         swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
+    summary.frozen += swept.danger.frozen.len() as u64;
     Ok(events.app_hash)
 }
 

@@ -92,7 +92,7 @@ impl Block<'_> {
             ensure(is_less || !reduces, || {
                 format!(
                     "account {account} went from {before} to {held} lots of market {market}, \
-                     reduce-only"
+                     reduce-only or frozen"
                 )
             })
         };
@@ -100,9 +100,11 @@ impl Block<'_> {
             match event {
                 Event::Fill(fill) => {
                     let is = |order: OrderId| reduce_only.contains(&(fill.market, order));
-                    let closing = fill.liquidation || is(fill.taker_order_id);
+                    let is_frozen = |account| self.swept.danger.is_frozen(account);
+                    let closing =
+                        fill.liquidation || is(fill.taker_order_id) || is_frozen(fill.taker);
                     trade(fill.taker, fill.market, fill.taker_side, fill.lots, closing)?;
-                    let maker_reduces = is(fill.maker_order_id);
+                    let maker_reduces = is(fill.maker_order_id) || is_frozen(fill.maker);
                     trade(
                         fill.maker,
                         fill.market,
@@ -177,14 +179,23 @@ impl Block<'_> {
                 continue;
             }
             let left = figures(self.swept, id, now);
-            ensure(left.increasing_orders == 0, || {
+            ensure(left.increasing_orders == 0 || self.swept.danger.is_frozen(id), || {
                 format!("account {id} is below maintenance with increasing orders: {left:?}")
             })?;
             if !left.below_maintenance() {
                 continue;
             }
+            let row = self.swept.danger.listed.iter().find(|row| row.account == id);
+            let is_carried = |market: MarketId| {
+                self.swept.danger.is_frozen(id)
+                    || row.is_some_and(|row| row.kept.iter().any(|kept| kept.market == market))
+            };
             for position in now.positions.iter().filter(|position| !position.lots.is_zero()) {
                 let market = position.market;
+                // The budget ended before it.
+                if is_carried(market) {
+                    continue;
+                }
                 let offered = self.offered(id, market, position.lots, &left);
                 ensure(!may_liquidate(self.swept, market) || !offered, || {
                     format!("account {id} had no step in market {market}: {left:?}, {position:?}")

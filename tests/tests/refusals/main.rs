@@ -6,6 +6,7 @@
 mod cash;
 mod envelope;
 mod fields;
+mod frozen;
 mod keepers;
 mod orders;
 mod waiting;
@@ -152,6 +153,7 @@ fn every_refusal_has_the_code_and_the_sentence_that_it_had() {
     orders::run(&mut table);
     waiting::run(&mut table);
     keepers::run(&mut table);
+    frozen::run(&mut table);
     let (mut now, mut missing) = (String::new(), Vec::new());
     for code in Code::ALL {
         let reason = UNREACHABLE.iter().find(|(unreachable, _)| unreachable == code);

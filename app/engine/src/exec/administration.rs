@@ -82,9 +82,10 @@ pub(crate) fn update_market(
         settlement::begin(ctx.exchange, params.id);
     }
     // The block's orders come after this: the reserve lemma is to hold for them by the new
-    // parameters.
+    // parameters. Holders with orders that the budget does not reach are frozen to the block's end.
+    let mut budget = prune::Budget::of_block(ctx.exchange);
     for account in at_risk::holders(ctx.exchange, params.id) {
-        if let Err(refusal) = prune::restore_reserve(ctx, account) {
+        if let Err(refusal) = prune::within(ctx, account, &mut budget) {
             report(ctx.exchange, account, Some(params.id), &refusal);
             return Err(refusal);
         }

@@ -25,6 +25,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::deleverage;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
+use crate::exec::order::prune;
 use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::{Settlement, SettlementStage, State};
@@ -112,6 +113,7 @@ fn close_insolvent(
     let holders =
         at_risk::holders(ctx.exchange, market).into_iter().skip_while(|account| *account < from);
     let (mut looked_at, mut deleveraged) = (0, 0);
+    let mut pruning = prune::Budget::of_block(ctx.exchange);
     for account in holders {
         if looked_at == MAX_ACCOUNTS || deleveraged == MAX_DELEVERAGED {
             return Ok(SettlementStage::Insolvent(account));
@@ -130,7 +132,7 @@ fn close_insolvent(
         let owed_atoms = owed_atoms.ok_or_else(|| Refusal::overflow("negative equity"))?;
         let paid = pay_from_fund(market_row, &mut ctx.exchange.chain.treasury, owed_atoms)?;
         cash::credit(ctx.exchange, account, paid)?;
-        deleverage::deleverage_insolvent(ctx, account, market, paid)?;
+        deleverage::deleverage_insolvent(ctx, account, market, paid, &mut pruning)?;
     }
     Ok(SettlementStage::Positions)
 }

@@ -10,6 +10,7 @@ use tidemark_risk::at_risk::AtRiskIndex;
 use tidemark_risk::{Account, Market, RiskError, Treasury};
 
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
+use super::danger::Danger;
 use super::derived::{Derived, Search};
 use super::market::{unknown_market, MarketSlot, MarketSlots};
 use super::merkle::{self, encode, Hash};
@@ -35,6 +36,8 @@ pub struct State {
     pub accounts: Table<AccountId, Account>,
     /// Markets by id.
     pub markets: MarketSlots,
+    /// Accounts in danger, as the last sweep left them.
+    pub danger: Danger,
     /// Hash of the parts above after the last block.
     pub app_hash: Hash,
     /// Indexes and sums that follow from the parts above.
@@ -74,6 +77,7 @@ impl State {
             owners: Table::default(),
             accounts: Table::default(),
             markets: MarketSlots::default(),
+            danger: Danger::default(),
             app_hash: [0; 32],
             derived: Derived::default(),
         };
@@ -210,7 +214,8 @@ impl State {
 
     /// Recomputes the app hash from the parts written since the last time:
     /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
-    /// root ‖ waiting root)`, where chain and cells are SHA-256 of their borsh form.
+    /// root ‖ waiting root, danger)`, where chain, cells and danger are SHA-256 of their borsh
+    /// form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));
@@ -228,6 +233,7 @@ impl State {
             hasher.update(slot.book.l2_root());
             hasher.update(slot.conditional.root());
         }
+        hasher.update(merkle::leaf_hash(&encode(&self.danger)));
         self.app_hash = hasher.finalize().into();
     }
 
@@ -239,6 +245,7 @@ impl State {
             owners: self.owners.clone(),
             accounts: self.accounts.clone(),
             markets: self.markets.clone(),
+            danger: self.danger.clone(),
             app_hash: self.app_hash,
             derived: self.derived.fork(),
         }

@@ -3,6 +3,7 @@
 mod audit;
 mod chain;
 pub mod conditional;
+mod danger;
 mod derived;
 mod exchange;
 mod market;
@@ -13,6 +14,7 @@ pub mod totals_cache;
 mod view;
 
 pub use chain::{Chain, Validator, PROTOCOL_VERSION};
+pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
 pub use exchange::{State, MAX_SUBACCOUNTS};
 pub use market::{

@@ -3,6 +3,7 @@
 //! own code.
 #![allow(clippy::float_arithmetic)]
 
+mod fall;
 mod population;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ use tidemark_tests::sim::rng::Rng;
 
 use population::{chain, MARKETS, MARK_TICKS};
 
-const USAGE: &str = "usage: bench-risk [--accounts N] [--idle N] [--seed N]";
+const USAGE: &str = "usage: bench-risk [--accounts N] [--idle N] [--fallen N] [--seed N]";
 
 /// Times that an operation is repeated; the median and the least are shown.
 const ROUNDS: usize = 20;
@@ -38,18 +39,21 @@ struct Options {
     accounts: u32,
     /// Idle accounts of the chain whose blocks are timed.
     idle: u32,
+    /// Accounts that a fall brings below maintenance; 0 leaves the fall out.
+    fallen: u32,
     seed: u64,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { accounts: 1_000_000, idle: 100_000, seed: 1 };
+        let mut options = Self { accounts: 1_000_000, idle: 100_000, fallen: 100_000, seed: 1 };
         while let Some(word) = words.next() {
             let value = words.next().and_then(|value| value.parse().ok());
             let value: u32 = value.ok_or_else(|| format!("{word} needs a number; {USAGE}"))?;
             match word.as_str() {
                 "--accounts" => options.accounts = value.max(2),
                 "--idle" => options.idle = value.max(2),
+                "--fallen" => options.fallen = value,
                 "--seed" => options.seed = u64::from(value),
                 _ => return Err(format!("unknown option {word}; {USAGE}")),
             }
@@ -120,6 +124,10 @@ fn run(options: &Options) -> Result<PathBuf, String> {
     drop(chain);
     progress(&format!("blocks with {} idle accounts", options.idle));
     lines.extend(blocks(options)?);
+    if options.fallen > 0 {
+        progress(&format!("{} accounts below maintenance", options.fallen));
+        lines.extend(fall::fall(options.fallen, options.seed)?);
+    }
     print(&lines, &memory);
     write(options, &lines, &memory)
 }

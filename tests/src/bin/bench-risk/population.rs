@@ -25,7 +25,7 @@ pub const LEVERAGE: [(u64, u64, u64); 6] =
 pub const MARK_TICKS: Ticks = Ticks::new(1_000_000);
 
 /// Twenty markets of a 50x first tier, marked at 10 000 USDC, in lots of 0.001.
-fn markets() -> Vec<MarketParams> {
+pub fn markets() -> Vec<MarketParams> {
     (0..MARKETS)
         .map(|id| MarketParams::with_defaults(&format!("M{id}-USD"), 10_000_000, 1_000_000, 50))
         .collect()
@@ -61,27 +61,37 @@ fn pair(state: &mut State, rng: &mut Rng) {
         let side = |lots: SignedLots| if is_opposite { -lots } else { lots };
         let positions: Vec<_> =
             positions.iter().map(|(market, lots)| (*market, side(*lots))).collect();
-        let number = state.accounts.len();
-        let mut address = [0; 20];
-        address[..4].copy_from_slice(&number.to_le_bytes());
-        let owner = state.ensure_owner(Address(address)).expect("room");
-        let id = state.ensure_account(owner, 0).expect("room");
-        let mut account = Account::new(owner, 0);
-        let mut notional = Atoms::ZERO;
-        for (market, lots) in positions {
-            let of = &mut state.markets.slot_mut(market).cell.market;
-            let value = MARK_TICKS.position_atoms(lots, of.k).expect("small");
-            let position = account.position_mut(market);
-            (position.lots, position.cost_atoms) = (lots, value);
-            of.open_interest_lots += lots.max(SignedLots::ZERO).unsigned_abs();
-            notional += value.max(-value);
-        }
-        account.collateral_atoms =
-            notional.mul_div_trunc(1_000, leverage_milli(rng).into()).expect("small");
-        state.chain.deposits_atoms += account.collateral_atoms;
-        if let Some(row) = state.accounts.get_mut(id) {
-            *row = account;
-        }
+        let leverage_milli = leverage_milli(rng);
+        fund(state, &positions, |notional| notional.mul_div_trunc(1_000, leverage_milli.into()));
+    }
+}
+
+/// A new account with these positions, each opened at the first mark, and collateral by their
+/// notional.
+pub fn fund(
+    state: &mut State,
+    positions: &[(MarketId, SignedLots)],
+    collateral: impl Fn(Atoms) -> Option<Atoms>,
+) {
+    let number = state.accounts.len();
+    let mut address = [0; 20];
+    address[..4].copy_from_slice(&number.to_le_bytes());
+    let owner = state.ensure_owner(Address(address)).expect("room");
+    let id = state.ensure_account(owner, 0).expect("room");
+    let mut account = Account::new(owner, 0);
+    let mut notional = Atoms::ZERO;
+    for (market, lots) in positions {
+        let of = &mut state.markets.slot_mut(*market).cell.market;
+        let value = MARK_TICKS.position_atoms(*lots, of.k).expect("small");
+        let position = account.position_mut(*market);
+        (position.lots, position.cost_atoms) = (*lots, value);
+        of.open_interest_lots += (*lots).max(SignedLots::ZERO).unsigned_abs();
+        notional += value.max(-value);
+    }
+    account.collateral_atoms = collateral(notional).expect("small");
+    state.chain.deposits_atoms += account.collateral_atoms;
+    if let Some(row) = state.accounts.get_mut(id) {
+        *row = account;
     }
 }
 

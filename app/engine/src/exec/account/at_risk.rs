@@ -75,19 +75,73 @@ pub fn scan(state: &State) -> Vec<AccountId> {
 
 /// The accounts with lots or open orders in a market, ascending.
 pub(crate) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
-    let mut candidates: Vec<AccountId> = match state.derived.search {
-        // What this block has written the index does not know yet.
-        Search::Index => {
-            let accounts = state.accounts.len();
-            let written = state.accounts.dirty();
-            state.derived.at_risk.members(market, accounts).chain(written.iter().copied()).collect()
-        }
-        Search::Scan => state.accounts.ids().collect(),
-    };
-    candidates.sort_unstable();
-    candidates.dedup();
+    holders_from(state, market, AccountId::ZERO, usize::MAX)
+}
+
+/// The accounts with lots or open orders in a market: by id from `first` on, then from the lowest;
+/// at most `most` of them.
+pub(crate) fn holders_from(
+    state: &mut State,
+    market: MarketId,
+    first: AccountId,
+    most: usize,
+) -> Vec<AccountId> {
+    // What the index does not know yet: what this block has written, and what no search has
+    // evaluated.
+    let mut others: Vec<AccountId> = Vec::new();
+    if state.derived.search == Search::Index {
+        others.extend(state.accounts.dirty());
+        others.extend(state.derived.at_risk.unevaluated(state.accounts.len()));
+        others.sort_unstable();
+        others.dedup();
+    }
+    let mut found = part(state, market, &others, first, most);
+    let left = most.saturating_sub(found.len());
+    if left > 0 && first != AccountId::ZERO {
+        let lower = part(state, market, &others, AccountId::ZERO, left);
+        found.extend(lower.into_iter().take_while(|id| *id < first));
+    }
+    found
+}
+
+/// Those of an id and above, ascending.
+fn part(
+    state: &State,
+    market: MarketId,
+    others: &[AccountId],
+    from: AccountId,
+    most: usize,
+) -> Vec<AccountId> {
     let book = &state.markets.slot(market).book;
-    candidates
-        .retain(|id| !lookup::held(state, *id, market).is_zero() || book.open_orders(*id) > 0);
-    candidates
+    let holds =
+        |id: &AccountId| !lookup::held(state, *id, market).is_zero() || book.open_orders(*id) > 0;
+    match state.derived.search {
+        Search::Index => {
+            let others = others.get(others.partition_point(|id| *id < from)..).unwrap_or_default();
+            let members = state.derived.at_risk.members_from(market, from);
+            merged(members, others.iter().copied()).filter(holds).take(most).collect()
+        }
+        Search::Scan => {
+            state.accounts.ids().filter(|id| *id >= from).filter(holds).take(most).collect()
+        }
+    }
+}
+
+/// Two ascending sequences as one, each id once.
+fn merged(
+    one: impl Iterator<Item = AccountId>,
+    other: impl Iterator<Item = AccountId>,
+) -> impl Iterator<Item = AccountId> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || {
+        let next = match (one.peek(), other.peek()) {
+            (Some(a), Some(b)) => *a.min(b),
+            (Some(a), None) => *a,
+            (None, Some(b)) => *b,
+            (None, None) => return None,
+        };
+        one.next_if_eq(&next);
+        other.next_if_eq(&next);
+        Some(next)
+    })
 }

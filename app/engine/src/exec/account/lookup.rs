@@ -23,6 +23,17 @@ pub(crate) fn owner_mut(state: &mut State, owner: OwnerId) -> Result<&mut Owner,
     state.owners.get_mut(owner).ok_or_else(|| OWNER_EXISTS.into())
 }
 
+/// Refuses what a frozen account may not do (rules §7.13).
+///
+/// # Errors
+/// `ACCOUNT_FROZEN`.
+pub(crate) fn check_not_frozen(state: &State, account: AccountId) -> Result<(), Refusal> {
+    if state.danger.is_frozen(account) {
+        return Err(Refusal::AccountFrozen(account));
+    }
+    Ok(())
+}
+
 /// Returns the lots of an account's position in a market; 0 without one. Ids come from the table of
 /// accounts, whose rows are never removed.
 pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> SignedLots {

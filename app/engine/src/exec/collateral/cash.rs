@@ -116,13 +116,14 @@ fn check_withdrawable(
     check_removable(state, account, amount_atoms)
 }
 
-/// Checks that an account may give up an amount now: no market with its position or order has a
-/// stale index, and the amount is withdrawable.
+/// Checks that an account may give up an amount now: it is not frozen, no market with its position
+/// or order has a stale index, and the amount is withdrawable.
 pub(crate) fn check_removable(
     state: &mut State,
     account: AccountId,
     amount_atoms: Atoms,
 ) -> Result<(), Refusal> {
+    lookup::check_not_frozen(state, account)?;
     settle_funding(state, account)?;
     if let Some(market) = health::stale_market(state, account, state.chain.time_ms) {
         let symbol = Symbol::from(&state.markets.slot(market).cell.market.params.symbol);

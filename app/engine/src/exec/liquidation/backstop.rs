@@ -18,6 +18,7 @@ use crate::events::Event;
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::budget::{Budgets, Third, KEEPER_GAS};
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::Step;
 use crate::exec::order::cancel;
@@ -29,23 +30,33 @@ use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
 )]
-pub(crate) fn by_keepers(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+pub(crate) fn by_keepers(
+    ctx: &mut Ctx<'_>,
+    step: &mut Step,
+    budgets: &mut Budgets,
+) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
         let market_row = &ctx.exchange.markets.slot(market).cell.market;
+        let is_deep = is_deep(&health, market_row.params.backstop_ppm);
+        let due =
+            |step: &Step, held| step.lots_due(market, held, LiquidationStage::Backstop, is_deep);
         if market_row.keepers.is_empty()
             || health.equity_atoms.is_negative()
-            || !is_deep(&health, market_row.params.backstop_ppm)
+            || due(step, held).is_zero()
         {
             continue;
         }
         let mut fills = Vec::new();
-        asked_for(ctx, step.account, market, &mut fills)?;
+        let all_asked = asked_for(ctx, step.account, market, budgets, &mut fills)?;
         let asked: Lots = fills.iter().map(|fill: &KeeperFill| fill.lots).sum();
         step.took(market, asked);
-        let due = step.lots_due(market, lookup::held(ctx.exchange, step.account, market), &health);
-        let shared = pro_rata(ctx, step.account, market, due, &mut fills)?;
+        let due = due(step, lookup::held(ctx.exchange, step.account, market));
+        let (shared, all_shared) = pro_rata(ctx, (step.account, market), due, budgets, &mut fills)?;
         step.took(market, shared);
+        if !all_asked || !all_shared {
+            step.keep_open(market);
+        }
         let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
         step::report_off_book(
             ctx,
@@ -67,36 +78,42 @@ struct KeeperFill {
     quote_atoms: Atoms,
 }
 
-/// Serves the takeovers that wait for this position.
+/// Serves the takeovers that wait for this position; returns false where the market's gas ended
+/// before all were served.
 fn asked_for(
     ctx: &mut Ctx<'_>,
     closing: AccountId,
     market: MarketId,
+    budgets: &mut Budgets,
     fills: &mut Vec<KeeperFill>,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     let waiting = &ctx.exchange.markets.slot(market).cell.takeovers;
     let waiting: Vec<Takeover> =
         waiting.iter().filter(|takeover| takeover.account == closing).copied().collect();
     for takeover in waiting {
+        if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
+            return Ok(false);
+        }
         fills.extend(take(ctx, closing, market, takeover.lots, takeover.keeper)?);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Shares `lots` among the keepers pro rata to their set-aside collateral, largest remainder, ties
 /// by account id. The part that a keeper cannot bear goes to keepers that bore theirs: each round
-/// ends the sharing, or a keeper's part in it.
+/// ends the sharing, or a keeper's part in it. Returns the lots that they took; and false where the
+/// market's gas ended before all were asked.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
 )]
 fn pro_rata(
     ctx: &mut Ctx<'_>,
-    closing: AccountId,
-    market: MarketId,
+    (closing, market): (AccountId, MarketId),
     lots: Lots,
+    budgets: &mut Budgets,
     fills: &mut Vec<KeeperFill>,
-) -> Result<Lots, Refusal> {
+) -> Result<(Lots, bool), Refusal> {
     let mut left = lots;
     let mut able: Vec<AccountId> = ctx
         .exchange
@@ -116,6 +133,9 @@ fn pro_rata(
         let shares = share(left, able.iter().map(claim))?;
         able.clear();
         for (keeper, wanted) in shares {
+            if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
+                return Ok((lots - left, false));
+            }
             let filled = take(ctx, closing, market, wanted, keeper)?;
             let got = filled.as_ref().map_or(Lots::ZERO, |fill| fill.lots);
             left -= got;
@@ -125,7 +145,7 @@ fn pro_rata(
             fills.extend(filled);
         }
     }
-    Ok(lots - left)
+    Ok((lots - left, true))
 }
 
 #[expect(
@@ -222,10 +242,13 @@ pub(crate) fn unlist(state: &mut State) -> Vec<bool> {
     state.markets.cells_mut().map(clear).collect()
 }
 
-/// Lists the positions that the steps left open in accounts still below maintenance, and drops the
-/// takeovers that this sweep has served.
+/// Most accounts that one sweep looks at to list their positions.
+const MAX_LOOKED_AT: usize = 4_096;
+
+/// Lists the positions that are open in accounts still below maintenance, those that lack most
+/// first, and drops the takeovers that this sweep has served.
 pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
-    for step in steps {
+    for step in steps.iter().take(MAX_LOOKED_AT) {
         let open = match open_of(ctx.exchange, step.account) {
             Ok(open) => open,
             Err(refusal) => {

@@ -2,7 +2,10 @@
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{Atoms, ClientId, Lots, SelfTradePrevention, Side, SignedLots, Ticks};
+use tidemark_proto::units::{
+    Atoms, ClientId, Lots, MarketId, SelfTradePrevention, Side, SignedLots, Ticks,
+};
+use tidemark_proto::Code;
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{self, FillOutcome};
 use tidemark_risk::zero_price::{zero_price_ticks, ZeroTerms};
@@ -12,36 +15,86 @@ use crate::events::Arithmetic;
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::budget::{Budgets, Third, MAKER_GAS};
 use crate::exec::liquidation::step;
-use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
-use crate::exec::order::admission;
+use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
 use crate::exec::order::book_host::BookHost;
 use crate::refusal::Refusal;
 use crate::state::State;
 
-/// Stage 2: on the book at the zero price or better, until the account is at maintenance.
-#[expect(clippy::arithmetic_side_effects, reason = "a step closes at most the lots that it places")]
-pub(crate) fn on_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+/// Stage 2: on the book at the zero price or better, until the account is at maintenance. The first
+/// turn in each market.
+pub(crate) fn on_book(
+    ctx: &mut Ctx<'_>,
+    step: &mut Step,
+    budgets: &mut Budgets,
+) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
         if !health.is_liquidatable() {
             return Ok(());
         }
         let cell = &ctx.exchange.markets.slot(market).cell.market;
-        let lots = liquidation::step_lots(cell, held)?;
-        let (zero, due) = zero_price(cell, held, lots, &health)?;
-        let facts = ClosingTerms {
-            stage: LiquidationStage::Book,
-            market,
-            held,
-            zero_price_ticks: zero,
-            due: Some(due),
-            limit_ticks: zero,
-        };
-        let closed = immediate(ctx, step, &health, facts, lots)?;
-        step.left.push((market, lots - closed.lots));
+        let lots = liquidation::step_lots(cell, held, &health)?;
+        step.left.push(Left { market, lots, kept: Kept::ByBound });
+        turn(ctx, step, budgets, market)?;
     }
     Ok(())
+}
+
+/// Takes up all that the block's step has to close, of an account that has waited for the book for
+/// too long.
+pub(crate) fn without_book(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+    let health = health::health(ctx.exchange, step.account)?;
+    for (market, held) in step::closable(ctx.exchange, step.account)? {
+        let cell = &ctx.exchange.markets.slot(market).cell.market;
+        let lots = liquidation::step_lots(cell, held, &health)?;
+        step.left.push(Left { market, lots, kept: Kept::ByBound });
+    }
+    Ok(())
+}
+
+/// One turn of stage 2 in one market. Returns true if its bound of makers ended it, so that the
+/// book may have more.
+#[expect(clippy::arithmetic_side_effects, reason = "a step closes at most the lots that it places")]
+pub(crate) fn turn(
+    ctx: &mut Ctx<'_>,
+    step: &mut Step,
+    budgets: &mut Budgets,
+    market: MarketId,
+) -> Result<bool, Refusal> {
+    let health = health::health(ctx.exchange, step.account)?;
+    let held = lookup::held(ctx.exchange, step.account, market);
+    let Some(at) = step.left.iter().position(|left| left.market == market) else {
+        return Ok(false);
+    };
+    let Some(lots) = step.left.get(at).map(|left| left.lots.min(held.unsigned_abs())) else {
+        return Ok(false);
+    };
+    let gas = budgets.left(market, Third::Book);
+    if lots.is_zero() || !health.is_liquidatable() || gas == 0 {
+        return Ok(false);
+    }
+    let cell = &ctx.exchange.markets.slot(market).cell.market;
+    let (zero, due) = zero_price(cell, held, lots, &health)?;
+    let facts = ClosingTerms {
+        stage: LiquidationStage::Book,
+        market,
+        held,
+        zero_price_ticks: zero,
+        due: Some(due),
+        limit_ticks: zero,
+    };
+    let affordable = u32::try_from(gas / MAKER_GAS).unwrap_or(u32::MAX).max(1);
+    let makers = liquidation::turn_makers(cell, lots)?.min(affordable);
+    let closed = immediate(ctx, step, &health, facts, (lots, makers))?;
+    budgets.spend(market, Third::Book, closed.makers.max(1).saturating_mul(MAKER_GAS));
+    let by_bound = closed.ended_by_bound && closed.part.lots < lots;
+    if let Some(left) = step.left.get_mut(at) {
+        left.lots = lots - closed.part.lots;
+        left.kept = if by_bound { Kept::ByBound } else { Kept::ByPrice };
+    }
+    Ok(by_bound)
 }
 
 /// The price at which closing `lots` leaves the account as far below maintenance as it is, in
@@ -59,11 +112,21 @@ fn zero_price(
 
 /// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
 /// can pay.
-pub(crate) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+pub(crate) fn with_fund(
+    ctx: &mut Ctx<'_>,
+    step: &mut Step,
+    budgets: &mut Budgets,
+) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
-        let lots = step.lots_due(market, held, &health);
+        let is_deep = step::is_deep(ctx.exchange, step.account, &health)?;
+        let lots = step.lots_due(market, held, LiquidationStage::InsuranceFund, is_deep);
+        let gas = budgets.left(market, Third::OffBook);
         if lots.is_zero() || !health.is_liquidatable() {
+            continue;
+        }
+        if gas == 0 {
+            step.keep_open(market);
             continue;
         }
         let cell = &ctx.exchange.markets.slot(market).cell.market;
@@ -86,22 +149,33 @@ pub(crate) fn with_fund(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
             due: Some(due),
             limit_ticks: limit,
         };
-        let closed = immediate(ctx, step, &health, facts, fundable)?;
-        step.took(market, closed.lots);
+        let affordable = u32::try_from(gas / MAKER_GAS).unwrap_or(u32::MAX).max(1);
+        let makers = liquidation::turn_makers(cell, fundable)?.min(affordable);
+        let closed = immediate(ctx, step, &health, facts, (fundable, makers))?;
+        budgets.spend(market, Third::OffBook, closed.makers.saturating_mul(MAKER_GAS));
+        step.took(market, closed.part.lots);
     }
     Ok(())
 }
 
-/// Closes up to `lots` on the book at once, at the limit or better; settles fee or fund payment
-/// against the zero price.
+/// The result of a turn on the book.
+struct Turn {
+    part: ClosedPart,
+    /// Makers that it met.
+    makers: u64,
+    /// True if the bound of makers ended it.
+    ended_by_bound: bool,
+}
+
+/// Closes up to `lots` on the book at once, at the limit or better, with at most so many makers;
+/// settles fee or fund payment against the zero price.
 fn immediate(
     ctx: &mut Ctx<'_>,
     step: &Step,
     health: &Health,
     facts: ClosingTerms,
-    lots: Lots,
-) -> Result<ClosedPart, Refusal> {
-    let max_fills = ctx.exchange.markets.slot(facts.market).cell.market.params.max_fills;
+    (lots, max_makers): (Lots, u32),
+) -> Result<Turn, Refusal> {
     let order = NewOrder {
         owner: step.account,
         client_id: ClientId::NONE,
@@ -113,20 +187,22 @@ fn immediate(
         post_only: PostOnly::Off,
         reduce_only: true,
         stp: SelfTradePrevention::CancelMaker,
-        max_fills,
-        max_visits: admission::max_visits(&ctx.meter, max_fills),
+        max_fills: max_makers,
+        max_visits: max_makers,
     };
     let (book, mut host) = BookHost::split(ctx, facts.market);
     host.liquidation = true;
     host.taker_lots = lots;
     let placed = book.place(&order, &mut host)?;
     let (filled, quote_atoms) = (placed.filled_lots, host.quote_atoms);
+    let makers = u64::from(placed.visits);
+    let ended_by_bound = matches!(placed.rest, Some(Code::MaxFills | Code::OutOfGas));
     if filled.is_zero() {
-        return Ok(ClosedPart::default());
+        return Ok(Turn { part: ClosedPart::default(), makers, ended_by_bound });
     }
-    let closed = settle(step, ctx.exchange, health, facts, filled, quote_atoms)?;
-    ctx.events.push(step.event(ctx.exchange, health, facts, closed));
-    Ok(closed)
+    let part = settle(step, ctx.exchange, health, facts, filled, quote_atoms)?;
+    ctx.events.push(step.event(ctx.exchange, health, facts, part));
+    Ok(Turn { part, makers, ended_by_bound })
 }
 
 /// Takes the liquidation fee, or lets the fund pay the fill's shortfall from the zero price.
@@ -172,7 +248,7 @@ fn settle(
 /// booked: in the market that was closed first, or in the account's first, where it closed its last
 /// position itself.
 pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
-    let closed = step.left.first().map(|(market, _)| *market);
+    let closed = step.left.first().map(|left| left.market);
     let first = lookup::account(ctx.exchange, step.account)?.positions.first();
     let market = closed
         .or(first.map(|position| position.market))

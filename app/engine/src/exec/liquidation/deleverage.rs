@@ -3,13 +3,13 @@
 //! All accounts of a block that come to it do so together, market by market and side by side: each
 //! holder of the other side is examined once, and those in profit share the whole amount. So a
 //! block costs the accounts that close plus the accounts that hold the other side, not their
-//! product.
+//! product; and no more than the market's gas, a half of which is for looking at holders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_risk::adl::{self, AdlFill, Queue};
+use tidemark_risk::adl::{self, AdlFill, Counterparty, Queue};
 use tidemark_risk::health::Health;
 use tidemark_risk::settlement::closes_at_settlement_price;
 use tidemark_risk::zero_price::bankruptcy_quote_delta;
@@ -18,17 +18,24 @@ use tidemark_risk::Account;
 use crate::events::Event;
 use crate::exec::account::{at_risk, health, lookup};
 use crate::exec::ctx::Ctx;
+use crate::exec::liquidation::budget::{Budgets, Third, COUNTERPARTY_GAS, HOLDER_GAS};
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::order::{cancel, prune};
 use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
 use crate::state::table::Table;
-use crate::state::State;
+use crate::state::{EndangeredAccount, State};
 
 /// Most rounds of one side of a market in a block. One is enough where every position stays in its
 /// margin tier: a lot's zero price changes where it leaves one, and a market has at most so many.
 const MAX_ROUNDS: u32 = 8;
+
+/// Least holders that a round looks at, however little gas is left.
+const LEAST_HOLDERS: u64 = 64;
+
+/// Most holders that one account's deleveraging in a final settlement looks at.
+const SETTLEMENT_HOLDERS: usize = 20_000;
 
 /// A position that is to be closed, or a part of it.
 struct PositionToClose {
@@ -41,8 +48,44 @@ struct PositionToClose {
     lot_quote_atoms: Atoms,
 }
 
-/// Deleverages for all accounts that have come to it.
-pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
+/// One side of a market that steps have to close.
+struct ClosingSide {
+    market: MarketId,
+    is_short: bool,
+    /// Indices of the steps, those that lack most first.
+    steps: Vec<usize>,
+    /// Gas that is left for it.
+    gas: u64,
+}
+
+/// Deleverages for all accounts that have come to it, as far as each market's gas goes.
+pub(crate) fn for_all(
+    ctx: &mut Ctx<'_>,
+    steps: &mut [Step],
+    budgets: &mut Budgets,
+    pruning: &mut prune::Budget,
+) {
+    let sides = sides(ctx, steps);
+    // A side keeps a quarter of its gas for those that are listed longest by itself.
+    budgets.release(Third::Deleveraging);
+    for ((market, is_short), side) in &sides {
+        // A market's gas is divided between its sides, if it has both.
+        let has_other = !is_short && sides.contains_key(&(*market, true));
+        let left = budgets.left(*market, Third::Deleveraging);
+        let gas = if has_other { left / 2 } else { left };
+        let mut side =
+            ClosingSide { market: *market, is_short: *is_short, steps: side.clone(), gas };
+        let closed = side.close(ctx, steps, pruning);
+        budgets.spend(*market, Third::Deleveraging, gas.saturating_sub(side.gas));
+        if let Err(refusal) = closed {
+            let why = refusal.labelled();
+            invariant!(ctx.exchange, *market, "deleveraging failed: {}", why);
+        }
+    }
+}
+
+/// The sides of markets that steps have to close, longs before shorts.
+fn sides(ctx: &mut Ctx<'_>, steps: &[Step]) -> BTreeMap<(MarketId, bool), Vec<usize>> {
     let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
     for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
         match step::closable(ctx.exchange, step.account) {
@@ -58,43 +101,112 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step]) {
             }
         }
     }
-    for ((market, is_short), side) in sides {
-        for _ in 0..MAX_ROUNDS {
-            let closed = closings(ctx.exchange, steps, &side, market, is_short)
-                .and_then(|closings| round(ctx, market, closings, steps));
-            match closed {
-                Ok(Lots::ZERO) => break,
-                Ok(_) => {}
-                Err(refusal) => {
-                    let why = refusal.labelled();
-                    invariant!(ctx.exchange, market, "deleveraging failed: {}", why);
-                    break;
-                }
-            }
-        }
-    }
+    sides
 }
 
-/// Returns the positions of one side of a market that steps have to close now, first those whose
-/// price asks least of a counterparty: one that cannot bear a lot of these can bear none after it.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "indices are those of the steps; the divisor is at least 1"
-)]
-fn closings(
-    state: &State,
-    steps: &[Step],
-    side: &[usize],
-    market: MarketId,
-    is_short: bool,
-) -> Result<Vec<PositionToClose>, Refusal> {
-    let mut closings = Vec::new();
-    for at in side {
-        let closing = closing(state, &steps[*at], *at, market)?;
-        closings.extend(closing.filter(|closing| closing.held.is_negative() == is_short));
+impl ClosingSide {
+    /// Round after round, until one closes nothing or the gas ends. The steps that the gas did not
+    /// reach are carried over.
+    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+    fn close(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        steps: &mut [Step],
+        pruning: &mut prune::Budget,
+    ) -> Result<(), Refusal> {
+        let mut asked = BTreeSet::new();
+        for _ in 0..MAX_ROUNDS {
+            if self.gas == 0 || !self.steps.iter().any(|at| self.is_open(ctx, &steps[*at])) {
+                break;
+            }
+            if self.round(ctx, steps, pruning, &mut asked)?.is_zero() {
+                break;
+            }
+        }
+        for at in &self.steps {
+            if !asked.contains(at) && self.is_open(ctx, &steps[*at]) {
+                steps[*at].carried = true;
+            }
+        }
+        Ok(())
     }
-    closings.sort_by_key(|closing| closing.lot_quote_atoms);
-    Ok(closings)
+
+    fn is_open(&self, ctx: &Ctx<'_>, step: &Step) -> bool {
+        let held = lookup::held(ctx.exchange, step.account, self.market);
+        held.is_negative() == self.is_short
+            && !step.lots_due(self.market, held, LiquidationStage::Adl, true).is_zero()
+    }
+
+    fn spend(&mut self, gas: u64) {
+        self.gas = self.gas.saturating_sub(gas);
+    }
+
+    /// The steps that the gas reaches: for three quarters of it those that lack most, then those
+    /// that are listed longest.
+    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+    fn batch(&self, ctx: &Ctx<'_>, steps: &[Step]) -> Vec<usize> {
+        // Each closes against a counterparty or more, and has its own margin worked out.
+        let most = (self.gas / COUNTERPARTY_GAS.saturating_mul(2)).max(1);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let open = self.steps.iter().copied().filter(|at| self.is_open(ctx, &steps[*at]));
+        let mut batch: Vec<usize> = open.collect();
+        if batch.len() > most {
+            let mut others = batch.split_off(most.saturating_sub(most / 4));
+            // Stable: those that lack most stay first among those listed as long.
+            others.sort_by_key(|at| steps[*at].row.since);
+            batch.extend(others.into_iter().take(most / 4));
+        }
+        batch
+    }
+
+    /// Closes positions of the side, as far as anyone can bear it; says how many lots.
+    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+    fn round(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        steps: &mut [Step],
+        pruning: &mut prune::Budget,
+        asked: &mut BTreeSet<usize>,
+    ) -> Result<Lots, Refusal> {
+        let sign = if self.is_short { Side::Sell } else { Side::Buy };
+        let holders = (self.gas / 2 / HOLDER_GAS).max(LEAST_HOLDERS);
+        let holders = usize::try_from(holders).unwrap_or(usize::MAX);
+        let (counterparties, looked_at) = counterparties(ctx.exchange, self.market, sign, holders)?;
+        self.spend((looked_at as u64).saturating_mul(HOLDER_GAS));
+        let closings = self.closings(ctx, steps)?;
+        let all = closings.iter().fold(Lots::ZERO, |sum, closing| sum.saturating_add(closing.lots));
+        let mut queue = queue(ctx.exchange, self.market, &counterparties, all)?;
+        queue.limit((self.gas / COUNTERPARTY_GAS).max(1));
+        let mut closed = Lots::ZERO;
+        for closing in closings {
+            let visits = queue.visits_left();
+            if visits == 0 {
+                break;
+            }
+            asked.insert(closing.step);
+            let position = (self.market, closing.held);
+            let step = &mut steps[closing.step];
+            let lots =
+                close(ctx, step, &mut queue, position, (closing.lots, &closing.health), pruning)?;
+            step.took(self.market, lots);
+            closed = closed.saturating_add(lots);
+            let visits = visits.saturating_sub(queue.visits_left()).saturating_add(1);
+            self.spend(visits.saturating_mul(COUNTERPARTY_GAS));
+        }
+        Ok(closed)
+    }
+
+    /// Returns the positions that steps have to close now, first those whose price asks least of a
+    /// counterparty: one that cannot bear a lot of these can bear none after it.
+    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+    fn closings(&self, ctx: &Ctx<'_>, steps: &[Step]) -> Result<Vec<PositionToClose>, Refusal> {
+        let mut closings = Vec::new();
+        for at in self.batch(ctx, steps) {
+            closings.extend(closing(ctx.exchange, &steps[at], at, self.market)?);
+        }
+        closings.sort_by_key(|closing| closing.lot_quote_atoms);
+        Ok(closings)
+    }
 }
 
 /// Returns the position that a step has to close in a market now.
@@ -106,7 +218,8 @@ fn closing(
 ) -> Result<Option<PositionToClose>, Refusal> {
     let (held, health) =
         (lookup::held(state, step.account, market), health::health(state, step.account)?);
-    let lots = step.lots_due(market, held, &health);
+    let is_deep = step::is_deep(state, step.account, &health)?;
+    let lots = step.lots_due(market, held, LiquidationStage::Adl, is_deep);
     if lots.is_zero() || !health.is_liquidatable() {
         return Ok(None);
     }
@@ -116,63 +229,55 @@ fn closing(
     Ok(Some(PositionToClose { step: at, held, lots, health, lot_quote_atoms }))
 }
 
-/// Closes positions of one side of a market, as far as anyone can bear it; says how many lots.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "indices are those of the steps; the divisor is at least 1"
-)]
-fn round(
-    ctx: &mut Ctx<'_>,
-    market: MarketId,
-    closings: Vec<PositionToClose>,
-    steps: &mut [Step],
-) -> Result<Lots, Refusal> {
-    let Some(first) = closings.first() else { return Ok(Lots::ZERO) };
-    let lots = closings.iter().fold(Lots::ZERO, |sum, closing| sum.saturating_add(closing.lots));
-    let mut queue = queue(ctx.exchange, market, first.held, lots)?;
-    let mut all = Lots::ZERO;
-    for closing in closings {
-        let step = &mut steps[closing.step];
-        let closed =
-            close(ctx, step, &mut queue, (market, closing.held), closing.lots, &closing.health)?;
-        step.took(market, closed);
-        all = all.saturating_add(closed);
-    }
-    Ok(all)
-}
-
-/// Closes up to `lots` of one position alone; says how many.
+/// Closes up to all lots of one position alone; says how many.
 fn for_one(
     ctx: &mut Ctx<'_>,
     step: &Step,
     (market, held): (MarketId, SignedLots),
     health: &Health,
+    pruning: &mut prune::Budget,
 ) -> Result<Lots, Refusal> {
     let lots = held.unsigned_abs();
-    let mut queue = queue(ctx.exchange, market, held, lots)?;
-    close(ctx, step, &mut queue, (market, held), lots, health)
+    let sign = if held.is_negative() { Side::Sell } else { Side::Buy };
+    let (counterparties, _) = counterparties(ctx.exchange, market, sign, SETTLEMENT_HOLDERS)?;
+    let mut queue = queue(ctx.exchange, market, &counterparties, lots)?;
+    close(ctx, step, &mut queue, (market, held), (lots, health), pruning)
 }
 
-/// Everyone with an opposite position. Where shares begin is drawn from the block before, which
-/// nobody has in their hand.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "indices are those of the steps; the divisor is at least 1"
-)]
-fn queue(
+/// Everyone with a position opposite to one of `side`, of so many holders from the drawn account
+/// on; and how many holders that were.
+fn counterparties(
     state: &mut State,
     market: MarketId,
-    held: SignedLots,
+    side: Side,
+    most: usize,
+) -> Result<(Vec<Counterparty>, usize), Refusal> {
+    let first = drawn(state);
+    let holders = at_risk::holders_from(state, market, first, most);
+    let closing = Lots::ONE.signed(side).unwrap_or(SignedLots::ZERO);
+    let mut found = Vec::new();
+    for id in &holders {
+        let account = lookup::account(state, *id)?;
+        found.extend(adl::counterparty(*id, account, market, closing, &state.markets)?);
+    }
+    Ok((found, holders.len()))
+}
+
+/// The account from which on holders are looked at and shares are asked for: drawn from the block
+/// before, which nobody has in their hand.
+#[expect(clippy::arithmetic_side_effects, reason = "the divisor is at least 1")]
+fn drawn(state: &State) -> AccountId {
+    let [a, b, c, d, ..] = state.chain.block_hash;
+    AccountId::new(u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1))
+}
+
+fn queue(
+    state: &State,
+    market: MarketId,
+    counterparties: &[Counterparty],
     lots: Lots,
 ) -> Result<Queue, Refusal> {
-    let mut counterparties = Vec::new();
-    for id in at_risk::holders(state, market) {
-        let account = lookup::account(state, id)?;
-        counterparties.extend(adl::counterparty(id, account, market, held, &state.markets)?);
-    }
-    let [a, b, c, d, ..] = state.chain.block_hash;
-    let first = AccountId::new(u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1));
-    Ok(Queue::new(market, lots, &counterparties, first, &state.markets)?)
+    Ok(Queue::new(market, lots, counterparties, drawn(state), &state.markets)?)
 }
 
 fn close(
@@ -180,8 +285,8 @@ fn close(
     step: &Step,
     queue: &mut Queue,
     (market, held): (MarketId, SignedLots),
-    lots: Lots,
-    health: &Health,
+    (lots, health): (Lots, &Health),
+    pruning: &mut prune::Budget,
 ) -> Result<Lots, Refusal> {
     let mut closing = lookup::account(ctx.exchange, step.account)?.clone();
     let fills = queue.close(
@@ -199,7 +304,7 @@ fn close(
     cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {
         cancel::drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
-        prune::restore_reserve(ctx, fill.account)?;
+        prune::within(ctx, fill.account, pruning)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())
 }
@@ -252,8 +357,9 @@ pub(crate) fn deleverage_insolvent(
     account: AccountId,
     market: MarketId,
     fund_paid_atoms: Atoms,
+    pruning: &mut prune::Budget,
 ) -> Result<(), Refusal> {
-    let step = Step::new(account, 0);
+    let step = Step::new(EndangeredAccount::new(account, ctx.exchange.chain.height));
     let held = lookup::held(ctx.exchange, account, market);
     let health = health::health(ctx.exchange, account)?;
     if fund_paid_atoms.is_positive() {
@@ -271,7 +377,7 @@ pub(crate) fn deleverage_insolvent(
         ));
     }
     if !closes_at_settlement_price(health.equity_atoms) {
-        for_one(ctx, &step, (market, held), &health)?;
+        for_one(ctx, &step, (market, held), &health, pruning)?;
     }
     Ok(())
 }

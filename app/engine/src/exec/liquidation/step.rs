@@ -12,24 +12,60 @@ use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::invariant::invariant;
 use crate::refusal::Refusal;
-use crate::state::State;
+use crate::state::{EndangeredAccount, State};
 
 /// One account's liquidation in one block.
 pub(crate) struct Step {
     pub account: AccountId,
-    /// Orders that the prune stage cancelled.
-    pub cancelled: u32,
-    /// Lots that the block's step has still to close, by market.
-    pub left: Vec<(MarketId, Lots)>,
+    /// The account as the sweeps before have left it.
+    pub row: EndangeredAccount,
+    /// The market whose gas pays for the step: that of the position which closes first. `None`
+    /// where no position may be closed now.
+    pub home: Option<MarketId>,
+    /// Positions of the block's step, by market; empty until the step was reached.
+    pub left: Vec<Left>,
+    /// True once the gas has reached the step.
+    pub reached: bool,
+    /// True where the gas ended before a stage that the step had come to.
+    pub carried: bool,
     /// The last stage that was carried out.
     pub done: Option<LiquidationStage>,
     /// True once the step needs deleveraging.
     pub deleverages: bool,
 }
 
+/// The part of a position that a step has still to close.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    pub market: MarketId,
+    pub lots: Lots,
+    pub kept: Kept,
+}
+
+/// Why the book has left lots open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// No price was acceptable: the later stages take them.
+    ByPrice,
+    /// The bound of a turn, or the gas: the book may have more, and no later stage takes them.
+    ByBound,
+    /// As before, and so for the blocks before: keepers and deleveraging take them, the fund does
+    /// not.
+    Overdue,
+}
+
 impl Step {
-    pub(crate) fn new(account: AccountId, cancelled: u32) -> Self {
-        Self { account, cancelled, left: Vec::new(), done: None, deleverages: false }
+    pub(crate) fn new(row: EndangeredAccount) -> Self {
+        Self {
+            account: row.account,
+            row,
+            home: None,
+            left: Vec::new(),
+            reached: false,
+            carried: false,
+            done: Some(LiquidationStage::Prune),
+            deleverages: false,
+        }
     }
 
     pub(crate) fn event(
@@ -39,53 +75,85 @@ impl Step {
         facts: ClosingTerms,
         closed: ClosedPart,
     ) -> Event {
-        let cell = &state.markets.slot(facts.market).cell;
-        Event::Liquidation(Box::new(Liquidation {
-            market: facts.market,
-            account: self.account,
-            stage: facts.stage,
-            side: Side::reducing(facts.held),
-            lots: closed.lots,
-            price_ticks: closed.price_ticks,
-            mark_ticks: cell.market.mark_ticks.unwrap_or(Ticks::ZERO),
-            zero_price_ticks: facts.zero_price_ticks,
-            equity_atoms: health.equity_atoms,
-            maintenance_atoms: health.maintenance_atoms,
-            fee_atoms: closed.fee_atoms,
-            fund_paid_atoms: closed.fund_paid_atoms,
-            orders_cancelled: if facts.stage == LiquidationStage::Prune {
-                self.cancelled
-            } else {
-                0
-            },
-            arithmetic: Arithmetic {
-                held_lots: facts.held,
-                limit_ticks: facts.limit_ticks,
-                sigma_ppm: sigma_ppm(&cell.market, facts.stage),
-                due: facts.due,
-                ..closed.arithmetic
-            },
-        }))
+        event(state, (self.account, 0), health, facts, closed)
     }
 }
 
+/// A step of an account as its event, with the orders that it cancelled.
+pub(crate) fn event(
+    state: &State,
+    (account, orders_cancelled): (AccountId, u32),
+    health: &Health,
+    facts: ClosingTerms,
+    closed: ClosedPart,
+) -> Event {
+    let cell = &state.markets.slot(facts.market).cell;
+    Event::Liquidation(Box::new(Liquidation {
+        market: facts.market,
+        account,
+        stage: facts.stage,
+        side: Side::reducing(facts.held),
+        lots: closed.lots,
+        price_ticks: closed.price_ticks,
+        mark_ticks: cell.market.mark_ticks.unwrap_or(Ticks::ZERO),
+        zero_price_ticks: facts.zero_price_ticks,
+        equity_atoms: health.equity_atoms,
+        maintenance_atoms: health.maintenance_atoms,
+        fee_atoms: closed.fee_atoms,
+        fund_paid_atoms: closed.fund_paid_atoms,
+        orders_cancelled,
+        arithmetic: Arithmetic {
+            held_lots: facts.held,
+            limit_ticks: facts.limit_ticks,
+            sigma_ppm: sigma_ppm(&cell.market, facts.stage),
+            due: facts.due,
+            ..closed.arithmetic
+        },
+    }))
+}
+
 impl Step {
-    /// Returns the lots of a position that are still to be closed in this block: all of them once
-    /// equity is negative, else the rest of the step.
-    pub(crate) fn lots_due(&self, market: MarketId, held: SignedLots, health: &Health) -> Lots {
-        if health.equity_atoms.is_negative() {
-            return held.unsigned_abs();
+    /// Returns the lots of a position that a stage after the book may close in this block: what the
+    /// book refused at the price, of an account that `is_deep`; and what has been open for too long
+    /// for other reasons, but not by the fund.
+    pub(crate) fn lots_due(
+        &self,
+        market: MarketId,
+        held: SignedLots,
+        stage: LiquidationStage,
+        is_deep: bool,
+    ) -> Lots {
+        let Some(left) = self.left.iter().find(|left| left.market == market) else {
+            return Lots::ZERO;
+        };
+        let takes = match left.kept {
+            Kept::ByPrice => is_deep,
+            Kept::ByBound => false,
+            Kept::Overdue => stage != LiquidationStage::InsuranceFund,
+        };
+        if takes {
+            left.lots.min(held.unsigned_abs())
+        } else {
+            Lots::ZERO
         }
-        let left =
-            self.left.iter().find(|(id, _)| *id == market).map_or(Lots::ZERO, |(_, left)| *left);
-        left.min(held.unsigned_abs())
     }
 
-    /// Takes lots that a stage closed off the rest. Once equity is negative a stage closes more
-    /// than the rest, and in markets that the step had left alone.
+    /// Leaves lots for the next block: the gas of their market ended before the stage.
+    pub(crate) fn keep_open(&mut self, market: MarketId) {
+        if let Some(left) = self.left.iter_mut().find(|left| left.market == market) {
+            left.kept = Kept::ByBound;
+        }
+    }
+
+    /// Returns true if some lots go on to the later stages whatever the account's equity is.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.left.iter().any(|left| left.kept == Kept::Overdue && !left.lots.is_zero())
+    }
+
+    /// Takes lots that a stage closed off the rest. A keeper may take over more than the rest.
     pub(crate) fn took(&mut self, market: MarketId, lots: Lots) {
-        if let Some((_, left)) = self.left.iter_mut().find(|(id, _)| *id == market) {
-            *left = left.saturating_sub(lots);
+        if let Some(left) = self.left.iter_mut().find(|left| left.market == market) {
+            left.lots = left.lots.saturating_sub(lots);
         }
     }
 }
@@ -121,6 +189,21 @@ pub(crate) struct ClosedPart {
     pub fund_paid_atoms: Atoms,
     /// The stage's own part of it.
     pub arithmetic: Arithmetic,
+}
+
+/// Returns true if an account's equity is below the part of its maintenance margin at which the
+/// book alone does not do: the largest of its markets'.
+pub(crate) fn is_deep(state: &State, account: AccountId, health: &Health) -> Result<bool, Refusal> {
+    Ok(liquidation::is_deep(health, backstop_ppm(state, account)?))
+}
+
+/// The largest `backstop` of an account's markets.
+pub(crate) fn backstop_ppm(state: &State, account: AccountId) -> Result<Ppm, Refusal> {
+    let open = lookup::account(state, account)?.positions.iter();
+    let open = open.filter(|position| !position.lots.is_zero());
+    let of =
+        open.map(|position| state.markets.slot(position.market).cell.market.params.backstop_ppm);
+    Ok(of.max().unwrap_or(Ppm::ZERO))
 }
 
 /// The account's positions that may be closed now, largest maintenance margin first.

@@ -1,118 +1,312 @@
-//! Phase 4: the liquidation sweep (rules §§7.7, 7.8), part of every block, right after the prices.
+//! Phase 4: the liquidation sweep (rules §§7.7, 7.8, 7.12), part of every block, right after the
+//! prices.
 //!
-//! Every account below maintenance gets its step in the block that shows it. Positions in a market
-//! whose index is stale, or that is paused or quarantined, count at their last mark and are left
-//! alone.
+//! Every account below maintenance is found in the block that shows it, and has its step in that
+//! block as far as the gas goes: those that lack most first, and those that are listed longest.
+//! Positions in a market whose index is stale, or that is paused or quarantined, count at their
+//! last mark and are left alone.
+
+use std::cmp::Reverse;
 
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{AccountId, Ppm};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::next_stage;
 
 use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
-use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
-use crate::exec::liquidation::{backstop, close, deleverage, step};
+use crate::exec::liquidation::budget::{Budgets, Third, STEP_GAS};
+use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
+use crate::exec::liquidation::{backstop, close, danger, deleverage, step};
 use crate::exec::order::prune;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
+use crate::state::State;
 
-/// Examines every account at risk, in order of id. All accounts are pruned before the first
-/// position is closed, so that liquidations meet only reserved orders on the book. No account's
-/// pruning changes another's margin.
+/// Looks at every account at risk. All accounts are pruned, or frozen, before the first position is
+/// closed, so that liquidations meet only reserved orders on the book. No account's pruning changes
+/// another's margin.
 pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
-    let mut due = Vec::new();
-    for account in at_risk::find(ctx.exchange) {
-        match look_at(ctx, account) {
-            Ok(step) => due.extend(step),
-            // Admission keeps amounts far below the bounds of every calculation.
-            Err(refusal) => {
-                let why = refusal.labelled();
-                let sentence = format!("account {account} could not be examined: {why}");
-                broken_account(ctx.exchange, account, sentence);
-            }
-        }
-    }
+    ctx.exchange.danger.frozen.clear();
+    let mut pruning = prune::Budget::of_block(ctx.exchange);
+    let looked_at = look_at_all(ctx);
+    let mut steps = prune_all(ctx, &looked_at, &mut pruning);
     let before = backstop::unlist(ctx.exchange);
-    run_steps(ctx, due.iter_mut());
-    deleverage::for_all(ctx, &mut due);
-    run_steps(ctx, due.iter_mut().filter(|step| step.deleverages));
-    backstop::list(ctx, &due, &before);
+    let mut budgets = divide(ctx, &mut steps);
+    by_rank(ctx, &mut steps, &mut budgets, Third::Book, first_turn);
+    further_turns(ctx, &mut steps, &mut budgets);
+    for step in &mut steps {
+        go_on(ctx, step, &mut budgets);
+    }
+    by_rank(ctx, &mut steps, &mut budgets, Third::OffBook, run_stages);
+    deleverage::for_all(ctx, &mut steps, &mut budgets, &mut pruning);
+    for step in steps.iter_mut().filter(|step| step.deleverages) {
+        carry_out(ctx, step, &mut budgets, run_stages);
+    }
+    danger::note(ctx, &steps);
+    backstop::list(ctx, &steps, &before);
 }
 
-fn run_steps<'a>(ctx: &mut Ctx<'_>, steps: impl Iterator<Item = &'a mut Step>) {
+/// An account at risk, before anything is done about it.
+struct LookedAt {
+    account: AccountId,
+    health: Health,
+    /// `MM − E`; a difference beyond 127 bits keeps its sign.
+    shortfall_atoms: Atoms,
+}
+
+/// Works out the margin of all accounts at risk: those first that lack most of their maintenance
+/// margin, ties by account id.
+fn look_at_all(ctx: &mut Ctx<'_>) -> Vec<LookedAt> {
+    let mut all = Vec::new();
+    for account in at_risk::find(ctx.exchange) {
+        ctx.work.visit_account();
+        match health::health(ctx.exchange, account) {
+            Ok(health) => {
+                if health.equity_atoms.is_negative() {
+                    ctx.exchange.chain.gate_withdrawals();
+                }
+                let shortfall_atoms = health.maintenance_atoms.saturating_sub(health.equity_atoms);
+                all.push(LookedAt { account, health, shortfall_atoms });
+            }
+            Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
+        }
+    }
+    all.sort_unstable_by_key(|of| (Reverse(of.shortfall_atoms), of.account));
+    all
+}
+
+/// Admission keeps amounts far below the bounds of every calculation.
+fn fail(ctx: &mut Ctx<'_>, account: AccountId, what: &str, refusal: &Refusal) {
+    let why = refusal.labelled();
+    broken_account(ctx.exchange, account, format!("account {account} {what}: {why}"));
+}
+
+/// Prunes accounts without free collateral, or freezes them; returns the steps of those below
+/// maintenance, or in debt without a position.
+fn prune_all(ctx: &mut Ctx<'_>, looked_at: &[LookedAt], pruning: &mut prune::Budget) -> Vec<Step> {
+    let listed = std::mem::take(&mut ctx.exchange.danger.listed);
+    let height = ctx.exchange.chain.height;
+    let mut steps = Vec::new();
+    for LookedAt { account, health, .. } in looked_at {
+        let account = *account;
+        match look_at(ctx, account, health, pruning) {
+            Ok(false) => {}
+            Ok(true) => steps.push(Step::new(danger::row_of(&listed, account, height))),
+            Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
+        }
+    }
+    steps
+}
+
+/// Prunes an account if it has no free collateral. Returns true if it is to be closed.
+fn look_at(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    health: &Health,
+    pruning: &mut prune::Budget,
+) -> Result<bool, Refusal> {
+    let mut cancelled = 0;
+    if health.free_atoms().is_negative() {
+        let pruned = prune::within(ctx, account, pruning)?;
+        cancelled = pruned.map_or(0, |(_, cancelled)| cancelled);
+    }
+    let in_debt = health.equity_atoms.is_negative()
+        && !lookup::account(ctx.exchange, account)?.has_position();
+    let is_due = health.is_liquidatable() || in_debt;
+    if is_due && cancelled > 0 {
+        report_prune(ctx, account, cancelled, health)?;
+    }
+    Ok(is_due)
+}
+
+/// Divides the gas among the markets in which a position may be closed, and gives each step the
+/// market that pays for it.
+fn divide(ctx: &mut Ctx<'_>, steps: &mut [Step]) -> Budgets {
+    let mut active = vec![false; ctx.exchange.markets.len()];
     for step in steps {
-        if let Err(refusal) = run_stages(ctx, step) {
-            let (account, why) = (step.account, refusal.labelled());
-            let sentence = format!("a liquidation step of account {account} failed: {why}");
-            broken_account(ctx.exchange, account, sentence);
+        match markets_of(ctx.exchange, step.account) {
+            Ok(markets) => {
+                step.home = markets.first().copied();
+                for market in markets {
+                    if let Some(active) = active.get_mut(market.index()) {
+                        *active = true;
+                    }
+                }
+            }
+            Err(refusal) => fail(ctx, step.account, "has no closing order", &refusal),
+        }
+    }
+    Budgets::divided(ctx.exchange, &active)
+}
+
+/// The markets in which an account's positions may be closed now, largest maintenance margin first;
+/// of an account in debt without a position its first market.
+fn markets_of(state: &State, account: AccountId) -> Result<Vec<MarketId>, Refusal> {
+    let row = lookup::account(state, account)?;
+    if !row.has_position() {
+        return Ok(row.positions.first().map(|position| position.market).into_iter().collect());
+    }
+    Ok(step::closable(state, account)?.into_iter().map(|(market, _)| market).collect())
+}
+
+/// Carries something out for one step; says whether the gas reached it.
+fn carry_out(
+    ctx: &mut Ctx<'_>,
+    step: &mut Step,
+    budgets: &mut Budgets,
+    work: impl Fn(&mut Ctx<'_>, &mut Step, &mut Budgets) -> Result<bool, Refusal>,
+) -> bool {
+    work(ctx, step, budgets).unwrap_or_else(|refusal| {
+        let (account, why) = (step.account, refusal.labelled());
+        let sentence = format!("a liquidation step of account {account} failed: {why}");
+        broken_account(ctx.exchange, account, sentence);
+        true
+    })
+}
+
+/// Carries something out for all steps: those that lack most first, for three quarters of the gas;
+/// then those that are listed longest, which are the others.
+#[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+fn by_rank(
+    ctx: &mut Ctx<'_>,
+    steps: &mut [Step],
+    budgets: &mut Budgets,
+    third: Third,
+    work: impl Fn(&mut Ctx<'_>, &mut Step, &mut Budgets) -> Result<bool, Refusal>,
+) {
+    let mut others = Vec::new();
+    for (at, step) in steps.iter_mut().enumerate() {
+        if !carry_out(ctx, step, budgets, &work) {
+            others.push(at);
+        }
+    }
+    budgets.release(third);
+    // Stable: those that lack most stay first among those listed as long.
+    others.sort_by_key(|at| steps[*at].row.since);
+    for at in others {
+        carry_out(ctx, &mut steps[at], budgets, &work);
+    }
+}
+
+/// The first turn of stage 2.
+fn first_turn(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Result<bool, Refusal> {
+    let Some(home) = step.home else { return Ok(true) };
+    if budgets.left(home, Third::Book) == 0 {
+        return Ok(false);
+    }
+    step.reached = true;
+    step.done = Some(LiquidationStage::Book);
+    cash::settle_funding(ctx.exchange, step.account)?;
+    close::on_book(ctx, step, budgets)?;
+    // Afterwards, so that who begins with gas left meets a maker.
+    budgets.spend(home, Third::Book, STEP_GAS);
+    Ok(true)
+}
+
+/// Turn after turn for those that the bound of makers ended, while their markets have gas: each
+/// turn uses some up.
+#[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+fn further_turns(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
+    let bound = |left: &&Left| left.kept == Kept::ByBound && !left.lots.is_zero();
+    let of = |(at, step): (usize, &Step)| -> Vec<(usize, MarketId)> {
+        step.left.iter().filter(bound).map(|left| (at, left.market)).collect()
+    };
+    let mut waiting: Vec<(usize, MarketId)> = steps.iter().enumerate().flat_map(of).collect();
+    while !waiting.is_empty() {
+        waiting.retain(|(at, market)| {
+            // A turn that fails is the account's last.
+            let turn = |ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets| {
+                close::turn(ctx, step, budgets, *market).map(|by_bound| !by_bound)
+            };
+            !carry_out(ctx, &mut steps[*at], budgets, turn)
+        });
+    }
+}
+
+/// After the turns: what bound and gas have kept open for too long goes on to the later stages, in
+/// accounts that the gas has not reached at all too.
+fn go_on(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) {
+    let Some(home) = step.home else { return };
+    if !step.reached && step.row.is_overdue(home) {
+        let enter = |ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets| {
+            if !budgets.take(home, Third::OffBook, STEP_GAS) {
+                return Ok(false);
+            }
+            cash::settle_funding(ctx.exchange, step.account)?;
+            close::without_book(ctx, step)?;
+            (step.reached, step.done) = (true, Some(LiquidationStage::Book));
+            Ok(true)
+        };
+        carry_out(ctx, step, budgets, enter);
+    }
+    for left in step.left.iter_mut().filter(|left| left.kept == Kept::ByBound) {
+        if step.row.is_overdue(left.market) {
+            left.kept = Kept::Overdue;
         }
     }
 }
 
-/// Prunes an account; returns its step if the account is below maintenance, or in debt without a
-/// position.
-fn look_at(ctx: &mut Ctx<'_>, account: AccountId) -> Result<Option<Step>, Refusal> {
-    ctx.work.visit_account();
-    let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
-    if equity_atoms.is_negative() {
-        ctx.exchange.chain.gate_withdrawals();
-    }
-    let (health, cancelled) = prune::restore_reserve(ctx, account)?;
-    let in_debt =
-        equity_atoms.is_negative() && !lookup::account(ctx.exchange, account)?.has_position();
-    let due = health.is_liquidatable() || in_debt;
-    Ok(due.then_some(Step::new(account, cancelled)))
-}
-
-/// Carries out a step's stages. Deleveraging waits until all steps that need it have come to it;
-/// the next call carries out the stages after it.
-fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
+/// Carries out a step's stages after the book. Deleveraging waits until all steps that need it have
+/// come to it; the next call carries out the stages after it.
+fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Result<bool, Refusal> {
+    let Some(home) = step.home.filter(|_| step.reached) else { return Ok(true) };
     // `next_stage` ascends: at most one round for each of the six stages.
     loop {
         let health = health::health(ctx.exchange, step.account)?;
-        let account = lookup::account(ctx.exchange, step.account)?;
-        let backstop_ppm = account
-            .positions
-            .iter()
-            .filter(|position| !position.lots.is_zero())
-            .map(|position| {
-                ctx.exchange.markets.slot(position.market).cell.market.params.backstop_ppm
-            })
-            .max();
         // Without a position there is no maintenance margin, and so nothing for keepers to take.
-        let has_position = account.has_position();
-        let Some(stage) =
-            next_stage(step.done, &health, has_position, backstop_ppm.unwrap_or(Ppm::ZERO))
-        else {
-            return Ok(());
+        let has_position = lookup::account(ctx.exchange, step.account)?.has_position();
+        let backstop_ppm = match step.is_overdue() {
+            true => Ppm::ONE,
+            false => step::backstop_ppm(ctx.exchange, step.account)?,
         };
-        match stage {
-            LiquidationStage::Prune => report_prune(ctx, step, &health)?,
-            LiquidationStage::Book => close::on_book(ctx, step)?,
-            LiquidationStage::Backstop => backstop::by_keepers(ctx, step)?,
-            LiquidationStage::InsuranceFund => close::with_fund(ctx, step)?,
-            LiquidationStage::Adl if !step.deleverages => {
+        let Some(stage) = next_stage(step.done, &health, has_position, backstop_ppm) else {
+            return Ok(true);
+        };
+        if stage == LiquidationStage::Adl {
+            if !step.deleverages {
                 step.deleverages = true;
-                return Ok(());
+                return Ok(true);
             }
-            LiquidationStage::Adl => {}
+        } else {
+            step.carried = budgets.left(home, Third::OffBook) == 0;
+            if step.carried {
+                return Ok(false);
+            }
+        }
+        match stage {
+            LiquidationStage::Backstop => backstop::by_keepers(ctx, step, budgets)?,
+            LiquidationStage::InsuranceFund => close::with_fund(ctx, step, budgets)?,
             LiquidationStage::BadDebt => close::book_debt(ctx, step)?,
+            // Orders went before, positions were closed on the book before; deleveraging is for all
+            // steps together.
+            LiquidationStage::Prune | LiquidationStage::Book | LiquidationStage::Adl => {}
+        }
+        if stage != LiquidationStage::Adl {
+            budgets.spend(home, Third::OffBook, STEP_GAS);
         }
         step.done = Some(stage);
     }
 }
 
-fn report_prune(ctx: &mut Ctx<'_>, step: &Step, health: &Health) -> Result<(), Refusal> {
-    let largest = step::closable(ctx.exchange, step.account)?.first().copied();
-    if let Some((market, lots)) = largest.filter(|_| step.cancelled > 0) {
+fn report_prune(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    cancelled: u32,
+    health: &Health,
+) -> Result<(), Refusal> {
+    let largest = step::closable(ctx.exchange, account)?.first().copied();
+    if let Some((market, lots)) = largest {
         let facts = ClosingTerms {
             stage: LiquidationStage::Prune,
             market,
             held: lots,
             ..ClosingTerms::default()
         };
-        ctx.events.push(step.event(ctx.exchange, health, facts, ClosedPart::default()));
+        let event =
+            step::event(ctx.exchange, (account, cancelled), health, facts, ClosedPart::default());
+        ctx.events.push(event);
     }
     Ok(())
 }

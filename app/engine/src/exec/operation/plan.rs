@@ -236,7 +236,7 @@ impl Plan {
             Operation::Place(order) => self.intend(state, account, at, order).map_err(alone),
             Operation::Scale(scale) => self.ladder(state, account, at, scale),
             Operation::Twap(twap) => {
-                enter::check_twap(state, twap).map_err(alone)?;
+                enter::check_twap(state, account, twap).map_err(alone)?;
                 self.wait(state, account, twap.market, twap.client_id).map_err(alone)
             }
             Operation::Oco(_) => Err(alone(Refusal::BatchDependent(Dependence::Pair))),
@@ -272,6 +272,9 @@ impl Plan {
     ) -> Result<(), Refusal> {
         let ready = checks::terms(state, order)?;
         self.claim_client_id(state, account, order.market, order.client_id)?;
+        // Whether a frozen account's order reduces at its zero price or better is for an order by
+        // itself to ask.
+        lookup::check_not_frozen(state, account)?;
         if order.reduce_only {
             checks::check_reduces(lookup::held(state, account, order.market), order.side)?;
         } else {

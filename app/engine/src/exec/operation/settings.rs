@@ -27,6 +27,7 @@ pub(crate) fn set_leverage(
         return Err(Refusal::LeverageOutOfRange { leverage, most });
     }
     let account = isolated::account_for(state, parent, market)?;
+    lookup::check_not_frozen(state, account)?;
     let free_before = health::health(state, account)?.free_atoms();
     let position = lookup::position_mut(state, account, market)?;
     let before = std::mem::replace(&mut position.leverage, leverage);

@@ -85,6 +85,7 @@ pub(crate) fn admit(
     if new.reduce_only {
         checks::check_reduces(held, new.side)?;
     } else {
+        lookup::check_not_frozen(state, account)?;
         check_exposure(state, market, held, new)?;
     }
     lookup::position_mut(state, account, market)?;
@@ -92,7 +93,7 @@ pub(crate) fn admit(
     let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
     let row = lookup::account(state, account)?;
     let free = health::health_with(state, row, account, &[change])?.free_atoms();
-    if !free.is_negative() {
+    if !free.is_negative() && !state.danger.is_frozen(account) {
         return Ok(());
     }
     if !new.reduce_only {
@@ -102,15 +103,16 @@ pub(crate) fn admit(
     admit_without_free(state, account, market, new)
 }
 
-/// Anyone can get out: with free collateral below 0, a reduce-only order at the zero price or
-/// better (rules §3.10).
+/// Anyone can get out: with free collateral below 0, or frozen, a reduce-only order at the zero
+/// price or better (rules §§3.10, 7.13). A frozen account's increasing orders do not trade.
 fn admit_without_free(
     state: &State,
     account: AccountId,
     market: MarketId,
     new: &OpenOrder,
 ) -> Result<(), Refusal> {
-    if let Some(increasing) = health::increasing_order(state, account) {
+    let increasing = health::increasing_order(state, account);
+    if let Some(increasing) = increasing.filter(|_| !state.danger.is_frozen(account)) {
         return Err(Refusal::IncreasingOrdersOpen(increasing));
     }
     let zero_ticks = health::zero_price(state, account, market)?;

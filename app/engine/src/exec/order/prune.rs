@@ -13,14 +13,50 @@ use crate::exec::order::cancel;
 use crate::refusal::Refusal;
 use crate::state::State;
 
+/// Gas of a look at an account that may have to be pruned.
+const ACCOUNT_GAS: u64 = 200;
+
+/// Gas of each of its open orders: it is read, and may be cancelled.
+const ORDER_GAS: u64 = 300;
+
+/// The gas that pruning has left in a block (rules §7.12). The account with which it ends is pruned
+/// whole, so the budget is passed by the orders of one account at most.
+pub(crate) struct Budget(u64);
+
+impl Budget {
+    /// Of a whole block: an eighth of the sweep's gas.
+    pub(crate) fn of_block(state: &State) -> Self {
+        Self(state.chain.params.sweep_gas / 8)
+    }
+
+    fn spend(&mut self, gas: u64) {
+        self.0 = self.0.saturating_sub(gas);
+    }
+}
+
+/// As [`restore_reserve`], as long as the budget lasts; after that the account is frozen, and the
+/// result is `None`. An account without open orders needs neither.
+pub(crate) fn within(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    budget: &mut Budget,
+) -> Result<Option<(Health, u32)>, Refusal> {
+    let row = lookup::account(ctx.exchange, account)?;
+    let of = |market: MarketId| ctx.exchange.markets.slot(market).book.open_orders(account);
+    let orders: u64 = row.positions.iter().map(|position| u64::from(of(position.market))).sum();
+    if orders > 0 && budget.0 == 0 {
+        ctx.exchange.danger.frozen.insert(account);
+        return Ok(None);
+    }
+    budget.spend(ACCOUNT_GAS.saturating_add(orders.saturating_mul(ORDER_GAS)));
+    restore_reserve(ctx, account).map(Some)
+}
+
 /// Leaves an account as the reserve lemma has it (rules §3.7): free collateral of at least 0, or no
 /// order that increases exposure and no reduce-only order worse than the zero price. Below
 /// maintenance, no order that increases exposure at all. Returns its margin after, and how many
 /// orders that increase went.
-pub(crate) fn restore_reserve(
-    ctx: &mut Ctx<'_>,
-    account: AccountId,
-) -> Result<(Health, u32), Refusal> {
+fn restore_reserve(ctx: &mut Ctx<'_>, account: AccountId) -> Result<(Health, u32), Refusal> {
     let health = health::health(ctx.exchange, account)?;
     if !health.free_atoms().is_negative() {
         return Ok((health, 0));

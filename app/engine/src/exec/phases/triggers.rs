@@ -17,34 +17,75 @@ use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
+/// Gas of a pegged order's turn, and of a trigger's or a slice's, makers aside.
+const TURN_GAS: u64 = 2_000;
+
+/// Gas of each order that rests, trades or goes in a turn.
+const ORDER_GAS: u64 = 400;
+
 /// Phase 5: in each market the pegged orders move, then reached triggers place their orders, then
-/// slices that are due. A market that is not live, or whose index is stale, waits.
+/// slices that are due. A market that is not live, or whose index is stale, waits. A sixteenth of
+/// the sweep's gas is for it, evenly for the markets that have conditional orders, and a third of a
+/// market's part each for pegs, triggers and slices. What begins with gas left is carried out
+/// whole, so a part is passed by one order's makers at most.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
-    for market in ctx.exchange.markets.ids() {
-        let slot = ctx.exchange.markets.slot(market);
-        let cell = &slot.cell;
-        let params = &cell.market.params;
-        let is_stale = cell.index.is_stale(ctx.exchange.chain.time_ms, params.max_oracle_age_ms);
-        if slot.conditional.is_empty() || is_stale || !cell.is_live() {
-            continue;
+    let state = &*ctx.exchange;
+    let active: Vec<(MarketId, Ticks)> =
+        state.markets.ids().filter_map(|market| Some((market, mark_of(state, market)?))).collect();
+    let gas = (state.chain.params.sweep_gas / 16).checked_div(active.len() as u64).unwrap_or(0);
+    for (market, mark_ticks) in active {
+        let now_ms = ctx.exchange.chain.time_ms;
+        let max = ctx.exchange.markets.slot(market).cell.market.params.max_triggers;
+        let mut left = Gas(gas / 3);
+        peg::follow_all(ctx, market, max.min(left.turns()));
+        left = Gas(gas / 3);
+        for _ in 0..max {
+            let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
+            let reached =
+                if left.is_spent() { None } else { orders.pop_reached(mark_ticks, 1).pop() };
+            let Some(order_id) = reached else { break };
+            left.charge(ctx, |ctx| trigger(ctx, market, order_id));
         }
-        let (max, mark_ticks) = (params.max_triggers, cell.market.mark_ticks);
-        let Some(mark_ticks) = mark_ticks else { continue };
-        peg::follow_all(ctx, market, max);
-        for order_id in
-            ctx.exchange.markets.slot_mut(market).conditional.pop_reached(mark_ticks, max)
-        {
-            trigger(ctx, market, order_id);
+        left = Gas(gas / 3);
+        for _ in 0..max {
+            let orders = &ctx.exchange.markets.slot(market).conditional;
+            let due = if left.is_spent() { None } else { orders.slices_due(now_ms, 1).pop() };
+            let Some(order_id) = due else { break };
+            left.charge(ctx, |ctx| slice(ctx, market, order_id, mark_ticks));
         }
-        for order_id in ctx
-            .exchange
-            .markets
-            .slot(market)
-            .conditional
-            .slices_due(ctx.exchange.chain.time_ms, max)
-        {
-            slice(ctx, market, order_id, mark_ticks);
-        }
+    }
+}
+
+/// The mark of a market whose conditional orders have their turn now.
+fn mark_of(state: &State, market: MarketId) -> Option<Ticks> {
+    let slot = state.markets.slot(market);
+    let (cell, params) = (&slot.cell, &slot.cell.market.params);
+    let is_stale = cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms);
+    let has_turn = !slot.conditional.is_empty() && !is_stale && cell.is_live();
+    cell.market.mark_ticks.filter(|_| has_turn)
+}
+
+/// Gas that is left for one kind of turns in one market.
+struct Gas(u64);
+
+impl Gas {
+    const fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Turns that the gas is enough for; one at least, if there is any.
+    fn turns(&self) -> u32 {
+        let turns = u32::try_from(self.0 / TURN_GAS).unwrap_or(u32::MAX);
+        turns.max(u32::from(!self.is_spent()))
+    }
+
+    /// Carries out a turn, and charges it with the orders that it touched.
+    fn charge(&mut self, ctx: &mut Ctx<'_>, turn: impl FnOnce(&mut Ctx<'_>)) {
+        let before = ctx.work.orders;
+        turn(ctx);
+        let orders = ctx.work.orders.saturating_sub(before);
+        let gas = orders.saturating_mul(ORDER_GAS).saturating_add(TURN_GAS);
+        self.0 = self.0.saturating_sub(gas);
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn twap(
     account: AccountId,
     twap: &Twap,
 ) -> Result<OperationResult, Refusal> {
-    check_twap(ctx.exchange, twap)?;
+    check_twap(ctx.exchange, account, twap)?;
     check_room(ctx.exchange, account, twap.market, twap.client_id)?;
     // Phase 5 of this block is over: the first slice is the next block's.
     let next_ms = ctx.exchange.chain.time_ms;
@@ -50,8 +50,9 @@ pub(crate) fn twap(
 }
 
 /// Checks a TWAP before it starts.
-pub(crate) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
+pub(crate) fn check_twap(state: &State, account: AccountId, twap: &Twap) -> Result<(), Refusal> {
     let cell = &state.market(twap.market)?.cell;
+    check_frozen(state, account, twap.reduce_only)?;
     checks::check_status(cell, twap.reduce_only)?;
     // A slice catches up with three times its part at most.
     let part = twap.lots.get().div_ceil(u64::from(twap.slices.max(1)));
@@ -61,6 +62,7 @@ pub(crate) fn check_twap(state: &State, twap: &Twap) -> Result<(), Refusal> {
 /// Checks an order before it waits.
 pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
     let cell = &state.market(order.market)?.cell;
+    check_frozen(state, account, order.reduce_only)?;
     checks::check_status(cell, order.reduce_only)?;
     if order.whole_position {
         checks::check_reduces(lookup::held(state, account, order.market), order.side)?;
@@ -71,6 +73,14 @@ pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<
         checks::check_expiry(expires_ms, state.chain.time_ms)?;
     }
     check_not_reached(cell, &state.markets.slot(order.market).conditional, order)
+}
+
+/// A frozen account's orders wait only to reduce (rules §7.13).
+fn check_frozen(state: &State, account: AccountId, reduce_only: bool) -> Result<(), Refusal> {
+    if reduce_only {
+        return Ok(());
+    }
+    lookup::check_not_frozen(state, account)
 }
 
 /// Checks that the mark has not reached an order's trigger.

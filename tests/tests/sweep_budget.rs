@@ -1,0 +1,278 @@
+//! The budget of the sweep (rules §§7.2, 7.12, 7.13). Prices in whole USDC, quantities in whole
+//! units. With a budget this small a market has gas for two steps a block of those that lack most,
+//! and for one of those that are listed longest.
+
+use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_proto::params::MarketParams;
+use tidemark_proto::types::LiquidationStage;
+use tidemark_proto::units::AccountId;
+use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
+use tidemark_tests::harness::{
+    genesis, healthy, limit, liquidations, lots, place, plain_market, word, Chain,
+};
+use tidemark_tests::sim::audit;
+
+/// Gas of two steps that meet one maker each, and of one more.
+const SMALL_GAS: u64 = 10_000;
+
+/// A chain with one 20x market at index 100, a rich maker, and longs that have as much collateral
+/// as `deposits` says and hold 100 lots each.
+fn longs(sweep_gas: u64, deposits: &[u64]) -> (Chain, Vec<String>) {
+    let of = deposits.iter().map(|usdc| (*usdc, 100));
+    longs_of(sweep_gas, &of.collect::<Vec<_>>())
+}
+
+/// A chain like that, with collateral and lots of each.
+fn longs_of(sweep_gas: u64, holdings: &[(u64, u64)]) -> (Chain, Vec<String>) {
+    let market = MarketParams { max_open_orders: 1_000, ..plain_market("ONE-USD", 20) };
+    let mut genesis = genesis(vec![market], 1_000_000);
+    genesis.params.sweep_gas = sweep_gas;
+    let mut chain = Chain::new(&genesis);
+    chain.index(0, 100);
+    chain.deposit("maker", 100_000_000);
+    let names: Vec<String> = (0..holdings.len()).map(|at| format!("long {at}")).collect();
+    for (name, (usdc, _)) in names.iter().zip(holdings) {
+        chain.deposit(name, *usdc);
+    }
+    block(&mut chain);
+    for (name, (_, lots)) in names.iter().zip(holdings) {
+        chain.orders("maker", vec![place(limit(0, Sell, 100, *lots))]);
+        block(&mut chain);
+        chain.orders(name, vec![place(limit(0, Buy, 100, *lots))]);
+        block(&mut chain);
+        assert_eq!(chain.lots(name, 0), *lots as i64);
+    }
+    (chain, names)
+}
+
+/// A block after which everything holds that can be counted.
+fn block(chain: &mut Chain) -> BlockEvents {
+    let events = chain.block();
+    healthy(&events);
+    assert_eq!(audit::state(&chain.state), Ok(()), "height {}", events.height);
+    events
+}
+
+/// The accounts whose positions a block closed, in order.
+fn closed(events: &BlockEvents) -> Vec<AccountId> {
+    let mut accounts: Vec<AccountId> = liquidations(events)
+        .iter()
+        .filter(|step| !step.lots.is_zero())
+        .map(|step| step.account)
+        .collect();
+    accounts.dedup();
+    accounts
+}
+
+fn ids(chain: &Chain, names: &[&String]) -> Vec<AccountId> {
+    names.iter().map(|name| chain.account_id(name)).collect()
+}
+
+#[test]
+fn rules_7_those_that_lack_most_are_closed_first_and_the_rest_is_carried_over() {
+    // At 95 the maintenance margin of 100 lots is 237.5, and the loss is 500.
+    let (mut chain, names) = longs(SMALL_GAS, &[700, 680, 660, 640, 620, 600, 580]);
+    chain.orders("maker", vec![place(limit(0, Buy, 95, 700))]);
+    block(&mut chain);
+    chain.index(0, 95);
+    let mut order = Vec::new();
+    for left in [7, 4, 1, 0] {
+        let events = block(&mut chain);
+        order.extend(closed(&events));
+        let listed = &chain.state.danger.listed;
+        assert_eq!(listed.len() + order.len(), 7, "{left} were in danger: {listed:?}");
+        // Found in every block, and frozen: the budget did not reach them.
+        let frozen = &chain.state.danger.frozen;
+        assert!(listed.iter().all(|row| frozen.contains(&row.account)), "{listed:?}, {frozen:?}");
+    }
+    let by_shortfall: Vec<&String> = names.iter().rev().collect();
+    assert_eq!(order, ids(&chain, &by_shortfall));
+    assert!(names.iter().all(|name| chain.lots(name, 0) == 0));
+}
+
+#[test]
+fn rules_7_a_quarter_of_the_budget_is_for_those_that_are_listed_longest() {
+    // The first four are barely below maintenance at 95; the others, far below it at 90.
+    let small = [736, 735, 734, 733].map(|usdc| (usdc, 100));
+    let large = [4_000, 3_990, 3_980, 3_970, 3_960, 3_950].map(|usdc| (usdc, 400));
+    let (mut chain, names) = longs_of(SMALL_GAS, &[&small[..], &large].concat());
+    chain.orders("maker", vec![place(limit(0, Buy, 95, 300)), place(limit(0, Buy, 90, 2_500))]);
+    block(&mut chain);
+    chain.index(0, 95);
+    // All the bids at 95 go to the three that lack most.
+    assert_eq!(closed(&block(&mut chain)), ids(&chain, &[&names[3], &names[2], &names[1]]));
+    let since = chain.state.chain.height;
+    chain.index(0, 90);
+    let events = block(&mut chain);
+    // Two of those that lack most; then the one that was found a block before all others.
+    assert_eq!(closed(&events), ids(&chain, &[&names[9], &names[8], &names[0]]));
+    let listed = &chain.state.danger.listed;
+    assert!(listed.iter().all(|row| row.since == since + 1), "{listed:?}");
+}
+
+#[test]
+fn rules_7_what_dust_keeps_open_for_three_blocks_goes_on_to_deleveraging_and_never_to_the_fund() {
+    let (mut chain, names) = longs(SMALL_GAS, &[600]);
+    // Bids of a lot each: a block has gas for a few.
+    let dust = (0..200).map(|_| place(limit(0, Buy, 95, 1))).collect();
+    chain.orders("maker", dust);
+    block(&mut chain);
+    chain.index(0, 95);
+    let fund = chain.state.chain.treasury.insurance_atoms;
+    let id = chain.account_id(&names[0]);
+    for kept in 1..=3 {
+        let events = block(&mut chain);
+        let steps = liquidations(&events);
+        assert!(steps.iter().all(|step| step.stage == LiquidationStage::Book), "{steps:?}");
+        let held = chain.lots(&names[0], 0);
+        assert!((60..100).contains(&held), "{held} lots after block {kept}");
+        let row = chain.state.danger.listed[0].clone();
+        assert_eq!((row.account, row.kept[0].blocks), (id, kept));
+        assert!(!chain.state.danger.is_frozen(id), "it had its turn");
+    }
+    let events = block(&mut chain);
+    let mut stages: Vec<_> = liquidations(&events).iter().map(|step| step.stage).collect();
+    stages.dedup();
+    assert_eq!(stages, [LiquidationStage::Book, LiquidationStage::Adl]);
+    assert_eq!(chain.lots(&names[0], 0), 0);
+    assert!(chain.state.chain.treasury.insurance_atoms >= fund, "the fund paid nothing");
+    assert!(chain.state.danger.listed.is_empty());
+}
+
+#[test]
+fn rules_7_a_turn_that_its_bound_of_makers_ended_is_followed_by_others_in_the_same_block() {
+    let (mut chain, names) = longs_of(60_000_000, &[(5_000, 900)]);
+    // Bids of a lot each: a turn meets 500 of them, however few `max_fills` a trader's order may.
+    for _ in 0..2 {
+        chain.orders("maker", (0..480).map(|_| place(limit(0, Buy, 95, 1))).collect());
+        block(&mut chain);
+    }
+    chain.index(0, 95);
+    let events = block(&mut chain);
+    let steps: Vec<_> =
+        liquidations(&events).iter().map(|step| (step.stage, step.lots.get())).collect();
+    assert_eq!(steps, [(LiquidationStage::Book, 500), (LiquidationStage::Book, 400)]);
+    assert_eq!(chain.lots(&names[0], 0), 0);
+}
+
+#[test]
+fn rules_7_deleveraging_is_bounded_and_goes_on_in_the_next_block() {
+    let (mut chain, names) = longs(150_000, &[600, 590, 580, 570, 560, 550, 540, 530, 520, 510]);
+    chain.index(0, 90);
+    let (mut order, mut blocks) = (Vec::new(), 0);
+    while names.iter().any(|name| chain.lots(name, 0) != 0) {
+        let events = block(&mut chain);
+        // Within a block those go first whose price asks least of a counterparty.
+        let mut of_block = closed(&events);
+        of_block.sort_unstable();
+        assert!(!of_block.is_empty(), "each block closes something");
+        order.extend(of_block.into_iter().rev());
+        let asked = events.events.iter().filter(|event| matches!(event, Event::Adl { .. })).count();
+        assert!(asked < 10, "{asked} counterparties were asked in one block");
+        blocks += 1;
+    }
+    assert!((2..=10).contains(&blocks), "{blocks} blocks");
+    let by_shortfall: Vec<&String> = names.iter().rev().collect();
+    assert_eq!(order, ids(&chain, &by_shortfall), "those that lack most are in the first blocks");
+}
+
+#[test]
+fn rules_7_a_position_of_any_size_closes_whole_once_equity_is_below_0() {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000_000));
+    chain.index(0, 100);
+    chain.deposit("long", 20_000);
+    chain.deposit("maker", 10_000_000);
+    block(&mut chain);
+    chain.orders("maker", vec![place(limit(0, Sell, 100, 2_000))]);
+    block(&mut chain);
+    chain.orders("long", vec![place(limit(0, Buy, 100, 2_000))]);
+    block(&mut chain);
+    // 182 000 USDC, equity a little below ⅔ of maintenance: a half, not a fifth.
+    chain.orders("maker", vec![place(limit(0, Buy, 90, 5_000))]);
+    chain.index(0, 91);
+    let events = block(&mut chain);
+    assert_eq!(liquidations(&events)[0].lots, lots(1_000));
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000_000));
+    chain.index(0, 100);
+    chain.deposit("long", 20_000);
+    chain.deposit("maker", 10_000_000);
+    block(&mut chain);
+    chain.orders("maker", vec![place(limit(0, Sell, 100, 2_000))]);
+    block(&mut chain);
+    chain.orders("long", vec![place(limit(0, Buy, 100, 2_000))]);
+    block(&mut chain);
+    chain.index(0, 89);
+    block(&mut chain);
+    assert_eq!(chain.lots("long", 0), 0, "deleveraged whole");
+}
+
+/// The sums that rules §8.6 names: more keepers, requests and listed positions than a market may
+/// have are refused or left out.
+#[test]
+fn rules_8_no_more_than_64_keepers_and_256_listed_positions_a_market() {
+    let deposits: Vec<u64> = (0..70).map(|_| 1_000).collect();
+    let (mut chain, names) = longs(60_000_000, &deposits[..2]);
+    for at in 0..65 {
+        chain.deposit(&format!("keeper {at}"), 100);
+    }
+    block(&mut chain);
+    for at in 0..65 {
+        let message = v1::MsgRegisterBackstop { set_aside_atoms: 1_000_000, ..Default::default() };
+        chain.send(&format!("keeper {at}"), message);
+    }
+    let events = block(&mut chain);
+    let words: Vec<_> = events.txs.iter().map(word).collect();
+    assert_eq!(words.iter().filter(|word| **word == "OK").count(), 64);
+    assert_eq!(words.iter().filter(|word| **word == "BACKSTOP_FULL").count(), 1);
+    assert_eq!(chain.state.markets[0].cell.market.keepers.len(), 64);
+    assert_eq!(names.len(), 2);
+}
+
+/// A bidder who at 94 is below maintenance, with a bid at 96 that is the best price; five others
+/// lack more, and their orders use the budget of pruning up.
+fn with_frozen_bidder() -> (Chain, String) {
+    let (mut chain, names) = longs(SMALL_GAS, &[730, 650, 645, 640, 635, 630]);
+    for name in &names[1..] {
+        chain.orders(name, (0..20).map(|_| place(limit(0, Buy, 80, 1))).collect());
+    }
+    chain.orders(&names[0], vec![place(limit(0, Buy, 96, 10)), place(limit(0, Buy, 94, 10))]);
+    block(&mut chain);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 102);
+    chain.index(0, 94);
+    (chain, names[0].clone())
+}
+
+#[test]
+fn rules_7_a_frozen_account_may_only_cancel_exit_and_add_collateral() {
+    let (mut chain, bidder) = with_frozen_bidder();
+    let id = chain.account_id(&bidder);
+    chain.deposit(&bidder, 10);
+    chain.send(&bidder, v1::MsgWithdraw { amount_atoms: 1, ..Default::default() });
+    chain.send(&bidder, v1::MsgSetLeverage { leverage: 2, ..Default::default() });
+    let reduce = |price| v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, price, 10) };
+    chain.orders(
+        &bidder,
+        vec![
+            place(limit(0, Buy, 90, 1)),
+            place(reduce(85)),
+            place(reduce(99)),
+            Operation::CancelAll(v1::CancelAll { market: Some(0), side: 1 }),
+        ],
+    );
+    let events = block(&mut chain);
+    assert!(chain.state.danger.is_frozen(id));
+    let mut words: Vec<_> = events.txs.iter().map(word).collect();
+    words.sort_unstable();
+    assert_eq!(words, ["ACCOUNT_FROZEN", "ACCOUNT_FROZEN", "ACCOUNT_FROZEN", "OK"]);
+    let orders = events.txs.iter().find(|outcome| outcome.results.len() == 4);
+    let results: Vec<_> =
+        orders.expect("the batch").results.iter().map(|result| result.code().word()).collect();
+    assert_eq!(results, ["ACCOUNT_FROZEN", "WORSE_THAN_ZERO_PRICE", "OK", "OK"]);
+    // With enough collateral it is out of danger, and trades from the next block on.
+    chain.deposit(&bidder, 5_000);
+    block(&mut chain);
+    chain.orders(&bidder, vec![place(limit(0, Buy, 90, 1))]);
+    assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+    assert!(!chain.state.danger.is_frozen(id));
+}
