@@ -66,6 +66,22 @@ fn in_random_histories_every_invariant_holds_and_all_nodes_agree() {
     not_empty(&[one, other].concat());
 }
 
+/// The reserve lemma holds from block to block whatever the sweep does not reach: nothing that
+/// increases a frozen account's position trades.
+#[test]
+fn in_random_histories_with_a_tiny_budget_every_invariant_holds_and_all_nodes_agree() {
+    let tiny = |seeds: std::ops::Range<u64>| -> Vec<Summary> {
+        let one = |seed| run(Config::with_tiny_budget(seed, BLOCKS));
+        seeds.map(|seed| one(seed).unwrap_or_else(|failure| panic!("{failure}"))).collect()
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(|| tiny(200..203)), scope.spawn(|| tiny(203..206)));
+        (one.join().expect("no failure"), other.join().expect("no failure"))
+    });
+    let frozen: u64 = one.iter().chain(&other).map(|summary| summary.frozen).sum();
+    assert!(frozen > 100, "{frozen} frozen accounts show nothing");
+}
+
 #[test]
 fn a_history_is_a_function_of_its_seed() {
     let config = Config::new(7, 60);

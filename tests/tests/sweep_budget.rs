@@ -8,6 +8,7 @@ use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::AccountId;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
+use tidemark_proto::Code;
 use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, lots, place, plain_market, word, Chain,
 };
@@ -241,6 +242,25 @@ fn with_frozen_bidder() -> (Chain, String) {
     assert_eq!(chain.state.markets[0].book.live_orders(), 102);
     chain.index(0, 94);
     (chain, names[0].clone())
+}
+
+#[test]
+fn rules_7_a_frozen_accounts_increasing_orders_do_not_trade_and_count_for_nothing() {
+    let (mut chain, bidder) = with_frozen_bidder();
+    let id = chain.account_id(&bidder);
+    chain.orders("maker", vec![place(limit(0, Sell, 96, 5))]);
+    let events = block(&mut chain);
+    assert!(chain.state.danger.is_frozen(id), "{:?}", chain.state.danger);
+    let bought = |event: &Event| matches!(event, Event::Fill(fill) if fill.maker == id);
+    assert!(!events.events.iter().any(bought));
+    // The sweep's own takers removed both bids, which they met at better than their zero prices.
+    assert_eq!(events.txs[0].results[0].resting_lots, lots(5));
+    let removed = events.events.iter().filter(|event| {
+        matches!(event, Event::Removed { account, code: Code::AccountFrozen, .. } if *account == id)
+    });
+    assert_eq!(removed.count(), 2);
+    assert_eq!(chain.state.markets[0].book.open_orders(id), 0);
+    assert_eq!(chain.state.markets[0].cell.top.0, None, "dead bids are no best bid");
 }
 
 #[test]

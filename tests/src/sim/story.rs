@@ -96,11 +96,13 @@ impl Block<'_> {
                 )
             })
         };
-        for event in &self.events.events {
+        for (at, event) in self.events.events.iter().enumerate() {
             match event {
                 Event::Fill(fill) => {
                     let is = |order: OrderId| reduce_only.contains(&(fill.market, order));
-                    let is_frozen = |account| self.swept.danger.is_frozen(account);
+                    // The sweep may freeze a counterparty after it has traded on the book.
+                    let has_swept = at >= self.sweep.events.len();
+                    let is_frozen = |account| has_swept && self.swept.danger.is_frozen(account);
                     let closing =
                         fill.liquidation || is(fill.taker_order_id) || is_frozen(fill.taker);
                     trade(fill.taker, fill.market, fill.taker_side, fill.lots, closing)?;

@@ -96,5 +96,5 @@ fn long_and_short(state: &mut State, rng: &mut Rng) {
     let leverage_milli = rng.within(10_000, 45_000);
     fund(state, &positions, |notional| notional.mul_div_trunc(1_000, leverage_milli.into()));
     let shorts: Vec<_> = positions.iter().map(|(market, lots)| (*market, -*lots)).collect();
-    fund(state, &shorts, |notional| Some(notional));
+    fund(state, &shorts, Some);
 }

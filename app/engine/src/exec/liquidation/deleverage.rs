@@ -31,6 +31,9 @@ use crate::state::{EndangeredAccount, State};
 /// margin tier: a lot's zero price changes where it leaves one, and a market has at most so many.
 const MAX_ROUNDS: u32 = 8;
 
+/// Gas of a position that closes: a counterparty or more, and its own margin.
+const CLOSING_GAS: u64 = 2 * COUNTERPARTY_GAS;
+
 /// Least holders that a round looks at, however little gas is left.
 const LEAST_HOLDERS: u64 = 64;
 
@@ -145,8 +148,7 @@ impl ClosingSide {
     /// that are listed longest.
     #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
     fn batch(&self, ctx: &Ctx<'_>, steps: &[Step]) -> Vec<usize> {
-        // Each closes against a counterparty or more, and has its own margin worked out.
-        let most = (self.gas / COUNTERPARTY_GAS.saturating_mul(2)).max(1);
+        let most = (self.gas / CLOSING_GAS).max(1);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let open = self.steps.iter().copied().filter(|at| self.is_open(ctx, &steps[*at]));
         let mut batch: Vec<usize> = open.collect();

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_matching::{Book, Fillable, LevelView, NewOrder, OrderView};
+use tidemark_matching::{Fillable, LevelView, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::purse::Purse;
-use crate::exec::order::book_host::BookHost;
+use crate::exec::order::book_host::{BookHost, LiveOrders};
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
 use crate::refusal::{Dependence, Refusal};
@@ -72,12 +72,14 @@ impl PlannedOrder {
 }
 
 impl MarketPlan {
-    /// The best price of each side without the orders that leave.
+    /// The best price of each side without the orders that leave, and without dead ones.
     #[expect(
         clippy::arithmetic_side_effects,
         reason = "at a price leave at most the orders that an account has there"
     )]
-    pub(crate) fn best(&self, book: &Book) -> BestPrices {
+    pub(crate) fn best(&self, state: &State, market: MarketId) -> BestPrices {
+        let live = LiveOrders::of(state);
+        let book = &state.markets.slot(market).book;
         let mut gone: BTreeMap<(Side, Ticks), u32> = BTreeMap::new();
         for order in self.leaving.values() {
             *gone.entry((order.side, order.price_ticks)).or_default() += 1;
@@ -85,7 +87,7 @@ impl MarketPlan {
         let gone = |level: &LevelView| gone.get(&(level.side, level.price_ticks)).copied();
         // At most one level more than orders leave.
         let best = |side| {
-            let mut levels = book.levels(side);
+            let mut levels = book.live_levels(side, &live);
             levels
                 .find(|level| level.count > gone(level).unwrap_or(0))
                 .map(|level| level.price_ticks)
@@ -104,7 +106,7 @@ impl MarketPlan {
         self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_meeting()?;
-        let best = self.best(&state.markets.slot(market).book);
+        let best = self.best(state, market);
         let takes = |intended: &&PlannedOrder| {
             let opposite = best.opposite(intended.order.side);
             let crosses = |price: Ticks| match intended.order.side {

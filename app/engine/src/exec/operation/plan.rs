@@ -372,7 +372,7 @@ impl Plan {
         for (market, plan) in &self.markets {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
-            let best = plan.best(&state.markets.slot(*market).book);
+            let best = plan.best(state, *market);
             for PlannedOrder { order, ready, .. } in &plan.placed {
                 let best_ticks = best.opposite(order.side);
                 let order = admission::open_order(order, ready.price_ticks, best_ticks);

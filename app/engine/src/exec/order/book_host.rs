@@ -4,7 +4,7 @@
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::units::{
-    AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, TimeMs,
+    AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
 use tidemark_proto::Code;
 use tidemark_risk::fees::{self, FeeRates, TradeFees};
@@ -20,13 +20,15 @@ use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
 use crate::state::table::Table;
 use crate::state::totals_cache::TotalsCache;
-use crate::state::MarketCell;
+use crate::state::{Danger, MarketCell, State};
 
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
 /// accounts at once.
 pub(crate) struct BookHost<'a> {
     pub accounts: &'a mut Table<AccountId, Account>,
     pub cell: &'a mut MarketCell,
+    /// Accounts whose increasing orders are dead: the sweep's budget did not reach them.
+    pub danger: &'a Danger,
     /// Broken invariants that no block has reported yet.
     pub violations: &'a mut Vec<String>,
     pub conditional: &'a mut ConditionalOrders,
@@ -66,6 +68,7 @@ impl<'a> BookHost<'a> {
         let host = Self {
             accounts: &mut state.accounts,
             cell: &mut slot.cell,
+            danger: &state.danger,
             violations: &mut state.derived.violations,
             conditional: &mut slot.conditional,
             order_totals: &mut slot.order_totals,
@@ -259,7 +262,59 @@ impl<'a> BookHost<'a> {
     }
 }
 
+/// The book's orders as they count for prices: without the dead ones (rules §7.13).
+pub(crate) struct LiveOrders<'a> {
+    pub danger: &'a Danger,
+    pub now_ms: TimeMs,
+}
+
+impl<'a> LiveOrders<'a> {
+    pub(crate) fn of(state: &'a State) -> Self {
+        Self { danger: &state.danger, now_ms: state.chain.time_ms }
+    }
+}
+
+impl Host for LiveOrders<'_> {
+    fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
+        Lots::ZERO
+    }
+
+    fn event(&mut self, _: BookEvent) {}
+
+    fn any_dead(&self) -> bool {
+        !self.danger.frozen.is_empty()
+    }
+
+    fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
+        why_dead(self.danger, owner, reduce_only)
+    }
+
+    fn now_ms(&self) -> TimeMs {
+        self.now_ms
+    }
+}
+
+/// Returns why an order is dead: its account is frozen, and it may increase exposure.
+fn why_dead(danger: &Danger, owner: AccountId, reduce_only: bool) -> Option<Code> {
+    (!reduce_only && danger.is_frozen(owner)).then_some(Code::AccountFrozen)
+}
+
+/// A side's best price of a market, of orders that trade.
+pub(crate) fn best_live(state: &State, market: MarketId, side: Side) -> Option<Ticks> {
+    let live = LiveOrders::of(state);
+    let best = state.markets.slot(market).book.live_levels(side, &live).next();
+    best.map(|level| level.price_ticks)
+}
+
 impl Host for BookHost<'_> {
+    fn any_dead(&self) -> bool {
+        !self.danger.frozen.is_empty()
+    }
+
+    fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
+        why_dead(self.danger, owner, reduce_only)
+    }
+
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {
         // Without a row the order is as one without a position, and goes: nothing trades.
         debug_assert!(self.accounts.get(owner).is_some(), "account {owner} has an order, no row");

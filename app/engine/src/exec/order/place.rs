@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::{BookHost, Taken};
 use crate::exec::order::checks::OrderTerms;
-use crate::exec::order::{admission, checks};
+use crate::exec::order::{admission, book_host, checks};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 
@@ -22,8 +22,8 @@ pub(crate) fn place_on_book(
     if checks::rests(time_in_force) {
         checks::check_open_orders(ctx.exchange, account, order.market, 1)?;
     }
-    let best = ctx.exchange.markets.slot(order.market).book.best(order.side.opposite());
-    let new = admission::open_order(order, price_ticks, best.map(|level| level.price_ticks));
+    let best = book_host::best_live(ctx.exchange, order.market, order.side.opposite());
+    let new = admission::open_order(order, price_ticks, best);
     admission::admit(ctx, account, order.market, &new, None)?;
     let request = admission::new_order(
         ctx.exchange,

@@ -8,7 +8,7 @@ use tidemark_risk::orders::OpenOrder;
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
-use crate::exec::order::{admission, checks, place};
+use crate::exec::order::{admission, book_host, checks, place};
 use crate::outcome::OperationResult;
 use crate::refusal::{NotReplaceable, Refusal};
 
@@ -50,9 +50,8 @@ pub(crate) fn replace(
         checks::check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
             PostOnly::Slide => {
-                let best = ctx.exchange.markets.slot(market).book.best(new.side.opposite());
-                let price_ticks =
-                    admission::slid(best.map(|level| level.price_ticks), new.side, new.price_ticks);
+                let best = book_host::best_live(ctx.exchange, market, new.side.opposite());
+                let price_ticks = admission::slid(best, new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }
             PostOnly::Off | PostOnly::Reject => new,

@@ -5,6 +5,7 @@ use tidemark_risk::funding::{impact_price, premium_ppm};
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
+use crate::exec::order::book_host::LiveOrders;
 use crate::invariant::broken_in;
 
 /// Bound of one sample: 100 %.
@@ -14,6 +15,8 @@ const MAX_PREMIUM_PPM: Ppm = Ppm::ONE;
 /// no sample; a market that is not live neither samples nor pays, and forgets the hour's samples.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     let now_ms = ctx.exchange.chain.time_ms;
+    // Who was frozen by the last sweep is frozen to the next.
+    let live = LiveOrders { danger: &ctx.exchange.danger, now_ms };
     for slot in ctx.exchange.markets.iter_mut() {
         let (cell, book) = (&mut slot.cell, &slot.book);
         cell.market.begin_block();
@@ -37,7 +40,8 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
         let fresh = !cell.index.is_stale(now_ms, market.params.max_oracle_age_ms);
         if fresh && market.funding.sample_due(now_ms) {
             let impact = |side| {
-                let levels = book.levels(side).map(|level| (level.price_ticks, level.lots));
+                let levels = book.live_levels(side, &live);
+                let levels = levels.map(|level| (level.price_ticks, level.lots));
                 impact_price(&market.params, market.k, levels)
             };
             let (bid, ask) = (impact(Side::Buy), impact(Side::Sell));

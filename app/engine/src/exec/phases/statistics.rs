@@ -1,6 +1,9 @@
 //! Phase 7: the inputs of the next block's mark, and the books' changes.
 
+use tidemark_proto::units::Side;
+
 use crate::events::{BlockEvents, BookDelta, Event};
+use crate::exec::order::book_host::LiveOrders;
 use crate::state::State;
 
 /// Phase 7: records the inputs of the next block's mark, and reports the books' changes.
@@ -10,11 +13,12 @@ pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
             state.markets.slot_mut(fill.market).cell.last_trade_ticks = Some(fill.price_ticks);
         }
     }
+    let live = LiveOrders { danger: &state.danger, now_ms: state.chain.time_ms };
     for slot in state.markets.iter_mut() {
         let (cell, book) = (&mut slot.cell, &mut slot.book);
         cell.top = (
-            book.best_bid().map(|level| level.price_ticks),
-            book.best_ask().map(|level| level.price_ticks),
+            book.live_levels(Side::Buy, &live).next().map(|level| level.price_ticks),
+            book.live_levels(Side::Sell, &live).next().map(|level| level.price_ticks),
         );
         let dirty = book.take_dirty_levels();
         if dirty.is_empty() {
@@ -30,8 +34,8 @@ pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
         };
         for level in dirty {
             let side = match level.side {
-                tidemark_proto::units::Side::Buy => &mut delta.bids,
-                tidemark_proto::units::Side::Sell => &mut delta.asks,
+                Side::Buy => &mut delta.bids,
+                Side::Sell => &mut delta.asks,
             };
             side.push((level.price_ticks, level.lots, level.count));
         }

@@ -11,12 +11,12 @@ use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{admission, cancel, place, replace};
+use crate::exec::order::{admission, book_host, cancel, place, replace};
 use crate::invariant::{invariant, report};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
-use crate::state::{MarketSlot, State};
+use crate::state::{Danger, MarketSlot, State};
 
 /// Reference prices that pegged orders of a market follow.
 #[derive(Default)]
@@ -37,7 +37,8 @@ impl References {
         let slot = state.markets.slot(market);
         let mut references = Self { mark_ticks: slot.cell.market.mark_ticks, ..Self::default() };
         for side in sides {
-            references.best_ticks[*side as usize] = best_unpegged(meter, slot, *side)?;
+            references.best_ticks[*side as usize] =
+                best_unpegged(meter, (slot, &state.danger), *side)?;
         }
         Ok(references)
     }
@@ -60,17 +61,18 @@ impl References {
     }
 }
 
-/// Returns the best price of an order that is not pegged, among the best [`PEG_LOOKS`] orders of a
-/// side. Each look is paid for.
+/// Returns the best price of an order that is neither pegged nor of a frozen account, among the
+/// best [`PEG_LOOKS`] orders of a side. Each look is paid for.
 fn best_unpegged(
     meter: &mut Meter,
-    slot: &MarketSlot,
+    (slot, danger): (&MarketSlot, &Danger),
     side: Side,
 ) -> Result<Option<Ticks>, Refusal> {
     let orders = slot.book.levels(side).flat_map(|level| slot.book.queue(side, level.price_ticks));
     for order in orders.take(PEG_LOOKS) {
         meter.charge(LOOK)?;
-        if slot.conditional.pegged(order.order_id).is_none() {
+        let is_dead = !order.reduce_only && danger.is_frozen(order.owner);
+        if !is_dead && slot.conditional.pegged(order.order_id).is_none() {
             return Ok(Some(order.price_ticks));
         }
     }
@@ -139,7 +141,7 @@ fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &R
     };
     // Without a reference it stays where it is.
     let Some(wanted) = references.price(order.side, &pegged) else { return };
-    let opposite = book.best(order.side.opposite()).map(|level| level.price_ticks);
+    let opposite = book_host::best_live(ctx.exchange, market, order.side.opposite());
     if admission::slid(opposite, order.side, wanted) == order.price_ticks {
         return;
     }
