@@ -2,10 +2,14 @@
 //! have 10 000 USDC.
 
 use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
-use tidemark_tests::harness::{limit, liquidations, one_market, place, usdc, word, Chain};
+use tidemark_tests::harness::{
+    genesis, limit, liquidations, one_market, place, plain_market, signer, usdc, word, Chain,
+    FAUCET,
+};
 use tidemark_tests::sim::audit;
 use tidemark_tests::sim::figures::figures;
 
@@ -191,4 +195,51 @@ fn with_equity_below_zero_keepers_are_left_out() {
     chain.index(0, 88);
     assert_eq!(stages(&block(&mut chain)), [LiquidationStage::Adl]);
     assert_eq!(chain.lots("one", 0), 0);
+}
+
+/// Keepers that nobody can make trade: their owner has all the isolated accounts that it may have.
+#[test]
+fn rules_7_a_keeper_without_room_for_isolated_collateral_is_passed_over() {
+    let only = MarketParams { isolated_only: true, ..plain_market("ONE-USD", 20) };
+    let markets = vec![only, plain_market("TWO-USD", 20), plain_market("THREE-USD", 20)];
+    let mut chain = Chain::new(&genesis(markets, 1_000));
+    for market in 0..3 {
+        chain.index(market, 100);
+    }
+    for name in ["long", "short", "keeper"] {
+        chain.deposit(name, 10_000);
+    }
+    chain.block();
+    // One atom a subaccount, and 256 isolated accounts without any collateral.
+    for subaccount in 1..128 {
+        let recipient = signer("keeper").address().to_string();
+        let deposit =
+            v1::MsgDeposit { recipient, subaccount, amount_atoms: 1, ..Default::default() };
+        chain.send(FAUCET, deposit);
+    }
+    chain.block();
+    for subaccount in 0..128 {
+        for market in [1, 2] {
+            let mode = v1::MarginMode::Isolated.into();
+            chain.send(
+                "keeper",
+                v1::MsgSetMarginMode { subaccount, market, mode, ..Default::default() },
+            );
+        }
+    }
+    let events = chain.block();
+    assert!(events.txs.iter().all(|tx| word(tx) == "OK"));
+    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 1, ..Default::default() });
+    assert_eq!(word(&chain.block().txs[0]), "OK");
+    chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+    chain.block();
+    chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+    chain.block();
+    chain.index(0, 96);
+    for _ in 0..3 {
+        let events = chain.block();
+        assert_eq!(events.violations, Vec::<String>::new(), "height {}", events.height);
+    }
+    assert_eq!(chain.state.markets[0].cell.quarantined, None);
+    assert_eq!(chain.lots("long", 0), 0, "the next stages closed the position");
 }
