@@ -63,7 +63,8 @@ impl Book {
         let best =
             best.map_or(price, |level| price_of(side.opposite(), self.levels.get(level).key));
         let outside = match side {
-            Side::Buy => best.checked_sub(Ticks::ONE),
+            // Below an ask of 1 tick there is no price.
+            Side::Buy => best.checked_sub(Ticks::ONE).filter(|price| !price.is_zero()),
             Side::Sell => best.checked_add(Ticks::ONE),
         };
         outside.filter(|_| post_only == PostOnly::Slide).ok_or(Reject::new(

@@ -206,7 +206,7 @@ fn post_only_is_refused_or_slides_one_tick_outside() {
 
 #[test]
 fn a_slide_that_would_leave_the_price_range_is_refused() {
-    for (side, best) in [(Side::Buy, 0), (Side::Sell, u64::MAX)] {
+    for (side, best) in [(Side::Buy, 0), (Side::Buy, 1), (Side::Sell, u64::MAX)] {
         let (mut book, mut host) = (Book::new(), TestHost::default());
         place(&mut book, &mut host, &gtc(1, side.opposite(), best, 1)).expect("rests");
         let slide = NewOrder { post_only: PostOnly::Slide, ..gtc(2, side, best, 1) };
