@@ -1,6 +1,7 @@
 //! Transactions whose signature this node has already verified, so that each is verified once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -87,20 +88,63 @@ impl TxCache {
         max_bytes: usize,
         threads: usize,
     ) -> Vec<Result<Arc<DecodedTx>, Refusal>> {
-        // Below this a thread costs more than it saves: a signature takes about 0.1 ms.
-        const WORTH_A_THREAD: usize = 8;
-        let threads = threads.clamp(1, 64).min(txs.len() / WORTH_A_THREAD).max(1);
-        if threads == 1 {
-            return check_part(self, txs, max_bytes);
-        }
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = txs
-                .chunks(txs.len().div_ceil(threads))
-                .map(|part| scope.spawn(move || check_part(self, part, max_bytes)))
-                .collect();
-            parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-        })
+        let check = |_, part: &_| check_part(self, part, max_bytes);
+        in_parts(txs, threads, check).into_iter().flatten().collect()
     }
+
+    /// Checks many at once as [`Self::check_all`] does, up to the first that is refused: one bad
+    /// transaction decides about a proposal, and the rest of a block of them costs nothing.
+    ///
+    /// # Errors
+    /// A refused transaction's place and refusal, where more are refused that of any.
+    pub fn all_right(
+        &self,
+        txs: &[impl AsRef<[u8]> + Sync],
+        max_bytes: usize,
+        threads: usize,
+    ) -> Result<Vec<Arc<DecodedTx>>, (usize, Refusal)> {
+        let refused = AtomicBool::new(false);
+        let check = |first: usize, part: &[_]| {
+            let mut right = Vec::with_capacity(part.len());
+            for (index, tx) in (first..).zip(part) {
+                if refused.load(Ordering::Relaxed) {
+                    break;
+                }
+                right.push(self.check(AsRef::as_ref(tx), max_bytes).map_err(|refusal| {
+                    refused.store(true, Ordering::Relaxed);
+                    (index, refusal)
+                })?);
+            }
+            Ok(right)
+        };
+        let parts = in_parts(txs, threads, check);
+        Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    }
+}
+
+/// Runs `check` over parts of the transactions, each on a thread of its own, with the place of the
+/// part's first. Results are in the order of the parts.
+fn in_parts<T: Sync, R: Send>(
+    txs: &[T],
+    threads: usize,
+    check: impl Fn(usize, &[T]) -> R + Sync,
+) -> Vec<R> {
+    // Below this a thread costs more than it saves: a signature takes about 0.1 ms.
+    const WORTH_A_THREAD: usize = 8;
+    let threads = threads.clamp(1, 64).min(txs.len() / WORTH_A_THREAD).max(1);
+    if threads == 1 {
+        return vec![check(0, txs)];
+    }
+    let (size, check) = (txs.len().div_ceil(threads), &check);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..)
+            .step_by(size)
+            .zip(txs.chunks(size))
+            .map(|(first, part)| scope.spawn(move || check(first, part)))
+            .collect();
+        // A panic elsewhere aborts the process.
+        parts.into_iter().filter_map(|part| part.join().ok()).collect()
+    })
 }
 
 fn check_part(
@@ -109,4 +153,24 @@ fn check_part(
     max_bytes: usize,
 ) -> Vec<Result<Arc<DecodedTx>, Refusal>> {
     txs.iter().map(|tx| cache.check(tx.as_ref(), max_bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_refused_transaction_ends_the_check_of_a_proposal() {
+        let cache = TxCache::new("chain-1");
+        let txs = vec![vec![0_u8]; 1_000];
+        for threads in [1, 2] {
+            let (index, refusal) = cache.all_right(&txs, 1_024, threads).unwrap_err();
+            // Each thread begins at the first of its part.
+            assert_eq!(index % (txs.len() / threads), 0);
+            assert_eq!(refusal.code, tidemark_proto::Code::TxMalformed);
+        }
+        assert_eq!(cache.all_right(&txs[..0], 1_024, 2).map(|right| right.len()), Ok(0));
+        let tx_names = |all: Vec<Result<_, Refusal>>| all.iter().filter(|it| it.is_err()).count();
+        assert_eq!(tx_names(cache.check_all(&txs, 1_024, 2)), 1_000);
+    }
 }

@@ -37,6 +37,7 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     let mut txs = request.txs.as_slice();
     if votes::required(height(request.height)) {
         let (first, rest) = txs.split_first().ok_or("the block has no extended commit")?;
+        votes::room::check_bytes(first.len(), view.chain.validators.len())?;
         let commit = votes::decode(first)?;
         let none = CommitInfo::default();
         let proposed = request.proposed_last_commit.as_ref().unwrap_or(&none);
@@ -49,11 +50,11 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
         )?;
         txs = rest;
     }
-    let checked = node.inner.cache.check_all(txs, view.max_tx_bytes(), node.inner.threads);
-    let mut decoded = Vec::with_capacity(checked.len());
-    for (index, result) in checked.into_iter().enumerate() {
-        decoded.push(result.map_err(|refusal| format!("transaction {index}: {refusal}"))?);
-    }
+    let decoded = node
+        .inner
+        .cache
+        .all_right(txs, view.max_tx_bytes(), node.inner.threads)
+        .map_err(|(index, refusal)| format!("transaction {index}: {refusal}"))?;
     canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
         view.sequence(account)
     })

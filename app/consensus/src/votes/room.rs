@@ -35,6 +35,21 @@ pub fn max_injected_bytes(validators: usize) -> u64 {
     canonical_order::tx_bytes(0).saturating_add(BESIDE_VOTES_BYTES).saturating_add(votes)
 }
 
+/// Checks the length of an injected transaction before it is decoded: each vote of two bytes would
+/// take a hundred in memory, and a block has room for two million of them.
+///
+/// # Errors
+/// A sentence with the length and the bound.
+pub fn check_bytes(bytes: usize, validators: usize) -> Result<(), String> {
+    let most = max_injected_bytes(validators);
+    if bytes as u64 <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "the extended commit has {bytes} bytes, that of {validators} validators at most {most}"
+    ))
+}
+
 /// Most bytes of a block.
 #[must_use]
 pub fn block_bytes(params: &ConsensusParams) -> u64 {

@@ -271,7 +271,15 @@ fn a_full_vote_takes_no_more_than_the_bound_and_a_full_commit_fits_its_room() {
         let commit = ExtendedCommitInfo { round: i32::MAX, votes };
         let bytes = canonical_order::tx_bytes(encode(&commit).len());
         assert!(bytes <= room::max_injected_bytes(validators), "{bytes} of {validators}");
+        assert_eq!(room::check_bytes(encode(&commit).len(), validators), Ok(()));
     }
+}
+
+#[test]
+fn an_injected_transaction_longer_than_any_commit_is_not_decoded() {
+    let most = usize::try_from(room::max_injected_bytes(4)).unwrap();
+    let refusal = room::check_bytes(most + 1, 4).unwrap_err();
+    assert!(refusal.ends_with(&format!("that of 4 validators at most {most}")), "{refusal}");
 }
 
 #[test]
