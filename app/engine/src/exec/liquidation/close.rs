@@ -154,6 +154,9 @@ pub(crate) fn with_fund(
         let closed = immediate(ctx, step, &health, facts, (fundable, makers))?;
         budgets.spend(market, Third::OffBook, closed.makers.saturating_mul(MAKER_GAS));
         step.took(market, closed.part.lots);
+        if closed.ended_by_bound {
+            step.keep_open(market);
+        }
     }
     Ok(())
 }

@@ -138,7 +138,8 @@ impl Step {
         }
     }
 
-    /// Leaves lots for the next block: the gas of their market ended before the stage.
+    /// Leaves lots for the next block: the gas of their market ended before the stage, or the bound
+    /// of makers in it.
     pub(crate) fn keep_open(&mut self, market: MarketId) {
         if let Some(left) = self.left.iter_mut().find(|left| left.market == market) {
             left.kept = Kept::ByBound;
