@@ -50,10 +50,8 @@ fn not_empty(histories: &[Summary]) {
     let sum = |of: &dyn Fn(&Summary) -> u64| histories.iter().map(of).sum::<u64>();
     let (taken, settled) = (sum(&|summary| summary.taken), sum(&|summary| summary.settled));
     assert!(taken > 0 && settled > 0, "{taken} taken over, {settled} settled");
-    assert!(
-        histories.iter().all(|summary| summary.fills > 100 && summary.funding > 0),
-        "{histories:?}"
-    );
+    assert!(histories.iter().all(|summary| summary.fills > 100), "{histories:?}");
+    assert!(sum(&|summary| summary.funding) > 0, "no hour of funding was paid");
 }
 
 #[test]

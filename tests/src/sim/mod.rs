@@ -177,6 +177,10 @@ pub fn simulated_genesis() -> Genesis {
     genesis
 }
 
+/// Time from genesis to the first block: an hour of funding then ends after some 1 300 s of blocks,
+/// of which samples cover more than the quarter that is paid for.
+const FIRST_BLOCK_MS: u64 = 2_700_000;
+
 /// Makes the blocks of a history, one after the other, from the reference node's state.
 pub struct Proposer {
     rng: Rng,
@@ -193,7 +197,7 @@ impl Proposer {
             rng: Rng::new(config.seed),
             prices: Prices::new(&markets().1),
             traffic: Traffic::new(config.traders),
-            now_ms: GENESIS_MS,
+            now_ms: GENESIS_MS + FIRST_BLOCK_MS,
         }
     }
 
@@ -203,12 +207,12 @@ impl Proposer {
     /// The sentence of the order check.
     pub fn next(&mut self, node: &ShadowNode) -> Result<BlockInput, String> {
         let (rng, state) = (&mut self.rng, &node.state);
-        // Most of an hour is covered by funding samples, which speak for 10 s at most each.
-        self.now_ms += match rng.within(0, 199) {
+        // Funding samples speak for 10 s at most, and an index that comes later than that is a gap.
+        self.now_ms += match rng.within(0, 799) {
             0 => rng.within(600_000, 4_000_000),
             1 => rng.within(20_000_000, 260_000_000),
-            2..=15 => rng.within(20_000, 60_000),
-            16..=115 => rng.within(5_000, 12_000),
+            2..=25 => rng.within(20_000, 60_000),
+            26..=600 => rng.within(6_000, 10_000),
             _ => rng.within(200, 6_000),
         };
         self.prices.step(rng);

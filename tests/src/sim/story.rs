@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tidemark_engine::events::{BlockEvents, Event, Fill};
 use tidemark_engine::state::State;
+use tidemark_matching::OrderView;
 use tidemark_proto::types::{DecodedTx, LiquidationStage, Message, Operation};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
@@ -215,7 +216,10 @@ impl Block<'_> {
         let makers = Side::reducing(lots).opposite();
         let mut orders =
             book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
-        let Some(best) = orders.find(|order| order.owner != id) else { return false };
+        let is_dead =
+            |order: &OrderView| !order.reduce_only && self.swept.danger.is_frozen(order.owner);
+        let best = orders.find(|order| order.owner != id && !is_dead(order));
+        let Some(best) = best else { return false };
         let params = &cell.market.params;
         let k = cell.market.k.wide();
         // Signed: the higher, the better for the account that is closed.
