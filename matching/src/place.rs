@@ -133,9 +133,11 @@ impl Book {
             .map_err(|reject| reject.after(removed))?;
         let mut level = NONE;
         if !immediate {
-            level = self.check_room(order.side, price_ticks, order.lots, Lots::ZERO)?;
+            level = self
+                .check_room(order.side, price_ticks, order.lots, Lots::ZERO)
+                .map_err(|reject| reject.after(removed))?;
         }
-        let order_id = self.unused_id()?;
+        let order_id = self.unused_id().map_err(|reject| reject.after(removed))?;
         let mut outcome = match crosses {
             true => self.match_new(order, order_id, price_ticks, host)?,
             false if order.time_in_force == TimeInForce::Fok => {

@@ -43,7 +43,8 @@ impl Book {
             .admissible_price(old.side, wanted, old.post_only)
             .map_err(|reject| reject.after(removed))?;
         let leaving = if price_ticks == old.price_ticks { old.lots } else { Lots::ZERO };
-        self.check_room(old.side, price_ticks, lots, leaving)?;
+        self.check_room(old.side, price_ticks, lots, leaving)
+            .map_err(|reject| reject.after(removed))?;
 
         host.event(Event::Removed { order: old, reason: Code::Replaced });
         let order = *self.orders.get(slot);

@@ -91,7 +91,7 @@ impl Model {
         let price = match best.filter(|best| crosses(order.side, order.price_ticks, *best)) {
             Some(_) if order.post_only == PostOnly::Reject => return Err(Code::WouldCross),
             Some(best) if order.post_only == PostOnly::Slide => match order.side {
-                Side::Buy => best.checked_sub(Ticks::ONE),
+                Side::Buy => best.checked_sub(Ticks::ONE).filter(|price| !price.is_zero()),
                 Side::Sell => best.checked_add(Ticks::ONE),
             }
             .ok_or(Code::WouldCross)?,
