@@ -63,7 +63,7 @@ codes! {
     UnknownMessage = 9, "UNKNOWN_MESSAGE";
     /// More operations than a message may carry, or none.
     OperationCount = 10, "OPERATION_COUNT";
-    /// The gas limit does not cover what the transaction may do.
+    /// Declared gas is below the static gas, above a block's, or ends before the next step.
     OutOfGas = 11, "OUT_OF_GAS";
     /// Too many transactions for the account's allowance.
     RateLimited = 12, "RATE_LIMITED";

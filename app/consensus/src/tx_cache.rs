@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(refusal.code, tidemark_proto::Code::TxMalformed);
         }
         assert_eq!(cache.all_right(&txs[..0], 1_024, 2).map(|right| right.len()), Ok(0));
-        let tx_names = |all: Vec<Result<_, Refusal>>| all.iter().filter(|it| it.is_err()).count();
-        assert_eq!(tx_names(cache.check_all(&txs, 1_024, 2)), 1_000);
+        let all = cache.check_all(&txs, 1_024, 2);
+        assert_eq!(all.iter().filter(|result| result.is_err()).count(), 1_000);
     }
 }

@@ -112,8 +112,7 @@ pub(crate) fn health_as(state: &State, id: AccountId, row: &Account) -> Result<H
 }
 
 /// The account's margin as it would be after changes of its orders, which are in order of market.
-/// `account` is its row, or one
-/// with entries for markets that it is yet to enter.
+/// `account` is its row, or one with entries for markets that it is yet to enter.
 pub(crate) fn health_with(
     state: &State,
     account: &Account,

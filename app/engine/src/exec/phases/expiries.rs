@@ -13,8 +13,7 @@ const MAX_PER_MARKET: u64 = 10_000;
 const ORDER_GAS: u64 = 300;
 
 /// Removes expired orders of every market, earliest first. A sixteenth of the sweep's gas is for
-/// it,
-/// evenly for all markets.
+/// expiries, divided evenly among all markets.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     let now_ms = ctx.exchange.chain.time_ms;
     let orders = ctx.exchange.chain.params.sweep_gas / 16 / ORDER_GAS;
