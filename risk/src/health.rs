@@ -5,7 +5,7 @@ use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use crate::account::{Account, Position};
 use crate::error::{fits, RiskError};
 use crate::funding;
-use crate::margin::{initial_margin, maintenance_margin, marked_atoms};
+use crate::margin::{initial_margin, maintenance_margin, marked_atoms, unrealised_atoms};
 use crate::market::{Market, Markets};
 use crate::orders::{reserve, OrderTotals};
 
@@ -82,6 +82,35 @@ pub fn health(
         sum.add(&MarketTerms::of(markets.existing(position.market)?, position, &orders)?)?;
     }
     Ok(sum)
+}
+
+/// `E − Σ reserve` alone, which is all that an order's admission asks for: what
+/// `health(…)?.free_atoms()` is, in half of the time.
+///
+/// # Errors
+/// As [`health`].
+pub fn free_atoms(
+    account: &Account,
+    markets: &(impl Markets + ?Sized),
+    mut totals: impl FnMut(MarketId) -> Result<OrderTotals, RiskError>,
+) -> Result<Atoms, RiskError> {
+    let plus = |a: Atoms, b: Atoms| fits(a.checked_add(b), "an account total");
+    let minus = |a: Atoms, b: Atoms| fits(a.checked_sub(b), "an account total");
+    let (mut equity_atoms, mut reserve_atoms) = (account.collateral_atoms, Atoms::ZERO);
+    for position in &account.positions {
+        let orders = totals(position.market)?;
+        if position.lots.is_zero() && orders.is_empty() {
+            continue;
+        }
+        let market = markets.existing(position.market)?;
+        if !position.lots.is_zero() {
+            let unpaid_atoms = funding::unpaid_atoms(&market.funding, position)?;
+            equity_atoms = plus(equity_atoms, unrealised_atoms(market, position)?)?;
+            equity_atoms = minus(equity_atoms, unpaid_atoms)?;
+        }
+        reserve_atoms = plus(reserve_atoms, reserve(market, position, &orders)?)?;
+    }
+    Ok(equity_atoms.saturating_sub(reserve_atoms))
 }
 
 /// An account's health as if it had no open orders: what liquidation and deleveraging ask for.

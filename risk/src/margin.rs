@@ -1,7 +1,7 @@
 //! Margin: requirements by tier (rules §§3.3 to 3.5).
 
 use tidemark_proto::params::{MarginTier, MarketParams};
-use tidemark_proto::units::{div_rem, Atoms, Ppm, SignedLots};
+use tidemark_proto::units::{Atoms, Ppm, SignedLots};
 
 use crate::account::Position;
 use crate::error::{fits, RiskError};
@@ -102,12 +102,6 @@ pub fn maintenance_tiers(
     tier_parts(&params.tiers, notional_atoms, Ok)
 }
 
-#[expect(clippy::arithmetic_side_effects, reason = "a millionth of 127 bits, and one")]
-fn ceil_micro(micro_atoms: i128) -> Atoms {
-    let (atoms, rest) = div_rem(micro_atoms, Ppm::ONE.wide());
-    Atoms::new(atoms + i128::from(rest != 0))
-}
-
 /// Initial margin of a notional, rounded up to the atom: the tiers' rates scaled by open interest,
 /// or `n/leverage` where that is more; `leverage` 0 is the tiers' most (rules §§3.3 to 3.5).
 ///
@@ -119,8 +113,11 @@ pub fn initial_margin(
     leverage: u32,
     open_interest_atoms: Atoms,
 ) -> Result<Atoms, RiskError> {
-    let tiered =
-        ceil_micro(tiered_micro_atoms(initial_tiers(params, notional_atoms, open_interest_atoms))?);
+    let tiered = Atoms::from_micro_ceil(tiered_micro_atoms(initial_tiers(
+        params,
+        notional_atoms,
+        open_interest_atoms,
+    ))?);
     if leverage == 0 {
         return Ok(tiered);
     }
@@ -137,7 +134,8 @@ pub fn maintenance_margin(
     params: &MarketParams,
     notional_atoms: Atoms,
 ) -> Result<Atoms, RiskError> {
-    let initial = ceil_micro(tiered_micro_atoms(maintenance_tiers(params, notional_atoms))?);
+    let initial =
+        Atoms::from_micro_ceil(tiered_micro_atoms(maintenance_tiers(params, notional_atoms))?);
     fits(initial.mul_ppm_ceil(params.maintenance_fraction_ppm), "maintenance margin")
 }
 

@@ -167,9 +167,18 @@ impl Message {
 /// the transaction alone, so that no operation's part depends on another's outcome.
 #[must_use]
 pub fn shares(operations: &[Operation], beyond: u64) -> Vec<u64> {
-    let weight = |operation: &Operation| u128::from(operation.usual_visits().max(1));
-    let all: u128 = operations.iter().map(weight).sum();
-    let share = |operation| u128::from(beyond) * weight(operation) / all.max(1);
-    // A part of 64 bits fits 64 bits.
-    operations.iter().map(|operation| u64::try_from(share(operation)).unwrap_or(u64::MAX)).collect()
+    let weight = |operation: &Operation| operation.usual_visits().max(1);
+    let all = operations.iter().fold(0_u64, |sum, operation| sum.saturating_add(weight(operation)));
+    let share = |operation: &Operation| {
+        let weight = weight(operation);
+        match beyond.checked_mul(weight) {
+            Some(product) => product / all.max(1),
+            // A part of 64 bits fits 64 bits.
+            None => {
+                let part = u128::from(beyond) * u128::from(weight) / u128::from(all.max(1));
+                u64::try_from(part).unwrap_or(u64::MAX)
+            }
+        }
+    };
+    operations.iter().map(share).collect()
 }

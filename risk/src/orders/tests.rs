@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tidemark_proto::units::{Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks};
 
 use crate::fees::trade_fees;
-use crate::health::{health, health_without_orders};
+use crate::health::{free_atoms, health, health_without_orders};
 use crate::orders::{order_totals, prune, reserve, OpenOrder, OrderTotals, Prunable, PrunedMarket};
 use crate::position::apply_fill;
 use crate::tests::{account, any_market, atoms, lots, market, ppm, ticks, usdc, M0, M1};
@@ -39,7 +39,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn free(account: &Account, market: &Market, orders: &[OpenOrder], max_fee_ppm: Ppm) -> Atoms {
     let totals = |_| order_totals(orders, market.mark().unwrap(), market.k, max_fee_ppm);
-    health(account, std::slice::from_ref(market), totals).unwrap().free_atoms()
+    let markets = std::slice::from_ref(market);
+    let free = free_atoms(account, markets, totals).unwrap();
+    assert_eq!(free, health(account, markets, totals).unwrap().free_atoms(), "the short way");
+    free
 }
 
 /// Lots that the book lets a reduce-only order trade.

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::family::{additive, signed, unit};
-use super::{mul_div_ceil, mul_div_floor, mul_div_trunc, Side};
+use super::{div_rem, mul_div_ceil, mul_div_floor, mul_div_trunc, Side};
 
 unit! {
     /// Price in ticks: one tick is `tick_size` USDC per base unit. Any `u64`; a live order's is at
@@ -47,6 +47,10 @@ impl Ticks {
     #[must_use]
     #[inline]
     pub fn notional_atoms(self, lots: Lots, k: AtomsPerTickLot) -> Option<Atoms> {
+        if let Some(per_lot) = self.0.checked_mul(k.0) {
+            // Two numbers of 64 bits: below 2¹²⁸, and nearly always below 2¹²⁷.
+            return i128::try_from(u128::from(per_lot) * u128::from(lots.0)).ok().map(Atoms);
+        }
         let per_lot = u128::from(self.0) * u128::from(k.0);
         i128::try_from(per_lot.checked_mul(u128::from(lots.0))?).ok().map(Atoms)
     }
@@ -182,7 +186,10 @@ impl Atoms {
     #[must_use]
     #[inline]
     pub fn mul_ppm_floor(self, rate: Ppm) -> Option<Self> {
-        self.mul_div_floor(i128::from(rate.0), i128::from(Ppm::ONE.0))
+        match self.small_micro(rate) {
+            Some(micro) => Some(Self(i128::from(micro / MILLION))),
+            None => self.mul_div_floor(i128::from(rate.0), i128::from(Ppm::ONE.0)),
+        }
     }
 
     /// Returns the part of the amount that a rate gives, rounded toward plus infinity; `None`
@@ -190,9 +197,34 @@ impl Atoms {
     #[must_use]
     #[inline]
     pub fn mul_ppm_ceil(self, rate: Ppm) -> Option<Self> {
-        self.mul_div_ceil(i128::from(rate.0), i128::from(Ppm::ONE.0))
+        match self.small_micro(rate) {
+            Some(micro) => Some(Self(i128::from(micro.div_ceil(MILLION)))),
+            None => self.mul_div_ceil(i128::from(rate.0), i128::from(Ppm::ONE.0)),
+        }
+    }
+
+    /// Returns the amount times a rate, in 10⁻⁶ atoms, where neither is negative and the product
+    /// fits 64 bits: nearly always, and a third of the time that 128 bits take.
+    #[inline]
+    fn small_micro(self, rate: Ppm) -> Option<u64> {
+        u64::try_from(self.0).ok()?.checked_mul(u64::try_from(rate.0).ok()?)
+    }
+
+    /// Returns 10⁻⁶ atoms as atoms, rounded toward plus infinity.
+    #[must_use]
+    #[inline]
+    pub fn from_micro_ceil(micro_atoms: i128) -> Self {
+        if let Ok(micro) = u64::try_from(micro_atoms) {
+            return Self(i128::from(micro.div_ceil(MILLION)));
+        }
+        let (atoms, rest) = div_rem(micro_atoms, i128::from(MILLION));
+        // A millionth of 127 bits, and one.
+        Self(atoms.saturating_add(i128::from(rest != 0)))
     }
 }
+
+/// One, in millionths.
+const MILLION: u64 = 1_000_000;
 
 impl Ppm {
     /// One: all of it.

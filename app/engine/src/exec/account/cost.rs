@@ -9,18 +9,21 @@ use crate::refusal::Refusal;
 use crate::state::totals_cache::TotalsKey;
 use crate::state::State;
 
-/// Charges one check of an account's margin; for isolated collateral, of its parent's too.
+/// Charges one check of an account's margin; for isolated collateral, of its parent's too. Returns
+/// the orders that margin still has to add up.
 ///
 /// # Errors
 /// `OUT_OF_GAS`.
-pub(crate) fn margin(meter: &mut Meter, state: &State, account: AccountId) -> Result<(), Refusal> {
+pub(crate) fn margin(meter: &mut Meter, state: &State, account: AccountId) -> Result<u64, Refusal> {
     let isolated = state.accounts.get(account).and_then(|row| row.isolated);
+    let mut all = 0_u64;
     for account in [Some(account), isolated.map(|isolated| isolated.parent)].into_iter().flatten() {
         positions(meter, state, account)?;
-        let orders = orders_to_add_up(state, account, ORDERS_INCLUDED);
+        let orders = orders_to_add_up(state, account);
         charge_beyond(meter, orders, ORDERS_INCLUDED, LOOK)?;
+        all = all.saturating_add(orders);
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Charges a look at each of an account's orders, whether or not margin knows their sum.
@@ -62,12 +65,9 @@ fn open_orders(state: &State, account: AccountId) -> u64 {
     row.positions.iter().map(|position| open(position.market)).sum()
 }
 
-/// Open orders of an account that its margin still has to add up in this block; 0 where it has no
-/// more than `included`, whose count is not worth a look.
-pub(crate) fn orders_to_add_up(state: &State, account: AccountId, included: u64) -> u64 {
-    if open_orders(state, account) <= included {
-        return 0;
-    }
+/// Open orders of an account that its margin still has to add up in this block, where a market has
+/// more of them than are added up at each look.
+pub(crate) fn orders_to_add_up(state: &State, account: AccountId) -> u64 {
     let Some(row) = state.accounts.get(account) else { return 0 };
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let mut orders = 0_u64;

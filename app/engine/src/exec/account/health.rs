@@ -2,7 +2,7 @@
 //! orders in the books.
 
 use tidemark_matching::{Book, OrderView};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::{self as risk_health, Health};
 use tidemark_risk::orders::{OpenOrder, OrderTotals};
@@ -125,6 +125,21 @@ pub(crate) fn health_with(
         totals(slot, id, changes, fee_ppm)
     })?;
     Ok(health)
+}
+
+/// The account's free collateral as it would be after one change of its orders.
+pub(crate) fn free_with(
+    state: &State,
+    id: AccountId,
+    change: OrderChange,
+) -> Result<Atoms, Refusal> {
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let account = lookup::account(state, id)?;
+    let free_atoms = risk_health::free_atoms(account, &state.markets, |market| {
+        let slot = state.markets.get(market.index()).ok_or(RiskError::UnknownMarket(market))?;
+        totals(slot, id, &[change], fee_ppm)
+    })?;
+    Ok(free_atoms)
 }
 
 /// A market, and the totals of the account's open orders there.

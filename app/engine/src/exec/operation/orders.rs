@@ -55,7 +55,7 @@ fn add_up(ctx: &mut Ctx<'_>, account: AccountId, operations: &[Operation], beyon
     if cost::positions(&mut meter, ctx.exchange, account).is_err() {
         return 0;
     }
-    let orders = cost::orders_to_add_up(ctx.exchange, account, 0);
+    let orders = cost::orders_to_add_up(ctx.exchange, account);
     let gas = orders.saturating_sub(TX_ORDERS_INCLUDED).saturating_mul(LOOK);
     if orders > 0 && meter.charge(gas).is_ok() {
         health::remember_totals(ctx.exchange, account);

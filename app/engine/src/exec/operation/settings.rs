@@ -52,7 +52,8 @@ pub(crate) fn pay_for_margin(
 ) -> Result<(), Refusal> {
     let account = cash::existing(ctx.exchange, owner, subaccount)?;
     cost::margin(&mut ctx.meter, ctx.exchange, account)?;
-    cost::margin(&mut ctx.meter, ctx.exchange, account)
+    cost::margin(&mut ctx.meter, ctx.exchange, account)?;
+    Ok(())
 }
 
 /// Sets a subaccount's self-trade policy.

@@ -19,10 +19,10 @@ use crate::state::State;
 pub(crate) fn open_order(
     order: &Place,
     price_ticks: Ticks,
-    best_ticks: Option<Ticks>,
+    best_ticks: impl FnOnce() -> Option<Ticks>,
 ) -> OpenOrder {
     let price_ticks = match order.post_only {
-        PostOnly::Slide => slid(best_ticks, order.side, price_ticks),
+        PostOnly::Slide => slid(best_ticks(), order.side, price_ticks),
         PostOnly::Off | PostOnly::Reject => price_ticks,
     };
     OpenOrder { side: order.side, price_ticks, lots: order.lots, reduce_only: order.reduce_only }
@@ -79,7 +79,7 @@ pub(crate) fn admit(
     replaced: Option<&OpenOrder>,
 ) -> Result<(), Refusal> {
     let state = &mut *ctx.exchange;
-    cost::margin(&mut ctx.meter, state, account)?;
+    let to_add_up = cost::margin(&mut ctx.meter, state, account)?;
     cash::settle_funding(state, account)?;
     let held = lookup::held(state, account, market);
     if new.reduce_only {
@@ -89,10 +89,11 @@ pub(crate) fn admit(
         check_exposure(state, market, held, new)?;
     }
     lookup::position_mut(state, account, market)?;
-    health::remember_totals(state, account);
+    if to_add_up > 0 {
+        health::remember_totals(state, account);
+    }
     let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
-    let row = lookup::account(state, account)?;
-    let free = health::health_with(state, row, account, &[change])?.free_atoms();
+    let free = health::free_with(state, account, change)?;
     if !free.is_negative() && !state.danger.is_frozen(account) {
         return Ok(());
     }
