@@ -2,13 +2,17 @@
 //! block that has no room to remove them all is still one in which none of them trades.
 
 use tidemark_proto::types::PostOnly;
-use tidemark_proto::units::{AccountId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::book::Book;
 use crate::bounded;
 use crate::ladder::{key_of, price_of};
 use crate::types::{Host, LevelView, OrderView, Reject};
+
+/// Most that one walk over a side's live depth looks at: levels, and where some order may be dead,
+/// orders. What is beyond counts as no depth.
+pub const DEPTH_VISITS: u32 = 10_000;
 
 impl Book {
     /// Returns true if the book may hold a dead order.
@@ -60,29 +64,54 @@ impl Book {
         Ok(visits)
     }
 
-    /// Returns a side's levels without dead orders, best first. Looks at every order of the levels
-    /// that it passes if the book may hold a dead order, so the caller bounds how far it goes.
+    /// Returns a side's levels without dead orders, best first, as far as [`DEPTH_VISITS`] go: a
+    /// level is a visit, or each of its orders where the book may hold a dead one.
     pub fn live_levels<'a>(
         &'a self,
         side: Side,
         host: &'a impl Host,
     ) -> impl Iterator<Item = LevelView> + 'a {
         let any_dead = self.any_dead(host);
-        self.levels(side)
-            .map(move |level| if any_dead { self.without_dead(level, host) } else { level })
-            .filter(|level| level.count > 0)
+        let mut left = DEPTH_VISITS;
+        let visited = self.levels(side).map_while(move |level| {
+            let visits = if any_dead { level.count.min(left) } else { left.min(1) };
+            left = left.checked_sub(visits).filter(|_| visits > 0)?;
+            Some(if any_dead { self.without_dead(level, visits, host) } else { level })
+        });
+        visited.filter(|level| level.count > 0)
     }
 
-    fn without_dead(&self, mut level: LevelView, host: &impl Host) -> LevelView {
-        let is_dead = |order: &OrderView| {
-            why_dead(order.owner, order.reduce_only, order.expires_ms, host).is_some()
-        };
-        for order in self.queue(level.side, level.price_ticks).filter(is_dead) {
-            level.lots = bounded::sub(level.lots, order.shown_lots());
-            level.count = bounded::decrement(level.count);
+    /// Returns a level's first orders, so many, without the dead.
+    fn without_dead(&self, level: LevelView, most: u32, host: &impl Host) -> LevelView {
+        let mut live = LevelView { lots: Lots::ZERO, count: 0, ..level };
+        let first = self.queue(level.side, level.price_ticks).take(most as usize);
+        for order in first.filter(|order| is_live(order, host)) {
+            live.lots = bounded::add(live.lots, order.shown_lots());
+            live.count = bounded::increment(live.count);
         }
-        level
+        live
     }
+
+    /// Returns a side's best price of an order that is not dead, of those that `max_visits` reach,
+    /// and how many orders were looked at: none where no order can be dead.
+    pub fn best_live(&self, side: Side, host: &impl Host, max_visits: u32) -> (Option<Ticks>, u32) {
+        if !self.any_dead(host) {
+            return (self.best(side).map(|level| level.price_ticks), 0);
+        }
+        let orders = self.levels(side).flat_map(|level| self.queue(side, level.price_ticks));
+        let mut visits = 0;
+        for order in orders.take(max_visits as usize) {
+            visits = bounded::increment(visits);
+            if is_live(&order, host) {
+                return (Some(order.price_ticks), visits);
+            }
+        }
+        (None, visits)
+    }
+}
+
+fn is_live(order: &OrderView, host: &impl Host) -> bool {
+    why_dead(order.owner, order.reduce_only, order.expires_ms, host).is_none()
 }
 
 fn why_dead(

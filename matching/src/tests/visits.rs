@@ -8,7 +8,7 @@ use tidemark_proto::Code;
 
 use super::properties::new_order;
 use super::{gtc, TestHost};
-use crate::{Book, Event, Host, NewOrder, PostOnly, TimeInForce};
+use crate::{Book, Event, Host, NewOrder, PostOnly, TimeInForce, DEPTH_VISITS};
 
 /// Counts the book's questions and events.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +118,33 @@ fn what_a_taker_has_traded_stands_where_its_visits_end() {
     let (code, visits, _) =
         looks(&mut book, &mut host, &NewOrder { lots: Lots::new(7), max_visits: 14, ..fok });
     assert_eq!((code, visits, book.live_orders()), (None, 14, 0));
+}
+
+/// A side whose first orders are dead, more of them than a walk looks at; then one that lives.
+#[test]
+fn a_walk_over_depth_ends_at_its_bound_and_what_is_beyond_counts_as_none() {
+    let (mut book, mut host) = (Book::new(), Counting::default());
+    for at in 0..u64::from(DEPTH_VISITS) - 1 {
+        book.place(&gtc(1, Side::Sell, 100 + at / 5_000, 1), &mut host).expect("rests");
+    }
+    book.place(&gtc(2, Side::Sell, 150, 7), &mut host).expect("rests");
+    book.place(&gtc(2, Side::Sell, 150, 9), &mut host).expect("rests");
+    let all = |book: &Book, host: &Counting| {
+        book.live_levels(Side::Sell, host).map(|level| level.lots.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&book, &host), [5_000, 4_999, 16]);
+    assert_eq!(book.best_live(Side::Sell, &host, 1), (Some(Ticks::new(100)), 0));
+    host.host.frozen.insert(AccountId::new(1));
+    assert_eq!(all(&book, &host), [7], "of the last level the bound reaches one order");
+    let (best, visits) = book.best_live(Side::Sell, &host, u32::MAX);
+    assert_eq!((best, visits), (Some(Ticks::new(150)), DEPTH_VISITS));
+    assert_eq!(book.best_live(Side::Sell, &host, 10), (None, 10));
+    // One more before them, and the bound reaches none that lives.
+    book.place(&gtc(1, Side::Sell, 99, 1), &mut host).expect("rests");
+    assert_eq!(all(&book, &host), [0; 0]);
+    // Where no order can be dead, a visit is a level.
+    host.host.frozen.clear();
+    assert_eq!(all(&book, &host), [1, 5_000, 4_999, 16]);
 }
 
 #[test]
