@@ -175,8 +175,9 @@ codes! {
     NotListed = 237, "NOT_LISTED";
     /// As many takeovers wait for the next sweep as may.
     TooManyTakeovers = 238, "TOO_MANY_TAKEOVERS";
-    /// The block's budget did not reach the account: to the block's end it may only cancel, reduce
-    /// at its zero price or better, and add collateral.
+    /// The block's budget did not reach the account, or the review of a market with new parameters
+    /// has not come to it: it may only cancel, reduce at its zero price or better, and add
+    /// collateral.
     AccountFrozen = 239, "ACCOUNT_FROZEN";
 
     /// A fault of the chain itself, not of the request: a statement that always holds does not.

@@ -9,7 +9,7 @@ use tidemark_proto::units::{Atoms, Lots};
 use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    atoms, limit, liquidations, one_market, place, usdc, word, Chain, FAUCET,
+    atoms, genesis, limit, liquidations, one_market, place, plain_market, usdc, word, Chain, FAUCET,
 };
 use tidemark_tests::sim::audit;
 
@@ -170,4 +170,45 @@ fn isolated_collateral_and_what_keepers_set_aside_come_back() {
     settle(&mut chain);
     assert_eq!(chain.collateral("keeper"), usdc(10_000));
     assert_eq!(chain.collateral("long"), usdc(10_000) - atoms(4_500_000), "all but the fee");
+}
+
+/// A part of the settlement's gas is for a few orders, looks and pairs a block: what is left over
+/// comes in the next, from where the last ended.
+#[test]
+fn rules_7_a_settlement_keeps_to_its_budget_and_goes_on_where_it_ended() {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000);
+    genesis.params.sweep_gas = 50_000;
+    let mut chain = Chain::new(&genesis);
+    chain.index(0, 100);
+    let longs: Vec<String> = (0..12).map(|at| format!("long {at}")).collect();
+    chain.deposit("short", 100_000);
+    for name in &longs {
+        chain.deposit(name, 1_000);
+    }
+    block(&mut chain);
+    for (at, name) in longs.iter().enumerate() {
+        trade(&mut chain, name, "short", 10);
+        if at % 2 == 0 {
+            let bids = (0..15).map(|_| place(limit(0, Buy, 80, 1))).collect();
+            chain.orders(name, bids);
+        }
+    }
+    block(&mut chain);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 90);
+    close(&mut chain);
+    // 6 250 gas: 21 orders, 31 looks or 3 pairs.
+    let mut stages = Vec::new();
+    for events in settle(&mut chain) {
+        let cancelled = events
+            .events
+            .iter()
+            .filter(|event| matches!(event, Event::Removed { code: Code::MarketClosed, .. }));
+        let settled = events.events.iter().filter(|event| matches!(event, Event::Settled { .. }));
+        let (cancelled, settled) = (cancelled.count(), settled.count() / 2);
+        assert!(cancelled <= 21 && settled <= 3, "{cancelled} orders, {settled} pairs");
+        stages.push((cancelled, settled));
+    }
+    let (cancelled, settled) = stages.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    assert_eq!((cancelled, settled), (90, 12));
+    assert!(stages.len() >= 11, "{stages:?}");
 }

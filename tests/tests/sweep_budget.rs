@@ -10,7 +10,7 @@ use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, lots, place, plain_market, word, Chain,
+    genesis, healthy, limit, liquidations, lots, place, plain_market, word, Chain, FAUCET,
 };
 use tidemark_tests::sim::audit;
 
@@ -64,6 +64,10 @@ fn closed(events: &BlockEvents) -> Vec<AccountId> {
         .collect();
     accounts.dedup();
     accounts
+}
+
+fn is_frozen(chain: &Chain, id: AccountId) -> bool {
+    chain.state.danger.is_frozen(id, &chain.state.accounts)
 }
 
 fn ids(chain: &Chain, names: &[&String]) -> Vec<AccountId> {
@@ -130,7 +134,7 @@ fn rules_7_what_dust_keeps_open_for_three_blocks_goes_on_to_deleveraging_and_nev
         assert!((60..100).contains(&held), "{held} lots after block {kept}");
         let row = chain.state.danger.listed[0].clone();
         assert_eq!((row.account, row.kept[0].blocks), (id, kept));
-        assert!(!chain.state.danger.is_frozen(id), "it had its turn");
+        assert!(!is_frozen(&chain, id), "it had its turn");
     }
     let events = block(&mut chain);
     let mut stages: Vec<_> = liquidations(&events).iter().map(|step| step.stage).collect();
@@ -208,6 +212,122 @@ fn rules_7_a_position_of_any_size_closes_whole_once_equity_is_below_0() {
     assert_eq!(chain.lots("long", 0), 0, "deleveraged whole");
 }
 
+/// Gas of counterparties is spent on those who take part: with forty in profit, a share of each
+/// would be a few lots, and the gas would end with the first account that closes.
+#[test]
+fn rules_7_a_round_of_deleveraging_takes_no_more_counterparties_than_it_can_ask() {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000_000);
+    genesis.params.sweep_gas = 150_000;
+    let mut chain = Chain::new(&genesis);
+    chain.index(0, 100);
+    let pairs: Vec<(String, String)> =
+        (0..30).map(|at| (format!("long {at}"), format!("short {at}"))).collect();
+    for (long, short) in &pairs {
+        chain.deposit(long, 600);
+        chain.deposit(short, 5_000);
+    }
+    block(&mut chain);
+    for (long, short) in &pairs {
+        chain.orders(short, vec![place(limit(0, Sell, 100, 100))]);
+        block(&mut chain);
+        chain.orders(long, vec![place(limit(0, Buy, 100, 100))]);
+        block(&mut chain);
+    }
+    chain.index(0, 90);
+    let mut blocks = 0;
+    while pairs.iter().any(|(long, _)| chain.lots(long, 0) != 0) {
+        block(&mut chain);
+        blocks += 1;
+        assert!(blocks <= 12, "{blocks} blocks are too many");
+    }
+    assert!(blocks > 2, "{blocks} blocks: the budget bounds them");
+}
+
+/// Longs of a lot in turn with accounts that bid; the bids' reserve is what they have.
+fn with_bidders(sweep_gas: u64, bidders: usize) -> (Chain, Vec<String>) {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000_000);
+    genesis.params.sweep_gas = sweep_gas;
+    let mut chain = Chain::new(&genesis);
+    chain.index(0, 100);
+    chain.deposit("seller", 100_000);
+    let names: Vec<String> = (0..bidders).map(|at| format!("bidder {at}")).collect();
+    for name in &names {
+        chain.deposit(name, 1_000);
+    }
+    block(&mut chain);
+    for name in &names {
+        chain.orders(name, vec![place(limit(0, Buy, 100, 150))]);
+    }
+    block(&mut chain);
+    (chain, names)
+}
+
+fn update(chain: &mut Chain, leverage: u32) {
+    let params = plain_market("ONE-USD", leverage);
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+}
+
+fn gone(events: &BlockEvents, with: Code) -> usize {
+    let is_meant = |event: &&Event| matches!(event, Event::Removed { code, .. } if *code == with);
+    events.events.iter().filter(is_meant).count()
+}
+
+#[test]
+fn rules_7_a_review_looks_at_no_more_holders_than_the_blocks_budget_and_freezes_the_others() {
+    let (mut chain, names) = with_bidders(SMALL_GAS, 12);
+    // However many messages there are in a block, they share what it has for pruning.
+    for leverage in [10, 9, 10] {
+        update(&mut chain, leverage);
+    }
+    chain.orders("seller", vec![place(limit(0, Sell, 100, 100))]);
+    chain.orders(&names[11], vec![place(limit(0, Buy, 90, 1))]);
+    let events = block(&mut chain);
+    let pruned = gone(&events, Code::Pruned);
+    assert!((1..=2).contains(&pruned), "{pruned} were pruned");
+    // Bids that nobody has looked at do not trade: who meets them removes them.
+    assert_eq!(gone(&events, Code::AccountFrozen), 12 - pruned);
+    let last = events.txs.last().expect("the bidder's");
+    let refused = events.txs.iter().filter(|outcome| word(outcome) == "ACCOUNT_FROZEN");
+    assert_eq!(refused.count(), 1, "{last:?}");
+    assert_eq!(chain.lots("seller", 0), 0);
+    let mut blocks = 0;
+    while !chain.state.danger.reviews.is_empty() {
+        let from = chain.state.danger.reviews.clone();
+        block(&mut chain);
+        assert_ne!(chain.state.danger.reviews, from, "it goes on in every block");
+        blocks += 1;
+    }
+    assert!((1..=12).contains(&blocks), "{blocks} blocks");
+    // The review has come to everybody: they trade again.
+    chain.orders(&names[11], vec![place(limit(0, Buy, 90, 1))]);
+    assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+}
+
+#[test]
+fn rules_7_a_review_goes_on_block_by_block_and_prunes_whom_it_comes_to() {
+    let (mut chain, names) = with_bidders(SMALL_GAS, 12);
+    update(&mut chain, 10);
+    let (mut pruned, mut blocks) = (gone(&block(&mut chain), Code::Pruned), 0);
+    while chain.state.markets[0].book.live_orders() > 0 {
+        let events = block(&mut chain);
+        // Half of the block's budget looks at two holders; pruning may lag behind.
+        let of_block = gone(&events, Code::Pruned);
+        assert!(of_block <= 3, "{of_block} orders were pruned in a block");
+        pruned += of_block;
+        blocks += 1;
+        assert!(blocks <= 24, "{:?}", chain.state.danger);
+    }
+    assert_eq!(pruned, names.len());
+    // A change that asks for no other margin needs no review.
+    let mut params = chain.state.markets[0].cell.market.params.clone();
+    params.max_fills = 7;
+    chain
+        .send(FAUCET, v1::MsgUpdateMarket { params: Some((&params).into()), ..Default::default() });
+    assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+    assert!(chain.state.danger.reviews.is_empty());
+}
+
 /// The sums that rules §8.6 names: more keepers, requests and listed positions than a market may
 /// have are refused or left out.
 #[test]
@@ -250,7 +370,7 @@ fn rules_7_a_frozen_accounts_increasing_orders_do_not_trade_and_count_for_nothin
     let id = chain.account_id(&bidder);
     chain.orders("maker", vec![place(limit(0, Sell, 96, 5))]);
     let events = block(&mut chain);
-    assert!(chain.state.danger.is_frozen(id), "{:?}", chain.state.danger);
+    assert!(is_frozen(&chain, id), "{:?}", chain.state.danger);
     let bought = |event: &Event| matches!(event, Event::Fill(fill) if fill.maker == id);
     assert!(!events.events.iter().any(bought));
     // The sweep's own takers removed both bids, which they met at better than their zero prices.
@@ -281,7 +401,7 @@ fn rules_7_a_frozen_account_may_only_cancel_exit_and_add_collateral() {
         ],
     );
     let events = block(&mut chain);
-    assert!(chain.state.danger.is_frozen(id));
+    assert!(is_frozen(&chain, id));
     let mut words: Vec<_> = events.txs.iter().map(word).collect();
     words.sort_unstable();
     assert_eq!(words, ["ACCOUNT_FROZEN", "ACCOUNT_FROZEN", "ACCOUNT_FROZEN", "OK"]);
@@ -294,5 +414,5 @@ fn rules_7_a_frozen_account_may_only_cancel_exit_and_add_collateral() {
     block(&mut chain);
     chain.orders(&bidder, vec![place(limit(0, Buy, 90, 1))]);
     assert_eq!(word(&block(&mut chain).txs[0]), "OK");
-    assert!(!chain.state.danger.is_frozen(id));
+    assert!(!is_frozen(&chain, id));
 }

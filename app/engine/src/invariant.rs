@@ -2,8 +2,9 @@
 //! (rules §8.5).
 //!
 //! A broken invariant is a fault of the engine itself, never of a transaction. A build with debug
-//! assertions panics with the sentence. A release build quarantines the market with the sentence
-//! and reports a violation of the block, and the chain goes on with the other markets. Tests,
+//! assertions panics with the sentence. A release build quarantines the market with the kind of
+//! failure, reports the sentence as a violation of the block, and the chain goes on with the other
+//! markets. Tests,
 //! simulation and fuzzing fail at any violation, so that they stop at the same block in a release
 //! build. A Cargo feature would not do: whoever builds the node together with the test package
 //! would turn it on in the node.
@@ -11,21 +12,29 @@
 use tidemark_proto::units::{AccountId, MarketId};
 
 use crate::refusal::Refusal;
-use crate::state::{MarketCell, State};
+use crate::state::{Failure, MarketCell, State};
 
 /// True where a broken invariant panics.
 const STRICT: bool = cfg!(any(test, debug_assertions));
 
-/// Ends a market whose invariant is broken: `invariant!(state, market, "sentence")` for a branch
-/// that cannot be reached, `invariant!(state, market, condition, "sentence")` for a condition that
-/// always holds.
+/// Ends a market whose invariant is broken: `invariant!(state, market, Failure, "sentence")` for a
+/// branch that cannot be reached, `invariant!(state, market, Failure, condition, "sentence")` for a
+/// condition that always holds.
 macro_rules! invariant {
-    ($state:expr, $market:expr, $sentence:literal $(, $value:expr)* $(,)?) => {
-        $crate::invariant::broken($state, $market, format!($sentence $(, $value)*))
+    ($state:expr, $market:expr, $failure:ident, $sentence:literal $(, $value:expr)* $(,)?) => {
+        $crate::invariant::broken(
+            $state,
+            $market,
+            $crate::state::Failure::$failure,
+            format!($sentence $(, $value)*),
+        )
     };
-    ($state:expr, $market:expr, $holds:expr, $sentence:literal $(, $value:expr)* $(,)?) => {
+    (
+        $state:expr, $market:expr, $failure:ident, $holds:expr, $sentence:literal
+        $(, $value:expr)* $(,)?
+    ) => {
         if !$holds {
-            $crate::invariant::broken($state, $market, format!($sentence $(, $value)*));
+            $crate::invariant::invariant!($state, $market, $failure, $sentence $(, $value)*);
         }
     };
 }
@@ -33,24 +42,34 @@ pub(crate) use invariant;
 
 /// Reports a broken invariant of a market.
 #[cold]
-pub(crate) fn broken(state: &mut State, market: MarketId, sentence: String) {
+pub(crate) fn broken(state: &mut State, market: MarketId, failure: Failure, sentence: String) {
     let cell = &mut state.markets.slot_mut(market).cell;
-    broken_in(cell, &mut state.derived.violations, sentence);
+    broken_in(cell, &mut state.derived.violations, failure, sentence);
 }
 
 /// Reports a broken invariant of a market whose state is borrowed in parts.
 #[cold]
-pub(crate) fn broken_in(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: String) {
+pub(crate) fn broken_in(
+    cell: &mut MarketCell,
+    violations: &mut Vec<String>,
+    failure: Failure,
+    sentence: String,
+) {
     stop_if_strict(&sentence);
-    quarantine(cell, violations, sentence);
+    quarantine(cell, violations, failure, &sentence);
 }
 
 /// Reports a broken invariant of an account: each market in which it has a position is
 /// quarantined.
 #[cold]
-pub(crate) fn broken_account(state: &mut State, account: AccountId, sentence: String) {
+pub(crate) fn broken_account(
+    state: &mut State,
+    account: AccountId,
+    failure: Failure,
+    sentence: String,
+) {
     stop_if_strict(&sentence);
-    quarantine_account(state, account, sentence);
+    quarantine_account(state, account, failure, &sentence);
 }
 
 /// Reports a refusal that is for a broken invariant, before it becomes the result of an operation:
@@ -63,8 +82,8 @@ pub(crate) fn report(
 ) {
     let Some(statement) = refusal.broken_invariant() else { return };
     match market.filter(|market| market.index() < state.markets.len()) {
-        Some(market) => broken(state, market, statement.to_string()),
-        None => broken_account(state, account, statement.to_string()),
+        Some(market) => broken(state, market, Failure::Operation, statement.to_string()),
+        None => broken_account(state, account, Failure::Operation, statement.to_string()),
     }
 }
 
@@ -76,19 +95,24 @@ fn stop_if_strict(sentence: &str) {
 }
 
 /// Stops a market and reports why.
-fn quarantine(cell: &mut MarketCell, violations: &mut Vec<String>, sentence: String) {
+fn quarantine(
+    cell: &mut MarketCell,
+    violations: &mut Vec<String>,
+    failure: Failure,
+    sentence: &str,
+) {
     violations.push(format!("{}: {sentence}", cell.market.params.symbol));
-    stop(cell, &sentence);
+    stop(cell, failure);
 }
 
 /// Stops every market in which an account has a position. The report is one sentence, which names
 /// these markets: one failure counts once, however many markets it stops.
-fn quarantine_account(state: &mut State, account: AccountId, sentence: String) {
+fn quarantine_account(state: &mut State, account: AccountId, failure: Failure, sentence: &str) {
     let positions = state.accounts.get(account).map(|row| row.positions.clone());
     let mut stopped = Vec::new();
     for position in positions.into_iter().flatten().filter(|position| !position.lots.is_zero()) {
         let cell = &mut state.markets.slot_mut(position.market).cell;
-        stop(cell, &sentence);
+        stop(cell, failure);
         stopped.push(cell.market.params.symbol.clone());
     }
     let where_to = if stopped.is_empty() { "no market".to_owned() } else { stopped.join(", ") };
@@ -97,9 +121,9 @@ fn quarantine_account(state: &mut State, account: AccountId, sentence: String) {
 
 /// Stops a market for a reason, unless it has stopped for another before; its positions and orders
 /// stay as they are, and cancels go on.
-fn stop(cell: &mut MarketCell, sentence: &str) {
+fn stop(cell: &mut MarketCell, failure: Failure) {
     cell.quarantine_lift_requested = false;
-    cell.quarantined.get_or_insert_with(|| sentence.to_owned());
+    cell.quarantined.get_or_insert(failure);
 }
 
 #[cfg(test)]
@@ -129,14 +153,15 @@ pub(crate) mod tests {
     fn a_broken_invariant_panics_with_its_sentence() {
         let mut state = two_markets();
         let account = 7;
-        invariant!(&mut state, MarketId::ZERO, account != 7, "account {} has lots twice", account);
+        let market = MarketId::ZERO;
+        invariant!(&mut state, market, Margin, account != 7, "account {} has lots twice", account);
     }
 
     #[test]
     fn in_a_release_a_broken_invariant_stops_its_market_and_no_other() {
         let mut state = two_markets();
         let cell = &mut state.markets.slot_mut(MarketId::ZERO).cell;
-        quarantine(cell, &mut state.derived.violations, "planted".into());
+        quarantine(cell, &mut state.derived.violations, Failure::Funding, "planted");
         let block = Block {
             height: 1,
             time_ms: TimeMs::new(1_000),
@@ -147,7 +172,8 @@ pub(crate) mod tests {
         };
         let events = execute(&mut state, &block, &mut |_| {});
         assert_eq!(events.violations, ["AAA-USD: planted"]);
-        assert_eq!(state.markets.slot(MarketId::ZERO).cell.quarantined.as_deref(), Some("planted"));
+        let reason = state.markets.slot(MarketId::ZERO).cell.quarantined;
+        assert_eq!(reason, Some(Failure::Funding), "the state keeps a number");
         assert!(!state.markets.slot(MarketId::ZERO).cell.is_live());
         assert!(state.markets.slot(MarketId::new(1)).cell.is_live());
         let next = Block { height: 2, time_ms: TimeMs::new(2_000), ..block };
@@ -165,12 +191,12 @@ pub(crate) mod tests {
             let row = state.accounts.get_mut(account).unwrap();
             row.position_mut(market).lots = SignedLots::new(1);
         }
-        quarantine_account(&mut state, account, "planted".into());
+        quarantine_account(&mut state, account, Failure::Margin, "planted");
         assert_eq!(state.derived.violations, ["planted; quarantined: AAA-USD, BBB-USD"]);
-        assert!(state.markets.cells().all(|cell| cell.quarantined.as_deref() == Some("planted")));
+        assert!(state.markets.cells().all(|cell| cell.quarantined == Some(Failure::Margin)));
         state.derived.violations.clear();
         let without_position = state.ensure_account(owner, 1).unwrap();
-        quarantine_account(&mut state, without_position, "another".into());
+        quarantine_account(&mut state, without_position, Failure::Switch, "another");
         assert_eq!(state.derived.violations, ["another; quarantined: no market"]);
     }
 }

@@ -1,8 +1,7 @@
 //! Refusals: one variant for each reason, with the bound and the value that it is about.
 //!
 //! Inside the engine a refusal is numbers. Its sentence is made where a result, an event or an
-//! answer is encoded, by [`Refusal::sentence`]; no rule of the engine reads it. One exception is
-//! the text of a quarantined market, which is part of the hashed state.
+//! answer is encoded, by [`Refusal::sentence`]; no rule of the engine reads it.
 
 use thiserror::Error;
 use tidemark_matching::Reject;
@@ -13,6 +12,7 @@ use tidemark_proto::units::{
 use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
+use crate::state::Failure;
 use crate::symbol::Symbol;
 
 /// Reason why a transaction or an operation is refused.
@@ -86,9 +86,8 @@ pub enum Refusal {
     IsolatedNotCovered { lacking_atoms: Atoms, refusal: Box<Refusal> },
 
     // A market's status and prices.
-    /// The market's own text says why.
     #[error("{symbol} is quarantined: {why}")]
-    Quarantined { symbol: Symbol, why: Box<str> },
+    Quarantined { symbol: Symbol, why: Failure },
     #[error("{symbol} takes only reduce-only orders")]
     ReduceOnlyMarket { symbol: Symbol },
     #[error("{symbol} is paused: cancels only")]

@@ -57,7 +57,7 @@ struct Market<'a> {
     insurance_atoms: String,
     keepers: Vec<Keeper>,
     book_sequence: u64,
-    quarantined: Option<&'a str>,
+    quarantined: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -171,7 +171,7 @@ fn market(cell: &MarketCell) -> Market<'_> {
         insurance_atoms: cell.market.insurance_atoms.to_string(),
         keepers: cell.market.keepers.iter().map(keeper).collect(),
         book_sequence: cell.book_sequence,
-        quarantined: cell.quarantined.as_deref(),
+        quarantined: cell.quarantined.map(|why| why.to_string()),
     }
 }
 
@@ -328,6 +328,7 @@ pub(super) fn export(view: Arc<View>, orders: AllOrders) -> ExportStream {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tidemark_engine::state::Failure;
 
     use super::*;
 
@@ -336,7 +337,7 @@ mod tests {
         let mut view = View::empty("test-1");
         let params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
         let cell = MarketCell {
-            quarantined: Some("why \"so\"".into()),
+            quarantined: Some(Failure::Crossed),
             book_sequence: 3,
             ..MarketCell::new(tidemark_risk::Market::new(params).unwrap())
         };
@@ -357,7 +358,7 @@ mod tests {
         let text: String = pages(Arc::new(view), orders).map(Result::unwrap).collect();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["chain"]["chain_id"], "test-1");
-        assert_eq!(read["markets"][0]["quarantined"], "why \"so\"");
+        assert_eq!(read["markets"][0]["quarantined"], "the book is crossed");
         assert_eq!(read["owners"].as_array().unwrap().len(), 0);
         assert_eq!(read["orders"].as_array().unwrap().len(), 600);
         assert_eq!(read["orders"][599]["client_id"], u64::MAX.to_string());

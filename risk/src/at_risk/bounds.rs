@@ -47,6 +47,12 @@ pub(super) struct Rates {
     oi_upper_atoms: Atoms,
 }
 
+/// Returns true if two sets of a market's parameters ask for the same margin of every account.
+#[must_use]
+pub fn have_same_margin(before: &MarketParams, after: &MarketParams) -> bool {
+    Rates::of(before).are_of(after)
+}
+
 impl Rates {
     /// Of parameters.
     pub fn of(params: &MarketParams) -> Self {

@@ -1,7 +1,7 @@
 //! Index of accounts by the price moves that could put them at risk: the sweep looks at no other
 //! (rules §7.7).
 //!
-//! [`AtRiskIndex::find`] returns exactly the accounts for which [`is_at_risk`] holds, as a look
+//! [`AtRiskIndex::find`] returns exactly the accounts that [`at_risk`] does, as a look
 //! at every account would. It evaluates those that were written since the last time, those whose
 //! bound a mark, funding or open interest has passed, and those that were in danger and may still
 //! be; it reads no other. Bounds are conservative (`bounds`): who has not passed one is safe, who
@@ -15,7 +15,7 @@
 //! | funding | every bound of the market closes in by its worth in ticks (`drift_ticks`) |
 //! | open interest, where initial margin scales with it | a bound on it, for accounts with open orders |
 //! | the account's own row or orders | [`AtRiskIndex::touch`], or an id beyond those known |
-//! | a market's margin parameters | compared at every search: its members are evaluated |
+//! | a market's margin parameters | compared at every search: its members are evaluated, as far as its review has come ([`Source::review`]); those behind must be touched when it comes to them |
 //! | the highest fee rate | compared at every search: everyone is evaluated |
 //! | a market stale, paused and back | changes no margin; who is in danger is evaluated in every search until it is over |
 //!
@@ -37,6 +37,7 @@ use crate::error::RiskError;
 use crate::health::{health, Health};
 use crate::market::{Market, Markets};
 use crate::orders::OrderTotals;
+pub use bounds::have_same_margin;
 use bounds::{Assessed, Bounds, Rates};
 use keys::{key, level, Axis, Key, AXES};
 use members::Members;
@@ -58,6 +59,17 @@ pub trait Source: Markets {
 
     /// The highest fee rate of any tier.
     fn max_fee_ppm(&self) -> Ppm;
+
+    /// The account from which on holders of a market are still to be looked at by its new
+    /// parameters, in order of id; `None` where none is.
+    fn review(&self, market: MarketId) -> Option<AccountId>;
+}
+
+/// Returns true if an account has an entry for a market whose review has not come to it: no search
+/// finds it, whatever its margin is.
+fn awaits_review(source: &impl Source, id: AccountId, account: &Account) -> bool {
+    let awaits = |of: &Position| source.review(of.market).is_some_and(|from| from <= id);
+    account.positions.iter().any(awaits)
 }
 
 /// An account's margin, and its open orders by position.
@@ -91,17 +103,21 @@ impl Assessment {
     }
 }
 
-/// Returns true if the sweep has work with an account: it is below maintenance, or below 0; or it
-/// has open orders and free collateral below 0, so that some of them may have to go; or its margin
+/// An account that a search found, and its margin or why there is none.
+pub type Found = (AccountId, Result<Health, RiskError>);
+
+/// Returns an account if the sweep has work with it: it is below maintenance, or below 0; or it has
+/// open orders and free collateral below 0, so that some of them may have to go; or its margin
 /// cannot be computed, which the sweep reports. An account that was never used is not, nor is one
-/// in a market that has no mark yet.
-pub fn is_at_risk(source: &impl Source, id: AccountId) -> bool {
-    let Some(account) = source.account(id).filter(|account| !account.positions.is_empty()) else {
-        return false;
-    };
+/// in a market that has no mark yet, nor one that a review has not come to.
+pub fn at_risk(source: &impl Source, id: AccountId) -> Option<Found> {
+    let account = source.account(id).filter(|account| !account.positions.is_empty())?;
+    if awaits_review(source, id, account) {
+        return None;
+    }
     match Assessment::of(source, id, account, &mut Vec::new()) {
-        Ok(of) => of.is_at_risk(),
-        Err(error) => is_reported(&error),
+        Ok(of) => of.is_at_risk().then_some((id, Ok(of.health))),
+        Err(error) => is_reported(&error).then_some((id, Err(error))),
     }
 }
 
@@ -221,9 +237,9 @@ impl AtRiskIndex {
         self.due.push(id);
     }
 
-    /// The accounts in danger, ascending: exactly those for which [`is_at_risk`] holds.
+    /// The accounts in danger, ascending: exactly those that [`at_risk`] returns.
     #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
-    pub fn find(&mut self, source: &impl Source) -> Vec<AccountId> {
+    pub fn find(&mut self, source: &impl Source) -> Vec<Found> {
         self.follow(source);
         let mut due = std::mem::take(&mut self.due);
         due.append(&mut self.in_danger);
@@ -292,7 +308,9 @@ impl AtRiskIndex {
                 None => self.markets.push(MarketIndex::new(market)),
                 Some(of) => {
                     if of.follow(market) {
-                        self.due.extend(of.members.iter_from(AccountId::ZERO));
+                        let review = source.review(id);
+                        let is_due = |id: &AccountId| review.is_none_or(|from| *id < from);
+                        self.due.extend(of.members.iter_from(AccountId::ZERO).take_while(is_due));
                     }
                 }
             }
@@ -338,7 +356,7 @@ impl AtRiskIndex {
         source: &impl Source,
         id: AccountId,
         scratch: &mut Scratch,
-        found: &mut Vec<AccountId>,
+        found: &mut Vec<Found>,
     ) {
         let Some(account) = source.account(id).filter(|account| !account.positions.is_empty())
         else {
@@ -347,7 +365,9 @@ impl AtRiskIndex {
         let Scratch { totals, bounds, .. } = scratch;
         let found_bounds = match Assessment::of(source, id, account, totals) {
             Ok(of) if of.is_at_risk() => {
-                found.push(id);
+                if !awaits_review(source, id, account) {
+                    found.push((id, Ok(of.health)));
+                }
                 None
             }
             Ok(of) => {
@@ -359,8 +379,8 @@ impl AtRiskIndex {
             }
             // Which of its markets it has orders in is not known: it counts as a member of all.
             Err(error) => {
-                if is_reported(&error) {
-                    found.push(id);
+                if is_reported(&error) && !awaits_review(source, id, account) {
+                    found.push((id, Err(error)));
                 }
                 totals.clear();
                 None

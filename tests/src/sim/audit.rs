@@ -219,7 +219,7 @@ fn waiting(state: &State, market: MarketId) -> Finding {
 fn reserves(state: &State) -> Finding {
     for (id, account) in state.accounts.iter() {
         let of = figures(state, id, account);
-        let is_frozen = state.danger.is_frozen(id);
+        let is_frozen = state.danger.is_frozen(id, &state.accounts);
         ensure(!of.free().is_negative() || of.increasing_orders == 0 || is_frozen, || {
             format!("account {id} has {} atoms free and increasing orders: {of:?}", of.free())
         })?;

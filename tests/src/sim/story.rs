@@ -50,6 +50,7 @@ impl Block<'_> {
         self.batches_of_all_or_none_are_one()?;
         self.every_lot_is_told()?;
         self.everyone_below_maintenance_has_a_step()?;
+        self.everyone_below_maintenance_is_listed_or_frozen()?;
         self.only_those_below_maintenance_are_closed()?;
         self.the_safe_are_not_touched_by_the_sweep()?;
         self.nobody_pays_more_than_a_deficit()?;
@@ -103,7 +104,7 @@ impl Block<'_> {
                     let is = |order: OrderId| reduce_only.contains(&(fill.market, order));
                     // The sweep may freeze a counterparty after it has traded on the book.
                     let has_swept = at >= self.sweep.events.len();
-                    let is_frozen = |account| has_swept && self.swept.danger.is_frozen(account);
+                    let is_frozen = |account| has_swept && self.is_frozen(account);
                     let closing =
                         fill.liquidation || is(fill.taker_order_id) || is_frozen(fill.taker);
                     trade(fill.taker, fill.market, fill.taker_side, fill.lots, closing)?;
@@ -182,7 +183,7 @@ impl Block<'_> {
                 continue;
             }
             let left = figures(self.swept, id, now);
-            ensure(left.increasing_orders == 0 || self.swept.danger.is_frozen(id), || {
+            ensure(left.increasing_orders == 0 || self.is_frozen(id), || {
                 format!("account {id} is below maintenance with increasing orders: {left:?}")
             })?;
             if !left.below_maintenance() {
@@ -190,7 +191,7 @@ impl Block<'_> {
             }
             let row = self.swept.danger.listed.iter().find(|row| row.account == id);
             let is_carried = |market: MarketId| {
-                self.swept.danger.is_frozen(id)
+                self.is_frozen(id)
                     || row.is_some_and(|row| row.kept.iter().any(|kept| kept.market == market))
             };
             for position in now.positions.iter().filter(|position| !position.lots.is_zero()) {
@@ -208,6 +209,33 @@ impl Block<'_> {
         Ok(())
     }
 
+    /// After the sweep an account below maintenance has been closed, or is listed so that the next
+    /// sweep knows since when, or is frozen until a review comes to it. And no list holds it twice.
+    fn everyone_below_maintenance_is_listed_or_frozen(&self) -> Finding {
+        let listed: Vec<AccountId> =
+            self.swept.danger.listed.iter().map(|row| row.account).collect();
+        ensure(listed.is_sorted_by(|a, b| a < b), || format!("listed out of order: {listed:?}"))?;
+        for (id, account) in self.swept.accounts.iter() {
+            let of = figures(self.swept, id, account);
+            let is_known = listed.binary_search(&id).is_ok() || self.is_frozen(id);
+            ensure(!of.below_maintenance() || is_known, || {
+                format!("account {id} is below maintenance, neither listed nor frozen: {of:?}")
+            })?;
+            // What the budget did not reach and is not listed is there for its orders alone.
+            let waits =
+                self.swept.danger.frozen.contains(&id) && listed.binary_search(&id).is_err();
+            ensure(!waits || !of.equity.is_negative(), || {
+                format!("account {id} is frozen below 0 and not listed: {of:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Frozen after the sweep.
+    fn is_frozen(&self, id: AccountId) -> bool {
+        self.swept.danger.is_frozen(id, &self.swept.accounts)
+    }
+
     /// True if somebody else's order would have closed a lot: at the zero price or better, or, with
     /// equity below 0, beyond it with what the fund surely had.
     fn offered(&self, id: AccountId, market: MarketId, lots: SignedLots, of: &Figures) -> bool {
@@ -216,8 +244,7 @@ impl Block<'_> {
         let makers = Side::reducing(lots).opposite();
         let mut orders =
             book.levels(makers).flat_map(|level| book.queue(makers, level.price_ticks));
-        let is_dead =
-            |order: &OrderView| !order.reduce_only && self.swept.danger.is_frozen(order.owner);
+        let is_dead = |order: &OrderView| !order.reduce_only && self.is_frozen(order.owner);
         let best = orders.find(|order| order.owner != id && !is_dead(order));
         let Some(best) = best else { return false };
         let params = &cell.market.params;

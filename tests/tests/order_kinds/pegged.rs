@@ -129,3 +129,25 @@ fn rules_8_phase_5_pegged_orders_take_turns_where_they_are_too_many_for_one_bloc
     healthy(&chain.block());
     assert_eq!(prices(&chain, "maker"), [97, 97, 97]);
 }
+
+#[test]
+fn rules_8_phase_5_no_order_follows_a_reference_that_its_budget_does_not_reach() {
+    let mut chain = one_market(&["crowd", "maker", "other"]);
+    chain.orders("crowd", (0..30).map(|_| place(pegged(Buy, v1::Peg::Mark, -2, 1))).collect());
+    chain.orders("other", vec![place(limit(0, Buy, 95, 5))]);
+    healthy(&chain.block());
+    chain.orders("maker", vec![place(pegged(Buy, v1::Peg::Best, 0, 1))]);
+    healthy(&chain.block());
+    assert_eq!(prices(&chain, "maker"), [95]);
+    // 26 looks a side, of which the pegged orders before the best use up all.
+    chain.state.chain.params.sweep_gas = 100_000;
+    let cancel = Operation::CancelAll(v1::CancelAll::default());
+    chain.orders("other", vec![cancel, place(limit(0, Buy, 90, 5))]);
+    healthy(&chain.block());
+    chain.blocks(40);
+    assert_eq!(prices(&chain, "maker"), [95]);
+    // 52 looks, and a turn a block.
+    chain.state.chain.params.sweep_gas = 200_000;
+    chain.blocks(40);
+    assert_eq!(prices(&chain, "maker"), [90]);
+}

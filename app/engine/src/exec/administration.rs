@@ -3,12 +3,11 @@
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::types::Address;
 use tidemark_proto::units::Atoms;
+use tidemark_risk::at_risk::have_same_margin;
 
-use crate::exec::account::at_risk;
 use crate::exec::ctx::Ctx;
-use crate::exec::order::prune;
+use crate::exec::liquidation::review;
 use crate::exec::settlement;
-use crate::invariant::report;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::symbol::Symbol;
@@ -74,6 +73,7 @@ pub(crate) fn update_market(
         *shared_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
         cell.market.insurance_atoms = Atoms::ZERO;
     }
+    let same_margin = have_same_margin(&cell.market.params, params);
     cell.market.params = params.clone();
     // It ends with the audit at the end of this block, if its cause is gone: nothing trades before
     // that.
@@ -81,14 +81,8 @@ pub(crate) fn update_market(
     if params.status == MarketStatus::Closed && !settles {
         settlement::begin(ctx.exchange, params.id);
     }
-    // The block's orders come after this: the reserve lemma is to hold for them by the new
-    // parameters. Holders with orders that the budget does not reach are frozen to the block's end.
-    let mut budget = prune::Budget::of_block(ctx.exchange);
-    for account in at_risk::holders(ctx.exchange, params.id) {
-        if let Err(refusal) = prune::within(ctx, account, &mut budget) {
-            report(ctx.exchange, account, Some(params.id), &refusal);
-            return Err(refusal);
-        }
+    if !same_margin {
+        review::begin(ctx, params.id);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! the meter of its work.
 
 use crate::events::{Event, Work};
-use crate::exec::meter::Meter;
+use crate::exec::meter::{Budget, Meter};
 use crate::state::State;
 
 /// Passed down through every function that changes the exchange and reports events.
@@ -15,11 +15,20 @@ pub struct Ctx<'a> {
     pub work: Work,
     /// Gas of the operation that is carried out.
     pub meter: Meter,
+    /// Gas that pruning has left in the block, whoever asks for it (rules §7.12).
+    pub pruning: Budget,
 }
 
 impl<'a> Ctx<'a> {
     /// An exchange without events and work yet.
     pub fn new(exchange: &'a mut State) -> Self {
-        Self { exchange, events: Vec::new(), work: Work::default(), meter: Meter::default() }
+        let pruning = Budget::of(exchange.chain.params.sweep_gas / 8);
+        Self {
+            exchange,
+            events: Vec::new(),
+            work: Work::default(),
+            meter: Meter::default(),
+            pruning,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The meter of an operation: what it may still visit (rules §10.4).
+//! The meter of an operation: what it may still visit (rules §10.4); and the budget of work that no
+//! operation pays for (rules §7.12).
 
 use tidemark_proto::types::gas::VISIT;
 
@@ -84,6 +85,42 @@ impl Meter {
         if !self.prepaid {
             self.spend(u64::from(visits).saturating_mul(gas));
         }
+    }
+}
+
+/// Gas of work that no transaction pays for. A piece of work that begins with gas left ends, so the
+/// budget is passed by one piece at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget(u64);
+
+impl Budget {
+    /// A budget of so much gas.
+    #[must_use]
+    pub const fn of(gas: u64) -> Self {
+        Self(gas)
+    }
+
+    /// Gas that is left.
+    #[must_use]
+    pub const fn left(self) -> u64 {
+        self.0
+    }
+
+    /// Returns true if nothing is left.
+    #[must_use]
+    pub const fn is_spent(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Uses gas up, no more than there is.
+    pub const fn spend(&mut self, gas: u64) {
+        self.0 = self.0.saturating_sub(gas);
+    }
+
+    /// Pieces of work of so much gas each that it is enough for; one at least, if anything is left.
+    #[must_use]
+    pub fn pieces(self, gas: u64) -> u32 {
+        whole(self.0, gas).max(u32::from(!self.is_spent()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The final settlement of a market that is closed for good (rules §7.11): its orders
-//! are cancelled and its positions closed at its last good index, in bounded steps over as
-//! many blocks as it takes.
+//! are cancelled and its positions closed at its last good index, over as many blocks as its budget
+//! needs (rules §7.12).
 //!
 //! 1. Orders are cancelled.
 //! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; a rest
@@ -12,35 +12,36 @@
 //!    they set aside; the market's own fund repays its bad debt, and the rest of the fund goes to
 //!    the shared one.
 
-use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::liquidation::pay_from_fund;
 use tidemark_risk::position::apply_fill;
 use tidemark_risk::settlement::closes_at_settlement_price;
 
 use crate::events::Event;
-use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::account::at_risk::Holders;
+use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::deleverage;
+use crate::exec::meter::Budget;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
-use crate::exec::order::prune;
 use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::{Settlement, SettlementStage, State};
 
-/// Most orders of a market that are cancelled in one block.
-const MAX_ORDERS: u32 = 10_000;
+/// Gas of an order that is cancelled.
+const ORDER_GAS: u64 = 300;
 
-/// Most holders whose equity one block examines, in each market.
-const MAX_ACCOUNTS: u32 = 10_000;
+/// Gas of a look at a holder's equity.
+const EQUITY_GAS: u64 = 200;
 
-/// Most accounts that one block deleverages: each may meet every holder of an opposite position.
-const MAX_DELEVERAGED: u32 = 16;
+/// Gas of a look at a holder's position.
+const POSITION_GAS: u64 = 40;
 
-/// Most pairs of positions that one block closes.
-const MAX_PAIRS: u32 = 2_000;
+/// Gas of a pair of positions that is closed: two rows and their paths to the accounts' root.
+const PAIR_GAS: u64 = 3_000;
 
 /// Begins a market's settlement at its last good index.
 pub(crate) fn begin(state: &mut State, market: MarketId) {
@@ -50,18 +51,22 @@ pub(crate) fn begin(state: &mut State, market: MarketId) {
     cell.settlement = Some(Settlement { price_ticks, stage: SettlementStage::Orders });
 }
 
-/// A block's part of every settlement that is under way.
+/// A block's part of every settlement that is under way: an eighth of the sweep's gas, evenly.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
-    for market in ctx.exchange.markets.ids() {
-        let cell = &ctx.exchange.markets.slot(market).cell;
-        let Some(settlement) = cell.settlement else { continue };
-        if cell.quarantined.is_some() {
-            continue;
-        }
+    let state = &*ctx.exchange;
+    let settles = |market: &MarketId| state.markets.slot(*market).cell.is_settling();
+    let under_way: Vec<MarketId> = state.markets.ids().filter(settles).collect();
+    let gas = (state.chain.params.sweep_gas / 8).checked_div(under_way.len() as u64).unwrap_or(0);
+    for market in under_way {
+        let Some(settlement) = ctx.exchange.markets.slot(market).cell.settlement else { continue };
+        // However small the part, each block settles something.
+        let mut gas = Budget::of(gas.max(1));
         let next = match settlement.stage {
-            SettlementStage::Orders => cancel(ctx, market),
-            SettlementStage::Insolvent(from) => close_insolvent(ctx, market, from),
-            SettlementStage::Positions => close_pairs(ctx, market, settlement.price_ticks),
+            SettlementStage::Orders => cancel(ctx, market, &mut gas),
+            SettlementStage::Insolvent(from) => close_insolvent(ctx, market, from, &mut gas),
+            SettlementStage::Positions { longs, shorts } => {
+                close_pairs(ctx, (market, settlement.price_ticks), (longs, shorts), &mut gas)
+            }
             SettlementStage::Done => continue,
         };
         match next {
@@ -72,111 +77,157 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
             // Admission keeps every amount far below 127 bits.
             Err(refusal) => {
                 let why = refusal.labelled();
-                invariant!(ctx.exchange, market, "the settlement cannot go on: {}", why);
+                invariant!(
+                    ctx.exchange,
+                    market,
+                    Settlement,
+                    "the settlement cannot go on: {}",
+                    why
+                );
             }
         }
     }
 }
 
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "counts end at their bounds; no more is taken than there is"
-)]
-fn cancel(ctx: &mut Ctx<'_>, market: MarketId) -> Result<SettlementStage, Refusal> {
-    let waiting = removal::close(ctx, market, MAX_ORDERS);
+fn cancel(
+    ctx: &mut Ctx<'_>,
+    market: MarketId,
+    gas: &mut Budget,
+) -> Result<SettlementStage, Refusal> {
+    let waiting = removal::close(ctx, market, gas.pieces(ORDER_GAS));
+    gas.spend(u64::from(waiting).saturating_mul(ORDER_GAS));
     let (book, mut host) = BookHost::split(ctx, market);
     for side in [Side::Buy, Side::Sell] {
-        let mut cancelled = 0;
-        while cancelled < MAX_ORDERS {
+        while !gas.is_spent() {
             let Some(order) =
                 book.best(side).and_then(|level| book.queue(side, level.price_ticks).next())
             else {
                 break;
             };
             book.cancel(order.order_id, order.owner, Code::MarketClosed, &mut host)?;
-            cancelled += 1;
+            gas.spend(ORDER_GAS);
         }
     }
-    let done = book.live_orders() == 0 && !waiting;
+    let slot = ctx.exchange.markets.slot(market);
+    let done = slot.book.live_orders() == 0 && slot.conditional.is_empty();
     Ok(if done { SettlementStage::Insolvent(AccountId::ZERO) } else { SettlementStage::Orders })
 }
 
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "counts end at their bounds; no more is taken than there is"
-)]
+/// Looks at the equity of holders, from an account on, as far as the gas reaches.
 fn close_insolvent(
     ctx: &mut Ctx<'_>,
     market: MarketId,
     from: AccountId,
+    gas: &mut Budget,
 ) -> Result<SettlementStage, Refusal> {
-    let holders =
-        at_risk::holders(ctx.exchange, market).into_iter().skip_while(|account| *account < from);
-    let (mut looked_at, mut deleveraged) = (0, 0);
-    let mut pruning = prune::Budget::of_block(ctx.exchange);
-    for account in holders {
-        if looked_at == MAX_ACCOUNTS || deleveraged == MAX_DELEVERAGED {
+    let most = gas.pieces(EQUITY_GAS) as usize;
+    let holders: Vec<AccountId> =
+        Holders::of(ctx.exchange, market).from(from).take(most.saturating_add(1)).collect();
+    for (at, account) in holders.into_iter().enumerate() {
+        if at == most || gas.is_spent() {
             return Ok(SettlementStage::Insolvent(account));
         }
-        looked_at += 1;
+        gas.spend(EQUITY_GAS);
         let equity_atoms = health::health(ctx.exchange, account)?.equity_atoms;
         if closes_at_settlement_price(equity_atoms)
             || lookup::held(ctx.exchange, account, market).is_zero()
         {
             continue;
         }
-        deleveraged += 1;
         ctx.exchange.chain.gate_withdrawals();
         let market_row = &mut ctx.exchange.markets.slot_mut(market).cell.market;
         let owed_atoms = equity_atoms.checked_neg();
         let owed_atoms = owed_atoms.ok_or_else(|| Refusal::overflow("negative equity"))?;
         let paid = pay_from_fund(market_row, &mut ctx.exchange.chain.treasury, owed_atoms)?;
         cash::credit(ctx.exchange, account, paid)?;
-        deleverage::deleverage_insolvent(ctx, account, market, paid, &mut pruning)?;
+        if deleverage::deleverage_insolvent(ctx, account, market, paid, gas)? {
+            return Ok(SettlementStage::Insolvent(account));
+        }
     }
-    Ok(SettlementStage::Positions)
+    Ok(SettlementStage::Positions { longs: AccountId::ZERO, shorts: AccountId::ZERO })
 }
 
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "counts end at their bounds; no more is taken than there is"
-)]
+/// The next positions of one side, by account id.
+struct Walk {
+    /// The first last, where they are taken from.
+    open: Vec<(AccountId, Lots)>,
+    /// The holder behind those that were looked at; the first of all at the end.
+    next: AccountId,
+}
+
+impl Walk {
+    /// Looks at a market's holders from an account on: at most as many as a quarter of the gas is
+    /// for, and until as many positions are found as the gas closes pairs.
+    fn of(
+        state: &mut State,
+        market: MarketId,
+        (from, side): (AccountId, Side),
+        gas: &mut Budget,
+    ) -> Self {
+        let most = Budget::of(gas.left() / 4).pieces(POSITION_GAS).max(1);
+        let pairs = gas.pieces(PAIR_GAS) as usize;
+        let holders = Holders::of(state, market);
+        let (mut open, mut looked_at, mut next) = (Vec::new(), 0_u32, AccountId::ZERO);
+        for account in holders.from(from) {
+            if looked_at == most || open.len() >= pairs {
+                next = account;
+                break;
+            }
+            looked_at = looked_at.saturating_add(1);
+            let held = lookup::held(holders.state(), account, market);
+            if !held.is_zero() && Side::reducing(held) == side.opposite() {
+                open.push((account, held.unsigned_abs()));
+            }
+        }
+        gas.spend(u64::from(looked_at).saturating_mul(POSITION_GAS));
+        open.reverse();
+        Self { open, next }
+    }
+
+    /// The account that the next block begins with.
+    fn rest(&self) -> AccountId {
+        self.open.last().map_or(self.next, |(account, _)| *account)
+    }
+
+    /// Takes lots off the first position.
+    fn close(&mut self, lots: Lots) {
+        let Some((_, left)) = self.open.last_mut() else { return };
+        *left = left.saturating_sub(lots);
+        if left.is_zero() {
+            self.open.pop();
+        }
+    }
+}
+
+/// Closes longs against shorts, each side from an account on: nobody below it holds any of it.
 fn close_pairs(
     ctx: &mut Ctx<'_>,
-    market: MarketId,
-    price_ticks: Ticks,
+    (market, price_ticks): (MarketId, Ticks),
+    (longs, shorts): (AccountId, AccountId),
+    gas: &mut Budget,
 ) -> Result<SettlementStage, Refusal> {
     if ctx.exchange.markets.slot(market).cell.market.open_interest_lots.is_zero() {
         release(ctx.exchange, market)?;
         return Ok(SettlementStage::Done);
     }
-    // The lowest ids last, where they are taken from.
-    let positions = at_risk::holders(ctx.exchange, market).into_iter().rev();
-    let positions = positions.map(|account| (account, lookup::held(ctx.exchange, account, market)));
-    let (mut longs, mut shorts): (Vec<_>, Vec<_>) =
-        positions.filter(|(_, held)| !held.is_zero()).partition(|(_, held)| held.is_positive());
-    for _ in 0..MAX_PAIRS {
-        let (Some((long, bought)), Some((short, sold))) = (longs.last_mut(), shorts.last_mut())
-        else {
+    let mut longs = Walk::of(ctx.exchange, market, (longs, Side::Buy), gas);
+    let mut shorts = Walk::of(ctx.exchange, market, (shorts, Side::Sell), gas);
+    while let (Some((long, bought)), Some((short, sold))) =
+        (longs.open.last().copied(), shorts.open.last().copied())
+    {
+        if gas.is_spent() {
             break;
-        };
-        let lots = bought.unsigned_abs().min(sold.unsigned_abs());
-        for (account, side) in [(*long, Side::Sell), (*short, Side::Buy)] {
+        }
+        let lots = bought.min(sold);
+        for (account, side) in [(long, Side::Sell), (short, Side::Buy)] {
             close_at(ctx.exchange, market, account, side, price_ticks, lots)?;
             ctx.events.push(Event::Settled { market, account, side, price_ticks, lots });
         }
-        // The lots of a long have a sign: they come from one.
-        let lots = lots.signed(Side::Buy).unwrap_or(SignedLots::MAX);
-        *bought -= lots;
-        *sold += lots;
-        if bought.is_zero() {
-            longs.pop();
-        }
-        if sold.is_zero() {
-            shorts.pop();
-        }
+        gas.spend(PAIR_GAS);
+        longs.close(lots);
+        shorts.close(lots);
     }
-    Ok(SettlementStage::Positions)
+    Ok(SettlementStage::Positions { longs: longs.rest(), shorts: shorts.rest() })
 }
 
 fn close_at(

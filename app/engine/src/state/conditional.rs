@@ -245,6 +245,11 @@ impl ConditionalOrders {
         self.attached.range((account, OrderId::MIN)..=(account, OrderId::MAX)).map(|(_, id)| *id)
     }
 
+    /// The ids of all orders, oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = OrderId> + '_ {
+        self.slots.keys().copied()
+    }
+
     /// Every order, by slot.
     pub fn iter(&self) -> impl Iterator<Item = &Conditional> {
         self.rows.iter().filter_map(|(_, row)| row.as_ref())
@@ -321,6 +326,12 @@ impl ConditionalOrders {
             Kind::Pegged(pegged) => Some(pegged),
             _ => None,
         }
+    }
+
+    /// Returns true if some order is pegged.
+    #[must_use]
+    pub fn has_pegs(&self) -> bool {
+        !self.pegs.is_empty()
     }
 
     /// Ids of at most `max` pegged orders whose turn it is, oldest first; the next call goes on

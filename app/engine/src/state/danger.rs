@@ -1,29 +1,55 @@
 //! The accounts that the last sweep left below maintenance, and those that are frozen (rules
 //! §§7.12, 7.13).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_risk::Account;
+
+use super::table::TableView;
 
 /// From so many blocks running on, what the bound of a turn or the budget kept open goes on to the
 /// later stages.
 pub const OVERDUE_BLOCKS: u8 = 3;
 
-/// Accounts in danger, as the last sweep left them; every sweep makes it anew.
+/// Accounts in danger, as the last sweep left them; every sweep makes it anew, but for the reviews.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Danger {
     /// Accounts below maintenance, or in debt without a position; by account, ascending.
     pub listed: Vec<EndangeredAccount>,
     /// Accounts that a budget did not reach: frozen to the block's end.
     pub frozen: BTreeSet<AccountId>,
+    /// Markets whose margin parameters have changed, with the account from which on holders are
+    /// still to be looked at.
+    pub reviews: BTreeMap<MarketId, AccountId>,
 }
 
 impl Danger {
-    /// Returns true if the account is frozen.
+    /// Returns true if some account may be frozen.
     #[must_use]
-    pub fn is_frozen(&self, account: AccountId) -> bool {
-        !self.frozen.is_empty() && self.frozen.contains(&account)
+    pub fn any_frozen(&self) -> bool {
+        !self.frozen.is_empty() || !self.reviews.is_empty()
+    }
+
+    /// Returns true if the account is frozen: a budget did not reach it, or the review of a market
+    /// that it has an entry for has not come to it.
+    #[must_use]
+    pub fn is_frozen(&self, id: AccountId, accounts: &TableView<AccountId, Account>) -> bool {
+        if !self.any_frozen() {
+            return false;
+        }
+        let awaits = |account: &Account| {
+            account.positions.iter().any(|position| self.awaits(id, position.market))
+        };
+        self.frozen.contains(&id)
+            || !self.reviews.is_empty() && accounts.get(id).is_some_and(awaits)
+    }
+
+    /// Returns true if the market is under a review that has not come to an account of this id.
+    #[must_use]
+    pub fn awaits(&self, id: AccountId, market: MarketId) -> bool {
+        self.reviews.get(&market).is_some_and(|from| *from <= id)
     }
 }
 

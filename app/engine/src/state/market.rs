@@ -11,6 +11,7 @@ use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks}
 use tidemark_risk::{Market, Markets, MarketsMut};
 
 use super::conditional::ConditionalOrders;
+use super::failure::Failure;
 use super::totals_cache::TotalsCache;
 use crate::refusal::Refusal;
 
@@ -28,7 +29,7 @@ pub struct MarketCell {
     /// Best bid and ask after the last block: what the next mark is made of (rules §8.1, phase 7).
     pub top: (Option<Ticks>, Option<Ticks>),
     /// Why the market was quarantined; positions are kept.
-    pub quarantined: Option<String>,
+    pub quarantined: Option<Failure>,
     /// The admin asked to end the quarantine: it ends once an audit passes.
     pub quarantine_lift_requested: bool,
     /// Updates of the book so far: the sequence of its stream.
@@ -93,7 +94,12 @@ pub enum SettlementStage {
     /// this account id on.
     Insolvent(AccountId),
     /// Longs are closed against shorts at the price.
-    Positions,
+    Positions {
+        /// No account below it is long.
+        longs: AccountId,
+        /// No account below it is short.
+        shorts: AccountId,
+    },
     /// Nothing is left.
     Done,
 }
@@ -115,6 +121,13 @@ impl MarketCell {
             takeovers: Vec::new(),
             settlement: None,
         }
+    }
+
+    /// Returns true if a final settlement is under way and may go on.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        let under_way = |of: &Settlement| of.stage != SettlementStage::Done;
+        self.quarantined.is_none() && self.settlement.as_ref().is_some_and(under_way)
     }
 
     /// Returns true if the market trades and liquidates: it is not paused, closed or quarantined.

@@ -6,6 +6,7 @@ pub mod conditional;
 mod danger;
 mod derived;
 mod exchange;
+mod failure;
 mod market;
 pub mod merkle;
 mod owners;
@@ -17,6 +18,7 @@ pub use chain::{Chain, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
 pub use exchange::{State, MAX_SUBACCOUNTS};
+pub use failure::Failure;
 pub use market::{
     ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
     MAX_LISTED, MAX_TAKEOVERS,

@@ -14,7 +14,7 @@ use tidemark_engine::outcome::{OperationResult, TwapSlice, TxOutcome};
 use tidemark_engine::phase::Phase;
 use tidemark_engine::refusal::Refusal;
 use tidemark_engine::state::table::Table;
-use tidemark_engine::state::{MarketCell, View};
+use tidemark_engine::state::{Failure, MarketCell, View};
 use tidemark_oracle::index::{IndexState, IndexStep, PricePoint};
 use tidemark_oracle::report::{PriceReport, Report};
 use tidemark_proto::params::MarketParams;
@@ -53,7 +53,7 @@ fn view() -> View {
     let cell = MarketCell {
         index,
         top: (Some(MARK - Ticks::new(2)), Some(above(1))),
-        quarantined: Some("test".into()),
+        quarantined: Some(Failure::Crossed),
         ..MarketCell::new(market)
     };
     let mut accounts = Table::default();

@@ -1,25 +1,74 @@
 //! A fall of all prices with nobody to buy, after which many accounts are below maintenance: how
 //! long each block takes, and how many blocks it takes to close them all.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::state::State;
-use tidemark_proto::units::{MarketId, SignedLots};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, SignedLots};
+use tidemark_risk::health::health_without_orders;
+use tidemark_risk::liquidation::closing_order;
 use tidemark_tests::harness::{genesis, Chain};
+use tidemark_tests::net::progress;
 use tidemark_tests::sim::rng::Rng;
 
 use super::population::{fund, markets, MARKETS, MARK_TICKS};
-use super::{block, line, Line};
+use super::{block, line, Line, Times};
 
 /// Most blocks that the benchmark waits for the end.
 const MOST_BLOCKS: usize = 2_000;
+
+/// Blocks between two lines of progress.
+const TOLD_BLOCKS: usize = 20;
+
+/// Longest block that is accepted, in milliseconds, and the one that is aimed at.
+const BLOCK_MS: (f64, f64) = (500.0, 400.0);
+
+/// Most blocks that are accepted for 100 000 accounts, and those that are aimed at.
+const BLOCKS: (f64, f64) = (600.0, 300.0);
+
+/// Accounts of a market that may pass those that lack less: a quarter of each part is for those
+/// that are listed longest, and a batch that the gas ends leaves its harshest prices over.
+const PASSED_OVER: usize = 256;
 
 /// The lines of the table.
 ///
 /// # Errors
 /// A broken invariant, accounts that are not closed largest first, or no end.
 pub fn fall(accounts: u32, seed: u64) -> Result<Vec<Line>, String> {
+    let mut chain = fallen(accounts, seed)?;
+    let mut blocks: Vec<Times> = Vec::new();
+    loop {
+        let homes = homes(&chain.state)?;
+        let (times, events) = block(&mut chain)?;
+        blocks.push(times);
+        let waiting = chain.state.danger.listed.len();
+        if blocks.len() % TOLD_BLOCKS == 1 || waiting == 0 {
+            let Times { whole, sweep, hash } = times;
+            let frozen = chain.state.danger.frozen.len();
+            progress(&format!(
+                "block {}: {whole:?}, of it the sweep {sweep:?}, the hash {hash:?}; {waiting} \
+                 accounts listed, {frozen} frozen",
+                blocks.len()
+            ));
+        }
+        if let Some(market) = out_of_order(&chain.state, &homes, &events)? {
+            let height = events.height;
+            return Err(format!("block {height}, market {market}: smaller shortfalls came first"));
+        }
+        if waiting == 0 {
+            break;
+        }
+        if blocks.len() == MOST_BLOCKS {
+            return Err(format!("{waiting} accounts wait after {MOST_BLOCKS} blocks"));
+        }
+    }
+    Ok(lines(accounts, &blocks))
+}
+
+/// The chain after the fall, before the block that shows it.
+fn fallen(accounts: u32, seed: u64) -> Result<Chain, String> {
     let mut chain = Chain::new(&genesis(markets(), 1_000_000));
     (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get()));
     for _ in 0..2 {
@@ -31,54 +80,90 @@ pub fn fall(accounts: u32, seed: u64) -> Result<Vec<Line>, String> {
     }
     block(&mut chain)?;
     (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get() / 10 * 9));
-    let (mut blocks, mut sweeps) = (Vec::new(), Vec::new());
-    loop {
-        let (whole, sweep, events) = block(&mut chain)?;
-        blocks.push(whole);
-        sweeps.push(sweep);
-        if !is_ordered(&chain.state, &events) {
-            return Err(format!("block {}: a smaller shortfall was closed first", events.height));
-        }
-        let waiting = chain.state.danger.listed.len();
-        if waiting == 0 {
-            break;
-        }
-        if blocks.len() == MOST_BLOCKS {
-            return Err(format!("{waiting} accounts wait after {MOST_BLOCKS} blocks"));
-        }
-    }
-    let count = blocks.len();
-    let worst = blocks.iter().max().copied().unwrap_or_default();
-    let counted = |line: Line| Line { found: Some(accounts as usize), ..line };
-    let whole = format!("block while {accounts} accounts below maintenance are closed, no bids");
-    let of_sweep = format!("its sweep, {accounts} accounts");
-    let mut lines = vec![
-        counted(line(whole.clone(), blocks, 1e3, "ms")),
-        line(of_sweep, sweeps, 1e3, "ms"),
-        line(format!("the longest {whole}"), vec![worst], 1e3, "ms"),
-    ];
-    lines.push(line(
-        "blocks until all are closed",
-        vec![Duration::from_secs(count as u64)],
-        1.0,
-        "blocks",
-    ));
-    Ok(lines)
+    Ok(chain)
 }
 
-/// True if nobody who waits lacks more than all of those whose positions a block closed: the
-/// largest come first, market by market.
-fn is_ordered(state: &State, events: &BlockEvents) -> bool {
-    let closed = events.events.iter().filter_map(|event| match event {
-        Event::Liquidation(step) if !step.lots.is_zero() => {
-            Some(step.maintenance_atoms - step.equity_atoms)
+fn lines(accounts: u32, blocks: &[Times]) -> Vec<Line> {
+    let of = |part: fn(&Times) -> Duration| blocks.iter().map(part).collect::<Vec<_>>();
+    let longest = |part: fn(&Times) -> Duration| blocks.iter().map(part).max().unwrap_or_default();
+    let what = format!("block while {accounts} accounts below maintenance are closed, no bids");
+    let one = |what: String, time: Duration| line(what, vec![time], 1e3, "ms");
+    let worst = Line {
+        floor: Some(BLOCK_MS.0),
+        goal: Some(BLOCK_MS.1),
+        ..one(format!("the longest {what}"), longest(|times| times.whole))
+    };
+    let count = vec![Duration::from_secs(blocks.len() as u64)];
+    let all = Line {
+        floor: Some(BLOCKS.0),
+        goal: Some(BLOCKS.1),
+        ..line("blocks until all are closed", count, 1.0, "blocks")
+    };
+    let first = blocks.first().map_or(Duration::ZERO, |times| times.whole);
+    let whole = line(what, of(|times| times.whole), 1e3, "ms");
+    vec![
+        Line { found: Some(accounts as usize), ..whole },
+        line(format!("its sweep, {accounts} accounts"), of(|times| times.sweep), 1e3, "ms"),
+        line(format!("its app hash, {accounts} accounts"), of(|times| times.hash), 1e3, "ms"),
+        worst,
+        one("the longest sweep of them".into(), longest(|times| times.sweep)),
+        one("the block that finds them".into(), first),
+        all,
+    ]
+}
+
+/// The market that pays for each listed account's step: that of its largest position.
+fn homes(state: &State) -> Result<BTreeMap<AccountId, MarketId>, String> {
+    let mut homes = BTreeMap::new();
+    for row in &state.danger.listed {
+        let account = state.accounts.get(row.account).ok_or("a listed account")?;
+        let order = closing_order(account, &state.markets).map_err(|e| e.to_string())?;
+        homes.extend(order.first().map(|(market, _)| (row.account, *market)));
+    }
+    Ok(homes)
+}
+
+/// The shortfalls of accounts whose positions a block closed, as they were before.
+fn closed(events: &BlockEvents) -> BTreeMap<AccountId, Atoms> {
+    let mut closed = BTreeMap::new();
+    for event in &events.events {
+        if let Event::Liquidation(step) = event {
+            if !step.lots.is_zero() {
+                let shortfall = step.maintenance_atoms - step.equity_atoms;
+                closed.entry(step.account).or_insert(shortfall);
+            }
         }
-        _ => None,
-    });
-    let largest = closed.max();
-    let waits = state.markets.cells().flat_map(|cell| &cell.listed);
-    let largest_waiting = waits.map(|of| of.maintenance_atoms - of.equity_atoms).max();
-    largest_waiting <= largest
+    }
+    closed
+}
+
+/// A market in which more accounts wait that lack more than the usual account whose position the
+/// block closed there than the rules let wait: the largest come first, market by market.
+fn out_of_order(
+    state: &State,
+    homes: &BTreeMap<AccountId, MarketId>,
+    events: &BlockEvents,
+) -> Result<Option<MarketId>, String> {
+    let closed = closed(events);
+    let mut by_market: BTreeMap<MarketId, (Vec<Atoms>, Vec<Atoms>)> = BTreeMap::new();
+    for (account, home) in homes {
+        let (of_closed, of_waiting) = by_market.entry(*home).or_default();
+        match closed.get(account) {
+            Some(shortfall) => of_closed.push(*shortfall),
+            None => {
+                let row = state.accounts.get(*account).ok_or("a listed account")?;
+                let health = health_without_orders(row, &state.markets);
+                let health = health.map_err(|e| e.to_string())?;
+                of_waiting.push(health.maintenance_atoms - health.equity_atoms);
+            }
+        }
+    }
+    Ok(by_market.into_iter().find_map(|(market, (mut closed, waiting))| {
+        closed.sort_unstable();
+        let usual = closed.get(closed.len() / 2)?;
+        let larger = waiting.iter().filter(|shortfall| *shortfall > usual).count();
+        (larger > closed.len() + PASSED_OVER).then_some(market)
+    }))
 }
 
 /// An account that is long with a leverage from 10 to 45 in one to three markets, and one that is

@@ -1,8 +1,9 @@
 //! `bench-risk`: what it costs to find the accounts in danger, by the index and by looking at
-//! everyone, in one run; and what a block costs with many idle accounts. All of it is the node's
-//! own code.
+//! everyone, in one run; what a block costs with many idle accounts, and while many are closed; and
+//! the hash of crowded levels. All of it is the node's own code.
 #![allow(clippy::float_arithmetic)]
 
+mod crowd;
 mod fall;
 mod population;
 
@@ -29,7 +30,8 @@ use tidemark_tests::sim::rng::Rng;
 
 use population::{chain, MARKETS, MARK_TICKS};
 
-const USAGE: &str = "usage: bench-risk [--accounts N] [--idle N] [--fallen N] [--seed N]";
+const USAGE: &str =
+    "usage: bench-risk [--accounts N] [--idle N] [--fallen N] [--crowd N] [--seed N]";
 
 /// Times that an operation is repeated; the median and the least are shown.
 const ROUNDS: usize = 20;
@@ -41,12 +43,15 @@ struct Options {
     idle: u32,
     /// Accounts that a fall brings below maintenance; 0 leaves the fall out.
     fallen: u32,
+    /// Orders of the book whose levels are hashed; 0 leaves it out.
+    crowd: u32,
     seed: u64,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { accounts: 1_000_000, idle: 100_000, fallen: 100_000, seed: 1 };
+        let mut options =
+            Self { accounts: 1_000_000, idle: 100_000, fallen: 100_000, crowd: 1_000_000, seed: 1 };
         while let Some(word) = words.next() {
             let value = words.next().and_then(|value| value.parse().ok());
             let value: u32 = value.ok_or_else(|| format!("{word} needs a number; {USAGE}"))?;
@@ -54,6 +59,7 @@ impl Options {
                 "--accounts" => options.accounts = value.max(2),
                 "--idle" => options.idle = value.max(2),
                 "--fallen" => options.fallen = value,
+                "--crowd" => options.crowd = value,
                 "--seed" => options.seed = u64::from(value),
                 _ => return Err(format!("unknown option {word}; {USAGE}")),
             }
@@ -73,6 +79,9 @@ struct Line {
     /// Accounts that were evaluated, and those found in danger, in the last round.
     evaluated: Option<u64>,
     found: Option<usize>,
+    /// The worst median that is accepted, and the one that is aimed at, where they are set.
+    floor: Option<f64>,
+    goal: Option<f64>,
 }
 
 fn line(what: impl Into<String>, mut times: Vec<Duration>, per: f64, unit: &'static str) -> Line {
@@ -87,6 +96,8 @@ fn line(what: impl Into<String>, mut times: Vec<Duration>, per: f64, unit: &'sta
         unit,
         evaluated: None,
         found: None,
+        floor: None,
+        goal: None,
     }
 }
 
@@ -128,6 +139,10 @@ fn run(options: &Options) -> Result<PathBuf, String> {
         progress(&format!("{} accounts below maintenance", options.fallen));
         lines.extend(fall::fall(options.fallen, options.seed)?);
     }
+    if options.crowd > 0 {
+        progress(&format!("{} orders in crowded levels", options.crowd));
+        lines.extend(crowd::crowd(options.crowd)?);
+    }
     print(&lines, &memory);
     write(options, &lines, &memory)
 }
@@ -157,7 +172,7 @@ fn move_marks(state: &mut State, ppm: impl Fn(usize) -> i64) {
 
 /// Writes accounts that were found, out of danger, as their liquidation would have.
 fn save(state: &mut State) {
-    for id in find(state) {
+    for (id, _) in find(state) {
         if let Some(account) = state.accounts.get_mut(id) {
             account.collateral_atoms += Atoms::from_usdc(1_000_000);
         }
@@ -284,14 +299,14 @@ fn blocks(options: &Options) -> Result<Vec<Line>, String> {
         let (mut whole, mut sweeps) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS as u64 {
             (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get() + round % 2));
-            let (block, sweep, _) = block(&mut chain)?;
-            whole.push(block);
-            sweeps.push(sweep);
+            let (times, _) = block(&mut chain)?;
+            whole.push(times.whole);
+            sweeps.push(times.sweep);
         }
         lines.push(line(format!("empty block, {idle} accounts, {name}"), whole, 1e3, "ms"));
         lines.push(line(format!("its sweep, {idle} accounts, {name}"), sweeps, 1e3, "ms"));
         (0..MARKETS).for_each(|market| chain.index(market, MARK_TICKS.get() / 10 * 9));
-        let (_, sweep, events) = block(&mut chain)?;
+        let (times, events) = block(&mut chain)?;
         let with_steps =
             format!("sweep after a fall of 10 % without bids, {idle} accounts, {name}");
         let closed = events.events.iter().filter_map(|event| match event {
@@ -299,26 +314,37 @@ fn blocks(options: &Options) -> Result<Vec<Line>, String> {
             _ => None,
         });
         let found = Some(closed.collect::<BTreeSet<_>>().len());
-        lines.push(Line { found, ..line(with_steps, vec![sweep], 1e3, "ms") });
+        lines.push(Line { found, ..line(with_steps, vec![times.sweep], 1e3, "ms") });
     }
     Ok(lines)
 }
 
-/// Carries out the next block; the times of all of it and of its sweep, and what happened.
-fn block(chain: &mut Chain) -> Result<(Duration, Duration, BlockEvents), String> {
+/// Times of a block.
+#[derive(Clone, Copy)]
+struct Times {
+    whole: Duration,
+    sweep: Duration,
+    /// Of the app hash.
+    hash: Duration,
+}
+
+/// Carries out the next block; its times, and what happened.
+fn block(chain: &mut Chain) -> Result<(Times, BlockEvents), String> {
     let input = chain.next_input();
     let start = Instant::now();
-    let (mut last, mut sweep) = (start, Duration::ZERO);
+    let (mut last, mut sweep, mut hash) = (start, Duration::ZERO, Duration::ZERO);
     let events = execute(&mut chain.state, &input.block, &mut |phase| {
         let now = Instant::now();
-        if phase == Phase::Sweep {
-            sweep = now - last;
+        match phase {
+            Phase::Sweep => sweep = now - last,
+            Phase::Hash => hash = now - last,
+            _ => {}
         }
         last = now;
     });
-    let whole = start.elapsed();
+    let times = Times { whole: start.elapsed(), sweep, hash };
     match events.violations.first() {
-        None => Ok((whole, sweep, events)),
+        None => Ok((times, events)),
         Some(violation) => Err(format!("an invariant failed: {violation}")),
     }
 }
@@ -326,7 +352,7 @@ fn block(chain: &mut Chain) -> Result<(Duration, Duration, BlockEvents), String>
 fn print(lines: &[Line], memory: &Memory) {
     println!("| what | least | median | evaluated | in danger |");
     println!("|---|---:|---:|---:|---:|");
-    for Line { what, least, median, unit, evaluated, found } in lines {
+    for Line { what, least, median, unit, evaluated, found, .. } in lines {
         let evaluated = evaluated.map_or(String::new(), |n| n.to_string());
         let found = found.map_or(String::new(), |n| n.to_string());
         println!("| {what} | {least:.2} {unit} | {median:.2} {unit} | {evaluated} | {found} |");
@@ -340,7 +366,11 @@ fn print(lines: &[Line], memory: &Memory) {
 
 /// Writes `bench/risk.json` in the target folder.
 fn write(options: &Options, lines: &[Line], memory: &Memory) -> Result<PathBuf, String> {
-    let measure = |line: &Line| Measure::cost(&line.what, line.median, line.unit);
+    let measure = |line: &Line| Measure {
+        floor: line.floor,
+        goal: line.goal,
+        ..Measure::cost(&line.what, line.median, line.unit)
+    };
     let all: Vec<Measure> = lines.iter().map(measure).collect();
     let tables = serde_json::json!({
         "accounts": options.accounts,

@@ -2,7 +2,7 @@
 //! `risk::at_risk`, or by looking at every account.
 
 use tidemark_proto::units::{AccountId, MarketId, Ppm};
-use tidemark_risk::at_risk::{is_at_risk, Source};
+use tidemark_risk::at_risk::{at_risk, Found, Source};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::orders::OrderTotals;
 use tidemark_risk::{Account, Market, Markets, RiskError};
@@ -46,11 +46,15 @@ impl Source for Accounts<'_> {
     fn max_fee_ppm(&self) -> Ppm {
         self.fee_ppm
     }
+
+    fn review(&self, market: MarketId) -> Option<AccountId> {
+        self.state.danger.reviews.get(&market).copied()
+    }
 }
 
-/// Returns the accounts for which the sweep has a step, ascending, and those whose margin cannot be
-/// computed.
-pub fn find(state: &mut State) -> Vec<AccountId> {
+/// Returns the accounts for which the sweep has a step, ascending, with their margin; and those
+/// whose margin cannot be computed.
+pub fn find(state: &mut State) -> Vec<Found> {
     match state.derived.search {
         Search::Index => {
             // What the block wrote before its sweep; what earlier blocks wrote is touched already.
@@ -68,62 +72,70 @@ pub fn find(state: &mut State) -> Vec<AccountId> {
 
 /// Returns the same accounts as [`find`], by looking at every account.
 #[must_use]
-pub fn scan(state: &State) -> Vec<AccountId> {
+pub fn scan(state: &State) -> Vec<Found> {
     let accounts = Accounts::of(state);
-    state.accounts.ids().filter(|id| is_at_risk(&accounts, *id)).collect()
+    state.accounts.ids().filter_map(|id| at_risk(&accounts, id)).collect()
 }
 
-/// The accounts with lots or open orders in a market, ascending.
-pub(crate) fn holders(state: &mut State, market: MarketId) -> Vec<AccountId> {
-    holders_from(state, market, AccountId::ZERO, usize::MAX)
-}
-
-/// The accounts with lots or open orders in a market: by id from `first` on, then from the lowest;
-/// at most `most` of them.
-pub(crate) fn holders_from(
-    state: &mut State,
-    market: MarketId,
-    first: AccountId,
-    most: usize,
-) -> Vec<AccountId> {
-    // What the index does not know yet: what this block has written, and what no search has
-    // evaluated.
-    let mut others: Vec<AccountId> = Vec::new();
+/// Has the next search evaluate an account, though nothing of it was written.
+pub(crate) fn look_again(state: &mut State, id: AccountId) {
     if state.derived.search == Search::Index {
-        others.extend(state.accounts.dirty());
-        others.extend(state.derived.at_risk.unevaluated(state.accounts.len()));
-        others.sort_unstable();
-        others.dedup();
+        state.derived.at_risk.touch(id);
     }
-    let mut found = part(state, market, &others, first, most);
-    let left = most.saturating_sub(found.len());
-    if left > 0 && first != AccountId::ZERO {
-        let lower = part(state, market, &others, AccountId::ZERO, left);
-        found.extend(lower.into_iter().take_while(|id| *id < first));
-    }
-    found
 }
 
-/// Those of an id and above, ascending.
-fn part(
-    state: &State,
+/// The accounts with lots or open orders in a market. A walk over them costs what it looks at.
+pub(crate) struct Holders<'a> {
+    state: &'a State,
     market: MarketId,
-    others: &[AccountId],
-    from: AccountId,
-    most: usize,
-) -> Vec<AccountId> {
-    let book = &state.markets.slot(market).book;
-    let holds =
-        |id: &AccountId| !lookup::held(state, *id, market).is_zero() || book.open_orders(*id) > 0;
-    match state.derived.search {
-        Search::Index => {
-            let others = others.get(others.partition_point(|id| *id < from)..).unwrap_or_default();
-            let members = state.derived.at_risk.members_from(market, from);
-            merged(members, others.iter().copied()).filter(holds).take(most).collect()
+    /// Accounts that the index does not know yet, ascending: those that this block has written, and
+    /// those that no search has evaluated.
+    others: Vec<AccountId>,
+}
+
+impl<'a> Holders<'a> {
+    /// Of a market.
+    pub(crate) fn of(state: &'a mut State, market: MarketId) -> Self {
+        let mut others: Vec<AccountId> = Vec::new();
+        if state.derived.search == Search::Index {
+            others.extend(state.derived.at_risk.unevaluated(state.accounts.len()));
+            let is_sorted = others.is_empty();
+            others.extend(state.accounts.dirty());
+            if !is_sorted {
+                others.sort_unstable();
+                others.dedup();
+            }
         }
-        Search::Scan => {
-            state.accounts.ids().filter(|id| *id >= from).filter(holds).take(most).collect()
-        }
+        Self { state, market, others }
+    }
+
+    /// The state that they are of.
+    pub(crate) const fn state(&self) -> &'a State {
+        self.state
+    }
+
+    /// Those of an id and above, ascending.
+    pub(crate) fn from(&self, from: AccountId) -> impl Iterator<Item = AccountId> + '_ {
+        let (state, market) = (self.state, self.market);
+        let book = &state.markets.slot(market).book;
+        let holds = move |id: &AccountId| {
+            !lookup::held(state, *id, market).is_zero() || book.open_orders(*id) > 0
+        };
+        let all: Box<dyn Iterator<Item = AccountId> + '_> = match state.derived.search {
+            Search::Index => {
+                let first = self.others.partition_point(|id| *id < from);
+                let others = self.others.get(first..).unwrap_or_default();
+                let members = state.derived.at_risk.members_from(market, from);
+                Box::new(merged(members, others.iter().copied()))
+            }
+            Search::Scan => Box::new(state.accounts.ids().filter(move |id| *id >= from)),
+        };
+        all.filter(holds)
+    }
+
+    /// All of them: by id from `first` on, then from the lowest.
+    pub(crate) fn around(&self, first: AccountId) -> impl Iterator<Item = AccountId> + '_ {
+        self.from(first).chain(self.from(AccountId::ZERO).take_while(move |id| *id < first))
     }
 }
 

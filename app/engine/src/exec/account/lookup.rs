@@ -28,7 +28,7 @@ pub(crate) fn owner_mut(state: &mut State, owner: OwnerId) -> Result<&mut Owner,
 /// # Errors
 /// `ACCOUNT_FROZEN`.
 pub(crate) fn check_not_frozen(state: &State, account: AccountId) -> Result<(), Refusal> {
-    if state.danger.is_frozen(account) {
+    if state.danger.is_frozen(account, &state.accounts) {
         return Err(Refusal::AccountFrozen(account));
     }
     Ok(())

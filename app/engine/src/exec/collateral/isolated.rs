@@ -18,7 +18,7 @@ use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
-use crate::state::{IsolatedSlot, State};
+use crate::state::{Failure, IsolatedSlot, State};
 use crate::symbol::Symbol;
 
 /// Most markets, over all its subaccounts, in which an owner has or had isolated collateral.
@@ -175,7 +175,13 @@ pub(crate) fn refunding<T>(
         // Moved a moment ago: it is there, and it fits.
         if let Err(refusal) = cash::shift(ctx.exchange, account, parent, drawn) {
             let why = refusal.labelled();
-            invariant!(ctx.exchange, market, "drawn collateral could not go back: {}", why);
+            invariant!(
+                ctx.exchange,
+                market,
+                Collateral,
+                "drawn collateral could not go back: {}",
+                why
+            );
         }
     }
     result
@@ -220,7 +226,12 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
     }
     for account in touched {
         let Some(row) = state.accounts.get(account) else {
-            broken_account(state, account, format!("account {account} was written and is not"));
+            broken_account(
+                state,
+                account,
+                Failure::Collateral,
+                format!("account {account} was written and is not"),
+            );
             continue;
         };
         let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms.is_positive()) else {
@@ -231,7 +242,13 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
             // The supply cap keeps every sum of collateral below 64 bits.
             if let Err(refusal) = cash::shift(state, account, isolated.parent, atoms) {
                 let why = refusal.labelled();
-                invariant!(state, isolated.market, "idle collateral could not go back: {}", why);
+                invariant!(
+                    state,
+                    isolated.market,
+                    Collateral,
+                    "idle collateral could not go back: {}",
+                    why
+                );
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::exec::liquidation::step::Step;
 use crate::exec::order::cancel;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
-use crate::state::{ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
+use crate::state::{Failure, ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
 #[expect(
     clippy::arithmetic_side_effects,
@@ -256,7 +256,7 @@ pub(crate) fn list(ctx: &mut Ctx<'_>, steps: &[Step], had_any: &[bool]) {
             Err(refusal) => {
                 let (account, why) = (step.account, refusal.labelled());
                 let sentence = format!("account {account} could not be listed: {why}");
-                broken_account(ctx.exchange, account, sentence);
+                broken_account(ctx.exchange, account, Failure::Margin, sentence);
                 continue;
             }
         };

@@ -8,7 +8,7 @@
 
 use tidemark_proto::units::MarketId;
 
-use crate::state::State;
+use crate::state::{MarketCell, State};
 
 /// Gas of an account's step: its margin, its closing order, its zero prices.
 pub(crate) const STEP_GAS: u64 = 1_000;
@@ -62,11 +62,14 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// Divides the block's gas evenly among the markets that are `active`; three quarters of the
-    /// sweep's gas are for closing.
+    /// Divides the block's gas evenly among the markets that are `active`. Six eighths of the
+    /// sweep's gas are for closing, but for one while a market is being settled.
     pub(crate) fn divided(state: &State, active: &[bool]) -> Self {
         let markets = active.iter().filter(|active| **active).count() as u64;
-        let gas = (state.chain.params.sweep_gas / 4).checked_div(markets).unwrap_or(0);
+        let settles = state.markets.cells().any(MarketCell::is_settling);
+        let eighths: u64 = if settles { 5 } else { 6 };
+        let third = state.chain.params.sweep_gas.saturating_mul(eighths) / 24;
+        let gas = third.checked_div(markets).unwrap_or(0);
         let part = |active: &bool| if *active { [Part::of(gas); 3] } else { Default::default() };
         Self { parts: active.iter().map(part).collect() }
     }

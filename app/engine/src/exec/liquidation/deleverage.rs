@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tidemark_proto::params::AdlOrder;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_risk::adl::{self, AdlFill, Counterparty, Queue};
@@ -16,16 +17,18 @@ use tidemark_risk::zero_price::bankruptcy_quote_delta;
 use tidemark_risk::Account;
 
 use crate::events::Event;
-use crate::exec::account::{at_risk, health, lookup};
+use crate::exec::account::at_risk::Holders;
+use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, COUNTERPARTY_GAS, HOLDER_GAS};
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::meter::Budget;
 use crate::exec::order::{cancel, prune};
 use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
 use crate::state::table::Table;
-use crate::state::{EndangeredAccount, State};
+use crate::state::{EndangeredAccount, Failure, State};
 
 /// Most rounds of one side of a market in a block. One is enough where every position stays in its
 /// margin tier: a lot's zero price changes where it leaves one, and a market has at most so many.
@@ -36,9 +39,6 @@ const CLOSING_GAS: u64 = 2 * COUNTERPARTY_GAS;
 
 /// Least holders that a round looks at, however little gas is left.
 const LEAST_HOLDERS: u64 = 64;
-
-/// Most holders that one account's deleveraging in a final settlement looks at.
-const SETTLEMENT_HOLDERS: usize = 20_000;
 
 /// A position that is to be closed, or a part of it.
 struct PositionToClose {
@@ -62,12 +62,7 @@ struct ClosingSide {
 }
 
 /// Deleverages for all accounts that have come to it, as far as each market's gas goes.
-pub(crate) fn for_all(
-    ctx: &mut Ctx<'_>,
-    steps: &mut [Step],
-    budgets: &mut Budgets,
-    pruning: &mut prune::Budget,
-) {
+pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
     let sides = sides(ctx, steps);
     // A side keeps a quarter of its gas for those that are listed longest by itself.
     budgets.release(Third::Deleveraging);
@@ -78,11 +73,11 @@ pub(crate) fn for_all(
         let gas = if has_other { left / 2 } else { left };
         let mut side =
             ClosingSide { market: *market, is_short: *is_short, steps: side.clone(), gas };
-        let closed = side.close(ctx, steps, pruning);
+        let closed = side.close(ctx, steps);
         budgets.spend(*market, Third::Deleveraging, gas.saturating_sub(side.gas));
         if let Err(refusal) = closed {
             let why = refusal.labelled();
-            invariant!(ctx.exchange, *market, "deleveraging failed: {}", why);
+            invariant!(ctx.exchange, *market, Deleveraging, "deleveraging failed: {}", why);
         }
     }
 }
@@ -100,7 +95,7 @@ fn sides(ctx: &mut Ctx<'_>, steps: &[Step]) -> BTreeMap<(MarketId, bool), Vec<us
             Err(refusal) => {
                 let (account, why) = (step.account, refusal.labelled());
                 let sentence = format!("account {account} could not be deleveraged: {why}");
-                broken_account(ctx.exchange, account, sentence);
+                broken_account(ctx.exchange, account, Failure::Deleveraging, sentence);
             }
         }
     }
@@ -111,18 +106,13 @@ impl ClosingSide {
     /// Round after round, until one closes nothing or the gas ends. The steps that the gas did not
     /// reach are carried over.
     #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
-    fn close(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        steps: &mut [Step],
-        pruning: &mut prune::Budget,
-    ) -> Result<(), Refusal> {
+    fn close(&mut self, ctx: &mut Ctx<'_>, steps: &mut [Step]) -> Result<(), Refusal> {
         let mut asked = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
             if self.gas == 0 || !self.steps.iter().any(|at| self.is_open(ctx, &steps[*at])) {
                 break;
             }
-            if self.round(ctx, steps, pruning, &mut asked)?.is_zero() {
+            if self.round(ctx, steps, &mut asked)?.is_zero() {
                 break;
             }
         }
@@ -167,14 +157,12 @@ impl ClosingSide {
         &mut self,
         ctx: &mut Ctx<'_>,
         steps: &mut [Step],
-        pruning: &mut prune::Budget,
         asked: &mut BTreeSet<usize>,
     ) -> Result<Lots, Refusal> {
         let sign = if self.is_short { Side::Sell } else { Side::Buy };
-        let holders = (self.gas / 2 / HOLDER_GAS).max(LEAST_HOLDERS);
-        let holders = usize::try_from(holders).unwrap_or(usize::MAX);
-        let (counterparties, looked_at) = counterparties(ctx.exchange, self.market, sign, holders)?;
-        self.spend((looked_at as u64).saturating_mul(HOLDER_GAS));
+        let bound = Bound::of(self.gas / 2);
+        let (counterparties, looked_at) = counterparties(ctx.exchange, self.market, sign, bound)?;
+        self.spend(looked_at.saturating_mul(HOLDER_GAS));
         let closings = self.closings(ctx, steps)?;
         let all = closings.iter().fold(Lots::ZERO, |sum, closing| sum.saturating_add(closing.lots));
         let mut queue = queue(ctx.exchange, self.market, &counterparties, all)?;
@@ -188,8 +176,7 @@ impl ClosingSide {
             asked.insert(closing.step);
             let position = (self.market, closing.held);
             let step = &mut steps[closing.step];
-            let lots =
-                close(ctx, step, &mut queue, position, (closing.lots, &closing.health), pruning)?;
+            let lots = close(ctx, step, &mut queue, position, (closing.lots, &closing.health))?;
             step.took(self.market, lots);
             closed = closed.saturating_add(lots);
             let visits = visits.saturating_sub(queue.visits_left()).saturating_add(1);
@@ -231,38 +218,53 @@ fn closing(
     Ok(Some(PositionToClose { step: at, held, lots, health, lot_quote_atoms }))
 }
 
-/// Closes up to all lots of one position alone; says how many.
-fn for_one(
-    ctx: &mut Ctx<'_>,
-    step: &Step,
-    (market, held): (MarketId, SignedLots),
-    health: &Health,
-    pruning: &mut prune::Budget,
-) -> Result<Lots, Refusal> {
-    let lots = held.unsigned_abs();
-    let sign = if held.is_negative() { Side::Sell } else { Side::Buy };
-    let (counterparties, _) = counterparties(ctx.exchange, market, sign, SETTLEMENT_HOLDERS)?;
-    let mut queue = queue(ctx.exchange, market, &counterparties, lots)?;
-    close(ctx, step, &mut queue, (market, held), (lots, health), pruning)
+/// How far a round goes through the holders of a market.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// Most holders that it looks at.
+    holders: u64,
+    /// Most counterparties in profit that it takes: with more of them, each would be asked for so
+    /// little that the gas would end with the first accounts that close.
+    counterparties: u64,
 }
 
-/// Everyone with a position opposite to one of `side`, of so many holders from the drawn account
-/// on; and how many holders that were.
+impl Bound {
+    /// Of a round that may spend so much gas on each.
+    fn of(gas: u64) -> Self {
+        Self {
+            holders: (gas / HOLDER_GAS).max(LEAST_HOLDERS),
+            counterparties: (gas / COUNTERPARTY_GAS).max(1),
+        }
+    }
+}
+
+/// Those with a position opposite to one of `side`, of the holders from the drawn account on, as
+/// far as the bound goes; and how many holders that were. By rank, all holders within the bound
+/// are looked at.
 fn counterparties(
     state: &mut State,
     market: MarketId,
     side: Side,
-    most: usize,
-) -> Result<(Vec<Counterparty>, usize), Refusal> {
+    bound: Bound,
+) -> Result<(Vec<Counterparty>, u64), Refusal> {
     let first = drawn(state);
-    let holders = at_risk::holders_from(state, market, first, most);
+    let is_shared = state.markets.slot(market).cell.market.params.adl_order == AdlOrder::ProRata;
+    let most = if is_shared { bound.counterparties } else { u64::MAX };
     let closing = Lots::ONE.signed(side).unwrap_or(SignedLots::ZERO);
-    let mut found = Vec::new();
-    for id in &holders {
-        let account = lookup::account(state, *id)?;
-        found.extend(adl::counterparty(*id, account, market, closing, &state.markets)?);
+    let holders = Holders::of(state, market);
+    let (mut found, mut in_profit, mut looked_at) = (Vec::new(), 0_u64, 0_u64);
+    for id in holders.around(first) {
+        if in_profit >= most || looked_at >= bound.holders {
+            break;
+        }
+        looked_at = looked_at.saturating_add(1);
+        let account = lookup::account(holders.state(), id)?;
+        let markets = &holders.state().markets;
+        let Some(one) = adl::counterparty(id, account, market, closing, markets)? else { continue };
+        in_profit = in_profit.saturating_add(u64::from(one.profit_atoms.is_positive()));
+        found.push(one);
     }
-    Ok((found, holders.len()))
+    Ok((found, looked_at))
 }
 
 /// The account from which on holders are looked at and shares are asked for: drawn from the block
@@ -288,7 +290,6 @@ fn close(
     queue: &mut Queue,
     (market, held): (MarketId, SignedLots),
     (lots, health): (Lots, &Health),
-    pruning: &mut prune::Budget,
 ) -> Result<Lots, Refusal> {
     let mut closing = lookup::account(ctx.exchange, step.account)?.clone();
     let fills = queue.close(
@@ -306,7 +307,7 @@ fn close(
     cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {
         cancel::drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
-        prune::within(ctx, fill.account, pruning)?;
+        prune::within(ctx, fill.account)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())
 }
@@ -350,7 +351,8 @@ impl adl::Accounts for TableAccounts<'_> {
 }
 
 /// In a final settlement: an account with equity below 0, for which the fund has paid
-/// `fund_paid_atoms`. What is still below 0 is deleveraged in this market.
+/// `fund_paid_atoms`. What is still below 0 is deleveraged in this market, as far as the gas
+/// reaches. Returns true if the gas ended it before its end.
 ///
 /// # Errors
 /// `OVERFLOW`.
@@ -359,8 +361,8 @@ pub(crate) fn deleverage_insolvent(
     account: AccountId,
     market: MarketId,
     fund_paid_atoms: Atoms,
-    pruning: &mut prune::Budget,
-) -> Result<(), Refusal> {
+    gas: &mut Budget,
+) -> Result<bool, Refusal> {
     let step = Step::new(EndangeredAccount::new(account, ctx.exchange.chain.height));
     let held = lookup::held(ctx.exchange, account, market);
     let health = health::health(ctx.exchange, account)?;
@@ -378,8 +380,18 @@ pub(crate) fn deleverage_insolvent(
             ClosedPart { fund_paid_atoms, ..ClosedPart::default() },
         ));
     }
-    if !closes_at_settlement_price(health.equity_atoms) {
-        for_one(ctx, &step, (market, held), &health, pruning)?;
+    if closes_at_settlement_price(health.equity_atoms) {
+        return Ok(false);
     }
-    Ok(())
+    let lots = held.unsigned_abs();
+    let sign = if held.is_negative() { Side::Sell } else { Side::Buy };
+    let bound = Bound::of(gas.left() / 2);
+    let (counterparties, looked_at) = counterparties(ctx.exchange, market, sign, bound)?;
+    gas.spend(looked_at.saturating_mul(HOLDER_GAS));
+    let mut queue = queue(ctx.exchange, market, &counterparties, lots)?;
+    let visits = u64::from(gas.pieces(COUNTERPARTY_GAS)).max(1);
+    queue.limit(visits);
+    let closed = close(ctx, &step, &mut queue, (market, held), (lots, &health))?;
+    gas.spend(visits.saturating_sub(queue.visits_left()).saturating_mul(COUNTERPARTY_GAS));
+    Ok(closed < lots && !closed.is_zero())
 }

@@ -5,5 +5,6 @@ mod budget;
 mod close;
 mod danger;
 pub(crate) mod deleverage;
+pub(crate) mod review;
 mod step;
 pub(crate) mod sweep;

@@ -4,8 +4,9 @@ use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Side, SignedLots, Ticks};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation;
+use tidemark_risk::margin::Marked;
 use tidemark_risk::zero_price::{ZeroTerms, BANKRUPTCY_SIGMA_PPM};
-use tidemark_risk::Market;
+use tidemark_risk::{Market, Position};
 
 use crate::events::{Arithmetic, Event, Liquidation};
 use crate::exec::account::lookup;
@@ -213,12 +214,45 @@ pub(crate) fn closable(
     account: AccountId,
 ) -> Result<Vec<(MarketId, SignedLots)>, Refusal> {
     let mut order = liquidation::closing_order(lookup::account(state, account)?, &state.markets)?;
-    order.retain(|(market, _)| {
-        let cell = &state.markets.slot(*market).cell;
-        let max_age_ms = cell.market.params.max_oracle_age_ms;
-        cell.is_live() && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
-    });
+    order.retain(|(market, _)| may_close(state, *market));
     Ok(order)
+}
+
+/// Returns true if positions of a market may be closed now.
+fn may_close(state: &State, market: MarketId) -> bool {
+    let cell = &state.markets.slot(market).cell;
+    let max_age_ms = cell.market.params.max_oracle_age_ms;
+    cell.is_live() && !cell.index.is_stale(state.chain.time_ms, max_age_ms)
+}
+
+/// The market of the position that closes first, as [`closable`] has it; tells each market in which
+/// one may be closed. Of an account in debt without a position it is its first market.
+pub(crate) fn home(
+    state: &State,
+    account: AccountId,
+    mut tell: impl FnMut(MarketId),
+) -> Result<Option<MarketId>, Refusal> {
+    let row = lookup::account(state, account)?;
+    if !row.has_position() {
+        let first = row.positions.first().map(|position| position.market);
+        first.into_iter().for_each(tell);
+        return Ok(first);
+    }
+    let mut largest: Option<(Atoms, MarketId)> = None;
+    for Position { market, lots, .. } in &row.positions {
+        if lots.is_zero() || !may_close(state, *market) {
+            continue;
+        }
+        tell(*market);
+        let margin = Marked::of(&state.markets.slot(*market).cell.market, *lots)?;
+        let margin = margin.maintenance_atoms;
+        let is_larger =
+            |(most, of): (Atoms, MarketId)| margin > most || margin == most && *market < of;
+        if largest.is_none_or(is_larger) {
+            largest = Some((margin, *market));
+        }
+    }
+    Ok(largest.map(|(_, market)| market))
 }
 
 /// Against a position: sell a long, buy a short. A position of `SignedLots::MIN` has no size among
@@ -250,7 +284,14 @@ pub(crate) fn average_ticks(
         u64::try_from(ticks?.get()).ok()
     });
     if ticks.is_none() {
-        invariant!(state, market, "{} lots for {} atoms have no price", lots, quote_atoms);
+        invariant!(
+            state,
+            market,
+            Liquidation,
+            "{} lots for {} atoms have no price",
+            lots,
+            quote_atoms
+        );
     }
     ticks.map_or(Ticks::ZERO, Ticks::new)
 }
@@ -275,7 +316,13 @@ pub(crate) fn report_off_book(
     let zero = match ZeroTerms::of(market_row, held, delta, health, sigma_ppm) {
         Ok(zero) => Some(zero),
         Err(why) => {
-            invariant!(ctx.exchange, market, "lots that closed have no zero price: {}", why);
+            invariant!(
+                ctx.exchange,
+                market,
+                Liquidation,
+                "lots that closed have no zero price: {}",
+                why
+            );
             None
         }
     };

@@ -18,20 +18,20 @@ use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, STEP_GAS};
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
-use crate::exec::liquidation::{backstop, close, danger, deleverage, step};
+use crate::exec::liquidation::{backstop, close, danger, deleverage, review, step};
 use crate::exec::order::prune;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
-use crate::state::State;
+use crate::state::Failure;
 
 /// Looks at every account at risk. All accounts are pruned, or frozen, before the first position is
 /// closed, so that liquidations meet only reserved orders on the book. No account's pruning changes
 /// another's margin.
 pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     ctx.exchange.danger.frozen.clear();
-    let mut pruning = prune::Budget::of_block(ctx.exchange);
+    review::go_on(ctx);
     let looked_at = look_at_all(ctx);
-    let mut steps = prune_all(ctx, &looked_at, &mut pruning);
+    let mut steps = prune_all(ctx, &looked_at);
     let before = backstop::unlist(ctx.exchange);
     let mut budgets = divide(ctx, &mut steps);
     by_rank(ctx, &mut steps, &mut budgets, Third::Book, first_turn);
@@ -40,7 +40,7 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
         go_on(ctx, step, &mut budgets);
     }
     by_rank(ctx, &mut steps, &mut budgets, Third::OffBook, run_stages);
-    deleverage::for_all(ctx, &mut steps, &mut budgets, &mut pruning);
+    deleverage::for_all(ctx, &mut steps, &mut budgets);
     for step in steps.iter_mut().filter(|step| step.deleverages) {
         carry_out(ctx, step, &mut budgets, run_stages);
     }
@@ -56,13 +56,13 @@ struct LookedAt {
     shortfall_atoms: Atoms,
 }
 
-/// Works out the margin of all accounts at risk: those first that lack most of their maintenance
-/// margin, ties by account id.
+/// All accounts at risk: those first that lack most of their maintenance margin, ties by account
+/// id.
 fn look_at_all(ctx: &mut Ctx<'_>) -> Vec<LookedAt> {
     let mut all = Vec::new();
-    for account in at_risk::find(ctx.exchange) {
+    for (account, found) in at_risk::find(ctx.exchange) {
         ctx.work.visit_account();
-        match health::health(ctx.exchange, account) {
+        match found {
             Ok(health) => {
                 if health.equity_atoms.is_negative() {
                     ctx.exchange.chain.gate_withdrawals();
@@ -70,7 +70,7 @@ fn look_at_all(ctx: &mut Ctx<'_>) -> Vec<LookedAt> {
                 let shortfall_atoms = health.maintenance_atoms.saturating_sub(health.equity_atoms);
                 all.push(LookedAt { account, health, shortfall_atoms });
             }
-            Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
+            Err(error) => fail(ctx, account, "could not be examined", &error.into()),
         }
     }
     all.sort_unstable_by_key(|of| (Reverse(of.shortfall_atoms), of.account));
@@ -80,18 +80,23 @@ fn look_at_all(ctx: &mut Ctx<'_>) -> Vec<LookedAt> {
 /// Admission keeps amounts far below the bounds of every calculation.
 fn fail(ctx: &mut Ctx<'_>, account: AccountId, what: &str, refusal: &Refusal) {
     let why = refusal.labelled();
-    broken_account(ctx.exchange, account, format!("account {account} {what}: {why}"));
+    broken_account(
+        ctx.exchange,
+        account,
+        Failure::Margin,
+        format!("account {account} {what}: {why}"),
+    );
 }
 
 /// Prunes accounts without free collateral, or freezes them; returns the steps of those below
 /// maintenance, or in debt without a position.
-fn prune_all(ctx: &mut Ctx<'_>, looked_at: &[LookedAt], pruning: &mut prune::Budget) -> Vec<Step> {
+fn prune_all(ctx: &mut Ctx<'_>, looked_at: &[LookedAt]) -> Vec<Step> {
     let listed = std::mem::take(&mut ctx.exchange.danger.listed);
     let height = ctx.exchange.chain.height;
     let mut steps = Vec::new();
     for LookedAt { account, health, .. } in looked_at {
         let account = *account;
-        match look_at(ctx, account, health, pruning) {
+        match look_at(ctx, account, health) {
             Ok(false) => {}
             Ok(true) => steps.push(Step::new(danger::row_of(&listed, account, height))),
             Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
@@ -101,17 +106,9 @@ fn prune_all(ctx: &mut Ctx<'_>, looked_at: &[LookedAt], pruning: &mut prune::Bud
 }
 
 /// Prunes an account if it has no free collateral. Returns true if it is to be closed.
-fn look_at(
-    ctx: &mut Ctx<'_>,
-    account: AccountId,
-    health: &Health,
-    pruning: &mut prune::Budget,
-) -> Result<bool, Refusal> {
-    let mut cancelled = 0;
-    if health.free_atoms().is_negative() {
-        let pruned = prune::within(ctx, account, pruning)?;
-        cancelled = pruned.map_or(0, |(_, cancelled)| cancelled);
-    }
+fn look_at(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Result<bool, Refusal> {
+    let cancelled =
+        if health.free_atoms().is_negative() { prune::within(ctx, account)? } else { 0 };
     let in_debt = health.equity_atoms.is_negative()
         && !lookup::account(ctx.exchange, account)?.has_position();
     let is_due = health.is_liquidatable() || in_debt;
@@ -126,29 +123,17 @@ fn look_at(
 fn divide(ctx: &mut Ctx<'_>, steps: &mut [Step]) -> Budgets {
     let mut active = vec![false; ctx.exchange.markets.len()];
     for step in steps {
-        match markets_of(ctx.exchange, step.account) {
-            Ok(markets) => {
-                step.home = markets.first().copied();
-                for market in markets {
-                    if let Some(active) = active.get_mut(market.index()) {
-                        *active = true;
-                    }
-                }
+        let tell = |market: MarketId| {
+            if let Some(active) = active.get_mut(market.index()) {
+                *active = true;
             }
+        };
+        match step::home(ctx.exchange, step.account, tell) {
+            Ok(home) => step.home = home,
             Err(refusal) => fail(ctx, step.account, "has no closing order", &refusal),
         }
     }
     Budgets::divided(ctx.exchange, &active)
-}
-
-/// The markets in which an account's positions may be closed now, largest maintenance margin first;
-/// of an account in debt without a position its first market.
-fn markets_of(state: &State, account: AccountId) -> Result<Vec<MarketId>, Refusal> {
-    let row = lookup::account(state, account)?;
-    if !row.has_position() {
-        return Ok(row.positions.first().map(|position| position.market).into_iter().collect());
-    }
-    Ok(step::closable(state, account)?.into_iter().map(|(market, _)| market).collect())
 }
 
 /// Carries something out for one step; says whether the gas reached it.
@@ -161,7 +146,7 @@ fn carry_out(
     work(ctx, step, budgets).unwrap_or_else(|refusal| {
         let (account, why) = (step.account, refusal.labelled());
         let sentence = format!("a liquidation step of account {account} failed: {why}");
-        broken_account(ctx.exchange, account, sentence);
+        broken_account(ctx.exchange, account, Failure::Liquidation, sentence);
         true
     })
 }

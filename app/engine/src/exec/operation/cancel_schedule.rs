@@ -11,7 +11,7 @@ use crate::exec::order::request;
 use crate::invariant::broken_account;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
-use crate::state::State;
+use crate::state::{Failure, State};
 
 /// Shortest time ahead, in milliseconds of block time.
 const MIN_AHEAD_MS: TimeMs = TimeMs::new(5_000);
@@ -92,7 +92,7 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
         let accounts = take_due(ctx.exchange, at_ms, account).unwrap_or_else(|refusal| {
             let why = refusal.labelled();
             let sentence = format!("the due switch of account {account} is of nobody: {why}");
-            broken_account(ctx.exchange, account, sentence);
+            broken_account(ctx.exchange, account, Failure::Switch, sentence);
             Vec::new()
         });
         for account in accounts {
@@ -100,7 +100,7 @@ pub(crate) fn run_due(ctx: &mut Ctx<'_>) {
             let (gone, _) = gone.unwrap_or_else(|refusal| {
                 let why = refusal.labelled();
                 let sentence = format!("a due switch of account {account} failed: {why}");
-                broken_account(ctx.exchange, account, sentence);
+                broken_account(ctx.exchange, account, Failure::Switch, sentence);
                 (0, None)
             });
             // An account that has nothing to cancel costs a look all the same.

@@ -375,7 +375,8 @@ impl Plan {
             let best = plan.best(state, *market);
             for PlannedOrder { order, ready, .. } in &plan.placed {
                 let best_ticks = best.opposite(order.side);
-                let order = admission::open_order(order, ready.price_ticks, || best_ticks);
+                let order = admission::open_order(order, ready.price_ticks, || Ok(best_ticks));
+                let order = order.map_err(failed)?;
                 changes.push(change(Some(order), None));
             }
             changes.extend(

@@ -19,13 +19,14 @@ use crate::state::State;
 pub(crate) fn open_order(
     order: &Place,
     price_ticks: Ticks,
-    best_ticks: impl FnOnce() -> Option<Ticks>,
-) -> OpenOrder {
+    best_ticks: impl FnOnce() -> Result<Option<Ticks>, Refusal>,
+) -> Result<OpenOrder, Refusal> {
     let price_ticks = match order.post_only {
-        PostOnly::Slide => slid(best_ticks(), order.side, price_ticks),
+        PostOnly::Slide => slid(best_ticks()?, order.side, price_ticks),
         PostOnly::Off | PostOnly::Reject => price_ticks,
     };
-    OpenOrder { side: order.side, price_ticks, lots: order.lots, reduce_only: order.reduce_only }
+    let (side, lots, reduce_only) = (order.side, order.lots, order.reduce_only);
+    Ok(OpenOrder { side, price_ticks, lots, reduce_only })
 }
 
 /// An order as the book takes it.
@@ -86,6 +87,10 @@ pub(crate) fn admit(
         checks::check_reduces(held, new.side)?;
     } else {
         lookup::check_not_frozen(state, account)?;
+        // Who enters a market under review waits for it, as its holders do.
+        if state.danger.awaits(account, market) {
+            return Err(Refusal::AccountFrozen(account));
+        }
         check_exposure(state, market, held, new)?;
     }
     lookup::position_mut(state, account, market)?;
@@ -94,7 +99,7 @@ pub(crate) fn admit(
     }
     let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
     let free = health::free_with(state, account, change)?;
-    if !free.is_negative() && !state.danger.is_frozen(account) {
+    if !free.is_negative() && !state.danger.is_frozen(account, &state.accounts) {
         return Ok(());
     }
     if !new.reduce_only {
@@ -113,7 +118,9 @@ fn admit_without_free(
     new: &OpenOrder,
 ) -> Result<(), Refusal> {
     let increasing = health::increasing_order(state, account);
-    if let Some(increasing) = increasing.filter(|_| !state.danger.is_frozen(account)) {
+    if let Some(increasing) =
+        increasing.filter(|_| !state.danger.is_frozen(account, &state.accounts))
+    {
         return Err(Refusal::IncreasingOrdersOpen(increasing));
     }
     let zero_ticks = health::zero_price(state, account, market)?;

@@ -1,8 +1,9 @@
 //! The exchange as a book sees it while it matches: positions for reduce-only orders, and a sink of
 //! events.
 
-use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
+use tidemark_matching::{Book, Event as BookEvent, Host, OrderView, DEPTH_VISITS};
 use tidemark_proto::params::ChainParams;
+use tidemark_proto::types::gas::LOOK;
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
@@ -14,13 +15,14 @@ use tidemark_risk::{position, Account, Treasury};
 use crate::events::{Event, Fill, Work};
 use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
+use crate::exec::meter::Meter;
 use crate::exec::order::conditional::links;
 use crate::invariant::broken_in;
 use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
-use crate::state::table::Table;
+use crate::state::table::{Table, TableView};
 use crate::state::totals_cache::TotalsCache;
-use crate::state::{Danger, MarketCell, State};
+use crate::state::{Danger, Failure, MarketCell, State};
 
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
 /// accounts at once.
@@ -174,7 +176,7 @@ impl<'a> BookHost<'a> {
         } = event
         else {
             let sentence = "the fill of a book is another event".to_string();
-            broken_in(self.cell, self.violations, sentence);
+            broken_in(self.cell, self.violations, Failure::Fill, sentence);
             return;
         };
         let market = self.cell.market.params.id;
@@ -203,7 +205,7 @@ impl<'a> BookHost<'a> {
         if let Err(refusal) = self.trade(&mut fill) {
             // Admission bounds every amount.
             let sentence = format!("a fill could not be applied: {}", refusal.labelled());
-            broken_in(self.cell, self.violations, sentence);
+            broken_in(self.cell, self.violations, Failure::Fill, sentence);
         }
         self.events.push(Event::Fill(fill));
         if maker_remaining_lots.is_zero() || self.conditional.pegged(maker_order_id).is_none() {
@@ -265,12 +267,13 @@ impl<'a> BookHost<'a> {
 /// The book's orders as they count for prices: without the dead ones (rules §7.13).
 pub(crate) struct LiveOrders<'a> {
     pub danger: &'a Danger,
+    pub accounts: &'a TableView<AccountId, Account>,
     pub now_ms: TimeMs,
 }
 
 impl<'a> LiveOrders<'a> {
     pub(crate) fn of(state: &'a State) -> Self {
-        Self { danger: &state.danger, now_ms: state.chain.time_ms }
+        Self { danger: &state.danger, accounts: &state.accounts, now_ms: state.chain.time_ms }
     }
 }
 
@@ -282,11 +285,11 @@ impl Host for LiveOrders<'_> {
     fn event(&mut self, _: BookEvent) {}
 
     fn any_dead(&self) -> bool {
-        !self.danger.frozen.is_empty()
+        self.danger.any_frozen()
     }
 
     fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
-        why_dead(self.danger, owner, reduce_only)
+        why_dead(self.danger, self.accounts, owner, reduce_only)
     }
 
     fn now_ms(&self) -> TimeMs {
@@ -295,24 +298,45 @@ impl Host for LiveOrders<'_> {
 }
 
 /// Returns why an order is dead: its account is frozen, and it may increase exposure.
-fn why_dead(danger: &Danger, owner: AccountId, reduce_only: bool) -> Option<Code> {
-    (!reduce_only && danger.is_frozen(owner)).then_some(Code::AccountFrozen)
+fn why_dead(
+    danger: &Danger,
+    accounts: &TableView<AccountId, Account>,
+    owner: AccountId,
+    reduce_only: bool,
+) -> Option<Code> {
+    (!reduce_only && danger.is_frozen(owner, accounts)).then_some(Code::AccountFrozen)
 }
 
-/// A side's best price of a market, of orders that trade.
-pub(crate) fn best_live(state: &State, market: MarketId, side: Side) -> Option<Ticks> {
+/// A side's best price of a market, of orders that trade. Looks past orders that do not are paid
+/// for.
+///
+/// # Errors
+/// `OUT_OF_GAS`.
+pub(crate) fn best_live(
+    meter: &mut Meter,
+    state: &State,
+    market: MarketId,
+    side: Side,
+) -> Result<Option<Ticks>, Refusal> {
     let live = LiveOrders::of(state);
-    let best = state.markets.slot(market).book.live_levels(side, &live).next();
-    best.map(|level| level.price_ticks)
+    let affordable = meter.affords(LOOK);
+    let most = affordable.min(DEPTH_VISITS);
+    let book = &state.markets.slot(market).book;
+    let (best, visits) = book.best_live(side, &live, most);
+    meter.pay(visits, LOOK);
+    if best.is_none() && visits == most && most == affordable && book.any_dead(&live) {
+        return Err(Refusal::OutOfGas { needed: LOOK, left: meter.left() });
+    }
+    Ok(best)
 }
 
 impl Host for BookHost<'_> {
     fn any_dead(&self) -> bool {
-        !self.danger.frozen.is_empty()
+        self.danger.any_frozen()
     }
 
     fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
-        why_dead(self.danger, owner, reduce_only)
+        why_dead(self.danger, self.accounts, owner, reduce_only)
     }
 
     fn reducible_lots(&self, owner: AccountId, side: Side) -> Lots {

@@ -61,8 +61,8 @@ pub(crate) fn check_expiry(expires_ms: TimeMs, now_ms: TimeMs) -> Result<(), Ref
 
 pub(crate) fn check_status(cell: &MarketCell, reduce_only: bool) -> Result<(), Refusal> {
     let symbol = Symbol::from(&cell.market.params.symbol);
-    if let Some(why) = &cell.quarantined {
-        return Err(Refusal::Quarantined { symbol, why: why.as_str().into() });
+    if let Some(why) = cell.quarantined {
+        return Err(Refusal::Quarantined { symbol, why });
     }
     match cell.market.params.status {
         MarketStatus::Active => Ok(()),

@@ -22,8 +22,9 @@ pub(crate) fn place_on_book(
     if checks::rests(time_in_force) {
         checks::check_open_orders(ctx.exchange, account, order.market, 1)?;
     }
-    let best = || book_host::best_live(ctx.exchange, order.market, order.side.opposite());
-    let new = admission::open_order(order, price_ticks, best);
+    let (meter, opposite) = (&mut ctx.meter, order.side.opposite());
+    let best = || book_host::best_live(meter, ctx.exchange, order.market, opposite);
+    let new = admission::open_order(order, price_ticks, best)?;
     admission::admit(ctx, account, order.market, &new, None)?;
     let request = admission::new_order(
         ctx.exchange,

@@ -19,47 +19,32 @@ const ACCOUNT_GAS: u64 = 200;
 /// Gas of each of its open orders: it is read, and may be cancelled.
 const ORDER_GAS: u64 = 300;
 
-/// The gas that pruning has left in a block (rules §7.12). The account with which it ends is pruned
-/// whole, so the budget is passed by the orders of one account at most.
-pub(crate) struct Budget(u64);
-
-impl Budget {
-    /// Of a whole block: an eighth of the sweep's gas.
-    pub(crate) fn of_block(state: &State) -> Self {
-        Self(state.chain.params.sweep_gas / 8)
-    }
-
-    fn spend(&mut self, gas: u64) {
-        self.0 = self.0.saturating_sub(gas);
-    }
-}
-
-/// As [`restore_reserve`], as long as the budget lasts; after that the account is frozen, and the
-/// result is `None`. An account without open orders needs neither.
-pub(crate) fn within(
-    ctx: &mut Ctx<'_>,
-    account: AccountId,
-    budget: &mut Budget,
-) -> Result<Option<(Health, u32)>, Refusal> {
+/// As [`restore_reserve`], as long as the block's budget of pruning lasts; then the account is
+/// frozen. The account with which the budget ends is pruned whole, so that it is passed by the
+/// orders of one account at most. An account without open orders needs neither, and costs nothing.
+pub(crate) fn within(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let row = lookup::account(ctx.exchange, account)?;
     let of = |market: MarketId| ctx.exchange.markets.slot(market).book.open_orders(account);
     let orders: u64 = row.positions.iter().map(|position| u64::from(of(position.market))).sum();
-    if orders > 0 && budget.0 == 0 {
-        ctx.exchange.danger.frozen.insert(account);
-        return Ok(None);
+    if orders == 0 {
+        return Ok(0);
     }
-    budget.spend(ACCOUNT_GAS.saturating_add(orders.saturating_mul(ORDER_GAS)));
-    restore_reserve(ctx, account).map(Some)
+    if ctx.pruning.is_spent() {
+        ctx.exchange.danger.frozen.insert(account);
+        return Ok(0);
+    }
+    ctx.pruning.spend(ACCOUNT_GAS.saturating_add(orders.saturating_mul(ORDER_GAS)));
+    restore_reserve(ctx, account)
 }
 
 /// Leaves an account as the reserve lemma has it (rules §3.7): free collateral of at least 0, or no
 /// order that increases exposure and no reduce-only order worse than the zero price. Below
-/// maintenance, no order that increases exposure at all. Returns its margin after, and how many
-/// orders that increase went.
-fn restore_reserve(ctx: &mut Ctx<'_>, account: AccountId) -> Result<(Health, u32), Refusal> {
+/// maintenance, no order that increases exposure at all. Returns how many orders that increase
+/// went.
+fn restore_reserve(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let health = health::health(ctx.exchange, account)?;
     if !health.free_atoms().is_negative() {
-        return Ok((health, 0));
+        return Ok(0);
     }
     cash::settle_funding(ctx.exchange, account)?;
     let cancelled = if health.is_liquidatable() {
@@ -71,7 +56,7 @@ fn restore_reserve(ctx: &mut Ctx<'_>, account: AccountId) -> Result<(Health, u32
     if health.free_atoms().is_negative() {
         worse_than_zero(ctx, account, &health)?;
     }
-    Ok((health, cancelled))
+    Ok(cancelled)
 }
 
 /// The account's orders of one kind, by market, newest first within each.

@@ -50,7 +50,8 @@ pub(crate) fn replace(
         checks::check_band(cell, new.price_ticks)?;
         let resting = match order.post_only {
             PostOnly::Slide => {
-                let best = book_host::best_live(ctx.exchange, market, new.side.opposite());
+                let opposite = new.side.opposite();
+                let best = book_host::best_live(&mut ctx.meter, ctx.exchange, market, opposite)?;
                 let price_ticks = admission::slid(best, new.side, new.price_ticks);
                 OpenOrder { price_ticks, ..new }
             }

@@ -7,6 +7,7 @@ use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::LiveOrders;
 use crate::invariant::broken_in;
+use crate::state::Failure;
 
 /// Bound of one sample: 100 %.
 const MAX_PREMIUM_PPM: Ppm = Ppm::ONE;
@@ -16,7 +17,8 @@ const MAX_PREMIUM_PPM: Ppm = Ppm::ONE;
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     let now_ms = ctx.exchange.chain.time_ms;
     // Who was frozen by the last sweep is frozen to the next.
-    let live = LiveOrders { danger: &ctx.exchange.danger, now_ms };
+    let live =
+        LiveOrders { danger: &ctx.exchange.danger, accounts: &ctx.exchange.accounts, now_ms };
     for slot in ctx.exchange.markets.iter_mut() {
         let (cell, book) = (&mut slot.cell, &slot.book);
         cell.market.begin_block();
@@ -33,7 +35,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
             Ok(None) => {}
             Err(error) => {
                 let sentence = format!("an hour's funding could not be computed: {error}");
-                broken_in(cell, &mut ctx.exchange.derived.violations, sentence);
+                broken_in(cell, &mut ctx.exchange.derived.violations, Failure::Funding, sentence);
                 continue;
             }
         }

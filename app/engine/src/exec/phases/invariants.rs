@@ -4,7 +4,7 @@
 use tidemark_proto::units::{Atoms, Lots, MarketId, Ticks};
 
 use crate::invariant::broken_account;
-use crate::state::State;
+use crate::state::{Failure, State};
 
 /// Audits the accounts and markets that the block wrote. Quarantines each market that fails; gates
 /// withdrawals while money does not add up. Returns the violations, as sentences.
@@ -12,7 +12,12 @@ pub(crate) fn run(state: &mut State) -> Vec<String> {
     let mut violations = Vec::new();
     for id in state.accounts.dirty().to_vec() {
         let Some(account) = state.accounts.get(id) else {
-            broken_account(state, id, format!("account {id} was written and is not"));
+            broken_account(
+                state,
+                id,
+                Failure::Margin,
+                format!("account {id} was written and is not"),
+            );
             continue;
         };
         violations.extend(state.derived.audit.replace(id, account).err().map(|e| e.to_string()));
@@ -42,8 +47,7 @@ fn money(atoms: Atoms) -> String {
     format!("money is not conserved: {atoms} atoms more on the chain than came in")
 }
 
-/// The reason for which a market with a crossed book stops: part of the hashed state to the letter,
-/// so that it shows bare integers, whatever a unit's debug form is.
+/// The report of a market with a crossed book: bare integers, whatever a unit's debug form is.
 fn crossed_sentence((bid, ask): (Option<Ticks>, Option<Ticks>)) -> String {
     format!("the book is crossed: {:?}", (bid.map(Ticks::get), ask.map(Ticks::get)))
 }
@@ -56,10 +60,11 @@ fn check_market(state: &mut State, market: MarketId) -> Option<String> {
     let cell = &mut state.markets.slot_mut(market).cell;
     let open_interest: Lots = cell.market.open_interest_lots;
     let crossed = matches!(cell.top, (Some(bid), Some(ask)) if bid >= ask);
-    let wrong = if longs != shorts || longs != open_interest.wide() {
-        format!("{longs} lots are long, {shorts} short, open interest is {open_interest}")
+    let (failure, wrong) = if longs != shorts || longs != open_interest.wide() {
+        let counted = format!("{longs} lots are long, {shorts} short");
+        (Failure::Unbalanced, format!("{counted}, open interest is {open_interest}"))
     } else if crossed {
-        crossed_sentence(cell.top)
+        (Failure::Crossed, crossed_sentence(cell.top))
     } else {
         if std::mem::take(&mut cell.quarantine_lift_requested) {
             cell.quarantined = None;
@@ -67,9 +72,8 @@ fn check_market(state: &mut State, market: MarketId) -> Option<String> {
         return None;
     };
     cell.quarantine_lift_requested = false;
-    let sentence = format!("{}: {wrong}", cell.market.params.symbol);
-    cell.quarantined.get_or_insert(wrong);
-    Some(sentence)
+    cell.quarantined.get_or_insert(failure);
+    Some(format!("{}: {wrong}", cell.market.params.symbol))
 }
 
 #[cfg(test)]

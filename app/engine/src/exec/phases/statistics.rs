@@ -13,7 +13,11 @@ pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
             state.markets.slot_mut(fill.market).cell.last_trade_ticks = Some(fill.price_ticks);
         }
     }
-    let live = LiveOrders { danger: &state.danger, now_ms: state.chain.time_ms };
+    let live = LiveOrders {
+        danger: &state.danger,
+        accounts: &state.accounts,
+        now_ms: state.chain.time_ms,
+    };
     for slot in state.markets.iter_mut() {
         let (cell, book) = (&mut slot.cell, &mut slot.book);
         cell.top = (

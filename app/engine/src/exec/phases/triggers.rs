@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Slicing};
 use crate::state::State;
 
-/// Gas of a pegged order's turn, and of a trigger's or a slice's, makers aside.
+/// Gas of a trigger's or a slice's turn, makers aside.
 const TURN_GAS: u64 = 2_000;
 
 /// Gas of each order that rests, trades or goes in a turn.
@@ -36,9 +36,8 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
     for (market, mark_ticks) in active {
         let now_ms = ctx.exchange.chain.time_ms;
         let max = ctx.exchange.markets.slot(market).cell.market.params.max_triggers;
+        peg::follow_all(ctx, market, max, gas / 3);
         let mut left = Gas(gas / 3);
-        peg::follow_all(ctx, market, max.min(left.turns()));
-        left = Gas(gas / 3);
         for _ in 0..max {
             let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
             let reached =
@@ -73,12 +72,6 @@ impl Gas {
         self.0 == 0
     }
 
-    /// Turns that the gas is enough for; one at least, if there is any.
-    fn turns(&self) -> u32 {
-        let turns = u32::try_from(self.0 / TURN_GAS).unwrap_or(u32::MAX);
-        turns.max(u32::from(!self.is_spent()))
-    }
-
     /// Carries out a turn, and charges it with the orders that it touched.
     fn charge(&mut self, ctx: &mut Ctx<'_>, turn: impl FnOnce(&mut Ctx<'_>)) {
         let before = ctx.work.orders;
@@ -105,7 +98,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
         cancel::cancel_partner(ctx, order.account, market, resting, order_id);
     }
     let Kind::Trigger(waited) = order.kind else {
-        invariant!(ctx.exchange, market, "order {} triggered without a trigger", order_id);
+        invariant!(ctx.exchange, market, Order, "order {} triggered without a trigger", order_id);
         return;
     };
     let place =
@@ -147,7 +140,7 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     // A slice or a trigger before it in this phase may have taken it out.
     let Some(order) = found else { return };
     let Kind::Slicing(slicing) = order.kind else {
-        invariant!(ctx.exchange, market, "order {} is due for a slice and has none", order_id);
+        invariant!(ctx.exchange, market, Order, "order {} is due and has no slice", order_id);
         return;
     };
     let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);

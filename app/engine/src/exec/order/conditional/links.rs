@@ -9,6 +9,7 @@ use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::invariant::broken_account;
 use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
+use crate::state::Failure;
 
 /// An order as streams and queries show it.
 pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalOrder> {
@@ -120,7 +121,7 @@ pub(crate) fn detach_closed(ctx: &mut Ctx<'_>) {
     for account in ctx.exchange.accounts.dirty().to_vec() {
         let Some(row) = ctx.exchange.accounts.get(account) else {
             let sentence = format!("account {account} was written and is not");
-            broken_account(ctx.exchange, account, sentence);
+            broken_account(ctx.exchange, account, Failure::Order, sentence);
             continue;
         };
         for position in &row.positions {

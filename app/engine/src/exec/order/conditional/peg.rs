@@ -16,7 +16,10 @@ use crate::invariant::{invariant, report};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{Conditional, Kind, Pegged};
-use crate::state::{Danger, MarketSlot, State};
+use crate::state::{MarketSlot, State};
+
+/// Gas of a pegged order's turn in phase 5, looks aside.
+const TURN_GAS: u64 = 2_000;
 
 /// Reference prices that pegged orders of a market follow.
 #[derive(Default)]
@@ -26,21 +29,34 @@ struct References {
 }
 
 impl References {
-    /// The mark, and the best prices of these sides.
+    /// The mark, and the best price of a side if an order follows it.
     #[expect(clippy::indexing_slicing, reason = "a side indexes both sides")]
     fn of(
         meter: &mut Meter,
         state: &State,
         market: MarketId,
-        sides: &[Side],
+        side: Option<Side>,
     ) -> Result<Self, Refusal> {
         let slot = state.markets.slot(market);
         let mut references = Self { mark_ticks: slot.cell.market.mark_ticks, ..Self::default() };
-        for side in sides {
-            references.best_ticks[*side as usize] =
-                best_unpegged(meter, (slot, &state.danger), *side)?;
+        if let Some(side) = side {
+            references.best_ticks[side as usize] = best_unpegged(meter, (state, slot), side)?;
         }
         Ok(references)
+    }
+
+    /// The mark, and the best prices of both sides, each as far as a quarter of the gas reaches:
+    /// orders do not follow one that it does not reach.
+    fn for_all(meter: &mut Meter, state: &State, market: MarketId) -> Self {
+        let slot = state.markets.slot(market);
+        let quarter = meter.left() / 4;
+        let best_ticks = [Side::Buy, Side::Sell].map(|side| {
+            let mut part = Meter::of(quarter);
+            let best = best_unpegged(&mut part, (state, slot), side);
+            meter.spend(part.spent());
+            best.unwrap_or_default()
+        });
+        Self { mark_ticks: slot.cell.market.mark_ticks, best_ticks }
     }
 
     /// Where an order wants to rest: at its distance from the reference, at 1 tick or more, and
@@ -65,13 +81,13 @@ impl References {
 /// best [`PEG_LOOKS`] orders of a side. Each look is paid for.
 fn best_unpegged(
     meter: &mut Meter,
-    (slot, danger): (&MarketSlot, &Danger),
+    (state, slot): (&State, &MarketSlot),
     side: Side,
 ) -> Result<Option<Ticks>, Refusal> {
     let orders = slot.book.levels(side).flat_map(|level| slot.book.queue(side, level.price_ticks));
     for order in orders.take(PEG_LOOKS) {
         meter.charge(LOOK)?;
-        let is_dead = !order.reduce_only && danger.is_frozen(order.owner);
+        let is_dead = !order.reduce_only && state.danger.is_frozen(order.owner, &state.accounts);
         if !is_dead && slot.conditional.pegged(order.order_id).is_none() {
             return Ok(Some(order.price_ticks));
         }
@@ -90,11 +106,11 @@ pub(crate) fn place(
     pegged: Pegged,
 ) -> Result<OperationResult, Refusal> {
     let market = order.market;
-    let sides: &[Side] = match pegged.peg.to {
-        PegTo::Mark => &[],
-        PegTo::Best => &[order.side],
+    let side = match pegged.peg.to {
+        PegTo::Mark => None,
+        PegTo::Best => Some(order.side),
     };
-    let references = References::of(&mut ctx.meter, ctx.exchange, market, sides)?;
+    let references = References::of(&mut ctx.meter, ctx.exchange, market, side)?;
     let wanted = references.price(order.side, &pegged);
     let price_ticks = wanted.ok_or(Refusal::NoReferencePrice)?;
     lookup::position_mut(ctx.exchange, account, market)?;
@@ -112,36 +128,43 @@ pub(crate) fn place(
     result
 }
 
-/// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first. All
-/// orders follow the prices before the first move. An order whose new price is refused is cancelled
-/// with the refusal's code.
-pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32) {
-    let turn = ctx.exchange.markets.slot_mut(market).conditional.next_pegs(max);
-    if turn.is_empty() {
+/// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first, as
+/// far as the market's gas for it reaches, which pays for every look. All orders follow the prices
+/// before the first move. An order whose new price is refused is cancelled with the refusal's code.
+pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32, gas: u64) {
+    if gas == 0 || !ctx.exchange.markets.slot(market).conditional.has_pegs() {
         return;
     }
-    // No operation pays for the looks of this phase: the number of orders bounds them.
-    let sides = [Side::Buy, Side::Sell];
-    let references = References::of(&mut Meter::default(), ctx.exchange, market, &sides);
-    let references = references.unwrap_or_default();
-    for order_id in turn {
-        follow(ctx, market, order_id, &references);
+    let mut meter = Meter::of(gas);
+    let references = References::for_all(&mut meter, ctx.exchange, market);
+    // What begins with gas left is carried out, so that one order moves however little there is.
+    let turns = u32::try_from(meter.left() / TURN_GAS).unwrap_or(u32::MAX).max(1);
+    for order_id in ctx.exchange.markets.slot_mut(market).conditional.next_pegs(max.min(turns)) {
+        follow(ctx, &mut meter, (market, order_id), &references);
+        meter.spend(TURN_GAS);
     }
 }
 
-fn follow(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, references: &References) {
+fn follow(
+    ctx: &mut Ctx<'_>,
+    meter: &mut Meter,
+    (market, order_id): (MarketId, OrderId),
+    references: &References,
+) {
     ctx.work.visit_order();
     let (book, conditional) =
         (&ctx.exchange.markets.slot(market).book, &ctx.exchange.markets.slot(market).conditional);
     // A move before it in this turn may have taken it out.
     let Some(pegged) = conditional.pegged(order_id) else { return };
     let Some(order) = book.order(order_id) else {
-        invariant!(ctx.exchange, market, "order {} is pegged and not on the book", order_id);
+        invariant!(ctx.exchange, market, Order, "order {} is pegged and not on the book", order_id);
         return;
     };
     // Without a reference it stays where it is.
     let Some(wanted) = references.price(order.side, &pegged) else { return };
-    let opposite = book_host::best_live(ctx.exchange, market, order.side.opposite());
+    // Behind more dead orders than the gas reaches past, it stays where it is.
+    let opposite = order.side.opposite();
+    let Ok(opposite) = book_host::best_live(meter, ctx.exchange, market, opposite) else { return };
     if admission::slid(opposite, order.side, wanted) == order.price_ticks {
         return;
     }

@@ -61,14 +61,16 @@ pub(crate) fn cancel_all(
     (cancelled, rest)
 }
 
-/// Cancels orders of a market that is closed for good, at most `max`; says whether more wait.
-pub(crate) fn close(ctx: &mut Ctx<'_>, market: MarketId, max: u32) -> bool {
+/// Cancels orders of a market that is closed for good, at most `max`, oldest first; says how many
+/// it looked at.
+pub(crate) fn close(ctx: &mut Ctx<'_>, market: MarketId, max: u32) -> u32 {
     let orders = &ctx.exchange.markets.slot(market).conditional;
-    let some: Vec<OrderId> = orders.iter().map(|order| order.order_id).take(max as usize).collect();
+    let some: Vec<OrderId> = orders.ids().take(max as usize).collect();
+    let looked_at = u32::try_from(some.len()).unwrap_or(max);
     for order_id in some {
         drop_order(ctx, market, order_id, Code::MarketClosed);
     }
-    !ctx.exchange.markets.slot(market).conditional.is_empty()
+    looked_at
 }
 
 /// Phase 3: takes out the orders of a market whose time has passed while they waited, at most
