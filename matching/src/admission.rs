@@ -87,7 +87,8 @@ impl Book {
         leaving: Lots,
     ) -> Result<u32, Reject> {
         if self.orders.is_full() {
-            return Err(Reject::new(Code::TooManyOpenOrders, u64::from(Arena::CAPACITY), 1));
+            let (bound, live) = (Arena::CAPACITY.into(), self.orders.live().into());
+            return Err(Reject::new(Code::TooManyOpenOrders, bound, live));
         }
         let key = key_of(side, price);
         let level = self.ladders.get_mut(side).find_for_insert(key);

@@ -132,17 +132,29 @@ impl Book {
         debug_assert!(order.id() < self.next_order_id, "the order's id was assigned");
         let slot = self.orders.allocate();
         self.ids.insert(order.id(), slot);
-        self.push_owner(slot, order.id(), order.owner, order.flags());
+        self.owners.push(order.owner, slot);
         self.append(slot, order, key, index);
         slot
     }
 
-    /// Links an order as its owner's newest.
-    #[inline(always)]
-    pub(crate) fn push_owner(&mut self, slot: u32, id: OrderId, owner: AccountId, flags: Flags) {
-        self.owners.push(owner, slot);
+    /// Enters an order that has come to the back of its level, if it is reduce-only, among those
+    /// of its account.
+    pub(crate) fn enter_reduce_only(&mut self, slot: u32) {
+        let order = self.orders.get(slot);
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
         if flags.reduce_only() {
-            self.owners.add_reduce_only(owner, flags.side(), id, slot);
+            let lots = self.total_lots(slot);
+            self.owners.add_reduce_only(owner, flags.side(), id, slot, lots);
+        }
+    }
+
+    /// Takes an order out, if it is reduce-only, from among those of its account.
+    pub(crate) fn leave_reduce_only(&mut self, slot: u32) {
+        let order = self.orders.get(slot);
+        let (id, owner, flags) = (order.id(), order.owner, order.flags());
+        if flags.reduce_only() {
+            let lots = self.total_lots(slot);
+            self.owners.remove_reduce_only(owner, flags.side(), id, lots);
         }
     }
 
@@ -177,8 +189,9 @@ impl Book {
     /// Removes an order from the secondary indexes.
     #[inline(never)]
     pub(crate) fn unindex(&mut self, slot: u32) {
+        self.leave_reduce_only(slot);
         let order = self.orders.get(slot);
-        let (id, owner, flags) = (order.id(), order.owner, order.flags());
+        let (owner, flags) = (order.owner, order.flags());
         let Attributes { client_id, heap_index, .. } = self.attributes.get(slot, flags);
         if flags.has_client_id() {
             self.client_ids.remove(owner, client_id);
@@ -188,9 +201,6 @@ impl Book {
         }
         if flags.iceberg() {
             self.icebergs.remove(slot);
-        }
-        if flags.reduce_only() {
-            self.owners.remove_reduce_only(owner, flags.side(), id);
         }
     }
 
@@ -307,6 +317,10 @@ impl Book {
             );
         }
         self.reduce_shown(slot, checked::sub(by_lots, hidden));
+        if flags.reduce_only() {
+            let owner = self.orders.get(slot).owner;
+            self.owners.shrink_reduce_only(owner, flags.side(), by_lots);
+        }
         host.event(Event::Reduced { order: self.view(slot), by_lots, reason });
     }
 

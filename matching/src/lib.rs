@@ -14,12 +14,14 @@
 //! | `icebergs` | hidden lots |
 //! | `ids`, `clients` | order ids and client ids to slots |
 //! | `levels` | price levels and their queues |
+//! | `reduce_only` | resting reduce-only orders of each account |
 //! | `owners` | live orders of each account |
 //! | `expiries` | heap of expiries |
 //! | `page`, `ladder` | price levels in order of price |
 //! | `book` | the book's state; insertion and removal of orders |
 //! | `queries` | reads |
 //! | `admission` | checks before an order enters |
+//! | `sharing` | parts of a position that reduce-only orders show |
 //! | `dead` | orders that stay on the book and do not trade |
 //! | `matcher` | matching |
 //! | `fillable` | the lots that an order would trade |
@@ -69,7 +71,9 @@ mod page;
 mod place;
 mod prefetch;
 mod queries;
+mod reduce_only;
 mod replace;
+mod sharing;
 mod snapshot;
 mod triggers;
 mod types;

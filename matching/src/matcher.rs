@@ -4,7 +4,7 @@
 use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
-use crate::arena::{Order, NONE};
+use crate::arena::Order;
 use crate::book::Book;
 use crate::bounded::{self, checked};
 use crate::ladder::{key_of, price_of};
@@ -50,6 +50,8 @@ pub(crate) struct MatchResult {
     pub(crate) decremented_lots: Lots,
     /// Reason why the order may neither trade further nor rest.
     pub(crate) stop: Option<Code>,
+    /// Reason why an order that rests has dropped lots.
+    pub(crate) cut: Option<Code>,
     /// Makers that were looked at.
     pub(crate) visits: u32,
 }
@@ -69,6 +71,7 @@ impl Book {
             "admission has bounded the quantity"
         );
         let mut met = 0_u32;
+        let mut traded = Vec::new();
         let any_dead = self.any_dead(host);
         // Matching adds no reduce-only order.
         let simple = !taker.reduce_only && !self.owners.any_reduce_only() && !any_dead;
@@ -85,7 +88,13 @@ impl Book {
             else {
                 break;
             };
-            met = self.visit(slot, taker, met, &mut outcome, any_dead, host);
+            met = self.visit(slot, taker, met, (&mut outcome, &mut traded), any_dead, host);
+        }
+        for maker in traded {
+            self.fit_reduce_only(maker, taker.side.opposite(), host);
+        }
+        if !simple && !outcome.filled_lots.is_zero() {
+            self.fit_reduce_only(taker.owner, taker.side, host);
         }
         if taker.reduce_only
             && !outcome.remaining_lots.is_zero()
@@ -107,14 +116,15 @@ impl Book {
     }
 
     /// Looks at the next maker: removes it if it is dead, else the taker meets it. Returns how many
-    /// makers the taker has met.
+    /// makers the taker has met. Makers that traded and still have reduce-only orders on their side
+    /// are noted, for these to be fitted at the end.
     #[inline(always)]
     fn visit(
         &mut self,
         slot: u32,
         taker: &Taker,
         met: u32,
-        outcome: &mut MatchResult,
+        (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
         any_dead: bool,
         host: &mut impl Host,
     ) -> u32 {
@@ -134,7 +144,7 @@ impl Book {
         if self.orders.get(slot).owner == taker.owner {
             self.prevent_self_trade(slot, taker.stp, outcome, host);
         } else {
-            self.match_maker(slot, taker, outcome, host);
+            self.match_maker(slot, taker, outcome, traded, host);
         }
         bounded::increment(met)
     }
@@ -209,6 +219,7 @@ impl Book {
         slot: u32,
         taker: &Taker,
         outcome: &mut MatchResult,
+        traded: &mut Vec<AccountId>,
         host: &mut impl Host,
     ) {
         let maker = *self.orders.get(slot);
@@ -231,7 +242,10 @@ impl Book {
         outcome.remaining_lots = bounded::sub(outcome.remaining_lots, lots);
         outcome.filled_lots = bounded::add(outcome.filled_lots, lots);
         self.fill(slot, &maker, taker, lots, host);
-        self.drop_spent_reduce_only(maker.owner, maker_side, host);
+        let has_more = self.drop_spent_reduce_only(maker.owner, maker_side, host);
+        if has_more && traded.last() != Some(&maker.owner) {
+            traded.push(maker.owner);
+        }
         self.drop_spent_reduce_only(taker.owner, taker.side, host);
     }
 
@@ -254,12 +268,19 @@ impl Book {
         };
         if lots < maker.lots {
             self.reduce_shown(slot, lots);
+            if maker.flags().reduce_only() {
+                self.owners.shrink_reduce_only(maker.owner, maker_side, lots);
+            }
             return host.event(event);
         }
         host.event(event);
         self.unlink_level(slot, maker);
         if iceberg.hidden_lots.is_zero() {
             return self.remove_unlinked(slot);
+        }
+        if maker.flags().reduce_only() {
+            self.owners.shrink_reduce_only(maker.owner, maker_side, lots);
+            self.owners.requeue_reduce_only(maker.owner, maker_side, maker.id());
         }
         self.requeue(slot, key, iceberg.display_lots, iceberg.hidden_lots);
         host.event(Event::Refilled(self.view(slot)));
@@ -293,38 +314,36 @@ impl Book {
     }
 
     /// After a trade of `owner` on `side`, removes the owner's reduce-only orders there if no
-    /// position is left to reduce. Costs one look at the counts if the owner has no such order.
+    /// position is left to reduce; returns true if such orders stay. Costs one look at the counts
+    /// if the owner has none.
     #[inline(always)]
-    fn drop_spent_reduce_only(&mut self, owner: AccountId, side: Side, host: &mut impl Host) {
-        if self.owners.has_reduce_only(owner, side) && host.reducible_lots(owner, side).is_zero() {
-            self.cancel_reduce_only(owner, side, host);
-        }
-    }
-
-    /// Cancels an account's reduce-only orders on a side with `NOTHING_TO_REDUCE`, newest first.
-    /// Call this when the account's position has closed or turned other than by a fill in this
-    /// book. Returns the number of cancelled orders, at most the owner's open orders.
-    pub fn cancel_reduce_only(
+    fn drop_spent_reduce_only(
         &mut self,
         owner: AccountId,
         side: Side,
         host: &mut impl Host,
-    ) -> u32 {
-        let (mut gone, mut before) = (0, OrderId::MAX);
-        while let Some((id, slot)) = self.owners.reduce_only_before(owner, side, before) {
-            before = id;
-            // An order that is being replaced is in no level; the replacement decides about its
-            // rest.
-            if self.orders.get(slot).level != NONE {
-                self.evict(slot, Code::NothingToReduce, host);
-                gone = checked::increment(gone);
-            }
+    ) -> bool {
+        if !self.owners.has_reduce_only(owner, side) {
+            return false;
         }
-        gone
+        let spent = host.reducible_lots(owner, side).is_zero();
+        if spent {
+            self.fit_reduce_only(owner, side, host);
+        }
+        !spent
     }
 }
 
 impl MatchResult {
+    /// Cuts what is left of a reduce-only order to its part of the position; 0 may not rest.
+    pub(crate) fn cut_to(&mut self, part: Lots) {
+        if part.is_zero() {
+            self.stop = Some(Code::NothingToReduce);
+        } else if part < self.remaining_lots {
+            (self.remaining_lots, self.cut) = (part, Some(Code::NothingToReduce));
+        }
+    }
+
     /// Returns the result for the caller; `order_id` and `price_ticks` are those of the incoming
     /// order.
     pub(crate) const fn place_result(&self, order_id: OrderId, price_ticks: Ticks) -> PlaceResult {
@@ -336,7 +355,7 @@ impl MatchResult {
             decremented_lots: outcome.decremented_lots,
             resting_lots: if rests { outcome.remaining_lots } else { Lots::ZERO },
             price_ticks,
-            rest: outcome.stop,
+            rest: if rests { outcome.cut } else { outcome.stop },
             visits: outcome.visits,
         }
     }

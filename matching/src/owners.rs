@@ -1,5 +1,5 @@
-//! Live orders of each account: their list, newest first, their number, and the number of
-//! reduce-only orders. Accounts are in pages by account id; a page is freed when none of its
+//! Live orders of each account: their list, newest first, their number, and the reduce-only ones.
+//! Accounts are in pages by account id; a page is freed when none of its
 //! accounts has an order.
 
 #![expect(
@@ -9,15 +9,13 @@
     reason = "accounts with orders have a page, and orders have links, as long as the tables"
 )]
 
-use std::collections::BTreeMap;
-
-use tidemark_proto::units::{AccountId, OrderId, Side};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side};
 
 use crate::arena::NONE;
 use crate::bounded;
 use crate::cache::prefetch;
 use crate::levels::relink;
-use crate::memory::map_bytes;
+use crate::reduce_only::{ReduceOnly, ReduceOnlyOrder};
 
 const PAGE_BITS: u32 = 8;
 const PAGE_OWNERS: usize = 1 << PAGE_BITS;
@@ -54,9 +52,7 @@ pub(crate) struct Owners {
     links: Vec<OwnerLinks>,
     /// Number of accounts with orders, by page.
     active: Vec<u32>,
-    /// Slots of the reduce-only orders of all accounts, by side. The orders of one account are
-    /// found without a look at its others.
-    reduce_only: [BTreeMap<(AccountId, OrderId), u32>; 2],
+    reduce_only: ReduceOnly,
     spare: Vec<u32>,
 }
 
@@ -75,7 +71,7 @@ impl Owners {
             owners: vec![NO_ORDERS; PAGE_OWNERS],
             links: vec![OwnerLinks::EMPTY],
             active: vec![0],
-            reduce_only: [BTreeMap::new(), BTreeMap::new()],
+            reduce_only: ReduceOnly::new(),
             spare: Vec::new(),
         }
     }
@@ -90,18 +86,19 @@ impl Owners {
     /// Returns true if any account has reduce-only orders.
     #[inline]
     pub(crate) fn any_reduce_only(&self) -> bool {
-        !self.reduce_only[0].is_empty() | !self.reduce_only[1].is_empty()
+        !self.reduce_only.is_empty(Side::Buy) | !self.reduce_only.is_empty(Side::Sell)
     }
 
     /// Returns true if the account has reduce-only orders on a side.
     #[inline(always)]
     pub(crate) fn has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
-        !self.reduce_only[side as usize].is_empty() && self.account_has_reduce_only(owner, side)
+        !self.reduce_only.is_empty(side) && self.count_reduce_only(owner, side) > 0
     }
 
+    /// Returns the number of the account's reduce-only orders on a side.
     #[inline(never)]
-    fn account_has_reduce_only(&self, owner: AccountId, side: Side) -> bool {
-        self.get(owner).reduce_only[side as usize] > 0
+    pub(crate) fn count_reduce_only(&self, owner: AccountId, side: Side) -> u32 {
+        self.get(owner).reduce_only[side as usize]
     }
 
     /// Returns the slots of the account's orders, newest first.
@@ -159,30 +156,56 @@ impl Owners {
         self.links.resize(slot as usize + 1, OwnerLinks::EMPTY);
     }
 
-    /// Enters a reduce-only order of an account that has orders.
-    pub(crate) fn add_reduce_only(&mut self, owner: AccountId, side: Side, id: OrderId, slot: u32) {
-        let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
-        *reduce_only = bounded::increment(*reduce_only);
-        self.reduce_only[side as usize].insert((owner, id), slot);
-    }
-
-    /// Takes out a reduce-only order that leaves.
-    pub(crate) fn remove_reduce_only(&mut self, owner: AccountId, side: Side, id: OrderId) {
-        let reduce_only = &mut self.entry(owner).reduce_only[side as usize];
-        *reduce_only = bounded::decrement(*reduce_only);
-        self.reduce_only[side as usize].remove(&(owner, id));
-    }
-
-    /// Returns the newest reduce-only order of an account on a side that is older than `id`, with
-    /// its slot.
-    pub(crate) fn reduce_only_before(
-        &self,
+    /// Enters a reduce-only order, with `lots` unfilled, of an account that has orders.
+    pub(crate) fn add_reduce_only(
+        &mut self,
         owner: AccountId,
         side: Side,
         id: OrderId,
-    ) -> Option<(OrderId, u32)> {
-        let mut older = self.reduce_only[side as usize].range((owner, OrderId::NONE)..(owner, id));
-        older.next_back().map(|((_, id), slot)| (*id, *slot))
+        slot: u32,
+        lots: Lots,
+    ) {
+        let count = &mut self.entry(owner).reduce_only[side as usize];
+        *count = bounded::increment(*count);
+        self.reduce_only.add(owner, side, id, slot, lots);
+    }
+
+    /// Takes out a reduce-only order that leaves with `lots` unfilled, if it has not left before.
+    pub(crate) fn remove_reduce_only(
+        &mut self,
+        owner: AccountId,
+        side: Side,
+        id: OrderId,
+        lots: Lots,
+    ) {
+        if self.reduce_only.remove(owner, side, id, lots) {
+            let count = &mut self.entry(owner).reduce_only[side as usize];
+            *count = bounded::decrement(*count);
+        }
+    }
+
+    /// Takes lots off a reduce-only order that stays.
+    pub(crate) fn shrink_reduce_only(&mut self, owner: AccountId, side: Side, by_lots: Lots) {
+        self.reduce_only.less(owner, side, by_lots);
+    }
+
+    /// Notes that a reduce-only order has moved to the back of its level.
+    pub(crate) fn requeue_reduce_only(&mut self, owner: AccountId, side: Side, id: OrderId) {
+        self.reduce_only.requeued(owner, side, id);
+    }
+
+    /// Returns the sum of the unfilled lots of an account's reduce-only orders on a side.
+    pub(crate) fn reduce_only_lots(&self, owner: AccountId, side: Side) -> u128 {
+        self.reduce_only.lots(owner, side)
+    }
+
+    /// Returns an account's reduce-only orders on a side, oldest first.
+    pub(crate) fn reduce_only_of(
+        &self,
+        owner: AccountId,
+        side: Side,
+    ) -> impl Iterator<Item = ReduceOnlyOrder> + '_ {
+        self.reduce_only.of(owner, side)
     }
 
     /// Returns the entry of an account that has orders.
@@ -240,9 +263,6 @@ impl Owners {
             * size_of::<u32>()
             + self.owners.capacity() * size_of::<Owner>()
             + self.links.capacity() * size_of::<OwnerLinks>()
-            + map_bytes(
-                self.reduce_only[0].len() + self.reduce_only[1].len(),
-                size_of::<((AccountId, OrderId), u32)>(),
-            )
+            + self.reduce_only.memory_bytes()
     }
 }

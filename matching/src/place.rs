@@ -23,7 +23,8 @@ impl Book {
     /// A refused order changes nothing and uses no id: `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
     /// `INVALID_ARGUMENT` (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`,
     /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OUT_OF_GAS`, `OVERFLOW` (of the level's
-    /// sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full).
+    /// sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full, or the account's reduce-only
+    /// orders of the side).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
         let simple = order.display_lots.is_zero() & !order.reduce_only;
@@ -126,6 +127,9 @@ impl Book {
         }
         self.client_id_position(order.owner, order.client_id)?;
         check_reducible(order.owner, order.side, order.lots, order.reduce_only, host)?;
+        if order.reduce_only && !immediate {
+            self.check_reduce_only_room(order.owner, order.side)?;
+        }
         let NewOrder { side, price_ticks, post_only, max_visits, .. } = *order;
         let removed = self.remove_dead(side, price_ticks, post_only, max_visits, host)?;
         let (price_ticks, crosses) = self
@@ -153,14 +157,7 @@ impl Book {
                 outcome.stop = Some(Code::Unfilled);
             } else {
                 // If the order crossed, its own level had no orders and still has none.
-                self.rest_remainder(
-                    order,
-                    order_id,
-                    price_ticks,
-                    level,
-                    outcome.remaining_lots,
-                    host,
-                );
+                self.rest_part(order, order_id, price_ticks, level, &mut outcome, host);
             }
         }
         Ok(outcome.place_result(order_id, price_ticks))
@@ -192,6 +189,30 @@ impl Book {
         let mut outcome = self.match_taker(&taker, order.lots, host);
         outcome.visits = outcome.visits.saturating_add(visits);
         Ok(outcome)
+    }
+
+    /// Rests what is left of an order; of a reduce-only order, its part of the position.
+    #[inline(always)]
+    fn rest_part(
+        &mut self,
+        new: &NewOrder,
+        id: OrderId,
+        price_ticks: Ticks,
+        level: u32,
+        outcome: &mut MatchResult,
+        host: &mut impl Host,
+    ) {
+        if new.reduce_only {
+            let key = key_of(new.side, price_ticks);
+            outcome.cut_to(self.part_of(new.owner, new.side, key, outcome.remaining_lots, host));
+        }
+        if outcome.stop.is_some() {
+            return;
+        }
+        self.rest_remainder(new, id, price_ticks, level, outcome.remaining_lots, host);
+        if new.reduce_only {
+            self.fit_reduce_only(new.owner, new.side, host);
+        }
     }
 
     #[inline(always)]
@@ -241,6 +262,7 @@ impl Book {
                 hidden,
                 insert_position,
             );
+            self.enter_reduce_only(slot);
         }
     }
 }

@@ -25,6 +25,12 @@ impl Book {
         self.owners.get(owner).count
     }
 
+    /// Returns the number of an account's reduce-only orders on a side.
+    #[must_use]
+    pub fn reduce_only_orders(&self, owner: AccountId, side: Side) -> u32 {
+        self.owners.count_reduce_only(owner, side)
+    }
+
     /// Returns a live order.
     #[must_use]
     pub fn order(&self, order_id: OrderId) -> Option<OrderView> {

@@ -9,7 +9,7 @@ use crate::book::Book;
 use crate::bounded::checked;
 use crate::ladder::key_of;
 use crate::matcher::{MatchResult, Taker};
-use crate::types::{Event, Host, PlaceResult, Reject, Replace};
+use crate::types::{Event, Host, OrderView, PlaceResult, Reject, Replace};
 
 impl Book {
     /// Changes price or unfilled quantity of a live order, which keeps its ids, expiry, flags and
@@ -48,6 +48,7 @@ impl Book {
 
         host.event(Event::Removed { order: old, reason: Code::Replaced });
         let order = *self.orders.get(slot);
+        self.leave_reduce_only(slot);
         self.unlink_level(slot, &order);
         self.orders.get_mut(slot).level = NONE;
         let taker = Taker {
@@ -67,17 +68,34 @@ impl Book {
         };
         // A post-only order meets no maker.
         outcome.visits = outcome.visits.saturating_add(removed);
-        if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
-            self.requeue(
-                slot,
-                key_of(old.side, price_ticks),
-                old.display_lots,
-                outcome.remaining_lots,
-            );
-            host.event(Event::Rested(self.view(slot)));
-        } else {
-            self.remove_unlinked(slot);
-        }
+        self.rest_replaced(slot, &old, key_of(old.side, price_ticks), &mut outcome, host);
         Ok(outcome.place_result(old.order_id, price_ticks))
+    }
+
+    /// Rests what is left of a replaced order; of a reduce-only order, its part of the position.
+    fn rest_replaced(
+        &mut self,
+        slot: u32,
+        old: &OrderView,
+        key: u64,
+        outcome: &mut MatchResult,
+        host: &mut impl Host,
+    ) {
+        let lots = outcome.remaining_lots;
+        if lots.is_zero() || outcome.stop.is_some() {
+            return self.remove_unlinked(slot);
+        }
+        if old.reduce_only {
+            outcome.cut_to(self.part_of(old.owner, old.side, key, lots, host));
+            if outcome.stop.is_some() {
+                return self.remove_unlinked(slot);
+            }
+        }
+        self.requeue(slot, key, old.display_lots, outcome.remaining_lots);
+        self.enter_reduce_only(slot);
+        host.event(Event::Rested(self.view(slot)));
+        if old.reduce_only {
+            self.fit_reduce_only(old.owner, old.side, host);
+        }
     }
 }

@@ -90,7 +90,7 @@ impl Book {
             return Err(invalid(format!("next order id is {next}, must be 1 to {most}")));
         }
         book.ids = IdTable::ending_at(book.next_order_id);
-        let mut by_id = Vec::new();
+        let mut arrived = Vec::new();
         for side in [Side::Buy, Side::Sell] {
             let mut key = u64::MAX;
             for _ in 0..u32::deserialize_reader(input)? {
@@ -103,7 +103,7 @@ impl Book {
                     )));
                 }
                 key = next;
-                by_id.push((record.order_id, book.restore(side, &record)?));
+                arrived.push((record.order_id, book.restore(side, &record)?));
             }
         }
         if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
@@ -114,13 +114,28 @@ impl Book {
                 )));
             }
         }
-        by_id.sort_unstable();
-        for (id, slot) in by_id {
-            let (owner, flags) = (book.orders.get(slot).owner, book.orders.get(slot).flags());
-            book.push_owner(slot, id, owner, flags);
-        }
+        book.restore_owners(arrived)?;
         book.take_dirty_levels();
         Ok(book)
+    }
+
+    /// Enters orders, given in order of price and arrival, among those of their accounts.
+    fn restore_owners(&mut self, arrived: Vec<(OrderId, u32)>) -> io::Result<()> {
+        let mut by_id = arrived.clone();
+        by_id.sort_unstable();
+        for (_, slot) in by_id {
+            self.owners.push(self.orders.get(slot).owner, slot);
+        }
+        for (id, slot) in arrived {
+            let (owner, flags) = (self.orders.get(slot).owner, self.orders.get(slot).flags());
+            if flags.reduce_only() {
+                self.check_reduce_only_room(owner, flags.side()).map_err(|reject| {
+                    invalid(format!("order {id}: {}", Refusal::from(reject).message))
+                })?;
+            }
+            self.enter_reduce_only(slot);
+        }
+        Ok(())
     }
 
     fn restore(&mut self, side: Side, record: &Record) -> io::Result<u32> {

@@ -108,7 +108,8 @@ pub struct PlaceResult {
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
     /// Reason why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS`,
-    /// `OUT_OF_GAS` or `NOTHING_TO_REDUCE`.
+    /// `OUT_OF_GAS` or `NOTHING_TO_REDUCE`; the latter also beside lots that rest, of a reduce-only
+    /// order of more lots than its part of the position.
     pub rest: Option<Code>,
     /// Makers that were looked at, at most `max_visits`.
     pub visits: u32,
@@ -228,7 +229,8 @@ pub enum Event {
         order: OrderView,
         /// Lots taken off.
         by_lots: Lots,
-        /// `CANCELLED` by its owner, `SELF_TRADE` by decrement.
+        /// `CANCELLED` by its owner, `SELF_TRADE` by decrement, `NOTHING_TO_REDUCE` with the
+        /// position that a reduce-only order reduces.
         reason: Code,
     },
     /// A resting order left the book with these lots unfilled.
@@ -297,7 +299,9 @@ impl From<Reject> for Refusal {
             Code::Overflow => {
                 format!("{offender} lots more would take the level's total above {bound}")
             }
-            Code::TooManyOpenOrders => format!("the book is full: {bound} live orders"),
+            Code::TooManyOpenOrders => {
+                format!("{offender} such orders rest, at most {bound}")
+            }
             Code::InvalidArgument => "a post-only or iceberg order must be good-till-cancelled or \
                                       good-till-time"
                 .to_owned(),

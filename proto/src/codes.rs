@@ -100,7 +100,8 @@ codes! {
     NotFillable = 109, "NOT_FILLABLE";
     /// The account's free collateral does not cover the order.
     InsufficientCollateral = 110, "INSUFFICIENT_COLLATERAL";
-    /// The account has as many open orders in the market as it may.
+    /// The account has as many open orders, or reduce-only orders of a side, in the market as it
+    /// may.
     TooManyOpenOrders = 111, "TOO_MANY_OPEN_ORDERS";
     /// The account has a live order of that client id.
     DuplicateClientId = 112, "DUPLICATE_CLIENT_ID";
@@ -134,7 +135,7 @@ codes! {
     Cancelled = 126, "CANCELLED";
     /// Cancelled by the sweep: free collateral fell below zero.
     Pruned = 127, "PRUNED";
-    /// A reduce-only order whose position has closed or turned.
+    /// Lots of a reduce-only order beyond its part of the position.
     NothingToReduce = 128, "NOTHING_TO_REDUCE";
     /// Market parameters that do not fit together.
     InvalidParams = 129, "INVALID_PARAMS";

@@ -172,9 +172,10 @@ fn max_fee_atoms(order: &OpenOrder, k: AtomsPerTickLot, max_fee_ppm: Ppm) -> Opt
 /// reduce-only buy acts only on `q⁻`), and the lower end `q − A* = (q⁺ − R_sell)⁺ − q⁻ − A` does
 /// not fall; so neither end is farther from 0 than the farther one was, and IM, monotone, does not
 /// rise. `E` loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with
-/// those lots (see the bound of `max_fee_atoms`). Sells mirror this. Nothing here depends on other
-/// markets or accounts: marks, rates and the open interest that margin counts with are fixed in a
-/// block.
+/// those lots (see the bound of `max_fee_atoms`). Reduce-only orders that shrink with the position
+/// (rules §2.5) release more; nothing grows with a fill. Sells mirror this. Nothing here depends on
+/// other markets or accounts: marks, rates and the open interest that margin counts with are fixed
+/// in a block.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.

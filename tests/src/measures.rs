@@ -1,7 +1,9 @@
 //! The form in which every benchmark writes its figures: `target/bench/NAME.json`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
 
 /// The direction in which a measure improves.
@@ -48,6 +50,14 @@ impl Measure {
         let (name, unit) = (name.into(), unit.to_owned());
         Self { name, value, unit, better, floor: None, goal: None }
     }
+}
+
+/// Returns the processor time of this thread: other programs on the machine do not count.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Writes `NAME.json` into a folder: the measures, and the tables that they are taken from.

@@ -11,6 +11,11 @@ fn folder() -> PathBuf {
     std::env::var_os("TIDEMARK_CASES").map_or_else(|| PathBuf::from(beside), PathBuf::from)
 }
 
+/// Cases that come out otherwise, because a rule here is another. There a reduce-only order shows
+/// what its owner wishes for, here what it can trade (rules §2.5).
+const OTHERWISE: [&str; 2] =
+    ["dydx-memclob/TestPlaceOrder_ReduceOnly/6", "dydx-memclob/TestPlaceOrder_ReduceOnly/11"];
+
 #[test]
 fn every_case_of_other_test_suites_comes_out_as_there() {
     let Ok(entries) = std::fs::read_dir(folder()) else {
@@ -25,7 +30,10 @@ fn every_case_of_other_test_suites_comes_out_as_there() {
         let text = std::fs::read_to_string(file).expect("a readable file");
         let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         for case in document["cases"].as_array().expect("an array `cases`") {
+            let otherwise = OTHERWISE.iter().any(|id| case["id"] == *id);
             match run(case) {
+                Outcome::Passed if otherwise => failed.push(format!("{}: as there", case["id"])),
+                Outcome::Failed(why) if otherwise => println!("other {}: {why}", case["id"]),
                 Outcome::Passed => passed += 1,
                 Outcome::Skipped(why) => println!("skip {}: {why}", case["id"]),
                 Outcome::Failed(difference) => failed.push(format!("{}: {difference}", case["id"])),

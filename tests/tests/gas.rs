@@ -7,6 +7,7 @@ use tidemark_proto::types::gas;
 use tidemark_proto::units::MarketId;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, MarginMode, Side::Buy, Side::Sell, TimeInForce};
+use tidemark_tests::fuzz::work;
 use tidemark_tests::harness::{
     genesis, healthy, limit, lots, one_market, place, plain_market, signer, word, Chain, FAUCET,
 };
@@ -46,37 +47,37 @@ fn alone(
     (outcome, events)
 }
 
-/// 500 subaccounts of four owners, each long one lot, with 200 reduce-only sells of one lot each at
-/// the best ask.
+/// 500 subaccounts of four owners, each long twenty lots, which it sells at the best ask; and
+/// behind that twenty reduce-only sells of a lot, which have nothing left then.
 fn spent_makers() -> Chain {
     let mut chain = one_market(&["short", "taker"]);
     let owners = ["o0", "o1", "o2", "o3"];
     for owner in owners {
         (0..125).for_each(|subaccount| fund(&mut chain, owner, subaccount, 1_000));
     }
-    chain.orders("short", vec![place(limit(0, Sell, 100, 500))]);
+    fund(&mut chain, "short", 0, 1_000_000);
+    fund(&mut chain, "taker", 0, 1_000_000);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 10_000))]);
     healthy(&chain.block());
-    for owner in owners {
-        for subaccount in 0..125 {
-            chain.send(owner, batch(subaccount, vec![place(limit(0, Buy, 100, 1))]));
+    let exit = v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 106, 1) };
+    let mut exits = vec![place(limit(0, Sell, 105, 20))];
+    exits.extend(vec![place(exit); 20]);
+    for orders in [vec![place(limit(0, Buy, 100, 20))], exits] {
+        for owner in owners {
+            for subaccount in 0..125 {
+                chain.send(owner, batch(subaccount, orders.clone()));
+            }
         }
+        healthy(&chain.block());
     }
-    healthy(&chain.block());
-    let exit = v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 105, 1) };
-    for owner in owners {
-        for subaccount in 0..125 {
-            chain.send(owner, batch(subaccount, vec![place(exit); 200]));
-        }
-    }
-    healthy(&chain.block());
-    assert_eq!(chain.state.markets[0].book.live_orders(), 100_000);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 10_500);
     chain
 }
 
 #[test]
 fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let mut chain = spent_makers();
-    let all = vec![fill_or_kill(105, 501); 512];
+    let all = vec![fill_or_kill(106, 10_001); 512];
     let (outcome, events) = alone(&mut chain, "taker", batch(0, all.clone()), None);
     assert!(outcome.results.iter().all(|result| result.code().word() == "OUT_OF_GAS"));
     // Makers that are looked at once, as none of them trades: 20, and two instead of positions.
@@ -86,11 +87,38 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let (outcome, _) = alone(&mut chain, "taker", batch(0, all), Some(50_000_000));
     assert!(outcome.gas_used <= 25_200_000, "half is left for the trade: {}", outcome.gas_used);
     // With gas for all that stands there, the answer is what can trade.
-    let one = batch(0, vec![fill_or_kill(105, 501)]);
+    let one = batch(0, vec![fill_or_kill(106, 10_001)]);
     let (outcome, _) = alone(&mut chain, "taker", one, Some(60_000_000));
     assert_eq!(word(&outcome), "NOT_FILLABLE");
-    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + 100_000 * gas::VISIT);
-    assert_eq!(chain.state.markets[0].book.live_orders(), 100_000);
+    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + 10_500 * gas::VISIT);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 10_500);
+}
+
+#[test]
+fn rules_10_a_trade_that_closes_a_position_ends_twenty_orders_that_paid_for_it() {
+    let mut chain = spent_makers();
+    let take = || batch(0, vec![place(limit(0, Buy, 105, 20))]);
+    let gas = gas::TX + gas::PLACE + gas::VISIT;
+    let (outcome, events) = alone(&mut chain, "taker", take(), Some(gas));
+    assert_eq!((word(&outcome), outcome.results[0].filled_lots), ("OK", lots(20)));
+    // One maker, and its twenty orders: what each of them paid in advance covers its end.
+    assert_eq!((events.work.orders, outcome.gas_used), (21, gas));
+    assert_eq!(chain.state.markets[0].book.live_orders(), 10_500 - 21);
+}
+
+#[test]
+fn rules_10_a_reduce_only_order_that_may_rest_pays_for_twenty_that_shrink() {
+    let mut chain = one_market(&["long", "short"]);
+    chain.orders("long", vec![place(limit(0, Buy, 100, 5))]);
+    healthy(&chain.block());
+    chain.orders("short", vec![place(limit(0, Sell, 100, 5))]);
+    healthy(&chain.block());
+    let exit = v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 105, 5) };
+    let at_once = v1::PlaceOrder { time_in_force: TimeInForce::Ioc.into(), ..exit };
+    for (order, gas) in [(exit, gas::PLACE + 20 * gas::RESIZE), (at_once, gas::PLACE)] {
+        let (outcome, _) = alone(&mut chain, "long", batch(0, vec![place(order)]), None);
+        assert_eq!((word(&outcome), outcome.gas_used), ("OK", gas::TX + gas));
+    }
 }
 
 #[test]
@@ -276,4 +304,18 @@ fn rules_10_a_batch_of_all_or_none_pays_for_its_checks_and_writes_nothing_withou
     assert_eq!(chain.lots("trader", 0), 0);
     assert_eq!(word(&alone(&mut chain, "trader", take(), Some(gas)).0), "OK");
     assert_eq!(chain.account("trader").lots(MarketId::ZERO).get(), 4);
+}
+
+/// Gas that is used for each order that comes, trades, shrinks or leaves and for each event, in the
+/// worst transactions that the search has found: a visit may take some 60 ns.
+const LEAST_GAS_A_VISIT: u64 = 10;
+
+#[test]
+fn rules_10_the_worst_transactions_that_were_found_pay_for_what_they_visit() {
+    let inputs = work::worst();
+    assert!(inputs.len() > 1, "the corpus is read");
+    for bytes in inputs {
+        let cost = work::cost(&bytes).expect("an input of the corpus is a transaction");
+        assert!(cost.gas >= cost.visits * LEAST_GAS_A_VISIT, "{}: {cost:?}", hex::encode(&bytes));
+    }
 }

@@ -58,7 +58,8 @@ pub struct OperationResult {
     pub filled_lots: Lots,
     /// Lots that rest on the book.
     pub resting_lots: Lots,
-    /// Why a part that neither traded nor rests was cancelled; `None` if there is no such part.
+    /// Why a part that neither traded nor rests was cancelled; `None` if there is no such part. Of
+    /// a reduce-only order another part may rest.
     pub rest_code: Option<Code>,
     /// Number of orders that a cancel-all cancelled.
     pub cancelled: u32,

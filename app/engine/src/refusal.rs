@@ -112,6 +112,8 @@ pub enum Refusal {
     PriceOutOfBand { price_ticks: Ticks, low_ticks: Ticks, high_ticks: Ticks },
     #[error("{open} open orders, at most {most}")]
     TooManyOpenOrders { open: u32, most: u32 },
+    #[error("{resting} reduce-only orders rest on this side, with {more} more at most {most}")]
+    TooManyReduceOnly { resting: u32, more: u32, most: u32 },
     #[error("client id {client_id} is that of live order {order_id}")]
     ClientIdTaken { client_id: ClientId, order_id: OrderId },
     #[error("the position is {held_lots} lots: there is nothing to reduce on this side")]
@@ -315,7 +317,8 @@ codes! {
     Refusal::NoLots => Code::QuantityTooSmall,
     Refusal::TooManyLots { .. } => Code::QuantityTooLarge,
     Refusal::PriceOutOfBand { .. } => Code::PriceOutOfBand,
-    Refusal::TooManyOpenOrders { .. } => Code::TooManyOpenOrders,
+    Refusal::TooManyOpenOrders { .. }
+    | Refusal::TooManyReduceOnly { .. } => Code::TooManyOpenOrders,
     Refusal::ClientIdTaken { .. }
     | Refusal::ClientIdOfBoth(_)
     | Refusal::ClientIdTwice(_) => Code::DuplicateClientId,

@@ -14,7 +14,7 @@ use crate::Book;
 pub(crate) fn check(book: &Book) {
     let mut live = 0;
     let mut owners = BTreeMap::<AccountId, Vec<OrderId>>::new();
-    let mut reduce_only = BTreeMap::<(AccountId, Side), u32>::new();
+    let mut reduce_only = BTreeMap::<(AccountId, Side), Vec<(u32, Lots)>>::new();
     let (mut clients, mut expiries, mut icebergs) = (0, 0, 0);
     for side in [Side::Buy, Side::Sell] {
         let ladder = book.ladders.get(side);
@@ -37,7 +37,9 @@ pub(crate) fn check(book: &Book) {
                 let view = book.view(slot);
                 assert_eq!(key_of(side, view.price_ticks), level.key);
                 owners.entry(order.owner).or_default().push(order.id());
-                *reduce_only.entry((order.owner, side)).or_default() += u32::from(view.reduce_only);
+                if view.reduce_only {
+                    reduce_only.entry((order.owner, side)).or_default().push((slot, view.lots));
+                }
                 if view.client_id != ClientId::NONE {
                     clients += 1;
                     assert_eq!(book.client_ids.get(order.owner, view.client_id), Some(slot));
@@ -78,13 +80,26 @@ pub(crate) fn check(book: &Book) {
         assert_eq!(listed, ids, "newest first");
         assert_eq!(book.open_orders(owner) as usize, ids.len());
         for side in [Side::Buy, Side::Sell] {
-            let expected = reduce_only.get(&(owner, side)).copied().unwrap_or(0);
-            assert_eq!(book.owners.get(owner).reduce_only[side as usize], expected);
+            let expected = reduce_only.remove(&(owner, side)).unwrap_or_default();
+            check_reduce_only(book, owner, side, &expected);
         }
     }
     if let (Some(bid), Some(ask)) = (book.best_bid(), book.best_ask()) {
         assert!(bid.price_ticks < ask.price_ticks, "uncrossed");
     }
+}
+
+/// An account's reduce-only orders of a side, with their lots, in order of price and arrival.
+fn check_reduce_only(book: &Book, owner: AccountId, side: Side, expected: &[(u32, Lots)]) {
+    assert_eq!(book.reduce_only_orders(owner, side) as usize, expected.len());
+    let key = |slot: u32| book.levels.get(book.orders.get(slot).level).key;
+    let mut kept: Vec<_> = book.owners.reduce_only_of(owner, side).collect();
+    kept.sort_by_key(|order| (std::cmp::Reverse(key(order.slot)), order.arrival));
+    let slots: Vec<u32> = kept.iter().map(|order| order.slot).collect();
+    let expected_slots: Vec<u32> = expected.iter().map(|(slot, _)| *slot).collect();
+    assert_eq!(slots, expected_slots, "by price, then as the queues have them");
+    let lots: u128 = expected.iter().map(|(_, lots)| u128::from(lots.get())).sum();
+    assert_eq!(book.owners.reduce_only_lots(owner, side), lots);
 }
 
 /// Occupied keys in all pages; every page in the index has one.

@@ -1,5 +1,6 @@
 //! A reference model of the book: two sorted lists, walked from the front.
 
+use tidemark_proto::types::MAX_REDUCE_ONLY_ORDERS;
 use tidemark_proto::units::{
     AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
 };
@@ -138,6 +139,10 @@ impl Model {
         let mut policy =
             Policy { stp: new.stp, max_fills: new.max_fills, max_visits: new.max_visits };
         check_reducible(&order, host).map_err(unseen)?;
+        let reduce_only = self.reduce_only(order.owner, order.side).count();
+        if order.reduce_only && !immediate && reduce_only >= MAX_REDUCE_ONLY_ORDERS as usize {
+            return Err(unseen(Code::TooManyOpenOrders));
+        }
         let cleared = self.clear_ahead(&order, policy.max_visits, host)?;
         let price = self.admit(&order, !immediate).map_err(|code| (code, cleared))?;
         order.price_ticks = price;
@@ -156,11 +161,18 @@ impl Model {
         let MatchedTaker { order, filled, decremented, mut stopped, visits } = taken;
         let mut resting = Lots::ZERO;
         if !order.lots.is_zero() && stopped.is_none() {
+            let part = self.part(&order, host);
             if immediate {
                 stopped = Some(Code::Unfilled);
+            } else if part.is_zero() {
+                stopped = Some(Code::NothingToReduce);
             } else {
-                resting = order.lots;
-                host.event(Event::Rested(self.insert(order)));
+                stopped = (part < order.lots).then_some(Code::NothingToReduce);
+                resting = part;
+                host.event(Event::Rested(self.insert(OrderView { lots: part, ..order })));
+                if order.reduce_only {
+                    self.fit(order.owner, order.side, host);
+                }
             }
         }
         (order.order_id, filled, decremented, resting, order.price_ticks, stopped, visits)
@@ -263,14 +275,41 @@ impl Model {
         (self.cancel_where(chosen, Code::Cancelled, host), more)
     }
 
-    pub(crate) fn cancel_reduce_only(
-        &mut self,
-        owner: AccountId,
-        side: Side,
-        host: &mut impl Host,
-    ) -> u32 {
-        let chosen = |o: &OrderView| o.owner == owner && o.side == side && o.reduce_only;
-        self.cancel_where(chosen, Code::NothingToReduce, host)
+    /// An account's reduce-only orders of a side, in order of priority.
+    fn reduce_only(&self, owner: AccountId, side: Side) -> impl Iterator<Item = &OrderView> {
+        self.sides[side as usize].iter().filter(move |o| o.owner == owner && o.reduce_only)
+    }
+
+    /// The lots of an order that may rest, behind its owner's orders of its price or a better one.
+    fn part(&self, order: &OrderView, host: &impl Host) -> Lots {
+        if !order.reduce_only {
+            return order.lots;
+        }
+        let ahead = self.reduce_only(order.owner, order.side).filter(|other| match order.side {
+            Side::Buy => other.price_ticks >= order.price_ticks,
+            Side::Sell => other.price_ticks <= order.price_ticks,
+        });
+        let ahead: i128 = ahead.map(|other| other.lots.wide()).sum();
+        let left = host.reducible_lots(order.owner, order.side).wide() - ahead;
+        order.lots.min(u64::try_from(left.max(0)).map_or(Lots::MAX, Lots::new))
+    }
+
+    /// Gives each reduce-only order its part of the position, in order of priority; the last is
+    /// told first. Returns how many have less than before.
+    pub(crate) fn fit(&mut self, owner: AccountId, side: Side, host: &mut impl Host) -> u32 {
+        let mut left = host.reducible_lots(owner, side);
+        let mut less = Vec::new();
+        for order in self.reduce_only(owner, side) {
+            let part = order.lots.min(left);
+            left -= part;
+            if part < order.lots {
+                less.push((order.order_id, order.lots - part));
+            }
+        }
+        for (id, by_lots) in less.iter().rev() {
+            self.take_off(*id, *by_lots, Code::NothingToReduce, host);
+        }
+        less.len() as u32
     }
 
     pub(crate) fn expire(&mut self, now_ms: TimeMs, max: u32, host: &mut impl Host) -> u32 {

@@ -16,6 +16,8 @@ struct Incoming {
     visits: u32,
     /// In a trial, the owners that have traded.
     traded: Option<BTreeSet<AccountId>>,
+    /// Owners of makers that traded, in order of their trades.
+    makers: Vec<AccountId>,
 }
 
 /// An incoming order after matching.
@@ -216,9 +218,10 @@ impl Model {
         }
         for order in [maker, &taker.order] {
             if host.reducible_lots(order.owner, order.side).is_zero() {
-                self.cancel_reduce_only(order.owner, order.side, host);
+                self.fit(order.owner, order.side, host);
             }
         }
+        taker.makers.push(maker.owner);
         None
     }
 
@@ -236,8 +239,17 @@ impl Model {
             decremented: Lots::ZERO,
             visits: 0,
             traded,
+            makers: Vec::new(),
         };
         let stopped = self.take(&mut taker, host);
+        if taker.traded.is_none() {
+            for maker in &taker.makers {
+                self.fit(*maker, order.side.opposite(), host);
+            }
+            if !taker.filled.is_zero() {
+                self.fit(order.owner, order.side, host);
+            }
+        }
         MatchedTaker {
             order: taker.order,
             filled: taker.filled,

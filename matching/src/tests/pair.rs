@@ -1,6 +1,8 @@
 //! The book and its naive model, side by side: every operation on both, everything compared after
 //! each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidemark_proto::units::{
     AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
 };
@@ -8,7 +10,7 @@ use tidemark_proto::Code;
 
 use super::model::Model;
 use super::{invariants, roots, TestHost};
-use crate::{Book, Event, NewOrder, OrderView, PlaceResult, Prefetch, Reject, Replace};
+use crate::{Book, Event, Host, NewOrder, OrderView, PlaceResult, Prefetch, Reject, Replace};
 
 /// An operation on both.
 #[derive(Clone, Debug)]
@@ -45,8 +47,7 @@ pub(crate) enum Op {
         now_ms: TimeMs,
         max: u32,
     },
-    /// A position that changes outside the book; `tell`: and the book is told when it closed or
-    /// turned.
+    /// A position that changes outside the book; `tell`: and the book is told.
     SetPosition {
         owner: AccountId,
         position: i8,
@@ -71,6 +72,8 @@ pub(crate) struct Pair {
     host: TestHost,
     model_host: TestHost,
     client: roots::L2,
+    /// Accounts whose position has changed without a word to the book.
+    untold: BTreeSet<AccountId>,
     /// Lots that came to rest, less those that left.
     resting: i128,
 }
@@ -97,6 +100,7 @@ impl Pair {
             host: TestHost::default(),
             model_host: TestHost::default(),
             client: roots::L2::new(),
+            untold: BTreeSet::new(),
             resting: 0,
         }
     }
@@ -190,11 +194,25 @@ impl Pair {
         for host in [&mut self.host, &mut self.model_host] {
             host.positions.insert(owner, i128::from(position));
         }
-        for (side, spent) in [(Side::Sell, position <= 0), (Side::Buy, position >= 0)] {
-            if tell && spent {
-                let got = self.book.cancel_reduce_only(owner, side, &mut self.host);
-                assert_eq!(got, self.model.cancel_reduce_only(owner, side, &mut self.model_host));
+        self.untold.insert(owner);
+        if tell {
+            self.untold.remove(&owner);
+            for side in [Side::Buy, Side::Sell] {
+                let got = self.book.fit_reduce_only(owner, side, &mut self.host);
+                assert_eq!(got, self.model.fit(owner, side, &mut self.model_host));
             }
+        }
+    }
+
+    /// Nobody shows more reduce-only lots than the position that they reduce.
+    fn check_parts(&self) {
+        let mut shown = BTreeMap::<(AccountId, Side), i128>::new();
+        for order in self.model.all().filter(|order| order.reduce_only) {
+            *shown.entry((order.owner, order.side)).or_default() += order.lots.wide();
+        }
+        for ((owner, side), lots) in shown {
+            let position = self.host.reducible_lots(owner, side).wide();
+            assert!(lots <= position || self.untold.contains(&owner), "{owner}: {lots} lots");
         }
     }
 
@@ -221,6 +239,7 @@ impl Pair {
         let live: i128 = self.model.all().map(|order| order.lots.wide()).sum();
         assert_eq!(live, self.resting, "no lots lost or created");
         invariants::check(&self.book);
+        self.check_parts();
     }
 
     fn commit(&mut self, restore: bool) {

@@ -4,7 +4,8 @@
 
 use super::message::Message;
 use super::operation::Operation;
-use super::order::{PegTo, Place, PostOnly, TimeInForce};
+use super::order::{OrderType, PegTo, Place, PostOnly, TimeInForce, MAX_REDUCE_ONLY_ORDERS};
+use super::scale::Scale;
 
 /// Any transaction: its signature, its sequence, and the first sum of its account's open orders in
 /// the block.
@@ -24,6 +25,13 @@ pub const WAIT: u64 = 400;
 
 /// A pegged order, which moves in block after block.
 pub const PEGGED: u64 = 4_000;
+
+/// A reduce-only order that shrinks or leaves with its owner's position.
+pub const RESIZE: u64 = 50;
+
+/// A reduce-only order that may rest: it comes in where others of its account and side may have to
+/// shrink, and shrinks and leaves as they do.
+pub const REDUCE_ONLY: u64 = RESIZE * MAX_REDUCE_ONLY_ORDERS as u64;
 
 /// A cancel.
 pub const CANCEL: u64 = 100;
@@ -73,7 +81,15 @@ pub const PEG_LOOKS: usize = 1_000;
 fn static_place(order: &Place) -> u64 {
     let placed = if order.post_only == PostOnly::Off { PLACE } else { POST };
     let waits = if order.trigger.is_some() { WAIT } else { 0 };
-    placed + waits + if order.peg.is_some() { PEGGED } else { 0 }
+    let rests = order.time_in_force.rests() && order.order_type == OrderType::Limit;
+    let reduces = if order.reduce_only && rests { REDUCE_ONLY } else { 0 };
+    placed + waits + reduces + if order.peg.is_some() { PEGGED } else { 0 }
+}
+
+fn static_rung(scale: &Scale) -> u64 {
+    let placed = if scale.post_only == PostOnly::Off { PLACE } else { POST };
+    let rests = scale.time_in_force.rests();
+    placed + if scale.reduce_only && rests { REDUCE_ONLY } else { 0 }
 }
 
 /// Gas for what an order usually visits when it is placed.
@@ -100,9 +116,7 @@ impl Operation {
             Self::Place(order) => static_place(order),
             Self::Replace { .. } => PLACE,
             Self::Twap(twap) => WAIT + PLACE * u64::from(twap.slices),
-            Self::Scale(scale) => {
-                u64::from(scale.count) * if scale.post_only == PostOnly::Off { PLACE } else { POST }
-            }
+            Self::Scale(scale) => u64::from(scale.count) * static_rung(scale),
             Self::Oco(pair) => static_place(&pair.0) + static_place(&pair.1),
         }
     }

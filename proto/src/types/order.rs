@@ -7,6 +7,9 @@ use crate::units::{ClientId, Lots, MarketId, Side, Ticks, TimeMs};
 /// Furthest that a pegged order may be from what it follows, either way.
 pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
 
+/// Most reduce-only orders of an account that rest on one side of a market (rules §2.5).
+pub const MAX_REDUCE_ONLY_ORDERS: u32 = 20;
+
 /// Limit or market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum OrderType {

@@ -105,7 +105,13 @@ fn search(part: &Part, options: &Options) -> Result<(), String> {
         std::fs::write(&path, bytes).map_err(|e| e.to_string())?;
     }
     for (ns, bytes) in worst.iter().take(5) {
-        println!("work: worst {}.{:03} ns per gas, {bytes:?}", ns / 1_000, ns % 1_000);
+        let visits = work::cost(bytes).map_or(0, |cost| cost.gas / cost.visits.max(1));
+        println!(
+            "work: worst {}.{:03} ns per gas, {visits} gas a visit: {}",
+            ns / 1_000,
+            ns % 1_000,
+            hex::encode(bytes)
+        );
     }
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! Work for gas: one transaction on a chain that is laid out for an attacker, and the time that the
 //! transaction takes for each gas that it pays. The search keeps what takes longest.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // time is the objective
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
@@ -15,6 +14,7 @@ use tidemark_proto::v1::{self, Side::Buy, Side::Sell, TimeInForce};
 
 use super::Bytes;
 use crate::harness::{genesis, limit, place, plain_market, signer, Chain, FAUCET};
+use crate::measures;
 
 const MARKETS: u16 = 40;
 const ATTACKER: &str = "attacker";
@@ -25,10 +25,12 @@ const TURNS: u32 = 3;
 /// The cost of one input.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Time of the block's transactions.
+    /// Processor time of the block's transactions.
     pub ns: u64,
     /// Gas that the transaction used.
     pub gas: u64,
+    /// Orders that came, traded, shrank or left, and the events that tell of them.
+    pub visits: u64,
 }
 
 impl Cost {
@@ -39,9 +41,9 @@ impl Cost {
     }
 }
 
-/// A chain whose every structure is as long to walk as a few hundred USDC make it: spent
-/// reduce-only orders at the best ask, pegged orders at the best bid, and an attacker with orders
-/// in forty markets, half of them isolated.
+/// A chain whose every structure is as long to walk as some thousand USDC make it: accounts whose
+/// offer at the best ask ends twenty reduce-only orders behind it, pegged orders at the best bid,
+/// and an attacker with orders in forty markets, half of them isolated.
 fn laid_out() -> &'static State {
     static STATE: OnceLock<State> = OnceLock::new();
     STATE.get_or_init(|| {
@@ -50,30 +52,20 @@ fn laid_out() -> &'static State {
         let mut chain = Chain::new(&genesis(listed, 1_000));
         (0..MARKETS).for_each(|market| chain.index(market, 100));
         for name in [ATTACKER, "short", "pegger"] {
-            chain.deposit(name, 1_000_000);
+            chain.deposit(name, 10_000_000);
         }
-        let owner = signer("long").address().to_string();
-        for subaccount in 0..60 {
-            let recipient = owner.clone();
-            let amount_atoms = 1_000_000_000;
-            let deposit =
-                v1::MsgDeposit { recipient, subaccount, amount_atoms, ..Default::default() };
-            chain.send(FAUCET, deposit);
-        }
-        chain.orders("short", vec![place(limit(0, Sell, 100, 60))]);
         for market in 0..u32::from(MARKETS) / 2 {
             let mode = v1::MarginMode::Isolated.into();
             let market = 2 * market + 1;
             chain.send(ATTACKER, v1::MsgSetMarginMode { market, mode, ..Default::default() });
         }
+        spread(&mut chain, "long", |_, _| vec![]);
+        let all = u64::from(SUBACCOUNTS) * EXITS + 1_000;
+        chain.orders("short", vec![place(limit(0, Sell, 100, all))]);
         chain.block();
-        let exit = v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 105, 1) };
-        for orders in [vec![place(limit(0, Buy, 100, 1))], vec![place(exit); 100]] {
-            for subaccount in 0..60 {
-                chain.send("long", batch(subaccount, false, orders.clone()));
-            }
-            chain.block();
-        }
+        chain.orders(ATTACKER, vec![place(limit(0, Buy, 100, 1_000))]);
+        spread(&mut chain, "long", |_, _| vec![place(limit(0, Buy, 100, EXITS))]);
+        spread(&mut chain, "long", exits);
         let peg = v1::PlaceOrder {
             peg: v1::Peg::Best.into(),
             peg_offset_ticks: 1,
@@ -89,6 +81,54 @@ fn laid_out() -> &'static State {
     })
 }
 
+/// Subaccounts with a position of [`EXITS`] lots.
+const SUBACCOUNTS: u32 = 200;
+
+/// Reduce-only orders of each.
+const EXITS: u64 = 20;
+
+/// A block in which each subaccount of an owner sends its orders; without orders, gets a deposit.
+fn spread(chain: &mut Chain, name: &str, orders: impl Fn(u32, u64) -> Vec<Operation>) {
+    for subaccount in 0..SUBACCOUNTS {
+        let orders = orders(subaccount, 105);
+        if orders.is_empty() {
+            let recipient = signer(name).address().to_string();
+            let amount_atoms = 1_000_000_000;
+            let deposit =
+                v1::MsgDeposit { recipient, subaccount, amount_atoms, ..Default::default() };
+            chain.send(FAUCET, deposit);
+        } else {
+            chain.send(name, batch(subaccount, false, orders));
+        }
+    }
+    chain.block();
+}
+
+/// An offer of a whole position, and the reduce-only orders that go when it trades: of every kind
+/// that more has to be undone for.
+fn exits(subaccount: u32, offer: u64) -> Vec<Operation> {
+    let exit = |at: u64| v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, offer + at, 1) };
+    let stop = v1::PlaceOrder {
+        reduce_only: true,
+        trigger: v1::Trigger::Stop.into(),
+        trigger_price_ticks: 85,
+        ..limit(0, Sell, 84, 1)
+    };
+    let one = |at: u64| match subaccount % 4 {
+        0 => place(exit(1)),
+        1 => place(exit(1 + at % 14)),
+        2 => place(v1::PlaceOrder {
+            client_id: 1 + at,
+            time_in_force: TimeInForce::Gtt.into(),
+            expires_ms: u64::MAX >> 12,
+            ..exit(1 + at % 14)
+        }),
+        _ => Operation::Oco(v1::PlaceOco { first: Some(exit(1 + at % 14)), second: Some(stop) }),
+    };
+    let offer = place(limit(0, Sell, offer, EXITS));
+    std::iter::once(offer).chain((0..EXITS).map(one)).collect()
+}
+
 fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::MsgOrders {
     let operations =
         operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
@@ -100,7 +140,7 @@ fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::
 fn operations(bytes: &mut Bytes<'_>) -> Vec<Operation> {
     let mut all = Vec::new();
     while !bytes.is_empty() && all.len() < 512 {
-        let (kind, more) = (bytes.below(8), bytes.byte());
+        let (kind, more) = (bytes.below(9), bytes.byte());
         let operation = one(kind, bytes);
         let run = (1 + usize::from(more) * 2).min(512 - all.len());
         all.extend(std::iter::repeat_n(operation, run));
@@ -146,6 +186,7 @@ fn one(kind: u8, bytes: &mut Bytes<'_>) -> Operation {
             price_ticks: price,
             ..Default::default()
         }),
+        7 => place(v1::PlaceOrder { reduce_only: true, price_ticks: 101 + price % 16, ..order }),
         _ => place(v1::PlaceOrder { post_only: v1::PostOnly::Slide.into(), ..order }),
     }
 }
@@ -179,41 +220,45 @@ fn block(bytes: &[u8], state: &State) -> Option<Block> {
 pub fn cost(bytes: &[u8]) -> Option<Cost> {
     let state = laid_out();
     let block = block(bytes, state)?;
-    let (mut least, mut gas) = (Duration::MAX, 0);
+    let (mut least, mut gas, mut visits) = (Duration::MAX, 0, 0);
     for _ in 0..TURNS {
         let mut state = state.fork();
-        let (mut lap, mut taken) = (Instant::now(), Duration::ZERO);
+        let (mut lap, mut taken) = (measures::thread_time(), Duration::ZERO);
         let events = execute(&mut state, &block, &mut |phase| {
+            let now = measures::thread_time();
             if phase == Phase::Transactions {
-                taken = lap.elapsed();
+                taken = now.saturating_sub(lap);
             }
-            lap = Instant::now();
+            lap = now;
         });
         assert_eq!(events.violations, Vec::<String>::new());
         let outcome = events.txs.first()?;
         assert!(outcome.gas_used <= outcome.gas_wanted, "{outcome:?}");
         (least, gas) = (least.min(taken), outcome.gas_used);
+        visits = events.work.orders + events.events.len() as u64;
     }
-    Some(Cost { ns: u64::try_from(least.as_nanos()).unwrap_or(u64::MAX), gas })
+    Some(Cost { ns: u64::try_from(least.as_nanos()).unwrap_or(u64::MAX), gas, visits })
 }
 
 pub(super) fn run(bytes: &[u8]) -> bool {
     cost(bytes).is_some()
 }
 
-/// The worst inputs that a search has found, one for each kind of operation that it went through.
+/// One input for each kind of operation, and the worst that searches have found.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let kinds = 0..8_u8;
+    let kinds = 0..9_u8;
     let mut seeds: Vec<Vec<u8>> =
         kinds.map(|kind| vec![1, 20, 20, kind, 255, 0, 255, 31, 0, 0]).collect();
-    seeds.extend(WORST.iter().map(|bytes| bytes.to_vec()));
+    seeds.extend(worst());
     seeds
 }
 
-/// Found by `just fuzz work`.
-const WORST: [&[u8]; 2] = [
-    // A cancel of everything, and post-only orders, all or none.
-    &[0, 20, 20, 2, 0, 0, 0, 0, 0, 1, 0, 7, 255, 0, 0, 0, 0],
-    // Fill-or-kill over every spent maker.
-    &[1, 255, 255, 0, 255, 0, 255, 31, 0],
-];
+/// The worst inputs that searches have found.
+#[must_use]
+pub fn worst() -> Vec<Vec<u8>> {
+    let is_input = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let bytes = |line: &str| hex::decode(line.replace(' ', "")).ok();
+    WORST.lines().filter(is_input).filter_map(bytes).collect()
+}
+
+const WORST: &str = include_str!("../../corpus/work.txt");

@@ -1,11 +1,13 @@
 //! Checks of what must hold after the sweep and after every block, found by looking at everything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_engine::exec::account::health::open_order;
 use tidemark_engine::state::conditional::Kind;
 use tidemark_engine::state::State;
-use tidemark_proto::units::{Atoms, ClientId, Lots, MarketId, OrderId, Side};
+use tidemark_proto::units::{
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots,
+};
 use tidemark_risk::orders::order_totals;
 
 use super::figures::{figures, unpaid};
@@ -141,6 +143,7 @@ fn book(state: &State, market: MarketId) -> Finding {
         })?;
     }
     let (mut seen, mut client_ids, mut live) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let mut reducing: BTreeMap<(AccountId, Side), Vec<i128>> = BTreeMap::new();
     for side in [Side::Buy, Side::Sell] {
         for level in book.levels(side) {
             let queue: Vec<_> = book.queue(side, level.price_ticks).collect();
@@ -156,20 +159,38 @@ fn book(state: &State, market: MarketId) -> Finding {
                     format!("market {market}: {order:?} twice, or of nothing")
                 })?;
                 let account = state.accounts.get(order.owner).ok_or("an order without account")?;
-                let held = account.lots(market);
-                let reduces = !held.is_zero() && Side::reducing(held) == order.side;
-                ensure(!order.reduce_only || reduces, || {
-                    format!(
-                        "market {market}: {order:?} has nothing to reduce, the position is {held}"
-                    )
-                })?;
+                if order.reduce_only {
+                    reducing.entry((order.owner, side)).or_default().push(order.lots.wide());
+                }
                 ensure(account.position(market).is_some(), || {
                     format!("market {market}: {order:?} without an entry in its account")
                 })?;
             }
         }
     }
+    reduce_only(state, market, &reducing)?;
     ensure(live == book.live_orders(), || format!("market {market}: {live} orders rest"))
+}
+
+/// Reduce-only orders show no more than the position that they reduce, and are twenty at most.
+fn reduce_only(
+    state: &State,
+    market: MarketId,
+    reducing: &BTreeMap<(AccountId, Side), Vec<i128>>,
+) -> Finding {
+    for ((owner, side), orders) in reducing {
+        let held = state.accounts.get(*owner).map_or(SignedLots::ZERO, |row| row.lots(market));
+        let position = if *side == Side::Sell { held.wide() } else { -held.wide() };
+        let lots: i128 = orders.iter().sum();
+        ensure(lots <= position && orders.len() <= 20, || {
+            format!(
+                "market {market}: account {owner} holds {held} and has {} reduce-only orders of \
+                 {lots} lots",
+                orders.len()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Totals that the block has kept up to date are those of the orders in the book.

@@ -3,6 +3,7 @@
 
 mod pairs;
 mod pegged;
+mod reductions;
 mod triggers;
 mod twap;
 

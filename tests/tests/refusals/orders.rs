@@ -171,6 +171,8 @@ fn without_free_collateral(table: &mut Table) {
 /// Reduce-only orders that outlive what they reduce.
 fn reductions(table: &mut Table) {
     let mut story = traded(table);
+    story.orders("long", vec![place(reduce_only(limit(0, Sell, 104, 1))); 21]);
+    story.orders("long", vec![Operation::CancelAll(v1::CancelAll::default())]);
     story.orders("maker", vec![place(limit(0, Buy, 95, 190))]);
     story.orders("long", vec![place(reduce_only(limit(0, Sell, 104, 100)))]);
     story.orders("long", vec![place(reduce_only(limit(0, Sell, 95, 150)))]);

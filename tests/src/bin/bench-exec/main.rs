@@ -68,6 +68,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut times: Vec<(Phase, Duration)> =
         Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
     let (mut operations, mut refused) = (0_usize, 0_usize);
+    let (mut gas, mut paid_for) = (0_u64, Duration::ZERO);
     for block in 0..options.blocks {
         for maker in 0..options.makers {
             chain.orders(&name(maker), batch(maker, block, options));
@@ -75,11 +76,16 @@ fn run(options: &Options) -> Result<(), String> {
         let input = chain.next_input();
         let txs = chain.cache.check_all(&input.txs, chain.state.max_tx_bytes(), 1);
         let block = Block { txs, ..input.block.clone() };
-        let mut lap = Instant::now();
+        let (mut lap, mut processor) = (Instant::now(), measures::thread_time());
         let events = execute(&mut chain.state, &block, &mut |phase| {
             times[phase as usize].1 += lap.elapsed();
-            lap = Instant::now();
+            let now = measures::thread_time();
+            if phase == Phase::Transactions {
+                paid_for += now - processor;
+            }
+            (lap, processor) = (Instant::now(), now);
         });
+        gas += events.txs.iter().map(|tx| tx.gas_used).sum::<u64>();
         let results = || events.txs.iter().flat_map(|tx| &tx.results);
         operations += results().count();
         refused += results().filter(|result| result.code() != Code::Ok).count();
@@ -96,6 +102,9 @@ fn run(options: &Options) -> Result<(), String> {
         println!("| {} | {block_us:.0} | {operation_ns:.0} |", phase.name());
         measures.push(Measure::cost(phase.name(), operation_ns, "ns an operation"));
     }
+    let ns_per_gas = paid_for.as_secs_f64() * 1e9 / gas.max(1) as f64;
+    println!("\ntransactions: {ns_per_gas:.3} ns of processor time for each gas used");
+    measures.push(Measure::cost("ns_per_gas", ns_per_gas, "ns a gas"));
     let path = target_folder()?.join("bench");
     let tables = serde_json::json!({
         "blocks": options.blocks,

@@ -66,7 +66,7 @@ pub(crate) fn by_keepers(
             (market, held),
             closed,
         );
-        cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
+        cancel::fit_reduce_only(ctx, step.account, market, Side::reducing(held));
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ fn take(
         let place = ctx.exchange.accounts.get_mut(account);
         *place.ok_or(Refusal::UnknownAccount(account))? = row;
     }
-    cancel::drop_spent_reduce_only(ctx, trader, market, side);
+    cancel::fit_reduce_only(ctx, trader, market, side);
     let price_ticks = step::average_ticks(ctx.exchange, market, quote_atoms, lots);
     ctx.events.push(Event::TakenOver {
         market,

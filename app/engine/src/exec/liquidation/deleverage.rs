@@ -304,9 +304,9 @@ fn close(
     let row = ctx.exchange.accounts.get_mut(step.account);
     *row.ok_or(Refusal::UnknownAccount(step.account))? = closing;
     report(ctx, step, health, (market, held), &fills);
-    cancel::drop_spent_reduce_only(ctx, step.account, market, Side::reducing(held));
+    cancel::fit_reduce_only(ctx, step.account, market, Side::reducing(held));
     for fill in &fills {
-        cancel::drop_spent_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
+        cancel::fit_reduce_only(ctx, fill.account, market, Side::reducing(held).opposite());
         prune::within(ctx, fill.account)?;
     }
     Ok(fills.iter().map(|fill| fill.lots).sum())

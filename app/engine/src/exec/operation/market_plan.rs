@@ -162,7 +162,25 @@ impl MarketPlan {
         }
         let leaving =
             u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped);
-        checks::check_open_orders_without(state, account, market, more, leaving)
+        checks::check_open_orders_without(state, account, market, more, leaving)?;
+        [Side::Buy, Side::Sell].into_iter().try_for_each(|side| {
+            let (more, gone) = self.reduce_only_orders(side);
+            match more {
+                0 => Ok(()),
+                more => checks::check_reduce_only_room(state, account, (market, side), more, gone),
+            }
+        })
+    }
+
+    /// Reduce-only orders of a side that may come to rest, and those that leave.
+    fn reduce_only_orders(&self, side: Side) -> (u32, u32) {
+        let rest = self.placed.iter().filter(|intended| {
+            let order = &intended.order;
+            order.reduce_only && order.side == side && checks::rests(intended.ready.time_in_force)
+        });
+        let leave = self.leaving.values().filter(|order| order.reduce_only && order.side == side);
+        let all = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        (all(rest.count()), all(leave.count()))
     }
 
     /// Checks that open interest may grow by all orders together.

@@ -373,10 +373,11 @@ impl Plan {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
             let best = plan.best(state, *market);
+            let held = lookup::held(state, account, *market);
             for PlannedOrder { order, ready, .. } in &plan.placed {
                 let best_ticks = best.opposite(order.side);
                 let order = admission::open_order(order, ready.price_ticks, || Ok(best_ticks));
-                let order = order.map_err(failed)?;
+                let order = admission::part(order.map_err(failed)?, held);
                 changes.push(change(Some(order), None));
             }
             changes.extend(

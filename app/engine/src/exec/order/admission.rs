@@ -29,6 +29,15 @@ pub(crate) fn open_order(
     Ok(OpenOrder { side, price_ticks, lots, reduce_only })
 }
 
+/// The part of an order that margin counts: a reduce-only order never rests or trades with more
+/// lots than the position that it reduces.
+pub(crate) fn part(order: OpenOrder, held: SignedLots) -> OpenOrder {
+    match order.reduce_only {
+        true => OpenOrder { lots: order.lots.min(held.unsigned_abs()), ..order },
+        false => order,
+    }
+}
+
 /// An order as the book takes it.
 pub(crate) fn new_order(
     state: &State,
@@ -97,7 +106,7 @@ pub(crate) fn admit(
     if to_add_up > 0 {
         health::remember_totals(state, account);
     }
-    let change = OrderChange { market, add: Some(*new), remove: replaced.copied() };
+    let change = OrderChange { market, add: Some(part(*new, held)), remove: replaced.copied() };
     let free = health::free_with(state, account, change)?;
     if !free.is_negative() && !state.danger.is_frozen(account, &state.accounts) {
         return Ok(());

@@ -3,7 +3,6 @@
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side};
 use tidemark_proto::Code;
 
-use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
 
@@ -34,17 +33,9 @@ pub(crate) fn cancel_partner(
     let _ = book.cancel(order_id, account, Code::OcoPartner, &mut host);
 }
 
-/// Positions change outside the book here: reduce-only orders of a side with nothing left to reduce
-/// go.
-pub(crate) fn drop_spent_reduce_only(
-    ctx: &mut Ctx<'_>,
-    account: AccountId,
-    market: MarketId,
-    side: Side,
-) {
-    let held = lookup::held(ctx.exchange, account, market);
-    if held.is_zero() || Side::reducing(held) != side {
-        let (book, mut host) = BookHost::split(ctx, market);
-        book.cancel_reduce_only(account, side, &mut host);
-    }
+/// A position has changed outside the book: the account's reduce-only orders of a side shrink to
+/// it, and those with nothing left to reduce go.
+pub(crate) fn fit_reduce_only(ctx: &mut Ctx<'_>, account: AccountId, market: MarketId, side: Side) {
+    let (book, mut host) = BookHost::split(ctx, market);
+    book.fit_reduce_only(account, side, &mut host);
 }

@@ -3,7 +3,7 @@
 
 use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
-use tidemark_proto::types::{OrderType, Place, TimeInForce};
+use tidemark_proto::types::{OrderType, Place, TimeInForce, MAX_REDUCE_ONLY_ORDERS};
 use tidemark_proto::units::{
     AccountId, ClientId, Lots, MarketId, OrderId, Side, SignedLots, Ticks, TimeMs,
 };
@@ -135,6 +135,24 @@ pub(crate) fn check_open_orders_without(
     let open = open.saturating_sub(gone);
     if open.saturating_add(more) > most {
         return Err(Refusal::TooManyOpenOrders { open, most });
+    }
+    Ok(())
+}
+
+/// Checks that an account may have `more` reduce-only orders on a side of a market's book, once
+/// `gone` of them have left (rules §2.5).
+pub(crate) fn check_reduce_only_room(
+    state: &State,
+    account: AccountId,
+    (market, side): (MarketId, Side),
+    more: u32,
+    gone: u32,
+) -> Result<(), Refusal> {
+    let resting = state.markets.slot(market).book.reduce_only_orders(account, side);
+    // Each order that leaves is one of those that rest.
+    let resting = resting.saturating_sub(gone);
+    if resting.saturating_add(more) > MAX_REDUCE_ONLY_ORDERS {
+        return Err(Refusal::TooManyReduceOnly { resting, more, most: MAX_REDUCE_ONLY_ORDERS });
     }
     Ok(())
 }

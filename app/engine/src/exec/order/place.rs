@@ -21,6 +21,15 @@ pub(crate) fn place_on_book(
     let OrderTerms { price_ticks, time_in_force } = checks::terms(ctx.exchange, order)?;
     if checks::rests(time_in_force) {
         checks::check_open_orders(ctx.exchange, account, order.market, 1)?;
+        if order.reduce_only {
+            checks::check_reduce_only_room(
+                ctx.exchange,
+                account,
+                (order.market, order.side),
+                1,
+                0,
+            )?;
+        }
     }
     let (meter, opposite) = (&mut ctx.meter, order.side.opposite());
     let best = || book_host::best_live(meter, ctx.exchange, order.market, opposite);
@@ -48,8 +57,7 @@ pub(crate) fn visits(placed: &Result<PlaceResult, Reject>) -> u32 {
     placed.as_ref().map_or_else(|reject| reject.visits, |placed| placed.visits)
 }
 
-/// Returns the client's result. The account's stream learns of a taker's remainder that never
-/// rested.
+/// Returns the client's result. The account's stream learns of a taker that never rested.
 #[expect(clippy::arithmetic_side_effects, reason = "the parts of an order are at most the order")]
 pub(crate) fn result(
     (market, account, client_id): (MarketId, AccountId, ClientId),
@@ -58,7 +66,7 @@ pub(crate) fn result(
     taken: Taken,
     events: &mut Vec<Event>,
 ) -> OperationResult {
-    if let Some(code) = placed.rest {
+    if let Some(code) = placed.rest.filter(|_| placed.resting_lots.is_zero()) {
         let gone = lots - placed.filled_lots - placed.decremented_lots - placed.resting_lots;
         events.push(Event::Removed {
             market,
