@@ -60,6 +60,15 @@ partition SECONDS="120":
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}
 
+# An owner of many accounts searches for a way to win from the fund, the other traders or the chain's
+# time: one seed, some seconds; exit code 1 with the shortest programs found when a bound is passed.
+adversary SEED="1" *ARGS:
+    cargo run --release -p tidemark-tests --bin adversary -- {{SEED}} {{ARGS}}
+
+# The same for a range of seeds: a line for each in target/adversary.txt, continued where it ended.
+adversary-all FROM TO *ARGS:
+    cargo run --release -p tidemark-tests --bin adversary -- {{FROM}} {{TO}} {{ARGS}}
+
 # Damaged and random bytes for one part of the program (transactions, messages, commits, reports,
 # frames, snapshots, genesis, prices, texts, blocks, book), for so many seconds; an input on which
 # the part fails is kept in target/fuzz. The part `work` searches for the transaction that takes

@@ -1,6 +1,7 @@
 //! Case runner, scenarios, simulations, end-to-end tests and benchmarks of Tidemark.
 #![allow(clippy::float_arithmetic)]
 
+pub mod adversary;
 pub mod byzantine;
 pub mod cases;
 pub mod crash;

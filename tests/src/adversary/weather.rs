@@ -1,0 +1,138 @@
+//! What happens around the owner: the index, the honest quotes and the pace of blocks, by seed.
+
+use crate::sim::rng::Rng;
+
+/// The index at the first block, in ticks of 0.1 USDC: 60 000 USDC.
+pub const INDEX_TICKS: u64 = 600_000;
+
+/// The most blocks of a program.
+pub const HORIZON: u32 = 400;
+
+/// What the index does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// The index stands.
+    Quiet,
+    /// The index jumps once.
+    Jump {
+        /// The block of the jump.
+        at: u32,
+        /// By so many hundredths of a percent.
+        bps: i32,
+    },
+    /// The index walks, in every tenth block.
+    Walk {
+        /// Most of a step, in hundredths of a percent.
+        bps: u32,
+    },
+    /// No validator reports for a time; the index is the same afterwards.
+    Silence {
+        /// First silent block.
+        from: u32,
+        /// Silent blocks.
+        blocks: u32,
+    },
+    /// The chain stands for a time, between two blocks.
+    Halt {
+        /// The block after the halt.
+        at: u32,
+        /// Its length.
+        seconds: u32,
+    },
+}
+
+/// What the honest maker quotes on each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Book {
+    /// Nothing.
+    Empty,
+    /// 20 000 USDC at 0.1 % from the index.
+    Thin,
+    /// 800 000 USDC between 0.05 % and 0.4 %.
+    Full,
+}
+
+/// The weather of a seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// What the index does.
+    pub index: Index,
+    /// What the maker quotes.
+    pub book: Book,
+    /// The validators report an external price, which is the index.
+    pub has_external: bool,
+    /// Block time between blocks.
+    pub interval_ms: u64,
+    /// Decides the steps of a walk.
+    pub seed: u64,
+}
+
+impl Weather {
+    /// The weather of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x7469_6465);
+        let index = match rng.within(0, 9) {
+            0..=4 => Index::Quiet,
+            5 | 6 => Index::Jump {
+                at: rng.within(5, 60) as u32,
+                bps: *rng.pick(&[-1_000, -300, -150, 150, 300, 1_000]),
+            },
+            7 => Index::Walk { bps: *rng.pick(&[10, 30, 100]) },
+            8 => {
+                Index::Silence { from: rng.within(5, 40) as u32, blocks: *rng.pick(&[5, 40, 100]) }
+            }
+            _ => {
+                Index::Halt { at: rng.within(5, 60) as u32, seconds: *rng.pick(&[60, 600, 7_200]) }
+            }
+        };
+        Self {
+            index,
+            book: *rng.pick(&[Book::Empty, Book::Empty, Book::Thin, Book::Full]),
+            has_external: rng.chance(25),
+            interval_ms: *rng.pick(&[1_000, 1_000, 1_000, 8_000]),
+            seed,
+        }
+    }
+
+    /// The index of a block in ticks; `None` while nobody reports.
+    #[must_use]
+    pub fn index_ticks(&self, block: u32, before: u64) -> Option<u64> {
+        match self.index {
+            Index::Quiet | Index::Halt { .. } => Some(INDEX_TICKS),
+            Index::Jump { at, bps } => {
+                Some(if block < at { INDEX_TICKS } else { moved(INDEX_TICKS, bps) })
+            }
+            Index::Walk { bps } if block.is_multiple_of(10) => {
+                let mut rng = Rng::new(self.seed.wrapping_mul(1_000).wrapping_add(block.into()));
+                let step = rng.around(u64::from(bps));
+                Some(moved(before, i32::try_from(step).unwrap_or(0)))
+            }
+            Index::Walk { .. } => Some(before),
+            Index::Silence { from, blocks } => {
+                (block < from || block >= from + blocks).then_some(INDEX_TICKS)
+            }
+        }
+    }
+
+    /// Block time between a block and the one before.
+    #[must_use]
+    pub fn pace_ms(&self, block: u32) -> u64 {
+        match self.index {
+            Index::Halt { at, seconds } if at == block => u64::from(seconds) * 1_000,
+            _ => self.interval_ms,
+        }
+    }
+
+    /// True if prices give nobody a reason to gain or to lose.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.index, Index::Quiet | Index::Silence { .. } | Index::Halt { .. })
+    }
+}
+
+/// A price moved by hundredths of a percent.
+#[must_use]
+pub fn moved(ticks: u64, bps: i32) -> u64 {
+    Rng::moved(ticks, i64::from(bps) * 100)
+}
