@@ -1,12 +1,11 @@
 //! Exponential moving averages by block time, in fixed point (rules §4.6).
 //!
-//! `num ← num·decay + x·w`, `den ← den·decay + w`, `decay = exp(−Δt/τ)`, average `num/den`. The
-//! weight `w` is `Δt`, but at most 10 s and at most `τ`: over a longer gap old samples fade, and
-//! the one sample after the gap counts as 10 s of samples, not as the whole gap. `den` stays below
-//! `1.6·τ`.
+//! `v ← v + (1 − exp(−Δt/τ))·(x − v)`: an average begins at 0 **with full weight**, so that no
+//! first sample is the average, and a sample of 0 makes it fade. One sample speaks for 10 s at
+//! most; of a longer gap the time before that only fades.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::TimeMs;
+use tidemark_proto::units::{Ppb, TimeMs};
 
 /// Fraction bits of a decay.
 pub const DECAY_BITS: u32 = 63;
@@ -15,14 +14,10 @@ pub const DECAY_ONE: u64 = 1 << DECAY_BITS;
 /// Bound on `|decay − exp(−Δt/τ)·2⁶³|`, in units of 2⁻⁶³: 7·10⁻¹⁸ of one.
 pub const DECAY_ERROR: u64 = 64;
 
-/// Fraction bits of an average's numerator and denominator.
-const SUM_BITS: u32 = 40;
-/// Half a millisecond of weight: less than that is forgotten.
-const LEAST_WEIGHT: i128 = 1 << (SUM_BITS - 1);
-/// Largest sample magnitude: the sum of two 64-bit prices, signed.
-const MAX_SAMPLE: u128 = 1 << 65;
-/// Largest time constant, so that `sample·weight·2⁴⁰` stays within 2¹²⁴.
-const MAX_TAU_MS: TimeMs = TimeMs::new(1 << 18);
+/// Fraction bits of an average, beside those of its samples.
+const VALUE_BITS: u32 = 32;
+/// Largest sample magnitude, so that an average with its fraction stays within 63 bits.
+const MAX_SAMPLE: i64 = 1 << 30;
 
 /// Most time that one sample speaks for.
 pub const MAX_STEP_MS: TimeMs = TimeMs::new(10_000);
@@ -68,68 +63,43 @@ fn exp_minus(fraction: u128) -> u128 {
     plus.saturating_sub(minus)
 }
 
-/// An average over block time.
+/// An average of rates over block time.
 ///
-/// Rounding: a step floors numerator and denominator to 2⁻⁴⁰ ms of weight. The average is then
-/// within `2⁻²¹·max|x|` of the exact one at blocks 1 ms apart, and within `2⁻²¹·max|x|/Δt` at
-/// blocks `Δt` ms apart.
+/// Rounding: each step rounds toward the average that it comes from, so an average that leaves 0
+/// never passes what exact numbers would give. It stays at most `τ/Δt` units of 2⁻³² behind: less
+/// than `10⁻⁴` of a unit of its samples at blocks 1 ms apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Ema {
-    /// `Σ x·w`, decayed, times 2⁴⁰.
-    num: i128,
-    /// `Σ w` in milliseconds, decayed, times 2⁴⁰. 0, or half a millisecond and more.
-    den: i128,
+    /// The average times 2³².
+    value: i64,
 }
 
 impl Ema {
-    /// Lets `dt_ms` pass and adds `sample`, if there is one, with the weight of that time, of
-    /// [`MAX_STEP_MS`] at most; the first sample weighs 1 ms at least. Without a sample the old
-    /// ones only fade; with less than 0.5 ms of weight left they are forgotten. A sample of
-    /// magnitude above 2⁶⁵ is taken as none; `tau_ms` is at most 2¹⁸ (262 s), more is taken as
-    /// that.
-    pub fn update(&mut self, sample: Option<i128>, dt_ms: TimeMs, tau_ms: TimeMs) {
-        let tau_ms = tau_ms.min(MAX_TAU_MS);
-        let factor = decay(dt_ms, tau_ms);
-        self.num = scale(self.num, factor);
-        self.den = scale(self.den, factor);
-        if self.den < LEAST_WEIGHT {
-            *self = Self::default();
-        }
-        let Some(x) = sample.filter(|x| x.unsigned_abs() <= MAX_SAMPLE) else { return };
-        let step_ms = dt_ms.min(tau_ms).min(MAX_STEP_MS);
-        let weight_ms = step_ms.get().max(u64::from(self.den == 0));
-        let weight = i128::from(weight_ms) << SUM_BITS;
-        // |x| ≤ 2⁶⁵ and Σ w ≤ 1.6·2¹⁸ ms, so the sum is below 2¹²⁴; only a forged state could fail
-        // here.
-        let sums = x
-            .checked_mul(weight)
-            .and_then(|xw| self.num.checked_add(xw))
-            .zip(self.den.checked_add(weight));
-        *self = sums.map_or_else(Self::default, |(num, den)| Self { num, den });
+    /// Lets `dt_ms` pass, of which `sample` speaks for the last [`MAX_STEP_MS`] at most. A sample
+    /// of magnitude above 2³⁰ is taken as that.
+    #[expect(clippy::arithmetic_side_effects, reason = "values of 63 bits in 128, bits below 63")]
+    pub fn update(&mut self, sample: Ppb, dt_ms: TimeMs, tau_ms: TimeMs) {
+        let gap_ms = dt_ms.saturating_sub(MAX_STEP_MS);
+        let faded = scale(self.value.into(), decay(gap_ms, tau_ms));
+        let sample = sample.get().clamp(-MAX_SAMPLE, MAX_SAMPLE);
+        let target = i128::from(sample) << VALUE_BITS;
+        let taken = DECAY_ONE.saturating_sub(decay(dt_ms.min(MAX_STEP_MS), tau_ms));
+        let value = faded + scale(target - faded, taken);
+        // Between an old value of 64 bits and a sample of 63: only a forged state is cut here.
+        self.value = i64::try_from(value).unwrap_or_default();
     }
 
-    /// The average divided by `divisor`, rounded to the nearest whole number, halves up. `None`
-    /// before the first sample, and for `divisor` below 1.
+    /// The average to the nearest whole number, halves up.
     #[must_use]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "den is above 0, and the remainder below it"
-    )]
-    pub fn average(&self, divisor: i128) -> Option<i128> {
-        let den = self.den.checked_mul(divisor).filter(|den| *den > 0)?;
-        // floor(n/d + 1/2) without doubling n: the remainder decides.
-        let (floor, rest) = (self.num.div_euclid(den), self.num.rem_euclid(den));
-        floor.checked_add(i128::from(rest >= den - rest))
+    pub fn average(&self) -> Ppb {
+        Ppb::new(self.value.saturating_add(1 << (VALUE_BITS - 1)) >> VALUE_BITS)
     }
 }
 
-/// `floor(value·factor/2⁶³)`: the halves are multiplied apart, so nothing overflows.
-#[expect(clippy::arithmetic_side_effects, reason = "a half below 2⁶³ times at most 2⁶³")]
+/// `value·factor/2⁶³` rounded toward 0, of a value within 65 bits and a factor within 64.
+#[expect(clippy::arithmetic_side_effects, reason = "a factor of at most 2⁶³, of one at most")]
 fn scale(value: i128, factor: u64) -> i128 {
-    let (high, low) = (value >> DECAY_BITS, value & (i128::from(DECAY_ONE) - 1));
-    let low = (low.unsigned_abs() * u128::from(factor)) >> DECAY_BITS;
-    // |high| ≤ 2⁶⁴ and factor ≤ 2⁶³ give at most 2¹²⁷; a state of ours has |high| below 2⁶¹.
-    high.saturating_mul(factor.into()).saturating_add_unsigned(low)
+    value.saturating_mul(factor.into()) / i128::from(DECAY_ONE)
 }
 
 #[cfg(test)]

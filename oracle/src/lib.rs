@@ -6,6 +6,7 @@
 //! | [`report`] | the vote extension: what one validator says, and its codec |
 //! | [`median`] | the power-weighted median and its quorum |
 //! | [`index`] | a market's index: last quorum price, its age, when it is stale |
+//! | [`impact`] | the average price at which a side of a book fills a notional |
 //! | [`ema`] | moving averages by block time in fixed point |
 //! | [`mark`] | a market's mark price |
 //!
@@ -25,6 +26,7 @@
 )]
 
 pub mod ema;
+pub mod impact;
 pub mod index;
 pub mod mark;
 pub mod median;

@@ -1,26 +1,31 @@
 //! The mark price of one market (rules §4.5).
 //!
-//! Median of (a) `index + EMA₁₅₀ₛ(mid − index)`, (b) `median(best bid, best ask, last)`, (c) the
-//! external perpetual price; with two of them, `EMA₃₀ₛ` of (b) is the third; with one, that one.
-//! Clamped to `index ± mark_band`.
+//! Index, external price and book have one say each: the mark is the median of the index, the
+//! external perpetual price and `index·(1 + book)`; without an external price it is the last of
+//! these. The book says the one nearer to 0 of two averages of its premium over the index, EMA₁₅₀ₛ
+//! of `x` from the middle of its impact prices and EMA₃₀ₛ of `y` from the last trade between them;
+//! 0 where their signs differ, and half of `mark_band` at most. So with an external price no book
+//! moves the mark out of `[index, external]`, and without one a book below the impact notional
+//! moves nothing.
 //!
-//! Where the rule is silent: (b) and the mid need both sides of the book, since one order would
-//! make them otherwise; before the first trade (b) is the mid. A premium never sampled, or long
-//! ago, is 0, so that a market without a book has its index for a mark and can begin. Where two
-//! prices have no average for a third, the index is the third: one venue alone does not move the
-//! mark. For a while after a halt or a stale index the book has no part in the mark, since its
-//! quotes may be those of before (rules §4.10). No side of a trade gains from a mark's rounding, so
-//! every division rounds to the nearest tick, halves up; the clamp rounds towards the index.
+//! Samples are ratios to the index, clipped to `± mark_band` before they are averaged. A book
+//! without the depth on both sides says "no premium", and so does every book while the index is
+//! stale and for a while after a halt, since its quotes may be those of before (rules §4.10). The
+//! book's price is rounded to the tick on the index's side: no rounding widens what a book may say.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use tidemark_proto::units::{Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{mul_div_floor, mul_div_trunc, NanoTicks, Ppb, Ppm, Ticks, TimeMs};
 
 use crate::ema::Ema;
+use crate::impact::Impact;
 
-/// Time constant of the average of `mid − index`.
-pub const PREMIUM_TAU_MS: TimeMs = TimeMs::new(150_000);
-/// Time constant of the average of (b).
-pub const BOOK_TAU_MS: TimeMs = TimeMs::new(30_000);
+/// Time constant of the average of `x`.
+pub const MIDDLE_TAU_MS: TimeMs = TimeMs::new(150_000);
+/// Time constant of the average of `y`.
+pub const TRADE_TAU_MS: TimeMs = TimeMs::new(30_000);
+
+/// Age beyond which the last trade says nothing.
+pub const MAX_TRADE_AGE_MS: TimeMs = TimeMs::new(600_000);
 
 /// How long the book has no part in the mark after a halt or a stale index, in block time.
 pub const BOOK_IGNORED_MS: TimeMs = TimeMs::new(150_000);
@@ -28,55 +33,40 @@ pub const BOOK_IGNORED_MS: TimeMs = TimeMs::new(150_000);
 /// Age of an index, beyond which the next one is as after a halt.
 pub const MAX_INDEX_GAP_MS: TimeMs = TimeMs::new(10_000);
 
+/// A market's last trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LastTrade {
+    /// Its price.
+    pub price_ticks: Ticks,
+    /// Block time.
+    pub time_ms: TimeMs,
+}
+
 /// Prices that a block fixes a market's mark from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarkInputs {
     /// The last index, however old. Without one there is no mark.
     pub index_ticks: Option<Ticks>,
-    /// True if the index is stale: `mid − index` is then no sample of a premium.
+    /// True if the index is stale: the book then says nothing about a premium.
     pub index_is_stale: bool,
-    /// Best bid after the block before.
-    pub best_bid_ticks: Option<Ticks>,
-    /// Best ask after the block before.
-    pub best_ask_ticks: Option<Ticks>,
-    /// Price of the last trade.
-    pub last_ticks: Option<Ticks>,
+    /// Of each side the less favourable of the last two blocks' impact prices; `None` where a side
+    /// of either lacked the depth.
+    pub impact: Option<Impact>,
+    /// The last trade.
+    pub last_trade: Option<LastTrade>,
     /// External perpetual price, unless stale.
     pub external_ticks: Option<Ticks>,
-}
-
-impl MarkInputs {
-    /// Best bid plus best ask: twice the mid.
-    fn double_mid(&self) -> Option<i128> {
-        self.best_bid_ticks?.wide().checked_add(self.best_ask_ticks?.wide())
-    }
-
-    /// These prices with a book whose every price is the index: it says nothing about a premium.
-    fn without_book(self) -> Self {
-        Self {
-            best_bid_ticks: self.index_ticks,
-            best_ask_ticks: self.index_ticks,
-            last_ticks: self.index_ticks,
-            ..self
-        }
-    }
-
-    /// Price (b) in ticks.
-    fn book_ticks(&self) -> Option<Ticks> {
-        match (self.best_bid_ticks?, self.best_ask_ticks?, self.last_ticks) {
-            (bid, ask, Some(last)) => Some(median3(bid, ask, last)),
-            (bid, ask, None) => Some(middle(bid, ask)),
-        }
-    }
+    /// The market's `mark_band`.
+    pub mark_band_ppm: Ppm,
 }
 
 /// A market's averages in the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct MarkState {
-    /// Of `2·(mid − index)`, in half ticks.
-    premium: Ema,
-    /// Of (b), in ticks.
-    book: Ema,
+    /// Of `x`, the premium of the middle of the impact prices.
+    middle: Ema,
+    /// Of `y`, the premium of the last trade between the impact prices.
+    trade: Ema,
     /// Block time of the last update.
     time_ms: Option<TimeMs>,
     /// Block time from which the book has a part in the mark again.
@@ -85,56 +75,92 @@ pub struct MarkState {
 
 impl MarkState {
     /// Forgets the averages, and leaves the book out of the mark for [`BOOK_IGNORED_MS`] from
-    /// `now_ms` on: its quotes may be those of before a halt. The averages begin anew, with no
-    /// premium.
+    /// `now_ms` on: its quotes may be those of before a halt.
     pub fn ignore_book(&mut self, now_ms: TimeMs) {
-        (self.premium, self.book) = (Ema::default(), Ema::default());
+        (self.middle, self.trade) = (Ema::default(), Ema::default());
         self.book_ignored_until_ms = now_ms.saturating_add(BOOK_IGNORED_MS);
     }
 
-    /// The prices that count at the last update.
-    fn counted(&self, inputs: &MarkInputs) -> MarkInputs {
-        let is_ignored = self.time_ms.is_some_and(|now_ms| now_ms < self.book_ignored_until_ms);
-        if is_ignored {
-            inputs.without_book()
-        } else {
-            *inputs
-        }
-    }
-
     /// Takes the block's samples into the averages; before [`Self::mark_ticks`], once in every
-    /// block. A price that is missing is no sample. A block time that does not advance adds
-    /// nothing.
+    /// block. A block time that does not advance adds nothing.
     pub fn update(&mut self, inputs: &MarkInputs, now_ms: TimeMs) {
         let dt_ms = self.time_ms.map_or(TimeMs::ZERO, |time_ms| now_ms.saturating_sub(time_ms));
-        self.time_ms = Some(self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms)));
-        let inputs = self.counted(inputs);
-        let index = inputs.index_ticks.filter(|_| !inputs.index_is_stale);
-        let premium = inputs
-            .double_mid()
-            .zip(index)
-            .and_then(|(mid2, index)| mid2.checked_sub(index.wide().checked_mul(2)?));
-        self.premium.update(premium, dt_ms, PREMIUM_TAU_MS);
-        self.book.update(inputs.book_ticks().map(Ticks::wide), dt_ms, BOOK_TAU_MS);
+        let now_ms = self.time_ms.map_or(now_ms, |time_ms| time_ms.max(now_ms));
+        self.time_ms = Some(now_ms);
+        let is_ignored = now_ms < self.book_ignored_until_ms;
+        let samples = if is_ignored { None } else { inputs.samples(now_ms) };
+        let (middle, trade) = samples.unwrap_or_default();
+        self.middle.update(middle, dt_ms, MIDDLE_TAU_MS);
+        self.trade.update(trade, dt_ms, TRADE_TAU_MS);
     }
 
-    /// The mark in ticks, within `index ± mark_band_ppm`. `None` when the market never had an
+    /// The book's premium over the index, within half of `mark_band_ppm`.
+    #[must_use]
+    pub fn book_ppb(&self, mark_band_ppm: Ppm) -> Ppb {
+        let (middle, trade) = (self.middle.average(), self.trade.average());
+        let nearer = if middle.is_positive() && trade.is_positive() {
+            middle.min(trade)
+        } else if middle.is_negative() && trade.is_negative() {
+            middle.max(trade)
+        } else {
+            Ppb::ZERO
+        };
+        let half = half_band_ppb(mark_band_ppm);
+        nearer.clamp(half.saturating_neg(), half)
+    }
+
+    /// The mark in ticks, within `index ± mark_band_ppm/2`. `None` when the market never had an
     /// index.
     #[must_use]
-    pub fn mark_ticks(&self, inputs: &MarkInputs, mark_band_ppm: Ppm) -> Option<Ticks> {
-        let inputs = self.counted(inputs);
+    pub fn mark_ticks(&self, inputs: &MarkInputs) -> Option<Ticks> {
         let index = inputs.index_ticks.filter(|index| !index.is_zero())?;
-        let premium = self.premium.average(2).unwrap_or(0);
-        let from_index = to_ticks(index.wide().saturating_add(premium));
-        let third = self.book.average(1).map_or(index, to_ticks);
-        let mark = match (inputs.book_ticks(), inputs.external_ticks) {
-            (Some(book), Some(external)) => median3(from_index, book, external),
-            (Some(one), None) | (None, Some(one)) => median3(from_index, one, third),
-            (None, None) => from_index,
-        };
-        let (low, high) = band_ticks(index, mark_band_ppm);
-        Some(mark.clamp(low, high))
+        let book_ppb = self.book_ppb(inputs.mark_band_ppm);
+        let premium = mul_div_trunc(index.wide(), book_ppb.wide(), Ppb::ONE.wide())?;
+        let book_ticks = to_ticks(index.wide().saturating_add(premium));
+        let external = inputs.external_ticks;
+        Some(external.map_or(book_ticks, |external| median3(index, external, book_ticks)))
     }
+}
+
+impl MarkInputs {
+    /// `x` and `y`; `None` where the book says nothing.
+    fn samples(&self, now_ms: TimeMs) -> Option<(Ppb, Ppb)> {
+        let index = self.index_ticks.filter(|_| !self.index_is_stale)?;
+        let Impact { bid, ask } = self.impact?;
+        let band_ppb = band_ppb(self.mark_band_ppm);
+        let clip = |ppb: i128| {
+            let band = band_ppb.wide();
+            i64::try_from(ppb.clamp(band.saturating_neg(), band)).ok().map(Ppb::new)
+        };
+        let middle = clip(premium_ppb(bid.checked_add(ask)?, 2, index)?)?;
+        let is_young = |trade: &LastTrade| now_ms.saturating_sub(trade.time_ms) <= MAX_TRADE_AGE_MS;
+        let trade = match self.last_trade.filter(is_young) {
+            Some(trade) => {
+                let between = NanoTicks::of(trade.price_ticks).max(bid).min(ask);
+                clip(premium_ppb(between, 1, index)?)?
+            }
+            None => middle,
+        };
+        Some((middle, trade))
+    }
+}
+
+/// `sum/(count·index) − 1` in 10⁻⁹, to nearest, halves up. `None` for an index of 0.
+fn premium_ppb(sum: NanoTicks, count: i128, index_ticks: Ticks) -> Option<i128> {
+    // 10⁻⁹ ticks over ticks are 10⁻⁹ already; twice the remainder decides.
+    let base = index_ticks.wide().checked_mul(count)?;
+    let excess = sum.get().checked_sub(base.checked_mul(NanoTicks::PER_TICK)?)?;
+    mul_div_floor(excess.checked_mul(2)?.checked_add(base)?, 1, base.checked_mul(2)?)
+}
+
+/// A rate from 0 to 1 in 10⁻⁹; one outside is taken as the nearer of these.
+fn band_ppb(band_ppm: Ppm) -> Ppb {
+    Ppb::new(band_ppm.clamp(Ppm::ZERO, Ppm::ONE).get().saturating_mul(1_000))
+}
+
+/// Half of [`band_ppb`], exactly.
+fn half_band_ppb(band_ppm: Ppm) -> Ppb {
+    Ppb::new(band_ppm.clamp(Ppm::ZERO, Ppm::ONE).get().saturating_mul(500))
 }
 
 /// The band `price ± band_ppm` in ticks, rounded inwards: every price in it is within the exact
@@ -156,13 +182,6 @@ fn to_ticks(value: i128) -> Ticks {
 
 fn median3(a: Ticks, b: Ticks, c: Ticks) -> Ticks {
     a.min(b).max(a.max(b).min(c))
-}
-
-/// The middle of two prices, a half up.
-fn middle(a: Ticks, b: Ticks) -> Ticks {
-    let (low, high) = (a.min(b), a.max(b));
-    // Halfway to the higher price at most: nothing saturates.
-    low.saturating_add(Ticks::new(high.abs_diff(low).get().div_ceil(2)))
 }
 
 #[cfg(test)]

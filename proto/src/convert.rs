@@ -198,6 +198,7 @@ impl From<&MarketParams> for v1::MarketParams {
             index_move_bound_ppm: p.index_move_bound_ppm.get(),
             index_move_quorum_ppm: p.index_move_quorum_ppm.get(),
             max_triggers: p.max_triggers,
+            mark_impact_notional_atoms: wire_atoms(p.mark_impact_notional_atoms),
         }
     }
 }
@@ -282,6 +283,7 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             index_move_bound_ppm: Ppm::new(p.index_move_bound_ppm),
             index_move_quorum_ppm: Ppm::new(p.index_move_quorum_ppm),
             max_triggers: p.max_triggers,
+            mark_impact_notional_atoms: Atoms::from_u64(p.mark_impact_notional_atoms),
         };
         params.check()?;
         Ok(params)

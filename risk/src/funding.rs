@@ -1,115 +1,51 @@
 //! Funding: premium samples, the hour's rate, the cumulative index (rules §5). Positive: longs pay.
 
+use tidemark_oracle::impact::Impact;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{
-    div_rem, mul_div_ceil, mul_div_trunc, Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks,
-    TimeMs,
+    div_rem, mul_div_trunc, Atoms, AtomsPerTickLot, Lots, NanoTicks, Ppm, SignedLots, Ticks, TimeMs,
 };
 
 use crate::account::Position;
 use crate::error::{fits, RiskError};
 use crate::market::{Funding, Market, Treasury};
 
-/// Least time between two premium samples.
-pub const SAMPLE_INTERVAL_MS: TimeMs = TimeMs::new(5_000);
 /// Hours that a rate is stated for.
 pub const RATE_HOURS: i128 = 8;
 
 /// Most time that one sample covers.
 pub const MAX_COVER_MS: TimeMs = TimeMs::new(10_000);
 
+/// A premium is at most so many times the first tier's maintenance rate.
+const MAX_PREMIUM_PARTS: i64 = 5;
+
 const HOUR_MS: u64 = 3_600_000;
 
 /// Least time that samples must cover for an hour to be paid: a quarter.
 const LEAST_COVERED_MS: u64 = HOUR_MS / 4;
 
-/// The average price at which a side of the book fills a notional, kept as a fraction:
-/// `quote_atoms` for `base_parts` parts of a lot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImpactPrice {
-    quote_atoms: Atoms,
-    base_parts: i128,
-}
-
-impl ImpactPrice {
-    /// A price in whole ticks.
-    #[must_use]
-    pub fn at(price_ticks: Ticks, k: AtomsPerTickLot, parts_per_lot: i128) -> Option<Self> {
-        let quote_atoms = price_ticks.notional_atoms(Lots::ONE, k)?;
-        Some(Self { quote_atoms, base_parts: parts_per_lot })
-    }
-
-    /// `(impact − index)/index` in ppm, rounded toward zero. `None` on overflow, or an index of 0.
-    fn premium_ppm(
-        self,
-        index_ticks: Ticks,
-        k: AtomsPerTickLot,
-        parts_per_lot: i128,
-    ) -> Option<i128> {
-        let at_index = index_ticks.notional_atoms(Lots::ONE, k)?.checked_mul(self.base_parts)?;
-        let excess = self.quote_atoms.checked_mul(parts_per_lot)?.checked_sub(at_index)?;
-        mul_div_trunc(excess.get(), Ppm::ONE.wide(), at_index.get())
-    }
-}
-
-/// Parts of a lot in which the base of an impact price is counted: 10⁻¹⁰ base units each,
-/// `10·lot_size_e9`.
-#[must_use]
-#[expect(clippy::arithmetic_side_effects, reason = "ten times 64 bits")]
-pub fn parts_per_lot(params: &MarketParams) -> i128 {
-    10 * i128::from(params.lot_size_e9)
-}
-
-/// The impact price of one side: `impact_notional` over the base that a market order for it would
-/// fill, walking `levels` from the best; the base is rounded up to 10⁻¹⁰ base units. An
-/// `impact_notional` of 0 means the best price. `None` for a side that is too thin, or amounts
-/// beyond 127 bits. Walks no further than the notional needs (rules §5.2).
-#[must_use]
-pub fn impact_price(
-    params: &MarketParams,
-    k: AtomsPerTickLot,
-    levels: impl IntoIterator<Item = (Ticks, Lots)>,
-) -> Option<ImpactPrice> {
-    let parts = parts_per_lot(params);
-    let mut left = params.impact_notional_atoms;
-    let mut base_parts = 0_i128;
-    for (price_ticks, lots) in levels {
-        if params.impact_notional_atoms.is_zero() {
-            return ImpactPrice::at(price_ticks, k, parts);
-        }
-        let level = price_ticks.notional_atoms(lots, k)?;
-        if level < left {
-            left = left.checked_sub(level)?;
-            base_parts = base_parts.checked_add(lots.wide().checked_mul(parts)?)?;
-            continue;
-        }
-        let one_lot = price_ticks.notional_atoms(Lots::ONE, k)?;
-        base_parts = base_parts.checked_add(mul_div_ceil(left.get(), parts, one_lot.get())?)?;
-        return Some(ImpactPrice { quote_atoms: params.impact_notional_atoms, base_parts });
-    }
-    None
-}
-
-/// One premium sample, `((impact_bid − index)⁺ − (index − impact_ask)⁺)/index` in ppm, each part
-/// rounded toward zero, the whole clamped to `± max_abs_ppm`. A side without an impact price counts
-/// as no premium (rules §5.1); so does one whose fraction passes 127 bits, as in [`impact_price`].
+/// The premium of a book's impact prices, `((bid − index)⁺ − (index − ask)⁺)/index` in ppm, each
+/// part rounded toward zero, the whole clamped to `± max_abs_ppm` (rules §5.1). A side without an
+/// impact price counts as no premium; so does one beyond 127 bits, and an index of 0.
 #[must_use]
 pub fn premium_ppm(
-    params: &MarketParams,
-    k: AtomsPerTickLot,
     index_ticks: Ticks,
-    impact_bid: Option<ImpactPrice>,
-    impact_ask: Option<ImpactPrice>,
+    bid: Option<NanoTicks>,
+    ask: Option<NanoTicks>,
     max_abs_ppm: Ppm,
 ) -> Ppm {
-    let premium = |price: Option<ImpactPrice>| {
-        price
-            .and_then(|price| price.premium_ppm(index_ticks, k, parts_per_lot(params)))
-            .unwrap_or(0)
+    let premium = |price: Option<NanoTicks>| {
+        price.and_then(|price| excess_ppm(index_ticks, price)).unwrap_or(0)
     };
     let bound = max_abs_ppm.max(Ppm::ZERO);
-    let sample = premium(impact_bid).max(0).saturating_add(premium(impact_ask).min(0));
+    let sample = premium(bid).max(0).saturating_add(premium(ask).min(0));
     nearest_ppm(sample).clamp(bound.saturating_neg(), bound)
+}
+
+/// `(price − index)/index` in ppm, rounded toward zero. `None` on overflow, or an index of 0.
+fn excess_ppm(index_ticks: Ticks, price: NanoTicks) -> Option<i128> {
+    let index = NanoTicks::of(index_ticks);
+    mul_div_trunc(price.checked_sub(index)?.get(), Ppm::ONE.wide(), index.get())
 }
 
 /// The rate, or the nearest that 64 bits hold.
@@ -119,14 +55,15 @@ fn nearest_ppm(rate: i128) -> Ppm {
 }
 
 /// The rate for 8 hours: `P̄ + clamp(interest − P̄, ± clamp)`, capped so that an hour's eighth is
-/// within `± funding_cap` (rules §5.3).
+/// within `± funding_cap` and within half of the first tier's maintenance rate (rules §5.3).
 #[must_use]
 #[expect(clippy::arithmetic_side_effects, reason = "sums of rates of 64 bits, and eight times one")]
 pub fn rate_8h_ppm(params: &MarketParams, mean_premium_ppm: Ppm) -> Ppm {
     let premium = mean_premium_ppm.wide();
     let clamp = params.funding_clamp_ppm.max(Ppm::ZERO).wide();
     let rate = premium + (params.interest_ppm.wide() - premium).clamp(-clamp, clamp);
-    let cap = RATE_HOURS * params.funding_cap_ppm.max(Ppm::ZERO).wide();
+    let half_maintenance = params.maintenance_ppm().wide() / 2;
+    let cap = RATE_HOURS * params.funding_cap_ppm.max(Ppm::ZERO).wide().min(half_maintenance);
     nearest_ppm(rate.clamp(-cap, cap))
 }
 
@@ -185,19 +122,10 @@ pub fn unpaid_atoms(funding: &Funding, position: &Position) -> Result<Atoms, Ris
 }
 
 impl Funding {
-    /// Returns true if a sample is due.
-    #[must_use]
-    pub fn sample_due(&self, now_ms: TimeMs) -> bool {
-        now_ms >= self.last_sample_ms.saturating_add(SAMPLE_INTERVAL_MS)
-    }
-
-    /// Takes a sample, when it is due. The sample covers the time since the one before, but at most
-    /// [`MAX_COVER_MS`]: nobody pays for a pause. A sum beyond 64 bits is no sample.
-    pub fn sample(&mut self, now_ms: TimeMs, premium_ppm: Ppm) {
-        if !self.sample_due(now_ms) {
-            return;
-        }
-        let covers_ms = now_ms.saturating_sub(self.last_sample_ms).min(MAX_COVER_MS);
+    /// Takes a sample that covers so much time, at most [`MAX_COVER_MS`]: nobody pays for a pause.
+    /// A sum beyond 64 bits is no sample.
+    pub fn sample(&mut self, premium_ppm: Ppm, covers_ms: TimeMs) {
+        let covers_ms = covers_ms.min(MAX_COVER_MS);
         let weighed = i64::try_from(covers_ms.get())
             .ok()
             .and_then(|ms| premium_ppm.get().checked_mul(ms))
@@ -206,13 +134,17 @@ impl Funding {
         if let Some((premium_ppm_ms, samples)) = weighed.zip(samples) {
             (self.premium_ppm_ms, self.premium_samples) = (premium_ppm_ms, samples);
             self.covered_ms = self.covered_ms.saturating_add(covers_ms);
-            self.last_sample_ms = now_ms;
         }
     }
 
-    /// Forgets the hour's samples so far: what they say is no longer about the time that the hour
-    /// would be paid for.
+    /// Forgets the hour's samples so far, and the last block's impact prices: what they say is no
+    /// longer about the time that the hour would be paid for.
     pub fn forget_samples(&mut self) {
+        self.begin_hour();
+        self.last_impact = None;
+    }
+
+    fn begin_hour(&mut self) {
         (self.premium_ppm_ms, self.premium_samples) = (0, 0);
         self.covered_ms = TimeMs::ZERO;
     }
@@ -227,6 +159,26 @@ impl Funding {
 }
 
 impl Market {
+    /// Takes the impact prices of a block's book, and samples the premium for the time since the
+    /// block before: of each side the less favourable price of both blocks, so that nobody's quotes
+    /// count before they have stood through a block's takers. Without both sides in both blocks, or
+    /// without an `index_ticks` to compare with, that time is a gap.
+    pub fn read_premium(
+        &mut self,
+        impact: Option<Impact>,
+        index_ticks: Option<Ticks>,
+        now_ms: TimeMs,
+    ) {
+        let covers_ms = now_ms.saturating_sub(self.funding.last_read_ms);
+        self.funding.last_read_ms = now_ms;
+        let last = std::mem::replace(&mut self.funding.last_impact, impact);
+        let Some(((last, impact), index_ticks)) = last.zip(impact).zip(index_ticks) else { return };
+        let Impact { bid, ask } = impact.less_favourable(last);
+        let bound = self.params.maintenance_ppm().get().saturating_mul(MAX_PREMIUM_PARTS);
+        let premium = premium_ppm(index_ticks, Some(bid), Some(ask), Ppm::new(bound));
+        self.funding.sample(premium, covers_ms);
+    }
+
     /// The rate for 8 hours that the running hour would end with, would its premium stay as it is;
     /// 0 without a sample.
     #[must_use]
@@ -260,7 +212,7 @@ impl Market {
         }
         let covered_ms = self.funding.covered_ms;
         let mean = self.funding.mean_premium_ppm().filter(|_| covered_ms.get() >= LEAST_COVERED_MS);
-        self.funding.forget_samples();
+        self.funding.begin_hour();
         self.funding.last_rate_8h_ppm = Ppm::ZERO;
         let Some(mean) = mean else { return Ok(None) };
         let rate = rate_8h_ppm(&self.params, mean);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `error` | reasons why a calculation has no result |
 //! | `account`, `market` | state of accounts, of markets and of the chain's money |
+//! | `depth` | notional of the impact prices |
 //! | [`sharing`] | lots shared in proportion |
 //! | [`conservation`], [`fees`], [`settlement`] | sums of all money, fees, the end of a market |
 //! | [`funding`] | premiums, rates, the cumulative index |
@@ -37,6 +38,7 @@ pub mod adl;
 pub mod at_risk;
 pub mod backstop;
 pub mod conservation;
+mod depth;
 mod error;
 pub mod fees;
 pub mod funding;

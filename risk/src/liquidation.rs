@@ -131,7 +131,8 @@ pub enum FillOutcome {
     FundPays(Atoms),
 }
 
-/// The most that a liquidation fill pays the insurance fund: `floor(notional·liquidation_fee)`.
+/// The most that a liquidation fill pays the insurance fund by its notional:
+/// `floor(notional·liquidation_fee)`.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
@@ -143,17 +144,29 @@ pub fn fee_cap_atoms(
     fits(notional.mul_ppm_floor(liquidation_fee_ppm), "a liquidation fee")
 }
 
-/// The liquidation fee of a fill,
-/// `min(improvement over the zero price, floor(notional·liquidation_fee))`, or what the fund owes
-/// when the fill is beyond the zero price (rules §§7.2, 7.4). Both amounts are signed as the
-/// account's quote changes, for the same lots.
+/// The part of the maintenance margin that closing releases, which the fee takes at most: whoever
+/// is closed at the mark keeps three quarters of the maintenance margin at every leverage.
+const FEE_OF_MAINTENANCE_PPM: Ppm = Ppm::new(250_000);
+
+/// The most that a liquidation fill pays the insurance fund by the maintenance margin that it
+/// releases: a quarter, rounded down.
+///
+/// # Errors
+/// `OVERFLOW` beyond 127 bits.
+pub fn maintenance_fee_cap_atoms(margin_fall_atoms: Atoms) -> Result<Atoms, RiskError> {
+    fits(margin_fall_atoms.mul_ppm_floor(FEE_OF_MAINTENANCE_PPM), "a liquidation fee")
+}
+
+/// The liquidation fee of a fill, its improvement over the zero price but at most `fee_cap_atoms`,
+/// or what the fund owes when the fill is beyond the zero price (rules §§7.2, 7.4). Both quotes are
+/// signed as the account's quote changes, for the same lots.
 ///
 /// # Errors
 /// `OVERFLOW` beyond 127 bits.
 pub fn fill_outcome(
     fill_quote_delta_atoms: Atoms,
     zero_quote_delta_atoms: Atoms,
-    liquidation_fee_ppm: Ppm,
+    fee_cap_atoms: Atoms,
 ) -> Result<FillOutcome, RiskError> {
     let improvement = fits(
         fill_quote_delta_atoms.checked_sub(zero_quote_delta_atoms),
@@ -163,9 +176,7 @@ pub fn fill_outcome(
         let owed_atoms = fits(improvement.checked_neg(), "the improvement of a fill")?;
         return Ok(FillOutcome::FundPays(owed_atoms));
     }
-    Ok(FillOutcome::Fee(
-        improvement.min(fee_cap_atoms(fill_quote_delta_atoms, liquidation_fee_ppm)?),
-    ))
+    Ok(FillOutcome::Fee(improvement.min(fee_cap_atoms)))
 }
 
 /// The worst price at which the fund closes a position: `mark − fund_slippage` for a long being

@@ -1,6 +1,7 @@
 //! State of a market for margin, funding and liquidation, and the chain's own money.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_oracle::impact::Impact;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{
     AccountId, Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, Ticks, TimeMs,
@@ -60,8 +61,10 @@ pub struct Funding {
     pub covered_ms: TimeMs,
     /// Number of them.
     pub premium_samples: u32,
-    /// When the last one was taken.
-    pub last_sample_ms: TimeMs,
+    /// The last block's impact prices, if its book had them.
+    pub last_impact: Option<Impact>,
+    /// Block time at which they were read.
+    pub last_read_ms: TimeMs,
     /// The running hour, in hours since the Unix epoch; 0 before the first block.
     pub hour: u64,
     /// Rate of the last hour that was paid, as a rate for 8 hours, times the part of the hour that

@@ -43,6 +43,9 @@ fn a_liquidation_by_deleveraging() -> Chain {
 
 fn an_hour_of_funding() -> Chain {
     let mut chain = two_traders();
+    // Bids and asks that a sample of the premium needs.
+    chain.orders("long", vec![place(limit(0, Buy, 97, 100))]);
+    chain.orders("short", vec![place(limit(0, Sell, 104, 100))]);
     chain.interval_ms = 10_000;
     chain.blocks(400);
     chain

@@ -108,6 +108,7 @@ fn dydx_2025_10_10_after_a_halt_nobody_pays_funding_for_premiums_of_before_it() 
     trade(&mut chain, "long", "short", 900);
     // A premium of a few percent for half an hour.
     chain.orders("long", vec![place(limit(0, Buy, 103, 100))]);
+    chain.orders("short", vec![place(limit(0, Sell, 105, 100))]);
     chain.interval_ms = 10_000;
     for _ in 0..100 {
         block(&mut chain);

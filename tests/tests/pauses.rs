@@ -54,7 +54,7 @@ fn mark(chain: &Chain) -> u64 {
 #[test]
 fn rules_4_quotes_of_before_a_halt_have_no_part_in_the_mark_for_150_s() {
     let mut it = chain(&["maker"]);
-    let quotes = vec![place(limit(0, Buy, 999, 10)), place(limit(0, Sell, 1_001, 10))];
+    let quotes = vec![place(limit(0, Buy, 999, 20)), place(limit(0, Sell, 1_001, 20))];
     it.chain.orders("maker", quotes);
     (0..300).for_each(|_| drop(it.block()));
     assert_eq!(mark(&it.chain), 1_000);
@@ -77,10 +77,10 @@ fn rules_4_an_index_that_comes_after_more_than_ten_seconds_is_as_after_a_halt() 
         let quotes = vec![place(limit(0, Buy, 1_009, 10)), place(limit(0, Sell, 1_011, 10))];
         it.chain.orders("maker", quotes);
         (0..300).for_each(|_| drop(it.block()));
-        assert_eq!(mark(&it.chain), 1_010);
+        assert_eq!(mark(&it.chain), 1_006, "half of the band");
         it.chain.now_ms += gap_ms - SECOND_MS;
         it.block();
-        let expected = if ignored { 1_000 } else { 1_010 };
+        let expected = if ignored { 1_000 } else { 1_006 };
         assert_eq!(mark(&it.chain), expected, "after {gap_ms} ms");
     }
 }

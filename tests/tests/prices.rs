@@ -149,7 +149,9 @@ fn rules_4_a_bounded_index_follows_and_is_stale_until_it_arrives_or_the_larger_q
 
 #[test]
 fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_until_a_quorum() {
-    let mut chain = one_market(&["long", "short", "idle"]);
+    let mut chain = one_market(&["long", "short", "idle", "maker"]);
+    // Depth for premiums, on neither side in the way of a liquidation at 90.
+    chain.orders("maker", vec![place(limit(0, Buy, 80, 90)), place(limit(0, Sell, 119, 60))]);
     chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     healthy(&chain.block());
     chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);

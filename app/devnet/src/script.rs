@@ -2,6 +2,7 @@
 
 use tidemark_node::config::ShockConfig;
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::units::Atoms;
 
 /// A round of the script: calm, a fall of BTC, a fall of ETH, a gap in SOL, each with its recovery.
 const ROUND_MS: u64 = 60_000;
@@ -9,12 +10,17 @@ const ROUND_MS: u64 = 60_000;
 const ROUNDS: u64 = 720;
 
 /// The three markets. BTC and ETH have deep books; SOL is thin, so that its gap goes beyond the
-/// book.
+/// book. Mark and funding ask for more depth of the deep books.
 #[must_use]
 pub fn markets() -> Vec<MarketParams> {
+    let major = |symbol, tick_size_e9, lot_size_e9| MarketParams {
+        impact_notional_atoms: Atoms::from_usdc(20_000),
+        mark_impact_notional_atoms: Atoms::from_usdc(50_000),
+        ..MarketParams::with_defaults(symbol, tick_size_e9, lot_size_e9, 50)
+    };
     vec![
-        MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50),
-        MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 50),
+        major("BTC-USD", 100_000_000, 100_000),
+        major("ETH-USD", 10_000_000, 1_000_000),
         MarketParams::with_defaults("SOL-USD", 1_000_000, 10_000_000, 20),
     ]
 }

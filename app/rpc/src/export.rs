@@ -163,7 +163,7 @@ fn market(cell: &MarketCell) -> Market<'_> {
         index_ticks: cell.index.index_ticks(),
         index_time_ms: cell.index.index.map(|point| point.time_ms),
         mark_ticks: cell.market.mark_ticks,
-        last_trade_ticks: cell.last_trade_ticks,
+        last_trade_ticks: cell.last_trade.map(|trade| trade.price_ticks),
         open_interest_lots: cell.market.open_interest_lots,
         cumulative_funding_index: cell.market.funding.cumulative_index.to_string(),
         funding_pool_atoms: cell.market.funding_pool_atoms.to_string(),

@@ -70,7 +70,7 @@ fn market_state(
         index_time_ms: cell.index.index.map_or(0, |point| point.time_ms.get()),
         stale: cell.index.is_stale(now_ms, market.params.max_oracle_age_ms),
         mark_ticks: ticks(market.mark_ticks),
-        last_trade_ticks: ticks(cell.last_trade_ticks),
+        last_trade_ticks: ticks(cell.last_trade.map(|trade| trade.price_ticks)),
         best_bid_ticks: ticks(cell.top.0),
         best_ask_ticks: ticks(cell.top.1),
         open_interest_lots: market.open_interest_lots.get(),

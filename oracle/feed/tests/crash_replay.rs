@@ -5,11 +5,12 @@ use std::path::Path;
 
 use tidemark_feed::replay::{Playback, Replay};
 use tidemark_feed::{to_report, Feed, ReportedMarket};
+use tidemark_oracle::impact::Impact;
 use tidemark_oracle::index::{by_market, IndexRule, IndexState};
-use tidemark_oracle::mark::{MarkInputs, MarkState};
+use tidemark_oracle::mark::{LastTrade, MarkInputs, MarkState};
 use tidemark_oracle::median::Quorum;
 use tidemark_oracle::report::{decode, encode, Limits};
-use tidemark_proto::units::{MarketId, Ppm, Ticks, TimeMs};
+use tidemark_proto::units::{MarketId, NanoTicks, Ppm, Ticks, TimeMs};
 
 const AAVE: ReportedMarket = ReportedMarket {
     id: MarketId::new(4),
@@ -45,13 +46,14 @@ fn play(
         let inputs = MarkInputs {
             index_ticks: Some(index_ticks),
             index_is_stale: index.is_stale(now_ms, MAX_AGE_MS),
-            best_bid_ticks: sides.map(|(bid, _)| bid),
-            best_ask_ticks: sides.map(|(_, ask)| ask),
-            last_ticks: sides.map(|(bid, _)| bid),
+            impact: sides
+                .map(|(bid, ask)| Impact { bid: NanoTicks::of(bid), ask: NanoTicks::of(ask) }),
+            last_trade: sides.map(|(bid, _)| LastTrade { price_ticks: bid, time_ms: now_ms }),
             external_ticks: index.external_ticks(now_ms, MAX_AGE_MS),
+            mark_band_ppm: BAND,
         };
         mark.update(&inputs, now_ms);
-        seen.push((index_ticks, inputs.external_ticks, mark.mark_ticks(&inputs, BAND).unwrap()));
+        seen.push((index_ticks, inputs.external_ticks, mark.mark_ticks(&inputs).unwrap()));
     }
     seen
 }

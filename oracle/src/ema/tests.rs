@@ -37,73 +37,61 @@ fn decay_is_within_its_stated_error() {
     assert_eq!(decay(ms(0), ms(0)), DECAY_ONE);
 }
 
-#[test]
-fn the_average_rounds_to_nearest_halves_up() {
-    for (sample, divisor, expected) in
-        [(3, 2, 2), (-3, 2, -1), (-5, 2, -2), (5, 3, 2), (-5, 3, -2), (7, 1, 7)]
-    {
-        let mut ema = Ema::default();
-        ema.update(Some(sample), ms(100), ms(1_000));
-        assert_eq!(ema.average(divisor), Some(expected), "{sample}/{divisor}");
-    }
-    assert_eq!(Ema::default().average(1), None);
+/// Samples of one value each second for so long, from 0 on.
+fn after(seconds: u64, sample: i64) -> Ema {
+    let mut ema = Ema::default();
+    (0..seconds).for_each(|_| ema.update(Ppb::new(sample), ms(1_000), ms(30_000)));
+    ema
 }
 
 #[test]
-fn old_samples_fade_and_are_forgotten() {
+fn rules_4_an_average_begins_at_0_with_full_weight() {
     let mut ema = Ema::default();
-    ema.update(Some(1_000), ms(0), ms(30_000));
-    ema.update(Some(1_000), ms(10_000), ms(30_000));
-    ema.update(None, ms(60_000), ms(30_000));
-    assert_eq!(ema.average(1), Some(1_000));
-    // exp(−10) of the weight of 10 s is below half a millisecond.
-    ema.update(None, ms(300_000), ms(30_000));
-    assert_eq!(ema.average(1), None);
+    ema.update(Ppb::new(1_000_000), ms(0), ms(30_000));
+    assert_eq!(ema.average(), Ppb::ZERO, "no time, no weight");
+    for (seconds, expected) in [(1, 32_784), (10, 283_469), (30, 632_121), (3_000, 1_000_000)] {
+        // 10⁶·(1 − exp(−t/30)).
+        assert_eq!(after(seconds, 1_000_000).average(), Ppb::new(expected), "{seconds} s");
+        assert_eq!(after(seconds, -1_000_000).average(), Ppb::new(-expected), "{seconds} s");
+    }
+}
+
+#[test]
+fn rules_4_a_sample_of_0_makes_an_average_fade() {
+    let mut ema = after(3_000, 1_000_000);
+    for (seconds, expected) in [(30, 367_879), (60, 135_335), (1_000, 0)] {
+        let mut faded = ema;
+        (0..seconds).for_each(|_| faded.update(Ppb::ZERO, ms(1_000), ms(30_000)));
+        assert_eq!(faded.average(), Ppb::new(expected), "{seconds} s");
+    }
+    ema.update(Ppb::ZERO, ms(u64::MAX), ms(30_000));
+    assert_eq!(ema.average(), Ppb::ZERO, "however long the gap");
 }
 
 #[test]
 fn one_sample_after_a_gap_however_long_weighs_ten_seconds() {
-    let settled = || {
-        let mut ema = Ema::default();
-        for _ in 0..1_000 {
-            ema.update(Some(100), ms(1_000), ms(30_000));
-        }
-        ema
-    };
-    // One time constant's gap leaves 30.5 s·e⁻¹ = 11.2 s of old samples, against 10 s.
-    let mut ema = settled();
-    ema.update(Some(500), ms(30_000), ms(30_000));
-    assert_eq!(ema.average(1), Some(288));
-    for gap_ms in [3_600_000, 259_200_000] {
-        let mut ema = settled();
-        ema.update(Some(500), ms(gap_ms), ms(30_000));
-        assert_eq!(ema.average(1), Some(500), "nothing old is left");
-        // 10 s of samples of 0 in steps of 0.1 s: 10·e^(−1/3) = 7.2 s against 8.5 s.
-        for _ in 0..100 {
-            ema.update(Some(0), ms(100), ms(30_000));
-        }
-        let average = ema.average(1).unwrap();
-        assert!((225..=232).contains(&average), "{average}");
+    let settled = after(3_000, 1_000_000);
+    // e⁻¹ of the old, of that again e^(−1/3), and 1 − e^(−1/3) of the new.
+    for (gap_ms, expected) in [(10_000, 1_283_469), (40_000, 830_535), (3_600_000, 566_937)] {
+        let mut ema = settled;
+        ema.update(Ppb::new(2_000_000), ms(gap_ms), ms(30_000));
+        assert_eq!(ema.average(), Ppb::new(expected), "after {gap_ms} ms");
     }
 }
 
 #[test]
 fn no_input_overflows() {
-    let extremes = [Some(1 << 65), Some(-(1 << 65)), Some(i128::MAX), Some(i128::MIN), None];
-    let mut ema = Ema::default();
-    for tau_ms in [0, 1, 150_000, u64::MAX] {
-        for dt_ms in [0, 1, 150_000, u64::MAX] {
-            for sample in extremes.into_iter().cycle().take(50) {
-                ema.update(sample, ms(dt_ms), ms(tau_ms));
-                let _ = ema.average(2);
+    let extremes = [i64::MAX, i64::MIN, 1_000_000_000, -1_000_000_000, 0].map(Ppb::new);
+    let forged = [i64::MAX, i64::MIN, -1, 0].map(|value| Ema { value });
+    for mut ema in forged {
+        for tau_ms in [0, 1, 150_000, u64::MAX] {
+            for dt_ms in [0, 1, 10_000, 150_000, u64::MAX] {
+                for sample in extremes.into_iter().cycle().take(50) {
+                    ema.update(sample, ms(dt_ms), ms(tau_ms));
+                    let _ = ema.average();
+                }
             }
         }
-    }
-    let forged = [i128::MAX, i128::MIN, -1, 0].map(|value| Ema { num: value, den: value });
-    for mut ema in forged {
-        let _ = ema.average(2);
-        ema.update(Some(1 << 65), ms(1), ms(150_000));
-        let _ = ema.average(2);
     }
 }
 
@@ -121,42 +109,38 @@ proptest! {
     #[test]
     fn average_agrees_with_a_float_model(
         steps in proptest::collection::vec(
-            (proptest::option::weighted(0.8, -1_000_000_000_i64..1_000_000_000), 1..15_000_u64),
+            (-1_000_000_000_i64..1_000_000_000, 1..15_000_u64),
             1..200,
         ),
         tau in 20_000..200_000_u64,
     ) {
         let mut ema = Ema::default();
-        let (mut num, mut den) = (0.0, 0.0);
+        let mut expected = 0.0;
         for (sample, dt) in steps {
-            ema.update(sample.map(i128::from), ms(dt), ms(tau));
-            let factor = (-(dt as f64) / tau as f64).exp();
-            (num, den) = (num * factor, den * factor);
-            if den < 0.5 {
-                (num, den) = (0.0, 0.0);
-            }
-            if let Some(x) = sample {
-                let weight = dt.min(10_000) as f64;
-                (num, den) = (num + x as f64 * weight, den + weight);
-            }
-            // Half a tick of rounding; the steps' own error is far below a hundredth at such
-            // distances.
-            let expected = (den > 0.0).then(|| num / den);
-            let average = ema.average(1).map(|average| average as f64);
-            prop_assert_eq!(average.is_some(), expected.is_some());
-            let error = (average.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs();
-            prop_assert!(error <= 0.51, "{:?} {:?}", average, expected);
+            ema.update(Ppb::new(sample), ms(dt), ms(tau));
+            let decayed = |ms: u64| (-(ms as f64) / tau as f64).exp();
+            expected *= decayed(dt.saturating_sub(10_000));
+            expected += (1.0 - decayed(dt.min(10_000))) * (sample as f64 - expected);
+            // Rounded to a whole number; doubles err by far less.
+            let error = (ema.average().get() as f64 - expected).abs();
+            prop_assert!(error <= 0.501, "{} {}", ema.average(), expected);
         }
     }
 
+    /// However samples come, an average is no further from 0 than the largest of them would have
+    /// brought it in the time that they speak for.
     #[test]
-    fn weight_converges_below_two_time_constants(
-        steps in proptest::collection::vec(1..1_000_000_u64, 1..100),
+    fn rules_4_an_average_is_bounded_by_the_time_of_its_samples(
+        steps in proptest::collection::vec((-1_000_000_i64..=1_000_000, 1..15_000_u64), 1..60),
+        tau in 20_000..200_000_u64,
     ) {
         let mut ema = Ema::default();
-        for dt in steps {
-            ema.update(Some(1), ms(dt), ms(150_000));
-            prop_assert!(ema.den <= LEAST_WEIGHT * 2 * 240_000);
+        let mut spoken_ms = 0;
+        for (sample, dt) in steps {
+            ema.update(Ppb::new(sample), ms(dt), ms(tau));
+            spoken_ms += dt.min(10_000);
+            let most = 1e6 * (1.0 - (-(spoken_ms as f64) / tau as f64).exp());
+            prop_assert!(ema.average().get().unsigned_abs() as f64 <= most + 0.5);
         }
     }
 }

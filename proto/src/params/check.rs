@@ -1,6 +1,6 @@
 //! The check of a market's parameters: each within its bounds, and all of them together.
 
-use super::market::MIN_INDEX_MOVE_QUORUM_PPM;
+use super::market::{MIN_IMPACT_NOTIONAL, MIN_INDEX_MOVE_QUORUM_PPM, MIN_MARK_IMPACT_NOTIONAL};
 use super::{invalid, within, MarketParams, MAX_ATOMS};
 use crate::codes::Refusal;
 use crate::units::{Atoms, Ppm};
@@ -59,7 +59,7 @@ impl MarketParams {
             ("maintenance_fraction_ppm", self.maintenance_fraction_ppm.get(), 1, 1_000_000),
             ("price_band_ppm", self.price_band_ppm.get(), 1, 999_999),
             ("market_slippage_ppm", self.market_slippage_ppm.get(), 0, 999_999),
-            ("mark_band_ppm", self.mark_band_ppm.get(), 0, 999_999),
+            ("mark_band_ppm", self.mark_band_ppm.get(), 0, self.max_mark_band_ppm().get()),
             ("interest_ppm", self.interest_ppm.get(), -1_000_000, 1_000_000),
             ("funding_clamp_ppm", self.funding_clamp_ppm.get(), 0, 1_000_000),
             ("funding_cap_ppm", self.funding_cap_ppm.get(), 0, 1_000_000),
@@ -103,13 +103,24 @@ impl MarketParams {
         for (name, value) in [
             ("oi_lower_atoms", self.oi_lower_atoms),
             ("oi_upper_atoms", self.oi_upper_atoms),
-            ("impact_notional_atoms", self.impact_notional_atoms),
             ("partial_liquidation_atoms", self.partial_liquidation_atoms),
             ("fund_block_cap_atoms", self.fund_block_cap_atoms),
             ("max_set_aside_atoms", self.max_set_aside_atoms),
         ] {
             if !(Atoms::ZERO..=MAX_ATOMS).contains(&value) {
                 return Err(invalid(format!("{name} is {value}, must be 0 to {MAX_ATOMS}")));
+            }
+        }
+        for (name, value, least) in [
+            ("impact_notional_atoms", self.impact_notional_atoms, MIN_IMPACT_NOTIONAL),
+            (
+                "mark_impact_notional_atoms",
+                self.mark_impact_notional_atoms,
+                MIN_MARK_IMPACT_NOTIONAL,
+            ),
+        ] {
+            if !(least..=MAX_ATOMS).contains(&value) {
+                return Err(invalid(format!("{name} is {value}, must be {least} to {MAX_ATOMS}")));
             }
         }
         if !self.oi_upper_atoms.is_zero() && self.oi_upper_atoms <= self.oi_lower_atoms {

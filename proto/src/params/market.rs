@@ -117,11 +117,13 @@ pub struct MarketParams {
     pub price_band_ppm: Ppm,
     /// A market order's protection price is `mark ± market_slippage_ppm`.
     pub market_slippage_ppm: Ppm,
-    /// The mark is clamped to `index ± mark_band_ppm`.
+    /// The book moves the mark by half of this part of the index at most; at most half of
+    /// [`MarketParams::maintenance_ppm`].
     pub mark_band_ppm: Ppm,
     /// Age from which the index is stale.
     pub max_oracle_age_ms: TimeMs,
-    /// Notional whose average fill is the impact price.
+    /// Least notional whose average fill is an impact price of funding; at least
+    /// [`MIN_IMPACT_NOTIONAL`].
     pub impact_notional_atoms: Atoms,
     /// Interest per 8 hours.
     pub interest_ppm: Ppm,
@@ -165,6 +167,24 @@ pub struct MarketParams {
     /// 10 000.
     #[serde(default = "max_triggers")]
     pub max_triggers: u32,
+    /// Least notional whose average fill is an impact price of the mark; at least
+    /// [`MIN_MARK_IMPACT_NOTIONAL`].
+    #[serde(default = "mark_impact_notional_atoms")]
+    pub mark_impact_notional_atoms: Atoms,
+}
+
+/// The least [`MarketParams::mark_impact_notional_atoms`], and its default: less depth than that
+/// has no say in any market's mark.
+pub const MIN_MARK_IMPACT_NOTIONAL: Atoms = Atoms::from_usdc(10_000);
+
+/// The least [`MarketParams::impact_notional_atoms`], and its default.
+pub const MIN_IMPACT_NOTIONAL: Atoms = Atoms::from_usdc(6_000);
+
+/// The default of [`MarketParams::mark_band_ppm`], where margin allows it.
+const MARK_BAND_PPM: Ppm = Ppm::new(50_000);
+
+const fn mark_impact_notional_atoms() -> Atoms {
+    MIN_MARK_IMPACT_NOTIONAL
 }
 
 /// The default of [`MarketParams::max_set_aside_atoms`]: 1 000 000 USDC.
@@ -210,7 +230,7 @@ impl MarketParams {
         lot_size_e9: u64,
         max_leverage: u32,
     ) -> Self {
-        Self {
+        let mut params = Self {
             id: MarketId::ZERO,
             symbol: symbol.to_owned(),
             tick_size_e9,
@@ -226,9 +246,9 @@ impl MarketParams {
             max_fills: 500,
             price_band_ppm: Ppm::new(200_000),
             market_slippage_ppm: Ppm::new(50_000),
-            mark_band_ppm: Ppm::new(50_000),
+            mark_band_ppm: MARK_BAND_PPM,
             max_oracle_age_ms: TimeMs::new(30_000),
-            impact_notional_atoms: Atoms::from_usdc(6_000),
+            impact_notional_atoms: MIN_IMPACT_NOTIONAL,
             interest_ppm: Ppm::new(100),
             funding_clamp_ppm: Ppm::new(500),
             funding_cap_ppm: Ppm::new(40_000),
@@ -245,7 +265,27 @@ impl MarketParams {
             index_move_bound_ppm: Ppm::ZERO,
             index_move_quorum_ppm: Ppm::new(900_000),
             max_triggers: max_triggers(),
-        }
+            mark_impact_notional_atoms: mark_impact_notional_atoms(),
+        };
+        params.mark_band_ppm = MARK_BAND_PPM.min(params.max_mark_band_ppm());
+        params
+    }
+
+    /// The maintenance rate of the first tier, rounded down: what the smallest position needs.
+    #[must_use]
+    pub fn maintenance_ppm(&self) -> Ppm {
+        let initial = self.tiers.first().map_or(Ppm::ZERO, |tier| tier.initial_margin_ppm);
+        let product = initial.wide().saturating_mul(self.maintenance_fraction_ppm.wide());
+        let rate = product.checked_div(Ppm::ONE.wide()).map(i64::try_from);
+        rate.and_then(Result::ok).map_or(Ppm::ZERO, Ppm::new)
+    }
+
+    /// The largest [`MarketParams::mark_band_ppm`]: half of the first tier's maintenance rate, so
+    /// that a book that moves the mark from one end of what it may say to the other takes half of
+    /// the least maintenance margin at most.
+    #[must_use]
+    pub fn max_mark_band_ppm(&self) -> Ppm {
+        Ppm::new(self.maintenance_ppm().get() / 2)
     }
 
     /// Atoms per tick·lot, `tick_size·lot_size·10⁶`: a whole number of at least 1 (rules §1.2).

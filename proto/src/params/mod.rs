@@ -6,7 +6,8 @@ mod market;
 
 pub use chain::{ChainParams, FeeTier};
 pub use market::{
-    AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_SIZE_E9, MIN_INDEX_MOVE_QUORUM_PPM,
+    AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_SIZE_E9, MIN_IMPACT_NOTIONAL,
+    MIN_INDEX_MOVE_QUORUM_PPM, MIN_MARK_IMPACT_NOTIONAL,
 };
 
 use crate::codes::{Code, Refusal};
@@ -59,11 +60,39 @@ mod tests {
     }
 
     #[test]
+    fn rules_4_the_mark_band_is_at_most_half_of_the_first_tiers_maintenance_rate() {
+        for (leverage, fraction, most) in [
+            (50, 500_000, 5_000),
+            (20, 500_000, 12_500),
+            (3, 500_000, 83_333),
+            (50, 250_000, 2_500),
+            (7, 333_333, 23_809),
+        ] {
+            let mut params =
+                MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, leverage);
+            params.maintenance_fraction_ppm = Ppm::new(fraction);
+            assert_eq!(params.max_mark_band_ppm(), Ppm::new(most), "{leverage}x");
+            params.mark_band_ppm = Ppm::new(most);
+            assert_eq!(params.check(), Ok(()));
+            params.mark_band_ppm = Ppm::new(most + 1);
+            assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+            // A change of the tiers or of the fraction is held to the band as well.
+            params.mark_band_ppm = Ppm::new(most);
+            params.maintenance_fraction_ppm = Ppm::new(fraction / 2);
+            assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+        }
+        let of = |leverage| {
+            MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, leverage).mark_band_ppm
+        };
+        assert_eq!([of(50), of(20), of(3)], [5_000, 12_500, 50_000].map(Ppm::new));
+    }
+
+    #[test]
     fn a_bound_and_its_offender_are_named() {
         let mut params = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 25);
         params.mark_band_ppm = Ppm::new(2_000_000);
         let refusal = params.check().unwrap_err();
-        assert_eq!(refusal.message, "mark_band_ppm is 2000000, must be 0 to 999999");
+        assert_eq!(refusal.message, "mark_band_ppm is 2000000, must be 0 to 10000");
         params.mark_band_ppm = Ppm::new(1);
         (params.index_move_bound_ppm, params.index_move_quorum_ppm) = (Ppm::ZERO, Ppm::ZERO);
         assert_eq!(params.check(), Ok(()));

@@ -1,10 +1,9 @@
 use proptest::prelude::*;
-use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, Ticks, TimeMs};
+use tidemark_oracle::impact::Impact;
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, NanoTicks, Ppm, TimeMs};
 
-use crate::funding::{
-    hour_micro_atoms_per_lot, impact_price, premium_ppm, rate_8h_ppm, unpaid_atoms, ImpactPrice,
-};
-use crate::tests::{account, atoms, lots, market, ms, ppm, ticks, usdc};
+use crate::funding::{hour_micro_atoms_per_lot, premium_ppm, rate_8h_ppm, unpaid_atoms};
+use crate::tests::{account, atoms, market, ms, ppm, ticks};
 use crate::{Market, RiskError, Treasury};
 
 /// So long after an hour's begin.
@@ -32,18 +31,29 @@ fn the_rate_is_premium_plus_clamped_interest_capped() {
         (-400, 100),
         (601, 101),
         (-401, 99),
-        (320_500, 320_000),
-        (900_000, 320_000),
-        (-900_000, -320_000),
+        (200_500, 200_000),
+        (900_000, 200_000),
+        (-900_000, -200_000),
     ] {
         assert_eq!(rate(premium), expected, "premium {premium}");
     }
 }
 
-/// Samples of one premium every `every_ms`, from `from_ms` to `to_ms` past an hour's begin.
-fn samples(market: &mut Market, premium: i64, from_ms: u64, to_ms: u64, every_ms: u64) {
-    for at in (from_ms..=to_ms).step_by(usize::try_from(every_ms).unwrap()) {
-        market.funding.sample(hour(7, at), ppm(premium));
+/// Half of the maintenance rate of 10x, 2.5 %, is more than 4 % from 6x on.
+#[test]
+fn rules_5_an_hour_pays_half_of_the_least_maintenance_at_most() {
+    for (leverage, hour_ppm) in [(50, 5_000), (20, 12_500), (10, 25_000), (6, 40_000), (1, 40_000)]
+    {
+        let params = market(0, leverage, 1, 1).params;
+        assert_eq!(rate_8h_ppm(&params, Ppm::MAX), ppm(8 * hour_ppm), "{leverage}x");
+        assert_eq!(rate_8h_ppm(&params, Ppm::MIN), ppm(-8 * hour_ppm), "{leverage}x");
+    }
+}
+
+/// Samples of one premium every 5 s for so long.
+fn samples(market: &mut Market, premium: i64, for_ms: u64) {
+    for _ in 0..for_ms / 5_000 {
+        market.funding.sample(ppm(premium), ms(5_000));
     }
 }
 
@@ -52,7 +62,7 @@ fn samples(market: &mut Market, premium: i64, from_ms: u64, to_ms: u64, every_ms
 fn an_hour_pays_an_eighth_on_the_index_notional() {
     let mut market = market(0, 10, 10_000, 1_000_000);
     market.funding.hour = 7;
-    samples(&mut market, 10_000, 5_000, 3_595_000, 5_000);
+    samples(&mut market, 10_000, 3_600_000);
     assert_eq!(market.predicted_rate_8h_ppm(), ppm(9_500));
     assert_eq!(end(&mut market, hour(7, 3_599_999), 10_000), Ok(None));
     assert_eq!(end(&mut market, hour(8, 0), 10_000), Ok(Some(9_500)));
@@ -73,8 +83,7 @@ fn rules_5_an_hour_pays_for_the_part_that_samples_cover_and_nothing_below_a_quar
     {
         let mut market = market(0, 10, 10_000, 1_000_000);
         market.funding.hour = 7;
-        // The first sample covers 10 s, since none is known before it.
-        samples(&mut market, 10_000, 10_000, minutes * 60_000, 5_000);
+        samples(&mut market, 10_000, minutes * 60_000);
         assert_eq!(market.predicted_rate_8h_ppm(), ppm(9_500), "at full cover");
         let rate = (rate > 0).then_some(rate);
         assert_eq!(end(&mut market, hour(8, 0), 10_000), Ok(rate), "{minutes} minutes");
@@ -89,29 +98,75 @@ fn rules_5_an_hour_pays_for_the_part_that_samples_cover_and_nothing_below_a_quar
 fn rules_5_a_sample_after_a_gap_weighs_ten_seconds() {
     let mut market = market(0, 10, 10_000, 1_000_000);
     market.funding.hour = 7;
-    samples(&mut market, 0, 5_000, 1_800_000, 5_000);
-    market.funding.sample(hour(7, 3_599_000), ppm(200_000));
-    let covered_ms = 5_000 + 1_800_000 + 10_000;
+    samples(&mut market, 0, 1_800_000);
+    market.funding.sample(ppm(200_000), ms(1_799_000));
+    let covered_ms = 1_800_000 + 10_000;
     assert_eq!(market.funding.covered_ms, ms(covered_ms));
     let mean = 200_000 * 10_000 / i64::try_from(covered_ms).unwrap();
     assert_eq!(market.funding.mean_premium_ppm(), Some(ppm(mean)));
 }
 
+/// Impact prices in whole ticks.
+fn impact(bid: u64, ask: u64) -> Impact {
+    Impact { bid: NanoTicks::of(ticks(bid)), ask: NanoTicks::of(ticks(ask)) }
+}
+
 #[test]
-fn samples_are_five_seconds_apart_and_belong_to_their_hour() {
+fn rules_5_a_sample_takes_the_less_favourable_price_of_two_blocks_and_covers_the_time_between() {
+    let index = 1_000;
+    let (up, down, even) = (impact(1_010, 1_020), impact(980, 990), impact(999, 1_001));
+    for (what, before, now, gap_ms, premium_ppm_ms, covered_ms) in [
+        ("above in both", Some(up), Some(up), 1_000, 10_000 * 1_000, 1_000),
+        ("below in both", Some(down), Some(down), 1_000, -10_000 * 1_000, 1_000),
+        ("painted in the second", Some(even), Some(up), 1_000, 0, 1_000),
+        ("painted in the first", Some(up), Some(even), 1_000, 0, 1_000),
+        ("from side to side", Some(up), Some(down), 1_000, 0, 1_000),
+        ("a side missing before", None, Some(up), 1_000, 0, 0),
+        ("a side missing now", Some(up), None, 1_000, 0, 0),
+        ("after a pause", Some(up), Some(up), 600_000, 10_000 * 10_000, 10_000),
+    ] {
+        let mut market = market(0, 10, index, 1);
+        market.read_premium(before, Some(ticks(index)), hour(7, 0));
+        market.read_premium(now, Some(ticks(index)), hour(7, gap_ms));
+        let funding = &market.funding;
+        let got = (funding.premium_ppm_ms, funding.covered_ms);
+        assert_eq!(got, (premium_ppm_ms, ms(covered_ms)), "{what}");
+    }
+    let mut market = market(0, 10, index, 1);
+    market.read_premium(Some(up), None, hour(7, 0));
+    market.read_premium(Some(up), None, hour(7, 1_000));
+    assert_eq!(market.funding.covered_ms, TimeMs::ZERO, "no index to compare with");
+    market.read_premium(Some(up), Some(ticks(index)), hour(7, 2_000));
+    assert_eq!(market.funding.covered_ms, ms(1_000), "but what it was read stands");
+    market.funding.forget_samples();
+    market.read_premium(Some(up), Some(ticks(index)), hour(7, 3_000));
+    assert_eq!(market.funding.covered_ms, TimeMs::ZERO, "nothing of before");
+}
+
+#[test]
+fn rules_5_a_premium_is_five_times_the_least_maintenance_at_most() {
+    for (leverage, most) in [(50, 50_000), (20, 125_000), (1, 1_000_000)] {
+        let mut market = market(0, leverage, 1_000, 1);
+        let far = Some(impact(2_000, 2_001));
+        market.read_premium(far, Some(ticks(1_000)), hour(7, 0));
+        market.read_premium(far, Some(ticks(1_000)), hour(7, 1_000));
+        assert_eq!(market.funding.mean_premium_ppm(), Some(ppm(most)), "{leverage}x");
+    }
+}
+
+#[test]
+fn samples_belong_to_their_hour() {
     let mut market = market(0, 10, 100, 1);
     assert_eq!(end(&mut market, hour(3, 10), 100), Ok(None), "the hour of listing is not paid");
-    for (at, premium) in [(10, 300), (4_999, 9_000), (5_010, -100), (10_009, 9_000), (10_010, 2)] {
-        market.funding.sample(hour(3, at), ppm(premium));
+    for (premium, covers_ms) in [(300, 10_000), (-100, 5_000), (2, 5_000)] {
+        market.funding.sample(ppm(premium), ms(covers_ms));
     }
     assert_eq!(
         (market.funding.premium_samples, market.funding.mean_premium_ppm()),
         (3, Some(ppm(125))),
         "(300·10 − 100·5 + 2·5)/20"
     );
-    for at in (15_010..=900_000).step_by(5_000) {
-        market.funding.sample(hour(3, at), ppm(0));
-    }
+    samples(&mut market, 0, 880_000);
     assert_eq!(
         end(&mut market, hour(6, 0), 100),
         Ok(Some(25)),
@@ -132,100 +187,31 @@ fn dust_goes_to_insurance_when_no_position_is_left() {
     assert_eq!((treasury.insurance_atoms, market.funding_pool_atoms), (atoms(3), Atoms::ZERO));
 }
 
-fn thick_market(index: u64, impact_notional: Atoms) -> Market {
-    let mut market = market(0, 10, index, 1_000_000);
-    market.params.impact_notional_atoms = impact_notional;
-    market
-}
-
-/// A side of a book: price and size of each level.
-type Levels = [(u64, u64)];
-
-fn premium(market: &Market, bids: &Levels, asks: &Levels, max_ppm: i64) -> i64 {
-    let impact = |side: &Levels| {
-        let levels = side.iter().map(|(price, size)| (ticks(*price), lots(*size)));
-        impact_price(&market.params, market.k, levels)
-    };
-    let index = market.mark_ticks.unwrap();
-    let (bid, ask) = (impact(bids), impact(asks));
-    premium_ppm(&market.params, market.k, index, bid, ask, ppm(max_ppm)).get()
-}
-
 #[test]
-fn premiums_of_thin_empty_and_one_sided_books() {
-    let market = thick_market(1_000, usdc(5_000));
-    let all = 1_000_000;
-    assert_eq!(premium(&market, &[], &[], all), 0);
-    assert_eq!(
-        premium(&market, &[(1_100, 5)], &[], all),
-        99_999,
-        "10 % above, less the base's rounding up"
-    );
-    assert_eq!(
-        premium(&thick_market(1_000, usdc(5_500)), &[(1_100, 5)], &[], all),
-        100_000,
-        "the whole level"
-    );
-    assert_eq!(premium(&market, &[(1_100, 4)], &[], all), 0, "4 400 is too thin");
-    assert_eq!(premium(&market, &[], &[(900, 6)], all), -100_000);
-    assert_eq!(premium(&market, &[], &[(900, 5)], all), 0, "4 500 is too thin");
-    assert_eq!(
-        premium(&market, &[(999, 50)], &[(1_001, 50)], all),
-        0,
-        "the index is within the spread"
-    );
-    assert_eq!(premium(&market, &[(1_100, 5)], &[], 70_000), 70_000, "clamped");
-    assert_eq!(premium(&market, &[], &[(900, 6)], 70_000), -70_000);
-    let best = thick_market(1_000, Atoms::ZERO);
-    assert_eq!(
-        premium(&best, &[(1_234, 1)], &[], all),
-        234_000,
-        "no impact notional: the best price"
-    );
-    assert_eq!(
-        premium(&thick_market(0, Atoms::ZERO), &[(5, 1)], &[(6, 1)], all),
-        0,
-        "no index, no premium"
-    );
+fn premiums_of_one_sided_books_and_of_books_around_the_index() {
+    let index = ticks(1_000);
+    let price = |ticks_of: Option<u64>| ticks_of.map(|price| NanoTicks::of(ticks(price)));
+    for (bid, ask, max_ppm, expected) in [
+        (None, None, 1_000_000, 0),
+        (Some(1_100), None, 1_000_000, 100_000),
+        (None, Some(900), 1_000_000, -100_000),
+        (Some(999), Some(1_001), 1_000_000, 0),
+        (Some(1_100), Some(1_200), 70_000, 70_000),
+        (Some(800), Some(900), 70_000, -70_000),
+    ] {
+        let premium = premium_ppm(index, price(bid), price(ask), ppm(max_ppm));
+        assert_eq!(premium, ppm(expected), "{bid:?} {ask:?}");
+    }
+    let between = NanoTicks::new(1_000_999_999_999);
+    assert_eq!(premium_ppm(index, Some(between), None, Ppm::ONE), ppm(999), "toward zero");
+    let below = NanoTicks::new(999_000_000_001);
+    assert_eq!(premium_ppm(index, None, Some(below), Ppm::ONE), ppm(-999), "toward zero");
+    assert_eq!(premium_ppm(ticks(0), price(Some(5)), None, Ppm::ONE), Ppm::ZERO, "no index");
+    let huge = Some(NanoTicks::MAX);
+    assert_eq!(premium_ppm(ticks(1), huge, None, Ppm::ONE), Ppm::ONE, "clamped");
 }
 
 proptest! {
-    /// Against a walk in exact fractions: `N/(Σ lots + rest/price)`, where rounding the base up by
-    /// 10⁻¹⁰ units moves less than 1 ppm.
-    #[test]
-    fn the_impact_price_is_the_average_fill(
-        index in 500_u64..2_000,
-        levels in prop::collection::vec((1_u64..50, 1_u64..20), 1..8),
-        notional in 1_i128..60_000,
-        is_bid: bool,
-    ) {
-        let market = thick_market(index, usdc(notional));
-        let mut price = 1_000;
-        let level = |(step, size): &(u64, u64)| {
-            price = if is_bid { price - step } else { price + step };
-            (price, *size)
-        };
-        let side: Vec<(u64, u64)> = levels.iter().map(level).collect();
-        let (bids, asks) = if is_bid { (side.as_slice(), &[][..]) } else { (&[][..], &side[..]) };
-        let got = premium(&market, bids, asks, i64::MAX);
-        let mut left = notional;
-        let mut lots = 0;
-        let mut expected = 0;
-        for (price, size) in side {
-            let (price, size) = (i128::from(price), i128::from(size));
-            if left <= price * size {
-                // impact/index − 1 = (N·p − index·(lots·p + left)) / (index·(lots·p + left))
-                let base = i128::from(index) * (lots * price + left);
-                expected = (notional * price - base) * 1_000_000 / base;
-                break;
-            }
-            left -= price * size;
-            lots += size;
-        }
-        let expected = if is_bid { expected.max(0) } else { expected.min(0) };
-        prop_assert!((i128::from(got) - expected).abs() <= 1, "{} against {}", got, expected);
-    }
-
     #[test]
     fn a_payment_is_symmetric_and_bounded(
         index in 1_u64..1_000_000,
@@ -238,17 +224,8 @@ proptest! {
             hour_micro_atoms_per_lot(ticks(index), k, ppm(rate(premium)), ms(covered_ms)).unwrap()
         };
         let hours = i128::from(covered_ms.min(3_600_000));
-        let most = i128::from(index) * k.wide() * 40_000 * hours / 3_600_000;
+        let most = i128::from(index) * k.wide() * 25_000 * hours / 3_600_000;
         prop_assert!(pays(premium).abs() <= most);
         prop_assert!(pays(premium) <= pays(premium + 1));
     }
-}
-
-#[test]
-fn an_impact_price_beyond_127_bits_is_none() {
-    assert_eq!(ImpactPrice::at(Ticks::MAX, AtomsPerTickLot::MAX, 10), None);
-    let market = thick_market(u64::MAX, Atoms::MAX);
-    assert_eq!(impact_price(&market.params, AtomsPerTickLot::MAX, [(Ticks::MAX, Lots::MAX)]), None);
-    let huge = [(u64::MAX, u64::MAX)];
-    assert_eq!(premium(&market, &huge, &huge, i64::MAX), 0);
 }

@@ -1,16 +1,18 @@
 use proptest::prelude::*;
+use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::Code;
 
 use crate::adl::is_no_riskier;
 use crate::health::{health_without_orders, Health};
 use crate::liquidation::{
-    closing_order, fill_outcome, fund_allowance_atoms, fund_limit_ticks, fundable_lots,
-    liquidation_price, next_stage, pay_from_fund, step_lots, turn_makers, FillOutcome,
+    closing_order, fee_cap_atoms, fill_outcome, fund_allowance_atoms, fund_limit_ticks,
+    fundable_lots, liquidation_price, maintenance_fee_cap_atoms, next_stage, pay_from_fund,
+    step_lots, turn_makers, FillOutcome,
 };
 use crate::position::trade;
 use crate::tests::{account, any_market, atoms, lots, market, ppm, signed, ticks, usdc, M0};
-use crate::zero_price::{zero_price, zero_price_ticks, zero_quote_delta};
+use crate::zero_price::{zero_price, zero_price_ticks, zero_quote_delta, ZeroTerms};
 use crate::{Account, Market, Treasury};
 
 const SIGMA: Ppm = Ppm::ONE;
@@ -113,9 +115,13 @@ proptest! {
         let mark = markets[0].mark().unwrap();
         let at_mark = mark.position_atoms(-delta, markets[0].k).unwrap();
         let fill = atoms(at_mark.get() * percent / 100);
-        let net = match fill_outcome(fill, zero, ppm(10_000)).unwrap() {
+        let terms = ZeroTerms::of(&markets[0], held, delta, &before, SIGMA).unwrap();
+        let by_maintenance = maintenance_fee_cap_atoms(terms.margin_fall_atoms).unwrap();
+        let cap = fee_cap_atoms(fill, ppm(10_000)).unwrap().min(by_maintenance);
+        let net = match fill_outcome(fill, zero, cap).unwrap() {
             FillOutcome::Fee(fee) => {
                 prop_assert!(!fee.is_negative() && fee.get() * 100 <= fill.get().abs());
+                prop_assert!(fee.get() * 4 <= terms.margin_fall_atoms.get());
                 fill - fee
             }
             FillOutcome::FundPays(owed) => {
@@ -319,4 +325,31 @@ fn liquidation_prices_of_the_field() {
     assert_eq!(price(1, 1_000, 0), Some(2_105_264), "2000/0.95, up");
     assert_eq!(price(1, 4_000, 0), None, "more than it can lose");
     assert_eq!(price(1, 1_000, 175), Some(2_289_474));
+}
+
+/// An account an atom below maintenance, all of whose position closes at the mark.
+#[test]
+fn rules_7_whoever_is_closed_at_the_mark_keeps_three_quarters_of_maintenance() {
+    // Notional of a first tier, and of one that reaches through all three.
+    for (leverage, size) in [(50, 100), (50, 20_000), (20, 100), (20, 20_000), (3, 100)] {
+        let params = MarketParams::with_defaults("T-USD", 1_000_000_000, 1_000_000_000, leverage);
+        let mut market = Market::new(params).unwrap();
+        market.mark_ticks = Some(ticks(1_000));
+        let mut account = account(0, &[(0, size, 0)]);
+        let at = health(&account, std::slice::from_ref(&market));
+        account.collateral_atoms = at.maintenance_atoms - at.equity_atoms - atoms(1);
+        let at = health(&account, std::slice::from_ref(&market));
+        let all = signed(-size);
+        let terms = ZeroTerms::of(&market, signed(size), all, &at, SIGMA).unwrap();
+        let fill = usdc(1_000 * i128::from(size));
+        let cap = fee_cap_atoms(fill, market.params.liquidation_fee_ppm)
+            .unwrap()
+            .min(maintenance_fee_cap_atoms(terms.margin_fall_atoms).unwrap());
+        let outcome = fill_outcome(fill, terms.quote_atoms, cap).unwrap();
+        let FillOutcome::Fee(fee) = outcome else { panic!("{outcome:?}") };
+        let kept = at.equity_atoms - fee;
+        assert!(kept.get() * 4 + 4 >= at.maintenance_atoms.get() * 3, "{leverage}x: keeps {kept}");
+        assert!(fee.get() * 100 <= fill.get(), "{leverage}x: pays {fee}");
+        assert!(fee.is_positive());
+    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, SignedLots, Ticks};
-use tidemark_risk::funding::{
-    impact_price, parts_per_lot, premium_ppm, rate_8h_ppm, settlement_micro_atoms, ImpactPrice,
+use tidemark_oracle::impact::impact_prices;
+use tidemark_proto::units::{
+    Atoms, AtomsPerTickLot, Lots, MarketId, NanoTicks, Ppm, Side, SignedLots, Ticks,
 };
+use tidemark_risk::funding::{premium_ppm, rate_8h_ppm, settlement_micro_atoms};
 
 use super::expect;
 use super::world::{
@@ -39,28 +40,25 @@ pub fn premium_from_book(case: &Value) -> Result<(), String> {
     let notional = decimal_or(&inputs["impact_notional"], Decimal::ZERO)?;
     let quote_decimals = (tick.scale() + lot.scale()).max(notional.scale());
 
-    let mut market = plain_market(MarketId::ZERO, Ppm::ONE, Ppm::ONE)?;
     let unsigned = |value: i128| u64::try_from(value).map_err(|e| e.to_string());
-    let k = unsigned(product_in_units(tick, lot, quote_decimals)?)?;
-    market.k = AtomsPerTickLot::new(k);
-    market.params.lot_size_e9 = unsigned(in_units(lot, Decimal::new(1, 9))?)?;
-    market.params.impact_notional_atoms =
-        Atoms::new(product_in_units(notional, Decimal::ONE, quote_decimals)?);
+    let k = AtomsPerTickLot::new(unsigned(product_in_units(tick, lot, quote_decimals)?)?);
+    let notional = Atoms::new(product_in_units(notional, Decimal::ONE, quote_decimals)?);
     let in_engine = |side: &[(Decimal, Decimal)]| -> Result<Vec<(Ticks, Lots)>, String> {
         let level = |(price, size): &(Decimal, Decimal)| {
             Ok((ticks(*price, tick)?, Lots::new(unsigned(in_units(*size, lot)?)?)))
         };
         side.iter().map(level).collect()
     };
-    let impact = |side: &[(Decimal, Decimal)]| {
-        Ok::<_, String>(impact_price(&market.params, market.k, in_engine(side)?))
+    let impact = |side, levels: &[(Decimal, Decimal)]| {
+        let [price] = impact_prices(side, [notional], k, in_engine(levels)?);
+        Ok::<_, String>(price)
     };
     let max_abs = match &inputs["max_abs_premium"] {
         Value::Null => Ppm::MAX,
         bound => ppm(decimal(bound)?)?,
     };
-    let index = ticks(index, tick)?;
-    let got = premium_ppm(&market.params, market.k, index, impact(&bids)?, impact(&asks)?, max_abs);
+    let (bid, ask) = (impact(Side::Buy, &bids)?, impact(Side::Sell, &asks)?);
+    let got = premium_ppm(ticks(index, tick)?, bid, ask, max_abs);
     expect_figure(&case["expected"], "premium", Decimal::new(got.get(), 6))
 }
 
@@ -130,18 +128,10 @@ pub fn rate(case: &Value) -> Result<(), String> {
     if !inputs["clamp"].is_null() {
         market.params.funding_clamp_ppm = ppm(decimal(&inputs["clamp"])?)?;
     }
-    let impact = |price: Option<Decimal>| -> Result<Option<ImpactPrice>, String> {
-        let Some(price) = price else { return Ok(None) };
-        Ok(ImpactPrice::at(ticks(price, tick)?, market.k, parts_per_lot(&market.params)))
+    let impact = |price: Option<Decimal>| -> Result<Option<NanoTicks>, String> {
+        Ok(price.map(|price| ticks(price, tick)).transpose()?.map(NanoTicks::of))
     };
-    let premium = premium_ppm(
-        &market.params,
-        market.k,
-        ticks(oracle, tick)?,
-        impact(bid)?,
-        impact(ask)?,
-        Ppm::MAX,
-    );
+    let premium = premium_ppm(ticks(oracle, tick)?, impact(bid)?, impact(ask)?, Ppm::MAX);
     let rate_8h = Decimal::new(rate_8h_ppm(&market.params, premium).get(), 6);
     expect_figure(expected, "premium", Decimal::new(premium.get(), 6))?;
     expect_figure(expected, "rate_8h", rate_8h)?;

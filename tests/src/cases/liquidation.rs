@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tidemark_proto::units::{Atoms, AtomsPerTickLot, MarketId, Ppm, Side, SignedLots};
 use tidemark_risk::health::{health_without_orders, Health};
-use tidemark_risk::liquidation::{self, fill_outcome, FillOutcome};
+use tidemark_risk::liquidation::{self, fee_cap_atoms, fill_outcome, FillOutcome};
 use tidemark_risk::margin::Marked;
 use tidemark_risk::margin::{effective_initial_ppm, initial_margin, maintenance_margin};
 use tidemark_risk::zero_price::bankruptcy_quote_delta;
@@ -73,7 +73,8 @@ pub fn fee_or_fund_payment(case: &Value) -> Result<(), String> {
     let fill_quote =
         market.value_atoms(price, -delta.wide()).ok_or("the fill is beyond 127 bits")?;
     let max_fee = ppm(decimal_or(&case["params"]["max_liquidation_fee"], Decimal::ONE)?)?;
-    let fund_delta = match fill_outcome(fill_quote, zero, max_fee).map_err(text)? {
+    let fee_cap = fee_cap_atoms(fill_quote, max_fee).map_err(text)?;
+    let fund_delta = match fill_outcome(fill_quote, zero, fee_cap).map_err(text)? {
         FillOutcome::Fee(fee) => fee,
         FillOutcome::FundPays(paid) => -paid,
     };

@@ -220,6 +220,7 @@ fn changed(mut params: MarketParams, rng: &mut Rng) -> MarketParams {
         6 => params.fund_block_cap_atoms = Atoms::from_u64(rng.within(0, 2) * 100_000_000),
         _ => params.maintenance_fraction_ppm = Ppm::new(*rng.pick(&[300_000, 500_000, 700_000])),
     }
+    params.mark_band_ppm = params.mark_band_ppm.min(params.max_mark_band_ppm());
     params
 }
 

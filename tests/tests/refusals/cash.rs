@@ -125,7 +125,7 @@ fn administration(table: &mut Table) {
 /// Markets with one parameter that does not fit.
 fn wrong_markets() -> Vec<MarketParams> {
     type Change = fn(&mut MarketParams);
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         |params| params.lot_size_e9 = 1_234,
         |params| params.symbol = "lower".to_owned(),
         |params| params.symbol = "LONGER-THAN-SIXTEEN".to_owned(),
@@ -137,6 +137,7 @@ fn wrong_markets() -> Vec<MarketParams> {
         },
         |params| params.mark_band_ppm = Ppm::ONE,
         |params| params.impact_notional_atoms = atoms(1_000_000_000_000_000_001),
+        |params| params.mark_impact_notional_atoms = Atoms::from_usdc(9_999),
         |params| (params.oi_lower_atoms, params.oi_upper_atoms) = (atoms(2), atoms(1)),
     ];
     let changed = |change: &Change| {

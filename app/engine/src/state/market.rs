@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_matching::Book;
+use tidemark_oracle::impact::Impact;
 use tidemark_oracle::index::IndexState;
-use tidemark_oracle::mark::MarkState;
+use tidemark_oracle::mark::{LastTrade, MarkState};
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
 use tidemark_risk::{Market, Markets, MarketsMut};
@@ -24,9 +25,14 @@ pub struct MarketCell {
     pub index: IndexState,
     /// Averages behind the mark.
     pub mark: MarkState,
-    /// Price of the last trade.
-    pub last_trade_ticks: Option<Ticks>,
-    /// Best bid and ask after the last block: what the next mark is made of (rules §8.1, phase 7).
+    /// The last trade.
+    pub last_trade: Option<LastTrade>,
+    /// Impact prices that the last block's book showed for the mark; `None` without the depth on
+    /// both sides.
+    pub last_impact: Option<Impact>,
+    /// The next mark's impact prices: of each side the less favourable of the last two blocks'.
+    pub impact: Option<Impact>,
+    /// Best bid and ask after the last block.
     pub top: (Option<Ticks>, Option<Ticks>),
     /// Why the market was quarantined; positions are kept.
     pub quarantined: Option<Failure>,
@@ -112,7 +118,9 @@ impl MarketCell {
             market,
             index: IndexState::default(),
             mark: MarkState::default(),
-            last_trade_ticks: None,
+            last_trade: None,
+            last_impact: None,
+            impact: None,
             top: (None, None),
             quarantined: None,
             quarantine_lift_requested: false,

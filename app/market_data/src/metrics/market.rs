@@ -22,6 +22,8 @@ metrics! {
             "Best ask less best bid; absent when a side is empty";
         mark_price: GaugeVec = "tidemark_mark_price_usdc" ["market"]
             "Mark price of one base unit";
+        mark_book: GaugeVec = "tidemark_mark_book_premium_ratio" ["market"]
+            "What the book says in the mark: its premium over the index, of the index";
         index_price: GaugeVec = "tidemark_index_price_usdc" ["market"]
             "Index price of one base unit, however old";
         funding_rate: GaugeVec = "tidemark_funding_rate_ratio" ["market"]
@@ -89,6 +91,8 @@ impl MarketMetrics {
         if let Some(mark) = market.mark_ticks {
             self.mark_price.with_label_values(&label).set(price_usdc(params, mark));
         }
+        let book_ppb = cell.mark.book_ppb(params.mark_band_ppm);
+        self.mark_book.with_label_values(&label).set(book_ppb.get() as f64 / E9);
         if let Some(index) = cell.index.index {
             self.index_price.with_label_values(&label).set(price_usdc(params, index.ticks));
             let age_ms = now_ms.saturating_sub(index.time_ms);

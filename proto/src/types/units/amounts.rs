@@ -10,6 +10,8 @@ unit! {
     /// Price in ticks: one tick is `tick_size` USDC per base unit. Any `u64`; a live order's is at
     /// least 1.
     Ticks(u64);
+    /// Price in 10⁻⁹ ticks: an average of several trades, which seldom is a whole tick.
+    NanoTicks(i128);
     /// Quantity in lots: one lot is `lot_size` base units. Any `u64`; an order's is at most
     /// `i64::MAX`, so that a position can hold it.
     Lots(u64);
@@ -23,13 +25,15 @@ unit! {
     AtomsPerTickLot(u64);
     /// Rate in parts per million.
     Ppm(i64);
+    /// Rate in parts per 10⁹: premiums over the index.
+    Ppb(i64);
     /// Block time in milliseconds since the Unix epoch, or a span between two block times.
     TimeMs(u64);
 }
 
-additive! { Ticks Lots SignedLots Atoms Ppm TimeMs }
+additive! { Ticks NanoTicks Lots SignedLots Atoms Ppm Ppb TimeMs }
 
-signed! { SignedLots Atoms Ppm }
+signed! { SignedLots Atoms Ppm Ppb }
 
 impl Ticks {
     /// One tick.
@@ -235,6 +239,30 @@ impl Ppm {
     #[inline]
     pub const fn wide(self) -> i128 {
         self.0 as i128
+    }
+}
+
+impl Ppb {
+    /// One: all of it.
+    pub const ONE: Self = Self(1_000_000_000);
+
+    /// Returns the rate as a factor of 127-bit arithmetic.
+    #[must_use]
+    #[inline]
+    pub const fn wide(self) -> i128 {
+        self.0 as i128
+    }
+}
+
+impl NanoTicks {
+    /// So many are one tick.
+    pub const PER_TICK: i128 = 1_000_000_000;
+
+    /// Returns a whole price; always fits.
+    #[must_use]
+    #[inline]
+    pub const fn of(price_ticks: Ticks) -> Self {
+        Self(price_ticks.0 as i128 * Self::PER_TICK)
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! | quantity | type | unit |
 //! |---|---|---|
-//! | price | [`Ticks`] | one tick = `tick_size` USDC per base unit |
+//! | price | [`Ticks`], [`NanoTicks`] for averages | one tick = `tick_size` USDC per base unit |
 //! | quantity | [`Lots`], [`SignedLots`] for positions | one lot = `lot_size` base units |
 //! | quote | [`Atoms`] | 10⁻⁶ USDC |
 //! | value of a lot per tick | [`AtomsPerTickLot`] | 10⁻⁶ USDC |
-//! | rate | [`Ppm`] | parts per million, signed |
+//! | rate | [`Ppm`], [`Ppb`] for premiums | parts per million, or per 10⁹, signed |
 //! | time | [`TimeMs`] | block time, milliseconds since the Unix epoch |
 //!
 //! Each is a type of its own over one integer, so that a price cannot be added to a quantity. It
@@ -25,7 +25,7 @@ mod tests;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-pub use amounts::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks, TimeMs};
+pub use amounts::{Atoms, AtomsPerTickLot, Lots, NanoTicks, Ppb, Ppm, SignedLots, Ticks, TimeMs};
 pub use ids::{AccountId, ClientId, MarketId, OrderId, OwnerId};
 pub use mul_div::{cmp_products, div_rem, mul_div_ceil, mul_div_floor, mul_div_rem, mul_div_trunc};
 

@@ -223,9 +223,10 @@ fn settle(
     let zero = ZeroTerms::of(market, facts.held, delta, health, sigma_ppm)?;
     let treasury = &mut state.chain.treasury;
     let fee_ppm = market.params.liquidation_fee_ppm;
-    let fee_cap_atoms = liquidation::fee_cap_atoms(quote_atoms, fee_ppm)?;
-    let (fee, paid, owed) = match liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_ppm)?
-    {
+    let fee_cap_atoms = liquidation::fee_cap_atoms(quote_atoms, fee_ppm)?
+        .min(liquidation::maintenance_fee_cap_atoms(zero.margin_fall_atoms)?);
+    let outcome = liquidation::fill_outcome(quote_atoms, zero.quote_atoms, fee_cap_atoms)?;
+    let (fee, paid, owed) = match outcome {
         FillOutcome::Fee(fee) => {
             market.change_fund(treasury, fee)?;
             (fee, Atoms::ZERO, Atoms::ZERO)

@@ -4,6 +4,7 @@ mod clock;
 pub(crate) mod execute;
 mod expiries;
 mod funding;
+mod impact;
 mod invariants;
 mod prices;
 mod statistics;

@@ -71,14 +71,14 @@ fn mark(cell: &mut MarketCell, now_ms: TimeMs) {
     let inputs = MarkInputs {
         index_ticks: cell.index.index_ticks(),
         index_is_stale: cell.index.is_stale(now_ms, params.max_oracle_age_ms),
-        best_bid_ticks: cell.top.0,
-        best_ask_ticks: cell.top.1,
-        last_ticks: cell.last_trade_ticks,
+        impact: cell.impact,
+        last_trade: cell.last_trade,
         external_ticks: cell.index.external_ticks(now_ms, params.max_oracle_age_ms),
+        mark_band_ppm: params.mark_band_ppm,
     };
     cell.mark.update(&inputs, now_ms);
     // Without an index the mark stays as it was: nothing is liquidated or increased on it.
-    if let Some(mark_ticks) = cell.mark.mark_ticks(&inputs, params.mark_band_ppm) {
+    if let Some(mark_ticks) = cell.mark.mark_ticks(&inputs) {
         cell.market.mark_ticks = Some(mark_ticks);
     }
 }

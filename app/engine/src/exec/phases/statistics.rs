@@ -1,16 +1,18 @@
-//! Phase 7: the inputs of the next block's mark, and the books' changes.
+//! Phase 7: last trades, best prices, and the books' changes.
 
+use tidemark_oracle::mark::LastTrade;
 use tidemark_proto::units::Side;
 
 use crate::events::{BlockEvents, BookDelta, Event};
 use crate::exec::order::book_host::LiveOrders;
 use crate::state::State;
 
-/// Phase 7: records the inputs of the next block's mark, and reports the books' changes.
+/// Phase 7: records last trades and best prices, and reports the books' changes.
 pub(crate) fn statistics(state: &mut State, out: &mut BlockEvents) {
     for event in &out.events {
         if let Event::Fill(fill) = event {
-            state.markets.slot_mut(fill.market).cell.last_trade_ticks = Some(fill.price_ticks);
+            let last = LastTrade { price_ticks: fill.price_ticks, time_ms: state.chain.time_ms };
+            state.markets.slot_mut(fill.market).cell.last_trade = Some(last);
         }
     }
     let live = LiveOrders {

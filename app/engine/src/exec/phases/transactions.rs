@@ -1,6 +1,6 @@
 //! Phase 6: transactions, each refused alone.
 
-use tidemark_proto::types::{DecodedTx, Message};
+use tidemark_proto::types::{Class, DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
 
 use crate::exec::administration;
@@ -9,21 +9,35 @@ use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::operation::{keepers, orders, settings};
+use crate::exec::phases::impact;
 use crate::outcome::TxOutcome;
 use crate::refusal::Refusal;
 use crate::state::{check_timeout, unknown_signer, State};
 
-/// Carries out transactions in the order given, which ProcessProposal has checked.
+/// Carries out transactions in the order given, which ProcessProposal has checked, and reads the
+/// books' impact prices before the first of them that may take.
 pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
-    let mut one = |tx: &CheckedTx| match tx {
+    let cancels_first = ctx.exchange.chain.params.cancels_first;
+    let may_take = |tx: &CheckedTx| {
+        tx.as_ref().is_ok_and(|tx| tx.message.class(cancels_first) == Class::Orders)
+    };
+    let takers_from = txs.iter().position(may_take).unwrap_or(txs.len());
+    let (before, takers) = txs.split_at(takers_from);
+    let mut outcomes = Vec::with_capacity(txs.len());
+    outcomes.extend(before.iter().map(|tx| outcome(ctx, tx)));
+    impact::read(ctx);
+    outcomes.extend(takers.iter().map(|tx| outcome(ctx, tx)));
+    ctx.meter = Meter::default();
+    outcomes
+}
+
+fn outcome(ctx: &mut Ctx<'_>, tx: &CheckedTx) -> TxOutcome {
+    match tx {
         Ok(tx) => carried_out(ctx, tx),
         Err(refusal) => {
             TxOutcome { refusal: Some(Box::new(refusal.clone().into())), ..TxOutcome::default() }
         }
-    };
-    let outcomes = txs.iter().map(&mut one).collect();
-    ctx.meter = Meter::default();
-    outcomes
+    }
 }
 
 fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
