@@ -1,4 +1,4 @@
-//! What each action of a program sends.
+//! The messages that each action of a program sends.
 
 use tidemark_proto::types::{
     Address, Message, Operation, OrderType, Place, PostOnly, TimeInForce, Trigger, TriggerKind,
@@ -131,7 +131,7 @@ impl World {
         self.send(who, place(close));
     }
 
-    /// What all small accounts do at once.
+    /// Sends an action from all small accounts at once.
     fn flood(&mut self, action: Action) {
         let small = self.people.small;
         for subaccount in 0..SMALL {

@@ -105,7 +105,7 @@ pub struct Step {
     pub action: Action,
 }
 
-/// What an adversary does.
+/// The steps of an adversary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program(pub Vec<Step>);
 

@@ -16,7 +16,7 @@ pub struct Finding {
     pub bound: &'static str,
     /// The shortest program found.
     pub program: Program,
-    /// What it does.
+    /// Its effects.
     pub verdict: Verdict,
 }
 

@@ -1,4 +1,4 @@
-//! What a program did: the owner's gain beyond what prices explain, the fund's loss, and what
+//! The effects of a program: the owner's gain beyond what prices explain, the fund's loss, and what
 //! others lost or waited for; each beside its bound.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub mod bounds {
     pub const STOP_BLOCKS: u32 = 3;
 }
 
-/// What a program did.
+/// The effects of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The owner's wealth beyond what the index moved and what it took from stale quotes.
@@ -67,7 +67,7 @@ impl Verdict {
         all.into_iter().filter(|(_, passed)| *passed).map(|(name, _)| name).collect()
     }
 
-    /// What a search climbs: money first, then how far the mark was moved.
+    /// Returns the height that a search climbs: money first, then how far the mark was moved.
     #[must_use]
     pub fn score(&self) -> i128 {
         let money = self.gain_atoms.get().max(self.fund_atoms.get()).max(self.harm_atoms.get());
@@ -90,14 +90,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What is noted block by block.
+/// Notes of each block.
 pub struct Ledger {
     owned: Vec<OwnerId>,
     start_atoms: Atoms,
     start_withdrawn: Atoms,
     start_fund: Atoms,
     start_victims: Atoms,
-    /// What the index moved, and edges in trades with strangers.
+    /// Gains by moves of the index, and edges in trades with strangers.
     explained_atoms: Atoms,
     expires: BTreeMap<OrderId, TimeMs>,
     reached_since: Option<u32>,
@@ -206,7 +206,7 @@ impl Ledger {
         }
     }
 
-    /// What the program did, all in all.
+    /// Returns the program's effects, all in all.
     #[must_use]
     pub fn verdict(mut self, world: &World) -> Verdict {
         let gain = self.wealth(world) - self.start_atoms - self.explained_atoms;

@@ -1,4 +1,4 @@
-//! What happens around the owner: the index, the honest quotes and the pace of blocks, by seed.
+//! The surroundings of the owner: the index, the honest quotes and the pace of blocks, by seed.
 
 use crate::sim::rng::Rng;
 
@@ -8,7 +8,7 @@ pub const INDEX_TICKS: u64 = 600_000;
 /// The most blocks of a program.
 pub const HORIZON: u32 = 400;
 
-/// What the index does.
+/// Moves of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Index {
     /// The index stands.
@@ -41,7 +41,7 @@ pub enum Index {
     },
 }
 
-/// What the honest maker quotes on each side.
+/// Quotes of the honest maker on each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Book {
     /// Nothing.
@@ -55,9 +55,9 @@ pub enum Book {
 /// The weather of a seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
-    /// What the index does.
+    /// Moves of the index.
     pub index: Index,
-    /// What the maker quotes.
+    /// Quotes of the maker.
     pub book: Book,
     /// The validators report an external price, which is the index.
     pub has_external: bool,
@@ -103,7 +103,7 @@ impl Weather {
             Index::Jump { at, bps } => {
                 Some(if block < at { INDEX_TICKS } else { moved(INDEX_TICKS, bps) })
             }
-            Index::Walk { bps } if block.is_multiple_of(10) => {
+            Index::Walk { bps } if block % 10 == 0 => {
                 let mut rng = Rng::new(self.seed.wrapping_mul(1_000).wrapping_add(block.into()));
                 let step = rng.around(u64::from(bps));
                 Some(moved(before, i32::try_from(step).unwrap_or(0)))

@@ -37,7 +37,7 @@ pub struct World {
     pub state: State,
     /// Everybody.
     pub people: People,
-    /// What happens around them.
+    /// Their surroundings.
     pub weather: Weather,
     /// The index that was reported last.
     pub index_ticks: u64,

@@ -45,14 +45,21 @@ proptest! {
     }
 
     #[test]
-    fn the_short_ways_in_64_bits_are_the_long_ones(amount in amount(), rate: i64, lots: u64, k: u64) {
+    fn the_short_ways_in_64_bits_are_the_long_ones(
+        amount in amount(),
+        rate: i64,
+        lots: u64,
+        k: u64,
+    ) {
         let of = Atoms::new(amount);
         let (rate, wide) = (Ppm::new(rate), i128::from(rate));
         prop_assert_eq!(of.mul_ppm_floor(rate), of.mul_div_floor(wide, 1_000_000));
         prop_assert_eq!(of.mul_ppm_ceil(rate), of.mul_div_ceil(wide, 1_000_000));
         prop_assert_eq!(Some(Atoms::from_micro_ceil(amount)), of.mul_div_ceil(1, 1_000_000));
         let ticks = Ticks::new(amount.unsigned_abs() as u64);
-        let by_hand = i128::from(ticks.get()).checked_mul(lots.into()).and_then(|product| product.checked_mul(k.into()));
+        let by_hand = i128::from(ticks.get())
+            .checked_mul(lots.into())
+            .and_then(|product| product.checked_mul(k.into()));
         let notional = ticks.notional_atoms(Lots::new(lots), AtomsPerTickLot::new(k));
         prop_assert_eq!(notional, by_hand.map(Atoms::new));
     }

@@ -1,6 +1,6 @@
 //! The review of a market whose margin parameters have changed: each holder is looked at again,
-//! over as many blocks as the budget of pruning needs (rules §7.12). Holders that it has not come to
-//! are frozen meanwhile, and no search finds them.
+//! over as many blocks as the budget of pruning needs (rules §7.12). Holders that it has not come
+//! to are frozen meanwhile, and no search finds them.
 
 use tidemark_proto::units::{AccountId, MarketId};
 
