@@ -105,15 +105,20 @@ fn search(part: &Part, options: &Options) -> Result<(), String> {
         std::fs::write(&path, bytes).map_err(|e| e.to_string())?;
     }
     for (ns, bytes) in worst.iter().take(5) {
-        let visits = work::cost(bytes).map_or(0, |cost| cost.gas / cost.visits.max(1));
+        let Some(cost) = work::cost(bytes) else { continue };
         println!(
-            "work: worst {}.{:03} ns per gas, {visits} gas a visit: {}",
-            ns / 1_000,
-            ns % 1_000,
+            "work: worst {} ns per gas, {} without what orders paid before, {} gas a visit: {}",
+            thousandths(*ns),
+            thousandths(cost.ns_per_kilogas_of_its_own()),
+            cost.gas / cost.visits.max(1),
             hex::encode(bytes)
         );
     }
     Ok(())
+}
+
+fn thousandths(number: u64) -> String {
+    format!("{}.{:03}", number / 1_000, number % 1_000)
 }
 
 /// Keeps an input that failed; says how to run it again.

@@ -4,13 +4,16 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::State;
 use tidemark_proto::tx::{decode, TxOptions};
+use tidemark_proto::types::gas;
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell, TimeInForce};
+use tidemark_proto::Code;
 
 use super::Bytes;
 use crate::harness::{genesis, limit, place, plain_market, signer, Chain, FAUCET};
@@ -29,16 +32,39 @@ pub struct Cost {
     pub ns: u64,
     /// Gas that the transaction used.
     pub gas: u64,
+    /// Gas that orders which went with the position or the pair that it closed had paid for that
+    /// when they were placed.
+    pub paid_before: u64,
     /// Orders that came, traded, shrank or left, and the events that tell of them.
     pub visits: u64,
 }
 
 impl Cost {
-    /// Nanoseconds for a thousand gas.
+    /// Nanoseconds for a thousand gas, whoever paid it.
     #[must_use]
     pub const fn ns_per_kilogas(&self) -> u64 {
-        self.ns.saturating_mul(1_000) / if self.gas == 0 { 1 } else { self.gas }
+        self.ns_per(self.gas.saturating_add(self.paid_before))
     }
+
+    /// Nanoseconds for a thousand gas of the transaction itself.
+    #[must_use]
+    pub const fn ns_per_kilogas_of_its_own(&self) -> u64 {
+        self.ns_per(self.gas)
+    }
+
+    const fn ns_per(&self, gas: u64) -> u64 {
+        self.ns.saturating_mul(1_000) / if gas == 0 { 1 } else { gas }
+    }
+}
+
+/// The part of the gas of a placement that is for the order's end.
+fn paid_before(events: &BlockEvents) -> u64 {
+    let of = |event: &Event| match event {
+        Event::Removed { code: Code::NothingToReduce, .. } => gas::RESIZE,
+        Event::Removed { code: Code::OcoPartner, .. } => gas::CANCEL,
+        _ => 0,
+    };
+    events.events.iter().map(of).sum()
 }
 
 /// A chain whose every structure is as long to walk as some thousand USDC make it: accounts whose
@@ -220,7 +246,8 @@ fn block(bytes: &[u8], state: &State) -> Option<Block> {
 pub fn cost(bytes: &[u8]) -> Option<Cost> {
     let state = laid_out();
     let block = block(bytes, state)?;
-    let (mut least, mut gas, mut visits) = (Duration::MAX, 0, 0);
+    let mut least = Duration::MAX;
+    let mut cost = None;
     for _ in 0..TURNS {
         let mut state = state.fork();
         let (mut lap, mut taken) = (measures::thread_time(), Duration::ZERO);
@@ -234,10 +261,15 @@ pub fn cost(bytes: &[u8]) -> Option<Cost> {
         assert_eq!(events.violations, Vec::<String>::new());
         let outcome = events.txs.first()?;
         assert!(outcome.gas_used <= outcome.gas_wanted, "{outcome:?}");
-        (least, gas) = (least.min(taken), outcome.gas_used);
-        visits = events.work.orders + events.events.len() as u64;
+        least = least.min(taken);
+        cost = Some(Cost {
+            ns: u64::try_from(least.as_nanos()).unwrap_or(u64::MAX),
+            gas: outcome.gas_used,
+            paid_before: paid_before(&events),
+            visits: events.work.orders + events.events.len() as u64,
+        });
     }
-    Some(Cost { ns: u64::try_from(least.as_nanos()).unwrap_or(u64::MAX), gas, visits })
+    cost
 }
 
 pub(super) fn run(bytes: &[u8]) -> bool {
