@@ -163,7 +163,7 @@ fn rules_7_a_turn_that_its_bound_of_makers_ended_is_followed_by_others_in_the_sa
 
 #[test]
 fn rules_7_deleveraging_is_bounded_and_goes_on_in_the_next_block() {
-    let (mut chain, names) = longs(150_000, &[600, 590, 580, 570, 560, 550, 540, 530, 520, 510]);
+    let (mut chain, names) = longs(60_000, &[600, 590, 580, 570, 560, 550, 540, 530, 520, 510]);
     chain.index(0, 90);
     let (mut order, mut blocks) = (Vec::new(), 0);
     while names.iter().any(|name| chain.lots(name, 0) != 0) {
@@ -217,7 +217,7 @@ fn rules_7_a_position_of_any_size_closes_whole_once_equity_is_below_0() {
 #[test]
 fn rules_7_a_round_of_deleveraging_takes_no_more_counterparties_than_it_can_ask() {
     let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000_000);
-    genesis.params.sweep_gas = 150_000;
+    genesis.params.sweep_gas = 60_000;
     let mut chain = Chain::new(&genesis);
     chain.index(0, 100);
     let pairs: Vec<(String, String)> =

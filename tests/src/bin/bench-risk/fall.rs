@@ -1,5 +1,5 @@
 //! A fall of all prices with nobody to buy, after which many accounts are below maintenance: how
-//! long each block takes, and how many blocks it takes to close them all.
+//! long each block takes, by the processor's time, and how many blocks it takes to close them all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tidemark_tests::net::progress;
 use tidemark_tests::sim::rng::Rng;
 
 use super::population::{fund, markets, MARKETS, MARK_TICKS};
-use super::{block, line, Line, Times};
+use super::{block, block_by, line, processor_time, Line, Times};
 
 /// Most blocks that the benchmark waits for the end.
 const MOST_BLOCKS: usize = 2_000;
@@ -41,7 +41,7 @@ pub fn fall(accounts: u32, seed: u64) -> Result<Vec<Line>, String> {
     let mut blocks: Vec<Times> = Vec::new();
     loop {
         let homes = homes(&chain.state)?;
-        let (times, events) = block(&mut chain)?;
+        let (times, events) = block_by(&mut chain, &processor_time)?;
         blocks.push(times);
         let waiting = chain.state.danger.listed.len();
         if blocks.len() % TOLD_BLOCKS == 1 || waiting == 0 {

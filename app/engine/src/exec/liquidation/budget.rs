@@ -23,7 +23,7 @@ pub(crate) const KEEPER_GAS: u64 = 2_000;
 pub(crate) const HOLDER_GAS: u64 = 40;
 
 /// Gas of asking a counterparty in deleveraging, and of what its part changes.
-pub(crate) const COUNTERPARTY_GAS: u64 = 4_000;
+pub(crate) const COUNTERPARTY_GAS: u64 = 1_500;
 
 /// One stage's gas in one market. A quarter waits until those that are the farthest below
 /// maintenance have had their turn: it is for those that are listed longest.

@@ -1,25 +1,12 @@
 //! The accounts that a sweep leaves in danger: since when they are listed, and which of them the
 //! budget did not reach (rules §§7.12, 7.13).
 
-use tidemark_proto::units::AccountId;
-
 use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::step::{Kept, Step};
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
 use crate::state::{EndangeredAccount, Failure, State};
-
-/// The row of an account as the last sweep left it; a new one where that did not find it.
-pub(crate) fn row_of(
-    listed: &[EndangeredAccount],
-    account: AccountId,
-    height: u64,
-) -> EndangeredAccount {
-    let at = listed.binary_search_by_key(&account, |row| row.account);
-    let row = at.ok().and_then(|at| listed.get(at));
-    row.cloned().unwrap_or_else(|| EndangeredAccount::new(account, height))
-}
 
 /// Notes the accounts that are still in danger, and freezes those that the budget did not reach.
 pub(crate) fn note(ctx: &mut Ctx<'_>, steps: &[Step]) {

@@ -22,7 +22,7 @@ use crate::exec::liquidation::{backstop, close, danger, deleverage, review, step
 use crate::exec::order::prune;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
-use crate::state::Failure;
+use crate::state::{EndangeredAccount, Failure, State};
 
 /// Looks at every account at risk. All accounts are pruned, or frozen, before the first position is
 /// closed, so that liquidations meet only reserved orders on the book. No account's pruning changes
@@ -30,10 +30,11 @@ use crate::state::Failure;
 pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     ctx.exchange.danger.frozen.clear();
     review::go_on(ctx);
-    let looked_at = look_at_all(ctx);
-    let mut steps = prune_all(ctx, &looked_at);
+    let mut active = vec![false; ctx.exchange.markets.len()];
+    let looked_at = look_at_all(ctx, &mut active);
+    let mut steps = prune_all(ctx, looked_at);
     let before = backstop::unlist(ctx.exchange);
-    let mut budgets = divide(ctx, &mut steps);
+    let mut budgets = Budgets::divided(ctx.exchange, &active);
     by_rank(ctx, &mut steps, &mut budgets, Third::Book, first_turn);
     further_turns(ctx, &mut steps, &mut budgets);
     for step in &mut steps {
@@ -50,31 +51,69 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
 
 /// An account at risk, before anything is done about it.
 struct LookedAt {
-    account: AccountId,
+    row: EndangeredAccount,
     health: Health,
     /// `MM − E`; a difference beyond 127 bits keeps its sign.
     shortfall_atoms: Atoms,
+    /// True where free collateral is below 0 and some order may have to go.
+    is_pruned: bool,
+    /// True below maintenance, or in debt without a position.
+    is_due: bool,
+    /// The market whose gas pays for its step.
+    home: Option<MarketId>,
 }
 
 /// All accounts at risk: those first that lack most of their maintenance margin, ties by account
-/// id.
-fn look_at_all(ctx: &mut Ctx<'_>) -> Vec<LookedAt> {
+/// id. Marks the markets in which a position may be closed.
+fn look_at_all(ctx: &mut Ctx<'_>, active: &mut [bool]) -> Vec<LookedAt> {
+    let listed = std::mem::take(&mut ctx.exchange.danger.listed);
+    let mut listed = listed.into_iter().peekable();
+    let height = ctx.exchange.chain.height;
     let mut all = Vec::new();
+    // Ascending, as the list is: rows of accounts are read in the order in which they are stored.
     for (account, found) in at_risk::find(ctx.exchange) {
         ctx.work.visit_account();
-        match found {
-            Ok(health) => {
-                if health.equity_atoms.is_negative() {
+        while listed.next_if(|row| row.account < account).is_some() {}
+        let row = listed.next_if(|row| row.account == account);
+        let row = row.unwrap_or_else(|| EndangeredAccount::new(account, height));
+        let looked_at = found
+            .map_err(Refusal::from)
+            .and_then(|health| look_at(ctx.exchange, row, health, active));
+        match looked_at {
+            Ok(of) => {
+                if of.health.equity_atoms.is_negative() {
                     ctx.exchange.chain.gate_withdrawals();
                 }
-                let shortfall_atoms = health.maintenance_atoms.saturating_sub(health.equity_atoms);
-                all.push(LookedAt { account, health, shortfall_atoms });
+                all.push(of);
             }
-            Err(error) => fail(ctx, account, "could not be examined", &error.into()),
+            Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
         }
     }
-    all.sort_unstable_by_key(|of| (Reverse(of.shortfall_atoms), of.account));
+    all.sort_by_cached_key(|of| (Reverse(of.shortfall_atoms), of.row.account));
     all
+}
+
+fn look_at(
+    state: &State,
+    row: EndangeredAccount,
+    health: Health,
+    active: &mut [bool],
+) -> Result<LookedAt, Refusal> {
+    let account = row.account;
+    let holdings = lookup::account(state, account)?;
+    let has_orders = |market| state.markets.slot(market).book.open_orders(account) > 0;
+    let is_pruned = health.free_atoms().is_negative()
+        && holdings.positions.iter().any(|position| has_orders(position.market));
+    let is_due =
+        health.is_liquidatable() || health.equity_atoms.is_negative() && !holdings.has_position();
+    let tell = |market: MarketId| {
+        if let Some(active) = active.get_mut(market.index()) {
+            *active = true;
+        }
+    };
+    let home = if is_due { step::home(state, account, tell)? } else { None };
+    let shortfall_atoms = health.maintenance_atoms.saturating_sub(health.equity_atoms);
+    Ok(LookedAt { row, health, shortfall_atoms, is_pruned, is_due, home })
 }
 
 /// Admission keeps amounts far below the bounds of every calculation.
@@ -90,50 +129,26 @@ fn fail(ctx: &mut Ctx<'_>, account: AccountId, what: &str, refusal: &Refusal) {
 
 /// Prunes accounts without free collateral, or freezes them; returns the steps of those below
 /// maintenance, or in debt without a position.
-fn prune_all(ctx: &mut Ctx<'_>, looked_at: &[LookedAt]) -> Vec<Step> {
-    let listed = std::mem::take(&mut ctx.exchange.danger.listed);
-    let height = ctx.exchange.chain.height;
-    let mut steps = Vec::new();
-    for LookedAt { account, health, .. } in looked_at {
-        let account = *account;
-        match look_at(ctx, account, health) {
-            Ok(false) => {}
-            Ok(true) => steps.push(Step::new(danger::row_of(&listed, account, height))),
+fn prune_all(ctx: &mut Ctx<'_>, looked_at: Vec<LookedAt>) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(looked_at.len());
+    for of in looked_at {
+        let account = of.row.account;
+        let pruned = if of.is_pruned { pruned(ctx, &of) } else { Ok(()) };
+        match pruned {
+            Ok(()) if of.is_due => steps.push(Step { home: of.home, ..Step::new(of.row) }),
+            Ok(()) => {}
             Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
         }
     }
     steps
 }
 
-/// Prunes an account if it has no free collateral. Returns true if it is to be closed.
-fn look_at(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Result<bool, Refusal> {
-    let cancelled =
-        if health.free_atoms().is_negative() { prune::within(ctx, account)? } else { 0 };
-    let in_debt = health.equity_atoms.is_negative()
-        && !lookup::account(ctx.exchange, account)?.has_position();
-    let is_due = health.is_liquidatable() || in_debt;
-    if is_due && cancelled > 0 {
-        report_prune(ctx, account, cancelled, health)?;
+fn pruned(ctx: &mut Ctx<'_>, of: &LookedAt) -> Result<(), Refusal> {
+    let cancelled = prune::within(ctx, of.row.account)?;
+    if of.is_due && cancelled > 0 {
+        report_prune(ctx, of.row.account, cancelled, &of.health)?;
     }
-    Ok(is_due)
-}
-
-/// Divides the gas among the markets in which a position may be closed, and gives each step the
-/// market that pays for it.
-fn divide(ctx: &mut Ctx<'_>, steps: &mut [Step]) -> Budgets {
-    let mut active = vec![false; ctx.exchange.markets.len()];
-    for step in steps {
-        let tell = |market: MarketId| {
-            if let Some(active) = active.get_mut(market.index()) {
-                *active = true;
-            }
-        };
-        match step::home(ctx.exchange, step.account, tell) {
-            Ok(home) => step.home = home,
-            Err(refusal) => fail(ctx, step.account, "has no closing order", &refusal),
-        }
-    }
-    Budgets::divided(ctx.exchange, &active)
+    Ok(())
 }
 
 /// Carries something out for one step; says whether the gas reached it.
