@@ -1,5 +1,5 @@
-//! `byzantine-voter start --home HOME`: a `tidemarkd` whose vote extensions are late, large, or
-//! nonsense. For tests of the honest ones.
+//! `byzantine-voter start --home HOME`: a `tidemarkd` whose vote extensions are late, large,
+//! nonsense or another chain's. For tests of the honest ones.
 //!
 //! An application cannot sign votes, but it decides when CometBFT can: while ExtendVote sleeps, the
 //! others decide the block without this vote and wait their `timeout_commit`. CometBFT then signs
@@ -12,6 +12,8 @@ use std::time::Duration;
 use tendermint_proto::v0_38::abci::{RequestExtendVote, ResponseExtendVote};
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::votes::MAX_EXTENSION_BYTES;
+use tidemark_oracle::report::{self, Limits, PriceReport, Report};
+use tidemark_proto::units::{MarketId, Ticks};
 use tidemark_tests::byzantine::{self, Behaviour};
 
 /// How long a late vote waits: longer than honest votes take, shorter than the test's
@@ -31,29 +33,44 @@ enum Misvote {
     Garbage,
     /// One byte more than an extension may have, in time: honest validators refuse the vote.
     Large,
+    /// A right report of markets that only another chain has.
+    ForeignMarkets,
 }
 
-const MISVOTES: [Misvote; 5] = [
+const MISVOTES: [Misvote; 6] = [
     Misvote::LateLarge,
     Misvote::LateLargest,
     Misvote::LateGarbage,
     Misvote::Garbage,
     Misvote::Large,
+    Misvote::ForeignMarkets,
 ];
 
 impl Misvote {
-    fn bytes(self) -> usize {
+    fn extension(self) -> Vec<u8> {
+        let nonsense = |bytes| vec![0xee; bytes];
         match self {
             // Below a mebibyte: CometBFT bounds a message by that, with its other fields.
-            Self::LateLargest => 1_000_000,
-            Self::LateLarge | Self::Large => MAX_EXTENSION_BYTES + 1,
-            Self::LateGarbage | Self::Garbage => 60,
+            Self::LateLargest => nonsense(1_000_000),
+            Self::LateLarge | Self::Large => nonsense(MAX_EXTENSION_BYTES + 1),
+            Self::LateGarbage | Self::Garbage => nonsense(60),
+            Self::ForeignMarkets => foreign_markets(),
         }
     }
 
     fn is_late(self) -> bool {
         matches!(self, Self::LateLarge | Self::LateLargest | Self::LateGarbage)
     }
+}
+
+fn foreign_markets() -> Vec<u8> {
+    let price = |id| PriceReport {
+        market: MarketId::new(id),
+        index_ticks: Some(Ticks::new(1_000)),
+        external_ticks: None,
+    };
+    let report = Report { prices: (100..110).map(price).collect() };
+    report::encode(&report, &|_| None, Limits::default()).unwrap_or_default()
 }
 
 #[derive(Clone)]
@@ -73,7 +90,7 @@ impl Behaviour for Voter {
         if misvote.is_late() {
             std::thread::sleep(LATE);
         }
-        ResponseExtendVote { vote_extension: vec![0xee; misvote.bytes()].into() }
+        ResponseExtendVote { vote_extension: misvote.extension().into() }
     }
 }
 
