@@ -20,6 +20,7 @@ pub const COMETBFT: Tool = Tool {
     binary: "cometbft",
     package: "github.com/cometbft/cometbft/cmd/cometbft",
     version: "v0.38.26",
+    tags: "",
     version_arguments: &["version"],
     version_line: Some("0.38.26"),
 };
