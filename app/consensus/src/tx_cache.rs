@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
-use tidemark_proto::tx::decode;
+use tidemark_proto::tx::{decode, SignedTx};
 use tidemark_proto::types::{DecodedTx, TxHash};
 use tidemark_proto::Refusal;
 
@@ -44,6 +44,24 @@ impl Generations {
     }
 }
 
+/// A transaction whose form is right.
+#[derive(Debug)]
+pub enum Decoded {
+    /// The node has verified its signature before.
+    Verified(Arc<DecodedTx>),
+    /// Its signature is still to be verified.
+    Unverified(Box<SignedTx>),
+}
+
+impl AsRef<DecodedTx> for Decoded {
+    fn as_ref(&self) -> &DecodedTx {
+        match self {
+            Self::Verified(tx) => tx,
+            Self::Unverified(signed) => &signed.tx,
+        }
+    }
+}
+
 impl TxCache {
     /// An empty cache for one chain.
     #[must_use]
@@ -67,17 +85,31 @@ impl TxCache {
     /// # Errors
     /// As of [`decode`] and [`SignedTx::verify`](tidemark_proto::tx::SignedTx::verify).
     pub fn check(&self, bytes: &[u8], max_bytes: usize) -> Result<Arc<DecodedTx>, Refusal> {
+        match self.decode(bytes, max_bytes)? {
+            Decoded::Verified(known) => Ok(known),
+            Decoded::Unverified(signed) => {
+                signed.verify(&self.chain_id)?;
+                let tx = Arc::new(signed.tx);
+                self.lock().insert(Arc::clone(&tx));
+                Ok(tx)
+            }
+        }
+    }
+
+    fn decode(&self, bytes: &[u8], max_bytes: usize) -> Result<Decoded, Refusal> {
         if bytes.len() <= max_bytes {
             let hash: TxHash = Sha256::digest(bytes).into();
             if let Some(known) = self.lock().get(&hash) {
-                return Ok(known);
+                return Ok(Decoded::Verified(known));
             }
         }
-        let signed = decode(bytes, max_bytes)?;
-        signed.verify(&self.chain_id)?;
-        let tx = Arc::new(signed.tx);
-        self.lock().insert(Arc::clone(&tx));
-        Ok(tx)
+        Ok(Decoded::Unverified(Box::new(decode(bytes, max_bytes)?)))
+    }
+
+    /// Returns true if the node has verified the transaction's signature, and still knows.
+    #[must_use]
+    pub fn knows(&self, hash: &TxHash) -> bool {
+        self.lock().get(hash).is_some()
     }
 
     /// Checks many at once on up to `threads` threads; results are in the order of the
@@ -92,34 +124,59 @@ impl TxCache {
         in_parts(txs, threads, check).into_iter().flatten().collect()
     }
 
-    /// Checks many at once as [`Self::check_all`] does, up to the first that is refused: one bad
-    /// transaction decides about a proposal, and the rest of a block of them costs nothing.
+    /// Decodes many at once, up to the first that is refused: one bad transaction decides about a
+    /// proposal, and the rest of a block of them costs nothing.
     ///
     /// # Errors
     /// A refused transaction's place and refusal, where more are refused that of any.
-    pub fn all_right(
+    pub fn decode_all(
         &self,
         txs: &[impl AsRef<[u8]> + Sync],
         max_bytes: usize,
         threads: usize,
-    ) -> Result<Vec<Arc<DecodedTx>>, (usize, Refusal)> {
-        let refused = AtomicBool::new(false);
-        let check = |first: usize, part: &[_]| {
-            let mut right = Vec::with_capacity(part.len());
-            for (index, tx) in (first..).zip(part) {
-                if refused.load(Ordering::Relaxed) {
-                    break;
-                }
-                right.push(self.check(AsRef::as_ref(tx), max_bytes).map_err(|refusal| {
-                    refused.store(true, Ordering::Relaxed);
-                    (index, refusal)
-                })?);
-            }
-            Ok(right)
-        };
-        let parts = in_parts(txs, threads, check);
-        Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    ) -> Result<Vec<Decoded>, (usize, Refusal)> {
+        up_to_first(txs, threads, |tx| self.decode(tx.as_ref(), max_bytes))
     }
+
+    /// Verifies the signatures of decoded transactions, up to the first that is wrong; the others
+    /// are known from then on.
+    ///
+    /// # Errors
+    /// As of [`Self::decode_all`].
+    pub fn verify_all(&self, txs: &[Decoded], threads: usize) -> Result<(), (usize, Refusal)> {
+        let verify = |tx: &Decoded| {
+            if let Decoded::Unverified(signed) = tx {
+                signed.verify(&self.chain_id)?;
+                self.lock().insert(Arc::new(signed.tx.clone()));
+            }
+            Ok(())
+        };
+        up_to_first(txs, threads, verify).map(drop)
+    }
+}
+
+/// Does something for all, or up to the first that is refused.
+fn up_to_first<T: Sync, R: Send>(
+    txs: &[T],
+    threads: usize,
+    each: impl Fn(&T) -> Result<R, Refusal> + Sync,
+) -> Result<Vec<R>, (usize, Refusal)> {
+    let refused = AtomicBool::new(false);
+    let part = |first: usize, part: &[T]| -> Result<Vec<R>, (usize, Refusal)> {
+        let mut done = Vec::with_capacity(part.len());
+        for (index, tx) in (first..).zip(part) {
+            if refused.load(Ordering::Relaxed) {
+                break;
+            }
+            done.push(each(tx).map_err(|refusal| {
+                refused.store(true, Ordering::Relaxed);
+                (index, refusal)
+            })?);
+        }
+        Ok(done)
+    };
+    let parts = in_parts(txs, threads, part).into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.into_iter().flatten().collect())
 }
 
 /// Runs `check` over parts of the transactions, each on a thread of its own, with the place of the
@@ -164,12 +221,12 @@ mod tests {
         let cache = TxCache::new("chain-1");
         let txs = vec![vec![0_u8]; 1_000];
         for threads in [1, 2] {
-            let (index, refusal) = cache.all_right(&txs, 1_024, threads).unwrap_err();
+            let (index, refusal) = cache.decode_all(&txs, 1_024, threads).unwrap_err();
             // Each thread begins at the first of its part.
             assert_eq!(index % (txs.len() / threads), 0);
             assert_eq!(refusal.code, tidemark_proto::Code::TxMalformed);
         }
-        assert_eq!(cache.all_right(&txs[..0], 1_024, 2).map(|right| right.len()), Ok(0));
+        assert_eq!(cache.decode_all(&txs[..0], 1_024, 2).map(|right| right.len()), Ok(0));
         let all = cache.check_all(&txs, 1_024, 2);
         assert_eq!(all.iter().filter(|result| result.is_err()).count(), 1_000);
     }

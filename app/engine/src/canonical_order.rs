@@ -135,7 +135,7 @@ pub enum OutOfPlace {
 /// # Errors
 /// The first transaction out of place.
 pub fn check(
-    txs: &[Arc<DecodedTx>],
+    txs: &[impl AsRef<DecodedTx>],
     order: &CanonicalOrder,
     max_gas: u64,
     next_sequence: impl Fn(&Address) -> Option<u64>,
@@ -143,7 +143,7 @@ pub fn check(
     let mut gas: u64 = 0;
     let mut expected: BTreeMap<Address, u64> = BTreeMap::new();
     let mut last: Option<CanonicalKey> = None;
-    for (index, tx) in txs.iter().enumerate() {
+    for (index, tx) in txs.iter().map(AsRef::as_ref).enumerate() {
         let key = order.key(tx);
         if last.is_some_and(|last| last >= key) {
             return Err(OutOfPlace::Order { index });

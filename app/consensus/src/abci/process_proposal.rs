@@ -6,6 +6,7 @@ use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
 use tidemark_engine::canonical_order;
 use tidemark_engine::phase::Phase;
+use tidemark_proto::Refusal;
 
 use super::{height, Node};
 use crate::timing::Stopwatch;
@@ -34,31 +35,29 @@ pub(super) fn process_proposal(
 
 fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     let view = node.inner.publisher.view();
+    let (cache, threads) = (&node.inner.cache, node.inner.threads);
     let mut txs = request.txs.as_slice();
+    let mut commit = None;
     if votes::required(height(request.height)) {
         let (first, rest) = txs.split_first().ok_or("the block has no extended commit")?;
         votes::room::check_bytes(first.len(), view.chain.validators.len())?;
-        let commit = votes::decode(first)?;
-        let none = CommitInfo::default();
-        let proposed = request.proposed_last_commit.as_ref().unwrap_or(&none);
-        votes::check(
-            &commit,
-            proposed,
-            &view.chain.validators,
-            &view.chain.chain_id,
-            request.height - 1,
-        )?;
+        commit = Some(votes::decode(first)?);
         txs = rest;
     }
-    let decoded = node
-        .inner
-        .cache
-        .all_right(txs, view.max_tx_bytes(), node.inner.threads)
-        .map_err(|(index, refusal)| format!("transaction {index}: {refusal}"))?;
+    let of_tx = |(index, refusal): (usize, Refusal)| format!("transaction {index}: {refusal}");
+    let decoded = cache.decode_all(txs, view.max_tx_bytes(), threads).map_err(of_tx)?;
     canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
         view.sequence(account)
     })
     .map_err(|out_of_place| out_of_place.to_string())?;
+    // Signatures cost most, so they come after whatever else may be wrong.
+    if let Some(commit) = commit {
+        let none = CommitInfo::default();
+        let proposed = request.proposed_last_commit.as_ref().unwrap_or(&none);
+        let chain = &view.chain;
+        votes::check(&commit, proposed, &chain.validators, &chain.chain_id, request.height - 1)?;
+    }
+    cache.verify_all(&decoded, threads).map_err(of_tx)?;
     check_lag(node, request, txs.len())
 }
 

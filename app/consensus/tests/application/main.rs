@@ -5,6 +5,7 @@ mod lag;
 mod replies;
 mod requirements;
 mod rig;
+mod verdicts;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 

@@ -35,7 +35,8 @@ use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
-const CHAIN: &str = "tidemark-abci-1";
+/// The chain's id.
+pub const CHAIN: &str = "tidemark-abci-1";
 /// Block time of genesis.
 const GENESIS_SECONDS: i64 = 1_700_000_000;
 /// Room for every transaction of a test.
@@ -117,6 +118,10 @@ pub struct Rig {
     pub node: Node,
     /// The clock that the application sees: at the start it is behind every block's time.
     pub clock: Arc<TestClock>,
+    /// What the application has published.
+    pub publisher: Arc<Publisher>,
+    /// The transactions that it has verified.
+    pub cache: Arc<TxCache>,
     published: Receiver<PublishedBlock>,
 }
 
@@ -127,9 +132,9 @@ impl Rig {
         let published = publisher.subscribe();
         let cache = Arc::new(TxCache::new(CHAIN));
         let clock = Arc::new(TestClock::default());
-        let node =
-            Node::with_clock(publisher, cache, Box::new(Fixed(price)), threads, clock.clone());
-        let rig = Self { node, clock, published };
+        let feed = Box::new(Fixed(price));
+        let node = Node::with_clock(publisher.clone(), cache.clone(), feed, threads, clock.clone());
+        let rig = Self { node, clock, publisher, cache, published };
         rig.init_chain();
         rig
     }
