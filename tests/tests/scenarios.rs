@@ -29,6 +29,23 @@ fn rules_2_a_trade_executes_at_the_makers_price_and_both_pay_fees() {
 }
 
 #[test]
+fn rules_2_a_self_trade_names_the_order_that_closed_the_resting_one() {
+    let mut chain = one_market(&["trader"]);
+    let policy = v1::SelfTradePrevention::CancelMaker.into();
+    chain.send("trader", v1::MsgSetSelfTradePrevention { policy, ..Default::default() });
+    chain.orders("trader", vec![place(limit(0, Sell, 100, 2)), place(limit(0, Buy, 100, 3))]);
+    let events = chain.block();
+    healthy(&events);
+    let [sell, buy] = &events.txs[1].results[..] else { panic!("{:?}", events.txs) };
+    let removed = events.events.iter().find_map(|event| match event {
+        Event::Removed { order_id, code, closed_by, .. } => Some((*order_id, *code, *closed_by)),
+        _ => None,
+    });
+    assert_eq!(removed, Some((sell.order_id, Code::SelfTrade, buy.order_id)));
+    assert_eq!(buy.resting_lots, lots(3));
+}
+
+#[test]
 fn rules_3_an_order_that_free_collateral_does_not_cover_is_refused_alone() {
     let mut chain = one_market(&["trader"]);
     // 5 % of 100 a lot: 2 000 lots would take all 10 000 USDC, and fees are reserved too.

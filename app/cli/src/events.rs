@@ -1,10 +1,10 @@
 //! `tidemark events`: what becomes of an account's orders, one line each.
 
 use serde_json::{json, Value};
-use tidemark_client::format::{grouped, time_text};
+use tidemark_client::format::{grouped, money, time_text};
 use tidemark_client::words::{past_word, side_word};
 use tidemark_client::{usdc, ClientError, Market};
-use tidemark_proto::units::{Lots, Ticks};
+use tidemark_proto::units::{Atoms, Lots, Ticks};
 use tidemark_proto::v1::account_event::Event;
 use tidemark_proto::{v1, Code};
 
@@ -51,6 +51,11 @@ fn line(market: &Market, event: &v1::AccountEvent) -> Option<String> {
     Some(format!("{time}  {symbol:<8} {order}{what}  [{}]", event.sequence))
 }
 
+fn notional(market: &Market, fill: &v1::OrderFilled) -> i128 {
+    let notional = Ticks::new(fill.price_ticks).notional_atoms(Lots::new(fill.lots), market.k);
+    notional.unwrap_or(Atoms::MAX).get()
+}
+
 fn sentence(market: &Market, event: &Event) -> Option<String> {
     let amount = |lots: u64| format!("{} {}", market.size(Lots::new(lots)), market.base());
     let price = |ticks: u64| market.price(Ticks::new(ticks));
@@ -71,8 +76,9 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
             let role = if fill.maker { "maker" } else { "taker" };
             let forced = if fill.liquidation { ", a liquidation" } else { "" };
             format!(
-                "{} as {role}{forced}, fee {fee} USDC, {left}",
-                trade(fill.side(), fill.lots, fill.price_ticks)
+                "{} as {role}{forced}, for {} USDC, fee {fee} USDC, {left}",
+                trade(fill.side(), fill.lots, fill.price_ticks),
+                money(notional(market, fill))
             )
         }
         Event::Removed(removed) => {
@@ -148,6 +154,7 @@ fn event_json(market: &Market, event: &Event) -> Value {
         Event::Filled(fill) => {
             let mut value = trade("filled", fill.side(), fill.lots, fill.price_ticks);
             value["maker"] = json!(fill.maker);
+            value["notional"] = json!(usdc(notional(market, fill)));
             value["fee"] = json!(usdc(fill.fee_atoms));
             value["remaining"] = size(fill.remaining_lots);
             value["liquidation"] = json!(fill.liquidation);
@@ -236,6 +243,9 @@ mod tests {
             liquidation: false,
         });
         let text = line(&btc(), &told(fill)).unwrap();
-        assert!(text.contains("sold 0.0100 BTC at 60000.0 as maker, fee 0.09"), "{text}");
+        assert!(
+            text.contains("sold 0.0100 BTC at 60000.0 as maker, for 600.00 USDC, fee 0.09"),
+            "{text}"
+        );
     }
 }

@@ -149,7 +149,8 @@ pub enum Event {
         client_id: ClientId,
         lots: Lots,
         code: Code,
-        /// The order that closed it: the other one of its pair; 0 where no order did.
+        /// The order that closed it: the other one of its pair, or one of the same account that
+        /// would have traded with it; 0 where no order did.
         closed_by: OrderId,
     },
     /// An order waits for its trigger or its next slice; as it is now.

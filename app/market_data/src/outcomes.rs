@@ -22,17 +22,33 @@ const MAX_KNOWN: usize = 100_000;
 /// Most operation results that are remembered, over all transactions.
 const MAX_RESULTS: usize = 500_000;
 
-/// A transaction's result in a block.
-#[derive(Clone, Debug, PartialEq)]
+/// A transaction's outcome in a block. Most are asked for by nobody, so sentences are made for
+/// those who ask.
+#[derive(Clone, Debug)]
 pub struct CommittedTx {
     /// The block's height.
     pub height: u64,
+    outcome: TxOutcome,
+}
+
+impl CommittedTx {
     /// `Ok`, or why all of it was refused.
-    pub code: Code,
-    /// The sentence of a refusal.
-    pub message: String,
-    /// One for each operation.
-    pub results: Vec<v1::OperationResult>,
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.outcome.code()
+    }
+
+    /// The sentence of a refusal of all of it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        encode::sentence(self.outcome.refusal.as_deref())
+    }
+
+    /// One for each operation, with its sentence.
+    #[must_use]
+    pub fn results(&self) -> Vec<v1::OperationResult> {
+        self.outcome.results.iter().map(encode::operation_answer).collect()
+    }
 }
 
 /// Waiters clients and remembered outcomes, by transaction hash.
@@ -123,18 +139,16 @@ impl Inner {
                 return Arc::clone(first);
             }
         }
-        let message = encode::sentence(tx.refusal.as_deref());
-        let results = tx.results.iter().map(encode::operation_answer).collect();
-        let committed = Arc::new(CommittedTx { height, code: tx.code(), message, results });
+        let committed = Arc::new(CommittedTx { height, outcome: tx.clone() });
         self.results += tx.results.len();
         match self.known.insert(tx.hash, Arc::clone(&committed)) {
-            Some(before) => self.results -= before.results.len(),
+            Some(before) => self.results -= before.outcome.results.len(),
             None => self.order.push_back(tx.hash),
         }
         while self.order.len() > MAX_KNOWN || (self.results > MAX_RESULTS && self.order.len() > 1) {
             let Some(oldest) = self.order.pop_front() else { break };
             self.results -=
-                self.known.remove(&oldest).map_or(0, |committed| committed.results.len());
+                self.known.remove(&oldest).map_or(0, |committed| committed.outcome.results.len());
         }
         committed
     }
@@ -188,7 +202,7 @@ mod tests {
         assert_eq!(outcomes.waiting(), 3);
         outcomes.resolve(7, &[outcome(1, Code::Ok)]);
         assert_eq!(one.await.unwrap().height, 7);
-        assert_eq!(two.await.unwrap().results.len(), 2);
+        assert_eq!(two.await.unwrap().results().len(), 2);
         assert_eq!(outcomes.waiting(), 1);
         drop(other);
         assert_eq!(outcomes.waiting(), 0);
@@ -206,8 +220,27 @@ mod tests {
             "a refusal that used up no sequence may be tried again"
         );
         outcomes.resolve(3, &[outcome(1, Code::SequenceReplayed)]);
-        assert_eq!(outcomes.known(&[1; 32]).unwrap().code, Code::Ok);
-        assert_eq!(outcomes.known(&[2; 32]), None);
+        assert_eq!(outcomes.known(&[1; 32]).unwrap().code(), Code::Ok);
+        assert!(outcomes.known(&[2; 32]).is_none());
+    }
+
+    #[test]
+    fn a_refusal_has_its_sentence_for_whoever_asks() {
+        let outcomes = Arc::new(Outcomes::default());
+        let gap = Refusal::from(tidemark_proto::Refusal::new(Code::SequenceGap, "next is 3"));
+        let refused = |hash| TxOutcome {
+            hash: [hash; 32],
+            refusal: Some(Box::new(gap.clone())),
+            results: vec![OperationResult {
+                refusal: Some(Box::new(gap.clone())),
+                ..OperationResult::default()
+            }],
+            ..TxOutcome::default()
+        };
+        outcomes.resolve(1, &[refused(1)]);
+        let known = outcomes.known(&[1; 32]).unwrap();
+        assert_eq!((known.code(), known.message()), (Code::SequenceGap, "next is 3".to_owned()));
+        assert_eq!(known.results()[0].message, "next is 3");
     }
 
     #[test]

@@ -177,10 +177,10 @@ fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
 }
 
 fn answer_committed(hash: &TxHash, committed: &CommittedTx) -> Result<v1::SubmitResponse, Status> {
-    if committed.code != Code::Ok {
-        return Err(refuse(committed.code, committed.message.as_str()));
+    if committed.code() != Code::Ok {
+        return Err(refuse(committed.code(), committed.message()));
     }
-    let (height, results) = (committed.height, committed.results.clone());
+    let (height, results) = (committed.height, committed.results());
     Ok(v1::SubmitResponse { height, results, ..answer(hash, v1::SubmitOutcome::Committed) })
 }
 

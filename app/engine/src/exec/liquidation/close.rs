@@ -19,6 +19,7 @@ use crate::exec::liquidation::budget::{Budgets, Third, MAKER_GAS};
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
 use crate::exec::order::book_host::BookHost;
+use crate::exec::order::place;
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -196,7 +197,9 @@ fn immediate(
     let (book, mut host) = BookHost::split(ctx, facts.market);
     host.liquidation = true;
     host.taker_lots = lots;
+    let before = host.events.len();
     let placed = book.place(&order, &mut host)?;
+    place::closed_by_taker(host.events, before, placed.order_id);
     let (filled, quote_atoms) = (placed.filled_lots, host.quote_atoms);
     let makers = u64::from(placed.visits);
     let ended_by_bound = matches!(placed.rest, Some(Code::MaxFills | Code::OutOfGas));

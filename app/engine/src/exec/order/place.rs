@@ -3,6 +3,7 @@
 use tidemark_matching::{PlaceResult, Reject};
 use tidemark_proto::types::Place;
 use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId};
+use tidemark_proto::Code;
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
@@ -44,10 +45,12 @@ pub(crate) fn place_on_book(
     )?;
     let (book, mut host) = BookHost::split(ctx, order.market);
     host.taker_lots = order.lots;
+    let before = host.events.len();
     let placed = book.place(&request, &mut host);
     let taken = host.taken();
     ctx.meter.pay_for_makers(visits(&placed));
     let placed = placed?;
+    closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (order.market, account, order.client_id);
     Ok(result(named, order.lots, &placed, taken, &mut ctx.events))
 }
@@ -55,6 +58,16 @@ pub(crate) fn place_on_book(
 /// Makers that the book looked at for an order, accepted or refused.
 pub(crate) fn visits(placed: &Result<PlaceResult, Reject>) -> u32 {
     placed.as_ref().map_or_else(|reject| reject.visits, |placed| placed.visits)
+}
+
+/// Names the taker as the order that closed the makers of its own account. The host learns the
+/// taker's id from the book's result.
+pub(crate) fn closed_by_taker(events: &mut [Event], before: usize, taker: OrderId) {
+    for event in events.iter_mut().skip(before) {
+        if let Event::Removed { code: Code::SelfTrade, closed_by, .. } = event {
+            *closed_by = taker;
+        }
+    }
 }
 
 /// Returns the client's result. The account's stream learns of a taker that never rested.

@@ -71,6 +71,7 @@ pub(crate) fn replace(
     };
     let (book, mut host) = BookHost::split(ctx, market);
     host.taker_lots = new.lots;
+    let before = host.events.len();
     let placed = book.replace(&request, &mut host);
     if placed.is_ok_and(|placed| placed.resting_lots.is_zero()) {
         host.release_partner(order.order_id);
@@ -78,6 +79,7 @@ pub(crate) fn replace(
     let taken = host.taken();
     ctx.meter.pay_for_makers(place::visits(&placed));
     let placed = placed?;
+    place::closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (market, account, order.client_id);
     Ok(place::result(named, new.lots, &placed, taken, &mut ctx.events))
 }
