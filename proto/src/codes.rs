@@ -166,7 +166,7 @@ codes! {
     NotIsolated = 232, "NOT_ISOLATED";
     /// The owner has isolated collateral in as many markets as it may.
     TooManyIsolated = 233, "TOO_MANY_ISOLATED";
-    /// The market has as many keepers as it may.
+    /// The market has as many keepers as it may, and none with less.
     BackstopFull = 234, "BACKSTOP_FULL";
     /// More than one keeper may set aside for the market.
     SetAsideCap = 235, "SET_ASIDE_CAP";
@@ -180,6 +180,10 @@ codes! {
     /// has not come to it: it may only cancel, reduce at its zero price or better, and add
     /// collateral.
     AccountFrozen = 239, "ACCOUNT_FROZEN";
+    /// Less than a keeper must set aside.
+    SetAsideTooSmall = 240, "SET_ASIDE_TOO_SMALL";
+    /// Another subaccount of the owner has set collateral aside for the market.
+    OwnerIsKeeper = 241, "OWNER_IS_KEEPER";
 
     /// A fault of the chain itself, not of the request: a statement that always holds does not.
     InvariantBroken = 255, "INVARIANT_BROKEN";

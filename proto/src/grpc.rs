@@ -21,6 +21,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::QuantityTooLarge
         | Code::LeverageOutOfRange
         | Code::SetAsideCap
+        | Code::SetAsideTooSmall
         | Code::InvalidParams => tonic::Code::InvalidArgument,
         Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
         Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,

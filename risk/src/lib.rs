@@ -56,4 +56,4 @@ pub mod zero_price;
 
 pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
 pub use error::{Party, RiskError};
-pub use market::{Funding, Keeper, Market, Markets, MarketsMut, Treasury};
+pub use market::{Funding, GiveBack, Keeper, Market, Markets, MarketsMut, Treasury};

@@ -47,6 +47,50 @@ pub struct Keeper {
     pub account: AccountId,
     /// Rest of the collateral that it set aside for this market; above 0.
     pub set_aside_atoms: Atoms,
+    /// Part of it that takeovers of this block have used up.
+    pub used_in_block_atoms: Atoms,
+    /// The part that goes back to the account.
+    pub give_back: Option<GiveBack>,
+    /// True once it has made room for a larger one: it has none of the market's places any more.
+    pub made_room: bool,
+}
+
+/// Set-aside collateral on its way back, in use until it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct GiveBack {
+    /// What stays set aside.
+    pub rest_atoms: Atoms,
+    /// The block in which the other part is back.
+    pub at_height: u64,
+}
+
+impl Keeper {
+    /// A keeper that has just got its place.
+    #[must_use]
+    pub const fn new(account: AccountId, set_aside_atoms: Atoms) -> Self {
+        Self {
+            account,
+            set_aside_atoms,
+            used_in_block_atoms: Atoms::ZERO,
+            give_back: None,
+            made_room: false,
+        }
+    }
+
+    /// What stays set aside when all is back that is on its way.
+    #[must_use]
+    pub fn lasting_atoms(&self) -> Atoms {
+        let set_aside = self.set_aside_atoms;
+        self.give_back.map_or(set_aside, |back| back.rest_atoms.min(set_aside))
+    }
+
+    /// What takeovers may still use up in this block: a tenth of what was set aside at its start.
+    #[must_use]
+    pub fn usable_atoms(&self) -> Atoms {
+        let at_start = self.set_aside_atoms.saturating_add(self.used_in_block_atoms);
+        let tenth = at_start.mul_div_floor(1, 10).unwrap_or(Atoms::ZERO);
+        tenth.saturating_sub(self.used_in_block_atoms).max(Atoms::ZERO)
+    }
 }
 
 /// A market's funding state (rules §5.1).
@@ -131,11 +175,12 @@ impl Market {
         self.keepers.iter().fold(Atoms::ZERO, add)
     }
 
-    /// Starts a block: fixes the open interest that margin counts with, and opens the fund's
-    /// allowance anew.
+    /// Starts a block: fixes the open interest that margin counts with, and opens the allowances
+    /// of the fund and of the keepers anew.
     pub fn begin_block(&mut self) {
         self.margin_open_interest_lots = self.open_interest_lots;
         self.fund_spent_in_block_atoms = Atoms::ZERO;
+        self.keepers.iter_mut().for_each(|keeper| keeper.used_in_block_atoms = Atoms::ZERO);
     }
 
     /// The mark.
@@ -201,5 +246,36 @@ impl Markets for [Market] {
 impl MarketsMut for [Market] {
     fn market_mut(&mut self, id: MarketId) -> Option<&mut Market> {
         self.get_mut(id.index())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn takeovers_of_a_block_use_up_a_tenth_of_what_its_start_had(
+            at_start in 0_i128..10_000_000_000,
+            wanted in prop::collection::vec(0_i128..2_000_000_000, 0..8),
+        ) {
+            let mut keeper = Keeper::new(AccountId::ZERO, Atoms::new(at_start));
+            for wanted in wanted {
+                let used = Atoms::new(wanted).min(keeper.usable_atoms());
+                keeper.set_aside_atoms -= used;
+                keeper.used_in_block_atoms += used;
+            }
+            let used = keeper.used_in_block_atoms;
+            prop_assert!(used.get() <= at_start / 10);
+            prop_assert_eq!(keeper.usable_atoms().get(), at_start / 10 - used.get());
+            let at_height = 7;
+            for rest in [0, at_start / 2, 2 * at_start] {
+                keeper.give_back = Some(GiveBack { rest_atoms: Atoms::new(rest), at_height });
+                let lasting = keeper.lasting_atoms().get();
+                prop_assert_eq!(lasting, rest.min(keeper.set_aside_atoms.get()));
+            }
+        }
     }
 }

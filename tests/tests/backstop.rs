@@ -29,6 +29,10 @@ fn register(chain: &mut Chain, name: &str, usdc: u64) -> &'static str {
     word(&block(chain).txs[0])
 }
 
+fn blocks(chain: &mut Chain, count: u32) {
+    (0..count).for_each(|_| drop(block(chain)));
+}
+
 fn takeover(chain: &mut Chain, keeper: &str, of: &str, lots: u64) {
     let account_id = chain.account_id(of).get();
     chain.send(keeper, v1::MsgTakeover { account_id, lots, ..Default::default() });
@@ -52,11 +56,13 @@ fn stages(events: &BlockEvents) -> Vec<LiquidationStage> {
 }
 
 /// `long` holds 900 lots bought from `short` at 100. At 91 it is below maintenance, at 90 below ⅔
-/// of it, at 88 below 0.
+/// of it, at 88 below 0. Keepers have 10 000 USDC beside what they set aside.
 fn with_position(keepers: &[(&str, u64)]) -> Chain {
     let mut names = vec!["long", "short"];
     names.extend(keepers.iter().map(|(name, _)| name));
     let mut chain = one_market(&names);
+    keepers.iter().for_each(|(name, usdc)| chain.deposit(name, *usdc));
+    block(&mut chain);
     chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     block(&mut chain);
     chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
@@ -68,7 +74,7 @@ fn with_position(keepers: &[(&str, u64)]) -> Chain {
 }
 
 #[test]
-fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
+fn what_is_set_aside_counts_for_nothing_else_and_comes_back_after_50_blocks() {
     let mut chain = one_market(&["keeper"]);
     assert_eq!(register(&mut chain, "keeper", 10_001), "INSUFFICIENT_WITHDRAWABLE");
     assert_eq!(register(&mut chain, "keeper", 6_000), "OK");
@@ -76,8 +82,18 @@ fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
     chain.send("keeper", v1::MsgWithdraw { amount_atoms: 4_000_000_001, ..Default::default() });
     assert_eq!(word(&block(&mut chain).txs[0]), "INSUFFICIENT_WITHDRAWABLE");
     assert_eq!(register(&mut chain, "keeper", 2_000), "OK");
-    assert_eq!(free(&chain, "keeper"), usdc(8_000));
+    assert_eq!((free(&chain, "keeper"), set_aside(&chain, "keeper")), (usdc(4_000), usdc(6_000)));
+    blocks(&mut chain, 49);
+    assert_eq!(set_aside(&chain, "keeper"), usdc(6_000), "in use for 50 blocks");
+    blocks(&mut chain, 1);
+    assert_eq!((free(&chain, "keeper"), set_aside(&chain, "keeper")), (usdc(8_000), usdc(2_000)));
+    // Asked for again, it stays.
     assert_eq!(register(&mut chain, "keeper", 0), "OK");
+    assert_eq!(register(&mut chain, "keeper", 3_000), "OK");
+    blocks(&mut chain, 51);
+    assert_eq!((free(&chain, "keeper"), set_aside(&chain, "keeper")), (usdc(7_000), usdc(3_000)));
+    assert_eq!(register(&mut chain, "keeper", 0), "OK");
+    blocks(&mut chain, 50);
     assert_eq!(
         (free(&chain, "keeper"), chain.state.markets[0].cell.market.keepers.len()),
         (usdc(10_000), 0)
@@ -89,7 +105,7 @@ fn what_is_set_aside_counts_for_nothing_else_and_comes_back() {
 
 #[test]
 fn below_two_thirds_keepers_take_the_position_pro_rata_at_the_zero_price() {
-    let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
+    let mut chain = with_position(&[("one", 60_000), ("two", 30_000)]);
     chain.index(0, 91);
     assert_eq!(stages(&block(&mut chain)), [], "nobody bids, and above two thirds keepers wait");
     assert_eq!(chain.state.markets[0].cell.listed.len(), 1);
@@ -106,13 +122,13 @@ fn below_two_thirds_keepers_take_the_position_pro_rata_at_the_zero_price() {
     );
     // What they hold costs them set-aside collateral alone.
     assert_eq!((free(&chain, "one"), free(&chain, "two")), (one, two));
-    assert!(set_aside(&chain, "one") < usdc(6_000) && set_aside(&chain, "two") < usdc(3_000));
+    assert!(set_aside(&chain, "one") < usdc(60_000) && set_aside(&chain, "two") < usdc(30_000));
     assert!(chain.state.markets[0].cell.listed.is_empty());
 }
 
 #[test]
 fn a_takeover_of_a_listed_position_is_served_before_the_shares() {
-    let mut chain = with_position(&[("one", 6_000), ("two", 3_000)]);
+    let mut chain = with_position(&[("one", 60_000), ("two", 30_000)]);
     chain.index(0, 91);
     block(&mut chain);
     let listed = chain.state.markets[0].cell.listed[0];
@@ -134,22 +150,44 @@ fn a_takeover_of_a_listed_position_is_served_before_the_shares() {
 
 #[test]
 fn jelly_a_keeper_loses_no_more_than_it_set_aside_and_the_rest_goes_on_to_deleveraging() {
-    let mut chain = with_position(&[("small", 100)]);
+    let mut chain = with_position(&[("small", 1_000)]);
     chain.deposit("small", 1_000_000);
     block(&mut chain);
     chain.index(0, 90);
     let had = free(&chain, "small");
-    let events = block(&mut chain);
-    assert_eq!(stages(&events), [LiquidationStage::Backstop, LiquidationStage::Adl]);
-    let taken = chain.lots("small", 0);
-    assert!((20..60).contains(&taken), "{taken} lots for 100 USDC at some 3.4 a lot");
+    blocks(&mut chain, 3);
+    assert_eq!(stages(&block(&mut chain)), [LiquidationStage::Backstop, LiquidationStage::Adl]);
+    assert!(chain.lots("small", 0) > 0);
     assert_eq!((chain.lots("long", 0), free(&chain, "small")), (0, had));
-    assert!(set_aside(&chain, "small") < usdc(4), "used up but for less than a lot needs");
+    assert!((usdc(1)..usdc(1_000)).contains(&set_aside(&chain, "small")));
+}
+
+/// The keeper's tenth bears some 30 lots of 900. The rest waits for the keeper in three blocks,
+/// and goes on in the fourth.
+#[test]
+fn rules_7_a_keeper_uses_a_tenth_a_block_and_three_blocks_later_the_rest_goes_on() {
+    let mut chain = with_position(&[("small", 1_000)]);
+    chain.index(0, 90);
+    let (mut held, mut left) = (0, usdc(1_000));
+    for block_number in 1..=4 {
+        let events = block(&mut chain);
+        let taken = chain.lots("small", 0) - held;
+        let used = left - set_aside(&chain, "small");
+        assert!((20..60).contains(&taken), "block {block_number}: {taken} lots");
+        assert!(used <= left.mul_div_floor(1, 10).unwrap(), "block {block_number}: {used}");
+        let expected: &[_] = match block_number {
+            4 => &[LiquidationStage::Backstop, LiquidationStage::Adl],
+            _ => &[LiquidationStage::Backstop],
+        };
+        assert_eq!(stages(&events), expected, "block {block_number}");
+        (held, left) = (held + taken, left - used);
+    }
+    assert_eq!(chain.lots("long", 0), 0);
 }
 
 #[test]
 fn a_large_position_goes_in_parts_but_a_takeover_may_have_all_of_it() {
-    let mut chain = with_position(&[("one", 6_000)]);
+    let mut chain = with_position(&[("one", 60_000)]);
     for name in ["long", "short"] {
         chain.deposit(name, 10_000);
     }
@@ -172,7 +210,7 @@ fn a_large_position_goes_in_parts_but_a_takeover_may_have_all_of_it() {
 
 #[test]
 fn a_keeper_with_the_opposite_position_closes_it_and_its_reduce_only_orders_go() {
-    let mut chain = with_position(&[("one", 6_000)]);
+    let mut chain = with_position(&[("one", 60_000)]);
     chain.orders("one", vec![place(limit(0, Sell, 98, 10))]);
     block(&mut chain);
     chain.orders("short", vec![place(limit(0, Buy, 98, 10))]);
@@ -191,7 +229,7 @@ fn a_keeper_with_the_opposite_position_closes_it_and_its_reduce_only_orders_go()
 
 #[test]
 fn with_equity_below_zero_keepers_are_left_out() {
-    let mut chain = with_position(&[("one", 6_000)]);
+    let mut chain = with_position(&[("one", 60_000)]);
     chain.index(0, 88);
     assert_eq!(stages(&block(&mut chain)), [LiquidationStage::Adl]);
     assert_eq!(chain.lots("one", 0), 0);
@@ -229,7 +267,10 @@ fn rules_7_a_keeper_without_room_for_isolated_collateral_is_passed_over() {
     }
     let events = chain.block();
     assert!(events.txs.iter().all(|tx| word(tx) == "OK"));
-    chain.send("keeper", v1::MsgRegisterBackstop { set_aside_atoms: 1, ..Default::default() });
+    chain.send(
+        "keeper",
+        v1::MsgRegisterBackstop { set_aside_atoms: 1_000_000_000, ..Default::default() },
+    );
     assert_eq!(word(&chain.block().txs[0]), "OK");
     chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     chain.block();
@@ -242,4 +283,91 @@ fn rules_7_a_keeper_without_room_for_isolated_collateral_is_passed_over() {
     }
     assert_eq!(chain.state.markets[0].cell.quarantined, None);
     assert_eq!(chain.lots("long", 0), 0, "the next stages closed the position");
+}
+
+/// `count` owners who have 2 000 USDC and set 1 000 aside.
+fn crowd(chain: &mut Chain, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|at| format!("keeper {at}")).collect();
+    names.iter().for_each(|name| chain.deposit(name, 2_000));
+    block(chain);
+    for name in &names {
+        let message =
+            v1::MsgRegisterBackstop { set_aside_atoms: 1_000_000_000, ..Default::default() };
+        chain.send(name, message);
+    }
+    assert!(block(chain).txs.iter().all(|tx| word(tx) == "OK"));
+    names
+}
+
+#[test]
+fn rules_7_no_owner_takes_all_places_of_keepers_with_64_atoms() {
+    let mut chain = one_market(&["one"]);
+    let subaccount = |subaccount, atoms| v1::MsgRegisterBackstop {
+        subaccount,
+        set_aside_atoms: atoms,
+        ..Default::default()
+    };
+    let recipient = signer("one").address().to_string();
+    let deposit = v1::MsgDeposit {
+        recipient,
+        subaccount: 1,
+        amount_atoms: 2_000_000_000,
+        ..Default::default()
+    };
+    chain.send(FAUCET, deposit);
+    block(&mut chain);
+    for atoms in [1, 999_999_999, 1_000_000_000] {
+        chain.send("one", subaccount(0, atoms));
+    }
+    chain.send("one", subaccount(1, 1_000_000_000));
+    let words: Vec<_> = block(&mut chain).txs.iter().map(word).collect();
+    assert_eq!(words, ["SET_ASIDE_TOO_SMALL", "SET_ASIDE_TOO_SMALL", "OK", "OWNER_IS_KEEPER"]);
+}
+
+#[test]
+fn rules_7_the_smallest_keeper_makes_room_for_a_larger_and_is_in_use_for_50_blocks() {
+    let mut chain = with_position(&[]);
+    let names = crowd(&mut chain, 64);
+    for name in ["as small", "larger"] {
+        chain.deposit(name, 2_000);
+    }
+    block(&mut chain);
+    assert_eq!(register(&mut chain, "as small", 1_000), "BACKSTOP_FULL");
+    assert_eq!(register(&mut chain, "larger", 1_001), "OK");
+    // Of equal ones the highest account id makes room.
+    let last = names.iter().max_by_key(|name| chain.account_id(name)).unwrap();
+    let keepers = |chain: &Chain| chain.state.markets[0].cell.market.keepers.clone();
+    let made_room = |chain: &Chain| -> Vec<_> {
+        keepers(chain).into_iter().filter(|keeper| keeper.made_room).collect()
+    };
+    assert_eq!(keepers(&chain).len(), 65);
+    assert_eq!(made_room(&chain)[0].account, chain.account_id(last));
+    assert_eq!(register(&mut chain, last, 1_000), "BACKSTOP_FULL", "no place any more");
+
+    chain.index(0, 90);
+    block(&mut chain);
+    assert!(chain.lots(last, 0) > 0, "what it set aside is in use");
+    let (had, left) = (free(&chain, last), set_aside(&chain, last));
+    blocks(&mut chain, 47);
+    assert_eq!((free(&chain, last), set_aside(&chain, last)), (had, left));
+    blocks(&mut chain, 1);
+    assert_eq!(set_aside(&chain, last), usdc(0));
+    assert_eq!(free(&chain, last), had + left);
+    assert!(made_room(&chain).is_empty());
+    assert_eq!(keepers(&chain).len(), 64);
+}
+
+/// A keeper that takes all back is the first to make room.
+#[test]
+fn rules_7_a_keeper_that_leaves_makes_room_before_smaller_ones() {
+    let mut chain = one_market(&["large", "new"]);
+    assert_eq!(register(&mut chain, "large", 9_000), "OK");
+    crowd(&mut chain, 63);
+    assert_eq!(register(&mut chain, "new", 1_000), "BACKSTOP_FULL");
+    assert_eq!(register(&mut chain, "large", 0), "OK");
+    assert_eq!(register(&mut chain, "new", 1_000), "OK");
+    let made_room = |keeper: &&tidemark_risk::Keeper| keeper.made_room;
+    let keepers = &chain.state.markets[0].cell.market.keepers;
+    let gone: Vec<_> = keepers.iter().filter(made_room).map(|keeper| keeper.account).collect();
+    assert_eq!(gone, [chain.account_id("large")]);
 }

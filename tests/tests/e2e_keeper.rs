@@ -43,7 +43,7 @@ fn config(net: &Net) -> Config {
         node: net.grpc(NODE),
         metrics: None,
         subaccount: 0,
-        markets: vec![("BTC-USD".into(), usdc(20_000))],
+        markets: vec![("BTC-USD".into(), usdc(40_000))],
         limits: Limits {
             max_market_atoms: usdc(500_000),
             max_total_atoms: usdc(500_000),
@@ -77,7 +77,7 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let key = KeyFile::from_secret("keeper", &secret("keeper")).unwrap();
     let keeper = tokio::spawn(async move { run(&config, &key, |note| notes.add(note)).await });
     let set_aside =
-        |note: &Note| matches!(note, Note::SetAside { atoms, .. } if *atoms == usdc(20_000));
+        |note: &Note| matches!(note, Note::SetAside { atoms, .. } if *atoms == usdc(40_000));
     told.wait("capacity", set_aside).await;
 
     // A fall over half a minute, so that some block sees the position below two thirds of

@@ -149,29 +149,6 @@ fn who_cannot_pay_is_paid_for_by_the_fund_then_by_those_in_profit_and_no_debt_is
 }
 
 #[test]
-fn rules_7_a_settlement_deleverages_16_accounts_a_block_and_goes_on_in_the_next() {
-    let names: Vec<String> = (0..20).map(|at| format!("long {at}")).collect();
-    let mut traders: Vec<&str> = names.iter().map(String::as_str).collect();
-    traders.push("short");
-    let mut chain = one_market(&traders);
-    chain.deposit("short", 1_000_000);
-    block(&mut chain);
-    names.iter().for_each(|long| trade(&mut chain, long, "short", 900));
-    assert_eq!(update(&mut chain, |params| params.status = MarketStatus::Paused), "OK");
-    // Each lost 18 000 of some 10 000; the fund has 1 000.
-    chain.index(0, 80);
-    block(&mut chain);
-    close(&mut chain);
-    let deleveraged = |events: &BlockEvents| {
-        let steps = liquidations(events);
-        steps.iter().filter(|step| step.stage == LiquidationStage::Adl).count()
-    };
-    let counts: Vec<usize> = settle(&mut chain).iter().map(deleveraged).collect();
-    let counts: Vec<usize> = counts.into_iter().filter(|count| *count > 0).collect();
-    assert_eq!(counts, [16, 4]);
-}
-
-#[test]
 fn isolated_collateral_and_what_keepers_set_aside_come_back() {
     let mut chain = one_market(&["long", "short", "keeper"]);
     chain.send(

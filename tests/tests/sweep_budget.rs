@@ -332,22 +332,51 @@ fn rules_7_a_review_goes_on_block_by_block_and_prunes_whom_it_comes_to() {
 /// have are refused or left out.
 #[test]
 fn rules_8_no_more_than_64_keepers_and_256_listed_positions_a_market() {
-    let deposits: Vec<u64> = (0..70).map(|_| 1_000).collect();
-    let (mut chain, names) = longs(60_000_000, &deposits[..2]);
-    for at in 0..65 {
-        chain.deposit(&format!("keeper {at}"), 100);
+    let (mut chain, _) = longs(60_000_000, &[]);
+    let longs: Vec<String> = (0..257).map(|at| format!("long {at}")).collect();
+    let keepers: Vec<String> = (0..65).map(|at| format!("keeper {at}")).collect();
+    for name in longs.iter().chain(&keepers) {
+        chain.deposit(name, 1_000);
     }
     block(&mut chain);
-    for at in 0..65 {
-        let message = v1::MsgRegisterBackstop { set_aside_atoms: 1_000_000, ..Default::default() };
-        chain.send(&format!("keeper {at}"), message);
+    for keeper in &keepers {
+        let message =
+            v1::MsgRegisterBackstop { set_aside_atoms: 1_000_000_000, ..Default::default() };
+        chain.send(keeper, message);
     }
     let events = block(&mut chain);
-    let words: Vec<_> = events.txs.iter().map(word).collect();
-    assert_eq!(words.iter().filter(|word| **word == "OK").count(), 64);
-    assert_eq!(words.iter().filter(|word| **word == "BACKSTOP_FULL").count(), 1);
-    assert_eq!(chain.state.markets[0].cell.market.keepers.len(), 64);
-    assert_eq!(names.len(), 2);
+    assert_eq!(words_of(&events, "OK"), 64);
+    assert_eq!(words_of(&events, "BACKSTOP_FULL"), 1);
+
+    chain.orders("maker", vec![place(limit(0, Sell, 100, 25_700))]);
+    block(&mut chain);
+    longs.iter().for_each(|long| chain.orders(long, vec![place(limit(0, Buy, 100, 100))]));
+    block(&mut chain);
+    // At 92 all 257 are below maintenance and above two thirds of it, and nobody bids.
+    chain.index(0, 92);
+    block(&mut chain);
+    let cell = &chain.state.markets[0].cell;
+    assert_eq!((cell.market.keepers.len(), cell.listed.len()), (64, 256));
+    let listed: Vec<u32> = cell.listed.iter().map(|listed| listed.account.get()).collect();
+    let has_place = |name: &&String| {
+        let account = chain.account_id(name);
+        cell.market.keepers.iter().any(|keeper| keeper.account == account)
+    };
+    let keepers: Vec<&String> = keepers.iter().filter(has_place).collect();
+    for (account_id, keeper) in listed.iter().zip(keepers.iter().cycle()) {
+        let account_id = *account_id;
+        chain.send(keeper, v1::MsgTakeover { account_id, lots: 1, ..Default::default() });
+    }
+    let more = v1::MsgTakeover { account_id: listed[9], lots: 1, ..Default::default() };
+    chain.send(keepers[0], more);
+    let events = block(&mut chain);
+    assert_eq!(words_of(&events, "OK"), 256);
+    assert_eq!(chain.state.markets[0].cell.takeovers.len(), 256);
+    assert_eq!(words_of(&events, "TOO_MANY_TAKEOVERS"), 1);
+}
+
+fn words_of(events: &BlockEvents, expected: &str) -> usize {
+    events.txs.iter().filter(|tx| word(tx) == expected).count()
 }
 
 /// A bidder who at 94 is below maintenance, with a bid at 96 that is the best price; five others

@@ -1,12 +1,16 @@
-//! `keeper`: takes over listed positions within limits, and closes them on the book.
+//! `keeper`: takes over listed positions within limits, and closes them on the book. `set-aside`:
+//! the collateral for it.
 
 use tidemark_client::atoms_of_usdc;
+use tidemark_client::format::money;
 use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run as keep, Config, Note};
 use tidemark_proto::units::{Atoms, Ppm};
+use tidemark_proto::v1;
 
-use super::args::KeeperArgs;
-use super::{print_line, CliError, Context};
+use super::args::{KeeperArgs, SetAside};
+use super::trade::send;
+use super::{find, print_line, CliError, Context};
 
 pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliError> {
     let config = config(context, args).map_err(CliError::Usage)?;
@@ -41,4 +45,25 @@ fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
         },
         dry_run: args.dry_run,
     })
+}
+
+pub(super) async fn set_aside(context: &Context, args: &SetAside) -> Result<(), CliError> {
+    let set_aside_atoms = atoms_of_usdc(args.amount).map_err(CliError::Usage)?;
+    let mut sender = context.sender(&context.key()?).await?;
+    let markets = sender.client().markets().await?;
+    let (market, _) = find(&markets, &args.market)?;
+    let subaccount = context.global.subaccount;
+    let message = v1::MsgRegisterBackstop {
+        subaccount,
+        market: market.id,
+        set_aside_atoms,
+        ..Default::default()
+    };
+    let done = format!(
+        "{} USDC of subaccount {subaccount} are to be set aside in {}; what is more is back after \
+         50 blocks",
+        money(set_aside_atoms),
+        market.symbol
+    );
+    send(context, &mut sender, &message, &done).await
 }

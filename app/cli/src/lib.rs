@@ -76,6 +76,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Watch(args) => watch::run(context, &args).await,
         Command::Events(args) => events::run(context, &args).await,
         Command::Keeper(args) => keeper::run(context, &args).await,
+        Command::SetAside(args) => keeper::set_aside(context, &args).await,
     }
 }
 

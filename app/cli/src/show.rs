@@ -253,14 +253,51 @@ pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError
             ]);
         }
         format!(
-            "{address} at block {}, next sequence {}\n{}",
+            "{address} at block {}, next sequence {}\n{}{}",
             account.height,
             account.sequence,
-            table.render()
+            table.render(),
+            set_aside_text(&account, &markets)
         )
     };
     context.print(text, || account_json(&address, &account, &markets));
     Ok(())
+}
+
+/// A sentence for each market in which the account has set collateral aside.
+fn set_aside_text(account: &v1::AccountResponse, markets: &Markets) -> String {
+    let kept = account.subaccounts.iter().flat_map(|sub| &sub.set_aside);
+    kept.map(|kept| {
+        let back = match kept.back_at_height {
+            0 => String::new(),
+            height => format!(
+                ", {} of it back in block {height}",
+                money(kept.set_aside_atoms - kept.lasting_atoms)
+            ),
+        };
+        let place = if kept.made_room { "; a larger keeper has its place" } else { "" };
+        format!(
+            "\nsubaccount {} has set {} USDC aside in {}{back}{place}",
+            kept.subaccount,
+            money(kept.set_aside_atoms),
+            symbol(markets, kept.market)
+        )
+    })
+    .collect()
+}
+
+fn set_aside_json(kept: &v1::Keeper, markets: &Markets) -> Value {
+    json!({
+        "market": symbol(markets, kept.market),
+        "set_aside": usdc(kept.set_aside_atoms),
+        "lasting": usdc(kept.lasting_atoms),
+        "back_at_height": (kept.back_at_height > 0).then_some(kept.back_at_height),
+        "made_room": kept.made_room,
+    })
+}
+
+fn symbol(markets: &Markets, market: u32) -> String {
+    markets.by_id(market).map_or_else(|| market.to_string(), |market| market.symbol.clone())
 }
 
 fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets) -> Value {
@@ -277,6 +314,8 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
             "open_orders": sub.open_orders,
             "isolated_markets": sub.isolated_markets,
             "volume_30d": usdc(sub.volume_30d_atoms),
+            "set_aside": sub.set_aside.iter().map(|kept| set_aside_json(kept, markets))
+                .collect::<Vec<_>>(),
             "positions": positions_of(sub, markets)
                 .map(|(market, position)| position_json(market, position))
                 .collect::<Vec<_>>(),

@@ -171,8 +171,17 @@ pub enum Refusal {
     LeverageNotCovered { leverage: u32, free_atoms: Atoms },
     #[error("set_aside_atoms is {set_aside_atoms}, one keeper sets aside at most {most_atoms}")]
     SetAsideCap { set_aside_atoms: Atoms, most_atoms: Atoms },
-    #[error("the market has {keepers} keepers, at most {most}")]
-    BackstopFull { keepers: usize, most: usize },
+    #[error("set_aside_atoms is {set_aside_atoms}, must be 0 or at least {least_atoms}")]
+    SetAsideTooSmall { set_aside_atoms: Atoms, least_atoms: Atoms },
+    #[error(
+        "the market has {most} keepers, the smallest with {smallest_atoms} atoms, and {made_room} \
+         of at most {most} that made room"
+    )]
+    BackstopFull { most: usize, smallest_atoms: Atoms, made_room: usize },
+    #[error(
+        "subaccount {subaccount} of the same owner has set collateral aside for market {market}"
+    )]
+    OwnerIsKeeper { subaccount: u32, market: MarketId },
     #[error("subaccount {subaccount} set nothing aside for market {market}")]
     NotAKeeper { subaccount: u32, market: MarketId },
     #[error("account {account} has no listed position in market {market}")]
@@ -339,7 +348,9 @@ codes! {
     Refusal::ScheduleOutOfRange { .. } => Code::ScheduleOutOfRange,
     Refusal::LeverageOutOfRange { .. } => Code::LeverageOutOfRange,
     Refusal::SetAsideCap { .. } => Code::SetAsideCap,
+    Refusal::SetAsideTooSmall { .. } => Code::SetAsideTooSmall,
     Refusal::BackstopFull { .. } => Code::BackstopFull,
+    Refusal::OwnerIsKeeper { .. } => Code::OwnerIsKeeper,
     Refusal::NotAKeeper { .. } => Code::NotAKeeper,
     Refusal::NotListed { .. } => Code::NotListed,
     Refusal::TooManyTakeovers { .. } => Code::TooManyTakeovers,

@@ -181,15 +181,16 @@ pub fn hedges(
 
 /// The new set-aside of a market, in all, if it is time to change it: `target` where less than half
 /// of that is left, as far as withdrawable collateral goes. `None` while the change would add less
-/// than a hundredth of the target.
+/// than a hundredth of the target, or end below the `least` that the chain takes.
 #[must_use]
-pub fn top_up(target: Atoms, set_aside: Atoms, withdrawable: Atoms) -> Option<Atoms> {
+pub fn top_up(target: Atoms, least: Atoms, set_aside: Atoms, withdrawable: Atoms) -> Option<Atoms> {
     if set_aside >= target.mul_div_ceil(1, 2)? {
         return None;
     }
     let affordable = set_aside.saturating_add(withdrawable).min(target);
     let added = affordable - set_aside;
-    (added.is_positive() && added >= target.mul_div_floor(1, 100)?).then_some(affordable)
+    let is_enough = added.is_positive() && added >= target.mul_div_floor(1, 100)?;
+    (is_enough && affordable >= least).then_some(affordable)
 }
 
 #[cfg(test)]
@@ -321,13 +322,14 @@ mod tests {
             (1_000, 500, 5_000, None),
             (1_000, 499, 5_000, Some(1_000)),
             (1_000, 0, 300, Some(300)),
+            (1_000, 0, 299, None),
             (1_000, 300, 0, None),
             (1_000, 300, 9, None),
             (0, 0, 100, None),
         ] {
             let atoms = Atoms::from_u64;
             assert_eq!(
-                top_up(atoms(target), atoms(left), atoms(withdrawable)),
+                top_up(atoms(target), atoms(300), atoms(left), atoms(withdrawable)),
                 expected.map(atoms),
                 "{target} {left} {withdrawable}"
             );

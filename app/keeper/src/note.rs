@@ -15,6 +15,8 @@ pub enum Note {
     Lost { why: String, retry_ms: u64 },
     /// Collateral was set aside, in all.
     SetAside { market: String, atoms: Atoms },
+    /// The keeper's set-aside collateral as the chain has it, when that has changed.
+    Capacity { market: String, atoms: Atoms, lasting: Atoms, back_at: u64, made_room: bool },
     /// A takeover was asked for.
     Asked { market: String, account_id: u32, lots: Lots, edge_ppm: Ppm },
     /// A position came: by a takeover, or as the keeper's share.
@@ -38,6 +40,15 @@ impl Note {
             Self::Lost { why, retry_ms } => format!("{why}; next try in {retry_ms} ms"),
             Self::SetAside { market, atoms } => {
                 format!("{market}: {} USDC set aside", amount(*atoms))
+            }
+            Self::Capacity { market, atoms, lasting, back_at, made_room } => {
+                let left = format!("{market}: the chain holds {} USDC set aside", amount(*atoms));
+                let back = match back_at {
+                    0 => String::new(),
+                    height => format!(", {} of it until block {height}", amount(*atoms - *lasting)),
+                };
+                let place = if *made_room { "; a larger keeper has the place" } else { "" };
+                left + &back + place
             }
             Self::Asked { market, account_id, lots, edge_ppm } => {
                 format!(
@@ -74,6 +85,14 @@ impl Note {
             Self::SetAside { market, atoms } => {
                 json!({"event": "set_aside", "market": market, "amount": amount(*atoms)})
             }
+            Self::Capacity { market, atoms, lasting, back_at, made_room } => json!({
+                "event": "capacity",
+                "market": market,
+                "amount": amount(*atoms),
+                "lasting": amount(*lasting),
+                "back_at_height": back_at,
+                "made_room": made_room,
+            }),
             Self::Asked { market, account_id, lots, edge_ppm } => json!({
                 "event": "asked",
                 "market": market,

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use tidemark_client::key_file::KeyFile;
 use tidemark_client::words::side_word;
-use tidemark_client::{Client, ClientError, Markets, Sender};
+use tidemark_client::{usdc, Client, ClientError, Markets, Sender};
+use tidemark_proto::params::MIN_SET_ASIDE_ATOMS;
 use tidemark_proto::tx::Sendable;
 use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
 use tidemark_proto::v1::operation::Operation;
@@ -17,6 +18,8 @@ use super::{outlook, Config, Note};
 
 /// A block that is older is the past of a node that catches up: nothing is decided from it.
 const OLDEST_BLOCK: Duration = Duration::from_secs(30);
+/// Between a set-aside that the chain refused and the next: then others' collateral is back.
+const RETRY_BLOCKS: u64 = 50;
 /// Between two looks at the metrics page.
 const OUTLOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,10 @@ struct Session<'a> {
     /// No decision before the state of this height: what was sent shows in it.
     not_before: u64,
     holdings: Holdings,
+    /// The keeper's rows as they were told last, by market.
+    told: BTreeMap<u32, v1::Keeper>,
+    /// No set-aside before this height: the chain has refused one.
+    set_aside_from: u64,
     outlook_at: Option<Instant>,
 }
 
@@ -68,6 +75,13 @@ impl<'a> Session<'a> {
         let mut targets = BTreeMap::new();
         for (symbol, atoms) in &config.markets {
             let (market, _) = markets.find(symbol).map_err(invalid)?;
+            if atoms.is_positive() && *atoms < MIN_SET_ASIDE_ATOMS {
+                return Err(invalid(format!(
+                    "{} USDC cannot be set aside in {symbol}: at least {}",
+                    usdc(atoms.get()),
+                    usdc(MIN_SET_ASIDE_ATOMS.get())
+                )));
+            }
             targets.insert(market.id, *atoms);
         }
         let tiers = client.params().await?.fee_tiers;
@@ -81,6 +95,8 @@ impl<'a> Session<'a> {
             targets,
             not_before: 0,
             holdings: Holdings::new(),
+            told: BTreeMap::new(),
+            set_aside_from: 0,
             outlook_at: config.metrics.as_ref().map(|_| Instant::now()),
         };
         let height = session.look().await?.height;
@@ -164,9 +180,35 @@ impl<'a> Session<'a> {
             }
         }
         self.holdings = holdings;
+        self.tell_capacity(&chain, tell);
         self.set_aside(&chain, tell).await?;
         self.take(&chain, tell).await?;
         self.hedge(&chain, tell).await
+    }
+
+    /// Tells what the chain holds of the keeper's, where that has changed.
+    fn tell_capacity(&mut self, chain: &ChainSnapshot, tell: &mut impl FnMut(Note)) {
+        let rows = &chain.account.set_aside;
+        let is_gone = |market: &u32| !rows.iter().any(|row| row.market == *market);
+        let gone: Vec<u32> = self.told.keys().copied().filter(is_gone).collect();
+        let gone = gone.into_iter().filter_map(|market| self.told.remove(&market));
+        let gone: Vec<_> =
+            gone.map(|row| v1::Keeper { market: row.market, ..Default::default() }).collect();
+        for row in rows.iter().chain(&gone) {
+            let had = match row.set_aside_atoms {
+                0 => None,
+                _ => self.told.insert(row.market, row.clone()),
+            };
+            if had.as_ref() != Some(row) {
+                tell(Note::Capacity {
+                    market: chain.symbol(row.market),
+                    atoms: Atoms::new(i128::from(row.set_aside_atoms)),
+                    lasting: Atoms::new(i128::from(row.lasting_atoms)),
+                    back_at: row.back_at_height,
+                    made_room: row.made_room,
+                });
+            }
+        }
     }
 
     async fn set_aside(
@@ -174,17 +216,17 @@ impl<'a> Session<'a> {
         chain: &ChainSnapshot,
         tell: &mut impl FnMut(Note),
     ) -> Result<(), ClientError> {
+        if chain.height < self.set_aside_from {
+            return Ok(());
+        }
         let mut withdrawable =
             Atoms::new(i128::from(chain.account.withdrawable_atoms)).max(Atoms::ZERO);
         for (market, target) in self.targets.clone() {
-            let own = chain.backstop.keepers.iter();
-            let own = own.filter(|entry| {
-                entry.market == market && entry.account_id == chain.account.account_id
-            });
-            let now: Atoms = own
-                .map(|entry| Atoms::new(i128::from(entry.set_aside_atoms)).max(Atoms::ZERO))
-                .sum();
-            let Some(atoms) = top_up(target, now, withdrawable) else { continue };
+            let own = chain.account.set_aside.iter().filter(|row| row.market == market);
+            let now: Atoms =
+                own.map(|row| Atoms::new(i128::from(row.set_aside_atoms)).max(Atoms::ZERO)).sum();
+            let top_up = top_up(target, MIN_SET_ASIDE_ATOMS, now, withdrawable);
+            let Some(atoms) = top_up else { continue };
             withdrawable = (withdrawable - (atoms - now)).max(Atoms::ZERO);
             let symbol = chain.symbol(market);
             let set_aside_atoms = u64::try_from(atoms.get())
@@ -198,6 +240,8 @@ impl<'a> Session<'a> {
             let what = ("set-aside", symbol.as_str());
             if self.send(&message, what, tell).await?.is_some() {
                 tell(Note::SetAside { market: symbol, atoms });
+            } else if !self.config.dry_run {
+                self.set_aside_from = chain.height + RETRY_BLOCKS;
             }
         }
         Ok(())

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemark_consensus::publish::Publisher;
-use tidemark_engine::state::{IsolatedSlot, Owner, View};
-use tidemark_market_data::{wire_atoms, MarketData};
+use tidemark_engine::state::{IsolatedSlot, MarketCell, Owner, View};
+use tidemark_market_data::{owner_of, wire_atoms, MarketData};
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::health::{self as risk_health, Health, MarketTerms};
 use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
-use tidemark_risk::{fees, liquidation, Account, Markets, Position, RiskError};
+use tidemark_risk::{fees, liquidation, Account, Keeper, Markets, Position, RiskError};
 
 /// How long the replica may lag behind the published view before a query is answered without it.
 const QUERY_WITHIN: Duration = Duration::from_secs(2);
@@ -192,7 +192,33 @@ pub(super) fn subaccount(
         open_orders: u32::try_from(open_orders).unwrap_or(u32::MAX),
         volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.volume_ms())),
         isolated_markets,
+        set_aside: set_aside_of(view, id),
     })
+}
+
+/// What an account has set aside, by market.
+fn set_aside_of(view: &View, id: AccountId) -> Vec<v1::Keeper> {
+    let of = |cell: &MarketCell| {
+        let keepers = &cell.market.keepers;
+        let at = keepers.binary_search_by_key(&id, |row| row.account).ok()?;
+        Some(keeper(view, u32::from(cell.market.params.id.get()), keepers.get(at)?))
+    };
+    view.markets.iter().filter_map(|cell| of(cell)).collect()
+}
+
+/// A keeper of a market on the wire.
+pub(super) fn keeper(view: &View, market: u32, row: &Keeper) -> v1::Keeper {
+    let (owner, subaccount) = owner_of(view, row.account);
+    v1::Keeper {
+        market,
+        owner,
+        subaccount,
+        account_id: row.account.get(),
+        set_aside_atoms: wire_atoms(row.set_aside_atoms),
+        lasting_atoms: wire_atoms(row.lasting_atoms()),
+        back_at_height: row.give_back.map_or(0, |back| back.at_height),
+        made_room: row.made_room,
+    }
 }
 
 /// Ids of an owner's accounts: of one subaccount, or all in order of number.

@@ -64,6 +64,9 @@ struct Market<'a> {
 struct Keeper {
     account_id: AccountId,
     set_aside_atoms: String,
+    lasting_atoms: String,
+    back_at_height: Option<u64>,
+    made_room: bool,
 }
 
 #[derive(Serialize)]
@@ -154,7 +157,13 @@ fn chain(view: &View) -> Chain<'_> {
 }
 
 fn keeper(keeper: &tidemark_risk::Keeper) -> Keeper {
-    Keeper { account_id: keeper.account, set_aside_atoms: keeper.set_aside_atoms.to_string() }
+    Keeper {
+        account_id: keeper.account,
+        set_aside_atoms: keeper.set_aside_atoms.to_string(),
+        lasting_atoms: keeper.lasting_atoms().to_string(),
+        back_at_height: keeper.give_back.map(|back| back.at_height),
+        made_room: keeper.made_room,
+    }
 }
 
 fn market(cell: &MarketCell) -> Market<'_> {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
-use tidemark_market_data::{listed, owner_of, wire_atoms, MarketData};
+use tidemark_market_data::{listed, wire_atoms, MarketData};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1::query_service_server::QueryService;
 use tidemark_proto::{types, v1, Refusal};
 use tonic::{Request, Response, Status};
 
-use super::account::{accounts_of, at_one_height, find, subaccount, with_isolated};
+use super::account::{accounts_of, at_one_height, find, keeper, subaccount, with_isolated};
 use super::export::{export, ExportStream};
 use super::status::status;
 
@@ -97,12 +97,7 @@ fn backstop(view: &View, market: Option<u32>) -> Result<v1::BackstopResponse, Re
     let mut out = v1::BackstopResponse { height: view.chain.height, ..Default::default() };
     for cell in cells {
         let market = u32::from(cell.market.params.id.get());
-        out.keepers.extend(cell.market.keepers.iter().map(|keeper| {
-            let (owner, subaccount) = owner_of(view, keeper.account);
-            let account_id = keeper.account.get();
-            let set_aside_atoms = wire_atoms(keeper.set_aside_atoms);
-            v1::Keeper { market, owner, subaccount, account_id, set_aside_atoms }
-        }));
+        out.keepers.extend(cell.market.keepers.iter().map(|row| keeper(view, market, row)));
         out.listed.extend(listed(view, cell.market.params.id));
         out.takeovers.extend(cell.takeovers.iter().map(|takeover| v1::WaitingTakeover {
             market,

@@ -16,6 +16,9 @@ use crate::units::Atoms;
 /// Largest amount that a message or parameter may name: 10¹⁸ atoms, a million million USDC.
 pub const MAX_ATOMS: Atoms = Atoms::new(1_000_000_000_000_000_000);
 
+/// The least that a keeper sets aside for a market (rules §7.10): a place costs something to hold.
+pub const MIN_SET_ASIDE_ATOMS: Atoms = Atoms::from_usdc(1_000);
+
 fn invalid(message: String) -> Refusal {
     Refusal::new(Code::InvalidParams, message)
 }

@@ -156,7 +156,11 @@ impl Traffic {
             }
             19..=21 => {
                 let market = rng.within(0, state.markets.len() as u64 - 1) as u32;
-                let set_aside_atoms = if rng.chance(15) { 0 } else { part(rng) / 4 };
+                let set_aside_atoms = match rng.within(0, 99) {
+                    0..=14 => 0,
+                    15..=24 => part(rng) / 4,
+                    _ => (part(rng) / 4).max(1_000_000_000),
+                };
                 let message = v1::MsgRegisterBackstop {
                     subaccount,
                     market,

@@ -21,6 +21,12 @@ fn one_by_one(table: &mut Table) {
     story.send("keeper", register(2_000_000_000_000));
     story.send("keeper", register(1_000_000_000));
     story.send("keeper", takeover(0));
+    story.send("keeper", register(999_999_999));
+    let to_other =
+        v1::MsgTransfer { to_subaccount: 1, amount_atoms: 1_000_000_000, ..Default::default() };
+    story.send("keeper", to_other);
+    let second = v1::MsgRegisterBackstop { subaccount: 1, ..register(1_000_000_000) };
+    story.send("keeper", second);
     story.update(|params| params.status = MarketStatus::Closed);
     story.send("keeper", register(2_000_000_000));
 }
@@ -33,7 +39,7 @@ fn as_many_as_may_be(table: &mut Table) {
     names.push("short");
     let mut story = Story::one_market(&names, table);
     for keeper in &keepers {
-        story.chain.send(keeper, register(1_000_000));
+        story.chain.send(keeper, register(1_000_000_000));
     }
     story.chain.deposit("short", 100_000);
     story.block();

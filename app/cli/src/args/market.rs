@@ -71,6 +71,17 @@ pub struct KeeperArgs {
     pub dry_run: bool,
 }
 
+/// `set-aside`
+#[derive(Debug, Args)]
+pub struct SetAside {
+    /// Market, e.g. BTC-USD
+    #[arg(long)]
+    pub market: String,
+    /// How much in all, in USDC; 0 takes all back, after 50 blocks
+    #[arg(long, value_name = "USDC")]
+    pub amount: Decimal,
+}
+
 /// `market …`
 #[derive(Debug, Subcommand)]
 pub enum MarketCommand {

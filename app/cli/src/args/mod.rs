@@ -120,6 +120,8 @@ pub enum Command {
     Events(Events),
     /// Take over liquidated positions within limits, and close them on the book
     Keeper(KeeperArgs),
+    /// Set collateral aside to take over liquidated positions of a market, or take it back
+    SetAside(SetAside),
 }
 
 /// `keys …`

@@ -4,6 +4,7 @@ use prometheus::{GaugeVec, IntGaugeVec};
 use tidemark_engine::events::PriceRound;
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_proto::units::TimeMs;
+use tidemark_risk::Keeper;
 
 use super::declare::metrics;
 use super::distance::{distances, BUCKETS};
@@ -38,6 +39,10 @@ metrics! {
             "Voting power that reported the market's index in the last block, of all";
         backstop_capacity: GaugeVec = "tidemark_backstop_capacity_usdc" ["market"]
             "Collateral that keepers set aside to take over liquidated positions";
+        backstop_lasting: GaugeVec = "tidemark_backstop_lasting_usdc" ["market"]
+            "Part of it that keepers have not taken back";
+        backstop_keepers: IntGaugeVec = "tidemark_backstop_keepers" ["market"]
+            "Keepers with a place; a market has 64";
         market_insurance: GaugeVec = "tidemark_market_insurance_fund_usdc" ["market"]
             "The insurance fund of a market that is isolated for all; 0 in others";
         bad_debt: GaugeVec = "tidemark_bad_debt_usdc" ["market"]
@@ -106,6 +111,10 @@ impl MarketMetrics {
         self.open_interest.with_label_values(&label).set(base_units);
         self.bad_debt.with_label_values(&label).set(usdc(market.bad_debt_atoms));
         self.backstop_capacity.with_label_values(&label).set(usdc(market.set_aside_atoms()));
+        let lasting = market.keepers.iter().map(Keeper::lasting_atoms).sum();
+        self.backstop_lasting.with_label_values(&label).set(usdc(lasting));
+        let placed = market.keepers.iter().filter(|keeper| !keeper.made_room).count();
+        self.backstop_keepers.with_label_values(&label).set(count(placed));
         self.market_insurance.with_label_values(&label).set(usdc(market.insurance_atoms));
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! In one block: the takeovers that keepers requested, in the order of their transactions and of
 //! any part of the position; then shares of the step's remaining lots, pro rata to the collateral
-//! set aside. A takeover uses up the keeper's set-aside collateral alone; when that is gone the
-//! stage passes on to the fund and to deleveraging.
+//! set aside. A takeover uses up the keeper's set-aside collateral alone, a tenth of it in a block
+//! at most. What only the tenth keeps from the keepers waits for the next block, three times at
+//! most; the rest goes on to the fund and to deleveraging.
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
@@ -12,7 +13,7 @@ use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::is_deep;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
-use tidemark_risk::{Market, RiskError};
+use tidemark_risk::{Keeper, Market, RiskError};
 
 use crate::events::Event;
 use crate::exec::account::{health, lookup};
@@ -47,17 +48,18 @@ pub(crate) fn by_keepers(
         {
             continue;
         }
-        let mut fills = Vec::new();
-        let all_asked = asked_for(ctx, step.account, market, budgets, &mut fills)?;
-        let asked: Lots = fills.iter().map(|fill: &KeeperFill| fill.lots).sum();
+        let mut taken = Taken::default();
+        let all_asked = asked_for(ctx, step.account, market, budgets, &mut taken)?;
+        let asked = taken.lots;
         step.took(market, asked);
         let due = due(step, lookup::held(ctx.exchange, step.account, market));
-        let (shared, all_shared) = pro_rata(ctx, (step.account, market), due, budgets, &mut fills)?;
-        step.took(market, shared);
-        if !all_asked || !all_shared {
+        let all_shared = pro_rata(ctx, (step.account, market), due, budgets, &mut taken)?;
+        step.took(market, taken.lots - asked);
+        let waits = taken.rationed && !step.row.is_overdue(market);
+        if !all_asked || !all_shared || waits {
             step.keep_open(market);
         }
-        let closed = (asked + shared, fills.iter().map(|fill| fill.quote_atoms).sum());
+        let closed = (taken.lots, taken.quote_atoms);
         step::report_off_book(
             ctx,
             step,
@@ -71,11 +73,15 @@ pub(crate) fn by_keepers(
     Ok(())
 }
 
-/// One keeper's part of a position.
-struct KeeperFill {
+/// What keepers have taken of a position.
+#[derive(Default)]
+struct Taken {
     lots: Lots,
     /// Quote that the closing account got (positive) or paid.
     quote_atoms: Atoms,
+    /// True where a keeper's whole set-aside collateral would have borne more than the part of it
+    /// that may be used up in a block.
+    rationed: bool,
 }
 
 /// Serves the takeovers that wait for this position; returns false where the market's gas ended
@@ -85,7 +91,7 @@ fn asked_for(
     closing: AccountId,
     market: MarketId,
     budgets: &mut Budgets,
-    fills: &mut Vec<KeeperFill>,
+    taken: &mut Taken,
 ) -> Result<bool, Refusal> {
     let waiting = &ctx.exchange.markets.slot(market).cell.takeovers;
     let waiting: Vec<Takeover> =
@@ -94,15 +100,15 @@ fn asked_for(
         if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
             return Ok(false);
         }
-        fills.extend(take(ctx, closing, market, takeover.lots, takeover.keeper)?);
+        take(ctx, (closing, market), takeover.lots, takeover.keeper, taken)?;
     }
     Ok(true)
 }
 
 /// Shares `lots` among the keepers pro rata to their set-aside collateral, largest remainder, ties
 /// by account id. The part that a keeper cannot bear goes to keepers that bore theirs: each round
-/// ends the sharing, or a keeper's part in it. Returns the lots that they took; and false where the
-/// market's gas ended before all were asked.
+/// ends the sharing, or a keeper's part in it. Returns false where the market's gas ended before all
+/// were asked.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
@@ -112,8 +118,8 @@ fn pro_rata(
     (closing, market): (AccountId, MarketId),
     lots: Lots,
     budgets: &mut Budgets,
-    fills: &mut Vec<KeeperFill>,
-) -> Result<(Lots, bool), Refusal> {
+    taken: &mut Taken,
+) -> Result<bool, Refusal> {
     let mut left = lots;
     let mut able: Vec<AccountId> = ctx
         .exchange
@@ -134,61 +140,87 @@ fn pro_rata(
         able.clear();
         for (keeper, wanted) in shares {
             if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
-                return Ok((lots - left, false));
+                return Ok(false);
             }
-            let filled = take(ctx, closing, market, wanted, keeper)?;
-            let got = filled.as_ref().map_or(Lots::ZERO, |fill| fill.lots);
+            let got = take(ctx, (closing, market), wanted, keeper, taken)?;
             left -= got;
             if got == wanted {
                 able.push(keeper);
             }
-            fills.extend(filled);
         }
     }
-    Ok((lots - left, true))
+    Ok(true)
 }
 
+fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
+    row_of(state, market, keeper).map_or(Atoms::ZERO, |row| row.set_aside_atoms)
+}
+
+fn row_of(state: &State, market: MarketId, keeper: AccountId) -> Option<Keeper> {
+    let keepers = &state.markets.slot(market).cell.market.keepers;
+    let at = keepers.binary_search_by_key(&keeper, |row| row.account);
+    at.ok().and_then(|at| keepers.get(at)).copied()
+}
+
+/// One keeper takes up to `lots`, as many as a tenth of its set-aside collateral bears; returns how
+/// many.
 #[expect(
-    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
 )]
-fn set_aside(state: &State, market: MarketId, keeper: AccountId) -> Atoms {
-    let keepers = &state.markets.slot(market).cell.market.keepers;
-    let at = keepers.binary_search_by_key(&keeper, |entry| entry.account);
-    at.map_or(Atoms::ZERO, |at| keepers[at].set_aside_atoms)
-}
-
-/// One keeper takes up to `lots`, as many as its set-aside collateral bears; `None` when that is
-/// none.
 fn take(
     ctx: &mut Ctx<'_>,
-    closing: AccountId,
-    market: MarketId,
+    (closing, market): (AccountId, MarketId),
     lots: Lots,
     keeper: AccountId,
-) -> Result<Option<KeeperFill>, Refusal> {
+    taken: &mut Taken,
+) -> Result<Lots, Refusal> {
     // A keeper without room for one more isolated account takes nothing: the others are asked, and
     // the account that closes goes on to the next stage.
-    let Ok(trader) = isolated::account_for(ctx.exchange, keeper, market) else { return Ok(None) };
+    let Ok(trader) = isolated::account_for(ctx.exchange, keeper, market) else {
+        return Ok(Lots::ZERO);
+    };
     let held = lookup::held(ctx.exchange, closing, market);
     let lots = lots.min(held.unsigned_abs());
-    let set_aside_atoms = set_aside(ctx.exchange, market, keeper);
-    if trader == closing || set_aside_atoms.is_zero() || lots.is_zero() {
-        return Ok(None);
+    let Some(row) = row_of(ctx.exchange, market, keeper) else { return Ok(Lots::ZERO) };
+    if trader == closing || lots.is_zero() {
+        return Ok(Lots::ZERO);
     }
     cash::settle_funding(ctx.exchange, trader)?;
     let health = health::health(ctx.exchange, closing)?;
     let free_atoms = health::health(ctx.exchange, trader)?.free_atoms();
-    let bears = |lots: Lots| {
+    let bears = |lots: Lots, most_atoms: Atoms| {
         let delta = step::closing_delta(held, lots);
-        let taken = attempt(ctx.exchange, (closing, trader), market, delta, &health)?;
-        let free_after = health::health_as(ctx.exchange, trader, &taken.keeper)?.free_atoms();
-        let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, set_aside_atoms))?;
-        Ok::<_, Refusal>(used.map(|used| (lots, taken, used)))
+        let attempt = attempt(ctx.exchange, (closing, trader), market, delta, &health)?;
+        let free_after = health::health_as(ctx.exchange, trader, &attempt.keeper)?.free_atoms();
+        let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, most_atoms))?;
+        Ok::<_, Refusal>(used.map(|used| (lots, attempt, used)))
     };
-    let Some((lots, taken, used_atoms)) = most_that_bears(lots, bears)? else { return Ok(None) };
-    let (closing_row, mut keeper_row) = (taken.closing, taken.keeper);
-    let (market_row, quote_atoms) = (taken.market, taken.quote_atoms);
+    let most = most_that_bears(lots, |lots| bears(lots, row.usable_atoms()))?;
+    let got = most.as_ref().map_or(Lots::ZERO, |(lots, ..)| *lots);
+    if got < lots && !taken.rationed {
+        taken.rationed = bears(got + Lots::ONE, row.set_aside_atoms)?.is_some();
+    }
+    if let Some((lots, attempt, used_atoms)) = most {
+        taken.lots += lots;
+        taken.quote_atoms += attempt.quote_atoms;
+        carry_out(ctx, (closing, keeper, trader), held, lots, attempt, used_atoms)?;
+    }
+    Ok(got)
+}
+
+/// Makes an attempt the state.
+fn carry_out(
+    ctx: &mut Ctx<'_>,
+    (closing, keeper, trader): (AccountId, AccountId, AccountId),
+    held: SignedLots,
+    lots: Lots,
+    attempt: TakeoverOutcome,
+    used_atoms: Atoms,
+) -> Result<(), Refusal> {
+    let market = attempt.market.params.id;
+    let (closing_row, mut keeper_row) = (attempt.closing, attempt.keeper);
+    let (market_row, quote_atoms) = (attempt.market, attempt.quote_atoms);
     keeper_row.collateral_atoms = keeper_row
         .collateral_atoms
         .checked_add(used_atoms)
@@ -211,7 +243,7 @@ fn take(
         lots,
         set_aside_used_atoms: used_atoms,
     });
-    Ok(Some(KeeperFill { lots, quote_atoms }))
+    Ok(())
 }
 
 /// Takes used collateral off a keeper's set-aside; a keeper without any leaves the list.
@@ -222,6 +254,7 @@ fn take(
 fn use_up(market_row: &mut Market, keeper: AccountId, used_atoms: Atoms) {
     for entry in market_row.keepers.iter_mut().filter(|entry| entry.account == keeper) {
         entry.set_aside_atoms -= used_atoms;
+        entry.used_in_block_atoms += used_atoms;
     }
     market_row.keepers.retain(|entry| entry.set_aside_atoms.is_positive());
 }

@@ -1,7 +1,7 @@
-//! Phase 3: orders whose time has come, and dead man's switches.
+//! Phase 3: orders whose time has come, dead man's switches, and collateral that keepers get back.
 
 use crate::exec::ctx::Ctx;
-use crate::exec::operation::cancel_schedule;
+use crate::exec::operation::{cancel_schedule, keepers};
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
 
@@ -25,4 +25,5 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
         removal::expire(ctx, market, most);
     }
     cancel_schedule::run_due(ctx);
+    keepers::give_back_due(ctx.exchange);
 }
