@@ -58,7 +58,7 @@ pub struct Keeper {
 /// Set-aside collateral on its way back, in use until it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct GiveBack {
-    /// What stays set aside.
+    /// The amount that stays set aside.
     pub rest_atoms: Atoms,
     /// The block in which the other part is back.
     pub at_height: u64,
@@ -77,14 +77,15 @@ impl Keeper {
         }
     }
 
-    /// What stays set aside when all is back that is on its way.
+    /// The amount that stays set aside when all is back that is on its way.
     #[must_use]
     pub fn lasting_atoms(&self) -> Atoms {
         let set_aside = self.set_aside_atoms;
         self.give_back.map_or(set_aside, |back| back.rest_atoms.min(set_aside))
     }
 
-    /// What takeovers may still use up in this block: a tenth of what was set aside at its start.
+    /// The amount that takeovers may still use up in this block: a tenth of what was set aside at
+    /// its start.
     #[must_use]
     pub fn usable_atoms(&self) -> Atoms {
         let at_start = self.set_aside_atoms.saturating_add(self.used_in_block_atoms);

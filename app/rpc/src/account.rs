@@ -196,7 +196,7 @@ pub(super) fn subaccount(
     })
 }
 
-/// What an account has set aside, by market.
+/// The collateral that an account has set aside, by market.
 fn set_aside_of(view: &View, id: AccountId) -> Vec<v1::Keeper> {
     let of = |cell: &MarketCell| {
         let keepers = &cell.market.keepers;

@@ -118,7 +118,7 @@ pub struct Rig {
     pub node: Node,
     /// The clock that the application sees: at the start it is behind every block's time.
     pub clock: Arc<TestClock>,
-    /// What the application has published.
+    /// Where the application publishes.
     pub publisher: Arc<Publisher>,
     /// The transactions that it has verified.
     pub cache: Arc<TxCache>,

@@ -28,7 +28,7 @@ fn accepts_by_the_letter(rig: &Rig, request: &RequestProcessProposal) -> bool {
     canonical_order::check(&txs, &order, gas, |account| view.sequence(account)).is_ok()
 }
 
-/// What a proposer does to the transactions of a block.
+/// A change that a proposer makes to the transactions of a block.
 #[derive(Clone, Copy, Debug)]
 enum Edit {
     Swap(usize, usize),

@@ -73,7 +73,7 @@ pub(crate) fn by_keepers(
     Ok(())
 }
 
-/// What keepers have taken of a position.
+/// The part of a position that keepers have taken.
 #[derive(Default)]
 struct Taken {
     lots: Lots,
@@ -107,8 +107,8 @@ fn asked_for(
 
 /// Shares `lots` among the keepers pro rata to their set-aside collateral, largest remainder, ties
 /// by account id. The part that a keeper cannot bear goes to keepers that bore theirs: each round
-/// ends the sharing, or a keeper's part in it. Returns false where the market's gas ended before all
-/// were asked.
+/// ends the sharing, or a keeper's part in it. Returns false where the market's gas ended before
+/// all were asked.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"

@@ -95,8 +95,8 @@ fn check_increase(market: &Market, set_aside_atoms: Atoms) -> Result<(), Refusal
     Ok(())
 }
 
-/// What goes back of a keeper that wants so much set aside. Asking for the same again changes
-/// nothing.
+/// The part that goes back of a keeper that wants so much set aside. Asking for the same again
+/// changes nothing.
 fn give_back_after(keeper: &Keeper, rest_atoms: Atoms, height: u64) -> Option<GiveBack> {
     if rest_atoms >= keeper.set_aside_atoms {
         return None;
