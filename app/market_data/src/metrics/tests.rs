@@ -208,6 +208,7 @@ fn names_follow_prometheus_conventions() {
         "tidemark_book_levels",
         "tidemark_accounts",
         "tidemark_accounts_near_liquidation",
+        "tidemark_backstop_keepers",
         "tidemark_markets_quarantined",
         "tidemark_submit_waiters",
         "tidemark_stream_subscribers",

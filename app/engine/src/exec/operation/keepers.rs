@@ -11,7 +11,7 @@ use crate::exec::account::lookup;
 use crate::exec::collateral::cash;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
-use crate::state::{State, Takeover, MAX_TAKEOVERS};
+use crate::state::{Failure, State, Takeover, MAX_TAKEOVERS};
 use crate::symbol::Symbol;
 
 /// Places of one market's keepers. As many that made room wait for their collateral, so the
@@ -175,7 +175,7 @@ pub(crate) fn give_back_due(state: &mut State) {
             if let Err(refusal) = cash::credit(state, account, atoms) {
                 let why = refusal.labelled();
                 let sentence = format!("account {account} did not get {atoms} atoms back: {why}");
-                broken_account(state, account, sentence);
+                broken_account(state, account, Failure::Collateral, sentence);
             }
         }
     }
