@@ -203,7 +203,7 @@ fn set_aside_of(view: &View, id: AccountId) -> Vec<v1::Keeper> {
         let at = keepers.binary_search_by_key(&id, |row| row.account).ok()?;
         Some(keeper(view, u32::from(cell.market.params.id.get()), keepers.get(at)?))
     };
-    view.markets.iter().filter_map(|cell| of(cell)).collect()
+    view.markets.iter().filter_map(of).collect()
 }
 
 /// A keeper of a market on the wire.
