@@ -31,10 +31,8 @@ pub(crate) fn replace(
 ) -> Result<OperationResult, Refusal> {
     let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
     if trigger_price_ticks.is_some() {
-        return Err(Refusal::NotReplaceable {
-            order_id: order.order_id,
-            why: NotReplaceable::NoTrigger,
-        });
+        let (order_id, why) = (order.order_id, NotReplaceable::NoTrigger);
+        return Err(Refusal::NotReplaceable { order_id, why });
     }
     let old = health::open_order(order);
     let new = OpenOrder {
