@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
+use tidemark_proto::Code;
 
 use crate::book::Book;
 use crate::bounded::checked;
 use crate::icebergs::Iceberg;
+use crate::ladder::price_of;
 use crate::matcher::Taker;
 use crate::types::{Fillable, Host, NewOrder};
 
@@ -15,7 +17,7 @@ impl Book {
     /// `max_fills` makers, looking at no more than `max_visits`; changes nothing. Fill-or-kill
     /// relies on this quantity (rules §2.3).
     #[must_use]
-    pub fn fillable_lots(&self, order: &NewOrder, host: &impl Host) -> Fillable {
+    pub fn fillable_lots(&self, order: &NewOrder, host: &mut impl Host) -> Fillable {
         let taker = Taker::new(order, OrderId::MAX, order.price_ticks);
         self.fillable(&taker, order.lots, host)
     }
@@ -23,34 +25,40 @@ impl Book {
     /// Returns the lots that [`Book::match_taker`] would trade for a fill-or-kill order, hidden
     /// lots included, up to `lots`; changes nothing. Counts at most `max_fills` makers, each refill
     /// of an iceberg order as another maker, and looks at no more than `max_visits`.
-    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &impl Host) -> Fillable {
+    pub(crate) fn fillable(&self, taker: &Taker, lots: Lots, host: &mut impl Host) -> Fillable {
         let cap =
             if taker.reduce_only { host.reducible_lots(taker.owner, taker.side) } else { lots };
         let mut walk = FillWalk {
             book: self,
             side: taker.side.opposite(),
             any_dead: self.any_dead(host),
+            admits: host.begin_walk(),
             met: 0,
             visits: 0,
             ended: None,
             traded: BTreeMap::new(),
         };
         let sum = walk.sum(taker, lots, cap, host);
-        Fillable {
-            lots: sum.min(cap),
-            visits: walk.visits,
-            out_of_visits: walk.ended == Some(End::Visits),
-        }
+        Fillable { lots: sum.min(cap), visits: walk.visits, stop: walk.ended.and_then(End::stop) }
     }
 }
 
-/// The bound at which a walk ended before its lots.
+/// Why a walk ended before its lots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// `max_visits`.
-    Visits,
-    /// `max_fills`, or an order of the taker's owner.
-    Met,
+    /// For a reason that ends the order.
+    Stopped(Code),
+    /// At an order of the taker's owner that takes lots off both: the order would go on.
+    Decrement,
+}
+
+impl End {
+    const fn stop(self) -> Option<Code> {
+        match self {
+            Self::Stopped(code) => Some(code),
+            Self::Decrement => None,
+        }
+    }
 }
 
 /// Simulates [`Book::match_taker`] over the makers without changing the book.
@@ -59,6 +67,7 @@ struct FillWalk<'a> {
     /// The makers' side.
     side: Side,
     any_dead: bool,
+    admits: bool,
     met: u32,
     visits: u32,
     ended: Option<End>,
@@ -68,7 +77,8 @@ struct FillWalk<'a> {
 
 impl FillWalk<'_> {
     /// Returns the lots of all makers up to `lots`, or up to the walk's end.
-    fn sum(&mut self, taker: &Taker, lots: Lots, cap: Lots, host: &impl Host) -> Lots {
+    fn sum(&mut self, taker: &Taker, lots: Lots, cap: Lots, host: &mut impl Host) -> Lots {
+        let lots = lots.min(cap);
         let book = self.book;
         let ladder = book.ladders.get(self.side);
         let mut sum = Lots::ZERO;
@@ -82,14 +92,14 @@ impl FillWalk<'_> {
             let mut queue = book.queue_slots(book.levels.get(index).head).map(shown);
             let mut refilled = VecDeque::new();
             while let Some((slot, shown, iceberg)) = queue.next().or_else(|| refilled.pop_front()) {
-                if sum >= lots.min(cap) {
-                    return lots.min(cap);
+                if sum >= lots {
+                    return lots;
                 }
                 let more = self.visit(slot, shown, taker, checked::sub(lots, sum), host);
+                sum = checked::add(sum, more);
                 if self.ended.is_some() {
                     return sum;
                 }
-                sum = checked::add(sum, more);
                 if more == shown && !iceberg.hidden_lots.is_zero() {
                     let (shown, iceberg) =
                         Iceberg::split(iceberg.display_lots, iceberg.hidden_lots);
@@ -110,10 +120,10 @@ impl FillWalk<'_> {
         shown: Lots,
         taker: &Taker,
         wanted: Lots,
-        host: &impl Host,
+        host: &mut impl Host,
     ) -> Lots {
         if self.visits == taker.max_visits {
-            self.ended = Some(End::Visits);
+            self.ended = Some(End::Stopped(Code::OutOfGas));
             return Lots::ZERO;
         }
         self.visits = checked::increment(self.visits);
@@ -129,7 +139,7 @@ impl FillWalk<'_> {
         shown: Lots,
         taker: &Taker,
         wanted: Lots,
-        host: &impl Host,
+        host: &mut impl Host,
     ) -> Lots {
         let maker = self.book.orders.get(slot);
         let mut lots = wanted.min(shown);
@@ -145,15 +155,27 @@ impl FillWalk<'_> {
             }
         }
         if self.met == taker.max_fills {
-            self.ended = Some(End::Met);
+            self.ended = Some(End::Stopped(Code::MaxFills));
             return Lots::ZERO;
         }
         self.met = checked::increment(self.met);
         if maker.owner == taker.owner {
-            if taker.stp != SelfTradePrevention::CancelMaker {
-                self.ended = Some(End::Met);
-            }
+            self.ended = match taker.stp {
+                SelfTradePrevention::CancelMaker => None,
+                SelfTradePrevention::Decrement => Some(End::Decrement),
+                SelfTradePrevention::CancelTaker | SelfTradePrevention::CancelBoth => {
+                    Some(End::Stopped(Code::SelfTrade))
+                }
+            };
             return Lots::ZERO;
+        }
+        if self.admits && !lots.is_zero() {
+            let price_ticks = price_of(self.side, self.book.levels.get(maker.level).key);
+            let admitted = host.admit(price_ticks, lots).min(lots);
+            if admitted < lots {
+                self.ended = Some(End::Stopped(Code::InsufficientCollateral));
+                lots = admitted;
+            }
         }
         if may_be_removed {
             let traded = self.traded.entry(maker.owner).or_default();

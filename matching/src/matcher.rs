@@ -8,7 +8,7 @@ use crate::arena::Order;
 use crate::book::Book;
 use crate::bounded::{self, checked};
 use crate::ladder::{key_of, price_of};
-use crate::types::{Event, Host, NewOrder, PlaceResult, MAX_ORDER_LOTS};
+use crate::types::{Event, Host, NewOrder, PlaceResult, Reject, MAX_ORDER_LOTS};
 
 /// An incoming order that is being matched.
 pub(crate) struct Taker {
@@ -39,6 +39,15 @@ impl Taker {
             max_visits: order.max_visits,
         }
     }
+}
+
+/// Facts that hold for a whole walk over makers.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The book may hold a dead order.
+    any_dead: bool,
+    /// The host admits each fill of the taker.
+    admits: bool,
 }
 
 /// Result of matching an incoming order.
@@ -72,9 +81,10 @@ impl Book {
         );
         let mut met = 0_u32;
         let mut traded = Vec::new();
-        let any_dead = self.any_dead(host);
+        let walk = Walk { any_dead: self.any_dead(host), admits: host.begin_walk() };
         // Matching adds no reduce-only order.
-        let simple = !taker.reduce_only && !self.owners.any_reduce_only() && !any_dead;
+        let simple =
+            !taker.reduce_only && !self.owners.any_reduce_only() && !walk.any_dead && !walk.admits;
         while !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             if simple {
                 let fills_left = taker.max_fills.saturating_sub(met);
@@ -88,7 +98,7 @@ impl Book {
             else {
                 break;
             };
-            met = self.visit(slot, taker, met, (&mut outcome, &mut traded), any_dead, host);
+            met = self.visit(slot, taker, met, (&mut outcome, &mut traded), walk, host);
         }
         for maker in traded {
             self.fit_reduce_only(maker, taker.side.opposite(), host);
@@ -125,7 +135,7 @@ impl Book {
         taker: &Taker,
         met: u32,
         (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
-        any_dead: bool,
+        walk: Walk,
         host: &mut impl Host,
     ) -> u32 {
         if outcome.visits == taker.max_visits {
@@ -133,7 +143,7 @@ impl Book {
             return met;
         }
         outcome.visits = bounded::increment(outcome.visits);
-        if let Some(code) = any_dead.then(|| self.why_dead(slot, host)).flatten() {
+        if let Some(code) = walk.any_dead.then(|| self.why_dead(slot, host)).flatten() {
             self.evict(slot, code, host);
             return met;
         }
@@ -144,7 +154,7 @@ impl Book {
         if self.orders.get(slot).owner == taker.owner {
             self.prevent_self_trade(slot, taker.stp, outcome, host);
         } else {
-            self.match_maker(slot, taker, outcome, traded, host);
+            self.match_maker(slot, taker, (outcome, traded), walk, host);
         }
         bounded::increment(met)
     }
@@ -219,7 +229,8 @@ impl Book {
         slot: u32,
         taker: &Taker,
         outcome: &mut MatchResult,
-        traded: &mut Vec<AccountId>,
+        (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
+        walk: Walk,
         host: &mut impl Host,
     ) {
         let maker = *self.orders.get(slot);
@@ -236,6 +247,17 @@ impl Book {
             lots = lots.min(host.reducible_lots(maker.owner, maker_side));
             if lots.is_zero() {
                 self.evict(slot, Code::NothingToReduce, host);
+                return;
+            }
+        }
+        if walk.admits {
+            let price_ticks = price_of(maker_side, self.levels.get(maker.level).key);
+            let admitted = host.admit(price_ticks, lots).min(lots);
+            if admitted < lots {
+                outcome.stop = Some(Code::InsufficientCollateral);
+                lots = admitted;
+            }
+            if lots.is_zero() {
                 return;
             }
         }
@@ -342,6 +364,15 @@ impl MatchResult {
         } else if part < self.remaining_lots {
             (self.remaining_lots, self.cut) = (part, Some(Code::NothingToReduce));
         }
+    }
+
+    /// Returns the refusal of an immediate order of which no lot was admitted. Orders that the walk
+    /// removed stay removed.
+    pub(crate) fn refused_all(&self, lots: Lots) -> Option<Reject> {
+        let refused = self.stop == Some(Code::InsufficientCollateral)
+            && self.filled_lots.is_zero()
+            && self.decremented_lots.is_zero();
+        refused.then(|| Reject::new(Code::InsufficientCollateral, 0, lots.get()).after(self.visits))
     }
 
     /// Returns the result for the caller; `order_id` and `price_ticks` are those of the incoming

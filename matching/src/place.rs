@@ -22,9 +22,10 @@ impl Book {
     /// # Errors
     /// A refused order changes nothing and uses no id: `QUANTITY_TOO_SMALL`, `QUANTITY_TOO_LARGE`,
     /// `INVALID_ARGUMENT` (post-only or iceberg, and immediate), `DUPLICATE_CLIENT_ID`,
-    /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `OUT_OF_GAS`, `OVERFLOW` (of the level's
-    /// sum, or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full, or the account's reduce-only
-    /// orders of the side).
+    /// `WOULD_INCREASE`, `WOULD_CROSS`, `NOT_FILLABLE`, `INSUFFICIENT_COLLATERAL` (the host admits
+    /// no lot, or not all of a fill-or-kill order), `OUT_OF_GAS`, `OVERFLOW` (of the level's sum,
+    /// or of ids) and `TOO_MANY_OPEN_ORDERS` (the book is full, or the account's reduce-only orders
+    /// of the side).
     #[inline]
     pub fn place(&mut self, order: &NewOrder, host: &mut impl Host) -> Result<PlaceResult, Reject> {
         let simple = order.display_lots.is_zero() & !order.reduce_only;
@@ -54,6 +55,9 @@ impl Book {
         let order_id = self.unused_id()?;
         let mut outcome =
             self.match_taker(&Taker::new(order, order_id, order.price_ticks), order.lots, host);
+        if let Some(reject) = outcome.refused_all(order.lots) {
+            return Err(reject);
+        }
         self.next_order_id = bounded::next_id(order_id);
         if !outcome.remaining_lots.is_zero() && outcome.stop.is_none() {
             outcome.stop = Some(Code::Unfilled);
@@ -120,7 +124,7 @@ impl Book {
         order: &NewOrder,
         host: &mut impl Host,
     ) -> Result<PlaceResult, Reject> {
-        let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
+        let immediate = immediate(order);
         check_lots(order.lots)?;
         if immediate && (order.post_only != PostOnly::Off || !order.display_lots.is_zero()) {
             return Err(Reject::new(Code::InvalidArgument, 0, 0));
@@ -173,16 +177,19 @@ impl Book {
     ) -> Result<MatchResult, Reject> {
         let mut taker = Taker::new(order, order_id, price_ticks);
         if order.time_in_force != TimeInForce::Fok {
-            return Ok(self.match_taker(&taker, order.lots, host));
+            let outcome = self.match_taker(&taker, order.lots, host);
+            let refused = outcome.refused_all(order.lots).filter(|_| immediate(order));
+            return refused.map_or(Ok(outcome), Err);
         }
         // The walk that trades looks at no maker that this one has not looked at, so half of the
         // visits are enough for it.
         taker.max_visits = order.max_visits / 2;
-        let Fillable { lots, visits, out_of_visits } = self.fillable(&taker, order.lots, host);
+        let Fillable { lots, visits, stop } = self.fillable(&taker, order.lots, host);
         if lots < order.lots {
-            let (code, bound) = match out_of_visits {
-                true => (Code::OutOfGas, u64::from(visits)),
-                false => (Code::NotFillable, lots.get()),
+            let (code, bound) = match stop {
+                Some(Code::OutOfGas) => (Code::OutOfGas, u64::from(visits)),
+                Some(Code::InsufficientCollateral) => (Code::InsufficientCollateral, lots.get()),
+                _ => (Code::NotFillable, lots.get()),
             };
             return Err(Reject::new(code, bound, order.lots.get()).after(visits));
         }
@@ -265,4 +272,9 @@ impl Book {
             self.enter_reduce_only(slot);
         }
     }
+}
+
+/// Returns true for an order that never rests.
+const fn immediate(order: &NewOrder) -> bool {
+    matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok)
 }

@@ -37,6 +37,19 @@ pub trait Host {
         None
     }
 
+    /// Begins a walk over makers, to trade or to count what would trade. Returns true if
+    /// [`Host::admit`] is to be asked before each fill of the taker.
+    fn begin_walk(&mut self) -> bool {
+        false
+    }
+
+    /// Returns how many of these lots the taker may trade at this price, after all that it was
+    /// admitted in this walk. The walk trades exactly those; where they are fewer than were asked
+    /// for, it ends with `INSUFFICIENT_COLLATERAL`.
+    fn admit(&mut self, _price_ticks: Ticks, lots: Lots) -> Lots {
+        lots
+    }
+
     /// Receives one event before the book continues. Events come in the order in which they happen.
     fn event(&mut self, event: Event);
 }
@@ -108,8 +121,8 @@ pub struct PlaceResult {
     /// Limit price after a slide, in ticks.
     pub price_ticks: Ticks,
     /// Reason why the rest neither traded nor rests: `UNFILLED`, `SELF_TRADE`, `MAX_FILLS`,
-    /// `OUT_OF_GAS` or `NOTHING_TO_REDUCE`; the latter also beside lots that rest, of a reduce-only
-    /// order of more lots than its part of the position.
+    /// `OUT_OF_GAS`, `INSUFFICIENT_COLLATERAL` or `NOTHING_TO_REDUCE`; the latter also beside lots
+    /// that rest, of a reduce-only order of more lots than its part of the position.
     pub rest: Option<Code>,
     /// Makers that were looked at, at most `max_visits`.
     pub visits: u32,
@@ -122,8 +135,9 @@ pub struct Fillable {
     pub lots: Lots,
     /// Makers that were looked at.
     pub visits: u32,
-    /// True if the walk ended because it may look at no further maker.
-    pub out_of_visits: bool,
+    /// Reason why the walk ended before its lots and before the last acceptable price:
+    /// `OUT_OF_GAS`, `MAX_FILLS`, `SELF_TRADE` or `INSUFFICIENT_COLLATERAL`.
+    pub stop: Option<Code>,
 }
 
 /// Result of a cancel-all.
@@ -288,6 +302,9 @@ impl From<Reject> for Refusal {
             }
             Code::NotFillable => {
                 format!("fill-or-kill for {offender} lots, but only {bound} can trade")
+            }
+            Code::InsufficientCollateral => {
+                format!("free collateral covers {bound} of {offender} lots")
             }
             Code::OutOfGas => {
                 format!("gas for {bound} makers does not reach over {offender} lots")

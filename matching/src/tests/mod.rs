@@ -17,6 +17,8 @@ mod rules;
 mod small_scope;
 #[cfg(test)]
 mod visits;
+#[cfg(test)]
+mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
