@@ -228,7 +228,6 @@ impl Book {
         &mut self,
         slot: u32,
         taker: &Taker,
-        outcome: &mut MatchResult,
         (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
         walk: Walk,
         host: &mut impl Host,

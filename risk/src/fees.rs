@@ -27,6 +27,15 @@ pub fn rates(tiers: &[FeeTier], volume_atoms: Atoms) -> FeeRates {
     })
 }
 
+/// The highest rate as a taker from a traded volume on: tiers need not descend, and an order's own
+/// fills add to the volume.
+#[must_use]
+pub fn highest_taker_ppm(tiers: &[FeeTier], volume_atoms: Atoms) -> Ppm {
+    let later = tiers.iter().filter(|tier| tier.min_volume_atoms > volume_atoms);
+    let now = rates(tiers, volume_atoms).taker_ppm;
+    later.map(|tier| tier.taker_ppm).fold(now, Ppm::max)
+}
+
 /// The highest rate of any tier: what open orders reserve, so that an account whose volume falls
 /// stays covered.
 #[must_use]

@@ -15,6 +15,7 @@
 //! | [`liquidation`] | stages, steps, fees, the insurance fund's part |
 //! | [`position`] | fills, funding payments, debts |
 //! | [`zero_price`] | zero price and bankruptcy price |
+//! | [`taking`] | orders that take, fill by fill |
 //! | [`backstop`], [`adl`] | takeovers by keepers, deleveraging |
 //! | [`at_risk`] | index of the accounts that the sweep looks at |
 //!
@@ -50,6 +51,7 @@ pub mod orders;
 pub mod position;
 pub mod settlement;
 pub mod sharing;
+pub mod taking;
 #[cfg(test)]
 mod tests;
 pub mod zero_price;

@@ -7,7 +7,7 @@
 //! nothing left. A market has a σ of its own for the book, keepers and the insurance fund
 //! (`zero_price_sigma_ppm`); deleveraging closes at the bankruptcy price.
 
-use tidemark_proto::units::{mul_div_ceil, Atoms, AtomsPerTickLot, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{mul_div_ceil, Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
 
 use crate::error::{fits, RiskError};
 use crate::health::Health;
@@ -150,4 +150,41 @@ pub fn zero_price(market: &Market, lots: SignedLots, health: &Health) -> Result<
     let delta = fits(lots.checked_neg(), "a position")?;
     let quote = zero_quote_delta(market, lots, delta, health, market.params.zero_price_sigma_ppm)?;
     zero_price_ticks(market.k, delta, quote)
+}
+
+/// The worst price at which an exit may rest once free collateral is below 0: at it, no fill of any
+/// part of the position, in any order, lowers `E/MM`. Every lot releases maintenance margin of the
+/// first tier's rate at least, so the price is that of a position which has only this rate: with
+/// one tier it is the zero price. Below 0 of equity the rate is that of the tier in which the
+/// position ends. Two atoms a lot are for the roundings of maintenance margin.
+///
+/// # Errors
+/// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
+pub fn resting_zero_price(
+    market: &Market,
+    lots: SignedLots,
+    health: &Health,
+) -> Result<Ticks, RiskError> {
+    let roundings = Atoms::new(2);
+    let one = fits(market.mark()?.notional_atoms(Lots::ONE, market.k), "notional")?;
+    let notional = fits(Marked::of(market, lots)?.value_atoms.checked_abs(), "notional")?;
+    let (tiers, fraction) = (&market.params.tiers, market.params.maintenance_fraction_ppm);
+    let margin = if health.equity_atoms.is_negative() {
+        let last = tiers.iter().find(|tier| notional <= tier.upper_notional_atoms);
+        let rate = last.or(tiers.last()).map_or(Ppm::ONE, |tier| tier.initial_margin_ppm);
+        let most = one.mul_ppm_ceil(rate).and_then(|margin| margin.mul_ppm_ceil(fraction));
+        most.and_then(|margin| margin.checked_add(roundings))
+    } else {
+        let rate = tiers.first().map_or(Ppm::ZERO, |tier| tier.initial_margin_ppm);
+        let least = one.mul_ppm_floor(rate).and_then(|margin| margin.mul_ppm_floor(fraction));
+        least.map(|margin| margin.saturating_sub(roundings).max(Atoms::ZERO))
+    };
+    let sigma_ppm = market.params.zero_price_sigma_ppm;
+    let share = equity_share_atoms(health, fits(margin, "maintenance margin")?, sigma_ppm)?;
+    let (delta, quote) = if lots.is_positive() {
+        (SignedLots::new(-1), one.checked_sub(share))
+    } else {
+        (SignedLots::new(1), one.checked_add(share).and_then(Atoms::checked_neg))
+    };
+    zero_price_ticks(market.k, delta, fits(quote, "the zero price")?)
 }

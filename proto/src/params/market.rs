@@ -221,6 +221,12 @@ fn default_tiers(max_leverage: u32) -> Vec<MarginTier> {
     ]
 }
 
+/// Three times the first tier's maintenance rate, at most 10 %: what a market order may cost beyond
+/// the mark is of the size of what keeps its position.
+fn default_slippage(max_leverage: u32) -> Ppm {
+    Ppm::new((1_500_000 / i64::from(max_leverage.max(1))).min(100_000))
+}
+
 impl MarketParams {
     /// A market of the rules' defaults with three tiers from `max_leverage`.
     #[must_use]
@@ -245,7 +251,7 @@ impl MarketParams {
             max_open_orders: 200,
             max_fills: 500,
             price_band_ppm: Ppm::new(200_000),
-            market_slippage_ppm: Ppm::new(50_000),
+            market_slippage_ppm: default_slippage(max_leverage),
             mark_band_ppm: MARK_BAND_PPM,
             max_oracle_age_ms: TimeMs::new(30_000),
             impact_notional_atoms: MIN_IMPACT_NOTIONAL,

@@ -91,6 +91,14 @@ mod tests {
     }
 
     #[test]
+    fn the_default_slippage_is_three_times_maintenance_and_a_tenth_at_most() {
+        for (leverage, slippage_ppm) in [(1, 100_000), (15, 100_000), (20, 75_000), (50, 30_000)] {
+            let params = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, leverage);
+            assert_eq!(params.market_slippage_ppm, Ppm::new(slippage_ppm), "{leverage}x");
+        }
+    }
+
+    #[test]
     fn a_bound_and_its_offender_are_named() {
         let mut params = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 25);
         params.mark_band_ppm = Ppm::new(2_000_000);
