@@ -106,6 +106,7 @@ impl From<&ConditionalOrder> for v1::ConditionalOrder {
             slices_left: order.slices_left,
             next_ms: order.next_ms.get(),
             filled_lots: order.filled_lots.get(),
+            tries_left: order.tries_left,
         }
     }
 }

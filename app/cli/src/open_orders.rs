@@ -149,6 +149,9 @@ fn kind(order: &v1::ConditionalOrder) -> &'static str {
 }
 
 fn waits_for(market: &Market, order: &v1::ConditionalOrder) -> String {
+    if order.tries_left > 0 {
+        return format!("triggered, {} more tries", order.tries_left);
+    }
     if order.trigger() != v1::Trigger::None {
         return mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
     }
@@ -213,6 +216,7 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
             "price": price_or_null(market, Ticks::new(order.price_ticks)),
             "size": (!order.whole_position).then(|| market.size(Lots::new(order.lots))),
             "whole_position": order.whole_position,
+            "tries_left": (order.tries_left > 0).then_some(order.tries_left),
             "reduce_only": order.reduce_only,
             "expires_ms": given(order.expires_ms),
             "pair_order_id": given(order.oco_order_id),

@@ -134,6 +134,7 @@ struct ConditionalOrder {
     slices_left: u32,
     next_ms: u64,
     filled_lots: u64,
+    tries_left: u32,
 }
 
 fn chain(view: &View) -> Chain<'_> {
@@ -260,6 +261,7 @@ fn waiting((account_id, order): &(AccountId, v1::ConditionalOrder)) -> Condition
         slices_left: order.slices_left,
         next_ms: order.next_ms,
         filled_lots: order.filled_lots,
+        tries_left: order.tries_left,
     }
 }
 

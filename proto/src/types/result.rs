@@ -48,4 +48,6 @@ pub struct ConditionalOrder {
     pub next_ms: TimeMs,
     /// Lots that a TWAP has traded so far.
     pub filled_lots: Lots,
+    /// Blocks in which a triggered order is still tried; 0 while it waits for its trigger.
+    pub tries_left: u32,
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_engine::exec::account::health::open_order;
-use tidemark_engine::state::conditional::Kind;
 use tidemark_engine::state::State;
 use tidemark_proto::units::{
     AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots,
@@ -222,7 +221,7 @@ fn waiting(state: &State, market: MarketId) -> Finding {
         let paired = order.partner == OrderId::NONE
             || orders.get(order.partner).is_some_and(|partner| partner.partner == order.order_id);
         ensure(paired, || format!("market {market}: {order:?} without its pair"))?;
-        let whole = matches!(&order.kind, Kind::Trigger(place) if place.whole_position);
+        let whole = order.is_attached();
         let held = account.lots(market);
         ensure(!whole || (!held.is_zero() && Some(Side::reducing(held)) == order.side()), || {
             format!("market {market}: {order:?} for a position of {held} lots")

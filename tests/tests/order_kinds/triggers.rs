@@ -75,12 +75,13 @@ fn rules_2_a_trigger_that_the_mark_has_reached_is_refused_with_the_mark() {
 
 #[test]
 fn rules_3_a_waiting_stop_reserves_nothing_and_a_refusal_at_its_trigger_is_told_with_its_code() {
-    let mut chain = one_market(&["trader"]);
+    let mut chain = one_market(&["trader", "maker"]);
+    assert_eq!(send(&mut chain, "maker", place(limit(0, Sell, 107, 1_000))).0, "OK");
     // 10 000 USDC carry 2 000 lots at most: each of these is far too large.
     for price in [105, 106] {
         assert_eq!(send(&mut chain, "trader", place(stop(Buy, price, 50_000))).0, "OK");
     }
-    assert_eq!(send(&mut chain, "trader", place(limit(0, Buy, 100, 1_700))).0, "OK");
+    assert_eq!(send(&mut chain, "trader", place(limit(0, Buy, 100, 1_870))).0, "OK");
     let events = mark_to(&mut chain, 106);
     let codes: Vec<_> = left(&events).into_iter().map(|(_, code)| code).collect();
     assert_eq!(codes, ["INSUFFICIENT_COLLATERAL"; 2]);

@@ -23,10 +23,24 @@ pub enum Kind {
     Trigger(Place),
     /// It waits for its next slice.
     Slicing(Slicing),
+    /// It has triggered, and waits for the next block to close what was left.
+    Retrying(Retrying),
     /// It rests on the book; an order that waits goes with it.
     Resting,
     /// It rests on the book, and its price follows another.
     Pegged(Pegged),
+}
+
+/// Blocks after its trigger in which what is left of a closing order is tried again.
+pub const RETRIES: u32 = 10;
+
+/// A triggered order that closes, and what it has left (rules §2.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Retrying {
+    /// The order as it waited, with the lots that are left; 0 with `whole_position`.
+    pub place: Place,
+    /// Blocks in which it is still tried.
+    pub tries_left: u32,
 }
 
 /// The reference of a pegged order, and its bounds.
@@ -115,7 +129,7 @@ impl Conditional {
     #[must_use]
     pub fn client_id(&self) -> ClientId {
         match &self.kind {
-            Kind::Trigger(order) => order.client_id,
+            Kind::Trigger(order) | Kind::Retrying(Retrying { place: order, .. }) => order.client_id,
             Kind::Slicing(slicing) => slicing.twap.client_id,
             Kind::Resting | Kind::Pegged(_) => ClientId::NONE,
         }
@@ -125,7 +139,9 @@ impl Conditional {
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         match &self.kind {
-            Kind::Trigger(order) => Some(order.side),
+            Kind::Trigger(order) | Kind::Retrying(Retrying { place: order, .. }) => {
+                Some(order.side)
+            }
             Kind::Slicing(slicing) => Some(slicing.twap.side),
             Kind::Resting | Kind::Pegged(_) => None,
         }
@@ -135,7 +151,7 @@ impl Conditional {
     #[must_use]
     pub fn lots(&self) -> Lots {
         match &self.kind {
-            Kind::Trigger(order) => order.lots,
+            Kind::Trigger(order) | Kind::Retrying(Retrying { place: order, .. }) => order.lots,
             Kind::Slicing(slicing) => slicing.twap.lots.saturating_sub(slicing.filled_lots),
             Kind::Resting | Kind::Pegged(_) => Lots::ZERO,
         }
@@ -144,7 +160,7 @@ impl Conditional {
     /// Returns true if the order is off the book.
     #[must_use]
     pub fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Trigger(_) | Kind::Slicing(_))
+        matches!(self.kind, Kind::Trigger(_) | Kind::Slicing(_) | Kind::Retrying(_))
     }
 
     fn trigger(&self) -> Option<(TriggerDirection, Ticks)> {
@@ -152,14 +168,14 @@ impl Conditional {
             Kind::Trigger(order) => {
                 order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
             }
-            Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
+            Kind::Slicing(_) | Kind::Retrying(_) | Kind::Resting | Kind::Pegged(_) => None,
         }
     }
 
     fn expires_ms(&self) -> Option<TimeMs> {
         match &self.kind {
             Kind::Trigger(order) => order.expires_ms(),
-            Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
+            Kind::Slicing(_) | Kind::Retrying(_) | Kind::Resting | Kind::Pegged(_) => None,
         }
     }
 
@@ -170,8 +186,14 @@ impl Conditional {
         }
     }
 
-    fn is_attached(&self) -> bool {
-        matches!(&self.kind, Kind::Trigger(order) if order.whole_position)
+    /// Returns true if the order closes the whole position.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(
+            &self.kind,
+            Kind::Trigger(order) | Kind::Retrying(Retrying { place: order, .. })
+                if order.whole_position
+        )
     }
 }
 
@@ -204,6 +226,8 @@ pub struct ConditionalOrders {
     expiries: BTreeSet<(TimeMs, OrderId)>,
     slices: BTreeSet<(TimeMs, OrderId)>,
     triggers: TriggerBook,
+    /// Triggered orders that are tried again.
+    retries: BTreeSet<OrderId>,
     /// Pegged orders.
     pegs: BTreeSet<OrderId>,
     /// The pegged order whose turn it is; 0 is the first.
@@ -307,6 +331,12 @@ impl ConditionalOrders {
         self.triggers.pop_reached(mark_ticks, max)
     }
 
+    /// Ids of at most `max` triggered orders that are tried again, oldest first.
+    #[must_use]
+    pub fn retries(&self, max: u32) -> Vec<OrderId> {
+        self.retries.iter().copied().take(max as usize).collect()
+    }
+
     /// Ids of at most `max` orders whose time has passed, earliest first.
     #[must_use]
     pub fn expired(&self, now_ms: TimeMs, max: u32) -> Vec<OrderId> {
@@ -363,9 +393,11 @@ impl ConditionalOrders {
         if order.is_attached() {
             self.attached.insert((account, id));
         }
-        if matches!(order.kind, Kind::Pegged(_)) {
-            self.pegs.insert(id);
-        }
+        match order.kind {
+            Kind::Pegged(_) => self.pegs.insert(id),
+            Kind::Retrying(_) => self.retries.insert(id),
+            _ => false,
+        };
         if let Some(expires_ms) = order.expires_ms() {
             self.expiries.insert((expires_ms, id));
         }
@@ -397,6 +429,7 @@ impl ConditionalOrders {
         }
         self.attached.remove(&(account, id));
         self.pegs.remove(&id);
+        self.retries.remove(&id);
         if let Some(expires_ms) = order.expires_ms() {
             self.expiries.remove(&(expires_ms, id));
         }

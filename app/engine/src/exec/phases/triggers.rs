@@ -9,12 +9,12 @@ use crate::events::Event;
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
-use crate::exec::order::conditional::{links, peg};
+use crate::exec::order::conditional::{enter, links, peg};
 use crate::exec::order::{cancel, place, request};
 use crate::invariant::{invariant, report};
-use crate::outcome::TwapSlice;
+use crate::outcome::{OperationResult, TwapSlice};
 use crate::refusal::Refusal;
-use crate::state::conditional::{Conditional, Kind, Slicing};
+use crate::state::conditional::{Conditional, Kind, Retrying, Slicing, RETRIES};
 use crate::state::State;
 
 /// Gas of a trigger's or a slice's turn, makers aside.
@@ -25,9 +25,9 @@ const ORDER_GAS: u64 = 400;
 
 /// Phase 5: in each market the pegged orders move, then reached triggers place their orders, then
 /// slices that are due. A market that is not live, or whose index is stale, waits. A sixteenth of
-/// the sweep's gas is for it, evenly for the markets that have conditional orders, and a third of a
-/// market's part each for pegs, triggers and slices. What begins with gas left is carried out
-/// whole, so a part is passed by one order's makers at most.
+/// the sweep's gas is for it, evenly for the markets that have conditional orders, and a quarter of
+/// a market's part each for pegs, for what earlier triggers left, for triggers and for slices. What
+/// begins with gas left is carried out whole, so a part is passed by one order's makers at most.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     let state = &*ctx.exchange;
     let active: Vec<(MarketId, Ticks)> =
@@ -36,8 +36,15 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
     for (market, mark_ticks) in active {
         let now_ms = ctx.exchange.chain.time_ms;
         let max = ctx.exchange.markets.slot(market).cell.market.params.max_triggers;
-        peg::follow_all(ctx, market, max, gas / 3);
-        let mut left = Gas(gas / 3);
+        peg::follow_all(ctx, market, max, gas / 4);
+        let mut left = Gas(gas / 4);
+        // Those that trigger in this block are tried again from the next on.
+        for order_id in ctx.exchange.markets.slot(market).conditional.retries(max) {
+            if !left.is_spent() {
+                left.charge(ctx, |ctx| retry(ctx, market, order_id));
+            }
+        }
+        left = Gas(gas / 4);
         for _ in 0..max {
             let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
             let reached =
@@ -45,7 +52,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>) {
             let Some(order_id) = reached else { break };
             left.charge(ctx, |ctx| trigger(ctx, market, order_id));
         }
-        left = Gas(gas / 3);
+        left = Gas(gas / 4);
         for _ in 0..max {
             let orders = &ctx.exchange.markets.slot(market).conditional;
             let due = if left.is_spent() { None } else { orders.slices_due(now_ms, 1).pop() };
@@ -83,7 +90,6 @@ impl Gas {
 }
 
 /// Places an order whose trigger the mark has reached.
-#[expect(clippy::indexing_slicing, reason = "the event was pushed above, and events only grow")]
 fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     ctx.work.visit_order();
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
@@ -93,6 +99,7 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     // The trigger's own event comes first, so that a reader sees the reason before its effects.
     let event_index = ctx.events.len();
     ctx.events.push(links::removed_event(market, &order, Code::Ok));
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     let resting = links::release_partner(conditional, market, &order, &mut ctx.events);
     if let Some(resting) = resting {
         cancel::cancel_partner(ctx, order.account, market, resting, order_id);
@@ -101,23 +108,94 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
         invariant!(ctx.exchange, market, Order, "order {} triggered without a trigger", order_id);
         return;
     };
-    let place =
-        Place { trigger: None, lots: lots_now(ctx.exchange, order.account, &waited), ..waited };
+    attempt(ctx, market, &order, waited, event_index, RETRIES);
+}
+
+/// Tries again to close what a triggered order has left.
+fn retry(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+    ctx.work.visit_order();
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    // A fill before it in this phase may have closed its position.
+    let Some(order) = conditional.remove(order_id) else { return };
+    let Kind::Retrying(Retrying { place, tries_left }) = order.kind else {
+        invariant!(ctx.exchange, market, Order, "order {} is tried again and was not before", order_id);
+        return;
+    };
+    let event_index = ctx.events.len();
+    ctx.events.push(links::removed_event(market, &order, Code::Ok));
+    attempt(ctx, market, &order, place, event_index, tries_left.saturating_sub(1));
+}
+
+/// Places a triggered order, whose own event is at `event_index`. What an immediate order that only
+/// reduces leaves for want of a price waits for the next block, while there are tries left.
+#[expect(clippy::indexing_slicing, reason = "the event was pushed before, and events only grow")]
+fn attempt(
+    ctx: &mut Ctx<'_>,
+    market: MarketId,
+    order: &Conditional,
+    waited: Place,
+    event_index: usize,
+    tries_left: u32,
+) {
+    let (order_id, account) = (order.order_id, order.account);
+    let lots = lots_now(ctx.exchange, account, &waited);
+    let place = Place { trigger: None, lots, ..waited };
     let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
-    let refusal =
-        isolated::refunding(ctx, order.account, |ctx| request::place(ctx, order.account, &place))
-            .err();
+    let placed = isolated::refunding(ctx, account, |ctx| request::place(ctx, account, &place));
+    let left_lots = left_to_close(&place, &placed);
+    let refusal = placed.err();
     if let Some(refusal) = &refusal {
-        report(ctx.exchange, order.account, Some(market), refusal);
+        report(ctx.exchange, account, Some(market), refusal);
     }
     ctx.events[event_index] = Event::Triggered {
         market,
         order_id,
-        account: order.account,
+        account,
         client_id: waited.client_id,
         placed_order_id: if refusal.is_none() { placed_order_id } else { OrderId::NONE },
         refusal: refusal.map(Box::new),
     };
+    if left_lots.is_zero() {
+        return;
+    }
+    let lots = if waited.whole_position { Lots::ZERO } else { left_lots };
+    let kind = Kind::Retrying(Retrying { place: Place { lots, ..waited }, tries_left });
+    let order = Conditional { order_id, account, partner: OrderId::NONE, kind };
+    if tries_left == 0 {
+        ctx.events.push(links::removed_event(market, &order, Code::Unfilled));
+        return;
+    }
+    ctx.events.push(links::waiting_event(market, &order));
+    // The row that it left a moment ago is free.
+    if let Err(refusal) = enter::insert(ctx.exchange, market, order) {
+        report(ctx.exchange, account, Some(market), &refusal);
+    }
+}
+
+/// Returns the lots that are to be tried again.
+fn left_to_close(place: &Place, placed: &Result<OperationResult, Refusal>) -> Lots {
+    let is_immediate =
+        place.order_type == OrderType::Market || place.time_in_force == TimeInForce::Ioc;
+    if !place.reduce_only || !is_immediate || place.time_in_force == TimeInForce::Fok {
+        return Lots::ZERO;
+    }
+    let (code, filled_lots) = match placed {
+        Ok(result) => (result.rest_code.unwrap_or(Code::Ok), result.filled_lots),
+        Err(refusal) => (refusal.code(), Lots::ZERO),
+    };
+    let for_want_of_a_price = matches!(
+        code,
+        Code::Unfilled
+            | Code::InsufficientCollateral
+            | Code::WorseThanZeroPrice
+            | Code::MaxFills
+            | Code::OutOfGas
+    );
+    if for_want_of_a_price {
+        place.lots.saturating_sub(filled_lots)
+    } else {
+        Lots::ZERO
+    }
 }
 
 /// Returns an order's lots when it triggers: for a whole position the held lots, up to the most of

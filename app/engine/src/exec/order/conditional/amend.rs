@@ -8,7 +8,7 @@ use crate::exec::order::checks;
 use crate::exec::order::conditional::{enter, links};
 use crate::exec::order::replace::Replacement;
 use crate::outcome::OperationResult;
-use crate::refusal::Refusal;
+use crate::refusal::{NotReplaceable, Refusal};
 use crate::state::conditional::{Conditional, Kind};
 
 /// Changes an order that waits for its trigger; it keeps its id.
@@ -24,9 +24,12 @@ pub(crate) fn replace(
     let cell = &ctx.exchange.market(market)?.cell;
     let conditional = &ctx.exchange.markets.slot(market).conditional;
     let found = conditional.get(order_id).cloned();
-    let Some((order, Kind::Trigger(before))) = found.map(|order| (order.clone(), order.kind))
-    else {
-        return Err(Refusal::TwapNotReplaceable(order_id));
+    let (order, before) = match found.map(|order| (order.clone(), order.kind)) {
+        Some((order, Kind::Trigger(before))) => (order, before),
+        Some((_, Kind::Retrying(_))) => {
+            return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Triggered });
+        }
+        _ => return Err(Refusal::TwapNotReplaceable(order_id)),
     };
     if before.whole_position && changes.lots.is_some() {
         return Err(Refusal::WholePositionHasNoLots(order_id));

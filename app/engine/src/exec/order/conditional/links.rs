@@ -1,14 +1,14 @@
 //! Conditional orders that leave together: the two of an OCO pair, and those that close a whole
 //! position; and the events that report them.
 
-use tidemark_proto::types::{ConditionalOrder, OrderType};
+use tidemark_proto::types::{ConditionalOrder, OrderType, Place};
 use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::invariant::broken_account;
-use crate::state::conditional::{Conditional, ConditionalOrders, Kind};
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Retrying};
 use crate::state::Failure;
 
 /// An order as streams and queries show it.
@@ -22,16 +22,20 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         oco_order_id: order.partner,
         ..Default::default()
     };
+    let with_trigger = |place: &Place, common| ConditionalOrder {
+        price_ticks: place.price_ticks,
+        reduce_only: place.reduce_only,
+        expires_ms: place.expires_ms().unwrap_or(TimeMs::ZERO),
+        trigger: place.trigger,
+        order_type: place.order_type,
+        whole_position: place.whole_position,
+        ..common
+    };
     Box::new(match &order.kind {
-        Kind::Trigger(place) => ConditionalOrder {
-            price_ticks: place.price_ticks,
-            reduce_only: place.reduce_only,
-            expires_ms: place.expires_ms().unwrap_or(TimeMs::ZERO),
-            trigger: place.trigger,
-            order_type: place.order_type,
-            whole_position: place.whole_position,
-            ..common
-        },
+        Kind::Trigger(place) => with_trigger(place, common),
+        Kind::Retrying(Retrying { place, tries_left }) => {
+            with_trigger(place, ConditionalOrder { tries_left: *tries_left, ..common })
+        }
         Kind::Slicing(slicing) => ConditionalOrder {
             price_ticks: slicing.twap.limit_ticks.unwrap_or(Ticks::ZERO),
             reduce_only: slicing.twap.reduce_only,
