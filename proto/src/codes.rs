@@ -98,7 +98,8 @@ codes! {
     WouldIncrease = 108, "WOULD_INCREASE";
     /// A fill-or-kill order that cannot trade in full.
     NotFillable = 109, "NOT_FILLABLE";
-    /// The account's free collateral does not cover the order.
+    /// The account's free collateral does not cover the order, or its rest, at the prices that it
+    /// meets.
     InsufficientCollateral = 110, "INSUFFICIENT_COLLATERAL";
     /// The account has as many open orders, or reduce-only orders of a side, in the market as it
     /// may.
@@ -133,7 +134,7 @@ codes! {
     Unfilled = 125, "UNFILLED";
     /// Cancelled by its owner.
     Cancelled = 126, "CANCELLED";
-    /// Cancelled by the sweep: free collateral fell below zero.
+    /// Cancelled by the chain: free collateral fell below zero, or an order that closes needed it.
     Pruned = 127, "PRUNED";
     /// Lots of a reduce-only order beyond its part of the position.
     NothingToReduce = 128, "NOTHING_TO_REDUCE";

@@ -21,6 +21,17 @@ pub struct OpenOrder {
     pub reduce_only: bool,
 }
 
+impl OpenOrder {
+    /// Returns true if it would trade with an order at the best opposite price.
+    #[must_use]
+    pub fn crosses(&self, best_ticks: Option<Ticks>) -> bool {
+        best_ticks.is_some_and(|best_ticks| match self.side {
+            Side::Buy => self.price_ticks >= best_ticks,
+            Side::Sell => self.price_ticks <= best_ticks,
+        })
+    }
+}
+
 /// Sums over one account's open orders in one market, at one mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderTotals {

@@ -190,20 +190,20 @@ fn rules_2_open_interest_never_passes_its_cap_however_much_rests() {
 #[test]
 fn rules_2_a_market_order_trades_no_further_than_its_protection_price_and_never_rests() {
     let mut chain = one_market(&["maker", "taker"]);
-    chain.orders("maker", vec![place(limit(0, Sell, 105, 5)), place(limit(0, Sell, 106, 5))]);
+    chain.orders("maker", vec![place(limit(0, Sell, 107, 5)), place(limit(0, Sell, 108, 5))]);
     healthy(&chain.block());
     let market = |price_ticks| v1::PlaceOrder {
         r#type: v1::OrderType::Market.into(),
         ..limit(0, Buy, price_ticks, 8)
     };
-    // Without a price of its own: the mark of 100 and 5 %.
+    // Without a price of its own: the mark of 100 and 7.5 %.
     chain.orders("taker", vec![place(market(0))]);
     let events = chain.block();
     healthy(&events);
     let result = &events.txs[0].results[0];
     assert_eq!((result.filled_lots, result.resting_lots), (lots(5), lots(0)));
     assert_eq!(result.rest_code, Some(Code::Unfilled));
-    chain.orders("taker", vec![place(market(106))]);
+    chain.orders("taker", vec![place(market(108))]);
     let events = chain.block();
     healthy(&events);
     assert_eq!((events.txs[0].results[0].filled_lots, chain.lots("taker", 0)), (lots(5), 10));

@@ -82,6 +82,8 @@ pub enum Refusal {
     NotIsolated(MarketId),
     #[error("the order would leave -{lacking_atoms} atoms of free collateral, must be at least 0")]
     InsufficientCollateral { lacking_atoms: Atoms },
+    #[error("free collateral admits {fits_lots} of {lots} lots: {refusal}")]
+    Admitted { lots: Lots, fits_lots: Lots, refusal: Box<Refusal> },
     #[error("the order needs {lacking_atoms} atoms more of isolated collateral: {refusal}")]
     IsolatedNotCovered { lacking_atoms: Atoms, refusal: Box<Refusal> },
 
@@ -124,6 +126,11 @@ pub enum Refusal {
         "free collateral is below 0 and order {0} increases exposure: cancel such orders first"
     )]
     IncreasingOrdersOpen(OrderId),
+    #[error(
+        "free collateral would be below 0, and order {order_id} rests at {price_ticks} ticks, \
+         worse than the zero price {zero_ticks}: cancel it first"
+    )]
+    WorseExitOpen { order_id: OrderId, price_ticks: Ticks, zero_ticks: Ticks },
     #[error(
         "the sweep's budget did not reach account {0} in this block: until the next it may only \
          cancel, reduce at its zero price or better, and add collateral"
@@ -216,6 +223,9 @@ pub enum NotReplaceable {
     /// It follows a reference price.
     #[error("it is pegged, and its price is not its own")]
     Pegged,
+    /// Its trigger was reached.
+    #[error("it has triggered, and what is left is tried again: cancel it and place another")]
+    Triggered,
     /// A trigger was to be changed.
     #[error("it is on the book, and has no trigger to change")]
     NoTrigger,
@@ -286,7 +296,7 @@ codes! {
     Refusal::Stated(refusal) => refusal.code,
     Refusal::Risk(error) => error.code(),
     Refusal::Book(reject) => reject.code,
-    Refusal::Rung { refusal, .. } => refusal.code(),
+    Refusal::Rung { refusal, .. } | Refusal::Admitted { refusal, .. } => refusal.code(),
     Refusal::Overflow(_) => Code::Overflow,
     Refusal::UnknownSigner(_)
     | Refusal::UnknownAccount(_)
@@ -335,7 +345,8 @@ codes! {
     Refusal::OpenInterestCap { .. } => Code::OpenInterestCap,
     Refusal::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
     Refusal::AccountFrozen(_) => Code::AccountFrozen,
-    Refusal::WorseThanZeroPrice { .. } => Code::WorseThanZeroPrice,
+    Refusal::WorseThanZeroPrice { .. }
+    | Refusal::WorseExitOpen { .. } => Code::WorseThanZeroPrice,
     Refusal::NotReplaceable { .. }
     | Refusal::TwapNotReplaceable(_)
     | Refusal::WholePositionHasNoLots(_) => Code::NotReplaceable,
@@ -383,6 +394,7 @@ impl Refusal {
         match self {
             Self::Risk(RiskError::Invariant(statement)) => Some(statement),
             Self::Rung { refusal, .. }
+            | Self::Admitted { refusal, .. }
             | Self::BatchRefused { refusal, .. }
             | Self::IsolatedNotCovered { refusal, .. } => refusal.broken_invariant(),
             _ => None,

@@ -165,7 +165,7 @@ fn without_free_collateral(table: &mut Table) {
     let mut story = Story::one_market(&["long", "short"], story.table);
     story.orders("short", vec![place(limit(0, Sell, 100, 900))]);
     story.orders("long", vec![place(limit(0, Buy, 100, 900)), place(limit(0, Buy, 99, 1_080))]);
-    story.orders("long", vec![place(reduce_only(limit(0, Sell, 95, 900)))]);
+    story.orders("long", vec![place(reduce_only(limit(0, Sell, 100, 900)))]);
 }
 
 /// Reduce-only orders that outlive what they reduce.

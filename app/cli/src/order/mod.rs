@@ -5,7 +5,8 @@ mod build;
 mod outcome;
 
 use serde_json::json;
-use tidemark_client::{ClientError, Receipt};
+use tidemark_client::{ClientError, Market, Receipt};
+use tidemark_proto::units::Lots;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::Code;
 
@@ -77,4 +78,13 @@ fn market_id(operation: &Operation) -> Option<u32> {
         Operation::CancelAll(all) => all.market,
         Operation::ScheduleCancelAll(_) => None,
     }
+}
+
+/// The size that would have been taken, of a sentence that says `admits N of M lots`.
+fn fitting(message: &str, market: Option<&Market>) -> String {
+    let said = message.split_once("admits ").and_then(|(_, rest)| rest.split(' ').next());
+    let lots = said.and_then(|lots| lots.parse().ok());
+    lots.zip(market).map_or_else(String::new, |(lots, market)| {
+        format!("; {} {} would fit", market.size(Lots::new(lots)), market.base())
+    })
 }

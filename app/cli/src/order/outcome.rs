@@ -230,6 +230,7 @@ pub(super) fn hint(
             "; `tidemark exits` takes the side from the position".to_owned()
         }
         (Some(Code::PriceOutOfBand), _) => prices(),
+        (Some(Code::InsufficientCollateral), _) => super::fitting(&result.message, market),
         _ => String::new(),
     }
 }

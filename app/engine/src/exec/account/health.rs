@@ -168,22 +168,79 @@ pub(crate) fn stale_market(state: &State, id: AccountId, now_ms: TimeMs) -> Opti
     account.positions.iter().find(stale).map(|position| position.market)
 }
 
-/// One of the account's orders that may increase exposure.
-pub(crate) fn increasing_order(state: &State, id: AccountId) -> Option<OrderId> {
-    let account = state.accounts.get(id)?;
-    let orders = account
-        .positions
-        .iter()
-        .flat_map(|position| state.markets.slot(position.market).book.orders_of(id));
-    orders.into_iter().find(|order| !order.reduce_only).map(|order| order.order_id)
+/// The account's orders on the books, by market, newest first within each.
+fn resting(state: &State, id: AccountId) -> impl Iterator<Item = (MarketId, OrderView)> + '_ {
+    let account = state.accounts.get(id).into_iter();
+    let positions = account.flat_map(|account| &account.positions);
+    positions.map(|position| position.market).flat_map(move |market| {
+        state.markets.slot(market).book.orders_of(id).map(move |order| (market, order))
+    })
 }
 
-/// The zero price of an account's position (rules §7.9).
+/// Orders of an account that keep its exits from trading down to the zero price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// It may increase exposure.
+    Increases(OrderId),
+    /// An exit that rests at a worse price.
+    WorseExit { order_id: OrderId, price_ticks: Ticks, zero_ticks: Ticks },
+}
+
+/// The account's orders on the books, as its exits look at them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hindrances {
+    pub first: Option<Hindrance>,
+    /// True if any exit rests.
+    pub exits_rest: bool,
+}
+
+/// Looks for orders of an account, but `replaced`, that could increase, or are exits worse than the
+/// zero price at this health (rules §3.10). Increasing orders of a frozen account do not trade, and
+/// hinder nothing.
 ///
 /// # Errors
-/// `OVERFLOW`, or no position.
-pub(crate) fn zero_price(state: &State, id: AccountId, market: MarketId) -> Result<Ticks, Refusal> {
-    zero_price_at(state, id, market, &health(state, id)?)
+/// `OVERFLOW`.
+pub(crate) fn hindrances(
+    state: &State,
+    id: AccountId,
+    replaced: Option<(MarketId, OrderId)>,
+    health: &Health,
+) -> Result<Hindrances, Refusal> {
+    let frozen = state.danger.is_frozen(id, &state.accounts);
+    let mut found = Hindrances::default();
+    for (market, order) in resting(state, id) {
+        if replaced == Some((market, order.order_id)) {
+            continue;
+        }
+        if !order.reduce_only {
+            if !frozen {
+                found.first = Some(Hindrance::Increases(order.order_id));
+                return Ok(found);
+            }
+            continue;
+        }
+        found.exits_rest = true;
+        let zero_ticks = resting_zero_price(state, id, market, health)?;
+        if found.first.is_none() && is_worse_than(state, market, &open_order(&order), zero_ticks)? {
+            let (order_id, price_ticks) = (order.order_id, order.price_ticks);
+            found.first = Some(Hindrance::WorseExit { order_id, price_ticks, zero_ticks });
+        }
+    }
+    Ok(found)
+}
+
+/// The worst price at which an exit of the account may rest without free collateral (rules §3.10).
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(crate) fn resting_zero_price(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+    health: &Health,
+) -> Result<Ticks, Refusal> {
+    let held = lookup::held(state, id, market);
+    Ok(zero_price::resting_zero_price(&state.market(market)?.cell.market, held, health)?)
 }
 
 /// The zero price of an account's position, whose margin is known.

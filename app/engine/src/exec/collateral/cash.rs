@@ -136,6 +136,14 @@ pub(crate) fn check_removable(
     Ok(())
 }
 
+/// Returns what [`check_removable`] would let an account give up.
+pub(crate) fn removable(state: &State, account: AccountId) -> Atoms {
+    let held_back = state.danger.is_frozen(account, &state.accounts)
+        || health::stale_market(state, account, state.chain.time_ms).is_some();
+    let health = health::health(state, account).ok().filter(|_| !held_back);
+    health.map_or(Atoms::ZERO, |health| health.withdrawable_atoms())
+}
+
 /// Takes collateral off the exchange.
 #[expect(
     clippy::arithmetic_side_effects,

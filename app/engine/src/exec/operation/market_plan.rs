@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemark_matching::{Fillable, LevelView, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::Code;
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
@@ -268,17 +269,17 @@ impl MarketPlan {
     ) -> Result<(), Refusal> {
         let order = admission::new_order(state, &purse.meter, account, &taker.order, taker.ready)?;
         let mut ctx = Ctx::new(state);
-        let (book, host) = BookHost::split(&mut ctx, market);
+        let (book, mut host) = BookHost::split(&mut ctx, market);
         let request = NewOrder { max_visits: purse.makers(taker.at), ..order };
-        let Fillable { lots: fillable_lots, visits, out_of_visits } =
-            book.fillable_lots(&request, &host);
+        let Fillable { lots: fillable_lots, visits, stop } =
+            book.fillable_lots(&request, &mut host);
         purse.meter.pay_for_makers(visits);
         if fillable_lots >= order.lots {
             return Ok(());
         }
-        Err(match out_of_visits {
-            true => Refusal::FillOrKillOutOfGas { lots: order.lots, visits },
-            false => Refusal::NotFillable { lots: order.lots, fillable_lots },
+        Err(match stop {
+            Some(Code::OutOfGas) => Refusal::FillOrKillOutOfGas { lots: order.lots, visits },
+            _ => Refusal::NotFillable { lots: order.lots, fillable_lots },
         })
     }
 }

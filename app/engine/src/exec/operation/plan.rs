@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_matching::OrderView;
+use tidemark_matching::{NewOrder, OrderView};
 use tidemark_proto::types::gas::NAMED;
-use tidemark_proto::types::{CancelBy, Operation, Place, Scale};
+use tidemark_proto::types::{CancelBy, Operation, Place, PostOnly, Scale};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side};
+use tidemark_risk::orders::OpenOrder;
+use tidemark_risk::Account;
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{cost, health, lookup};
@@ -22,8 +24,9 @@ use crate::exec::operation::market_plan::{FailedOperation, MarketPlan, PlannedOr
 use crate::exec::operation::purse::Purse;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
+use crate::exec::order::incoming::Incoming;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{admission, checks, find};
+use crate::exec::order::{admission, checks, find, taking};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::conditional::Conditional;
 use crate::state::State;
@@ -368,17 +371,22 @@ impl Plan {
         let failed = |refusal| (at, refusal);
         self.pay_for_margin(state, purse, account).map_err(failed)?;
         let mut row = lookup::account(state, account).map_err(failed)?.clone();
-        let mut changes = Vec::new();
+        let (mut changes, mut takers) = (Vec::new(), Vec::new());
         for (market, plan) in &self.markets {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
             let best = plan.best(state, *market);
             let held = lookup::held(state, account, *market);
-            for PlannedOrder { order, ready, .. } in &plan.placed {
+            for planned in &plan.placed {
+                let PlannedOrder { order, ready, .. } = planned;
                 let best_ticks = best.opposite(order.side);
-                let order = admission::open_order(order, ready.price_ticks, || Ok(best_ticks));
-                let order = admission::part(order.map_err(failed)?, held);
-                changes.push(change(Some(order), None));
+                let open = admission::open_order(order, ready.price_ticks, || Ok(best_ticks));
+                let open = admission::part(open.map_err(failed)?, held);
+                let rests = checks::rests(ready.time_in_force);
+                if order.post_only == PostOnly::Off && (!rests || open.crosses(best_ticks)) {
+                    takers.push((changes.len(), planned, open));
+                }
+                changes.push(change(Some(open), None));
             }
             changes.extend(
                 plan.leaving.values().map(|order| change(None, Some(health::open_order(order)))),
@@ -389,6 +397,33 @@ impl Plan {
         if !free.is_negative() {
             return Ok(());
         }
-        isolated::cover(state, account, free.saturating_neg()).map_err(failed)
+        let covered = isolated::cover(state, account, free.saturating_neg());
+        let Err(refusal) = covered else { return Ok(()) };
+        // The cost of one order that takes is known from a walk; of two it depends on both.
+        let [(index, planned, order)] = takers[..] else { return Err(failed(refusal)) };
+        changes.remove(index);
+        check_taker(state, purse, (account, &row), &changes, (planned, order), &refusal)
+            .map_err(|refusal| (planned.at, refusal))
     }
+}
+
+/// Checks that the one order of a batch that takes is admitted whole beside the others.
+fn check_taker(
+    state: &mut State,
+    purse: &mut Purse,
+    (account, row): (AccountId, &Account),
+    others: &[OrderChange],
+    (planned, order): (&PlannedOrder, OpenOrder),
+    refusal: &Refusal,
+) -> Result<(), Refusal> {
+    let PlannedOrder { at, order: place, ready } = planned;
+    let market = place.market;
+    let rests = checks::rests(ready.time_in_force);
+    let incoming = Incoming { market, order, replaced: None, may_take: true, rests };
+    let request = admission::new_order(state, &purse.meter, account, place, *ready)?;
+    let request = NewOrder { max_visits: purse.makers(*at), ..request };
+    let walked = (&incoming, &request);
+    let visits = taking::check_whole(state, account, row, others, walked, refusal)?;
+    purse.meter.pay_for_makers(visits);
+    Ok(())
 }

@@ -3,15 +3,17 @@
 use tidemark_matching::NewOrder;
 use tidemark_proto::types::{Place, PostOnly};
 use tidemark_proto::units::{AccountId, MarketId, Side, SignedLots, Ticks};
+use tidemark_risk::health::Health;
 use tidemark_risk::orders::OpenOrder;
 
-use crate::exec::account::health::OrderChange;
+use crate::exec::account::health::Hindrance;
 use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
-use crate::exec::order::checks;
 use crate::exec::order::checks::OrderTerms;
+use crate::exec::order::incoming::{Admission, Incoming};
+use crate::exec::order::{checks, walk};
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -79,63 +81,72 @@ pub(crate) fn slid(best_ticks: Option<Ticks>, side: Side, price_ticks: Ticks) ->
     }
 }
 
-/// Checks that the account may have this order in place of `replaced`: the placement check of rules
-/// §3.8. Isolated collateral draws a shortfall from its parent.
+/// Checks that the account may have this order: the placement check of rules §3.8. Isolated
+/// collateral draws a shortfall from its parent.
 pub(crate) fn admit(
     ctx: &mut Ctx<'_>,
     account: AccountId,
-    market: MarketId,
-    new: &OpenOrder,
-    replaced: Option<&OpenOrder>,
-) -> Result<(), Refusal> {
+    incoming: &Incoming<'_>,
+) -> Result<Admission, Refusal> {
+    let Incoming { market, order, .. } = *incoming;
     let state = &mut *ctx.exchange;
     let to_add_up = cost::margin(&mut ctx.meter, state, account)?;
     cash::settle_funding(state, account)?;
     let held = lookup::held(state, account, market);
-    if new.reduce_only {
-        checks::check_reduces(held, new.side)?;
-    } else {
+    if order.reduce_only {
+        checks::check_reduces(held, order.side)?;
+    } else if !incoming.only_reduces(held) {
         lookup::check_not_frozen(state, account)?;
         // Who enters a market under review waits for it, as its holders do.
         if state.danger.awaits(account, market) {
             return Err(Refusal::AccountFrozen(account));
         }
-        check_exposure(state, market, held, new)?;
+        check_exposure(state, market, held, &order)?;
     }
     lookup::position_mut(state, account, market)?;
     if to_add_up > 0 {
         health::remember_totals(state, account);
     }
-    let change = OrderChange { market, add: Some(part(*new, held)), remove: replaced.copied() };
-    let free = health::free_with(state, account, change)?;
-    if !free.is_negative() && !state.danger.is_frozen(account, &state.accounts) {
-        return Ok(());
+    let free = health::free_with(state, account, incoming.change(Some(part(order, held))))?;
+    let is_frozen = state.danger.is_frozen(account, &state.accounts);
+    if !free.is_negative() && !is_frozen {
+        return Ok(Admission::Whole);
     }
-    if !new.reduce_only {
-        return isolated::cover(state, account, free.saturating_neg());
+    let admitted = if order.reduce_only {
+        cost::all_orders(&mut ctx.meter, state, account)?;
+        let health = health::health(state, account)?;
+        admit_without_free(state, account, incoming, &order, &health)
+    } else if is_frozen {
+        Err(Refusal::AccountFrozen(account))
+    } else {
+        isolated::cover(state, account, free.saturating_neg())
+    };
+    match admitted {
+        Ok(()) => Ok(Admission::Whole),
+        Err(refusal) if incoming.takes(ctx.exchange) => Ok(Admission::ByFill(refusal)),
+        Err(refusal) => Err(walk::with_what_fits(ctx.exchange, account, incoming, refusal)),
     }
-    cost::all_orders(&mut ctx.meter, state, account)?;
-    admit_without_free(state, account, market, new)
 }
 
-/// Anyone can get out: with free collateral below 0, or frozen, a reduce-only order at the zero
-/// price or better (rules §§3.10, 7.13). A frozen account's increasing orders do not trade.
-fn admit_without_free(
+/// Anyone can get out: with free collateral below 0, or frozen, an exit may rest at the zero price
+/// or better (rules §§3.10, 7.13), once nothing of the account's could increase.
+pub(crate) fn admit_without_free(
     state: &State,
     account: AccountId,
-    market: MarketId,
-    new: &OpenOrder,
+    incoming: &Incoming<'_>,
+    exit: &OpenOrder,
+    health: &Health,
 ) -> Result<(), Refusal> {
-    let increasing = health::increasing_order(state, account);
-    if let Some(increasing) =
-        increasing.filter(|_| !state.danger.is_frozen(account, &state.accounts))
-    {
-        return Err(Refusal::IncreasingOrdersOpen(increasing));
+    match health::hindrances(state, account, incoming.replaced_id(), health)?.first {
+        Some(Hindrance::Increases(order)) => return Err(Refusal::IncreasingOrdersOpen(order)),
+        Some(Hindrance::WorseExit { order_id, price_ticks, zero_ticks }) => {
+            return Err(Refusal::WorseExitOpen { order_id, price_ticks, zero_ticks });
+        }
+        None => {}
     }
-    let zero_ticks = health::zero_price(state, account, market)?;
-    let worse = health::is_worse_than(state, market, new, zero_ticks)?;
-    if worse {
-        return Err(Refusal::WorseThanZeroPrice { price_ticks: new.price_ticks, zero_ticks });
+    let zero_ticks = health::resting_zero_price(state, account, incoming.market, health)?;
+    if health::is_worse_than(state, incoming.market, exit, zero_ticks)? {
+        return Err(Refusal::WorseThanZeroPrice { price_ticks: exit.price_ticks, zero_ticks });
     }
     Ok(())
 }

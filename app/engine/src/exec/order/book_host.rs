@@ -17,6 +17,7 @@ use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::order::conditional::links;
+use crate::exec::order::walk::Walk;
 use crate::invariant::broken_in;
 use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
@@ -50,6 +51,8 @@ pub(crate) struct BookHost<'a> {
     pub quote_atoms: Atoms,
     /// Fees of the taker's fills.
     pub taker_fee_atoms: Atoms,
+    /// Admits the taker's fills, where free collateral does not cover it at its limit.
+    pub walk: Option<&'a mut Walk>,
     /// The order whose end takes others of its pair out of the book; 0 is none.
     pub closed_by: OrderId,
 }
@@ -84,6 +87,7 @@ impl<'a> BookHost<'a> {
             liquidation: false,
             quote_atoms: Atoms::ZERO,
             taker_fee_atoms: Atoms::ZERO,
+            walk: None,
             closed_by: OrderId::NONE,
         };
         (&mut slot.book, host)
@@ -112,7 +116,7 @@ impl<'a> BookHost<'a> {
     }
 
     /// Applies a trade to both accounts. The reserve lemma (rules §3.7) is why nothing is checked
-    /// here.
+    /// here: what it does not cover was admitted by the walk.
     #[expect(
         clippy::arithmetic_side_effects,
         reason = "a notional and lots of 64 bits have a negative in 128"
@@ -246,6 +250,14 @@ impl<'a> BookHost<'a> {
         }
     }
 
+    /// A resting order has left the book without a trade, or lots of it.
+    fn released(&mut self, owner: AccountId, order: &OpenOrder) {
+        self.order_totals.remove(owner, order);
+        if let Some(walk) = &mut self.walk {
+            walk.release(&self.cell.market, owner, order);
+        }
+    }
+
     fn rested(&self, order: &OrderView) -> Event {
         Event::Rested {
             market: self.cell.market.params.id,
@@ -357,6 +369,17 @@ impl Host for BookHost<'_> {
         self.now_ms
     }
 
+    fn begin_walk(&mut self) -> bool {
+        let Some(walk) = &mut self.walk else { return false };
+        walk.begin();
+        true
+    }
+
+    fn admit(&mut self, price_ticks: Ticks, lots: Lots) -> Lots {
+        let Some(walk) = &mut self.walk else { return lots };
+        walk.admit(&self.cell.market, price_ticks, lots)
+    }
+
     fn event(&mut self, event: BookEvent) {
         self.work.visit_order();
         let market = self.cell.market.params.id;
@@ -371,7 +394,7 @@ impl Host for BookHost<'_> {
             // Its owner has nothing new to learn: the fill told what is left.
             BookEvent::Refilled(_) => return,
             BookEvent::Reduced { order, by_lots, .. } => {
-                self.order_totals.remove(
+                self.released(
                     order.owner,
                     &OpenOrder { lots: by_lots, ..health::open_order(&order) },
                 );
@@ -383,7 +406,7 @@ impl Host for BookHost<'_> {
                 }
             }
             BookEvent::Removed { order, reason } => {
-                self.order_totals.remove(order.owner, &health::open_order(&order));
+                self.released(order.owner, &health::open_order(&order));
                 self.events.push(Event::Removed {
                     market,
                     order_id: order.order_id,

@@ -1,7 +1,7 @@
 //! Placing an order on the book (rules §2.2).
 
 use tidemark_matching::{PlaceResult, Reject};
-use tidemark_proto::types::Place;
+use tidemark_proto::types::{Place, PostOnly};
 use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId};
 use tidemark_proto::Code;
 
@@ -9,7 +9,8 @@ use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::{BookHost, Taken};
 use crate::exec::order::checks::OrderTerms;
-use crate::exec::order::{admission, book_host, checks};
+use crate::exec::order::incoming::Incoming;
+use crate::exec::order::{admission, book_host, checks, taking};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 
@@ -34,22 +35,25 @@ pub(crate) fn place_on_book(
     }
     let (meter, opposite) = (&mut ctx.meter, order.side.opposite());
     let best = || book_host::best_live(meter, ctx.exchange, order.market, opposite);
-    let new = admission::open_order(order, price_ticks, best)?;
-    admission::admit(ctx, account, order.market, &new, None)?;
-    let request = admission::new_order(
-        ctx.exchange,
-        &ctx.meter,
-        account,
-        order,
-        OrderTerms { price_ticks, time_in_force },
-    )?;
+    let incoming = Incoming {
+        market: order.market,
+        order: admission::open_order(order, price_ticks, best)?,
+        replaced: None,
+        may_take: order.post_only == PostOnly::Off,
+        rests: checks::rests(time_in_force),
+    };
+    let admission = admission::admit(ctx, account, &incoming)?;
+    let ready = OrderTerms { price_ticks, time_in_force };
+    let mut request = admission::new_order(ctx.exchange, &ctx.meter, account, order, ready)?;
+    let mut by_fill = taking::begin(ctx, account, &incoming, &mut request, admission)?;
     let (book, mut host) = BookHost::split(ctx, order.market);
     host.taker_lots = order.lots;
+    host.walk = by_fill.as_mut().map(|by_fill| &mut by_fill.walk);
     let before = host.events.len();
     let placed = book.place(&request, &mut host);
     let taken = host.taken();
     ctx.meter.pay_for_makers(visits(&placed));
-    let placed = placed?;
+    let placed = placed.map_err(|reject| taking::explained(reject, order.lots, by_fill))?;
     closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (order.market, account, order.client_id);
     Ok(result(named, order.lots, &placed, taken, &mut ctx.events))

@@ -1,6 +1,6 @@
 //! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3.9, 7.1).
 
-use tidemark_proto::units::{AccountId, MarketId, OrderId};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, OrderId};
 use tidemark_proto::Code;
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::Health;
@@ -90,15 +90,42 @@ fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
 #[expect(clippy::arithmetic_side_effects, reason = "an account has far fewer orders than 2³²")]
 fn until_free(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let mut cancelled = 0;
-    for Prunable { market, order_id, .. } in chosen(ctx.exchange, account)? {
+    let free_atoms = health::health(ctx.exchange, account)?.free_atoms();
+    for Prunable { market, order_id, .. } in chosen(ctx.exchange, account, free_atoms)?.0 {
         cancelled += u32::from(cancel::cancel_for(ctx, account, market, order_id, Code::Pruned));
     }
     Ok(cancelled)
 }
 
-/// The orders to cancel. Ids count within a market, so across markets there is no newest: the
-/// market that reserves most comes first.
-fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
+/// Makes way for an order that closes (rules §3.10): cancels orders of the account that may
+/// increase exposure, newest first, until `free_atoms`, which counts the closing order at its
+/// limit, is at least 0. Where they are not enough, resting exits worse than the zero price go too.
+/// Says how many orders were looked at.
+pub(crate) fn make_way(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    free_atoms: Atoms,
+) -> Result<u32, Refusal> {
+    let (gone, free_atoms) = chosen(ctx.exchange, account, free_atoms)?;
+    let looked_at = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+    for Prunable { market, order_id, .. } in gone {
+        cancel::cancel_for(ctx, account, market, order_id, Code::Pruned);
+    }
+    if free_atoms.is_negative() {
+        let health = health::health(ctx.exchange, account)?;
+        worse_than_zero(ctx, account, &health)?;
+    }
+    Ok(looked_at)
+}
+
+/// The orders to cancel until free collateral, which is `free_atoms` now, is at least 0, and what
+/// it is then. Ids count within a market, so across markets there is no newest: the market that
+/// reserves most comes first.
+fn chosen(
+    state: &State,
+    account: AccountId,
+    free_atoms: Atoms,
+) -> Result<(Vec<Prunable>, Atoms), Refusal> {
     let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
     let mut markets = Vec::new();
     for position in &lookup::account(state, account)?.positions {
@@ -122,8 +149,7 @@ fn chosen(state: &State, account: AccountId) -> Result<Vec<Prunable>, Refusal> {
     };
     let newest_first: Vec<Prunable> =
         markets.iter().flat_map(|pruned| of_market(pruned.position.market)).collect();
-    let free_atoms = health::health(state, account)?.free_atoms();
-    Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?.0)
+    Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?)
 }
 
 /// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
@@ -132,7 +158,7 @@ fn worse_than_zero(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Re
     for (market, order_id) in open(ctx.exchange, account, true)? {
         // One that went before it may have taken its pair along.
         let Some(order) = ctx.exchange.markets.slot(market).book.order(order_id) else { continue };
-        let zero_ticks = health::zero_price_at(ctx.exchange, account, market, health)?;
+        let zero_ticks = health::resting_zero_price(ctx.exchange, account, market, health)?;
         let worse =
             health::is_worse_than(ctx.exchange, market, &health::open_order(&order), zero_ticks)?;
         if worse {

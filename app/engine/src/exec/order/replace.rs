@@ -1,6 +1,6 @@
 //! Replacing an order on the book (rules §2.9).
 
-use tidemark_matching::{OrderView, Replace};
+use tidemark_matching::{NewOrder, OrderView, Replace, TimeInForce};
 use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
 use tidemark_risk::orders::OpenOrder;
@@ -8,7 +8,9 @@ use tidemark_risk::orders::OpenOrder;
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
-use crate::exec::order::{admission, book_host, checks, place};
+use crate::exec::order::incoming::Incoming;
+use crate::exec::order::taking::ByFill;
+use crate::exec::order::{admission, book_host, checks, place, taking};
 use crate::outcome::OperationResult;
 use crate::refusal::{NotReplaceable, Refusal};
 
@@ -41,34 +43,23 @@ pub(crate) fn replace(
         ..old
     };
     let only_less = new.price_ticks == old.price_ticks && new.lots <= old.lots;
-    let cell = &ctx.exchange.market(market)?.cell;
-    if !only_less {
-        checks::check_status(cell, order.reduce_only)?;
-        checks::check_lots(cell, new.lots)?;
-        checks::check_band(cell, new.price_ticks)?;
-        let resting = match order.post_only {
-            PostOnly::Slide => {
-                let opposite = new.side.opposite();
-                let best = book_host::best_live(&mut ctx.meter, ctx.exchange, market, opposite)?;
-                let price_ticks = admission::slid(best, new.side, new.price_ticks);
-                OpenOrder { price_ticks, ..new }
-            }
-            PostOnly::Off | PostOnly::Reject => new,
-        };
-        admission::admit(ctx, account, market, &resting, Some(&old))?;
-    }
-    let max_fills = ctx.exchange.markets.slot(market).cell.market.params.max_fills;
+    let mut request = taker(ctx, account, market, order, &new)?;
+    let mut by_fill = match only_less {
+        true => None,
+        false => admit(ctx, account, market, order, &new, &mut request)?,
+    };
     let request = Replace {
         order_id: order.order_id,
         owner: account,
         price_ticks,
         lots,
-        stp: lookup::account(ctx.exchange, account)?.stp,
-        max_fills,
-        max_visits: admission::max_visits(&ctx.meter, max_fills),
+        stp: request.stp,
+        max_fills: request.max_fills,
+        max_visits: request.max_visits.min(admission::max_visits(&ctx.meter, request.max_fills)),
     };
     let (book, mut host) = BookHost::split(ctx, market);
     host.taker_lots = new.lots;
+    host.walk = by_fill.as_mut().map(|by_fill| &mut by_fill.walk);
     let before = host.events.len();
     let placed = book.replace(&request, &mut host);
     if placed.is_ok_and(|placed| placed.resting_lots.is_zero()) {
@@ -76,8 +67,66 @@ pub(crate) fn replace(
     }
     let taken = host.taken();
     ctx.meter.pay_for_makers(place::visits(&placed));
-    let placed = placed?;
+    let placed = placed.map_err(|reject| taking::explained(reject, new.lots, by_fill))?;
     place::closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (market, account, order.client_id);
     Ok(place::result(named, new.lots, &placed, taken, &mut ctx.events))
+}
+
+/// Admits a replacement as a new order in place of the old.
+fn admit(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: &OrderView,
+    new: &OpenOrder,
+    request: &mut NewOrder,
+) -> Result<Option<Box<ByFill>>, Refusal> {
+    let cell = &ctx.exchange.market(market)?.cell;
+    checks::check_status(cell, order.reduce_only)?;
+    checks::check_lots(cell, new.lots)?;
+    checks::check_band(cell, new.price_ticks)?;
+    let price_ticks = match order.post_only {
+        PostOnly::Slide => {
+            let opposite = new.side.opposite();
+            let best = book_host::best_live(&mut ctx.meter, ctx.exchange, market, opposite)?;
+            admission::slid(best, new.side, new.price_ticks)
+        }
+        PostOnly::Off | PostOnly::Reject => new.price_ticks,
+    };
+    let resting = OpenOrder { price_ticks, ..*new };
+    let incoming = Incoming {
+        market,
+        order: resting,
+        replaced: Some(order),
+        may_take: order.post_only == PostOnly::Off,
+        rests: true,
+    };
+    let admission = admission::admit(ctx, account, &incoming)?;
+    taking::begin(ctx, account, &incoming, request, admission)
+}
+
+/// The changed order as a new one that takes.
+fn taker(
+    ctx: &Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: &OrderView,
+    new: &OpenOrder,
+) -> Result<NewOrder, Refusal> {
+    let max_fills = ctx.exchange.market(market)?.cell.market.params.max_fills;
+    Ok(NewOrder {
+        owner: account,
+        client_id: order.client_id,
+        side: new.side,
+        price_ticks: new.price_ticks,
+        lots: new.lots,
+        display_lots: order.display_lots,
+        time_in_force: TimeInForce::Gtc,
+        post_only: order.post_only,
+        reduce_only: order.reduce_only,
+        stp: lookup::account(ctx.exchange, account)?.stp,
+        max_fills,
+        max_visits: admission::max_visits(&ctx.meter, max_fills),
+    })
 }

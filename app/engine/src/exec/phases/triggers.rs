@@ -118,7 +118,13 @@ fn retry(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
     // A fill before it in this phase may have closed its position.
     let Some(order) = conditional.remove(order_id) else { return };
     let Kind::Retrying(Retrying { place, tries_left }) = order.kind else {
-        invariant!(ctx.exchange, market, Order, "order {} is tried again and was not before", order_id);
+        invariant!(
+            ctx.exchange,
+            market,
+            Order,
+            "order {} is tried again and was not before",
+            order_id
+        );
         return;
     };
     let event_index = ctx.events.len();
