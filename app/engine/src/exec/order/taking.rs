@@ -128,6 +128,7 @@ fn check_rest(
         return Err(refused(fillable.lots));
     }
     let rest = OpenOrder { lots: order.lots.saturating_sub(fillable.lots), ..order };
+    let rest = admission::part(rest, walk.now.held());
     // What ends a walk otherwise ends the order.
     if fillable.stop.is_some() || rest.lots.is_zero() {
         return Ok(Atoms::ZERO);
