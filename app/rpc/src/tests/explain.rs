@@ -148,14 +148,15 @@ async fn a_past_liquidation_keeps_its_arithmetic() {
     assert_eq!(client.liquidation_history(other).await.unwrap().into_inner().steps, []);
 }
 
-/// The premium of a book below the index shows in the prediction before the hour ends.
+/// The premium of a book above the index shows in the prediction before the hour ends.
 #[tokio::test]
 async fn predicted_funding_counts_the_running_hour_s_samples() {
     let (mut node, mut client) = traded().await;
     let before = client.funding(v1::FundingRequest { market: 0 }).await.unwrap().into_inner();
-    // Bids far above the index, with blocks of 100 ms: a sample is due every fifty.
+    // Bids far above the index, and asks beyond: every block is a sample from the second on.
     let deep = node.order(3, v1::Side::Buy, PRICE * 11 / 10, 1_000_000);
-    node.block(&[deep]);
+    let beyond = node.order(2, v1::Side::Sell, PRICE * 115 / 100, 10_000);
+    node.block(&[deep, beyond]);
     for _ in 0..120 {
         node.block(&[]);
     }
