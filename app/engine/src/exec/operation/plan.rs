@@ -281,6 +281,7 @@ impl Plan {
         if order.reduce_only {
             checks::check_reduces(lookup::held(state, account, order.market), order.side)?;
         } else {
+            checks::check_reviewed(state, account, order.market)?;
             checks::check_fresh(state, order.market)?;
         }
         self.markets.entry(order.market).or_default().placed.push(PlannedOrder {

@@ -97,10 +97,7 @@ pub(crate) fn admit(
         checks::check_reduces(held, order.side)?;
     } else if !incoming.only_reduces(held) {
         lookup::check_not_frozen(state, account)?;
-        // Who enters a market under review waits for it, as its holders do.
-        if state.danger.awaits(account, market) {
-            return Err(Refusal::AccountFrozen(account));
-        }
+        checks::check_reviewed(state, account, market)?;
         check_exposure(state, market, held, &order)?;
     }
     lookup::position_mut(state, account, market)?;

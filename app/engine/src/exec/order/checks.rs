@@ -180,6 +180,19 @@ pub(crate) fn check_reduces(held: SignedLots, side: Side) -> Result<(), Refusal>
     Err(Refusal::NothingToReduce { held_lots: held })
 }
 
+/// Checks that no review of a market is still to come to the account: who enters a market under
+/// review waits for it, as its holders do (rules §7.13).
+pub(crate) fn check_reviewed(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+) -> Result<(), Refusal> {
+    if state.danger.awaits(account, market) {
+        return Err(Refusal::AccountFrozen(account));
+    }
+    Ok(())
+}
+
 /// Checks that a market takes orders which increase exposure: its index is not stale (rules §4.4).
 pub(crate) fn check_fresh(state: &State, market: MarketId) -> Result<(), Refusal> {
     let cell = &state.markets.slot(market).cell;
