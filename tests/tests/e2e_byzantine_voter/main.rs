@@ -134,9 +134,13 @@ async fn one_key_on_two_nodes_is_seen_and_stops_nothing(net: &mut Net, validator
     assert!(set.contains(validator), "{set}");
 }
 
-/// The network's address of a node's validator, as labels of metrics have it.
+/// The network's address of a node's validator, as labels of metrics have it. A CometBFT that has
+/// just started answers only when the node has its blocks again.
 async fn address(net: &Net, node: usize) -> String {
-    let status = net.comet(node).call("status", json!({})).await.unwrap();
+    let status = wait_for("CometBFT's status", || async {
+        net.comet(node).call("status", json!({})).await.ok()
+    })
+    .await;
     status["validator_info"]["address"].as_str().unwrap().to_owned()
 }
 
