@@ -7,6 +7,10 @@ _default:
 dev *ARGS:
     cargo run --release --bin tidemarkd -- devnet {{ARGS}}
 
+# Prometheus' own check of the alerts; installs promtool the first time, which takes minutes.
+alerts:
+    TIDEMARK_ALERTS=1 cargo test --release -p tidemark-tests --test alerts -- --nocapture
+
 # Everything that CI runs as tests.
 test:
     cargo test --release --workspace

@@ -47,8 +47,8 @@ pub const GRPCURL: Tool = Tool {
     version_line: None,
 };
 
-/// The check of Prometheus' rules and configuration, used in a test. Without service discovery,
-/// which the configuration does not use, it builds in a third of the time.
+/// The check of Prometheus' rules and configuration, for `just alerts`. It builds without service
+/// discovery, which the configuration does not use; that takes minutes all the same.
 pub const PROMTOOL: Tool = Tool {
     title: "promtool",
     binary: "promtool",
