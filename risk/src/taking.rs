@@ -80,8 +80,6 @@ pub struct Taking {
     at_zero_price: AtZeroPrice,
     drawable_atoms: Atoms,
     totals: OrderTotals,
-    /// Free collateral, with what may be drawn, was at least 0 before the first fill.
-    began_covered: bool,
     now: Standing,
     /// Reserve and maintenance margin of the other markets.
     elsewhere_reserve_atoms: Atoms,
@@ -103,7 +101,6 @@ impl Taking {
             maintenance_atoms: Marked::of(market, position.lots)?.maintenance_atoms,
         };
         let elsewhere = |sum: Atoms, here| fits(sum.checked_sub(here), "an account total");
-        let free = health.free_atoms().saturating_add(terms.drawable_atoms);
         Ok(Self {
             side,
             taker_ppm: terms.taker_ppm,
@@ -111,7 +108,6 @@ impl Taking {
             at_zero_price: terms.at_zero_price,
             drawable_atoms: terms.drawable_atoms,
             totals: *totals,
-            began_covered: !free.is_negative(),
             elsewhere_reserve_atoms: elsewhere(health.reserve_atoms, now.reserve_atoms)?,
             elsewhere_maintenance_atoms: elsewhere(
                 health.maintenance_atoms,
@@ -321,15 +317,13 @@ impl Taking {
         Ok(filled.quote_atoms >= zero.quote_atoms)
     }
 
-    /// An entry: free collateral, with what may be drawn, is at least 0 before and after, and was
-    /// before the order: an exit that the zero price has let pass does not open the door again.
+    /// An entry: free collateral, with what may be drawn, is at least 0 before and after.
     fn bears_entry(&self, _: &Market, filled: &Filled) -> Result<bool, RiskError> {
         let is_covered = |standing: &Standing| {
             let free = self.free_atoms(standing).saturating_add(self.left_to_draw_atoms());
             !free.is_negative()
         };
-        let may_enter = self.spends_free && self.began_covered;
-        Ok(may_enter && is_covered(&self.now) && is_covered(&filled.standing))
+        Ok(self.spends_free && is_covered(&self.now) && is_covered(&filled.standing))
     }
 
     /// Draws what free collateral lacks.
