@@ -51,7 +51,8 @@ fn not_empty(histories: &[Summary]) {
     let (taken, settled) = (sum(&|summary| summary.taken), sum(&|summary| summary.settled));
     assert!(taken > 0 && settled > 0, "{taken} taken over, {settled} settled");
     assert!(histories.iter().all(|summary| summary.fills > 100), "{histories:?}");
-    assert!(sum(&|summary| summary.funding) > 0, "no hour of funding was paid");
+    // No hour of funding: its premium needs depth that these traders do not quote. The scenarios of
+    // painting and a golden history pay one.
 }
 
 #[test]

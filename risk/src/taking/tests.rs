@@ -307,8 +307,12 @@ fn a_turn_is_an_exit_and_then_an_entry() {
     assert_eq!(take(&world, 89, 10), lots(0), "less the fee, worse than the zero price of 90");
     // At the mark ten lots release 100 USDC of margin, less their fee of 0.45: nine more fit.
     assert_eq!(take(&world, 100, 30), lots(19));
+    // From below 0 too, as two orders would: the exit comes first, at the zero price or better, and
+    // what it releases is free.
     world.account.collateral_atoms = usdc(99 - 1_000);
-    assert_eq!(take(&world, 100, 30), lots(10), "without free collateral nothing turns");
+    assert!(world.health().free_atoms().is_negative());
+    assert_eq!(take(&world, 100, 30), lots(19));
+    assert_eq!(take(&world, 89, 30), lots(0), "no exit, no entry");
     assert_eq!(world.account.lots(M0), SignedLots::new(10));
 }
 
