@@ -1,6 +1,6 @@
 //! Prometheus takes the files of `deploy/prometheus`: `promtool` checks them where it is in the
-//! tool folder. `just alerts` installs it there with the Go client, which takes minutes: Prometheus is
-//! large.
+//! tool folder. `just alerts` installs it there with the Go client, which takes minutes:
+//! Prometheus is large.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
