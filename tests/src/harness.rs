@@ -253,11 +253,7 @@ impl Chain {
             })
             .collect();
         prices.sort_by_key(|price| price.market);
-        let base =
-            |market: MarketId| self.state.markets.get(market.index())?.cell.index.commit_base();
-        let report =
-            encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
-        PriceBallot { validator: [1; 20], power: 10, extension: BallotExtension::Bytes(report) }
+        ballot(&self.state, prices)
     }
 
     /// The subaccount 0 of a name.
@@ -311,6 +307,17 @@ impl Chain {
     pub fn collateral(&self, name: &str) -> Atoms {
         self.account(name).collateral_atoms
     }
+}
+
+/// The ballot of the one validator, with these prices in order of market.
+///
+/// # Panics
+/// When they do not fit a report.
+#[must_use]
+pub fn ballot(state: &State, prices: Vec<PriceReport>) -> PriceBallot {
+    let base = |market: MarketId| state.markets.get(market.index())?.cell.index.commit_base();
+    let report = encode(&Report { prices }, &base, Limits::default()).expect("a report that fits");
+    PriceBallot { validator: [1; 20], power: 10, extension: BallotExtension::Bytes(report) }
 }
 
 /// A chain with one 20x market at index 100, and traders with 10 000 USDC each, whose ids are in

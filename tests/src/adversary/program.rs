@@ -24,7 +24,7 @@ pub struct Price {
 /// One thing that an account does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Rests one lot on both sides.
+    /// Rests an order on each side.
     Paint {
         /// Of the bid.
         bid: Price,
@@ -239,10 +239,7 @@ fn tuned(action: Action, rng: &mut Rng) -> Action {
             _ => Action::Pair { with, side, price, percent: *rng.pick(&PERCENT) },
         },
         Action::Stops { side, price } => Action::Stops { side, price: near(rng, price) },
-        other => {
-            let _ = other;
-            self::action(rng)
-        }
+        _ => self::action(rng),
     }
 }
 

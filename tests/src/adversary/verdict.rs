@@ -12,7 +12,7 @@ use super::weather::Weather;
 use super::world::World;
 use crate::harness::usdc;
 
-/// The bounds, stated in docs/threats.md.
+/// The bounds that a program may not pass.
 pub mod bounds {
     /// Most that the owner may gain, in USDC.
     pub const GAIN_USDC: i64 = 100;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemark_engine::events::BlockEvents;
-use tidemark_engine::exec::{execute, BallotExtension, Block, PriceBallot};
+use tidemark_engine::exec::{execute, Block, PriceBallot};
 use tidemark_engine::state::{State, Validator};
-use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
+use tidemark_oracle::report::PriceReport;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::{Address, DecodedTx, Message, Operation, Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, MarketId, Side, Ticks, TimeMs};
@@ -18,7 +18,7 @@ use super::people::People;
 use super::program::Program;
 use super::verdict::{Ledger, Verdict};
 use super::weather::{moved, Book, Weather, INDEX_TICKS};
-use crate::harness::{genesis, CHAIN_ID, GENESIS_MS};
+use crate::harness::{ballot, genesis, CHAIN_ID, GENESIS_MS};
 
 /// The insurance fund, in USDC.
 pub const FUND_USDC: u64 = 1_000_000;
@@ -126,13 +126,10 @@ impl World {
     fn ballot(&self, ticks: u64) -> PriceBallot {
         let index = Some(Ticks::new(ticks));
         let external_ticks = index.filter(|_| self.weather.has_external);
-        let report = Report {
-            prices: vec![PriceReport { market: MARKET, index_ticks: index, external_ticks }],
-        };
-        let base =
-            |market: MarketId| self.state.markets.get(market.index())?.cell.index.commit_base();
-        let bytes = encode(&report, &base, Limits::default()).expect("a report that fits");
-        PriceBallot { validator: [1; 20], power: 10, extension: BallotExtension::Bytes(bytes) }
+        ballot(
+            &self.state,
+            vec![PriceReport { market: MARKET, index_ticks: index, external_ticks }],
+        )
     }
 
     /// The pending messages as transactions in canonical order, without signatures.

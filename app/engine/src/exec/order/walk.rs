@@ -3,6 +3,7 @@
 use tidemark_proto::units::{AccountId, Atoms, Lots, Ppm, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::fees::{highest_taker_ppm, max_fee_ppm};
+use tidemark_risk::health::Health;
 use tidemark_risk::orders::OpenOrder;
 use tidemark_risk::taking::{AtZeroPrice, Taking, Terms};
 use tidemark_risk::{Account, Market, Position};
@@ -64,38 +65,52 @@ pub(crate) fn assess_beside(
 ) -> Result<(Walk, Hindrances), Refusal> {
     let own = [incoming.change(None)];
     let changes = if others.is_empty() { own.as_slice() } else { others };
+    let health = health::health_with(state, row, account, changes)?;
+    let hindrances = health::hindrances(state, account, incoming.replaced_id(), &health)?;
+    let at_zero_price = match hindrances {
+        _ if others.iter().any(|change| change.add.is_some()) => AtZeroPrice::Never,
+        Hindrances { first: Some(_), .. } => AtZeroPrice::Never,
+        Hindrances { exits_rest: false, .. } => AtZeroPrice::Always,
+        Hindrances { .. } => AtZeroPrice::While {
+            equity_atoms: health.equity_atoms,
+            maintenance_atoms: health.maintenance_atoms,
+        },
+    };
+    let walk = walk(state, (account, row), changes, incoming, &health, at_zero_price)?;
+    Ok((walk, hindrances))
+}
+
+/// A walk of an account whose margin, and condition for exits at the zero price, are known.
+fn walk(
+    state: &State,
+    (account, row): (AccountId, &Account),
+    changes: &[OrderChange],
+    incoming: &Incoming<'_>,
+    health: &Health,
+    at_zero_price: AtZeroPrice,
+) -> Result<Walk, Refusal> {
     let (params, now_ms) = (&state.chain.params, state.chain.volume_ms());
     let fee_ppm = max_fee_ppm(&params.fee_tiers);
     let slot = state.market(incoming.market)?;
-    let health = health::health_with(state, row, account, changes)?;
     let totals = health::totals(slot, account, changes, fee_ppm)?;
     let position = row.position(incoming.market).copied();
     let position = position.unwrap_or(Position::empty(incoming.market));
     let trader = row.isolated.map_or(account, |isolated| isolated.parent);
     let volume_atoms = lookup::account(state, trader)?.volume.atoms(now_ms);
-    let hindrances = health::hindrances(state, account, incoming.replaced_id(), &health)?;
     let may_draw = !incoming.order.reduce_only;
     let parent = row.isolated.map(|isolated| isolated.parent).filter(|_| may_draw);
     let terms = Terms {
-        health: &health,
+        health,
         position: &position,
         totals: &totals,
         taker_ppm: highest_taker_ppm(&params.fee_tiers, volume_atoms),
         spends_free: !state.danger.is_frozen(account, &state.accounts),
-        at_zero_price: match hindrances {
-            _ if others.iter().any(|change| change.add.is_some()) => AtZeroPrice::Never,
-            Hindrances { first: Some(_), .. } => AtZeroPrice::Never,
-            Hindrances { exits_rest: false, .. } => AtZeroPrice::Always,
-            Hindrances { .. } => AtZeroPrice::While {
-                equity_atoms: health.equity_atoms,
-                maintenance_atoms: health.maintenance_atoms,
-            },
-        },
+        at_zero_price,
         drawable_atoms: parent.map_or(Atoms::ZERO, |parent| cash::removable(state, parent)),
     };
     let start = Taking::new(&slot.cell.market, incoming.order.side, terms)?;
     let now = start.clone();
-    Ok((Walk { account, max_fee_ppm: fee_ppm, start, now }, hindrances))
+    Ok(Walk { account, max_fee_ppm: fee_ppm, start, now })
 }
 
 /// A refusal for want of collateral, with the lots that would fit.
@@ -108,11 +123,23 @@ pub(crate) fn with_what_fits(
     if refusal.code() != Code::InsufficientCollateral || incoming.order.reduce_only {
         return refusal;
     }
-    let fits = assess(state, account, incoming).and_then(|(walk, _)| {
-        let market = &state.market(incoming.market)?.cell.market;
-        Ok(walk.now.restable_lots(market, &incoming.order, walk.max_fee_ppm)?)
-    });
-    admitted(incoming.order.lots, fits.unwrap_or(Lots::ZERO), refusal)
+    let fits = restable_lots(state, account, incoming).unwrap_or(Lots::ZERO);
+    admitted(incoming.order.lots, fits, refusal)
+}
+
+/// The lots of an increasing order that could rest. Exits do not count, so the account's orders are
+/// not looked at one by one: a refused order does not pay for that.
+fn restable_lots(
+    state: &State,
+    account: AccountId,
+    incoming: &Incoming<'_>,
+) -> Result<Lots, Refusal> {
+    let (row, changes) = (lookup::account(state, account)?, [incoming.change(None)]);
+    let health = health::health_with(state, row, account, &changes)?;
+    let never = AtZeroPrice::Never;
+    let walk = walk(state, (account, row), &changes, incoming, &health, never)?;
+    let market = &state.market(incoming.market)?.cell.market;
+    Ok(walk.now.restable_lots(market, &incoming.order, walk.max_fee_ppm)?)
 }
 
 /// A refusal, with the lots that would have been admitted.
