@@ -10,6 +10,8 @@ mod model_taker;
 mod pair;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod reductions;
 mod roots;
 #[cfg(test)]
 mod rules;
