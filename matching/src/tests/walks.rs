@@ -109,12 +109,16 @@ proptest! {
         };
         let mut host = Purse { host, ..Purse::of(purse) };
         let fillable = book.fillable_lots(&taker, &mut host);
-        let placed = book.place(&taker, &mut host);
-        let filled = placed.map_or(Lots::ZERO, |placed| placed.filled_lots);
+        let filled = match book.place(&taker, &mut host) {
+            Ok(placed) => placed.filled_lots,
+            Err(refused) if refused.code == Code::InsufficientCollateral => Lots::ZERO,
+            // What is refused for itself, such as a quantity out of range, never walks.
+            Err(_) => return Ok(()),
+        };
         // A taker that takes lots off itself goes on behind its own order.
         if taker.stp == SelfTradePrevention::Decrement {
             prop_assert!(filled >= fillable.lots);
-        } else if placed.is_ok() || fillable.stop == Some(Code::InsufficientCollateral) {
+        } else {
             prop_assert_eq!(filled, fillable.lots);
         }
     }
