@@ -2,7 +2,7 @@
 //! block that has no room to remove them all is still one in which none of them trades.
 
 use tidemark_proto::types::PostOnly;
-use tidemark_proto::units::{AccountId, Lots, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::book::Book;
@@ -92,22 +92,44 @@ impl Book {
         live
     }
 
-    /// Returns a side's best price of an order that is not dead, of those that `max_visits` reach,
-    /// and how many orders were looked at: none where no order can be dead.
-    pub fn best_live(&self, side: Side, host: &impl Host, max_visits: u32) -> (Option<Ticks>, u32) {
-        if !self.any_dead(host) {
-            return (self.best(side).map(|level| level.price_ticks), 0);
-        }
-        let orders = self.levels(side).flat_map(|level| self.queue(side, level.price_ticks));
-        let mut visits = 0;
-        for order in orders.take(max_visits as usize) {
-            visits = bounded::increment(visits);
-            if is_live(&order, host) {
-                return (Some(order.price_ticks), visits);
+    /// Returns a side's best price of an order that is not dead and does not leave, of those that
+    /// `max_visits` reach. Where no order can be dead and the first stays, nothing is looked at.
+    pub fn best_live(
+        &self,
+        side: Side,
+        host: &impl Host,
+        max_visits: u32,
+        leaves: impl Fn(OrderId) -> bool,
+    ) -> BestLive {
+        let mut orders = self.levels(side).flat_map(|level| self.queue(side, level.price_ticks));
+        let any_dead = self.any_dead(host);
+        let mut best = BestLive::default();
+        while let Some(order) = orders.next() {
+            let stays = !leaves(order.order_id);
+            if stays && !any_dead && best.visits == 0 {
+                return BestLive { price_ticks: Some(order.price_ticks), ..best };
+            }
+            if best.visits == max_visits {
+                return BestLive { is_cut: true, ..best };
+            }
+            best.visits = bounded::increment(best.visits);
+            if stays && is_live(&order, host) {
+                return BestLive { price_ticks: Some(order.price_ticks), ..best };
             }
         }
-        (None, visits)
+        best
     }
+}
+
+/// A side's best price, and what it took to find it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BestLive {
+    /// The price; `None` if no order was found.
+    pub price_ticks: Option<Ticks>,
+    /// Orders that were looked at.
+    pub visits: u32,
+    /// True if the visits ended before the orders did.
+    pub is_cut: bool,
 }
 
 fn is_live(order: &OrderView, host: &impl Host) -> bool {

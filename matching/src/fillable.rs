@@ -1,6 +1,6 @@
 //! The lots that an order would trade, without trading them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tidemark_proto::units::{AccountId, Lots, OrderId, SelfTradePrevention, Side};
 use tidemark_proto::Code;
@@ -37,6 +37,7 @@ impl Book {
             visits: 0,
             ended: None,
             traded: BTreeMap::new(),
+            charged: BTreeSet::new(),
         };
         let sum = walk.sum(taker, lots, cap, host);
         Fillable { lots: sum.min(cap), visits: walk.visits, stop: walk.ended.and_then(End::stop) }
@@ -73,6 +74,8 @@ struct FillWalk<'a> {
     ended: Option<End>,
     /// Lots traded so far by owners that have reduce-only orders on this side.
     traded: BTreeMap<AccountId, Lots>,
+    /// Accounts whose reduce-only orders the taker has been charged for.
+    charged: BTreeSet<AccountId>,
 }
 
 impl FillWalk<'_> {
@@ -168,6 +171,14 @@ impl FillWalk<'_> {
                 }
             };
             return Lots::ZERO;
+        }
+        let charged = &mut self.charged;
+        match self.book.charge_shrinks(charged, taker, maker.owner, self.visits) {
+            Some(visits) => self.visits = visits,
+            None => {
+                self.ended = Some(End::Stopped(Code::OutOfGas));
+                return Lots::ZERO;
+            }
         }
         if self.admits && !lots.is_zero() {
             let price_ticks = price_of(self.side, self.book.levels.get(maker.level).key);

@@ -83,7 +83,7 @@ mod types;
 pub mod tests;
 
 pub use book::Book;
-pub use dead::DEPTH_VISITS;
+pub use dead::{BestLive, DEPTH_VISITS};
 pub use digest::Digest;
 pub use prefetch::Prefetch;
 pub use triggers::{Backlog, TriggerBook, TriggerDirection};

@@ -1,6 +1,8 @@
 //! Matching: an incoming order against the other side's queues, price first, then arrival (rules
 //! §2.1).
 
+use std::collections::BTreeSet;
+
 use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, SelfTradePrevention, Side, Ticks};
 use tidemark_proto::Code;
 
@@ -50,6 +52,15 @@ struct Walk {
     admits: bool,
 }
 
+/// Accounts with reduce-only orders that a walk has met.
+#[derive(Default)]
+struct Accounts {
+    /// Makers that traded and still have some, to be fitted at the walk's end.
+    traded: Vec<AccountId>,
+    /// Whose orders the taker has been charged for.
+    charged: BTreeSet<AccountId>,
+}
+
 /// Result of matching an incoming order.
 #[derive(Default)]
 pub(crate) struct MatchResult {
@@ -80,7 +91,7 @@ impl Book {
             "admission has bounded the quantity"
         );
         let mut met = 0_u32;
-        let mut traded = Vec::new();
+        let mut accounts = Accounts::default();
         let walk = Walk { any_dead: self.any_dead(host), admits: host.begin_walk() };
         // Matching adds no reduce-only order.
         let simple =
@@ -98,9 +109,9 @@ impl Book {
             else {
                 break;
             };
-            met = self.visit(slot, taker, met, (&mut outcome, &mut traded), walk, host);
+            met = self.visit(slot, taker, met, (&mut outcome, &mut accounts), walk, host);
         }
-        for maker in traded {
+        for maker in accounts.traded {
             self.fit_reduce_only(maker, taker.side.opposite(), host);
         }
         if !simple && !outcome.filled_lots.is_zero() {
@@ -134,7 +145,7 @@ impl Book {
         slot: u32,
         taker: &Taker,
         met: u32,
-        (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
+        (outcome, accounts): (&mut MatchResult, &mut Accounts),
         walk: Walk,
         host: &mut impl Host,
     ) -> u32 {
@@ -154,7 +165,14 @@ impl Book {
         if self.orders.get(slot).owner == taker.owner {
             self.prevent_self_trade(slot, taker.stp, outcome, host);
         } else {
-            self.match_maker(slot, taker, (outcome, traded), walk, host);
+            let (maker, visits) = (self.orders.get(slot).owner, outcome.visits);
+            let Some(visits) = self.charge_shrinks(&mut accounts.charged, taker, maker, visits)
+            else {
+                outcome.stop = Some(Code::OutOfGas);
+                return met;
+            };
+            outcome.visits = visits;
+            self.match_maker(slot, taker, (outcome, accounts), walk, host);
         }
         bounded::increment(met)
     }
@@ -228,7 +246,7 @@ impl Book {
         &mut self,
         slot: u32,
         taker: &Taker,
-        (outcome, traded): (&mut MatchResult, &mut Vec<AccountId>),
+        (outcome, accounts): (&mut MatchResult, &mut Accounts),
         walk: Walk,
         host: &mut impl Host,
     ) {
@@ -264,8 +282,8 @@ impl Book {
         outcome.filled_lots = bounded::add(outcome.filled_lots, lots);
         self.fill(slot, &maker, taker, lots, host);
         let has_more = self.drop_spent_reduce_only(maker.owner, maker_side, host);
-        if has_more && traded.last() != Some(&maker.owner) {
-            traded.push(maker.owner);
+        if has_more && accounts.traded.last() != Some(&maker.owner) {
+            accounts.traded.push(maker.owner);
         }
         self.drop_spent_reduce_only(taker.owner, taker.side, host);
     }

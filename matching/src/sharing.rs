@@ -3,6 +3,7 @@
 //! position goes, the last part first.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use tidemark_proto::types::MAX_REDUCE_ONLY_ORDERS;
 use tidemark_proto::units::{AccountId, Lots, Side};
@@ -10,9 +11,41 @@ use tidemark_proto::Code;
 
 use crate::book::Book;
 use crate::bounded::checked;
+use crate::matcher::Taker;
 use crate::types::{Host, Reject};
 
+/// Reduce-only orders of an account that may shrink or go for one visit of a walk. Each has paid
+/// for it at its placement, in an earlier block perhaps: this bounds what a block has to do.
+const SHRINKS_PER_VISIT: u32 = 4;
+
 impl Book {
+    /// Charges a taker, beside its visits of the makers themselves, for the reduce-only orders that
+    /// its trade with a maker may shrink: those of the maker's account and its own, each account
+    /// once a walk. `charged` holds the accounts that the walk has met. Returns the visits then;
+    /// `None` if they would be more than `max_visits`.
+    #[inline]
+    pub(crate) fn charge_shrinks(
+        &self,
+        charged: &mut BTreeSet<AccountId>,
+        taker: &Taker,
+        maker: AccountId,
+        visits: u32,
+    ) -> Option<u32> {
+        if !self.owners.any_reduce_only() {
+            return Some(visits);
+        }
+        let mut of = |owner, side| {
+            let visits = self.owners.count_reduce_only(owner, side).div_euclid(SHRINKS_PER_VISIT);
+            if visits > 0 && charged.insert(owner) {
+                visits
+            } else {
+                0
+            }
+        };
+        let more = of(maker, taker.side.opposite()).saturating_add(of(taker.owner, taker.side));
+        Some(visits.saturating_add(more)).filter(|visits| *visits <= taker.max_visits)
+    }
+
     /// Checks that one more reduce-only order of an account may rest on a side.
     pub(crate) fn check_reduce_only_room(
         &self,

@@ -57,6 +57,8 @@ fn file(net: &Net, node: usize, name: &str) -> PathBuf {
 async fn lock_two_of_four(net: &Net) -> u64 {
     LOCKED.iter().for_each(|node| fs::write(file(net, *node, "hold"), []).unwrap());
     fs::write(file(net, AGAINST, "refuse"), []).unwrap();
+    // A node that is behind would give out the sequence of the last deposit again.
+    net.wait_height(2, net.height(0).await.unwrap() + 1).await.unwrap();
     let client = net.client(2).await.unwrap();
     let deposit = v1::MsgDeposit {
         recipient: signer("late").address().to_string(),

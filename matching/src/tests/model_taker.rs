@@ -18,6 +18,10 @@ struct Incoming {
     traded: Option<BTreeSet<AccountId>>,
     /// Owners of makers that traded, in order of their trades.
     makers: Vec<AccountId>,
+    /// Accounts whose reduce-only orders were charged for.
+    charged: BTreeSet<AccountId>,
+    /// The orders that there were before, which a trial counts.
+    before: Vec<OrderView>,
 }
 
 /// An incoming order after matching.
@@ -118,6 +122,8 @@ impl Model {
             met += 1;
             stopped = if maker.owner == taker.order.owner {
                 self.same_owner(&maker, taker, host)
+            } else if !self.pays_for_shrinks(&maker, taker) {
+                Some(Code::OutOfGas)
             } else {
                 self.trade(&maker, taker, host)
             };
@@ -128,6 +134,28 @@ impl Model {
             return Some(Code::NothingToReduce);
         }
         stopped
+    }
+
+    /// Charges one visit for four reduce-only orders that a trade may shrink, each account once.
+    fn pays_for_shrinks(&self, maker: &OrderView, taker: &mut Incoming) -> bool {
+        let mut visits = taker.visits;
+        for order in [maker, &taker.order] {
+            let of = |o: &&OrderView| (o.owner, o.side) == (order.owner, order.side);
+            let reduce_only = |o: &&OrderView| o.reduce_only;
+            let count = if taker.traded.is_some() {
+                taker.before.iter().filter(of).filter(reduce_only).count() as u32
+            } else {
+                self.all().filter(of).filter(reduce_only).count() as u32
+            };
+            if count >= 4 && taker.charged.insert(order.owner) {
+                visits += count / 4;
+            }
+        }
+        let pays = visits <= taker.policy.max_visits;
+        if pays {
+            taker.visits = visits;
+        }
+        pays
     }
 
     fn same_owner(
@@ -240,6 +268,8 @@ impl Model {
             visits: 0,
             traded,
             makers: Vec::new(),
+            charged: BTreeSet::new(),
+            before: self.all().copied().collect(),
         };
         let stopped = self.take(&mut taker, host);
         if taker.traded.is_none() {

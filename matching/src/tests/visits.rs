@@ -3,9 +3,10 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use tidemark_proto::units::{AccountId, Lots, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
+use super::pair::{Op, Pair};
 use super::properties::new_order;
 use super::{gtc, TestHost};
 use crate::{Book, Event, Host, NewOrder, PostOnly, TimeInForce, DEPTH_VISITS};
@@ -20,17 +21,6 @@ struct Counting {
 impl Counting {
     fn count(&self) {
         self.work.set(self.work.get() + 1);
-    }
-
-    /// Returns the reduce-only orders that fills have shrunk or taken out: each paid for it when it
-    /// came.
-    fn spent(&self) -> u32 {
-        let code = Code::NothingToReduce;
-        let spent = |event: &&Event| match event {
-            Event::Removed { reason, .. } | Event::Reduced { reason, .. } => *reason == code,
-            _ => false,
-        };
-        self.host.events.iter().filter(spent).count() as u32
     }
 }
 
@@ -93,18 +83,19 @@ fn a_refused_fill_or_kill_pays_for_makers_that_have_nothing_left() {
         max_visits,
         ..gtc(900, Side::Buy, 101, lots)
     };
-    let (code, visits, work) = looks(&mut book, &mut host, &fok(10_001, 2_000));
-    assert_eq!((code, visits), (Some(Code::OutOfGas), 1_000));
+    let (code, visits, work) = looks(&mut book, &mut host, &fok(10_001, 2_400));
+    assert_eq!((code, visits), (Some(Code::OutOfGas), 1_200));
     assert!(work <= 2 * visits, "{work} calls for {visits} visits");
-    // With visits for all of them the walk says what is there; and the refusal has its price.
+    // With visits for all of them the walk says what is there; and the refusal has its price. Each
+    // account is met for six visits: its order, and its twenty orders that a trade may end.
     let (code, visits, work) = looks(&mut book, &mut host, &fok(10_001, u32::MAX));
-    assert_eq!((code, visits), (Some(Code::NotFillable), 10_500));
+    assert_eq!((code, visits), (Some(Code::NotFillable), 500 * 6 + 10_000));
     assert!(work <= 2 * visits, "{work} calls for {visits} visits");
     assert_eq!((book.live_orders(), host.host.events.len()), (10_500, 0));
     // What is there is filled: the walk that looks, and the one that trades.
     let (code, visits, work) = looks(&mut book, &mut host, &fok(10_000, u32::MAX));
-    assert_eq!((code, visits), (None, 500 + 500));
-    assert!(work <= 4 * visits + host.spent(), "{work} calls for {visits} visits");
+    assert_eq!((code, visits), (None, 2 * 500 * 6));
+    assert!(work <= 6 * visits, "{work} calls for {visits} visits");
     assert_eq!(book.live_orders(), 0);
 }
 
@@ -139,12 +130,18 @@ fn a_walk_over_depth_ends_at_its_bound_and_what_is_beyond_counts_as_none() {
         book.live_levels(Side::Sell, host).map(|level| level.lots.get()).collect::<Vec<_>>()
     };
     assert_eq!(all(&book, &host), [5_000, 4_999, 16]);
-    assert_eq!(book.best_live(Side::Sell, &host, 1), (Some(Ticks::new(100)), 0));
+    let best = |book: &Book, host: &Counting, most| {
+        let best = book.best_live(Side::Sell, host, most, |_| false);
+        (best.price_ticks.map(Ticks::get), best.visits, best.is_cut)
+    };
+    assert_eq!(best(&book, &host, 1), (Some(100), 0, false));
     host.host.frozen.insert(AccountId::new(1));
     assert_eq!(all(&book, &host), [7], "of the last level the bound reaches one order");
-    let (best, visits) = book.best_live(Side::Sell, &host, u32::MAX);
-    assert_eq!((best, visits), (Some(Ticks::new(150)), DEPTH_VISITS));
-    assert_eq!(book.best_live(Side::Sell, &host, 10), (None, 10));
+    assert_eq!(best(&book, &host, u32::MAX), (Some(150), DEPTH_VISITS, false));
+    assert_eq!(best(&book, &host, 10), (None, 10, true));
+    let leaves = |id: OrderId| id.get() == u64::from(DEPTH_VISITS);
+    let beside = book.best_live(Side::Sell, &host, u32::MAX, leaves);
+    assert_eq!((beside.price_ticks, beside.visits), (Some(Ticks::new(150)), DEPTH_VISITS + 1));
     // One more before them, and the bound reaches none that lives.
     book.place(&gtc(1, Side::Sell, 99, 1), &mut host).expect("rests");
     assert_eq!(all(&book, &host), [0; 0]);
@@ -190,11 +187,47 @@ fn dead_orders_never_trade_and_whoever_meets_them_removes_them() {
     assert_eq!(removed, [(1, Code::Expired), (2, Code::Pruned)]);
 }
 
+/// Reduce-only orders of three accounts, and the positions that the orders reduce.
+fn exits() -> impl Strategy<Value = Vec<Op>> {
+    let exit = (0_u32..3, 4_096_u64..4_101, 1_u64..4, any::<bool>());
+    let positions = prop::collection::vec(20_i8..60, 3);
+    (positions, prop::collection::vec(exit, 30..90)).prop_map(|(positions, exits)| {
+        let held = (0_u32..).zip(positions).map(|(owner, position)| Op::SetPosition {
+            owner: AccountId::new(owner),
+            position,
+            tell: true,
+        });
+        let exits = exits.into_iter().map(|(owner, price, lots, reduce_only)| {
+            Op::Place(NewOrder { reduce_only, ..gtc(owner, Side::Sell, price, lots) })
+        });
+        held.chain(exits).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Accounts with many reduce-only orders are met once each for the visits of these, and the
+    /// walk that only looks counts the same.
+    #[test]
+    fn many_exits_are_charged_as_the_model_does(
+        exits in exits(),
+        takers in prop::collection::vec((new_order(), prop::option::of(0_u32..60)), 1..20),
+    ) {
+        let mut pair = Pair::new();
+        exits.iter().for_each(|exit| pair.step(exit));
+        for (taker, visits) in takers {
+            let max_visits = visits.unwrap_or(taker.max_visits);
+            pair.step(&Op::Place(NewOrder { max_visits, side: Side::Buy, ..taker }));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// Work, counted as questions to the host and events, is at most eight for each visit, one for
-    /// each reduce-only order that shrinks or goes, and a few for the order itself.
+    /// Work, counted as questions to the host and events, is at most 16 for each visit, and a few
+    /// for the order itself.
     #[test]
     fn work_is_bounded_by_visits(
         orders in prop::collection::vec((new_order(), any::<bool>()), 1..120),
@@ -217,7 +250,7 @@ proptest! {
                 looks(&mut book, &mut host, &NewOrder { max_visits, ..*order });
             prop_assert!(visits <= max_visits, "{visits} of {max_visits} visits");
             prop_assert!(
-                work <= 8 * visits + host.spent() + 6,
+                work <= 16 * visits + 6,
                 "{work} calls for {visits} visits of {order:?}"
             );
         }

@@ -48,6 +48,9 @@ pub const LOOK: u64 = 20;
 /// One order of a cancel-all, or one that a batch of all or none names.
 pub const NAMED: u64 = 80;
 
+/// The search for the lots of a refused order that collateral would cover.
+pub const SEARCH: u64 = 800;
+
 /// One position of an account that is looked at.
 pub const ROW: u64 = 20;
 

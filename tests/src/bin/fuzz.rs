@@ -85,15 +85,22 @@ fn run(options: &Options) -> Result<(), String> {
 /// Inputs that a search for the worst keeps.
 const KEPT: usize = 16;
 
-/// Searches for the transaction that takes longest for its gas; prints and keeps the worst.
+/// Searches for the transaction that takes longest for its gas; prints and keeps the worst. What
+/// comes among the worst is measured once more: another program may have had the processor's cache.
 fn search(part: &Part, options: &Options) -> Result<(), String> {
     let mut rng = Rng::new(options.seed);
-    let measured = |bytes: Vec<u8>| work::cost(&bytes).map(|cost| (cost.ns_per_kilogas(), bytes));
+    let ns = |bytes: &[u8]| work::cost(bytes).map(|cost| cost.ns_per_kilogas_of_its_own());
+    let measured = |bytes: Vec<u8>| Some((ns(&bytes)?, bytes));
     let mut worst: Vec<(u64, Vec<u8>)> = part.seeds().into_iter().filter_map(measured).collect();
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(options.seconds) {
         let from: Vec<Vec<u8>> = worst.iter().map(|(_, bytes)| bytes.clone()).collect();
-        worst.extend(measured(next_input(&mut rng, &from)));
+        let Some((first, bytes)) = measured(next_input(&mut rng, &from)) else { continue };
+        let least_kept = worst.last().map_or(0, |(kept, _)| *kept);
+        if worst.len() >= KEPT && first <= least_kept {
+            continue;
+        }
+        worst.push((ns(&bytes).map_or(first, |again| again.min(first)), bytes));
         worst.sort_by(|a, b| b.cmp(a));
         worst.dedup();
         worst.truncate(KEPT);
@@ -107,9 +114,9 @@ fn search(part: &Part, options: &Options) -> Result<(), String> {
     for (ns, bytes) in worst.iter().take(5) {
         let Some(cost) = work::cost(bytes) else { continue };
         println!(
-            "work: worst {} ns per gas, {} without what orders paid before, {} gas a visit: {}",
-            thousandths(*ns),
-            thousandths(cost.ns_per_kilogas_of_its_own()),
+            "work: worst {} ns per gas, {} with what orders paid before, {} gas a visit: {}",
+            thousandths(cost.ns_per_kilogas_of_its_own().min(*ns)),
+            thousandths(cost.ns_per_kilogas()),
             cost.gas / cost.visits.max(1),
             hex::encode(bytes)
         );

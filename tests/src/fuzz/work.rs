@@ -22,6 +22,9 @@ use crate::measures;
 const MARKETS: u16 = 40;
 const ATTACKER: &str = "attacker";
 
+/// An account whose orders have used its collateral up.
+const POOR: &str = "poor";
+
 /// Times that a transaction is carried out; the least time counts.
 const TURNS: u32 = 3;
 
@@ -69,7 +72,8 @@ fn paid_before(events: &BlockEvents) -> u64 {
 
 /// A chain whose every structure is as long to walk as some thousand USDC make it: accounts whose
 /// offer at the best ask ends twenty reduce-only orders behind it, pegged orders at the best bid,
-/// and an attacker with orders in forty markets, half of them isolated.
+/// an attacker with orders in forty markets, half of them isolated, and an account without free
+/// collateral, with orders that wait to close its position.
 fn laid_out() -> &'static State {
     static STATE: OnceLock<State> = OnceLock::new();
     STATE.get_or_init(|| {
@@ -80,16 +84,18 @@ fn laid_out() -> &'static State {
         for name in [ATTACKER, "short", "pegger"] {
             chain.deposit(name, 10_000_000);
         }
+        chain.deposit(POOR, 1_000);
         for market in 0..u32::from(MARKETS) / 2 {
             let mode = v1::MarginMode::Isolated.into();
             let market = 2 * market + 1;
             chain.send(ATTACKER, v1::MsgSetMarginMode { market, mode, ..Default::default() });
         }
         spread(&mut chain, "long", |_, _| vec![]);
-        let all = u64::from(SUBACCOUNTS) * EXITS + 1_000;
+        let all = u64::from(SUBACCOUNTS) * EXITS + 1_000 + POOR_LOTS;
         chain.orders("short", vec![place(limit(0, Sell, 100, all))]);
         chain.block();
         chain.orders(ATTACKER, vec![place(limit(0, Buy, 100, 1_000))]);
+        chain.orders(POOR, vec![place(limit(0, Buy, 100, POOR_LOTS))]);
         spread(&mut chain, "long", |_, _| vec![place(limit(0, Buy, 100, EXITS))]);
         spread(&mut chain, "long", exits);
         let peg = v1::PlaceOrder {
@@ -103,8 +109,23 @@ fn laid_out() -> &'static State {
         let quotes = (0..400).map(|at| place(limit(at % 40, Buy, 80 + u64::from(at / 40), 1)));
         chain.orders(ATTACKER, quotes.collect());
         chain.block();
+        use_up(&mut chain);
         chain.state
     })
+}
+
+/// Lots of the poor account's position.
+const POOR_LOTS: u64 = 20;
+
+/// Waiting exits, and bids until one is refused for want of collateral.
+fn use_up(chain: &mut Chain) {
+    chain.orders(POOR, vec![place(stop()); POOR_LOTS as usize]);
+    let bids = (0..400).map(|at| place(limit(at % 40, Buy, 80 + u64::from(at / 40), 1 + 8)));
+    chain.orders(POOR, bids.collect());
+    let events = chain.block();
+    let results = events.txs.iter().flat_map(|tx| &tx.results);
+    let refused = results.last().is_some_and(|last| last.code() == Code::InsufficientCollateral);
+    assert!(refused, "the account has free collateral left");
 }
 
 /// Subaccounts with a position of [`EXITS`] lots.
@@ -134,12 +155,6 @@ fn spread(chain: &mut Chain, name: &str, orders: impl Fn(u32, u64) -> Vec<Operat
 /// that more has to be undone for.
 fn exits(subaccount: u32, offer: u64) -> Vec<Operation> {
     let exit = |at: u64| v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, offer + at, 1) };
-    let stop = v1::PlaceOrder {
-        reduce_only: true,
-        trigger: v1::Trigger::Stop.into(),
-        trigger_price_ticks: 85,
-        ..limit(0, Sell, 84, 1)
-    };
     let one = |at: u64| match subaccount % 4 {
         0 => place(exit(1)),
         1 => place(exit(1 + at % 14)),
@@ -149,10 +164,20 @@ fn exits(subaccount: u32, offer: u64) -> Vec<Operation> {
             expires_ms: u64::MAX >> 12,
             ..exit(1 + at % 14)
         }),
-        _ => Operation::Oco(v1::PlaceOco { first: Some(exit(1 + at % 14)), second: Some(stop) }),
+        _ => Operation::Oco(v1::PlaceOco { first: Some(exit(1 + at % 14)), second: Some(stop()) }),
     };
     let offer = place(limit(0, Sell, offer, EXITS));
     std::iter::once(offer).chain((0..EXITS).map(one)).collect()
+}
+
+/// An exit that waits.
+fn stop() -> v1::PlaceOrder {
+    v1::PlaceOrder {
+        reduce_only: true,
+        trigger: v1::Trigger::Stop.into(),
+        trigger_price_ticks: 85,
+        ..limit(0, Sell, 84, 1)
+    }
 }
 
 fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::MsgOrders {
@@ -220,14 +245,16 @@ fn one(kind: u8, bytes: &mut Bytes<'_>) -> Operation {
 /// The transaction that some bytes spell, as a block after the laid-out state.
 fn block(bytes: &[u8], state: &State) -> Option<Block> {
     let mut bytes = Bytes(bytes);
-    let all_or_none = bytes.below(3) == 0;
+    let first = bytes.byte();
+    let all_or_none = first % 3 == 0;
+    let sender = signer(if first / 3 % 2 == 0 { ATTACKER } else { POOR });
     // From what an operation usually visits to a thousandth of a block for each.
     let more = u64::from(bytes.byte()) * u64::from(bytes.byte()) * 1_000;
     let message = batch(0, all_or_none, operations(&mut bytes));
-    let owner = state.owner_id(&signer(ATTACKER).address())?;
+    let owner = state.owner_id(&sender.address())?;
     let sequence = state.owners.get(owner)?.sequence;
     let options = TxOptions { sequence, min_gas: more, ..TxOptions::default() };
-    let bytes = signer(ATTACKER).sign(message, options).ok()?;
+    let bytes = sender.sign(message, options).ok()?;
     let tx = decode(&bytes, state.max_tx_bytes()).ok()?.tx;
     let height = state.chain.height + 1;
     let time_ms = TimeMs::new(state.chain.time_ms.get() + 1_000);
@@ -279,8 +306,9 @@ pub(super) fn run(bytes: &[u8]) -> bool {
 /// One input for each kind of operation, and the worst that searches have found.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let kinds = 0..9_u8;
-    let mut seeds: Vec<Vec<u8>> =
-        kinds.map(|kind| vec![1, 20, 20, kind, 255, 0, 255, 31, 0, 0]).collect();
+    let mut seeds: Vec<Vec<u8>> = kinds
+        .flat_map(|kind| [1, 4].map(|sender| vec![sender, 20, 20, kind, 255, 0, 255, 31, 0, 0]))
+        .collect();
     seeds.extend(worst());
     seeds
 }

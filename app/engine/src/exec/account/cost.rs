@@ -1,6 +1,6 @@
 //! Charges a look at an account before the account is looked at (rules §10.4).
 
-use tidemark_proto::types::gas::{LOOK, ORDERS_INCLUDED, ROW, ROWS_INCLUDED};
+use tidemark_proto::types::gas::{ACCOUNT, LOOK, ORDERS_INCLUDED, ROW, ROWS_INCLUDED};
 use tidemark_proto::units::AccountId;
 use tidemark_risk::fees::max_fee_ppm;
 
@@ -16,8 +16,12 @@ use crate::state::State;
 /// `OUT_OF_GAS`.
 pub(crate) fn margin(meter: &mut Meter, state: &State, account: AccountId) -> Result<u64, Refusal> {
     let isolated = state.accounts.get(account).and_then(|row| row.isolated);
+    let parent = isolated.map(|isolated| isolated.parent);
+    if parent.is_some() {
+        meter.charge(ACCOUNT)?;
+    }
     let mut all = 0_u64;
-    for account in [Some(account), isolated.map(|isolated| isolated.parent)].into_iter().flatten() {
+    for account in [Some(account), parent].into_iter().flatten() {
         positions(meter, state, account)?;
         let orders = orders_to_add_up(state, account);
         charge_beyond(meter, orders, ORDERS_INCLUDED, LOOK)?;

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_matching::{Fillable, LevelView, NewOrder, OrderView};
+use tidemark_matching::{Fillable, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::Code;
 
 use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
+use crate::exec::meter::Meter;
 use crate::exec::operation::purse::Purse;
-use crate::exec::order::book_host::{BookHost, LiveOrders};
+use crate::exec::order::book_host::{self, BookHost};
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::{admission, checks};
 use crate::refusal::{Dependence, Refusal};
@@ -73,27 +74,28 @@ impl PlannedOrder {
 }
 
 impl MarketPlan {
-    /// The best price of each side without the orders that leave, and without dead ones.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "at a price leave at most the orders that an account has there"
-    )]
-    pub(crate) fn best(&self, state: &State, market: MarketId) -> BestPrices {
-        let live = LiveOrders::of(state);
-        let book = &state.markets.slot(market).book;
-        let mut gone: BTreeMap<(Side, Ticks), u32> = BTreeMap::new();
-        for order in self.leaving.values() {
-            *gone.entry((order.side, order.price_ticks)).or_default() += 1;
+    /// The best price of each side without the orders that leave, and without dead ones; none where
+    /// no order asks for it.
+    ///
+    /// # Errors
+    /// `OUT_OF_GAS`.
+    pub(crate) fn best(
+        &self,
+        state: &State,
+        meter: &mut Meter,
+        market: MarketId,
+    ) -> Result<BestPrices, Refusal> {
+        if self.placed.is_empty() {
+            return Ok(BestPrices { bid_ticks: None, ask_ticks: None });
         }
-        let gone = |level: &LevelView| gone.get(&(level.side, level.price_ticks)).copied();
-        // At most one level more than orders leave.
-        let best = |side| {
-            let mut levels = book.live_levels(side, &live);
-            levels
-                .find(|level| level.count > gone(level).unwrap_or(0))
-                .map(|level| level.price_ticks)
-        };
-        BestPrices { bid_ticks: best(Side::Buy), ask_ticks: best(Side::Sell) }
+        let leaves = |order_id| self.leaving.contains_key(&order_id);
+        let mut best = |side| book_host::best_live(meter, state, (market, side), leaves);
+        Ok(BestPrices { bid_ticks: best(Side::Buy)?, ask_ticks: best(Side::Sell)? })
+    }
+
+    /// The first operation that places an order, or waits to close a position.
+    pub(crate) fn first(&self) -> usize {
+        self.placed.first().map(|intended| intended.at).or(self.whole).unwrap_or(0)
     }
 
     pub(crate) fn check(
@@ -101,13 +103,12 @@ impl MarketPlan {
         state: &mut State,
         purse: &mut Purse,
         account: AccountId,
-        market: MarketId,
+        (market, best): (MarketId, &BestPrices),
     ) -> Result<(), FailedOperation> {
-        let at = self.placed.first().map(|intended| intended.at).or(self.whole).unwrap_or(0);
+        let at = self.first();
         self.check_room(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_interest(state, account, market).map_err(|refusal| (at, refusal))?;
         self.check_meeting()?;
-        let best = self.best(state, market);
         let takes = |intended: &&PlannedOrder| {
             let opposite = best.opposite(intended.order.side);
             let crosses = |price: Ticks| match intended.order.side {

@@ -20,7 +20,7 @@ use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::isolated;
 use crate::exec::meter::Meter;
 use crate::exec::operation::cancel_schedule;
-use crate::exec::operation::market_plan::{FailedOperation, MarketPlan, PlannedOrder};
+use crate::exec::operation::market_plan::{BestPrices, FailedOperation, MarketPlan, PlannedOrder};
 use crate::exec::operation::purse::Purse;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
@@ -340,10 +340,14 @@ impl Plan {
         purse: &mut Purse,
         account: AccountId,
     ) -> Result<(), FailedOperation> {
+        let mut best = Vec::with_capacity(self.markets.len());
         for (market, in_market) in &self.markets {
-            in_market.check(state, purse, account, *market)?;
+            let prices = in_market.best(state, &mut purse.meter, *market);
+            let prices = prices.map_err(|refusal| (in_market.first(), refusal))?;
+            in_market.check(state, purse, account, (*market, &prices))?;
+            best.push(prices);
         }
-        self.check_margin(state, purse, account)
+        self.check_margin(state, purse, account, &best)
     }
 
     /// Pays for the check of all orders together, and for that of each when it is placed.
@@ -359,12 +363,14 @@ impl Plan {
         purse.meter.charge(once.spent().saturating_mul(placed as u64).saturating_add(once.spent()))
     }
 
-    /// Checks that free collateral covers all orders together, without those that leave.
+    /// Checks that free collateral covers all orders together, without those that leave. `best` are
+    /// the best prices by market.
     fn check_margin(
         &self,
         state: &mut State,
         purse: &mut Purse,
         account: AccountId,
+        best: &[BestPrices],
     ) -> Result<(), FailedOperation> {
         let first =
             self.markets.values().flat_map(|plan| &plan.placed).map(|intended| intended.at).min();
@@ -373,10 +379,9 @@ impl Plan {
         self.pay_for_margin(state, purse, account).map_err(failed)?;
         let mut row = lookup::account(state, account).map_err(failed)?.clone();
         let (mut changes, mut takers) = (Vec::new(), Vec::new());
-        for (market, plan) in &self.markets {
+        for ((market, plan), best) in self.markets.iter().zip(best) {
             row.position_mut(*market);
             let change = |add, remove| OrderChange { market: *market, add, remove };
-            let best = plan.best(state, *market);
             let held = lookup::held(state, account, *market);
             for planned in &plan.placed {
                 let PlannedOrder { order, ready, .. } = planned;
@@ -424,6 +429,7 @@ fn check_taker(
     let request = admission::new_order(state, &purse.meter, account, place, *ready)?;
     let request = NewOrder { max_visits: purse.makers(*at), ..request };
     let walked = (&incoming, &request);
+    cost::all_orders(&mut purse.meter, state, account)?;
     let visits = taking::check_whole(state, account, row, others, walked, refusal)?;
     purse.meter.pay_for_makers(visits);
     Ok(())

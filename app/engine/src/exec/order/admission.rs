@@ -121,7 +121,7 @@ pub(crate) fn admit(
     match admitted {
         Ok(()) => Ok(Admission::Whole),
         Err(refusal) if incoming.takes(ctx.exchange) => Ok(Admission::ByFill(refusal)),
-        Err(refusal) => Err(walk::with_what_fits(ctx.exchange, account, incoming, refusal)),
+        Err(refusal) => Err(walk::with_what_fits(ctx, account, incoming, refusal)),
     }
 }
 

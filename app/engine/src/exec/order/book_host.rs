@@ -319,27 +319,26 @@ fn why_dead(
     (!reduce_only && danger.is_frozen(owner, accounts)).then_some(Code::AccountFrozen)
 }
 
-/// A side's best price of a market, of orders that trade. Looks past orders that do not are paid
-/// for.
+/// A side's best price of a market, of orders that trade and do not leave. Looks past orders that do
+/// not are paid for.
 ///
 /// # Errors
 /// `OUT_OF_GAS`.
 pub(crate) fn best_live(
     meter: &mut Meter,
     state: &State,
-    market: MarketId,
-    side: Side,
+    (market, side): (MarketId, Side),
+    leaves: impl Fn(OrderId) -> bool,
 ) -> Result<Option<Ticks>, Refusal> {
     let live = LiveOrders::of(state);
     let affordable = meter.affords(LOOK);
-    let most = affordable.min(DEPTH_VISITS);
     let book = &state.markets.slot(market).book;
-    let (best, visits) = book.best_live(side, &live, most);
-    meter.pay(visits, LOOK);
-    if best.is_none() && visits == most && most == affordable && book.any_dead(&live) {
+    let best = book.best_live(side, &live, affordable.min(DEPTH_VISITS), leaves);
+    meter.pay(best.visits, LOOK);
+    if best.is_cut && best.visits == affordable {
         return Err(Refusal::OutOfGas { needed: LOOK, left: meter.left() });
     }
-    Ok(best)
+    Ok(best.price_ticks)
 }
 
 impl Host for BookHost<'_> {

@@ -34,7 +34,7 @@ pub(crate) fn place_on_book(
         }
     }
     let (meter, opposite) = (&mut ctx.meter, order.side.opposite());
-    let best = || book_host::best_live(meter, ctx.exchange, order.market, opposite);
+    let best = || book_host::best_live(meter, ctx.exchange, (order.market, opposite), |_| false);
     let incoming = Incoming {
         market: order.market,
         order: admission::open_order(order, price_ticks, best)?,

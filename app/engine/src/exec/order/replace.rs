@@ -89,7 +89,8 @@ fn admit(
     let price_ticks = match order.post_only {
         PostOnly::Slide => {
             let opposite = new.side.opposite();
-            let best = book_host::best_live(&mut ctx.meter, ctx.exchange, market, opposite)?;
+            let best =
+                book_host::best_live(&mut ctx.meter, ctx.exchange, (market, opposite), |_| false)?;
             admission::slid(best, new.side, new.price_ticks)
         }
         PostOnly::Off | PostOnly::Reject => new.price_ticks,

@@ -1,5 +1,6 @@
 //! An order's walk over makers, of which each fill is admitted when it comes (rules §§3.8, 3.10).
 
+use tidemark_proto::types::gas::SEARCH;
 use tidemark_proto::units::{AccountId, Atoms, Lots, Ppm, Ticks};
 use tidemark_proto::Code;
 use tidemark_risk::fees::{highest_taker_ppm, max_fee_ppm};
@@ -11,6 +12,7 @@ use tidemark_risk::{Account, Market, Position};
 use crate::exec::account::health::{Hindrances, OrderChange};
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
+use crate::exec::ctx::Ctx;
 use crate::exec::order::incoming::Incoming;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -113,9 +115,10 @@ fn walk(
     Ok(Walk { account, max_fee_ppm: fee_ppm, start, now })
 }
 
-/// A refusal for want of collateral, with the lots that would fit.
+/// A refusal for want of collateral, with the lots that would fit, if gas is left to search for
+/// them.
 pub(crate) fn with_what_fits(
-    state: &State,
+    ctx: &mut Ctx<'_>,
     account: AccountId,
     incoming: &Incoming<'_>,
     refusal: Refusal,
@@ -123,7 +126,10 @@ pub(crate) fn with_what_fits(
     if refusal.code() != Code::InsufficientCollateral || incoming.order.reduce_only {
         return refusal;
     }
-    let fits = restable_lots(state, account, incoming).unwrap_or(Lots::ZERO);
+    if ctx.meter.charge(SEARCH).is_err() {
+        return refusal;
+    }
+    let fits = restable_lots(ctx.exchange, account, incoming).unwrap_or(Lots::ZERO);
     admitted(incoming.order.lots, fits, refusal)
 }
 

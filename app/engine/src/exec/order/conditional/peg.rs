@@ -164,7 +164,10 @@ fn follow(
     let Some(wanted) = references.price(order.side, &pegged) else { return };
     // Behind more dead orders than the gas reaches past, it stays where it is.
     let opposite = order.side.opposite();
-    let Ok(opposite) = book_host::best_live(meter, ctx.exchange, market, opposite) else { return };
+    let Ok(opposite) = book_host::best_live(meter, ctx.exchange, (market, opposite), |_| false)
+    else {
+        return;
+    };
     if admission::slid(opposite, order.side, wanted) == order.price_ticks {
         return;
     }
