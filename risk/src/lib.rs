@@ -15,6 +15,7 @@
 //! | [`liquidation`] | stages, steps, fees, the insurance fund's part |
 //! | [`position`] | fills, funding payments, debts |
 //! | [`zero_price`] | zero price and bankruptcy price |
+//! | [`claim`] | the part of a loss that the insurance fund pays |
 //! | [`taking`] | orders that take, fill by fill |
 //! | [`backstop`], [`adl`] | takeovers by keepers, deleveraging |
 //! | [`at_risk`] | index of the accounts that the sweep looks at |
@@ -38,6 +39,7 @@ mod account;
 pub mod adl;
 pub mod at_risk;
 pub mod backstop;
+pub mod claim;
 pub mod conservation;
 mod depth;
 mod error;

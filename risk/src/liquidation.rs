@@ -13,18 +13,29 @@ use crate::health::Health;
 use crate::margin::{marked_atoms, Marked};
 use crate::market::{Market, Markets, Treasury};
 
+/// How far an account is beyond what the book alone may do for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Part of maintenance margin below which keepers are asked: the largest of its markets'.
+    pub backstop_ppm: Ppm,
+    /// True if it [`is_insolvent`].
+    pub is_insolvent: bool,
+    /// True if the bound of a turn or the budget has kept some lots open for too long.
+    pub is_overdue: bool,
+}
+
 /// The stage due after `done` (`None` when none was), by the account's health now; `None` when it
 /// is over for this block.
 ///
-/// Below maintenance: prune, then book. Below `backstop_ppm` of it: backstop; what backstop leaves,
-/// or equity below 0: insurance fund, then ADL. Equity below 0 without a position: bad debt (rules
-/// §7.8).
+/// Below maintenance: prune, then book. Below `backstop_ppm` of it: backstop. Insolvent: insurance
+/// fund, then ADL. What is overdue goes on to backstop and ADL whatever equity is. Equity below 0
+/// without a position: bad debt (rules §7.8).
 #[must_use]
 pub fn next_stage(
     done: Option<LiquidationStage>,
     health: &Health,
     has_position: bool,
-    backstop_ppm: Ppm,
+    beyond: Beyond,
 ) -> Option<LiquidationStage> {
     if !has_position {
         return (health.equity_atoms.is_negative() && done != Some(LiquidationStage::BadDebt))
@@ -33,18 +44,35 @@ pub fn next_stage(
     if !health.is_liquidatable() {
         return None;
     }
-    let is_deep = is_deep(health, backstop_ppm);
+    let goes_on = beyond.is_insolvent || beyond.is_overdue;
     match done {
         None => Some(LiquidationStage::Prune),
         Some(LiquidationStage::Prune) => Some(LiquidationStage::Book),
-        Some(LiquidationStage::Book) if health.equity_atoms.is_negative() => {
+        Some(LiquidationStage::Book) => {
+            let asks_keepers = goes_on || takes_at_zero_price(health, beyond.backstop_ppm);
+            asks_keepers.then_some(LiquidationStage::Backstop)
+        }
+        Some(LiquidationStage::Backstop) if beyond.is_insolvent => {
             Some(LiquidationStage::InsuranceFund)
         }
-        Some(LiquidationStage::Book) => is_deep.then_some(LiquidationStage::Backstop),
-        Some(LiquidationStage::Backstop) => is_deep.then_some(LiquidationStage::InsuranceFund),
-        Some(LiquidationStage::InsuranceFund) => is_deep.then_some(LiquidationStage::Adl),
+        Some(LiquidationStage::Backstop | LiquidationStage::InsuranceFund) => {
+            goes_on.then_some(LiquidationStage::Adl)
+        }
         Some(LiquidationStage::Adl | LiquidationStage::BadDebt) => None,
     }
+}
+
+/// Equity below 0 at the mark and with every index in place of its mark: no book of perpetuals has
+/// made the loss, and nothing but a deficit is left to take (rules §7.4).
+#[must_use]
+pub fn is_insolvent(health: &Health, equity_at_indices_atoms: Atoms) -> bool {
+    health.equity_atoms.is_negative() && equity_at_indices_atoms.is_negative()
+}
+
+/// `0 ≤ E < backstop_ppm·MM`: keepers take what the book leaves, at the zero price.
+#[must_use]
+pub fn takes_at_zero_price(health: &Health, backstop_ppm: Ppm) -> bool {
+    !health.equity_atoms.is_negative() && is_deep(health, backstop_ppm)
 }
 
 /// `E < backstop_ppm·MM`: the book alone will not do.
@@ -196,25 +224,6 @@ pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     // A cap that was lowered in the middle of a block allows nothing more in it.
     let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
     market.fund_atoms(treasury).min(cap).max(Atoms::ZERO)
-}
-
-/// The most lots, of `lots`, that the fund can pay for at its limit price, each at
-/// `|zero − limit|·k` at worst.
-#[must_use]
-pub fn fundable_lots(
-    zero_ticks: Ticks,
-    limit_ticks: Ticks,
-    k: AtomsPerTickLot,
-    allowance_atoms: Atoms,
-    lots: Lots,
-) -> Lots {
-    let Some(per_lot) = zero_ticks.abs_diff(limit_ticks).notional_atoms(Lots::ONE, k) else {
-        return Lots::ZERO;
-    };
-    let fundable = allowance_atoms.max(Atoms::ZERO).get().checked_div(per_lot.get());
-    // A lot that costs nothing can always be paid for, as can more lots than 64 bits count.
-    let fundable = fundable.and_then(|fundable| u64::try_from(fundable).ok());
-    fundable.map_or(lots, |fundable| lots.min(Lots::new(fundable)))
 }
 
 /// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the

@@ -194,7 +194,8 @@ fn rules_7_a_position_of_any_size_closes_whole_once_equity_is_below_0() {
     chain.orders("long", vec![place(limit(0, Buy, 100, 2_000))]);
     block(&mut chain);
     // 182 000 USDC, equity a little below ⅔ of maintenance: a half, not a fifth.
-    chain.orders("maker", vec![place(limit(0, Buy, 90, 5_000))]);
+    chain.orders("maker", vec![place(limit(0, Buy, 91, 5_000))]);
+    block(&mut chain);
     chain.index(0, 91);
     let events = block(&mut chain);
     assert_eq!(liquidations(&events)[0].lots, lots(1_000));

@@ -66,7 +66,12 @@ impl MarketParams {
             ("zero_price_sigma_ppm", self.zero_price_sigma_ppm.get(), 1, 1_000_000),
             ("partial_liquidation_ppm", self.partial_liquidation_ppm.get(), 1, 1_000_000),
             ("liquidation_fee_ppm", self.liquidation_fee_ppm.get(), 0, 1_000_000),
-            ("fund_slippage_ppm", self.fund_slippage_ppm.get(), 0, 999_999),
+            (
+                "fund_slippage_ppm",
+                self.fund_slippage_ppm.get(),
+                0,
+                self.max_fund_slippage_ppm().get(),
+            ),
             ("backstop_ppm", self.backstop_ppm.get(), 0, 1_000_000),
             ("index_move_bound_ppm", self.index_move_bound_ppm.get(), 0, 999_999),
             (

@@ -139,7 +139,8 @@ pub struct MarketParams {
     pub partial_liquidation_ppm: Ppm,
     /// Most that a liquidation pays the insurance fund, of notional.
     pub liquidation_fee_ppm: Ppm,
-    /// How far beyond the mark the insurance fund buys or sells.
+    /// How far beyond the mark the insurance fund buys or sells; at most half of
+    /// [`MarketParams::maintenance_ppm`].
     pub fund_slippage_ppm: Ppm,
     /// Most that the insurance fund pays for this market in one block.
     pub fund_block_cap_atoms: Atoms,
@@ -262,7 +263,7 @@ impl MarketParams {
             partial_liquidation_atoms: Atoms::from_usdc(100_000),
             partial_liquidation_ppm: Ppm::new(200_000),
             liquidation_fee_ppm: Ppm::new(10_000),
-            fund_slippage_ppm: Ppm::new(50_000),
+            fund_slippage_ppm: Ppm::ZERO,
             fund_block_cap_atoms: Atoms::from_usdc(1_000_000),
             backstop_ppm: Ppm::new(666_667),
             isolated_only: false,
@@ -291,6 +292,14 @@ impl MarketParams {
     /// the least maintenance margin at most.
     #[must_use]
     pub fn max_mark_band_ppm(&self) -> Ppm {
+        Ppm::new(self.maintenance_ppm().get() / 2)
+    }
+
+    /// The largest [`MarketParams::fund_slippage_ppm`]: half of the first tier's maintenance rate,
+    /// so that a friend's order beyond the mark takes less from the fund than the account that is
+    /// closed has paid in margin.
+    #[must_use]
+    pub fn max_fund_slippage_ppm(&self) -> Ppm {
         Ppm::new(self.maintenance_ppm().get() / 2)
     }
 

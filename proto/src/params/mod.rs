@@ -91,6 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn rules_7_the_funds_slippage_is_at_most_half_of_the_first_tiers_maintenance_rate() {
+        for (leverage, most) in [(50, 5_000), (20, 12_500), (3, 83_333)] {
+            let mut params =
+                MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, leverage);
+            assert_eq!(params.fund_slippage_ppm, Ppm::ZERO);
+            params.fund_slippage_ppm = Ppm::new(most);
+            assert_eq!(params.check(), Ok(()), "{leverage}x");
+            params.fund_slippage_ppm = Ppm::new(most + 1);
+            assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+        }
+    }
+
+    #[test]
     fn the_default_slippage_is_three_times_maintenance_and_a_tenth_at_most() {
         for (leverage, slippage_ppm) in [(1, 100_000), (15, 100_000), (20, 75_000), (50, 30_000)] {
             let params = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, leverage);

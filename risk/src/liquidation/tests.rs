@@ -1,14 +1,14 @@
 use proptest::prelude::*;
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Ppm, SignedLots, Ticks};
 use tidemark_proto::Code;
 
 use crate::adl::is_no_riskier;
 use crate::health::{health_without_orders, Health};
 use crate::liquidation::{
     closing_order, fee_cap_atoms, fill_outcome, fund_allowance_atoms, fund_limit_ticks,
-    fundable_lots, liquidation_price, maintenance_fee_cap_atoms, next_stage, pay_from_fund,
-    step_lots, turn_makers, FillOutcome,
+    is_insolvent, liquidation_price, maintenance_fee_cap_atoms, next_stage, pay_from_fund,
+    step_lots, turn_makers, Beyond, FillOutcome,
 };
 use crate::position::trade;
 use crate::tests::{account, any_market, atoms, lots, market, ppm, signed, ticks, usdc, M0};
@@ -165,23 +165,6 @@ proptest! {
             None => prop_assert!(surplus(Ticks::ONE) < slack),
         }
     }
-
-    /// Lots that the fund can pay for never cost more than its allowance; one lot more would.
-    #[test]
-    fn fundable_lots_stay_within_the_allowance(
-        zero in 1_u64..10_000,
-        limit in 1_u64..10_000,
-        k in 1_u64..1_000,
-        allowance in 0_i128..1_000_000_000,
-        wanted in 1_u64..1_000_000,
-    ) {
-        let (zero, limit, k) = (ticks(zero), ticks(limit), AtomsPerTickLot::new(k));
-        let (allowance, wanted) = (atoms(allowance), lots(wanted));
-        let fundable = fundable_lots(zero, limit, k, allowance, wanted);
-        let cost = |size: Lots| zero.abs_diff(limit).notional_atoms(size, k).unwrap();
-        prop_assert!(fundable <= wanted && cost(fundable) <= allowance);
-        prop_assert!(fundable == wanted || cost(fundable + Lots::ONE) > allowance);
-    }
 }
 
 /// So many eighths of a position, as the change that closes them.
@@ -269,27 +252,37 @@ fn the_largest_maintenance_margin_closes_first() {
 #[test]
 fn stages_follow_each_other_as_far_as_equity_asks() {
     let backstop = ppm(666_667);
-    let stages = |equity| {
+    let all = |equity, at_indices, is_overdue| {
         let (mut done, mut seen) = (None, Vec::new());
-        while let Some(next) = next_stage(done, &margins(atoms(equity), atoms(100)), true, backstop)
-        {
+        let health = margins(atoms(equity), atoms(100));
+        let is_insolvent = is_insolvent(&health, atoms(at_indices));
+        let beyond = Beyond { backstop_ppm: backstop, is_insolvent, is_overdue };
+        while let Some(next) = next_stage(done, &health, true, beyond) {
             seen.push(next);
             done = Some(next);
         }
         seen
     };
+    let stages = |equity| all(equity, equity, false);
     use tidemark_proto::types::LiquidationStage::{
         Adl, Backstop, BadDebt, Book, InsuranceFund, Prune,
     };
     assert_eq!(stages(100), vec![]);
     assert_eq!(stages(99), vec![Prune, Book]);
     assert_eq!(stages(67), vec![Prune, Book]);
-    assert_eq!(stages(66), vec![Prune, Book, Backstop, InsuranceFund, Adl]);
-    assert_eq!(stages(-1), vec![Prune, Book, InsuranceFund, Adl]);
+    assert_eq!(stages(66), vec![Prune, Book, Backstop]);
+    assert_eq!(stages(0), vec![Prune, Book, Backstop]);
+    assert_eq!(stages(-1), vec![Prune, Book, Backstop, InsuranceFund, Adl]);
+    assert_eq!(all(-1, 0, false), vec![Prune, Book], "the index shows no deficit");
+    assert_eq!(all(0, -1, false), vec![Prune, Book, Backstop], "the mark shows none");
+    for equity in [99, 66, 0] {
+        assert_eq!(all(equity, equity, true), vec![Prune, Book, Backstop, Adl]);
+    }
     let lost = margins(atoms(-1), Atoms::ZERO);
-    assert_eq!(next_stage(Some(Adl), &lost, false, backstop), Some(BadDebt));
-    assert_eq!(next_stage(Some(BadDebt), &lost, false, backstop), None);
-    assert_eq!(next_stage(Some(Book), &Health::default(), false, backstop), None);
+    let beyond = Beyond { backstop_ppm: backstop, is_insolvent: true, is_overdue: false };
+    assert_eq!(next_stage(Some(Adl), &lost, false, beyond), Some(BadDebt));
+    assert_eq!(next_stage(Some(BadDebt), &lost, false, beyond), None);
+    assert_eq!(next_stage(Some(Book), &Health::default(), false, beyond), None);
 }
 
 #[test]
@@ -297,6 +290,8 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     let mut market = market(0, 10, 10_000, 1);
     market.params.fund_block_cap_atoms = atoms(100);
     let mut treasury = Treasury { insurance_atoms: atoms(130), validators_atoms: atoms(9) };
+    assert_eq!(fund_limit_ticks(&market, signed(1)), Ok(ticks(10_000)), "no slippage by default");
+    market.params.fund_slippage_ppm = ppm(50_000);
     assert_eq!(fund_limit_ticks(&market, signed(1)), Ok(ticks(9_500)));
     assert_eq!(fund_limit_ticks(&market, signed(-1)), Ok(ticks(10_500)));
     let pay = |market: &mut Market, treasury: &mut Treasury, owed| {

@@ -236,8 +236,7 @@ impl Block<'_> {
         self.swept.danger.is_frozen(id, &self.swept.accounts)
     }
 
-    /// True if somebody else's order would have closed a lot: at the zero price or better, or, with
-    /// equity below 0, beyond it with what the fund surely had.
+    /// True if somebody else's order would have closed a lot at the zero price or better.
     fn offered(&self, id: AccountId, market: MarketId, lots: SignedLots, of: &Figures) -> bool {
         let slot = self.swept.markets.slot(market);
         let (cell, book) = (&slot.cell, &slot.book);
@@ -258,20 +257,7 @@ impl Block<'_> {
         // A tick's worth of slack: prices are whole ticks, and closing in parts has a price of its
         // own.
         let size = lots.unsigned_abs().wide();
-        if worth(best.price_ticks) - size * k > mark - share {
-            return true;
-        }
-        let limit = mark - mark.abs() * params.fund_slippage_ppm.wide() / 1_000_000;
-        let fund = |state: &State| {
-            state.markets.slot(market).cell.market.fund_atoms(&state.chain.treasury)
-        };
-        let had = fund(self.before).min(fund(self.swept));
-        let allowance =
-            had.min(params.fund_block_cap_atoms - cell.market.fund_spent_in_block_atoms);
-        let a_lot = (mark - share - limit) / size + k;
-        of.equity.is_negative()
-            && worth(best.price_ticks) - size * k > limit
-            && allowance.get() > a_lot
+        worth(best.price_ticks) - size * k > mark - share
     }
 
     fn stepped(&self) -> impl Iterator<Item = (AccountId, MarketId)> + '_ {

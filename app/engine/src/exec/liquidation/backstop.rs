@@ -4,14 +4,13 @@
 //! In one block: the takeovers that keepers requested, in the order of their transactions and of
 //! any part of the position; then shares of the step's remaining lots, pro rata to the collateral
 //! set aside. A takeover uses up the keeper's set-aside collateral alone, a tenth of it in a block
-//! at most. What only the tenth keeps from the keepers waits for the next block, three times at
-//! most; the rest goes on to the fund and to deleveraging.
+//! at most. What keepers leave of an account that can still pay stays listed.
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
 use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome};
 use tidemark_risk::health::Health;
-use tidemark_risk::liquidation::is_deep;
+use tidemark_risk::liquidation::takes_at_zero_price;
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
 use tidemark_risk::{Keeper, Market, RiskError};
 
@@ -27,6 +26,7 @@ use crate::invariant::broken_account;
 use crate::refusal::Refusal;
 use crate::state::{Failure, ListedPosition, MarketCell, State, Takeover, MAX_LISTED};
 
+/// Lets keepers take what is due of a step. Returns true if there was something for them.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
@@ -35,19 +35,21 @@ pub(crate) fn by_keepers(
     ctx: &mut Ctx<'_>,
     step: &mut Step,
     budgets: &mut Budgets,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
+    let mut any_due = false;
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
         let market_row = &ctx.exchange.markets.slot(market).cell.market;
-        let is_deep = is_deep(&health, market_row.params.backstop_ppm);
+        let is_due = takes_at_zero_price(&health, market_row.params.backstop_ppm);
         let due =
-            |step: &Step, held| step.lots_due(market, held, LiquidationStage::Backstop, is_deep);
+            |step: &Step, held| step.lots_due(market, held, LiquidationStage::Backstop, is_due);
         if market_row.keepers.is_empty()
             || health.equity_atoms.is_negative()
             || due(step, held).is_zero()
         {
             continue;
         }
+        any_due = true;
         let mut taken = Taken::default();
         let all_asked = asked_for(ctx, step.account, market, budgets, &mut taken)?;
         let asked = taken.lots;
@@ -55,8 +57,7 @@ pub(crate) fn by_keepers(
         let due = due(step, lookup::held(ctx.exchange, step.account, market));
         let all_shared = pro_rata(ctx, (step.account, market), due, budgets, &mut taken)?;
         step.took(market, taken.lots - asked);
-        let waits = taken.rationed && !step.row.is_overdue(market);
-        if !all_asked || !all_shared || waits {
+        if !all_asked || !all_shared {
             step.keep_open(market);
         }
         let closed = (taken.lots, taken.quote_atoms);
@@ -70,7 +71,7 @@ pub(crate) fn by_keepers(
         );
         cancel::fit_reduce_only(ctx, step.account, market, Side::reducing(held));
     }
-    Ok(())
+    Ok(any_due)
 }
 
 /// The part of a position that keepers have taken.
@@ -79,9 +80,6 @@ struct Taken {
     lots: Lots,
     /// Quote that the closing account got (positive) or paid.
     quote_atoms: Atoms,
-    /// True where a keeper's whole set-aside collateral would have borne more than the part of it
-    /// that may be used up in a block.
-    rationed: bool,
 }
 
 /// Serves the takeovers that wait for this position; returns false where the market's gas ended
@@ -189,24 +187,20 @@ fn take(
     cash::settle_funding(ctx.exchange, trader)?;
     let health = health::health(ctx.exchange, closing)?;
     let free_atoms = health::health(ctx.exchange, trader)?.free_atoms();
-    let bears = |lots: Lots, most_atoms: Atoms| {
+    let usable_atoms = row.usable_atoms();
+    let bears = |lots: Lots| {
         let delta = step::closing_delta(held, lots);
         let attempt = attempt(ctx.exchange, (closing, trader), market, delta, &health)?;
         let free_after = health::health_as(ctx.exchange, trader, &attempt.keeper)?.free_atoms();
-        let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, most_atoms))?;
+        let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, usable_atoms))?;
         Ok::<_, Refusal>(used.map(|used| (lots, attempt, used)))
     };
-    let most = most_that_bears(lots, |lots| bears(lots, row.usable_atoms()))?;
-    let got = most.as_ref().map_or(Lots::ZERO, |(lots, ..)| *lots);
-    if got < lots && !taken.rationed {
-        taken.rationed = bears(got + Lots::ONE, row.set_aside_atoms)?.is_some();
-    }
-    if let Some((lots, attempt, used_atoms)) = most {
-        taken.lots += lots;
-        taken.quote_atoms += attempt.quote_atoms;
-        carry_out(ctx, (closing, keeper, trader), held, lots, attempt, used_atoms)?;
-    }
-    Ok(got)
+    let most = most_that_bears(lots, bears)?;
+    let Some((lots, attempt, used_atoms)) = most else { return Ok(Lots::ZERO) };
+    taken.lots += lots;
+    taken.quote_atoms += attempt.quote_atoms;
+    carry_out(ctx, (closing, keeper, trader), held, lots, attempt, used_atoms)?;
+    Ok(lots)
 }
 
 /// Makes an attempt the state.

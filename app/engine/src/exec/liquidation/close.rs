@@ -9,7 +9,7 @@ use tidemark_proto::Code;
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{self, FillOutcome};
 use tidemark_risk::zero_price::{zero_price_ticks, ZeroTerms};
-use tidemark_risk::{position, Market, RiskError};
+use tidemark_risk::{claim, position, Market, RiskError};
 
 use crate::events::Arithmetic;
 use crate::exec::account::{health, lookup};
@@ -77,7 +77,7 @@ pub(crate) fn turn(
         return Ok(false);
     }
     let cell = &ctx.exchange.markets.slot(market).cell.market;
-    let (zero, due) = zero_price(cell, held, lots, &health)?;
+    let (zero, due) = zero_price(cell, (held, lots), LiquidationStage::Book, &health)?;
     let facts = ClosingTerms {
         stage: LiquidationStage::Book,
         market,
@@ -102,17 +102,17 @@ pub(crate) fn turn(
 /// proportion.
 fn zero_price(
     market: &Market,
-    held: SignedLots,
-    lots: Lots,
+    (held, lots): (SignedLots, Lots),
+    stage: LiquidationStage,
     health: &Health,
 ) -> Result<(Ticks, ZeroTerms), Refusal> {
     let delta = step::closing_delta(held, lots);
-    let terms = ZeroTerms::of(market, held, delta, health, market.params.zero_price_sigma_ppm)?;
+    let terms = ZeroTerms::of(market, held, delta, health, step::sigma_ppm(market, stage))?;
     Ok((zero_price_ticks(market.k, delta, terms.quote_atoms)?, terms))
 }
 
-/// Stage 4: on the book beyond the zero price, no further than the fund's limit and what the fund
-/// can pay.
+/// Stage 4: on the book beyond the zero price, no further than the fund's limit, and no more lots
+/// than the fund can pay for.
 pub(crate) fn with_fund(
     ctx: &mut Ctx<'_>,
     step: &mut Step,
@@ -120,8 +120,8 @@ pub(crate) fn with_fund(
 ) -> Result<(), Refusal> {
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
-        let is_deep = step::is_deep(ctx.exchange, step.account, &health)?;
-        let lots = step.lots_due(market, held, LiquidationStage::InsuranceFund, is_deep);
+        let is_insolvent = step::is_insolvent(ctx.exchange, step.account, &health)?;
+        let lots = step.lots_due(market, held, LiquidationStage::InsuranceFund, is_insolvent);
         let gas = budgets.left(market, Third::OffBook);
         if lots.is_zero() || !health.is_liquidatable() {
             continue;
@@ -131,17 +131,14 @@ pub(crate) fn with_fund(
             continue;
         }
         let cell = &ctx.exchange.markets.slot(market).cell.market;
-        let (zero, due) = zero_price(cell, held, lots, &health)?;
         let limit = liquidation::fund_limit_ticks(cell, held)?;
-        let beyond = if held.is_positive() { limit < zero } else { limit > zero };
-        if !beyond {
-            continue;
-        }
         let allowance = liquidation::fund_allowance_atoms(cell, &ctx.exchange.chain.treasury);
-        let fundable = liquidation::fundable_lots(zero, limit, cell.k, allowance, lots);
+        let fundable = claim::fundable_lots(cell, held, lots, &health, limit, allowance)?;
         if fundable.is_zero() {
             continue;
         }
+        let of = (held, fundable);
+        let (zero, due) = zero_price(cell, of, LiquidationStage::InsuranceFund, &health)?;
         let facts = ClosingTerms {
             stage: LiquidationStage::InsuranceFund,
             market,
@@ -211,7 +208,9 @@ fn immediate(
     Ok(Turn { part, makers, ended_by_bound })
 }
 
-/// Takes the liquidation fee, or lets the fund pay the fill's shortfall from the zero price.
+/// Takes the liquidation fee, or in stage 4 lets the fund pay the fill's shortfall from the zero
+/// price. On the book before it, a fill falls short only where its lots release more margin each
+/// than the step's others: that part of a deficit stays with the account.
 fn settle(
     step: &Step,
     state: &mut State,
@@ -222,7 +221,7 @@ fn settle(
 ) -> Result<ClosedPart, Refusal> {
     let market = &mut state.markets.slot_mut(facts.market).cell.market;
     let delta = step::closing_delta(facts.held, filled);
-    let sigma_ppm = market.params.zero_price_sigma_ppm;
+    let sigma_ppm = step::sigma_ppm(market, facts.stage);
     let zero = ZeroTerms::of(market, facts.held, delta, health, sigma_ppm)?;
     let treasury = &mut state.chain.treasury;
     let fee_ppm = market.params.liquidation_fee_ppm;
@@ -234,9 +233,10 @@ fn settle(
             market.change_fund(treasury, fee)?;
             (fee, Atoms::ZERO, Atoms::ZERO)
         }
-        FillOutcome::FundPays(owed) => {
+        FillOutcome::FundPays(owed) if facts.stage == LiquidationStage::InsuranceFund => {
             (Atoms::ZERO, liquidation::pay_from_fund(market, treasury, owed)?, owed)
         }
+        FillOutcome::FundPays(_) => Default::default(),
     };
     let price_ticks = step::average_ticks(state, facts.market, quote_atoms, filled);
     let change_atoms = paid.checked_sub(fee).ok_or_else(|| Refusal::overflow("a fee"))?;

@@ -207,8 +207,8 @@ fn closing(
 ) -> Result<Option<PositionToClose>, Refusal> {
     let (held, health) =
         (lookup::held(state, step.account, market), health::health(state, step.account)?);
-    let is_deep = step::is_deep(state, step.account, &health)?;
-    let lots = step.lots_due(market, held, LiquidationStage::Adl, is_deep);
+    let is_insolvent = step::is_insolvent(state, step.account, &health)?;
+    let lots = step.lots_due(market, held, LiquidationStage::Adl, is_insolvent);
     if lots.is_zero() || !health.is_liquidatable() {
         return Ok(None);
     }

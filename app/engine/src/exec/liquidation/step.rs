@@ -115,20 +115,21 @@ pub(crate) fn event(
 
 impl Step {
     /// Returns the lots of a position that a stage after the book may close in this block: what the
-    /// book refused at the price, of an account that `is_deep`; and what has been open for too long
-    /// for other reasons, but not by the fund.
+    /// book refused at the price, where the account's equity lets the stage take it
+    /// (`takes_refused`); and what has been open for too long for other reasons, but not by the
+    /// fund.
     pub(crate) fn lots_due(
         &self,
         market: MarketId,
         held: SignedLots,
         stage: LiquidationStage,
-        is_deep: bool,
+        takes_refused: bool,
     ) -> Lots {
         let Some(left) = self.left.iter().find(|left| left.market == market) else {
             return Lots::ZERO;
         };
         let takes = match left.kept {
-            Kept::ByPrice => is_deep,
+            Kept::ByPrice => takes_refused,
             Kept::ByBound => false,
             Kept::Overdue => stage != LiquidationStage::InsuranceFund,
         };
@@ -160,10 +161,10 @@ impl Step {
     }
 }
 
-/// σ of a stage's zero price.
-fn sigma_ppm(market: &Market, stage: LiquidationStage) -> Ppm {
+/// σ of a stage's zero price: the fund and deleveraging close at the bankruptcy price.
+pub(crate) fn sigma_ppm(market: &Market, stage: LiquidationStage) -> Ppm {
     match stage {
-        LiquidationStage::Adl => BANKRUPTCY_SIGMA_PPM,
+        LiquidationStage::InsuranceFund | LiquidationStage::Adl => BANKRUPTCY_SIGMA_PPM,
         _ => market.params.zero_price_sigma_ppm,
     }
 }
@@ -193,10 +194,29 @@ pub(crate) struct ClosedPart {
     pub arithmetic: Arithmetic,
 }
 
-/// Returns true if an account's equity is below the part of its maintenance margin at which the
-/// book alone does not do: the largest of its markets'.
-pub(crate) fn is_deep(state: &State, account: AccountId, health: &Health) -> Result<bool, Refusal> {
-    Ok(liquidation::is_deep(health, backstop_ppm(state, account)?))
+/// Returns true if an account's equity is below 0 at the marks, and with every index in place of
+/// its mark. A market that is being settled has no other price than its mark.
+pub(crate) fn is_insolvent(
+    state: &State,
+    account: AccountId,
+    health: &Health,
+) -> Result<bool, Refusal> {
+    let overflow = || Refusal::overflow("equity at the indices");
+    let mut equity_atoms = health.equity_atoms;
+    for Position { market, lots, .. } in &lookup::account(state, account)?.positions {
+        let cell = &state.markets.slot(*market).cell;
+        let (Some(mark), Some(index)) = (cell.market.mark_ticks, cell.index.index_ticks()) else {
+            continue;
+        };
+        if lots.is_zero() || cell.settlement.is_some() {
+            continue;
+        }
+        let value = |ticks: Ticks| ticks.position_atoms(*lots, cell.market.k);
+        let change = value(index).zip(value(mark)).and_then(|(at, now)| at.checked_sub(now));
+        let after = change.and_then(|change| equity_atoms.checked_add(change));
+        equity_atoms = after.ok_or_else(overflow)?;
+    }
+    Ok(liquidation::is_insolvent(health, equity_atoms))
 }
 
 /// The largest `backstop` of an account's markets.

@@ -9,9 +9,9 @@
 use std::cmp::Reverse;
 
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm};
+use tidemark_proto::units::{AccountId, Atoms, MarketId};
 use tidemark_risk::health::Health;
-use tidemark_risk::liquidation::next_stage;
+use tidemark_risk::liquidation::{next_stage, Beyond};
 
 use crate::exec::account::{at_risk, health, lookup};
 use crate::exec::collateral::cash;
@@ -257,11 +257,12 @@ fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Resu
         let health = health::health(ctx.exchange, step.account)?;
         // Without a position there is no maintenance margin, and so nothing for keepers to take.
         let has_position = lookup::account(ctx.exchange, step.account)?.has_position();
-        let backstop_ppm = match step.is_overdue() {
-            true => Ppm::ONE,
-            false => step::backstop_ppm(ctx.exchange, step.account)?,
+        let beyond = Beyond {
+            backstop_ppm: step::backstop_ppm(ctx.exchange, step.account)?,
+            is_insolvent: step::is_insolvent(ctx.exchange, step.account, &health)?,
+            is_overdue: step.is_overdue(),
         };
-        let Some(stage) = next_stage(step.done, &health, has_position, backstop_ppm) else {
+        let Some(stage) = next_stage(step.done, &health, has_position, beyond) else {
             return Ok(true);
         };
         if stage == LiquidationStage::Adl {
@@ -275,15 +276,16 @@ fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Resu
                 return Ok(false);
             }
         }
+        let mut works = stage != LiquidationStage::Adl;
         match stage {
-            LiquidationStage::Backstop => backstop::by_keepers(ctx, step, budgets)?,
+            LiquidationStage::Backstop => works = backstop::by_keepers(ctx, step, budgets)?,
             LiquidationStage::InsuranceFund => close::with_fund(ctx, step, budgets)?,
             LiquidationStage::BadDebt => close::book_debt(ctx, step)?,
             // Orders went before, positions were closed on the book before; deleveraging is for all
             // steps together.
             LiquidationStage::Prune | LiquidationStage::Book | LiquidationStage::Adl => {}
         }
-        if stage != LiquidationStage::Adl {
+        if works {
             budgets.spend(home, Third::OffBook, STEP_GAS);
         }
         step.done = Some(stage);
