@@ -93,7 +93,7 @@ impl Book {
     }
 
     /// Returns a side's best price of an order that is not dead and does not leave, of those that
-    /// `max_visits` reach. Where no order can be dead and the first stays, nothing is looked at.
+    /// `max_visits` reach. Orders that leave are not counted, nor is any where none can be dead.
     pub fn best_live(
         &self,
         side: Side,
@@ -101,19 +101,18 @@ impl Book {
         max_visits: u32,
         leaves: impl Fn(OrderId) -> bool,
     ) -> BestLive {
-        let mut orders = self.levels(side).flat_map(|level| self.queue(side, level.price_ticks));
+        let orders = self.levels(side).flat_map(|level| self.queue(side, level.price_ticks));
         let any_dead = self.any_dead(host);
         let mut best = BestLive::default();
-        while let Some(order) = orders.next() {
-            let stays = !leaves(order.order_id);
-            if stays && !any_dead && best.visits == 0 {
+        for order in orders.filter(|order| !leaves(order.order_id)) {
+            if !any_dead {
                 return BestLive { price_ticks: Some(order.price_ticks), ..best };
             }
             if best.visits == max_visits {
                 return BestLive { is_cut: true, ..best };
             }
             best.visits = bounded::increment(best.visits);
-            if stays && is_live(&order, host) {
+            if is_live(&order, host) {
                 return BestLive { price_ticks: Some(order.price_ticks), ..best };
             }
         }

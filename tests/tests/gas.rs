@@ -80,8 +80,9 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let all = vec![fill_or_kill(106, 10_001); 512];
     let (outcome, events) = alone(&mut chain, "taker", batch(0, all.clone()), None);
     assert!(outcome.results.iter().all(|result| result.code().word() == "OUT_OF_GAS"));
-    // Makers that are looked at once, as none of them trades: 20, and two instead of positions.
-    let visits = 512 * 22 * gas::VISIT;
+    // Of 22 visits, each account takes one for its offer and five for the twenty orders that its
+    // trade would end: three accounts, and a look at the fourth.
+    let visits = 512 * 19 * gas::VISIT;
     assert_eq!(outcome.gas_used, gas::TX + 512 * gas::PLACE + visits);
     assert_eq!(events.work.orders, 0);
     let (outcome, _) = alone(&mut chain, "taker", batch(0, all), Some(50_000_000));
@@ -90,7 +91,7 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let one = batch(0, vec![fill_or_kill(106, 10_001)]);
     let (outcome, _) = alone(&mut chain, "taker", one, Some(60_000_000));
     assert_eq!(word(&outcome), "NOT_FILLABLE");
-    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + 10_500 * gas::VISIT);
+    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + (10_500 + 500 * 5) * gas::VISIT);
     assert_eq!(chain.state.markets[0].book.live_orders(), 10_500);
 }
 
@@ -98,10 +99,12 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
 fn rules_10_a_trade_that_closes_a_position_ends_twenty_orders_that_paid_for_it() {
     let mut chain = spent_makers();
     let take = || batch(0, vec![place(limit(0, Buy, 105, 20))]);
-    let gas = gas::TX + gas::PLACE + gas::VISIT;
+    let gas = gas::TX + gas::PLACE + 6 * gas::VISIT;
+    let (outcome, _) = alone(&mut chain, "taker", take(), Some(gas - 1));
+    assert_eq!((outcome.results[0].filled_lots, outcome.gas_used), (lots(0), gas - 5 * gas::VISIT));
     let (outcome, events) = alone(&mut chain, "taker", take(), Some(gas));
     assert_eq!((word(&outcome), outcome.results[0].filled_lots), ("OK", lots(20)));
-    // One maker, and its twenty orders: what each of them paid in advance covers its end.
+    // One maker, and five visits for its twenty orders, beside what each paid in advance.
     assert_eq!((events.work.orders, outcome.gas_used), (21, gas));
     assert_eq!(chain.state.markets[0].book.live_orders(), 10_500 - 21);
 }

@@ -141,7 +141,7 @@ fn a_walk_over_depth_ends_at_its_bound_and_what_is_beyond_counts_as_none() {
     assert_eq!(best(&book, &host, 10), (None, 10, true));
     let leaves = |id: OrderId| id.get() == u64::from(DEPTH_VISITS);
     let beside = book.best_live(Side::Sell, &host, u32::MAX, leaves);
-    assert_eq!((beside.price_ticks, beside.visits), (Some(Ticks::new(150)), DEPTH_VISITS + 1));
+    assert_eq!((beside.price_ticks, beside.visits), (Some(Ticks::new(150)), DEPTH_VISITS));
     // One more before them, and the bound reaches none that lives.
     book.place(&gtc(1, Side::Sell, 99, 1), &mut host).expect("rests");
     assert_eq!(all(&book, &host), [0; 0]);

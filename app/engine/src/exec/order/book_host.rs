@@ -319,8 +319,8 @@ fn why_dead(
     (!reduce_only && danger.is_frozen(owner, accounts)).then_some(Code::AccountFrozen)
 }
 
-/// A side's best price of a market, of orders that trade and do not leave. Looks past orders that do
-/// not are paid for.
+/// A side's best price of a market, of orders that trade and do not leave. Looks past the others
+/// are paid for.
 ///
 /// # Errors
 /// `OUT_OF_GAS`.
