@@ -5,6 +5,8 @@ use tidemark_proto::units::{
     AccountId, Atoms, MarketId, OwnerId, SelfTradePrevention, SignedLots, TimeMs,
 };
 
+use crate::fresh::Fresh;
+
 /// A subaccount's state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Account {
@@ -51,6 +53,8 @@ pub struct Position {
     pub funding_index: i128,
     /// Chosen leverage; 0 is the most that the tiers allow.
     pub leverage: u32,
+    /// Lots that were added a short while ago: the fund does not pay for them.
+    pub fresh: Fresh,
 }
 
 impl Position {
@@ -63,6 +67,7 @@ impl Position {
             cost_atoms: Atoms::ZERO,
             funding_index: 0,
             leverage: 0,
+            fresh: Fresh::NONE,
         }
     }
 }

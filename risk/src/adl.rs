@@ -1,6 +1,8 @@
 //! Auto-deleveraging: the rest of a position is closed against opposite ones at its bankruptcy
 //! price, its zero price at σ = 1 (rules §7.5).
 
+use std::collections::BTreeMap;
+
 use tidemark_proto::params::AdlOrder;
 use tidemark_proto::units::{
     cmp_products, mul_div_floor, AccountId, Atoms, Lots, MarketId, Ppm, Side, SignedLots,
@@ -22,8 +24,12 @@ pub struct Counterparty {
     pub account: AccountId,
     /// Size of its opposite position.
     pub lots: Lots,
-    /// Its unrealised profit in the market, funding aside; negative is a loss.
-    pub profit_atoms: Atoms,
+    /// The part of it that was added a short while ago.
+    pub fresh_lots: Lots,
+    /// Its unrealised profit in the market, funding aside, or the favourable move of the mark over
+    /// the last hour, whichever is more; at least 0. So who closes and opens again is no further
+    /// from deleveraging than who stayed.
+    pub weight_atoms: Atoms,
     /// Its [`rank`], in a market that deleverages by rank; else 0.
     pub rank: i128,
 }
@@ -64,6 +70,10 @@ pub fn counterparty(
     }
     let of = markets.existing(market)?;
     let profit_atoms = unrealised_atoms(of, position)?;
+    let lots = position.lots.unsigned_abs();
+    let moved = of.recent_marks.favourable_ticks(of.mark()?, position.lots.is_positive());
+    let moved_atoms = fits(moved.notional_atoms(lots, of.k), "a weight of deleveraging")?;
+    let weight_atoms = profit_atoms.max(moved_atoms);
     let rank = match of.params.adl_order {
         AdlOrder::ProRata => 0,
         AdlOrder::Ranked => {
@@ -72,10 +82,11 @@ pub fn counterparty(
             rank(profit_atoms, notional, &health_without_orders(account, markets)?)?
         }
     };
-    Ok(Some(Counterparty { account: id, lots: position.lots.unsigned_abs(), profit_atoms, rank }))
+    let fresh_lots = position.fresh.lots(of.window());
+    Ok(Some(Counterparty { account: id, lots, fresh_lots, weight_atoms, rank }))
 }
 
-/// Shares `lots` among those in profit, pro rata to unrealised profit, none more than its position
+/// Shares `lots` among those with a weight, pro rata to it, none more than its position
 /// ([`share`]).
 ///
 /// # Errors
@@ -87,9 +98,23 @@ pub fn pro_rata(
     let claim = |c: &Counterparty| Claim {
         account: c.account,
         most_lots: c.lots,
-        weight_atoms: c.profit_atoms,
+        weight_atoms: c.weight_atoms,
     };
     share(lots, counterparties.iter().map(claim))
+}
+
+/// Shares `lots` among those with fresh lots, pro rata to what these weigh, none more than them.
+fn pro_rata_of_fresh(
+    lots: Lots,
+    counterparties: &[Counterparty],
+) -> Result<Vec<(AccountId, Lots)>, RiskError> {
+    let mut claims = Vec::with_capacity(counterparties.len());
+    for c in counterparties.iter().filter(|c| !c.fresh_lots.is_zero()) {
+        let part = c.weight_atoms.mul_div_floor(c.fresh_lots.wide(), c.lots.wide());
+        let weight_atoms = fits(part, "a weight of deleveraging")?;
+        claims.push(Claim { account: c.account, most_lots: c.fresh_lots, weight_atoms });
+    }
+    share(lots, claims.into_iter())
 }
 
 /// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage,
@@ -156,15 +181,24 @@ fn pair(
     market_id: MarketId,
     delta_lots: SignedLots,
     markets: &(impl Markets + ?Sized),
-    bears: Bears,
+    way: Way,
 ) -> Result<Pair, RiskError> {
     let opposite_delta = fits(delta_lots.checked_neg(), "a quantity")?;
     check_reduces(counterparty.lots(market_id), opposite_delta)?;
-    let (closing, mut market, quote_atoms) = closed(closing, market_id, delta_lots, markets)?;
+    let had = [closing, counterparty].map(|row| row.position(market_id).map(|had| had.fresh));
+    let (mut closing, mut market, quote_atoms) = closed(closing, market_id, delta_lots, markets)?;
     let before = health_without_orders(counterparty, markets)?;
     let mut counterparty = counterparty.clone();
-    trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, Atoms::ZERO)?;
-    if !bears(&before, &health_without_orders(&counterparty, markets)?) {
+    let effect = trade(&mut counterparty, &mut market, opposite_delta, quote_atoms, Atoms::ZERO)?;
+    if way.takes_fresh {
+        let (window, lots) = (market.window(), delta_lots.unsigned_abs());
+        for (row, had) in [&mut closing, &mut counterparty].into_iter().zip(had) {
+            row.position_mut(market_id).fresh = had.unwrap_or_default().taken(window, lots);
+        }
+    }
+    let after = health_without_orders(&counterparty, markets)?;
+    let is_profit = way.weighs && !effect.realised_atoms.is_negative();
+    if !if is_profit { bears_in_profit(&before, &after) } else { is_no_riskier(&before, &after) } {
         return Err(RiskError::Riskier(Party::Counterparty));
     }
     Ok(Pair { closing, counterparty, market, quote_atoms })
@@ -190,15 +224,16 @@ fn closed(
     Ok((closing, market, quote_atoms))
 }
 
-/// A profitable counterparty may be deleveraged if it stays above maintenance or ends no riskier.
+/// Lots whose own profit is at least their part of the price may be deleveraged if their account
+/// stays above maintenance or ends no riskier.
 fn bears_in_profit(before: &Health, after: &Health) -> bool {
     !after.is_liquidatable() && !after.equity_atoms.is_negative() || is_no_riskier(before, after)
 }
 
 /// Who is asked to close against the positions of one side of a market, one after the other: first
-/// those in profit, in the market's order ([`AdlOrder`]); then, by account id, those who can bear
-/// it without becoming riskier. A counterparty that cannot bear its part bears as much of it as it
-/// can, and the next are asked for the rest.
+/// those with a weight, in the market's order ([`AdlOrder`]); then, by account id, those who can
+/// bear it without becoming riskier. A counterparty that cannot bear its part bears as much of it
+/// as it can, and the next are asked for the rest.
 ///
 /// Several accounts may close against one queue, those whose price asks least of a counterparty
 /// first: each goes on where the one before ended, as whoever could bear no more of a milder price
@@ -218,7 +253,23 @@ struct Visit {
     account: AccountId,
     /// Most lots that it is asked for.
     lots: Lots,
-    bears: Bears,
+    way: Way,
+}
+
+/// Terms of a visit.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// Lots whose own profit is at least their part of the price leave their account above
+    /// maintenance; else it ends no riskier.
+    weighs: bool,
+    /// Fresh lots close on both sides.
+    takes_fresh: bool,
+}
+
+impl Way {
+    const BY_WEIGHT: Self = Self { weighs: true, takes_fresh: false };
+    const NO_RISKIER: Self = Self { weighs: false, takes_fresh: false };
+    const FRESH: Self = Self { weighs: true, takes_fresh: true };
 }
 
 impl Queue {
@@ -236,27 +287,52 @@ impl Queue {
         markets: &(impl Markets + ?Sized),
     ) -> Result<Self, RiskError> {
         let mut winners: Vec<&Counterparty> =
-            counterparties.iter().filter(|c| c.profit_atoms.is_positive()).collect();
+            counterparties.iter().filter(|c| c.weight_atoms.is_positive()).collect();
         winners.sort_unstable_by_key(|c| (std::cmp::Reverse(c.rank), c.account));
         let mut shares = match markets.existing(market)?.params.adl_order {
             AdlOrder::ProRata => pro_rata(lots, counterparties)?,
             AdlOrder::Ranked => Vec::new(),
         };
-        let lower = shares.partition_point(|(account, _)| *account < first);
-        shares.rotate_left(lower);
+        from_first(&mut shares, first);
         let mut others: Vec<AccountId> = counterparties.iter().map(|c| c.account).collect();
         others.sort_unstable();
         others.dedup();
-        let all = |account, bears| Visit { account, lots: Lots::MAX, bears };
-        let visits = shares.into_iter().map(|(account, lots)| Visit {
-            account,
-            lots,
-            bears: BEARS_IN_PROFIT,
-        });
-        let visits = visits.chain(winners.into_iter().map(|c| all(c.account, BEARS_IN_PROFIT)));
-        let visits = visits.chain(others.into_iter().map(|account| all(account, NO_RISKIER)));
-        let mut visits = visits.collect::<Vec<_>>().into_iter();
-        Ok(Self { market, next: visits.next(), visits, visits_left: u64::MAX })
+        let all = |account, way| Visit { account, lots: Lots::MAX, way };
+        let visits =
+            shares.into_iter().map(|(account, lots)| Visit { account, lots, way: Way::BY_WEIGHT });
+        let visits = visits.chain(winners.into_iter().map(|c| all(c.account, Way::BY_WEIGHT)));
+        let visits = visits.chain(others.into_iter().map(|account| all(account, Way::NO_RISKIER)));
+        Ok(Self::of(market, visits.collect()))
+    }
+
+    /// For closing `lots` in all, fresh against fresh: those with fresh lots share them pro rata to
+    /// what these weigh, and are then asked for the rest of them.
+    ///
+    /// # Errors
+    /// `OVERFLOW` of the sharing.
+    pub fn of_fresh(
+        market: MarketId,
+        lots: Lots,
+        counterparties: &[Counterparty],
+        first: AccountId,
+    ) -> Result<Self, RiskError> {
+        let mut shares = pro_rata_of_fresh(lots, counterparties)?;
+        let shared: BTreeMap<AccountId, Lots> = shares.iter().copied().collect();
+        from_first(&mut shares, first);
+        let mut rest: Vec<(AccountId, Lots)> = Vec::new();
+        for c in counterparties {
+            let share = shared.get(&c.account).copied().unwrap_or(Lots::ZERO);
+            rest.push((c.account, c.fresh_lots.saturating_sub(share)));
+        }
+        rest.retain(|(_, lots)| !lots.is_zero());
+        rest.sort_unstable();
+        let visit = |(account, lots)| Visit { account, lots, way: Way::FRESH };
+        Ok(Self::of(market, shares.into_iter().chain(rest).map(visit).collect()))
+    }
+
+    fn of(market: MarketId, visits: Vec<Visit>) -> Self {
+        let mut visits = visits.into_iter();
+        Self { market, next: visits.next(), visits, visits_left: u64::MAX }
     }
 
     /// Bounds the visits that are still to come; what they do not reach stays open.
@@ -298,7 +374,7 @@ impl Queue {
             self.visits_left = visits_left;
             let asked = left.min(visit.lots);
             let fill =
-                take(closing, self.market, asked, visit.account, accounts, markets, visit.bears)?;
+                take(closing, self.market, asked, visit.account, accounts, markets, visit.way)?;
             let filled = fill.map_or(Lots::ZERO, |fill| fill.lots);
             let within = "a fill is no larger than what was asked for";
             left = invariant(left.checked_sub(filled), within)?;
@@ -313,10 +389,11 @@ impl Queue {
     }
 }
 
-/// Rule by which a counterparty bears a change of its health.
-type Bears = fn(&Health, &Health) -> bool;
-const BEARS_IN_PROFIT: Bears = bears_in_profit;
-const NO_RISKIER: Bears = is_no_riskier;
+/// Shares by account id from one on, then from the lowest.
+fn from_first(shares: &mut [(AccountId, Lots)], first: AccountId) {
+    let lower = shares.partition_point(|(account, _)| *account < first);
+    shares.rotate_left(lower);
+}
 
 /// Closes up to `lots` against one counterparty, as many as it can bear; `None` when it holds
 /// nothing opposite or can bear none.
@@ -327,7 +404,7 @@ fn take(
     id: AccountId,
     accounts: &mut impl Accounts,
     markets: &mut (impl MarketsMut + ?Sized),
-    bears: Bears,
+    way: Way,
 ) -> Result<Option<AdlFill>, RiskError> {
     let other = invariant(accounts.load(id), "a counterparty is an account")?;
     let (held, opposite) = (closing.lots(market), other.lots(market));
@@ -337,7 +414,7 @@ fn take(
     }
     let most = lots.min(held.unsigned_abs()).min(opposite.unsigned_abs());
     let found = most_that_bears(most, |lots| {
-        let pair = pair(closing, &other, market, delta(held, lots)?, markets, bears);
+        let pair = pair(closing, &other, market, delta(held, lots)?, markets, way);
         Ok(RiskError::borne(pair)?.map(|pair| (lots, pair)))
     })?;
     let Some((lots, pair)) = found else { return Ok(None) };

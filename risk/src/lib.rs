@@ -4,6 +4,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `error` | reasons why a calculation has no result |
+//! | `fresh`, `recent`, `limits` | lots added a short while ago; marks of an hour; what a fund pays in a time |
 //! | `account`, `market` | state of accounts, of markets and of the chain's money |
 //! | `depth` | notional of the impact prices |
 //! | [`sharing`] | lots shared in proportion |
@@ -44,13 +45,16 @@ pub mod conservation;
 mod depth;
 mod error;
 pub mod fees;
+mod fresh;
 pub mod funding;
 pub mod health;
+pub mod limits;
 pub mod liquidation;
 pub mod margin;
 mod market;
 pub mod orders;
 pub mod position;
+mod recent;
 pub mod settlement;
 pub mod sharing;
 pub mod taking;
@@ -60,4 +64,5 @@ pub mod zero_price;
 
 pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
 pub use error::{Party, RiskError};
+pub use fresh::{Fresh, WINDOW_MS};
 pub use market::{Funding, GiveBack, Keeper, Market, Markets, MarketsMut, Treasury};

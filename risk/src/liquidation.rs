@@ -11,7 +11,7 @@ use crate::account::{Account, Position};
 use crate::error::{fits, invariant, RiskError};
 use crate::health::Health;
 use crate::margin::{marked_atoms, Marked};
-use crate::market::{Market, Markets, Treasury};
+use crate::market::{market_bucket_atoms, Market, Markets, Treasury};
 
 /// How far an account is beyond what the book alone may do for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,19 +218,30 @@ pub fn fund_limit_ticks(market: &Market, lots: SignedLots) -> Result<Ticks, Risk
     Ok(if lots.is_positive() { low } else { high })
 }
 
-/// Amount that the market's insurance fund may still pay in this block.
+/// Amount that the market's insurance fund may still pay in this block: what its buckets and the
+/// market's cap leave; nothing for some blocks after a halt or a stale index.
 #[must_use]
 pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
+    if market.claimless_blocks > 0 {
+        return Atoms::ZERO;
+    }
+    let bucket = &market.fund_bucket;
     // A cap that was lowered in the middle of a block allows nothing more in it.
-    let cap = market.params.fund_block_cap_atoms.saturating_sub(market.fund_spent_in_block_atoms);
-    market.fund_atoms(treasury).min(cap).max(Atoms::ZERO)
+    let cap = market.params.fund_block_cap_atoms.saturating_sub(bucket.drawn_in_block_atoms());
+    let own = bucket.left_atoms(market_bucket_atoms(market.counted_fund_atoms(treasury)));
+    let all = if market.params.isolated_only {
+        own
+    } else {
+        treasury.bucket.left_atoms(treasury.bucket_atoms())
+    };
+    market.fund_atoms(treasury).min(cap).min(own).min(all).max(Atoms::ZERO)
 }
 
-/// Pays `owed` out of the insurance fund as far as its caps allow, and returns what was paid: the
+/// Pays `owed` out of the insurance fund as far as its bounds allow, and returns what was paid: the
 /// caller credits it.
 ///
 /// # Errors
-/// [`RiskError::Invariant`] if a fund within its caps could not pay.
+/// [`RiskError::Invariant`] if a fund within its bounds could not pay.
 pub fn pay_from_fund(
     market: &mut Market,
     treasury: &mut Treasury,
@@ -240,11 +251,13 @@ pub fn pay_from_fund(
     if paid.is_zero() {
         return Ok(paid);
     }
-    // What was paid is positive and within the block's cap: neither its negative nor the sum
-    // saturates.
+    // What was paid is positive and within the fund: its negative does not saturate.
     let change = market.change_fund(treasury, paid.saturating_neg());
     invariant(change.ok(), "the fund pays no more than it has")?;
-    market.fund_spent_in_block_atoms = market.fund_spent_in_block_atoms.saturating_add(paid);
+    market.fund_bucket.draw(paid);
+    if !market.params.isolated_only {
+        treasury.bucket.draw(paid);
+    }
     Ok(paid)
 }
 

@@ -9,6 +9,9 @@ use tidemark_proto::units::{
 use tidemark_proto::Refusal;
 
 use crate::error::{fits, RiskError};
+use crate::fresh::WINDOW_MS;
+use crate::limits::{Balances, Bucket};
+use crate::recent::RecentMarks;
 
 /// A market's state beside its book and its price averages.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -31,8 +34,17 @@ pub struct Market {
     pub funding_pool_atoms: Atoms,
     /// Debt of accounts that closed below zero, not repaid from fees yet; at least 0.
     pub bad_debt_atoms: Atoms,
-    /// Amount that the insurance fund paid for this market in this block.
-    pub fund_spent_in_block_atoms: Atoms,
+    /// The market's own time: it stands while the index is stale, and passes by 10 s a block at
+    /// most.
+    pub clock_ms: TimeMs,
+    /// Marks of the last hour.
+    pub recent_marks: RecentMarks,
+    /// Blocks for which the fund still pays nothing, after a halt or a stale index.
+    pub claimless_blocks: u32,
+    /// Payments of the insurance fund for this market.
+    pub fund_bucket: Bucket,
+    /// The market's own fund, hour by hour.
+    pub own_balances: Balances,
     /// The insurance fund of a market that is isolated for all; 0 in the others, which share the
     /// treasury's.
     pub insurance_atoms: Atoms,
@@ -132,7 +144,11 @@ impl Market {
             funding: Funding::default(),
             funding_pool_atoms: Atoms::ZERO,
             bad_debt_atoms: Atoms::ZERO,
-            fund_spent_in_block_atoms: Atoms::ZERO,
+            clock_ms: TimeMs::ZERO,
+            recent_marks: RecentMarks::default(),
+            claimless_blocks: 0,
+            fund_bucket: Bucket::default(),
+            own_balances: Balances::default(),
             insurance_atoms: Atoms::ZERO,
             keepers: Vec::new(),
         })
@@ -147,6 +163,46 @@ impl Market {
         } else {
             treasury.insurance_atoms
         }
+    }
+
+    /// The balance by which the fund's bounds are counted: the lower of that now and a day ago.
+    #[must_use]
+    pub fn counted_fund_atoms(&self, treasury: &Treasury) -> Atoms {
+        if self.params.isolated_only {
+            self.own_balances.lower_atoms(self.insurance_atoms)
+        } else {
+            treasury.balances.lower_atoms(treasury.insurance_atoms)
+        }
+    }
+
+    /// The window of the market's own time in which lots are added now.
+    #[must_use]
+    pub fn window(&self) -> u32 {
+        let window = self.clock_ms.get().checked_div(WINDOW_MS.get());
+        window.and_then(|window| u32::try_from(window).ok()).unwrap_or(u32::MAX)
+    }
+
+    /// Lets a block's time pass; the market's own stands while its index is stale.
+    pub fn pass(&mut self, treasury: &Treasury, step_ms: TimeMs, is_stale: bool) {
+        if !is_stale {
+            self.clock_ms = self.clock_ms.saturating_add(step_ms);
+        }
+        self.own_balances.pass(self.insurance_atoms, step_ms);
+        let size_atoms = market_bucket_atoms(self.counted_fund_atoms(treasury));
+        self.fund_bucket.refill(size_atoms, step_ms);
+        self.claimless_blocks = self.claimless_blocks.saturating_sub(1);
+    }
+
+    /// Takes the block's mark.
+    pub fn set_mark(&mut self, mark_ticks: Ticks) {
+        self.mark_ticks = Some(mark_ticks);
+        self.recent_marks.note(self.clock_ms, mark_ticks);
+    }
+
+    /// Keeps the fund from paying for the market in this block and the next ones: after a halt or a
+    /// stale index prices have moved that nobody could act on.
+    pub fn close_claims(&mut self) {
+        self.claimless_blocks = CLAIMLESS_BLOCKS;
     }
 
     /// Moves money into (positive) or out of the fund of [`Market::fund_atoms`].
@@ -176,11 +232,10 @@ impl Market {
         self.keepers.iter().fold(Atoms::ZERO, add)
     }
 
-    /// Starts a block: fixes the open interest that margin counts with, and opens the allowances
-    /// of the fund and of the keepers anew.
+    /// Starts a block: fixes the open interest that margin counts with, and opens the allowances of
+    /// the keepers anew.
     pub fn begin_block(&mut self) {
         self.margin_open_interest_lots = self.open_interest_lots;
-        self.fund_spent_in_block_atoms = Atoms::ZERO;
         self.keepers.iter_mut().for_each(|keeper| keeper.used_in_block_atoms = Atoms::ZERO);
     }
 
@@ -208,6 +263,18 @@ impl Market {
     }
 }
 
+/// Blocks after a halt or a stale index in which the fund pays nothing.
+const CLAIMLESS_BLOCKS: u32 = 50;
+
+/// The fund's bucket for one market, and for all that share it.
+const MARKET_BUCKET_PPM: Ppm = Ppm::new(50_000);
+const ALL_BUCKET_PPM: Ppm = Ppm::new(200_000);
+
+/// The size of one market's bucket of a fund.
+pub(crate) fn market_bucket_atoms(counted_atoms: Atoms) -> Atoms {
+    counted_atoms.mul_ppm_floor(MARKET_BUCKET_PPM).unwrap_or(Atoms::ZERO)
+}
+
 /// The chain's own money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Treasury {
@@ -215,6 +282,24 @@ pub struct Treasury {
     pub insurance_atoms: Atoms,
     /// The validators' share of fees, not paid out yet; at least 0.
     pub validators_atoms: Atoms,
+    /// The insurance fund, hour by hour.
+    pub balances: Balances,
+    /// Payments of the insurance fund for all markets.
+    pub bucket: Bucket,
+}
+
+impl Treasury {
+    /// The size of the bucket that all markets share.
+    pub(crate) fn bucket_atoms(&self) -> Atoms {
+        let counted = self.balances.lower_atoms(self.insurance_atoms);
+        counted.mul_ppm_floor(ALL_BUCKET_PPM).unwrap_or(Atoms::ZERO)
+    }
+
+    /// Lets a block's time pass.
+    pub fn pass(&mut self, step_ms: TimeMs) {
+        self.balances.pass(self.insurance_atoms, step_ms);
+        self.bucket.refill(self.bucket_atoms(), step_ms);
+    }
 }
 
 /// Where an account's markets are found.

@@ -97,8 +97,9 @@ pub fn trade(
     market.open_interest_lots = fits(open_interest, "open interest")?;
     market.funding_pool_atoms = pool;
     account.collateral_atoms = collateral;
+    let fresh = before.fresh.changed(market.window(), before.lots, after.lots);
     *account.position_mut(market.params.id) =
-        Position { funding_index: market.funding.cumulative_index, ..after };
+        Position { funding_index: market.funding.cumulative_index, fresh, ..after };
     Ok(FillEffect {
         realised_atoms,
         funding_atoms,

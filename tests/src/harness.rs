@@ -23,6 +23,7 @@ use tidemark_proto::tx::{Sendable, Signer, TxOptions};
 use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1;
+use tidemark_risk::WINDOW_MS;
 
 /// The chain id of test chains.
 pub const CHAIN_ID: &str = "tidemark-scenario-1";
@@ -206,6 +207,14 @@ impl Chain {
             last = self.block();
         }
         last
+    }
+
+    /// Lets 20 minutes of every market's own time pass at once: no position has fresh lots then.
+    pub fn age_positions(&mut self) {
+        for cell in self.state.markets.cells_mut() {
+            let passed_ms = WINDOW_MS.saturating_add(WINDOW_MS);
+            cell.market.clock_ms = cell.market.clock_ms.saturating_add(passed_ms);
+        }
     }
 
     /// The next block, as a proposer would make it.

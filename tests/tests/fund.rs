@@ -1,6 +1,7 @@
 //! The insurance fund and deleveraging (rules §§7.4, 7.5, 7.8). Prices in whole USDC, quantities in
 //! whole units, where not said otherwise; traders have 10 000 USDC.
 
+use proptest::prelude::*;
 use tidemark_engine::events::BlockEvents;
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
@@ -8,9 +9,10 @@ use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, one_market, place, usdc, Chain,
+    genesis, healthy, limit, liquidations, one_market, place, plain_market, usdc, Chain,
 };
 use tidemark_tests::sim::audit;
+use tidemark_tests::sim::figures::figures;
 
 /// A block after which everything holds that can be counted.
 fn block(chain: &mut Chain) -> BlockEvents {
@@ -30,6 +32,15 @@ fn fund(chain: &Chain) -> Atoms {
 
 fn cancel_all() -> Operation {
     Operation::CancelAll(v1::CancelAll::default())
+}
+
+/// A chain with one 20x market at index 100, a fund, and traders with 10 000 USDC each.
+fn with_fund(traders: &[&str], fund_usdc: u64) -> Chain {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], fund_usdc));
+    chain.index(0, 100);
+    traders.iter().for_each(|trader| chain.deposit(trader, 10_000));
+    block(&mut chain);
+    chain
 }
 
 /// The stages that closed something.
@@ -99,8 +110,9 @@ fn rules_7_the_fund_and_deleveraging_wait_until_mark_and_index_both_show_a_defic
 /// the position.
 #[test]
 fn rules_7_the_fund_pays_for_the_lots_that_close_and_the_others_are_deleveraged() {
-    let mut chain = one_market(&["long", "short", "bidder"]);
+    let mut chain = with_fund(&["long", "short", "bidder"], 50_000);
     trade(&mut chain, ("long", "short"), 100, 900);
+    chain.age_positions();
     chain.orders("bidder", vec![place(limit(0, Buy, 88, 300)), place(limit(0, Buy, 87, 900))]);
     block(&mut chain);
     let had = fund(&chain);
@@ -114,4 +126,146 @@ fn rules_7_the_fund_pays_for_the_lots_that_close_and_the_others_are_deleveraged(
     // The maker's fee of 3.96 USDC: a half goes to the fund.
     assert_eq!(had - fund(&chain), paid - Atoms::new(1_980_000));
     assert!((usdc(0)..=Atoms::new(2)).contains(&chain.collateral("long")));
+}
+
+/// Opened seconds ago, the long's lots have no claim: the same bid at the mark stays.
+#[test]
+fn rules_7_the_fund_pays_nothing_for_fresh_lots_and_they_are_deleveraged() {
+    for (old, fresh) in [(0, 900), (600, 300)] {
+        let mut chain = with_fund(&["long", "short", "bidder"], 1_000_000);
+        if old > 0 {
+            trade(&mut chain, ("long", "short"), 100, old);
+            chain.age_positions();
+        }
+        trade(&mut chain, ("long", "short"), 100, fresh);
+        chain.orders("bidder", vec![place(limit(0, Buy, 88, 900))]);
+        block(&mut chain);
+        chain.index(0, 88);
+        let events = block(&mut chain);
+        let closed: Vec<_> =
+            liquidations(&events).iter().map(|step| (step.stage, step.lots.get())).collect();
+        let by_fund = (LiquidationStage::InsuranceFund, old);
+        let expected = [by_fund, (LiquidationStage::Adl, fresh)];
+        assert_eq!(closed, &expected[usize::from(old == 0)..]);
+        assert_eq!((chain.lots("bidder", 0), chain.lots("long", 0)), (old as i64, 0));
+    }
+}
+
+/// Of 10 000 USDC the market's bucket has 500, and a block a quarter of it: 133 of 900 lots.
+#[test]
+fn rules_7_beyond_its_bucket_the_fund_pays_nothing_and_the_rest_is_deleveraged() {
+    let mut chain = with_fund(&["long", "short", "bidder"], 10_000);
+    trade(&mut chain, ("long", "short"), 100, 900);
+    chain.age_positions();
+    chain.orders("bidder", vec![place(limit(0, Buy, 88, 900))]);
+    block(&mut chain);
+    let had = fund(&chain);
+    chain.index(0, 88);
+    let events = block(&mut chain);
+    assert_eq!(stages(&events), [LiquidationStage::InsuranceFund, LiquidationStage::Adl]);
+    let paid = liquidations(&events)[0].fund_paid_atoms;
+    let quarter = had.mul_div_floor(5, 400).unwrap();
+    assert!((quarter - usdc(1)..=quarter).contains(&paid), "{paid} of {quarter}");
+    assert_eq!(chain.lots("long", 0), 0);
+    assert!((usdc(0)..=Atoms::new(3)).contains(&chain.collateral("long")), "nothing stays unpaid");
+}
+
+#[test]
+fn rules_7_after_a_halt_or_a_stale_index_the_fund_pays_nothing_for_50_blocks() {
+    // Without a price for 61 s, with one again after a halt; in between, and after 50 blocks.
+    for (silent_ms, waits, expected) in [
+        (61_000, 0, LiquidationStage::Adl),
+        (400_000, 0, LiquidationStage::Adl),
+        (61_000, 48, LiquidationStage::Adl),
+        (61_000, 60, LiquidationStage::InsuranceFund),
+        (59_000, 0, LiquidationStage::InsuranceFund),
+    ] {
+        let mut chain = with_fund(&["long", "short", "bidder"], 50_000);
+        trade(&mut chain, ("long", "short"), 100, 900);
+        chain.age_positions();
+        chain.orders("bidder", vec![place(limit(0, Buy, 88, 300))]);
+        block(&mut chain);
+        if silent_ms < 400_000 {
+            chain.silence();
+            blocks(&mut chain, silent_ms / 1_000 - 1);
+        } else {
+            chain.now_ms += u64::from(silent_ms);
+        }
+        chain.index(0, if waits > 0 { 100 } else { 88 });
+        let mut events = block(&mut chain);
+        if waits > 0 {
+            blocks(&mut chain, waits);
+            chain.index(0, 88);
+            events = block(&mut chain);
+        }
+        assert_eq!(stages(&events)[0], expected, "{silent_ms} ms, then {waits} blocks");
+    }
+}
+
+/// An index jumps: who opened both sides a short while ago is closed against itself, and a
+/// stranger's older position, with more profit, is left alone.
+#[test]
+fn rules_7_a_pair_that_was_opened_together_is_deleveraged_against_itself() {
+    let mut chain = with_fund(&["a", "b", "stranger", "other"], 1_000_000);
+    trade(&mut chain, ("other", "stranger"), 100, 900);
+    chain.age_positions();
+    trade(&mut chain, ("a", "b"), 100, 900);
+    let before = chain.collateral("a") + chain.collateral("b");
+    let had = fund(&chain);
+    chain.deposit("other", 20_000);
+    block(&mut chain);
+    chain.index(0, 85);
+    let events = block(&mut chain);
+    assert_eq!(stages(&events), [LiquidationStage::Adl]);
+    assert_eq!(["a", "b", "stranger"].map(|name| chain.lots(name, 0)), [0, 0, -900]);
+    assert!(chain.collateral("a") + chain.collateral("b") <= before);
+    assert!(fund(&chain) >= had);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Any pair of one owner's accounts, opened within the window, over any jump, beside strangers
+    /// with older positions and bids: the fund pays nothing, and the pair has no more than before.
+    #[test]
+    fn rules_7_no_pair_gains_from_the_fund_by_lots_opened_within_the_window(
+        lots in 100_u64..1_900,
+        part in 1_u64..=4,
+        jump in prop_oneof![70_u64..98, 103_u64..130],
+        seconds in 0_u32..300,
+        bid in 70_u64..130,
+        old in 0_u64..500,
+        is_long in any::<bool>(),
+    ) {
+        let names = ["a", "b", "stranger", "other"];
+        let mut chain = with_fund(&names, 1_000_000);
+        if old > 0 {
+            let pair = if is_long { ("other", "stranger") } else { ("stranger", "other") };
+            trade(&mut chain, pair, 100, old);
+        }
+        chain.age_positions();
+        let pair = if is_long { ("a", "b") } else { ("b", "a") };
+        for lots in [lots / part, lots - lots / part].into_iter().filter(|lots| *lots > 0) {
+            trade(&mut chain, pair, 100, lots);
+            blocks(&mut chain, seconds);
+        }
+        // The friend bids for its own account's position beyond the jump.
+        let side = if is_long { Buy } else { Sell };
+        chain.orders("b", vec![place(limit(0, side, bid.clamp(81, 119), lots))]);
+        block(&mut chain);
+        let equity = |chain: &Chain, name| {
+            let figures = figures(&chain.state, chain.account_id(name), chain.account(name));
+            figures.equity.max(Atoms::ZERO)
+        };
+        let of_pair = |chain: &Chain| equity(chain, "a") + equity(chain, "b");
+        let (before, had) = (of_pair(&chain), fund(&chain));
+        chain.index(0, jump);
+        for _ in 0..6 {
+            block(&mut chain);
+            prop_assert!(fund(&chain) >= had, "the fund paid {}", had - fund(&chain));
+        }
+        // Marks moved for a and b alike; strangers' trades with them are at the mark or better.
+        let after = of_pair(&chain);
+        prop_assert!(after <= before + usdc(2), "the pair gained {}", after - before);
+    }
 }

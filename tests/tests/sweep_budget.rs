@@ -102,6 +102,7 @@ fn rules_7_a_quarter_of_the_budget_is_for_those_that_are_listed_longest() {
     let small = [736, 735, 734, 733].map(|usdc| (usdc, 100));
     let large = [4_000, 3_990, 3_980, 3_970, 3_960, 3_950].map(|usdc| (usdc, 400));
     let (mut chain, names) = longs_of(SMALL_GAS, &[&small[..], &large].concat());
+    chain.age_positions();
     chain.orders("maker", vec![place(limit(0, Buy, 95, 300)), place(limit(0, Buy, 90, 2_500))]);
     block(&mut chain);
     chain.index(0, 95);

@@ -3,7 +3,7 @@ mod fixtures;
 use fixtures::*;
 use proptest::prelude::*;
 use tidemark_proto::params::AdlOrder;
-use tidemark_proto::units::{AccountId, Atoms, Lots, SignedLots};
+use tidemark_proto::units::{AccountId, Atoms, Lots, SignedLots, TimeMs};
 
 use crate::adl::{
     counterparty, is_no_riskier, pro_rata, rank, Accounts, AdlFill, Counterparty, Queue,
@@ -292,7 +292,12 @@ fn by_rank_the_most_profitable_and_leveraged_pays_first() {
 
 #[test]
 fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
-    for adl_order in [AdlOrder::ProRata, AdlOrder::Ranked] {
+    // The first has earned 50 a lot, or 10.
+    let earned = [(-usdc(400), 500, vec![(0, 1), (1, 3)]), (usdc(0), 900, vec![(1, 3)])];
+    let orders = [AdlOrder::ProRata, AdlOrder::Ranked];
+    for (adl_order, (collateral, cost, expected)) in
+        orders.into_iter().flat_map(|order| earned.clone().map(|earned| (order, earned)))
+    {
         let mut markets = [market(0, 10, 100, 1_000_000)];
         markets[0].params.adl_order = adl_order;
         markets[0].open_interest_lots = lots(13);
@@ -300,15 +305,15 @@ fn who_cannot_bear_a_whole_share_bears_a_part_and_the_next_are_asked() {
         let mut closing = account(usdc(600), &[(0, -10, 0)]);
         let rows = vec![
             // 100 of equity and 50 of maintenance margin: after one lot 60 and 45, after two 20 and
-            // 40.
-            account(0, &[(0, 10, usdc(900))]),
+            // 40. Lots that have earned less than 40 leave it no riskier, or stay.
+            account(collateral, &[(0, 10, usdc(cost))]),
             account(usdc(5_000), &[(0, 3, usdc(300))]),
         ];
         let found = counterparties(&rows, -10, &markets);
         let mut table = Table(rows);
         let fills = deleverage(&mut closing, lots(10), &found, &mut table, &mut markets);
         let seen: Vec<_> = plain(&fills).iter().map(|fill| (fill.0, fill.1)).collect();
-        assert_eq!(seen, [(0, 1), (1, 3)], "{adl_order:?}");
+        assert_eq!(seen, expected, "{adl_order:?}");
     }
 }
 
@@ -339,4 +344,33 @@ fn a_fill_reduces_both_positions_and_leaves_neither_account_riskier() {
 fn a_final_settlement_closes_at_the_price_whoever_can_pay() {
     assert!(closes_at_settlement_price(Atoms::ZERO));
     assert!(!closes_at_settlement_price(atoms(-1)));
+}
+
+/// Fresh lots close against fresh lots, no more than there are on either side.
+#[test]
+fn rules_7_fresh_lots_are_closed_against_fresh_ones_first() {
+    let mut markets = [market(0, 10, 100, 1_000_000)];
+    markets[0].open_interest_lots = lots(14);
+    // Short 10 with nothing left: 50 below zero. Of the longs' lots 3 and 2 are fresh.
+    let mut closing = account(usdc(950), &[(0, -10, 0)]);
+    let rows = [(6, 3), (6, 2), (2, 0)].map(|(held, fresh)| {
+        let mut row = account(usdc(5_000), &[(0, held, usdc(i128::from(held) * 80))]);
+        let of = &mut row.positions[0].fresh;
+        *of = of.changed(7, signed(held - fresh), signed(held));
+        row
+    });
+    markets[0].clock_ms = TimeMs::new(7 * 600_000);
+    let found = counterparties(&rows, -10, &markets);
+    assert_eq!(found.iter().map(|c| c.fresh_lots.get()).collect::<Vec<_>>(), [3, 2, 0]);
+    let mut table = Table(rows.to_vec());
+    let mut queue = Queue::of_fresh(M0, lots(4), &found, id(1)).unwrap();
+    let fills = queue.close(&mut closing, lots(4), &mut table, markets.as_mut_slice()).unwrap();
+    let seen: Vec<_> = plain(&fills).iter().map(|fill| (fill.0, fill.1)).collect();
+    assert_eq!(seen, [(1, 2), (0, 2)], "shares of 4: 2.4 and 1.6, from the second account on");
+    let found = counterparties(&table.0, -6, &markets);
+    let mut queue = Queue::of_fresh(M0, lots(4), &found, id(1)).unwrap();
+    let fills = queue.close(&mut closing, lots(4), &mut table, markets.as_mut_slice()).unwrap();
+    assert_eq!(plain(&fills).iter().map(|fill| (fill.0, fill.1)).collect::<Vec<_>>(), [(0, 1)]);
+    let left = table.0.iter().map(|row| row.positions[0].fresh.lots(7).get());
+    assert_eq!(left.collect::<Vec<_>>(), [0, 0, 0]);
 }

@@ -69,7 +69,7 @@ fn bad_debt_is_repaid_before_anyone_earns() {
     collect(atoms(60), ppm(500_000), &mut market, &mut treasury).unwrap();
     assert_eq!((market.bad_debt_atoms, treasury), (atoms(40), Treasury::default()));
     collect(atoms(51), ppm(500_000), &mut market, &mut treasury).unwrap();
-    let Treasury { insurance_atoms, validators_atoms } = treasury;
+    let Treasury { insurance_atoms, validators_atoms, .. } = treasury;
     assert_eq!(
         [market.bad_debt_atoms, insurance_atoms, validators_atoms].map(Atoms::get),
         [0, 6, 5]
@@ -93,7 +93,7 @@ proptest! {
         collect(fees.net_atoms(), ppm(split), &mut market, &mut treasury).unwrap();
         let repaid = atoms(debt) - market.bad_debt_atoms;
         prop_assert_eq!(repaid, atoms(debt).min(fees.net_atoms()));
-        let Treasury { insurance_atoms, validators_atoms } = treasury;
+        let Treasury { insurance_atoms, validators_atoms, .. } = treasury;
         prop_assert_eq!(insurance_atoms + validators_atoms, fees.net_atoms() - repaid);
         prop_assert!(!insurance_atoms.is_negative() && !validators_atoms.is_negative());
     }

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 use tidemark_proto::params::MarketParams;
-use tidemark_proto::units::{Atoms, AtomsPerTickLot, Ppm, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, AtomsPerTickLot, Ppm, SignedLots, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::adl::is_no_riskier;
 use crate::health::{health_without_orders, Health};
+use crate::limits::MAX_STEP_MS;
 use crate::liquidation::{
     closing_order, fee_cap_atoms, fill_outcome, fund_allowance_atoms, fund_limit_ticks,
     is_insolvent, liquidation_price, maintenance_fee_cap_atoms, next_stage, pay_from_fund,
@@ -289,7 +290,8 @@ fn stages_follow_each_other_as_far_as_equity_asks() {
 fn the_fund_pays_within_its_balance_and_its_cap() {
     let mut market = market(0, 10, 10_000, 1);
     market.params.fund_block_cap_atoms = atoms(100);
-    let mut treasury = Treasury { insurance_atoms: atoms(130), validators_atoms: atoms(9) };
+    let rest = Treasury { validators_atoms: atoms(9), ..Treasury::default() };
+    let mut treasury = Treasury { insurance_atoms: atoms(8_000), ..rest };
     assert_eq!(fund_limit_ticks(&market, signed(1)), Ok(ticks(10_000)), "no slippage by default");
     market.params.fund_slippage_ppm = ppm(50_000);
     assert_eq!(fund_limit_ticks(&market, signed(1)), Ok(ticks(9_500)));
@@ -297,15 +299,61 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     let pay = |market: &mut Market, treasury: &mut Treasury, owed| {
         pay_from_fund(market, treasury, atoms(owed)).unwrap().get()
     };
+    // Buckets of 400 atoms for the market and of 1 600 for all, a quarter of them in a block.
+    market.params.fund_block_cap_atoms = atoms(80);
     assert_eq!(pay(&mut market, &mut treasury, 70), 70);
-    assert_eq!(fund_allowance_atoms(&market, &treasury), atoms(30), "the block's cap");
-    assert_eq!(pay(&mut market, &mut treasury, 70), 30);
-    assert_eq!(pay(&mut market, &mut treasury, 70), 0);
-    market.begin_block();
-    assert_eq!(pay(&mut market, &mut treasury, 70), 30, "all it has");
-    let after = Treasury { insurance_atoms: Atoms::ZERO, validators_atoms: atoms(9) };
-    assert_eq!(treasury, after);
+    assert_eq!(fund_allowance_atoms(&market, &treasury), atoms(10), "the block's cap");
     assert_eq!(pay(&mut market, &mut treasury, -5), 0);
+    market.params.fund_block_cap_atoms = atoms(1_000);
+    assert_eq!(pay(&mut market, &mut treasury, 70), 29, "a quarter of the market's bucket");
+    assert_eq!(pay(&mut market, &mut treasury, 70), 0);
+    // Nothing comes back within a moment.
+    let mut paid = 99;
+    for _ in 0..8 {
+        (market.pass(&treasury, TimeMs::ZERO, false), treasury.pass(TimeMs::ZERO));
+        paid += pay(&mut market, &mut treasury, 1_000);
+    }
+    assert_eq!(paid, 385, "5 % of what the last payment found: 7 710");
+    assert_eq!(treasury.insurance_atoms, atoms(8_000 - 385));
+    // A day brings all back; a fund counts as it was a day ago.
+    treasury.insurance_atoms = usdc(8_000);
+    let day = |market: &mut Market, treasury: &mut Treasury| {
+        for _ in 0..24 * 360 {
+            (market.pass(treasury, MAX_STEP_MS, false), treasury.pass(MAX_STEP_MS));
+        }
+    };
+    day(&mut market, &mut treasury);
+    treasury.insurance_atoms = usdc(80_000);
+    market.params.fund_block_cap_atoms = usdc(1_000);
+    let most = usdc(1_000_000).get();
+    assert_eq!(pay(&mut market, &mut treasury, most), usdc(100).get(), "5 % of 8 000, a quarter");
+    market.close_claims();
+    assert_eq!(pay(&mut market, &mut treasury, most), 0, "after a halt");
+    (0..50).for_each(|_| market.pass(&treasury, TimeMs::ZERO, false));
+    assert!(fund_allowance_atoms(&market, &treasury).is_positive());
+    // A fund of the market's own has the market's bucket alone.
+    market.params.isolated_only = true;
+    market.insurance_atoms = usdc(400);
+    day(&mut market, &mut treasury);
+    let had = treasury;
+    assert_eq!(pay(&mut market, &mut treasury, most), usdc(5).get());
+    assert_eq!((market.insurance_atoms, treasury), (usdc(395), had));
+}
+
+/// Markets that share a fund share its bucket.
+#[test]
+fn rules_7_the_fund_pays_a_fifth_of_itself_for_all_markets() {
+    let mut markets: Vec<Market> = (0..8).map(|id| market(id, 10, 10_000, 1)).collect();
+    let mut treasury = Treasury { insurance_atoms: atoms(1_000_000), ..Treasury::default() };
+    let mut paid = Atoms::ZERO;
+    for _ in 0..20 {
+        for market in &mut markets {
+            market.pass(&treasury, TimeMs::ZERO, false);
+            paid += pay_from_fund(market, &mut treasury, atoms(1_000_000)).unwrap();
+        }
+        treasury.pass(TimeMs::ZERO);
+    }
+    assert!((150_000..=200_000).contains(&paid.get()), "{paid}");
 }
 
 #[test]

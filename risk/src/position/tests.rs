@@ -1,7 +1,7 @@
 //! Positions conserve equity; accounts, funds and pools conserve money.
 
 use proptest::prelude::*;
-use tidemark_proto::units::{Atoms, Lots, OwnerId, Side};
+use tidemark_proto::units::{Atoms, Lots, OwnerId, Side, TimeMs};
 use tidemark_proto::Code;
 
 use crate::conservation::{account_atoms, Totals};
@@ -237,7 +237,7 @@ fn a_fill_beyond_the_units_changes_nothing() {
 fn debt_is_paid_by_the_fund_within_its_caps_and_the_rest_is_booked() {
     let mut market = market(0, 10, 100, 1);
     market.params.fund_block_cap_atoms = usdc(30);
-    let mut treasury = Treasury { insurance_atoms: usdc(100), ..Treasury::default() };
+    let mut treasury = Treasury { insurance_atoms: usdc(4_000), ..Treasury::default() };
     let mut held = account(-usdc(50), &[(0, 1, 0)]);
     assert_eq!(
         settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code(),
@@ -247,14 +247,15 @@ fn debt_is_paid_by_the_fund_within_its_caps_and_the_rest_is_booked() {
     assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(30), usdc(20))));
     assert_eq!(
         (closed.collateral_atoms, market.bad_debt_atoms, treasury.insurance_atoms),
-        (Atoms::ZERO, usdc(20), usdc(70))
+        (Atoms::ZERO, usdc(20), usdc(3_970))
     );
     assert_eq!(
         settle_debt(&mut closed, &mut market, &mut treasury),
         Ok((Atoms::ZERO, Atoms::ZERO)),
         "nothing is owed twice"
     );
-    market.begin_block();
+    market.pass(&treasury, TimeMs::ZERO, false);
+    treasury.pass(TimeMs::ZERO);
     closed.collateral_atoms = -usdc(10);
     assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(10), Atoms::ZERO)));
     assert_eq!(account_atoms(&closed), Ok(Atoms::ZERO));

@@ -3,8 +3,9 @@
 //! needs (rules §7.12).
 //!
 //! 1. Orders are cancelled.
-//! 2. Accounts with equity below 0 at the price: the fund pays up to its cap of the block; a rest
-//!    below 0 is deleveraged at its zero price, against those in profit first.
+//! 2. Accounts with equity below 0 at the price: the fund pays for their lots that are not fresh,
+//!    within its bounds; a rest below 0 is deleveraged at its zero price, against those in profit
+//!    first.
 //! 3. Longs are closed against shorts at the price, so that after each step longs are still shorts.
 //!    Equity stays as it is: the price is the mark. The next sweep books an account's remaining
 //!    debt as bad debt.
@@ -23,7 +24,7 @@ use crate::exec::account::at_risk::Holders;
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
-use crate::exec::liquidation::deleverage;
+use crate::exec::liquidation::{claims, deleverage};
 use crate::exec::meter::Budget;
 use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::removal;
@@ -135,9 +136,12 @@ fn close_insolvent(
             continue;
         }
         ctx.exchange.chain.gate_withdrawals();
+        let overflow = || Refusal::overflow("negative equity");
+        let held = lookup::held(ctx.exchange, account, market).unsigned_abs().wide();
+        let old = claims::old_lots(ctx.exchange, account, market).wide();
+        let deficit_atoms = equity_atoms.checked_neg().ok_or_else(overflow)?;
+        let owed_atoms = deficit_atoms.mul_div_floor(old, held).ok_or_else(overflow)?;
         let market_row = &mut ctx.exchange.markets.slot_mut(market).cell.market;
-        let owed_atoms = equity_atoms.checked_neg();
-        let owed_atoms = owed_atoms.ok_or_else(|| Refusal::overflow("negative equity"))?;
         let paid = pay_from_fund(market_row, &mut ctx.exchange.chain.treasury, owed_atoms)?;
         cash::credit(ctx.exchange, account, paid)?;
         if deleverage::deleverage_insolvent(ctx, account, market, paid, gas)? {

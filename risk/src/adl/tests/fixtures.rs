@@ -31,7 +31,8 @@ pub(super) fn holders(rows: &[(u64, i128)]) -> Vec<Counterparty> {
     let holder = |(account, &(held, profit))| Counterparty {
         account: id(account),
         lots: lots(held),
-        profit_atoms: atoms(profit),
+        fresh_lots: Lots::ZERO,
+        weight_atoms: atoms(profit),
         rank: 0,
     };
     (0..).zip(rows).map(holder).collect()

@@ -16,6 +16,7 @@ use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, MAKER_GAS};
+use crate::exec::liquidation::claims;
 use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
 use crate::exec::order::book_host::BookHost;
@@ -122,6 +123,7 @@ pub(crate) fn with_fund(
         let health = health::health(ctx.exchange, step.account)?;
         let is_insolvent = step::is_insolvent(ctx.exchange, step.account, &health)?;
         let lots = step.lots_due(market, held, LiquidationStage::InsuranceFund, is_insolvent);
+        let lots = lots.min(claims::old_lots(ctx.exchange, step.account, market));
         let gas = budgets.left(market, Third::OffBook);
         if lots.is_zero() || !health.is_liquidatable() {
             continue;
@@ -149,7 +151,9 @@ pub(crate) fn with_fund(
         };
         let affordable = u32::try_from(gas / MAKER_GAS).unwrap_or(u32::MAX).max(1);
         let makers = liquidation::turn_makers(cell, fundable)?.min(affordable);
+        let fresh = claims::fresh(ctx.exchange, step.account, market);
         let closed = immediate(ctx, step, &health, facts, (fundable, makers))?;
+        claims::keep_fresh(ctx.exchange, (step.account, market), fresh)?;
         budgets.spend(market, Third::OffBook, closed.makers.saturating_mul(MAKER_GAS));
         step.took(market, closed.part.lots);
         if closed.ended_by_bound {

@@ -21,8 +21,8 @@ use crate::exec::account::at_risk::Holders;
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, COUNTERPARTY_GAS, HOLDER_GAS};
-use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
+use crate::exec::liquidation::{claims, step};
 use crate::exec::meter::Budget;
 use crate::exec::order::{cancel, prune};
 use crate::invariant::{broken_account, invariant};
@@ -46,6 +46,8 @@ struct PositionToClose {
     step: usize,
     held: SignedLots,
     lots: Lots,
+    /// The part of them that was added a short while ago.
+    fresh_lots: Lots,
     health: Health,
     /// Quote of one lot at its zero price; a lower one asks less of a counterparty.
     lot_quote_atoms: Atoms,
@@ -151,7 +153,8 @@ impl ClosingSide {
         batch
     }
 
-    /// Closes positions of the side, as far as anyone can bear it; says how many lots.
+    /// Closes positions of the side, as far as anyone can bear it; says how many lots. Fresh lots
+    /// go against fresh ones first: who opened both sides a short while ago bears its own loss.
     #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
     fn round(
         &mut self,
@@ -163,20 +166,50 @@ impl ClosingSide {
         let bound = Bound::of(self.gas / 2);
         let (counterparties, looked_at) = counterparties(ctx.exchange, self.market, sign, bound)?;
         self.spend(looked_at.saturating_mul(HOLDER_GAS));
-        let closings = self.closings(ctx, steps)?;
-        let all = closings.iter().fold(Lots::ZERO, |sum, closing| sum.saturating_add(closing.lots));
+        let mut closings = self.closings(ctx, steps)?;
+        let sum = |lots: fn(&PositionToClose) -> Lots, of: &[PositionToClose]| {
+            of.iter().map(lots).fold(Lots::ZERO, Lots::saturating_add)
+        };
+        let fresh = sum(|closing| closing.fresh_lots, &closings);
+        let mut closed = Lots::ZERO;
+        if !fresh.is_zero() && counterparties.iter().any(|of| !of.fresh_lots.is_zero()) {
+            let first = drawn(ctx.exchange);
+            let mut queue = Queue::of_fresh(self.market, fresh, &counterparties, first)?;
+            let lots = |closing: &PositionToClose| closing.fresh_lots;
+            closed = self.pass(ctx, steps, (&closings, lots), &mut queue, asked)?;
+            closings = self.closings(ctx, steps)?;
+        }
+        let all = sum(|closing| closing.lots, &closings);
         let mut queue = queue(ctx.exchange, self.market, &counterparties, all)?;
+        let lots = |closing: &PositionToClose| closing.lots;
+        let others = self.pass(ctx, steps, (&closings, lots), &mut queue, asked)?;
+        Ok(closed.saturating_add(others))
+    }
+
+    /// Closes so many lots of each against one queue.
+    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
+    fn pass(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        steps: &mut [Step],
+        (closings, lots_of): (&[PositionToClose], impl Fn(&PositionToClose) -> Lots),
+        queue: &mut Queue,
+        asked: &mut BTreeSet<usize>,
+    ) -> Result<Lots, Refusal> {
         queue.limit((self.gas / COUNTERPARTY_GAS).max(1));
         let mut closed = Lots::ZERO;
         for closing in closings {
-            let visits = queue.visits_left();
+            let (visits, wanted) = (queue.visits_left(), lots_of(closing));
             if visits == 0 {
                 break;
+            }
+            if wanted.is_zero() {
+                continue;
             }
             asked.insert(closing.step);
             let position = (self.market, closing.held);
             let step = &mut steps[closing.step];
-            let lots = close(ctx, step, &mut queue, position, (closing.lots, &closing.health))?;
+            let lots = close(ctx, step, queue, position, (wanted, &closing.health))?;
             step.took(self.market, lots);
             closed = closed.saturating_add(lots);
             let visits = visits.saturating_sub(queue.visits_left()).saturating_add(1);
@@ -215,7 +248,9 @@ fn closing(
     let market_row = &state.markets.slot(market).cell.market;
     let lot_quote_atoms =
         bankruptcy_quote_delta(market_row, held, step::closing_delta(held, Lots::ONE), &health)?;
-    Ok(Some(PositionToClose { step: at, held, lots, health, lot_quote_atoms }))
+    let window = market_row.window();
+    let fresh_lots = claims::fresh(state, step.account, market).lots(window).min(lots);
+    Ok(Some(PositionToClose { step: at, held, lots, fresh_lots, health, lot_quote_atoms }))
 }
 
 /// How far a round goes through the holders of a market.
@@ -261,7 +296,7 @@ fn counterparties(
         let account = lookup::account(holders.state(), id)?;
         let markets = &holders.state().markets;
         let Some(one) = adl::counterparty(id, account, market, closing, markets)? else { continue };
-        in_profit = in_profit.saturating_add(u64::from(one.profit_atoms.is_positive()));
+        in_profit = in_profit.saturating_add(u64::from(one.weight_atoms.is_positive()));
         found.push(one);
     }
     Ok((found, looked_at))

@@ -2,6 +2,7 @@
 
 mod backstop;
 mod budget;
+pub(crate) mod claims;
 mod close;
 mod danger;
 pub(crate) mod deleverage;

@@ -10,6 +10,9 @@ use crate::events::{MarketPrices, PriceRound, PriceVote, VoteReport};
 use crate::exec::block::{BallotExtension, Block};
 use crate::state::{MarketCell, State};
 
+/// Age of an index beyond which the fund pays nothing for the market for some blocks.
+const MAX_CLAIMED_GAP_MS: TimeMs = TimeMs::new(60_000);
+
 /// Applies the block's reports: index, then mark, of every market. Returns each validator's report.
 pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
     let votes = votes_of(state, block);
@@ -33,6 +36,9 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
         let step = cell.index.apply(&mut of_market, &rule, block.time_ms);
         if step == IndexStep::Taken && age_ms > MAX_INDEX_GAP_MS {
             cell.mark.ignore_book(block.time_ms);
+        }
+        if step == IndexStep::Taken && age_ms > MAX_CLAIMED_GAP_MS {
+            cell.market.close_claims();
         }
         let reporting_power = u64::try_from(power_of(&of_market.index)).unwrap_or(u64::MAX);
         markets.push(MarketPrices { reporting_power, step });
@@ -64,7 +70,7 @@ fn mark(cell: &mut MarketCell, now_ms: TimeMs) {
     if let Some(settlement) =
         cell.settlement.filter(|settlement| settlement.price_ticks > Ticks::ZERO)
     {
-        cell.market.mark_ticks = Some(settlement.price_ticks);
+        cell.market.set_mark(settlement.price_ticks);
         return;
     }
     let params = &cell.market.params;
@@ -79,6 +85,6 @@ fn mark(cell: &mut MarketCell, now_ms: TimeMs) {
     cell.mark.update(&inputs, now_ms);
     // Without an index the mark stays as it was: nothing is liquidated or increased on it.
     if let Some(mark_ticks) = cell.mark.mark_ticks(&inputs) {
-        cell.market.mark_ticks = Some(mark_ticks);
+        cell.market.set_mark(mark_ticks);
     }
 }
