@@ -30,6 +30,7 @@
 //! | `prefetch` | prefetching of large books |
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | trigger prices, apart from the book |
+//! | `turns` | the order in which reached orders have their turn |
 //!
 //! A module imports only from modules above it in this table.
 
@@ -76,6 +77,7 @@ mod replace;
 mod sharing;
 mod snapshot;
 mod triggers;
+mod turns;
 mod types;
 
 #[cfg(any(test, feature = "model"))]
@@ -87,6 +89,7 @@ pub use dead::{BestLive, DEPTH_VISITS};
 pub use digest::Digest;
 pub use prefetch::Prefetch;
 pub use triggers::{Backlog, TriggerBook, TriggerDirection};
+pub use turns::TurnQueue;
 // Two terms of proto, which orders are made of.
 pub use tidemark_proto::types::{PostOnly, TimeInForce};
 pub use types::{

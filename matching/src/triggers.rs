@@ -99,6 +99,15 @@ impl TriggerBook {
         }
     }
 
+    /// Returns true if this mark, or an earlier one, has reached an order.
+    #[must_use]
+    pub fn has_reached(&self, mark_ticks: Ticks) -> bool {
+        let falls = self.falling.first();
+        let rises = self.rising.first();
+        falls.is_some_and(|(Reverse(price_ticks), _)| *price_ticks >= self.lowest(mark_ticks))
+            || rises.is_some_and(|(price_ticks, _)| *price_ticks <= self.highest(mark_ticks))
+    }
+
     /// Removes and returns the orders that the mark has reached, at most `max`: first falling
     /// orders, from the highest trigger price down, then rising orders, from the lowest up; equal
     /// prices by id. The next call returns the orders left over, whatever its mark, before any
@@ -197,7 +206,7 @@ mod tests {
     }
 
     /// A list of everything that ever came, with a flag that says whether a mark has reached it.
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     struct Model(Vec<(OrderId, TriggerDirection, Ticks, bool)>);
 
     impl Model {
@@ -270,6 +279,8 @@ mod tests {
                     }
                     _ => {
                         mark = price;
+                        let reached = !model.clone().pop(mark, 1).is_empty();
+                        prop_assert_eq!(book.has_reached(mark), reached);
                         prop_assert_eq!(book.pop_reached(mark, max), model.pop(mark, max));
                     }
                 }

@@ -94,15 +94,15 @@ codes! {
     PriceOutOfBand = 106, "PRICE_OUT_OF_BAND";
     /// A post-only order that would trade.
     WouldCross = 107, "WOULD_CROSS";
-    /// A reduce-only order that would not reduce.
+    /// A reduce-only order that would not reduce, or would wait to reduce more than there is.
     WouldIncrease = 108, "WOULD_INCREASE";
     /// A fill-or-kill order that cannot trade in full.
     NotFillable = 109, "NOT_FILLABLE";
     /// The account's free collateral does not cover the order, or its rest, at the prices that it
     /// meets.
     InsufficientCollateral = 110, "INSUFFICIENT_COLLATERAL";
-    /// The account has as many open orders, or reduce-only orders of a side, in the market as it
-    /// may.
+    /// The account has as many open orders, reduce-only orders of a side, or orders that wait to
+    /// reduce, in the market as it may.
     TooManyOpenOrders = 111, "TOO_MANY_OPEN_ORDERS";
     /// The account has a live order of that client id.
     DuplicateClientId = 112, "DUPLICATE_CLIENT_ID";
@@ -142,7 +142,7 @@ codes! {
     InvalidParams = 129, "INVALID_PARAMS";
     /// Left its place in the book and comes back, changed, under the same id.
     Replaced = 130, "REPLACED";
-    /// The mark has reached the trigger price already.
+    /// A mark has reached the trigger price already.
     TriggerReached = 200, "TRIGGER_REACHED";
     /// The other order of its pair was triggered, traded or went.
     OcoPartner = 201, "OCO_PARTNER";

@@ -47,6 +47,8 @@ pub struct OrderTotals {
     pub adverse_atoms: Atoms,
     /// The most that their fees may be.
     pub max_fee_atoms: Atoms,
+    /// Trigger reserve of orders that wait off the book and could increase (rules §2.11).
+    pub waiting_atoms: Atoms,
 }
 
 impl OrderTotals {
@@ -176,7 +178,8 @@ fn max_fee_atoms(order: &OpenOrder, k: AtomsPerTickLot, max_fee_ppm: Ppm) -> Opt
 
 /// Reserve of a position and its market's open orders:
 /// `IM(mark·max(|q+B*|, |q−A*|)·k) + Σ adverse + Σ max_fee`, with reduce-only quantities as far as
-/// they can act (rules §3.6).
+/// they can act, and the trigger reserve of orders that wait (rules §3.6). No fill changes the
+/// trigger reserve: an order that triggers gives it up before it is admitted.
 ///
 /// **Lemma** (rules §3.7). No fill of these orders, at its limit or better, in any order, lowers
 /// `E − reserve`. Let a buy of `r` lots fill. Then `q + B*` stays (what leaves `B*` enters `q`; a
@@ -211,6 +214,8 @@ pub struct ReserveTerms {
     pub adverse_atoms: Atoms,
     /// `Σ max_fee`.
     pub max_fee_atoms: Atoms,
+    /// Trigger reserve of orders that wait.
+    pub waiting_atoms: Atoms,
 }
 
 impl ReserveTerms {
@@ -234,6 +239,7 @@ impl ReserveTerms {
             margin_atoms: Atoms::ZERO,
             adverse_atoms: totals.adverse_atoms,
             max_fee_atoms: totals.max_fee_atoms,
+            waiting_atoms: totals.waiting_atoms,
         };
         if terms.farthest_lots() != 0 {
             let notional = marked_atoms(market, terms.farthest_lots())?;
@@ -250,13 +256,14 @@ impl ReserveTerms {
         self.highest_lots.saturating_abs().max(self.lowest_lots.saturating_abs())
     }
 
-    /// Margin, adverse moves and fees together.
+    /// Margin, adverse moves, fees and trigger reserve together.
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits.
     pub fn total_atoms(&self) -> Result<Atoms, RiskError> {
         let sum = self.margin_atoms.checked_add(self.adverse_atoms);
-        fits(sum.and_then(|sum| sum.checked_add(self.max_fee_atoms)), "reserved margin")
+        let sum = sum.and_then(|sum| sum.checked_add(self.max_fee_atoms));
+        fits(sum.and_then(|sum| sum.checked_add(self.waiting_atoms)), "reserved margin")
     }
 }
 
@@ -298,15 +305,52 @@ pub fn affordable_lots(
     Ok(low)
 }
 
-/// An open order that the sweep may cancel.
+/// An order that the sweep may cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prunable {
     /// Its market.
     pub market: MarketId,
     /// Its id.
     pub order_id: OrderId,
-    /// Order that its reserve comes from.
-    pub order: OpenOrder,
+    /// Its part of the reserve.
+    pub reserves: Reserves,
+}
+
+/// An order's part of the reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserves {
+    /// It rests on the book.
+    Resting(OpenOrder),
+    /// It waits off the book, could increase, and reserves so much.
+    Waiting(Atoms),
+}
+
+impl Reserves {
+    /// Returns true if the order could increase exposure.
+    #[must_use]
+    pub const fn increases(&self) -> bool {
+        match self {
+            Self::Resting(order) => !order.reduce_only,
+            Self::Waiting(_) => true,
+        }
+    }
+
+    /// Takes the order out of its market's totals.
+    fn leave(
+        &self,
+        totals: &mut OrderTotals,
+        market: &Market,
+        max_fee_ppm: Ppm,
+    ) -> Result<(), RiskError> {
+        match self {
+            Self::Resting(order) => totals.remove(order, market.mark()?, market.k, max_fee_ppm),
+            Self::Waiting(atoms) => {
+                let left = totals.waiting_atoms.checked_sub(*atoms);
+                totals.waiting_atoms = fits(left, "a sum of trigger reserves")?;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// One market of an account that is being pruned.
@@ -336,14 +380,14 @@ pub fn prune(
     max_fee_ppm: Ppm,
 ) -> Result<(Vec<Prunable>, Atoms), RiskError> {
     let mut cancelled = Vec::new();
-    for open in newest_first.iter().filter(|open| !open.order.reduce_only) {
+    for open in newest_first.iter().filter(|open| open.reserves.increases()) {
         if !free_atoms.is_negative() {
             break;
         }
         let of = markets.iter_mut().find(|of| of.position.market == open.market);
         let of = invariant(of, "every open order is in a market of its account")?;
         let before = reserve(of.market, of.position, &of.totals)?;
-        of.totals.remove(&open.order, of.market.mark()?, of.market.k, max_fee_ppm)?;
+        open.reserves.leave(&mut of.totals, of.market, max_fee_ppm)?;
         let after = reserve(of.market, of.position, &of.totals)?;
         let released = fits(before.checked_sub(after), "released margin")?;
         free_atoms = fits(free_atoms.checked_add(released), "free collateral")?;

@@ -177,6 +177,7 @@ fn event_json(market: &Market, event: &Event) -> Value {
             "code": code(triggered.code),
             "message": triggered.message,
             "placed_order_id": triggered.placed_order_id,
+            "forfeited": usdc(triggered.forfeited_atoms),
         }),
         Event::Slice(slice) => json!({
             "event": "slice",
@@ -186,6 +187,7 @@ fn event_json(market: &Market, event: &Event) -> Value {
             "filled": size(slice.filled_lots),
             "slices_left": slice.slices_left,
             "placed_order_id": slice.placed_order_id,
+            "forfeited": usdc(slice.forfeited_atoms),
         }),
         Event::Adl(adl) => trade("deleveraged", adl.side(), adl.lots, adl.price_ticks),
         Event::Taken(taken) => trade("taken", taken.side(), taken.lots, taken.price_ticks),
@@ -218,6 +220,7 @@ mod tests {
             code: Code::InsufficientCollateral.number(),
             placed_order_id: 0,
             message: "free would be -3".into(),
+            forfeited_atoms: 1_000_000,
         });
         let event = told(refused);
         let text = line(&btc(), &event).unwrap();

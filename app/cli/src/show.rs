@@ -253,15 +253,27 @@ pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError
             ]);
         }
         format!(
-            "{address} at block {}, next sequence {}\n{}{}",
+            "{address} at block {}, next sequence {}\n{}{}{}",
             account.height,
             account.sequence,
             table.render(),
+            waiting_text(&account),
             set_aside_text(&account, &markets)
         )
     };
     context.print(text, || account_json(&address, &account, &markets));
     Ok(())
+}
+
+/// A sentence for each subaccount with orders that wait and could increase.
+fn waiting_text(account: &v1::AccountResponse) -> String {
+    let waiting = account.subaccounts.iter().filter(|sub| sub.waiting_atoms != 0);
+    waiting
+        .map(|sub| {
+            let (number, reserve) = (sub.subaccount, money(sub.waiting_atoms));
+            format!("\nsubaccount {number} reserves {reserve} USDC for orders that wait")
+        })
+        .collect()
 }
 
 /// A sentence for each market in which the account has set collateral aside.
@@ -308,6 +320,7 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
             "collateral": usdc(sub.collateral_atoms),
             "equity": usdc(sub.equity_atoms),
             "reserve": usdc(sub.reserve_atoms),
+            "waiting_reserve": usdc(sub.waiting_atoms),
             "maintenance": usdc(sub.maintenance_atoms),
             "free": usdc(sub.free_atoms),
             "withdrawable": usdc(sub.withdrawable_atoms),

@@ -95,6 +95,7 @@ pub fn twap_slice(slice: &TwapSlice) -> v1::TwapSlice {
         lots: slice.lots.get(),
         filled_lots: slice.filled_lots.get(),
         slices_left: slice.slices_left,
+        forfeited_atoms: nearest(slice.forfeited_atoms),
         message: sentence(slice.refusal.as_deref()),
     }
 }

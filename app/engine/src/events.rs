@@ -165,6 +165,8 @@ pub enum Event {
         placed_order_id: OrderId,
         /// Reason why its order was refused; `None` if it was placed.
         refusal: Option<Box<Refusal>>,
+        /// The part of its trigger reserve that went to the insurance fund.
+        forfeited_atoms: Atoms,
     },
     /// A TWAP's slice was placed, or refused with a code.
     Slice {

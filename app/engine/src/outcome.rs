@@ -94,6 +94,8 @@ pub struct TwapSlice {
     pub filled_lots: Lots,
     /// Slices still to come.
     pub slices_left: u32,
+    /// The part of the trigger reserve that went to the insurance fund.
+    pub forfeited_atoms: Atoms,
 }
 
 impl TwapSlice {

@@ -120,6 +120,10 @@ pub enum Refusal {
     ClientIdTaken { client_id: ClientId, order_id: OrderId },
     #[error("the position is {held_lots} lots: there is nothing to reduce on this side")]
     NothingToReduce { held_lots: SignedLots },
+    #[error("lots is {lots}, the position that it waits to reduce is {held_lots} lots")]
+    MoreThanPosition { lots: Lots, held_lots: SignedLots },
+    #[error("{waiting} orders wait to reduce the position, with {more} more at most {most}")]
+    TooManyExits { waiting: u32, more: u32, most: u32 },
     #[error("open interest could become {open_interest_lots} lots, at most {most_lots}")]
     OpenInterestCap { open_interest_lots: u128, most_lots: Lots },
     #[error(
@@ -144,6 +148,11 @@ pub enum Refusal {
     NoReferencePrice,
     #[error("the trigger price is {trigger_ticks} ticks, the mark is {mark_ticks}: it is reached")]
     TriggerReached { trigger_ticks: Ticks, mark_ticks: Ticks },
+    #[error(
+        "the trigger price is {trigger_ticks} ticks: an earlier mark than {mark_ticks} passed it, \
+         and orders which that mark reached still wait to be told"
+    )]
+    TriggerInBacklog { trigger_ticks: Ticks, mark_ticks: Ticks },
     #[error("order {0} is a TWAP: cancel it and place another")]
     TwapNotReplaceable(OrderId),
     #[error("order {0} closes the whole position: it has no lots to change")]
@@ -226,6 +235,9 @@ pub enum NotReplaceable {
     /// Its trigger was reached.
     #[error("it has triggered, and what is left is tried again: cancel it and place another")]
     Triggered,
+    /// Its trigger was reached, and its turn is to come.
+    #[error("the mark has reached it, and its turn comes: cancel it and place another")]
+    Reached,
     /// A trigger was to be changed.
     #[error("it is on the book, and has no trigger to change")]
     NoTrigger,
@@ -337,11 +349,13 @@ codes! {
     Refusal::TooManyLots { .. } => Code::QuantityTooLarge,
     Refusal::PriceOutOfBand { .. } => Code::PriceOutOfBand,
     Refusal::TooManyOpenOrders { .. }
-    | Refusal::TooManyReduceOnly { .. } => Code::TooManyOpenOrders,
+    | Refusal::TooManyReduceOnly { .. }
+    | Refusal::TooManyExits { .. } => Code::TooManyOpenOrders,
     Refusal::ClientIdTaken { .. }
     | Refusal::ClientIdOfBoth(_)
     | Refusal::ClientIdTwice(_) => Code::DuplicateClientId,
-    Refusal::NothingToReduce { .. } => Code::WouldIncrease,
+    Refusal::NothingToReduce { .. }
+    | Refusal::MoreThanPosition { .. } => Code::WouldIncrease,
     Refusal::OpenInterestCap { .. } => Code::OpenInterestCap,
     Refusal::IncreasingOrdersOpen(_) => Code::IncreasingOrdersOpen,
     Refusal::AccountFrozen(_) => Code::AccountFrozen,
@@ -351,7 +365,8 @@ codes! {
     | Refusal::TwapNotReplaceable(_)
     | Refusal::WholePositionHasNoLots(_) => Code::NotReplaceable,
     Refusal::NoReferencePrice => Code::NoReferencePrice,
-    Refusal::TriggerReached { .. } => Code::TriggerReached,
+    Refusal::TriggerReached { .. }
+    | Refusal::TriggerInBacklog { .. } => Code::TriggerReached,
     Refusal::BatchDependent(_) => Code::BatchDependent,
     Refusal::BatchRefused { .. } => Code::BatchRefused,
     Refusal::WouldCross { .. } => Code::WouldCross,

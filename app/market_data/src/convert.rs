@@ -254,12 +254,21 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
             let event = Wire::Waiting((&**order).into());
             (*account, account_event(order.market, order.order_id, order.client_id, event))
         }
-        Event::Triggered { market, order_id, account, client_id, placed_order_id, refusal } => {
+        Event::Triggered {
+            market,
+            order_id,
+            account,
+            client_id,
+            placed_order_id,
+            refusal,
+            forfeited_atoms,
+        } => {
             let refusal = refusal.as_deref();
             let triggered = v1::OrderTriggered {
                 code: outcome::code(refusal).number(),
                 placed_order_id: placed_order_id.get(),
                 message: encode::sentence(refusal),
+                forfeited_atoms: wire_atoms(*forfeited_atoms),
             };
             (*account, account_event(*market, *order_id, *client_id, Wire::Triggered(triggered)))
         }

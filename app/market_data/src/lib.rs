@@ -35,6 +35,7 @@ use tidemark_consensus::publish::{PublishedBlock, Publisher};
 use tidemark_engine::events::{BlockEvents, Event};
 
 pub use convert::{listed, owner_of, wire_atoms, wire_lots};
+pub use orders::AccountOrders;
 
 /// The replica. Shared by the thread that feeds it and by all who read.
 #[derive(Debug)]
@@ -218,12 +219,11 @@ impl MarketData {
         (replica.height, resting.collect(), waiting.collect())
     }
 
-    /// Open orders of each of some accounts, all of one height.
+    /// Orders that reserve margin of each of some accounts, all of one height.
     #[must_use]
-    pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<Vec<v1::Order>>) {
+    pub fn orders_of_all(&self, accounts: &[AccountId]) -> (u64, Vec<AccountOrders>) {
         let replica = self.read();
-        let orders =
-            accounts.iter().map(|account| replica.orders.of(*account, None).copied().collect());
+        let orders = accounts.iter().map(|account| replica.orders.reserving(*account));
         (replica.height, orders.collect())
     }
 

@@ -8,6 +8,20 @@ use tidemark_proto::types::ConditionalOrder;
 use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ticks};
 use tidemark_proto::v1;
 
+/// The orders of one account that reserve margin.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountOrders {
+    /// On the books, by market, then age.
+    pub resting: Vec<v1::Order>,
+    /// Orders that wait and could increase, by market.
+    pub increasing: BTreeMap<MarketId, u32>,
+}
+
+impl AccountOrders {
+    /// No orders.
+    pub const NONE: Self = Self { resting: Vec::new(), increasing: BTreeMap::new() };
+}
+
 /// Every open order, by account, market and id.
 #[derive(Debug, Default)]
 pub struct OpenOrders {
@@ -114,6 +128,21 @@ impl OpenOrders {
         self.orders
             .range((account, first, OrderId::MIN)..=(account, last, OrderId::MAX))
             .map(|(_, order)| order)
+    }
+
+    /// An account's orders that reserve margin.
+    pub fn reserving(&self, account: AccountId) -> AccountOrders {
+        let mut orders = AccountOrders {
+            resting: self.of(account, None).copied().collect(),
+            ..AccountOrders::NONE
+        };
+        let first = (account, MarketId::ZERO, OrderId::MIN);
+        let waiting = self.waiting.range(first..=(account, MarketId::MAX, OrderId::MAX));
+        for ((_, market, _), _) in waiting.filter(|(_, order)| !order.reduce_only) {
+            let count = orders.increasing.entry(*market).or_default();
+            *count = count.saturating_add(1);
+        }
+        orders
     }
 
     /// An account's orders that wait, of one market or all, by market, then age.

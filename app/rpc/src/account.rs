@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::{IsolatedSlot, MarketCell, Owner, View};
-use tidemark_market_data::{owner_of, wire_atoms, MarketData};
-use tidemark_proto::types::Address;
-use tidemark_proto::units::{AccountId, Lots, MarketId, Side, Ticks};
+use tidemark_market_data::{owner_of, wire_atoms, AccountOrders, MarketData};
+use tidemark_proto::types::{Address, TRIGGER_RESERVE};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, Ticks};
 use tidemark_proto::{v1, Code, Refusal};
 use tidemark_risk::health::{self as risk_health, Health, MarketTerms};
 use tidemark_risk::orders::{order_totals, OpenOrder, OrderTotals};
@@ -55,13 +55,16 @@ pub(super) async fn at_one_height<T>(
     (view, found)
 }
 
+/// The orders of an account without any.
+pub(super) static NO_ORDERS: AccountOrders = AccountOrders::NONE;
+
 /// An account with its open orders: the inputs of its margin.
 pub(super) struct AccountMargin<'a> {
     view: &'a View,
     id: AccountId,
     pub owner: &'a Owner,
     pub account: &'a Account,
-    orders: &'a [v1::Order],
+    orders: &'a AccountOrders,
 }
 
 impl<'a> AccountMargin<'a> {
@@ -70,7 +73,7 @@ impl<'a> AccountMargin<'a> {
     pub(super) fn of(
         view: &'a View,
         id: AccountId,
-        orders: &'a [v1::Order],
+        orders: &'a AccountOrders,
     ) -> Result<Self, Refusal> {
         let (owner, account) = view.account(id).ok_or_else(|| {
             Refusal::new(Code::UnknownAccount, format!("account {id} does not exist"))
@@ -79,7 +82,8 @@ impl<'a> AccountMargin<'a> {
     }
 
     pub(super) fn totals(&self, market: MarketId) -> Result<OrderTotals, RiskError> {
-        let of_market = self.orders.iter().filter(|order| order.market == u32::from(market.get()));
+        let of_market =
+            self.orders.resting.iter().filter(|order| order.market == u32::from(market.get()));
         let open = |order: &v1::Order| OpenOrder {
             side: if order.side() == v1::Side::Sell { Side::Sell } else { Side::Buy },
             price_ticks: Ticks::new(order.price_ticks),
@@ -87,16 +91,20 @@ impl<'a> AccountMargin<'a> {
             reduce_only: order.reduce_only,
         };
         let open: Vec<_> = of_market.map(open).collect();
-        if open.is_empty() {
+        let waiting_atoms = self.waiting_atoms(market);
+        if open.is_empty() && waiting_atoms.is_zero() {
             return Ok(OrderTotals::default());
         }
         let market = self.view.existing(market)?;
-        order_totals(
-            &open,
-            market.mark()?,
-            market.k,
-            fees::max_fee_ppm(&self.view.chain.params.fee_tiers),
-        )
+        let fee_ppm = fees::max_fee_ppm(&self.view.chain.params.fee_tiers);
+        let totals = order_totals(&open, market.mark()?, market.k, fee_ppm)?;
+        Ok(OrderTotals { waiting_atoms, ..totals })
+    }
+
+    /// Trigger reserve of the account's orders in a market.
+    fn waiting_atoms(&self, market: MarketId) -> Atoms {
+        let orders = self.orders.increasing.get(&market).copied().unwrap_or(0);
+        Atoms::new(TRIGGER_RESERVE.get().saturating_mul(i128::from(orders)))
     }
 
     pub(super) fn health(&self) -> Result<Health, RiskError> {
@@ -160,23 +168,25 @@ pub(super) fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &I
 pub(super) fn subaccount(
     view: &View,
     id: AccountId,
-    orders: &BTreeMap<AccountId, Vec<v1::Order>>,
+    orders: &BTreeMap<AccountId, AccountOrders>,
 ) -> Result<v1::Subaccount, Refusal> {
-    let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+    let orders_of = |id: AccountId| orders.get(&id).unwrap_or(&NO_ORDERS);
     let account_margin = AccountMargin::of(view, id, orders_of(id))?;
     let (owner, account) = (account_margin.owner, account_margin.account);
     let health = account_margin.health()?;
     let mut positions = account_margin.positions(&health)?;
-    let (mut open_orders, mut isolated_markets) = (orders_of(id).len(), Vec::new());
+    let (mut open_orders, mut isolated_markets) = (orders_of(id).resting.len(), Vec::new());
     for slot in isolated_of(view, id) {
         let account_margin = AccountMargin::of(view, slot.account, orders_of(slot.account))?;
         positions.extend(account_margin.positions(&account_margin.health()?)?);
-        open_orders += orders_of(slot.account).len();
+        open_orders += orders_of(slot.account).resting.len();
         let market = u32::from(slot.market.get());
         let only = view.market(market)?.market.params.isolated_only;
         isolated_markets.extend((slot.active || only).then_some(market));
     }
     positions.sort_by_key(|position| position.market);
+    let markets = orders_of(id).increasing.keys();
+    let waiting_atoms: Atoms = markets.map(|market| account_margin.waiting_atoms(*market)).sum();
     Ok(v1::Subaccount {
         owner: owner.address.to_string(),
         subaccount: account.number,
@@ -193,6 +203,7 @@ pub(super) fn subaccount(
         volume_30d_atoms: wire_atoms(account.volume.atoms(view.chain.volume_ms())),
         isolated_markets,
         set_aside: set_aside_of(view, id),
+        waiting_atoms: wire_atoms(waiting_atoms),
     })
 }
 

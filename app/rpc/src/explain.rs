@@ -9,10 +9,10 @@ use tidemark_risk::orders::{affordable_lots, OrderTotals};
 use tidemark_risk::orders::{OpenOrder, ReserveTerms};
 use tidemark_risk::{fees, liquidation, Market, Position, RiskError};
 
-use super::account::{find, isolated_of, with_isolated, AccountMargin};
+use super::account::{find, isolated_of, with_isolated, AccountMargin, NO_ORDERS};
 use super::query::QueryServer;
 use tidemark_engine::state::View;
-use tidemark_market_data::{wire_atoms, wire_lots};
+use tidemark_market_data::{wire_atoms, wire_lots, AccountOrders};
 
 /// Steps of an answer where the request does not say, and at most.
 const USUAL_STEPS: u32 = 100;
@@ -38,7 +38,7 @@ fn tiers(
 fn explain(
     view: &View,
     id: AccountId,
-    orders: &[v1::Order],
+    orders: &AccountOrders,
     shown: impl Fn(MarketId) -> bool,
 ) -> Result<v1::ExplainResponse, Refusal> {
     let account_margin = AccountMargin::of(view, id, orders)?;
@@ -132,6 +132,7 @@ fn market_terms(
         affordable_buy_lots: affordable(Side::Buy)?.get(),
         affordable_sell_lots: affordable(Side::Sell)?.get(),
         open_interest_atoms: wire_atoms(open_interest),
+        waiting_atoms: wire_atoms(reserve.waiting_atoms),
     })
 }
 
@@ -143,7 +144,7 @@ impl QueryServer {
         let (view, _, orders) =
             self.accounts_with_orders(&request.owner, Some(request.subaccount)).await?;
         let id = find(&view, &request.owner, request.subaccount)?;
-        let orders_of = |id: AccountId| orders.get(&id).map_or(&[][..], Vec::as_slice);
+        let orders_of = |id: AccountId| orders.get(&id).unwrap_or(&NO_ORDERS);
         let isolated = |market: MarketId| {
             let only = view
                 .markets

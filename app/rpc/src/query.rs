@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
-use tidemark_market_data::{listed, wire_atoms, MarketData};
+use tidemark_market_data::{listed, wire_atoms, AccountOrders, MarketData};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1::query_service_server::QueryService;
 use tidemark_proto::{types, v1, Refusal};
@@ -19,7 +19,7 @@ use super::status::status;
 const HOUR_MS: u64 = 3_600_000;
 
 /// Open orders of each account.
-type OrdersByAccount = BTreeMap<AccountId, Vec<v1::Order>>;
+type OrdersByAccount = BTreeMap<AccountId, AccountOrders>;
 
 /// The service.
 pub(super) struct QueryServer {

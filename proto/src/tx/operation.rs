@@ -71,9 +71,9 @@ fn oco(wire: &v1::PlaceOco) -> Result<(Place, Place), Refusal> {
         return Err(invalid("the second order of a pair needs a trigger".into()));
     }
     let rests = first.order_type == OrderType::Limit && first.time_in_force.rests();
-    if second.whole_position && first.trigger.is_none() && !first.reduce_only {
+    if second.reduce_only && first.trigger.is_none() && !first.reduce_only {
         return Err(invalid(
-            "beside an order for the whole position, a resting one is reduce-only".into(),
+            "beside an order that waits and only reduces, a resting one is reduce-only".into(),
         ));
     }
     if first.peg.is_some() {

@@ -20,7 +20,8 @@ pub const PLACE: u64 = 400;
 /// An order that cannot take.
 pub const POST: u64 = 300;
 
-/// A trigger, and the end of the order that waits for it.
+/// A trigger, and the end of the order that waits for it, also where the order ends with its
+/// position.
 pub const WAIT: u64 = 400;
 
 /// A pegged order, which moves in block after block.
@@ -98,7 +99,7 @@ fn static_rung(scale: &Scale) -> u64 {
 /// Gas for what an order usually visits when it is placed.
 fn usual_place(order: &Place) -> u64 {
     if order.trigger.is_some() {
-        return 0;
+        return usual_wait(order.reduce_only);
     }
     let walks = if order.time_in_force == TimeInForce::Fok { 2 } else { 1 };
     let takes = if order.post_only == PostOnly::Off { walks * USUAL_VISITS * VISIT } else { 0 };
@@ -107,6 +108,15 @@ fn usual_place(order: &Place) -> u64 {
         _ => 0,
     };
     takes + looks + USUAL_ROWS * ROW
+}
+
+/// Gas for what an order usually visits that waits: margin, for its trigger reserve.
+const fn usual_wait(reduce_only: bool) -> u64 {
+    if reduce_only {
+        0
+    } else {
+        USUAL_ROWS * ROW
+    }
 }
 
 impl Operation {
@@ -127,7 +137,8 @@ impl Operation {
     /// Gas beyond the static for what the operation usually visits.
     fn usual_visits(&self) -> u64 {
         match self {
-            Self::Cancel { .. } | Self::Twap(_) => 0,
+            Self::Cancel { .. } => 0,
+            Self::Twap(twap) => usual_wait(twap.reduce_only),
             Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {
                 USUAL_CANCELS * NAMED + USUAL_ROWS * ROW
             }

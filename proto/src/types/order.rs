@@ -2,13 +2,26 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::units::{ClientId, Lots, MarketId, Side, Ticks, TimeMs};
+use crate::units::{Atoms, ClientId, Lots, MarketId, Side, Ticks, TimeMs};
 
 /// Furthest that a pegged order may be from what it follows, either way.
 pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
 
 /// Most reduce-only orders of an account that rest on one side of a market (rules §2.5).
 pub const MAX_REDUCE_ONLY_ORDERS: u32 = 20;
+
+/// Collateral that an order which waits and could increase exposure reserves (rules §2.11): 10 USDC.
+pub const TRIGGER_RESERVE: Atoms = Atoms::from_usdc(10);
+
+/// The part of [`TRIGGER_RESERVE`] that such an order forfeits to the insurance fund when it is
+/// refused at its trigger for want of collateral: 1 USDC.
+pub const TRIGGER_FORFEIT: Atoms = Atoms::from_usdc(1);
+
+/// Notional of a position for each order that may wait to reduce it: 100 USDC.
+pub const NOTIONAL_PER_EXIT: Atoms = Atoms::from_usdc(100);
+
+/// Orders that may wait to reduce a position, however small it is, and the most, however large.
+pub const WAITING_EXITS: (u32, u32) = (2, 20);
 
 /// Limit or market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

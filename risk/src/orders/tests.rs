@@ -5,7 +5,9 @@ use tidemark_proto::units::{Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLot
 
 use crate::fees::trade_fees;
 use crate::health::{free_atoms, health, health_without_orders};
-use crate::orders::{order_totals, prune, reserve, OpenOrder, OrderTotals, Prunable, PrunedMarket};
+use crate::orders::{
+    order_totals, prune, reserve, OpenOrder, OrderTotals, Prunable, PrunedMarket, Reserves,
+};
 use crate::position::apply_fill;
 use crate::tests::{account, any_market, atoms, lots, market, ppm, ticks, usdc, M0, M1};
 use crate::{Account, Market};
@@ -158,13 +160,23 @@ proptest! {
             .map(|(order_id, (market, order))| Prunable {
                 market: MarketId::new(*market),
                 order_id,
-                order: *order,
+                // Every third waits, and reserves ten.
+                reserves: match order_id.get() % 3 {
+                    0 => Reserves::Waiting(atoms(10)),
+                    _ => Reserves::Resting(*order),
+                },
             })
             .collect();
         let totals = |market: MarketId, gone: &[Prunable]| {
             let stays = |open: &&Prunable| open.market == market && !gone.contains(open);
-            let open: Vec<OpenOrder> = list.iter().filter(stays).map(|open| open.order).collect();
-            totals_of(&open, &markets[market.index()])
+            let (mut open, mut waiting_atoms) = (Vec::new(), Atoms::ZERO);
+            for prunable in list.iter().filter(stays) {
+                match prunable.reserves {
+                    Reserves::Resting(order) => open.push(order),
+                    Reserves::Waiting(reserve) => waiting_atoms += reserve,
+                }
+            }
+            OrderTotals { waiting_atoms, ..totals_of(&open, &markets[market.index()]) }
         };
         let mut account = account(0, &[(0, held.0, 0), (1, held.1, 0)]);
         let free_with = |account: &Account, gone: &[Prunable]| {
@@ -172,7 +184,7 @@ proptest! {
             health(account, markets.as_slice(), totals).unwrap().free_atoms()
         };
         // Collateral between "nothing needs to go" and "all must go, and it is not enough".
-        let all: Vec<Prunable> = list.iter().copied().filter(|o| !o.order.reduce_only).collect();
+        let all: Vec<Prunable> = list.iter().copied().filter(|o| o.reserves.increases()).collect();
         let (most, least) = (free_with(&account, &all), free_with(&account, &[]));
         account.collateral_atoms = -(least + atoms((most - least).get() * share / 9));
         let mut of = [M0, M1].map(|id| PrunedMarket {

@@ -59,7 +59,9 @@ fn isolated(state: &State) -> Finding {
         ensure(is_alone && elsewhere.map(orders).sum::<u32>() == 0, || {
             format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
         })?;
-        let idle = !account.has_position() && orders(isolated.market) == 0;
+        let waiting = state.markets.slot(isolated.market).conditional.iter();
+        let reserves = waiting.filter(|of| of.account == id && of.waits() && !of.is_exit()).count();
+        let idle = !account.has_position() && orders(isolated.market) == 0 && reserves == 0;
         ensure(!idle || !account.collateral_atoms.is_positive(), || {
             format!("account {id} keeps {} atoms for nothing", account.collateral_atoms)
         })?;
@@ -221,11 +223,11 @@ fn waiting(state: &State, market: MarketId) -> Finding {
         let paired = order.partner == OrderId::NONE
             || orders.get(order.partner).is_some_and(|partner| partner.partner == order.order_id);
         ensure(paired, || format!("market {market}: {order:?} without its pair"))?;
-        let whole = order.is_attached();
         let held = account.lots(market);
-        ensure(!whole || (!held.is_zero() && Some(Side::reducing(held)) == order.side()), || {
-            format!("market {market}: {order:?} for a position of {held} lots")
-        })?;
+        ensure(
+            !order.is_exit() || (!held.is_zero() && Some(Side::reducing(held)) == order.side()),
+            || format!("market {market}: {order:?} for a position of {held} lots"),
+        )?;
         let twice = order.client_id() != ClientId::NONE
             && book.order_by_client_id(order.account, order.client_id()).is_some();
         ensure(!twice, || format!("market {market}: the client id of {order:?} rests too"))?;

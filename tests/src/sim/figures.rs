@@ -125,6 +125,10 @@ fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
         }
         increasing += u32::from(!order.reduce_only);
     }
+    // 10 USDC for each order off the book that could increase.
+    let waiting = slot.conditional.iter();
+    let waiting = waiting.filter(|order| order.account == id && order.waits() && !order.is_exit());
+    sum += 10 * MILLION * waiting.count() as i128;
     let held = position.lots.wide();
     let reducing = reducing.min(held.abs());
     let (up, down) = if held > 0 { (buys, sells + reducing) } else { (buys + reducing, sells) };

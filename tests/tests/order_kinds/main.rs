@@ -6,6 +6,7 @@ mod pegged;
 mod reductions;
 mod triggers;
 mod twap;
+mod waiting;
 
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::outcome::{self, OperationResult};

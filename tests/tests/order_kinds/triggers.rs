@@ -8,7 +8,7 @@ use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{healthy, limit, lots, place, ticks};
 
-use super::{left, long_100, mark_to, one_market, send, stop, take_profit, waiting};
+use super::{left, long_100, mark_to, send, stop, take_profit, waiting};
 
 #[test]
 fn rules_2_a_stop_sells_when_the_mark_falls_to_it_and_not_before() {
@@ -70,21 +70,6 @@ fn rules_2_a_trigger_that_the_mark_has_reached_is_refused_with_the_mark() {
         let sentence = result.refusal.expect("it is refused").sentence();
         assert!(sentence.contains("mark is 100"), "{sentence}");
     }
-    assert_eq!(waiting(&chain), 0);
-}
-
-#[test]
-fn rules_3_a_waiting_stop_reserves_nothing_and_a_refusal_at_its_trigger_is_told_with_its_code() {
-    let mut chain = one_market(&["trader", "maker"]);
-    assert_eq!(send(&mut chain, "maker", place(limit(0, Sell, 107, 1_000))).0, "OK");
-    // 10 000 USDC carry 2 000 lots at most: each of these is far too large.
-    for price in [105, 106] {
-        assert_eq!(send(&mut chain, "trader", place(stop(Buy, price, 50_000))).0, "OK");
-    }
-    assert_eq!(send(&mut chain, "trader", place(limit(0, Buy, 100, 1_870))).0, "OK");
-    let events = mark_to(&mut chain, 106);
-    let codes: Vec<_> = left(&events).into_iter().map(|(_, code)| code).collect();
-    assert_eq!(codes, ["INSUFFICIENT_COLLATERAL"; 2]);
     assert_eq!(waiting(&chain), 0);
 }
 

@@ -73,7 +73,7 @@ fn rules_2_a_reduce_only_twap_ends_when_nothing_is_left_to_reduce() {
     let mut chain = long_100();
     let twap = v1::PlaceTwap {
         side: Sell.into(),
-        lots: 200,
+        lots: 100,
         slices: 4,
         interval_ms: 1_000,
         slippage_ppm: 200_000,
@@ -82,11 +82,36 @@ fn rules_2_a_reduce_only_twap_ends_when_nothing_is_left_to_reduce() {
     };
     assert_eq!(send(&mut chain, "long", Operation::Twap(twap)).0, "OK");
     healthy(&chain.block());
-    assert_eq!(chain.lots("long", 0), 50);
+    assert_eq!(chain.lots("long", 0), 75);
+    // Somebody else closes, and then a slice does.
+    chain.orders("long", vec![place(limit(0, Sell, 90, 40))]);
     healthy(&chain.block());
+    assert_eq!(chain.lots("long", 0), 10);
     let events = chain.block();
     assert_eq!((chain.lots("long", 0), waiting(&chain)), (0, 0));
     assert_eq!(left(&events).last().map(|(_, code)| *code), Some("NOTHING_TO_REDUCE"));
+}
+
+#[test]
+fn rules_2_a_reduce_only_twap_goes_with_the_position() {
+    let mut chain = long_100();
+    let twap = v1::PlaceTwap {
+        side: Sell.into(),
+        lots: 100,
+        slices: 4,
+        interval_ms: 60_000,
+        slippage_ppm: 200_000,
+        reduce_only: true,
+        ..Default::default()
+    };
+    assert_eq!(send(&mut chain, "long", Operation::Twap(twap)).0, "OK");
+    healthy(&chain.block());
+    assert_eq!((chain.lots("long", 0), waiting(&chain)), (75, 1));
+    chain.orders("long", vec![place(limit(0, Sell, 90, 75))]);
+    let events = chain.block();
+    healthy(&events);
+    assert_eq!((chain.lots("long", 0), waiting(&chain)), (0, 0));
+    assert!(left(&events).iter().any(|(_, code)| *code == "NOTHING_TO_REDUCE"));
 }
 
 #[test]

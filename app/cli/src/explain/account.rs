@@ -143,6 +143,7 @@ fn position_rows(market: &Market, terms: &v1::MarketTerms) -> Vec<Row> {
 
 fn has_orders(terms: &v1::MarketTerms) -> bool {
     terms.max_fee_atoms != 0
+        || terms.waiting_atoms != 0
         || [
             terms.buy_lots,
             terms.sell_lots,
@@ -151,6 +152,14 @@ fn has_orders(terms: &v1::MarketTerms) -> bool {
         ]
         .iter()
         .any(|lots| *lots != 0)
+}
+
+/// The trigger reserve, where there is one.
+fn waiting_text(waiting_atoms: i64) -> String {
+    if waiting_atoms == 0 {
+        return String::new();
+    }
+    format!(" + orders that wait {}", exact(waiting_atoms))
 }
 
 /// The terms of open orders.
@@ -173,11 +182,12 @@ fn order_rows(market: &Market, terms: &v1::MarketTerms) -> Vec<Row> {
     rows.push((
         "reserve",
         format!(
-            "margin {} + adverse {} + fees at {} {} = {}",
+            "margin {} + adverse {} + fees at {} {}{} = {}",
             initial_text(&terms.reserve_tiers, terms.leverage, terms.reserve_margin_atoms),
             exact(terms.adverse_atoms),
             percent(terms.max_fee_ppm),
             exact(terms.max_fee_atoms),
+            waiting_text(terms.waiting_atoms),
             exact(terms.reserve_atoms)
         ),
     ));
@@ -258,6 +268,7 @@ fn market_json(market: &Market, terms: &v1::MarketTerms) -> Value {
         "adverse": usdc(terms.adverse_atoms),
         "max_fee": usdc(terms.max_fee_atoms),
         "max_fee_ppm": terms.max_fee_ppm,
+        "waiting_reserve": usdc(terms.waiting_atoms),
         "reserve": usdc(terms.reserve_atoms),
         "liquidation_price": price_or_null(market, Ticks::new(terms.liquidation_price_ticks)),
         "affordable_buy": bound(terms.affordable_buy_lots),

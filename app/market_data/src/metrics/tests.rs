@@ -160,6 +160,7 @@ fn triggered() -> Event {
         client_id: ClientId::NONE,
         placed_order_id: OrderId::new(2),
         refusal: None,
+        forfeited_atoms: Atoms::ZERO,
     }
 }
 

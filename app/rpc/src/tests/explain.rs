@@ -43,7 +43,8 @@ async fn every_sum_is_that_of_its_terms_and_of_the_account_query() {
         assert_eq!(of.initial_atoms, margin_of(&of.initial_tiers));
         assert_eq!(of.maintenance_atoms, (margin_of(&of.maintenance_tiers) + 1) / 2);
         assert_eq!(of.reserve_margin_atoms, margin_of(&of.reserve_tiers));
-        assert_eq!(of.reserve_atoms, of.reserve_margin_atoms + of.adverse_atoms + of.max_fee_atoms);
+        let orders = of.adverse_atoms + of.max_fee_atoms + of.waiting_atoms;
+        assert_eq!(of.reserve_atoms, of.reserve_margin_atoms + orders);
         assert_eq!(
             answer.equity_atoms,
             answer.collateral_atoms + of.unrealised_atoms - of.unpaid_funding_atoms

@@ -2,6 +2,7 @@
 //! orders in the books.
 
 use tidemark_matching::{Book, OrderView};
+use tidemark_proto::types::TRIGGER_RESERVE;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::{self as risk_health, Health};
@@ -19,6 +20,15 @@ pub(crate) struct OrderChange {
     pub market: MarketId,
     pub add: Option<OpenOrder>,
     pub remove: Option<OpenOrder>,
+    /// Orders more, or fewer, that wait and could increase.
+    pub waits: i64,
+}
+
+impl OrderChange {
+    /// No change in a market.
+    pub(crate) const fn none(market: MarketId) -> Self {
+        Self { market, add: None, remove: None, waits: 0 }
+    }
 }
 
 /// An order of a book, as margin sees it.
@@ -49,7 +59,8 @@ pub(crate) fn totals(
         .get(changes.partition_point(|change| change.market < id_of_market)..)
         .and_then(|from| from.get(..from.partition_point(|change| change.market == id_of_market)))
         .unwrap_or_default();
-    if book.open_orders(id) == 0 && changes.is_empty() {
+    let waiting = i64::from(slot.conditional.increasing(id));
+    if book.open_orders(id) == 0 && changes.is_empty() && waiting == 0 {
         return Ok(OrderTotals::default());
     }
     let (mark, k) = (market.mark()?, market.k);
@@ -61,6 +72,9 @@ pub(crate) fn totals(
     for removed in changes.iter().filter_map(|change| change.remove) {
         totals.remove(&removed, mark, k, fee_ppm)?;
     }
+    let waiting = changes.iter().fold(waiting, |sum, change| sum.saturating_add(change.waits));
+    let reserved = TRIGGER_RESERVE.checked_mul(i128::from(waiting.max(0)));
+    totals.waiting_atoms = reserved.ok_or(RiskError::Overflow("a sum of trigger reserves"))?;
     Ok(totals)
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn account_for(
 fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
     !lookup::held(state, account, market).is_zero()
         || state.markets.slot(market).book.open_orders(account) > 0
+        || state.markets.slot(market).conditional.increasing(account) > 0
 }
 
 /// Sets a subaccount's margin mode in a market, while it has no position and no order there. Its
@@ -212,14 +213,17 @@ pub(crate) fn all_of_paid(ctx: &mut Ctx<'_>, parent: AccountId) -> Result<Vec<Ac
     all_of(ctx.exchange, parent)
 }
 
-/// At a block's end: isolated collateral without a position and an order goes back to its parent.
-/// Only accounts that the block wrote to, or that lost an order in it, can have become so.
+/// At a block's end: isolated collateral without a position, an order on the book or one that waits
+/// and could increase goes back to its parent. Only accounts that the block wrote to, or that lost
+/// an order in it, can have become so.
 pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
     let state = &mut *ctx.exchange;
     let mut touched: BTreeSet<AccountId> = state.accounts.dirty().iter().copied().collect();
     for event in &ctx.events {
         match event {
-            Event::Removed { account, .. } => touched.extend([*account]),
+            Event::Removed { account, .. }
+            | Event::Triggered { account, .. }
+            | Event::Slice { account, .. } => touched.extend([*account]),
             Event::Fill(Fill { maker, taker, .. }) => touched.extend([*maker, *taker]),
             _ => {}
         }

@@ -101,7 +101,10 @@ fn look_at(
 ) -> Result<LookedAt, Refusal> {
     let account = row.account;
     let holdings = lookup::account(state, account)?;
-    let has_orders = |market| state.markets.slot(market).book.open_orders(account) > 0;
+    let has_orders = |market| {
+        let slot = state.markets.slot(market);
+        slot.book.open_orders(account) > 0 || slot.conditional.increasing(account) > 0
+    };
     let is_pruned = health.free_atoms().is_negative()
         && holdings.positions.iter().any(|position| has_orders(position.market));
     let is_due =

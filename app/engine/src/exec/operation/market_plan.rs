@@ -13,6 +13,7 @@ use crate::exec::meter::Meter;
 use crate::exec::operation::purse::Purse;
 use crate::exec::order::book_host::{self, BookHost};
 use crate::exec::order::checks::OrderTerms;
+use crate::exec::order::conditional::enter;
 use crate::exec::order::{admission, checks};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
@@ -28,13 +29,35 @@ pub(crate) struct MarketPlan {
     /// Every order that it names.
     pub named: BTreeSet<OrderId>,
     /// Orders that wait which it cancels.
-    pub dropped: u32,
+    pub dropped: Waits,
     /// Orders for the book.
     pub placed: Vec<PlannedOrder>,
-    /// Orders that will wait, and the operation of the first that closes a whole position.
-    pub waits: u32,
-    pub whole: Option<usize>,
+    /// Orders that will wait, and the operations of the first, and of the first that only reduces.
+    pub waits: Waits,
+    pub first_wait: Option<usize>,
+    pub first_exit: Option<usize>,
     pub client_ids: BTreeSet<ClientId>,
+}
+
+/// Counts of orders that wait.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Waits {
+    pub all: u32,
+    /// Those that only reduce.
+    pub exits: u32,
+}
+
+impl Waits {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, is_exit: bool) {
+        self.all = self.all.saturating_add(1);
+        self.exits = self.exits.saturating_add(is_exit.into());
+    }
+
+    /// Those that could increase.
+    pub(crate) const fn increasing(self) -> u32 {
+        self.all.saturating_sub(self.exits)
+    }
 }
 
 /// An order for the book.
@@ -93,9 +116,9 @@ impl MarketPlan {
         Ok(BestPrices { bid_ticks: best(Side::Buy)?, ask_ticks: best(Side::Sell)? })
     }
 
-    /// The first operation that places an order, or waits to close a position.
+    /// The first operation that places an order, or waits.
     pub(crate) fn first(&self) -> usize {
-        self.placed.first().map(|intended| intended.at).or(self.whole).unwrap_or(0)
+        self.placed.first().map(|intended| intended.at).or(self.first_wait).unwrap_or(0)
     }
 
     pub(crate) fn check(
@@ -158,12 +181,13 @@ impl MarketPlan {
             .iter()
             .filter(|intended| checks::rests(intended.ready.time_in_force))
             .count();
-        let more = u32::try_from(rest).unwrap_or(u32::MAX).saturating_add(self.waits);
+        let more = u32::try_from(rest).unwrap_or(u32::MAX).saturating_add(self.waits.all);
         if more == 0 {
             return Ok(());
         }
         let leaving =
-            u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped);
+            u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped.all);
+        enter::check_exits(state, account, market, self.waits.exits, self.dropped.exits)?;
         checks::check_open_orders_without(state, account, market, more, leaving)?;
         [Side::Buy, Side::Sell].into_iter().try_for_each(|side| {
             let (more, gone) = self.reduce_only_orders(side);
@@ -241,7 +265,7 @@ impl MarketPlan {
         let alone = self.placed.len() == 1;
         let touched =
             others.next().map(|other| other.at).or((!alone && taker.depends()).then_some(taker.at));
-        if let Some(at) = touched.or(self.whole) {
+        if let Some(at) = touched.or(self.first_exit) {
             return Err((
                 at,
                 Refusal::BatchDependent(Dependence::BesideTaker {

@@ -45,7 +45,6 @@ fn add_up(ctx: &mut Ctx<'_>, account: AccountId, operations: &[Operation], beyon
             Operation::Cancel { .. }
                 | Operation::CancelAll { .. }
                 | Operation::ScheduleCancelAll { .. }
-                | Operation::Twap(_)
         )
     };
     if !operations.iter().any(needs_margin) {

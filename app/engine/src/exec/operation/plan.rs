@@ -167,9 +167,14 @@ impl Plan {
         order_id: OrderId,
     ) -> Result<(), Refusal> {
         self.name(state, market, order_id)?;
-        let in_market = self.markets.entry(market).or_default();
-        in_market.dropped = in_market.dropped.saturating_add(1);
+        self.drop_named(state, market, order_id);
         Ok(())
+    }
+
+    fn drop_named(&mut self, state: &State, market: MarketId, order_id: OrderId) {
+        let order = state.markets.slot(market).conditional.get(order_id);
+        let in_market = self.markets.entry(market).or_default();
+        in_market.dropped.add(order.is_some_and(Conditional::is_exit));
     }
 
     /// As part of a cancel-all, which takes both of a pair.
@@ -187,7 +192,7 @@ impl Plan {
             .map_or(OrderId::NONE, |order| order.partner);
         let in_market = self.markets.entry(market).or_default();
         if in_market.named.contains(&partner) {
-            in_market.dropped = in_market.dropped.saturating_add(1);
+            self.drop_named(state, market, order_id);
             return Ok(());
         }
         self.drop_waiting(state, market, order_id)
@@ -227,10 +232,9 @@ impl Plan {
         match operation {
             Operation::Place(order) if order.trigger.is_some() => {
                 enter::check(state, account, order).map_err(alone)?;
-                self.wait(state, account, order.market, order.client_id).map_err(alone)?;
-                if order.whole_position {
-                    self.markets.entry(order.market).or_default().whole.get_or_insert(at);
-                }
+                self.claim_client_id(state, account, order.market, order.client_id)
+                    .map_err(alone)?;
+                self.wait(order.market, at, order.reduce_only);
                 Ok(())
             }
             Operation::Place(order) if order.peg.is_some() => {
@@ -240,7 +244,9 @@ impl Plan {
             Operation::Scale(scale) => self.ladder(state, account, at, scale),
             Operation::Twap(twap) => {
                 enter::check_twap(state, account, twap).map_err(alone)?;
-                self.wait(state, account, twap.market, twap.client_id).map_err(alone)
+                self.claim_client_id(state, account, twap.market, twap.client_id).map_err(alone)?;
+                self.wait(twap.market, at, twap.reduce_only);
+                Ok(())
             }
             Operation::Oco(_) => Err(alone(Refusal::BatchDependent(Dependence::Pair))),
             Operation::ScheduleCancelAll { at_ms } => {
@@ -292,17 +298,13 @@ impl Plan {
         Ok(())
     }
 
-    fn wait(
-        &mut self,
-        state: &State,
-        account: AccountId,
-        market: MarketId,
-        client_id: ClientId,
-    ) -> Result<(), Refusal> {
-        self.claim_client_id(state, account, market, client_id)?;
+    fn wait(&mut self, market: MarketId, at: usize, is_exit: bool) {
         let in_market = self.markets.entry(market).or_default();
-        in_market.waits = in_market.waits.saturating_add(1);
-        Ok(())
+        in_market.waits.add(is_exit);
+        in_market.first_wait.get_or_insert(at);
+        if is_exit {
+            in_market.first_exit.get_or_insert(at);
+        }
     }
 
     /// A client id may be that of an order which the batch cancels, and of one new order only.
@@ -357,10 +359,13 @@ impl Plan {
         purse: &mut Purse,
         account: AccountId,
     ) -> Result<(), Refusal> {
-        let placed: usize = self.markets.values().map(|plan| plan.placed.len()).sum();
+        let of = |plan: &MarketPlan| {
+            (plan.placed.len() as u64).saturating_add(plan.waits.increasing().into())
+        };
+        let placed: u64 = self.markets.values().map(of).sum();
         let mut once = Meter::default();
         cost::margin(&mut once, state, account)?;
-        purse.meter.charge(once.spent().saturating_mul(placed as u64).saturating_add(once.spent()))
+        purse.meter.charge(once.spent().saturating_mul(placed).saturating_add(once.spent()))
     }
 
     /// Checks that free collateral covers all orders together, without those that leave. `best` are
@@ -372,16 +377,22 @@ impl Plan {
         account: AccountId,
         best: &[BestPrices],
     ) -> Result<(), FailedOperation> {
-        let first =
-            self.markets.values().flat_map(|plan| &plan.placed).map(|intended| intended.at).min();
-        let Some(at) = first else { return Ok(()) };
+        let of = |plan: &MarketPlan| {
+            let waits = plan.first_wait.filter(|_| plan.waits.increasing() > 0);
+            plan.placed.iter().map(|intended| intended.at).chain(waits).min()
+        };
+        let Some(at) = self.markets.values().filter_map(of).min() else { return Ok(()) };
         let failed = |refusal| (at, refusal);
         self.pay_for_margin(state, purse, account).map_err(failed)?;
         let mut row = lookup::account(state, account).map_err(failed)?.clone();
         let (mut changes, mut takers) = (Vec::new(), Vec::new());
         for ((market, plan), best) in self.markets.iter().zip(best) {
             row.position_mut(*market);
-            let change = |add, remove| OrderChange { market: *market, add, remove };
+            let none = OrderChange::none(*market);
+            let change = |add, remove| OrderChange { add, remove, ..none };
+            let waits = i64::from(plan.waits.increasing());
+            let waits = waits.saturating_sub(plan.dropped.increasing().into());
+            changes.push(OrderChange { waits, ..none });
             let held = lookup::held(state, account, *market);
             for planned in &plan.placed {
                 let PlannedOrder { order, ready, .. } = planned;

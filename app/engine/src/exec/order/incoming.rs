@@ -36,7 +36,8 @@ impl Incoming<'_> {
 
     /// The change of the account's orders once all of it rests, or nothing of it.
     pub(crate) fn change(&self, add: Option<OpenOrder>) -> OrderChange {
-        OrderChange { market: self.market, add, remove: self.replaced.map(health::open_order) }
+        let remove = self.replaced.map(health::open_order);
+        OrderChange { add, remove, ..OrderChange::none(self.market) }
     }
 
     /// The order whose place it takes, by name.

@@ -1,22 +1,25 @@
 //! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3.9, 7.1).
 
+use tidemark_proto::types::TRIGGER_RESERVE;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OrderId};
 use tidemark_proto::Code;
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::Health;
-use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket};
+use tidemark_risk::orders::{prune, reserve, Prunable, PrunedMarket, Reserves};
 
 use crate::exec::account::{health, lookup};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::cancel;
+use crate::exec::order::conditional::removal;
 use crate::refusal::Refusal;
+use crate::state::conditional::Conditional;
 use crate::state::State;
 
 /// Gas of a look at an account that may have to be pruned.
 const ACCOUNT_GAS: u64 = 200;
 
-/// Gas of each of its open orders: it is read, and may be cancelled.
+/// Gas of each of its open orders, on the book or waiting: it is read, and may be cancelled.
 const ORDER_GAS: u64 = 300;
 
 /// As [`restore_reserve`], as long as the block's budget of pruning lasts; then the account is
@@ -24,8 +27,12 @@ const ORDER_GAS: u64 = 300;
 /// orders of one account at most. An account without open orders needs neither, and costs nothing.
 pub(crate) fn within(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let row = lookup::account(ctx.exchange, account)?;
-    let of = |market: MarketId| ctx.exchange.markets.slot(market).book.open_orders(account);
-    let orders: u64 = row.positions.iter().map(|position| u64::from(of(position.market))).sum();
+    let of = |market: MarketId| {
+        let slot = ctx.exchange.markets.slot(market);
+        u64::from(slot.book.open_orders(account))
+            .saturating_add(slot.conditional.increasing(account).into())
+    };
+    let orders: u64 = row.positions.iter().map(|position| of(position.market)).sum();
     if orders == 0 {
         return Ok(0);
     }
@@ -59,28 +66,58 @@ fn restore_reserve(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal
     Ok(cancelled)
 }
 
-/// The account's orders of one kind, by market, newest first within each.
-fn open(
-    state: &State,
-    account: AccountId,
-    reduce_only: bool,
-) -> Result<Vec<(MarketId, OrderId)>, Refusal> {
+/// The account's exits on the books, by market, newest first within each.
+fn resting_exits(state: &State, account: AccountId) -> Result<Vec<(MarketId, OrderId)>, Refusal> {
     let row = lookup::account(state, account)?;
     let of_market = |market: MarketId| {
         let orders = state.markets.slot(market).book.orders_of(account);
-        orders
-            .filter(move |order| order.reduce_only == reduce_only)
-            .map(move |order| (market, order.order_id))
+        orders.filter(|order| order.reduce_only).map(move |order| (market, order.order_id))
     };
     Ok(row.positions.iter().flat_map(|position| of_market(position.market)).collect())
 }
 
-/// Cancels every order that may increase exposure; says how many.
+/// The account's orders of a market that reserve, on the book and waiting, newest first.
+fn reserving(state: &State, account: AccountId, market: MarketId) -> Vec<Prunable> {
+    let slot = state.markets.slot(market);
+    let resting = slot.book.orders_of(account).map(|order| Prunable {
+        market,
+        order_id: order.order_id,
+        reserves: Reserves::Resting(health::open_order(&order)),
+    });
+    let mut all: Vec<Prunable> = resting.collect();
+    if slot.conditional.increasing(account) > 0 {
+        let waits = |id: &OrderId| slot.conditional.get(*id).is_some_and(Conditional::increases);
+        let waiting = slot.conditional.of(account).filter(waits);
+        let reserves = Reserves::Waiting(TRIGGER_RESERVE);
+        all.extend(waiting.map(|order_id| Prunable { market, order_id, reserves }));
+        all.sort_by_key(|open| std::cmp::Reverse(open.order_id));
+    }
+    all
+}
+
+/// Cancels an order for the chain's own reason; says whether it was there.
+fn cancel_pruned(ctx: &mut Ctx<'_>, account: AccountId, open: &Prunable) -> bool {
+    match open.reserves {
+        Reserves::Resting(_) => {
+            cancel::cancel_for(ctx, account, open.market, open.order_id, Code::Pruned)
+        }
+        Reserves::Waiting(_) => {
+            removal::prune(ctx, open.market, open.order_id);
+            true
+        }
+    }
+}
+
+/// Cancels every order that may increase exposure, on the book and waiting; says how many.
 #[expect(clippy::arithmetic_side_effects, reason = "an account has far fewer orders than 2³²")]
 fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
+    let row = lookup::account(ctx.exchange, account)?;
+    let markets = row.positions.iter().map(|position| position.market);
+    let all: Vec<Prunable> =
+        markets.flat_map(|market| reserving(ctx.exchange, account, market)).collect();
     let mut cancelled = 0;
-    for (market, order) in open(ctx.exchange, account, false)? {
-        cancelled += u32::from(cancel::cancel_for(ctx, account, market, order, Code::Pruned));
+    for open in all.iter().filter(|open| open.reserves.increases()) {
+        cancelled += u32::from(cancel_pruned(ctx, account, open));
     }
     Ok(cancelled)
 }
@@ -91,8 +128,8 @@ fn increasing(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
 fn until_free(ctx: &mut Ctx<'_>, account: AccountId) -> Result<u32, Refusal> {
     let mut cancelled = 0;
     let free_atoms = health::health(ctx.exchange, account)?.free_atoms();
-    for Prunable { market, order_id, .. } in chosen(ctx.exchange, account, free_atoms)?.0 {
-        cancelled += u32::from(cancel::cancel_for(ctx, account, market, order_id, Code::Pruned));
+    for open in chosen(ctx.exchange, account, free_atoms)?.0 {
+        cancelled += u32::from(cancel_pruned(ctx, account, &open));
     }
     Ok(cancelled)
 }
@@ -108,8 +145,8 @@ pub(crate) fn make_way(
 ) -> Result<u32, Refusal> {
     let (gone, free_atoms) = chosen(ctx.exchange, account, free_atoms)?;
     let looked_at = u32::try_from(gone.len()).unwrap_or(u32::MAX);
-    for Prunable { market, order_id, .. } in gone {
-        cancel::cancel_for(ctx, account, market, order_id, Code::Pruned);
+    for open in gone {
+        cancel_pruned(ctx, account, &open);
     }
     if free_atoms.is_negative() {
         let health = health::health(ctx.exchange, account)?;
@@ -139,23 +176,17 @@ fn chosen(
     markets.sort_by_key(|(reserved, _)| *reserved);
     let mut markets: Vec<PrunedMarket<'_>> =
         markets.into_iter().map(|(_, market)| market).collect();
-    let of_market = |market: MarketId| {
-        let orders = state.markets.slot(market).book.orders_of(account);
-        orders.map(move |order| Prunable {
-            market,
-            order_id: order.order_id,
-            order: health::open_order(&order),
-        })
-    };
-    let newest_first: Vec<Prunable> =
-        markets.iter().flat_map(|pruned| of_market(pruned.position.market)).collect();
+    let newest_first: Vec<Prunable> = markets
+        .iter()
+        .flat_map(|pruned| reserving(state, account, pruned.position.market))
+        .collect();
     Ok(prune(free_atoms, &mut markets, &newest_first, fee_ppm)?)
 }
 
 /// With free collateral below 0, cancels reduce-only orders that the new mark has left worse than
 /// the zero price: nobody sells to a friend at the insurance fund's expense.
 fn worse_than_zero(ctx: &mut Ctx<'_>, account: AccountId, health: &Health) -> Result<(), Refusal> {
-    for (market, order_id) in open(ctx.exchange, account, true)? {
+    for (market, order_id) in resting_exits(ctx.exchange, account)? {
         // One that went before it may have taken its pair along.
         let Some(order) = ctx.exchange.markets.slot(market).book.order(order_id) else { continue };
         let zero_ticks = health::resting_zero_price(ctx.exchange, account, market, health)?;

@@ -1,20 +1,23 @@
 //! Phase 5: pegged orders move, triggers and slices that are due are placed.
 
 use tidemark_oracle::mark::band_ticks;
-use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Ppm, Side, Ticks};
+use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TRIGGER_FORFEIT};
+use tidemark_proto::units::{
+    AccountId, Atoms, Lots, MarketId, OrderId, OwnerId, Ppm, Side, SignedLots, Ticks,
+};
 use tidemark_proto::Code;
 
 use crate::events::Event;
+use crate::exec::account::health::{self, OrderChange};
 use crate::exec::account::lookup;
-use crate::exec::collateral::isolated;
+use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::conditional::{enter, links, peg};
-use crate::exec::order::{cancel, place, request};
+use crate::exec::order::{cancel, checks, place, request};
 use crate::invariant::{invariant, report};
 use crate::outcome::{OperationResult, TwapSlice};
 use crate::refusal::Refusal;
-use crate::state::conditional::{Conditional, Kind, Retrying, Slicing, RETRIES};
+use crate::state::conditional::{Conditional, Kind, Reached, Retrying, Slicing, RETRIES};
 use crate::state::State;
 
 /// Gas of a trigger's or a slice's turn, makers aside.
@@ -23,43 +26,94 @@ const TURN_GAS: u64 = 2_000;
 /// Gas of each order that rests, trades or goes in a turn.
 const ORDER_GAS: u64 = 400;
 
+/// Gas of queueing an order that the mark has reached.
+const REACHED_GAS: u64 = 300;
+
 /// Phase 5: in each market the pegged orders move, then reached triggers place their orders, then
 /// slices that are due. A market that is not live, or whose index is stale, waits. A sixteenth of
-/// the sweep's gas is for it, evenly for the markets that have conditional orders, and a quarter of
-/// a market's part each for pegs, for what earlier triggers left, for triggers and for slices. What
-/// begins with gas left is carried out whole, so a part is passed by one order's makers at most.
+/// the sweep's gas is for it, evenly for the markets that have something to do, and what one leaves
+/// is there for those after it.
 pub(crate) fn run(ctx: &mut Ctx<'_>) {
     let state = &*ctx.exchange;
     let active: Vec<(MarketId, Ticks)> =
         state.markets.ids().filter_map(|market| Some((market, mark_of(state, market)?))).collect();
-    let gas = (state.chain.params.sweep_gas / 16).checked_div(active.len() as u64).unwrap_or(0);
+    let mut left = Gas(state.chain.params.sweep_gas / 16);
+    let mut markets = active.len() as u64;
     for (market, mark_ticks) in active {
-        let now_ms = ctx.exchange.chain.time_ms;
-        let max = ctx.exchange.markets.slot(market).cell.market.params.max_triggers;
-        peg::follow_all(ctx, market, max, gas / 4);
-        let mut left = Gas(gas / 4);
-        // Those that trigger in this block are tried again from the next on.
-        for order_id in ctx.exchange.markets.slot(market).conditional.retries(max) {
-            if !left.is_spent() {
-                left.charge(ctx, |ctx| retry(ctx, market, order_id));
-            }
-        }
-        left = Gas(gas / 4);
-        for _ in 0..max {
-            let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
-            let reached =
-                if left.is_spent() { None } else { orders.pop_reached(mark_ticks, 1).pop() };
-            let Some(order_id) = reached else { break };
-            left.charge(ctx, |ctx| trigger(ctx, market, order_id));
-        }
-        left = Gas(gas / 4);
-        for _ in 0..max {
-            let orders = &ctx.exchange.markets.slot(market).conditional;
-            let due = if left.is_spent() { None } else { orders.slices_due(now_ms, 1).pop() };
-            let Some(order_id) = due else { break };
-            left.charge(ctx, |ctx| slice(ctx, market, order_id, mark_ticks));
+        let gas = left.0.checked_div(markets).unwrap_or(0);
+        markets = markets.saturating_sub(1);
+        left.spend(run_market(ctx, market, mark_ticks, gas));
+    }
+}
+
+/// The phase in one market, within its gas: a quarter at most for pegs, one for what earlier
+/// triggers left, and one for queueing what the mark has reached; a quarter at least for slices;
+/// all else for orders whose turn it is. What begins with gas left is carried out whole, so that a
+/// part is passed by one order's makers at most. Returns the gas that it took.
+fn run_market(ctx: &mut Ctx<'_>, market: MarketId, mark_ticks: Ticks, gas: u64) -> u64 {
+    let now_ms = ctx.exchange.chain.time_ms;
+    let max = ctx.exchange.markets.slot(market).cell.market.params.max_triggers;
+    let (quarter, mut left) = (gas / 4, Gas(gas));
+    left.spend(peg::follow_all(ctx, market, max, quarter));
+    // Those that trigger in this block are tried again from the next on.
+    let mut part = Gas(quarter);
+    for order_id in ctx.exchange.markets.slot(market).conditional.retries(max) {
+        if !part.is_spent() {
+            left.spend(part.charge(ctx, |ctx| retry(ctx, market, order_id)).1);
         }
     }
+    left.spend(queue_reached(ctx.exchange, market, mark_ticks, quarter));
+    part = Gas(left.0.saturating_sub(quarter));
+    // Only those that are placed count: who is refused is bounded by gas, and takes nobody's place.
+    let mut placed = 0;
+    while placed < max && !part.is_spent() {
+        let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+        let Some(order) = conditional.next_turn() else { break };
+        let (was_placed, gas) = part.charge(ctx, |ctx| trigger(ctx, market, &order));
+        left.spend(gas);
+        placed = placed.saturating_add(u32::from(was_placed));
+    }
+    for _ in 0..max {
+        let orders = &ctx.exchange.markets.slot(market).conditional;
+        let due = if left.is_spent() { None } else { orders.slices_due(now_ms, 1).pop() };
+        let Some(order_id) = due else { break };
+        left.charge(ctx, |ctx| slice(ctx, market, order_id, mark_ticks));
+    }
+    gas.saturating_sub(left.0)
+}
+
+/// Queues orders that the mark has reached, as far as the gas reaches, those that only reduce
+/// first; what was reached stays so, whatever the mark does. Returns the gas that it took.
+fn queue_reached(state: &mut State, market: MarketId, mark_ticks: Ticks, gas: u64) -> u64 {
+    let mut left = u32::try_from(gas / REACHED_GAS).unwrap_or(u32::MAX).max(1);
+    let mut queued = 0_u64;
+    for exits in [true, false] {
+        let conditional = &mut state.markets.slot_mut(market).conditional;
+        let reached = conditional.take_reached(exits, mark_ticks, left);
+        left = left.saturating_sub(u32::try_from(reached.len()).unwrap_or(left));
+        queued = queued.saturating_add(reached.len() as u64);
+        for order_id in reached {
+            let Some(order) = state.markets.slot(market).conditional.get(order_id) else {
+                continue;
+            };
+            let class = class_of(state, market, mark_ticks, order);
+            // An order's account exists as long as the order.
+            let owner = state.accounts.get(order.account).map_or(OwnerId::new(0), |row| row.owner);
+            state.markets.slot_mut(market).conditional.queue(order_id, owner, class);
+        }
+    }
+    queued.saturating_mul(REACHED_GAS)
+}
+
+/// The class of a reached order, of which the highest comes first (rules §2.11): 0 for one that
+/// could increase; of one that reduces, the power of four below its notional in atoms, and one more.
+fn class_of(state: &State, market: MarketId, mark_ticks: Ticks, order: &Conditional) -> u8 {
+    let Some(place) = order.place().filter(|place| place.reduce_only) else { return 0 };
+    let lots = lots_now(state, order.account, place);
+    let k = state.markets.slot(market).cell.market.k;
+    let notional = mark_ticks.notional_atoms(lots, k).unwrap_or(Atoms::MAX);
+    let power = notional.get().checked_ilog2().unwrap_or(0) / 2;
+    u8::try_from(power).unwrap_or(u8::MAX).saturating_add(1)
 }
 
 /// The mark of a market whose conditional orders have their turn now.
@@ -67,11 +121,11 @@ fn mark_of(state: &State, market: MarketId) -> Option<Ticks> {
     let slot = state.markets.slot(market);
     let (cell, params) = (&slot.cell, &slot.cell.market.params);
     let is_stale = cell.index.is_stale(state.chain.time_ms, params.max_oracle_age_ms);
-    let has_turn = !slot.conditional.is_empty() && !is_stale && cell.is_live();
-    cell.market.mark_ticks.filter(|_| has_turn)
+    let has_turn = |mark: &Ticks| slot.conditional.has_turns(*mark, state.chain.time_ms);
+    cell.market.mark_ticks.filter(|_| !is_stale && cell.is_live()).filter(has_turn)
 }
 
-/// Gas that is left for one kind of turns in one market.
+/// Gas that is left.
 struct Gas(u64);
 
 impl Gas {
@@ -79,44 +133,55 @@ impl Gas {
         self.0 == 0
     }
 
-    /// Carries out a turn, and charges it with the orders that it touched.
-    fn charge(&mut self, ctx: &mut Ctx<'_>, turn: impl FnOnce(&mut Ctx<'_>)) {
-        let before = ctx.work.orders;
-        turn(ctx);
-        let orders = ctx.work.orders.saturating_sub(before);
-        let gas = orders.saturating_mul(ORDER_GAS).saturating_add(TURN_GAS);
+    const fn spend(&mut self, gas: u64) {
         self.0 = self.0.saturating_sub(gas);
+    }
+
+    /// Carries out a turn, and charges it with the orders that it touched and what it looked at.
+    /// Returns what the turn does, and its gas.
+    fn charge<T>(&mut self, ctx: &mut Ctx<'_>, turn: impl FnOnce(&mut Ctx<'_>) -> T) -> (T, u64) {
+        let (orders, spent) = (ctx.work.orders, ctx.meter.spent());
+        let result = turn(ctx);
+        let orders = ctx.work.orders.saturating_sub(orders).saturating_mul(ORDER_GAS);
+        let looks = ctx.meter.spent().saturating_sub(spent);
+        let gas = TURN_GAS.saturating_add(orders).saturating_add(looks);
+        self.spend(gas);
+        (result, gas)
     }
 }
 
-/// Places an order whose trigger the mark has reached.
-fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+/// Places an order whose turn has come, and which is taken out already; says whether it was not
+/// refused.
+fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order: &Conditional) -> bool {
     ctx.work.visit_order();
-    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
-    // An order placed before it in this phase may have taken it out: its partner, or a fill that
-    // closed its position.
-    let Some(order) = conditional.remove(order_id) else { return };
+    let order_id = order.order_id;
     // The trigger's own event comes first, so that a reader sees the reason before its effects.
     let event_index = ctx.events.len();
-    ctx.events.push(links::removed_event(market, &order, Code::Ok));
+    ctx.events.push(links::removed_event(market, order, Code::Ok));
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
-    let resting = links::release_partner(conditional, market, &order, &mut ctx.events);
+    let resting = links::release_partner(conditional, market, order, &mut ctx.events);
     if let Some(resting) = resting {
         cancel::cancel_partner(ctx, order.account, market, resting, order_id);
     }
-    let Kind::Trigger(waited) = order.kind else {
-        invariant!(ctx.exchange, market, Order, "order {} triggered without a trigger", order_id);
-        return;
+    let Kind::Reached(Reached { place, .. }) = order.kind else {
+        invariant!(
+            ctx.exchange,
+            market,
+            Order,
+            "order {} has its turn and was not reached",
+            order_id
+        );
+        return false;
     };
-    attempt(ctx, market, &order, waited, event_index, RETRIES);
+    attempt(ctx, market, order, place, event_index, RETRIES)
 }
 
 /// Tries again to close what a triggered order has left.
-fn retry(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+fn retry(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> bool {
     ctx.work.visit_order();
     let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     // A fill before it in this phase may have closed its position.
-    let Some(order) = conditional.remove(order_id) else { return };
+    let Some(order) = conditional.remove(order_id) else { return false };
     let Kind::Retrying(Retrying { place, tries_left }) = order.kind else {
         invariant!(
             ctx.exchange,
@@ -125,15 +190,16 @@ fn retry(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
             "order {} is tried again and was not before",
             order_id
         );
-        return;
+        return false;
     };
     let event_index = ctx.events.len();
     ctx.events.push(links::removed_event(market, &order, Code::Ok));
-    attempt(ctx, market, &order, place, event_index, tries_left.saturating_sub(1));
+    attempt(ctx, market, &order, place, event_index, tries_left.saturating_sub(1))
 }
 
 /// Places a triggered order, whose own event is at `event_index`. What an immediate order that only
-/// reduces leaves for want of a price waits for the next block, while there are tries left.
+/// reduces leaves for want of a price waits for the next block, while there are tries left. Says
+/// whether it was placed.
 #[expect(clippy::indexing_slicing, reason = "the event was pushed before, and events only grow")]
 fn attempt(
     ctx: &mut Ctx<'_>,
@@ -142,14 +208,22 @@ fn attempt(
     waited: Place,
     event_index: usize,
     tries_left: u32,
-) {
+) -> bool {
     let (order_id, account) = (order.order_id, order.account);
     let lots = lots_now(ctx.exchange, account, &waited);
     let place = Place { trigger: None, lots, ..waited };
     let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
     let placed = isolated::refunding(ctx, account, |ctx| request::place(ctx, account, &place));
-    let left_lots = left_to_close(&place, &placed);
+    let left_lots = match checks::check_reduces(held(ctx, account, market), place.side) {
+        Ok(()) => left_to_close(&place, &placed),
+        Err(_) => Lots::ZERO,
+    };
+    let forfeited_atoms = match !waited.reduce_only && lacks_collateral(&placed) {
+        true => forfeit(ctx, account, market),
+        false => Atoms::ZERO,
+    };
     let refusal = placed.err();
+    let was_placed = refusal.is_none();
     if let Some(refusal) = &refusal {
         report(ctx.exchange, account, Some(market), refusal);
     }
@@ -160,22 +234,55 @@ fn attempt(
         client_id: waited.client_id,
         placed_order_id: if refusal.is_none() { placed_order_id } else { OrderId::NONE },
         refusal: refusal.map(Box::new),
+        forfeited_atoms,
     };
     if left_lots.is_zero() {
-        return;
+        return was_placed;
     }
     let lots = if waited.whole_position { Lots::ZERO } else { left_lots };
     let kind = Kind::Retrying(Retrying { place: Place { lots, ..waited }, tries_left });
     let order = Conditional { order_id, account, partner: OrderId::NONE, kind };
     if tries_left == 0 {
         ctx.events.push(links::removed_event(market, &order, Code::Unfilled));
-        return;
+        return was_placed;
     }
     ctx.events.push(links::waiting_event(market, &order));
     // The row that it left a moment ago is free.
     if let Err(refusal) = enter::insert(ctx.exchange, market, order) {
         report(ctx.exchange, account, Some(market), &refusal);
     }
+    was_placed
+}
+
+/// Returns true if an order found no collateral for a single lot.
+fn lacks_collateral(placed: &Result<OperationResult, Refusal>) -> bool {
+    let code = match placed {
+        Ok(result) if result.filled_lots.is_zero() => result.rest_code,
+        Ok(_) => None,
+        Err(refusal) => Some(refusal.code()),
+    };
+    code == Some(Code::InsufficientCollateral)
+}
+
+/// An order that could increase has triggered and lacks collateral: part of its trigger reserve goes
+/// to the insurance fund, as far as the account's free collateral has it. Returns how much.
+fn forfeit(ctx: &mut Ctx<'_>, account: AccountId, market: MarketId) -> Atoms {
+    let state = &mut *ctx.exchange;
+    let moved = health::free_with(state, account, OrderChange::none(market)).and_then(|free| {
+        let atoms = TRIGGER_FORFEIT.min(free.max(Atoms::ZERO));
+        cash::credit(state, account, Atoms::ZERO.saturating_sub(atoms))?;
+        let treasury = &mut state.chain.treasury;
+        state.markets.slot_mut(market).cell.market.change_fund(treasury, atoms)?;
+        Ok(atoms)
+    });
+    moved.unwrap_or_else(|refusal| {
+        report(ctx.exchange, account, Some(market), &refusal);
+        Atoms::ZERO
+    })
+}
+
+fn held(ctx: &Ctx<'_>, account: AccountId, market: MarketId) -> SignedLots {
+    lookup::held(ctx.exchange, account, market)
 }
 
 /// Returns the lots that are to be tried again.
@@ -227,6 +334,11 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
         invariant!(ctx.exchange, market, Order, "order {} is due and has no slice", order_id);
         return;
     };
+    // One that only reduces would go with the position that it closes itself.
+    let is_exit = order.is_exit();
+    if is_exit {
+        ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
+    }
     let (lots, next) = slicing.due(ctx.exchange.chain.time_ms);
     let price_ticks = worst_ticks(&slicing, mark_ticks, slippage_ppm);
     let place = slice_order(market, &slicing, price_ticks, lots);
@@ -239,12 +351,19 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     if let Err(refusal) = &placed {
         report(ctx.exchange, order.account, Some(market), refusal);
     }
+    let forfeited_atoms = match !slicing.twap.reduce_only && lacks_collateral(&placed) {
+        true => forfeit(ctx, order.account, market),
+        false => Atoms::ZERO,
+    };
     let (filled_lots, placed_order_id) = placed
         .as_ref()
         .map_or((Lots::ZERO, OrderId::NONE), |result| (result.filled_lots, result.order_id));
     let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
     let code = placed.as_ref().err().map_or(Code::Ok, Refusal::code);
-    let slices_left = if code == Code::WouldIncrease { 0 } else { slicing.slices_left() };
+    let is_over = code == Code::WouldIncrease
+        || is_exit
+            && checks::check_reduces(held(ctx, order.account, market), slicing.twap.side).is_err();
+    let slices_left = if is_over { 0 } else { slicing.slices_left() };
     let order = Conditional { kind: Kind::Slicing(slicing), ..order };
     ctx.events[event_index] = Event::Slice {
         market,
@@ -257,18 +376,31 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
             lots,
             filled_lots,
             slices_left,
+            forfeited_atoms,
         },
         left: (slices_left > 0).then(|| links::display(market, &order)),
     };
-    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
     if slices_left > 0 {
+        keep_slicing(ctx, market, order);
+        return;
+    }
+    ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
+    if !order.lots().is_zero() {
+        let code = if is_over { Code::NothingToReduce } else { Code::Unfilled };
+        ctx.events.push(links::removed_event(market, &order, code));
+    }
+}
+
+/// Has a TWAP wait for its next slice, whether or not it was taken out for the last.
+fn keep_slicing(ctx: &mut Ctx<'_>, market: MarketId, order: Conditional) {
+    let conditional = &mut ctx.exchange.markets.slot_mut(market).conditional;
+    if conditional.get(order.order_id).is_some() {
         conditional.update(order);
         return;
     }
-    conditional.remove(order_id);
-    if !order.lots().is_zero() {
-        let code = if code == Code::WouldIncrease { Code::NothingToReduce } else { Code::Unfilled };
-        ctx.events.push(links::removed_event(market, &order, code));
+    let account = order.account;
+    if let Err(refusal) = enter::insert(ctx.exchange, market, order) {
+        report(ctx.exchange, account, Some(market), &refusal);
     }
 }
 

@@ -3,6 +3,7 @@
 use tidemark_proto::types::Trigger;
 use tidemark_proto::units::{MarketId, OrderId};
 
+use crate::exec::account::lookup;
 use crate::exec::ctx::Ctx;
 use crate::exec::order::checks;
 use crate::exec::order::conditional::{enter, links};
@@ -29,6 +30,9 @@ pub(crate) fn replace(
         Some((_, Kind::Retrying(_))) => {
             return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Triggered });
         }
+        Some((_, Kind::Reached(_))) => {
+            return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Reached });
+        }
         _ => return Err(Refusal::TwapNotReplaceable(order_id)),
     };
     if before.whole_position && changes.lots.is_some() {
@@ -47,6 +51,10 @@ pub(crate) fn replace(
     checks::check_status(cell, place.reduce_only)?;
     if !place.whole_position {
         checks::check_lots(cell, place.lots)?;
+    }
+    if changes.lots.is_some() && place.reduce_only {
+        let held = lookup::held(ctx.exchange, order.account, market);
+        enter::check_reduces(held, place.side, place.lots)?;
     }
     if trigger != before.trigger {
         enter::check_not_reached(cell, conditional, &place)?;

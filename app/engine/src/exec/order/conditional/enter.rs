@@ -1,19 +1,25 @@
 //! Entering orders that wait for a mark or for a time (rules §§2.11 to 2.14).
 //!
-//! They reserve nothing while they wait, and pass the checks of any order when they are placed.
-//! Their ids are of the book's sequence, and they count as open orders; each order that they place
-//! has an id of its own and keeps the client id.
+//! Those that only reduce need a position, and are few. Those that could increase reserve
+//! the trigger reserve. All pass the checks of any order when they are placed. Their ids are of
+//! the book's sequence, and they count as open orders; each order that they place has an id of its
+//! own and keeps the client id.
 
-use tidemark_proto::types::{Place, TimeInForce, Twap};
-use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId};
+use tidemark_matching::TriggerDirection;
+use tidemark_proto::types::{Place, TimeInForce, Twap, NOTIONAL_PER_EXIT, WAITING_EXITS};
+use tidemark_proto::units::{
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots,
+};
 
-use crate::exec::account::lookup;
+use crate::exec::account::health::OrderChange;
+use crate::exec::account::{cost, health, lookup};
+use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::checks;
 use crate::exec::order::conditional::links;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
-use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
+use crate::state::conditional::{reach, Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
 use crate::state::{MarketCell, State};
 
 /// Takes an order with a trigger.
@@ -25,8 +31,10 @@ pub(crate) fn wait(
     account: AccountId,
     order: &Place,
 ) -> Result<OperationResult, Refusal> {
+    let market = order.market;
     check(ctx.exchange, account, order)?;
-    check_room(ctx.exchange, account, order.market, order.client_id)?;
+    check_room(ctx.exchange, account, market, order.client_id)?;
+    admit(ctx, account, market, order.reduce_only)?;
     let order_id = enter(ctx, account, order.market, Kind::Trigger(*order), OrderId::NONE)?;
     Ok(OperationResult { order_id, ..Default::default() })
 }
@@ -42,6 +50,7 @@ pub(crate) fn twap(
 ) -> Result<OperationResult, Refusal> {
     check_twap(ctx.exchange, account, twap)?;
     check_room(ctx.exchange, account, twap.market, twap.client_id)?;
+    admit(ctx, account, twap.market, twap.reduce_only)?;
     // Phase 5 of this block is over: the first slice is the next block's.
     let next_ms = ctx.exchange.chain.time_ms;
     let slicing = Slicing { twap: *twap, start_ms: None, next_ms, filled_lots: Lots::ZERO };
@@ -54,6 +63,9 @@ pub(crate) fn check_twap(state: &State, account: AccountId, twap: &Twap) -> Resu
     let cell = &state.market(twap.market)?.cell;
     check_frozen(state, account, twap.reduce_only)?;
     checks::check_status(cell, twap.reduce_only)?;
+    if twap.reduce_only {
+        check_reduces(lookup::held(state, account, twap.market), twap.side, twap.lots)?;
+    }
     // A slice catches up with three times its part at most.
     let part = twap.lots.get().div_ceil(u64::from(twap.slices.max(1)));
     checks::check_lots(cell, Lots::new(part.saturating_mul(CATCH_UP)).min(twap.lots))
@@ -64,15 +76,92 @@ pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<
     let cell = &state.market(order.market)?.cell;
     check_frozen(state, account, order.reduce_only)?;
     checks::check_status(cell, order.reduce_only)?;
-    if order.whole_position {
-        checks::check_reduces(lookup::held(state, account, order.market), order.side)?;
-    } else {
+    if !order.whole_position {
         checks::check_lots(cell, order.lots)?;
+    }
+    if order.reduce_only {
+        check_reduces(lookup::held(state, account, order.market), order.side, order.lots)?;
     }
     if let TimeInForce::Gtt { expires_ms } = order.time_in_force {
         checks::check_expiry(expires_ms, state.chain.time_ms)?;
     }
     check_not_reached(cell, &state.markets.slot(order.market).conditional, order)
+}
+
+/// Checks that an order which waits to reduce has a position, and no more lots than it (rules
+/// §2.11).
+pub(crate) fn check_reduces(held: SignedLots, side: Side, lots: Lots) -> Result<(), Refusal> {
+    checks::check_reduces(held, side)?;
+    if lots > held.unsigned_abs() {
+        return Err(Refusal::MoreThanPosition { lots, held_lots: held });
+    }
+    Ok(())
+}
+
+/// Admits one order that waits: there is room for one more exit, or free collateral for the trigger
+/// reserve.
+fn admit(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    reduce_only: bool,
+) -> Result<(), Refusal> {
+    if reduce_only {
+        check_exits(ctx.exchange, account, market, 1, 0)
+    } else {
+        cover_reserve(ctx, account, market, 1)
+    }
+}
+
+/// Checks that `more` orders of an account may wait to reduce its position, once `gone` of them
+/// have left (rules §2.11): one for each [`NOTIONAL_PER_EXIT`] of it, and [`WAITING_EXITS`] at
+/// least and at most.
+pub(crate) fn check_exits(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+    gone: u32,
+) -> Result<(), Refusal> {
+    if more == 0 {
+        return Ok(());
+    }
+    let slot = state.market(market)?;
+    let held = lookup::held(state, account, market).unsigned_abs();
+    let mark = slot.cell.market.mark_ticks.ok_or_else(|| checks::no_price(&slot.cell))?;
+    let notional = mark.notional_atoms(held, slot.cell.market.k).unwrap_or(Atoms::MAX);
+    let (least, most) = WAITING_EXITS;
+    let hundreds = notional.get().checked_div(NOTIONAL_PER_EXIT.get()).unwrap_or(0);
+    let most = u32::try_from(hundreds).unwrap_or(most).clamp(least, most);
+    let waiting = u32::try_from(slot.conditional.exits(account).count()).unwrap_or(u32::MAX);
+    // Each order that leaves is one of those that wait.
+    let waiting = waiting.saturating_sub(gone);
+    if waiting.saturating_add(more) > most {
+        return Err(Refusal::TooManyExits { waiting, more, most });
+    }
+    Ok(())
+}
+
+/// Checks that free collateral covers the trigger reserve of `more` orders (rules §2.11). Isolated
+/// collateral draws what it lacks from its parent.
+pub(crate) fn cover_reserve(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+) -> Result<(), Refusal> {
+    if more == 0 {
+        return Ok(());
+    }
+    cost::margin(&mut ctx.meter, ctx.exchange, account)?;
+    cash::settle_funding(ctx.exchange, account)?;
+    lookup::position_mut(ctx.exchange, account, market)?;
+    let change = OrderChange { waits: i64::from(more), ..OrderChange::none(market) };
+    let free = health::free_with(ctx.exchange, account, change)?;
+    if free.is_negative() {
+        return isolated::cover(ctx.exchange, account, free.saturating_neg());
+    }
+    Ok(())
 }
 
 /// A frozen account's orders wait only to reduce (rules §7.13).
@@ -83,7 +172,8 @@ fn check_frozen(state: &State, account: AccountId, reduce_only: bool) -> Result<
     lookup::check_not_frozen(state, account)
 }
 
-/// Checks that the mark has not reached an order's trigger.
+/// Checks that no mark has reached an order's trigger: not this one, nor an earlier one whose
+/// orders are so many that they have not all been told.
 pub(crate) fn check_not_reached(
     cell: &MarketCell,
     conditional: &ConditionalOrders,
@@ -91,10 +181,19 @@ pub(crate) fn check_not_reached(
 ) -> Result<(), Refusal> {
     let mark_ticks = cell.market.mark_ticks.ok_or_else(|| checks::no_price(cell))?;
     let Some(trigger) = order.trigger else { return Ok(()) };
-    if !conditional.is_reached(order.side, trigger, mark_ticks) {
+    let kind = (order.side, order.reduce_only);
+    if !conditional.is_reached(kind, trigger, mark_ticks) {
         return Ok(());
     }
-    Err(Refusal::TriggerReached { trigger_ticks: trigger.price_ticks, mark_ticks })
+    let trigger_ticks = trigger.price_ticks;
+    let by_mark = match reach(order.side, trigger) {
+        TriggerDirection::Falling => trigger_ticks >= mark_ticks,
+        TriggerDirection::Rising => trigger_ticks <= mark_ticks,
+    };
+    Err(match by_mark {
+        true => Refusal::TriggerReached { trigger_ticks, mark_ticks },
+        false => Refusal::TriggerInBacklog { trigger_ticks, mark_ticks },
+    })
 }
 
 /// Checks that an account has room for one more open order, under a free client id.

@@ -1,4 +1,4 @@
-//! Conditional orders that leave together: the two of an OCO pair, and those that close a whole
+//! Conditional orders that leave together: the two of an OCO pair, and those that wait to reduce a
 //! position; and the events that report them.
 
 use tidemark_proto::types::{ConditionalOrder, OrderType, Place};
@@ -8,7 +8,7 @@ use tidemark_proto::Code;
 use crate::events::Event;
 use crate::exec::ctx::Ctx;
 use crate::invariant::broken_account;
-use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Retrying};
+use crate::state::conditional::{Conditional, ConditionalOrders, Kind, Reached, Retrying};
 use crate::state::Failure;
 
 /// An order as streams and queries show it.
@@ -32,7 +32,7 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         ..common
     };
     Box::new(match &order.kind {
-        Kind::Trigger(place) => with_trigger(place, common),
+        Kind::Trigger(place) | Kind::Reached(Reached { place, .. }) => with_trigger(place, common),
         Kind::Retrying(Retrying { place, tries_left }) => {
             with_trigger(place, ConditionalOrder { tries_left: *tries_left, ..common })
         }
@@ -102,16 +102,19 @@ pub(crate) fn release_partner(
     Some(partner.order_id)
 }
 
-/// A position has closed or turned: the account's orders that close it whole go. A partner of
-/// theirs that rests is reduce-only, and goes by itself.
+/// A position has closed or turned: the account's orders that wait to reduce it go. Whoever placed
+/// them has paid for their end, and there are [`WAITING_EXITS`] at most. A partner of theirs that
+/// rests is reduce-only, and goes by itself.
+///
+/// [`WAITING_EXITS`]: tidemark_proto::types::WAITING_EXITS
 pub(crate) fn detach(
     orders: &mut ConditionalOrders,
     market: MarketId,
     account: AccountId,
     events: &mut Vec<Event>,
 ) {
-    let attached: Vec<OrderId> = orders.attached(account).collect();
-    for order_id in attached {
+    let exits: Vec<OrderId> = orders.exits(account).collect();
+    for order_id in exits {
         release(orders, market, order_id, Code::NothingToReduce, events);
     }
 }
@@ -133,8 +136,8 @@ pub(crate) fn detach_closed(ctx: &mut Ctx<'_>) {
             let left = |order: &Conditional| {
                 position.lots.is_zero() || Some(Side::reducing(position.lots)) != order.side()
             };
-            let attached = conditional.attached(account).next();
-            if attached.and_then(|id| conditional.get(id)).is_some_and(left) {
+            let exit = conditional.exits(account).next();
+            if exit.and_then(|id| conditional.get(id)).is_some_and(left) {
                 detach(conditional, position.market, account, &mut ctx.events);
             }
         }

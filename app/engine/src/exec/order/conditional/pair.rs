@@ -27,15 +27,23 @@ pub(crate) fn oco(
     }
     // The second needs room beside the first.
     checks::check_open_orders(ctx.exchange, account, market, 2)?;
+    let waiting = [(first.trigger.is_some(), first), (true, second)];
+    let of = |exits: bool| {
+        let waits = |(waits, order): &&(bool, &Place)| *waits && order.reduce_only == exits;
+        u32::try_from(waiting.iter().filter(waits).count()).unwrap_or(u32::MAX)
+    };
+    enter::check_exits(ctx.exchange, account, market, of(true), 0)?;
     if first.trigger.is_some() {
         enter::check(ctx.exchange, account, first)?;
         enter::check_room(ctx.exchange, account, market, first.client_id)?;
+        enter::cover_reserve(ctx, account, market, of(false))?;
         let order_id = enter::enter(ctx, account, market, Kind::Trigger(*first), OrderId::NONE)?;
         let second_order_id = enter::enter(ctx, account, market, Kind::Trigger(*second), order_id)?;
         pair(ctx, market, order_id, second_order_id);
         return Ok(OperationResult { order_id, second_order_id, ..Default::default() });
     }
-    let result = request::place(ctx, account, first)?;
+    enter::cover_reserve(ctx, account, market, of(false))?;
+    let result = place_beside(ctx, account, first, !second.reduce_only)?;
     // It traded already: that is what the second waited for.
     if !result.filled_lots.is_zero() || result.resting_lots.is_zero() {
         return Ok(result);
@@ -45,6 +53,22 @@ pub(crate) fn oco(
     let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
     enter::insert(ctx.exchange, market, resting)?;
     Ok(OperationResult { second_order_id, ..result })
+}
+
+/// Places the first of a pair, and leaves the trigger reserve of the second alone.
+fn place_beside(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    first: &Place,
+    second_reserves: bool,
+) -> Result<OperationResult, Refusal> {
+    if !second_reserves {
+        return request::place(ctx, account, first);
+    }
+    ctx.exchange.markets.slot_mut(first.market).conditional.pledge(account);
+    let placed = request::place(ctx, account, first);
+    ctx.exchange.markets.slot_mut(first.market).conditional.unpledge(account);
+    placed
 }
 
 /// Makes the first of two orders that wait know the second.

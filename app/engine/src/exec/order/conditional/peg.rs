@@ -131,9 +131,10 @@ pub(crate) fn place(
 /// Phase 5: moves the pegged orders of a market whose turn it is, at most `max`, oldest first, as
 /// far as the market's gas for it reaches, which pays for every look. All orders follow the prices
 /// before the first move. An order whose new price is refused is cancelled with the refusal's code.
-pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32, gas: u64) {
+/// Returns the gas that it took.
+pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32, gas: u64) -> u64 {
     if gas == 0 || !ctx.exchange.markets.slot(market).conditional.has_pegs() {
-        return;
+        return 0;
     }
     let mut meter = Meter::of(gas);
     let references = References::for_all(&mut meter, ctx.exchange, market);
@@ -143,6 +144,7 @@ pub(crate) fn follow_all(ctx: &mut Ctx<'_>, market: MarketId, max: u32, gas: u64
         follow(ctx, &mut meter, (market, order_id), &references);
         meter.spend(TURN_GAS);
     }
+    meter.spent()
 }
 
 fn follow(

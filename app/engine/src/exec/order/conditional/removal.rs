@@ -31,6 +31,11 @@ pub(crate) fn cancel(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) -> 
     OperationResult { order_id, cancelled: 1, ..Default::default() }
 }
 
+/// Cancels an order that waits, because free collateral does not cover what it reserves.
+pub(crate) fn prune(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId) {
+    drop_order(ctx, market, order_id, Code::Pruned);
+}
+
 /// Cancels an account's conditional orders in a market, or those of one side, newest first, as far
 /// as the gas reaches. Returns their number, and true if some may be left.
 pub(crate) fn cancel_all(
