@@ -104,7 +104,8 @@ codes! {
     /// The account has as many open orders, reduce-only orders of a side, or orders that wait to
     /// reduce, in the market as it may.
     TooManyOpenOrders = 111, "TOO_MANY_OPEN_ORDERS";
-    /// The account has a live order of that client id.
+    /// The account has a live order of that client id in the market, or one among the last 16 that
+    /// have ended.
     DuplicateClientId = 112, "DUPLICATE_CLIENT_ID";
     /// The market's open interest would pass its cap.
     OpenInterestCap = 113, "OPEN_INTEREST_CAP";

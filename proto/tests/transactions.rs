@@ -162,7 +162,11 @@ fn each_operation() -> Vec<v1::operation::Operation> {
     };
     vec![
         Operation::Cancel(v1::CancelOrder { order_id: 1, ..Default::default() }),
-        Operation::Replace(v1::ReplaceOrder { order_id: 1, lots, ..Default::default() }),
+        Operation::Replace(v1::ReplaceOrder {
+            order_id: 1,
+            lots: Some(lots),
+            ..Default::default()
+        }),
         Operation::CancelAll(v1::CancelAll::default()),
         Operation::ScheduleCancelAll(v1::ScheduleCancelAll::default()),
         Operation::Place(order),

@@ -7,6 +7,7 @@ use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::exec::BallotExtension;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
+use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
@@ -239,6 +240,81 @@ fn hyperliquid_overload_sending_an_order_again_with_its_client_id_is_harmless() 
     chain.orders("trader", vec![order()]);
     assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");
     assert_eq!(chain.state.markets[0].book.live_orders(), 1);
+}
+
+/// The first one traded, and its answer was lost: the resend must not trade again.
+#[test]
+fn hyperliquid_overload_sending_an_order_again_after_its_end_is_harmless() {
+    let named = |client_id, order| v1::PlaceOrder { client_id, ..order };
+    let market = v1::PlaceOrder { r#type: v1::OrderType::Market.into(), ..limit(0, Buy, 0, 5) };
+    let tif = |tif: v1::TimeInForce| v1::PlaceOrder {
+        time_in_force: tif.into(),
+        ..limit(0, Buy, 100, 5)
+    };
+    let post_only = v1::PlaceOrder { post_only: 1, ..limit(0, Buy, 99, 5) };
+    let (ioc, fok) = (tif(v1::TimeInForce::Ioc), tif(v1::TimeInForce::Fok));
+    for first in [market, ioc, fok, post_only] {
+        let mut chain = chain(&["trader", "maker"]);
+        let ask = |chain: &mut Chain| {
+            let price = if first == post_only { 99 } else { 100 };
+            chain.orders("maker", vec![place(limit(0, Sell, price, 5))]);
+        };
+        if first == post_only {
+            chain.orders("trader", vec![place(named(77, first))]);
+            block(&mut chain);
+            ask(&mut chain);
+        } else {
+            ask(&mut chain);
+            block(&mut chain);
+            chain.orders("trader", vec![place(named(77, first))]);
+        }
+        block(&mut chain);
+        assert_eq!(chain.lots("trader", 0), 5);
+        ask(&mut chain);
+        block(&mut chain);
+        chain.orders("trader", vec![place(named(77, first))]);
+        assert_eq!(word(&block(&mut chain).txs[0]), "DUPLICATE_CLIENT_ID");
+        assert_eq!(chain.lots("trader", 0), 5);
+        // Sixteen other orders with client ids later the number is free.
+        for client_id in 1..=16 {
+            let cancel = v1::CancelOrder { client_id, ..Default::default() };
+            chain.orders(
+                "trader",
+                vec![place(named(client_id, limit(0, Buy, 90, 1))), Operation::Cancel(cancel)],
+            );
+            block(&mut chain);
+        }
+        let again = vec![place(named(77, limit(0, Buy, 90, 1)))];
+        chain.orders("trader", again);
+        assert_eq!(word(&block(&mut chain).txs[0]), "OK");
+    }
+}
+
+#[test]
+fn hyperliquid_overload_what_has_ended_in_a_message_is_known_to_the_rest_of_it() {
+    let mut chain = chain(&["trader"]);
+    let order = |client_id| place(v1::PlaceOrder { client_id, ..limit(0, Buy, 90, 3) });
+    let cancel = |client_id| Operation::Cancel(v1::CancelOrder { client_id, ..Default::default() });
+    let send = |chain: &mut Chain, mode, operations: Vec<Operation>| {
+        let operations =
+            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        let message =
+            v1::MsgOrders { operations: operations.collect(), mode, ..Default::default() };
+        chain.send("trader", message);
+        let events = block(chain);
+        events.txs[0].results.iter().map(|result| result.code()).collect::<Vec<_>>()
+    };
+    let each = send(&mut chain, 0, vec![order(7), cancel(7), order(7)]);
+    assert_eq!(each, [Code::Ok, Code::Ok, Code::DuplicateClientId]);
+    assert_eq!(send(&mut chain, 0, vec![order(9)]), [Code::Ok]);
+    let all = send(&mut chain, 1, vec![cancel(9), order(9)]);
+    assert_eq!(all, [Code::BatchRefused, Code::DuplicateClientId]);
+    // What the chain ends by itself is known as well.
+    let expires_ms = chain.now_ms + 500;
+    let time_in_force = v1::TimeInForce::Gtt.into();
+    let timed = v1::PlaceOrder { client_id: 5, expires_ms, time_in_force, ..limit(0, Buy, 90, 3) };
+    assert_eq!(send(&mut chain, 0, vec![place(timed)]), [Code::Ok]);
+    assert_eq!(send(&mut chain, 0, vec![order(5)]), [Code::DuplicateClientId]);
 }
 
 #[test]

@@ -310,3 +310,27 @@ fn rules_8_an_account_whose_margin_cannot_be_computed_stops_its_markets_and_is_r
         assert_eq!(words, ["MARKET_PAUSED", "OK"]);
     }
 }
+
+#[test]
+fn rules_2_a_replacement_by_no_lots_cancels() {
+    let mut chain = one_market(&["trader"]);
+    let stop = v1::PlaceOrder {
+        trigger: v1::Trigger::Stop.into(),
+        trigger_price_ticks: 90,
+        ..limit(0, Sell, 85, 1)
+    };
+    chain.orders("trader", vec![place(limit(0, Buy, 99, 5)), place(stop)]);
+    let events = chain.block();
+    let ids: Vec<u64> = events.txs[0].results.iter().map(|result| result.order_id.get()).collect();
+    for (order_id, mode) in [(ids[0], 0), (ids[1], 1)] {
+        let none = v1::ReplaceOrder { order_id, lots: Some(0), ..Default::default() };
+        let operation = v1::operation::Operation::Replace(none);
+        let operations = vec![v1::Operation { operation: Some(operation) }];
+        chain.send("trader", v1::MsgOrders { operations, mode, ..Default::default() });
+        let events = chain.block();
+        healthy(&events);
+        assert_eq!((word(&events.txs[0]), events.txs[0].results[0].cancelled), ("OK", 1));
+    }
+    assert_eq!(chain.state.markets[0].book.live_orders(), 0);
+    assert!(chain.state.markets[0].conditional.is_empty());
+}

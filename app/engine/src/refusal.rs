@@ -12,6 +12,10 @@ use tidemark_proto::units::{
 use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
+mod reasons;
+
+pub use reasons::{Dependence, NotReplaceable};
+
 use crate::state::Failure;
 use crate::symbol::Symbol;
 
@@ -118,6 +122,11 @@ pub enum Refusal {
     TooManyReduceOnly { resting: u32, more: u32, most: u32 },
     #[error("client id {client_id} is that of live order {order_id}")]
     ClientIdTaken { client_id: ClientId, order_id: OrderId },
+    #[error(
+        "client id {client_id} is that of order {order_id}, among the last that have ended of the \
+         account in the market"
+    )]
+    ClientIdEnded { client_id: ClientId, order_id: OrderId },
     #[error("the position is {held_lots} lots: there is nothing to reduce on this side")]
     NothingToReduce { held_lots: SignedLots },
     #[error("lots is {lots}, the position that it waits to reduce is {held_lots} lots")]
@@ -226,53 +235,6 @@ pub enum Refusal {
 /// Symbol, tick size and lot size of a market, in billionths.
 pub type MarketUnits = (Symbol, u64, u64);
 
-/// Reason why a resting order cannot be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotReplaceable {
-    /// It follows a reference price.
-    #[error("it is pegged, and its price is not its own")]
-    Pegged,
-    /// Its trigger was reached.
-    #[error("it has triggered, and what is left is tried again: cancel it and place another")]
-    Triggered,
-    /// Its trigger was reached, and its turn is to come.
-    #[error("the mark has reached it, and its turn comes: cancel it and place another")]
-    Reached,
-    /// A trigger was to be changed.
-    #[error("it is on the book, and has no trigger to change")]
-    NoTrigger,
-}
-
-/// Reason why an operation depends on another of its batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // as for `Refusal`
-pub enum Dependence {
-    #[error("market {0} is isolated: an order there may move collateral")]
-    Isolated(MarketId),
-    #[error("order {0}, or its pair, is named twice")]
-    NamedTwice(OrderId),
-    #[error("an order that waits cannot be replaced in a batch of all or none")]
-    ReplacesWaiting,
-    #[error(
-        "in a batch of all or none a replacement may only lower the quantity, {lots} lots: cancel \
-         the order and place another"
-    )]
-    ReplacesMore { lots: Lots },
-    #[error("a pegged order cannot be placed in a batch of all or none")]
-    Pegged,
-    #[error("a pair cannot be placed in a batch of all or none")]
-    Pair,
-    #[error("a buy at {buy_ticks} and a sell at {sell_ticks} ticks of the batch would meet")]
-    Meeting { buy_ticks: Ticks, sell_ticks: Ticks },
-    #[error(
-        "an order at {price_ticks} ticks may trade at once, and beside it in market {market} no \
-         fill-or-kill, reduce-only, sliding or whole-position order can be sure"
-    )]
-    BesideTaker { price_ticks: Ticks, market: MarketId },
-    #[error("a fill-or-kill order beside a cancel in its market")]
-    FillOrKillBesideCancel,
-}
-
 /// An order as the operation names it.
 struct OrderName(CancelBy);
 
@@ -352,6 +314,7 @@ codes! {
     | Refusal::TooManyReduceOnly { .. }
     | Refusal::TooManyExits { .. } => Code::TooManyOpenOrders,
     Refusal::ClientIdTaken { .. }
+    | Refusal::ClientIdEnded { .. }
     | Refusal::ClientIdOfBoth(_)
     | Refusal::ClientIdTwice(_) => Code::DuplicateClientId,
     Refusal::NothingToReduce { .. }

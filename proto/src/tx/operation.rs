@@ -25,11 +25,11 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
             let market = market_id(replace.market)?;
             let order = named(replace.order_id, replace.client_id)?;
             let price_ticks = given(replace.price_ticks).map(Ticks::new);
-            let lots = given(replace.lots).map(Lots::new);
+            let lots = replace.lots.map(Lots::new);
             let trigger_price_ticks = given(replace.trigger_price_ticks).map(Ticks::new);
             if price_ticks.is_none() && lots.is_none() && trigger_price_ticks.is_none() {
                 return Err(invalid(
-                    "price_ticks, lots and trigger_price_ticks are all 0: nothing to replace"
+                    "price_ticks, lots and trigger_price_ticks are all absent: nothing to replace"
                         .into(),
                 ));
             }

@@ -65,7 +65,7 @@ impl Bytes<'_> {
                 market,
                 order_id: u64::from(self.byte()),
                 price_ticks: self.price(),
-                lots: self.amount(),
+                lots: Some(self.amount()),
                 ..Default::default()
             }),
             11 => {

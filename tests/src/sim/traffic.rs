@@ -266,8 +266,11 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
         }
         10..=21 if !live.is_empty() => {
             let order = *rng.pick(&live);
-            let lots =
-                if rng.chance(30) { 0 } else { Rng::moved(order.lots.get(), rng.around(900_000)) };
+            let lots = match rng.within(0, 99) {
+                0..=29 => None,
+                30..=34 => Some(0),
+                _ => Some(Rng::moved(order.lots.get(), rng.around(900_000))),
+            };
             let price = if rng.chance(40) { 0 } else { price(state, market, rng)? };
             let (order_id, client_id) = name(rng);
             Operation::Replace(v1::ReplaceOrder {
@@ -435,7 +438,11 @@ fn place(
         expires_ms: state.chain.time_ms.get() + rng.within(0, 400_000),
         post_only: if is_market { 0 } else { post_only as i32 },
         reduce_only,
-        client_id: if rng.chance(50) { rng.within(1, 12) } else { 0 },
+        client_id: match rng.within(0, 9) {
+            0..=4 => 0,
+            5 => rng.within(1, 12),
+            _ => rng.within(1, 1_000_000),
+        },
         ..Default::default()
     })
 }

@@ -92,7 +92,7 @@ fn rules_2_a_pegged_order_is_cancelled_where_it_may_not_be_and_replaced_in_quant
         Operation::Replace(v1::ReplaceOrder {
             order_id: id.get(),
             price_ticks,
-            lots,
+            lots: Some(lots).filter(|lots| *lots != 0),
             ..Default::default()
         })
     };

@@ -42,7 +42,8 @@ fn rules_2_reduce_only_orders_show_no_more_than_the_position() {
     send(&mut chain, "maker", place(limit(0, Sell, 103, 50)));
     send(&mut chain, "long", place(limit(0, Buy, 103, 50)));
     assert_eq!((chain.lots("long", 0), levels(&chain)), (90, (30, 10)));
-    let more = v1::ReplaceOrder { order_id: first.order_id.get(), lots: 80, ..Default::default() };
+    let more =
+        v1::ReplaceOrder { order_id: first.order_id.get(), lots: Some(80), ..Default::default() };
     let (code, replaced) = send(&mut chain, "long", Operation::Replace(more));
     assert_eq!((code, replaced.resting_lots, levels(&chain)), ("OK", lots(60), (30, 60)));
     chain.orders("long", vec![at_once(limit(0, Sell, 92, 90))]);

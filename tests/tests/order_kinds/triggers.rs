@@ -123,8 +123,12 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(send(&mut chain, "long", place(named)).0, "DUPLICATE_CLIENT_ID");
     let resting = v1::PlaceOrder { client_id: 7, ..limit(0, Buy, 80, 1) };
     assert_eq!(send(&mut chain, "long", place(resting)).0, "DUPLICATE_CLIENT_ID");
-    let replace =
-        v1::ReplaceOrder { client_id: 7, trigger_price_ticks: 93, lots: 20, ..Default::default() };
+    let replace = v1::ReplaceOrder {
+        client_id: 7,
+        trigger_price_ticks: 93,
+        lots: Some(20),
+        ..Default::default()
+    };
     assert_eq!(send(&mut chain, "long", Operation::Replace(replace)).0, "OK");
     mark_to(&mut chain, 94);
     assert_eq!(waiting(&chain), 1);
@@ -135,7 +139,9 @@ fn rules_2_an_order_that_waits_is_cancelled_replaced_and_found_by_either_of_its_
     assert_eq!(send(&mut chain, "long", Operation::Cancel(other)).0, "OK");
     assert_eq!(waiting(&chain), 0);
     mark_to(&mut chain, 100);
-    assert_eq!(send(&mut chain, "long", place(named)).0, "OK", "its client id is free again");
+    assert_eq!(send(&mut chain, "long", place(named)).0, "DUPLICATE_CLIENT_ID");
+    let other = v1::PlaceOrder { client_id: 8, ..named };
+    assert_eq!(send(&mut chain, "long", place(other)).0, "OK");
     let (_, all) =
         send(&mut chain, "long", Operation::CancelAll(v1::CancelAll { market: None, side: 2 }));
     assert_eq!((all.cancelled, waiting(&chain)), (1, 0));

@@ -64,7 +64,7 @@ fn rules_2_an_order_that_waits_to_reduce_needs_a_position_and_no_more_lots_than_
     let (code, result) = send(&mut chain, "long", place(exit(stop(Sell, 90, 100))));
     assert_eq!((code, waiting(&chain)), ("OK", 1));
     let more =
-        v1::ReplaceOrder { order_id: result.order_id.get(), lots: 101, ..Default::default() };
+        v1::ReplaceOrder { order_id: result.order_id.get(), lots: Some(101), ..Default::default() };
     assert_eq!(send(&mut chain, "long", Operation::Replace(more)).0, "WOULD_INCREASE");
     let twap = v1::PlaceTwap {
         side: Sell.into(),

@@ -86,7 +86,7 @@ fn placement(table: &mut Table) {
             trigger_price_ticks: 90,
             ..Default::default()
         }),
-        replace(v1::ReplaceOrder { client_id: 5, lots: 1_000_000, ..Default::default() }),
+        replace(v1::ReplaceOrder { client_id: 5, lots: Some(1_000_000), ..Default::default() }),
         replace(v1::ReplaceOrder { client_id: 5, price_ticks: 93, ..Default::default() }),
         replace(v1::ReplaceOrder { client_id: 5, price_ticks: 1, ..Default::default() }),
         Operation::CancelAll(v1::CancelAll { market: Some(9), side: 0 }),
@@ -188,8 +188,9 @@ fn batches(table: &mut Table) {
     let (own, waiting) = (placed[0].order_id, placed[1].order_id);
     let pair =
         v1::PlaceOco { first: Some(limit(0, Sell, 110, 1)), second: Some(stop(Sell, 90, 1)) };
-    let lots_of =
-        |order_id, lots| replace(v1::ReplaceOrder { order_id, lots, ..Default::default() });
+    let lots_of = |order_id, lots| {
+        replace(v1::ReplaceOrder { order_id, lots: Some(lots), ..Default::default() })
+    };
     let batches = [
         vec![buy(94, 1), buy(130, 1)],
         vec![buy(101, 1), sell(101, 1)],

@@ -74,8 +74,8 @@ pub(super) fn run(table: &mut Table) {
     let change =
         |at: usize| v1::ReplaceOrder { order_id: result[at].order_id, ..Default::default() };
     let operations = [
-        v1::ReplaceOrder { lots: 2, ..change(7) },
-        v1::ReplaceOrder { lots: 2, ..change(8) },
+        v1::ReplaceOrder { lots: Some(2), ..change(7) },
+        v1::ReplaceOrder { lots: Some(2), ..change(8) },
         v1::ReplaceOrder { price_ticks: 90, ..change(9) },
         v1::ReplaceOrder { trigger_price_ticks: 100, ..change(3) },
     ];

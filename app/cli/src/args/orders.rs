@@ -377,7 +377,7 @@ pub struct Replace {
     /// New price in USDC
     #[arg(long)]
     pub price: Option<Decimal>,
-    /// New open size in base units
+    /// New open size in base units; 0 cancels the order
     #[arg(long)]
     pub size: Option<Decimal>,
     /// New trigger price of a stop or take-profit that waits

@@ -182,12 +182,16 @@ fn next_client_id(client_id: u64) -> Result<u64, String> {
 }
 
 fn replace(args: &args::Replace, market: &Market) -> Result<v1::ReplaceOrder, String> {
+    let lots = |size: Decimal| match size.is_zero() {
+        true => Ok(Lots::ZERO),
+        false => market.lots(size),
+    };
     Ok(v1::ReplaceOrder {
         market: market.id,
         order_id: args.order.id.unwrap_or(0),
         client_id: args.order.client_id.unwrap_or(0),
         price_ticks: args.price.map_or(Ok(Ticks::ZERO), |price| market.ticks(price))?.get(),
-        lots: args.size.map_or(Ok(Lots::ZERO), |size| market.lots(size))?.get(),
+        lots: args.size.map(lots).transpose()?.map(Lots::get),
         trigger_price_ticks: optional_ticks(market, "--trigger", args.trigger)?.get(),
     })
 }

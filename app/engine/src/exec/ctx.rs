@@ -17,6 +17,8 @@ pub struct Ctx<'a> {
     pub meter: Meter,
     /// Gas that pruning has left in the block, whoever asks for it (rules §7.12).
     pub pruning: Budget,
+    /// Events up to here have been looked at for orders that have ended (rules §2.7).
+    pub noted: usize,
 }
 
 impl<'a> Ctx<'a> {
@@ -29,6 +31,7 @@ impl<'a> Ctx<'a> {
             work: Work::default(),
             meter: Meter::default(),
             pruning,
+            noted: 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks}
 use tidemark_risk::{Market, Markets, MarketsMut};
 
 use super::conditional::ConditionalOrders;
+use super::ended::EndedClientIds;
 use super::failure::Failure;
 use super::totals_cache::TotalsCache;
 use crate::refusal::Refusal;
@@ -156,6 +157,8 @@ pub struct MarketSlot {
     pub book: Book,
     /// Orders off the book, and resting ones that others depend on.
     pub conditional: ConditionalOrders,
+    /// Client ids of orders that have ended.
+    pub ended: EndedClientIds,
     /// Totals of open orders that this block has worked out; derived, and empty between blocks.
     pub order_totals: TotalsCache,
 }
@@ -168,6 +171,7 @@ impl MarketSlot {
             cell: MarketCell::new(market),
             book: Book::new(),
             conditional: ConditionalOrders::default(),
+            ended: EndedClientIds::default(),
             order_totals: TotalsCache::default(),
         }
     }

@@ -5,6 +5,7 @@ mod chain;
 pub mod conditional;
 mod danger;
 mod derived;
+mod ended;
 mod exchange;
 mod failure;
 mod market;
@@ -17,6 +18,7 @@ mod view;
 pub use chain::{Chain, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
+pub use ended::{EndedClientIds, ENDED_CLIENT_IDS};
 pub use exchange::{State, MAX_SUBACCOUNTS};
 pub use failure::Failure;
 pub use market::{

@@ -242,7 +242,7 @@ fn switches_and_changes_become_what_they_say() {
     assert_eq!((at("dead-man --in 30s"), at("dead-man --off")), (31_000, 0));
     let replace = parsed("replace --market BTC-USD --id 9 --trigger 58000");
     let Ok(Operation::Replace(replace)) = replace else { panic!("{replace:?}") };
-    assert_eq!((replace.order_id, replace.trigger_price_ticks, replace.lots), (9, 580_000, 0));
+    assert_eq!((replace.order_id, replace.trigger_price_ticks, replace.lots), (9, 580_000, None));
     refused(&[
         ("dead-man --in 5s", "--in is 5s, must be 6s to 1d"),
         ("dead-man --in 2d", "--in is 2d, must be 6s to 1d"),

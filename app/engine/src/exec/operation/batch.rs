@@ -9,6 +9,7 @@ use crate::exec::meter::Meter;
 use crate::exec::operation::plan::Plan;
 use crate::exec::operation::purse::Purse;
 use crate::exec::operation::{dispatch, scale};
+use crate::exec::order::ended;
 use crate::invariant::report;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
@@ -23,6 +24,7 @@ pub(crate) fn run(
     operations: &[Operation],
     beyond: u64,
 ) -> (Vec<OperationResult>, u64) {
+    ended::note_all(ctx);
     let mut purse = Purse::of(operations, beyond);
     let planned = Plan::of(ctx.exchange, &mut purse, account, operations);
     let mut taken = purse.meter.spent();

@@ -9,7 +9,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::operation::{cancel_schedule, scale};
 use crate::exec::order::conditional::{enter, pair};
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::request;
+use crate::exec::order::{ended, request};
 use crate::invariant::report;
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
@@ -20,6 +20,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -
     let Some(market) = operation.market() else {
         return everywhere(ctx, parent, operation);
     };
+    ended::note_all(ctx);
     let result = isolated::account_for(ctx.exchange, parent, market).and_then(|account| {
         isolated::refunding(ctx, account, |ctx| carry_out(ctx, account, operation))
     });

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use tidemark_matching::{NewOrder, OrderView};
 use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Operation, Place, PostOnly, Scale};
-use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side};
+use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId, Side};
 use tidemark_risk::orders::OpenOrder;
 use tidemark_risk::Account;
 
@@ -26,7 +26,7 @@ use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::incoming::Incoming;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{admission, checks, find, taking};
+use crate::exec::order::{admission, checks, ended, find, taking};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::conditional::Conditional;
 use crate::state::State;
@@ -72,7 +72,10 @@ impl Plan {
         operation: &Operation,
     ) -> Result<(), Refusal> {
         match operation {
-            Operation::Cancel { market, order } => self.cancel(state, account, *market, *order),
+            Operation::Cancel { market, order }
+            | Operation::Replace { market, order, lots: Some(Lots::ZERO), .. } => {
+                self.cancel(state, account, *market, *order)
+            }
             Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
                 let changes = Replacement {
                     price_ticks: *price_ticks,
@@ -307,7 +310,8 @@ impl Plan {
         }
     }
 
-    /// A client id may be that of an order which the batch cancels, and of one new order only.
+    /// A client id is of one new order only, and of none that lives or has ended lately: neither of
+    /// one that the batch cancels.
     fn claim_client_id(
         &mut self,
         state: &State,
@@ -322,13 +326,10 @@ impl Plan {
         let slot = state.market(market)?;
         let resting = slot.book.order_by_client_id(account, client_id).map(|order| order.order_id);
         let waiting = slot.conditional.by_client_id(account, client_id).map(|order| order.order_id);
-        for live in [resting, waiting].into_iter().flatten() {
-            let cancelled = in_market.leaving.contains_key(&live)
-                || (waiting == Some(live) && in_market.named.contains(&live));
-            if !cancelled {
-                return Err(checks::duplicate_client_id(client_id, live));
-            }
+        if let Some(live) = resting.or(waiting) {
+            return Err(checks::duplicate_client_id(client_id, live));
         }
+        ended::check(state, account, market, client_id)?;
         if in_market.client_ids.insert(client_id) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ pub(crate) mod book_host;
 pub(crate) mod cancel;
 pub(crate) mod checks;
 pub(crate) mod conditional;
+pub(crate) mod ended;
 pub(crate) mod find;
 pub(crate) mod incoming;
 pub(crate) mod place;

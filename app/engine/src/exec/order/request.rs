@@ -3,7 +3,7 @@
 use tidemark_matching::CancelledAll;
 use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Place};
-use tidemark_proto::units::{AccountId, MarketId, Side};
+use tidemark_proto::units::{AccountId, Lots, MarketId, Side};
 use tidemark_proto::Code;
 
 use crate::exec::account::{cost, lookup};
@@ -12,13 +12,30 @@ use crate::exec::order::book_host::BookHost;
 use crate::exec::order::conditional::{amend, enter, peg, removal};
 use crate::exec::order::find::LiveOrder;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{checks, find, place, replace};
+use crate::exec::order::{checks, ended, find, place, replace};
 use crate::outcome::OperationResult;
 use crate::refusal::{NotReplaceable, Refusal};
 use crate::state::conditional::Pegged;
 
-/// Places an order on the book, or, if it has a trigger, among the conditional orders.
+/// Places an order, on the book or waiting, under a client id that none of the account's orders has
+/// or has lately had.
 pub(crate) fn place(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    order: &Place,
+) -> Result<OperationResult, Refusal> {
+    ended::note_all(ctx);
+    ended::check(ctx.exchange, account, order.market, order.client_id)?;
+    let placed = place_anew(ctx, account, order)?;
+    if order.trigger.is_none() && placed.resting_lots.is_zero() {
+        let ended = (order.client_id, placed.order_id);
+        ended::note(ctx.exchange, order.market, account, ended);
+    }
+    Ok(placed)
+}
+
+/// Places an order, on the book or waiting, also under the client id of an order that has ended.
+pub(crate) fn place_anew(
     ctx: &mut Ctx<'_>,
     account: AccountId,
     order: &Place,
@@ -35,7 +52,7 @@ pub(crate) fn place(
     place::place_on_book(ctx, account, order)
 }
 
-/// Changes a live order, on the book or waiting.
+/// Changes a live order, on the book or waiting; to no lots, it is cancelled.
 pub(crate) fn replace(
     ctx: &mut Ctx<'_>,
     account: AccountId,
@@ -43,6 +60,9 @@ pub(crate) fn replace(
     order: CancelBy,
     changes: Replacement,
 ) -> Result<OperationResult, Refusal> {
+    if changes.lots == Some(Lots::ZERO) {
+        return cancel(ctx, account, market, order);
+    }
     find::find(ctx.exchange, account, market, order).and_then(|order| match order {
         LiveOrder::Resting(order)
             if changes.price_ticks.is_some() && find::is_pegged(ctx.exchange, market, &order) =>

@@ -6,6 +6,7 @@ use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::sweep;
 use crate::exec::order::conditional::links;
+use crate::exec::order::ended;
 use crate::exec::phases::{
     clock, expiries, funding, invariants, prices, statistics, transactions, triggers,
 };
@@ -21,6 +22,7 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     lap(Phase::Triggers);
     let txs = transactions::run(&mut ctx, &block.txs);
     isolated::return_idle(&mut ctx);
+    ended::note_all(&mut ctx);
     lap(Phase::Transactions);
     let mut out = outcome(block, ctx, prices);
     out.txs = txs;

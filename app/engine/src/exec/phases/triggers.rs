@@ -213,7 +213,7 @@ fn attempt(
     let lots = lots_now(ctx.exchange, account, &waited);
     let place = Place { trigger: None, lots, ..waited };
     let placed_order_id = ctx.exchange.markets.slot(market).book.next_order_id();
-    let placed = isolated::refunding(ctx, account, |ctx| request::place(ctx, account, &place));
+    let placed = isolated::refunding(ctx, account, |ctx| request::place_anew(ctx, account, &place));
     let left_lots = match checks::check_reduces(held(ctx, account, market), place.side) {
         Ok(()) => left_to_close(&place, &placed),
         Err(_) => Lots::ZERO,

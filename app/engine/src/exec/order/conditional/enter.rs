@@ -15,8 +15,8 @@ use crate::exec::account::health::OrderChange;
 use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
-use crate::exec::order::checks;
 use crate::exec::order::conditional::links;
+use crate::exec::order::{checks, ended};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{reach, Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
@@ -205,6 +205,7 @@ pub(crate) fn check_room(
 ) -> Result<(), Refusal> {
     checks::check_open_orders(state, account, market, 1)?;
     checks::check_client_id(state, account, market, client_id)?;
+    ended::check(state, account, market, client_id)?;
     let resting = state.markets.slot(market).book.order_by_client_id(account, client_id);
     match resting {
         Some(order) => Err(checks::duplicate_client_id(client_id, order.order_id)),
