@@ -14,6 +14,7 @@ use crate::ids::{IdTable, RingIndex};
 use crate::ladder::{price_of, PriceLadder};
 use crate::levels::Levels;
 use crate::owners::Owners;
+use crate::pegs::Pegs;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
 
 /// The order book of one market.
@@ -32,6 +33,7 @@ pub struct Book {
     pub(crate) client_ids: ClientIds,
     pub(crate) attributes: AttributeTable,
     pub(crate) expiries: Expiries,
+    pub(crate) pegs: Pegs,
 }
 
 impl Default for Book {
@@ -55,6 +57,7 @@ impl Book {
             client_ids: ClientIds::default(),
             attributes: AttributeTable::default(),
             expiries: Expiries::default(),
+            pegs: Pegs::default(),
         }
     }
 
@@ -210,6 +213,7 @@ impl Book {
         let order = self.orders.get_mut(slot);
         (order.prev, order.next) = (NONE, NONE);
         let order = self.orders.remove(slot);
+        self.pegs.forget(order.id());
         let last_of_owner = self.owners.remove(order.owner, slot);
         let tidy_ids = self.ids.remove(order.id(), self.ids.locate(order.id()));
         self.clean_up(slot, order.flags(), [false, tidy_ids, last_of_owner]);
@@ -246,7 +250,9 @@ impl Book {
     /// `index` is [`NONE`].
     #[inline(always)]
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
-        let ladder = self.ladders.get_mut(order.flags().side());
+        let side = order.flags().side();
+        self.pegs.enter(order.id(), side, key);
+        let ladder = self.ladders.get_mut(side);
         let index = if index == NONE { ladder.open(&mut self.levels, key) } else { index };
         let (last, first_change) = self.levels.push_back(index, slot, order.lots);
         if first_change {
@@ -277,6 +283,9 @@ impl Book {
     pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
         self.orders.close_gap(prev, next);
+        if self.pegs.are_kept() {
+            self.pegs.leave(order.id(), order.flags().side(), self.levels.get(level).key);
+        }
         if self.levels.unlink(level, slot, lots, prev, next) {
             self.ladders.get_mut(order.flags().side()).clean_up(&mut self.levels, level);
         }
@@ -366,6 +375,10 @@ impl Book {
     pub(crate) fn drop_order(&mut self, slot: u32, id_index: RingIndex) -> Lots {
         let order = self.orders.remove(slot);
         let Order { lots, owner, level, prev, next, .. } = order;
+        if self.pegs.are_kept() {
+            self.pegs.leave(order.id(), order.flags().side(), self.levels.get(level).key);
+            self.pegs.forget(order.id());
+        }
         let tidy_level = self.levels.unlink(level, slot, lots, prev, next);
         let last_of_owner = self.owners.remove(owner, slot);
         let tidy_ids = self.ids.remove(order.id(), id_index);

@@ -18,8 +18,10 @@
 //! | `owners` | live orders of each account |
 //! | `expiries` | heap of expiries |
 //! | `page`, `ladder` | price levels in order of price |
+//! | `pegs` | pegged orders, and levels with others |
 //! | `book` | the book's state; insertion and removal of orders |
 //! | `queries` | reads |
+//! | `pegged` | marks of pegged orders, and the prices of others |
 //! | `admission` | checks before an order enters |
 //! | `sharing` | parts of a position that reduce-only orders show |
 //! | `dead` | orders that stay on the book and do not trade |
@@ -69,6 +71,8 @@ mod matcher;
 mod memory;
 mod owners;
 mod page;
+mod pegged;
+mod pegs;
 mod place;
 mod prefetch;
 mod queries;

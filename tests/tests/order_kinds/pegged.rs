@@ -131,7 +131,7 @@ fn rules_8_phase_5_pegged_orders_take_turns_where_they_are_too_many_for_one_bloc
 }
 
 #[test]
-fn rules_8_phase_5_no_order_follows_a_reference_that_its_budget_does_not_reach() {
+fn rules_2_the_best_price_is_known_behind_any_number_of_pegged_orders() {
     let mut chain = one_market(&["crowd", "maker", "other"]);
     chain.orders("crowd", (0..30).map(|_| place(pegged(Buy, v1::Peg::Mark, -2, 1))).collect());
     chain.orders("other", vec![place(limit(0, Buy, 95, 5))]);
@@ -139,15 +139,21 @@ fn rules_8_phase_5_no_order_follows_a_reference_that_its_budget_does_not_reach()
     chain.orders("maker", vec![place(pegged(Buy, v1::Peg::Best, 0, 1))]);
     healthy(&chain.block());
     assert_eq!(prices(&chain, "maker"), [95]);
-    // 26 looks a side, of which the pegged orders before the best use up all.
+    // Gas for a turn a block, and no more looks than the two sides.
     chain.state.chain.params.sweep_gas = 100_000;
     let cancel = Operation::CancelAll(v1::CancelAll::default());
     chain.orders("other", vec![cancel, place(limit(0, Buy, 90, 5))]);
     healthy(&chain.block());
     chain.blocks(40);
-    assert_eq!(prices(&chain, "maker"), [95]);
-    // 52 looks, and a turn a block.
-    chain.state.chain.params.sweep_gas = 200_000;
+    assert_eq!(prices(&chain, "maker"), [90]);
+    // One level after the other of pegged orders alone, and nothing else: it stays.
+    let cancel = Operation::CancelAll(v1::CancelAll::default());
+    chain.orders("other", vec![cancel]);
+    healthy(&chain.block());
     chain.blocks(40);
     assert_eq!(prices(&chain, "maker"), [90]);
+    assert_eq!(
+        send(&mut chain, "maker", place(pegged(Buy, v1::Peg::Best, 0, 1))).0,
+        "NO_REFERENCE_PRICE"
+    );
 }

@@ -9,6 +9,7 @@ use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
+use crate::exec::order::book_host::LiveOrders;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{admission, book_host, cancel, place, replace};
@@ -77,18 +78,25 @@ impl References {
     }
 }
 
-/// Returns the best price of an order that is neither pegged nor of a frozen account, among the
-/// best [`PEG_LOOKS`] orders of a side. Each look is paid for.
+/// Returns the best price of an order that is not pegged, which the book knows however many pegged
+/// ones are before it. Where some orders may be dead, it is that of the first which is neither,
+/// among the best [`PEG_LOOKS`] at such prices; each look is paid for.
 fn best_unpegged(
     meter: &mut Meter,
     (state, slot): (&State, &MarketSlot),
     side: Side,
 ) -> Result<Option<Ticks>, Refusal> {
-    let orders = slot.book.levels(side).flat_map(|level| slot.book.queue(side, level.price_ticks));
-    for order in orders.take(PEG_LOOKS) {
+    meter.charge(LOOK)?;
+    let mut prices = slot.book.plain_prices(side);
+    if !slot.book.any_dead(&LiveOrders::of(state)) {
+        return Ok(prices.next());
+    }
+    let now_ms = state.chain.time_ms;
+    for order in prices.flat_map(|price| slot.book.queue(side, price)).take(PEG_LOOKS) {
         meter.charge(LOOK)?;
-        let is_dead = !order.reduce_only && state.danger.is_frozen(order.owner, &state.accounts);
-        if !is_dead && slot.conditional.pegged(order.order_id).is_none() {
+        let is_dead = order.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+            || !order.reduce_only && state.danger.is_frozen(order.owner, &state.accounts);
+        if !is_dead && !slot.book.is_pegged(order.order_id) {
             return Ok(Some(order.price_ticks));
         }
     }
@@ -121,9 +129,12 @@ pub(crate) fn place(
         market,
         Conditional { order_id, account, partner: OrderId::NONE, kind: Kind::Pegged(pegged) },
     )?;
+    ctx.exchange.markets.slot_mut(market).book.peg(order_id);
     let result = place::place_on_book(ctx, account, &Place { price_ticks, ..*order });
     if !matches!(&result, Ok(placed) if placed.resting_lots > Lots::ZERO) {
-        ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
+        let slot = ctx.exchange.markets.slot_mut(market);
+        slot.conditional.remove(order_id);
+        slot.book.unpeg(order_id);
     }
     result
 }
