@@ -69,6 +69,7 @@ pub(super) fn run(table: &mut Table) {
             place(pegged(Buy, v1::Peg::Mark, -5, 1)),
             switch(1),
             twap(10_000_000_000),
+            place(v1::PlaceOrder { reduce_only: true, ..stop(Sell, 90, 101) }),
         ],
     );
     let change =
@@ -85,6 +86,13 @@ pub(super) fn run(table: &mut Table) {
     let first = story.orders("long", vec![pair])[0].order_id;
     let cancel = v1::CancelOrder { order_id: first, ..Default::default() };
     story.orders("long", vec![Operation::Cancel(cancel)]);
+    // Of a position of 10 000 USDC twenty orders wait to reduce it; a client id is known for a while
+    // after its order has ended.
+    let exit = place(v1::PlaceOrder { reduce_only: true, ..stop(Sell, 80, 1) });
+    story.orders("long", vec![exit; 21]);
+    let named = place(v1::PlaceOrder { client_id: 9, ..limit(0, Buy, 90, 1) });
+    let cancel = v1::CancelOrder { client_id: 9, ..Default::default() };
+    story.orders("long", vec![named.clone(), Operation::Cancel(cancel), named]);
     // The dead man's switch.
     let at_ms = story.chain.now_ms + 6_000;
     story.orders("long", vec![switch(at_ms)]);
