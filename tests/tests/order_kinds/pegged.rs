@@ -157,3 +157,37 @@ fn rules_2_the_best_price_is_known_behind_any_number_of_pegged_orders() {
         "NO_REFERENCE_PRICE"
     );
 }
+
+/// The mark jumps further than the distance of two pegged orders of opposite sides.
+#[test]
+fn rules_2_pegs_of_both_sides_never_cross_and_follow_a_jump_in_turns() {
+    for (sides, jump) in [([Buy, Sell], 1_100), ([Sell, Buy], 900)] {
+        for (max_triggers, blocks) in [(1_000, 2), (1, 3)] {
+            for names in [["one", "two"], ["one", "one"]] {
+                let mut chain = one_market(&["one", "two"]);
+                mark_to(&mut chain, 1_000);
+                let mut params = chain.state.markets[0].cell.market.params.clone();
+                params.max_triggers = max_triggers;
+                let params = Some((&params).into());
+                chain.send("faucet", v1::MsgUpdateMarket { params, ..Default::default() });
+                healthy(&chain.block());
+                for (name, side) in names.into_iter().zip(sides) {
+                    let offset = if side == Buy { -1 } else { 1 };
+                    let display_lots = if side == Buy { 0 } else { 2 };
+                    let order = pegged(side, v1::Peg::Mark, offset, 5);
+                    let order = v1::PlaceOrder { display_lots, ..order };
+                    assert_eq!(send(&mut chain, name, place(order)).0, "OK");
+                }
+                mark_to(&mut chain, jump);
+                chain.blocks(blocks - 1);
+                let book = &chain.state.markets[0].book;
+                let best = [book.best_bid(), book.best_ask()]
+                    .map(|level| level.map(|level| (level.price_ticks.get(), level.lots.get())));
+                assert_eq!(best, [Some((jump - 1, 5)), Some((jump + 1, 2))]);
+                assert_eq!(book.live_orders(), 2);
+                let held: Vec<_> = names.map(|name| chain.lots(name, 0)).to_vec();
+                assert_eq!(held, [0, 0]);
+            }
+        }
+    }
+}
