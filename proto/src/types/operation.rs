@@ -24,8 +24,8 @@ pub enum Operation {
     Place(Place),
     /// Cancel one order.
     Cancel { market: MarketId, order: CancelBy },
-    /// Change an order's price, open quantity or trigger price; `None` leaves it, and no lots cancel
-    /// the order.
+    /// Change an order's price, open quantity or trigger price; `None` leaves it, and no lots
+    /// cancel the order.
     Replace {
         market: MarketId,
         order: CancelBy,

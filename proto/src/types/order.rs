@@ -10,7 +10,8 @@ pub const MAX_PEG_OFFSET_TICKS: u64 = 1 << 40;
 /// Most reduce-only orders of an account that rest on one side of a market (rules §2.5).
 pub const MAX_REDUCE_ONLY_ORDERS: u32 = 20;
 
-/// Collateral that an order which waits and could increase exposure reserves (rules §2.11): 10 USDC.
+/// Collateral that an order which waits and could increase exposure reserves (rules §2.11): 10
+/// USDC.
 pub const TRIGGER_RESERVE: Atoms = Atoms::from_usdc(10);
 
 /// The part of [`TRIGGER_RESERVE`] that such an order forfeits to the insurance fund when it is

@@ -83,7 +83,8 @@ mod tests {
             for (number, (account, client_id)) in (1..).zip(ends) {
                 let (account, client_id) = (AccountId::new(account), ClientId::new(client_id));
                 prop_assert!(ended.note(account, client_id, OrderId::new(number)));
-                all.retain(|row: &(AccountId, ClientId, u64)| (row.0, row.1) != (account, client_id));
+                let ended: (AccountId, ClientId) = (account, client_id);
+                all.retain(|row: &(AccountId, ClientId, u64)| (row.0, row.1) != ended);
                 all.push((account, client_id, number));
             }
             for account in (0..3).map(AccountId::new) {

@@ -214,8 +214,8 @@ impl State {
 
     /// Recomputes the app hash from the parts written since the last time:
     /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
-    /// root ‖ waiting root ‖ ended root, danger)`, where chain, cells and danger are SHA-256 of their borsh
-    /// form.
+    /// root ‖ waiting root ‖ ended root, danger)`, where chain, cells and danger are SHA-256 of
+    /// their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));

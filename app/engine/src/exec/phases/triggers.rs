@@ -106,7 +106,7 @@ fn queue_reached(state: &mut State, market: MarketId, mark_ticks: Ticks, gas: u6
 }
 
 /// The class of a reached order, of which the highest comes first (rules §2.11): 0 for one that
-/// could increase; of one that reduces, the power of four below its notional in atoms, and one more.
+/// could increase; of one that reduces, the power of four below its notional in atoms, and one.
 fn class_of(state: &State, market: MarketId, mark_ticks: Ticks, order: &Conditional) -> u8 {
     let Some(place) = order.place().filter(|place| place.reduce_only) else { return 0 };
     let lots = lots_now(state, order.account, place);
@@ -264,8 +264,8 @@ fn lacks_collateral(placed: &Result<OperationResult, Refusal>) -> bool {
     code == Some(Code::InsufficientCollateral)
 }
 
-/// An order that could increase has triggered and lacks collateral: part of its trigger reserve goes
-/// to the insurance fund, as far as the account's free collateral has it. Returns how much.
+/// An order that could increase has triggered and lacks collateral: part of its trigger reserve
+/// goes to the insurance fund, as far as the account's free collateral has it. Returns how much.
 fn forfeit(ctx: &mut Ctx<'_>, account: AccountId, market: MarketId) -> Atoms {
     let state = &mut *ctx.exchange;
     let moved = health::free_with(state, account, OrderChange::none(market)).and_then(|free| {
@@ -325,15 +325,9 @@ fn lots_now(state: &State, account: AccountId, order: &Place) -> Lots {
 #[expect(clippy::indexing_slicing, reason = "the event was pushed above, and events only grow")]
 fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Ticks) {
     ctx.work.visit_order();
-    let cell = &ctx.exchange.markets.slot(market).cell;
-    let slippage_ppm = cell.market.params.market_slippage_ppm;
-    let found = ctx.exchange.markets.slot(market).conditional.get(order_id).cloned();
+    let slippage_ppm = ctx.exchange.markets.slot(market).cell.market.params.market_slippage_ppm;
     // A slice or a trigger before it in this phase may have taken it out.
-    let Some(order) = found else { return };
-    let Kind::Slicing(slicing) = order.kind else {
-        invariant!(ctx.exchange, market, Order, "order {} is due and has no slice", order_id);
-        return;
-    };
+    let Some((order, slicing)) = slicing(ctx.exchange, market, order_id) else { return };
     // One that only reduces would go with the position that it closes itself.
     let is_exit = order.is_exit();
     if is_exit {
@@ -348,9 +342,6 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
     let placed = isolated::refunding(ctx, order.account, |ctx| {
         place::place_on_book(ctx, order.account, &place)
     });
-    if let Err(refusal) = &placed {
-        report(ctx.exchange, order.account, Some(market), refusal);
-    }
     let forfeited_atoms = match !slicing.twap.reduce_only && lacks_collateral(&placed) {
         true => forfeit(ctx, order.account, market),
         false => Atoms::ZERO,
@@ -359,10 +350,13 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
         .as_ref()
         .map_or((Lots::ZERO, OrderId::NONE), |result| (result.filled_lots, result.order_id));
     let slicing = Slicing { filled_lots: slicing.filled_lots.saturating_add(filled_lots), ..next };
-    let code = placed.as_ref().err().map_or(Code::Ok, Refusal::code);
-    let is_over = code == Code::WouldIncrease
-        || is_exit
-            && checks::check_reduces(held(ctx, order.account, market), slicing.twap.side).is_err();
+    let code = placed.as_ref().err().map_or(Code::Ok, |refusal| {
+        report(ctx.exchange, order.account, Some(market), refusal);
+        refusal.code()
+    });
+    let held = held(ctx, order.account, market);
+    let is_closed = is_exit && checks::check_reduces(held, slicing.twap.side).is_err();
+    let is_over = code == Code::WouldIncrease || is_closed;
     let slices_left = if is_over { 0 } else { slicing.slices_left() };
     let order = Conditional { kind: Kind::Slicing(slicing), ..order };
     ctx.events[event_index] = Event::Slice {
@@ -380,15 +374,33 @@ fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark_ticks: Tic
         },
         left: (slices_left > 0).then(|| links::display(market, &order)),
     };
-    if slices_left > 0 {
-        keep_slicing(ctx, market, order);
-        return;
+    match (slices_left, is_over) {
+        (0, true) => end_slicing(ctx, market, &order, Code::NothingToReduce),
+        (0, false) => end_slicing(ctx, market, &order, Code::Unfilled),
+        _ => keep_slicing(ctx, market, order),
     }
-    ctx.exchange.markets.slot_mut(market).conditional.remove(order_id);
+}
+
+/// A TWAP has had its last slice.
+fn end_slicing(ctx: &mut Ctx<'_>, market: MarketId, order: &Conditional, code: Code) {
+    ctx.exchange.markets.slot_mut(market).conditional.remove(order.order_id);
     if !order.lots().is_zero() {
-        let code = if is_over { Code::NothingToReduce } else { Code::Unfilled };
-        ctx.events.push(links::removed_event(market, &order, code));
+        ctx.events.push(links::removed_event(market, order, code));
     }
+}
+
+/// A TWAP that is due.
+fn slicing(
+    state: &mut State,
+    market: MarketId,
+    order_id: OrderId,
+) -> Option<(Conditional, Slicing)> {
+    let order = state.markets.slot(market).conditional.get(order_id).cloned()?;
+    if let Kind::Slicing(slicing) = order.kind {
+        return Some((order, slicing));
+    }
+    invariant!(state, market, Order, "order {} is due and has no slice", order_id);
+    None
 }
 
 /// Has a TWAP wait for its next slice, whether or not it was taken out for the last.
