@@ -92,7 +92,7 @@ pub(super) fn run(table: &mut Table) {
     story.orders("long", vec![exit; 21]);
     let named = place(v1::PlaceOrder { client_id: 9, ..limit(0, Buy, 90, 1) });
     let cancel = v1::CancelOrder { client_id: 9, ..Default::default() };
-    story.orders("long", vec![named.clone(), Operation::Cancel(cancel), named]);
+    story.orders("long", vec![named, Operation::Cancel(cancel), named]);
     // The dead man's switch.
     let at_ms = story.chain.now_ms + 6_000;
     story.orders("long", vec![switch(at_ms)]);
