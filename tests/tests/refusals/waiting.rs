@@ -86,8 +86,8 @@ pub(super) fn run(table: &mut Table) {
     let first = story.orders("long", vec![pair])[0].order_id;
     let cancel = v1::CancelOrder { order_id: first, ..Default::default() };
     story.orders("long", vec![Operation::Cancel(cancel)]);
-    // Twenty orders wait to reduce a position of 10 000 USDC; a client id is known for a while after
-    // its order has ended.
+    // Twenty orders wait to reduce a position of 10 000 USDC. A client id is known for a while
+    // after its order has ended.
     let exit = place(v1::PlaceOrder { reduce_only: true, ..stop(Sell, 80, 1) });
     story.orders("long", vec![exit; 21]);
     let named = place(v1::PlaceOrder { client_id: 9, ..limit(0, Buy, 90, 1) });
