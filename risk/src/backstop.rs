@@ -3,6 +3,7 @@
 use tidemark_proto::units::{Atoms, MarketId, SignedLots};
 
 use crate::account::Account;
+use crate::claim::KeeperTerms;
 use crate::error::{fits, RiskError};
 use crate::health::Health;
 use crate::market::Market;
@@ -20,11 +21,24 @@ pub struct TakeoverOutcome {
     pub market: Market,
     /// Quote that the closing account got (positive) or paid; the keeper the opposite.
     pub quote_atoms: Atoms,
+    /// The part of it by which the keeper's price is better than the mark, at the fund's expense.
+    pub premium_atoms: Atoms,
+    /// Payment of the fund to the closing account, not made yet.
+    pub owed_atoms: Atoms,
+}
+
+/// The price of a takeover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeoverPrice {
+    /// The zero price of an account that can still pay: exact, not in whole ticks, and rounded as
+    /// [`zero_quote_delta`] rounds.
+    Zero,
+    /// The mark less a premium, of an account with equity below 0.
+    BelowMark,
 }
 
 /// `delta_lots` of the closing account's position (the sign is that of its trade) go to the keeper
-/// at the zero price that `health`, the closing account's, gives: exact, not in whole ticks, and
-/// rounded as [`zero_quote_delta`] rounds. No fees.
+/// at the price that `health`, the closing account's, gives. No fees.
 ///
 /// # Errors
 /// `WOULD_INCREASE` when `delta_lots` does not reduce the position; `STALE_INDEX` without a mark,
@@ -35,10 +49,21 @@ pub fn take_over(
     market: &Market,
     delta_lots: SignedLots,
     health: &Health,
+    price: TakeoverPrice,
 ) -> Result<TakeoverOutcome, RiskError> {
     let id: MarketId = market.params.id;
-    let sigma_ppm = market.params.zero_price_sigma_ppm;
-    let quote_atoms = zero_quote_delta(market, closing.lots(id), delta_lots, health, sigma_ppm)?;
+    let held = closing.lots(id);
+    let (quote_atoms, premium_atoms, owed_atoms) = match price {
+        TakeoverPrice::Zero => {
+            let sigma_ppm = market.params.zero_price_sigma_ppm;
+            let quote = zero_quote_delta(market, held, delta_lots, health, sigma_ppm)?;
+            (quote, Atoms::ZERO, Atoms::ZERO)
+        }
+        TakeoverPrice::BelowMark => {
+            let terms = KeeperTerms::of(market, held, delta_lots, health)?;
+            (terms.quote_atoms, terms.premium_atoms, terms.owed_atoms)
+        }
+    };
     let opposite = fits(delta_lots.checked_neg(), "a quantity")?;
     let cost = fits(quote_atoms.checked_neg(), "the price of a position")?;
     let mut after = TakeoverOutcome {
@@ -46,6 +71,8 @@ pub fn take_over(
         keeper: keeper.clone(),
         market: market.clone(),
         quote_atoms,
+        premium_atoms,
+        owed_atoms,
     };
     trade(&mut after.closing, &mut after.market, delta_lots, cost, Atoms::ZERO)?;
     trade(&mut after.keeper, &mut after.market, opposite, quote_atoms, Atoms::ZERO)?;

@@ -5,7 +5,7 @@
 //! never for lots that stay open. With the fund's payment the account's share of the closed lots
 //! ends at 0, which is their bankruptcy price.
 
-use tidemark_proto::units::{Atoms, Lots, Side, SignedLots, Ticks};
+use tidemark_proto::units::{Atoms, Lots, Ppm, Side, SignedLots, Ticks};
 
 use crate::error::{fits, invariant, RiskError};
 use crate::health::Health;
@@ -36,6 +36,48 @@ pub fn fundable_lots(
         Ok::<_, RiskError>((owed <= allowance_atoms).then_some(lots))
     })?;
     Ok(most.unwrap_or(Lots::ZERO))
+}
+
+/// Terms on which a keeper takes lots of an account with equity below 0: at the mark less a
+/// premium, the fund paying the lots' part of the deficit and the premium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeeperTerms {
+    /// Quote that the account gets from the keeper (positive) or pays it.
+    pub quote_atoms: Atoms,
+    /// A quarter of the maintenance margin that the lots release, but no more than their part of
+    /// the deficit.
+    pub premium_atoms: Atoms,
+    /// Payment of the fund to the account.
+    pub owed_atoms: Atoms,
+}
+
+/// The premium's part of the maintenance margin that is released.
+const PREMIUM_OF_MAINTENANCE_PPM: Ppm = Ppm::new(250_000);
+
+impl KeeperTerms {
+    /// For closing `delta_lots`; of fewer lots each amount is no more.
+    ///
+    /// # Errors
+    /// As [`ZeroTerms::of`].
+    pub fn of(
+        market: &Market,
+        held: SignedLots,
+        delta_lots: SignedLots,
+        health: &Health,
+    ) -> Result<Self, RiskError> {
+        let terms = ZeroTerms::of(market, held, delta_lots, health, BANKRUPTCY_SIGMA_PPM)?;
+        let deficit = terms.quote_atoms.checked_sub(terms.value_fall_atoms);
+        let deficit_atoms = fits(deficit, "a deficit")?.max(Atoms::ZERO);
+        let quarter = terms.margin_fall_atoms.mul_ppm_floor(PREMIUM_OF_MAINTENANCE_PPM);
+        let premium_atoms = fits(quarter, "a premium")?.min(deficit_atoms);
+        let quote = terms.value_fall_atoms.checked_sub(premium_atoms);
+        let owed = deficit_atoms.checked_add(premium_atoms);
+        Ok(Self {
+            quote_atoms: fits(quote, "the price of a position")?,
+            premium_atoms,
+            owed_atoms: fits(owed, "the fund's payment")?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tidemark_proto::units::{Atoms, TimeMs};
 pub const MAX_STEP_MS: TimeMs = TimeMs::new(10_000);
 
 const HOUR_MS: TimeMs = TimeMs::new(3_600_000);
-const DAY_MS: TimeMs = TimeMs::new(86_400_000);
+pub(crate) const DAY_MS: TimeMs = TimeMs::new(86_400_000);
 
 /// Amounts that were drawn, and come back evenly over a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -91,6 +91,49 @@ impl Balances {
     }
 }
 
+/// Days for which fees stand for premiums.
+const LEDGER_DAYS: u32 = 30;
+
+/// Liquidation fees that a market has brought, and premiums that keepers got there, by day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Ledger {
+    /// Ascending; of the last 30 days.
+    days: Vec<LedgerDay>,
+}
+
+/// One day of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct LedgerDay {
+    day: u32,
+    fees_atoms: Atoms,
+    premiums_atoms: Atoms,
+}
+
+impl Ledger {
+    /// Counts a fee and a premium of a day.
+    pub fn count(&mut self, day: u32, fee_atoms: Atoms, premium_atoms: Atoms) {
+        self.days.retain(|of| of.day.saturating_add(LEDGER_DAYS) > day);
+        if self.days.last().is_none_or(|of| of.day < day) {
+            let (fees_atoms, premiums_atoms) = (Atoms::ZERO, Atoms::ZERO);
+            self.days.push(LedgerDay { day, fees_atoms, premiums_atoms });
+        }
+        if let Some(of) = self.days.last_mut() {
+            of.fees_atoms = of.fees_atoms.saturating_add(fee_atoms);
+            of.premiums_atoms = of.premiums_atoms.saturating_add(premium_atoms);
+        }
+    }
+
+    /// The premiums that the last 30 days' fees still stand for.
+    #[must_use]
+    pub fn room_atoms(&self, day: u32) -> Atoms {
+        let recent = self.days.iter().filter(|of| of.day.saturating_add(LEDGER_DAYS) > day);
+        let add = |sum: Atoms, of: &LedgerDay| {
+            sum.saturating_add(of.fees_atoms).saturating_sub(of.premiums_atoms)
+        };
+        recent.fold(Atoms::ZERO, add).max(Atoms::ZERO)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -119,6 +162,20 @@ mod tests {
                 prop_assert_eq!(bucket.drawn_in_block_atoms(), part);
             }
         }
+    }
+
+    #[test]
+    fn rules_7_the_premiums_of_30_days_are_at_most_the_fees_of_30_days() {
+        let (mut ledger, atoms) = (Ledger::default(), Atoms::new);
+        assert_eq!(ledger.room_atoms(0), Atoms::ZERO);
+        ledger.count(3, atoms(100), Atoms::ZERO);
+        ledger.count(9, atoms(10), atoms(60));
+        let room = |ledger: &Ledger| [9, 32, 33, 38, 39].map(|day| ledger.room_atoms(day).get());
+        assert_eq!(room(&ledger), [50, 50, 0, 0, 0]);
+        ledger.count(9, atoms(70), Atoms::ZERO);
+        assert_eq!(room(&ledger), [120, 120, 20, 20, 0]);
+        (40..200).for_each(|day| ledger.count(day, atoms(1), Atoms::ZERO));
+        assert_eq!((ledger.room_atoms(199), ledger.days.len()), (atoms(30), 30));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tidemark_proto::Refusal;
 
 use crate::error::{fits, RiskError};
 use crate::fresh::WINDOW_MS;
-use crate::limits::{Balances, Bucket};
+use crate::limits::{Balances, Bucket, Ledger, DAY_MS};
 use crate::recent::RecentMarks;
 
 /// A market's state beside its book and its price averages.
@@ -43,6 +43,8 @@ pub struct Market {
     pub claimless_blocks: u32,
     /// Payments of the insurance fund for this market.
     pub fund_bucket: Bucket,
+    /// Liquidation fees and keepers' premiums of the last 30 days.
+    pub ledger: Ledger,
     /// The market's own fund, hour by hour.
     pub own_balances: Balances,
     /// The insurance fund of a market that is isolated for all; 0 in the others, which share the
@@ -148,6 +150,7 @@ impl Market {
             recent_marks: RecentMarks::default(),
             claimless_blocks: 0,
             fund_bucket: Bucket::default(),
+            ledger: Ledger::default(),
             own_balances: Balances::default(),
             insurance_atoms: Atoms::ZERO,
             keepers: Vec::new(),
@@ -180,6 +183,13 @@ impl Market {
     pub fn window(&self) -> u32 {
         let window = self.clock_ms.get().checked_div(WINDOW_MS.get());
         window.and_then(|window| u32::try_from(window).ok()).unwrap_or(u32::MAX)
+    }
+
+    /// The day of the market's own time.
+    #[must_use]
+    pub fn day(&self) -> u32 {
+        let day = self.clock_ms.get().checked_div(DAY_MS.get());
+        day.and_then(|day| u32::try_from(day).ok()).unwrap_or(u32::MAX)
     }
 
     /// Lets a block's time pass; the market's own stands while its index is stale.

@@ -4,7 +4,7 @@
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, MarketId};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     genesis, limit, liquidations, one_market, place, plain_market, signer, usdc, word, Chain,
@@ -228,12 +228,54 @@ fn a_keeper_with_the_opposite_position_closes_it_and_its_reduce_only_orders_go()
     assert!(events.events.iter().any(spent));
 }
 
+/// At 88 the long has 840.50 USDC less than nothing, and 1 980 of maintenance margin, a quarter of
+/// which is 495: the premium for its 900 lots.
 #[test]
-fn with_equity_below_zero_keepers_are_left_out() {
-    let mut chain = with_position(&[("one", 60_000)]);
-    chain.index(0, 88);
-    assert_eq!(stages(&block(&mut chain)), [LiquidationStage::Adl]);
-    assert_eq!(chain.lots("one", 0), 0);
+fn rules_7_below_0_keepers_buy_old_lots_at_the_mark_less_a_premium_that_fees_stand_for() {
+    let (keepers, adl) = (LiquidationStage::Backstop, LiquidationStage::Adl);
+    for (fees_usdc, is_old, lots, expected) in [
+        (1_000, true, 900, vec![keepers]),
+        (55, true, 100, vec![keepers, adl]),
+        (0, true, 0, vec![adl]),
+        (1_000, false, 0, vec![adl]),
+    ] {
+        let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 200_000));
+        chain.index(0, 100);
+        [("long", 10_000), ("short", 10_000), ("one", 70_000)].into_iter().for_each(
+            |(name, usdc)| {
+                chain.deposit(name, usdc);
+            },
+        );
+        block(&mut chain);
+        assert_eq!(register(&mut chain, "one", 60_000), "OK");
+        chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+        block(&mut chain);
+        chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+        block(&mut chain);
+        if is_old {
+            chain.age_positions();
+        }
+        let market = &mut chain.state.markets[0].cell.market;
+        market.ledger.count(market.day(), usdc(fees_usdc), usdc(0));
+        let (had, free_before) = (chain.state.chain.treasury.insurance_atoms, free(&chain, "one"));
+        chain.index(0, 88);
+        let events = block(&mut chain);
+        assert_eq!(stages(&events), expected, "fees of {fees_usdc} USDC, old: {is_old}");
+        assert_eq!((chain.lots("one", 0), chain.lots("long", 0)), (lots, 0));
+        assert!((usdc(0)..=Atoms::new(3)).contains(&chain.collateral("long")));
+        // The fund pays the deficit of these lots and the premium, which the keeper has got.
+        let paid = had - chain.state.chain.treasury.insurance_atoms;
+        let owed = Atoms::new(i128::from(lots) * (840_500_000 + 495_000_000) / 900);
+        assert!((paid - owed).unsigned_abs() <= 2, "{paid} of {owed}");
+        let cost = chain.account("one").position(MarketId::ZERO).map(|of| of.cost_atoms);
+        let price = i128::from(lots) * (79_200_000_000 - 495_000_000) / 900;
+        let off = cost.unwrap_or_default() - Atoms::new(price);
+        assert!(off.unsigned_abs() <= 1, "{off}");
+        assert_eq!(free(&chain, "one"), free_before, "set-aside collateral alone is used");
+        let market = &chain.state.markets[0].cell.market;
+        let left = usdc(fees_usdc) - Atoms::new(i128::from(lots) * 495_000_000 / 900);
+        assert_eq!(market.ledger.room_atoms(market.day()), left);
+    }
 }
 
 /// Keepers that nobody can make trade: their owner has all the isolated accounts that it may have.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use tidemark_proto::units::{Atoms, Lots, Side, SignedLots, Ticks};
 
-use super::fundable_lots;
+use super::{fundable_lots, KeeperTerms};
 use crate::health::Health;
 use crate::liquidation::fund_limit_ticks;
 use crate::margin::Marked;
@@ -63,6 +63,12 @@ proptest! {
             let terms = ZeroTerms::of(&market, held, delta, &health, BANKRUPTCY_SIGMA_PPM).unwrap();
             let fill = limit.position_atoms(delta, market.k).unwrap();
             prop_assert_eq!(terms.quote_atoms + fill, at(most, limit), "as the fill is settled");
+            // A keeper buys no worse than at the mark, and the account ends as at its zero price.
+            let of = KeeperTerms::of(&market, held, delta, &health).unwrap();
+            prop_assert_eq!(of.quote_atoms + of.owed_atoms, terms.quote_atoms);
+            let (margin, premium) = (terms.margin_fall_atoms, of.premium_atoms);
+            prop_assert!(of.quote_atoms + premium == terms.value_fall_atoms);
+            prop_assert!(premium.get() * 4 <= margin.get() && premium * 2 <= of.owed_atoms);
         }
     }
 }

@@ -8,9 +8,9 @@
 
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome};
+use tidemark_risk::backstop::{set_aside_used_atoms, take_over, TakeoverOutcome, TakeoverPrice};
 use tidemark_risk::health::Health;
-use tidemark_risk::liquidation::takes_at_zero_price;
+use tidemark_risk::liquidation::{fund_allowance_atoms, pay_from_fund, takes_at_zero_price};
 use tidemark_risk::sharing::{most_that_bears, share, Claim};
 use tidemark_risk::{Keeper, Market, RiskError};
 
@@ -19,8 +19,8 @@ use crate::exec::account::{health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, KEEPER_GAS};
-use crate::exec::liquidation::step;
 use crate::exec::liquidation::step::Step;
+use crate::exec::liquidation::{claims, step};
 use crate::exec::order::cancel;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
@@ -40,27 +40,33 @@ pub(crate) fn by_keepers(
     for (market, held) in step::closable(ctx.exchange, step.account)? {
         let health = health::health(ctx.exchange, step.account)?;
         let market_row = &ctx.exchange.markets.slot(market).cell.market;
-        let is_due = takes_at_zero_price(&health, market_row.params.backstop_ppm);
-        let due =
-            |step: &Step, held| step.lots_due(market, held, LiquidationStage::Backstop, is_due);
-        if market_row.keepers.is_empty()
-            || health.equity_atoms.is_negative()
-            || due(step, held).is_zero()
-        {
+        if market_row.keepers.is_empty() {
+            continue;
+        }
+        let takes = takes_at_zero_price(&health, market_row.params.backstop_ppm);
+        let (price, takes) = if health.equity_atoms.is_negative() {
+            let is_insolvent = step::is_insolvent(ctx.exchange, step.account, &health)?;
+            (TakeoverPrice::BelowMark, is_insolvent)
+        } else {
+            (TakeoverPrice::Zero, takes)
+        };
+        let due = |step: &Step, state: &State| due(state, step, market, price, takes);
+        if due(step, ctx.exchange).is_zero() {
             continue;
         }
         any_due = true;
         let mut taken = Taken::default();
-        let all_asked = asked_for(ctx, step.account, market, budgets, &mut taken)?;
+        let of = Closing { account: step.account, market, price };
+        let all_asked = asked_for(ctx, of, due(step, ctx.exchange), budgets, &mut taken)?;
         let asked = taken.lots;
         step.took(market, asked);
-        let due = due(step, lookup::held(ctx.exchange, step.account, market));
-        let all_shared = pro_rata(ctx, (step.account, market), due, budgets, &mut taken)?;
+        let due = due(step, ctx.exchange);
+        let all_shared = pro_rata(ctx, of, due, budgets, &mut taken)?;
         step.took(market, taken.lots - asked);
         if !all_asked || !all_shared {
             step.keep_open(market);
         }
-        let closed = (taken.lots, taken.quote_atoms);
+        let closed = (taken.lots, taken.quote_atoms, taken.fund_paid_atoms);
         step::report_off_book(
             ctx,
             step,
@@ -74,10 +80,32 @@ pub(crate) fn by_keepers(
     Ok(any_due)
 }
 
+/// Lots of a step that keepers may take. Below 0 the fund pays for them, so they are old ones, and
+/// none that the book has not refused at the price.
+fn due(state: &State, step: &Step, market: MarketId, price: TakeoverPrice, takes: bool) -> Lots {
+    let held = lookup::held(state, step.account, market);
+    match price {
+        TakeoverPrice::Zero => step.lots_due(market, held, LiquidationStage::Backstop, takes),
+        TakeoverPrice::BelowMark => step
+            .lots_due(market, held, LiquidationStage::InsuranceFund, takes)
+            .min(claims::old_lots(state, step.account, market)),
+    }
+}
+
+/// The position that keepers take, and its price.
+#[derive(Clone, Copy)]
+struct Closing {
+    account: AccountId,
+    market: MarketId,
+    price: TakeoverPrice,
+}
+
 /// The part of a position that keepers have taken.
 #[derive(Default)]
 struct Taken {
     lots: Lots,
+    /// Payments of the fund to the closing account.
+    fund_paid_atoms: Atoms,
     /// Quote that the closing account got (positive) or paid.
     quote_atoms: Atoms,
 }
@@ -86,19 +114,23 @@ struct Taken {
 /// before all were served.
 fn asked_for(
     ctx: &mut Ctx<'_>,
-    closing: AccountId,
-    market: MarketId,
+    of: Closing,
+    due: Lots,
     budgets: &mut Budgets,
     taken: &mut Taken,
 ) -> Result<bool, Refusal> {
-    let waiting = &ctx.exchange.markets.slot(market).cell.takeovers;
+    let waiting = &ctx.exchange.markets.slot(of.market).cell.takeovers;
     let waiting: Vec<Takeover> =
-        waiting.iter().filter(|takeover| takeover.account == closing).copied().collect();
+        waiting.iter().filter(|takeover| takeover.account == of.account).copied().collect();
     for takeover in waiting {
-        if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
+        if !budgets.take(of.market, Third::OffBook, KEEPER_GAS) {
             return Ok(false);
         }
-        take(ctx, (closing, market), takeover.lots, takeover.keeper, taken)?;
+        let lots = match of.price {
+            TakeoverPrice::Zero => takeover.lots,
+            TakeoverPrice::BelowMark => takeover.lots.min(due.saturating_sub(taken.lots)),
+        };
+        take(ctx, of, lots, takeover.keeper, taken)?;
     }
     Ok(true)
 }
@@ -113,11 +145,12 @@ fn asked_for(
 )]
 fn pro_rata(
     ctx: &mut Ctx<'_>,
-    (closing, market): (AccountId, MarketId),
+    of: Closing,
     lots: Lots,
     budgets: &mut Budgets,
     taken: &mut Taken,
 ) -> Result<bool, Refusal> {
+    let market = of.market;
     let mut left = lots;
     let mut able: Vec<AccountId> = ctx
         .exchange
@@ -140,7 +173,7 @@ fn pro_rata(
             if !budgets.take(market, Third::OffBook, KEEPER_GAS) {
                 return Ok(false);
             }
-            let got = take(ctx, (closing, market), wanted, keeper, taken)?;
+            let got = take(ctx, of, wanted, keeper, taken)?;
             left -= got;
             if got == wanted {
                 able.push(keeper);
@@ -160,19 +193,20 @@ fn row_of(state: &State, market: MarketId, keeper: AccountId) -> Option<Keeper> 
     at.ok().and_then(|at| keepers.get(at)).copied()
 }
 
-/// One keeper takes up to `lots`, as many as a tenth of its set-aside collateral bears; returns how
-/// many.
+/// One keeper takes up to `lots`: as many as a tenth of its set-aside collateral bears, and as the
+/// fund pays for, premiums included; returns how many.
 #[expect(
     clippy::arithmetic_side_effects,
     reason = "keepers take at most the lots and the collateral that they were given"
 )]
 fn take(
     ctx: &mut Ctx<'_>,
-    (closing, market): (AccountId, MarketId),
+    of: Closing,
     lots: Lots,
     keeper: AccountId,
     taken: &mut Taken,
 ) -> Result<Lots, Refusal> {
+    let (closing, market) = (of.account, of.market);
     // A keeper without room for one more isolated account takes nothing: the others are asked, and
     // the account that closes goes on to the next stage.
     let Ok(trader) = isolated::account_for(ctx.exchange, keeper, market) else {
@@ -188,9 +222,15 @@ fn take(
     let health = health::health(ctx.exchange, closing)?;
     let free_atoms = health::health(ctx.exchange, trader)?.free_atoms();
     let usable_atoms = row.usable_atoms();
+    let market_row = &ctx.exchange.markets.slot(market).cell.market;
+    let allowance_atoms = fund_allowance_atoms(market_row, &ctx.exchange.chain.treasury);
+    let room_atoms = market_row.ledger.room_atoms(market_row.day());
     let bears = |lots: Lots| {
         let delta = step::closing_delta(held, lots);
-        let attempt = attempt(ctx.exchange, (closing, trader), market, delta, &health)?;
+        let attempt = attempt(ctx.exchange, of, trader, delta, &health)?;
+        if attempt.owed_atoms > allowance_atoms || attempt.premium_atoms > room_atoms {
+            return Ok(None);
+        }
         let free_after = health::health_as(ctx.exchange, trader, &attempt.keeper)?.free_atoms();
         let used = RiskError::borne(set_aside_used_atoms(free_atoms, free_after, usable_atoms))?;
         Ok::<_, Refusal>(used.map(|used| (lots, attempt, used)))
@@ -199,6 +239,7 @@ fn take(
     let Some((lots, attempt, used_atoms)) = most else { return Ok(Lots::ZERO) };
     taken.lots += lots;
     taken.quote_atoms += attempt.quote_atoms;
+    taken.fund_paid_atoms += attempt.owed_atoms;
     carry_out(ctx, (closing, keeper, trader), held, lots, attempt, used_atoms)?;
     Ok(lots)
 }
@@ -213,6 +254,7 @@ fn carry_out(
     used_atoms: Atoms,
 ) -> Result<(), Refusal> {
     let market = attempt.market.params.id;
+    let fresh = claims::fresh(ctx.exchange, closing, market);
     let (closing_row, mut keeper_row) = (attempt.closing, attempt.keeper);
     let (market_row, quote_atoms) = (attempt.market, attempt.quote_atoms);
     keeper_row.collateral_atoms = keeper_row
@@ -226,6 +268,13 @@ fn carry_out(
     for (account, row) in [(closing, closing_row), (trader, keeper_row)] {
         let place = ctx.exchange.accounts.get_mut(account);
         *place.ok_or(Refusal::UnknownAccount(account))? = row;
+    }
+    if attempt.owed_atoms.is_positive() {
+        let market_row = &mut ctx.exchange.markets.slot_mut(market).cell.market;
+        let paid = pay_from_fund(market_row, &mut ctx.exchange.chain.treasury, attempt.owed_atoms)?;
+        market_row.ledger.count(market_row.day(), Atoms::ZERO, attempt.premium_atoms);
+        cash::credit(ctx.exchange, closing, paid)?;
+        claims::keep_fresh(ctx.exchange, (closing, market), fresh)?;
     }
     cancel::fit_reduce_only(ctx, trader, market, side);
     let price_ticks = step::average_ticks(ctx.exchange, market, quote_atoms, lots);
@@ -255,14 +304,14 @@ fn use_up(market_row: &mut Market, keeper: AccountId, used_atoms: Atoms) {
 
 fn attempt(
     state: &State,
-    (closing, keeper): (AccountId, AccountId),
-    market: MarketId,
+    of: Closing,
+    keeper: AccountId,
     delta: SignedLots,
     health: &Health,
 ) -> Result<TakeoverOutcome, Refusal> {
-    let market_row = &state.market(market)?.cell.market;
-    let (closing, keeper) = (lookup::account(state, closing)?, lookup::account(state, keeper)?);
-    Ok(take_over(closing, keeper, market_row, delta, health)?)
+    let market_row = &state.market(of.market)?.cell.market;
+    let (closing, keeper) = (lookup::account(state, of.account)?, lookup::account(state, keeper)?);
+    Ok(take_over(closing, keeper, market_row, delta, health, of.price)?)
 }
 
 /// Takes the last sweep's positions off the lists; returns the markets that had any.

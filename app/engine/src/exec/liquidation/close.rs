@@ -235,6 +235,7 @@ fn settle(
     let (fee, paid, owed) = match outcome {
         FillOutcome::Fee(fee) => {
             market.change_fund(treasury, fee)?;
+            market.ledger.count(market.day(), fee, Atoms::ZERO);
             (fee, Atoms::ZERO, Atoms::ZERO)
         }
         FillOutcome::FundPays(owed) if facts.stage == LiquidationStage::InsuranceFund => {

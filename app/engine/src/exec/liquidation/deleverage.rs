@@ -357,7 +357,14 @@ fn report(
     let lots: Lots = fills.iter().map(|fill| fill.lots).sum();
     let quote_atoms: Atoms = fills.iter().map(|fill| fill.quote_atoms).sum();
     let position = (market, held);
-    step::report_off_book(ctx, step, health, LiquidationStage::Adl, position, (lots, quote_atoms));
+    step::report_off_book(
+        ctx,
+        step,
+        health,
+        LiquidationStage::Adl,
+        position,
+        (lots, quote_atoms, Atoms::ZERO),
+    );
     let side = Side::reducing(held).opposite();
     for fill in fills {
         let price_ticks = step::average_ticks(ctx.exchange, market, fill.quote_atoms, fill.lots);

@@ -316,15 +316,15 @@ pub(crate) fn average_ticks(
     ticks.map_or(Ticks::ZERO, Ticks::new)
 }
 
-/// Reports the lots that were closed outside the book, at the zero price; nothing where there were
-/// none.
+/// Reports the lots that were closed outside the book, at the zero price or with a payment of the
+/// fund; nothing where there were none.
 pub(crate) fn report_off_book(
     ctx: &mut Ctx<'_>,
     step: &Step,
     health: &Health,
     stage: LiquidationStage,
     (market, held): (MarketId, SignedLots),
-    (lots, quote_atoms): (Lots, Atoms),
+    (lots, quote_atoms, fund_paid_atoms): (Lots, Atoms, Atoms),
 ) {
     if lots.is_zero() {
         return;
@@ -332,7 +332,11 @@ pub(crate) fn report_off_book(
     let price_ticks = average_ticks(ctx.exchange, market, quote_atoms, lots);
     let market_row = &ctx.exchange.markets.slot(market).cell.market;
     // Each part closed at its own rounding of this.
-    let (delta, sigma_ppm) = (closing_delta(held, lots), sigma_ppm(market_row, stage));
+    let sigma_ppm = match fund_paid_atoms.is_zero() {
+        true => sigma_ppm(market_row, stage),
+        false => BANKRUPTCY_SIGMA_PPM,
+    };
+    let delta = closing_delta(held, lots);
     let zero = match ZeroTerms::of(market_row, held, delta, health, sigma_ppm) {
         Ok(zero) => Some(zero),
         Err(why) => {
@@ -354,11 +358,13 @@ pub(crate) fn report_off_book(
         due: zero,
         limit_ticks: price_ticks,
     };
-    let arithmetic = Arithmetic { closed: zero, quote_atoms, ..Arithmetic::default() };
+    let fund_owed_atoms = fund_paid_atoms;
+    let arithmetic =
+        Arithmetic { closed: zero, quote_atoms, fund_owed_atoms, ..Arithmetic::default() };
     ctx.events.push(step.event(
         ctx.exchange,
         health,
         facts,
-        ClosedPart { lots, price_ticks, arithmetic, ..ClosedPart::default() },
+        ClosedPart { lots, price_ticks, fund_paid_atoms, arithmetic, ..ClosedPart::default() },
     ));
 }
