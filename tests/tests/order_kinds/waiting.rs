@@ -355,3 +355,32 @@ fn rules_2_an_order_that_is_reached_after_its_end_is_never_placed() {
     assert_eq!(codes, ["EXPIRED"; 10]);
     assert_eq!(chain.state.markets[0].book.live_orders(), 0);
 }
+
+#[test]
+fn rules_2_a_batch_of_all_or_none_has_the_trigger_reserve_before_its_exit_trades() {
+    let mut chain = long_100();
+    chain.send("long", v1::MsgWithdraw { amount_atoms: 8_990_000_000, ..Default::default() });
+    healthy(&chain.block());
+    // 405.50 USDC of equity, and 470 of initial margin: exits trade at the zero price or better.
+    mark_to(&mut chain, 94);
+    let exit =
+        v1::PlaceOrder { time_in_force: v1::TimeInForce::Ioc.into(), ..limit(0, Sell, 92, 10) };
+    let batch = |chain: &mut Chain, orders: Vec<v1::PlaceOrder>| {
+        let operations = orders.into_iter().map(place);
+        let operations =
+            operations.map(|operation| v1::Operation { operation: Some(operation) }).collect();
+        let mode = v1::BatchMode::All.into();
+        chain.send("long", v1::MsgOrders { operations, mode, ..Default::default() });
+        let events = chain.block();
+        healthy(&events);
+        events.txs[0].results.iter().map(|result| result.code().word()).collect::<Vec<_>>()
+    };
+    for orders in [vec![stop(Sell, 80, 1), exit], vec![exit, stop(Sell, 80, 1)]] {
+        let mut words = batch(&mut chain, orders);
+        words.sort_unstable();
+        assert_eq!(words, ["BATCH_REFUSED", "INSUFFICIENT_COLLATERAL"]);
+        assert_eq!((chain.lots("long", 0), waiting(&chain)), (100, 0));
+    }
+    assert_eq!(batch(&mut chain, vec![exit]), ["OK"]);
+    assert_eq!(chain.lots("long", 0), 90);
+}

@@ -11,3 +11,4 @@ pub(crate) mod prefetch;
 mod purse;
 mod scale;
 pub(crate) mod settings;
+mod taker;

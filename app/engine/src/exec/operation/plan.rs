@@ -8,12 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_matching::{NewOrder, OrderView};
+use tidemark_matching::OrderView;
 use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Operation, Place, PostOnly, Scale};
 use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId, Side};
-use tidemark_risk::orders::OpenOrder;
-use tidemark_risk::Account;
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{cost, health, lookup};
@@ -22,11 +20,11 @@ use crate::exec::meter::Meter;
 use crate::exec::operation::cancel_schedule;
 use crate::exec::operation::market_plan::{BestPrices, FailedOperation, MarketPlan, PlannedOrder};
 use crate::exec::operation::purse::Purse;
+use crate::exec::operation::taker;
 use crate::exec::order::conditional::enter;
 use crate::exec::order::find::LiveOrder;
-use crate::exec::order::incoming::Incoming;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{admission, checks, ended, find, taking};
+use crate::exec::order::{admission, checks, ended, find};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::conditional::Conditional;
 use crate::state::State;
@@ -392,8 +390,8 @@ impl Plan {
             let none = OrderChange::none(*market);
             let change = |add, remove| OrderChange { add, remove, ..none };
             let waits = i64::from(plan.waits.increasing());
-            let waits = waits.saturating_sub(plan.dropped.increasing().into());
-            changes.push(OrderChange { waits, ..none });
+            let dropped = i64::from(plan.dropped.increasing()).saturating_neg();
+            changes.extend([waits, dropped].map(|waits| OrderChange { waits, ..none }));
             let held = lookup::held(state, account, *market);
             for planned in &plan.placed {
                 let PlannedOrder { order, ready, .. } = planned;
@@ -420,29 +418,7 @@ impl Plan {
         // The cost of one order that takes is known from a walk; of two it depends on both.
         let [(index, planned, order)] = takers[..] else { return Err(failed(refusal)) };
         changes.remove(index);
-        check_taker(state, purse, (account, &row), &changes, (planned, order), &refusal)
+        taker::check(state, purse, (account, &row), &changes, (planned, order), &refusal)
             .map_err(|refusal| (planned.at, refusal))
     }
-}
-
-/// Checks that the one order of a batch that takes is admitted whole beside the others.
-fn check_taker(
-    state: &mut State,
-    purse: &mut Purse,
-    (account, row): (AccountId, &Account),
-    others: &[OrderChange],
-    (planned, order): (&PlannedOrder, OpenOrder),
-    refusal: &Refusal,
-) -> Result<(), Refusal> {
-    let PlannedOrder { at, order: place, ready } = planned;
-    let market = place.market;
-    let rests = checks::rests(ready.time_in_force);
-    let incoming = Incoming { market, order, replaced: None, may_take: true, rests };
-    let request = admission::new_order(state, &purse.meter, account, place, *ready)?;
-    let request = NewOrder { max_visits: purse.makers(*at), ..request };
-    let walked = (&incoming, &request);
-    cost::all_orders(&mut purse.meter, state, account)?;
-    let visits = taking::check_whole(state, account, row, others, walked, refusal)?;
-    purse.meter.pay_for_makers(visits);
-    Ok(())
 }

@@ -70,7 +70,9 @@ pub(crate) fn assess_beside(
     let health = health::health_with(state, row, account, changes)?;
     let hindrances = health::hindrances(state, account, incoming.replaced_id(), &health)?;
     let at_zero_price = match hindrances {
-        _ if others.iter().any(|change| change.add.is_some()) => AtZeroPrice::Never,
+        _ if others.iter().any(|other| other.add.is_some() || other.waits > 0) => {
+            AtZeroPrice::Never
+        }
         Hindrances { first: Some(_), .. } => AtZeroPrice::Never,
         Hindrances { exits_rest: false, .. } => AtZeroPrice::Always,
         Hindrances { .. } => AtZeroPrice::While {
