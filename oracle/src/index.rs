@@ -82,6 +82,10 @@ impl MoveBound {
     }
 }
 
+/// The most ticks of a market's first index (rules §4.11): a book's price pages are of some
+/// thousands of ticks each, and whoever places an order on each of them pays for the order alone.
+pub const MAX_FIRST_INDEX: Ticks = Ticks::new(10_000_000);
+
 /// How a block's index is taken from the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexRule {
@@ -100,6 +104,8 @@ pub enum IndexStep {
     NoQuorum,
     /// It is the reports' median.
     Taken,
+    /// The median would be the first index, and is more than [`MAX_FIRST_INDEX`]: none is taken.
+    TickTooFine,
     /// It moved towards the reports' median as far as the bound lets it, and keeps its age.
     Bounded {
         /// The median.
@@ -139,6 +145,9 @@ impl IndexState {
         else {
             return IndexStep::NoQuorum;
         };
+        if self.index.is_none() && median_ticks > MAX_FIRST_INDEX {
+            return IndexStep::TickTooFine;
+        }
         let lifted =
             |bound: &MoveBound| bound.quorum.is_met(power_of(&reports.index), rule.total_power);
         if let (Some(point), Some(bound)) =

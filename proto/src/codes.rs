@@ -86,7 +86,7 @@ codes! {
     MarketReduceOnly = 102, "MARKET_REDUCE_ONLY";
     /// The market is closed.
     MarketClosed = 103, "MARKET_CLOSED";
-    /// Below one lot.
+    /// Below one lot, or less than an order must be worth or an iceberg show.
     QuantityTooSmall = 104, "QUANTITY_TOO_SMALL";
     /// Above the market's `max_order_lots`.
     QuantityTooLarge = 105, "QUANTITY_TOO_LARGE";
@@ -186,6 +186,11 @@ codes! {
     SetAsideTooSmall = 240, "SET_ASIDE_TOO_SMALL";
     /// Another subaccount of the owner has set collateral aside for the market.
     OwnerIsKeeper = 241, "OWNER_IS_KEEPER";
+
+    /// As many owners wait for withdrawals as may.
+    WithdrawalQueueFull = 250, "WITHDRAWAL_QUEUE_FULL";
+    /// No withdrawal of the owner waits.
+    NothingQueued = 251, "NOTHING_QUEUED";
 
     /// A fault of the chain itself, not of the request: a statement that always holds does not.
     InvariantBroken = 255, "INVARIANT_BROKEN";

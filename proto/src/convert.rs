@@ -200,6 +200,8 @@ impl From<&MarketParams> for v1::MarketParams {
             index_move_quorum_ppm: p.index_move_quorum_ppm.get(),
             max_triggers: p.max_triggers,
             mark_impact_notional_atoms: wire_atoms(p.mark_impact_notional_atoms),
+            min_order_atoms: wire_atoms(p.min_order_atoms),
+            max_open_interest_atoms: wire_atoms(p.max_open_interest_atoms),
         }
     }
 }
@@ -285,6 +287,8 @@ impl TryFrom<&v1::MarketParams> for MarketParams {
             index_move_quorum_ppm: Ppm::new(p.index_move_quorum_ppm),
             max_triggers: p.max_triggers,
             mark_impact_notional_atoms: Atoms::from_u64(p.mark_impact_notional_atoms),
+            min_order_atoms: Atoms::from_u64(p.min_order_atoms),
+            max_open_interest_atoms: Atoms::from_u64(p.max_open_interest_atoms),
         };
         params.check()?;
         Ok(params)

@@ -25,9 +25,11 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::InvalidParams => tonic::Code::InvalidArgument,
         Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
         Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,
-        Code::UnknownAccount | Code::UnknownMarket | Code::UnknownOrder | Code::NotListed => {
-            tonic::Code::NotFound
-        }
+        Code::UnknownAccount
+        | Code::UnknownMarket
+        | Code::UnknownOrder
+        | Code::NotListed
+        | Code::NothingQueued => tonic::Code::NotFound,
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.
         Code::SequenceReplayed | Code::SequenceGap => tonic::Code::Aborted,
@@ -36,7 +38,8 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::TooManyOpenOrders
         | Code::TooManyIsolated
         | Code::BackstopFull
-        | Code::TooManyTakeovers => tonic::Code::ResourceExhausted,
+        | Code::TooManyTakeovers
+        | Code::WithdrawalQueueFull => tonic::Code::ResourceExhausted,
         Code::Overflow => tonic::Code::OutOfRange,
         Code::InvariantBroken => tonic::Code::Internal,
         _ => tonic::Code::FailedPrecondition,

@@ -27,9 +27,10 @@ impl Market {
         self.params.impact_notional_atoms.max(self.of_open_interest(FUNDING_PART_PPM))
     }
 
-    /// A part of open interest at the block's start, at the mark; nothing without a mark.
+    /// A part of open interest at the mark; nothing without a mark.
     fn of_open_interest(&self, part_ppm: Ppm) -> Atoms {
-        let open_interest = self.margin_open_interest_atoms().ok();
+        let lots = self.open_interest_lots.wide();
+        let open_interest = self.mark_ticks.and_then(|mark| self.value_atoms(mark, lots));
         let part = open_interest.and_then(|atoms| atoms.mul_ppm_floor(part_ppm));
         part.map_or(Atoms::ZERO, |part| part.min(MOST_FOR_OPEN_INTEREST))
     }
@@ -53,7 +54,7 @@ mod tests {
             (100_000, 1_000_000, 500_000),
             (10_000_000, 1_000_000, 1_000_000),
         ] {
-            market.margin_open_interest_lots = Lots::new(open_interest);
+            market.open_interest_lots = Lots::new(open_interest);
             assert_eq!(market.mark_impact_notional_atoms(), usdc(mark), "{open_interest}");
             assert_eq!(market.funding_impact_notional_atoms(), usdc(funding), "{open_interest}");
         }

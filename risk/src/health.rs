@@ -198,10 +198,5 @@ fn position_initial(
     if notional_atoms.is_zero() {
         return Ok(Atoms::ZERO);
     }
-    initial_margin(
-        &market.params,
-        notional_atoms,
-        position.leverage,
-        market.margin_open_interest_atoms()?,
-    )
+    initial_margin(&market.params, notional_atoms, position.leverage, Atoms::ZERO)
 }

@@ -48,6 +48,7 @@ pub mod fees;
 mod fresh;
 pub mod funding;
 pub mod health;
+pub mod interest;
 pub mod limits;
 pub mod liquidation;
 pub mod margin;

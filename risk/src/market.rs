@@ -24,9 +24,6 @@ pub struct Market {
     pub mark_ticks: Option<Ticks>,
     /// Sum of the long positions, which is that of the short ones.
     pub open_interest_lots: Lots,
-    /// Open interest at the block's start: what the initial rate scales with. Fixed in the block,
-    /// so that no trade changes what another account's orders reserve.
-    pub margin_open_interest_lots: Lots,
     /// Funding.
     pub funding: Funding,
     /// Funding paid by some and not yet drawn by others; negative when drawn first. What is left of
@@ -142,7 +139,6 @@ impl Market {
             params,
             mark_ticks: None,
             open_interest_lots: Lots::ZERO,
-            margin_open_interest_lots: Lots::ZERO,
             funding: Funding::default(),
             funding_pool_atoms: Atoms::ZERO,
             bad_debt_atoms: Atoms::ZERO,
@@ -242,10 +238,8 @@ impl Market {
         self.keepers.iter().fold(Atoms::ZERO, add)
     }
 
-    /// Starts a block: fixes the open interest that margin counts with, and opens the allowances of
-    /// the keepers anew.
+    /// Starts a block: opens the allowances of the keepers anew.
     pub fn begin_block(&mut self) {
-        self.margin_open_interest_lots = self.open_interest_lots;
         self.keepers.iter_mut().for_each(|keeper| keeper.used_in_block_atoms = Atoms::ZERO);
     }
 
@@ -255,14 +249,6 @@ impl Market {
     /// `STALE_INDEX` when the market never had one.
     pub fn mark(&self) -> Result<Ticks, RiskError> {
         self.mark_ticks.ok_or_else(|| RiskError::NoMark { symbol: self.params.symbol.clone() })
-    }
-
-    /// Open interest that margin counts with, in atoms of notional at the mark.
-    ///
-    /// # Errors
-    /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
-    pub fn margin_open_interest_atoms(&self) -> Result<Atoms, RiskError> {
-        fits(self.value_atoms(self.mark()?, self.margin_open_interest_lots.wide()), "open interest")
     }
 
     /// `p·q·k` of signed lots, which may be a sum beyond 63 bits: exact. `None` beyond 127 bits.

@@ -6,7 +6,6 @@ use crate::account::Position;
 use crate::error::{fits, invariant, RiskError};
 use crate::margin::{initial_margin, marked_atoms};
 use crate::market::Market;
-use crate::sharing::midpoint;
 
 /// An open order as margin sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,8 +187,7 @@ fn max_fee_atoms(order: &OpenOrder, k: AtomsPerTickLot, max_fee_ppm: Ppm) -> Opt
 /// rise. `E` loses at most `(p − mark)⁺·r·k` and the fee, both of which the reserve drops with
 /// those lots (see the bound of `max_fee_atoms`). Reduce-only orders that shrink with the position
 /// (rules §2.5) release more; nothing grows with a fill. Sells mirror this. Nothing here depends on
-/// other markets or accounts: marks, rates and the open interest that margin counts with are fixed
-/// in a block.
+/// other markets or accounts: marks and rates are fixed in a block.
 ///
 /// # Errors
 /// `STALE_INDEX` without a mark, `OVERFLOW` beyond 127 bits.
@@ -228,6 +226,16 @@ impl ReserveTerms {
         position: &Position,
         totals: &OrderTotals,
     ) -> Result<Self, RiskError> {
+        Self::at(market, position, totals, Atoms::ZERO)
+    }
+
+    /// As [`ReserveTerms::of`], at the initial rate of an open interest.
+    pub(crate) fn at(
+        market: &Market,
+        position: &Position,
+        totals: &OrderTotals,
+        open_interest_atoms: Atoms,
+    ) -> Result<Self, RiskError> {
         let held = position.lots.wide();
         let up = totals.reduce_only_buy_lots.min(held.saturating_neg()).max(0);
         let down = totals.reduce_only_sell_lots.min(held).max(0);
@@ -243,9 +251,8 @@ impl ReserveTerms {
         };
         if terms.farthest_lots() != 0 {
             let notional = marked_atoms(market, terms.farthest_lots())?;
-            let open_interest = market.margin_open_interest_atoms()?;
             terms.margin_atoms =
-                initial_margin(&market.params, notional, position.leverage, open_interest)?;
+                initial_margin(&market.params, notional, position.leverage, open_interest_atoms)?;
         }
         Ok(terms)
     }
@@ -265,44 +272,6 @@ impl ReserveTerms {
         let sum = sum.and_then(|sum| sum.checked_add(self.max_fee_atoms));
         fits(sum.and_then(|sum| sum.checked_add(self.waiting_atoms)), "reserved margin")
     }
-}
-
-/// The most lots, up to `most_lots`, of one more order like `order` that `free_atoms` covers in its
-/// market: what it adds to the reserve rises with its lots, so halving finds the bound in 64 steps.
-/// 0 when `free_atoms` is negative.
-///
-/// # Errors
-/// `STALE_INDEX` without a mark.
-pub fn affordable_lots(
-    market: &Market,
-    position: &Position,
-    totals: &OrderTotals,
-    free_atoms: Atoms,
-    order: &OpenOrder,
-    most_lots: Lots,
-    max_fee_ppm: Ppm,
-) -> Result<Lots, RiskError> {
-    let mark_ticks = market.mark()?;
-    let before = reserve(market, position, totals)?;
-    // What passes 127 bits is not affordable.
-    let covers = |lots: Lots| {
-        let mut with = *totals;
-        with.add(&OpenOrder { lots, ..*order }, mark_ticks, market.k, max_fee_ppm).ok()?;
-        let added = reserve(market, position, &with).ok()?.checked_sub(before)?;
-        (added <= free_atoms).then_some(())
-    };
-    let (mut low, mut high) =
-        (Lots::ZERO, if free_atoms.is_negative() { Lots::ZERO } else { most_lots });
-    while low < high {
-        // Rounded up, so that it is above `low`; neither it nor the one below it saturates.
-        let middle = midpoint(low.saturating_add(Lots::ONE), high);
-        if covers(middle).is_some() {
-            low = middle;
-        } else {
-            high = middle.saturating_sub(Lots::ONE);
-        }
-    }
-    Ok(low)
 }
 
 /// An order that the sweep may cancel.

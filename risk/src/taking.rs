@@ -20,9 +20,10 @@ use tidemark_proto::units::{cmp_products, Atoms, Lots, Ppm, Side, SignedLots, Ti
 use crate::account::Position;
 use crate::error::{fits, RiskError};
 use crate::health::Health;
+use crate::interest::{affordable_lots, open_interest_with, raise_atoms};
 use crate::margin::Marked;
 use crate::market::Market;
-use crate::orders::{affordable_lots, reserve, OpenOrder, OrderTotals};
+use crate::orders::{reserve, OpenOrder, OrderTotals};
 use crate::position::{are_opposite, signed_lots};
 use crate::sharing::most_that_bears;
 use crate::zero_price::ZeroTerms;
@@ -85,6 +86,9 @@ pub struct Taking {
     elsewhere_reserve_atoms: Atoms,
     elsewhere_maintenance_atoms: Atoms,
     drawn_atoms: Atoms,
+    /// Position and open interest before the first fill.
+    start_lots: SignedLots,
+    start_interest_lots: Lots,
 }
 
 impl Taking {
@@ -115,6 +119,8 @@ impl Taking {
             )?,
             now,
             drawn_atoms: Atoms::ZERO,
+            start_lots: position.lots,
+            start_interest_lots: market.open_interest_lots,
         })
     }
 
@@ -183,7 +189,31 @@ impl Taking {
         let mut totals = self.totals;
         totals.add(order, market.mark()?, market.k, max_fee_ppm)?;
         let reserve_atoms = reserve(market, &self.now.position, &totals)?;
-        Ok(self.free_atoms(&Standing { reserve_atoms, ..self.now }))
+        let free = self.free_atoms(&Standing { reserve_atoms, ..self.now });
+        if order.reduce_only {
+            return Ok(free);
+        }
+        let raise = self.raise_atoms(market, &self.now.position, &totals, order.lots)?;
+        Ok(free.saturating_sub(raise))
+    }
+
+    /// The rise of initial margin by open interest, once `more` lots of the order have traded.
+    fn raise_atoms(
+        &self,
+        market: &Market,
+        position: &Position,
+        totals: &OrderTotals,
+        more: Lots,
+    ) -> Result<Atoms, RiskError> {
+        if market.params.oi_upper_atoms.is_zero() {
+            return Ok(Atoms::ZERO);
+        }
+        // The walk that trades counts its fills in open interest; one without effects does not.
+        let traded = position.lots.wide().abs_diff(self.start_lots.wide());
+        let traded = u64::try_from(traded).map_or(Lots::MAX, Lots::new).saturating_add(more);
+        let (start_lots, start) = (self.start_lots, self.start_interest_lots);
+        let open_interest = open_interest_with(start, start_lots, self.side, traded);
+        raise_atoms(market, position, totals, open_interest)
     }
 
     /// The most lots of `order` that could rest after the fills so far.
@@ -258,7 +288,9 @@ impl Taking {
             return Ok(exited);
         }
         let entered = self.part(market, price_ticks, increasing, Self::bears_entry)?;
-        self.draw();
+        if !entered.is_zero() {
+            self.draw(market)?;
+        }
         Ok(exited.saturating_add(entered))
     }
 
@@ -317,21 +349,28 @@ impl Taking {
         Ok(filled.quote_atoms >= zero.quote_atoms)
     }
 
-    /// An entry: free collateral, with what may be drawn, is at least 0 before and after.
-    fn bears_entry(&self, _: &Market, filled: &Filled) -> Result<bool, RiskError> {
-        let is_covered = |standing: &Standing| {
-            let free = self.free_atoms(standing).saturating_add(self.left_to_draw_atoms());
-            !free.is_negative()
+    /// An entry: free collateral, with what may be drawn, is at least 0 before, and after at the
+    /// initial rate that open interest raises.
+    fn bears_entry(&self, market: &Market, filled: &Filled) -> Result<bool, RiskError> {
+        let free = |standing: &Standing| {
+            self.free_atoms(standing).saturating_add(self.left_to_draw_atoms())
         };
-        Ok(self.spends_free && is_covered(&self.now) && is_covered(&filled.standing))
+        if !self.spends_free || free(&self.now).is_negative() {
+            return Ok(false);
+        }
+        let after = &filled.standing;
+        let raise = self.raise_atoms(market, &after.position, &self.totals, Lots::ZERO)?;
+        Ok(free(after) >= raise)
     }
 
     /// Draws what free collateral lacks.
-    fn draw(&mut self) {
-        let lacking = self.free_atoms(&self.now).min(Atoms::ZERO);
+    fn draw(&mut self, market: &Market) -> Result<(), RiskError> {
+        let raise = self.raise_atoms(market, &self.now.position, &self.totals, Lots::ZERO)?;
+        let lacking = self.free_atoms(&self.now).saturating_sub(raise).min(Atoms::ZERO);
         let drawn = Atoms::ZERO.saturating_sub(lacking).min(self.left_to_draw_atoms());
         self.drawn_atoms = self.drawn_atoms.saturating_add(drawn);
         self.now.equity_atoms = self.now.equity_atoms.saturating_add(drawn);
+        Ok(())
     }
 }
 

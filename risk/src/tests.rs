@@ -116,8 +116,7 @@ pub(crate) fn any_market(id: u16) -> impl Strategy<Value = Market> {
                 market.params.oi_lower_atoms = usdc(100_000);
                 market.params.oi_upper_atoms = usdc(100_000_000);
             }
-            (market.open_interest_lots, market.margin_open_interest_lots) =
-                (lots(open_interest), lots(open_interest));
+            market.open_interest_lots = lots(open_interest);
             market
         })
 }

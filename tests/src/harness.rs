@@ -46,11 +46,23 @@ pub fn signer(name: &str) -> Signer {
     Signer::from_secret(&secret(name), CHAIN_ID).expect("a hash is a secret key")
 }
 
+/// A market of the rules' defaults in which an order may be worth little: tests trade single lots.
+#[must_use]
+pub fn test_market(
+    symbol: &str,
+    tick_size_e9: u64,
+    lot_size_e9: u64,
+    max_leverage: u32,
+) -> MarketParams {
+    let params = MarketParams::with_defaults(symbol, tick_size_e9, lot_size_e9, max_leverage);
+    MarketParams { min_order_atoms: Atoms::ZERO, ..params }
+}
+
 /// A market with a tick of 1 USDC and a lot of 1 base unit: `k` is 10⁶, and figures are easy to
 /// follow.
 #[must_use]
 pub fn plain_market(symbol: &str, max_leverage: u32) -> MarketParams {
-    MarketParams::with_defaults(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
+    test_market(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
 }
 
 /// A genesis of these markets, with [`FAUCET`] as admin and minter.

@@ -10,12 +10,12 @@ use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    genesis, healthy, limit, liquidations, lots, place, usdc, word, Chain,
+    genesis, healthy, limit, liquidations, lots, place, test_market, usdc, word, Chain,
 };
 
 /// A market of 50x whose mark is the index: tick 0.1 USDC, lot 0.0001.
 fn coin(symbol: &str) -> MarketParams {
-    let mut params = MarketParams::with_defaults(symbol, 100_000_000, 100_000, 50);
+    let mut params = test_market(symbol, 100_000_000, 100_000, 50);
     params.mark_band_ppm = Ppm::ZERO;
     params
 }
@@ -136,7 +136,7 @@ fn rules_3_a_limit_order_that_crosses_closes_at_every_leverage() {
 
 #[test]
 fn rules_3_a_market_order_needs_what_it_costs_in_the_book_and_no_more() {
-    let mut eth = MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 50);
+    let mut eth = test_market("ETH-USD", 10_000_000, 1_000_000, 50);
     eth.mark_band_ppm = Ppm::ZERO;
     let mut chain = Chain::new(&genesis(vec![eth], 1_000));
     chain.index(0, 300_000);
@@ -330,4 +330,37 @@ fn rules_2_of_a_batch_of_all_or_none_the_order_that_takes_is_admitted_whole() {
     assert_eq!(batch(&mut chain, 10_000), ["INSUFFICIENT_COLLATERAL", "BATCH_REFUSED"]);
     assert_eq!(batch(&mut chain, 100), ["OK", "OK"]);
     assert_eq!(chain.lots("buyer", 0), size as i64);
+}
+
+#[test]
+fn rules_3_open_interest_raises_the_initial_rate_at_admission_only() {
+    let mut params = coin("ONE-USD");
+    // 2 % up to an open interest of 60 000 USDC, 100 % from 120 000.
+    params.oi_lower_atoms = usdc(60_000);
+    params.oi_upper_atoms = usdc(120_000);
+    let mut chain = Chain::new(&genesis(vec![params], 1_000_000));
+    chain.index(0, 600_000);
+    for (trader, usdc) in [("first", 10_000), ("late", 10_000), ("maker", 10_000_000)] {
+        chain.deposit(trader, usdc);
+    }
+    healthy(&chain.block());
+    send(&mut chain, "maker", place(limit(0, Sell, 600_000, 30_000)));
+    assert_eq!(send(&mut chain, "first", place(limit(0, Buy, 600_000, 10_000))).0, "OK");
+    assert_eq!(send(&mut chain, "first", place(limit(0, Buy, 500_000, 100))).0, "OK");
+    // At 90 000 USDC the rate is 51 %: 30 000 of notional want 15 300, 18 000 want 35.6 % of it.
+    let (code, result) = send(&mut chain, "late", place(limit(0, Buy, 600_000, 5_000)));
+    assert_eq!((code, result.filled_lots), ("INSUFFICIENT_COLLATERAL", lots(0)));
+    assert_eq!(send(&mut chain, "late", place(market_order(Buy, 3_000))).0, "OK");
+    assert_eq!(chain.lots("late", 0), 3_000);
+    // In parts it is no cheaper: the whole position counts.
+    let (code, result) = send(&mut chain, "late", place(market_order(Buy, 2_000)));
+    assert_eq!(code, "OK");
+    assert!(result.filled_lots < lots(1_100), "{result:?}");
+    assert_eq!(result.rest_code, Some(Code::InsufficientCollateral));
+    // Nobody's reserve has changed: what rested rests, and the money that is free can go.
+    healthy(&chain.block());
+    let first = chain.account_id("first");
+    assert_eq!(chain.state.markets[0].book.open_orders(first), 1);
+    chain.send("first", v1::MsgWithdraw { amount_atoms: 3_000_000_000, ..Default::default() });
+    assert_eq!(word(&chain.block().txs[0]), "OK");
 }

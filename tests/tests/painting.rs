@@ -3,10 +3,11 @@
 
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_oracle::impact::Impact;
-use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, NanoTicks, Ppm, Ticks};
 use tidemark_proto::v1::{self, operation::Operation, PostOnly, Side::Buy, Side::Sell};
-use tidemark_tests::harness::{genesis, healthy, limit, liquidations, place, usdc, word, Chain};
+use tidemark_tests::harness::{
+    genesis, healthy, limit, liquidations, place, test_market, usdc, word, Chain,
+};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -19,7 +20,7 @@ const DEEP: u64 = 2_000;
 /// A market at its index, traders with 10 050 USDC each, and `q`, who quotes, with a hundred
 /// thousand.
 fn chain(traders: &[&str]) -> Chain {
-    let btc = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
+    let btc = test_market("BTC-USD", 100_000_000, 100_000, 50);
     let mut chain = Chain::new(&genesis(vec![btc], 1_000_000));
     chain.index(0, INDEX);
     chain.deposit("q", 100_000);

@@ -16,6 +16,7 @@ mod order;
 mod show;
 pub mod sidecar;
 mod trade;
+mod waits;
 mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -54,6 +55,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Keys(command) => keys::run(context, &command),
         Command::Deposit(args) => trade::deposit(context, &args).await,
         Command::Withdraw(args) => trade::withdraw(context, &args).await,
+        Command::TakeBack => trade::take_back(context).await,
         Command::Transfer(args) => trade::transfer(context, &args).await,
         Command::Leverage(args) => trade::leverage(context, &args).await,
         Command::MarginMode(args) => isolated::margin_mode(context, &args).await,

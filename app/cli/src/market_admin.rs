@@ -25,12 +25,15 @@ pub(super) async fn run(context: &Context, command: &MarketCommand) -> Result<()
             print_line(&format!("{:#}", json!(params)));
             Ok(())
         }
-        MarketCommand::ListNew { file } => {
+        MarketCommand::ListNew { file, shares_collateral } => {
             let params = read(file)?;
             let done = format!("listed {}", params.symbol);
             let mut sender = context.sender(&context.key()?).await?;
-            let message =
-                v1::MsgListMarket { params: Some((&params).into()), ..Default::default() };
+            let message = v1::MsgListMarket {
+                params: Some((&params).into()),
+                shares_collateral: *shares_collateral,
+                ..Default::default()
+            };
             send(context, &mut sender, &message, &done).await
         }
         MarketCommand::Update { file } => {

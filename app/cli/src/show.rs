@@ -10,6 +10,7 @@ use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::args::{OneMarket, Who};
+use super::waits::{queued_text, waiting_text};
 use super::{find, CliError, Context};
 
 /// The market that was named, or all.
@@ -87,6 +88,8 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             ("cancels run first", if params.cancels_first { "yes" } else { "no" }.to_owned()),
             ("halt that gates withdrawals", format!("{} s", params.halt_ms / 1_000)),
             ("blocks of a withdrawal gate", params.withdrawal_gate_blocks.to_string()),
+            ("withdrawals of an hour", grouped(usdc(params.hour_outflow_atoms), 0)),
+            ("withdrawals of a day", grouped(usdc(params.day_outflow_atoms), 0)),
             ("admin", params.admin.clone()),
             ("minters", params.minters.join(", ")),
         ];
@@ -103,6 +106,8 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             "cancels_first": params.cancels_first,
             "halt_ms": params.halt_ms,
             "withdrawal_gate_blocks": params.withdrawal_gate_blocks,
+            "hour_outflow": usdc(params.hour_outflow_atoms),
+            "day_outflow": usdc(params.day_outflow_atoms),
             "admin": params.admin,
             "minters": params.minters,
         })
@@ -253,27 +258,17 @@ pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError
             ]);
         }
         format!(
-            "{address} at block {}, next sequence {}\n{}{}{}",
+            "{address} at block {}, next sequence {}\n{}{}{}{}",
             account.height,
             account.sequence,
             table.render(),
             waiting_text(&account),
+            queued_text(&account),
             set_aside_text(&account, &markets)
         )
     };
     context.print(text, || account_json(&address, &account, &markets));
     Ok(())
-}
-
-/// A sentence for each subaccount with orders that wait and could increase.
-fn waiting_text(account: &v1::AccountResponse) -> String {
-    let waiting = account.subaccounts.iter().filter(|sub| sub.waiting_atoms != 0);
-    waiting
-        .map(|sub| {
-            let (number, reserve) = (sub.subaccount, money(sub.waiting_atoms));
-            format!("\nsubaccount {number} reserves {reserve} USDC for orders that wait")
-        })
-        .collect()
 }
 
 /// A sentence for each market in which the account has set collateral aside.
@@ -338,6 +333,8 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
         "address": address,
         "height": account.height,
         "sequence": account.sequence,
+        "queued_withdrawal": usdc(account.queued_withdrawal_atoms),
+        "queued_ahead": account.queued_ahead,
         "subaccounts": account.subaccounts.iter().map(one).collect::<Vec<_>>(),
     })
 }

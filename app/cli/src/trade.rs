@@ -52,9 +52,17 @@ pub(super) async fn withdraw(context: &Context, args: &args::Amount) -> Result<(
         context,
         &mut sender,
         &message,
-        &format!("withdrew {amount} USDC from subaccount {subaccount}"),
+        &format!("withdrew {amount} USDC from subaccount {subaccount}; `account` shows what waits"),
     )
     .await
+}
+
+pub(super) async fn take_back(context: &Context) -> Result<(), CliError> {
+    let mut sender = context.sender(&context.key()?).await?;
+    let subaccount = context.global.subaccount;
+    let message = v1::MsgTakeBackWithdrawal { subaccount, ..Default::default() };
+    let done = format!("what waited to be withdrawn is in subaccount {subaccount} again");
+    send(context, &mut sender, &message, &done).await
 }
 
 pub(super) async fn transfer(context: &Context, args: &args::Transfer) -> Result<(), CliError> {

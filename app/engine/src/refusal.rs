@@ -72,6 +72,10 @@ pub enum Refusal {
     SupplyCap { amount_atoms: Atoms, supply_atoms: Atoms, most_atoms: Atoms },
     #[error("withdrawals are gated up to block {gated_until}, this is {height}")]
     WithdrawalsGated { gated_until: u64, height: u64 },
+    #[error("{most} owners wait for money to leave, and the owner is none of them")]
+    WithdrawalQueueFull { most: usize },
+    #[error("the owner has no withdrawal that waits")]
+    NothingQueued,
     #[error("the index of {symbol} is stale and the account has a position or orders there")]
     StaleForRemoval { symbol: Symbol },
     #[error("amount_atoms is {amount_atoms}, withdrawable are {withdrawable_atoms}")]
@@ -114,6 +118,13 @@ pub enum Refusal {
     NoLots,
     #[error("lots is {lots}, must be at most {most_lots}")]
     TooManyLots { lots: Lots, most_lots: Lots },
+    #[error(
+        "the order is worth {notional_atoms} atoms at {price_ticks} ticks, must be at least \
+         {least_atoms}"
+    )]
+    WorthTooLittle { notional_atoms: Atoms, price_ticks: Ticks, least_atoms: Atoms },
+    #[error("display_lots is {display_lots}, must be at least {least_lots}")]
+    DisplayTooSmall { display_lots: Lots, least_lots: Lots },
     #[error("price is {price_ticks} ticks, must be {low_ticks} to {high_ticks}")]
     PriceOutOfBand { price_ticks: Ticks, low_ticks: Ticks, high_ticks: Ticks },
     #[error("{open} open orders, at most {most}")]
@@ -286,6 +297,8 @@ codes! {
     Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,
     Refusal::NotAMinter(_) | Refusal::NotTheAdmin(_) => Code::NotAuthorised,
     Refusal::WithdrawalsGated { .. } => Code::WithdrawalsGated,
+    Refusal::WithdrawalQueueFull { .. } => Code::WithdrawalQueueFull,
+    Refusal::NothingQueued => Code::NothingQueued,
     Refusal::StaleForRemoval { .. }
     | Refusal::NoIndex { .. }
     | Refusal::StaleIndex { .. } => Code::StaleIndex,
@@ -307,7 +320,9 @@ codes! {
     Refusal::ReduceOnlyMarket { .. } => Code::MarketReduceOnly,
     Refusal::Closed { .. } | Refusal::BeingSettled { .. } => Code::MarketClosed,
     Refusal::Expired { .. } => Code::Expired,
-    Refusal::NoLots => Code::QuantityTooSmall,
+    Refusal::NoLots
+    | Refusal::WorthTooLittle { .. }
+    | Refusal::DisplayTooSmall { .. } => Code::QuantityTooSmall,
     Refusal::TooManyLots { .. } => Code::QuantityTooLarge,
     Refusal::PriceOutOfBand { .. } => Code::PriceOutOfBand,
     Refusal::TooManyOpenOrders { .. }

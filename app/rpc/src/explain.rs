@@ -1,12 +1,12 @@
 //! Why an account stands where it does: each term of its margin, from the functions that the chain
 //! itself decides by; and its past liquidations.
 
-use tidemark_proto::units::{AccountId, Lots, MarketId, Ppm, Side, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ppm, Side, Ticks};
 use tidemark_proto::{v1, Refusal};
 use tidemark_risk::health::{Health, MarketTerms};
+use tidemark_risk::interest::affordable_lots;
 use tidemark_risk::margin::{self, TierPart};
-use tidemark_risk::orders::{affordable_lots, OrderTotals};
-use tidemark_risk::orders::{OpenOrder, ReserveTerms};
+use tidemark_risk::orders::{OpenOrder, OrderTotals, ReserveTerms};
 use tidemark_risk::{fees, liquidation, Market, Position, RiskError};
 
 use super::account::{find, isolated_of, with_isolated, AccountMargin, NO_ORDERS};
@@ -88,11 +88,11 @@ fn market_terms(
     let params = &market.params;
     let terms = MarketTerms::of(market, position, totals)?;
     let reserve = ReserveTerms::of(market, position, totals)?;
-    let open_interest = market.margin_open_interest_atoms()?;
     let farthest = margin::marked_atoms(market, reserve.farthest_lots())?;
     let notional = terms.value_atoms.max(-terms.value_atoms);
     let price = liquidation::liquidation_price(market, position.lots, health)?;
     let mark_ticks = market.mark()?;
+    let open_interest = market.value_atoms(mark_ticks, market.open_interest_lots.wide());
     let affordable = |side: Side| {
         let order =
             OpenOrder { side, price_ticks: mark_ticks, lots: Lots::ZERO, reduce_only: false };
@@ -111,7 +111,7 @@ fn market_terms(
         position_funding_index: position.funding_index.to_string(),
         unpaid_funding_atoms: wire_atoms(terms.unpaid_funding_atoms),
         leverage: position.leverage,
-        initial_tiers: tiers(margin::initial_tiers(params, notional, open_interest))?,
+        initial_tiers: tiers(margin::initial_tiers(params, notional, Atoms::ZERO))?,
         initial_atoms: wire_atoms(terms.initial_atoms),
         maintenance_tiers: tiers(margin::maintenance_tiers(params, notional))?,
         maintenance_fraction_ppm: params.maintenance_fraction_ppm.get(),
@@ -122,7 +122,7 @@ fn market_terms(
         reduce_only_sell_lots: wire_lots(totals.reduce_only_sell_lots),
         highest_lots: wire_lots(reserve.highest_lots),
         lowest_lots: wire_lots(reserve.lowest_lots),
-        reserve_tiers: tiers(margin::initial_tiers(params, farthest, open_interest))?,
+        reserve_tiers: tiers(margin::initial_tiers(params, farthest, Atoms::ZERO))?,
         reserve_margin_atoms: wire_atoms(reserve.margin_atoms),
         adverse_atoms: wire_atoms(reserve.adverse_atoms),
         max_fee_atoms: wire_atoms(reserve.max_fee_atoms),
@@ -131,8 +131,8 @@ fn market_terms(
         liquidation_price_ticks: price.map_or(0, Ticks::get),
         affordable_buy_lots: affordable(Side::Buy)?.get(),
         affordable_sell_lots: affordable(Side::Sell)?.get(),
-        open_interest_atoms: wire_atoms(open_interest),
         waiting_atoms: wire_atoms(reserve.waiting_atoms),
+        open_interest_atoms: wire_atoms(open_interest.unwrap_or(Atoms::MAX)),
     })
 }
 

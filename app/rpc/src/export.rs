@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidemark_engine::state::{MarketCell, Owner, View};
+use tidemark_engine::state::{outflow, MarketCell, Owner, View};
 use tidemark_market_data::AllOrders;
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::units::{AccountId, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
@@ -40,7 +40,15 @@ struct Chain<'a> {
     deposits_atoms: String,
     withdrawals_atoms: String,
     withdrawals_gated_until: u64,
+    queued_withdrawals: Vec<QueuedWithdrawal>,
     skipped_days: u32,
+}
+
+#[derive(Serialize)]
+struct QueuedWithdrawal {
+    owner: String,
+    amount_atoms: String,
+    height: u64,
 }
 
 #[derive(Serialize)]
@@ -139,6 +147,11 @@ struct ConditionalOrder {
 
 fn chain(view: &View) -> Chain<'_> {
     let chain = &view.chain;
+    let queued = |row: &outflow::QueuedWithdrawal| QueuedWithdrawal {
+        owner: view.owners.get(row.owner).map(|own| own.address.to_string()).unwrap_or_default(),
+        amount_atoms: row.amount_atoms.to_string(),
+        height: row.height,
+    };
     Chain {
         chain_id: &chain.chain_id,
         height: chain.height,
@@ -153,6 +166,7 @@ fn chain(view: &View) -> Chain<'_> {
         deposits_atoms: chain.deposits_atoms.to_string(),
         withdrawals_atoms: chain.withdrawals_atoms.to_string(),
         withdrawals_gated_until: chain.withdrawals_gated_until,
+        queued_withdrawals: chain.outflow.queue.rows().iter().map(queued).collect(),
         skipped_days: chain.skipped_days,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemark_consensus::publish::Publisher;
+use tidemark_engine::state::outflow::QueuedWithdrawal;
 use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
 use tidemark_market_data::{listed, wire_atoms, AccountOrders, MarketData};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
@@ -54,6 +55,8 @@ fn params(view: &View) -> v1::ParamsResponse {
         max_pending_sequences: u32::try_from(MAX_PENDING_SEQUENCES).unwrap_or(u32::MAX),
         admin: chain.admin.to_string(),
         minters: chain.minters.iter().map(ToString::to_string).collect(),
+        hour_outflow_atoms: unsigned_atoms(params.hour_outflow_atoms),
+        day_outflow_atoms: unsigned_atoms(params.day_outflow_atoms),
     }
 }
 
@@ -156,10 +159,19 @@ impl QueryServer {
         let owner = ids.first().and_then(|id| view.account(*id)).map(|(owner, _)| owner);
         let known =
             types::Address::parse(&request.owner).ok().and_then(|address| view.owner(&address));
+        let owner = owner.or(known);
+        let queue = view.chain.outflow.queue.rows();
+        let is_own = |row: &QueuedWithdrawal| {
+            view.owners.get(row.owner).map(|owner| owner.address) == owner.map(|own| own.address)
+        };
+        let place = queue.iter().position(is_own);
+        let queued = place.and_then(|at| queue.get(at)).map(|row| row.amount_atoms);
         Ok(v1::AccountResponse {
             height: view.chain.height,
-            sequence: owner.or(known).map_or(0, |owner| owner.sequence),
+            sequence: owner.map_or(0, |owner| owner.sequence),
             subaccounts: subaccounts.collect::<Result<_, _>>()?,
+            queued_withdrawal_atoms: unsigned_atoms(queued.unwrap_or(Atoms::ZERO)),
+            queued_ahead: place.and_then(|at| u32::try_from(at).ok()).unwrap_or(0),
         })
     }
 

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use super::{invalid, within};
+use super::{invalid, within, MAX_ATOMS};
 use crate::codes::Refusal;
 use crate::units::{Atoms, Ppm, TimeMs};
 
@@ -35,12 +35,31 @@ pub struct ChainParams {
     pub cancels_first: bool,
     /// Pause of blocks, in block time, after which withdrawals are gated.
     pub halt_ms: TimeMs,
-    /// For how many blocks withdrawals are gated after a halt or negative equity.
+    /// For how many blocks withdrawals are gated after a halt or large losses.
     pub withdrawal_gate_blocks: u64,
     /// Gas of the work that a block does for nobody's transaction: the sweep, and what falls due
     /// (rules §7.12).
     #[serde(default = "sweep_gas")]
     pub sweep_gas: u64,
+    /// Withdrawals of an hour, unless 1 % of deposits is more (rules §3.15); at least
+    /// [`MIN_OUTFLOW_ATOMS`].
+    #[serde(default = "hour_outflow_atoms")]
+    pub hour_outflow_atoms: Atoms,
+    /// Withdrawals of a day, unless 10 % of deposits is more; at least [`MIN_OUTFLOW_ATOMS`].
+    #[serde(default = "day_outflow_atoms")]
+    pub day_outflow_atoms: Atoms,
+}
+
+/// The least of [`ChainParams::hour_outflow_atoms`] and of the day's: a turn of the queue of
+/// withdrawals fits into a full bucket.
+pub const MIN_OUTFLOW_ATOMS: Atoms = Atoms::from_usdc(10_000);
+
+const fn hour_outflow_atoms() -> Atoms {
+    Atoms::from_usdc(1_000_000)
+}
+
+const fn day_outflow_atoms() -> Atoms {
+    Atoms::from_usdc(10_000_000)
 }
 
 /// Least and most gas of the sweep: at most half a second of one core.
@@ -82,7 +101,17 @@ impl ChainParams {
             ),
             ("sweep_gas", i64::try_from(self.sweep_gas).unwrap_or(-1), SWEEP_GAS.0, SWEEP_GAS.1),
         ];
-        within(maker.chain(taker).chain(others))
+        within(maker.chain(taker).chain(others))?;
+        for (name, value) in [
+            ("hour_outflow_atoms", self.hour_outflow_atoms),
+            ("day_outflow_atoms", self.day_outflow_atoms),
+        ] {
+            if !(MIN_OUTFLOW_ATOMS..=MAX_ATOMS).contains(&value) {
+                let bounds = format!("{MIN_OUTFLOW_ATOMS} to {MAX_ATOMS}");
+                return Err(invalid(format!("{name} is {value}, must be {bounds}")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -109,6 +138,8 @@ impl Default for ChainParams {
             halt_ms: TimeMs::new(300_000),
             withdrawal_gate_blocks: 50,
             sweep_gas: sweep_gas(),
+            hour_outflow_atoms: hour_outflow_atoms(),
+            day_outflow_atoms: day_outflow_atoms(),
         }
     }
 }

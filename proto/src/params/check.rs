@@ -111,6 +111,8 @@ impl MarketParams {
             ("partial_liquidation_atoms", self.partial_liquidation_atoms),
             ("fund_block_cap_atoms", self.fund_block_cap_atoms),
             ("max_set_aside_atoms", self.max_set_aside_atoms),
+            ("min_order_atoms", self.min_order_atoms),
+            ("max_open_interest_atoms", self.max_open_interest_atoms),
         ] {
             if !(Atoms::ZERO..=MAX_ATOMS).contains(&value) {
                 return Err(invalid(format!("{name} is {value}, must be 0 to {MAX_ATOMS}")));

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use super::invalid;
+use super::{invalid, MAX_ATOMS};
 use crate::codes::Refusal;
 use crate::units::{Atoms, AtomsPerTickLot, Lots, MarketId, Ppm, TimeMs};
 
@@ -172,6 +172,12 @@ pub struct MarketParams {
     /// [`MIN_MARK_IMPACT_NOTIONAL`].
     #[serde(default = "mark_impact_notional_atoms")]
     pub mark_impact_notional_atoms: Atoms,
+    /// Least notional of an order, and of an iceberg's display; 0 is off.
+    #[serde(default = "min_order_atoms")]
+    pub min_order_atoms: Atoms,
+    /// Largest open interest at the mark, in notional of one side; 0 is off.
+    #[serde(default)]
+    pub max_open_interest_atoms: Atoms,
 }
 
 /// The least [`MarketParams::mark_impact_notional_atoms`], and its default: less depth than that
@@ -187,6 +193,14 @@ const MARK_BAND_PPM: Ppm = Ppm::new(50_000);
 const fn mark_impact_notional_atoms() -> Atoms {
     MIN_MARK_IMPACT_NOTIONAL
 }
+
+/// The default of [`MarketParams::min_order_atoms`]: 10 USDC.
+const fn min_order_atoms() -> Atoms {
+    Atoms::from_usdc(10)
+}
+
+/// The cap of open interest of a market that a message lists, unless it says otherwise.
+const LISTED_OPEN_INTEREST: Atoms = Atoms::from_usdc(1_000_000);
 
 /// The default of [`MarketParams::max_set_aside_atoms`]: 1 000 000 USDC.
 const fn max_set_aside_atoms() -> Atoms {
@@ -273,9 +287,29 @@ impl MarketParams {
             index_move_quorum_ppm: Ppm::new(900_000),
             max_triggers: max_triggers(),
             mark_impact_notional_atoms: mark_impact_notional_atoms(),
+            min_order_atoms: min_order_atoms(),
+            max_open_interest_atoms: Atoms::ZERO,
         };
         params.mark_band_ppm = MARK_BAND_PPM.min(params.max_mark_band_ppm());
         params
+    }
+
+    /// The parameters of a market that a message lists (rules §10.8): isolated for every account
+    /// unless it is to share the accounts' collateral; with a cap of open interest of 1 000 000
+    /// USDC where none is given; and with an initial rate that rises from half of the cap on where
+    /// the parameters do not say.
+    #[must_use]
+    pub fn as_listed(mut self, shares_collateral: bool) -> Self {
+        self.isolated_only |= !shares_collateral;
+        if self.max_open_interest_atoms.is_zero() {
+            self.max_open_interest_atoms = LISTED_OPEN_INTEREST;
+        }
+        let cap_atoms = self.max_open_interest_atoms;
+        if self.oi_upper_atoms.is_zero() && cap_atoms < MAX_ATOMS {
+            self.oi_lower_atoms = Atoms::new(cap_atoms.get() / 2);
+            self.oi_upper_atoms = cap_atoms;
+        }
+        self
     }
 
     /// The maintenance rate of the first tier, rounded down: what the smallest position needs.

@@ -60,13 +60,16 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         "/tidemark.v1.MsgOrders" => read!(v1::MsgOrders, orders),
         "/tidemark.v1.MsgDeposit" => read!(v1::MsgDeposit, deposit),
         "/tidemark.v1.MsgWithdraw" => read!(v1::MsgWithdraw, withdraw),
+        "/tidemark.v1.MsgTakeBackWithdrawal" => read!(v1::MsgTakeBackWithdrawal, |m| {
+            Ok(Message::TakeBackWithdrawal { subaccount: m.subaccount })
+        }),
         "/tidemark.v1.MsgTransfer" => read!(v1::MsgTransfer, transfer),
         "/tidemark.v1.MsgSetLeverage" => read!(v1::MsgSetLeverage, set_leverage),
         "/tidemark.v1.MsgSetSelfTradePrevention" => {
             read!(v1::MsgSetSelfTradePrevention, set_self_trade_prevention)
         }
         "/tidemark.v1.MsgListMarket" => {
-            read!(v1::MsgListMarket, |m| Ok(Message::ListMarket(params(m.params)?)))
+            read!(v1::MsgListMarket, list_market)
         }
         "/tidemark.v1.MsgUpdateMarket" => {
             read!(v1::MsgUpdateMarket, |m| Ok(Message::UpdateMarket(params(m.params)?)))
@@ -123,6 +126,13 @@ fn transfer(m: v1::MsgTransfer) -> Result<Message, Refusal> {
         return Err(invalid(format!("from_subaccount and to_subaccount are both {to_subaccount}")));
     }
     Ok(Message::Transfer { from_subaccount, to_subaccount, amount_atoms })
+}
+
+/// Parameters that the defaults of a listing leave as they are pass their check once more.
+fn list_market(m: v1::MsgListMarket) -> Result<Message, Refusal> {
+    let listed = params(m.params)?.as_listed(m.shares_collateral);
+    listed.check()?;
+    Ok(Message::ListMarket(Box::new(listed)))
 }
 
 fn set_leverage(m: v1::MsgSetLeverage) -> Result<Message, Refusal> {

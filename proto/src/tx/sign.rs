@@ -53,8 +53,8 @@ macro_rules! sendable {
     )*};
 }
 sendable! {
-    MsgDeposit MsgWithdraw MsgTransfer MsgSetLeverage MsgSetSelfTradePrevention MsgListMarket
-    MsgUpdateMarket MsgOrders
+    MsgDeposit MsgWithdraw MsgTakeBackWithdrawal MsgTransfer MsgSetLeverage
+    MsgSetSelfTradePrevention MsgListMarket MsgUpdateMarket MsgOrders
     MsgSetMarginMode MsgAdjustIsolatedMargin MsgRegisterBackstop MsgTakeover
 }
 

@@ -16,6 +16,8 @@ pub enum Message {
     Deposit { recipient: Address, subaccount: u32, amount_atoms: Atoms },
     /// Take collateral off the exchange.
     Withdraw { subaccount: u32, amount_atoms: Atoms },
+    /// Take all that waits in the queue of withdrawals back.
+    TakeBackWithdrawal { subaccount: u32 },
     /// Move collateral between the signer's subaccounts.
     Transfer { from_subaccount: u32, to_subaccount: u32, amount_atoms: Atoms },
     /// Set a subaccount's leverage in a market; 0 is the tier's maximum.
@@ -72,6 +74,7 @@ impl Message {
         match self {
             Self::Deposit { .. } => "MsgDeposit",
             Self::Withdraw { .. } => "MsgWithdraw",
+            Self::TakeBackWithdrawal { .. } => "MsgTakeBackWithdrawal",
             Self::Transfer { .. } => "MsgTransfer",
             Self::SetLeverage { .. } => "MsgSetLeverage",
             Self::SetSelfTradePrevention { .. } => "MsgSetSelfTradePrevention",

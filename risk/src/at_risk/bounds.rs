@@ -1,4 +1,4 @@
-//! How far marks, and open interest, may move before an account could be endangered.
+//! How far marks may move before an account could be endangered.
 //!
 //! What an account can lose before that is its slack: `E − MM` without open orders, `E − Σ reserve`
 //! with them. In each market that it is in, a bound is put on what a move of the mark by a part `x`
@@ -43,8 +43,6 @@ const PPM: i128 = Ppm::ONE.wide();
 pub(super) struct Rates {
     tiers: Vec<MarginTier>,
     maintenance_fraction_ppm: Ppm,
-    oi_lower_atoms: Atoms,
-    oi_upper_atoms: Atoms,
 }
 
 /// Returns true if two sets of a market's parameters ask for the same margin of every account.
@@ -59,8 +57,6 @@ impl Rates {
         Self {
             tiers: params.tiers.clone(),
             maintenance_fraction_ppm: params.maintenance_fraction_ppm,
-            oi_lower_atoms: params.oi_lower_atoms,
-            oi_upper_atoms: params.oi_upper_atoms,
         }
     }
 
@@ -68,8 +64,6 @@ impl Rates {
     pub fn are_of(&self, params: &MarketParams) -> bool {
         self.tiers == params.tiers
             && self.maintenance_fraction_ppm == params.maintenance_fraction_ppm
-            && self.oi_lower_atoms == params.oi_lower_atoms
-            && self.oi_upper_atoms == params.oi_upper_atoms
     }
 
     /// A tier's maintenance rate, rounded down to the ppm.
@@ -94,15 +88,8 @@ impl Rates {
         )
     }
 
-    fn scales(&self) -> bool {
-        !self.oi_upper_atoms.is_zero()
-    }
-
     /// The most that initial margin rises with notional.
     fn max_initial_ppm(&self, leverage: u32) -> i128 {
-        if self.scales() {
-            return PPM;
-        }
         let own = PPM.checked_div(i128::from(leverage)).map_or(0, |rate| rate.saturating_add(1));
         self.tiers.last().map_or(PPM, |tier| tier.initial_margin_ppm.wide()).max(own)
     }
@@ -115,8 +102,6 @@ pub(super) struct Bounds {
     pub low_ticks: Option<i128>,
     /// The highest mark.
     pub high_ticks: Option<i128>,
-    /// The most open interest that margin may count with, at the mark.
-    pub open_interest_atoms: Option<Atoms>,
 }
 
 /// An account, its margin, and its open orders by position.
@@ -296,7 +281,7 @@ fn with_orders<'a>(
     free_atoms: Atoms,
     bounds: &mut Vec<Bounds>,
 ) -> Option<()> {
-    let (mut loss, mut scaled, mut count) = (0_i128, 0_i128, 0_usize);
+    let (mut loss, mut count) = (0_i128, 0_usize);
     for line in lines.clone() {
         let line = line?;
         if line.is_empty() {
@@ -304,27 +289,13 @@ fn with_orders<'a>(
         }
         let per_tick = line.reserve_loss()?.checked_mul(line.market.k.wide())?;
         loss = loss.checked_add(line.mark()?.checked_mul(per_tick)?)?;
-        if line.rates.scales() {
-            let notional = marked_atoms(line.market, line.farthest_lots()?).ok()?;
-            scaled = scaled.checked_add(notional.get())?;
-        }
         count = count.checked_add(1)?;
     }
-    let half = Atoms::new(free_atoms.get() / 2);
-    let for_open_interest = if scaled == 0 { Atoms::ZERO } else { half };
-    let part = share(free_atoms.checked_sub(for_open_interest)?, count, loss)?;
-    // The scaled rate is rounded down to the ppm.
-    let steps = scaled.checked_div(PPM)?.checked_add(i128::try_from(count).ok()?)?;
-    let for_rate = for_open_interest.saturating_sub(Atoms::new(steps));
-    let scaled_part = share(for_rate, 0, scaled.checked_mul(PPM)?)?;
+    let part = share(free_atoms, count, loss)?;
     bounds.clear();
     for line in lines {
         let line = line?;
-        bounds.push(if line.is_empty() {
-            Bounds::default()
-        } else {
-            line.around(part, scaled_part)?
-        });
+        bounds.push(if line.is_empty() { Bounds::default() } else { line.around(part)? });
     }
     Some(())
 }
@@ -336,19 +307,10 @@ impl Line<'_> {
             .map(|terms| terms.farthest_lots())
     }
 
-    /// Bounds on both sides; and on open interest, whose rise over the whole width of the scale
-    /// adds the notional to its margin at most.
-    fn around(&self, part: i128, scaled_part: i128) -> Option<Bounds> {
+    /// Bounds on both sides.
+    fn around(&self, part: i128) -> Option<Bounds> {
         let mark = self.mark()?;
         let ticks = part_of(mark, part)?;
-        let (low_ticks, high_ticks) = (mark.checked_sub(ticks), mark.checked_add(ticks));
-        let mut of = Bounds { low_ticks, high_ticks, open_interest_atoms: None };
-        if self.rates.scales() && scaled_part < 1 << PART_BITS {
-            let now = self.market.margin_open_interest_atoms().ok()?.max(self.rates.oi_lower_atoms);
-            let width = self.rates.oi_upper_atoms.checked_sub(self.rates.oi_lower_atoms)?;
-            let rise = Atoms::new(part_of(width.get(), scaled_part)?);
-            of.open_interest_atoms = now.checked_add(rise);
-        }
-        Some(of)
+        Some(Bounds { low_ticks: mark.checked_sub(ticks), high_ticks: mark.checked_add(ticks) })
     }
 }

@@ -10,13 +10,11 @@ pub(super) enum Axis {
     Low = 0,
     /// The mark from above.
     High = 1,
-    /// Open interest from above.
-    OpenInterest = 2,
     /// Nothing: the account is in the market, and has no bound there now.
-    None = 3,
+    None = 2,
 }
 
-pub(super) const AXES: [Axis; 3] = [Axis::Low, Axis::High, Axis::OpenInterest];
+pub(super) const AXES: [Axis; 2] = [Axis::Low, Axis::High];
 
 /// An account's entry in one of a market's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

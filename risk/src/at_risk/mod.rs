@@ -3,7 +3,7 @@
 //!
 //! [`AtRiskIndex::find`] returns exactly the accounts that [`at_risk`] does, as a look
 //! at every account would. It evaluates those that were written since the last time, those whose
-//! bound a mark, funding or open interest has passed, and those that were in danger and may still
+//! bound a mark or funding has passed, and those that were in danger and may still
 //! be; it reads no other. Bounds are conservative (`bounds`): who has not passed one is safe, who
 //! has is evaluated and gets new ones.
 //!
@@ -13,7 +13,6 @@
 //! |---|---|
 //! | mark | bounds, for each market below and above |
 //! | funding | every bound of the market closes in by its worth in ticks (`drift_ticks`) |
-//! | open interest, where initial margin scales with it | a bound on it, for accounts with open orders |
 //! | the account's own row or orders | [`AtRiskIndex::touch`], or an id beyond those known |
 //! | a market's margin parameters | compared at every search: its members are evaluated, as far as its review has come ([`Source::review`]); those behind must be touched when it comes to them |
 //! | the highest fee rate | compared at every search: everyone is evaluated |
@@ -30,7 +29,7 @@ mod members;
 mod tests;
 mod thresholds;
 
-use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm, Ticks};
+use tidemark_proto::units::{AccountId, MarketId, Ppm, Ticks};
 
 use crate::account::{Account, Position};
 use crate::error::RiskError;
@@ -211,11 +210,9 @@ impl MarketIndex {
     /// The levels that keys are compared with, by axis.
     fn levels(&self, market: &Market) -> [i64; AXES.len()] {
         let Some(mark) = market.mark_ticks.map(Ticks::wide) else { return [i64::MAX; AXES.len()] };
-        let open_interest = market.margin_open_interest_atoms().unwrap_or(Atoms::MAX);
         [
             level(mark.saturating_sub(self.drift_ticks)),
             level(mark.saturating_add(self.drift_ticks).saturating_neg()),
-            level(open_interest.get().saturating_neg()),
         ]
     }
 
@@ -226,7 +223,6 @@ impl MarketIndex {
             bounds
                 .high_ticks
                 .map(|high| key(high.saturating_add(self.drift_ticks).saturating_neg())),
-            bounds.open_interest_atoms.map(|atoms| key(atoms.get().saturating_neg())),
         ]
     }
 }

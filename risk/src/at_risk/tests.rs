@@ -123,7 +123,6 @@ enum Step {
     MoveAll(i64),
     /// Funding of a part of the mark.
     Funding(usize, i64),
-    OpenInterest(usize, u64),
     Params(usize, Vec<tidemark_proto::params::MarginTier>, i64, Option<i128>),
     /// A review begins, or one goes on by so many accounts.
     Review(usize, bool, usize),
@@ -150,7 +149,6 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(m, t)| Step::Jump(m, t)),
         2 => (of(), prop_oneof![-2_000_i64..2_000, -40_000_i64..40_000])
             .prop_map(|(m, p)| Step::Funding(m, p)),
-        2 => (of(), 0_u64..20_000_000).prop_map(|(m, l)| Step::OpenInterest(m, l)),
         1 => (of(), tiers(), 1_i64..=1_000_000, prop::option::of(1_i128..1_000_000))
             .prop_map(|(m, t, f, o)| Step::Params(m, t, f, o)),
         1 => (of(), any::<bool>(), 0_usize..8).prop_map(|(m, b, n)| Step::Review(m, b, n)),
@@ -196,7 +194,6 @@ impl World {
             Step::Move(m, _)
             | Step::Jump(m, _)
             | Step::Funding(m, _)
-            | Step::OpenInterest(m, _)
             | Step::Params(m, ..)
             | Step::Review(m, ..) => (0, *m),
             _ => (0, 0),
@@ -220,7 +217,6 @@ impl World {
             Step::Funding(_, ppm) => {
                 of.funding.cumulative_index += per_lot(of) * i128::from(*ppm);
             }
-            Step::OpenInterest(_, size) => of.margin_open_interest_lots = lots(*size),
             Step::Params(_, tiers, fraction, open_interest) => {
                 of.params.tiers.clone_from(tiers);
                 of.params.maintenance_fraction_ppm = Ppm::new(*fraction);
@@ -357,8 +353,7 @@ fn account_with_slack() -> impl Strategy<Value = World> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// Every mark at one of its bounds, open interest at its own, and funding in between: still out
-    /// of danger.
+    /// Every mark at one of its bounds, and funding in between: still out of danger.
     #[test]
     fn no_move_within_the_bounds_endangers(
         mut world in account_with_slack(),
@@ -388,9 +383,6 @@ proptest! {
             let now = (mark + (bound - mark) * i128::from(quarters) / 4).max(0);
             of.mark_ticks = Some(ticks(now as u64));
             of.funding.cumulative_index += change;
-            if let Some(most) = key(Axis::OpenInterest).filter(|_| now > 0) {
-                of.margin_open_interest_lots = lots((-most / (now * of.k.wide())) as u64);
-            }
         }
         let crossed = |at: &usize| {
             let levels = index.markets[*at].levels(&world.markets[*at]);
@@ -398,8 +390,6 @@ proptest! {
                 |key: &Key| levels.get(key.axis as usize).is_some_and(|level| key.key > *level);
             index.accounts[0].iter().any(|key| key.market == market_at(*at) && is_crossed(key))
         };
-        // A scaling market's open interest passes its bound by the mark alone where its lots are 0:
-        // the search sees that.
         prop_assume!(!(0..MARKETS).any(|at| crossed(&at)));
         prop_assert_eq!(world.by_scan(), []);
     }

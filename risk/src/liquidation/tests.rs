@@ -34,7 +34,6 @@ fn endangered() -> impl Strategy<Value = (Account, [Market; 2])> {
             let mut markets = [a, b];
             for (market, held) in markets.iter_mut().zip([q0, q1]) {
                 market.open_interest_lots = lots(held.unsigned_abs());
-                market.margin_open_interest_lots = lots(held.unsigned_abs());
             }
             let mut account = account(0, &[(0, q0, 0), (1, q1, 0)]);
             let at = health(&account, &markets);

@@ -45,7 +45,8 @@ proptest! {
         width in 1_i128..1_000_000_000_000,
         leverage in 0_u32..60,
     ) {
-        let oi = market.margin_open_interest_atoms().unwrap();
+        let open_interest = market.open_interest_lots.wide();
+        let oi = market.value_atoms(market.mark().unwrap(), open_interest).unwrap();
         let initial = |n| initial_margin(&market.params, atoms(n), leverage, oi).unwrap().get();
         let maintenance = |n| maintenance_margin(&market.params, atoms(n)).unwrap().get();
         for margin in [&initial as &dyn Fn(i128) -> i128, &maintenance] {

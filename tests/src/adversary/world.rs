@@ -9,7 +9,6 @@ use tidemark_engine::events::BlockEvents;
 use tidemark_engine::exec::{execute, Block, PriceBallot};
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::PriceReport;
-use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::{Address, DecodedTx, Message, Operation, Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, MarketId, Side, Ticks, TimeMs};
 
@@ -18,7 +17,7 @@ use super::people::People;
 use super::program::Program;
 use super::verdict::{Ledger, Verdict};
 use super::weather::{moved, Book, Weather, INDEX_TICKS};
-use crate::harness::{ballot, genesis, CHAIN_ID, GENESIS_MS};
+use crate::harness::{ballot, genesis, test_market, CHAIN_ID, GENESIS_MS};
 
 /// The insurance fund, in USDC.
 pub const FUND_USDC: u64 = 1_000_000;
@@ -56,7 +55,7 @@ impl World {
     /// When the chain does not start.
     #[must_use]
     pub fn new(weather: Weather) -> Self {
-        let params = MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50);
+        let params = test_market("BTC-USD", 100_000_000, 100_000, 50);
         let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
         let genesis = genesis(vec![params], FUND_USDC);
         let state = State::genesis(&genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)

@@ -20,7 +20,7 @@ use tidemark_feed::{to_report, Feed as _, ReportedMarket};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::units::{Atoms, MarketId, Ticks, TimeMs};
 
-use crate::harness::{genesis, healthy, Chain};
+use crate::harness::{genesis, healthy, test_market, Chain};
 use crate::sim::rng::Rng;
 use crowd::Crowd;
 use figures::Figures;
@@ -135,8 +135,7 @@ fn report(chain: &mut Chain, prices: &Prices) {
 fn parameters(change: &impl Fn(&mut MarketParams)) -> Vec<MarketParams> {
     let of = |listing: &Listing| {
         let Listing { symbol, tick_size_e9, lot_size_e9, max_leverage, .. } = *listing;
-        let mut params =
-            MarketParams::with_defaults(symbol, tick_size_e9, lot_size_e9, max_leverage);
+        let mut params = test_market(symbol, tick_size_e9, lot_size_e9, max_leverage);
         change(&mut params);
         params
     };

@@ -25,12 +25,13 @@ use crate::sim::{simulated_genesis, Config, Proposer, ShadowNode};
 const MAX_TX_BYTES: usize = 64 * 1024;
 
 /// Types of messages, and one that does not exist.
-const MESSAGES: [&str; 13] = [
+const MESSAGES: [&str; 14] = [
     "MsgOrders",
     "MsgListMarket",
     "MsgUpdateMarket",
     "MsgDeposit",
     "MsgWithdraw",
+    "MsgTakeBackWithdrawal",
     "MsgTransfer",
     "MsgSetLeverage",
     "MsgSetSelfTradePrevention",

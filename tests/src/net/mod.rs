@@ -23,6 +23,8 @@ use tidemark_comet::rpc_client::RpcClient;
 use tidemark_node::config::{FeedConfig, NodeConfig, ShockConfig, FILE_NAME};
 use tidemark_proto::params::MarketParams;
 
+use crate::harness::test_market;
+
 pub use metrics::Metrics;
 pub use options::{NetOptions, NodeOptions};
 use process::{Launch, Process};
@@ -41,9 +43,9 @@ const POLL: Duration = Duration::from_millis(50);
 #[must_use]
 pub fn markets() -> Vec<MarketParams> {
     vec![
-        MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50),
-        MarketParams::with_defaults("ETH-USD", 10_000_000, 1_000_000, 50),
-        MarketParams::with_defaults("SOL-USD", 1_000_000, 10_000_000, 20),
+        test_market("BTC-USD", 100_000_000, 100_000, 50),
+        test_market("ETH-USD", 10_000_000, 1_000_000, 50),
+        test_market("SOL-USD", 1_000_000, 10_000_000, 20),
     ]
 }
 

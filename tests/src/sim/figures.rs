@@ -79,14 +79,7 @@ fn tiered(params: &MarketParams, notional: i128, rate: impl Fn(i128) -> i128) ->
 
 fn initial(cell: &MarketCell, notional: i128, leverage: u32) -> i128 {
     let params = &cell.market.params;
-    let open_interest = value(cell, cell.market.margin_open_interest_lots.wide());
-    let (lower, upper) = (params.oi_lower_atoms.get(), params.oi_upper_atoms.get());
-    let scaled = |rate: i128| match open_interest {
-        _ if upper == 0 || open_interest <= lower || rate >= MILLION => rate,
-        _ if open_interest >= upper => MILLION,
-        _ => rate + (MILLION - rate) * (open_interest - lower) / (upper - lower),
-    };
-    let by_tier = tiered(params, notional, scaled);
+    let by_tier = tiered(params, notional, |rate| rate);
     if leverage == 0 {
         by_tier
     } else {

@@ -30,7 +30,7 @@ use tidemark_proto::types::DecodedTx;
 use tidemark_proto::units::{Lots, TimeMs};
 use tidemark_proto::v1::LiquidationStage;
 
-use crate::harness::{genesis, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
+use crate::harness::{genesis, test_market, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
 use prices::Prices;
 use rng::Rng;
 use traffic::Traffic;
@@ -151,18 +151,18 @@ impl ShadowNode {
 /// Four markets that differ in tick, lot, `k`, leverage and bounds; the last is isolated for all,
 /// and two deleverage by rank.
 fn markets() -> (Vec<MarketParams>, Vec<u64>) {
-    let mut one = MarketParams::with_defaults("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
+    let mut one = test_market("ONE-USD", 1_000_000_000, 1_000_000_000, 20);
     one.partial_liquidation_atoms = usdc(20_000);
-    let mut btc = MarketParams::with_defaults("BTC-USD", 100_000_000, 1_000_000, 50);
+    let mut btc = test_market("BTC-USD", 100_000_000, 1_000_000, 50);
     btc.tiers[0].upper_notional_atoms = usdc(50_000);
     btc.tiers[1].upper_notional_atoms = usdc(200_000);
-    let mut thin = MarketParams::with_defaults("THIN-USD", 100_000, 10_000_000_000, 8);
+    let mut thin = test_market("THIN-USD", 100_000, 10_000_000_000, 8);
     (thin.oi_lower_atoms, thin.oi_upper_atoms) = (usdc(20_000), usdc(150_000));
     (thin.max_open_orders, thin.max_fills) = (8, 4);
     thin.max_open_interest_lots = Lots::new(10_000);
     thin.fund_block_cap_atoms = usdc(200);
     thin.adl_order = AdlOrder::Ranked;
-    let mut solo = MarketParams::with_defaults("SOLO-USD", 10_000_000, 100_000_000, 10);
+    let mut solo = test_market("SOLO-USD", 10_000_000, 100_000_000, 10);
     (solo.isolated_only, solo.adl_order) = (true, AdlOrder::Ranked);
     solo.partial_liquidation_atoms = usdc(5_000);
     (vec![one, btc, thin, solo], vec![100, 600_000, 5_000, 2_000])

@@ -1,6 +1,7 @@
 //! Deposits, withdrawals, settings and administration.
 
-use tidemark_proto::params::{MarginTier, MarketParams, MarketStatus};
+use tidemark_engine::state::outflow::MAX_QUEUED;
+use tidemark_proto::params::{MarginTier, MarketParams, MarketStatus, MIN_OUTFLOW_ATOMS};
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
@@ -54,6 +55,24 @@ fn collateral(table: &mut Table) {
     story.send("short", withdraw(0, 1));
     story.chain.blocks(51);
     story.send("short", withdraw(0, 1));
+}
+
+/// As many owners wait for money to leave as may, and one more.
+fn queue(table: &mut Table) {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000);
+    genesis.params.hour_outflow_atoms = MIN_OUTFLOW_ATOMS;
+    let mut story = Story::new(Chain::new(&genesis), table);
+    let names: Vec<String> = (0..=MAX_QUEUED).map(|at| format!("owner {at}")).collect();
+    for name in &names {
+        story.chain.deposit(name, 10_010);
+    }
+    story.block();
+    story.send(&names[0], v1::MsgTakeBackWithdrawal::default());
+    story.send(&names[0], withdraw(0, 10_000));
+    for name in &names {
+        story.chain.send(name, withdraw(0, 10));
+    }
+    story.block();
 }
 
 fn settings(table: &mut Table) {
@@ -150,6 +169,7 @@ fn wrong_markets() -> Vec<MarketParams> {
 
 pub(super) fn run(table: &mut Table) {
     collateral(table);
+    queue(table);
     settings(table);
     isolated_margin(table);
     administration(table);

@@ -108,6 +108,9 @@ pub enum MarketCommand {
     ListNew {
         /// JSON of its parameters
         file: PathBuf,
+        /// Let positions share the accounts' collateral; without it each has collateral of its own
+        #[arg(long)]
+        shares_collateral: bool,
     },
     /// Change a market's parameters (signed by the chain's admin)
     Update {

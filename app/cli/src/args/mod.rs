@@ -78,6 +78,8 @@ pub enum Command {
     Deposit(Deposit),
     /// Take collateral off the exchange
     Withdraw(Amount),
+    /// Put all that waits to be withdrawn back into the subaccount
+    TakeBack,
     /// Move collateral between two of your subaccounts
     Transfer(Transfer),
     /// Set the leverage of a market, at most its tier's

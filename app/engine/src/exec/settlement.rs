@@ -135,7 +135,6 @@ fn close_insolvent(
         {
             continue;
         }
-        ctx.exchange.chain.gate_withdrawals();
         let overflow = || Refusal::overflow("negative equity");
         let held = lookup::held(ctx.exchange, account, market).unsigned_abs().wide();
         let old = claims::old_lots(ctx.exchange, account, market).wide();

@@ -7,6 +7,7 @@ use tidemark_proto::units::{Atoms, TimeMs};
 use tidemark_risk::Treasury;
 
 use super::merkle::Hash;
+use super::outflow::Outflow;
 
 /// Rules that this binary carries out; part of the app hash, so that nodes of other rules part at
 /// once.
@@ -48,12 +49,14 @@ pub struct Chain {
     pub treasury: Treasury,
     /// All that was ever deposited, the insurance fund's start included.
     pub deposits_atoms: Atoms,
-    /// All that was ever withdrawn.
+    /// All that was ever withdrawn, what waits in the queue included.
     pub withdrawals_atoms: Atoms,
     /// Last height at which withdrawals are gated.
     pub withdrawals_gated_until: u64,
     /// Whole days without a block, which traded volume does not age by.
     pub skipped_days: u32,
+    /// Money that may leave the exchange, and who waits for it.
+    pub outflow: Outflow,
 }
 
 const DAY_MS: u64 = 86_400_000;
@@ -65,8 +68,13 @@ impl Chain {
             self.height.saturating_add(self.params.withdrawal_gate_blocks);
     }
 
-    /// Lets block time come to `now_ms`. Traded volume ages by one day at most.
+    /// Lets block time come to `now_ms`. Traded volume ages by one day at most, the buckets of
+    /// outflow refill for a pause of `halt_ms` at most.
     pub(crate) fn advance(&mut self, now_ms: TimeMs) {
+        let passed_ms = now_ms.saturating_sub(self.time_ms);
+        let deposits_atoms = self.deposits_atoms.saturating_sub(self.withdrawals_atoms);
+        self.outflow.advance(&self.params, (now_ms, passed_ms), deposits_atoms);
+        self.outflow.losses.begin_block(self.treasury.insurance_atoms);
         let days = (now_ms.get() / DAY_MS).saturating_sub(self.time_ms.get() / DAY_MS);
         let skipped = u32::try_from(days.saturating_sub(1)).unwrap_or(u32::MAX);
         self.skipped_days = self.skipped_days.saturating_add(skipped);

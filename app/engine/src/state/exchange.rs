@@ -14,6 +14,7 @@ use super::danger::Danger;
 use super::derived::{Derived, Search};
 use super::market::{unknown_market, MarketSlot, MarketSlots};
 use super::merkle::{self, encode, Hash};
+use super::outflow::Outflow;
 use super::owners::Owner;
 use super::table::Table;
 use super::view::View;
@@ -71,6 +72,7 @@ impl State {
             withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
             skipped_days: 0,
+            outflow: Outflow::default(),
         };
         let mut state = Self {
             chain,

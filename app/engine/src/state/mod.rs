@@ -10,6 +10,7 @@ mod exchange;
 mod failure;
 mod market;
 pub mod merkle;
+pub mod outflow;
 mod owners;
 pub mod table;
 pub mod totals_cache;
@@ -25,5 +26,6 @@ pub use market::{
     ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
     MAX_LISTED, MAX_TAKEOVERS,
 };
+pub use outflow::Outflow;
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};

@@ -9,6 +9,7 @@ use tidemark_risk::{Account, Market, Markets};
 use super::chain::{Chain, PROTOCOL_VERSION};
 use super::market::{unknown_market, MarketCell};
 use super::merkle::Hash;
+use super::outflow::Outflow;
 use super::owners::{Owner, OwnerIndex};
 use super::table::TableView;
 
@@ -53,6 +54,7 @@ impl View {
             withdrawals_atoms: Atoms::ZERO,
             withdrawals_gated_until: 0,
             skipped_days: 0,
+            outflow: Outflow::default(),
         };
         Self {
             chain,

@@ -1,6 +1,6 @@
 //! Metrics of the chain as a whole, and how a block is counted.
 
-use prometheus::{CounterVec, Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{CounterVec, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use tidemark_consensus::publish::PublishedBlock;
 use tidemark_engine::events::{Event, Liquidation};
 use tidemark_engine::outcome::code;
@@ -51,6 +51,14 @@ metrics! {
             "The insurance fund";
         markets_quarantined: IntGauge = "tidemark_markets_quarantined"
             "Markets paused because an invariant failed";
+        withdrawals_queued: IntGauge = "tidemark_withdrawals_queued"
+            "Owners that wait for withdrawals to leave";
+        withdrawals_queued_usdc: Gauge = "tidemark_withdrawals_queued_usdc"
+            "What they wait for";
+        outflow_left: GaugeVec = "tidemark_withdrawals_left_usdc" ["window"]
+            "What the hour's and the day's bucket still let out";
+        withdrawals_gated: IntGauge = "tidemark_withdrawals_gated_blocks"
+            "Blocks for which withdrawals are still gated";
         submit_waiters: IntGauge = "tidemark_submit_waiters"
             "Clients waiting for a transaction's commit";
     }
@@ -119,7 +127,19 @@ impl ChainMetrics {
         self.insurance_fund.set(usdc(view.chain.treasury.insurance_atoms));
         let quarantined = view.markets.iter().filter(|cell| cell.quarantined.is_some()).count();
         self.markets_quarantined.set(count(quarantined));
+        self.refresh_outflow(view);
         self.submit_waiters.set(count(market_data.outcomes().waiting()));
+    }
+
+    fn refresh_outflow(&self, view: &View) {
+        let chain = &view.chain;
+        let (queue, left) = (&chain.outflow.queue, chain.outflow.left(&chain.params));
+        self.withdrawals_queued.set(count(queue.rows().len()));
+        self.withdrawals_queued_usdc.set(usdc(queue.atoms()));
+        self.outflow_left.with_label_values(&["hour"]).set(usdc(left.hour_atoms));
+        self.outflow_left.with_label_values(&["day"]).set(usdc(left.day_atoms));
+        let gated = chain.withdrawals_gated_until.saturating_sub(chain.height);
+        self.withdrawals_gated.set(i64::try_from(gated).unwrap_or(i64::MAX));
     }
 
     /// Height of the last block that was counted.

@@ -30,7 +30,7 @@ use tidemark_market_data::MarketData;
 use tidemark_oracle::index::PricePoint;
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{Signer, TxOptions};
-use tidemark_proto::units::{Ticks, TimeMs};
+use tidemark_proto::units::{Atoms, Ticks, TimeMs};
 use tidemark_proto::{v1, Refusal};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -155,7 +155,11 @@ impl Node {
     async fn start_at(start_ms: u64) -> Self {
         let genesis = Genesis {
             params: ChainParams::default(),
-            markets: vec![MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)],
+            markets: vec![MarketParams {
+                // Tests trade single lots.
+                min_order_atoms: Atoms::ZERO,
+                ..MarketParams::with_defaults("BTC-USD", 100_000_000, 100_000, 50)
+            }],
             admin: minter().address().to_string(),
             minters: vec![minter().address().to_string()],
             insurance_atoms: 0,

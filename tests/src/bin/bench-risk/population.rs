@@ -6,7 +6,7 @@ use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, MarketId, SignedLots, Ticks};
 use tidemark_risk::Account;
-use tidemark_tests::harness::{genesis, Chain};
+use tidemark_tests::harness::{genesis, test_market, Chain};
 use tidemark_tests::sim::rng::Rng;
 
 /// Positions of each account, in as many markets.
@@ -26,9 +26,7 @@ pub const MARK_TICKS: Ticks = Ticks::new(1_000_000);
 
 /// Twenty markets of a 50x first tier, marked at 10 000 USDC, in lots of 0.001.
 pub fn markets() -> Vec<MarketParams> {
-    (0..MARKETS)
-        .map(|id| MarketParams::with_defaults(&format!("M{id}-USD"), 10_000_000, 1_000_000, 50))
-        .collect()
+    (0..MARKETS).map(|id| test_market(&format!("M{id}-USD"), 10_000_000, 1_000_000, 50)).collect()
 }
 
 /// A chain with that many accounts, which is an even number: each pair holds the same lots against

@@ -6,6 +6,7 @@ use tidemark_proto::types::TRIGGER_RESERVE;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::{self as risk_health, Health};
+use tidemark_risk::interest::raise_atoms;
 use tidemark_risk::orders::{OpenOrder, OrderTotals};
 use tidemark_risk::{zero_price, Account, Market, Position, RiskError};
 
@@ -154,6 +155,29 @@ pub(crate) fn free_with(
         totals(slot, id, &[change], fee_ppm)
     })?;
     Ok(free_atoms)
+}
+
+/// The rise of a market's reserve by open interest at the admission of orders, as it would be after
+/// changes, which are in order of market (rules §3.4).
+///
+/// # Errors
+/// `OVERFLOW`, or a market without a mark.
+pub(crate) fn raise(
+    state: &State,
+    account: &Account,
+    id: AccountId,
+    (market, changes): (MarketId, &[OrderChange]),
+    interest_lots: impl FnOnce(&Market) -> Lots,
+) -> Result<Atoms, Refusal> {
+    let slot = state.market(market)?;
+    let cell = &slot.cell.market;
+    if cell.params.oi_upper_atoms.is_zero() {
+        return Ok(Atoms::ZERO);
+    }
+    let fee_ppm = max_fee_ppm(&state.chain.params.fee_tiers);
+    let totals = totals(slot, id, changes, fee_ppm)?;
+    let position = account.position(market).copied().unwrap_or(Position::empty(market));
+    Ok(raise_atoms(cell, &position, &totals, interest_lots(cell))?)
 }
 
 /// A market, and the totals of the account's open orders there.

@@ -1,4 +1,5 @@
-//! Collateral of an account: funding, deposits, withdrawals, transfers (rules §§3.11, 3.12).
+//! Collateral of an account: funding, deposits, transfers, and what may be taken away (rules
+//! §§3.11, 3.12).
 
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
@@ -83,18 +84,9 @@ pub(crate) fn deposit(
     if !state.chain.minters.contains(signer) {
         return Err(Refusal::NotAMinter(*signer));
     }
-    let overflow = || Refusal::overflow("the sum of deposits");
-    let (deposits_atoms, withdrawals_atoms) =
-        (state.chain.deposits_atoms, state.chain.withdrawals_atoms);
-    let after_atoms = deposits_atoms.checked_add(amount_atoms).ok_or_else(overflow)?;
-    let supply_atoms = deposits_atoms.checked_sub(withdrawals_atoms).ok_or_else(overflow)?;
-    if supply_atoms.checked_add(amount_atoms).ok_or_else(overflow)? > MAX_SUPPLY_ATOMS {
-        return Err(Refusal::SupplyCap {
-            amount_atoms,
-            supply_atoms,
-            most_atoms: MAX_SUPPLY_ATOMS,
-        });
-    }
+    let after_atoms = state.chain.deposits_atoms.checked_add(amount_atoms);
+    let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of deposits"))?;
+    check_supply(state, amount_atoms)?;
     let owner = state.ensure_owner(recipient)?;
     let account = state.ensure_account(owner, subaccount)?;
     credit(state, account, amount_atoms)?;
@@ -102,9 +94,21 @@ pub(crate) fn deposit(
     Ok(())
 }
 
+/// Checks that so much more may be on the chain.
+pub(crate) fn check_supply(state: &State, amount_atoms: Atoms) -> Result<(), Refusal> {
+    let overflow = || Refusal::overflow("the sum of deposits");
+    let chain = &state.chain;
+    let supply_atoms = chain.deposits_atoms.checked_sub(chain.withdrawals_atoms);
+    let supply_atoms = supply_atoms.ok_or_else(overflow)?;
+    if supply_atoms.checked_add(amount_atoms).ok_or_else(overflow)? <= MAX_SUPPLY_ATOMS {
+        return Ok(());
+    }
+    Err(Refusal::SupplyCap { amount_atoms, supply_atoms, most_atoms: MAX_SUPPLY_ATOMS })
+}
+
 /// Checks that an account may take an amount off the exchange now (rules §3.12): withdrawals are
-/// not gated after a halt or negative equity, and as for [`check_removable`].
-fn check_withdrawable(
+/// not gated after a halt or large losses, and as for [`check_removable`].
+pub(crate) fn check_withdrawable(
     state: &mut State,
     account: AccountId,
     amount_atoms: Atoms,
@@ -142,26 +146,6 @@ pub(crate) fn removable(state: &State, account: AccountId) -> Atoms {
         || health::stale_market(state, account, state.chain.time_ms).is_some();
     let health = health::health(state, account).ok().filter(|_| !held_back);
     health.map_or(Atoms::ZERO, |health| health.withdrawable_atoms())
-}
-
-/// Takes collateral off the exchange.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "messages carry amounts of at most 64 bits, so that each has a negative"
-)]
-pub(crate) fn withdraw(
-    state: &mut State,
-    owner: OwnerId,
-    subaccount: u32,
-    amount_atoms: Atoms,
-) -> Result<(), Refusal> {
-    let account = existing(state, owner, subaccount)?;
-    check_withdrawable(state, account, amount_atoms)?;
-    let after_atoms = state.chain.withdrawals_atoms.checked_add(amount_atoms);
-    let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of withdrawals"))?;
-    credit(state, account, -amount_atoms)?;
-    state.chain.withdrawals_atoms = after_atoms;
-    Ok(())
 }
 
 /// Moves collateral between two subaccounts of one owner, under the rules of a withdrawal.

@@ -2,3 +2,4 @@
 
 pub(crate) mod cash;
 pub(crate) mod isolated;
+pub(crate) mod outflow;

@@ -271,6 +271,7 @@ pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusa
     let account = account.ok_or(Refusal::UnknownAccount(step.account))?;
     let (fund_paid_atoms, bad_debt_atoms) =
         position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
+    ctx.exchange.chain.outflow.losses.book(bad_debt_atoms);
     let facts =
         ClosingTerms { stage: LiquidationStage::BadDebt, market, ..ClosingTerms::default() };
     let owed = fund_paid_atoms.checked_add(bad_debt_atoms);

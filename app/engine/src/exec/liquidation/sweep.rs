@@ -14,9 +14,10 @@ use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{next_stage, Beyond};
 
 use crate::exec::account::{at_risk, health, lookup};
-use crate::exec::collateral::cash;
+use crate::exec::collateral::{cash, outflow};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, STEP_GAS};
+use crate::exec::liquidation::deficits::BelowZero;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
 use crate::exec::liquidation::{backstop, close, danger, deleverage, review, step};
 use crate::exec::order::prune;
@@ -32,6 +33,8 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     review::go_on(ctx);
     let mut active = vec![false; ctx.exchange.markets.len()];
     let looked_at = look_at_all(ctx, &mut active);
+    let equities = looked_at.iter().map(|of| (of.row.account, of.health.equity_atoms));
+    let below_zero = BelowZero::of(equities);
     let mut steps = prune_all(ctx, looked_at);
     let before = backstop::unlist(ctx.exchange);
     let mut budgets = Budgets::divided(ctx.exchange, &active);
@@ -47,6 +50,7 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     }
     danger::note(ctx, &steps);
     backstop::list(ctx, &steps, &before);
+    outflow::note_losses(ctx.exchange, below_zero.left(ctx.exchange, &steps));
 }
 
 /// An account at risk, before anything is done about it.
@@ -80,12 +84,7 @@ fn look_at_all(ctx: &mut Ctx<'_>, active: &mut [bool]) -> Vec<LookedAt> {
             .map_err(Refusal::from)
             .and_then(|health| look_at(ctx.exchange, row, health, active));
         match looked_at {
-            Ok(of) => {
-                if of.health.equity_atoms.is_negative() {
-                    ctx.exchange.chain.gate_withdrawals();
-                }
-                all.push(of);
-            }
+            Ok(of) => all.push(of),
             Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
         }
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_matching::{Fillable, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
-use tidemark_proto::units::{AccountId, ClientId, MarketId, OrderId, Side, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::Code;
+use tidemark_risk::{Account, Market};
 
-use crate::exec::account::lookup;
+use crate::exec::account::health::OrderChange;
+use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::operation::purse::Purse;
@@ -209,13 +211,37 @@ impl MarketPlan {
         (all(rest.count()), all(leave.count()))
     }
 
-    /// Checks that open interest may grow by all orders together.
-    fn check_interest(
+    /// The rise of the reserves of all markets of a batch by open interest.
+    pub(crate) fn raise_all(
+        markets: &BTreeMap<MarketId, Self>,
+        state: &State,
+        account: (AccountId, &Account),
+        changes: &[OrderChange],
+    ) -> Result<Atoms, Refusal> {
+        markets.iter().try_fold(Atoms::ZERO, |sum, (market, plan)| {
+            Ok(sum.saturating_add(plan.raise(state, account, *market, changes)?))
+        })
+    }
+
+    /// The rise of the reserve by open interest once all orders are placed (rules §3.4).
+    fn raise(
         &self,
         state: &State,
-        account: AccountId,
+        (account, row): (AccountId, &Account),
         market: MarketId,
-    ) -> Result<(), Refusal> {
+        changes: &[OrderChange],
+    ) -> Result<Atoms, Refusal> {
+        let added = u64::try_from(self.added_interest(state, account, market));
+        let added = added.map_or(Lots::MAX, Lots::new);
+        if added.is_zero() {
+            return Ok(Atoms::ZERO);
+        }
+        let interest = |of: &Market| of.open_interest_lots.saturating_add(added);
+        health::raise(state, row, account, (market, changes), interest)
+    }
+
+    /// The most that all orders together may add to open interest.
+    fn added_interest(&self, state: &State, account: AccountId, market: MarketId) -> u128 {
         let held = lookup::held(state, account, market);
         let mut increase = 0_u128;
         for side in [Side::Buy, Side::Sell] {
@@ -226,6 +252,17 @@ impl MarketPlan {
                 increase = increase.saturating_add(checks::added_interest(held, side, lots));
             }
         }
+        increase
+    }
+
+    /// Checks that open interest may grow by all orders together.
+    fn check_interest(
+        &self,
+        state: &State,
+        account: AccountId,
+        market: MarketId,
+    ) -> Result<(), Refusal> {
+        let increase = self.added_interest(state, account, market);
         if increase == 0 {
             return Ok(());
         }

@@ -281,6 +281,7 @@ impl Plan {
         order: &Place,
     ) -> Result<(), Refusal> {
         let ready = checks::terms(state, order)?;
+        checks::check_worth(state, account, order)?;
         self.claim_client_id(state, account, order.market, order.client_id)?;
         // Whether a frozen account's order reduces at its zero price or better is for an order by
         // itself to ask.
@@ -408,8 +409,9 @@ impl Plan {
                 plan.leaving.values().map(|order| change(None, Some(health::open_order(order)))),
             );
         }
-        let free =
-            health::health_with(state, &row, account, &changes).map_err(failed)?.free_atoms();
+        let health = health::health_with(state, &row, account, &changes).map_err(failed)?;
+        let raise = MarketPlan::raise_all(&self.markets, state, (account, &row), &changes);
+        let free = health.free_atoms().saturating_sub(raise.map_err(failed)?);
         if !free.is_negative() {
             return Ok(());
         }

@@ -2,11 +2,13 @@
 
 use tidemark_matching::NewOrder;
 use tidemark_proto::types::{Place, PostOnly};
-use tidemark_proto::units::{AccountId, MarketId, Side, SignedLots, Ticks};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Side, SignedLots, Ticks};
 use tidemark_risk::health::Health;
+use tidemark_risk::interest::open_interest_with;
 use tidemark_risk::orders::OpenOrder;
+use tidemark_risk::Market;
 
-use crate::exec::account::health::Hindrance;
+use crate::exec::account::health::{Hindrance, OrderChange};
 use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::{cash, isolated};
 use crate::exec::ctx::Ctx;
@@ -104,7 +106,9 @@ pub(crate) fn admit(
     if to_add_up > 0 {
         health::remember_totals(state, account);
     }
-    let free = health::free_with(state, account, incoming.change(Some(part(order, held))))?;
+    let change = incoming.change(Some(part(order, held)));
+    let free = health::free_with(state, account, change)?;
+    let free = free.saturating_sub(raise(state, account, incoming, held, &[change])?);
     let is_frozen = state.danger.is_frozen(account, &state.accounts);
     if !free.is_negative() && !is_frozen {
         return Ok(Admission::Whole);
@@ -123,6 +127,24 @@ pub(crate) fn admit(
         Err(refusal) if incoming.takes(ctx.exchange) => Ok(Admission::ByFill(refusal)),
         Err(refusal) => Err(walk::with_what_fits(ctx, account, incoming, refusal)),
     }
+}
+
+/// The rise of the reserve of an order's market by open interest, if the order may increase it.
+fn raise(
+    state: &State,
+    account: AccountId,
+    incoming: &Incoming<'_>,
+    held: SignedLots,
+    changes: &[OrderChange],
+) -> Result<Atoms, Refusal> {
+    if incoming.only_reduces(held) {
+        return Ok(Atoms::ZERO);
+    }
+    let OpenOrder { side, lots, .. } = incoming.order;
+    let interest =
+        |market: &Market| open_interest_with(market.open_interest_lots, held, side, lots);
+    let row = lookup::account(state, account)?;
+    health::raise(state, row, account, (incoming.market, changes), interest)
 }
 
 /// Anyone can get out: with free collateral below 0, or frozen, an exit may rest at the zero price

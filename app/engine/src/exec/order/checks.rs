@@ -5,9 +5,11 @@ use tidemark_oracle::mark::band_ticks;
 use tidemark_proto::params::MarketStatus;
 use tidemark_proto::types::{OrderType, Place, TimeInForce, MAX_REDUCE_ONLY_ORDERS};
 use tidemark_proto::units::{
-    AccountId, ClientId, Lots, MarketId, OrderId, Side, SignedLots, Ticks, TimeMs,
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots, Ticks, TimeMs,
 };
+use tidemark_risk::Market;
 
+use crate::exec::account::lookup;
 use crate::refusal::Refusal;
 use crate::state::{MarketCell, State};
 use crate::symbol::Symbol;
@@ -82,6 +84,48 @@ pub(crate) fn check_lots(cell: &MarketCell, lots: Lots) -> Result<(), Refusal> {
         return Err(Refusal::TooManyLots { lots, most_lots: most });
     }
     Ok(())
+}
+
+/// Checks that an order is worth the market's least notional, and that an iceberg shows as much and
+/// a twentieth of itself (rules §2.22). The order of a whole position may be smaller.
+pub(crate) fn check_worth(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
+    let cell = &state.market(order.market)?.cell;
+    let shown = if order.display_lots.is_zero() { order.lots } else { order.display_lots };
+    if shown.get().saturating_mul(MOST_DISPLAYS) < order.lots.get() {
+        let least_lots = Lots::new(order.lots.get().div_ceil(MOST_DISPLAYS));
+        return Err(Refusal::DisplayTooSmall { display_lots: shown, least_lots });
+    }
+    let held = lookup::held(state, account, order.market);
+    let is_whole = order.whole_position || order.reduce_only && order.lots >= held.unsigned_abs();
+    if is_whole {
+        return Ok(());
+    }
+    let is_at_limit =
+        order.order_type == OrderType::Limit && order.trigger.is_none() && order.peg.is_none();
+    let price_ticks = is_at_limit.then_some(order.price_ticks);
+    check_notional(cell, shown.min(order.lots), price_ticks)
+}
+
+/// Most times that an iceberg shows its display.
+const MOST_DISPLAYS: u64 = 20;
+
+/// Checks that lots are worth the market's least notional at a price, or at the mark. Less than a
+/// lot is refused elsewhere.
+pub(crate) fn check_notional(
+    cell: &MarketCell,
+    lots: Lots,
+    price_ticks: Option<Ticks>,
+) -> Result<(), Refusal> {
+    let (market, least_atoms) = (&cell.market, cell.market.params.min_order_atoms);
+    if least_atoms.is_zero() || lots.is_zero() {
+        return Ok(());
+    }
+    let price_ticks = price_ticks.or(market.mark_ticks).ok_or_else(|| no_price(cell))?;
+    let notional_atoms = price_ticks.notional_atoms(lots, market.k).unwrap_or(Atoms::MAX);
+    if notional_atoms >= least_atoms {
+        return Ok(());
+    }
+    Err(Refusal::WorthTooLittle { notional_atoms, price_ticks, least_atoms })
 }
 
 /// A market order's price: the given one, or `mark ± market_slippage`.
@@ -227,9 +271,21 @@ pub(crate) fn check_open_interest(
 ) -> Result<(), Refusal> {
     let market = &state.markets.slot(market).cell.market;
     let open_interest = u128::from(market.open_interest_lots.get()).saturating_add(increase_lots);
-    let most = market.params.max_open_interest_lots;
-    if open_interest <= u128::from(most.get()) {
+    let most_lots = most_open_interest(market);
+    if open_interest <= u128::from(most_lots.get()) {
         return Ok(());
     }
-    Err(Refusal::OpenInterestCap { open_interest_lots: open_interest, most_lots: most })
+    Err(Refusal::OpenInterestCap { open_interest_lots: open_interest, most_lots })
+}
+
+/// The cap of open interest: its lots, and what its notional is worth at the mark.
+fn most_open_interest(market: &Market) -> Lots {
+    let params = &market.params;
+    let cap_atoms = params.max_open_interest_atoms;
+    let lot_atoms = market.mark_ticks.and_then(|mark| mark.notional_atoms(Lots::ONE, market.k));
+    let worth = lot_atoms.and_then(|atoms| cap_atoms.get().checked_div(atoms.get()));
+    let worth = worth.filter(|_| !cap_atoms.is_zero()).and_then(|lots| u64::try_from(lots).ok());
+    worth.map_or(params.max_open_interest_lots, |lots| {
+        params.max_open_interest_lots.min(Lots::new(lots))
+    })
 }

@@ -42,6 +42,9 @@ pub(crate) fn replace(
         lots: lots.unwrap_or(old.lots),
         ..old
     };
+    if lots.is_some_and(|lots| lots != old.lots) {
+        check_worth(ctx, account, market, order, &new)?;
+    }
     let only_less = new.price_ticks == old.price_ticks && new.lots <= old.lots;
     let mut request = taker(ctx, account, market, order, &new)?;
     let mut by_fill = match only_less {
@@ -71,6 +74,23 @@ pub(crate) fn replace(
     place::closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (market, account, order.client_id);
     Ok(place::result(named, new.lots, &placed, taken, &mut ctx.events))
+}
+
+/// Checks that what a replacement leaves is worth enough, as of a new order; one that changes the
+/// price alone may be of what a fill has left.
+fn check_worth(
+    ctx: &Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    order: &OrderView,
+    new: &OpenOrder,
+) -> Result<(), Refusal> {
+    let held = lookup::held(ctx.exchange, account, market).unsigned_abs();
+    if order.reduce_only && new.lots >= held {
+        return Ok(());
+    }
+    let cell = &ctx.exchange.market(market)?.cell;
+    checks::check_notional(cell, new.lots, Some(new.price_ticks))
 }
 
 /// Admits a replacement as a new order in place of the old.

@@ -43,7 +43,7 @@ pub(crate) fn place_anew(
     if order.trigger.is_some() {
         return enter::wait(ctx, account, order);
     }
-    ctx.exchange.market(order.market)?;
+    checks::check_worth(ctx.exchange, account, order)?;
     checks::check_client_id(ctx.exchange, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
         let limit_ticks = (!order.price_ticks.is_zero()).then_some(order.price_ticks);

@@ -2,7 +2,7 @@
 
 use crate::events::{BlockEvents, PriceRound};
 use crate::exec::block::Block;
-use crate::exec::collateral::isolated;
+use crate::exec::collateral::{isolated, outflow};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::sweep;
 use crate::exec::order::conditional::links;
@@ -56,6 +56,7 @@ fn sweep_phases(ctx: &mut Ctx<'_>, block: &Block, lap: &mut dyn FnMut(Phase)) ->
     settlement::run(ctx);
     sweep::sweep(ctx);
     links::detach_closed(ctx);
+    outflow::serve(ctx.exchange);
     lap(Phase::Sweep);
     prices
 }

@@ -5,7 +5,7 @@ use tidemark_proto::units::OwnerId;
 
 use crate::exec::administration;
 use crate::exec::block::CheckedTx;
-use crate::exec::collateral::{cash, isolated};
+use crate::exec::collateral::{cash, isolated, outflow};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::operation::{keepers, orders, settings};
@@ -109,7 +109,10 @@ fn carry_out(
         }
         Message::Withdraw { subaccount, amount_atoms } => {
             settings::pay_for_margin(ctx, owner, *subaccount)?;
-            cash::withdraw(ctx.exchange, owner, *subaccount, *amount_atoms)
+            outflow::withdraw(ctx.exchange, owner, *subaccount, *amount_atoms)
+        }
+        Message::TakeBackWithdrawal { subaccount } => {
+            outflow::take_back(ctx.exchange, owner, *subaccount)
         }
         Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
             settings::pay_for_margin(ctx, owner, *from_subaccount)?;

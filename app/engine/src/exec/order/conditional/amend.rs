@@ -59,6 +59,9 @@ pub(crate) fn replace(
     if trigger != before.trigger {
         enter::check_not_reached(cell, conditional, &place)?;
     }
+    if changes.lots.is_some() {
+        checks::check_worth(ctx.exchange, order.account, &place)?;
+    }
     let order = Conditional { kind: Kind::Trigger(place), ..order };
     ctx.events.push(links::waiting_event(market, &order));
     ctx.exchange.markets.slot_mut(market).conditional.update(order);

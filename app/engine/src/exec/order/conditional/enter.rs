@@ -68,7 +68,9 @@ pub(crate) fn check_twap(state: &State, account: AccountId, twap: &Twap) -> Resu
     }
     // A slice catches up with three times its part at most.
     let part = twap.lots.get().div_ceil(u64::from(twap.slices.max(1)));
-    checks::check_lots(cell, Lots::new(part.saturating_mul(CATCH_UP)).min(twap.lots))
+    checks::check_lots(cell, Lots::new(part.saturating_mul(CATCH_UP)).min(twap.lots))?;
+    // What rounding leaves of a part may be smaller, and so may a slice after a fall of the mark.
+    checks::check_notional(cell, Lots::new(part), twap.limit_ticks)
 }
 
 /// Checks an order before it waits.
@@ -85,7 +87,8 @@ pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<
     if let TimeInForce::Gtt { expires_ms } = order.time_in_force {
         checks::check_expiry(expires_ms, state.chain.time_ms)?;
     }
-    check_not_reached(cell, &state.markets.slot(order.market).conditional, order)
+    check_not_reached(cell, &state.markets.slot(order.market).conditional, order)?;
+    checks::check_worth(state, account, order)
 }
 
 /// Checks that an order which waits to reduce has a position, and no more lots than it (rules
