@@ -68,7 +68,8 @@ proptest! {
             prop_assert_eq!(of.quote_atoms + of.owed_atoms, terms.quote_atoms);
             let (margin, premium) = (terms.margin_fall_atoms, of.premium_atoms);
             prop_assert!(of.quote_atoms + premium == terms.value_fall_atoms);
-            prop_assert!(premium.get() * 4 <= margin.get() && premium * 2 <= of.owed_atoms);
+            prop_assert!(premium.get() * 4 <= margin.get());
+            prop_assert!(premium.get() * 2 <= of.owed_atoms.get());
         }
     }
 }

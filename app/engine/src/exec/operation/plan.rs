@@ -419,6 +419,13 @@ impl Plan {
         let Err(refusal) = covered else { return Ok(()) };
         // The cost of one order that takes is known from a walk; of two it depends on both.
         let [(index, planned, order)] = takers[..] else { return Err(failed(refusal)) };
+        // A walk would meet the account's own orders that the batch takes out, or lowers.
+        let market = planned.order.market;
+        let book = &state.markets.slot(market).book;
+        let named = self.markets.get(&market).into_iter().flat_map(|plan| &plan.named);
+        if named.into_iter().any(|order_id| book.order(*order_id).is_some()) {
+            return Err((planned.at, refusal));
+        }
         changes.remove(index);
         taker::check(state, purse, (account, &row), &changes, (planned, order), &refusal)
             .map_err(|refusal| (planned.at, refusal))
