@@ -6,6 +6,7 @@ use tidemark_proto::params::MarginTier;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{Atoms, Ppm};
 use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce};
+use tidemark_proto::Code;
 use tidemark_tests::harness::{
     genesis, healthy, limit, liquidations, lots, one_market, place, plain_market, usdc, word,
     Chain, FAUCET,
@@ -170,4 +171,24 @@ fn rules_2_a_position_that_turns_counts_its_new_side_against_the_open_interest_c
     healthy(&events);
     assert_eq!(events.txs[0].results[0].filled_lots, lots(12));
     assert_eq!(chain.state.markets[0].cell.market.open_interest_lots, lots(12));
+}
+
+/// An immediate order that meets nobody admits nothing for the others of its batch.
+#[test]
+fn rules_2_an_order_of_a_batch_that_meets_nobody_leaves_the_others_to_be_covered() {
+    let mut chain = one_market(&["trader"]);
+    // The margin of 1 999 lots alone fits 10 000 USDC, with the fees it does not.
+    for (lots, refused) in [(1_999, 2), (1_900, 0)] {
+        let immediate = TimeInForce::Ioc.into();
+        let taker = v1::PlaceOrder { time_in_force: immediate, ..limit(0, Buy, 100, 1) };
+        let operations = [place(taker), place(limit(0, Buy, 100, lots))].into_iter();
+        let operations = operations.map(|of| v1::Operation { operation: Some(of) }).collect();
+        let batch =
+            v1::MsgOrders { operations, mode: v1::BatchMode::All.into(), ..Default::default() };
+        chain.send("trader", batch);
+        let events = chain.block();
+        healthy(&events);
+        let codes = events.txs[0].results.iter().map(|result| result.code());
+        assert_eq!(codes.filter(|code| *code != Code::Ok).count(), refused, "{lots} lots");
+    }
 }
