@@ -290,7 +290,7 @@ fn rules_2_what_a_triggered_exit_leaves_is_tried_again_in_ten_blocks() {
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (vec![], 0));
     // Nobody bids in ten blocks.
     let size = long(&mut chain, "long", 10);
-    let stop = v1::PlaceOrder { trigger_price_ticks: 595_000, ..stop };
+    let stop = v1::PlaceOrder { trigger_price_ticks: 595_000, client_id: 8, ..stop };
     chain.orders("maker", vec![Operation::CancelAll(v1::CancelAll::default())]);
     assert_eq!(send(&mut chain, "long", place(stop)).0, "OK");
     chain.index(0, 595_000);
@@ -300,7 +300,7 @@ fn rules_2_what_a_triggered_exit_leaves_is_tried_again_in_ten_blocks() {
     healthy(&events);
     let ended = events.events.iter().any(|event| {
         matches!(event, Event::Removed { client_id, code: Code::Unfilled, .. }
-            if client_id.get() == 7)
+            if client_id.get() == 8)
     });
     assert!(ended, "{:?}", events.events);
     assert_eq!((waiting(&chain), chain.lots("long", 0)), (vec![], size as i64));
