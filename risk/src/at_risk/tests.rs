@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tidemark_proto::units::{OwnerId, Side};
+use tidemark_proto::units::{Atoms, OwnerId, Side};
 
 use super::*;
 use crate::liquidation::liquidation_price;
