@@ -26,6 +26,9 @@ pub(crate) fn place(
 ) -> Result<OperationResult, Refusal> {
     ended::note_all(ctx);
     ended::check(ctx.exchange, account, order.market, order.client_id)?;
+    if order.trigger.is_none() {
+        checks::check_worth(ctx.exchange, account, order)?;
+    }
     let placed = place_anew(ctx, account, order)?;
     if order.trigger.is_none() && placed.resting_lots.is_zero() {
         let ended = (order.client_id, placed.order_id);
@@ -43,7 +46,7 @@ pub(crate) fn place_anew(
     if order.trigger.is_some() {
         return enter::wait(ctx, account, order);
     }
-    checks::check_worth(ctx.exchange, account, order)?;
+    ctx.exchange.market(order.market)?;
     checks::check_client_id(ctx.exchange, account, order.market, order.client_id)?;
     if let Some(peg) = order.peg {
         let limit_ticks = (!order.price_ticks.is_zero()).then_some(order.price_ticks);
