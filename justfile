@@ -73,6 +73,17 @@ adversary SEED="1" *ARGS:
 adversary-all FROM TO *ARGS:
     cargo run --release -p tidemark-tests --bin adversary -- {{FROM}} {{TO}} {{ARGS}}
 
+# The same search with each defence switched off in turn, over at most so many seeds: each must find
+# what the defence prevents.
+adversary-off TO="40":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for rule in depth band keeper-places expiry zero-price; do
+        echo "== without $rule"
+        ! cargo run -q --release -p tidemark-tests --features switches --bin adversary -- \
+            1 {{TO}} --off "$rule" || { echo "nothing found without $rule"; exit 1; }
+    done
+
 # Damaged and random bytes for one part of the program (transactions, messages, commits, reports,
 # frames, snapshots, genesis, prices, texts, blocks, book), for so many seconds; an input on which
 # the part fails is kept in target/fuzz. The part `work` searches for the transaction that takes

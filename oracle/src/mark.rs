@@ -14,6 +14,7 @@
 //! book's price is rounded to the tick on the index's side: no rounding widens what a book may say.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::defence::Defence;
 use tidemark_proto::units::{mul_div_floor, mul_div_trunc, NanoTicks, Ppb, Ppm, Ticks, TimeMs};
 
 use crate::ema::Ema;
@@ -105,6 +106,9 @@ impl MarkState {
         } else {
             Ppb::ZERO
         };
+        if !Defence::Band.stands() {
+            return nearer;
+        }
         let half = half_band_ppb(mark_band_ppm);
         nearer.clamp(half.saturating_neg(), half)
     }
@@ -129,7 +133,7 @@ impl MarkInputs {
         let Impact { bid, ask } = self.impact?;
         let band_ppb = band_ppb(self.mark_band_ppm);
         let clip = |ppb: i128| {
-            let band = band_ppb.wide();
+            let band = if Defence::Band.stands() { band_ppb.wide() } else { Ppb::ONE.wide() };
             i64::try_from(ppb.clamp(band.saturating_neg(), band)).ok().map(Ppb::new)
         };
         let middle = clip(premium_ppb(bid.checked_add(ask)?, 2, index)?)?;

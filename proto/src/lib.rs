@@ -7,6 +7,7 @@
 pub mod codes;
 #[cfg(feature = "wire")]
 mod convert;
+pub mod defence;
 #[cfg(feature = "wire")]
 pub mod grpc;
 pub mod params;

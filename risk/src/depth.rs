@@ -1,5 +1,6 @@
 //! How much depth a book must show on both sides to have a say (rules §§4.5, 5.2).
 
+use tidemark_proto::defence::Defence;
 use tidemark_proto::units::{Atoms, Ppm};
 
 use crate::market::Market;
@@ -17,6 +18,9 @@ impl Market {
     /// interest where that is more, which is 1 000 000 USDC at most.
     #[must_use]
     pub fn mark_impact_notional_atoms(&self) -> Atoms {
+        if !Defence::Depth.stands() {
+            return Atoms::ZERO;
+        }
         self.params.mark_impact_notional_atoms.max(self.of_open_interest(MARK_PART_PPM))
     }
 
@@ -24,6 +28,9 @@ impl Market {
     /// open interest where that is more, which is 1 000 000 USDC at most.
     #[must_use]
     pub fn funding_impact_notional_atoms(&self) -> Atoms {
+        if !Defence::Depth.stands() {
+            return Atoms::ZERO;
+        }
         self.params.impact_notional_atoms.max(self.of_open_interest(FUNDING_PART_PPM))
     }
 

@@ -6,9 +6,9 @@ use std::fmt;
 
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_proto::types::Message;
-use tidemark_proto::units::{AccountId, Atoms, OrderId, OwnerId, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, OrderId, OwnerId, Side, TimeMs};
 
-use super::weather::Weather;
+use super::weather::{Book, Weather};
 use super::world::World;
 use crate::harness::usdc;
 
@@ -20,6 +20,11 @@ pub mod bounds {
     pub const FUND_USDC: i64 = 100;
     /// Most that two strangers at 45x may lose while prices stand, in USDC.
     pub const HARM_USDC: i64 = 100;
+    /// Most that the mark of an empty book may be off the index, in ppm, with less than
+    /// [`PAINT_USDC`] of the owner's orders on either side.
+    pub const PAINTED_PPM: u64 = 100;
+    /// The least depth with which a book has a say.
+    pub const PAINT_USDC: i64 = 10_000;
     /// Most blocks from the mark at a stop's trigger to its order.
     pub const STOP_BLOCKS: u32 = 3;
 }
@@ -37,6 +42,9 @@ pub struct Verdict {
     pub stop_blocks: u32,
     /// A stop fired though the index never reached it.
     pub stop_fired: bool,
+    /// The mark's largest distance from the index while the book was empty but for orders of the
+    /// owner that are less than the depth which a say in the mark needs, in ppm.
+    pub painted_ppm: u64,
     /// A quote traded after its time.
     pub traded_late: bool,
     /// Withdrawals were shut while prices stood.
@@ -57,6 +65,7 @@ impl Verdict {
             ("gain", self.gain_atoms > usdc(bounds::GAIN_USDC)),
             ("fund", self.fund_atoms > usdc(bounds::FUND_USDC)),
             ("harm", self.harm_atoms > usdc(bounds::HARM_USDC)),
+            ("painted", self.painted_ppm > bounds::PAINTED_PPM),
             ("stop late", self.stop_blocks > bounds::STOP_BLOCKS),
             ("stop fired", self.stop_fired),
             ("traded late", self.traded_late),
@@ -101,6 +110,8 @@ pub struct Ledger {
     explained_atoms: Atoms,
     expires: BTreeMap<OrderId, TimeMs>,
     reached_since: Option<u32>,
+    /// The owner has had the depth on some side that a say in the mark needs.
+    had_depth: bool,
     so_far: Verdict,
 }
 
@@ -118,6 +129,7 @@ impl Ledger {
             explained_atoms: Atoms::ZERO,
             expires: BTreeMap::new(),
             reached_since: None,
+            had_depth: false,
             so_far: Verdict::default(),
         };
         ledger.start_atoms = ledger.wealth(world);
@@ -157,6 +169,11 @@ impl Ledger {
         let mark = cell.market.mark_ticks.map_or(world.index_ticks, |mark| mark.get());
         let off = mark.abs_diff(world.index_ticks) * 1_000_000 / world.index_ticks;
         self.so_far.mark_ppm = self.so_far.mark_ppm.max(off);
+        self.had_depth |= self.has_depth(world);
+        let is_own = world.weather.is_quiet() && matches!(world.weather.book, Book::Empty);
+        if is_own && !self.had_depth {
+            self.so_far.painted_ppm = self.so_far.painted_ppm.max(off);
+        }
         let gated = world.state.chain.withdrawals_gated_until > world.state.chain.height;
         // After a halt the gate is shut by rule.
         let halts = matches!(world.weather.index, super::weather::Index::Halt { .. });
@@ -176,8 +193,7 @@ impl Ledger {
                 if maker != taker && !fill.liquidation {
                     let side = if taker { fill.taker_side } else { fill.taker_side.opposite() };
                     let edge = i128::from(world.index_ticks) - fill.price_ticks.wide();
-                    let signed =
-                        if side == tidemark_proto::units::Side::Buy { edge } else { -edge };
+                    let signed = if side == Side::Buy { edge } else { -edge };
                     // What the owner gave away is its own loss.
                     let gained = Atoms::new(signed * fill.lots.wide() * World::K);
                     self.explained_atoms += gained.max(Atoms::ZERO);
@@ -185,6 +201,18 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// True if the owner's resting orders of a side have the least depth for a say in the mark.
+    fn has_depth(&self, world: &World) -> bool {
+        let book = &world.state.markets.slot(World::MARKET).book;
+        [Side::Buy, Side::Sell].into_iter().any(|side| {
+            let of_side = book.levels(side).flat_map(|level| book.queue(side, level.price_ticks));
+            let own = of_side.filter(|order| self.owns(world, order.owner));
+            let worth: i128 =
+                own.map(|order| order.price_ticks.wide() * order.lots.wide() * World::K).sum();
+            Atoms::new(worth) >= usdc(bounds::PAINT_USDC)
+        })
     }
 
     /// The honest stop half a percent below the index: late, or fired for nothing.

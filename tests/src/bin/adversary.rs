@@ -1,11 +1,17 @@
 //! `adversary SEED` runs one seed, and exits with 1 and the shortest program found when a bound is
 //! passed. `adversary FROM TO` runs a range: each seed's verdict is a line of
 //! `target/adversary.txt`, and a range that was interrupted goes on where it ended.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // files are read and written
+//!
+//! `adversary SEED --seconds N` runs seeds from that one on until the time is over.
+//!
+//! With the feature `switches`, `--off RULE` switches a rule off: the seeds run until one finds what
+//! the rule prevents.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // files are read and written, time is kept
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use tidemark_tests::adversary::search::search;
 use tidemark_tests::adversary::weather::Weather;
@@ -13,7 +19,7 @@ use tidemark_tests::net::target_folder;
 
 /// Programs that one seed tries.
 const PROGRAMS: u32 = 400;
-const USAGE: &str = "usage: adversary SEED [TO] [--programs N]";
+const USAGE: &str = "usage: adversary SEED [TO] [--programs N] [--seconds N] [--off RULE]";
 
 fn main() -> ExitCode {
     match run() {
@@ -27,20 +33,52 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, String> {
-    let (mut seeds, mut programs) = (Vec::new(), PROGRAMS);
+    let (mut seeds, mut programs, mut off) = (Vec::new(), PROGRAMS, None);
+    let mut time = None;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        if word == "--programs" {
-            programs = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?;
-        } else {
-            seeds.push(word.parse::<u64>().map_err(|_| USAGE)?);
+        match word.as_str() {
+            "--programs" => {
+                programs = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?;
+            }
+            "--seconds" => {
+                let seconds = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?;
+                time = Some(Duration::from_secs(seconds));
+            }
+            "--off" => off = Some(words.next().ok_or(USAGE)?),
+            _ => seeds.push(word.parse::<u64>().map_err(|_| USAGE)?),
         }
     }
-    match seeds[..] {
-        [seed] => Ok(one(seed, programs).1),
-        [from, to] => range(from, to, programs),
+    if let Some(name) = &off {
+        switch_off(name)?;
+    }
+    let start = Instant::now();
+    match (&seeds[..], time, off) {
+        ([seed], None, _) => Ok(one(*seed, programs).1),
+        ([seed], Some(time), _) => {
+            Ok((*seed..).take_while(|_| start.elapsed() < time).any(|seed| one(seed, programs).1))
+        }
+        ([from, to], None, None) => range(*from, *to, programs),
+        ([from, to], None, Some(_)) => Ok((*from..=*to).any(|seed| one(seed, programs).1)),
         _ => Err(USAGE.to_owned()),
     }
+}
+
+#[cfg(feature = "switches")]
+fn switch_off(name: &str) -> Result<(), String> {
+    use tidemark_proto::defence::Defence;
+    let rule = Defence::ALL.iter().find(|(known, _)| *known == name);
+    let (_, rule) = rule.ok_or_else(|| {
+        let names = Defence::ALL.map(|(name, _)| name).join(", ");
+        format!("there is no rule {name:?}, one of {names}")
+    })?;
+    rule.switch_off();
+    Ok(())
+}
+
+#[cfg(not(feature = "switches"))]
+fn switch_off(_: &str) -> Result<(), String> {
+    Err("this build has no switches: add --features switches to cargo run".to_owned())
 }
 
 /// Prints a seed's verdict; true if a bound was passed.

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use tidemark_proto::defence::Defence;
 use tidemark_proto::params::{MarketStatus, MIN_SET_ASIDE_ATOMS};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId};
 use tidemark_risk::{GiveBack, Keeper, Market};
@@ -40,7 +41,7 @@ pub(crate) fn register(
         set_aside_atoms.checked_sub(had).ok_or_else(|| Refusal::overflow("set_aside_atoms"))?;
     let mut room = Room::Free;
     if !set_aside_atoms.is_zero() {
-        if set_aside_atoms < MIN_SET_ASIDE_ATOMS {
+        if set_aside_atoms < MIN_SET_ASIDE_ATOMS && Defence::KeeperPlaces.stands() {
             return Err(Refusal::SetAsideTooSmall {
                 set_aside_atoms,
                 least_atoms: MIN_SET_ASIDE_ATOMS,
@@ -126,7 +127,7 @@ fn find_room(
     let others = || market.keepers.iter().filter(|keeper| keeper.account != account);
     for keeper in others() {
         let row = lookup::account(state, keeper.account)?;
-        if row.owner == owner {
+        if row.owner == owner && Defence::KeeperPlaces.stands() {
             return Err(Refusal::OwnerIsKeeper {
                 subaccount: row.number,
                 market: market.params.id,
@@ -142,7 +143,9 @@ fn find_room(
         placed.iter().min_by_key(|keeper| (keeper.lasting_atoms(), Reverse(keeper.account)));
     match smallest {
         Some(smallest)
-            if left.len() < MAX_KEEPERS && smallest.lasting_atoms() < set_aside_atoms =>
+            if Defence::KeeperPlaces.stands()
+                && left.len() < MAX_KEEPERS
+                && smallest.lasting_atoms() < set_aside_atoms =>
         {
             Ok(Room::Of(smallest.account))
         }

@@ -2,6 +2,7 @@
 //! events.
 
 use tidemark_matching::{Book, Event as BookEvent, Host, OrderView, DEPTH_VISITS};
+use tidemark_proto::defence::Defence;
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::types::gas::LOOK;
 use tidemark_proto::units::{
@@ -305,7 +306,16 @@ impl Host for LiveOrders<'_> {
     }
 
     fn now_ms(&self) -> TimeMs {
-        self.now_ms
+        time_of_expiry(self.now_ms)
+    }
+}
+
+/// The time by which orders are past theirs.
+fn time_of_expiry(now_ms: TimeMs) -> TimeMs {
+    if Defence::Expiry.stands() {
+        now_ms
+    } else {
+        TimeMs::ZERO
     }
 }
 
@@ -365,7 +375,7 @@ impl Host for BookHost<'_> {
     }
 
     fn now_ms(&self) -> TimeMs {
-        self.now_ms
+        time_of_expiry(self.now_ms)
     }
 
     fn begin_walk(&mut self) -> bool {
