@@ -190,7 +190,9 @@ impl Ledger {
                 let expires = self.expires.get(&fill.maker_order_id);
                 self.so_far.traded_late |= expires.is_some_and(|expires| *expires <= now_ms);
                 let (maker, taker) = (self.owns(world, fill.maker), self.owns(world, fill.taker));
-                if maker != taker && !fill.liquidation {
+                // A liquidation of the owner's account takes a stale quote as the owner would; one of
+                // a stranger's account that fills the owner's order is what is searched for.
+                if maker != taker && (taker || !fill.liquidation) {
                     let side = if taker { fill.taker_side } else { fill.taker_side.opposite() };
                     let edge = i128::from(world.index_ticks) - fill.price_ticks.wide();
                     let signed = if side == Side::Buy { edge } else { -edge };
