@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tidemark_engine::events::{BlockEvents, Event};
+use tidemark_engine::state::conditional::Kind;
 use tidemark_proto::types::Message;
 use tidemark_proto::units::{AccountId, Atoms, OrderId, OwnerId, Side, TimeMs};
 
@@ -190,9 +191,11 @@ impl Ledger {
                 let expires = self.expires.get(&fill.maker_order_id);
                 self.so_far.traded_late |= expires.is_some_and(|expires| *expires <= now_ms);
                 let (maker, taker) = (self.owns(world, fill.maker), self.owns(world, fill.taker));
-                // A liquidation of the owner's account takes a stale quote as the owner would; one of
-                // a stranger's account that fills the owner's order is what is searched for.
-                if maker != taker && (taker || !fill.liquidation) {
+                // A liquidation of the owner's account takes a stale quote as the owner would. One of
+                // a stranger's account that fills the owner's order is business where prices have
+                // moved, and what is searched for where they have not.
+                let is_business = taker || !fill.liquidation || !world.weather.is_quiet();
+                if maker != taker && is_business {
                     let side = if taker { fill.taker_side } else { fill.taker_side.opposite() };
                     let edge = i128::from(world.index_ticks) - fill.price_ticks.wide();
                     let signed = if side == Side::Buy { edge } else { -edge };
@@ -221,7 +224,9 @@ impl Ledger {
     fn stop(&mut self, world: &World, mark: u64) {
         let slot = world.state.markets.slot(World::MARKET);
         let account = world.account(world.people.stopper());
-        let waits = slot.conditional.iter().any(|order| Some(order.account) == account);
+        let mut own = slot.conditional.iter().filter(|order| Some(order.account) == account);
+        // One that found no bid is tried again, and waits for its trigger no more.
+        let waits = own.any(|order| !matches!(order.kind, Kind::Retrying(_)));
         let trigger = super::weather::moved(super::weather::INDEX_TICKS, -50);
         let fresh = !slot
             .cell

@@ -27,8 +27,12 @@ const MARKET: MarketId = MarketId::ZERO;
 const K: i128 = 10;
 /// Blocks after the last step: what a program has set going ends.
 const AFTERMATH: u32 = 40;
-/// Block time of the first block: the hour of funding ends 5 minutes later.
-const FIRST_MS: u64 = 55 * 60_000;
+/// Blocks before a program, and their interval: the strangers' lots are not fresh any more (rules
+/// §7.14).
+const AGEING_BLOCKS: u32 = 160;
+const AGEING_INTERVAL_MS: u64 = 8_000;
+/// Block time of the first block: the hour of funding ends 5 minutes after a program begins.
+const FIRST_MS: u64 = 55 * 60_000 - AGEING_BLOCKS as u64 * AGEING_INTERVAL_MS;
 
 /// A chain at a block, and who is on it.
 pub struct World {
@@ -64,7 +68,11 @@ impl World {
         let mut world = Self {
             state,
             people: People::new(),
-            weather: Weather { index: super::weather::Index::Quiet, ..weather },
+            weather: Weather {
+                index: super::weather::Index::Quiet,
+                interval_ms: AGEING_INTERVAL_MS,
+                ..weather
+            },
             index_ticks: INDEX_TICKS,
             block: 0,
             now_ms,
@@ -74,7 +82,7 @@ impl World {
         world.fund();
         world.run_block();
         world.open();
-        for _ in 0..20 {
+        for _ in 0..AGEING_BLOCKS {
             world.run_block();
         }
         (world.weather, world.block) = (weather, 0);
