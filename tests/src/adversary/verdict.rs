@@ -107,8 +107,10 @@ pub struct Ledger {
     start_withdrawn: Atoms,
     start_fund: Atoms,
     start_victims: Atoms,
-    /// Gains by moves of the index, and edges in trades with strangers.
-    explained_atoms: Atoms,
+    /// Gains by moves of the index on what the owner's accounts hold together.
+    moved_atoms: Atoms,
+    /// Edges in trades with strangers.
+    edge_atoms: Atoms,
     expires: BTreeMap<OrderId, TimeMs>,
     reached_since: Option<u32>,
     /// The owner has had the depth on some side that a say in the mark needs.
@@ -127,7 +129,8 @@ impl Ledger {
             start_withdrawn: world.state.chain.withdrawals_atoms,
             start_fund: fund(world),
             start_victims: victims(world),
-            explained_atoms: Atoms::ZERO,
+            moved_atoms: Atoms::ZERO,
+            edge_atoms: Atoms::ZERO,
             expires: BTreeMap::new(),
             reached_since: None,
             had_depth: false,
@@ -161,7 +164,7 @@ impl Ledger {
     /// Takes note of a block.
     pub fn take(&mut self, world: &World, before: u64, lots_before: i128, events: &BlockEvents) {
         let moved = i128::from(world.index_ticks) - i128::from(before);
-        self.explained_atoms += Atoms::new(moved * lots_before * World::K);
+        self.moved_atoms += Atoms::new(moved * lots_before * World::K);
         for event in &events.events {
             self.note(world, event, events.time_ms);
         }
@@ -201,7 +204,7 @@ impl Ledger {
                     let signed = if side == Side::Buy { edge } else { -edge };
                     // What the owner gave away is its own loss.
                     let gained = Atoms::new(signed * fill.lots.wide() * World::K);
-                    self.explained_atoms += gained.max(Atoms::ZERO);
+                    self.edge_atoms += gained.max(Atoms::ZERO);
                 }
             }
             _ => {}
@@ -244,8 +247,9 @@ impl Ledger {
     /// Returns the program's effects, all in all.
     #[must_use]
     pub fn verdict(mut self, world: &World) -> Verdict {
-        let gain = self.wealth(world) - self.start_atoms - self.explained_atoms;
-        self.so_far.gain_atoms = gain;
+        // An account that loses more than it has loses what it has: a bet that failed is no gain.
+        let explained = self.moved_atoms.max(Atoms::ZERO) + self.edge_atoms;
+        self.so_far.gain_atoms = self.wealth(world) - self.start_atoms - explained;
         if world.weather.is_quiet() {
             self.so_far.fund_atoms = self.start_fund - fund(world);
             self.so_far.harm_atoms = self.start_victims - victims(world);
