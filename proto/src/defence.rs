@@ -20,8 +20,8 @@ pub enum Defence {
     KeeperPlaces,
     /// An order past its time never trades (rules §2.4).
     Expiry,
-    /// With orders that increase, an account has no exits at its zero price (rules §3.10).
-    ZeroPrice,
+    /// The fund pays nothing for lots that were added a short while ago (rules §7.14).
+    FreshLots,
 }
 
 #[cfg(feature = "switches")]
@@ -34,7 +34,7 @@ impl Defence {
         ("band", Self::Band),
         ("keeper-places", Self::KeeperPlaces),
         ("expiry", Self::Expiry),
-        ("zero-price", Self::ZeroPrice),
+        ("fresh-lots", Self::FreshLots),
     ];
 
     /// Returns true if the rule stands: in a node, always.

@@ -5,6 +5,7 @@
 //! proportion, rounded towards fresh ones: closing and opening again makes no lot older.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::defence::Defence;
 use tidemark_proto::units::{mul_div_ceil, Lots, SignedLots, TimeMs};
 
 /// Length of a window.
@@ -37,6 +38,9 @@ impl Fresh {
     /// Lots added in this window and the one before.
     #[must_use]
     pub fn lots(self, window: u32) -> Lots {
+        if !Defence::FreshLots.stands() {
+            return Lots::ZERO;
+        }
         let now = self.at(window);
         now.latest_lots.saturating_add(now.before_lots)
     }

@@ -17,6 +17,10 @@ use crate::harness::usdc;
 pub mod bounds {
     /// Most that the owner may gain, in USDC.
     pub const GAIN_USDC: i64 = 100;
+    /// Most that the owner may gain where prices have jumped beyond the initial margin of 2 %, in
+    /// USDC. An account then loses more than it has, and who sells the winning side of a pair
+    /// before deleveraging comes keeps a part of that.
+    pub const JUMP_GAIN_USDC: i64 = 10_000;
     /// Most that the fund may pay while prices stand, in USDC.
     pub const FUND_USDC: i64 = 100;
     /// Most that two strangers at 45x may lose while prices stand, in USDC.
@@ -35,6 +39,8 @@ pub mod bounds {
 pub struct Verdict {
     /// The owner's wealth beyond what the index moved and what it took from stale quotes.
     pub gain_atoms: Atoms,
+    /// The bound of that.
+    pub most_gain_usdc: i64,
     /// The fund's loss.
     pub fund_atoms: Atoms,
     /// The loss of strangers who did nothing, while prices stood.
@@ -63,7 +69,7 @@ impl Verdict {
     #[must_use]
     pub fn passed(&self) -> Vec<&'static str> {
         let all = [
-            ("gain", self.gain_atoms > usdc(bounds::GAIN_USDC)),
+            ("gain", self.gain_atoms > usdc(self.most_gain_usdc)),
             ("fund", self.fund_atoms > usdc(bounds::FUND_USDC)),
             ("harm", self.harm_atoms > usdc(bounds::HARM_USDC)),
             ("painted", self.painted_ppm > bounds::PAINTED_PPM),
@@ -250,6 +256,7 @@ impl Ledger {
         // An account that loses more than it has loses what it has: a bet that failed is no gain.
         let explained = self.moved_atoms.max(Atoms::ZERO) + self.edge_atoms;
         self.so_far.gain_atoms = self.wealth(world) - self.start_atoms - explained;
+        self.so_far.most_gain_usdc = world.weather.most_gain_usdc();
         if world.weather.is_quiet() {
             self.so_far.fund_atoms = self.start_fund - fund(world);
             self.so_far.harm_atoms = self.start_victims - victims(world);

@@ -1,5 +1,6 @@
 //! The surroundings of the owner: the index, the honest quotes and the pace of blocks, by seed.
 
+use super::verdict::bounds;
 use crate::sim::rng::Rng;
 
 /// The index at the first block, in ticks of 0.1 USDC: 60 000 USDC.
@@ -121,6 +122,15 @@ impl Weather {
         match self.index {
             Index::Halt { at, seconds } if at == block => u64::from(seconds) * 1_000,
             _ => self.interval_ms,
+        }
+    }
+
+    /// Returns the most that the owner may gain, in USDC.
+    #[must_use]
+    pub const fn most_gain_usdc(&self) -> i64 {
+        match self.index {
+            Index::Jump { bps, .. } if bps.unsigned_abs() > 200 => bounds::JUMP_GAIN_USDC,
+            _ => bounds::GAIN_USDC,
         }
     }
 

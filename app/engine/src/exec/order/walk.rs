@@ -1,6 +1,5 @@
 //! An order's walk over makers, of which each fill is admitted when it comes (rules §§3.8, 3.10).
 
-use tidemark_proto::defence::Defence;
 use tidemark_proto::types::gas::SEARCH;
 use tidemark_proto::units::{AccountId, Atoms, Lots, Ppm, Ticks};
 use tidemark_proto::Code;
@@ -71,7 +70,6 @@ pub(crate) fn assess_beside(
     let health = health::health_with(state, row, account, changes)?;
     let hindrances = health::hindrances(state, account, incoming.replaced_id(), &health)?;
     let at_zero_price = match hindrances {
-        _ if !Defence::ZeroPrice.stands() => AtZeroPrice::Always,
         _ if others.iter().any(|other| other.add.is_some() || other.waits > 0) => {
             AtZeroPrice::Never
         }
