@@ -332,7 +332,7 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     assert!(fund_allowance_atoms(&market, &treasury).is_positive());
     // A fund of the market's own has the market's bucket alone.
     market.params.isolated_only = true;
-    market.insurance_atoms = usdc(400);
+    (market.insurance_atoms, market.fund_bucket) = (usdc(400), Default::default());
     day(&mut market, &mut treasury);
     let had = treasury;
     assert_eq!(pay(&mut market, &mut treasury, most), usdc(5).get());
