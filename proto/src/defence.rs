@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub enum Defence {
     /// A book without the depth on both sides says nothing about mark and funding (rules §4.5).
     Depth,
-    /// What a book may say is clipped to the mark's band (rules §4.5).
+    /// A book's say is clipped to the mark's band (rules §4.5).
     Band,
     /// A keeper sets aside 1 000 USDC at least, an owner has one place, and the smallest makes room
     /// (rules §7.10).

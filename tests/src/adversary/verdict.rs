@@ -200,9 +200,9 @@ impl Ledger {
                 let expires = self.expires.get(&fill.maker_order_id);
                 self.so_far.traded_late |= expires.is_some_and(|expires| *expires <= now_ms);
                 let (maker, taker) = (self.owns(world, fill.maker), self.owns(world, fill.taker));
-                // A liquidation of the owner's account takes a stale quote as the owner would. One of
-                // a stranger's account that fills the owner's order is business where prices have
-                // moved, and what is searched for where they have not.
+                // A liquidation of the owner's account takes a stale quote as the owner would. A
+                // stranger's liquidation that fills the owner's order is business where prices have
+                // moved, and what is searched for where prices stood.
                 let is_business = taker || !fill.liquidation || !world.weather.is_quiet();
                 if maker != taker && is_business {
                     let side = if taker { fill.taker_side } else { fill.taker_side.opposite() };

@@ -4,9 +4,9 @@
 //!
 //! `adversary SEED --seconds N` runs seeds from that one on until the time is over.
 //!
-//! With the feature `switches`, `--off RULE` switches a rule off: the seeds run until one finds what
-//! the rule prevents.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // files are read and written, time is kept
+//! With the feature `switches`, `--off RULE` switches a rule off: the seeds run until one finds
+//! what the rule prevents.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // files are written, time is kept
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
