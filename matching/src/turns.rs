@@ -155,6 +155,10 @@ mod tests {
                     let (id, owner, class, round) = model.remove(owner as usize % model.len());
                     prop_assert!(queue.remove(id, class, round));
                     cancelled.insert((class, owner));
+                    if !model.iter().any(|row| (row.1, row.2) == (owner, class)) {
+                        // It waits for nothing any more.
+                        turns.retain(|(of, _, other), _| (*of, *other) != (class, owner));
+                    }
                     cancelled.retain(|(class, owner)| {
                         model.iter().any(|row| (row.1, row.2) == (*owner, *class))
                     });

@@ -6,6 +6,7 @@ use tidemark_proto::units::{Atoms, Lots, MarketId, Ppm, Side, SignedLots, Ticks}
 use super::{AtZeroPrice, Taking, Terms};
 use crate::fees::trade_fees;
 use crate::health::{health, Health};
+use crate::interest::{open_interest_with, raise_atoms};
 use crate::orders::{order_totals, OpenOrder, OrderTotals};
 use crate::position::{apply_fill, signed_lots};
 use crate::tests::{account, any_market, atoms, lots, market, ppm, ticks, usdc, M0, M1};
@@ -262,7 +263,8 @@ proptest! {
         }
     }
 
-    /// An entry takes the most lots that leave free collateral at 0 or more: a naive count agrees.
+    /// An entry takes the most lots that leave free collateral at 0 or more, at the rate that open
+    /// interest raises: a naive count agrees.
     #[test]
     fn an_entry_takes_the_most_that_free_collateral_bears(
         world in any_world(),
@@ -278,12 +280,15 @@ proptest! {
         let own = if sell { Side::Sell } else { Side::Buy };
         let side = world.account.lots(M0).side().unwrap_or(own);
         let order = world.order(M0, side, per_mille, size);
-        let cell = world.markets[0].clone();
+        let (cell, held) = (world.markets[0].clone(), world.account.lots(M0));
         let taken = world.taking(M0, side).take(&cell, order.price_ticks, order.lots).unwrap();
         let bears = |size: u64| {
             let mut world = world.clone();
             world.fill(M0, side, order.price_ticks, lots(size), TAKER_PPM);
-            !world.health().free_atoms().is_negative()
+            let interest = open_interest_with(cell.open_interest_lots, held, side, lots(size));
+            let position = world.account.position(M0).unwrap();
+            let raise = raise_atoms(&world.markets[0], position, &world.totals(M0), interest);
+            world.health().free_atoms() >= raise.unwrap()
         };
         let most = (1..=size).take_while(|size| bears(*size)).last().unwrap_or(0);
         let most = if world.health().free_atoms().is_negative() { 0 } else { most };

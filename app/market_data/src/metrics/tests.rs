@@ -213,6 +213,8 @@ fn names_follow_prometheus_conventions() {
         "tidemark_markets_quarantined",
         "tidemark_submit_waiters",
         "tidemark_stream_subscribers",
+        "tidemark_withdrawals_queued",
+        "tidemark_withdrawals_gated_blocks",
     ];
     for family in filled().families() {
         let (name, help) = (family.name(), family.help());

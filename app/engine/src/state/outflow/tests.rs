@@ -29,7 +29,7 @@ fn a_bucket_refills_evenly_and_a_pause_counts_five_minutes() {
     of.advance(&params, (ms(HOUR_MS + 36_000), ms(36_000)), usdc(0));
     assert_eq!(of.left_atoms(&params), usdc(10_000));
     of.advance(&params, (ms(9 * HOUR_MS), ms(8 * HOUR_MS)), usdc(0));
-    assert_eq!(of.left_atoms(&params), usdc(10_000 + 1_000_000 / 12));
+    assert_eq!(of.left_atoms(&params), usdc(10_000) + Atoms::new(1_000_000_000_000 / 12));
     // The day's bucket, once an hour has used up the tenth of it ten times.
     (of.hour_atoms, of.day_atoms) = (usdc(0), usdc(10_000_000) - Atoms::new(1));
     assert_eq!(of.left_atoms(&params), Atoms::new(1));
@@ -39,17 +39,17 @@ fn a_bucket_refills_evenly_and_a_pause_counts_five_minutes() {
 fn the_least_deposits_of_24_hours_count() {
     let params = ChainParams::default();
     let mut of = Outflow::default();
-    of.advance(&params, (ms(HOUR_MS), ms(0)), usdc(500_000_000));
+    of.advance(&params, (ms(100 * HOUR_MS), ms(0)), usdc(500_000_000));
     let sizes = |of: &Outflow| (of.sizes(&params).hour_atoms, of.sizes(&params).day_atoms);
     assert_eq!(sizes(&of), (usdc(5_000_000), usdc(50_000_000)));
     // Borrowed for a block: the least counts.
-    of.advance(&params, (ms(HOUR_MS + 1), ms(1)), usdc(900_000_000));
+    of.advance(&params, (ms(100 * HOUR_MS + 1), ms(1)), usdc(900_000_000));
     assert_eq!(sizes(&of), (usdc(5_000_000), usdc(50_000_000)));
-    of.advance(&params, (ms(24 * HOUR_MS), ms(1)), usdc(900_000_000));
+    of.advance(&params, (ms(123 * HOUR_MS), ms(1)), usdc(900_000_000));
     assert_eq!(sizes(&of), (usdc(5_000_000), usdc(50_000_000)));
-    of.advance(&params, (ms(26 * HOUR_MS), ms(1)), usdc(900_000_000));
+    of.advance(&params, (ms(125 * HOUR_MS), ms(1)), usdc(900_000_000));
     assert_eq!(sizes(&of), (usdc(9_000_000), usdc(90_000_000)));
-    of.advance(&params, (ms(26 * HOUR_MS + 1), ms(1)), usdc(20_000_000));
+    of.advance(&params, (ms(125 * HOUR_MS + 1), ms(1)), usdc(20_000_000));
     assert_eq!(sizes(&of), (usdc(1_000_000), usdc(10_000_000)));
 }
 
