@@ -114,7 +114,7 @@ fn pro_rata_of_fresh(
         let weight_atoms = fits(part, "a weight of deleveraging")?;
         claims.push(Claim { account: c.account, most_lots: c.fresh_lots, weight_atoms });
     }
-    share(lots, claims.into_iter())
+    share(lots, claims)
 }
 
 /// `floor(uPnL·10⁶/notional)·floor(account notional·10⁶/equity)`: profit per risk times leverage,

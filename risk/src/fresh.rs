@@ -92,6 +92,7 @@ impl Fresh {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_arithmetic, reason = "the model keeps fractions of lots")]
 mod tests {
     use proptest::prelude::*;
 
@@ -119,7 +120,7 @@ mod tests {
             steps in prop::collection::vec((0_u32..3, -400_i64..400), 1..24),
         ) {
             let (mut of, mut held, mut window) = (Fresh::default(), 0_i64, 5_u32);
-            // Lots by window, in millionths.
+            // Lots by window.
             let mut model: Vec<(u32, f64)> = Vec::new();
             let mut closings = 0;
             for (later, change) in steps {

@@ -177,14 +177,14 @@ fn chain_of(params: MarketParams, traders: &[&str]) -> Chain {
 fn rules_2_an_order_is_worth_ten_usdc_at_its_limit_or_at_the_mark() {
     let mut chain = chain_of(of_cents(), &["trader", "maker"]);
     let least = |order: v1::PlaceOrder| {
-        [order.clone(), v1::PlaceOrder { lots: order.lots - 1, ..order }].map(place).to_vec()
+        [order, v1::PlaceOrder { lots: order.lots - 1, ..order }].map(place).to_vec()
     };
     const REFUSED: [&str; 2] = ["OK", "QUANTITY_TOO_SMALL"];
     // At 80 it takes 13 lots, at 100 10 of them.
     assert_eq!(words(&mut chain, "trader", least(limit(0, Buy, 80, 13))), REFUSED);
     assert_eq!(words(&mut chain, "maker", least(limit(0, Sell, 110, 10))), REFUSED);
     let market = v1::PlaceOrder { r#type: 1, time_in_force: 2, ..limit(0, Buy, 0, 10) };
-    assert_eq!(words(&mut chain, "trader", least(market.clone())).last(), REFUSED.last());
+    assert_eq!(words(&mut chain, "trader", least(market)).last(), REFUSED.last());
     // A trigger and a peg count at the mark, whatever their limits are.
     let stop = v1::PlaceOrder {
         trigger: v1::Trigger::Stop.into(),

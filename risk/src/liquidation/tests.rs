@@ -309,7 +309,8 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     // Nothing comes back within a moment.
     let mut paid = 99;
     for _ in 0..8 {
-        (market.pass(&treasury, TimeMs::ZERO, false), treasury.pass(TimeMs::ZERO));
+        market.pass(&treasury, TimeMs::ZERO, false);
+        treasury.pass(TimeMs::ZERO);
         paid += pay(&mut market, &mut treasury, 1_000);
     }
     assert_eq!(paid, 385, "5 % of what the last payment found: 7 710");
@@ -318,7 +319,8 @@ fn the_fund_pays_within_its_balance_and_its_cap() {
     treasury.insurance_atoms = usdc(8_000);
     let day = |market: &mut Market, treasury: &mut Treasury| {
         for _ in 0..24 * 360 {
-            (market.pass(treasury, MAX_STEP_MS, false), treasury.pass(MAX_STEP_MS));
+            market.pass(treasury, MAX_STEP_MS, false);
+            treasury.pass(MAX_STEP_MS);
         }
     };
     day(&mut market, &mut treasury);

@@ -155,7 +155,6 @@ impl ClosingSide {
 
     /// Closes positions of the side, as far as anyone can bear it; says how many lots. Fresh lots
     /// go against fresh ones first: who opened both sides a short while ago bears its own loss.
-    #[expect(clippy::indexing_slicing, reason = "indices are those of the steps")]
     fn round(
         &mut self,
         ctx: &mut Ctx<'_>,
