@@ -5,12 +5,15 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
+use tidemark_proto::tx::TxOptions;
+use tidemark_proto::types::gas;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side, TimeInForce};
 use tidemark_proto::Code;
-use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain};
+use tidemark_tests::harness::{genesis, limit, place, plain_market, signer, Chain, CHAIN_ID};
 use tidemark_tests::measures::{self, Measure};
 use tidemark_tests::net::target_folder;
 
@@ -68,7 +71,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut times: Vec<(Phase, Duration)> =
         Phase::ALL.iter().map(|phase| (*phase, Duration::ZERO)).collect();
     let (mut operations, mut refused) = (0_usize, 0_usize);
-    let (mut gas, mut paid_for) = (0_u64, Duration::ZERO);
+    let (mut gas_used, mut paid_for) = (0_u64, Duration::ZERO);
     for block in 0..options.blocks {
         for maker in 0..options.makers {
             chain.orders(&name(maker), batch(maker, block, options));
@@ -85,7 +88,7 @@ fn run(options: &Options) -> Result<(), String> {
             }
             (lap, processor) = (Instant::now(), now);
         });
-        gas += events.txs.iter().map(|tx| tx.gas_used).sum::<u64>();
+        gas_used += events.txs.iter().map(|tx| tx.gas_used).sum::<u64>();
         let results = || events.txs.iter().flat_map(|tx| &tx.results);
         operations += results().count();
         refused += results().filter(|result| result.code() != Code::Ok).count();
@@ -102,9 +105,13 @@ fn run(options: &Options) -> Result<(), String> {
         println!("| {} | {block_us:.0} | {operation_ns:.0} |", phase.name());
         measures.push(Measure::cost(phase.name(), operation_ns, "ns an operation"));
     }
-    let ns_per_gas = paid_for.as_secs_f64() * 1e9 / gas.max(1) as f64;
+    let ns_per_gas = paid_for.as_secs_f64() * 1e9 / gas_used.max(1) as f64;
     println!("\ntransactions: {ns_per_gas:.3} ns of processor time for each gas used");
     measures.push(Measure::cost("ns_per_gas", ns_per_gas, "ns a gas"));
+    let us = unseen_us();
+    let block_ms = us / 1e3 * (chain.state.chain.params.max_block_gas / gas::TX) as f64;
+    println!("a signature that nobody has verified: {us:.1} µs; a full block: {block_ms:.0} ms");
+    measures.push(Measure::cost("unseen_block", block_ms, "ms of one core"));
     let path = target_folder()?.join("bench");
     let tables = serde_json::json!({
         "blocks": options.blocks,
@@ -114,6 +121,23 @@ fn run(options: &Options) -> Result<(), String> {
     });
     println!("\nwritten to {}", measures::write(&path, "exec", &measures, &tables)?.display());
     Ok(())
+}
+
+/// Processor time to decode and verify one of the smallest transactions, in microseconds.
+fn unseen_us() -> f64 {
+    let cancel = |at: u64| {
+        let order = v1::CancelOrder { client_id: 1 + at, ..Default::default() };
+        let operation = v1::Operation { operation: Some(Operation::Cancel(order)) };
+        let message = v1::MsgOrders { operations: vec![operation], ..Default::default() };
+        let options = TxOptions { sequence: at, ..TxOptions::default() };
+        signer("unseen").sign(message, options).expect("a valid message")
+    };
+    let txs: Vec<Vec<u8>> = (0..1_000).map(cancel).collect();
+    let (cache, start) = (TxCache::new(CHAIN_ID), measures::thread_time());
+    let checked = cache.check_all(&txs, 1 << 20, 1);
+    let spent = measures::thread_time() - start;
+    assert!(checked.iter().all(Result::is_ok), "signed for this chain");
+    spent.as_secs_f64() * 1e6 / txs.len() as f64
 }
 
 fn name(maker: u32) -> String {

@@ -6,6 +6,7 @@ use tidemark_matching::{Fillable, NewOrder, OrderView};
 use tidemark_proto::types::{Place, PostOnly, TimeInForce};
 use tidemark_proto::units::{AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::Code;
+use tidemark_risk::orders::OpenOrder;
 use tidemark_risk::{Account, Market};
 
 use crate::exec::account::health::OrderChange;
@@ -16,7 +17,7 @@ use crate::exec::operation::purse::Purse;
 use crate::exec::order::book_host::{self, BookHost};
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::conditional::enter;
-use crate::exec::order::{admission, checks};
+use crate::exec::order::{admission, checks, incoming};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
 
@@ -231,11 +232,19 @@ impl MarketPlan {
         market: MarketId,
         changes: &[OrderChange],
     ) -> Result<Atoms, Refusal> {
-        let added = u64::try_from(self.added_interest(state, account, market));
-        let added = added.map_or(Lots::MAX, Lots::new);
-        if added.is_zero() {
+        let held = lookup::held(state, account, market);
+        // Each order asks for it by itself when it is placed: one that may rest could increase.
+        let only_reduces = |planned: &PlannedOrder| {
+            let Place { side, lots, reduce_only, .. } = planned.order;
+            let order =
+                OpenOrder { side, price_ticks: planned.ready.price_ticks, lots, reduce_only };
+            incoming::only_reduces(&order, checks::rests(planned.ready.time_in_force), held)
+        };
+        if self.placed.iter().all(only_reduces) {
             return Ok(Atoms::ZERO);
         }
+        let added = u64::try_from(self.added_interest(state, account, market));
+        let added = added.map_or(Lots::MAX, Lots::new);
         let interest = |of: &Market| of.open_interest_lots.saturating_add(added);
         health::raise(state, row, account, (market, changes), interest)
     }

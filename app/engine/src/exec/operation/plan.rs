@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use tidemark_matching::OrderView;
 use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, Operation, Place, PostOnly, Scale};
-use tidemark_proto::units::{AccountId, ClientId, Lots, MarketId, OrderId, Side};
+use tidemark_proto::units::{AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side};
 
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{cost, health, lookup};
@@ -368,6 +368,15 @@ impl Plan {
         purse.meter.charge(once.spent().saturating_mul(placed).saturating_add(once.spent()))
     }
 
+    /// Returns true if a walk can say what one order of a market costs. It knows the rate that open
+    /// interest raises for its own order, not what the others ask for once it has traded; and it
+    /// would meet the account's own orders that the batch takes out, or lowers.
+    fn walk_decides(&self, state: &State, market: MarketId, raise: Atoms) -> bool {
+        let book = &state.markets.slot(market).book;
+        let mut named = self.markets.get(&market).into_iter().flat_map(|plan| &plan.named);
+        raise.is_zero() && named.all(|order_id| book.order(*order_id).is_none())
+    }
+
     /// Checks that free collateral covers all orders together, without those that leave. `best` are
     /// the best prices by market.
     fn check_margin(
@@ -411,7 +420,8 @@ impl Plan {
         }
         let health = health::health_with(state, &row, account, &changes).map_err(failed)?;
         let raise = MarketPlan::raise_all(&self.markets, state, (account, &row), &changes);
-        let free = health.free_atoms().saturating_sub(raise.map_err(failed)?);
+        let raise = raise.map_err(failed)?;
+        let free = health.free_atoms().saturating_sub(raise);
         if !free.is_negative() {
             return Ok(());
         }
@@ -419,11 +429,7 @@ impl Plan {
         let Err(refusal) = covered else { return Ok(()) };
         // The cost of one order that takes is known from a walk; of two it depends on both.
         let [(index, planned, order)] = takers[..] else { return Err(failed(refusal)) };
-        // A walk would meet the account's own orders that the batch takes out, or lowers.
-        let market = planned.order.market;
-        let book = &state.markets.slot(market).book;
-        let named = self.markets.get(&market).into_iter().flat_map(|plan| &plan.named);
-        if named.into_iter().any(|order_id| book.order(*order_id).is_some()) {
+        if !self.walk_decides(state, planned.order.market, raise) {
             return Err((planned.at, refusal));
         }
         changes.remove(index);

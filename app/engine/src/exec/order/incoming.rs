@@ -48,10 +48,15 @@ impl Incoming<'_> {
     /// True if nothing of it can increase exposure: it is marked so, or it trades at once or never,
     /// and is no larger than the position.
     pub(crate) fn only_reduces(&self, held: SignedLots) -> bool {
-        let within = checks::check_reduces(held, self.order.side).is_ok()
-            && self.order.lots <= held.unsigned_abs();
-        self.order.reduce_only || (!self.rests && within)
+        only_reduces(&self.order, self.rests, held)
     }
+}
+
+/// As [`Incoming::only_reduces`], of an order by itself.
+pub(crate) fn only_reduces(order: &OpenOrder, rests: bool, held: SignedLots) -> bool {
+    let within =
+        checks::check_reduces(held, order.side).is_ok() && order.lots <= held.unsigned_abs();
+    order.reduce_only || (!rests && within)
 }
 
 /// How an order was admitted.
