@@ -60,18 +60,10 @@ fn not_empty(histories: &[Summary]) {
 fn in_random_histories_every_invariant_holds_and_all_nodes_agree() {
     let (one, other) = std::thread::scope(|scope| {
         let one = scope.spawn(|| histories(100..105));
-        let other = scope.spawn(|| [histories(105..106), histories(107..110)].concat());
+        let other = scope.spawn(|| histories(105..110));
         (one.join().expect("no failure"), other.join().expect("no failure"))
     });
     not_empty(&[one, other].concat());
-}
-
-/// A fault that is known: at height 173 of this history an account without free collateral keeps an
-/// order that increases.
-#[test]
-#[ignore = "fails: the reserve lemma does not hold at height 173"]
-fn in_the_random_history_of_seed_106_every_invariant_holds() {
-    histories(106..107);
 }
 
 /// The reserve lemma holds from block to block whatever the sweep does not reach: nothing that

@@ -1,6 +1,7 @@
 //! Replacing an order on the book (rules §2.9).
 
 use tidemark_matching::{NewOrder, OrderView, Replace, TimeInForce};
+use tidemark_proto::types::gas::VISIT;
 use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
 use tidemark_risk::orders::OpenOrder;
@@ -51,6 +52,10 @@ pub(crate) fn replace(
         true => None,
         false => admit(ctx, account, market, order, &new, &mut request)?,
     };
+    if !request.time_in_force.rests() {
+        // An order that stays in the book by its id has to rest.
+        return Err(Refusal::OutOfGas { needed: VISIT, left: ctx.meter.left() });
+    }
     let request = Replace {
         order_id: order.order_id,
         owner: account,

@@ -79,6 +79,11 @@ fn prepare(
     if incoming.rests {
         let lacking = check_rest(ctx.exchange, account, incoming, &walk, fillable, refusal)?;
         drawn_atoms = drawn_atoms.saturating_add(lacking);
+        if fillable.stop == Some(Code::OutOfGas) {
+            // The walk that trades may get further: it passes over no maker that its own fills
+            // take out. What nobody has judged does not rest.
+            (request.time_in_force, request.display_lots) = (TimeInForce::Ioc, Lots::ZERO);
+        }
     }
     if drawn_atoms.is_positive() {
         isolated::cover(ctx.exchange, account, drawn_atoms)?;
