@@ -134,7 +134,7 @@ fn check_rest(
     }
     let rest = OpenOrder { lots: order.lots.saturating_sub(fillable.lots), ..order };
     let rest = admission::part(rest, walk.now.held());
-    // What ends a walk otherwise ends the order.
+    // What ends a walk otherwise ends the order; where gas did, its rest does not come to rest.
     if fillable.stop.is_some() || rest.lots.is_zero() {
         return Ok(Atoms::ZERO);
     }
