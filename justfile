@@ -92,6 +92,19 @@ fuzz NAME SECONDS="60" *ARGS:
     FUZZ_TARGET={{NAME}} cargo run --release -p tidemark-tests --bin fuzz -- \
         --seconds {{SECONDS}} --seed $(date +%s) {{ARGS}}
 
+# Every random test with other inputs than the test command's, once for each seed.
+properties FROM TO:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for seed in $(seq {{FROM}} {{TO}}); do
+        echo "== seed $seed"
+        PROPTEST_RNG_SEED=$seed cargo test -q --release -p tidemark-matching -p tidemark-risk \
+            -p tidemark-oracle -p tidemark-feed -p tidemark-proto -p tidemark-engine \
+            -p tidemark-consensus
+        PROPTEST_RNG_SEED=$seed cargo test -q --release -p tidemark-tests \
+            --test fund --test lessons --test pauses
+    done
+
 # A benchmark (bench-exec, bench-matching, …) of a revision and of this tree, in turns: five figures
 # of each, and the median ratio of every throughput.
 pairs REV BENCH *ARGS:
