@@ -14,14 +14,11 @@ use crate::bounded::checked;
 use crate::matcher::Taker;
 use crate::types::{Host, Reject};
 
-/// Reduce-only orders of an account that may shrink or go for one visit of a walk. Each has paid
-/// for it at its placement, in an earlier block perhaps: this bounds what a block has to do.
-const SHRINKS_PER_VISIT: u32 = 4;
-
 impl Book {
     /// Charges a taker, beside its visits of the makers themselves, for the reduce-only orders that
-    /// its trade with a maker may shrink: those of the maker's account and its own, each account
-    /// once a walk. `charged` holds the accounts that the walk has met. Returns the visits then;
+    /// its trade with a maker may shrink: those of the maker's account and its own, a visit for
+    /// each but the first, once a walk. The orders have paid for that at their placement, in earlier blocks
+    /// perhaps: this bounds what one block has to do. `charged` holds the accounts that the walk has met. Returns the visits then;
     /// `None` if they would be more than `max_visits`.
     #[inline]
     pub(crate) fn charge_shrinks(
@@ -35,7 +32,7 @@ impl Book {
             return Some(visits);
         }
         let mut of = |owner, side| {
-            let visits = self.owners.count_reduce_only(owner, side).div_euclid(SHRINKS_PER_VISIT);
+            let visits = self.owners.count_reduce_only(owner, side).saturating_sub(1);
             if visits > 0 && charged.insert(owner) {
                 visits
             } else {

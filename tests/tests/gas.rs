@@ -80,9 +80,9 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let all = vec![fill_or_kill(106, 10_001); 512];
     let (outcome, events) = alone(&mut chain, "taker", batch(0, all.clone()), None);
     assert!(outcome.results.iter().all(|result| result.code().word() == "OUT_OF_GAS"));
-    // Of 22 visits, each account takes one for its offer and five for the twenty orders that its
-    // trade would end: three accounts, and a look at the fourth.
-    let visits = 512 * 19 * gas::VISIT;
+    // Of 22 visits, each account takes one for its offer and nineteen for the twenty orders that its
+    // trade would end: one account, and a look at the second.
+    let visits = 512 * 21 * gas::VISIT;
     assert_eq!(outcome.gas_used, gas::TX + 512 * gas::PLACE + visits);
     assert_eq!(events.work.orders, 0);
     let (outcome, _) = alone(&mut chain, "taker", batch(0, all), Some(50_000_000));
@@ -91,7 +91,7 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let one = batch(0, vec![fill_or_kill(106, 10_001)]);
     let (outcome, _) = alone(&mut chain, "taker", one, Some(60_000_000));
     assert_eq!(word(&outcome), "NOT_FILLABLE");
-    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + (10_500 + 500 * 5) * gas::VISIT);
+    assert_eq!(outcome.gas_used, gas::TX + gas::PLACE + (10_500 + 500 * 19) * gas::VISIT);
     assert_eq!(chain.state.markets[0].book.live_orders(), 10_500);
 }
 
@@ -99,12 +99,15 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
 fn rules_10_a_trade_that_closes_a_position_ends_twenty_orders_that_paid_for_it() {
     let mut chain = spent_makers();
     let take = || batch(0, vec![place(limit(0, Buy, 105, 20))]);
-    let gas = gas::TX + gas::PLACE + 6 * gas::VISIT;
+    let gas = gas::TX + gas::PLACE + 20 * gas::VISIT;
     let (outcome, _) = alone(&mut chain, "taker", take(), Some(gas - 1));
-    assert_eq!((outcome.results[0].filled_lots, outcome.gas_used), (lots(0), gas - 5 * gas::VISIT));
+    assert_eq!(
+        (outcome.results[0].filled_lots, outcome.gas_used),
+        (lots(0), gas - 19 * gas::VISIT)
+    );
     let (outcome, events) = alone(&mut chain, "taker", take(), Some(gas));
     assert_eq!((word(&outcome), outcome.results[0].filled_lots), ("OK", lots(20)));
-    // One maker, and five visits for its twenty orders, beside what each paid in advance.
+    // One maker, and nineteen visits for its twenty orders, beside what each paid in advance.
     assert_eq!((events.work.orders, outcome.gas_used), (21, gas));
     assert_eq!(chain.state.markets[0].book.live_orders(), 10_500 - 21);
 }
@@ -145,6 +148,30 @@ fn rules_10_what_an_order_has_traded_stands_where_its_gas_ends() {
     // What a client declares by itself reaches over 20 makers.
     let (outcome, _) = alone(&mut chain, "taker", batch(0, vec![fill_or_kill(101, 20)]), None);
     assert_eq!((word(&outcome), chain.lots("taker", 0)), ("OK", 28));
+}
+
+/// The walk that only looks counts the twenty orders behind the offer, which the walk that trades
+/// takes out with the offer: the former runs out of gas, the latter does not. An account of 600
+/// USDC has no margin for the 180 lots that are left.
+#[test]
+fn rules_10_what_the_walk_without_effects_did_not_reach_does_not_rest() {
+    let mut chain = one_market(&["short", "maker"]);
+    fund(&mut chain, "taker", 0, 600);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 20))]);
+    healthy(&chain.block());
+    chain.orders("maker", vec![place(limit(0, Buy, 100, 20))]);
+    healthy(&chain.block());
+    let exit = place(v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, 106, 1) });
+    let mut exits = vec![place(limit(0, Sell, 105, 20))];
+    exits.extend(vec![exit; 20]);
+    chain.orders("maker", exits);
+    healthy(&chain.block());
+    let order = batch(0, vec![place(limit(0, Buy, 106, 200))]);
+    let enough_for_trades = gas::TX + gas::PLACE + 50 * gas::VISIT;
+    let (outcome, _) = alone(&mut chain, "taker", order, Some(enough_for_trades));
+    assert_eq!(outcome.results[0].filled_lots, lots(20));
+    assert_eq!(chain.lots("taker", 0), 20);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 0, "the rest has no margin");
 }
 
 #[test]

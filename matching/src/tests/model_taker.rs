@@ -147,8 +147,8 @@ impl Model {
             } else {
                 self.all().filter(of).filter(reduce_only).count() as u32
             };
-            if count >= 4 && taker.charged.insert(order.owner) {
-                visits += count / 4;
+            if count >= 2 && taker.charged.insert(order.owner) {
+                visits += count.saturating_sub(1);
             }
         }
         let pays = visits <= taker.policy.max_visits;

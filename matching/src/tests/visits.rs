@@ -97,14 +97,14 @@ fn a_refused_fill_or_kill_pays_for_makers_that_have_nothing_left() {
     assert_eq!((code, visits), (Some(Code::OutOfGas), 1_200));
     assert!(work <= 2 * visits, "{work} calls for {visits} visits");
     // With visits for all of them the walk says what is there; and the refusal has its price. Each
-    // account is met for six visits: its order, and its twenty orders that a trade may end.
+    // account is met for twenty visits: its order, and nineteen for those that a trade may end.
     let (code, visits, work) = looks(&mut book, &mut host, &fok(10_001, u32::MAX));
-    assert_eq!((code, visits), (Some(Code::NotFillable), 500 * 6 + 10_000));
+    assert_eq!((code, visits), (Some(Code::NotFillable), 500 * 20 + 10_000));
     assert!(work <= 2 * visits, "{work} calls for {visits} visits");
     assert_eq!((book.live_orders(), host.host.events.len()), (10_500, 0));
     // What is there is filled: the walk that looks, and the one that trades.
     let (code, visits, work) = looks(&mut book, &mut host, &fok(10_000, u32::MAX));
-    assert_eq!((code, visits), (None, 2 * 500 * 6));
+    assert_eq!((code, visits), (None, 2 * 500 * 20));
     assert!(work <= 6 * visits, "{work} calls for {visits} visits");
     assert_eq!(book.live_orders(), 0);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
-use tidemark_engine::state::State;
+use tidemark_engine::state::{State, MAX_SUBACCOUNTS};
 use tidemark_proto::tx::{decode, TxOptions};
 use tidemark_proto::types::gas;
 use tidemark_proto::units::TimeMs;
@@ -91,7 +91,7 @@ fn laid_out() -> &'static State {
             chain.send(ATTACKER, v1::MsgSetMarginMode { market, mode, ..Default::default() });
         }
         spread(&mut chain, "long", |_, _| vec![]);
-        let all = u64::from(SUBACCOUNTS) * EXITS + 1_000 + POOR_LOTS;
+        let all = u64::from(MAX_SUBACCOUNTS) * EXITS + 1_000 + POOR_LOTS;
         chain.orders("short", vec![place(limit(0, Sell, 100, all))]);
         chain.block();
         chain.orders(ATTACKER, vec![place(limit(0, Buy, 100, 1_000))]);
@@ -128,15 +128,12 @@ fn use_up(chain: &mut Chain) {
     assert!(refused, "the account has free collateral left");
 }
 
-/// Subaccounts with a position of [`EXITS`] lots.
-const SUBACCOUNTS: u32 = 200;
-
-/// Reduce-only orders of each.
-const EXITS: u64 = 20;
+/// Lots of an account's position, and reduce-only orders behind its offer of the whole.
+pub const EXITS: u64 = 20;
 
 /// A block in which each subaccount of an owner sends its orders; without orders, gets a deposit.
 fn spread(chain: &mut Chain, name: &str, orders: impl Fn(u32, u64) -> Vec<Operation>) {
-    for subaccount in 0..SUBACCOUNTS {
+    for subaccount in 0..MAX_SUBACCOUNTS {
         let orders = orders(subaccount, 105);
         if orders.is_empty() {
             let recipient = signer(name).address().to_string();
@@ -153,7 +150,8 @@ fn spread(chain: &mut Chain, name: &str, orders: impl Fn(u32, u64) -> Vec<Operat
 
 /// An offer of a whole position, and the reduce-only orders that go when it trades: of every kind
 /// that more has to be undone for.
-fn exits(subaccount: u32, offer: u64) -> Vec<Operation> {
+#[must_use]
+pub fn exits(subaccount: u32, offer: u64) -> Vec<Operation> {
     let exit = |at: u64| v1::PlaceOrder { reduce_only: true, ..limit(0, Sell, offer + at, 1) };
     let one = |at: u64| match subaccount % 4 {
         0 => place(exit(1)),
@@ -180,7 +178,9 @@ fn stop() -> v1::PlaceOrder {
     }
 }
 
-fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::MsgOrders {
+/// A batch of a subaccount.
+#[must_use]
+pub fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::MsgOrders {
     let operations =
         operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
     let mode = i32::from(all_or_none);

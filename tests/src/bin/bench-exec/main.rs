@@ -2,6 +2,8 @@
 //! kind on one market, or many.
 #![allow(clippy::float_arithmetic)] // a benchmark measures time
 
+mod worst;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -30,12 +32,18 @@ struct Options {
     markets: u16,
     /// Quotes of a maker that stay on the book from before, far from the touch.
     resting: u32,
+    /// Only the one block of the transactions that take longest for their gas.
+    worst: bool,
 }
 
 impl Options {
     fn read(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { blocks: 40, makers: 40, markets: 4, resting: 0 };
+        let mut options = Self { blocks: 40, makers: 40, markets: 4, resting: 0, worst: false };
         while let Some(name) = args.next() {
+            if name == "--worst" {
+                options.worst = true;
+                continue;
+            }
             let value: u32 = args.next()?.parse().ok()?;
             match name.as_str() {
                 "--blocks" => options.blocks = value.max(1),
@@ -53,17 +61,26 @@ fn main() -> ExitCode {
     let Some(options) = Options::read(std::env::args().skip(1)) else {
         eprintln!(
             "usage: bench-exec [--blocks N] [--makers N] [--markets N] [--resting N], of the last \
-             at most 100"
+             at most 100; or bench-exec --worst"
         );
         return ExitCode::from(2);
     };
-    match run(&options) {
+    match if options.worst { worst() } else { run(&options) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("bench-exec: {why}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The block of the worst transactions.
+fn worst() -> Result<(), String> {
+    let measures = worst::run()?;
+    let path = target_folder()?.join("bench");
+    let written = measures::write(&path, "exec-worst", &measures, &serde_json::json!({}))?;
+    println!("\nwritten to {}", written.display());
+    Ok(())
 }
 
 fn run(options: &Options) -> Result<(), String> {
