@@ -78,7 +78,8 @@ adversary-all FROM TO *ARGS:
 adversary-off TO="40":
     #!/usr/bin/env bash
     set -euo pipefail
-    for rule in depth band keeper-places expiry fresh-lots; do
+    for rule in depth band keeper-places expiry fresh-lots fund-buckets \
+        waiting-turns; do
         echo "== without $rule"
         ! cargo run -q --release -p tidemark-tests --features switches --bin adversary -- \
             1 {{TO}} --off "$rule" || { echo "nothing found without $rule"; exit 1; }

@@ -22,6 +22,11 @@ pub enum Defence {
     Expiry,
     /// The fund pays nothing for lots that were added a short while ago (rules §7.14).
     FreshLots,
+    /// The fund pays a part of itself in a day, and a quarter of that in a block (rules §7.15).
+    FundBuckets,
+    /// Orders that wait to increase reserve collateral, those that reduce come first, larger ones
+    /// before smaller ones, and owners have turns (rules §2.11).
+    WaitingTurns,
 }
 
 #[cfg(feature = "switches")]
@@ -29,12 +34,14 @@ static OFF: AtomicU32 = AtomicU32::new(0);
 
 impl Defence {
     /// Every rule, with its name on the command line.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("depth", Self::Depth),
         ("band", Self::Band),
         ("keeper-places", Self::KeeperPlaces),
         ("expiry", Self::Expiry),
         ("fresh-lots", Self::FreshLots),
+        ("fund-buckets", Self::FundBuckets),
+        ("waiting-turns", Self::WaitingTurns),
     ];
 
     /// Returns true if the rule stands: in a node, always.

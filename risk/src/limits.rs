@@ -1,6 +1,7 @@
 //! Bounds on what a fund pays in a time (rules §7.15).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_proto::defence::Defence;
 use tidemark_proto::units::{Atoms, TimeMs};
 
 /// The most by which a block moves what is counted by time: a pause is no time in which anybody
@@ -32,6 +33,9 @@ impl Bucket {
     /// block at most.
     #[must_use]
     pub fn left_atoms(&self, size_atoms: Atoms) -> Atoms {
+        if !Defence::FundBuckets.stands() {
+            return Atoms::MAX;
+        }
         let quarter = size_atoms.mul_div_floor(1, 4).unwrap_or(Atoms::ZERO);
         let in_block = quarter.saturating_sub(self.drawn_in_block_atoms);
         size_atoms.saturating_sub(self.drawn_atoms).min(in_block).max(Atoms::ZERO)

@@ -21,7 +21,7 @@ pub use liquidation::LiquidationStage;
 pub use message::{Class, Message, MAX_OPERATIONS};
 pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS};
 pub use order::{
-    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind,
+    trigger_reserve, OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind,
     MAX_PEG_OFFSET_TICKS, MAX_REDUCE_ONLY_ORDERS, NOTIONAL_PER_EXIT, TRIGGER_FORFEIT,
     TRIGGER_RESERVE, WAITING_EXITS,
 };

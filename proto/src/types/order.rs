@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::defence::Defence;
 use crate::units::{Atoms, ClientId, Lots, MarketId, Side, Ticks, TimeMs};
 
 /// Furthest that a pegged order may be from what it follows, either way.
@@ -13,6 +14,16 @@ pub const MAX_REDUCE_ONLY_ORDERS: u32 = 20;
 /// Collateral that an order which waits and could increase exposure reserves (rules §2.11): 10
 /// USDC.
 pub const TRIGGER_RESERVE: Atoms = Atoms::from_usdc(10);
+
+/// [`TRIGGER_RESERVE`] where the rule stands.
+#[must_use]
+pub fn trigger_reserve() -> Atoms {
+    if Defence::WaitingTurns.stands() {
+        TRIGGER_RESERVE
+    } else {
+        Atoms::ZERO
+    }
+}
 
 /// The part of [`TRIGGER_RESERVE`] that such an order forfeits to the insurance fund when it is
 /// refused at its trigger for want of collateral: 1 USDC.

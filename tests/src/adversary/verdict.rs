@@ -21,6 +21,10 @@ pub mod bounds {
     /// USDC. An account then loses more than it has, and who sells the winning side of a pair
     /// before deleveraging comes keeps a part of that.
     pub const JUMP_GAIN_USDC: i64 = 10_000;
+    /// Most that the fund may pay where a jump finds lots that are not fresh, in USDC: a market's
+    /// bucket, which is 5 % of the fund, and what comes back of it in some minutes. The owner may
+    /// gain as much more.
+    pub const LATE_FUND_USDC: i64 = 51_000;
     /// Most that the fund may pay while prices stand, in USDC.
     pub const FUND_USDC: i64 = 100;
     /// Most that two strangers at 45x may lose while prices stand, in USDC.
@@ -41,8 +45,10 @@ pub struct Verdict {
     pub gain_atoms: Atoms,
     /// The bound of that.
     pub most_gain_usdc: i64,
-    /// The fund's loss.
+    /// The fund's loss, where it is bounded.
     pub fund_atoms: Atoms,
+    /// The bound of that.
+    pub most_fund_usdc: i64,
     /// The loss of strangers who did nothing, while prices stood.
     pub harm_atoms: Atoms,
     /// Blocks for which a reached stop waited.
@@ -70,7 +76,7 @@ impl Verdict {
     pub fn passed(&self) -> Vec<&'static str> {
         let all = [
             ("gain", self.gain_atoms > usdc(self.most_gain_usdc)),
-            ("fund", self.fund_atoms > usdc(bounds::FUND_USDC)),
+            ("fund", self.fund_atoms > usdc(self.most_fund_usdc)),
             ("harm", self.harm_atoms > usdc(bounds::HARM_USDC)),
             ("painted", self.painted_ppm > bounds::PAINTED_PPM),
             ("stop late", self.stop_blocks > bounds::STOP_BLOCKS),
@@ -257,8 +263,11 @@ impl Ledger {
         let explained = self.moved_atoms.max(Atoms::ZERO) + self.edge_atoms;
         self.so_far.gain_atoms = self.wealth(world) - self.start_atoms - explained;
         self.so_far.most_gain_usdc = world.weather.most_gain_usdc();
-        if world.weather.is_quiet() {
+        if let Some(most_usdc) = world.weather.most_fund_usdc() {
+            self.so_far.most_fund_usdc = most_usdc;
             self.so_far.fund_atoms = self.start_fund - fund(world);
+        }
+        if world.weather.is_quiet() {
             self.so_far.harm_atoms = self.start_victims - victims(world);
         }
         let market = World::MARKET;

@@ -9,6 +9,9 @@ pub const INDEX_TICKS: u64 = 600_000;
 /// The most blocks of a program.
 pub const HORIZON: u32 = 400;
 
+/// The block of a jump for which a program had the time to age: 22 minutes after its first.
+const LATE: u32 = 170;
+
 /// Moves of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Index {
@@ -87,12 +90,30 @@ impl Weather {
                 Index::Halt { at: rng.within(5, 60) as u32, seconds: *rng.pick(&[60, 600, 7_200]) }
             }
         };
-        Self {
+        let weather = Self {
             index,
             book: *rng.pick(&[Book::Empty, Book::Empty, Book::Thin, Book::Full]),
             has_external: rng.chance(25),
             interval_ms: *rng.pick(&[1_000, 1_000, 1_000, 8_000]),
             seed,
+        };
+        match index {
+            Index::Jump { bps, .. } if rng.chance(50) => weather.late(bps),
+            _ => weather,
+        }
+    }
+
+    /// The jump comes when what a program has opened first is no longer fresh.
+    fn late(self, bps: i32) -> Self {
+        Self { index: Index::Jump { at: LATE, bps }, interval_ms: 8_000, ..self }
+    }
+
+    /// The block from which on the index stands, as far as a seed's own plan for it goes.
+    #[must_use]
+    pub const fn settled_at(&self) -> u32 {
+        match self.index {
+            Index::Jump { at, .. } => at + 1,
+            _ => 0,
         }
     }
 
@@ -129,8 +150,21 @@ impl Weather {
     #[must_use]
     pub const fn most_gain_usdc(&self) -> i64 {
         match self.index {
+            Index::Jump { bps, at: LATE } if bps.unsigned_abs() > 200 => {
+                bounds::JUMP_GAIN_USDC + bounds::LATE_FUND_USDC
+            }
             Index::Jump { bps, .. } if bps.unsigned_abs() > 200 => bounds::JUMP_GAIN_USDC,
             _ => bounds::GAIN_USDC,
+        }
+    }
+
+    /// Returns the most that the fund may lose, in USDC; `None` where it pays for others' deficits
+    /// too.
+    #[must_use]
+    pub fn most_fund_usdc(&self) -> Option<i64> {
+        match self.index {
+            Index::Jump { at: LATE, .. } => Some(bounds::LATE_FUND_USDC),
+            _ => self.is_quiet().then_some(bounds::FUND_USDC),
         }
     }
 

@@ -204,7 +204,8 @@ impl World {
         let last = super::weather::HORIZON - AFTERMATH;
         let mut steps = program.0.iter().peekable();
         let mut due = steps.peek().map_or(0, |step| u32::from(step.wait));
-        while steps.peek().is_some() && self.block < last {
+        let settled_at = self.weather.settled_at();
+        while (steps.peek().is_some() || self.block < settled_at) && self.block < last {
             while let Some(step) = steps.next_if(|_| self.block >= due) {
                 self.act(step.who, step.action);
                 if let Some(next) = steps.peek() {

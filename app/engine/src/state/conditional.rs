@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 use tidemark_matching::{TriggerBook, TurnQueue};
+use tidemark_proto::defence::Defence;
 use tidemark_proto::types::Trigger;
 use tidemark_proto::units::{AccountId, ClientId, OrderId, OwnerId, Side, Ticks, TimeMs};
 
@@ -133,7 +134,8 @@ impl ConditionalOrders {
         trigger: Trigger,
         mark_ticks: Ticks,
     ) -> bool {
-        let triggers = if is_exit { &self.exit_triggers } else { &self.other_triggers };
+        let is_first = is_exit && Defence::WaitingTurns.stands();
+        let triggers = if is_first { &self.exit_triggers } else { &self.other_triggers };
         triggers.is_reached(reach(side, trigger), trigger.price_ticks, mark_ticks)
     }
 
@@ -299,7 +301,7 @@ impl ConditionalOrders {
     }
 
     fn triggers_of(&mut self, order: &Conditional) -> &mut TriggerBook {
-        if order.is_exit() {
+        if order.is_exit() && Defence::WaitingTurns.stands() {
             &mut self.exit_triggers
         } else {
             &mut self.other_triggers

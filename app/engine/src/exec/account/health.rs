@@ -2,7 +2,7 @@
 //! orders in the books.
 
 use tidemark_matching::{Book, OrderView};
-use tidemark_proto::types::TRIGGER_RESERVE;
+use tidemark_proto::types::trigger_reserve;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, Ticks, TimeMs};
 use tidemark_risk::fees::max_fee_ppm;
 use tidemark_risk::health::{self as risk_health, Health};
@@ -74,7 +74,7 @@ pub(crate) fn totals(
         totals.remove(&removed, mark, k, fee_ppm)?;
     }
     let waiting = changes.iter().fold(waiting, |sum, change| sum.saturating_add(change.waits));
-    let reserved = TRIGGER_RESERVE.checked_mul(i128::from(waiting.max(0)));
+    let reserved = trigger_reserve().checked_mul(i128::from(waiting.max(0)));
     totals.waiting_atoms = reserved.ok_or(RiskError::Overflow("a sum of trigger reserves"))?;
     Ok(totals)
 }

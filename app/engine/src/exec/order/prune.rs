@@ -1,6 +1,6 @@
 //! Cancels that restore the reserve lemma when free collateral falls below 0 (rules §§3.9, 7.1).
 
-use tidemark_proto::types::TRIGGER_RESERVE;
+use tidemark_proto::types::trigger_reserve;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OrderId};
 use tidemark_proto::Code;
 use tidemark_risk::fees::max_fee_ppm;
@@ -88,7 +88,7 @@ fn reserving(state: &State, account: AccountId, market: MarketId) -> Vec<Prunabl
     if slot.conditional.increasing(account) > 0 {
         let waits = |id: &OrderId| slot.conditional.get(*id).is_some_and(Conditional::increases);
         let waiting = slot.conditional.of(account).filter(waits);
-        let reserves = Reserves::Waiting(TRIGGER_RESERVE);
+        let reserves = Reserves::Waiting(trigger_reserve());
         all.extend(waiting.map(|order_id| Prunable { market, order_id, reserves }));
         all.sort_by_key(|open| std::cmp::Reverse(open.order_id));
     }

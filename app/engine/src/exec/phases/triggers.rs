@@ -1,6 +1,7 @@
 //! Phase 5: pegged orders move, triggers and slices that are due are placed.
 
 use tidemark_oracle::mark::band_ticks;
+use tidemark_proto::defence::Defence;
 use tidemark_proto::types::{OrderType, Place, PostOnly, TimeInForce, TRIGGER_FORFEIT};
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, OwnerId, Ppm, Side, SignedLots, Ticks,
@@ -96,9 +97,12 @@ fn queue_reached(state: &mut State, market: MarketId, mark_ticks: Ticks, gas: u6
             let Some(order) = state.markets.slot(market).conditional.get(order_id) else {
                 continue;
             };
-            let class = class_of(state, market, mark_ticks, order);
-            // An order's account exists as long as the order.
-            let owner = state.accounts.get(order.account).map_or(OwnerId::new(0), |row| row.owner);
+            let (mut class, mut owner) = (0, OwnerId::new(0));
+            if Defence::WaitingTurns.stands() {
+                class = class_of(state, market, mark_ticks, order);
+                // An order's account exists as long as the order.
+                owner = state.accounts.get(order.account).map_or(owner, |row| row.owner);
+            }
             state.markets.slot_mut(market).conditional.queue(order_id, owner, class);
         }
     }
