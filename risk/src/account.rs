@@ -55,6 +55,10 @@ pub struct Position {
     pub leverage: u32,
     /// Lots that were added a short while ago: the fund does not pay for them.
     pub fresh: Fresh,
+    /// Profit that lots have realised since the position was opened; negative is a loss. Kept
+    /// without lots, until the next opening or until the account falls below maintenance: by it a
+    /// debt is divided among markets (rules §7.6).
+    pub realised_atoms: Atoms,
 }
 
 impl Position {
@@ -68,6 +72,7 @@ impl Position {
             funding_index: 0,
             leverage: 0,
             fresh: Fresh::NONE,
+            realised_atoms: Atoms::ZERO,
         }
     }
 }

@@ -42,6 +42,7 @@ pub mod at_risk;
 pub mod backstop;
 pub mod claim;
 pub mod conservation;
+pub mod debt;
 mod depth;
 mod error;
 pub mod fees;

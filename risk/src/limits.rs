@@ -41,6 +41,12 @@ impl Bucket {
         size_atoms.saturating_sub(self.drawn_atoms).min(in_block).max(Atoms::ZERO)
     }
 
+    /// The amount that a bucket of this size holds, however little of it a block may take.
+    #[must_use]
+    pub fn held_atoms(&self, size_atoms: Atoms) -> Atoms {
+        size_atoms.saturating_sub(self.drawn_atoms).max(Atoms::ZERO)
+    }
+
     /// Draws an amount.
     pub fn draw(&mut self, atoms: Atoms) {
         self.drawn_atoms = self.drawn_atoms.saturating_add(atoms);

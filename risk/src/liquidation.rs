@@ -4,14 +4,14 @@ use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{
     cmp_products, mul_div_ceil, mul_div_floor, Atoms, AtomsPerTickLot, Lots, MarketId, Ppm,
-    SignedLots, Ticks,
+    SignedLots, Ticks, TimeMs,
 };
 
 use crate::account::{Account, Position};
 use crate::error::{fits, invariant, RiskError};
 use crate::health::Health;
 use crate::margin::{marked_atoms, Marked};
-use crate::market::{market_bucket_atoms, Market, Markets, Treasury};
+use crate::market::{Market, Markets, Treasury};
 
 /// How far an account is beyond what the book alone may do for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,13 +228,23 @@ pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     let bucket = &market.fund_bucket;
     // A cap that was lowered in the middle of a block allows nothing more in it.
     let cap = market.params.fund_block_cap_atoms.saturating_sub(bucket.drawn_in_block_atoms());
-    let own = bucket.left_atoms(market_bucket_atoms(market.counted_fund_atoms(treasury)));
+    let own = bucket.left_atoms(market.bucket_atoms(treasury));
     let all = if market.params.isolated_only {
         own
     } else {
         treasury.bucket.left_atoms(treasury.bucket_atoms())
     };
     market.fund_atoms(treasury).min(cap).min(own).min(all).max(Atoms::ZERO)
+}
+
+/// The fund's [allowance](fund_allowance_atoms) for a market in the block after a committed one, and
+/// the blocks after which it pays again: 0 where it does.
+#[must_use]
+pub fn next_allowance(market: &Market, treasury: &Treasury) -> (Atoms, u32) {
+    let (mut market, mut treasury) = (market.clone(), *treasury);
+    market.pass(&treasury, TimeMs::ZERO, true);
+    treasury.pass(TimeMs::ZERO);
+    (fund_allowance_atoms(&market, &treasury), market.claimless_blocks)
 }
 
 /// Pays `owed` out of the insurance fund as far as its bounds allow, and returns what was paid: the

@@ -164,6 +164,12 @@ impl Market {
         }
     }
 
+    /// The size of the market's bucket of the fund.
+    #[must_use]
+    pub fn bucket_atoms(&self, treasury: &Treasury) -> Atoms {
+        market_bucket_atoms(self.counted_fund_atoms(treasury))
+    }
+
     /// The balance by which the fund's bounds are counted: the lower of that now and a day ago.
     #[must_use]
     pub fn counted_fund_atoms(&self, treasury: &Treasury) -> Atoms {
@@ -194,7 +200,7 @@ impl Market {
             self.clock_ms = self.clock_ms.saturating_add(step_ms);
         }
         self.own_balances.pass(self.insurance_atoms, step_ms);
-        let size_atoms = market_bucket_atoms(self.counted_fund_atoms(treasury));
+        let size_atoms = self.bucket_atoms(treasury);
         self.fund_bucket.refill(size_atoms, step_ms);
         self.claimless_blocks = self.claimless_blocks.saturating_sub(1);
     }
@@ -267,7 +273,7 @@ const MARKET_BUCKET_PPM: Ppm = Ppm::new(50_000);
 const ALL_BUCKET_PPM: Ppm = Ppm::new(200_000);
 
 /// The size of one market's bucket of a fund.
-pub(crate) fn market_bucket_atoms(counted_atoms: Atoms) -> Atoms {
+fn market_bucket_atoms(counted_atoms: Atoms) -> Atoms {
     counted_atoms.mul_ppm_floor(MARKET_BUCKET_PPM).unwrap_or(Atoms::ZERO)
 }
 
@@ -286,7 +292,8 @@ pub struct Treasury {
 
 impl Treasury {
     /// The size of the bucket that all markets share.
-    pub(crate) fn bucket_atoms(&self) -> Atoms {
+    #[must_use]
+    pub fn bucket_atoms(&self) -> Atoms {
         let counted = self.balances.lower_atoms(self.insurance_atoms);
         counted.mul_ppm_floor(ALL_BUCKET_PPM).unwrap_or(Atoms::ZERO)
     }

@@ -3,10 +3,9 @@
 use tidemark_proto::units::{Atoms, Lots, Side, SignedLots, Ticks};
 
 use crate::account::{Account, Position};
-use crate::error::{fits, invariant, RiskError};
+use crate::error::{fits, RiskError};
 use crate::funding;
-use crate::liquidation::pay_from_fund;
-use crate::market::{Market, Treasury};
+use crate::market::Market;
 
 /// Effect of a fill on one of its two accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,14 +97,25 @@ pub fn trade(
     market.funding_pool_atoms = pool;
     account.collateral_atoms = collateral;
     let fresh = before.fresh.changed(market.window(), before.lots, after.lots);
+    let funding_index = market.funding.cumulative_index;
+    let realised_total = realised_since_opening(&before, after.lots, realised_atoms);
     *account.position_mut(market.params.id) =
-        Position { funding_index: market.funding.cumulative_index, fresh, ..after };
+        Position { funding_index, fresh, realised_atoms: realised_total, ..after };
     Ok(FillEffect {
         realised_atoms,
         funding_atoms,
         lots_before: before.lots,
         lots_after: after.lots,
     })
+}
+
+/// Profit realised since the position was opened, after it has changed. A position that turns is
+/// opened anew.
+fn realised_since_opening(before: &Position, after: SignedLots, realised: Atoms) -> Atoms {
+    if before.lots.is_zero() || are_opposite(before.lots, after) {
+        return Atoms::ZERO;
+    }
+    before.realised_atoms.saturating_add(realised)
 }
 
 /// Open interest, the sum of longs, once a position was changed.
@@ -166,30 +176,6 @@ pub fn settle_funding(account: &mut Account, market: &mut Market) -> Result<Atom
     account.collateral_atoms = collateral;
     account.position_mut(id).funding_index = market.funding.cumulative_index;
     Ok(atoms)
-}
-
-/// Closes an account's debt: when it holds no position and its collateral is below 0, the insurance
-/// fund pays what its caps allow, and the rest is booked as the market's bad debt (rules §7.6).
-/// Returns `(paid by the fund, booked)`.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` while a position is open; `OVERFLOW` beyond 127 bits.
-pub fn settle_debt(
-    account: &mut Account,
-    market: &mut Market,
-    treasury: &mut Treasury,
-) -> Result<(Atoms, Atoms), RiskError> {
-    if account.has_position() {
-        return Err(RiskError::PositionOpen);
-    }
-    let debt = fits(account.collateral_atoms.min(Atoms::ZERO).checked_neg(), "debt")?;
-    let booked_total = fits(market.bad_debt_atoms.checked_add(debt), "bad debt")?;
-    let paid = pay_from_fund(market, treasury, debt)?;
-    let booked = invariant(debt.checked_sub(paid), "the fund pays no more than the debt")?;
-    market.bad_debt_atoms =
-        invariant(booked_total.checked_sub(paid), "the fund pays no more than the debt")?;
-    account.collateral_atoms = account.collateral_atoms.max(Atoms::ZERO);
-    Ok((paid, booked))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tidemark_engine::events::{BlockEvents, Event, Fill};
 use tidemark_proto::params::MarketParams;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, MarketId};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
@@ -257,6 +257,9 @@ proptest! {
             trade(&mut chain, pair, 100, old);
         }
         chain.age_positions();
+        // No stranger is closed: one that a friend's bid has served before the pair comes to
+        // deleveraging leaves fewer of the pair's lots, and more for strangers, at that bid's price.
+        ["stranger", "other"].iter().for_each(|name| chain.deposit(name, 20_000));
         let pair = if is_long { ("a", "b") } else { ("b", "a") };
         for lots in [lots / part, lots - lots / part].into_iter().filter(|lots| *lots > 0) {
             trade(&mut chain, pair, 100, lots);
@@ -284,4 +287,32 @@ proptest! {
         let gained = of_pair(&chain) - before;
         prop_assert!(gained <= won + usdc(2), "the pair gained {gained}, {won} from strangers");
     }
+}
+
+/// Of two markets the first has brought the debtor a gain, the second a loss. By its first market,
+/// the debt would be the one that has not lost.
+#[test]
+fn rules_7_a_debt_is_booked_where_the_lots_have_lost() {
+    let markets = ["ONE-USD", "TWO-USD"].map(|symbol| plain_market(symbol, 20));
+    let mut chain = Chain::new(&genesis(markets.to_vec(), 1_000));
+    (0..2).for_each(|market| chain.index(market, 100));
+    chain.deposit("debtor", 10_000);
+    block(&mut chain);
+    // However it came about: the account holds nothing and owes 5 000 USDC, which the fund has.
+    let id = chain.account_id("debtor");
+    let had = chain.collateral("debtor");
+    let row = chain.state.accounts.get_mut(id).expect("the account");
+    row.collateral_atoms = usdc(-5_000);
+    for (market, realised) in [(0, 500), (1, -800)] {
+        row.position_mut(MarketId::new(market)).realised_atoms = usdc(realised);
+    }
+    chain.state.chain.treasury.insurance_atoms += had + usdc(5_000);
+    let events = block(&mut chain);
+    let [step] = liquidations(&events)[..] else { panic!("one step") };
+    assert_eq!((step.stage, step.market.get()), (LiquidationStage::BadDebt, 1));
+    let (owed, booked) = (step.arithmetic.fund_owed_atoms, step.arithmetic.bad_debt_atoms);
+    assert_eq!((owed, owed - booked), (usdc(5_000), step.fund_paid_atoms));
+    let bad_debt = chain.state.markets.cells().map(|cell| cell.market.bad_debt_atoms);
+    assert_eq!(bad_debt.collect::<Vec<_>>(), [usdc(0), booked]);
+    assert!(booked > usdc(4_000), "the fund's bucket is small: {booked}");
 }

@@ -6,6 +6,7 @@ mod book;
 mod error;
 mod events;
 mod explain;
+mod funds;
 mod isolated;
 mod keeper;
 mod keys;

@@ -11,7 +11,7 @@ use tidemark_proto::v1;
 
 use super::args::{OneMarket, Who};
 use super::waits::{queued_text, waiting_text};
-use super::{find, CliError, Context};
+use super::{find, funds, CliError, Context};
 
 /// The market that was named, or all.
 pub(super) fn chosen<'a>(
@@ -36,6 +36,8 @@ pub(super) async fn status(context: &Context) -> Result<(), CliError> {
         ("app hash", hex::encode(&status.app_hash)),
         ("version", format!("{} (protocol {})", status.version, status.protocol_version)),
         ("price feed", status.feed.clone()),
+        ("insurance fund", funds::fund_text(&status)),
+        ("withdrawals", funds::outflow_text(&status)),
     ];
     context.print(
         || lines(&rows),
@@ -50,6 +52,12 @@ pub(super) async fn status(context: &Context) -> Result<(), CliError> {
                 "protocol_version": status.protocol_version,
                 "version": status.version,
                 "feed": status.feed,
+                "insurance": usdc(status.insurance_atoms),
+                "fund_bucket": usdc(status.fund_bucket_atoms),
+                "withdrawals_gated_until": status.withdrawals_gated_until,
+                "hour_outflow_left": usdc(status.hour_outflow_left_atoms),
+                "day_outflow_left": usdc(status.day_outflow_left_atoms),
+                "queued_withdrawals": usdc(status.queued_withdrawals_atoms),
             })
         },
     );
@@ -128,6 +136,7 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
             "ask",
             "open interest",
             "funding/8h",
+            "fund pays",
             "tick",
             "lot",
         ];
@@ -144,6 +153,7 @@ pub(super) async fn markets(context: &Context) -> Result<(), CliError> {
                 price(state.best_ask_ticks),
                 market.size(Lots::new(state.open_interest_lots)).to_string(),
                 percent(state.funding_rate_ppm),
+                grouped(usdc(state.fund_allowance_atoms), 0),
                 market.tick_size.to_string(),
                 market.lot_size.to_string(),
             ]);
@@ -175,6 +185,10 @@ fn market_json(market: &Market, state: &v1::MarketState) -> Value {
         "bad_debt": usdc(state.bad_debt_atoms),
         "insurance": usdc(state.insurance_atoms),
         "set_aside": usdc(state.set_aside_atoms),
+        "fund_bucket_size": usdc(state.fund_bucket_size_atoms),
+        "fund_bucket": usdc(state.fund_bucket_atoms),
+        "fund_allowance": usdc(state.fund_allowance_atoms),
+        "blocks_without_fund": state.blocks_without_fund,
         "settlement_price": price(state.settlement_price_ticks),
         "settled": state.settled,
         "reporting_power": state.reporting_power,
@@ -258,53 +272,18 @@ pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError
             ]);
         }
         format!(
-            "{address} at block {}, next sequence {}\n{}{}{}{}",
+            "{address} at block {}, next sequence {}\n{}{}{}{}{}",
             account.height,
             account.sequence,
             table.render(),
             waiting_text(&account),
             queued_text(&account),
-            set_aside_text(&account, &markets)
+            funds::fresh_text(&account, &markets),
+            funds::set_aside_text(&account, &markets)
         )
     };
     context.print(text, || account_json(&address, &account, &markets));
     Ok(())
-}
-
-/// A sentence for each market in which the account has set collateral aside.
-fn set_aside_text(account: &v1::AccountResponse, markets: &Markets) -> String {
-    let kept = account.subaccounts.iter().flat_map(|sub| &sub.set_aside);
-    kept.map(|kept| {
-        let back = match kept.back_at_height {
-            0 => String::new(),
-            height => format!(
-                ", {} of it back in block {height}",
-                money(kept.set_aside_atoms - kept.lasting_atoms)
-            ),
-        };
-        let place = if kept.made_room { "; a larger keeper has its place" } else { "" };
-        format!(
-            "\nsubaccount {} has set {} USDC aside in {}{back}{place}",
-            kept.subaccount,
-            money(kept.set_aside_atoms),
-            symbol(markets, kept.market)
-        )
-    })
-    .collect()
-}
-
-fn set_aside_json(kept: &v1::Keeper, markets: &Markets) -> Value {
-    json!({
-        "market": symbol(markets, kept.market),
-        "set_aside": usdc(kept.set_aside_atoms),
-        "lasting": usdc(kept.lasting_atoms),
-        "back_at_height": (kept.back_at_height > 0).then_some(kept.back_at_height),
-        "made_room": kept.made_room,
-    })
-}
-
-fn symbol(markets: &Markets, market: u32) -> String {
-    markets.by_id(market).map_or_else(|| market.to_string(), |market| market.symbol.clone())
 }
 
 fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets) -> Value {
@@ -322,7 +301,7 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
             "open_orders": sub.open_orders,
             "isolated_markets": sub.isolated_markets,
             "volume_30d": usdc(sub.volume_30d_atoms),
-            "set_aside": sub.set_aside.iter().map(|kept| set_aside_json(kept, markets))
+            "set_aside": sub.set_aside.iter().map(|kept| funds::set_aside_json(kept, markets))
                 .collect::<Vec<_>>(),
             "positions": positions_of(sub, markets)
                 .map(|(market, position)| position_json(market, position))
@@ -360,6 +339,8 @@ fn position_json(market: &Market, position: &v1::Position) -> Value {
         "leverage": position.leverage,
         "maintenance": usdc(position.maintenance_atoms),
         "reserve": usdc(position.reserve_atoms),
+        "fresh": market.size(Lots::new(position.fresh_lots)),
+        "realised": usdc(position.realised_atoms),
         "margin_mode": if position.isolated.is_some() { "isolated" } else { "cross" },
         "isolated": position.isolated.map(|isolated| json!({
             "account_id": isolated.account_id,

@@ -127,6 +127,8 @@ impl<'a> AccountMargin<'a> {
             leverage: position.leverage,
             maintenance_atoms: wire_atoms(terms.maintenance_atoms),
             reserve_atoms: wire_atoms(terms.reserve_atoms),
+            fresh_lots: position.fresh.lots(market.window()).get(),
+            realised_atoms: wire_atoms(position.realised_atoms),
             isolated: self.account.isolated.map(|_| v1::IsolatedMargin {
                 account_id: self.id.get(),
                 collateral_atoms: wire_atoms(self.account.collateral_atoms),

@@ -7,9 +7,10 @@ use tidemark_consensus::publish::Publisher;
 use tidemark_engine::state::outflow::QueuedWithdrawal;
 use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
 use tidemark_market_data::{listed, wire_atoms, AccountOrders, MarketData};
-use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, MarketId, Ticks};
 use tidemark_proto::v1::query_service_server::QueryService;
 use tidemark_proto::{types, v1, Refusal};
+use tidemark_risk::liquidation::next_allowance;
 use tonic::{Request, Response, Status};
 
 use super::account::{accounts_of, at_one_height, find, keeper, subaccount, with_isolated};
@@ -61,11 +62,14 @@ fn params(view: &View) -> v1::ParamsResponse {
 }
 
 fn market_state(
+    view: &View,
     cell: &MarketCell,
-    now_ms: TimeMs,
     (reporting_power, total_power): &(Vec<u64>, u64),
 ) -> v1::MarketState {
     let (market, ticks) = (&cell.market, |price: Option<Ticks>| price.map_or(0, Ticks::get));
+    let (now_ms, treasury) = (view.chain.time_ms, &view.chain.treasury);
+    let bucket_atoms = market.bucket_atoms(treasury);
+    let (fund_allowance_atoms, blocks_without_fund) = next_allowance(market, treasury);
     v1::MarketState {
         params: Some((&market.params).into()),
         k: market.k.get(),
@@ -89,6 +93,10 @@ fn market_state(
         settled: cell
             .settlement
             .is_some_and(|settlement| settlement.stage == SettlementStage::Done),
+        fund_bucket_size_atoms: unsigned_atoms(bucket_atoms),
+        fund_bucket_atoms: unsigned_atoms(market.fund_bucket.held_atoms(bucket_atoms)),
+        fund_allowance_atoms: unsigned_atoms(fund_allowance_atoms),
+        blocks_without_fund,
     }
 }
 
@@ -189,7 +197,7 @@ impl QueryServer {
     fn markets(&self, request: &v1::MarketsRequest) -> Result<v1::MarketsResponse, Refusal> {
         let view = self.publisher.view();
         let power = self.market_data.reporting_power();
-        let state = |cell: &MarketCell| market_state(cell, view.chain.time_ms, &power);
+        let state = |cell: &MarketCell| market_state(&view, cell, &power);
         let markets = match request.market {
             Some(market) => vec![state(view.market(market)?)],
             None => view.markets.iter().map(state).collect(),
@@ -224,6 +232,10 @@ impl QueryService for QueryServer {
         _: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
         let view = self.publisher.view();
+        let chain = &view.chain;
+        let treasury = &chain.treasury;
+        let left = chain.outflow.left(&chain.params);
+        let gated_until = chain.withdrawals_gated_until;
         Ok(Response::new(v1::StatusResponse {
             chain_id: view.chain.chain_id.clone(),
             height: view.chain.height,
@@ -232,6 +244,12 @@ impl QueryService for QueryServer {
             protocol_version: view.chain.protocol_version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             feed: self.feed.clone(),
+            withdrawals_gated_until: if gated_until > chain.height { gated_until } else { 0 },
+            hour_outflow_left_atoms: unsigned_atoms(left.hour_atoms),
+            day_outflow_left_atoms: unsigned_atoms(left.day_atoms),
+            queued_withdrawals_atoms: unsigned_atoms(chain.outflow.queue.atoms()),
+            insurance_atoms: unsigned_atoms(treasury.insurance_atoms),
+            fund_bucket_atoms: unsigned_atoms(treasury.bucket.held_atoms(treasury.bucket_atoms())),
         }))
     }
 

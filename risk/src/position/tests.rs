@@ -1,13 +1,14 @@
 //! Positions conserve equity; accounts, funds and pools conserve money.
 
 use proptest::prelude::*;
-use tidemark_proto::units::{Atoms, Lots, OwnerId, Side, TimeMs};
+use tidemark_proto::units::{Atoms, Lots, OwnerId, Side};
 use tidemark_proto::Code;
 
-use crate::conservation::{account_atoms, Totals};
+use crate::conservation::Totals;
+use crate::debt;
 use crate::fees::{collect, trade_fees};
 use crate::health::health_without_orders;
-use crate::position::{apply_fill, settle_debt, settle_funding, trade};
+use crate::position::{apply_fill, settle_funding, trade};
 use crate::tests::{
     account, any_market, atoms, lots, market, market_lots, ppm, signed, ticks, usdc, M0,
 };
@@ -175,10 +176,14 @@ impl World {
             1 => self.markets[market].funding.cumulative_index += amount,
             2 => self.settle(a, market),
             3 => self.change(a, |account, markets, treasury| {
-                let refused = settle_debt(account, &mut markets[market], treasury)
-                    .map_err(|r| r.code())
-                    .err();
-                assert_eq!(refused, account.has_position().then_some(Code::InvalidArgument));
+                let parts = debt::shares(account, markets[market].params.id).unwrap();
+                for (market, part) in parts {
+                    let market = &mut markets[market.index()];
+                    let settled = debt::settle(account, market, treasury, part);
+                    let refused = settled.map_err(|r| r.code()).err();
+                    assert_eq!(refused, account.has_position().then_some(Code::InvalidArgument));
+                }
+                assert!(account.has_position() || !account.collateral_atoms.is_negative());
             }),
             4 => self.markets[market].sweep_funding_dust(&mut self.treasury),
             _ if a != b => {
@@ -231,32 +236,4 @@ fn a_fill_beyond_the_units_changes_nothing() {
         assert_eq!(refusal.code(), Code::Overflow);
         assert_eq!((&account, &market), (&before.0, &before.1));
     }
-}
-
-#[test]
-fn debt_is_paid_by_the_fund_within_its_caps_and_the_rest_is_booked() {
-    let mut market = market(0, 10, 100, 1);
-    market.params.fund_block_cap_atoms = usdc(30);
-    let mut treasury = Treasury { insurance_atoms: usdc(4_000), ..Treasury::default() };
-    let mut held = account(-usdc(50), &[(0, 1, 0)]);
-    assert_eq!(
-        settle_debt(&mut held, &mut market, &mut treasury).unwrap_err().code(),
-        Code::InvalidArgument
-    );
-    let mut closed = account(-usdc(50), &[(0, 0, 0)]);
-    assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(30), usdc(20))));
-    assert_eq!(
-        (closed.collateral_atoms, market.bad_debt_atoms, treasury.insurance_atoms),
-        (Atoms::ZERO, usdc(20), usdc(3_970))
-    );
-    assert_eq!(
-        settle_debt(&mut closed, &mut market, &mut treasury),
-        Ok((Atoms::ZERO, Atoms::ZERO)),
-        "nothing is owed twice"
-    );
-    market.pass(&treasury, TimeMs::ZERO, false);
-    treasury.pass(TimeMs::ZERO);
-    closed.collateral_atoms = -usdc(10);
-    assert_eq!(settle_debt(&mut closed, &mut market, &mut treasury), Ok((usdc(10), Atoms::ZERO)));
-    assert_eq!(account_atoms(&closed), Ok(Atoms::ZERO));
 }

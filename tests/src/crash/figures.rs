@@ -7,8 +7,10 @@ use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::state::MarketCell;
 use tidemark_proto::types::LiquidationStage as Stage;
 use tidemark_proto::units::{AccountId, Atoms, Ppm, Side, Ticks};
+use tidemark_risk::health::health_without_orders;
+use tidemark_risk::Market;
 
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Member};
 use super::LISTINGS;
 use crate::harness::Chain;
 
@@ -70,6 +72,25 @@ pub struct AdlFigures {
     pub largest_atoms: Atoms,
 }
 
+/// Accounts of one leverage that had a position liquidated.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rest {
+    /// How many.
+    pub accounts: u64,
+    /// Their deposits.
+    pub deposited_atoms: Atoms,
+    /// Their equity at the end.
+    pub equity_atoms: Atoms,
+}
+
+impl Rest {
+    /// The part of the deposits that is left, in ppm.
+    #[must_use]
+    pub fn left_ppm(&self) -> i128 {
+        ratio_ppm(self.equity_atoms, self.deposited_atoms)
+    }
+}
+
 /// Sums from the beginning.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Totals {
@@ -112,12 +133,16 @@ pub struct Figures {
     pub fund_paid_atoms: Atoms,
     /// Worth of the keepers at the end, less what they were at the start.
     pub keepers_gained_atoms: Atoms,
+    /// What traders whose positions were liquidated have left at the end, by leverage.
+    pub rest: BTreeMap<u64, Rest>,
     /// Debt booked, and what of it is left after fees have repaid.
     pub bad_debt_atoms: [Atoms; 2],
     #[serde(skip)]
     first_ticks: Vec<Ticks>,
     #[serde(skip)]
     liquidated: BTreeSet<AccountId>,
+    #[serde(skip)]
+    members: Vec<(AccountId, Member)>,
     #[serde(skip)]
     borne: BTreeMap<AccountId, Atoms>,
 }
@@ -139,6 +164,11 @@ impl Figures {
             insurance_atoms: [insurance; 3],
             index_ppm: vec![Vec::new(); first_ticks.len()],
             first_ticks: first_ticks.to_vec(),
+            members: crowd
+                .members
+                .iter()
+                .map(|member| (chain.account_id(&member.name), member.clone()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -232,6 +262,7 @@ impl Figures {
     /// Closes the count.
     pub fn end(&mut self, chain: &Chain) {
         self.liquidated_accounts = self.liquidated.len();
+        self.count_rest(chain);
         self.bad_debt_atoms[1] =
             chain.state.markets.cells().map(|cell| cell.market.bad_debt_atoms).sum();
         let mut borne: Vec<Atoms> =
@@ -242,6 +273,20 @@ impl Figures {
         let sum = |count: usize| borne.iter().copied().take(count).sum::<Atoms>();
         let (ten, all) = (sum(10), sum(borne.len()));
         self.adl.ten_largest_ppm = ratio_ppm(ten, all);
+    }
+
+    /// What liquidated traders have left.
+    fn count_rest(&mut self, chain: &Chain) {
+        let markets: Vec<Market> =
+            chain.state.markets.cells().map(|cell| cell.market.clone()).collect();
+        for (id, member) in self.members.iter().filter(|(id, _)| self.liquidated.contains(id)) {
+            let Some(account) = chain.state.accounts.get(*id) else { continue };
+            let Ok(health) = health_without_orders(account, markets.as_slice()) else { continue };
+            let rest = self.rest.entry(member.leverage).or_default();
+            rest.accounts += 1;
+            rest.deposited_atoms += Atoms::from_u64(member.collateral_usdc * 1_000_000);
+            rest.equity_atoms += health.equity_atoms;
+        }
     }
 
     /// Lowest index of each market, ppm of the first.

@@ -12,7 +12,7 @@ use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
 use super::crowd::{lot_atoms, Crowd};
-use super::{Prices, LISTINGS};
+use super::{Listing, Prices, LISTINGS};
 use crate::harness::{limit, place, Chain};
 
 /// How many there are.
@@ -36,7 +36,7 @@ const MOST_PPM: u64 = 150_000;
 /// One, in ppm.
 const ONE_PPM: u64 = 1_000_000;
 /// Seconds over which a move counts.
-const MEMORY: usize = 60;
+pub(super) const MEMORY: usize = 60;
 
 /// All makers.
 #[derive(Debug)]
@@ -100,34 +100,39 @@ impl Makers {
         for maker in (0..MAKERS).filter(|maker| maker % 2 == second % 2) {
             let mut operations = vec![Operation::CancelAll(v1::CancelAll::default())];
             for market in 0..LISTINGS.len() {
-                operations.extend(self.ladder(market, maker));
+                let past = &self.past[market];
+                if let (Some(then), Some(now)) = (past.front(), past.back()) {
+                    let of = (&LISTINGS[market], id(market));
+                    operations.extend(ladder(of, (*then, *now), (maker, MAKERS)));
+                }
             }
             chain.orders(&name(maker), operations);
         }
     }
+}
 
-    /// One maker's quotes in one market.
-    fn ladder(&self, market: usize, maker: u64) -> Vec<Operation> {
-        let (Some(then), Some(now)) = (self.past[market].front(), self.past[market].back()) else {
-            return Vec::new();
-        };
-        let moved_ppm = then.abs_diff(*now).get() * ONE_PPM / then.get().max(1);
-        let thin_ppm = 20_000 * ONE_PPM / (20_000 + moved_ppm);
-        let wide_ppm = ONE_PPM + moved_ppm * 100;
-        let lot = lot_atoms(&LISTINGS[market], *now).max(1);
-        let side_atoms = LISTINGS[market].depth_usdc * 1_000_000 / MAKERS * thin_ppm / ONE_PPM;
-        let now = now.get();
-        let mut quotes = Vec::new();
-        for (step_ppm, parts) in LADDER {
-            let off_ppm = (step_ppm * wide_ppm / ONE_PPM + maker * 10).min(MOST_PPM);
-            let off = (now * off_ppm / ONE_PPM).max(1);
-            let lots = side_atoms * parts / 20 / lot;
-            for (side, price) in [(v1::Side::Buy, now - off), (v1::Side::Sell, now + off)] {
-                let post_only = v1::PostOnly::Reject.into();
-                let order = v1::PlaceOrder { post_only, ..limit(id(market), side, price, lots) };
-                quotes.extend((lots > 0).then(|| place(order)));
-            }
+/// One of several makers' quotes in one market, by the index of a minute ago and the one now.
+pub(super) fn ladder(
+    (of, market): (&Listing, u32),
+    (then, now): (Ticks, Ticks),
+    (maker, makers): (u64, u64),
+) -> Vec<Operation> {
+    let moved_ppm = then.abs_diff(now).get() * ONE_PPM / then.get().max(1);
+    let thin_ppm = 20_000 * ONE_PPM / (20_000 + moved_ppm);
+    let wide_ppm = ONE_PPM + moved_ppm * 100;
+    let lot = lot_atoms(of, now).max(1);
+    let side_atoms = of.depth_usdc * 1_000_000 / makers * thin_ppm / ONE_PPM;
+    let now = now.get();
+    let mut quotes = Vec::new();
+    for (step_ppm, parts) in LADDER {
+        let off_ppm = (step_ppm * wide_ppm / ONE_PPM + maker * 10).min(MOST_PPM);
+        let off = (now * off_ppm / ONE_PPM).max(1);
+        let lots = side_atoms * parts / 20 / lot;
+        for (side, price) in [(v1::Side::Buy, now - off), (v1::Side::Sell, now + off)] {
+            let post_only = v1::PostOnly::Reject.into();
+            let order = v1::PlaceOrder { post_only, ..limit(market, side, price, lots) };
+            quotes.extend((lots > 0).then(|| place(order)));
         }
-        quotes
     }
+    quotes
 }

@@ -11,7 +11,9 @@ pub mod crowd;
 pub mod figures;
 pub mod keepers;
 pub mod makers;
+pub mod pairs;
 pub mod picture;
+pub mod recordings;
 
 use std::path::Path;
 
@@ -41,7 +43,8 @@ pub struct Listing {
     pub symbol: &'static str,
     tick_size_e9: u64,
     lot_size_e9: u64,
-    max_leverage: u32,
+    /// The most that the market allows.
+    pub max_leverage: u32,
     /// The part of the crowd's positions that is in it, in a hundred.
     pub crowd_percent: u64,
     /// Quotes of the makers on each side in calm, within 6.4 % of the index, in USDC.

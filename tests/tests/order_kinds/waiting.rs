@@ -53,6 +53,18 @@ fn fund(chain: &Chain) -> Atoms {
     chain.state.chain.treasury.insurance_atoms
 }
 
+/// Sends the long's orders as a batch of all or none; returns their words.
+fn all_or_none(chain: &mut Chain, orders: Vec<v1::PlaceOrder>) -> Vec<&'static str> {
+    let operations = orders.into_iter().map(place);
+    let operations =
+        operations.map(|operation| v1::Operation { operation: Some(operation) }).collect();
+    let mode = v1::BatchMode::All.into();
+    chain.send("long", v1::MsgOrders { operations, mode, ..Default::default() });
+    let events = chain.block();
+    healthy(&events);
+    events.txs[0].results.iter().map(|result| result.code().word()).collect()
+}
+
 #[test]
 fn rules_2_an_order_that_waits_to_reduce_needs_a_position_and_no_more_lots_than_it() {
     let mut chain = long_100();
@@ -76,19 +88,9 @@ fn rules_2_an_order_that_waits_to_reduce_needs_a_position_and_no_more_lots_than_
     };
     assert_eq!(send(&mut chain, "long", Operation::Twap(twap)).0, "WOULD_INCREASE");
     // In a batch of all or none as well.
-    let batch = |chain: &mut Chain, orders: Vec<v1::PlaceOrder>| {
-        let operations = orders.into_iter().map(place);
-        let operations =
-            operations.map(|operation| v1::Operation { operation: Some(operation) }).collect();
-        let mode = v1::BatchMode::All.into();
-        chain.send("long", v1::MsgOrders { operations, mode, ..Default::default() });
-        let events = chain.block();
-        healthy(&events);
-        events.txs[0].results.iter().map(|result| result.code().word()).collect::<Vec<_>>()
-    };
     let exits = |count: usize| vec![exit(stop(Sell, 90, 1)); count];
-    assert_eq!(batch(&mut chain, exits(20))[0], "TOO_MANY_OPEN_ORDERS");
-    assert_eq!(batch(&mut chain, exits(19)), ["OK"; 19]);
+    assert_eq!(all_or_none(&mut chain, exits(20))[0], "TOO_MANY_OPEN_ORDERS");
+    assert_eq!(all_or_none(&mut chain, exits(19)), ["OK"; 19]);
 }
 
 #[test]
@@ -365,22 +367,12 @@ fn rules_2_a_batch_of_all_or_none_has_the_trigger_reserve_before_its_exit_trades
     mark_to(&mut chain, 94);
     let exit =
         v1::PlaceOrder { time_in_force: v1::TimeInForce::Ioc.into(), ..limit(0, Sell, 92, 10) };
-    let batch = |chain: &mut Chain, orders: Vec<v1::PlaceOrder>| {
-        let operations = orders.into_iter().map(place);
-        let operations =
-            operations.map(|operation| v1::Operation { operation: Some(operation) }).collect();
-        let mode = v1::BatchMode::All.into();
-        chain.send("long", v1::MsgOrders { operations, mode, ..Default::default() });
-        let events = chain.block();
-        healthy(&events);
-        events.txs[0].results.iter().map(|result| result.code().word()).collect::<Vec<_>>()
-    };
     for orders in [vec![stop(Sell, 80, 1), exit], vec![exit, stop(Sell, 80, 1)]] {
-        let mut words = batch(&mut chain, orders);
+        let mut words = all_or_none(&mut chain, orders);
         words.sort_unstable();
         assert_eq!(words, ["BATCH_REFUSED", "INSUFFICIENT_COLLATERAL"]);
         assert_eq!((chain.lots("long", 0), waiting(&chain)), (100, 0));
     }
-    assert_eq!(batch(&mut chain, vec![exit]), ["OK"]);
+    assert_eq!(all_or_none(&mut chain, vec![exit]), ["OK"]);
     assert_eq!(chain.lots("long", 0), 90);
 }

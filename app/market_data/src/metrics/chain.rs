@@ -49,6 +49,9 @@ metrics! {
             "Subaccounts";
         insurance_fund: Gauge = "tidemark_insurance_fund_usdc"
             "The insurance fund";
+        fund_bucket: Gauge = "tidemark_insurance_fund_bucket_usdc"
+            "What the insurance fund may still pay for all markets that share it, before more \
+             comes back";
         markets_quarantined: IntGauge = "tidemark_markets_quarantined"
             "Markets paused because an invariant failed";
         withdrawals_queued: IntGauge = "tidemark_withdrawals_queued"
@@ -124,7 +127,9 @@ impl ChainMetrics {
     /// Sets the gauges.
     pub fn refresh(&self, view: &View, market_data: &MarketData) {
         self.accounts.set(i64::from(view.accounts.len()));
-        self.insurance_fund.set(usdc(view.chain.treasury.insurance_atoms));
+        let treasury = &view.chain.treasury;
+        self.insurance_fund.set(usdc(treasury.insurance_atoms));
+        self.fund_bucket.set(usdc(treasury.bucket.held_atoms(treasury.bucket_atoms())));
         let quarantined = view.markets.iter().filter(|cell| cell.quarantined.is_some()).count();
         self.markets_quarantined.set(count(quarantined));
         self.refresh_outflow(view);

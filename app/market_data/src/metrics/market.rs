@@ -4,7 +4,8 @@ use prometheus::{GaugeVec, IntGaugeVec};
 use tidemark_engine::events::PriceRound;
 use tidemark_engine::state::{MarketCell, View};
 use tidemark_proto::units::TimeMs;
-use tidemark_risk::Keeper;
+use tidemark_risk::liquidation::next_allowance;
+use tidemark_risk::{Keeper, Treasury};
 
 use super::declare::metrics;
 use super::distance::{distances, BUCKETS};
@@ -45,6 +46,11 @@ metrics! {
             "Keepers with a place; a market has 64";
         market_insurance: GaugeVec = "tidemark_market_insurance_fund_usdc" ["market"]
             "The insurance fund of a market that is isolated for all; 0 in others";
+        fund_bucket: GaugeVec = "tidemark_market_fund_bucket_usdc" ["market"]
+            "What the insurance fund may still pay for the market, before more comes back";
+        fund_allowance: GaugeVec = "tidemark_market_fund_allowance_usdc" ["market"]
+            "What the insurance fund may pay for the market in the next block; 0 for 50 blocks \
+             after a halt or a stale index";
         bad_debt: GaugeVec = "tidemark_bad_debt_usdc" ["market"]
             "Debt of closed accounts that fees have not repaid yet";
         near_accounts: IntGaugeVec = "tidemark_accounts_near_liquidation" ["market", "distance"]
@@ -68,12 +74,21 @@ impl MarketMetrics {
         }
         for (cell, near) in view.markets.iter().zip(distances(view)) {
             self.set(cell, view.chain.time_ms, market_data);
+            self.set_fund(cell, &view.chain.treasury);
             for ((label, _), near) in BUCKETS.iter().zip(near) {
                 let labels = [symbol(cell), *label];
                 self.near_accounts.with_label_values(&labels).set(near.accounts);
                 self.near_notional.with_label_values(&labels).set(usdc(near.notional_atoms));
             }
         }
+    }
+
+    fn set_fund(&self, cell: &MarketCell, treasury: &Treasury) {
+        let (market, label) = (&cell.market, [symbol(cell)]);
+        let held = market.fund_bucket.held_atoms(market.bucket_atoms(treasury));
+        self.fund_bucket.with_label_values(&label).set(usdc(held));
+        let (allowance, _) = next_allowance(market, treasury);
+        self.fund_allowance.with_label_values(&label).set(usdc(allowance));
     }
 
     fn set(&self, cell: &MarketCell, now_ms: TimeMs, market_data: &MarketData) {

@@ -1,8 +1,15 @@
 //! `crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers USDC] [--seconds N]
 //! [--data FILE]`: the recorded crash of 2025-10-10 on a chain full of leverage, under each rule of
 //! deleveraging, and with keepers. Prints a table; writes `crash-replay.json` and
-//! `crash-replay.svg` under the target folder's `bench`. See docs/crash-replay.md.
+//! `crash-replay.svg` under the target folder's `bench`.
+//!
+//! `crash-replay --pairs SECONDS [--leverage N]`: pairs of one owner on all recorded crashes, one
+//! opened every so many seconds, at each market's highest leverage, at 50x and at the one that is
+//! given. Exit code 1 where a pair gains on average at a market's highest leverage.
+//!
+//! See docs/crash-replay.md.
 
+mod pairs;
 mod report;
 
 use std::path::PathBuf;
@@ -23,66 +30,89 @@ const VARIANTS: [(&str, Change, bool); 3] = [
     ("ADL pro rata, keepers", |_| (), true),
 ];
 
-fn main() -> ExitCode {
-    let mut config = Config::default();
-    let mut keepers_usdc = 2_000_000;
+const USAGE: &str = "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers \
+                     USDC] [--seconds N] [--data FILE] | --pairs SECONDS [--leverage N]";
+
+/// The command line.
+struct Options {
+    config: Config,
+    keepers_usdc: u64,
+    /// The recording of the crash.
+    path: PathBuf,
+    /// Seconds between two pairs, where pairs are asked for.
+    pairs: Option<u64>,
+    /// One more leverage of the pairs.
+    leverage: Option<u32>,
+}
+
+/// Where recordings are.
+fn folder() -> PathBuf {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
-    let folder =
-        std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let mut path = folder.join("replay/crash-2025-10-10.csv.gz");
+    std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from)
+}
+
+fn options() -> Option<Options> {
+    let mut of = Options {
+        config: Config::default(),
+        keepers_usdc: 2_000_000,
+        path: folder().join("replay/crash-2025-10-10.csv.gz"),
+        pairs: None,
+        leverage: None,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next().unwrap_or_default();
         match (name.as_str(), value.parse::<u64>()) {
-            ("--seed", Ok(value)) => config.seed = value,
-            ("--accounts", Ok(value)) => config.accounts = value,
-            ("--insurance", Ok(value)) => config.insurance_usdc = value,
-            ("--keepers", Ok(value)) => keepers_usdc = value,
-            ("--seconds", Ok(value)) => config.seconds = value,
-            ("--data", _) if !value.is_empty() => path = PathBuf::from(value),
-            _ => {
-                eprintln!(
-                    "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers \
-                     USDC] [--seconds N] [--data FILE]"
-                );
-                return ExitCode::from(2);
-            }
+            ("--seed", Ok(value)) => of.config.seed = value,
+            ("--accounts", Ok(value)) => of.config.accounts = value,
+            ("--insurance", Ok(value)) => of.config.insurance_usdc = value,
+            ("--keepers", Ok(value)) => of.keepers_usdc = value,
+            ("--seconds", Ok(value)) => of.config.seconds = value,
+            ("--pairs", Ok(value)) => of.pairs = Some(value),
+            ("--leverage", Ok(value)) => of.leverage = u32::try_from(value).ok(),
+            ("--data", _) if !value.is_empty() => of.path = PathBuf::from(value),
+            _ => return None,
         }
     }
+    Some(of)
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let done = match options.pairs {
+        Some(every) => pairs::run(&folder(), every, options.leverage),
+        None => replay(&options),
+    };
+    done.unwrap_or_else(|why| {
+        eprintln!("error: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+fn replay(options: &Options) -> Result<ExitCode, String> {
+    let Options { config, keepers_usdc, path, .. } = options;
     if !path.exists() {
         println!("skipped: there is no recording at {}", path.display());
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut runs = Vec::new();
     for (name, change, has_keepers) in VARIANTS {
-        let config = Config { keepers_usdc: if has_keepers { keepers_usdc } else { 0 }, ..config };
+        let config =
+            Config { keepers_usdc: if has_keepers { *keepers_usdc } else { 0 }, ..*config };
         let tell = |second: u64, figures: &Figures| {
             if second % 600 == 0 {
                 let closed: Atoms = figures.stages.values().map(|stage| stage.notional_atoms).sum();
-                eprintln!(
-                    "{name}: minute {}, {} USDC closed",
-                    second / 60,
-                    closed.get() / Atoms::USDC.get()
-                );
+                let closed_usdc = closed.get() / Atoms::USDC.get();
+                eprintln!("{name}: minute {}, {closed_usdc} USDC closed", second / 60);
             }
         };
-        match run(&path, config, change, tell) {
-            Ok(figures) => runs.push((name, figures)),
-            Err(why) => {
-                eprintln!("error: {why}");
-                return ExitCode::FAILURE;
-            }
-        }
+        runs.push((name, run(path, config, change, tell)?));
     }
     report::print(&runs);
-    match report::write(config, keepers_usdc, &runs) {
-        Ok(paths) => {
-            paths.iter().for_each(|path| println!("wrote {}", path.display()));
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("error: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    let paths = report::write(*config, *keepers_usdc, &runs)?;
+    paths.iter().for_each(|path| println!("wrote {}", path.display()));
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The figures, as a table, as JSON and as a picture.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rust_decimal::Decimal;
@@ -27,7 +28,7 @@ fn usdc(atoms: Atoms) -> String {
 }
 
 /// Parts per million as basis points.
-fn bps(ppm: i128) -> String {
+pub fn bps(ppm: i128) -> String {
     format!("{} bp", Decimal::from_i128_with_scale(ppm, 2))
 }
 
@@ -68,6 +69,12 @@ pub fn print(runs: &Runs<'_>) {
         });
         row(&format!("{stage}: the same, worst step"), runs, |of| bps(of.stages[stage].worst_ppm));
     }
+    print_payers(runs);
+    print_traders(runs);
+}
+
+/// Who paid, and how much.
+fn print_payers(runs: &Runs<'_>) {
     row("keepers: gain, USDC", runs, |of| usdc(of.keepers_gained_atoms));
     row("liquidation fees to the fund, USDC", runs, |of| {
         usdc(of.stages.values().map(|stage| stage.fee_atoms).sum())
@@ -93,6 +100,18 @@ pub fn print(runs: &Runs<'_>) {
     });
     row("bad debt booked, USDC", runs, |of| usdc(of.bad_debt_atoms[0]));
     row("bad debt left at the end, USDC", runs, |of| usdc(of.bad_debt_atoms[1]));
+}
+
+/// What liquidated traders have left.
+fn print_traders(runs: &Runs<'_>) {
+    let leverages: BTreeSet<u64> =
+        runs.iter().flat_map(|(_, figures)| figures.rest.keys().copied()).collect();
+    for leverage in leverages {
+        row(&format!("liquidated traders of {leverage}x: accounts, part left"), runs, |of| {
+            let rest = of.rest.get(&leverage).copied().unwrap_or_default();
+            format!("{}, {} %", rest.accounts, rest.left_ppm() / 10_000)
+        });
+    }
 }
 
 /// Writes `crash-replay.json` and `crash-replay.svg` under the target folder's `bench`.

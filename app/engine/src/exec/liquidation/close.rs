@@ -1,4 +1,4 @@
-//! The stages that close positions on the book, and bad debt (rules §§7.2, 7.4, 7.6).
+//! The stages that close positions on the book (rules §§7.2, 7.4).
 
 use tidemark_matching::{NewOrder, PostOnly, TimeInForce};
 use tidemark_proto::types::LiquidationStage;
@@ -9,7 +9,7 @@ use tidemark_proto::Code;
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{self, FillOutcome};
 use tidemark_risk::zero_price::{zero_price_ticks, ZeroTerms};
-use tidemark_risk::{claim, position, Market, RiskError};
+use tidemark_risk::{claim, Market};
 
 use crate::events::Arithmetic;
 use crate::exec::account::{health, lookup};
@@ -254,34 +254,4 @@ fn settle(
         ..Arithmetic::default()
     };
     Ok(ClosedPart { lots: filled, price_ticks, fee_atoms: fee, fund_paid_atoms: paid, arithmetic })
-}
-
-/// Stage 6: an account without positions and with negative collateral; the fund pays, the rest is
-/// booked: in the market that was closed first, or in the account's first, where it closed its last
-/// position itself.
-pub(crate) fn book_debt(ctx: &mut Ctx<'_>, step: &mut Step) -> Result<(), Refusal> {
-    let closed = step.left.first().map(|left| left.market);
-    let first = lookup::account(ctx.exchange, step.account)?.positions.first();
-    let market = closed
-        .or(first.map(|position| position.market))
-        .ok_or(RiskError::Invariant("an account in debt has traded in a market"))?;
-    let health = health::health(ctx.exchange, step.account)?;
-    let cell = &mut ctx.exchange.markets.slot_mut(market).cell;
-    let account = ctx.exchange.accounts.get_mut(step.account);
-    let account = account.ok_or(Refusal::UnknownAccount(step.account))?;
-    let (fund_paid_atoms, bad_debt_atoms) =
-        position::settle_debt(account, &mut cell.market, &mut ctx.exchange.chain.treasury)?;
-    ctx.exchange.chain.outflow.losses.book(bad_debt_atoms);
-    let facts =
-        ClosingTerms { stage: LiquidationStage::BadDebt, market, ..ClosingTerms::default() };
-    let owed = fund_paid_atoms.checked_add(bad_debt_atoms);
-    let owed = owed.ok_or_else(|| Refusal::overflow("a debt"))?;
-    let arithmetic = Arithmetic { fund_owed_atoms: owed, bad_debt_atoms, ..Arithmetic::default() };
-    ctx.events.push(step.event(
-        ctx.exchange,
-        &health,
-        facts,
-        ClosedPart { fund_paid_atoms, arithmetic, ..ClosedPart::default() },
-    ));
-    Ok(())
 }

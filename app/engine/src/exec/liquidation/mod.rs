@@ -5,6 +5,7 @@ mod budget;
 pub(crate) mod claims;
 mod close;
 mod danger;
+mod debt;
 mod deficits;
 pub(crate) mod deleverage;
 pub(crate) mod review;

@@ -19,7 +19,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, STEP_GAS};
 use crate::exec::liquidation::deficits::BelowZero;
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Kept, Left, Step};
-use crate::exec::liquidation::{backstop, close, danger, deleverage, review, step};
+use crate::exec::liquidation::{backstop, close, danger, debt, deleverage, review, step};
 use crate::exec::order::prune;
 use crate::invariant::broken_account;
 use crate::refusal::Refusal;
@@ -136,7 +136,9 @@ fn prune_all(ctx: &mut Ctx<'_>, looked_at: Vec<LookedAt>) -> Vec<Step> {
     for of in looked_at {
         let account = of.row.account;
         let pruned = if of.is_pruned { pruned(ctx, &of) } else { Ok(()) };
-        match pruned {
+        let enters = of.is_due && of.row.since == ctx.exchange.chain.height;
+        let entered = if enters { debt::enters_danger(ctx.exchange, account) } else { Ok(()) };
+        match pruned.and(entered) {
             Ok(()) if of.is_due => steps.push(Step { home: of.home, ..Step::new(of.row) }),
             Ok(()) => {}
             Err(refusal) => fail(ctx, account, "could not be examined", &refusal),
@@ -282,7 +284,7 @@ fn run_stages(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Resu
         match stage {
             LiquidationStage::Backstop => works = backstop::by_keepers(ctx, step, budgets)?,
             LiquidationStage::InsuranceFund => close::with_fund(ctx, step, budgets)?,
-            LiquidationStage::BadDebt => close::book_debt(ctx, step)?,
+            LiquidationStage::BadDebt => debt::book(ctx, step)?,
             // Orders went before, positions were closed on the book before; deleveraging is for all
             // steps together.
             LiquidationStage::Prune | LiquidationStage::Book | LiquidationStage::Adl => {}
