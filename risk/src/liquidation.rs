@@ -237,8 +237,8 @@ pub fn fund_allowance_atoms(market: &Market, treasury: &Treasury) -> Atoms {
     market.fund_atoms(treasury).min(cap).min(own).min(all).max(Atoms::ZERO)
 }
 
-/// The fund's [allowance](fund_allowance_atoms) for a market in the block after a committed one, and
-/// the blocks after which it pays again: 0 where it does.
+/// The fund's [allowance](fund_allowance_atoms) for a market in the next block, once a block is
+/// over, and the blocks for which it pays nothing from then on.
 #[must_use]
 pub fn next_allowance(market: &Market, treasury: &Treasury) -> (Atoms, u32) {
     let (mut market, mut treasury) = (market.clone(), *treasury);

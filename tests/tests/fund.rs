@@ -257,8 +257,8 @@ proptest! {
             trade(&mut chain, pair, 100, old);
         }
         chain.age_positions();
-        // No stranger is closed: one that a friend's bid has served before the pair comes to
-        // deleveraging leaves fewer of the pair's lots, and more for strangers, at that bid's price.
+        // No stranger is closed: one that a friend's bid serves before the pair is deleveraged
+        // leaves fewer of the pair's lots, and more for strangers, at that bid's price.
         ["stranger", "other"].iter().for_each(|name| chain.deposit(name, 20_000));
         let pair = if is_long { ("a", "b") } else { ("b", "a") };
         for lots in [lots / part, lots - lots / part].into_iter().filter(|lots| *lots > 0) {

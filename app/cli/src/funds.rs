@@ -1,4 +1,4 @@
-//! What the insurance fund would pay, what may leave, and what keepers have set aside.
+//! Sentences about the insurance fund, withdrawals, and what keepers have set aside.
 
 use serde_json::{json, Value};
 use tidemark_client::format::money;
@@ -12,7 +12,7 @@ pub(super) fn fund_text(status: &v1::StatusResponse) -> String {
     format!("{fund} USDC, {bucket} of it may be paid now for all markets")
 }
 
-/// What may leave, or why nothing may.
+/// Says how much may leave, or until when nothing may.
 pub(super) fn outflow_text(status: &v1::StatusResponse) -> String {
     let queued = match status.queued_withdrawals_atoms {
         0 => String::new(),

@@ -133,7 +133,7 @@ pub struct Figures {
     pub fund_paid_atoms: Atoms,
     /// Worth of the keepers at the end, less what they were at the start.
     pub keepers_gained_atoms: Atoms,
-    /// What traders whose positions were liquidated have left at the end, by leverage.
+    /// The rest of traders whose positions were liquidated, by leverage.
     pub rest: BTreeMap<u64, Rest>,
     /// Debt booked, and what of it is left after fees have repaid.
     pub bad_debt_atoms: [Atoms; 2],
@@ -275,7 +275,7 @@ impl Figures {
         self.adl.ten_largest_ppm = ratio_ppm(ten, all);
     }
 
-    /// What liquidated traders have left.
+    /// Counts the rest of liquidated traders.
     fn count_rest(&mut self, chain: &Chain) {
         let markets: Vec<Market> =
             chain.state.markets.cells().map(|cell| cell.market.clone()).collect();

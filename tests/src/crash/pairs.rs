@@ -3,9 +3,11 @@
 //!
 //! Each attempt is a chain of its own, one block a second of the recording: a market, two strangers
 //! who hold ten million USDC of either side, and the pair, which trades with itself at the mark to
-//! open. It waits until the engine has closed one side, sells the other at once, and after an hour
-//! closes both. Beside the mark of each block nothing is made up: liquidation, the fund,
-//! deleveraging and fees are the chain's.
+//! open. Of one side it sells at the mark, at once, whatever the engine closes of the other; the
+//! rest it closes against itself after an hour. Liquidation, fund, deleveraging and fees are the
+//! chain's.
+
+use std::cmp::Ordering;
 
 use tidemark_engine::events::{BlockEvents, Event, Fill};
 use tidemark_proto::units::{AccountId, Atoms, MarketId, Side, Ticks};
@@ -122,7 +124,7 @@ impl Sums {
         mean(self.net_ppm, self.attempts)
     }
 
-    /// The same of those that were opened after a fast minute.
+    /// Mean net of those that were opened after a fast minute.
     #[must_use]
     pub fn mean_fast_ppm(&self) -> i128 {
         mean(self.fast_ppm, self.fast)
@@ -136,17 +138,18 @@ impl Sums {
     }
 }
 
-/// Attempts at every `every`th second of a series, as far as it goes.
+/// So many attempts, evenly over a series; fewer where it has no price.
 ///
 /// # Errors
 /// A sentence when a pair could not be opened.
 ///
 /// # Panics
 /// When an invariant of the chain fails.
-pub fn sums(series: &Series, terms: Terms, every: usize) -> Result<Sums, String> {
+pub fn sums(series: &Series, terms: Terms, pairs: usize) -> Result<Sums, String> {
     let mut sums = Sums::default();
     let last = series.seconds.len().saturating_sub(HORIZON.min(series.seconds.len() / 4));
-    for start in (MEMORY..last).step_by(every.max(1)) {
+    let every = last.saturating_sub(MEMORY).div_ceil(pairs.max(1)).max(1);
+    for start in (MEMORY..last).step_by(every) {
         if let Some(attempt) = attempt(series, terms, start)? {
             sums.add(&attempt);
         }
@@ -165,6 +168,7 @@ fn attempt(series: &Series, terms: Terms, start: usize) -> Result<Option<Attempt
     let end = series.seconds.len().min(start + HORIZON);
     for second in start + 1..end {
         world.second(second);
+        world.balance();
         if world.lots().contains(&0) {
             break;
         }
@@ -285,8 +289,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a maker's quote that is worse than the mark brings the pair: a quote of before a jump,
-    /// which any taker could have met.
+    /// Gain of the pair by a quote beyond the mark: a quote of before a jump, which any taker could
+    /// have met.
     fn from_makers(&self, fill: &Fill) -> Atoms {
         if !self.pair.contains(&fill.taker) || self.pair.contains(&fill.maker) {
             return Atoms::ZERO;
@@ -300,24 +304,32 @@ impl<'a> World<'a> {
         better.notional_atoms(fill.lots, market.k).unwrap_or(Atoms::MAX)
     }
 
-    /// Closes what is left of the pair as soon as the market trades: its two sides against each
-    /// other, or one side against a stranger, at the mark.
+    /// Closes of the larger side, against a stranger at the mark, what the engine has closed of the
+    /// other: a pair bets on no direction.
+    fn balance(&mut self) {
+        let mark = mark(&self.chain);
+        let [long, short] = self.lots().map(i64::unsigned_abs);
+        match long.cmp(&short) {
+            Ordering::Equal => return,
+            Ordering::Greater => self.exit(PAIR[0], v1::Side::Sell, mark, long - short),
+            Ordering::Less => self.exit(PAIR[1], v1::Side::Buy, mark, short - long),
+        }
+        self.block();
+    }
+
+    /// Closes what is left of the pair as soon as the market trades, its two sides against each
+    /// other.
     fn leave(&mut self) {
         let end = self.series.seconds.len().min(self.second + HORIZON);
         while self.lots() != [0, 0] {
-            let mark = mark(&self.chain);
-            let [long, short] = self.lots().map(i64::unsigned_abs);
-            match (long, short) {
-                (0, lots) => self.exit(PAIR[1], v1::Side::Buy, mark, lots),
-                (lots, 0) => self.exit(PAIR[0], v1::Side::Sell, mark, lots),
-                (long, short) => {
-                    let lots = long.min(short);
-                    let [long, short] = PAIR;
-                    post(&mut self.chain, short, v1::Side::Buy, mark, lots);
-                    take(&mut self.chain, long, v1::Side::Sell, mark, lots);
-                }
+            self.balance();
+            let [lots, other] = self.lots().map(i64::unsigned_abs);
+            if lots > 0 && lots == other {
+                let (mark, [long, short]) = (mark(&self.chain), PAIR);
+                post(&mut self.chain, short, v1::Side::Buy, mark, lots);
+                take(&mut self.chain, long, v1::Side::Sell, mark, lots);
+                self.block();
             }
-            self.block();
             if self.lots() == [0, 0] || self.second + 1 >= end {
                 return;
             }
@@ -395,7 +407,7 @@ mod tests {
         assert_eq!((of.fund_atoms, of.strangers_atoms), (Atoms::ZERO, Atoms::ZERO));
     }
 
-    /// What remains: a pair that has stood for 20 minutes is as any other.
+    /// This remains: a pair that has stood for 20 minutes is as any other.
     #[test]
     fn a_pair_that_has_stood_gets_what_its_loser_cannot_pay_less_fees() {
         let of = attempt_at_once(MEMORY + 1_300);

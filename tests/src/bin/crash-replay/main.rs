@@ -3,9 +3,9 @@
 //! deleveraging, and with keepers. Prints a table; writes `crash-replay.json` and
 //! `crash-replay.svg` under the target folder's `bench`.
 //!
-//! `crash-replay --pairs SECONDS [--leverage N]`: pairs of one owner on all recorded crashes, one
-//! opened every so many seconds, at each market's highest leverage, at 50x and at the one that is
-//! given. Exit code 1 where a pair gains on average at a market's highest leverage.
+//! `crash-replay --pairs N [--leverage N]`: so many pairs of one owner on each recorded crash,
+//! at each market's highest leverage, at 50x and at the one that is given. Exit code 1 where a pair
+//! gains on average at a market's highest leverage.
 //!
 //! See docs/crash-replay.md.
 
@@ -31,7 +31,7 @@ const VARIANTS: [(&str, Change, bool); 3] = [
 ];
 
 const USAGE: &str = "usage: crash-replay [--seed N] [--accounts N] [--insurance USDC] [--keepers \
-                     USDC] [--seconds N] [--data FILE] | --pairs SECONDS [--leverage N]";
+                     USDC] [--seconds N] [--data FILE] | --pairs N [--leverage N]";
 
 /// The command line.
 struct Options {
@@ -39,7 +39,7 @@ struct Options {
     keepers_usdc: u64,
     /// The recording of the crash.
     path: PathBuf,
-    /// Seconds between two pairs, where pairs are asked for.
+    /// Pairs on each recording, where pairs are asked for.
     pairs: Option<u64>,
     /// One more leverage of the pairs.
     leverage: Option<u32>,
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let done = match options.pairs {
-        Some(every) => pairs::run(&folder(), every, options.leverage),
+        Some(count) => pairs::run(&folder(), count, options.leverage),
         None => replay(&options),
     };
     done.unwrap_or_else(|why| {

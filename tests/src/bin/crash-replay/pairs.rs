@@ -12,7 +12,7 @@ use super::report::bps;
 const MAJORS_LEVERAGE: u32 = 50;
 
 /// Prints a line for each recording, leverage and book.
-pub fn run(folder: &Path, every: u64, leverage: Option<u32>) -> Result<ExitCode, String> {
+pub fn run(folder: &Path, pairs: u64, leverage: Option<u32>) -> Result<ExitCode, String> {
     let all = recordings::all(folder)?;
     if all.is_empty() {
         println!("skipped: there are no recordings under {}", folder.display());
@@ -33,7 +33,7 @@ pub fn run(folder: &Path, every: u64, leverage: Option<u32>) -> Result<ExitCode,
         for leverage in leverages {
             for has_book in [true, false] {
                 let terms = Terms { leverage, has_book };
-                let of = sums(series, terms, usize::try_from(every).unwrap_or(usize::MAX))?;
+                let of = sums(series, terms, usize::try_from(pairs).unwrap_or(usize::MAX))?;
                 print((series.day, series.listing.symbol), terms, &of);
                 gains |= leverage == highest && of.mean_ppm() > 0;
             }

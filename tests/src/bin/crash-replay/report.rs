@@ -102,7 +102,7 @@ fn print_payers(runs: &Runs<'_>) {
     row("bad debt left at the end, USDC", runs, |of| usdc(of.bad_debt_atoms[1]));
 }
 
-/// What liquidated traders have left.
+/// The rest of liquidated traders.
 fn print_traders(runs: &Runs<'_>) {
     let leverages: BTreeSet<u64> =
         runs.iter().flat_map(|(_, figures)| figures.rest.keys().copied()).collect();
