@@ -41,7 +41,7 @@ pub const CANCEL: u64 = 100;
 pub const CANCEL_ALL: u64 = 500;
 
 /// One maker that is looked at, met or not: with its level, the trade, and the events.
-pub const VISIT: u64 = 250;
+pub const VISIT: u64 = 350;
 
 /// One order that is looked at for its price or for margin.
 pub const LOOK: u64 = 20;
