@@ -11,6 +11,7 @@
 mod deeds;
 pub mod people;
 pub mod program;
+pub mod recorded;
 pub mod search;
 pub mod verdict;
 pub mod weather;

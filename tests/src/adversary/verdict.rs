@@ -9,7 +9,7 @@ use tidemark_engine::state::conditional::Kind;
 use tidemark_proto::types::Message;
 use tidemark_proto::units::{AccountId, Atoms, OrderId, OwnerId, Side, TimeMs};
 
-use super::weather::{Book, Weather};
+use super::weather::{Book, Index, Weather};
 use super::world::World;
 use crate::harness::usdc;
 
@@ -192,7 +192,7 @@ impl Ledger {
         }
         let gated = world.state.chain.withdrawals_gated_until > world.state.chain.height;
         // After a halt the gate is shut by rule.
-        let halts = matches!(world.weather.index, super::weather::Index::Halt { .. });
+        let halts = matches!(world.weather.index, Index::Halt { .. });
         self.so_far.gated |= gated && world.weather.is_quiet() && !halts;
         self.stop(world, mark);
     }
@@ -305,6 +305,9 @@ impl fmt::Display for Weather {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let external = if self.has_external { "with" } else { "without" };
         let Self { index, book, interval_ms, .. } = self;
+        if let Index::Recorded { of, .. } = index {
+            write!(f, "{}, ", super::recorded::name(*of))?;
+        }
         write!(f, "index {index:?}, book {book:?}, {external} external price, {interval_ms} ms")
     }
 }

@@ -1,5 +1,6 @@
 //! The surroundings of the owner: the index, the honest quotes and the pace of blocks, by seed.
 
+use super::recorded;
 use super::verdict::bounds;
 use crate::sim::rng::Rng;
 
@@ -28,6 +29,13 @@ pub enum Index {
     Walk {
         /// Most of a step, in hundredths of a percent.
         bps: u32,
+    },
+    /// The index goes as a market went.
+    Recorded {
+        /// The recording.
+        of: u8,
+        /// Its second at the first block.
+        from: u32,
     },
     /// No validator reports for a time; the index is the same afterwards.
     Silence {
@@ -97,6 +105,9 @@ impl Weather {
             interval_ms: *rng.pick(&[1_000, 1_000, 1_000, 8_000]),
             seed,
         };
+        if let Some(index) = recorded::piece(&mut rng, weather.interval_ms) {
+            return Self { index, ..weather };
+        }
         match index {
             Index::Jump { bps, .. } if rng.chance(50) => weather.late(bps),
             _ => weather,
@@ -131,6 +142,9 @@ impl Weather {
                 Some(moved(before, i32::try_from(step).unwrap_or(0)))
             }
             Index::Walk { .. } => Some(before),
+            Index::Recorded { of, from } => {
+                recorded::index_ticks((of, from), u64::from(block) * self.interval_ms / 1_000)
+            }
             Index::Silence { from, blocks } => {
                 (block < from || block >= from + blocks).then_some(INDEX_TICKS)
             }
@@ -148,8 +162,13 @@ impl Weather {
 
     /// Returns the most that the owner may gain, in USDC.
     #[must_use]
-    pub const fn most_gain_usdc(&self) -> i64 {
+    pub fn most_gain_usdc(&self) -> i64 {
         match self.index {
+            Index::Recorded { of, from }
+                if recorded::largest_move_bps((of, from), self.interval_ms) > 200 =>
+            {
+                bounds::JUMP_GAIN_USDC
+            }
             Index::Jump { bps, at: LATE } if bps.unsigned_abs() > 200 => {
                 bounds::JUMP_GAIN_USDC + bounds::LATE_FUND_USDC
             }

@@ -4,12 +4,16 @@
 //!
 //! `adversary SEED --seconds N` runs seeds from that one on until the time is over.
 //!
+//! `--recorded` lets the index go as markets went on violent days, where there are recordings of
+//! them: in `TIDEMARK_DATA`, or beside the repository.
+//!
 //! With the feature `switches`, `--off RULE` switches a rule off: the seeds run until one finds
 //! what the rule prevents.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // files are written, time is kept
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,7 +23,8 @@ use tidemark_tests::net::target_folder;
 
 /// Programs that one seed tries.
 const PROGRAMS: u32 = 400;
-const USAGE: &str = "usage: adversary SEED [TO] [--programs N] [--seconds N] [--off RULE]";
+const USAGE: &str =
+    "usage: adversary SEED [TO] [--programs N] [--seconds N] [--off RULE] [--recorded]";
 
 fn main() -> ExitCode {
     match run() {
@@ -34,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, String> {
     let (mut seeds, mut programs, mut off) = (Vec::new(), PROGRAMS, None);
-    let mut time = None;
+    let (mut time, mut recorded) = (None, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -45,6 +50,7 @@ fn run() -> Result<bool, String> {
                 let seconds = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?;
                 time = Some(Duration::from_secs(seconds));
             }
+            "--recorded" => recorded = true,
             "--off" => off = Some(words.next().ok_or(USAGE)?),
             _ => seeds.push(word.parse::<u64>().map_err(|_| USAGE)?),
         }
@@ -52,16 +58,27 @@ fn run() -> Result<bool, String> {
     if let Some(name) = &off {
         switch_off(name)?;
     }
+    if recorded && open_recordings()? == 0 {
+        println!("skipped: there are no recordings in $TIDEMARK_DATA or beside the repository");
+        return Ok(false);
+    }
     let start = Instant::now();
     match (&seeds[..], time, off) {
         ([seed], None, _) => Ok(one(*seed, programs).1),
         ([seed], Some(time), _) => {
             Ok((*seed..).take_while(|_| start.elapsed() < time).any(|seed| one(seed, programs).1))
         }
-        ([from, to], None, None) => range(*from, *to, programs),
+        ([from, to], None, None) => range((*from, *to), programs, recorded),
         ([from, to], None, Some(_)) => Ok((*from..=*to).any(|seed| one(seed, programs).1)),
         _ => Err(USAGE.to_owned()),
     }
+}
+
+fn open_recordings() -> Result<usize, String> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
+    let folder =
+        std::env::var_os("TIDEMARK_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    tidemark_tests::adversary::recorded::open(&folder)
 }
 
 #[cfg(feature = "switches")]
@@ -97,8 +114,9 @@ fn one(seed: u64, programs: u32) -> (String, bool) {
     (bounds.join(", "), true)
 }
 
-fn range(from: u64, to: u64, programs: u32) -> Result<bool, String> {
-    let path = target_folder()?.join("adversary.txt");
+fn range((from, to): (u64, u64), programs: u32, recorded: bool) -> Result<bool, String> {
+    let name = if recorded { "adversary-recorded.txt" } else { "adversary.txt" };
+    let path = target_folder()?.join(name);
     let known = std::fs::read_to_string(&path).unwrap_or_default();
     let done: BTreeSet<u64> =
         known.lines().filter_map(|line| line.split_once(": ")?.0.parse().ok()).collect();
