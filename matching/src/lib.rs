@@ -32,6 +32,7 @@
 //! | `prefetch` | prefetching of large books |
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | trigger prices, apart from the book |
+//! | `trails` | trigger prices that follow the mark |
 //! | `turns` | the order in which reached orders have their turn |
 //!
 //! A module imports only from modules above it in this table.
@@ -80,6 +81,7 @@ mod reduce_only;
 mod replace;
 mod sharing;
 mod snapshot;
+mod trails;
 mod triggers;
 mod turns;
 mod types;
@@ -92,6 +94,7 @@ pub use book::Book;
 pub use dead::{BestLive, DEPTH_VISITS};
 pub use digest::Digest;
 pub use prefetch::Prefetch;
+pub use trails::{trail_price, TrailMarks, Trails};
 pub use triggers::{Backlog, TriggerBook, TriggerDirection};
 pub use turns::TurnQueue;
 // Two terms of proto, which orders are made of.

@@ -17,9 +17,10 @@ use crate::types::{Host, Reject};
 impl Book {
     /// Charges a taker, beside its visits of the makers themselves, for the reduce-only orders that
     /// its trade with a maker may shrink: those of the maker's account and its own, a visit for
-    /// each but the first, once a walk. The orders have paid for that at their placement, in earlier blocks
-    /// perhaps: this bounds what one block has to do. `charged` holds the accounts that the walk has met. Returns the visits then;
-    /// `None` if they would be more than `max_visits`.
+    /// each but the first, once a walk. The orders have paid for that at their placement, in
+    /// earlier blocks perhaps: this bounds what one block has to do. `charged` holds the accounts
+    /// that the walk has met. Returns the visits then; `None` if they would be more than
+    /// `max_visits`.
     #[inline]
     pub(crate) fn charge_shrinks(
         &self,

@@ -145,7 +145,7 @@ codes! {
     Replaced = 130, "REPLACED";
     /// A mark has reached the trigger price already.
     TriggerReached = 200, "TRIGGER_REACHED";
-    /// The other order of its pair was triggered, traded or went.
+    /// The other order of its pair, or its bracket's, was triggered, traded or went.
     OcoPartner = 201, "OCO_PARTNER";
     /// Cancelled by the dead man's switch.
     CancelScheduled = 202, "CANCEL_SCHEDULED";

@@ -3,7 +3,7 @@
 use crate::codes::{Code, Refusal};
 use crate::params::{AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_ATOMS};
 use crate::types::{
-    ConditionalOrder, LiquidationStage, OrderType, PegTo, PostOnly, Trigger, TriggerKind,
+    ConditionalOrder, LiquidationStage, OrderType, PegTo, PostOnly, Trail, Trigger, TriggerKind,
 };
 use crate::units::{Atoms, Lots, MarketId, Ppm, SelfTradePrevention, Side, TimeMs};
 use crate::v1;
@@ -88,6 +88,11 @@ impl From<&ConditionalOrder> for v1::ConditionalOrder {
     fn from(order: &ConditionalOrder) -> Self {
         let trigger = order.trigger.map_or(v1::Trigger::None, |trigger| trigger.kind.into());
         let trigger_price_ticks = |Trigger { price_ticks, .. }| price_ticks.get();
+        let (trail_ticks, trail_ppm) = match order.trigger.and_then(|trigger| trigger.trail) {
+            None => (0, 0),
+            Some(Trail::Ticks(ticks)) => (ticks, 0),
+            Some(Trail::Ppm(ppm)) => (0, ppm),
+        };
         Self {
             market: u32::from(order.market.get()),
             order_id: order.order_id.get(),
@@ -107,6 +112,9 @@ impl From<&ConditionalOrder> for v1::ConditionalOrder {
             next_ms: order.next_ms.get(),
             filled_lots: order.filled_lots.get(),
             tries_left: order.tries_left,
+            trail_ticks,
+            trail_ppm,
+            entry_order_id: order.entry_order_id.get(),
         }
     }
 }

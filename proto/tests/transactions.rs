@@ -174,6 +174,11 @@ fn each_operation() -> Vec<v1::operation::Operation> {
         Operation::Twap(twap),
         Operation::Scale(scale),
         Operation::Oco(v1::PlaceOco { first: Some(order), second: Some(stop) }),
+        Operation::Bracket(v1::PlaceBracket {
+            entry: Some(order),
+            take_profit: None,
+            stop_loss: Some(v1::PlaceOrder { side: 2, lots: 0, reduce_only: true, ..stop }),
+        }),
     ]
 }
 

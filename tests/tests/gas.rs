@@ -80,8 +80,8 @@ fn rules_10_a_refused_fill_or_kill_visits_no_more_than_it_declares() {
     let all = vec![fill_or_kill(106, 10_001); 512];
     let (outcome, events) = alone(&mut chain, "taker", batch(0, all.clone()), None);
     assert!(outcome.results.iter().all(|result| result.code().word() == "OUT_OF_GAS"));
-    // Of 22 visits, each account takes one for its offer and nineteen for the twenty orders that its
-    // trade would end: one account, and a look at the second.
+    // Of 22 visits, each account takes one for its offer and nineteen for the twenty orders that
+    // its trade would end: one account, and a look at the second.
     let visits = 512 * 21 * gas::VISIT;
     assert_eq!(outcome.gas_used, gas::TX + 512 * gas::PLACE + visits);
     assert_eq!(events.work.orders, 0);

@@ -117,7 +117,12 @@ fn waiting_sentence(market: &Market, order: &v1::ConditionalOrder) -> String {
         return format!("waits: {left} of {slices} slices to come, {size} to {side}");
     }
     let size = if order.whole_position { "the whole position" } else { &size };
-    let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+    let mark = mark_words(
+        market,
+        (order.side(), order.trigger()),
+        order.trigger_price_ticks,
+        (order.trail_ticks, order.trail_ppm),
+    );
     format!("waits for {mark}, to {side} {size}")
 }
 
@@ -163,15 +168,7 @@ fn event_json(market: &Market, event: &Event) -> Value {
         Event::Removed(removed) => {
             json!({"event": "removed", "code": code(removed.code), "unfilled": size(removed.lots)})
         }
-        Event::Waiting(order) => json!({
-            "event": "waiting",
-            "side": side_word(order.side()),
-            "size": size(order.lots),
-            "whole_position": order.whole_position,
-            "trigger_price": price(order.trigger_price_ticks),
-            "oco_order_id": order.oco_order_id,
-            "slices_left": order.slices_left,
-        }),
+        Event::Waiting(order) => waiting_json(market, order),
         Event::Triggered(triggered) => json!({
             "event": "triggered",
             "code": code(triggered.code),
@@ -195,6 +192,22 @@ fn event_json(market: &Market, event: &Event) -> Value {
             trade("settled", settled.side(), settled.lots, settled.price_ticks)
         }
     }
+}
+
+fn waiting_json(market: &Market, order: &v1::ConditionalOrder) -> Value {
+    let price = |ticks: u64| market.price(Ticks::new(ticks));
+    json!({
+        "event": "waiting",
+        "side": side_word(order.side()),
+        "size": market.size(Lots::new(order.lots)),
+        "whole_position": order.whole_position,
+        "trigger_price": price(order.trigger_price_ticks),
+        "trail": price(order.trail_ticks),
+        "trail_ppm": order.trail_ppm,
+        "oco_order_id": order.oco_order_id,
+        "entry_order_id": order.entry_order_id,
+        "slices_left": order.slices_left,
+    })
 }
 
 #[cfg(test)]

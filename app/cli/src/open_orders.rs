@@ -142,6 +142,7 @@ fn waiting_table(answer: &v1::OrdersResponse, markets: &Markets) -> Option<Strin
 
 fn kind(order: &v1::ConditionalOrder) -> &'static str {
     match order.trigger() {
+        v1::Trigger::Stop if order.trail_ticks > 0 || order.trail_ppm > 0 => "trailing stop",
         v1::Trigger::Stop => "stop",
         v1::Trigger::TakeProfit => "take-profit",
         v1::Trigger::None => "twap",
@@ -152,8 +153,16 @@ fn waits_for(market: &Market, order: &v1::ConditionalOrder) -> String {
     if order.tries_left > 0 {
         return format!("triggered, {} more tries", order.tries_left);
     }
+    if order.entry_order_id > 0 && order.lots == 0 {
+        return format!("order {} to fill", order.entry_order_id);
+    }
     if order.trigger() != v1::Trigger::None {
-        return mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+        return mark_words(
+            market,
+            (order.side(), order.trigger()),
+            order.trigger_price_ticks,
+            (order.trail_ticks, order.trail_ppm),
+        );
     }
     let next = order.slices.saturating_sub(order.slices_left).saturating_add(1);
     let at = time_text(order.next_ms);
@@ -194,40 +203,47 @@ fn json(answer: &v1::OrdersResponse, markets: &Markets) -> Value {
             "peg": peg,
         }))
     });
-    let waiting = answer.conditional.iter().filter_map(|order| {
-        let market = markets.by_id(order.market)?;
-        let is_twap = order.trigger() == v1::Trigger::None;
-        let twap = is_twap.then(|| {
-            json!({
-                "slices": order.slices,
-                "slices_left": order.slices_left,
-                "next_ms": order.next_ms,
-                "filled": market.size(Lots::new(order.filled_lots)),
-            })
-        });
-        Some(json!({
-            "market": market.symbol,
-            "order_id": order.order_id,
-            "client_id": order.client_id,
-            "kind": kind(order),
-            "side": side_word(order.side()),
-            "trigger_price": price_or_null(market, Ticks::new(order.trigger_price_ticks)),
-            "type": if order.r#type() == v1::OrderType::Market { "market" } else { "limit" },
-            "price": price_or_null(market, Ticks::new(order.price_ticks)),
-            "size": (!order.whole_position).then(|| market.size(Lots::new(order.lots))),
-            "whole_position": order.whole_position,
-            "tries_left": (order.tries_left > 0).then_some(order.tries_left),
-            "reduce_only": order.reduce_only,
-            "expires_ms": given(order.expires_ms),
-            "pair_order_id": given(order.oco_order_id),
-            "twap": twap,
-        }))
-    });
+    let waiting = answer.conditional.iter();
+    let waiting =
+        waiting.filter_map(|order| Some(waiting_json(markets.by_id(order.market)?, order)));
     json!({
         "height": answer.height,
         "orders": resting.collect::<Vec<_>>(),
         "waiting": waiting.collect::<Vec<_>>(),
         "cancel_all_at_ms": given(answer.cancel_all_at_ms),
+    })
+}
+
+fn waiting_json(market: &Market, order: &v1::ConditionalOrder) -> Value {
+    let given = |number: u64| (number != 0).then_some(number);
+    let is_twap = order.trigger() == v1::Trigger::None;
+    let twap = is_twap.then(|| {
+        json!({
+            "slices": order.slices,
+            "slices_left": order.slices_left,
+            "next_ms": order.next_ms,
+            "filled": market.size(Lots::new(order.filled_lots)),
+        })
+    });
+    json!({
+        "market": market.symbol,
+        "order_id": order.order_id,
+        "client_id": order.client_id,
+        "kind": kind(order),
+        "side": side_word(order.side()),
+        "trigger_price": price_or_null(market, Ticks::new(order.trigger_price_ticks)),
+        "trail": price_or_null(market, Ticks::new(order.trail_ticks)),
+        "trail_ppm": (order.trail_ppm > 0).then_some(order.trail_ppm),
+        "type": if order.r#type() == v1::OrderType::Market { "market" } else { "limit" },
+        "price": price_or_null(market, Ticks::new(order.price_ticks)),
+        "size": (!order.whole_position).then(|| market.size(Lots::new(order.lots))),
+        "whole_position": order.whole_position,
+        "tries_left": (order.tries_left > 0).then_some(order.tries_left),
+        "reduce_only": order.reduce_only,
+        "expires_ms": given(order.expires_ms),
+        "pair_order_id": given(order.oco_order_id),
+        "entry_order_id": given(order.entry_order_id),
+        "twap": twap,
     })
 }
 

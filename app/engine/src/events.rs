@@ -202,7 +202,7 @@ pub enum Event {
 }
 
 /// A trade between a maker and a taker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // as above
 pub struct Fill {
     pub market: MarketId,

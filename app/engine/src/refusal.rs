@@ -173,6 +173,8 @@ pub enum Refusal {
          and orders which that mark reached still wait to be told"
     )]
     TriggerInBacklog { trigger_ticks: Ticks, mark_ticks: Ticks },
+    #[error("at this distance from the mark, {mark_ticks} ticks, there is no trigger price")]
+    TrailTooFar { mark_ticks: Ticks },
     #[error("order {0} is a TWAP: cancel it and place another")]
     TwapNotReplaceable(OrderId),
     #[error("order {0} closes the whole position: it has no lots to change")]
@@ -324,7 +326,7 @@ codes! {
     | Refusal::WorthTooLittle { .. }
     | Refusal::DisplayTooSmall { .. } => Code::QuantityTooSmall,
     Refusal::TooManyLots { .. } => Code::QuantityTooLarge,
-    Refusal::PriceOutOfBand { .. } => Code::PriceOutOfBand,
+    Refusal::PriceOutOfBand { .. } | Refusal::TrailTooFar { .. } => Code::PriceOutOfBand,
     Refusal::TooManyOpenOrders { .. }
     | Refusal::TooManyReduceOnly { .. }
     | Refusal::TooManyExits { .. } => Code::TooManyOpenOrders,

@@ -2,6 +2,7 @@
 //! (rules §10). Decoding gives the plain values of [`crate::types`]; signing makes the bytes.
 
 pub mod block;
+mod bracket;
 mod decode;
 mod message;
 mod operation;

@@ -1,12 +1,13 @@
 //! Reads order operations from the wire and checks every field.
 
+use super::bracket::bracket;
 use super::message::{invalid, market_id};
 use super::place::place_order;
 use super::scale::scale;
 use crate::codes::Refusal;
 use crate::convert;
 use crate::types::{
-    CancelBy, Operation, OrderType, Place, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS,
+    CancelBy, NewLots, Operation, OrderType, Place, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS,
 };
 use crate::units::{ClientId, Lots, OrderId, Ticks, TimeMs};
 use crate::v1;
@@ -25,11 +26,18 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
             let market = market_id(replace.market)?;
             let order = named(replace.order_id, replace.client_id)?;
             let price_ticks = given(replace.price_ticks).map(Ticks::new);
-            let lots = replace.lots.map(Lots::new);
+            let lots = match (replace.lots, replace.total_lots) {
+                (Some(_), Some(_)) => {
+                    return Err(invalid("lots and total_lots are both given: one is enough".into()))
+                }
+                (Some(lots), None) => Some(NewLots::Open(Lots::new(lots))),
+                (None, total) => total.map(|lots| NewLots::Total(Lots::new(lots))),
+            };
             let trigger_price_ticks = given(replace.trigger_price_ticks).map(Ticks::new);
             if price_ticks.is_none() && lots.is_none() && trigger_price_ticks.is_none() {
                 return Err(invalid(
-                    "price_ticks, lots and trigger_price_ticks are all absent: nothing to replace"
+                    "price_ticks, lots, total_lots and trigger_price_ticks are all absent: nothing \
+                     to replace"
                         .into(),
                 ));
             }
@@ -45,6 +53,7 @@ pub(super) fn operation(wire: v1::Operation) -> Result<Operation, Refusal> {
         Some(Wire::Twap(wire)) => twap(&wire).map(Operation::Twap),
         Some(Wire::Scale(wire)) => scale(&wire).map(Operation::Scale),
         Some(Wire::Oco(wire)) => oco(&wire).map(|pair| Operation::Oco(Box::new(pair))),
+        Some(Wire::Bracket(wire)) => bracket(&wire).map(|of| Operation::Bracket(Box::new(of))),
     }
 }
 

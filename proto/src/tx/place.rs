@@ -4,7 +4,8 @@ use super::message::{invalid, market_id};
 use crate::codes::{Code, Refusal};
 use crate::convert;
 use crate::types::{
-    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind, MAX_PEG_OFFSET_TICKS,
+    OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trail, Trigger, TriggerKind,
+    MAX_PEG_OFFSET_TICKS, MAX_TRAIL_PPM, MAX_TRAIL_TICKS,
 };
 use crate::units::{ClientId, Lots, Ticks, TimeMs};
 use crate::v1;
@@ -94,17 +95,40 @@ fn trigger(wire: &v1::PlaceOrder) -> Result<Option<Trigger>, Refusal> {
         Err(_) => return Err(invalid(format!("trigger is {}, must be 0 to 2", wire.trigger))),
     };
     let price_ticks = wire.trigger_price_ticks;
+    let trail = trail(wire)?;
     match kind {
+        Some(TriggerKind::TakeProfit) | None if trail.is_some() => {
+            Err(invalid("trail_ticks and trail_ppm are of a stop".into()))
+        }
+        Some(_) if trail.is_some() && price_ticks != 0 => Err(invalid(format!(
+            "trigger_price_ticks is {price_ticks}, must be 0 for a trailing stop"
+        ))),
+        Some(_) if trail.is_some() && !wire.reduce_only && !wire.whole_position => {
+            Err(invalid("a trailing stop only reduces: reduce_only must be set".into()))
+        }
         None if price_ticks != 0 => Err(invalid("trigger_price_ticks without a trigger".into())),
         None if wire.whole_position => Err(invalid("whole_position needs a trigger".into())),
-        Some(_) if price_ticks == 0 => {
+        Some(_) if price_ticks == 0 && trail.is_none() => {
             Err(Refusal::new(Code::PriceOutOfBand, "trigger_price_ticks is 0, must be at least 1"))
         }
         Some(_) if wire.whole_position && wire.lots != 0 => {
             Err(invalid(format!("lots is {}, must be 0 for the whole position", wire.lots)))
         }
         None => Ok(None),
-        Some(kind) => Ok(Some(Trigger { kind, price_ticks: Ticks::new(price_ticks) })),
+        Some(kind) => Ok(Some(Trigger { kind, price_ticks: Ticks::new(price_ticks), trail })),
+    }
+}
+
+/// Reads the distance of a trailing stop.
+fn trail(wire: &v1::PlaceOrder) -> Result<Option<Trail>, Refusal> {
+    let (ticks, ppm) = (wire.trail_ticks, wire.trail_ppm);
+    match (ticks, ppm) {
+        (0, 0) => Ok(None),
+        (1..=MAX_TRAIL_TICKS, 0) => Ok(Some(Trail::Ticks(ticks))),
+        (_, 0) => Err(invalid(format!("trail_ticks is {ticks}, must be 1 to {MAX_TRAIL_TICKS}"))),
+        (0, 1..=MAX_TRAIL_PPM) => Ok(Some(Trail::Ppm(ppm))),
+        (0, _) => Err(invalid(format!("trail_ppm is {ppm}, must be 1 to {MAX_TRAIL_PPM}"))),
+        _ => Err(invalid("trail_ticks and trail_ppm are both given: one is enough".into())),
     }
 }
 

@@ -24,6 +24,12 @@ pub const POST: u64 = 300;
 /// position.
 pub const WAIT: u64 = 400;
 
+/// A trailing stop: its part of what a better mark moves.
+pub const TRAIL: u64 = 400;
+
+/// A bracket's exit: its look for a place beside others, its beginning, and the lots of fills.
+pub const FOLLOWS: u64 = 800;
+
 /// A pegged order, which moves in block after block.
 pub const PEGGED: u64 = 4_000;
 
@@ -84,7 +90,7 @@ pub const PEG_LOOKS: usize = 1_000;
 
 fn static_place(order: &Place) -> u64 {
     let placed = if order.post_only == PostOnly::Off { PLACE } else { POST };
-    let waits = if order.trigger.is_some() { WAIT } else { 0 };
+    let waits = order.trigger.map_or(0, |trigger| WAIT + trigger.trail.map_or(0, |_| TRAIL));
     let rests = order.time_in_force.rests() && order.order_type == OrderType::Limit;
     let reduces = if order.reduce_only && rests { REDUCE_ONLY } else { 0 };
     placed + waits + reduces + if order.peg.is_some() { PEGGED } else { 0 }
@@ -131,6 +137,10 @@ impl Operation {
             Self::Twap(twap) => WAIT + PLACE * u64::from(twap.slices),
             Self::Scale(scale) => u64::from(scale.count) * static_rung(scale),
             Self::Oco(pair) => static_place(&pair.0) + static_place(&pair.1),
+            Self::Bracket(bracket) => {
+                let exits = bracket.exits().map(|exit| static_place(exit) + FOLLOWS);
+                static_place(&bracket.entry) + exits.sum::<u64>()
+            }
         }
     }
 
@@ -149,6 +159,7 @@ impl Operation {
                 u64::from(scale.count) * (takes + USUAL_ROWS * ROW)
             }
             Self::Oco(pair) => usual_place(&pair.0) + usual_place(&pair.1),
+            Self::Bracket(bracket) => usual_place(&bracket.entry),
         }
     }
 }

@@ -19,11 +19,13 @@ pub mod units;
 pub use address::{Address, ADDRESS_PREFIX};
 pub use liquidation::LiquidationStage;
 pub use message::{Class, Message, MAX_OPERATIONS};
-pub use operation::{CancelBy, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS};
+pub use operation::{
+    Bracket, CancelBy, NewLots, Operation, Twap, MAX_SLICES, MAX_SLICE_MS, MIN_SLICE_MS,
+};
 pub use order::{
-    trigger_reserve, OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trigger, TriggerKind,
-    MAX_PEG_OFFSET_TICKS, MAX_REDUCE_ONLY_ORDERS, NOTIONAL_PER_EXIT, TRIGGER_FORFEIT,
-    TRIGGER_RESERVE, WAITING_EXITS,
+    trigger_reserve, OrderType, Peg, PegTo, Place, PostOnly, TimeInForce, Trail, Trigger,
+    TriggerKind, MAX_PEG_OFFSET_TICKS, MAX_REDUCE_ONLY_ORDERS, MAX_TRAIL_PPM, MAX_TRAIL_TICKS,
+    NOTIONAL_PER_EXIT, TRIGGER_FORFEIT, TRIGGER_RESERVE, WAITING_EXITS,
 };
 pub use result::{
     ConditionalOrder, MAX_OPERATION_RESULT_BYTES, MAX_RESULT_BYTES_PER_GAS, MAX_TX_RESULT_BYTES,

@@ -24,13 +24,13 @@ pub enum Operation {
     Place(Place),
     /// Cancel one order.
     Cancel { market: MarketId, order: CancelBy },
-    /// Change an order's price, open quantity or trigger price; `None` leaves it, and no lots
+    /// Change an order's price, quantity or trigger price; `None` leaves it, and no open lots
     /// cancel the order.
     Replace {
         market: MarketId,
         order: CancelBy,
         price_ticks: Option<Ticks>,
-        lots: Option<Lots>,
+        lots: Option<NewLots>,
         trigger_price_ticks: Option<Ticks>,
     },
     /// Cancel all orders, of one market or all, of one side or both.
@@ -43,6 +43,28 @@ pub enum Operation {
     Scale(Scale),
     /// Two orders of one market of which one cancels the other; the second has a trigger.
     Oco(Box<(Place, Place)>),
+    /// An order, and exits for what it fills.
+    Bracket(Box<Bracket>),
+}
+
+/// The quantity that a replacement gives an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewLots {
+    /// So much is open.
+    Open(Lots),
+    /// So much has traded and is open together.
+    Total(Lots),
+}
+
+impl NewLots {
+    /// The open lots of an order that has traded `filled_lots`.
+    #[must_use]
+    pub const fn open(self, filled_lots: Lots) -> Lots {
+        match self {
+            Self::Open(lots) => lots,
+            Self::Total(lots) => lots.saturating_sub(filled_lots),
+        }
+    }
 }
 
 /// The name of an order.
@@ -52,6 +74,24 @@ pub enum CancelBy {
     Order(OrderId),
     /// By the client's.
     Client(ClientId),
+}
+
+/// An order with exits of the other side, of no lots of their own, that close what it fills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bracket {
+    /// The order, which comes at once.
+    pub entry: Place,
+    /// The first exit.
+    pub exit: Place,
+    /// A second exit, of which the first one cancels it and it the first.
+    pub second: Option<Place>,
+}
+
+impl Bracket {
+    /// Its exits.
+    pub fn exits(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.exit).chain(&self.second)
+    }
 }
 
 /// An order in equal parts over time.
@@ -88,6 +128,7 @@ impl Operation {
             Self::Twap(twap) => Some(twap.market),
             Self::Scale(scale) => Some(scale.market),
             Self::Oco(pair) => Some(pair.0.market),
+            Self::Bracket(bracket) => Some(bracket.entry.market),
             Self::ScheduleCancelAll { .. } => None,
         }
     }
@@ -104,7 +145,8 @@ impl Operation {
             | Self::Replace { .. }
             | Self::Twap(_)
             | Self::Scale(_)
-            | Self::Oco(_) => Class::Orders,
+            | Self::Oco(_)
+            | Self::Bracket(_) => Class::Orders,
         }
     }
 }

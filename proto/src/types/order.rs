@@ -148,8 +148,47 @@ pub enum TriggerKind {
 pub struct Trigger {
     /// Stop or take-profit.
     pub kind: TriggerKind,
-    /// The price, at least 1.
+    /// The price, at least 1; of a trailing stop, the one with which it began.
     pub price_ticks: Ticks,
+    /// The distance of a trailing stop from the best mark since it was placed.
+    pub trail: Option<Trail>,
+}
+
+/// Furthest that a trailing stop may be from the best mark.
+pub const MAX_TRAIL_TICKS: u64 = 1 << 40;
+
+/// Furthest that a trailing stop may be from the best mark, as a part of it: less than all of it.
+pub const MAX_TRAIL_PPM: u32 = 999_999;
+
+/// A trailing stop's distance from the best mark since it was placed, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Trail {
+    /// In ticks, at most [`MAX_TRAIL_TICKS`].
+    Ticks(u64),
+    /// In parts per million of the best mark, at most [`MAX_TRAIL_PPM`].
+    Ppm(u32),
+}
+
+impl Trail {
+    /// A distance in parts per million, of a wider number.
+    #[must_use]
+    pub fn ppm(ppm: u64) -> Self {
+        Self::Ppm(u32::try_from(ppm).unwrap_or(u32::MAX))
+    }
+
+    /// The distance from a best mark, up to the next tick.
+    #[must_use]
+    pub fn distance_ticks(self, best_ticks: Ticks) -> Ticks {
+        let ticks = match self {
+            Self::Ticks(ticks) => ticks,
+            Self::Ppm(ppm) => {
+                // 64 bits times 32 fit 128.
+                let part = u128::from(best_ticks.get()).saturating_mul(u128::from(ppm));
+                u64::try_from(part.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+            }
+        };
+        Ticks::new(ticks)
+    }
 }
 
 /// The reference of a pegged order, and the distance that the order keeps from it.

@@ -40,6 +40,8 @@ pub struct ConditionalOrder {
     pub whole_position: bool,
     /// The other order of an OCO pair; 0 is none.
     pub oco_order_id: OrderId,
+    /// The order whose fills a bracket's exit closes, while it is on the book; 0 is none.
+    pub entry_order_id: OrderId,
     /// Slices of a TWAP in all.
     pub slices: u32,
     /// Slices of a TWAP still to come.

@@ -1,7 +1,8 @@
 //! The messages that each action of a program sends.
 
 use tidemark_proto::types::{
-    Address, Message, Operation, OrderType, Place, PostOnly, TimeInForce, Trigger, TriggerKind,
+    Address, Bracket, Message, Operation, OrderType, Place, PostOnly, TimeInForce, Trail, Trigger,
+    TriggerKind,
 };
 use tidemark_proto::units::{Atoms, ClientId, Lots, Side, Ticks, TimeMs};
 
@@ -39,6 +40,25 @@ pub(super) fn place(order: Place) -> Message {
 
 pub(super) const fn cancel_all() -> Operation {
     Operation::CancelAll { market: None, side: None }
+}
+
+/// An order with a take-profit and a stop-loss at a distance, in hundredths of a percent.
+fn bracket(entry: Place, bps: i32) -> Message {
+    let exit = |kind: TriggerKind| {
+        let gains = (kind == TriggerKind::TakeProfit) == (entry.side == Side::Buy);
+        let away = if gains { bps } else { -bps };
+        let price_ticks = Ticks::new(moved(entry.price_ticks.get(), away));
+        Place {
+            trigger: Some(Trigger { kind, price_ticks, trail: None }),
+            order_type: OrderType::Market,
+            time_in_force: TimeInForce::Ioc,
+            reduce_only: true,
+            ..order(entry.side.opposite(), 0, 0)
+        }
+    };
+    let (exit, second) = (exit(TriggerKind::TakeProfit), exit(TriggerKind::Stop));
+    let bracket = Bracket { entry, exit, second: Some(second) };
+    orders(0, vec![Operation::Bracket(Box::new(bracket))])
 }
 
 impl World {
@@ -111,6 +131,12 @@ impl World {
                     Message::SetMarginMode { subaccount: 0, market: World::MARKET, isolated: true };
                 self.send(who, message);
             }
+            Action::Bracket { side, price, percent, bps } => {
+                let ticks = self.ticks(price);
+                let entry = order(side, ticks, self.lots(&who, ticks, percent));
+                self.send(who, bracket(entry, i32::from(bps)));
+            }
+            Action::Trail { bps } => self.trail(who, u32::from(bps) * 100),
             Action::Stops { .. } | Action::Expiring | Action::Keepers { .. } => self.flood(action),
         }
     }
@@ -129,6 +155,23 @@ impl World {
             ..order(side, 0, held.unsigned_abs())
         };
         self.send(who, place(close));
+    }
+
+    /// Waits to close the position until the mark is so far behind its best.
+    fn trail(&mut self, who: Address, ppm: u32) {
+        let held = self.account(&who).and_then(|id| self.state.accounts.get(id));
+        let held = held.map_or(0, |row| row.lots(World::MARKET).get());
+        let side = if held > 0 { Side::Sell } else { Side::Buy };
+        let (kind, trail) = (TriggerKind::Stop, Some(Trail::Ppm(ppm)));
+        let exit = Place {
+            trigger: Some(Trigger { kind, price_ticks: Ticks::ZERO, trail }),
+            order_type: OrderType::Market,
+            time_in_force: TimeInForce::Ioc,
+            reduce_only: true,
+            whole_position: true,
+            ..order(side, 0, 0)
+        };
+        self.send(who, place(exit));
     }
 
     /// Sends an action from all small accounts at once.
@@ -150,7 +193,7 @@ impl World {
                     let kind = TriggerKind::Stop;
                     let price_ticks = Ticks::new(self.ticks(price));
                     Place {
-                        trigger: Some(Trigger { kind, price_ticks }),
+                        trigger: Some(Trigger { kind, price_ticks, trail: None }),
                         order_type: OrderType::Market,
                         time_in_force: TimeInForce::Ioc,
                         ..order(side, 0, 1)

@@ -101,8 +101,11 @@ impl World {
         self.send(people.maker, post(1_600));
         self.send(people.stopper, take(1_600));
         self.run_block();
-        let trigger =
-            Trigger { kind: TriggerKind::Stop, price_ticks: Ticks::new(moved(INDEX_TICKS, -50)) };
+        let trigger = Trigger {
+            kind: TriggerKind::Stop,
+            price_ticks: Ticks::new(moved(INDEX_TICKS, -50)),
+            trail: None,
+        };
         let stop = Place {
             trigger: Some(trigger),
             order_type: OrderType::Market,

@@ -92,6 +92,22 @@ pub enum Action {
     TakeOver,
     /// Trades in isolated mode from now on.
     Isolate,
+    /// Rests an order with exits on both sides of its price.
+    Bracket {
+        /// Which way.
+        side: Side,
+        /// Where.
+        price: Price,
+        /// Percent of what the account can afford.
+        percent: u8,
+        /// How far the exits are, in hundredths of a percent.
+        bps: u16,
+    },
+    /// Closes the position once the mark goes so far against it from its best.
+    Trail {
+        /// Hundredths of a percent.
+        bps: u16,
+    },
 }
 
 /// One step: after some blocks, an account acts.
@@ -160,7 +176,14 @@ fn action(rng: &mut Rng) -> Action {
         87..=89 => Action::Keepers { atoms: *rng.pick(&[1, 1_000_000, 1_000_000_000]) },
         90..=94 => Action::Withdraw { percent: *rng.pick(&[10, 50, 100]) },
         95..=97 => Action::TakeOver,
-        _ => Action::Isolate,
+        98 => Action::Isolate,
+        _ if rng.chance(50) => Action::Trail { bps: *rng.pick(&[1, 10, 50, 300]) },
+        _ => Action::Bracket {
+            side: side(rng),
+            price: price(rng),
+            percent: *rng.pick(&PERCENT),
+            bps: *rng.pick(&[1, 10, 50, 300]),
+        },
     }
 }
 
@@ -294,6 +317,14 @@ impl fmt::Display for Action {
             Self::Withdraw { percent } => write!(f, "withdraws {percent} %"),
             Self::TakeOver => write!(f, "takes over the first listed position"),
             Self::Isolate => write!(f, "changes to isolated mode"),
+            Self::Bracket { side, price, percent, bps } => {
+                write!(
+                    f,
+                    "{} at {price}, resting, with {percent} % of its margin, exits {bps} bp away",
+                    word(*side)
+                )
+            }
+            Self::Trail { bps } => write!(f, "trails its position by {bps} bp"),
         }
     }
 }

@@ -45,6 +45,13 @@ impl Bytes<'_> {
                 let (trigger, trigger_price_ticks) = (i32::from(self.below(3)), self.price());
                 v1::PlaceOrder { trigger, trigger_price_ticks, ..order }
             }
+            5 => v1::PlaceOrder {
+                trigger: 1,
+                trail_ticks: u64::from(self.below(12)),
+                trail_ppm: u32::from(self.below(2)) * 90_000,
+                reduce_only: true,
+                ..order
+            },
             4 => {
                 let peg_offset_ticks = i64::from(self.byte()) - 128;
                 v1::PlaceOrder { peg: i32::from(self.below(3)), peg_offset_ticks, ..order }
@@ -65,7 +72,8 @@ impl Bytes<'_> {
                 market,
                 order_id: u64::from(self.byte()),
                 price_ticks: self.price(),
-                lots: Some(self.amount()),
+                lots: Some(self.amount()).filter(|lots| lots % 2 == 0),
+                total_lots: Some(self.amount()).filter(|lots| lots % 3 == 0),
                 ..Default::default()
             }),
             11 => {
@@ -89,6 +97,22 @@ impl Bytes<'_> {
                 interval_ms: 1_000,
                 ..Default::default()
             }),
+            14 if self.below(2) == 0 => {
+                let entry = v1::PlaceOrder { trigger: 0, trigger_price_ticks: 0, ..self.order() };
+                let exit = |trigger, trigger_price_ticks| v1::PlaceOrder {
+                    trigger,
+                    trigger_price_ticks,
+                    lots: 0,
+                    side: 3 - entry.side,
+                    ..limit(entry.market, Buy, 100, 0)
+                };
+                let (gain, loss) = (self.price(), self.price());
+                Operation::Bracket(v1::PlaceBracket {
+                    entry: Some(entry),
+                    take_profit: Some(exit(2, gain)),
+                    stop_loss: (self.below(2) == 0).then(|| exit(1, loss)),
+                })
+            }
             14 => Operation::Oco(v1::PlaceOco {
                 first: Some(self.order()),
                 second: Some(self.order()),

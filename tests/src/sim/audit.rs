@@ -60,7 +60,8 @@ fn isolated(state: &State) -> Finding {
             format!("account {id} is isolated in market {} and trades elsewhere", isolated.market)
         })?;
         let waiting = state.markets.slot(isolated.market).conditional.iter();
-        let reserves = waiting.filter(|of| of.account == id && of.waits() && !of.is_exit()).count();
+        let reserves =
+            waiting.filter(|of| of.account == id && of.waits() && !of.only_reduces()).count();
         let idle = !account.has_position() && orders(isolated.market) == 0 && reserves == 0;
         ensure(!idle || !account.collateral_atoms.is_positive(), || {
             format!("account {id} keeps {} atoms for nothing", account.collateral_atoms)
@@ -227,6 +228,11 @@ fn waiting(state: &State, market: MarketId) -> Finding {
         ensure(
             !order.is_exit() || (!held.is_zero() && Some(Side::reducing(held)) == order.side()),
             || format!("market {market}: {order:?} for a position of {held} lots"),
+        )?;
+        let has_entry = book.order(order.entry).is_some_and(|entry| entry.owner == order.account);
+        ensure(
+            has_entry || (order.entry == OrderId::NONE && (!order.is_dormant() || order.is_due())),
+            || format!("market {market}: {order:?} without its entry"),
         )?;
         let twice = order.client_id() != ClientId::NONE
             && book.order_by_client_id(order.account, order.client_id()).is_some();

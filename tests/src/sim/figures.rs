@@ -120,7 +120,8 @@ fn reserve(state: &State, id: AccountId, position: &Position) -> (Atoms, u32) {
     }
     // 10 USDC for each order off the book that could increase.
     let waiting = slot.conditional.iter();
-    let waiting = waiting.filter(|order| order.account == id && order.waits() && !order.is_exit());
+    let waiting =
+        waiting.filter(|order| order.account == id && order.waits() && !order.only_reduces());
     sum += 10 * MILLION * waiting.count() as i128;
     let held = position.lots.wide();
     let reducing = reducing.min(held.abs());

@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod figures;
+pub mod filled;
 pub mod prices;
 pub mod rng;
 pub mod story;

@@ -15,6 +15,7 @@ use tidemark_risk::Account;
 
 use super::audit::{ensure, Finding};
 use super::figures::{figures, maintenance, may_liquidate, without_orders, Figures};
+use super::filled;
 
 /// A block's transactions as its nodes decoded them.
 pub type Txs = [Result<Arc<DecodedTx>, Refusal>];
@@ -49,6 +50,7 @@ impl Block<'_> {
         })?;
         self.batches_of_all_or_none_are_one()?;
         self.every_lot_is_told()?;
+        filled::known(self.before, self.after, self.events)?;
         self.everyone_below_maintenance_has_a_step()?;
         self.everyone_below_maintenance_is_listed_or_frozen()?;
         self.only_those_below_maintenance_are_closed()?;

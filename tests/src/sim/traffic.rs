@@ -1,5 +1,7 @@
 //! Messages of a simulated chain's accounts: everything that the wire can say, sensible or not.
 
+mod kinds;
+
 use tidemark_engine::state::State;
 use tidemark_proto::params::{MarketParams, MarketStatus};
 use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
@@ -8,6 +10,7 @@ use tidemark_proto::v1::{self, operation::Operation};
 
 use super::rng::Rng;
 use crate::harness::{signer, FAUCET};
+use kinds::{bracket, pegged, scale, twap, waiting};
 
 /// The people of a simulation and their sequences.
 pub struct Traffic {
@@ -273,12 +276,14 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
             };
             let price = if rng.chance(40) { 0 } else { price(state, market, rng)? };
             let (order_id, client_id) = name(rng);
+            let (lots, total_lots) = if rng.chance(30) { (None, lots) } else { (lots, None) };
             Operation::Replace(v1::ReplaceOrder {
                 market: number,
                 order_id,
                 client_id,
                 price_ticks: price,
                 lots,
+                total_lots,
                 trigger_price_ticks: if rng.chance(5) {
                     self::price(state, market, rng)?
                 } else {
@@ -305,6 +310,9 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
             let first = if rng.chance(50) { waiting(state, market, first, rng)? } else { first };
             let second = place(state, account, market, number, rng)?;
             let second = waiting(state, market, second, rng)?;
+            if rng.chance(40) {
+                return Some(Operation::Bracket(bracket(first, &second, rng)));
+            }
             Operation::Oco(v1::PlaceOco { first: Some(first), second: Some(second) })
         }
         56..=61 => Operation::Place(pegged(place(state, account, market, number, rng)?, rng)),
@@ -314,68 +322,6 @@ fn operation(state: &State, account: Option<AccountId>, rng: &mut Rng) -> Option
         }
         _ => Operation::Place(place(state, account, market, number, rng)?),
     })
-}
-
-/// The order with a trigger, now and then for the whole position.
-fn waiting(
-    state: &State,
-    market: usize,
-    order: v1::PlaceOrder,
-    rng: &mut Rng,
-) -> Option<v1::PlaceOrder> {
-    let whole_position = order.reduce_only && rng.chance(60);
-    Some(v1::PlaceOrder {
-        trigger: rng.within(1, 2) as i32,
-        trigger_price_ticks: price(state, market, rng)?,
-        whole_position,
-        display_lots: if whole_position { 0 } else { order.display_lots },
-        lots: if whole_position { 0 } else { order.lots },
-        ..order
-    })
-}
-
-/// The order, following a price.
-fn pegged(order: v1::PlaceOrder, rng: &mut Rng) -> v1::PlaceOrder {
-    let away = rng.within(0, 200) as i64;
-    v1::PlaceOrder {
-        price_ticks: if rng.chance(50) { order.price_ticks } else { 0 },
-        r#type: v1::OrderType::Limit.into(),
-        time_in_force: order.time_in_force.min(1),
-        post_only: v1::PostOnly::Slide.into(),
-        peg: rng.within(1, 2) as i32,
-        peg_offset_ticks: if order.side == 1 { 20 - away } else { away - 20 },
-        ..order
-    }
-}
-
-fn twap(order: &v1::PlaceOrder, rng: &mut Rng) -> v1::PlaceTwap {
-    v1::PlaceTwap {
-        market: order.market,
-        side: order.side,
-        lots: order.lots,
-        slices: rng.within(2, 12).min(order.lots) as u32,
-        interval_ms: rng.within(1_000, 8_000),
-        slippage_ppm: rng.within(0, 30_000) as u32,
-        limit_ticks: if rng.chance(30) { order.price_ticks } else { 0 },
-        reduce_only: order.reduce_only,
-        client_id: order.client_id,
-    }
-}
-
-fn scale(order: &v1::PlaceOrder, to_ticks: u64, rng: &mut Rng) -> v1::PlaceScale {
-    v1::PlaceScale {
-        market: order.market,
-        side: order.side,
-        from_ticks: order.price_ticks.max(1),
-        to_ticks,
-        lots: order.lots,
-        count: rng.within(2, 6) as u32,
-        skew_ppm: *rng.pick(&[0, 300_000, 3_000_000]),
-        post_only: order.post_only,
-        reduce_only: order.reduce_only,
-        expires_ms: if rng.chance(30) { order.expires_ms } else { 0 },
-        client_id: order.client_id,
-    }
 }
 
 fn price(state: &State, market: usize, rng: &mut Rng) -> Option<u64> {

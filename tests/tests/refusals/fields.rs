@@ -35,6 +35,12 @@ fn orders() -> Vec<v1::PlaceOrder> {
         v1::PlaceOrder { display_lots: 2, ..order() },
         v1::PlaceOrder { trigger: 3, ..order() },
         v1::PlaceOrder { trigger_price_ticks: 1, ..order() },
+        v1::PlaceOrder { trail_ticks: 1, ..order() },
+        v1::PlaceOrder { trail_ticks: 1, ..stop(Sell, 95, 1) },
+        v1::PlaceOrder { trail_ticks: 1, ..stop(Sell, 0, 1) },
+        v1::PlaceOrder { trail_ticks: 1, trail_ppm: 1, ..stop(Sell, 0, 1) },
+        v1::PlaceOrder { trail_ticks: (1 << 40) + 1, ..stop(Sell, 0, 1) },
+        v1::PlaceOrder { trail_ppm: 1_000_000, ..stop(Sell, 0, 1) },
         v1::PlaceOrder { whole_position: true, ..order() },
         stop(Sell, 0, 1),
         v1::PlaceOrder { lots: 1, ..whole(stop(Sell, 95, 0)) },
@@ -90,13 +96,36 @@ fn pairs() -> Vec<v1::PlaceOco> {
     ]
 }
 
+fn brackets() -> Vec<v1::PlaceBracket> {
+    let bracket = |entry, exit| v1::PlaceBracket {
+        entry: Some(entry),
+        take_profit: None,
+        stop_loss: Some(exit),
+    };
+    vec![
+        v1::PlaceBracket { entry: None, ..bracket(order(), stop(Sell, 95, 0)) },
+        v1::PlaceBracket { stop_loss: None, ..bracket(order(), stop(Sell, 95, 0)) },
+        bracket(stop(Buy, 105, 1), stop(Sell, 95, 0)),
+        bracket(order(), stop(Buy, 105, 0)),
+        bracket(order(), v1::PlaceOrder { trigger: 2, ..stop(Sell, 95, 0) }),
+        bracket(order(), stop(Sell, 95, 1)),
+    ]
+}
+
 fn operations() -> Vec<Operation> {
     let mut all: Vec<Operation> = orders().into_iter().map(place).collect();
     all.extend(ladders().into_iter().map(Operation::Scale));
     all.extend(twaps().into_iter().map(Operation::Twap));
     all.extend(pairs().into_iter().map(Operation::Oco));
+    all.extend(brackets().into_iter().map(Operation::Bracket));
     all.push(Operation::Cancel(v1::CancelOrder::default()));
     all.push(Operation::Replace(v1::ReplaceOrder { order_id: 1, ..Default::default() }));
+    all.push(Operation::Replace(v1::ReplaceOrder {
+        order_id: 1,
+        lots: Some(1),
+        total_lots: Some(1),
+        ..Default::default()
+    }));
     all.push(Operation::CancelAll(v1::CancelAll { market: None, side: 3 }));
     all
 }

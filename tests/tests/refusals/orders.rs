@@ -188,6 +188,8 @@ fn batches(table: &mut Table) {
     let (own, waiting) = (placed[0].order_id, placed[1].order_id);
     let pair =
         v1::PlaceOco { first: Some(limit(0, Sell, 110, 1)), second: Some(stop(Sell, 90, 1)) };
+    let (entry, stop_loss) = (Some(limit(0, Buy, 94, 1)), Some(stop(Sell, 90, 0)));
+    let bracket = v1::PlaceBracket { entry, take_profit: None, stop_loss };
     let lots_of = |order_id, lots| {
         replace(v1::ReplaceOrder { order_id, lots: Some(lots), ..Default::default() })
     };
@@ -199,6 +201,7 @@ fn batches(table: &mut Table) {
         vec![lots_of(waiting, 2)],
         vec![place(pegged(Buy, v1::Peg::Mark, -1, 1))],
         vec![Operation::Oco(pair)],
+        vec![Operation::Bracket(bracket)],
         vec![buy(105, 1), place(fok(limit(0, Buy, 105, 1)))],
         vec![cancel(own), place(fok(limit(0, Buy, 105, 1)))],
         vec![place(fok(limit(0, Buy, 105, 100)))],

@@ -81,6 +81,21 @@ pub(super) fn run(table: &mut Table) {
         v1::ReplaceOrder { trigger_price_ticks: 100, ..change(3) },
     ];
     story.orders("long", operations.map(Operation::Replace).to_vec());
+    // A trailing stop has a trigger price of its own making, and needs one.
+    let trailing =
+        |trail_ticks| v1::PlaceOrder { trail_ticks, reduce_only: true, ..stop(Sell, 0, 1) };
+    let trail = story.orders("long", vec![place(trailing(100)), place(trailing(5))])[1].order_id;
+    let price = v1::ReplaceOrder { order_id: trail, trigger_price_ticks: 90, ..Default::default() };
+    let cancel = v1::CancelOrder { order_id: trail, ..Default::default() };
+    story.orders("long", vec![Operation::Replace(price), Operation::Cancel(cancel)]);
+    // A bracket's exit waits for its entry to fill.
+    let entry = Some(limit(0, Buy, 90, 2));
+    let bracket = v1::PlaceBracket { entry, take_profit: None, stop_loss: Some(stop(Sell, 80, 0)) };
+    let placed = story.orders("long", vec![Operation::Bracket(bracket)]);
+    let (order_id, entry) = (placed[0].second_order_id, placed[0].order_id);
+    let price = v1::ReplaceOrder { order_id, trigger_price_ticks: 70, ..Default::default() };
+    let cancel = v1::CancelOrder { order_id: entry, ..Default::default() };
+    story.orders("long", vec![Operation::Replace(price), Operation::Cancel(cancel)]);
     // Of a pair one is cancelled, and the other goes.
     let pair = oco(limit(0, Sell, 110, 1), stop(Sell, 90, 1));
     let first = story.orders("long", vec![pair])[0].order_id;

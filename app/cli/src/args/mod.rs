@@ -3,6 +3,7 @@
 mod account;
 mod market;
 mod orders;
+mod place;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use tidemark_client::options::Output;
 pub use account::*;
 pub use market::*;
 pub use orders::*;
+pub use place::*;
 
 /// Trade on a Tidemark chain.
 #[derive(Debug, Parser)]

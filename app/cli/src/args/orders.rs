@@ -7,10 +7,12 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
 use tidemark_client::options::duration;
 
+use super::Place;
+
 /// A command that is one operation of a transaction.
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
-    /// Place an order: limit, market, stop, take-profit, iceberg or pegged
+    /// Place an order: limit, market, stop, take-profit, trailing, iceberg or pegged
     Place(Place),
     /// Close the whole position, as it is then, at a take-profit or a stop, whichever comes first
     Exits(Exits),
@@ -157,60 +159,6 @@ pub struct Common {
     /// Your own number for it; sending the same again is then harmless
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     pub client_id: u64,
-}
-
-/// `place`
-#[derive(Debug, Args)]
-pub struct Place {
-    /// Market, e.g. BTC-USD
-    #[arg(long)]
-    pub market: String,
-    /// Buy or sell
-    #[arg(long, value_enum)]
-    pub side: SideArg,
-    /// Price in USDC, a whole number of ticks; of a pegged order the limit beyond which it does not
-    /// go
-    #[arg(long)]
-    pub price: Option<Decimal>,
-    /// Size in base units, a whole number of lots
-    #[arg(long)]
-    pub size: Option<Decimal>,
-    /// Kind of order [default: limit; market with a trigger and no --price]
-    #[arg(long = "type", value_enum)]
-    pub order_type: Option<TypeArg>,
-    /// How long it stays [default: gtc; ioc for market orders]
-    #[arg(long, value_enum)]
-    pub tif: Option<TifArg>,
-    /// Expiry and post-only.
-    #[command(flatten)]
-    pub resting: Resting,
-    /// Wait for the mark to go against a position: to fall to this price before a sell, to rise to
-    /// it before a buy
-    #[arg(long, conflicts_with = "take_profit", value_name = "PRICE")]
-    pub stop: Option<Decimal>,
-    /// Wait for the mark to go in a position's favour: to rise to this price before a sell, to fall
-    /// to it before a buy
-    #[arg(long, value_name = "PRICE")]
-    pub take_profit: Option<Decimal>,
-    /// With --stop or --take-profit: close the whole position as it is then; without --size
-    #[arg(long, conflicts_with = "size")]
-    pub whole_position: bool,
-    /// Iceberg: show at most so much of the size at a time
-    #[arg(long, value_name = "SIZE")]
-    pub display: Option<Decimal>,
-    /// Rest at a distance from the mark or from the best price of its side, and follow it; never
-    /// take
-    #[arg(long, value_enum)]
-    pub peg: Option<PegArg>,
-    /// Distance of the peg in USDC, a whole number of ticks; negative is below [default: 0]
-    #[arg(long, requires = "peg", allow_hyphen_values = true, value_name = "USDC")]
-    pub peg_offset: Option<Decimal>,
-    /// Reduce-only and the client's number.
-    #[command(flatten)]
-    pub common: Common,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: Wait,
 }
 
 /// `exits`
@@ -368,7 +316,10 @@ pub struct OrderName {
 /// `replace`
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("change").required(true).multiple(true).args(["price", "size", "trigger"])
+    group = ArgGroup::new("change")
+        .required(true)
+        .multiple(true)
+        .args(["price", "size", "total", "trigger"])
 )]
 pub struct Replace {
     /// Which order.
@@ -380,6 +331,9 @@ pub struct Replace {
     /// New open size in base units; 0 cancels the order
     #[arg(long)]
     pub size: Option<Decimal>,
+    /// New size in base units with what has traded; no more than that cancels the order
+    #[arg(long, conflicts_with = "size", value_name = "SIZE")]
+    pub total: Option<Decimal>,
     /// New trigger price of a stop or take-profit that waits
     #[arg(long, value_name = "PRICE")]
     pub trigger: Option<Decimal>,

@@ -15,7 +15,7 @@ use tidemark_proto::v1::operation::Operation;
 use crate::args::{self, DeadMan, OrderCommand, PostOnlyArg, SideArg};
 use crate::CliError;
 use place::place;
-use several::{exits, oco, scale, twap};
+use several::{exits, oco, scale, twap, with_exits};
 
 /// Shortest time ahead of a dead man's switch: five seconds of the chain, and one until the next
 /// block.
@@ -72,7 +72,8 @@ impl ChainData {
         let find = |symbol: &str| self.markets.find(symbol).map(|(market, _)| market);
         Ok(match command {
             OrderCommand::Place(args) => {
-                Operation::Place(place(args, find(&args.market)?, self.now_ms)?)
+                let market = find(&args.market)?;
+                with_exits(args, market, place(args, market, self.now_ms)?)?
             }
             OrderCommand::Exits(args) => {
                 let market = find(&args.market)?;
@@ -192,6 +193,7 @@ fn replace(args: &args::Replace, market: &Market) -> Result<v1::ReplaceOrder, St
         client_id: args.order.client_id.unwrap_or(0),
         price_ticks: args.price.map_or(Ok(Ticks::ZERO), |price| market.ticks(price))?.get(),
         lots: args.size.map(lots).transpose()?.map(Lots::get),
+        total_lots: args.total.map(lots).transpose()?.map(Lots::get),
         trigger_price_ticks: optional_ticks(market, "--trigger", args.trigger)?.get(),
     })
 }

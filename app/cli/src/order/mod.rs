@@ -75,6 +75,7 @@ fn market_id(operation: &Operation) -> Option<u32> {
         Operation::Twap(twap) => Some(twap.market),
         Operation::Scale(scale) => Some(scale.market),
         Operation::Oco(pair) => pair.second.as_ref().map(|order| order.market),
+        Operation::Bracket(of) => of.entry.as_ref().map(|order| order.market),
         Operation::CancelAll(all) => all.market,
         Operation::ScheduleCancelAll(_) => None,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_json::{json, Value};
 use tidemark_client::format::{exact_money, money, time_text};
 use tidemark_client::words::{past_word, present_word, side_word};
@@ -13,14 +14,25 @@ use tidemark_proto::{v1, Code};
 use super::build::span_text;
 use super::word;
 
-/// Where the mark goes for an order to be placed, and where to: `the mark to fall to 58000.0`.
+/// Where the mark goes for an order to be placed, and where to: `the mark to fall to 58000.0`, or
+/// `the mark to fall 500.0 below its highest`.
 pub(crate) fn mark_words(
     market: &Market,
-    side: v1::Side,
-    trigger: v1::Trigger,
+    (side, trigger): (v1::Side, v1::Trigger),
     trigger_price_ticks: u64,
+    trail: (u64, u32),
 ) -> String {
-    let direction = if falls(side, trigger) { "fall" } else { "rise" };
+    let falls = falls(side, trigger);
+    let direction = if falls { "fall" } else { "rise" };
+    let distance = match trail {
+        (0, 0) => None,
+        (0, ppm) => Some(format!("{} %", Decimal::new(i64::from(ppm), 4).normalize())),
+        (ticks, _) => Some(market.price(Ticks::new(ticks)).to_string()),
+    };
+    if let Some(distance) = distance {
+        let best = if falls { "below its highest" } else { "above its lowest" };
+        return format!("the mark to {direction} {distance} {best}");
+    }
     format!("the mark to {direction} to {}", market.price(Ticks::new(trigger_price_ticks)))
 }
 
@@ -80,6 +92,7 @@ pub(super) fn sentence(
             join(traded(result, market, past_word(order.side()), &rungs))
         }
         Operation::Oco(pair) => both(pair, result, market),
+        Operation::Bracket(of) => with_exits(of, result, market),
     }
 }
 
@@ -162,7 +175,12 @@ fn placed(order: &v1::PlaceOrder, result: &v1::OperationResult, market: &Market)
 
 /// `waits for the mark to fall to 58000.0, and then sells 0.0100 BTC`.
 fn waits(order: &v1::PlaceOrder, market: &Market) -> String {
-    let mark = mark_words(market, order.side(), order.trigger(), order.trigger_price_ticks);
+    let mark = mark_words(
+        market,
+        (order.side(), order.trigger()),
+        order.trigger_price_ticks,
+        (order.trail_ticks, order.trail_ppm),
+    );
     let verb = present_word(order.side());
     let does = match order.whole_position {
         true => "closes the whole position".to_owned(),
@@ -185,6 +203,25 @@ fn both(pair: &v1::PlaceOco, result: &v1::OperationResult, market: &Market) -> S
     }
     let second = waits(second, market);
     format!("{first}; order {} {second}; one cancels the other", result.second_order_id)
+}
+
+fn with_exits(of: &v1::PlaceBracket, result: &v1::OperationResult, market: &Market) -> String {
+    let Some(entry) = &of.entry else { return format!("order {}", result.order_id) };
+    let entry = placed(entry, result, market);
+    if result.second_order_id == 0 {
+        return format!("{entry}; no exit was placed: there is nothing to close");
+    }
+    let exits = of.take_profit.iter().chain(&of.stop_loss).zip(result.second_order_id..);
+    let exits = exits.map(|(exit, id)| {
+        let mark = mark_words(
+            market,
+            (exit.side(), exit.trigger()),
+            exit.trigger_price_ticks,
+            (exit.trail_ticks, exit.trail_ppm),
+        );
+        format!("; order {id} waits for {mark}, and then closes what it has filled")
+    });
+    format!("{entry}{}", exits.collect::<String>())
 }
 
 /// A result as programs read it.
@@ -263,7 +300,7 @@ fn slip(operation: &Operation, markets: &Markets) -> String {
         let falls = falls(order.side(), order.trigger());
         let price = Ticks::new(order.trigger_price_ticks);
         let is_reached = if falls { mark <= price } else { mark >= price };
-        let waits = order.trigger() != v1::Trigger::None;
+        let waits = order.trigger() != v1::Trigger::None && order.trigger_price_ticks > 0;
         (waits && is_reached).then_some((order, mark, falls))
     });
     let Some((order, mark, falls)) = reached else { return String::new() };

@@ -15,6 +15,12 @@ pub enum NotReplaceable {
     /// Its trigger was reached, and its turn is to come.
     #[error("the mark has reached it, and its turn comes: cancel it and place another")]
     Reached,
+    /// The trigger of a trailing stop was to be changed.
+    #[error("it is a trailing stop, and its trigger price is not its own")]
+    Trails,
+    /// It waits for its entry.
+    #[error("it waits for its entry to fill: cancel it and place another")]
+    Dormant,
     /// A trigger was to be changed.
     #[error("it is on the book, and has no trigger to change")]
     NoTrigger,
@@ -39,6 +45,8 @@ pub enum Dependence {
     Pegged,
     #[error("a pair cannot be placed in a batch of all or none")]
     Pair,
+    #[error("an order with exits cannot be placed in a batch of all or none")]
+    Bracket,
     #[error("a buy at {buy_ticks} and a sell at {sell_ticks} ticks of the batch would meet")]
     Meeting { buy_ticks: Ticks, sell_ticks: Ticks },
     #[error(

@@ -7,10 +7,10 @@ mod slicing;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
-use tidemark_matching::{TriggerBook, TurnQueue};
+use tidemark_matching::{Trails, TriggerBook, TriggerDirection, TurnQueue};
 use tidemark_proto::defence::Defence;
 use tidemark_proto::types::Trigger;
-use tidemark_proto::units::{AccountId, ClientId, OrderId, OwnerId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, OwnerId, Side, Ticks, TimeMs};
 
 use super::merkle::{encode, Hash};
 use super::table::Table;
@@ -28,13 +28,21 @@ pub struct ConditionalOrders {
     by_account: BTreeSet<(AccountId, OrderId)>,
     /// Orders off the book, by account.
     waiting: BTreeMap<AccountId, Waiting>,
-    /// Orders off the book that only reduce.
+    /// Orders off the book that wait to reduce a position.
     exits: BTreeSet<(AccountId, OrderId)>,
+    /// Exits that wait for an entry to fill.
+    dormant: BTreeSet<(AccountId, OrderId)>,
+    /// Exits by the entry on the book whose fills they close.
+    by_entry: BTreeSet<(OrderId, OrderId)>,
+    /// Dormant exits whose entry has filled.
+    due_exits: BTreeSet<OrderId>,
     expiries: BTreeSet<(TimeMs, OrderId)>,
     slices: BTreeSet<(TimeMs, OrderId)>,
     /// Trigger prices of orders that only reduce, and of the others: neither is in the other's way.
     exit_triggers: TriggerBook,
     other_triggers: TriggerBook,
+    /// Trigger prices that follow the mark; all of orders that only reduce.
+    trails: Trails,
     /// Orders that the mark has reached.
     turns: TurnQueue,
     /// Triggered orders that are tried again.
@@ -115,6 +123,46 @@ impl ConditionalOrders {
         self.exits.range((account, OrderId::MIN)..=(account, OrderId::MAX)).map(|(_, id)| *id)
     }
 
+    /// Ids of an account's exits that wait for an entry to fill, oldest first.
+    pub fn dormant(&self, account: AccountId) -> impl Iterator<Item = OrderId> + '_ {
+        self.dormant.range((account, OrderId::MIN)..=(account, OrderId::MAX)).map(|(_, id)| *id)
+    }
+
+    /// Ids of at most `max` exits whose entry has filled, and which are to wait for their trigger.
+    #[must_use]
+    pub fn due_exits(&self, max: u32) -> Vec<OrderId> {
+        self.due_exits.iter().copied().take(max as usize).collect()
+    }
+
+    /// The exits of an entry, two at most.
+    #[must_use]
+    pub fn exits_of(&self, entry: OrderId) -> Vec<OrderId> {
+        if self.by_entry.is_empty() {
+            return Vec::new();
+        }
+        let of = self.by_entry.range((entry, OrderId::MIN)..=(entry, OrderId::MAX));
+        of.map(|(_, exit)| *exit).collect()
+    }
+
+    /// Adds what an entry has filled to the lots of its exits.
+    pub fn fill_exits(&mut self, entry: OrderId, lots: Lots) {
+        for exit in self.exits_of(entry) {
+            let Some(slot) = self.slots.get(&exit).copied() else { continue };
+            // No index but the one below depends on lots.
+            let Some(Some(order)) = self.rows.get_mut(slot) else { continue };
+            let place = match &mut order.kind {
+                Kind::Trigger(place)
+                | Kind::Dormant(place)
+                | Kind::Reached(Reached { place, .. }) => place,
+                _ => continue,
+            };
+            place.lots = place.lots.saturating_add(lots);
+            if order.is_due() {
+                self.due_exits.insert(exit);
+            }
+        }
+    }
+
     /// The ids of all orders, oldest first.
     pub fn ids(&self) -> impl Iterator<Item = OrderId> + '_ {
         self.slots.keys().copied()
@@ -137,6 +185,30 @@ impl ConditionalOrders {
         let is_first = is_exit && Defence::WaitingTurns.stands();
         let triggers = if is_first { &self.exit_triggers } else { &self.other_triggers };
         triggers.is_reached(reach(side, trigger), trigger.price_ticks, mark_ticks)
+    }
+
+    /// Returns true if no trailing stop of a direction can begin: a mark has reached some that
+    /// still wait to be told so.
+    #[must_use]
+    pub const fn trails_behind(&self, direction: TriggerDirection) -> bool {
+        self.trails.is_behind(direction)
+    }
+
+    /// Begins a trailing stop that is entered next, whose id is the highest.
+    pub fn begin_trail(
+        &mut self,
+        order_id: OrderId,
+        direction: TriggerDirection,
+        mark_ticks: Ticks,
+    ) {
+        self.trails.begin(order_id, direction, mark_ticks);
+    }
+
+    /// The best mark since a trailing stop was placed.
+    #[must_use]
+    pub fn best_ticks(&self, order_id: OrderId) -> Option<Ticks> {
+        let (direction, _) = self.get(order_id)?.trail()?;
+        self.trails.best_ticks(order_id, direction)
     }
 
     /// Enters an order under an id that is not in use; says whether there was room.
@@ -179,10 +251,16 @@ impl ConditionalOrders {
     }
 
     /// Takes at most `max` orders that the mark has reached, of those that only reduce or of the
-    /// others, in the order of [`TriggerBook::pop_reached`]. Each is to be queued or removed.
+    /// others, in the order of [`TriggerBook::pop_reached`], then trailing stops, whose best marks
+    /// follow the mark. Each is to be queued or removed.
     pub fn take_reached(&mut self, exits: bool, mark_ticks: Ticks, max: u32) -> Vec<OrderId> {
         let triggers = if exits { &mut self.exit_triggers } else { &mut self.other_triggers };
-        triggers.pop_reached(mark_ticks, max)
+        let mut reached = triggers.pop_reached(mark_ticks, max);
+        if exits {
+            let left = max.saturating_sub(u32::try_from(reached.len()).unwrap_or(max));
+            reached.extend(self.trails.pop_reached(mark_ticks, left));
+        }
+        reached
     }
 
     /// Queues an order that the mark has reached behind its owner's others of its class.
@@ -207,9 +285,11 @@ impl ConditionalOrders {
         !self.turns.is_empty()
             || !self.retries.is_empty()
             || !self.pegs.is_empty()
+            || !self.due_exits.is_empty()
             || self.slices.first().is_some_and(|(next_ms, _)| *next_ms <= now_ms)
             || reached(&self.exit_triggers)
             || reached(&self.other_triggers)
+            || self.trails.has_turns(mark_ticks)
     }
 
     /// Ids of at most `max` triggered orders that are tried again, oldest first.
@@ -255,10 +335,10 @@ impl ConditionalOrders {
     }
 
     /// Commits to every order in its slot, to the trigger books' backlogs, to the rounds that have
-    /// begun, and to the next pegged order.
+    /// begun, to the next pegged order, and to the best marks of trailing stops.
     pub fn root(&mut self) -> Hash {
         let backlogs = (self.exit_triggers.backlog(), self.other_triggers.backlog());
-        let rest = encode(&(backlogs, self.turns.begun(), self.next_peg));
+        let rest = encode(&(backlogs, self.turns.begun(), self.next_peg, self.trails.marks()));
         Sha256::new().chain_update(self.rows.root()).chain_update(rest).finalize().into()
     }
 
@@ -277,6 +357,15 @@ impl ConditionalOrders {
         if order.is_exit() {
             self.exits.insert((account, id));
         }
+        if order.is_dormant() {
+            self.dormant.insert((account, id));
+        }
+        if order.is_due() {
+            self.due_exits.insert(id);
+        }
+        if order.entry != OrderId::NONE {
+            self.by_entry.insert((order.entry, id));
+        }
         match order.kind {
             Kind::Pegged(_) => {
                 self.pegs.insert(id);
@@ -287,7 +376,7 @@ impl ConditionalOrders {
             Kind::Reached(Reached { owner, class, round, .. }) => {
                 self.turns.insert(id, owner, class, round);
             }
-            Kind::Trigger(_) | Kind::Slicing(_) | Kind::Resting => {}
+            Kind::Trigger(_) | Kind::Slicing(_) | Kind::Resting | Kind::Dormant(_) => {}
         }
         if let Some(expires_ms) = order.expires_ms() {
             self.expiries.insert((expires_ms, id));
@@ -297,6 +386,9 @@ impl ConditionalOrders {
         }
         if let Some((reach, price_ticks)) = order.trigger() {
             self.triggers_of(order).insert(id, reach, price_ticks);
+        }
+        if let Some((direction, trail)) = order.trail() {
+            self.trails.insert(id, direction, trail);
         }
     }
 
@@ -322,6 +414,9 @@ impl ConditionalOrders {
             });
         }
         self.exits.remove(&(account, id));
+        self.dormant.remove(&(account, id));
+        self.due_exits.remove(&id);
+        self.by_entry.remove(&(order.entry, id));
         self.pegs.remove(&id);
         self.retries.remove(&id);
         if let Kind::Reached(Reached { class, round, .. }) = order.kind {
@@ -335,6 +430,9 @@ impl ConditionalOrders {
         }
         if let Some((reach, price_ticks)) = order.trigger() {
             self.triggers_of(order).remove(id, reach, price_ticks);
+        }
+        if let Some((direction, trail)) = order.trail() {
+            self.trails.remove(id, direction, trail);
         }
     }
 }

@@ -216,8 +216,8 @@ impl State {
 
     /// Recomputes the app hash from the parts written since the last time:
     /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
-    /// root ‖ waiting root ‖ ended root, danger)`, where chain, cells and danger are SHA-256 of
-    /// their borsh form.
+    /// root ‖ waiting root ‖ ended root ‖ filled root, danger)`, where chain, cells and danger are
+    /// SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));
@@ -235,6 +235,7 @@ impl State {
             hasher.update(slot.book.l2_root());
             hasher.update(slot.conditional.root());
             hasher.update(slot.ended.root());
+            hasher.update(slot.filled.root());
         }
         hasher.update(merkle::leaf_hash(&encode(&self.danger)));
         self.app_hash = hasher.finalize().into();

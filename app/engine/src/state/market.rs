@@ -14,6 +14,7 @@ use tidemark_risk::{Market, Markets, MarketsMut};
 use super::conditional::ConditionalOrders;
 use super::ended::EndedClientIds;
 use super::failure::Failure;
+use super::filled::FilledLots;
 use super::totals_cache::TotalsCache;
 use crate::refusal::Refusal;
 
@@ -159,6 +160,8 @@ pub struct MarketSlot {
     pub conditional: ConditionalOrders,
     /// Client ids of orders that have ended.
     pub ended: EndedClientIds,
+    /// Lots that resting orders have traded.
+    pub filled: FilledLots,
     /// Totals of open orders that this block has worked out; derived, and empty between blocks.
     pub order_totals: TotalsCache,
 }
@@ -172,6 +175,7 @@ impl MarketSlot {
             book: Book::new(),
             conditional: ConditionalOrders::default(),
             ended: EndedClientIds::default(),
+            filled: FilledLots::default(),
             order_totals: TotalsCache::default(),
         }
     }

@@ -8,6 +8,7 @@ mod derived;
 mod ended;
 mod exchange;
 mod failure;
+mod filled;
 mod market;
 pub mod merkle;
 pub mod outflow;
@@ -22,6 +23,7 @@ pub use derived::Search;
 pub use ended::{EndedClientIds, ENDED_CLIENT_IDS};
 pub use exchange::{State, MAX_SUBACCOUNTS};
 pub use failure::Failure;
+pub use filled::FilledLots;
 pub use market::{
     ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
     MAX_LISTED, MAX_TAKEOVERS,

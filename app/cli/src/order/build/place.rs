@@ -1,5 +1,6 @@
 //! `place`: one new order.
 
+use rust_decimal::Decimal;
 use tidemark_client::Market;
 use tidemark_proto::units::{Lots, Ticks, TimeMs};
 use tidemark_proto::v1;
@@ -19,7 +20,8 @@ struct Kind {
 
 impl Kind {
     fn of(args: &Place) -> Self {
-        let waits = args.stop.is_some() || args.take_profit.is_some();
+        let trails = args.trail.is_some() || args.trail_percent.is_some();
+        let waits = args.stop.is_some() || args.take_profit.is_some() || trails;
         let is_market = match args.order_type {
             Some(order_type) => order_type == TypeArg::Market,
             None => waits && args.price.is_none() && args.peg.is_none(),
@@ -41,6 +43,8 @@ pub(super) fn place(
     now_ms: TimeMs,
 ) -> Result<v1::PlaceOrder, String> {
     let (trigger, trigger_price_ticks) = trigger(args, market)?;
+    let (trail_ticks, trail_ppm) = trail(args, market)?;
+    let trails = trail_ticks > 0 || trail_ppm > 0;
     let kind = Kind::of(args);
     if args.peg.is_some() {
         check_pegged(args, &kind)?;
@@ -63,7 +67,7 @@ pub(super) fn place(
         .into(),
         expires_ms: expiry(args.resting.expires, now_ms).get(),
         post_only: post_only(args.resting.post_only),
-        reduce_only: args.common.reduce_only || args.whole_position,
+        reduce_only: args.common.reduce_only || args.whole_position || trails,
         client_id: args.common.client_id,
         trigger: trigger.into(),
         trigger_price_ticks: trigger_price_ticks.get(),
@@ -78,6 +82,8 @@ pub(super) fn place(
         peg_offset_ticks: args.peg_offset.map_or(Ok(0), |offset| {
             market.tick_difference(offset).map_err(|refusal| format!("--peg-offset: {refusal}"))
         })?,
+        trail_ticks,
+        trail_ppm,
     })
 }
 
@@ -85,8 +91,32 @@ fn trigger(args: &Place, market: &Market) -> Result<(v1::Trigger, Ticks), String
     Ok(match (args.stop, args.take_profit) {
         (Some(price), _) => (v1::Trigger::Stop, ticks(market, "--stop", price)?),
         (None, Some(price)) => (v1::Trigger::TakeProfit, ticks(market, "--take-profit", price)?),
+        (None, None) if args.trail.is_some() || args.trail_percent.is_some() => {
+            (v1::Trigger::Stop, Ticks::ZERO)
+        }
         (None, None) => (v1::Trigger::None, Ticks::ZERO),
     })
+}
+
+/// The distance of a trailing stop, in ticks or in parts per million.
+fn trail(args: &Place, market: &Market) -> Result<(u64, u32), String> {
+    if let Some(distance) = args.trail {
+        let ticks = market.tick_difference(distance);
+        let ticks = ticks.map_err(|refusal| format!("--trail: {refusal}"))?;
+        let ticks = u64::try_from(ticks).ok().filter(|ticks| *ticks > 0);
+        return ticks
+            .map(|ticks| (ticks, 0))
+            .ok_or_else(|| format!("--trail is {distance}, must be above 0"));
+    }
+    let Some(percent) = args.trail_percent else { return Ok((0, 0)) };
+    let ppm = percent.checked_mul(Decimal::from(10_000)).filter(|ppm| ppm.fract().is_zero());
+    let ppm = ppm.and_then(|ppm| u32::try_from(ppm).ok());
+    let ppm = ppm.filter(|ppm| (1..=999_999).contains(ppm)).ok_or_else(|| {
+        format!(
+            "--trail-percent is {percent}, must be 0.0001 to 99.9999 with at most four decimals"
+        )
+    })?;
+    Ok((0, ppm))
 }
 
 /// The price; 0 for market orders and for pegged ones without a limit.
@@ -128,7 +158,7 @@ fn check_lifetime(args: &Place, kind: &Kind) -> Result<(), String> {
     }
     if args.whole_position && !kind.waits {
         return Err("--whole-position closes what is held when the mark reaches a price: say \
-                    which with --stop or --take-profit"
+                    which with --stop, --take-profit or --trail"
             .into());
     }
     Ok(())

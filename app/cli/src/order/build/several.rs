@@ -11,7 +11,7 @@ use super::{
     expiry, lots_for, millis, next_client_id, optional_ticks, post_only, side, span_text, ticks,
     DAY, MIN_INTERVAL,
 };
-use crate::args::{Exits, Oco, Scale, SideArg, Twap};
+use crate::args::{Exits, Oco, Place, Scale, SideArg, Twap};
 
 /// The orders that close a whole position when the mark reaches a price.
 pub(super) fn exits(args: &Exits, market: &Market, held: SignedLots) -> Result<Operation, String> {
@@ -33,17 +33,10 @@ pub(super) fn exits(args: &Exits, market: &Market, held: SignedLots) -> Result<O
             ));
         }
     }
-    let exit = |trigger: v1::Trigger, trigger_price_ticks: Ticks, client_id: u64| v1::PlaceOrder {
-        market: market.id,
-        side: side.into(),
-        r#type: v1::OrderType::Market.into(),
-        time_in_force: v1::TimeInForce::Ioc.into(),
-        reduce_only: true,
+    let exit = |trigger: v1::Trigger, price_ticks: Ticks, client_id: u64| v1::PlaceOrder {
         whole_position: true,
-        trigger: trigger.into(),
-        trigger_price_ticks: trigger_price_ticks.get(),
         client_id,
-        ..Default::default()
+        ..exit_at_market(market, side, trigger, price_ticks)
     };
     let second_id = next_client_id(args.client_id)?;
     let gain = args.take_profit.map(|price| ticks(market, "--take-profit", price)).transpose()?;
@@ -60,6 +53,60 @@ pub(super) fn exits(args: &Exits, market: &Market, held: SignedLots) -> Result<O
         }
         (None, None) => Err("say where to close it with --take-profit, --stop or both".into()),
     }
+}
+
+/// A market order that reduces once the mark reaches a price.
+fn exit_at_market(
+    market: &Market,
+    side: v1::Side,
+    trigger: v1::Trigger,
+    trigger_price_ticks: Ticks,
+) -> v1::PlaceOrder {
+    v1::PlaceOrder {
+        market: market.id,
+        side: side.into(),
+        r#type: v1::OrderType::Market.into(),
+        time_in_force: v1::TimeInForce::Ioc.into(),
+        reduce_only: true,
+        trigger: trigger.into(),
+        trigger_price_ticks: trigger_price_ticks.get(),
+        ..Default::default()
+    }
+}
+
+/// An order, with the exits that its options name.
+pub(super) fn with_exits(
+    args: &Place,
+    market: &Market,
+    entry: v1::PlaceOrder,
+) -> Result<Operation, String> {
+    let (gain, loss) = (args.with_take_profit, args.with_stop);
+    if gain.is_none() && loss.is_none() {
+        return Ok(Operation::Place(entry));
+    }
+    let (side, order) = match args.side {
+        SideArg::Buy => (v1::Side::Sell, "below"),
+        SideArg::Sell => (v1::Side::Buy, "above"),
+    };
+    if let (Some(gain), Some(loss)) = (gain, loss) {
+        if (loss < gain) != (side == v1::Side::Sell) || loss == gain {
+            return Err(format!(
+                "to {}, --with-stop, {loss}, must be {order} --with-take-profit, {gain}",
+                side_word(self::side(args.side))
+            ));
+        }
+    }
+    let mut client_id = args.common.client_id;
+    let mut exit = |option: &str, trigger: v1::Trigger, price: Decimal| {
+        client_id = next_client_id(client_id)?;
+        let exit = exit_at_market(market, side, trigger, ticks(market, option, price)?);
+        Ok::<_, String>(v1::PlaceOrder { client_id, ..exit })
+    };
+    let gain =
+        gain.map(|price| exit("--with-take-profit", v1::Trigger::TakeProfit, price)).transpose()?;
+    let loss = loss.map(|price| exit("--with-stop", v1::Trigger::Stop, price)).transpose()?;
+    let bracket = v1::PlaceBracket { entry: Some(entry), take_profit: gain, stop_loss: loss };
+    Ok(Operation::Bracket(bracket))
 }
 
 /// A limit order and a stop.

@@ -243,6 +243,11 @@ fn switches_and_changes_become_what_they_say() {
     let replace = parsed("replace --market BTC-USD --id 9 --trigger 58000");
     let Ok(Operation::Replace(replace)) = replace else { panic!("{replace:?}") };
     assert_eq!((replace.order_id, replace.trigger_price_ticks, replace.lots), (9, 580_000, None));
+    let Ok(Operation::Replace(total)) = parsed("replace --market BTC-USD --id 9 --total 0.02")
+    else {
+        panic!("no replacement")
+    };
+    assert_eq!((total.lots, total.total_lots), (None, Some(200)));
     refused(&[
         ("dead-man --in 5s", "--in is 5s, must be 6s to 1d"),
         ("dead-man --in 2d", "--in is 2d, must be 6s to 1d"),

@@ -7,7 +7,7 @@ use tidemark_proto::Code;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::{cancel_schedule, scale};
-use crate::exec::order::conditional::{enter, pair};
+use crate::exec::order::conditional::{bracket, enter, pair};
 use crate::exec::order::replace::Replacement;
 use crate::exec::order::{ended, request};
 use crate::invariant::report;
@@ -85,6 +85,7 @@ fn carry_out(
         Operation::Scale(scale) => scale::scale(ctx, account, scale),
         Operation::Twap(twap) => enter::twap(ctx, account, twap),
         Operation::Oco(pair) => pair::oco(ctx, account, pair),
+        Operation::Bracket(of) => bracket::place(ctx, account, of),
     }
 }
 

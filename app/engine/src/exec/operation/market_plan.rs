@@ -14,10 +14,10 @@ use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::operation::purse::Purse;
-use crate::exec::order::book_host::{self, BookHost};
+use crate::exec::order::book_host::BookHost;
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::conditional::enter;
-use crate::exec::order::{admission, checks, incoming};
+use crate::exec::order::{admission, checks, incoming, live_orders};
 use crate::refusal::{Dependence, Refusal};
 use crate::state::State;
 
@@ -33,6 +33,8 @@ pub(crate) struct MarketPlan {
     pub named: BTreeSet<OrderId>,
     /// Orders that wait which it cancels.
     pub dropped: Waits,
+    /// Those of them whose entry is on the book.
+    pub dropped_beside: u32,
     /// Orders for the book.
     pub placed: Vec<PlannedOrder>,
     /// Orders that will wait, and the operations of the first, and of the first that only reduces.
@@ -115,7 +117,7 @@ impl MarketPlan {
             return Ok(BestPrices { bid_ticks: None, ask_ticks: None });
         }
         let leaves = |order_id| self.leaving.contains_key(&order_id);
-        let mut best = |side| book_host::best_live(meter, state, (market, side), leaves);
+        let mut best = |side| live_orders::best_live(meter, state, (market, side), leaves);
         Ok(BestPrices { bid_ticks: best(Side::Buy)?, ask_ticks: best(Side::Sell)? })
     }
 
@@ -190,7 +192,8 @@ impl MarketPlan {
         }
         let leaving =
             u32::try_from(self.leaving.len()).unwrap_or(u32::MAX).saturating_add(self.dropped.all);
-        enter::check_exits(state, account, market, self.waits.exits, self.dropped.exits)?;
+        let gone = self.dropped.exits.saturating_sub(self.dropped_beside);
+        enter::check_exits(state, account, market, self.waits.exits, gone)?;
         checks::check_open_orders_without(state, account, market, more, leaving)?;
         [Side::Buy, Side::Sell].into_iter().try_for_each(|side| {
             let (more, gone) = self.reduce_only_orders(side);

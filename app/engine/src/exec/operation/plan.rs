@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use tidemark_matching::OrderView;
 use tidemark_proto::types::gas::NAMED;
-use tidemark_proto::types::{CancelBy, Operation, Place, PostOnly, Scale};
+use tidemark_proto::types::{CancelBy, NewLots, Operation, Place, PostOnly, Scale};
 use tidemark_proto::units::{AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side};
 
 use crate::exec::account::health::OrderChange;
@@ -70,10 +70,7 @@ impl Plan {
         operation: &Operation,
     ) -> Result<(), Refusal> {
         match operation {
-            Operation::Cancel { market, order }
-            | Operation::Replace { market, order, lots: Some(Lots::ZERO), .. } => {
-                self.cancel(state, account, *market, *order)
-            }
+            Operation::Cancel { market, order } => self.cancel(state, account, *market, *order),
             Operation::Replace { market, order, price_ticks, lots, trigger_price_ticks } => {
                 let changes = Replacement {
                     price_ticks: *price_ticks,
@@ -143,13 +140,8 @@ impl Plan {
     /// on its partner.
     fn name(&mut self, state: &State, market: MarketId, order_id: OrderId) -> Result<(), Refusal> {
         let in_market = self.markets.entry(market).or_default();
-        let partner = state
-            .markets
-            .slot(market)
-            .conditional
-            .get(order_id)
-            .map_or(OrderId::NONE, |order| order.partner);
-        if !in_market.named.insert(order_id) || in_market.named.contains(&partner) {
+        let goes_along = goes_along(state, market, order_id, in_market);
+        if !in_market.named.insert(order_id) || goes_along {
             return Err(Refusal::BatchDependent(Dependence::NamedTwice(order_id)));
         }
         Ok(())
@@ -175,7 +167,10 @@ impl Plan {
     fn drop_named(&mut self, state: &State, market: MarketId, order_id: OrderId) {
         let order = state.markets.slot(market).conditional.get(order_id);
         let in_market = self.markets.entry(market).or_default();
-        in_market.dropped.add(order.is_some_and(Conditional::is_exit));
+        in_market.dropped.add(order.is_some_and(Conditional::only_reduces));
+        if order.is_some_and(|order| order.entry != OrderId::NONE) {
+            in_market.dropped_beside = in_market.dropped_beside.saturating_add(1);
+        }
     }
 
     /// As part of a cancel-all, which takes both of a pair.
@@ -185,14 +180,8 @@ impl Plan {
         market: MarketId,
         order_id: OrderId,
     ) -> Result<(), Refusal> {
-        let partner = state
-            .markets
-            .slot(market)
-            .conditional
-            .get(order_id)
-            .map_or(OrderId::NONE, |order| order.partner);
         let in_market = self.markets.entry(market).or_default();
-        if in_market.named.contains(&partner) {
+        if goes_along(state, market, order_id, in_market) {
             self.drop_named(state, market, order_id);
             return Ok(());
         }
@@ -207,12 +196,17 @@ impl Plan {
         account: AccountId,
         market: MarketId,
         order: CancelBy,
-        changes: Replacement,
+        changes: Replacement<NewLots>,
     ) -> Result<(), Refusal> {
-        let LiveOrder::Resting(order) = find::find(state, account, market, order)? else {
+        let found = find::find(state, account, market, order)?;
+        let Replacement { price_ticks, lots, trigger_price_ticks } =
+            changes.of(state, market, &found);
+        if lots == Some(Lots::ZERO) {
+            return self.cancel(state, account, market, order);
+        }
+        let LiveOrder::Resting(order) = found else {
             return Err(Refusal::BatchDependent(Dependence::ReplacesWaiting));
         };
-        let Replacement { price_ticks, lots, trigger_price_ticks } = changes;
         let same_price = price_ticks.is_none_or(|price| price == order.price_ticks);
         if !same_price || lots.is_none_or(|lots| lots > order.lots) || trigger_price_ticks.is_some()
         {
@@ -250,6 +244,7 @@ impl Plan {
                 Ok(())
             }
             Operation::Oco(_) => Err(alone(Refusal::BatchDependent(Dependence::Pair))),
+            Operation::Bracket(_) => Err(alone(Refusal::BatchDependent(Dependence::Bracket))),
             Operation::ScheduleCancelAll { at_ms } => {
                 cancel_schedule::check(state, *at_ms).map_err(alone)
             }
@@ -436,4 +431,11 @@ impl Plan {
         taker::check(state, purse, (account, &row), &changes, (planned, order), &refusal)
             .map_err(|refusal| (planned.at, refusal))
     }
+}
+
+/// Returns true if a batch names the pair or the entry of an order, which may take it along.
+fn goes_along(state: &State, market: MarketId, order_id: OrderId, plan: &MarketPlan) -> bool {
+    let order = state.markets.slot(market).conditional.get(order_id);
+    let named = |other: OrderId| plan.named.contains(&other);
+    order.is_some_and(|order| named(order.partner) || named(order.entry))
 }

@@ -1,10 +1,8 @@
 //! The exchange as a book sees it while it matches: positions for reduce-only orders, and a sink of
 //! events.
 
-use tidemark_matching::{Book, Event as BookEvent, Host, OrderView, DEPTH_VISITS};
-use tidemark_proto::defence::Defence;
+use tidemark_matching::{Book, Event as BookEvent, Host, OrderView};
 use tidemark_proto::params::ChainParams;
-use tidemark_proto::types::gas::LOOK;
 use tidemark_proto::units::{
     AccountId, Atoms, Lots, MarketId, OrderId, Ppm, Side, SignedLots, Ticks, TimeMs,
 };
@@ -16,15 +14,15 @@ use tidemark_risk::{position, Account, Treasury};
 use crate::events::{Event, Fill, Work};
 use crate::exec::account::health;
 use crate::exec::ctx::Ctx;
-use crate::exec::meter::Meter;
 use crate::exec::order::conditional::links;
+use crate::exec::order::live_orders::{time_of_expiry, why_dead};
 use crate::exec::order::walk::Walk;
 use crate::invariant::broken_in;
 use crate::refusal::Refusal;
 use crate::state::conditional::ConditionalOrders;
-use crate::state::table::{Table, TableView};
+use crate::state::table::Table;
 use crate::state::totals_cache::TotalsCache;
-use crate::state::{Danger, Failure, MarketCell, State};
+use crate::state::{Danger, Failure, FilledLots, MarketCell};
 
 /// One market's surroundings for the length of one book operation. Every fill is applied to both
 /// accounts at once.
@@ -36,6 +34,8 @@ pub(crate) struct BookHost<'a> {
     /// Broken invariants that no block has reported yet.
     pub violations: &'a mut Vec<String>,
     pub conditional: &'a mut ConditionalOrders,
+    /// Lots that resting orders have traded.
+    pub filled: &'a mut FilledLots,
     pub order_totals: &'a mut TotalsCache,
     pub treasury: &'a mut Treasury,
     pub params: &'a ChainParams,
@@ -46,6 +46,8 @@ pub(crate) struct BookHost<'a> {
     pub work: &'a mut Work,
     /// Lots of the taker that have not traded yet.
     pub taker_lots: Lots,
+    /// Lots of the taker that have.
+    pub taker_filled_lots: Lots,
     /// The taker is the liquidation sweep: it pays no taker fee, and the maker gets no rebate.
     pub liquidation: bool,
     /// Quote that the taker's fills paid or earned, without fees: negative for a buy.
@@ -77,6 +79,7 @@ impl<'a> BookHost<'a> {
             danger: &state.danger,
             violations: &mut state.derived.violations,
             conditional: &mut slot.conditional,
+            filled: &mut slot.filled,
             order_totals: &mut slot.order_totals,
             treasury: &mut state.chain.treasury,
             params: &state.chain.params,
@@ -85,6 +88,7 @@ impl<'a> BookHost<'a> {
             events: &mut ctx.events,
             work: &mut ctx.work,
             taker_lots: Lots::ZERO,
+            taker_filled_lots: Lots::ZERO,
             liquidation: false,
             quote_atoms: Atoms::ZERO,
             taker_fee_atoms: Atoms::ZERO,
@@ -190,6 +194,7 @@ impl<'a> BookHost<'a> {
             .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
         // The lots that a liquidation has still to close; 0 for any other taker.
         self.taker_lots = self.taker_lots.saturating_sub(lots);
+        self.taker_filled_lots = self.taker_filled_lots.saturating_add(lots);
         let mut fill = Fill {
             market,
             price_ticks,
@@ -213,10 +218,20 @@ impl<'a> BookHost<'a> {
             broken_in(self.cell, self.violations, Failure::Fill, sentence);
         }
         self.events.push(Event::Fill(fill));
-        if maker_remaining_lots.is_zero() || self.conditional.pegged(maker_order_id).is_none() {
+        self.follow_fill(&fill);
+    }
+
+    /// Carries out what depends on a fill: the lots of exits, and orders that end with it.
+    fn follow_fill(&mut self, fill: &Fill) {
+        let Fill { maker, maker_order_id, maker_remaining_lots, .. } = *fill;
+        let Fill { taker, taker_order_id, taker_side, lots, .. } = *fill;
+        self.fill_entry(maker_order_id, lots);
+        // A replaced order may take, and have exits or a partner.
+        self.fill_entry(taker_order_id, lots);
+        self.count_filled(maker_order_id, lots, maker_remaining_lots);
+        if self.conditional.pegged(maker_order_id).is_none() {
             self.release_partner(maker_order_id);
         }
-        // A replaced order may take, and have a partner.
         self.release_partner(taker_order_id);
         self.detach(maker, taker_side.opposite(), lots);
         self.detach(taker, taker_side, lots);
@@ -239,6 +254,34 @@ impl<'a> BookHost<'a> {
         let before = held - signed;
         if before != 0 && before.signum() != held.signum() {
             links::detach(self.conditional, market, account, self.events);
+        }
+    }
+
+    /// Counts what an order has traded, of which `rest_lots` stay on the book.
+    fn count_filled(&mut self, order_id: OrderId, lots: Lots, rest_lots: Lots) {
+        if rest_lots.is_zero() {
+            self.left(order_id);
+        } else if !lots.is_zero() && !self.filled.add(order_id, lots) {
+            let sentence = format!("no room for what order {order_id} has traded");
+            broken_in(self.cell, self.violations, Failure::Order, sentence);
+        }
+    }
+
+    /// An order has left the book without a trade, or a replaced one does not come back to it.
+    pub(crate) fn left(&mut self, order_id: OrderId) {
+        self.filled.forget(order_id);
+        if self.conditional.is_empty() {
+            return;
+        }
+        let market = self.cell.market.params.id;
+        links::entry_left(self.conditional, market, order_id, self.events);
+        self.release_partner(order_id);
+    }
+
+    /// An order has filled: so much more is for its exits to close.
+    fn fill_entry(&mut self, order_id: OrderId, lots: Lots) {
+        if !self.conditional.is_empty() {
+            self.conditional.fill_exits(order_id, lots);
         }
     }
 
@@ -275,80 +318,6 @@ impl<'a> BookHost<'a> {
             pegged: self.conditional.pegged(order.order_id),
         }
     }
-}
-
-/// The book's orders as they count for prices: without the dead ones (rules §7.13).
-pub(crate) struct LiveOrders<'a> {
-    pub danger: &'a Danger,
-    pub accounts: &'a TableView<AccountId, Account>,
-    pub now_ms: TimeMs,
-}
-
-impl<'a> LiveOrders<'a> {
-    pub(crate) fn of(state: &'a State) -> Self {
-        Self { danger: &state.danger, accounts: &state.accounts, now_ms: state.chain.time_ms }
-    }
-}
-
-impl Host for LiveOrders<'_> {
-    fn reducible_lots(&self, _: AccountId, _: Side) -> Lots {
-        Lots::ZERO
-    }
-
-    fn event(&mut self, _: BookEvent) {}
-
-    fn any_dead(&self) -> bool {
-        self.danger.any_frozen()
-    }
-
-    fn why_dead(&self, owner: AccountId, reduce_only: bool) -> Option<Code> {
-        why_dead(self.danger, self.accounts, owner, reduce_only)
-    }
-
-    fn now_ms(&self) -> TimeMs {
-        time_of_expiry(self.now_ms)
-    }
-}
-
-/// The time by which orders are past theirs.
-fn time_of_expiry(now_ms: TimeMs) -> TimeMs {
-    if Defence::Expiry.stands() {
-        now_ms
-    } else {
-        TimeMs::ZERO
-    }
-}
-
-/// Returns why an order is dead: its account is frozen, and it may increase exposure.
-fn why_dead(
-    danger: &Danger,
-    accounts: &TableView<AccountId, Account>,
-    owner: AccountId,
-    reduce_only: bool,
-) -> Option<Code> {
-    (!reduce_only && danger.is_frozen(owner, accounts)).then_some(Code::AccountFrozen)
-}
-
-/// A side's best price of a market, of orders that trade and do not leave. Looks past the others
-/// are paid for.
-///
-/// # Errors
-/// `OUT_OF_GAS`.
-pub(crate) fn best_live(
-    meter: &mut Meter,
-    state: &State,
-    (market, side): (MarketId, Side),
-    leaves: impl Fn(OrderId) -> bool,
-) -> Result<Option<Ticks>, Refusal> {
-    let live = LiveOrders::of(state);
-    let affordable = meter.affords(LOOK);
-    let book = &state.markets.slot(market).book;
-    let best = book.best_live(side, &live, affordable.min(DEPTH_VISITS), leaves);
-    meter.pay(best.visits, LOOK);
-    if best.is_cut && best.visits == affordable {
-        return Err(Refusal::OutOfGas { needed: LOOK, left: meter.left() });
-    }
-    Ok(best.price_ticks)
 }
 
 impl Host for BookHost<'_> {
@@ -398,6 +367,7 @@ impl Host for BookHost<'_> {
                 // An order reserves margin, whatever way it came into the book.
                 self.accounts.touch(order.owner);
                 self.order_totals.add(order.owner, &health::open_order(&order));
+                self.count_filled(order.order_id, self.taker_filled_lots, order.lots);
                 self.rested(&order)
             }
             // Its owner has nothing new to learn: the fill told what is left.
@@ -427,7 +397,7 @@ impl Host for BookHost<'_> {
                 });
                 // It comes back.
                 if reason != Code::Replaced {
-                    self.release_partner(order.order_id);
+                    self.left(order.order_id);
                 }
                 return;
             }

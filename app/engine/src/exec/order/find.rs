@@ -15,6 +15,16 @@ pub(crate) enum LiveOrder {
     Waiting(OrderId),
 }
 
+impl LiveOrder {
+    /// Its id.
+    pub(crate) const fn id(&self) -> OrderId {
+        match self {
+            Self::Resting(order) => order.order_id,
+            Self::Waiting(order_id) => *order_id,
+        }
+    }
+}
+
 /// Returns the live order of an account that an operation names by its id or client id.
 pub(crate) fn find(
     state: &State,

@@ -8,6 +8,7 @@ pub(crate) mod conditional;
 pub(crate) mod ended;
 pub(crate) mod find;
 pub(crate) mod incoming;
+pub(crate) mod live_orders;
 pub(crate) mod place;
 pub(crate) mod prune;
 pub(crate) mod replace;

@@ -10,7 +10,7 @@ use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::{BookHost, Taken};
 use crate::exec::order::checks::OrderTerms;
 use crate::exec::order::incoming::Incoming;
-use crate::exec::order::{admission, book_host, checks, taking};
+use crate::exec::order::{admission, checks, live_orders, taking};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 
@@ -34,7 +34,7 @@ pub(crate) fn place_on_book(
         }
     }
     let (meter, opposite) = (&mut ctx.meter, order.side.opposite());
-    let best = || book_host::best_live(meter, ctx.exchange, (order.market, opposite), |_| false);
+    let best = || live_orders::best_live(meter, ctx.exchange, (order.market, opposite), |_| false);
     let incoming = Incoming {
         market: order.market,
         order: admission::open_order(order, price_ticks, best)?,

@@ -2,25 +2,40 @@
 
 use tidemark_matching::{NewOrder, OrderView, Replace, TimeInForce};
 use tidemark_proto::types::gas::VISIT;
-use tidemark_proto::types::PostOnly;
+use tidemark_proto::types::{NewLots, PostOnly};
 use tidemark_proto::units::{AccountId, Lots, MarketId, Ticks};
 use tidemark_risk::orders::OpenOrder;
 
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::order::book_host::BookHost;
+use crate::exec::order::find::LiveOrder;
 use crate::exec::order::incoming::Incoming;
 use crate::exec::order::taking::ByFill;
-use crate::exec::order::{admission, book_host, checks, place, taking};
+use crate::exec::order::{admission, checks, live_orders, place, taking};
 use crate::outcome::OperationResult;
 use crate::refusal::{NotReplaceable, Refusal};
+use crate::state::State;
 
-/// The fields of an order that a replacement changes.
+/// The fields of an order that a replacement changes; its quantity is the open one.
 #[derive(Clone, Copy)]
-pub(crate) struct Replacement {
+pub(crate) struct Replacement<L = Lots> {
     pub price_ticks: Option<Ticks>,
-    pub lots: Option<Lots>,
+    pub lots: Option<L>,
     pub trigger_price_ticks: Option<Ticks>,
+}
+
+impl Replacement<NewLots> {
+    /// As of a live order: what is open of a total quantity is what the order has not traded.
+    pub(crate) fn of(self, state: &State, market: MarketId, order: &LiveOrder) -> Replacement {
+        let filled_lots = state.markets.slot(market).filled.get(order.id());
+        let Self { price_ticks, lots, trigger_price_ticks } = self;
+        Replacement {
+            price_ticks,
+            lots: lots.map(|lots| lots.open(filled_lots)),
+            trigger_price_ticks,
+        }
+    }
 }
 
 /// Changes an order. Less of it at the same price needs no check and keeps its place; anything else
@@ -71,7 +86,7 @@ pub(crate) fn replace(
     let before = host.events.len();
     let placed = book.replace(&request, &mut host);
     if placed.is_ok_and(|placed| placed.resting_lots.is_zero()) {
-        host.release_partner(order.order_id);
+        host.left(order.order_id);
     }
     let taken = host.taken();
     ctx.meter.pay_for_makers(place::visits(&placed));
@@ -115,7 +130,9 @@ fn admit(
         PostOnly::Slide => {
             let opposite = new.side.opposite();
             let best =
-                book_host::best_live(&mut ctx.meter, ctx.exchange, (market, opposite), |_| false)?;
+                live_orders::best_live(&mut ctx.meter, ctx.exchange, (market, opposite), |_| {
+                    false
+                })?;
             admission::slid(best, new.side, new.price_ticks)
         }
         PostOnly::Off | PostOnly::Reject => new.price_ticks,

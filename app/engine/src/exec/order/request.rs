@@ -2,7 +2,7 @@
 
 use tidemark_matching::CancelledAll;
 use tidemark_proto::types::gas::NAMED;
-use tidemark_proto::types::{CancelBy, Place};
+use tidemark_proto::types::{CancelBy, NewLots, Place};
 use tidemark_proto::units::{AccountId, Lots, MarketId, Side};
 use tidemark_proto::Code;
 
@@ -55,18 +55,20 @@ pub(crate) fn place_anew(
     place::place_on_book(ctx, account, order)
 }
 
-/// Changes a live order, on the book or waiting; to no lots, it is cancelled.
+/// Changes a live order, on the book or waiting; to no open lots, it is cancelled.
 pub(crate) fn replace(
     ctx: &mut Ctx<'_>,
     account: AccountId,
     market: MarketId,
     order: CancelBy,
-    changes: Replacement,
+    changes: Replacement<NewLots>,
 ) -> Result<OperationResult, Refusal> {
+    let found = find::find(ctx.exchange, account, market, order)?;
+    let changes = changes.of(ctx.exchange, market, &found);
     if changes.lots == Some(Lots::ZERO) {
         return cancel(ctx, account, market, order);
     }
-    find::find(ctx.exchange, account, market, order).and_then(|order| match order {
+    match found {
         LiveOrder::Resting(order)
             if changes.price_ticks.is_some() && find::is_pegged(ctx.exchange, market, &order) =>
         {
@@ -74,7 +76,7 @@ pub(crate) fn replace(
         }
         LiveOrder::Resting(order) => replace::replace(ctx, account, market, &order, changes),
         LiveOrder::Waiting(order_id) => amend::replace(ctx, market, order_id, changes),
-    })
+    }
 }
 
 pub(crate) fn cancel(

@@ -11,7 +11,7 @@ use tidemark_proto::units::{Atoms, Side};
 use tidemark_risk::Market;
 
 use crate::exec::ctx::Ctx;
-use crate::exec::order::book_host::LiveOrders;
+use crate::exec::order::live_orders::LiveOrders;
 
 /// Reads the impact prices of every market's book, for the next block's mark and for a sample of
 /// funding's premium. A stale index gives no sample, and neither does a market that is not live.

@@ -3,10 +3,12 @@
 mod clock;
 pub(crate) mod execute;
 mod expiries;
+mod forfeits;
 mod funding;
 mod impact;
 mod invariants;
 mod prices;
+mod slices;
 mod statistics;
 mod transactions;
 mod triggers;

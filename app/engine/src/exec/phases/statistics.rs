@@ -4,7 +4,7 @@ use tidemark_oracle::mark::LastTrade;
 use tidemark_proto::units::Side;
 
 use crate::events::{BlockEvents, BookDelta, Event};
-use crate::exec::order::book_host::LiveOrders;
+use crate::exec::order::live_orders::LiveOrders;
 use crate::state::State;
 
 /// Phase 7: records last trades and best prices, and reports the books' changes.

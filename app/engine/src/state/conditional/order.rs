@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_matching::TriggerDirection;
-use tidemark_proto::types::{Peg, Place, Trigger, TriggerKind};
+use tidemark_proto::types::{Peg, Place, Trail, Trigger, TriggerKind};
 use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, OwnerId, Side, Ticks, TimeMs};
 
 use super::slicing::Slicing;
@@ -20,6 +20,8 @@ pub enum Kind {
     Retrying(Retrying),
     /// It rests on the book; an order that waits goes with it.
     Resting,
+    /// An exit that waits for its entry to fill; `lots` have filled, which it will close.
+    Dormant(Place),
     /// It rests on the book, and its price follows another.
     Pegged(Pegged),
 }
@@ -67,6 +69,8 @@ pub struct Conditional {
     pub account: AccountId,
     /// The order that goes with it; 0 is none.
     pub partner: OrderId,
+    /// The order on the book whose fills it closes; 0 is none.
+    pub entry: OrderId,
     /// Its condition.
     pub kind: Kind,
 }
@@ -77,6 +81,7 @@ impl Conditional {
     pub const fn place(&self) -> Option<&Place> {
         match &self.kind {
             Kind::Trigger(place)
+            | Kind::Dormant(place)
             | Kind::Reached(Reached { place, .. })
             | Kind::Retrying(Retrying { place, .. }) => Some(place),
             Kind::Slicing(_) | Kind::Resting | Kind::Pegged(_) => None,
@@ -116,9 +121,28 @@ impl Conditional {
         !matches!(self.kind, Kind::Resting | Kind::Pegged(_))
     }
 
-    /// Returns true if the order waits and only reduces: it goes with its position.
+    /// Returns true if the order waits to reduce a position: it goes with the position.
     #[must_use]
     pub fn is_exit(&self) -> bool {
+        self.only_reduces() && !self.is_dormant()
+    }
+
+    /// Returns true if the order waits for its entry to fill.
+    #[must_use]
+    pub const fn is_dormant(&self) -> bool {
+        matches!(self.kind, Kind::Dormant(_))
+    }
+
+    /// Returns true if the order waits for its entry no more: lots have filled, and it is to wait
+    /// for its trigger.
+    #[must_use]
+    pub const fn is_due(&self) -> bool {
+        matches!(&self.kind, Kind::Dormant(place) if !place.lots.is_zero())
+    }
+
+    /// Returns true if the order waits and only reduces.
+    #[must_use]
+    pub fn only_reduces(&self) -> bool {
         match &self.kind {
             Kind::Slicing(slicing) => slicing.twap.reduce_only,
             _ => self.place().is_some_and(|place| place.reduce_only),
@@ -128,14 +152,25 @@ impl Conditional {
     /// Returns true if the order waits and could increase exposure: it has a trigger reserve.
     #[must_use]
     pub fn increases(&self) -> bool {
-        self.waits() && !self.is_exit()
+        self.waits() && !self.only_reduces()
     }
 
-    /// Its trigger, while it waits for the mark.
+    /// Its trigger price, while it waits for the mark to reach that.
     pub(super) fn trigger(&self) -> Option<(TriggerDirection, Ticks)> {
+        let (direction, trigger) = self.waits_for()?;
+        trigger.trail.is_none().then_some((direction, trigger.price_ticks))
+    }
+
+    /// Its distance from the best mark, while its trigger follows that.
+    pub(super) fn trail(&self) -> Option<(TriggerDirection, Trail)> {
+        let (direction, trigger) = self.waits_for()?;
+        trigger.trail.map(|trail| (direction, trail))
+    }
+
+    fn waits_for(&self) -> Option<(TriggerDirection, Trigger)> {
         match &self.kind {
             Kind::Trigger(order) => {
-                order.trigger.map(|trigger| (reach(order.side, trigger), trigger.price_ticks))
+                order.trigger.map(|trigger| (reach(order.side, trigger), trigger))
             }
             _ => None,
         }
@@ -143,9 +178,9 @@ impl Conditional {
 
     pub(super) fn expires_ms(&self) -> Option<TimeMs> {
         match &self.kind {
-            Kind::Trigger(order) | Kind::Reached(Reached { place: order, .. }) => {
-                order.expires_ms()
-            }
+            Kind::Trigger(order)
+            | Kind::Dormant(order)
+            | Kind::Reached(Reached { place: order, .. }) => order.expires_ms(),
             _ => None,
         }
     }

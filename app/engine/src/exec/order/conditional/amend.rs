@@ -33,8 +33,15 @@ pub(crate) fn replace(
         Some((_, Kind::Reached(_))) => {
             return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Reached });
         }
+        Some((_, Kind::Dormant(_))) => {
+            return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Dormant });
+        }
         _ => return Err(Refusal::TwapNotReplaceable(order_id)),
     };
+    let trails = before.trigger.is_some_and(|trigger| trigger.trail.is_some());
+    if trails && changes.trigger_price_ticks.is_some() {
+        return Err(Refusal::NotReplaceable { order_id, why: NotReplaceable::Trails });
+    }
     if before.whole_position && changes.lots.is_some() {
         return Err(Refusal::WholePositionHasNoLots(order_id));
     }

@@ -5,10 +5,12 @@
 //! the book's sequence, and they count as open orders; each order that they place has an id of its
 //! own and keeps the client id.
 
-use tidemark_matching::TriggerDirection;
-use tidemark_proto::types::{Place, TimeInForce, Twap, NOTIONAL_PER_EXIT, WAITING_EXITS};
+use std::collections::BTreeSet;
+
+use tidemark_matching::{trail_price, TriggerDirection};
+use tidemark_proto::types::{Place, TimeInForce, Trigger, Twap, NOTIONAL_PER_EXIT, WAITING_EXITS};
 use tidemark_proto::units::{
-    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots,
+    AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots, Ticks,
 };
 
 use crate::exec::account::health::OrderChange;
@@ -20,7 +22,7 @@ use crate::exec::order::{checks, ended};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
 use crate::state::conditional::{reach, Conditional, ConditionalOrders, Kind, Slicing, CATCH_UP};
-use crate::state::{MarketCell, State};
+use crate::state::{MarketCell, MarketSlot, State};
 
 /// Takes an order with a trigger.
 ///
@@ -118,7 +120,7 @@ fn admit(
 
 /// Checks that `more` orders of an account may wait to reduce its position, once `gone` of them
 /// have left (rules §2.11): one for each [`NOTIONAL_PER_EXIT`] of it, and [`WAITING_EXITS`] at
-/// least and at most.
+/// least and at most. Exits with an entry on the book are beside these, but for the most.
 pub(crate) fn check_exits(
     state: &State,
     account: AccountId,
@@ -130,19 +132,72 @@ pub(crate) fn check_exits(
         return Ok(());
     }
     let slot = state.market(market)?;
+    let waiting = WaitingExits::of(slot, account);
+    // Each order that leaves is one of those that wait.
+    let all = waiting.all.saturating_sub(gone);
+    let alone = waiting.alone.saturating_sub(gone);
     let held = lookup::held(state, account, market).unsigned_abs();
+    check_number(alone, more, most_exits(slot, held)?)?;
+    check_number(all, more, WAITING_EXITS.1)
+}
+
+/// As [`check_exits`], where an order of these lots is about to come with exits: it and all others
+/// on the book that have exits count as position.
+pub(crate) fn check_exits_beside(
+    state: &State,
+    account: AccountId,
+    market: MarketId,
+    more: u32,
+    entry_lots: Lots,
+) -> Result<(), Refusal> {
+    let slot = state.market(market)?;
+    let waiting = WaitingExits::of(slot, account);
+    let held = lookup::held(state, account, market).unsigned_abs();
+    let lots = held.saturating_add(entry_lots).saturating_add(waiting.entry_lots);
+    check_number(waiting.all, more, most_exits(slot, lots)?)
+}
+
+/// Most exits for a position of these lots.
+fn most_exits(slot: &MarketSlot, lots: Lots) -> Result<u32, Refusal> {
     let mark = slot.cell.market.mark_ticks.ok_or_else(|| checks::no_price(&slot.cell))?;
-    let notional = mark.notional_atoms(held, slot.cell.market.k).unwrap_or(Atoms::MAX);
+    let notional = mark.notional_atoms(lots, slot.cell.market.k).unwrap_or(Atoms::MAX);
     let (least, most) = WAITING_EXITS;
     let hundreds = notional.get().checked_div(NOTIONAL_PER_EXIT.get()).unwrap_or(0);
-    let most = u32::try_from(hundreds).unwrap_or(most).clamp(least, most);
-    let waiting = u32::try_from(slot.conditional.exits(account).count()).unwrap_or(u32::MAX);
-    // Each order that leaves is one of those that wait.
-    let waiting = waiting.saturating_sub(gone);
+    Ok(u32::try_from(hundreds).unwrap_or(most).clamp(least, most))
+}
+
+fn check_number(waiting: u32, more: u32, most: u32) -> Result<(), Refusal> {
     if waiting.saturating_add(more) > most {
         return Err(Refusal::TooManyExits { waiting, more, most });
     }
     Ok(())
+}
+
+/// An account's exits that wait in a market.
+#[derive(Default)]
+struct WaitingExits {
+    /// At most as [`WAITING_EXITS`] says.
+    all: u32,
+    /// Those without an entry on the book.
+    alone: u32,
+    /// Open lots of the entries of the others.
+    entry_lots: Lots,
+}
+
+impl WaitingExits {
+    fn of(slot: &MarketSlot, account: AccountId) -> Self {
+        let orders = &slot.conditional;
+        let (mut found, mut entries) = (Self::default(), BTreeSet::new());
+        for order_id in orders.exits(account).chain(orders.dormant(account)) {
+            let entry = orders.get(order_id).map_or(OrderId::NONE, |order| order.entry);
+            found.all = found.all.saturating_add(1);
+            found.alone = found.alone.saturating_add(u32::from(entry == OrderId::NONE));
+            entries.insert(entry);
+        }
+        let open = entries.into_iter().filter_map(|entry| slot.book.order(entry));
+        found.entry_lots = open.fold(Lots::ZERO, |sum, order| sum.saturating_add(order.lots));
+        found
+    }
 }
 
 /// Checks that free collateral covers the trigger reserve of `more` orders (rules §2.11). Isolated
@@ -184,19 +239,66 @@ pub(crate) fn check_not_reached(
 ) -> Result<(), Refusal> {
     let mark_ticks = cell.market.mark_ticks.ok_or_else(|| checks::no_price(cell))?;
     let Some(trigger) = order.trigger else { return Ok(()) };
+    if trigger.trail.is_some() {
+        return check_trail(conditional, order.side, trigger, mark_ticks);
+    }
     let kind = (order.side, order.reduce_only);
     if !conditional.is_reached(kind, trigger, mark_ticks) {
         return Ok(());
     }
     let trigger_ticks = trigger.price_ticks;
-    let by_mark = match reach(order.side, trigger) {
-        TriggerDirection::Falling => trigger_ticks >= mark_ticks,
-        TriggerDirection::Rising => trigger_ticks <= mark_ticks,
-    };
-    Err(match by_mark {
+    Err(match is_reached_by(order.side, trigger, mark_ticks) {
         true => Refusal::TriggerReached { trigger_ticks, mark_ticks },
         false => Refusal::TriggerInBacklog { trigger_ticks, mark_ticks },
     })
+}
+
+/// Returns true if this mark reaches a trigger price.
+pub(crate) fn is_reached_by(side: Side, trigger: Trigger, mark_ticks: Ticks) -> bool {
+    match reach(side, trigger) {
+        TriggerDirection::Falling => trigger.price_ticks >= mark_ticks,
+        TriggerDirection::Rising => trigger.price_ticks <= mark_ticks,
+    }
+}
+
+/// Checks that a trailing stop can begin: there is a trigger price at its distance from the mark,
+/// and no mark has reached others that have not all been told.
+fn check_trail(
+    conditional: &ConditionalOrders,
+    side: Side,
+    trigger: Trigger,
+    mark_ticks: Ticks,
+) -> Result<(), Refusal> {
+    let trigger_ticks = begun(side, trigger, mark_ticks).price_ticks;
+    if trigger_ticks.is_zero() || trigger_ticks == Ticks::MAX {
+        return Err(Refusal::TrailTooFar { mark_ticks });
+    }
+    if conditional.trails_behind(reach(side, trigger)) {
+        return Err(Refusal::TriggerInBacklog { trigger_ticks, mark_ticks });
+    }
+    Ok(())
+}
+
+/// The trigger of a trailing stop with the price at which it begins; any other as it is.
+fn begun(side: Side, trigger: Trigger, mark_ticks: Ticks) -> Trigger {
+    let Some(trail) = trigger.trail else { return trigger };
+    let price_ticks = trail_price(reach(side, trigger), mark_ticks, trail);
+    Trigger { price_ticks, ..trigger }
+}
+
+/// Begins a trailing stop, which is entered next under this id.
+fn begin_trail(
+    ctx: &mut Ctx<'_>,
+    (market, order_id): (MarketId, OrderId),
+    place: Place,
+) -> Result<Place, Refusal> {
+    let Some(trigger) = place.trigger.filter(|trigger| trigger.trail.is_some()) else {
+        return Ok(place);
+    };
+    let slot = ctx.exchange.markets.slot_mut(market);
+    let mark_ticks = slot.cell.market.mark_ticks.ok_or_else(|| checks::no_price(&slot.cell))?;
+    slot.conditional.begin_trail(order_id, reach(place.side, trigger), mark_ticks);
+    Ok(Place { trigger: Some(begun(place.side, trigger, mark_ticks)), ..place })
 }
 
 /// Checks that an account has room for one more open order, under a free client id.
@@ -224,10 +326,25 @@ pub(crate) fn enter(
     kind: Kind,
     partner: OrderId,
 ) -> Result<OrderId, Refusal> {
+    enter_exit(ctx, account, market, kind, (partner, OrderId::NONE))
+}
+
+/// As [`enter`], of an exit that may have an entry on the book.
+pub(crate) fn enter_exit(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    market: MarketId,
+    kind: Kind,
+    (partner, entry): (OrderId, OrderId),
+) -> Result<OrderId, Refusal> {
     lookup::position_mut(ctx.exchange, account, market)?;
     let assigned = ctx.exchange.markets.slot_mut(market).book.assign_id();
     let order_id = assigned.ok_or_else(|| Refusal::overflow("the number of orders"))?;
-    let order = Conditional { order_id, account, partner, kind };
+    let kind = match kind {
+        Kind::Trigger(place) => Kind::Trigger(begin_trail(ctx, (market, order_id), place)?),
+        kind => kind,
+    };
+    let order = Conditional { order_id, account, partner, entry, kind };
     ctx.events.push(links::waiting_event(market, &order));
     insert(ctx.exchange, market, order)?;
     Ok(order_id)

@@ -2,7 +2,7 @@
 //! position; and the events that report them.
 
 use tidemark_proto::types::{ConditionalOrder, OrderType, Place};
-use tidemark_proto::units::{AccountId, MarketId, OrderId, Side, Ticks, TimeMs};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Code;
 
 use crate::events::Event;
@@ -20,6 +20,7 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         side: order.side(),
         lots: order.lots(),
         oco_order_id: order.partner,
+        entry_order_id: order.entry,
         ..Default::default()
     };
     let with_trigger = |place: &Place, common| ConditionalOrder {
@@ -32,7 +33,9 @@ pub(crate) fn display(market: MarketId, order: &Conditional) -> Box<ConditionalO
         ..common
     };
     Box::new(match &order.kind {
-        Kind::Trigger(place) | Kind::Reached(Reached { place, .. }) => with_trigger(place, common),
+        Kind::Trigger(place) | Kind::Dormant(place) | Kind::Reached(Reached { place, .. }) => {
+            with_trigger(place, common)
+        }
         Kind::Retrying(Retrying { place, tries_left }) => {
             with_trigger(place, ConditionalOrder { tries_left: *tries_left, ..common })
         }
@@ -102,9 +105,10 @@ pub(crate) fn release_partner(
     Some(partner.order_id)
 }
 
-/// A position has closed or turned: the account's orders that wait to reduce it go. Whoever placed
-/// them has paid for their end, and there are [`WAITING_EXITS`] at most. A partner of theirs that
-/// rests is reduce-only, and goes by itself.
+/// A position has closed or turned: the account's orders that wait to reduce it go; those whose
+/// entry is on the book wait for it to fill again. Whoever placed them has paid for their end, and
+/// there are [`WAITING_EXITS`] at most. A partner of theirs that rests is reduce-only, and goes by
+/// itself.
 ///
 /// [`WAITING_EXITS`]: tidemark_proto::types::WAITING_EXITS
 pub(crate) fn detach(
@@ -115,7 +119,46 @@ pub(crate) fn detach(
 ) {
     let exits: Vec<OrderId> = orders.exits(account).collect();
     for order_id in exits {
-        release(orders, market, order_id, Code::NothingToReduce, events);
+        match orders.get(order_id).filter(|order| order.entry != OrderId::NONE).cloned() {
+            Some(order) => sleep(orders, market, order, events),
+            None => {
+                release(orders, market, order_id, Code::NothingToReduce, events);
+            }
+        }
+    }
+}
+
+/// An exit has nothing to close, until its entry fills more.
+pub(crate) fn sleep(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    order: Conditional,
+    events: &mut Vec<Event>,
+) {
+    let Some(place) = order.place().copied() else { return };
+    let kind = Kind::Dormant(Place { lots: Lots::ZERO, ..place });
+    let order = Conditional { kind, ..order };
+    events.push(waiting_event(market, &order));
+    orders.update(order);
+}
+
+/// An entry has left the book: its exits stay for what it has filled, and go where that is nothing.
+pub(crate) fn entry_left(
+    orders: &mut ConditionalOrders,
+    market: MarketId,
+    entry: OrderId,
+    events: &mut Vec<Event>,
+) {
+    for exit in orders.exits_of(entry) {
+        let Some(order) = orders.get(exit).cloned() else { continue };
+        if order.lots().is_zero() {
+            orders.remove(exit);
+            events.push(closed_event(market, &order, Code::OcoPartner, entry));
+            continue;
+        }
+        let order = Conditional { entry: OrderId::NONE, ..order };
+        events.push(waiting_event(market, &order));
+        orders.update(order);
     }
 }
 

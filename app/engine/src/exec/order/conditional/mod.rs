@@ -2,6 +2,7 @@
 //! another.
 
 pub(crate) mod amend;
+pub(crate) mod bracket;
 pub(crate) mod enter;
 pub(crate) mod links;
 pub(crate) mod pair;

@@ -50,7 +50,8 @@ pub(crate) fn oco(
     }
     let order_id = result.order_id;
     let second_order_id = enter::enter(ctx, account, market, Kind::Trigger(*second), order_id)?;
-    let resting = Conditional { order_id, account, partner: second_order_id, kind: Kind::Resting };
+    let (partner, entry, kind) = (second_order_id, OrderId::NONE, Kind::Resting);
+    let resting = Conditional { order_id, account, partner, entry, kind };
     enter::insert(ctx.exchange, market, resting)?;
     Ok(OperationResult { second_order_id, ..result })
 }
@@ -72,7 +73,7 @@ fn place_beside(
 }
 
 /// Makes the first of two orders that wait know the second.
-fn pair(ctx: &mut Ctx<'_>, market: MarketId, first: OrderId, second: OrderId) {
+pub(crate) fn pair(ctx: &mut Ctx<'_>, market: MarketId, first: OrderId, second: OrderId) {
     let orders = &mut ctx.exchange.markets.slot_mut(market).conditional;
     if let Some(order) = orders.get(first).cloned() {
         let order = Conditional { partner: second, ..order };

@@ -9,10 +9,10 @@ use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
-use crate::exec::order::book_host::LiveOrders;
 use crate::exec::order::conditional::enter;
+use crate::exec::order::live_orders::LiveOrders;
 use crate::exec::order::replace::Replacement;
-use crate::exec::order::{admission, book_host, cancel, place, replace};
+use crate::exec::order::{admission, cancel, live_orders, place, replace};
 use crate::invariant::{invariant, report};
 use crate::outcome::OperationResult;
 use crate::refusal::Refusal;
@@ -127,7 +127,13 @@ pub(crate) fn place(
     enter::insert(
         ctx.exchange,
         market,
-        Conditional { order_id, account, partner: OrderId::NONE, kind: Kind::Pegged(pegged) },
+        Conditional {
+            order_id,
+            account,
+            partner: OrderId::NONE,
+            entry: OrderId::NONE,
+            kind: Kind::Pegged(pegged),
+        },
     )?;
     ctx.exchange.markets.slot_mut(market).book.peg(order_id);
     let result = place::place_on_book(ctx, account, &Place { price_ticks, ..*order });
@@ -177,7 +183,7 @@ fn follow(
     let Some(wanted) = references.price(order.side, &pegged) else { return };
     // Behind more dead orders than the gas reaches past, it stays where it is.
     let opposite = order.side.opposite();
-    let Ok(opposite) = book_host::best_live(meter, ctx.exchange, (market, opposite), |_| false)
+    let Ok(opposite) = live_orders::best_live(meter, ctx.exchange, (market, opposite), |_| false)
     else {
         return;
     };
