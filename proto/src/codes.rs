@@ -187,6 +187,15 @@ codes! {
     /// Another subaccount of the owner has set collateral aside for the market.
     OwnerIsKeeper = 241, "OWNER_IS_KEEPER";
 
+    /// Less than what makes an address an owner, and too little to wait for the rest.
+    FirstCreditTooSmall = 245, "FIRST_CREDIT_TOO_SMALL";
+    /// As many addresses wait for the rest of their first credit as may.
+    FirstCreditsFull = 246, "FIRST_CREDITS_FULL";
+    /// The amount does not pay for the subaccount that it would open.
+    SubaccountFee = 247, "SUBACCOUNT_FEE";
+    /// The account has chosen a leverage in as many markets as it may.
+    TooManyLeverages = 248, "TOO_MANY_LEVERAGES";
+
     /// As many owners wait for withdrawals as may.
     WithdrawalQueueFull = 250, "WITHDRAWAL_QUEUE_FULL";
     /// No withdrawal of the owner waits.

@@ -22,6 +22,8 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::LeverageOutOfRange
         | Code::SetAsideCap
         | Code::SetAsideTooSmall
+        | Code::FirstCreditTooSmall
+        | Code::SubaccountFee
         | Code::InvalidParams => tonic::Code::InvalidArgument,
         Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
         Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,
@@ -38,6 +40,8 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::TooManyOpenOrders
         | Code::TooManyIsolated
         | Code::BackstopFull
+        | Code::FirstCreditsFull
+        | Code::TooManyLeverages
         | Code::TooManyTakeovers
         | Code::WithdrawalQueueFull => tonic::Code::ResourceExhausted,
         Code::Overflow => tonic::Code::OutOfRange,

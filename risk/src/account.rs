@@ -167,6 +167,13 @@ impl Volume {
         }
     }
 
+    /// The day from which none of it counts any more; `None` where nothing was traded.
+    #[must_use]
+    pub fn until_day(&self) -> Option<u32> {
+        let (day, _) = self.days.last()?;
+        Some(day.saturating_add(VOLUME_DAYS).saturating_add(1))
+    }
+
     /// Notional of the [`VOLUME_DAYS`] whole days before today, in atoms.
     #[must_use]
     pub fn atoms(&self, now_ms: TimeMs) -> Atoms {
@@ -177,6 +184,8 @@ impl Volume {
     }
 }
 
-fn day(now_ms: TimeMs) -> u32 {
+/// The day of a time, in days since the Unix epoch.
+#[must_use]
+pub fn day(now_ms: TimeMs) -> u32 {
     u32::try_from(now_ms.get() / DAY_MS).unwrap_or(u32::MAX)
 }

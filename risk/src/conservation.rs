@@ -1,8 +1,8 @@
 //! Conservation of money: what is on the chain is what came in less what went out, to the atom
 //! (rules §1.5).
 //!
-//! `Σ accounts (collateral − Σ cost) + insurance + validators + Σ markets (funding pool + own
-//! insurance + set aside − bad debt) = deposits − withdrawals`
+//! `Σ accounts (collateral − Σ cost) + insurance + validators + first credits that wait + Σ markets
+//! (funding pool + own insurance + set aside − bad debt) = deposits − withdrawals`
 //!
 //! Every lot held long is held short, so at any price the accounts' profits sum to `−Σ cost`: the
 //! identity needs no price. Bad debt is money that left to those who won against an account that
@@ -50,7 +50,8 @@ impl Totals {
         Ok(())
     }
 
-    /// Left side less right side of the identity: 0 in a healthy chain.
+    /// Left side less right side of the identity: 0 in a healthy chain. `first_credits_atoms` wait
+    /// for their addresses to become owners.
     ///
     /// # Errors
     /// `OVERFLOW` beyond 127 bits.
@@ -58,11 +59,13 @@ impl Totals {
         &self,
         treasury: &Treasury,
         markets: impl IntoIterator<Item = &'a Market>,
+        first_credits_atoms: Atoms,
         deposits_atoms: Atoms,
         withdrawals_atoms: Atoms,
     ) -> Result<Atoms, RiskError> {
-        let held = [treasury.insurance_atoms, treasury.validators_atoms, withdrawals_atoms];
-        let mut sum = held.into_iter().try_fold(self.accounts_atoms, Atoms::checked_add);
+        let funds = [treasury.insurance_atoms, treasury.validators_atoms];
+        let mut held = funds.into_iter().chain([first_credits_atoms, withdrawals_atoms]);
+        let mut sum = held.try_fold(self.accounts_atoms, Atoms::checked_add);
         for market in markets {
             sum = sum
                 .and_then(|sum| sum.checked_add(market.funding_pool_atoms))

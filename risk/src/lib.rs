@@ -64,7 +64,7 @@ pub mod taking;
 mod tests;
 pub mod zero_price;
 
-pub use account::{Account, Isolated, Position, Volume, VOLUME_DAYS};
+pub use account::{day, Account, Isolated, Position, Volume, VOLUME_DAYS};
 pub use error::{Party, RiskError};
 pub use fresh::{Fresh, WINDOW_MS};
 pub use market::{Funding, GiveBack, Keeper, Market, Markets, MarketsMut, Treasury};

@@ -65,12 +65,24 @@ pub fn plain_market(symbol: &str, max_leverage: u32) -> MarketParams {
     test_market(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
 }
 
-/// A genesis of these markets, with [`FAUCET`] as admin and minter.
+/// The rules' defaults, but owners and subaccounts cost nothing: figures of collateral and of the
+/// fund stay round.
+#[must_use]
+pub fn free_entry() -> ChainParams {
+    ChainParams {
+        first_credit_min_atoms: Atoms::ZERO,
+        owner_fee_atoms: Atoms::ZERO,
+        subaccount_fee_atoms: Atoms::ZERO,
+        ..ChainParams::default()
+    }
+}
+
+/// A genesis of these markets, with [`FAUCET`] as admin and minter, and [`free_entry`].
 #[must_use]
 pub fn genesis(markets: Vec<MarketParams>, insurance_usdc: u64) -> Genesis {
     let faucet = signer(FAUCET).address().to_string();
     Genesis {
-        params: ChainParams::default(),
+        params: free_entry(),
         markets,
         admin: faucet.clone(),
         minters: vec![faucet],
@@ -280,21 +292,22 @@ impl Chain {
     /// The subaccount 0 of a name.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// When it holds nothing.
     #[must_use]
     pub fn account(&self, name: &str) -> &tidemark_risk::Account {
         let id = self.account_id(name);
         self.state.accounts.get(id).expect("the account exists")
     }
 
-    /// Its id.
+    /// Its id, whether or not it holds anything.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// When it was never opened.
     #[must_use]
     pub fn account_id(&self, name: &str) -> AccountId {
         let owner = self.state.owner_id(&signer(name).address()).expect("the owner exists");
-        self.state.account_id(owner, 0).expect("the subaccount exists")
+        let owner = self.state.owners.get(owner).expect("the owner exists");
+        owner.account(0).expect("the subaccount was opened")
     }
 
     /// The account in which a name's subaccount 0 holds isolated collateral in a market.
@@ -320,13 +333,15 @@ impl Chain {
     /// Lots of a name's position.
     #[must_use]
     pub fn lots(&self, name: &str, market: u16) -> i64 {
-        self.account(name).lots(MarketId::new(market)).get()
+        let row = self.state.accounts.get(self.account_id(name));
+        row.map_or(0, |row| row.lots(MarketId::new(market)).get())
     }
 
     /// Collateral of a name.
     #[must_use]
     pub fn collateral(&self, name: &str) -> Atoms {
-        self.account(name).collateral_atoms
+        let row = self.state.accounts.get(self.account_id(name));
+        row.map_or(Atoms::ZERO, |row| row.collateral_atoms)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use tidemark_engine::events::BlockEvents;
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::units::Atoms;
+use tidemark_proto::units::{Atoms, MarketId};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
@@ -88,7 +88,9 @@ fn rules_3_a_small_account_below_zero_gates_nobody_and_a_large_loss_gates_all() 
     let (id, other) = (chain.account_id("large"), chain.account_id("short"));
     let moved = chain.collateral("large") + usdc(13_000);
     let accounts = &mut chain.state.accounts;
-    accounts.get_mut(id).expect("an account").collateral_atoms = usdc(-13_000);
+    let large = accounts.get_mut(id).expect("an account");
+    large.position_mut(MarketId::ZERO);
+    large.collateral_atoms = usdc(-13_000);
     accounts.get_mut(other).expect("an account").collateral_atoms += moved;
     block(&mut chain);
     assert_eq!(outcome(&mut chain, "idle", withdraw(1)), "WITHDRAWALS_GATED");

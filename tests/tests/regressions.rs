@@ -4,7 +4,7 @@
 use tidemark_engine::events::Event;
 use tidemark_proto::params::MarginTier;
 use tidemark_proto::types::LiquidationStage;
-use tidemark_proto::units::{Atoms, Ppm};
+use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
@@ -139,7 +139,9 @@ fn rules_7_debt_without_a_position_is_booked_and_does_not_gate_withdrawals_for_g
     // However it came about: the account holds nothing and owes 5 USDC, which the fund has.
     let id = chain.account_id("debtor");
     let had = chain.collateral("debtor");
-    chain.state.accounts.get_mut(id).expect("the account").collateral_atoms = usdc(-5);
+    let debtor = chain.state.accounts.get_mut(id).expect("the account");
+    debtor.position_mut(MarketId::ZERO);
+    debtor.collateral_atoms = usdc(-5);
     chain.state.chain.treasury.insurance_atoms += had + usdc(5);
     let events = chain.block();
     healthy(&events);

@@ -98,6 +98,10 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             ("blocks of a withdrawal gate", params.withdrawal_gate_blocks.to_string()),
             ("withdrawals of an hour", grouped(usdc(params.hour_outflow_atoms), 0)),
             ("withdrawals of a day", grouped(usdc(params.day_outflow_atoms), 0)),
+            ("least first credit", grouped(usdc(params.first_credit_min_atoms), 0)),
+            ("of it to the insurance fund", grouped(usdc(params.owner_fee_atoms), 0)),
+            ("subaccounts that cost nothing", params.free_subaccounts.to_string()),
+            ("price of each further one", grouped(usdc(params.subaccount_fee_atoms), 0)),
             ("admin", params.admin.clone()),
             ("minters", params.minters.join(", ")),
         ];
@@ -116,6 +120,10 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             "withdrawal_gate_blocks": params.withdrawal_gate_blocks,
             "hour_outflow": usdc(params.hour_outflow_atoms),
             "day_outflow": usdc(params.day_outflow_atoms),
+            "first_credit_min": usdc(params.first_credit_min_atoms),
+            "owner_fee": usdc(params.owner_fee_atoms),
+            "free_subaccounts": params.free_subaccounts,
+            "subaccount_fee": usdc(params.subaccount_fee_atoms),
             "admin": params.admin,
             "minters": params.minters,
         })

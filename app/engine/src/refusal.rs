@@ -56,7 +56,7 @@ pub enum Refusal {
     UnknownMarket { market: u32, listed: usize },
     #[error("account {0} does not exist")]
     UnknownAccount(AccountId),
-    #[error("subaccount {0} does not exist: it never got a deposit")]
+    #[error("subaccount {0} holds nothing: it needs a deposit first")]
     UnknownSubaccount(u32),
     #[error("the account has no live {} in market {market}", OrderName(*.order))]
     UnknownOrder { order: CancelBy, market: MarketId },
@@ -64,6 +64,21 @@ pub enum Refusal {
     // Collateral.
     #[error("subaccount is {subaccount}, must be below {bound}")]
     SubaccountTooHigh { subaccount: u32, bound: u32 },
+    #[error(
+        "amount_atoms is {amount_atoms}: {least_atoms} make an address an owner, and from \
+         {fee_atoms} on a credit waits for the rest"
+    )]
+    FirstCreditTooSmall { amount_atoms: Atoms, fee_atoms: Atoms, least_atoms: Atoms },
+    #[error(
+        "{most} addresses wait for the rest of their first credit; {least_atoms} atoms at once \
+         make an address an owner"
+    )]
+    FirstCreditsFull { most: usize, least_atoms: Atoms },
+    #[error(
+        "amount_atoms is {amount_atoms}, must be more than {fee_atoms}: the owner has opened \
+         {opened} subaccounts, and subaccount {subaccount} costs that"
+    )]
+    SubaccountFee { subaccount: u32, opened: usize, amount_atoms: Atoms, fee_atoms: Atoms },
     #[error("{0} is not a minter")]
     NotAMinter(Address),
     #[error(
@@ -82,6 +97,8 @@ pub enum Refusal {
     AboveWithdrawable { amount_atoms: Atoms, withdrawable_atoms: Atoms },
     #[error("the owner has isolated collateral in {used} markets, at most {most}")]
     TooManyIsolated { used: usize, most: usize },
+    #[error("the account has chosen a leverage in {chosen} other markets, at most {most}")]
+    TooManyLeverages { chosen: usize, most: usize },
     #[error("{symbol} is isolated for every account")]
     IsolatedOnly { symbol: Symbol },
     #[error("the position is {held_lots} lots and {open} orders are open: both must be 0")]
@@ -297,6 +314,9 @@ codes! {
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,
     Refusal::UnknownOrder { .. } => Code::UnknownOrder,
     Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,
+    Refusal::FirstCreditTooSmall { .. } => Code::FirstCreditTooSmall,
+    Refusal::FirstCreditsFull { .. } => Code::FirstCreditsFull,
+    Refusal::SubaccountFee { .. } => Code::SubaccountFee,
     Refusal::NotAMinter(_) | Refusal::NotTheAdmin(_) => Code::NotAuthorised,
     Refusal::WithdrawalsGated { .. } => Code::WithdrawalsGated,
     Refusal::WithdrawalQueueFull { .. } => Code::WithdrawalQueueFull,
@@ -305,6 +325,7 @@ codes! {
     | Refusal::NoIndex { .. }
     | Refusal::StaleIndex { .. } => Code::StaleIndex,
     Refusal::AboveWithdrawable { .. } => Code::InsufficientWithdrawable,
+    Refusal::TooManyLeverages { .. } => Code::TooManyLeverages,
     Refusal::TooManyIsolated { .. } => Code::TooManyIsolated,
     Refusal::IsolatedOnly { .. } => Code::IsolatedOnly,
     Refusal::MarginModeInUse { .. } => Code::MarginModeInUse,

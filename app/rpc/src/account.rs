@@ -21,7 +21,7 @@ const QUERY_WITHIN: Duration = Duration::from_secs(2);
 /// The account of a subaccount.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` if the address is not valid bech32, `UNKNOWN_ACCOUNT` if it does not exist.
+/// `INVALID_ARGUMENT` if the address is not valid bech32, `UNKNOWN_ACCOUNT` if it was never opened.
 pub(super) fn find(view: &View, owner: &str, subaccount: u32) -> Result<AccountId, Refusal> {
     let address = Address::parse(owner)?;
     view.owner(&address).and_then(|owner| owner.account(subaccount)).ok_or_else(|| {
@@ -76,7 +76,7 @@ impl<'a> AccountMargin<'a> {
         orders: &'a AccountOrders,
     ) -> Result<Self, Refusal> {
         let (owner, account) = view.account(id).ok_or_else(|| {
-            Refusal::new(Code::UnknownAccount, format!("account {id} does not exist"))
+            Refusal::new(Code::UnknownAccount, format!("account {id} holds nothing"))
         })?;
         Ok(Self { view, id, owner, account, orders })
     }
@@ -156,7 +156,7 @@ pub(super) fn with_isolated(view: &View, ids: &[AccountId]) -> Vec<AccountId> {
         .collect()
 }
 
-/// Isolated collateral of an account.
+/// The markets in which an account is or was in isolated mode; not each holds something.
 pub(super) fn isolated_of(view: &View, id: AccountId) -> impl Iterator<Item = &IsolatedSlot> + '_ {
     let found = view.account(id);
     found.into_iter().flat_map(|(owner, account)| owner.isolated_of(account.number))
@@ -179,9 +179,11 @@ pub(super) fn subaccount(
     let mut positions = account_margin.positions(&health)?;
     let (mut open_orders, mut isolated_markets) = (orders_of(id).resting.len(), Vec::new());
     for slot in isolated_of(view, id) {
-        let account_margin = AccountMargin::of(view, slot.account, orders_of(slot.account))?;
-        positions.extend(account_margin.positions(&account_margin.health()?)?);
-        open_orders += orders_of(slot.account).resting.len();
+        if view.accounts.has(slot.account) {
+            let account_margin = AccountMargin::of(view, slot.account, orders_of(slot.account))?;
+            positions.extend(account_margin.positions(&account_margin.health()?)?);
+            open_orders += orders_of(slot.account).resting.len();
+        }
         let market = u32::from(slot.market.get());
         let only = view.market(market)?.market.params.isolated_only;
         isolated_markets.extend((slot.active || only).then_some(market));
@@ -234,26 +236,33 @@ pub(super) fn keeper(view: &View, market: u32, row: &Keeper) -> v1::Keeper {
     }
 }
 
-/// Ids of an owner's accounts: of one subaccount, or all in order of number.
+/// Ids of an owner's accounts that hold something: of one subaccount, or all in order of number.
 ///
 /// # Errors
-/// `UNKNOWN_ACCOUNT` for an owner or a subaccount that does not exist.
+/// `UNKNOWN_ACCOUNT` for an owner or a subaccount that never got a deposit.
 pub(super) fn accounts_of(
     view: &View,
     owner: &str,
     subaccount: Option<u32>,
 ) -> Result<Vec<AccountId>, Refusal> {
     if let Some(number) = subaccount {
-        return find(view, owner, number).map(|id| vec![id]);
+        let id = find(view, owner, number)?;
+        return Ok(if view.accounts.has(id) { vec![id] } else { Vec::new() });
     }
     let address = Address::parse(owner)?;
     let unknown = || {
-        Refusal::new(
-            Code::UnknownAccount,
-            format!("account {address} not found: it never got a deposit"),
-        )
+        let message = match view.chain.first_credits.of(&address) {
+            Atoms::ZERO => format!("account {address} not found: it never got a deposit"),
+            waits_atoms => format!(
+                "account {address} not found: {waits_atoms} atoms wait for the rest of its first \
+                 credit, {} make it an owner",
+                view.chain.params.first_credit_min_atoms
+            ),
+        };
+        Refusal::new(Code::UnknownAccount, message)
     };
     let mut accounts = view.owner(&address).ok_or_else(unknown)?.accounts.clone();
+    accounts.retain(|(_, id)| view.accounts.has(*id));
     accounts.sort_unstable();
     Ok(accounts.into_iter().map(|(_, id)| id).collect())
 }

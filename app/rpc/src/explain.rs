@@ -153,7 +153,7 @@ impl QueryServer {
             only || isolated_of(&view, id).any(|slot| slot.market == market && slot.active)
         };
         let mut answer = explain(&view, id, orders_of(id), |market| !isolated(market))?;
-        for slot in isolated_of(&view, id) {
+        for slot in isolated_of(&view, id).filter(|slot| view.accounts.has(slot.account)) {
             answer.isolated.push(explain(
                 &view,
                 slot.account,

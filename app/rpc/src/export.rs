@@ -10,7 +10,8 @@ use serde::Serialize;
 use tidemark_engine::state::{outflow, MarketCell, Owner, View};
 use tidemark_market_data::AllOrders;
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::units::{AccountId, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
+use tidemark_proto::types::Address;
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -41,6 +42,7 @@ struct Chain<'a> {
     withdrawals_atoms: String,
     withdrawals_gated_until: u64,
     queued_withdrawals: Vec<QueuedWithdrawal>,
+    first_credits: Vec<FirstCredit>,
     skipped_days: u32,
 }
 
@@ -49,6 +51,13 @@ struct QueuedWithdrawal {
     owner: String,
     amount_atoms: String,
     height: u64,
+}
+
+/// Credits of an address that is no owner yet.
+#[derive(Serialize)]
+struct FirstCredit {
+    address: String,
+    amount_atoms: String,
 }
 
 #[derive(Serialize)]
@@ -170,8 +179,13 @@ fn chain(view: &View) -> Chain<'_> {
         withdrawals_atoms: chain.withdrawals_atoms.to_string(),
         withdrawals_gated_until: chain.withdrawals_gated_until,
         queued_withdrawals: chain.outflow.queue.rows().iter().map(queued).collect(),
+        first_credits: chain.first_credits.iter().map(first_credit).collect(),
         skipped_days: chain.skipped_days,
     }
+}
+
+fn first_credit((address, atoms): (&Address, Atoms)) -> FirstCredit {
+    FirstCredit { address: address.to_string(), amount_atoms: atoms.to_string() }
 }
 
 fn keeper(keeper: &tidemark_risk::Keeper) -> Keeper {

@@ -58,6 +58,10 @@ fn params(view: &View) -> v1::ParamsResponse {
         minters: chain.minters.iter().map(ToString::to_string).collect(),
         hour_outflow_atoms: unsigned_atoms(params.hour_outflow_atoms),
         day_outflow_atoms: unsigned_atoms(params.day_outflow_atoms),
+        first_credit_min_atoms: unsigned_atoms(params.first_credit_min_atoms),
+        owner_fee_atoms: unsigned_atoms(params.owner_fee_atoms),
+        free_subaccounts: params.free_subaccounts,
+        subaccount_fee_atoms: unsigned_atoms(params.subaccount_fee_atoms),
     }
 }
 

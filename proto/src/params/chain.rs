@@ -48,6 +48,18 @@ pub struct ChainParams {
     /// Withdrawals of a day, unless 10 % of deposits is more; at least [`MIN_OUTFLOW_ATOMS`].
     #[serde(default = "day_outflow_atoms")]
     pub day_outflow_atoms: Atoms,
+    /// The least sum of minted credits that makes an address an owner (rules §1.7).
+    #[serde(default = "first_credit_min_atoms")]
+    pub first_credit_min_atoms: Atoms,
+    /// Part of an owner's first credit that goes to the insurance fund; at most the least of it.
+    #[serde(default = "owner_fee_atoms")]
+    pub owner_fee_atoms: Atoms,
+    /// Subaccounts of an owner that cost nothing (rules §1.8).
+    #[serde(default = "free_subaccounts")]
+    pub free_subaccounts: u32,
+    /// The price of each further one, to the insurance fund.
+    #[serde(default = "subaccount_fee_atoms")]
+    pub subaccount_fee_atoms: Atoms,
 }
 
 /// The least of [`ChainParams::hour_outflow_atoms`] and of the day's: a turn of the queue of
@@ -61,6 +73,28 @@ const fn hour_outflow_atoms() -> Atoms {
 const fn day_outflow_atoms() -> Atoms {
     Atoms::from_usdc(10_000_000)
 }
+
+const fn first_credit_min_atoms() -> Atoms {
+    Atoms::from_usdc(10)
+}
+
+const fn owner_fee_atoms() -> Atoms {
+    Atoms::USDC
+}
+
+const fn free_subaccounts() -> u32 {
+    8
+}
+
+const fn subaccount_fee_atoms() -> Atoms {
+    Atoms::USDC
+}
+
+/// Most subaccounts of one owner.
+pub const MAX_SUBACCOUNTS: u32 = 128;
+
+/// The most that a first credit must be, or a subaccount may cost: 1 000 USDC.
+const MAX_ENTRY_ATOMS: Atoms = Atoms::from_usdc(1_000);
 
 /// Least and most gas of the sweep: at most half a second of one core.
 const SWEEP_GAS: (i64, i64) = (1_000, 100_000_000);
@@ -100,15 +134,23 @@ impl ChainParams {
                 1_000_000,
             ),
             ("sweep_gas", i64::try_from(self.sweep_gas).unwrap_or(-1), SWEEP_GAS.0, SWEEP_GAS.1),
+            ("free_subaccounts", self.free_subaccounts.into(), 1, MAX_SUBACCOUNTS.into()),
         ];
         within(maker.chain(taker).chain(others))?;
-        for (name, value) in [
-            ("hour_outflow_atoms", self.hour_outflow_atoms),
-            ("day_outflow_atoms", self.day_outflow_atoms),
+        self.check_amounts()
+    }
+
+    fn check_amounts(&self) -> Result<(), Refusal> {
+        let first_atoms = self.first_credit_min_atoms;
+        for (name, value, least, most) in [
+            ("hour_outflow_atoms", self.hour_outflow_atoms, MIN_OUTFLOW_ATOMS, MAX_ATOMS),
+            ("day_outflow_atoms", self.day_outflow_atoms, MIN_OUTFLOW_ATOMS, MAX_ATOMS),
+            ("first_credit_min_atoms", first_atoms, Atoms::ZERO, MAX_ENTRY_ATOMS),
+            ("owner_fee_atoms", self.owner_fee_atoms, Atoms::ZERO, first_atoms),
+            ("subaccount_fee_atoms", self.subaccount_fee_atoms, Atoms::ZERO, MAX_ENTRY_ATOMS),
         ] {
-            if !(MIN_OUTFLOW_ATOMS..=MAX_ATOMS).contains(&value) {
-                let bounds = format!("{MIN_OUTFLOW_ATOMS} to {MAX_ATOMS}");
-                return Err(invalid(format!("{name} is {value}, must be {bounds}")));
+            if !(least..=most).contains(&value) {
+                return Err(invalid(format!("{name} is {value}, must be {least} to {most}")));
             }
         }
         Ok(())
@@ -140,6 +182,10 @@ impl Default for ChainParams {
             sweep_gas: sweep_gas(),
             hour_outflow_atoms: hour_outflow_atoms(),
             day_outflow_atoms: day_outflow_atoms(),
+            first_credit_min_atoms: first_credit_min_atoms(),
+            owner_fee_atoms: owner_fee_atoms(),
+            free_subaccounts: free_subaccounts(),
+            subaccount_fee_atoms: subaccount_fee_atoms(),
         }
     }
 }

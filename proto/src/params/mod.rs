@@ -4,7 +4,7 @@ mod chain;
 mod check;
 mod market;
 
-pub use chain::{ChainParams, FeeTier, MIN_OUTFLOW_ATOMS};
+pub use chain::{ChainParams, FeeTier, MAX_SUBACCOUNTS, MIN_OUTFLOW_ATOMS};
 pub use market::{
     AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_SIZE_E9, MIN_IMPACT_NOTIONAL,
     MIN_INDEX_MOVE_QUORUM_PPM, MIN_MARK_IMPACT_NOTIONAL,
@@ -60,6 +60,34 @@ mod tests {
         );
         params.fee_tiers.clear();
         assert_eq!(params.check().unwrap_err().code, Code::InvalidParams);
+    }
+
+    #[test]
+    fn rules_1_what_an_owner_costs_is_at_most_its_first_credit() {
+        let usdc = Atoms::from_usdc;
+        let of = |first, owner, free, subaccount| ChainParams {
+            first_credit_min_atoms: usdc(first),
+            owner_fee_atoms: usdc(owner),
+            free_subaccounts: free,
+            subaccount_fee_atoms: usdc(subaccount),
+            ..ChainParams::default()
+        };
+        assert_eq!(ChainParams::default(), of(10, 1, 8, 1));
+        for allowed in [of(0, 0, 1, 0), of(7, 7, 128, 1_000), of(1_000, 0, 8, 1)] {
+            assert_eq!(allowed.check(), Ok(()));
+        }
+        for refused in [
+            of(-1, 0, 8, 1),
+            of(1_001, 0, 8, 1),
+            of(7, 8, 8, 1),
+            of(7, -1, 8, 1),
+            of(7, 1, 0, 1),
+            of(7, 1, 129, 1),
+            of(7, 1, 8, -1),
+            of(7, 1, 8, 1_001),
+        ] {
+            assert_eq!(refused.check().unwrap_err().code, Code::InvalidParams, "{refused:?}");
+        }
     }
 
     #[test]

@@ -356,7 +356,8 @@ impl AtRiskIndex {
     ) {
         let Some(account) = source.account(id).filter(|account| !account.positions.is_empty())
         else {
-            return;
+            // Its last entry is gone, and so are its keys.
+            return self.replace(id, &[], scratch);
         };
         let Scratch { totals, bounds, .. } = scratch;
         let found_bounds = match Assessment::of(source, id, account, totals) {
@@ -386,17 +387,17 @@ impl AtRiskIndex {
             bounds.clear();
             self.in_danger.push(id);
         }
-        self.replace(id, account, scratch);
+        self.replace(id, &account.positions, scratch);
     }
 
     /// Gives an account its keys. One that it has and that is crossed no later stays: the account
     /// is then evaluated a little early, and its list is spared an entry.
     #[expect(clippy::indexing_slicing, reason = "every account has its place since `follow`")]
-    fn replace(&mut self, id: AccountId, account: &Account, scratch: &mut Scratch) {
+    fn replace(&mut self, id: AccountId, positions: &[Position], scratch: &mut Scratch) {
         let Scratch { totals, bounds, keys } = scratch;
         let before = &mut self.accounts[id.index()];
         keys.clear();
-        for (at, position) in account.positions.iter().enumerate() {
+        for (at, position) in positions.iter().enumerate() {
             let is_member =
                 !position.lots.is_zero() || totals.get(at).is_none_or(|of| !of.is_empty());
             let Some(of) = self.markets.get_mut(position.market.index()).filter(|_| is_member)

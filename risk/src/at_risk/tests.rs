@@ -133,6 +133,8 @@ enum Step {
     Orders(usize, usize, Vec<(bool, i64, u64, bool)>),
     Leverage(usize, usize, u32),
     Settle(usize, usize),
+    /// Entries of nothing go.
+    Drop(usize),
     NewAccount,
     /// Nothing; or the index begins anew.
     Rest(bool),
@@ -161,6 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(a, m, o)| Step::Orders(a, m, o)),
         1 => (of(), of(), 0_u32..60).prop_map(|(a, m, l)| Step::Leverage(a, m, l)),
         1 => (of(), of()).prop_map(|(a, m)| Step::Settle(a, m)),
+        2 => of().prop_map(Step::Drop),
         1 => Just(Step::NewAccount),
         2 => prop::bool::weighted(0.05).prop_map(Step::Rest),
     ]
@@ -186,6 +189,7 @@ impl World {
             | Step::Trade(a, ..)
             | Step::Orders(a, ..)
             | Step::Leverage(a, ..)
+            | Step::Drop(a)
             | Step::Settle(a, _) => {
                 let account = a % accounts;
                 index.touch(account_at(account));
@@ -264,6 +268,12 @@ impl World {
             }
             Step::Settle(_, m) => {
                 let _ = settle_funding(&mut self.accounts[account], &mut self.markets[m % MARKETS]);
+            }
+            Step::Drop(_) => {
+                let orders = &self.orders[account];
+                self.accounts[account].positions.retain(|position| {
+                    !position.lots.is_zero() || !orders[position.market.index()].is_empty()
+                });
             }
             Step::NewAccount => {
                 self.accounts.push(self.accounts[0].clone());

@@ -143,7 +143,9 @@ impl World {
 
     fn imbalance(&self) -> Atoms {
         let (treasury, deposits) = (&self.treasury, self.deposits);
-        self.totals.imbalance_atoms(treasury, &self.markets, deposits, Atoms::ZERO).unwrap()
+        self.totals
+            .imbalance_atoms(treasury, &self.markets, Atoms::ZERO, deposits, Atoms::ZERO)
+            .unwrap()
     }
 
     /// Changes one account, and its part of the totals.

@@ -8,6 +8,7 @@ use tidemark_proto::units::{
     AccountId, Atoms, ClientId, Lots, MarketId, OrderId, Side, SignedLots,
 };
 use tidemark_risk::orders::order_totals;
+use tidemark_risk::Account;
 
 use super::figures::{figures, unpaid};
 
@@ -29,7 +30,52 @@ pub fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Finding {
 /// A sentence naming what does not hold.
 pub fn state(state: &State) -> Finding {
     swept(state)?;
-    isolated(state)
+    isolated(state)?;
+    rows(state)
+}
+
+/// Every entry of an account is there for something.
+fn rows(state: &State) -> Finding {
+    for market in state.markets.ids() {
+        let slot = state.markets.slot(market);
+        for (id, account) in state.accounts.iter() {
+            let Some(entry) = account.position(market) else { continue };
+            let waits = slot.conditional.iter().any(|order| order.account == id);
+            let orders = slot.book.open_orders(id) > 0 || waits;
+            let owes = account.collateral_atoms.is_negative() || !entry.realised_atoms.is_zero();
+            ensure(!entry.lots.is_zero() || entry.leverage != 0 || orders || owes, || {
+                format!("account {id} has an entry of nothing in market {market}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks accounts after blocks of nothing: each that the last of them has not changed has a row
+/// for something (rules §1.9). `before` is the state before that block.
+///
+/// # Errors
+/// A sentence naming an account that holds nothing.
+pub fn quiet_rows(before: &State, state: &State) -> Finding {
+    for (id, account) in state.accounts.iter() {
+        if before.accounts.get(id) != Some(account) {
+            continue;
+        }
+        let is_parent = |(_, other): (AccountId, &Account)| {
+            other.isolated.is_some_and(|isolated| isolated.parent == id)
+        };
+        let mut keepers = state.markets.cells().flat_map(|cell| &cell.market.keepers);
+        let has_setting = account.isolated.is_none() && account.stp != Default::default();
+        let holds = !account.collateral_atoms.is_zero()
+            || !account.positions.is_empty()
+            || !account.cancel_all_at_ms.is_zero()
+            || account.volume != Default::default()
+            || has_setting
+            || state.accounts.iter().any(is_parent)
+            || keepers.any(|keeper| keeper.account == id);
+        ensure(holds, || format!("account {id} has a row for nothing"))?;
+    }
+    Ok(())
 }
 
 /// Checks what holds within a block too, after its sweep: isolated collateral that is not needed
@@ -70,8 +116,8 @@ fn isolated(state: &State) -> Finding {
     Ok(())
 }
 
-/// `Σ collateral − Σ cost + funds + pools − bad debt = deposits − withdrawals`, to the atom; no
-/// fund below 0.
+/// `Σ collateral − Σ cost + funds + first credits that wait + pools − bad debt = deposits −
+/// withdrawals`, to the atom; no fund below 0.
 fn money(state: &State) -> Finding {
     let mut sum = Atoms::ZERO;
     for (_, account) in state.accounts.iter() {
@@ -79,7 +125,7 @@ fn money(state: &State) -> Finding {
         sum -= account.positions.iter().map(|position| position.cost_atoms).sum::<Atoms>();
     }
     let treasury = &state.chain.treasury;
-    sum += treasury.insurance_atoms + treasury.validators_atoms;
+    sum += treasury.insurance_atoms + treasury.validators_atoms + state.chain.first_credits.atoms();
     for cell in state.markets.cells() {
         sum += cell.market.funding_pool_atoms - cell.market.bad_debt_atoms;
         sum += cell.market.insurance_atoms;

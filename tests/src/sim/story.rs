@@ -11,7 +11,7 @@ use tidemark_matching::OrderView;
 use tidemark_proto::types::{DecodedTx, LiquidationStage, Message, Operation};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Side, SignedLots, Ticks};
 use tidemark_proto::{Code, Refusal};
-use tidemark_risk::Account;
+use tidemark_risk::{Account, Keeper};
 
 use super::audit::{ensure, Finding};
 use super::figures::{figures, maintenance, may_liquidate, without_orders, Figures};
@@ -324,6 +324,15 @@ impl Block<'_> {
         {
             met.extend(account);
         }
+        // Collateral that a keeper set aside goes back in phase 3, and at the end of its market.
+        for cell in self.before.markets.cells() {
+            let height = self.events.height;
+            let is_back = |keeper: &&Keeper| {
+                let due = keeper.give_back.is_some_and(|back| back.at_height <= height);
+                due || cell.settlement.is_some()
+            };
+            met.extend(cell.market.keepers.iter().filter(is_back).map(|keeper| keeper.account));
+        }
         for (id, account) in self.before.accounts.iter().filter(|(id, _)| !met.contains(id)) {
             let shown = without_orders(self.swept, account);
             let has_orders = self.before.markets.iter().any(|slot| slot.book.open_orders(id) > 0);
@@ -416,8 +425,10 @@ impl Block<'_> {
                 Message::UpdateMarket(_) => return Ok(()),
                 _ => continue,
             };
-            for (at, id) in changes.into_iter().enumerate() {
-                let entry = taken.entry(id.ok_or("a cash operation of no account")?).or_default();
+            // A credit that waits for its address to become an owner is of no account.
+            let known = changes.into_iter().enumerate().filter_map(|(at, id)| Some((at, id?)));
+            for (at, id) in known {
+                let entry = taken.entry(id).or_default();
                 *entry = (entry.0 + 1, if at == 0 { out } else { Atoms::ZERO });
             }
         }

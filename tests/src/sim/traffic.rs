@@ -71,8 +71,8 @@ impl Traffic {
                 .max(1)
                 .max(rng.within(1, self.people.len() as u64 - 1) as usize);
             let recipient = self.people[who].0.address().to_string();
-            let usdc = *rng.pick(&[50, 200, 1_000, 1_000, 5_000, 20_000, 100_000]);
-            let subaccount = u32::from(rng.chance(15));
+            let usdc = *rng.pick(&[1, 4, 50, 200, 1_000, 1_000, 5_000, 20_000, 100_000]);
+            let subaccount = *rng.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 9]);
             let amount_atoms = usdc * rng.within(900_000, 1_100_000);
             self.send(
                 0,
@@ -113,7 +113,8 @@ impl Traffic {
                 self.send(who, v1::MsgWithdraw { subaccount, amount_atoms, ..Default::default() });
             }
             5..=7 => {
-                let (from_subaccount, to_subaccount) = (subaccount, 1 - subaccount);
+                let other = 1 - subaccount;
+                let (from_subaccount, to_subaccount) = (subaccount, *rng.pick(&[other, other, 7]));
                 let amount_atoms = part(rng);
                 let message = v1::MsgTransfer {
                     from_subaccount,

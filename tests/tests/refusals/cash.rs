@@ -1,7 +1,10 @@
 //! Deposits, withdrawals, settings and administration.
 
 use tidemark_engine::state::outflow::MAX_QUEUED;
-use tidemark_proto::params::{MarginTier, MarketParams, MarketStatus, MIN_OUTFLOW_ATOMS};
+use tidemark_engine::state::MAX_WAITING;
+use tidemark_proto::params::{
+    ChainParams, MarginTier, MarketParams, MarketStatus, MIN_OUTFLOW_ATOMS,
+};
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
@@ -71,6 +74,34 @@ fn queue(table: &mut Table) {
     story.send(&names[0], withdraw(0, 10_000));
     for name in &names {
         story.chain.send(name, withdraw(0, 10));
+    }
+    story.block();
+}
+
+/// Who comes with too little, on a chain where entering costs what it costs.
+fn entry(table: &mut Table) {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000);
+    genesis.params = ChainParams { free_subaccounts: 1, ..ChainParams::default() };
+    let mut story = Story::new(Chain::new(&genesis), table);
+    story.send(FAUCET, deposit(0, 999_999));
+    story.send(FAUCET, deposit(0, 10_000_000));
+    story.send(FAUCET, deposit(1, 1_000_000));
+    for at in 0..=MAX_WAITING {
+        let recipient = signer(&format!("small {at}")).address().to_string();
+        let amount_atoms = 1_000_000;
+        story.chain.send(FAUCET, v1::MsgDeposit { recipient, amount_atoms, ..Default::default() });
+    }
+    story.block();
+}
+
+/// A leverage in as many markets as may be, and one more.
+fn leverages(table: &mut Table) {
+    let markets = (0..257).map(|at| plain_market(&format!("M{at}-USD"), 20)).collect();
+    let mut story = Story::new(Chain::new(&genesis(markets, 1_000)), table);
+    story.chain.deposit("trader", 100);
+    story.block();
+    for market in 0..257 {
+        story.chain.send("trader", v1::MsgSetLeverage { market, ..leverage(5) });
     }
     story.block();
 }
@@ -170,6 +201,8 @@ fn wrong_markets() -> Vec<MarketParams> {
 pub(super) fn run(table: &mut Table) {
     collateral(table);
     queue(table);
+    entry(table);
+    leverages(table);
     settings(table);
     isolated_margin(table);
     administration(table);

@@ -14,7 +14,8 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Puts an account's new row in the place of its part in the sums.
+    /// Puts an account's new row in the place of its part in the sums; `None` is one whose row has
+    /// gone.
     ///
     /// # Errors
     /// `OVERFLOW` if a sum leaves 127 bits.
@@ -23,17 +24,21 @@ impl Audit {
         clippy::indexing_slicing,
         reason = "rows are added up to the index; lots of 64 bits sum up far below 127"
     )]
-    pub(crate) fn replace(&mut self, id: AccountId, after: &Account) -> Result<(), RiskError> {
+    pub(crate) fn replace(
+        &mut self,
+        id: AccountId,
+        after: Option<&Account>,
+    ) -> Result<(), RiskError> {
         let slot = id.index();
         if slot >= self.seen.len() {
             self.seen.resize(slot + 1, None);
         }
-        let before = self.seen[slot].replace(after.clone());
-        self.totals.replace(before.as_ref(), Some(after))?;
+        let before = std::mem::replace(&mut self.seen[slot], after.cloned());
+        self.totals.replace(before.as_ref(), after)?;
         for position in before.iter().flat_map(|account| &account.positions) {
             self.count(position.market, position.lots, -1);
         }
-        for position in &after.positions {
+        for position in after.into_iter().flat_map(|account| &account.positions) {
             self.count(position.market, position.lots, 1);
         }
         Ok(())

@@ -6,6 +6,7 @@ use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, TimeMs};
 use tidemark_risk::Treasury;
 
+use super::first_credits::FirstCredits;
 use super::merkle::Hash;
 use super::outflow::Outflow;
 
@@ -57,6 +58,8 @@ pub struct Chain {
     pub skipped_days: u32,
     /// Money that may leave the exchange, and who waits for it.
     pub outflow: Outflow,
+    /// Credits of addresses that are no owners yet.
+    pub first_credits: FirstCredits,
 }
 
 const DAY_MS: u64 = 86_400_000;

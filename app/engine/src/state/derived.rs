@@ -27,6 +27,15 @@ pub(crate) struct Derived {
     pub owner_index: OwnerIndex,
     /// Scheduled cancels of all orders, by time.
     pub cancel_schedule: BTreeSet<(TimeMs, AccountId)>,
+    /// Accounts that held nothing at the last block's end: their rows go.
+    pub empty: BTreeSet<AccountId>,
+    /// Accounts that hold traded volume alone, by the day from which it counts no more. An entry of
+    /// another account means nothing.
+    pub aging: BTreeSet<(u32, AccountId)>,
+    /// Accounts of which a loss kept an entry at the last block's end (rules §1.9).
+    pub owing: BTreeSet<AccountId>,
+    /// The first of them whose turn it is.
+    pub owing_from: AccountId,
     /// Running sums of the invariants.
     pub audit: Audit,
     /// Broken invariants that no block has reported yet.
@@ -43,6 +52,10 @@ impl Derived {
         Self {
             owner_index: self.owner_index.fork(),
             cancel_schedule: self.cancel_schedule.clone(),
+            empty: self.empty.clone(),
+            aging: self.aging.clone(),
+            owing: self.owing.clone(),
+            owing_from: self.owing_from,
             audit: self.audit.clone(),
             violations: self.violations.clone(),
             at_risk: self.at_risk.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tidemark_proto::params::MarketParams;
+use tidemark_proto::params::{MarketParams, MAX_SUBACCOUNTS};
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::at_risk::AtRiskIndex;
@@ -12,6 +12,7 @@ use tidemark_risk::{Account, Market, RiskError, Treasury};
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
 use super::danger::Danger;
 use super::derived::{Derived, Search};
+use super::first_credits::FirstCredits;
 use super::market::{unknown_market, MarketSlot, MarketSlots};
 use super::merkle::{self, encode, Hash};
 use super::outflow::Outflow;
@@ -22,9 +23,6 @@ use crate::canonical_order::CanonicalOrder;
 use crate::genesis::{Genesis, MAX_MARKETS};
 use crate::refusal::Refusal;
 use crate::symbol::Symbol;
-
-/// Most subaccounts of one owner.
-pub const MAX_SUBACCOUNTS: u32 = 128;
 
 /// The running state: the parts that the app hash covers, and beside them those that follow.
 #[derive(Debug)]
@@ -73,6 +71,7 @@ impl State {
             withdrawals_gated_until: 0,
             skipped_days: 0,
             outflow: Outflow::default(),
+            first_credits: FirstCredits::default(),
         };
         let mut state = Self {
             chain,
@@ -151,13 +150,15 @@ impl State {
         Ok(id)
     }
 
-    /// The account of a subaccount, if it exists.
+    /// The account of a subaccount, if it has a row.
     #[must_use]
     pub fn account_id(&self, owner: OwnerId, subaccount: u32) -> Option<AccountId> {
-        self.owners.get(owner)?.account(subaccount)
+        let id = self.owners.get(owner)?.account(subaccount)?;
+        self.accounts.has(id).then_some(id)
     }
 
-    /// The account of a subaccount, made when there is none.
+    /// The account of a subaccount, made when there is none. One whose row has gone gets it anew,
+    /// under the id that it had.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a number of [`MAX_SUBACCOUNTS`] or more; `OVERFLOW` when every id is
@@ -167,7 +168,10 @@ impl State {
         owner: OwnerId,
         subaccount: u32,
     ) -> Result<AccountId, Refusal> {
-        if let Some(id) = self.account_id(owner, subaccount) {
+        if let Some(id) = self.owners.get(owner).and_then(|row| row.account(subaccount)) {
+            if !self.accounts.has(id) {
+                self.accounts.put(id, Account::new(owner, subaccount));
+            }
             return Ok(id);
         }
         if subaccount >= MAX_SUBACCOUNTS {

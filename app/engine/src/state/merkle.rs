@@ -13,7 +13,8 @@ pub type Hash = [u8; 32];
 /// Depth of every tree: room for 2³² slots.
 pub const DEPTH: usize = 32;
 
-const EMPTY: Hash = [0; 32];
+/// The leaf of a slot without a row.
+pub(super) const EMPTY: Hash = [0; 32];
 
 /// The bytes of a value as the app hash covers them.
 pub(super) fn encode(value: &impl BorshSerialize) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod ended;
 mod exchange;
 mod failure;
 mod filled;
+mod first_credits;
 mod market;
 pub mod merkle;
 pub mod outflow;
@@ -21,13 +22,15 @@ pub use chain::{Chain, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
 pub use ended::{EndedClientIds, ENDED_CLIENT_IDS};
-pub use exchange::{State, MAX_SUBACCOUNTS};
+pub use exchange::State;
 pub use failure::Failure;
 pub use filled::FilledLots;
+pub use first_credits::{FirstCredits, MAX_WAITING};
 pub use market::{
     ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
     MAX_LISTED, MAX_TAKEOVERS,
 };
 pub use outflow::Outflow;
 pub use owners::{IsolatedSlot, Owner, OwnerIndex};
+pub use tidemark_proto::params::MAX_SUBACCOUNTS;
 pub use view::{check_timeout, unknown_signer, View, MAX_PENDING_SEQUENCES};

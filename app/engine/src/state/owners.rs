@@ -14,7 +14,8 @@ pub struct Owner {
     pub address: Address,
     /// The sequence that the next transaction must have.
     pub sequence: u64,
-    /// Subaccount numbers and their accounts, in order of making.
+    /// Subaccount numbers and their accounts, in order of making: all that were ever opened,
+    /// whether or not they have rows now.
     pub accounts: Vec<(u32, AccountId)>,
     /// Markets in which a subaccount is or was in isolated mode, by subaccount and market.
     pub isolated: Vec<IsolatedSlot>,
@@ -27,14 +28,14 @@ pub struct IsolatedSlot {
     pub subaccount: u32,
     /// The market.
     pub market: MarketId,
-    /// The account that holds the collateral, the position and the orders.
+    /// The account that holds the collateral, the position and the orders, if there are any.
     pub account: AccountId,
     /// True if the mode is isolated now; the account stays otherwise.
     pub active: bool,
 }
 
 impl Owner {
-    /// The account of a subaccount.
+    /// The account of a subaccount, if it was ever opened.
     #[must_use]
     pub fn account(&self, subaccount: u32) -> Option<AccountId> {
         self.accounts.iter().find(|(number, _)| *number == subaccount).map(|(_, id)| *id)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use borsh::BorshSerialize;
 use tidemark_proto::units::{AccountId, OwnerId};
 
-use super::merkle::{encode, leaf_hash, Hash, MerkleTree};
+use super::merkle::{encode, leaf_hash, Hash, MerkleTree, EMPTY};
 
 const PAGE_SLOTS: usize = 64;
 
@@ -50,17 +50,21 @@ impl RowId for OwnerId {
     }
 }
 
-/// The rows of a table: slots 0, 1, 2, …, in pages that clones share until one of them writes.
+/// The rows of a table: slots 0, 1, 2, …, each with a row or without, in pages that clones share
+/// until one of them writes.
 #[derive(Clone, Debug)]
 pub struct TableView<K, T> {
-    pages: Vec<Arc<Vec<T>>>,
+    pages: Vec<Arc<Vec<Option<T>>>>,
+    /// Slots.
     len: u32,
+    /// Slots with a row.
+    rows: u32,
     ids: PhantomData<K>,
 }
 
 impl<K, T> Default for TableView<K, T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), len: 0, ids: PhantomData }
+        Self { pages: Vec::new(), len: 0, rows: 0, ids: PhantomData }
     }
 }
 
@@ -77,7 +81,13 @@ impl<K: RowId, T> TableView<K, T> {
         self.len == 0
     }
 
-    /// Every id, ascending.
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The id of every slot, ascending.
     pub fn ids(&self) -> impl Iterator<Item = K> + 'static {
         (0..self.len).map(K::from_slot)
     }
@@ -86,16 +96,24 @@ impl<K: RowId, T> TableView<K, T> {
     #[must_use]
     pub fn get(&self, id: K) -> Option<&T> {
         let (page, at) = place(id.slot());
-        self.pages.get(page)?.get(at)
+        self.pages.get(page)?.get(at)?.as_ref()
+    }
+
+    /// Returns true if an id has a row.
+    #[must_use]
+    pub fn has(&self, id: K) -> bool {
+        self.get(id).is_some()
     }
 
     /// Rows in order of id.
     pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
-        (0..).map(K::from_slot).zip(self.pages.iter().flat_map(|page| page.iter()))
+        let slots = (0..).map(K::from_slot).zip(self.pages.iter().flat_map(|page| page.iter()));
+        slots.filter_map(|(id, row)| Some((id, row.as_ref()?)))
     }
 }
 
-/// An append-only table with a Merkle root over its rows.
+/// A table with a Merkle root over its slots. Slots are never given up: one whose row is gone may
+/// get another.
 #[derive(Clone, Debug)]
 pub struct Table<K, T> {
     rows: TableView<K, T>,
@@ -126,11 +144,39 @@ impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
     /// The row of an id, to be changed: it counts as written.
     pub fn get_mut(&mut self, id: K) -> Option<&mut T> {
         let (page, at) = place(id.slot());
-        let row = Arc::make_mut(self.rows.pages.get_mut(page)?).get_mut(at)?;
+        // Without a row nothing is copied.
+        self.rows.get(id)?;
+        let row = Arc::make_mut(self.rows.pages.get_mut(page)?).get_mut(at)?.as_mut()?;
         if self.dirty.last() != Some(&id) {
             self.dirty.push(id);
         }
         Some(row)
+    }
+
+    /// Takes the row of an id out; its slot stays, empty.
+    pub fn remove(&mut self, id: K) -> Option<T> {
+        self.rows.get(id)?;
+        self.replace(id, None)
+    }
+
+    /// Puts a row into the slot of an id, over the one that it has. Returns false if the slot was
+    /// never made.
+    pub fn put(&mut self, id: K, row: T) -> bool {
+        let is_slot = id.slot() < self.rows.len;
+        if is_slot {
+            self.replace(id, Some(row));
+        }
+        is_slot
+    }
+
+    fn replace(&mut self, id: K, row: Option<T>) -> Option<T> {
+        let (page, at) = place(id.slot());
+        let place = Arc::make_mut(self.rows.pages.get_mut(page)?).get_mut(at)?;
+        let (before, is) = (std::mem::replace(place, row), place.is_some());
+        let rows = self.rows.rows.saturating_sub(u32::from(before.is_some()));
+        self.rows.rows = rows.saturating_add(u32::from(is));
+        self.touch(id);
+        before
     }
 
     /// Counts a row as written, though it stays: something that belongs to it has changed
@@ -150,7 +196,8 @@ impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
         if page == self.rows.pages.len() {
             self.rows.pages.push(Arc::new(Vec::with_capacity(PAGE_SLOTS)));
         }
-        Arc::make_mut(&mut self.rows.pages[page]).push(row);
+        Arc::make_mut(&mut self.rows.pages[page]).push(Some(row));
+        self.rows.rows = self.rows.rows.saturating_add(1);
         let id = K::from_slot(slot);
         self.dirty.push(id);
         Some(id)
@@ -167,10 +214,10 @@ impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
     pub fn root(&mut self) -> Hash {
         self.dirty();
         let hash = |id: &K| {
-            let row = self.rows.get(*id)?;
-            Some((id.slot(), leaf_hash(&encode(row))))
+            let hash = self.rows.get(*id).map_or(EMPTY, |row| leaf_hash(&encode(row)));
+            (id.slot(), hash)
         };
-        let leaves: Vec<(u32, Hash)> = self.dirty.iter().filter_map(hash).collect();
+        let leaves: Vec<(u32, Hash)> = self.dirty.iter().map(hash).collect();
         self.tree.update(&leaves);
         self.dirty.clear();
         self.tree.root()
@@ -185,6 +232,8 @@ impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -198,6 +247,45 @@ mod tests {
         assert_eq!(view.get(130), Some(&130));
         assert_eq!(table.get(130), Some(&7));
         assert_eq!(view.get(200), None);
+    }
+
+    proptest! {
+        /// Against a list of what is in each slot.
+        #[test]
+        fn rows_that_go_leave_their_slots_and_come_again(
+            steps in prop::collection::vec((0_u8..4, 0_u32..150, any::<u64>()), 0..300),
+        ) {
+            let (mut table, mut model) = (Table::<u32, u64>::default(), Vec::new());
+            for (step, slot, value) in steps {
+                let known = model.get(slot as usize).copied();
+                match step {
+                    0 | 1 => {
+                        prop_assert_eq!(table.push(value), Some(model.len() as u32));
+                        model.push(Some(value));
+                    }
+                    2 => {
+                        prop_assert_eq!(table.remove(slot), known.flatten());
+                        if let Some(place) = model.get_mut(slot as usize) { *place = None; }
+                    }
+                    _ => {
+                        prop_assert_eq!(table.put(slot, value), known.is_some());
+                        if let Some(place) = model.get_mut(slot as usize) { *place = Some(value); }
+                    }
+                }
+                let expected = model.get(slot as usize).copied().flatten();
+                prop_assert_eq!(table.get_mut(slot).copied(), expected);
+            }
+            let rows: Vec<(u32, u64)> =
+                (0..).zip(&model).filter_map(|(slot, row)| Some((slot, (*row)?))).collect();
+            let found: Vec<(u32, u64)> = table.iter().map(|(id, row)| (id, *row)).collect();
+            prop_assert_eq!(&found, &rows);
+            let counts = (table.rows() as usize, table.len() as usize);
+            prop_assert_eq!(counts, (rows.len(), model.len()));
+            let mut tree = MerkleTree::default();
+            let leaf = |(slot, row): (u32, u64)| (slot, leaf_hash(&encode(&row)));
+            tree.update(&rows.into_iter().map(leaf).collect::<Vec<_>>());
+            prop_assert_eq!(table.root(), tree.root());
+        }
     }
 
     #[test]

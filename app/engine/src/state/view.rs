@@ -7,6 +7,7 @@ use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::{Account, Market, Markets};
 
 use super::chain::{Chain, PROTOCOL_VERSION};
+use super::first_credits::FirstCredits;
 use super::market::{unknown_market, MarketCell};
 use super::merkle::Hash;
 use super::outflow::Outflow;
@@ -55,6 +56,7 @@ impl View {
             withdrawals_gated_until: 0,
             skipped_days: 0,
             outflow: Outflow::default(),
+            first_credits: FirstCredits::default(),
         };
         Self {
             chain,

@@ -126,7 +126,7 @@ impl ChainMetrics {
 
     /// Sets the gauges.
     pub fn refresh(&self, view: &View, market_data: &MarketData) {
-        self.accounts.set(i64::from(view.accounts.len()));
+        self.accounts.set(i64::from(view.accounts.rows()));
         let treasury = &view.chain.treasury;
         self.insurance_fund.set(usdc(treasury.insurance_atoms));
         self.fund_bucket.set(usdc(treasury.bucket.held_atoms(treasury.bucket_atoms())));

@@ -154,7 +154,8 @@ impl Node {
     /// With a genesis of that time.
     async fn start_at(start_ms: u64) -> Self {
         let genesis = Genesis {
-            params: ChainParams::default(),
+            // Figures stay round.
+            params: ChainParams { owner_fee_atoms: Atoms::ZERO, ..ChainParams::default() },
             markets: vec![MarketParams {
                 // Tests trade single lots.
                 min_order_atoms: Atoms::ZERO,

@@ -34,10 +34,36 @@ pub(crate) fn check_not_frozen(state: &State, account: AccountId) -> Result<(), 
     Ok(())
 }
 
-/// Returns the lots of an account's position in a market; 0 without one. Ids come from the table of
-/// accounts, whose rows are never removed.
+/// Returns the lots of an account's position in a market; 0 without one. An account without a
+/// row holds none.
 pub(crate) fn held(state: &State, account: AccountId, market: MarketId) -> SignedLots {
     state.accounts.get(account).map_or(SignedLots::ZERO, |account| account.lots(market))
+}
+
+/// Most markets in which an account chooses a leverage: an entry of a leverage alone stays.
+const MAX_LEVERAGES: usize = 256;
+
+/// Refuses one leverage too many.
+///
+/// # Errors
+/// `TOO_MANY_LEVERAGES`.
+pub(crate) fn check_room_for_leverage(
+    state: &State,
+    id: AccountId,
+    market: MarketId,
+) -> Result<(), Refusal> {
+    let others = |position: &&Position| position.leverage != 0 && position.market != market;
+    let chosen = account(state, id)?.positions.iter().filter(others).count();
+    if chosen >= MAX_LEVERAGES {
+        return Err(Refusal::TooManyLeverages { chosen, most: MAX_LEVERAGES });
+    }
+    Ok(())
+}
+
+/// Returns true if an account has an order in a market, on the book or off it.
+pub(crate) fn has_orders(state: &State, account: AccountId, market: MarketId) -> bool {
+    let slot = state.markets.slot(market);
+    slot.book.open_orders(account) > 0 || slot.conditional.of(account).next().is_some()
 }
 
 /// The entry of a market in an account, made when there is none: every market with an order of the

@@ -1,7 +1,5 @@
-//! Collateral of an account: funding, deposits, transfers, and what may be taken away (rules
-//! §§3.11, 3.12).
+//! Collateral of an account: funding, and what may be taken away (rules §§3.11, 3.12).
 
-use tidemark_proto::types::Address;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId};
 use tidemark_risk::{position, Position};
 
@@ -73,27 +71,6 @@ pub(crate) fn shift(
     credit(state, to, amount_atoms)
 }
 
-/// Credits collateral on a minter's word.
-pub(crate) fn deposit(
-    state: &mut State,
-    signer: &Address,
-    recipient: Address,
-    subaccount: u32,
-    amount_atoms: Atoms,
-) -> Result<(), Refusal> {
-    if !state.chain.minters.contains(signer) {
-        return Err(Refusal::NotAMinter(*signer));
-    }
-    let after_atoms = state.chain.deposits_atoms.checked_add(amount_atoms);
-    let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of deposits"))?;
-    check_supply(state, amount_atoms)?;
-    let owner = state.ensure_owner(recipient)?;
-    let account = state.ensure_account(owner, subaccount)?;
-    credit(state, account, amount_atoms)?;
-    state.chain.deposits_atoms = after_atoms;
-    Ok(())
-}
-
 /// Checks that so much more may be on the chain.
 pub(crate) fn check_supply(state: &State, amount_atoms: Atoms) -> Result<(), Refusal> {
     let overflow = || Refusal::overflow("the sum of deposits");
@@ -146,18 +123,4 @@ pub(crate) fn removable(state: &State, account: AccountId) -> Atoms {
         || health::stale_market(state, account, state.chain.time_ms).is_some();
     let health = health::health(state, account).ok().filter(|_| !held_back);
     health.map_or(Atoms::ZERO, |health| health.withdrawable_atoms())
-}
-
-/// Moves collateral between two subaccounts of one owner, under the rules of a withdrawal.
-pub(crate) fn transfer(
-    state: &mut State,
-    owner: OwnerId,
-    from_subaccount: u32,
-    to_subaccount: u32,
-    amount_atoms: Atoms,
-) -> Result<(), Refusal> {
-    let from = existing(state, owner, from_subaccount)?;
-    check_withdrawable(state, from, amount_atoms)?;
-    let to = state.ensure_account(owner, to_subaccount)?;
-    shift(state, from, to, amount_atoms)
 }

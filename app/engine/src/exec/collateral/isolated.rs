@@ -32,6 +32,7 @@ fn slot(state: &State, parent: AccountId, market: MarketId) -> Option<IsolatedSl
 /// The isolated collateral of a subaccount in a market, made when there is none.
 fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<IsolatedSlot, Refusal> {
     if let Some(slot) = slot(state, parent, market) {
+        restore(state, parent, slot)?;
         return Ok(slot);
     }
     let row = lookup::account(state, parent)?;
@@ -46,6 +47,16 @@ fn ensure(state: &mut State, parent: AccountId, market: MarketId) -> Result<Isol
     let slot = IsolatedSlot { subaccount, market, account, active: false };
     put(state, owner, slot)?;
     Ok(slot)
+}
+
+/// Gives an isolated account a row, if it has none: it went when it held nothing.
+fn restore(state: &mut State, parent: AccountId, slot: IsolatedSlot) -> Result<(), Refusal> {
+    if !state.accounts.has(slot.account) {
+        let row = lookup::account(state, parent)?;
+        let row = Account::isolated_from(parent, row, slot.market);
+        state.accounts.put(slot.account, row);
+    }
+    Ok(())
 }
 
 fn put(state: &mut State, owner: OwnerId, slot: IsolatedSlot) -> Result<(), Refusal> {
@@ -67,7 +78,10 @@ pub(crate) fn account_for(
     if only {
         return ensure(state, parent, market).map(|slot| slot.account);
     }
-    Ok(slot(state, parent, market).filter(|slot| slot.active).map_or(parent, |slot| slot.account))
+    match slot(state, parent, market).filter(|slot| slot.active) {
+        Some(slot) => restore(state, parent, slot).map(|()| slot.account),
+        None => Ok(parent),
+    }
 }
 
 fn is_in_use(state: &State, account: AccountId, market: MarketId) -> bool {
@@ -99,13 +113,19 @@ pub(crate) fn set_mode(
             open: resting.saturating_add(waiting),
         });
     }
+    if !isolated && from == parent {
+        return Ok(());
+    }
     let leverage =
         lookup::account(state, from)?.position(market).map_or(0, |position| position.leverage);
     let slot = ensure(state, parent, market)?;
-    put(state, owner, IsolatedSlot { active: isolated, ..slot })?;
-    let to = account_for(state, parent, market)?;
-    lookup::position_mut(state, to, market)?.leverage = leverage;
-    Ok(())
+    let to = if isolated { slot.account } else { parent };
+    if from != to && leverage != 0 {
+        lookup::check_room_for_leverage(state, to, market)?;
+        lookup::position_mut(state, from, market)?.leverage = 0;
+        lookup::position_mut(state, to, market)?.leverage = leverage;
+    }
+    put(state, owner, IsolatedSlot { active: isolated, ..slot })
 }
 
 /// Moves collateral between a subaccount and its isolated collateral in a market: in when positive,
@@ -194,11 +214,12 @@ pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bo
     !only && slot(state, parent, market).is_none_or(|slot| !slot.active)
 }
 
-/// All isolated collateral of a subaccount.
+/// All isolated collateral of a subaccount, as far as there is any.
 pub(crate) fn all_of(state: &State, parent: AccountId) -> Result<Vec<AccountId>, Refusal> {
     let row = lookup::account(state, parent)?;
     let owner = lookup::owner(state, row.owner)?;
-    Ok(owner.isolated_of(row.number).map(|slot| slot.account).collect())
+    let slots = owner.isolated_of(row.number).map(|slot| slot.account);
+    Ok(slots.filter(|account| state.accounts.has(*account)).collect())
 }
 
 /// All isolated collateral of a subaccount, of which each is paid for before it is looked at.
@@ -215,8 +236,8 @@ pub(crate) fn all_of_paid(ctx: &mut Ctx<'_>, parent: AccountId) -> Result<Vec<Ac
 
 /// At a block's end: isolated collateral without a position, an order on the book or one that waits
 /// and could increase goes back to its parent. Only accounts that the block wrote to, or that lost
-/// an order in it, can have become so.
-pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
+/// an order in it, can have become so; they are returned.
+pub(crate) fn return_idle(ctx: &mut Ctx<'_>) -> BTreeSet<AccountId> {
     let state = &mut *ctx.exchange;
     let mut touched: BTreeSet<AccountId> = state.accounts.dirty().iter().copied().collect();
     for event in &ctx.events {
@@ -228,20 +249,14 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
             _ => {}
         }
     }
-    for account in touched {
+    for account in touched.iter().copied() {
         let Some(row) = state.accounts.get(account) else {
-            broken_account(
-                state,
-                account,
-                Failure::Collateral,
-                format!("account {account} was written and is not"),
-            );
-            continue;
-        };
-        let Some(isolated) = row.isolated.filter(|_| row.collateral_atoms.is_positive()) else {
+            let sentence = format!("account {account} was written and is not");
+            broken_account(state, account, Failure::Collateral, sentence);
             continue;
         };
         let atoms = row.collateral_atoms;
+        let Some(isolated) = row.isolated.filter(|_| atoms.is_positive()) else { continue };
         if !is_in_use(state, account, isolated.market) {
             // The supply cap keeps every sum of collateral below 64 bits.
             if let Err(refusal) = cash::shift(state, account, isolated.parent, atoms) {
@@ -256,4 +271,5 @@ pub(crate) fn return_idle(ctx: &mut Ctx<'_>) {
             }
         }
     }
+    touched
 }

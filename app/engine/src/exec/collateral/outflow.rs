@@ -3,6 +3,7 @@
 
 use tidemark_proto::units::{Atoms, OwnerId};
 
+use crate::exec::account::lookup;
 use crate::exec::collateral::cash;
 use crate::refusal::Refusal;
 use crate::state::outflow::MAX_QUEUED;
@@ -44,12 +45,15 @@ pub(crate) fn withdraw(
 /// Puts all that an owner waits for back into the collateral of one of its subaccounts; its place
 /// is lost.
 pub(crate) fn take_back(state: &mut State, owner: OwnerId, subaccount: u32) -> Result<(), Refusal> {
-    let account = cash::existing(state, owner, subaccount)?;
+    // What has left a subaccount may have been all of it.
+    let opened = lookup::owner(state, owner)?.account(subaccount);
+    opened.ok_or(Refusal::UnknownSubaccount(subaccount))?;
     let queued = state.chain.outflow.queue.of(owner).ok_or(Refusal::NothingQueued)?;
     let amount_atoms = queued.amount_atoms;
     cash::check_supply(state, amount_atoms)?;
     let after_atoms = state.chain.withdrawals_atoms.checked_sub(amount_atoms);
     let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of withdrawals"))?;
+    let account = state.ensure_account(owner, subaccount)?;
     cash::credit(state, account, amount_atoms)?;
     state.chain.withdrawals_atoms = after_atoms;
     state.chain.outflow.queue.leave(owner);

@@ -4,7 +4,7 @@ use tidemark_proto::types::Operation;
 use tidemark_proto::units::{AccountId, MarketId};
 use tidemark_proto::Code;
 
-use crate::exec::collateral::isolated;
+use crate::exec::collateral::{isolated, rows};
 use crate::exec::ctx::Ctx;
 use crate::exec::operation::{cancel_schedule, scale};
 use crate::exec::order::conditional::{bracket, enter, pair};
@@ -22,7 +22,11 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, parent: AccountId, operation: &Operation) -
     };
     ended::note_all(ctx);
     let result = isolated::account_for(ctx.exchange, parent, market).and_then(|account| {
-        isolated::refunding(ctx, account, |ctx| carry_out(ctx, account, operation))
+        let result = isolated::refunding(ctx, account, |ctx| carry_out(ctx, account, operation));
+        if result.is_err() {
+            rows::drop_entry(ctx.exchange, account, market);
+        }
+        result
     });
     result.unwrap_or_else(|refusal| refused(ctx, parent, Some(market), refusal))
 }

@@ -3,7 +3,7 @@
 use tidemark_proto::units::{Atoms, MarketId, OwnerId, Ppm, SelfTradePrevention};
 
 use crate::exec::account::{cost, health, lookup};
-use crate::exec::collateral::{cash, isolated};
+use crate::exec::collateral::{cash, isolated, rows};
 use crate::exec::ctx::Ctx;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -28,6 +28,9 @@ pub(crate) fn set_leverage(
     }
     let account = isolated::account_for(state, parent, market)?;
     lookup::check_not_frozen(state, account)?;
+    if leverage != 0 {
+        lookup::check_room_for_leverage(state, account, market)?;
+    }
     let free_before = health::health(state, account)?.free_atoms();
     let position = lookup::position_mut(state, account, market)?;
     let before = std::mem::replace(&mut position.leverage, leverage);
@@ -38,6 +41,7 @@ pub(crate) fn set_leverage(
         Err(refusal) => refusal,
     };
     lookup::position_mut(state, account, market)?.leverage = before;
+    rows::drop_entry(state, account, market);
     Err(refusal)
 }
 

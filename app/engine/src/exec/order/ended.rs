@@ -10,6 +10,9 @@ use crate::invariant::invariant;
 use crate::refusal::Refusal;
 use crate::state::State;
 
+/// Most rows of a market that a block looks at.
+const MOST_FORGOTTEN: u32 = 4;
+
 /// Remembers the client ids of orders that have ended since the last call.
 pub(crate) fn note_all(ctx: &mut Ctx<'_>) {
     let from = std::mem::replace(&mut ctx.noted, ctx.events.len());
@@ -50,8 +53,28 @@ pub(crate) fn note(
     account: AccountId,
     (client_id, order_id): (ClientId, OrderId),
 ) {
-    let noted = state.markets.slot_mut(market).ended.note(account, client_id, order_id);
+    let now_ms = state.chain.time_ms;
+    let noted = state.markets.slot_mut(market).ended.note(account, (client_id, order_id), now_ms);
     invariant!(state, market, Order, noted, "no room for the client ids of account {}", account);
+}
+
+/// At a block's end: forgets the client ids of accounts that have held nothing in a market for a
+/// day. Of each market the [`MOST_FORGOTTEN`] rows that have stood longest are looked at.
+pub(crate) fn forget_idle(state: &mut State) {
+    let now_ms = state.chain.time_ms;
+    for market in state.markets.ids() {
+        for _ in 0..MOST_FORGOTTEN {
+            let Some(account) = state.markets.slot(market).ended.idle(now_ms) else { break };
+            let row = state.accounts.get(account);
+            let holds = row.is_some_and(|row| row.position(market).is_some());
+            let ended = &mut state.markets.slot_mut(market).ended;
+            if holds {
+                ended.keep(account, now_ms);
+            } else {
+                ended.forget(account);
+            }
+        }
+    }
 }
 
 /// Checks that no order of the account that has ended lately had this client id.

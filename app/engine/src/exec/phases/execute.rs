@@ -2,7 +2,7 @@
 
 use crate::events::{BlockEvents, PriceRound};
 use crate::exec::block::Block;
-use crate::exec::collateral::{isolated, outflow};
+use crate::exec::collateral::{isolated, outflow, rows};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::sweep;
 use crate::exec::order::conditional::links;
@@ -21,8 +21,10 @@ pub fn execute(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase)) -> 
     triggers::run(&mut ctx);
     lap(Phase::Triggers);
     let txs = transactions::run(&mut ctx, &block.txs);
-    isolated::return_idle(&mut ctx);
+    let touched = isolated::return_idle(&mut ctx);
+    rows::drop_empty(ctx.exchange, touched);
     ended::note_all(&mut ctx);
+    ended::forget_idle(ctx.exchange);
     lap(Phase::Transactions);
     let mut out = outcome(block, ctx, prices);
     out.txs = txs;

@@ -5,7 +5,7 @@ use tidemark_proto::units::OwnerId;
 
 use crate::exec::administration;
 use crate::exec::block::CheckedTx;
-use crate::exec::collateral::{cash, isolated, outflow};
+use crate::exec::collateral::{cash, entry, isolated, outflow};
 use crate::exec::ctx::Ctx;
 use crate::exec::meter::Meter;
 use crate::exec::operation::{keepers, orders, settings};
@@ -105,7 +105,7 @@ fn carry_out(
         // `carried_out` runs orders.
         Message::Orders { .. } => Ok(()),
         Message::Deposit { recipient, subaccount, amount_atoms } => {
-            cash::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
+            entry::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
         }
         Message::Withdraw { subaccount, amount_atoms } => {
             settings::pay_for_margin(ctx, owner, *subaccount)?;
@@ -116,7 +116,7 @@ fn carry_out(
         }
         Message::Transfer { from_subaccount, to_subaccount, amount_atoms } => {
             settings::pay_for_margin(ctx, owner, *from_subaccount)?;
-            cash::transfer(ctx.exchange, owner, *from_subaccount, *to_subaccount, *amount_atoms)
+            entry::transfer(ctx.exchange, owner, *from_subaccount, *to_subaccount, *amount_atoms)
         }
         Message::SetLeverage { subaccount, market, leverage } => {
             settings::pay_for_margin(ctx, owner, *subaccount)?;
