@@ -105,7 +105,7 @@ fn options_of_an_order_that_contradict_each_other_are_refused_with_what_to_do() 
         ("--size 0.01 --stop 61000 --expires 1h", "--expires is for limit orders"),
         ("--size 0.01 --stop 61000 --take-profit 59000", "cannot be used with"),
         ("--stop 61000", "--size, or --whole-position"),
-        ("--whole-position --price 60000", "--stop or --take-profit"),
+        ("--whole-position --price 60000", "--stop, --take-profit or --trail"),
         ("--whole-position --size 0.01 --stop 61000", "cannot be used with"),
         ("--whole-position --stop 61000 --price 61010 --display 0.01", "a part of --size"),
         ("--size 0.01 --price 60000 --display 0.02", "--display is 0.02, more than --size, 0.01"),
