@@ -75,6 +75,22 @@ fn an_order_draws_the_collateral_that_it_needs_and_gives_it_back_when_it_is_gone
     );
 }
 
+/// The walk that only looks ends at an order of the account's own, which takes lots off both; the
+/// walk that trades goes on. Behind that order the trader has the collateral that is there.
+#[test]
+fn rules_3_an_order_trades_on_no_collateral_that_was_not_drawn_for_it() {
+    let mut chain = with_position();
+    order(&mut chain, "maker", limit(0, Buy, 99, 1_000));
+    order(&mut chain, "long", limit(0, Buy, 100, 10));
+    let before = chain.collateral("long");
+    let time_in_force = v1::TimeInForce::Ioc.into();
+    let sell = v1::PlaceOrder { time_in_force, ..limit(0, Sell, 99, 900) };
+    let events = order(&mut chain, "long", sell);
+    let result = &events.txs[0].results[0];
+    assert_eq!(chain.collateral("long"), before, "nothing was drawn");
+    assert!((100..890).contains(&result.filled_lots.get()), "{result:?}");
+}
+
 #[test]
 fn an_order_that_expires_gives_its_collateral_back_too() {
     let mut chain = one_market(&["trader"]);

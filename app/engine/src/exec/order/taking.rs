@@ -73,6 +73,7 @@ fn prepare(
     if makes_way && fillable.stop == Some(Code::InsufficientCollateral) {
         make_way(ctx, account, incoming)?;
         (walk, _) = assess(ctx.exchange, account, incoming)?;
+        walk.start.drew(Atoms::ZERO);
         return Ok(walk);
     }
     let mut drawn_atoms = walk.now.drawn_atoms();
@@ -87,8 +88,9 @@ fn prepare(
     }
     if drawn_atoms.is_positive() {
         isolated::cover(ctx.exchange, account, drawn_atoms)?;
-        walk.start.drew(drawn_atoms);
     }
+    // The walk that trades may get further than the one that looked, and draws nothing.
+    walk.start.drew(drawn_atoms);
     Ok(walk)
 }
 
