@@ -46,7 +46,7 @@ metrics! {
         proposals_rejected: IntCounter = "tidemark_proposals_rejected_total"
             "Proposed blocks that this node found wrong and voted against";
         accounts: IntGauge = "tidemark_accounts"
-            "Subaccounts";
+            "Subaccounts and isolated accounts that hold something";
         insurance_fund: Gauge = "tidemark_insurance_fund_usdc"
             "The insurance fund";
         fund_bucket: Gauge = "tidemark_insurance_fund_bucket_usdc"
