@@ -99,10 +99,9 @@ impl Makers {
         }
         for maker in (0..MAKERS).filter(|maker| maker % 2 == second % 2) {
             let mut operations = vec![Operation::CancelAll(v1::CancelAll::default())];
-            for market in 0..LISTINGS.len() {
-                let past = &self.past[market];
+            for (market, (past, listing)) in self.past.iter().zip(&LISTINGS).enumerate() {
                 if let (Some(then), Some(now)) = (past.front(), past.back()) {
-                    let of = (&LISTINGS[market], id(market));
+                    let of = (listing, id(market));
                     operations.extend(ladder(of, (*then, *now), (maker, MAKERS)));
                 }
             }

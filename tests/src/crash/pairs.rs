@@ -283,7 +283,7 @@ impl<'a> World<'a> {
                     let lost = worse.notional_atoms(*lots, market.k).unwrap_or(Atoms::MAX);
                     self.outcome.strangers_atoms += lost;
                 }
-                Event::Fill(fill) => self.outcome.makers_atoms += self.from_makers(fill),
+                Event::Fill(fill) => self.outcome.makers_atoms += self.gained_from_makers(fill),
                 _ => {}
             }
         }
@@ -291,7 +291,7 @@ impl<'a> World<'a> {
 
     /// Gain of the pair by a quote beyond the mark: a quote of before a jump, which any taker could
     /// have met.
-    fn from_makers(&self, fill: &Fill) -> Atoms {
+    fn gained_from_makers(&self, fill: &Fill) -> Atoms {
         if !self.pair.contains(&fill.taker) || self.pair.contains(&fill.maker) {
             return Atoms::ZERO;
         }

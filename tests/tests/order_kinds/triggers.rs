@@ -27,7 +27,7 @@ fn rules_2_a_stop_sells_when_the_mark_falls_to_it_and_not_before() {
     let (order_id, placed_order_id, code) = told.expect("it triggers");
     assert_eq!((order_id, code), (result.order_id, Code::Ok));
     let fill = events.events.iter().find_map(|event| match event {
-        Event::Fill(fill) => Some(fill.clone()),
+        Event::Fill(fill) => Some(*fill),
         _ => None,
     });
     let fill = fill.expect("it trades");

@@ -86,7 +86,7 @@ fn one(kind: &Kind) -> Result<Measure, String> {
     }
     let ms = whole.as_secs_f64() * 1e3;
     println!("\nthe whole block: {ms:.0} ms\n");
-    Ok(Measure::cost(&format!("full_block_{}", kind.name), ms, "ms"))
+    Ok(Measure::cost(format!("full_block_{}", kind.name), ms, "ms"))
 }
 
 /// A chain with as many makers as a block's gas reaches, and the transactions that reach them.
