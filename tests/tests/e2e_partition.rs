@@ -39,9 +39,12 @@ fn step(rounds: &Value) -> Option<(u64, u64, u64)> {
     Some((next()?, next()?, next()?))
 }
 
-/// Validators whose prevote of the first round is known.
+/// Validators whose prevote of the current round is known. On a busy machine the first round may
+/// pass without a proposal.
 fn prevotes(rounds: &Value) -> usize {
-    let bits = rounds["height_vote_set"][0]["prevotes_bit_array"].as_str().unwrap_or_default();
+    let round = step(rounds).and_then(|(_, round, _)| usize::try_from(round).ok()).unwrap_or(0);
+    let votes = &rounds["height_vote_set"][round];
+    let bits = votes["prevotes_bit_array"].as_str().unwrap_or_default();
     bits.split_whitespace().next().unwrap_or_default().matches('x').count()
 }
 
