@@ -340,6 +340,26 @@ fn rules_10_a_batch_of_all_or_none_pays_for_its_checks_and_writes_nothing_withou
 /// worst transactions that the search has found: a visit may take some 60 ns.
 const LEAST_GAS_A_VISIT: u64 = 10;
 
+/// The trader cannot afford the batch, which shows where the walk of the first order ends. Whatever
+/// gas is declared, nothing of the batch is carried out: a walk that does not reach its end is no
+/// yes.
+#[test]
+fn rules_10_a_batch_of_all_or_none_is_refused_where_the_walk_of_its_order_runs_out_of_gas() {
+    let mut chain = one_market(&["maker"]);
+    fund(&mut chain, "taker", 0, 600);
+    chain.orders("maker", vec![place(limit(0, Sell, 101, 1)); 15]);
+    healthy(&chain.block());
+    for visits in 0..160 {
+        let orders = vec![place(limit(0, Buy, 106, 130)), place(limit(0, Buy, 95, 1))];
+        let all = v1::MsgOrders { mode: v1::BatchMode::All.into(), ..batch(0, orders) };
+        let gas = gas::TX + 2 * gas::PLACE + visits * gas::VISIT;
+        let (outcome, _) = alone(&mut chain, "taker", all, Some(gas));
+        let any = outcome.results.iter().any(|result| result.code().word() == "OK");
+        assert!(!any, "with gas for {visits} visits: {outcome:?}");
+    }
+    assert_eq!(chain.state.markets[0].book.live_orders(), 15);
+}
+
 #[test]
 fn rules_10_the_worst_transactions_that_were_found_pay_for_what_they_visit() {
     let inputs = work::worst();

@@ -2,7 +2,7 @@
 //! not cover at the order's limit is judged at the prices that the order meets.
 
 use tidemark_matching::{Fillable, NewOrder, Reject, TimeInForce};
-use tidemark_proto::types::gas::NAMED;
+use tidemark_proto::types::gas::{NAMED, VISIT};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId};
 use tidemark_proto::Code;
 use tidemark_risk::orders::OpenOrder;
@@ -171,7 +171,8 @@ pub(crate) fn explained(reject: Reject, lots: Lots, by_fill: Option<Box<ByFill>>
 /// orders, whose changes are in order of market. Returns the makers that were looked at.
 ///
 /// # Errors
-/// `refusal`, with the lots that would be admitted.
+/// `refusal`, with the lots that would be admitted; `OUT_OF_GAS` if the walk did not reach its end:
+/// the walk of the order itself may get further.
 pub(crate) fn check_whole(
     state: &mut State,
     account: AccountId,
@@ -185,6 +186,9 @@ pub(crate) fn check_whole(
     let (walk, fillable) = rehearse(&mut ctx, incoming.market, request, walk);
     if fillable.stop == Some(Code::InsufficientCollateral) {
         return Err(admitted(request.lots, fillable.lots, refusal.clone()));
+    }
+    if fillable.stop == Some(Code::OutOfGas) {
+        return Err(Refusal::OutOfGas { needed: VISIT, left: 0 });
     }
     if incoming.rests {
         check_rest(state, account, incoming, &walk, fillable, refusal)?;
