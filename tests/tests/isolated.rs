@@ -80,6 +80,8 @@ fn an_order_draws_the_collateral_that_it_needs_and_gives_it_back_when_it_is_gone
 #[test]
 fn rules_3_an_order_trades_on_no_collateral_that_was_not_drawn_for_it() {
     let mut chain = with_position();
+    let policy = v1::SelfTradePrevention::Decrement.into();
+    chain.send("long", v1::MsgSetSelfTradePrevention { policy, ..Default::default() });
     order(&mut chain, "maker", limit(0, Buy, 99, 1_000));
     order(&mut chain, "long", limit(0, Buy, 100, 10));
     let before = chain.collateral("long");
