@@ -72,8 +72,7 @@ fn check_client_ids(bracket: &Bracket) -> Result<(), Refusal> {
 
 /// Phase 5: exits whose entry has filled wait for their triggers, at most `max`, oldest first.
 /// Those without a position to reduce sleep again while their entry is on the book, and go
-/// otherwise.
-/// Returns the gas that it took.
+/// otherwise. Returns the gas that the exits took.
 pub(crate) fn begin_exits(ctx: &mut Ctx<'_>, market: MarketId, mark_ticks: Ticks, max: u32) -> u64 {
     let due = ctx.exchange.markets.slot(market).conditional.due_exits(max);
     let gas = (due.len() as u64).saturating_mul(BEGIN_GAS);
