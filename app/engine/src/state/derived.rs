@@ -34,8 +34,8 @@ pub(crate) struct Derived {
     pub aging: BTreeSet<(u32, AccountId)>,
     /// Accounts of which a loss kept an entry at the last block's end (rules §1.9).
     pub owing: BTreeSet<AccountId>,
-    /// The first of them whose turn it is. What goes when depends on it and on `aging`: a state that
-    /// is not replayed from genesis has to bring both along.
+    /// The first of them whose turn it is. The rows that go in a block depend on this and on
+    /// `aging`: a state that is not replayed from genesis has to bring both along.
     pub owing_from: AccountId,
     /// Running sums of the invariants.
     pub audit: Audit,
