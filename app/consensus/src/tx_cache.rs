@@ -144,14 +144,24 @@ impl TxCache {
     /// # Errors
     /// As of [`Self::decode_all`].
     pub fn verify_all(&self, txs: &[Decoded], threads: usize) -> Result<(), (usize, Refusal)> {
-        let verify = |tx: &Decoded| {
-            if let Decoded::Unverified(signed) = tx {
-                signed.verify(&self.chain_id)?;
-                self.lock().insert(Arc::new(signed.tx.clone()));
-            }
+        // Nearly always the node has seen all of them: no thread is to start for that.
+        let unverified: Vec<(usize, &SignedTx)> = txs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, tx)| match tx {
+                Decoded::Verified(_) => None,
+                Decoded::Unverified(signed) => Some((index, &**signed)),
+            })
+            .collect();
+        let verify = |(_, signed): &(usize, &SignedTx)| {
+            signed.verify(&self.chain_id)?;
+            self.lock().insert(Arc::new(signed.tx.clone()));
             Ok(())
         };
-        up_to_first(txs, threads, verify).map(drop)
+        let result = up_to_first(&unverified, threads, verify);
+        result.map(drop).map_err(|(place, refusal)| {
+            (unverified.get(place).map_or(place, |(index, _)| *index), refusal)
+        })
     }
 }
 
