@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::state::State;
 use tidemark_proto::units::{AccountId, Atoms, MarketId, SignedLots};
-use tidemark_risk::health::health_without_orders;
+use tidemark_risk::health::{health_without_orders, Health};
 use tidemark_risk::liquidation::closing_order;
 use tidemark_tests::harness::{genesis, Chain};
 use tidemark_tests::net::progress;
@@ -43,13 +43,13 @@ pub fn fall(accounts: u32, seed: u64) -> Result<Vec<Line>, String> {
         let homes = homes(&chain.state)?;
         let (times, events) = block_by(&mut chain, &processor_time)?;
         blocks.push(times);
-        let waiting = chain.state.danger.listed.len();
+        let waiting = waiting(&chain.state)?;
         if blocks.len() % TOLD_BLOCKS == 1 || waiting == 0 {
             let Times { whole, sweep, hash } = times;
             let frozen = chain.state.danger.frozen.len();
             progress(&format!(
                 "block {}: {whole:?}, of it the sweep {sweep:?}, the hash {hash:?}; {waiting} \
-                 accounts listed, {frozen} frozen",
+                 accounts owe, {frozen} frozen",
                 blocks.len()
             ));
         }
@@ -64,7 +64,24 @@ pub fn fall(accounts: u32, seed: u64) -> Result<Vec<Line>, String> {
             return Err(format!("{waiting} accounts wait after {MOST_BLOCKS} blocks"));
         }
     }
+    let left = chain.state.danger.listed.len();
+    progress(&format!("{left} accounts with an equity of 0 and more wait for bids and keepers"));
     Ok(lines(accounts, &blocks))
+}
+
+/// Listed accounts that the chain can close without a bid or a keeper: without anything left they
+/// are deleveraged, with an equity of 0 and more nobody is made to take their positions (rules §7).
+fn waiting(state: &State) -> Result<usize, String> {
+    let mut waiting = 0;
+    for row in &state.danger.listed {
+        waiting += usize::from(health_of(state, row.account)?.equity_atoms < Atoms::ZERO);
+    }
+    Ok(waiting)
+}
+
+fn health_of(state: &State, account: AccountId) -> Result<Health, String> {
+    let account = state.accounts.get(account).ok_or("a listed account")?;
+    health_without_orders(account, &state.markets).map_err(|e| e.to_string())
 }
 
 /// The chain after the fall, before the block that shows it.
@@ -151,9 +168,7 @@ fn out_of_order(
         match closed.get(account) {
             Some(shortfall) => of_closed.push(*shortfall),
             None => {
-                let row = state.accounts.get(*account).ok_or("a listed account")?;
-                let health = health_without_orders(row, &state.markets);
-                let health = health.map_err(|e| e.to_string())?;
+                let health = health_of(state, *account)?;
                 of_waiting.push(health.maintenance_atoms - health.equity_atoms);
             }
         }
