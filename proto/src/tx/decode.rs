@@ -1,16 +1,17 @@
 //! The stateless check of a transaction: size, form, signature.
 
+use cosmrs::proto::cosmos::crypto::secp256k1::PubKey;
 use cosmrs::proto::cosmos::tx::v1beta1 as wire;
 use cosmrs::proto::cosmos::tx::v1beta1::mode_info::{Single, Sum};
-use k256::ecdsa::signature::Verifier as _;
-use k256::ecdsa::{Signature, VerifyingKey};
 use prost::Message as _;
+use ripemd::Ripemd160;
+use secp256k1::{ecdsa, Message, PublicKey};
 use sha2::{Digest, Sha256};
 
 use super::block::is_of_proposers;
 use super::message::{chain_tag, from_any};
 use crate::codes::{Code, Refusal};
-use crate::types::{Address, DecodedTx, ADDRESS_PREFIX};
+use crate::types::{Address, DecodedTx};
 
 /// Longest memo.
 pub const MAX_MEMO_BYTES: usize = 256;
@@ -24,11 +25,15 @@ pub struct SignedTx {
     /// The transaction's content: the part that the engine reads.
     pub tx: DecodedTx,
     chain_tag: u32,
-    verifying_key: VerifyingKey,
+    public_key: CompressedKey,
     signature: [u8; 64],
     body_bytes: Vec<u8>,
     auth_info_bytes: Vec<u8>,
 }
+
+/// A public key as it is on the wire: one coordinate of the point, and the other one's parity.
+/// Computing the point costs a tenth of a verification, and belongs to it.
+type CompressedKey = [u8; 33];
 
 fn malformed(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::TxMalformed, message)
@@ -62,12 +67,9 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         return Err(Refusal::new(Code::NotAuthorised, message));
     }
     let (public_key, sequence) = signer(&auth)?;
-    let verifying_key = VerifyingKey::from_sec1_bytes(&public_key.to_bytes()).map_err(|_| {
-        Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1")
-    })?;
     let signature = signature(&raw.signatures)?;
     let envelope = from_any(any)?;
-    let signer = address_of(&public_key)?;
+    let signer = address_of(&public_key);
     if Address::parse(&envelope.sender)? != signer {
         return Err(Refusal::new(
             Code::WrongSigner,
@@ -93,7 +95,7 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
             size: bytes.len(),
         },
         chain_tag: envelope.chain_tag,
-        verifying_key,
+        public_key,
         signature,
         body_bytes: raw.body_bytes,
         auth_info_bytes: raw.auth_info_bytes,
@@ -133,7 +135,7 @@ fn check_body(body: &wire::TxBody) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn signer(auth: &wire::AuthInfo) -> Result<(cosmrs::crypto::PublicKey, u64), Refusal> {
+fn signer(auth: &wire::AuthInfo) -> Result<(CompressedKey, u64), Refusal> {
     let unsigned = |why: String| Refusal::new(Code::TxUnsigned, why);
     let [info] = auth.signer_infos.as_slice() else {
         return Err(unsigned(format!("{} signers, must be 1", auth.signer_infos.len())));
@@ -148,8 +150,13 @@ fn signer(auth: &wire::AuthInfo) -> Result<(cosmrs::crypto::PublicKey, u64), Ref
         let shown: String = any.type_url.chars().take(80).collect();
         return Err(unsigned(format!("public key type {shown:?}, must be {SECP256K1_TYPE_URL:?}")));
     }
-    let key = cosmrs::crypto::PublicKey::try_from(any)
-        .map_err(|_| unsigned("the public key is not a compressed secp256k1 point".into()))?;
+    let key = PubKey::decode(any.value.as_slice())
+        .map_err(|error| unsigned(format!("the public key: {error}")))?
+        .key;
+    let length = key.len();
+    let key = key.try_into().map_err(|_| {
+        unsigned(format!("public key of {length} bytes, must be a compressed point of 33"))
+    })?;
     Ok((key, info.sequence))
 }
 
@@ -168,11 +175,9 @@ fn signature(signatures: &[Vec<u8>]) -> Result<[u8; 64], Refusal> {
     })
 }
 
-pub(super) fn address_of(key: &cosmrs::crypto::PublicKey) -> Result<Address, Refusal> {
-    let account =
-        key.account_id(ADDRESS_PREFIX).map_err(|_| malformed("public key has no address"))?;
-    let bytes = account.to_bytes();
-    bytes.as_slice().try_into().map(Address).map_err(|_| malformed("address is not 20 bytes"))
+/// The address of a public key: RIPEMD-160 of its SHA-256, as everywhere in Cosmos.
+pub(super) fn address_of(key: &CompressedKey) -> Address {
+    Address(Ripemd160::digest(Sha256::digest(key)).into())
 }
 
 /// The bytes that are signed: a `SignDoc` with the account number 0, so that a signature can be
@@ -191,7 +196,8 @@ impl SignedTx {
     /// Checks that the signer signed the transaction for this chain.
     ///
     /// # Errors
-    /// `WRONG_CHAIN` if the message names another chain, else `BAD_SIGNATURE`.
+    /// `WRONG_CHAIN` if the message names another chain, `TX_UNSIGNED` if the public key is not a
+    /// point of the curve, else `BAD_SIGNATURE`.
     pub fn verify(&self, chain_id: &str) -> Result<(), Refusal> {
         if self.chain_tag != 0 && self.chain_tag != chain_tag(chain_id) {
             return Err(Refusal::new(
@@ -204,8 +210,13 @@ impl SignedTx {
             ));
         }
         let bytes = sign_bytes(&self.body_bytes, &self.auth_info_bytes, chain_id);
-        let verified = Signature::from_slice(&self.signature)
-            .and_then(|signature| self.verifying_key.verify(&bytes, &signature));
+        let key = PublicKey::from_slice(&self.public_key).map_err(|_| {
+            Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1")
+        })?;
+        let digest = Message::from_digest(Sha256::digest(&bytes).into());
+        // Refuses the second form of a signature, with `n - s` in place of `s`.
+        let verified = ecdsa::Signature::from_compact(&self.signature)
+            .and_then(|signature| ecdsa::verify(&signature, digest, &key));
         verified.map_err(|_| {
             Refusal::new(
                 Code::BadSignature,
@@ -215,5 +226,72 @@ impl SignedTx {
                 ),
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k256::ecdsa::signature::Verifier as _;
+    use k256::ecdsa::{Signature, VerifyingKey};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tx::{Signer, TxOptions};
+    use crate::v1;
+
+    const CHAIN: &str = "chain-1";
+
+    /// What another library says of the signature.
+    fn verified_by_k256(tx: &SignedTx) -> bool {
+        let bytes = sign_bytes(&tx.body_bytes, &tx.auth_info_bytes, CHAIN);
+        let key = VerifyingKey::from_sec1_bytes(&tx.public_key);
+        key.and_then(|key| key.verify(&bytes, &Signature::from_slice(&tx.signature)?)).is_ok()
+    }
+
+    /// The second form of the signature, with `n - s` in place of `s`.
+    fn high_s(signature: &[u8; 64]) -> [u8; 64] {
+        let signature = Signature::from_slice(signature).unwrap();
+        let (r, s) = signature.split_scalars();
+        let twin = Signature::from_scalars(r.to_bytes(), (-s).to_bytes()).unwrap();
+        twin.to_bytes().into()
+    }
+
+    fn signed(secret: [u8; 32], sequence: u64) -> Option<SignedTx> {
+        let signer = Signer::from_secret(&secret, CHAIN).ok()?;
+        let message = v1::MsgDeposit { amount_atoms: 1, ..Default::default() };
+        let message = v1::MsgDeposit { recipient: signer.address().to_string(), ..message };
+        let bytes = signer.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap();
+        Some(decode(&bytes, 1 << 16).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn two_libraries_agree_about_signatures(
+            secret: [u8; 32],
+            sequence: u64,
+            flips in proptest::collection::vec((0..97_usize, any::<u8>()), 0..3),
+            fill in proptest::option::of((0..2_usize, prop_oneof![Just(0), Just(0xff)])),
+        ) {
+            let Some(mut tx) = signed(secret, sequence) else { return Ok(()) };
+            prop_assert_eq!(tx.verify(CHAIN), Ok(()));
+            prop_assert!(verified_by_k256(&tx));
+            let (right, second) = (tx.signature, high_s(&tx.signature));
+            tx.signature = second;
+            prop_assert_eq!(tx.verify(CHAIN).unwrap_err().code, Code::BadSignature);
+            prop_assert!(!verified_by_k256(&tx));
+            tx.signature = right;
+            for (at, bits) in flips {
+                match at.checked_sub(64) {
+                    None => tx.signature[at] ^= bits,
+                    Some(at) => tx.public_key[at] ^= bits,
+                }
+            }
+            if let Some((half, byte)) = fill {
+                tx.signature[32 * half..][..32].fill(byte);
+            }
+            prop_assert_eq!(tx.verify(CHAIN).is_ok(), verified_by_k256(&tx));
+        }
     }
 }

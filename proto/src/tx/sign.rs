@@ -67,7 +67,7 @@ impl Signer {
         let key = SigningKey::from_slice(secret).map_err(|_| {
             Refusal::new(Code::InvalidArgument, "not a secp256k1 secret key of 32 bytes")
         })?;
-        let address = address_of(&key.public_key())?;
+        let address = address_of(&compressed(&key)?);
         Ok(Self { key, address, chain_id: chain_id.to_owned() })
     }
 
@@ -139,6 +139,14 @@ impl Signer {
         let signature = self.key.sign(&bytes).map_err(refused)?.to_vec();
         Ok(wire::TxRaw { body_bytes, auth_info_bytes, signatures: vec![signature] }.encode_to_vec())
     }
+}
+
+fn compressed(key: &SigningKey) -> Result<[u8; 33], Refusal> {
+    let bytes = key.public_key().to_bytes();
+    let length = bytes.len();
+    bytes.try_into().map_err(|_| {
+        Refusal::new(Code::InvalidArgument, format!("public key of {length} bytes, must be 33"))
+    })
 }
 
 /// Gas that a message usually needs; for one that is none of ours, the most of 32 bits.
