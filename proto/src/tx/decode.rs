@@ -241,7 +241,7 @@ mod tests {
 
     const CHAIN: &str = "chain-1";
 
-    /// What another library says of the signature.
+    /// Returns true if another library accepts the signature too.
     fn verified_by_k256(tx: &SignedTx) -> bool {
         let bytes = sign_bytes(&tx.body_bytes, &tx.auth_info_bytes, CHAIN);
         let key = VerifyingKey::from_sec1_bytes(&tx.public_key);
