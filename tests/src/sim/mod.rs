@@ -26,9 +26,9 @@ use tidemark_engine::exec::{execute, through_sweep, Block};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::merkle::Hash;
 use tidemark_engine::state::{Search, State};
-use tidemark_proto::params::{AdlOrder, ChainParams, MarketParams};
+use tidemark_proto::params::{AdlOrder, ChainParams, MarketParams, MIN_OUTFLOW_ATOMS};
 use tidemark_proto::types::DecodedTx;
-use tidemark_proto::units::{Lots, TimeMs};
+use tidemark_proto::units::{Atoms, Lots, TimeMs};
 use tidemark_proto::v1::LiquidationStage;
 
 use crate::harness::{genesis, test_market, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
@@ -176,6 +176,9 @@ pub fn simulated_genesis() -> Genesis {
     // Owners cost what they cost, and so does a second subaccount.
     genesis.params = ChainParams { free_subaccounts: 1, ..ChainParams::default() };
     genesis.params.withdrawal_gate_blocks = 4;
+    // Withdrawals of a history are to wait in the queue now and then.
+    genesis.params.hour_outflow_atoms = MIN_OUTFLOW_ATOMS;
+    genesis.params.day_outflow_atoms = Atoms::from_usdc(50_000);
     genesis.params.halt_ms = TimeMs::new(3_000_000);
     genesis
 }

@@ -418,6 +418,7 @@ impl Block<'_> {
                 Message::SetLeverage { subaccount, .. }
                 | Message::SetMarginMode { subaccount, .. }
                 | Message::AdjustIsolatedMargin { subaccount, .. }
+                | Message::TakeBackWithdrawal { subaccount }
                 | Message::RegisterBackstop { subaccount, .. } => {
                     (vec![account(&tx.signer, *subaccount)], Atoms::ZERO)
                 }

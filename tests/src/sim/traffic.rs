@@ -186,6 +186,7 @@ impl Traffic {
                     v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() },
                 );
             }
+            28 => self.send(who, v1::MsgTakeBackWithdrawal { subaccount, ..Default::default() }),
             14 if !self.sent.is_empty() => {
                 let again = rng.pick(&self.sent).clone();
                 self.mempool.push(again);
