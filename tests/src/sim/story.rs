@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidemark_engine::events::{BlockEvents, Event, Fill};
-use tidemark_engine::state::State;
+use tidemark_engine::state::{MarketSlot, State};
 use tidemark_matching::OrderView;
 use tidemark_proto::types::{DecodedTx, LiquidationStage, Message, Operation};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OrderId, Side, SignedLots, Ticks};
@@ -300,8 +300,8 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Who is at or above maintenance, has no orders, and meets nobody in the sweep, is to the last
-    /// bit as before. Isolated accounts and their parents are left out: idle collateral goes back
+    /// Who is at or above maintenance, has no orders that reserve collateral, and meets nobody in the
+    /// sweep, is to the last bit as before. Isolated accounts and their parents are left out: idle collateral goes back
     /// at the end of a block.
     fn the_safe_are_not_touched_by_the_sweep(&self) -> Finding {
         let mut met = BTreeSet::new();
@@ -335,7 +335,10 @@ impl Block<'_> {
         }
         for (id, account) in self.before.accounts.iter().filter(|(id, _)| !met.contains(id)) {
             let shown = without_orders(self.swept, account);
-            let has_orders = self.before.markets.iter().any(|slot| slot.book.open_orders(id) > 0);
+            let reserves = |slot: &MarketSlot| {
+                slot.book.open_orders(id) > 0 || slot.conditional.increasing(id) > 0
+            };
+            let has_orders = self.before.markets.iter().any(reserves);
             let is_safe = !shown.below_maintenance() && !shown.equity.is_negative() && !has_orders;
             let now = self.swept.accounts.get(id);
             // But for its dead man's switch.
