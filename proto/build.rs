@@ -10,7 +10,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_WIRE").is_none() {
         return Ok(());
     }
-    let own = ["tidemark/v1/types.proto", "tidemark/v1/tx.proto", "tidemark/v1/service.proto"];
+    let own = [
+        "tidemark/v1/types.proto",
+        "tidemark/v1/tx.proto",
+        "tidemark/v1/service.proto",
+        "tidemark/v1/event_log.proto",
+    ];
     // Served by another process, so it has a descriptor set of its own.
     let sidecar = ["tidemark/oracle/v1/sidecar.proto"];
     // Its code is cosmos-sdk-proto's; reflection describes what is served of it.

@@ -77,6 +77,10 @@ codes! {
     WrongSigner = 16, "WRONG_SIGNER";
     /// The node could not take it now; nothing is known against the transaction.
     Overloaded = 17, "OVERLOADED";
+    /// A block or an answer is asked for that lies outside of those that the node has.
+    OutOfRange = 18, "OUT_OF_RANGE";
+    /// No block that the node has holds such a transaction.
+    UnknownTransaction = 19, "UNKNOWN_TRANSACTION";
 
     /// No such market.
     UnknownMarket = 100, "UNKNOWN_MARKET";

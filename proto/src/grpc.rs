@@ -31,6 +31,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::UnknownMarket
         | Code::UnknownOrder
         | Code::NotListed
+        | Code::UnknownTransaction
         | Code::NothingQueued => tonic::Code::NotFound,
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.
@@ -44,7 +45,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::TooManyLeverages
         | Code::TooManyTakeovers
         | Code::WithdrawalQueueFull => tonic::Code::ResourceExhausted,
-        Code::Overflow => tonic::Code::OutOfRange,
+        Code::Overflow | Code::OutOfRange => tonic::Code::OutOfRange,
         Code::InvariantBroken => tonic::Code::Internal,
         _ => tonic::Code::FailedPrecondition,
     }

@@ -15,6 +15,8 @@ pub struct TxOutcome {
     pub signer: Option<Address>,
     /// Name of its message on the wire; `None` when the transaction does not decode.
     pub message: Option<&'static str>,
+    /// The sequence that it used up; `None` where it was refused without using one up.
+    pub used_sequence: Option<u64>,
     /// Reason why all of it was refused; `None` if it was carried out.
     pub refusal: Option<Box<Refusal>>,
     /// One for each operation.

@@ -1,8 +1,10 @@
 //! A block's events in the wire's terms.
 
+use std::sync::Arc;
+
 use tidemark_consensus::encode;
 use tidemark_engine::events::{BlockEvents, BookDelta, Event, Fill, Liquidation};
-use tidemark_engine::outcome;
+use tidemark_engine::outcome::{self, TxOutcome};
 use tidemark_engine::state::{ListedPosition, View};
 use tidemark_proto::units::{AccountId, Atoms, ClientId, MarketId, OrderId, Ticks};
 use tidemark_proto::v1;
@@ -12,6 +14,7 @@ use tidemark_risk::zero_price::ZeroTerms;
 use super::book::changed;
 use super::history::{event_sequence, Block};
 use super::orders::OpenOrders;
+use super::outcomes::CommittedTx;
 
 /// An amount on the wire: the nearest that fits in 64 bits.
 #[must_use]
@@ -59,6 +62,8 @@ pub(super) fn block(view: &View, events: &BlockEvents, orders: &mut OpenOrders) 
     }
     out.books = events.books.iter().map(|delta| book_update(view, events.height, delta)).collect();
     out.summary = summary(events, &out);
+    let answer = |tx: &TxOutcome| Arc::new(CommittedTx::new(events.height, tx.clone()));
+    out.txs = events.txs.iter().map(answer).collect();
     out
 }
 

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use tidemark_proto::units::{AccountId, TimeMs};
 use tidemark_proto::v1;
 
-/// Most rows (trades, account events, levels, changes of orders, liquidations) that are kept: at
-/// some 150 bytes each, tens of megabytes.
+use super::outcomes::CommittedTx;
+
+/// Most rows (trades, account events, levels, changes of orders, liquidations, answers) that are
+/// kept: at some 150 bytes each, tens of megabytes.
 const MAX_ROWS: usize = 500_000;
 
 /// Most blocks that are kept, however empty.
 const MAX_BLOCKS: usize = 10_000;
 
-/// The newest blocks are kept whatever they weigh, so that a reader who keeps up misses nothing.
+/// The newest blocks are kept whatever they weigh, so that a reader who keeps up misses nothing,
+/// and the event log's writer misses none of a replay.
 const MIN_BLOCKS: usize = 4;
 
 /// Bits of an event sequence below the height.
@@ -49,6 +52,8 @@ pub struct Block {
     pub order_books: Vec<v1::OrderBookUpdate>,
     /// Orders and fills by account, in order.
     pub accounts: HashMap<AccountId, Vec<v1::AccountEvent>>,
+    /// Answers to transactions, in order.
+    pub txs: Vec<Arc<CommittedTx>>,
 }
 
 impl Block {
@@ -57,7 +62,8 @@ impl Block {
         let events: usize = self.accounts.values().map(Vec::len).sum();
         let listed: usize = self.listed.iter().map(|update| update.positions.len()).sum();
         let orders: usize = self.order_books.iter().map(|book| book.changes.len()).sum();
-        levels + orders + events + listed + self.trades.len() + self.liquidations.len()
+        let answers: usize = self.txs.iter().map(|tx| 1 + tx.operations()).sum();
+        levels + orders + events + listed + answers + self.trades.len() + self.liquidations.len()
     }
 }
 

@@ -3,30 +3,37 @@
 //! replica behind a lock that is held for copying only.
 //!
 //! Readers pull: each walks the ring of [`history`] by height and is woken by a new one, so that a
-//! slow reader costs no memory and is told so when the ring has passed it.
+//! slow reader costs no memory. Where the ring has passed it, it reads from the event log.
 
+mod answers;
 pub mod book;
 mod convert;
 pub mod history;
 mod liquidations;
+mod log_writer;
+mod logged;
 pub mod metrics;
 pub mod order_book;
 mod orders;
 pub mod outcomes;
 pub mod prices;
+mod reader;
 #[cfg(test)]
 mod tests;
 
+use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use tidemark_event_log::EventLog;
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
-use tokio::sync::watch;
+use tokio::sync::{watch, Semaphore};
 
 use book::L2Book;
-use history::{Block, History, TooOld};
+use history::History;
 use liquidations::PastLiquidations;
+use log_writer::LogState;
 use order_book::L3Book;
 use orders::OpenOrders;
 use outcomes::Outcomes;
@@ -35,7 +42,12 @@ use tidemark_consensus::publish::{PublishedBlock, Publisher};
 use tidemark_engine::events::{BlockEvents, Event};
 
 pub use convert::{listed, owner_of, wire_atoms, wire_lots};
+pub use log_writer::LogCounts;
 pub use orders::AccountOrders;
+pub use reader::{Held, OutOfRange, Reader};
+
+/// How many read the event log at once: a block of it is read, checked and decoded whole.
+const LOG_READERS: usize = 2;
 
 /// The replica. Shared by the thread that feeds it and by all who read.
 #[derive(Debug)]
@@ -43,6 +55,17 @@ pub struct MarketData {
     replica: RwLock<Replica>,
     height: watch::Sender<u64>,
     outcomes: Arc<Outcomes>,
+    log: Option<Log>,
+    /// The height from which on consensus has handed on no blocks; `None` while it does.
+    left_out: watch::Sender<Option<u64>>,
+}
+
+/// The event log, its writer's bell, and the seats of those who read it.
+#[derive(Debug)]
+struct Log {
+    state: Arc<LogState>,
+    wake: SyncSender<()>,
+    readers: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -117,8 +140,29 @@ impl MarketData {
     /// An empty replica, fed by [`MarketData::apply`].
     #[must_use]
     pub fn new() -> Arc<Self> {
+        Arc::new(Self::with(None))
+    }
+
+    fn with(log: Option<Log>) -> Self {
         let (height, _) = watch::channel(0);
-        Arc::new(Self { replica: RwLock::default(), height, outcomes: Arc::default() })
+        let (left_out, _) = watch::channel(None);
+        Self { replica: RwLock::default(), height, outcomes: Arc::default(), log, left_out }
+    }
+
+    /// An empty replica, fed by [`MarketData::apply`], whose blocks a thread of its own appends to
+    /// the event log.
+    ///
+    /// # Errors
+    /// The system's error when no thread can be started.
+    pub fn with_log(log: Arc<EventLog>) -> std::io::Result<Arc<Self>> {
+        let state = Arc::new(LogState::new(log));
+        let (wake, woken) = sync_channel(1);
+        let readers = Arc::new(Semaphore::new(LOG_READERS));
+        let data = Arc::new(Self::with(Some(Log { state: Arc::clone(&state), wake, readers })));
+        let fed = Arc::downgrade(&data);
+        let write = move || log_writer::run(&fed, &state, &woken);
+        std::thread::Builder::new().name("event-log".into()).spawn(write)?;
+        Ok(data)
     }
 
     /// A replica on a thread of its own that takes every block from now on; call it before the
@@ -126,10 +170,15 @@ impl MarketData {
     ///
     /// # Errors
     /// The system's error when no thread can be started.
-    pub fn start(publisher: &Publisher) -> std::io::Result<Arc<Self>> {
-        let data = Self::new();
+    pub fn start(publisher: &Publisher, log: Arc<EventLog>) -> std::io::Result<Arc<Self>> {
+        let data = Self::with_log(log)?;
         let (blocks, fed) = (publisher.subscribe(), Arc::clone(&data));
-        let feed = move || blocks.into_iter().for_each(|block| fed.apply(&block));
+        let feed = move || {
+            while let Some(block) = blocks.next() {
+                fed.apply(&block);
+            }
+            fed.left_out.send_replace(blocks.left_out_from());
+        };
         std::thread::Builder::new().name("market-data".into()).spawn(feed)?;
         Ok(data)
     }
@@ -137,7 +186,12 @@ impl MarketData {
     /// Takes the next block.
     pub fn apply(&self, published: &PublishedBlock) {
         let (view, events) = (&published.view, &published.events);
-        {
+        let log = self.log.as_ref();
+        if let Some(log) = log.filter(|_| published.is_replayed) {
+            // Nobody waits for these blocks, and what the log misses, only a replay brings back.
+            log.state.wait_near(events.height);
+        }
+        let block = {
             let mut guard = self.replica.write().unwrap_or_else(PoisonError::into_inner);
             let replica = &mut *guard;
             let markets = view.markets.len().max(replica.books.len());
@@ -159,11 +213,17 @@ impl MarketData {
                 _ => None,
             });
             replica.liquidations.apply(block.height, accounts.zip(&block.liquidations));
-            replica.history.push(Arc::new(block));
-        }
+            let block = Arc::new(block);
+            replica.history.push(Arc::clone(&block));
+            block
+        };
         // Outcomes after the replica: who was told of a commit finds its orders.
-        self.outcomes.resolve(events.height, &events.txs);
+        self.outcomes.resolve(&block.txs);
         self.height.send_replace(events.height);
+        if let Some(log) = log {
+            // A bell that has rung already is enough.
+            let _ = log.wake.try_send(());
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Replica> {
@@ -174,6 +234,13 @@ impl MarketData {
     #[must_use]
     pub fn outcomes(&self) -> &Arc<Outcomes> {
         &self.outcomes
+    }
+
+    /// The height from which on the replica stands still: it took blocks too slowly, and consensus
+    /// goes on without it.
+    #[must_use]
+    pub fn left_out_from(&self) -> Option<u64> {
+        *self.left_out.borrow()
     }
 
     /// Waits until the replica, which may lag behind the published view for a moment, has taken the
@@ -284,12 +351,6 @@ impl MarketData {
         })
     }
 
-    /// A reader of all blocks from the next on.
-    #[must_use]
-    pub fn reader(self: &Arc<Self>) -> Reader {
-        self.reader_from(self.read().height.saturating_add(1))
-    }
-
     /// A book, and a reader of all blocks after it.
     #[must_use]
     pub fn book_and_reader(self: &Arc<Self>, market: MarketId) -> (BookSnapshot, Reader) {
@@ -311,19 +372,6 @@ impl MarketData {
         let book = replica.order_books.get(at).unwrap_or(&empty);
         (book.snapshot(market, height, sequence), self.reader_from(height.saturating_add(1)))
     }
-
-    /// A reader of all blocks from `height` on.
-    ///
-    /// # Errors
-    /// [`TooOld`] when some of them are no longer kept.
-    pub fn reader_since(self: &Arc<Self>, height: u64) -> Result<Reader, TooOld> {
-        self.read().history.get(height)?;
-        Ok(self.reader_from(height))
-    }
-
-    fn reader_from(self: &Arc<Self>, next: u64) -> Reader {
-        Reader { data: Arc::clone(self), next, heights: self.height.subscribe() }
-    }
 }
 
 fn snapshot(replica: &Replica, market: MarketId, depth: usize) -> BookSnapshot {
@@ -336,34 +384,5 @@ fn snapshot(replica: &Replica, market: MarketId, depth: usize) -> BookSnapshot {
         bids: book.levels(Side::Buy).take(most).collect(),
         asks: book.levels(Side::Sell).take(most).collect(),
         checksum: book.root().to_vec(),
-    }
-}
-
-/// Walks the blocks in order, each once.
-#[derive(Debug)]
-pub struct Reader {
-    data: Arc<MarketData>,
-    next: u64,
-    heights: watch::Receiver<u64>,
-}
-
-impl Reader {
-    /// The next block, when it comes; `None` when the node stops.
-    ///
-    /// # Errors
-    /// [`TooOld`] when the reader was so slow that it is no longer kept.
-    pub async fn next(&mut self) -> Result<Option<Arc<Block>>, TooOld> {
-        loop {
-            // Seen before looking, so that a block that comes meanwhile wakes.
-            self.heights.borrow_and_update();
-            let found = self.data.read().history.get(self.next)?;
-            if let Some(block) = found {
-                self.next = block.height.saturating_add(1);
-                return Ok(Some(block));
-            }
-            if self.heights.changed().await.is_err() {
-                return Ok(None);
-            }
-        }
     }
 }

@@ -11,8 +11,8 @@ use tidemark_proto::v1::{self, RestingOrder};
 
 use super::book::tree;
 
-/// Orders of a snapshot in one message.
-pub const SNAPSHOT_ORDERS: usize = 10_000;
+/// Orders of a snapshot in one message: some 30 KB, of which a client that does not read holds one.
+pub const SNAPSHOT_ORDERS: usize = 500;
 
 /// One book, order by order.
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
-//! Outcomes of transactions, for clients that wait for one and for clients that send the same bytes
-//! again.
+//! Outcomes of transactions, for clients that wait for one and for clients that ask soon after; older
+//! ones are in the event log.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -9,45 +9,117 @@ use std::task::{Context, Poll};
 
 use tidemark_consensus::encode;
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_proto::types::TxHash;
+use tidemark_proto::types::{Address, TxHash};
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
 
 /// Most that may wait at once.
 const MAX_WAITERS: usize = 20_000;
 
-/// Most transactions whose outcome is remembered.
-const MAX_KNOWN: usize = 100_000;
+/// Most transactions whose outcome is remembered: those of some last blocks, which the event log
+/// may not have yet.
+const MAX_KNOWN: usize = 50_000;
 
 /// Most operation results that are remembered, over all transactions.
-const MAX_RESULTS: usize = 500_000;
+const MAX_RESULTS: usize = 250_000;
 
-/// A transaction's outcome in a block. Most are asked for by nobody, so sentences are made for
-/// those who ask.
+/// A transaction's outcome in a block.
 #[derive(Clone, Debug)]
 pub struct CommittedTx {
     /// The block's height.
     pub height: u64,
-    outcome: TxOutcome,
+    answer: Answer,
+}
+
+/// An outcome as it was carried out or as the event log has it. Most are asked for by nobody, so
+/// sentences are made for those who ask, and for the log.
+#[derive(Clone, Debug)]
+enum Answer {
+    New(TxOutcome),
+    Logged(v1::LoggedTx),
 }
 
 impl CommittedTx {
+    /// One that was carried out just now.
+    pub(super) fn new(height: u64, outcome: TxOutcome) -> Self {
+        Self { height, answer: Answer::New(outcome) }
+    }
+
+    /// One that the event log has.
+    pub(super) fn from_log(height: u64, tx: v1::LoggedTx) -> Self {
+        Self { height, answer: Answer::Logged(tx) }
+    }
+
+    /// As the event log has it.
+    pub(super) fn logged(&self) -> v1::LoggedTx {
+        match &self.answer {
+            Answer::Logged(tx) => tx.clone(),
+            Answer::New(outcome) => v1::LoggedTx {
+                tx_hash: outcome.hash.to_vec(),
+                signer: outcome.signer.map_or_else(Vec::new, |signer| signer.0.to_vec()),
+                sequence_plus_1: outcome.used_sequence.map_or(0, |used| used.saturating_add(1)),
+                code: self.code().number(),
+                message: self.message(),
+                results: self.results(),
+            },
+        }
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn hash(&self) -> TxHash {
+        match &self.answer {
+            Answer::New(outcome) => outcome.hash,
+            Answer::Logged(tx) => tx.tx_hash.as_slice().try_into().unwrap_or_default(),
+        }
+    }
+
+    /// The signer and the sequence that it used up; `None` when it used up none.
+    #[must_use]
+    pub fn sequence(&self) -> Option<(Address, u64)> {
+        match &self.answer {
+            Answer::New(outcome) => outcome.signer.zip(outcome.used_sequence),
+            Answer::Logged(tx) => {
+                let signer = tx.signer.as_slice().try_into().ok().map(Address)?;
+                Some((signer, tx.sequence_plus_1.checked_sub(1)?))
+            }
+        }
+    }
+
     /// `Ok`, or why all of it was refused.
     #[must_use]
     pub fn code(&self) -> Code {
-        self.outcome.code()
+        match &self.answer {
+            Answer::New(outcome) => outcome.code(),
+            Answer::Logged(tx) => Code::from_number(tx.code).unwrap_or(Code::InvariantBroken),
+        }
     }
 
     /// The sentence of a refusal of all of it.
     #[must_use]
     pub fn message(&self) -> String {
-        encode::sentence(self.outcome.refusal.as_deref())
+        match &self.answer {
+            Answer::New(outcome) => encode::sentence(outcome.refusal.as_deref()),
+            Answer::Logged(tx) => tx.message.clone(),
+        }
     }
 
     /// One for each operation, with its sentence.
     #[must_use]
     pub fn results(&self) -> Vec<v1::OperationResult> {
-        self.outcome.results.iter().map(encode::operation_answer).collect()
+        match &self.answer {
+            Answer::New(outcome) => outcome.results.iter().map(encode::operation_answer).collect(),
+            Answer::Logged(tx) => tx.results.clone(),
+        }
+    }
+
+    /// How many operations it has.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        match &self.answer {
+            Answer::New(outcome) => outcome.results.len(),
+            Answer::Logged(tx) => tx.results.len(),
+        }
     }
 }
 
@@ -66,6 +138,8 @@ struct Inner {
     waiters: usize,
     next_id: u64,
     known: HashMap<TxHash, Arc<CommittedTx>>,
+    /// Of those that are known, which one used a sequence up.
+    by_sequence: HashMap<(Address, u64), TxHash>,
     /// Known hashes, oldest first.
     order: VecDeque<TxHash>,
     results: usize,
@@ -110,6 +184,13 @@ impl Outcomes {
         self.lock().known.get(hash).cloned()
     }
 
+    /// The remembered outcome of whatever used a sequence up.
+    #[must_use]
+    pub fn known_by_sequence(&self, signer: Address, sequence: u64) -> Option<Arc<CommittedTx>> {
+        let inner = self.lock();
+        inner.known.get(inner.by_sequence.get(&(signer, sequence))?).cloned()
+    }
+
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -117,11 +198,11 @@ impl Outcomes {
     }
 
     /// Takes a block's outcomes.
-    pub fn resolve(&self, height: u64, txs: &[TxOutcome]) {
+    pub fn resolve(&self, txs: &[Arc<CommittedTx>]) {
         let mut inner = self.lock();
         for tx in txs {
-            let committed = inner.remember(height, tx);
-            for (_, sender) in inner.waiting.remove(&tx.hash).unwrap_or_default() {
+            let committed = inner.remember(tx);
+            for (_, sender) in inner.waiting.remove(&tx.hash()).unwrap_or_default() {
                 inner.waiters -= 1;
                 // The client may have gone.
                 let _ = sender.send(Arc::clone(&committed));
@@ -131,26 +212,32 @@ impl Outcomes {
 }
 
 impl Inner {
-    fn remember(&mut self, height: u64, tx: &TxOutcome) -> Arc<CommittedTx> {
+    fn remember(&mut self, tx: &Arc<CommittedTx>) -> Arc<CommittedTx> {
         // The same bytes in a later block are refused as replayed: what counts is what they did the
         // first time.
+        let hash = tx.hash();
         if tx.code() == Code::SequenceReplayed {
-            if let Some(first) = self.known.get(&tx.hash) {
+            if let Some(first) = self.known.get(&hash) {
                 return Arc::clone(first);
             }
         }
-        let committed = Arc::new(CommittedTx { height, outcome: tx.clone() });
-        self.results += tx.results.len();
-        match self.known.insert(tx.hash, Arc::clone(&committed)) {
-            Some(before) => self.results -= before.outcome.results.len(),
-            None => self.order.push_back(tx.hash),
+        self.results += tx.operations();
+        if let Some(used) = tx.sequence() {
+            self.by_sequence.insert(used, hash);
+        }
+        match self.known.insert(hash, Arc::clone(tx)) {
+            Some(before) => self.results -= before.operations(),
+            None => self.order.push_back(hash),
         }
         while self.order.len() > MAX_KNOWN || (self.results > MAX_RESULTS && self.order.len() > 1) {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.results -=
-                self.known.remove(&oldest).map_or(0, |committed| committed.outcome.results.len());
+            let Some(gone) = self.known.remove(&oldest) else { continue };
+            self.results -= gone.operations();
+            if let Some(used) = gone.sequence() {
+                self.by_sequence.remove(&used);
+            }
         }
-        committed
+        Arc::clone(tx)
     }
 }
 
@@ -191,6 +278,10 @@ mod tests {
         TxOutcome { hash: [hash; 32], refusal, results, ..TxOutcome::default() }
     }
 
+    fn block(height: u64, txs: Vec<TxOutcome>) -> Vec<Arc<CommittedTx>> {
+        txs.into_iter().map(|tx| Arc::new(CommittedTx::new(height, tx))).collect()
+    }
+
     #[tokio::test]
     async fn all_who_wait_get_the_outcome_and_nothing_is_left_behind() {
         let outcomes = Arc::new(Outcomes::default());
@@ -200,7 +291,7 @@ mod tests {
         assert_eq!(outcomes.waiting(), 4);
         drop(gone);
         assert_eq!(outcomes.waiting(), 3);
-        outcomes.resolve(7, &[outcome(1, Code::Ok)]);
+        outcomes.resolve(&block(7, vec![outcome(1, Code::Ok)]));
         assert_eq!(one.await.unwrap().height, 7);
         assert_eq!(two.await.unwrap().results().len(), 2);
         assert_eq!(outcomes.waiting(), 1);
@@ -212,14 +303,14 @@ mod tests {
     #[test]
     fn the_first_outcome_of_the_same_bytes_stands() {
         let outcomes = Arc::new(Outcomes::default());
-        outcomes.resolve(1, &[outcome(1, Code::SequenceGap)]);
-        outcomes.resolve(2, &[outcome(1, Code::Ok)]);
+        outcomes.resolve(&block(1, vec![outcome(1, Code::SequenceGap)]));
+        outcomes.resolve(&block(2, vec![outcome(1, Code::Ok)]));
         assert_eq!(
             outcomes.known(&[1; 32]).unwrap().height,
             2,
             "a refusal that used up no sequence may be tried again"
         );
-        outcomes.resolve(3, &[outcome(1, Code::SequenceReplayed)]);
+        outcomes.resolve(&block(3, vec![outcome(1, Code::SequenceReplayed)]));
         assert_eq!(outcomes.known(&[1; 32]).unwrap().code(), Code::Ok);
         assert!(outcomes.known(&[2; 32]).is_none());
     }
@@ -237,7 +328,7 @@ mod tests {
             }],
             ..TxOutcome::default()
         };
-        outcomes.resolve(1, &[refused(1)]);
+        outcomes.resolve(&block(1, vec![refused(1)]));
         let known = outcomes.known(&[1; 32]).unwrap();
         assert_eq!((known.code(), known.message()), (Code::SequenceGap, "next is 3".to_owned()));
         assert_eq!(known.results()[0].message, "next is 3");
@@ -249,14 +340,17 @@ mod tests {
         for number in 0..MAX_KNOWN + 10 {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_le_bytes());
-            outcomes.resolve(1, &[TxOutcome { hash, results: Vec::new(), ..outcome(0, Code::Ok) }]);
+            outcomes.resolve(&block(
+                1,
+                vec![TxOutcome { hash, results: Vec::new(), ..outcome(0, Code::Ok) }],
+            ));
         }
         let big = TxOutcome {
             results: vec![OperationResult::default(); MAX_RESULTS],
             ..outcome(255, Code::Ok)
         };
         assert_eq!(outcomes.lock().known.len(), MAX_KNOWN);
-        outcomes.resolve(2, &[outcome(254, Code::Ok), big]);
+        outcomes.resolve(&block(2, vec![outcome(254, Code::Ok), big]));
         let inner = outcomes.lock();
         assert_eq!((inner.known.len(), inner.order.len(), inner.results), (1, 1, MAX_RESULTS));
     }

@@ -2,6 +2,7 @@
 //! random operations.
 
 mod chain;
+mod log;
 
 use std::sync::Arc;
 
@@ -219,7 +220,9 @@ async fn a_reader_that_the_ring_has_passed_is_told_so() {
     }
     let oldest = last - 9_999;
     assert_eq!(slow.next().await.unwrap_err(), TooOld { oldest });
-    assert_eq!(data.reader_since(oldest - 1).unwrap_err(), TooOld { oldest });
+    let held = Held { oldest, newest: last };
+    assert_eq!(data.reader_since(oldest - 1).unwrap_err(), OutOfRange::Before(held));
+    assert_eq!(data.reader_since(last + 2).unwrap_err(), OutOfRange::Beyond(held));
     assert_eq!(data.reader_since(oldest).unwrap().next().await.unwrap().unwrap().height, oldest);
 }
 

@@ -13,12 +13,16 @@ use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::state::View;
+use tidemark_event_log::{EventLog, Options};
 use tidemark_feed::Feed;
 use tidemark_market_data::metrics::{self, Metrics};
 use tidemark_market_data::MarketData;
 use tidemark_rpc::server::{serve, Deps};
 
 use super::config::{FeedConfig, NodeConfig};
+
+/// The event log's folder, in the home's `data` folder.
+const EVENTS: &str = "events";
 
 /// How `tidemarkd start` runs.
 #[derive(Clone, Debug)]
@@ -59,7 +63,9 @@ pub async fn start_with<A: Application>(
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(&chain_id))));
     let cache = Arc::new(TxCache::new(&chain_id));
     let cannot = |e: std::io::Error| format!("cannot start a thread: {e}");
-    let market_data = MarketData::start(&publisher).map_err(cannot)?;
+    let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
+        .map_err(|e| format!("cannot open the event log: {e}"))?;
+    let market_data = MarketData::start(&publisher, log).map_err(cannot)?;
     let metrics = Metrics::new().map_err(|e| e.to_string())?;
     metrics.start(&publisher, Arc::clone(&market_data)).map_err(cannot)?;
     let metrics_server = metrics::serve(config.metrics_addr, Arc::clone(&metrics)).await?;

@@ -9,6 +9,9 @@ use super::{Consensus, Node};
 use crate::publish::PublishedBlock;
 use crate::timing::Stopwatch;
 
+/// A block that lies further behind this node's clock is not one that is being decided now.
+const REPLAY_BEHIND_MS: u64 = 30_000;
+
 /// Publishes the view and the events of the finalized block, once.
 pub(super) fn commit(node: &Node) -> ResponseCommit {
     let mut watch = Stopwatch::start();
@@ -26,7 +29,9 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
         watch.lap(Phase::Commit);
         times.add(Phase::Commit, watch.times.get(Phase::Commit));
         let events = Arc::clone(&executed.events);
-        node.inner.publisher.publish(PublishedBlock { view, events, times });
+        let behind_ms = node.inner.clock.wall_ms().saturating_sub(events.time_ms.get());
+        let is_replayed = behind_ms > REPLAY_BEHIND_MS;
+        node.inner.publisher.publish(PublishedBlock { view, events, times, is_replayed });
     }
     // Nothing is pruned: until there are snapshots, a restart replays every block.
     ResponseCommit { retain_height: 0 }

@@ -2,7 +2,6 @@
 //! have asked it for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
 use ed25519_consensus::SigningKey;
@@ -23,7 +22,7 @@ use tendermint_proto::v0_38::types::{
     AbciParams, BlockIdFlag, BlockParams, CanonicalVoteExtension, ConsensusParams,
 };
 use tidemark_consensus::abci::Node;
-use tidemark_consensus::publish::{PublishedBlock, Publisher};
+use tidemark_consensus::publish::{Publisher, Subscription};
 use tidemark_consensus::timing::Clock;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::genesis::Genesis;
@@ -122,7 +121,7 @@ pub struct Rig {
     pub publisher: Arc<Publisher>,
     /// The transactions that it has verified.
     pub cache: Arc<TxCache>,
-    published: Receiver<PublishedBlock>,
+    published: Subscription,
 }
 
 impl Rig {
@@ -179,12 +178,12 @@ impl Rig {
 
     /// Heights of the blocks that watchers got since the last call.
     pub fn published(&self) -> Vec<u64> {
-        self.published.try_iter().map(|block| block.events.height).collect()
+        self.published.ready().map(|block| block.events.height).collect()
     }
 
     /// Events of the blocks that watchers got since the last call, as text.
     pub fn published_events(&self) -> Vec<String> {
-        self.published.try_iter().map(|block| format!("{:?}", block.events)).collect()
+        self.published.ready().map(|block| format!("{:?}", block.events)).collect()
     }
 }
 

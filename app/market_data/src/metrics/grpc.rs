@@ -7,6 +7,7 @@ use super::declare::metrics;
 /// Methods that are counted by name; a client can invent others without end.
 const METHODS: &[&str] = &[
     "/tidemark.v1.OrderService/Submit",
+    "/tidemark.v1.OrderService/Answer",
     "/tidemark.v1.QueryService/Status",
     "/tidemark.v1.QueryService/Params",
     "/tidemark.v1.QueryService/Markets",

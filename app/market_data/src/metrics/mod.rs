@@ -8,6 +8,7 @@
 mod chain;
 mod declare;
 mod distance;
+mod event_log;
 mod figures;
 mod grpc;
 mod http;

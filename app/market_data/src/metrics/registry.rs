@@ -1,6 +1,5 @@
 //! All metrics of a node, and the thread that keeps them up to date.
 
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::View;
 
 use super::chain::ChainMetrics;
+use super::event_log::EventLogMetrics;
 use super::grpc::GrpcMetrics;
 use super::market::MarketMetrics;
 use super::oracle::OracleMetrics;
@@ -30,6 +30,7 @@ pub struct Metrics {
     market: MarketMetrics,
     oracle: OracleMetrics,
     grpc: GrpcMetrics,
+    event_log: EventLogMetrics,
 }
 
 impl Metrics {
@@ -45,11 +46,13 @@ impl Metrics {
             market: MarketMetrics::register(&registry)?,
             oracle: OracleMetrics::register(&registry)?,
             grpc: GrpcMetrics::register(&registry)?,
+            event_log: EventLogMetrics::register(&registry)?,
             registry,
         }))
     }
 
-    /// Takes every block from now on, on a thread of its own.
+    /// Takes every block from now on: one thread counts, and keeps up with consensus; another sets
+    /// gauges to the newest block that it finds.
     ///
     /// # Errors
     /// The system's error when no thread can be started.
@@ -58,37 +61,29 @@ impl Metrics {
         publisher: &Publisher,
         market_data: Arc<MarketData>,
     ) -> std::io::Result<()> {
-        let (blocks, metrics) = (publisher.subscribe(), Arc::clone(self));
-        let own_report = publisher.own_report_cell();
-        let watch = move || {
-            let mut newest: Option<PublishedBlock> = None;
-            let mut due = Instant::now();
-            loop {
-                match blocks.recv_timeout(REFRESH) {
-                    Ok(block) => {
-                        metrics.count_block(&block);
-                        newest = Some(block);
-                    }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                let started = Instant::now();
-                if started < due {
-                    continue;
-                }
-                if let Some(block) = newest.take() {
-                    metrics.refresh(
-                        &block.view,
-                        &block.events,
-                        &market_data,
-                        own_report.get().as_ref(),
-                    );
-                    // With very many accounts it takes long: a tenth of a core is enough.
-                    due = Instant::now() + REFRESH.max(started.elapsed() * 9);
-                }
+        let newest: Arc<Mutex<Option<PublishedBlock>>> = Arc::default();
+        let (blocks, metrics, put) = (publisher.subscribe(), Arc::clone(self), Arc::clone(&newest));
+        let count = move || {
+            while let Some(block) = blocks.next() {
+                metrics.count_block(&block);
+                *put.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
             }
         };
-        std::thread::Builder::new().name("metrics".into()).spawn(watch)?;
+        let (metrics, own_report) = (Arc::clone(self), publisher.own_report_cell());
+        let refresh = move || {
+            // Until nobody counts any more.
+            while Arc::strong_count(&newest) > 1 {
+                let block = newest.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let started = Instant::now();
+                if let Some(PublishedBlock { view, events, .. }) = block {
+                    metrics.refresh(&view, &events, &market_data, own_report.get().as_ref());
+                }
+                // With very many accounts it takes long: a tenth of a core is enough.
+                std::thread::sleep(REFRESH.max(started.elapsed() * 9));
+            }
+        };
+        std::thread::Builder::new().name("metrics".into()).spawn(count)?;
+        std::thread::Builder::new().name("metrics-gauges".into()).spawn(refresh)?;
         Ok(())
     }
 
@@ -110,6 +105,7 @@ impl Metrics {
         self.chain.refresh(view, market_data);
         self.market.refresh(view, &events.prices, market_data);
         self.oracle.refresh(view, &events.prices, own_report);
+        self.event_log.refresh(market_data);
     }
 
     /// Counts an answered request.

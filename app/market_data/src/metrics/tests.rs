@@ -143,7 +143,7 @@ fn block() -> PublishedBlock {
     };
     let mut times = BlockTimes::default();
     times.add(Phase::Hash, std::time::Duration::from_millis(3));
-    PublishedBlock { view: Arc::new(view()), events: Arc::new(events), times }
+    PublishedBlock { view: Arc::new(view()), events: Arc::new(events), times, is_replayed: false }
 }
 
 /// A refusal of this code; `None` for `Ok`.
@@ -203,7 +203,7 @@ fn text(metrics: &Metrics) -> String {
 
 #[test]
 fn names_follow_prometheus_conventions() {
-    let units = ["_seconds", "_ratio", "_usdc", "_lots", "_ticks", "_base_units"];
+    let units = ["_seconds", "_ratio", "_usdc", "_lots", "_ticks", "_base_units", "_bytes"];
     let counts = [
         "tidemark_block_height",
         "tidemark_book_levels",
@@ -215,6 +215,10 @@ fn names_follow_prometheus_conventions() {
         "tidemark_stream_subscribers",
         "tidemark_withdrawals_queued",
         "tidemark_withdrawals_gated_blocks",
+        "tidemark_event_log_differences",
+        "tidemark_event_log_failures",
+        "tidemark_event_log_first_height",
+        "tidemark_event_log_missed_blocks",
     ];
     for family in filled().families() {
         let (name, help) = (family.name(), family.help());
@@ -252,6 +256,7 @@ fn docs_metrics_lists_every_metric_with_its_help() {
     // A family without a value is not gathered: the source tells whether the block above fills all.
     let source = concat!(
         include_str!("chain.rs"),
+        include_str!("event_log.rs"),
         include_str!("grpc.rs"),
         include_str!("market.rs"),
         include_str!("oracle.rs")

@@ -196,7 +196,12 @@ impl Chain {
         }
         let mut view = View::empty("test-1");
         view.markets = Arc::new(vec![self.cell.clone()]);
-        PublishedBlock { view: Arc::new(view), events: Arc::new(out), times: BlockTimes::default() }
+        PublishedBlock {
+            view: Arc::new(view),
+            events: Arc::new(out),
+            times: BlockTimes::default(),
+            is_replayed: false,
+        }
     }
 }
 

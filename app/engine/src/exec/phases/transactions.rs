@@ -46,7 +46,9 @@ fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
     let beyond = tx.gas_limit.saturating_sub(static_gas);
     ctx.meter = Meter::of(beyond);
     let mut spent = 0;
-    let result = admit(ctx.exchange, tx).and_then(|owner| match &tx.message {
+    let admitted = admit(ctx.exchange, tx);
+    let used_sequence = admitted.is_ok().then_some(tx.sequence);
+    let result = admitted.and_then(|owner| match &tx.message {
         Message::Orders { subaccount, operations, all_or_none } => {
             let account = cash::existing(ctx.exchange, owner, *subaccount)?;
             let (results, gas) = orders::run(ctx, account, operations, *all_or_none, beyond);
@@ -67,6 +69,7 @@ fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
         hash: tx.hash,
         signer: Some(tx.signer),
         message: Some(tx.message.name()),
+        used_sequence,
         refusal,
         results,
         gas_wanted: tx.gas_limit,

@@ -1,0 +1,87 @@
+//! Answers to transactions: those of the last blocks from memory, older ones from the event log.
+
+use std::sync::Arc;
+
+use tidemark_event_log::format::{identity_digest, sequence_digest};
+use tidemark_event_log::{EventLog, LogError};
+use tidemark_proto::types::{Address, TxHash};
+use tidemark_proto::Code;
+
+use super::outcomes::CommittedTx;
+use super::{logged, MarketData};
+
+/// How many answers of one digest are looked at. Blocks hold at most a few of one identity, and
+/// one of a sequence; two of the same digest by chance are rarer still.
+const MAX_PLACES: usize = 16;
+
+impl MarketData {
+    /// Runs a read of the event log on a thread that may wait for the disk; `None` without a log.
+    /// At most [`super::LOG_READERS`] run at once, and one that nobody waits for any more keeps its
+    /// seat until it ends.
+    pub(super) async fn with_event_log<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&EventLog) -> T + Send + 'static,
+    ) -> Option<T> {
+        let log = self.log.as_ref()?;
+        let seat = Arc::clone(&log.readers).acquire_owned().await.ok()?;
+        let state = Arc::clone(&log.state);
+        let run = move || {
+            let _seat = seat;
+            read(&state.log)
+        };
+        tokio::task::spawn_blocking(run).await.ok()
+    }
+
+    /// What became of a transaction, by its identity.
+    pub async fn answer(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
+        if let Some(known) = self.outcomes.known(hash) {
+            return Some(known);
+        }
+        let hash = *hash;
+        let is_it = move |tx: &CommittedTx| tx.hash() == hash;
+        self.logged_answer(identity_digest(&hash), is_it).await
+    }
+
+    /// What became of the transaction that used a sequence up.
+    pub async fn answer_of_sequence(
+        &self,
+        signer: Address,
+        sequence: u64,
+    ) -> Option<Arc<CommittedTx>> {
+        if let Some(known) = self.outcomes.known_by_sequence(signer, sequence) {
+            return Some(known);
+        }
+        let is_it = move |tx: &CommittedTx| tx.sequence() == Some((signer, sequence));
+        self.logged_answer(sequence_digest(&signer.0, sequence), is_it).await
+    }
+
+    async fn logged_answer(
+        &self,
+        digest: u64,
+        is_it: impl Fn(&CommittedTx) -> bool + Send + 'static,
+    ) -> Option<Arc<CommittedTx>> {
+        let found = self.with_event_log(move |log| find(log, digest, is_it)).await?;
+        found.inspect_err(|error| tracing::error!("an answer cannot be read: {error}")).ok()?
+    }
+}
+
+/// The newest answer that is meant and was not refused for a sequence that its own first
+/// appearance had used up; else the oldest.
+fn find(
+    log: &EventLog,
+    digest: u64,
+    is_it: impl Fn(&CommittedTx) -> bool,
+) -> Result<Option<Arc<CommittedTx>>, LogError> {
+    let mut replayed = None;
+    for place in log.find(digest, MAX_PLACES)? {
+        let Some(body) = log.read(place.height)? else { continue };
+        let block = logged::decode(&body.payload).ok_or(LogError::Broken(place.height))?;
+        let position = usize::try_from(place.position).unwrap_or(usize::MAX);
+        let Some(tx) = block.txs.get(position).filter(|tx| is_it(tx)) else { continue };
+        if tx.code() != Code::SequenceReplayed {
+            return Ok(Some(Arc::clone(tx)));
+        }
+        replayed = Some(Arc::clone(tx));
+    }
+    Ok(replayed)
+}
