@@ -130,6 +130,20 @@ impl Client {
             .map_err(|status| ClientError::of_submit(&self.node, &status))
     }
 
+    /// What became of a transaction that is in a block.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UNKNOWN_TRANSACTION` when it is in none that the node has, `OUT_OF_RANGE`
+    /// when it lies before them.
+    pub async fn answer(
+        &self,
+        by: v1::answer_request::By,
+    ) -> Result<v1::AnswerResponse, ClientError> {
+        let request = Self::request(v1::AnswerRequest { by: Some(by) });
+        let answer = self.orders().answer(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
     /// The chain's height, time and app hash, and what the node runs.
     ///
     /// # Errors
@@ -268,7 +282,8 @@ impl Client {
         &self,
         market: Option<u32>,
     ) -> Result<Streaming<v1::ListedUpdate>, ClientError> {
-        let answer = self.streams().listed(v1::StreamListedRequest { market }).await;
+        let answer =
+            self.streams().listed(v1::StreamListedRequest { market, from_height: 0 }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
@@ -277,7 +292,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn block_stream(&self) -> Result<Streaming<v1::BlockSummary>, ClientError> {
-        let answer = self.streams().blocks(v1::StreamBlocksRequest {}).await;
+        let answer = self.streams().blocks(v1::StreamBlocksRequest { from_height: 0 }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
@@ -286,7 +301,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn book_stream(&self, market: u32) -> Result<Streaming<v1::BookUpdate>, ClientError> {
-        let answer = self.streams().book(v1::StreamBookRequest { market }).await;
+        let answer = self.streams().book(v1::StreamBookRequest { market, from_height: 0 }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
@@ -298,7 +313,8 @@ impl Client {
         &self,
         market: Option<u32>,
     ) -> Result<Streaming<v1::Trade>, ClientError> {
-        let answer = self.streams().trades(v1::StreamTradesRequest { market }).await;
+        let answer =
+            self.streams().trades(v1::StreamTradesRequest { market, from_height: 0 }).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
@@ -310,7 +326,10 @@ impl Client {
         &self,
         market: Option<u32>,
     ) -> Result<Streaming<v1::Liquidation>, ClientError> {
-        let answer = self.streams().liquidations(v1::StreamLiquidationsRequest { market }).await;
+        let answer = self
+            .streams()
+            .liquidations(v1::StreamLiquidationsRequest { market, from_height: 0 })
+            .await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 

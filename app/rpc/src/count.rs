@@ -1,4 +1,5 @@
-//! Counts requests by method and status, for metrics: a layer around every service.
+//! Counts requests by method and status, for metrics, and by connection: a layer around every
+//! service.
 //!
 //! `TraceLayer` of tower-http does not serve here: its callbacks do not see the request's path, and
 //! none of them runs when the client drops an answer that has not ended, as clients of streams do.
@@ -11,25 +12,39 @@ use std::task::{ready, Context, Poll};
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tidemark_market_data::metrics::Metrics;
+use tidemark_market_data::MarketData;
+use tidemark_proto::Code;
 use tonic::body::Body;
+use tonic::Status;
 use tower::{Layer, Service};
+
+use super::connection::Handle;
+use super::status::refuse;
+
+/// Of the library's sentence for a request above the bound.
+const TOO_LARGE: &str = "decoded message length too large";
 
 /// Adds the count to a service.
 #[derive(Clone)]
-pub(super) struct CountLayer(pub Arc<Metrics>);
+pub(super) struct CountLayer {
+    pub metrics: Arc<Metrics>,
+    pub market_data: Arc<MarketData>,
+}
 
 /// A service whose answers are counted.
 #[derive(Clone)]
 pub(super) struct CountService<S> {
     service: S,
     metrics: Arc<Metrics>,
+    market_data: Arc<MarketData>,
 }
 
 impl<S> Layer<S> for CountLayer {
     type Service = CountService<S>;
 
     fn layer(&self, service: S) -> Self::Service {
-        CountService { service, metrics: Arc::clone(&self.0) }
+        let (metrics, market_data) = (Arc::clone(&self.metrics), Arc::clone(&self.market_data));
+        CountService { service, metrics, market_data }
     }
 }
 
@@ -49,14 +64,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let connection = request.extensions().get::<Handle>().cloned();
+        connection.iter().for_each(Handle::begin);
         let mut ticket = Ticket {
             method: request.uri().path().to_owned(),
             metrics: Arc::clone(&self.metrics),
             code: None,
+            connection,
         };
+        if let Some(height) = self.market_data.left_out_from() {
+            let refused = stands_still(height);
+            ticket.code = Some(refused.code());
+            return Box::pin(async move { Ok(refused.into_http()) });
+        }
         let answer = self.service.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
+            tell_too_large(response.headers_mut());
             ticket.read(response.headers());
             Ok(response.map(|inner| Body::new(CountBody { inner, ticket })))
         })
@@ -69,6 +93,27 @@ struct Ticket {
     method: String,
     metrics: Arc<Metrics>,
     code: Option<tonic::Code>,
+    connection: Option<Handle>,
+}
+
+/// The answer to everything once the node's market data stands still.
+fn stands_still(height: u64) -> Status {
+    Status::unavailable(format!(
+        "this node's market data took blocks too slowly and stands still before block {height}; \
+         consensus goes on. Start the node again"
+    ))
+}
+
+/// The library's own word for a request above the bound is `OUT_OF_RANGE`, which here means a
+/// position that the node does not have.
+fn tell_too_large(headers: &mut HeaderMap) {
+    let Some(status) = Status::from_header_map(headers) else { return };
+    if status.code() == tonic::Code::OutOfRange && status.message().contains(TOO_LARGE) {
+        let sentence = status.message().trim_start_matches("Error, ");
+        let refused = refuse(Code::InvalidArgument, sentence);
+        // Names and values of a status always make headers.
+        let _ = refused.add_header(headers);
+    }
 }
 
 impl Ticket {
@@ -84,6 +129,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(tonic::Code::Cancelled);
         self.metrics.grpc_request(&self.method, code);
+        self.connection.iter().for_each(Handle::end);
     }
 }
 

@@ -16,6 +16,8 @@ use tidemark_proto::v1;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::one_export::Exporting;
+
 /// Owners and orders of one page.
 const PAGE: usize = 256;
 
@@ -359,7 +361,7 @@ fn in_pages<R, T: Serialize>(
 }
 
 /// The whole state as a stream of chunks.
-pub(super) fn export(view: Arc<View>, orders: AllOrders) -> ExportStream {
+pub(super) fn export(view: Arc<View>, orders: AllOrders, seat: Exporting) -> ExportStream {
     let chunks = pages(view, orders).flat_map(|page| match page {
         Ok(text) => {
             let pieces = text.as_bytes().chunks(CHUNK_BYTES);
@@ -367,7 +369,11 @@ pub(super) fn export(view: Arc<View>, orders: AllOrders) -> ExportStream {
         }
         Err(error) => vec![Err(Status::internal(format!("the state does not encode: {error}")))],
     });
-    Box::pin(tokio_stream::iter(chunks))
+    let read = move |chunk| {
+        seat.read();
+        chunk
+    };
+    Box::pin(tokio_stream::iter(chunks.map(read)))
 }
 
 #[cfg(test)]

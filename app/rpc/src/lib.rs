@@ -3,15 +3,21 @@
 #![allow(clippy::result_large_err)] // tonic's Status is what its traits return
 
 mod account;
+mod answer;
 pub mod auth;
+mod budget;
+mod connection;
 mod count;
 mod explain;
 mod export;
+mod one_export;
 mod oracle;
 mod order;
 mod query;
 pub mod server;
+mod shared_book;
 pub mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod walk;

@@ -38,8 +38,8 @@ const BEHIND: Duration = Duration::from_secs(30);
 
 /// The service.
 pub(super) struct OrderServer {
-    publisher: Arc<Publisher>,
-    market_data: Arc<MarketData>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) market_data: Arc<MarketData>,
     cache: Arc<TxCache>,
     comet: RpcClient,
     in_flight: Semaphore,
@@ -109,9 +109,14 @@ impl OrderServer {
     /// The outcome of these bytes if they are in a block; the caller has found their sequence used
     /// up. The replica may lag behind the view that shows the sequence as used.
     async fn committed(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
+        self.catch_up().await;
+        self.market_data.answer(hash).await
+    }
+
+    /// Waits until the replica has the block of the published view.
+    pub(super) async fn catch_up(&self) {
         let height = self.publisher.view().chain.height;
         self.market_data.catch_up(height, OUTCOME_WITHIN).await;
-        self.market_data.outcomes().known(hash)
     }
 
     /// Answers a transaction that cannot be taken: its refusal, or its outcome if these very bytes
@@ -134,6 +139,9 @@ impl OrderServer {
             );
             return Err(refuse(Code::Overloaded, message));
         }
+        if refusal.code == Code::SequenceReplayed {
+            return Err(status(&self.with_winner(tx, refusal).await));
+        }
         Err(status(&refusal))
     }
 
@@ -152,7 +160,7 @@ impl OrderServer {
             Err(refusal) if matches!(refusal.code(), Code::SequenceReplayed | Code::TxExpired) => {
                 match self.committed(&tx.hash).await {
                     Some(committed) => answer_committed(&tx.hash, &committed),
-                    None => Err(status(&refusal.into())),
+                    None => Err(status(&self.with_winner(tx, refusal.into()).await)),
                 }
             }
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),
@@ -203,6 +211,14 @@ fn wait_limit(timeout_ms: u32) -> Result<Duration, Status> {
 
 #[tonic::async_trait]
 impl OrderService for OrderServer {
+    async fn answer(
+        &self,
+        request: Request<v1::AnswerRequest>,
+    ) -> Result<Response<v1::AnswerResponse>, Status> {
+        let found = self.find_answer(request.into_inner()).await;
+        found.map(Response::new).map_err(|refusal| status(&refusal))
+    }
+
     async fn submit(
         &self,
         request: Request<v1::SubmitRequest>,

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::account::{accounts_of, at_one_height, find, keeper, subaccount, with_isolated};
 use super::export::{export, ExportStream};
+use super::one_export::Exports;
 use super::status::status;
 
 /// Funding is paid at each full hour of block time.
@@ -29,6 +30,7 @@ pub(super) struct QueryServer {
     pub market_data: Arc<MarketData>,
     /// Name of this node's price feed.
     pub feed: String,
+    pub exports: Exports,
 }
 
 /// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that
@@ -254,6 +256,7 @@ impl QueryService for QueryServer {
             queued_withdrawals_atoms: unsigned_atoms(chain.outflow.queue.atoms()),
             insurance_atoms: unsigned_atoms(treasury.insurance_atoms),
             fund_bucket_atoms: unsigned_atoms(treasury.bucket.held_atoms(treasury.bucket_atoms())),
+            events_from_height: self.market_data.held().oldest,
         }))
     }
 
@@ -330,10 +333,11 @@ impl QueryService for QueryServer {
 
     async fn export(
         &self,
-        _: Request<v1::ExportRequest>,
+        request: Request<v1::ExportRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
+        let seat = self.exports.begin(request.extensions().get().cloned())?;
         let read = |_: &View| self.market_data.all_orders();
         let (view, orders) = at_one_height(&self.publisher, &self.market_data, read).await;
-        Ok(Response::new(export(view, orders)))
+        Ok(Response::new(export(view, orders, seat)))
     }
 }

@@ -22,7 +22,10 @@ use tonic::transport::Server;
 use tower::layer::util::{Identity, Stack};
 
 use super::auth::AuthQuery;
+use super::budget::{self, Budget};
+use super::connection::Accepted;
 use super::count::CountLayer;
+use super::one_export::Exports;
 use super::order::OrderServer;
 use super::query::QueryServer;
 use super::stream::StreamServer;
@@ -32,6 +35,9 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 
 /// Most requests of one connection at once, streams included.
 const MAX_STREAMS_PER_CONNECTION: u32 = 1_000;
+
+/// Most bytes of a request's headers.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// A connection that does not answer a ping is closed.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -105,7 +111,7 @@ pub fn serve(address: SocketAddr, deps: Deps) -> Result<ServerHandle, String> {
     let address = incoming.local_addr().map_err(|error| format!("gRPC has no address: {error}"))?;
     let (stop, stopped) = watch::channel(false);
     let router = router(deps, &stopped)?;
-    let server = router.serve_with_incoming_shutdown(incoming, is_stopped(stopped));
+    let server = router.serve_with_incoming_shutdown(Accepted::new(incoming), is_stopped(stopped));
     Ok(ServerHandle { address, stop, task: tokio::spawn(server) })
 }
 
@@ -120,17 +126,17 @@ fn router(
 ) -> Result<Router<Stack<CountLayer, Identity>>, String> {
     let Deps { publisher, market_data, cache, comet, metrics, feed } = deps;
     let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), cache, comet);
+    let counted =
+        CountLayer { metrics: Arc::clone(&metrics), market_data: Arc::clone(&market_data) };
+    let budget = Budget::new(budget::MAX_BYTES);
     let queries = QueryServer {
         publisher: Arc::clone(&publisher),
         market_data: Arc::clone(&market_data),
         feed,
+        exports: Exports::new(Arc::clone(&budget)),
     };
-    let streams = StreamServer::new(
-        Arc::clone(&publisher),
-        market_data,
-        Arc::clone(&metrics),
-        stopped.clone(),
-    );
+    let streams =
+        StreamServer::new(Arc::clone(&publisher), market_data, metrics, budget, stopped.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -145,9 +151,10 @@ fn router(
     });
     Ok(Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(CountLayer(metrics))
+        .layer(counted)
         .add_service(OrderServiceServer::new(orders).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(QueryServiceServer::new(queries))
         .add_service(StreamServiceServer::new(streams))

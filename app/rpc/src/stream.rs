@@ -1,28 +1,31 @@
-//! `StreamService`: each stream walks the blocks of the market-data ring at its reader's pace.
+//! `StreamService`: each stream walks the blocks at its reader's pace, from the ring of the last ones
+//! or from the event log.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::stream::unfold;
 use tidemark_consensus::publish::Publisher;
 use tidemark_market_data::history::{event_sequence, Block, SEQUENCE_BITS};
 use tidemark_market_data::metrics::Metrics;
-use tidemark_market_data::{MarketData, Reader};
+use tidemark_market_data::{BookSnapshot, MarketData, OutOfRange, Reader};
 use tidemark_proto::units::MarketId;
 use tidemark_proto::v1::stream_service_server::StreamService;
-use tidemark_proto::{v1, Code, Refusal};
+use tidemark_proto::{v1, Code};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::account::find;
-use super::status::{refuse, status, with_grpc_code};
+use super::budget::{Budget, Share};
+use super::shared_book::SharedBooks;
+use super::status::{refuse, status};
+use super::walk::{self, BoxStream, First, Walk};
+
+/// How long a position above the newest block may wait for its block.
+const AHEAD_FOR: Duration = Duration::from_secs(2);
 
 /// Most streams of one node.
-const MAX_STREAMS: usize = 10_000;
-
-type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+const MAX_STREAMS: usize = 4_000;
 
 /// The service.
 pub(super) struct StreamServer {
@@ -31,6 +34,8 @@ pub(super) struct StreamServer {
     metrics: Arc<Metrics>,
     stopped: watch::Receiver<bool>,
     slots: Arc<Semaphore>,
+    budget: Arc<Budget>,
+    books: SharedBooks,
 }
 
 /// Counts a stream while it lives.
@@ -46,22 +51,12 @@ impl Drop for Seat {
     }
 }
 
-/// A stream on its way through the blocks.
-struct Walk<T, F> {
-    reader: Reader,
-    stopped: watch::Receiver<bool>,
-    /// Messages of the last block that were not read yet.
-    pending: VecDeque<T>,
-    select: F,
-    ended: bool,
-    _seat: Seat,
-}
-
 impl StreamServer {
     pub fn new(
         publisher: Arc<Publisher>,
         market_data: Arc<MarketData>,
         metrics: Arc<Metrics>,
+        budget: Arc<Budget>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -70,10 +65,13 @@ impl StreamServer {
             metrics,
             stopped,
             slots: Arc::new(Semaphore::new(MAX_STREAMS)),
+            books: SharedBooks::new(Arc::clone(&budget)),
+            budget,
         }
     }
 
-    fn seat(&self, kind: &'static str) -> Result<Seat, Status> {
+    /// A place among the node's streams, and a share of their budget.
+    fn seat<R>(&self, request: &Request<R>, kind: &'static str) -> Result<(Seat, Share), Status> {
         let permit = Arc::clone(&self.slots).try_acquire_owned();
         let permit = permit.map_err(|_| {
             refuse(
@@ -82,20 +80,20 @@ impl StreamServer {
             )
         })?;
         self.metrics.stream_opened(kind);
-        Ok(Seat { _permit: permit, kind, metrics: Arc::clone(&self.metrics) })
+        let seat = Seat { _permit: permit, kind, metrics: Arc::clone(&self.metrics) };
+        Ok((seat, self.budget.share(request.extensions().get().cloned())))
     }
 
     /// A stream of `first`, then of what `select` finds in each block from the reader's next on.
-    fn stream<T: Send + 'static>(
+    fn stream<T: prost::Message + 'static>(
         &self,
-        seat: Seat,
-        first: impl IntoIterator<Item = T>,
+        (seat, share): (Seat, Share),
+        first: First<T>,
         reader: Reader,
         select: impl Fn(&Block, &mut VecDeque<T>) + Send + 'static,
     ) -> Response<BoxStream<T>> {
-        let (stopped, pending) = (self.stopped.clone(), first.into_iter().collect());
-        let walk = Walk { reader, stopped, pending, select, ended: false, _seat: seat };
-        Response::new(Box::pin(unfold(walk, next)))
+        let stopped = self.stopped.clone();
+        Response::new(walk::stream(Walk { first, reader, stopped, select, share, _seat: seat }))
     }
 
     fn check_market(&self, market: u32) -> Result<MarketId, Status> {
@@ -104,55 +102,72 @@ impl StreamServer {
         Ok(cell.market.params.id)
     }
 
-    /// A reader from the block of an event sequence on.
-    fn reader_after(&self, after_sequence: u64) -> Result<Reader, Status> {
-        self.market_data.reader_since(after_sequence >> SEQUENCE_BITS).map_err(|too_old| {
-            let refusal = Refusal::new(
-                Code::InvalidArgument,
-                format!(
-                    "after_sequence is {after_sequence}, the node has events from {} (block {}) \
-                     on: read the open orders and start with 0",
-                    event_sequence(too_old.oldest, 0),
-                    too_old.oldest
-                ),
-            );
-            with_grpc_code(tonic::Code::OutOfRange, &refusal)
-        })
+    /// A reader from a height on; 0 is the next.
+    async fn reader_at(&self, from_height: u64) -> Result<Reader, Status> {
+        if from_height == 0 {
+            return Ok(self.market_data.reader());
+        }
+        self.wait_for(from_height.saturating_sub(1)).await;
+        let reader = self.market_data.reader_since(from_height);
+        reader.map_err(|out| out_of_range(&format!("from_height is {from_height}"), out))
+    }
+
+    /// A reader from the block of an event sequence on, which has been told already.
+    async fn reader_after(&self, after_sequence: u64) -> Result<Reader, Status> {
+        let height = after_sequence >> SEQUENCE_BITS;
+        self.wait_for(height).await;
+        let held = self.market_data.held();
+        let reader = if height > held.newest {
+            Err(OutOfRange::Beyond(held))
+        } else {
+            self.market_data.reader_since(height)
+        };
+        reader.map_err(|out| out_of_range(&format!("after_sequence is {after_sequence}"), out))
+    }
+
+    /// A client that comes from another node may be a moment ahead of this one.
+    async fn wait_for(&self, height: u64) {
+        self.market_data.catch_up(height, AHEAD_FOR).await;
     }
 }
 
-/// The next message, or the sentence with which the stream ends.
-async fn next<T, F: Fn(&Block, &mut VecDeque<T>)>(
-    mut walk: Walk<T, F>,
-) -> Option<(Result<T, Status>, Walk<T, F>)> {
-    if walk.ended {
-        return None;
-    }
-    loop {
-        if let Some(message) = walk.pending.pop_front() {
-            return Some((Ok(message), walk));
-        }
-        let block = tokio::select! {
-            block = walk.reader.next() => block,
-            _ = walk.stopped.wait_for(|stopped| *stopped) => Ok(None),
-        };
-        let ended = match block {
-            Ok(Some(block)) => {
-                (walk.select)(&block, &mut walk.pending);
-                continue;
-            }
-            Ok(None) => Status::unavailable("the node stops"),
-            Err(too_old) => refuse(
-                Code::Overloaded,
-                format!(
-                    "this stream was read too slowly: its next block is gone, the oldest kept is \
-                     {}",
-                    too_old.oldest
-                ),
-            ),
-        };
-        walk.ended = true;
-        return Some((Err(ended), walk));
+/// The refusal of a position that the node does not have.
+fn out_of_range(position: &str, out: OutOfRange) -> Status {
+    let message = match out {
+        OutOfRange::Before(held) => format!(
+            "{position}, the node has events from {} (block {}) on: read the state, and start \
+             with 0",
+            event_sequence(held.oldest, 0),
+            held.oldest
+        ),
+        OutOfRange::Beyond(held) => format!(
+            "{position}, above the node's newest block {}: it is of another chain, or of a node \
+             that is ahead",
+            held.newest
+        ),
+    };
+    refuse(Code::OutOfRange, message)
+}
+
+/// Nothing before the first block.
+fn nothing<T: Send + 'static>() -> First<T> {
+    Box::new(std::iter::empty())
+}
+
+/// One message before the first block.
+fn once<T: Send + 'static>(message: T) -> First<T> {
+    Box::new(std::iter::once(message))
+}
+
+fn snapshot(market: MarketId, book: BookSnapshot) -> v1::BookUpdate {
+    v1::BookUpdate {
+        market: u32::from(market.get()),
+        height: book.height,
+        sequence: book.sequence,
+        snapshot: true,
+        bids: book.bids,
+        asks: book.asks,
+        checksum: book.checksum,
     }
 }
 
@@ -171,18 +186,15 @@ impl StreamService for StreamServer {
         request: Request<v1::StreamBookRequest>,
     ) -> Result<Response<Self::BookStream>, Status> {
         let market = self.check_market(request.get_ref().market)?;
-        let seat = self.seat("book")?;
-        let (book, reader) = self.market_data.book_and_reader(market);
-        let snapshot = v1::BookUpdate {
-            market: u32::from(market.get()),
-            height: book.height,
-            sequence: book.sequence,
-            snapshot: true,
-            bids: book.bids,
-            asks: book.asks,
-            checksum: book.checksum,
+        let seat = self.seat(&request, "book")?;
+        let (snapshot, reader) = match request.get_ref().from_height {
+            0 => {
+                let (book, reader) = self.market_data.book_and_reader(market);
+                (once(snapshot(market, book)), reader)
+            }
+            from_height => (nothing(), self.reader_at(from_height).await?),
         };
-        Ok(self.stream(seat, Some(snapshot), reader, move |block, out| {
+        Ok(self.stream(seat, snapshot, reader, move |block, out| {
             out.extend(
                 block
                     .books
@@ -198,8 +210,11 @@ impl StreamService for StreamServer {
         request: Request<v1::StreamOrderBookRequest>,
     ) -> Result<Response<Self::OrderBookStream>, Status> {
         let market = self.check_market(request.get_ref().market)?;
-        let seat = self.seat("order_book")?;
-        let (snapshot, reader) = self.market_data.order_book_and_reader(market);
+        let seat = self.seat(&request, "order_book")?;
+        let (snapshot, reader) = match request.get_ref().from_height {
+            0 => self.books.begin(&self.market_data, market)?,
+            from_height => (nothing(), self.reader_at(from_height).await?),
+        };
         Ok(self.stream(seat, snapshot, reader, move |block, out| {
             out.extend(
                 block
@@ -215,10 +230,11 @@ impl StreamService for StreamServer {
         &self,
         request: Request<v1::StreamTradesRequest>,
     ) -> Result<Response<Self::TradesStream>, Status> {
-        let market = request.get_ref().market;
+        let (market, from_height) = (request.get_ref().market, request.get_ref().from_height);
         market.map(|market| self.check_market(market)).transpose()?;
-        let seat = self.seat("trades")?;
-        Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
+        let seat = self.seat(&request, "trades")?;
+        let reader = self.reader_at(from_height).await?;
+        Ok(self.stream(seat, nothing(), reader, move |block, out| {
             out.extend(
                 block
                     .trades
@@ -232,10 +248,11 @@ impl StreamService for StreamServer {
         &self,
         request: Request<v1::StreamLiquidationsRequest>,
     ) -> Result<Response<Self::LiquidationsStream>, Status> {
-        let market = request.get_ref().market;
+        let (market, from_height) = (request.get_ref().market, request.get_ref().from_height);
         market.map(|market| self.check_market(market)).transpose()?;
-        let seat = self.seat("liquidations")?;
-        Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
+        let seat = self.seat(&request, "liquidations")?;
+        let reader = self.reader_at(from_height).await?;
+        Ok(self.stream(seat, nothing(), reader, move |block, out| {
             let wanted =
                 |step: &&v1::Liquidation| market.is_none_or(|market| step.market == market);
             out.extend(block.liquidations.iter().filter(wanted).cloned());
@@ -246,10 +263,11 @@ impl StreamService for StreamServer {
         &self,
         request: Request<v1::StreamListedRequest>,
     ) -> Result<Response<Self::ListedStream>, Status> {
-        let market = request.get_ref().market;
+        let (market, from_height) = (request.get_ref().market, request.get_ref().from_height);
         market.map(|market| self.check_market(market)).transpose()?;
-        let seat = self.seat("listed")?;
-        Ok(self.stream(seat, None, self.market_data.reader(), move |block, out| {
+        let seat = self.seat(&request, "listed")?;
+        let reader = self.reader_at(from_height).await?;
+        Ok(self.stream(seat, nothing(), reader, move |block, out| {
             let wanted =
                 |update: &&v1::ListedUpdate| market.is_none_or(|market| update.market == market);
             out.extend(block.listed.iter().filter(wanted).cloned());
@@ -260,13 +278,16 @@ impl StreamService for StreamServer {
         &self,
         request: Request<v1::StreamAccountRequest>,
     ) -> Result<Response<Self::AccountStream>, Status> {
-        let request = request.get_ref();
-        let account = find(&self.publisher.view(), &request.owner, request.subaccount)
+        let asked = request.get_ref();
+        let account = find(&self.publisher.view(), &asked.owner, asked.subaccount)
             .map_err(|refusal| status(&refusal))?;
-        let after = request.after_sequence;
-        let seat = self.seat("account")?;
-        let reader = if after == 0 { self.market_data.reader() } else { self.reader_after(after)? };
-        Ok(self.stream(seat, None, reader, move |block, out| {
+        let after = asked.after_sequence;
+        let seat = self.seat(&request, "account")?;
+        let reader = match after {
+            0 => self.market_data.reader(),
+            after => self.reader_after(after).await?,
+        };
+        Ok(self.stream(seat, nothing(), reader, move |block, out| {
             let events = block.accounts.get(&account).into_iter().flatten();
             out.extend(events.filter(|event| event.sequence > after).cloned());
         }))
@@ -274,11 +295,10 @@ impl StreamService for StreamServer {
 
     async fn blocks(
         &self,
-        _: Request<v1::StreamBlocksRequest>,
+        request: Request<v1::StreamBlocksRequest>,
     ) -> Result<Response<Self::BlocksStream>, Status> {
-        let seat = self.seat("blocks")?;
-        Ok(self.stream(seat, None, self.market_data.reader(), |block, out| {
-            out.push_back(block.summary.clone())
-        }))
+        let seat = self.seat(&request, "blocks")?;
+        let reader = self.reader_at(request.get_ref().from_height).await?;
+        Ok(self.stream(seat, nothing(), reader, |block, out| out.push_back(block.summary.clone())))
     }
 }

@@ -1,6 +1,7 @@
 //! The services over a real connection, with a chain of blocks in the test's hands and a stand-in
 //! for CometBFT.
 
+mod answers;
 mod explain;
 mod orders;
 mod queries;
@@ -153,6 +154,10 @@ impl Node {
 
     /// With a genesis of that time.
     async fn start_at(start_ms: u64) -> Self {
+        Self::start_with(start_ms, MarketData::new()).await
+    }
+
+    async fn start_with(start_ms: u64, market_data: Arc<MarketData>) -> Self {
         let genesis = Genesis {
             // Figures stay round.
             params: ChainParams { owner_fee_atoms: Atoms::ZERO, ..ChainParams::default() },
@@ -167,7 +172,7 @@ impl Node {
         };
         let state = State::genesis(&genesis, CHAIN, TimeMs::new(start_ms), Vec::new()).unwrap();
         let publisher = Arc::new(Publisher::new(Arc::new(state.view())));
-        let (market_data, cache) = (MarketData::new(), Arc::new(TxCache::new(CHAIN)));
+        let cache = Arc::new(TxCache::new(CHAIN));
         let (comet, metrics) = (Comet::start().await, Metrics::new().unwrap());
         let deps = Deps {
             publisher: Arc::clone(&publisher),
@@ -210,6 +215,7 @@ impl Node {
             view: Arc::new(self.state.view()),
             events,
             times: BlockTimes::default(),
+            is_replayed: false,
         };
         self.publisher.publish(published.clone());
         published

@@ -23,7 +23,11 @@ async fn a_book_stream_begins_with_the_book_and_goes_on_without_gaps() {
     let bid = node.order(2, v1::Side::Buy, PRICE - 1, 5);
     node.block(&[bid]);
     let mut client = StreamServiceClient::new(node.channel().await);
-    let mut book = client.book(v1::StreamBookRequest { market: 0 }).await.unwrap().into_inner();
+    let mut book = client
+        .book(v1::StreamBookRequest { market: 0, from_height: 0 })
+        .await
+        .unwrap()
+        .into_inner();
     let (ask, more) =
         (node.order(2, v1::Side::Sell, PRICE + 1, 2), node.order(2, v1::Side::Buy, PRICE - 1, 1));
     node.block(&[ask]);
@@ -41,7 +45,8 @@ async fn a_book_stream_begins_with_the_book_and_goes_on_without_gaps() {
     assert_eq!(updates.iter().map(|update| update.sequence).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(updates.iter().map(|update| update.height).collect::<Vec<_>>(), [2, 3, 5]);
     assert_eq!(updates[2].checksum, node.state.markets[0].book.l2_root());
-    let refused = client.book(v1::StreamBookRequest { market: 3 }).await.unwrap_err();
+    let refused =
+        client.book(v1::StreamBookRequest { market: 3, from_height: 0 }).await.unwrap_err();
     assert_eq!(code_of(&refused), Code::UnknownMarket.number());
 }
 
@@ -52,7 +57,7 @@ async fn an_order_book_stream_tells_every_order_and_its_checksum_is_the_chains()
     let bid = node.order(2, v1::Side::Buy, PRICE - 1, 5);
     node.block(&[bid]);
     let mut client = StreamServiceClient::new(node.channel().await);
-    let request = v1::StreamOrderBookRequest { market: 0 };
+    let request = v1::StreamOrderBookRequest { market: 0, from_height: 0 };
     let mut book = client.order_book(request).await.unwrap().into_inner();
     let more = node.order(2, v1::Side::Buy, PRICE - 1, 1);
     node.block(&[more]);
@@ -114,9 +119,13 @@ async fn trades_and_blocks_are_told_as_they_come() {
     node.fund(2);
     node.fund(3);
     let mut client = StreamServiceClient::new(node.channel().await);
-    let mut trades =
-        client.trades(v1::StreamTradesRequest { market: None }).await.unwrap().into_inner();
-    let mut blocks = client.blocks(v1::StreamBlocksRequest {}).await.unwrap().into_inner();
+    let mut trades = client
+        .trades(v1::StreamTradesRequest { market: None, from_height: 0 })
+        .await
+        .unwrap()
+        .into_inner();
+    let mut blocks =
+        client.blocks(v1::StreamBlocksRequest { from_height: 0 }).await.unwrap().into_inner();
     let (bid, ask) =
         (node.order(2, v1::Side::Buy, PRICE, 5), node.order(3, v1::Side::Sell, PRICE, 2));
     node.block(&[bid, ask]);
@@ -136,7 +145,7 @@ async fn a_stream_that_was_passed_by_ends_with_a_reason_and_so_does_a_late_resum
     node.fund(2);
     let mut client = StreamServiceClient::new(node.channel().await);
     let mut liquidations = client
-        .liquidations(v1::StreamLiquidationsRequest { market: None })
+        .liquidations(v1::StreamLiquidationsRequest { market: None, from_height: 0 })
         .await
         .unwrap()
         .into_inner();
@@ -150,7 +159,7 @@ async fn a_stream_that_was_passed_by_ends_with_a_reason_and_so_does_a_late_resum
         (tonic::Code::ResourceExhausted, Code::Overloaded.number())
     );
     let late = client.account(account(2, 1 << 24)).await.unwrap_err();
-    assert_eq!(late.code(), tonic::Code::OutOfRange);
+    assert_eq!((late.code(), code_of(&late)), (tonic::Code::OutOfRange, Code::OutOfRange.number()));
     assert!(late.message().contains("the node has events from 50331648 (block 3) on"), "{late:?}");
 }
 
@@ -158,7 +167,8 @@ async fn a_stream_that_was_passed_by_ends_with_a_reason_and_so_does_a_late_resum
 async fn a_stopping_node_ends_its_streams() {
     let node = Node::start().await;
     let mut client = StreamServiceClient::new(node.channel().await);
-    let mut blocks = client.blocks(v1::StreamBlocksRequest {}).await.unwrap().into_inner();
+    let mut blocks =
+        client.blocks(v1::StreamBlocksRequest { from_height: 0 }).await.unwrap().into_inner();
     let metrics = Arc::clone(&node.metrics);
     node.server.stop().await;
     assert_eq!(blocks.message().await.unwrap_err().code(), tonic::Code::Unavailable);
