@@ -130,7 +130,7 @@ impl Client {
             .map_err(|status| ClientError::of_submit(&self.node, &status))
     }
 
-    /// What became of a transaction that is in a block.
+    /// The answer to a transaction that is in a block.
     ///
     /// # Errors
     /// [`ClientError`]; `UNKNOWN_TRANSACTION` when it is in none that the node has, `OUT_OF_RANGE`

@@ -31,7 +31,7 @@ pub const MAX_WAITING_BLOCKS: usize = 64;
 /// a row, over blocks as they are decided.
 const LIVE_PATIENCE_MS: u64 = 2_000;
 
-/// The same for each block of a replay, for which nobody waits.
+/// Its bound for each block of a replay, for which nobody waits, in ms.
 const REPLAY_PATIENCE_MS: u64 = 60_000;
 
 /// A watcher of blocks, on consensus' side.

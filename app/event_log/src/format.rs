@@ -179,7 +179,7 @@ impl RecordHead {
         Some(Self { length, height, previous: take(&mut bytes)?, hash: take(&mut bytes)? })
     }
 
-    /// Whether the body is the one that was chained.
+    /// Returns true if the body is the one that was chained.
     #[must_use]
     pub fn fits(&self, body: &[u8]) -> bool {
         record_hash(self.height, &self.previous, body) == self.hash

@@ -38,7 +38,7 @@ pub struct Place {
 /// Digest, block after the segment's first, position.
 type Entry = (u64, u32, u32);
 
-/// What is the same of a growing and of a sealed segment.
+/// Figures of a segment, growing or sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub first_height: u64,

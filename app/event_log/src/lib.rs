@@ -89,7 +89,7 @@ pub enum LogError {
     Broken(u64),
 }
 
-/// What became of a block that was to be appended.
+/// The fate of a block that was to be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is the newest record now, or fills a gap.

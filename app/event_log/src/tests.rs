@@ -304,7 +304,7 @@ proptest! {
                     }
                     let again = open(&folder);
                     // Below its first block a log is not extended.
-                    let first = again.held().map_or(1, |_| *again.segments().keys().next().unwrap());
+                    let first = again.segments().keys().next().copied().unwrap_or(1);
                     write(&again, 1..=head);
                     prop_assert_eq!(again.held(), (head > 0).then_some(first..=head));
                     for height in first..=head {

@@ -32,7 +32,7 @@ impl MarketData {
         tokio::task::spawn_blocking(run).await.ok()
     }
 
-    /// What became of a transaction, by its identity.
+    /// The answer to a transaction, by its identity.
     pub async fn answer(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
         if let Some(known) = self.outcomes.known(hash) {
             return Some(known);
@@ -42,7 +42,7 @@ impl MarketData {
         self.logged_answer(identity_digest(&hash), is_it).await
     }
 
-    /// What became of the transaction that used a sequence up.
+    /// The answer to the transaction that used a sequence up.
     pub async fn answer_of_sequence(
         &self,
         signer: Address,

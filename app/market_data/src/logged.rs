@@ -11,7 +11,7 @@ use tidemark_proto::v1;
 use super::history::Block;
 use super::outcomes::CommittedTx;
 
-/// What the event log keeps of a block. The same block gives the same bytes.
+/// The part of a block that the event log keeps. The same block gives the same bytes.
 #[must_use]
 pub fn encode(block: &Block) -> Body {
     let accounts: BTreeMap<u32, &Vec<v1::AccountEvent>> =

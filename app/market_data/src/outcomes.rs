@@ -1,5 +1,5 @@
-//! Outcomes of transactions, for clients that wait for one and for clients that ask soon after; older
-//! ones are in the event log.
+//! Outcomes of transactions, for clients that wait for one and for clients that ask soon after;
+//! older ones are in the event log.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -71,8 +71,8 @@ impl OrderServer {
         let oldest = self.market_data.held().oldest;
         if oldest > 1 {
             let message = format!(
-                "sequence {sequence} was used up before block {oldest}, where this node's event log \
-                 starts"
+                "sequence {sequence} was used up before block {oldest}, where this node's event \
+                 log starts"
             );
             return Err(Refusal::new(Code::OutOfRange, message));
         }

@@ -92,7 +92,7 @@ impl Budget {
     }
 }
 
-/// What one stream holds of the budget, while it lives.
+/// The part of the budget that one stream holds, while it lives.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<Budget>,

@@ -71,8 +71,8 @@ impl SharedBooks {
         let bytes = pages.iter().map(|page| page.encoded_len()).sum();
         if !share.hold(bytes) {
             let message = format!(
-                "the node's streams together hold as much for slow readers as they may; the {bytes} \
-                 bytes of this book have no room"
+                "the node's streams together hold as much for slow readers as they may; the \
+                 {bytes} bytes of this book have no room"
             );
             return Err(refuse(Code::Overloaded, message));
         }

@@ -1,5 +1,5 @@
-//! `StreamService`: each stream walks the blocks at its reader's pace, from the ring of the last ones
-//! or from the event log.
+//! `StreamService`: each stream walks the blocks at its reader's pace, from the ring of the last
+//! ones or from the event log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

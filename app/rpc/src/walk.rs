@@ -31,7 +31,7 @@ pub(super) struct Walk<T, F, S> {
     pub reader: Reader,
     pub stopped: watch::Receiver<bool>,
     pub select: F,
-    /// What it holds for a client that does not read.
+    /// Its part of the budget of all streams.
     pub share: Share,
     /// Counts it while it lives.
     pub _seat: S,
@@ -101,7 +101,8 @@ where
             Ok(None) => return Err(Status::unavailable("the node stops")),
             Err(too_old) => {
                 let message = format!(
-                    "this stream was read too slowly: its next block is gone, the oldest kept is {}",
+                    "this stream was read too slowly: its next block is gone, the oldest kept is \
+                     {}",
                     too_old.oldest
                 );
                 return Err(refuse(Code::Overloaded, message));

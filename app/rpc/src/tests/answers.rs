@@ -1,4 +1,4 @@
-//! What became of a transaction, by hash and by sequence; and bounds of what one client may ask.
+//! Answers by hash and by sequence, positions of streams, and bounds of what one client may ask.
 
 use tidemark_proto::v1::answer_request::By;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
