@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidemark_client::key_file::KeyFile;
+use tidemark_client::key_file::Key;
 use tidemark_client::Sender;
 use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run, Config, Note};
@@ -74,7 +74,7 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
 
     let told = Told::default();
     let (notes, config) = (told.clone(), config(&net));
-    let key = KeyFile::from_secret("keeper", &secret("keeper")).unwrap();
+    let key = Key::from_secret("keeper", &secret("keeper")).unwrap();
     let keeper = tokio::spawn(async move { run(&config, &key, |note| notes.add(note)).await });
     let set_aside =
         |note: &Note| matches!(note, Note::SetAside { atoms, .. } if *atoms == usdc(40_000));

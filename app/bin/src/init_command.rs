@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidemark_client::key_file::{new_words, KeyFile};
+use tidemark_client::key_file::{
+    new_words, Key, KeyError, Passphrase, PassphraseSource, Protection,
+};
 use tidemark_comet::cometbft::COMETBFT;
 use tidemark_comet::ports::Ports;
 use tidemark_comet::tools::ensure_installed;
@@ -37,9 +39,17 @@ pub struct InitOptions {
     /// shows them.
     #[arg(long, value_name = "FILE", conflicts_with = "genesis")]
     markets: Option<PathBuf>,
-    /// Address that lists markets and changes parameters; without it, a key is made in the home.
+    /// Address that lists markets and changes parameters; without it, a key is made in the home,
+    /// encrypted with a passphrase.
     #[arg(long, conflicts_with = "genesis")]
     admin: Option<String>,
+    /// File whose first line is the passphrase of the admin's key that is made [default:
+    /// TIDEMARK_PASSPHRASE, else asked].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "genesis"])]
+    passphrase_file: Option<PathBuf>,
+    /// Write the admin's key that is made unencrypted: who reads the node's home is the admin.
+    #[arg(long, conflicts_with_all = ["admin", "genesis", "passphrase_file"])]
+    plain_admin_key: bool,
     /// Address that may credit deposits; may be repeated; without it, the admin may.
     #[arg(long, conflicts_with = "genesis")]
     minter: Vec<String>,
@@ -98,10 +108,16 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
         ensure_installed(&COMETBFT, &mut |line| eprintln!("{line}")).map_err(|e| e.to_string())?;
     init::init(&comet, &[node], &genesis, existing).map_err(|e| e.to_string())?;
     println!("made {}", home.display());
-    if let Some(admin) = made_admin {
+    if let Some((admin, passphrase)) = made_admin {
         let path = home.join("config").join("admin.json");
-        admin.save_new(&path).map_err(|e| e.to_string())?;
-        println!("admin and minter {}: keep {} safe", admin.address, path.display());
+        let protection = passphrase.as_ref().map_or(Protection::Plain, Protection::Passphrase);
+        admin.save_new(&path, protection).map_err(|e| e.to_string())?;
+        println!(
+            "admin and minter {}: move {} to a machine that runs no node, as the folder of keys \
+             of `tidemark` (--home DIR, DIR/keys/admin.json)",
+            admin.address,
+            path.display()
+        );
     }
     match options.sidecar {
         Some(address) => {
@@ -115,14 +131,29 @@ pub fn run(options: &InitOptions) -> Result<(), String> {
     Ok(())
 }
 
-fn new_chain(options: &InitOptions) -> Result<(init::Genesis, Option<KeyFile>), String> {
+/// The admin's key that was made, and its passphrase unless it is plain.
+type AdminKey = (Key, Option<Passphrase>);
+
+/// Asks for the passphrase before anything is written.
+fn new_admin(options: &InitOptions) -> Result<AdminKey, String> {
+    let text = |error: KeyError| error.to_string();
+    let key = Key::from_words("admin", &new_words().map_err(text)?).map_err(text)?;
+    if options.plain_admin_key {
+        return Ok((key, None));
+    }
+    let source =
+        PassphraseSource::usual(options.passphrase_file.clone()).or_plain("--plain-admin-key");
+    let passphrase = source.for_new("the admin's key").map_err(text)?;
+    Ok((key, Some(passphrase)))
+}
+
+fn new_chain(options: &InitOptions) -> Result<(init::Genesis, Option<AdminKey>), String> {
     let mut made = None;
     let admin = match &options.admin {
         Some(address) => address.clone(),
         None => {
-            let words = new_words().map_err(|e| e.to_string())?;
-            let key = KeyFile::from_words("admin", &words).map_err(|e| e.to_string())?;
-            made.insert(key).address.clone()
+            let (key, _) = made.insert(new_admin(options)?);
+            key.address.clone()
         }
     };
     let markets: Vec<MarketParams> = match &options.markets {

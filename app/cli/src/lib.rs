@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
-use tidemark_client::key_file::KeyFile;
+use tidemark_client::key_file::{Key, KeyFile, PassphraseSource};
 use tidemark_client::options::Output;
 use tidemark_client::{Client, Market, Markets, Sender};
 use tidemark_proto::types::gas;
@@ -116,8 +116,18 @@ impl Context {
         }
     }
 
-    /// The key to act with.
-    fn key(&self) -> Result<KeyFile, CliError> {
+    /// Where the passphrase of the key comes from.
+    fn passphrase(&self) -> PassphraseSource {
+        PassphraseSource::usual(self.global.passphrase_file.clone())
+    }
+
+    /// The key to act with, open: asks for its passphrase, so once a command.
+    fn key(&self) -> Result<Key, CliError> {
+        Ok(self.key_file()?.open(&self.passphrase())?)
+    }
+
+    /// The file of the key to act with, or to look at.
+    fn key_file(&self) -> Result<KeyFile, CliError> {
         if let Some(name) = &self.global.key {
             return keys::load(&self.home()?, name);
         }
@@ -146,12 +156,12 @@ impl Context {
                     .map(|address| address.to_string())
                     .map_err(|refusal| CliError::Usage(refusal.message))
             }
-            None => Ok(self.key()?.address),
+            None => Ok(self.key_file()?.address().to_owned()),
         }
     }
 
     /// Connects and signs with a key.
-    async fn sender(&self, key: &KeyFile) -> Result<Sender, CliError> {
+    async fn sender(&self, key: &Key) -> Result<Sender, CliError> {
         let client = self.connect().await?;
         let chain_id = client.status().await?.chain_id;
         let sender = Sender::new(client, key.signer(&chain_id)?);

@@ -24,7 +24,8 @@ pub(super) async fn deposit(context: &Context, args: &args::Deposit) -> Result<(
             path.display()
         )));
     }
-    let mut sender = context.sender(&KeyFile::load(&path)?).await?;
+    let key = KeyFile::load(&path)?.open(&context.passphrase())?;
+    let mut sender = context.sender(&key).await?;
     let subaccount = context.global.subaccount;
     let message = v1::MsgDeposit {
         recipient: recipient.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidemark_client::key_file::KeyFile;
+use tidemark_client::key_file::Key;
 use tidemark_client::{Client, ClientError, Sender};
 use tidemark_proto::tx::Signer;
 use tidemark_proto::units::SignedLots;
@@ -78,7 +78,7 @@ impl Faucet {
     ///
     /// # Errors
     /// A sentence when the key is none.
-    pub fn new(client: Client, key: &KeyFile, chain_id: &str) -> Result<Self, String> {
+    pub fn new(client: Client, key: &Key, chain_id: &str) -> Result<Self, String> {
         let signer = key.signer(chain_id).map_err(|error| error.to_string())?;
         Ok(Self { sender: Arc::new(Mutex::new(Sender::new(client, signer))) })
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tidemark_client::key_file::{new_words, KeyFile};
+use tidemark_client::key_file::{new_words, Key, KeyError, KeyFile, PassphraseSource, Protection};
 use tidemark_client::Client;
 use tidemark_comet::cometbft::COMETBFT;
 use tidemark_comet::ports::Ports;
@@ -53,8 +53,8 @@ pub struct Setup {
     /// True if prices are recorded ones.
     pub replay: bool,
     /// Signs deposits.
-    pub faucet: KeyFile,
-    keys: Vec<KeyFile>,
+    pub faucet: Key,
+    keys: Vec<Key>,
 }
 
 impl Setup {
@@ -102,7 +102,7 @@ impl Setup {
         &self,
         options: &DevnetOptions,
         comet: &Path,
-        admin: &KeyFile,
+        admin: &Key,
         feeds: Vec<FeedConfig>,
     ) -> Result<(), String> {
         let genesis = Genesis {
@@ -194,7 +194,7 @@ impl Setup {
         };
         format!(
             "Devnet {CHAIN_ID} is up: {validators}, prices {feed}, data in {}\n{}\ntry: tidemark \
-             keys add me && tidemark deposit --amount 10000 --faucet-key {}",
+             keys add me --plain && tidemark deposit --amount 10000 --faucet-key {}",
             self.home.display(),
             self.end_points(),
             self.home.join("faucet.json").display(),
@@ -206,7 +206,7 @@ impl Setup {
     /// # Errors
     /// A sentence when a key is none.
     pub fn traders(&self, client: &Client, chain_id: &str) -> Result<Vec<Trader>, String> {
-        let trader = |(key, (name, role)): (&KeyFile, &(&str, Role))| {
+        let trader = |(key, (name, role)): (&Key, &(&str, Role))| {
             let signer = key.signer(chain_id).map_err(|error| error.to_string())?;
             Ok(Trader::new(name, *role, client.clone(), signer, self.seed))
         };
@@ -265,13 +265,14 @@ fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The key in a file, which is made when there is none.
-fn key(path: &Path, name: &str) -> Result<KeyFile, tidemark_client::key_file::KeyError> {
+/// The key in a file, which is made when there is none: unencrypted, since it is worth nothing and
+/// nobody is to be asked for it. Of one that the user has encrypted since, the passphrase is asked.
+fn key(path: &Path, name: &str) -> Result<Key, KeyError> {
     if path.exists() {
-        return KeyFile::load(path);
+        return KeyFile::load(path)?.open(&PassphraseSource::usual(None));
     }
-    let key = KeyFile::from_words(name, &new_words()?)?;
-    key.save_new(path)?;
+    let key = Key::from_words(name, &new_words()?)?;
+    key.save_new(path, Protection::Plain)?;
     Ok(key)
 }
 

@@ -14,7 +14,7 @@ mod session;
 use std::time::Duration;
 
 use decide::Limits;
-use tidemark_client::key_file::KeyFile;
+use tidemark_client::key_file::Key;
 use tidemark_client::ClientError;
 use tidemark_proto::units::Atoms;
 
@@ -51,7 +51,7 @@ pub struct Config {
 /// [`ClientError`] that names what is wrong.
 pub async fn run(
     config: &Config,
-    key: &KeyFile,
+    key: &Key,
     mut tell: impl FnMut(Note),
 ) -> Result<(), ClientError> {
     let mut retry = FIRST_RETRY;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
-use tidemark_client::key_file::KeyFile;
+use tidemark_client::key_file::Key;
 use tidemark_client::words::side_word;
 use tidemark_client::{usdc, Client, ClientError, Markets, Sender};
 use tidemark_proto::params::MIN_SET_ASIDE_ATOMS;
@@ -24,7 +24,7 @@ const RETRY_BLOCKS: u64 = 50;
 const OUTLOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Connects and keeps until the connection is lost; says why.
-pub(super) async fn run(config: &Config, key: &KeyFile, mut tell: impl FnMut(Note)) -> ClientError {
+pub(super) async fn run(config: &Config, key: &Key, mut tell: impl FnMut(Note)) -> ClientError {
     match Session::open(config, key, &mut tell).await {
         Ok(mut session) => match session.keep(&mut tell).await {
             Ok(()) => ClientError::Unreachable {
@@ -65,7 +65,7 @@ struct ChainSnapshot {
 impl<'a> Session<'a> {
     async fn open(
         config: &'a Config,
-        key: &KeyFile,
+        key: &Key,
         tell: &mut impl FnMut(Note),
     ) -> Result<Self, ClientError> {
         let client = Client::connect(&config.node).await?;

@@ -58,6 +58,9 @@ pub struct Global {
     /// Key to act with; may be left out while there is only one
     #[arg(long, global = true, hide_env_values = true, env = "TIDEMARK_KEY", value_name = "NAME")]
     pub key: Option<String>,
+    /// File whose first line is the key's passphrase [default: TIDEMARK_PASSPHRASE, else asked]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Numbered subaccount to act on
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub subaccount: u32,
@@ -73,7 +76,7 @@ pub struct Global {
 /// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make, list and show keys
+    /// Make, list and show keys, and change their passphrases
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Credit collateral, signed by a devnet's faucet
@@ -131,13 +134,29 @@ pub enum Command {
 /// `keys …`
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a key and show the 24 words that restore it
+    /// Make a key, encrypted with a passphrase, and show the 24 words that restore it
+    #[command(visible_alias = "new")]
     Add {
         /// Its name: letters, digits, `-` and `_`
         name: String,
         /// Restore it from words, read from standard input
         #[arg(long)]
         recover: bool,
+        /// Write it unencrypted: who reads the file has the key
+        #[arg(long, conflicts_with = "passphrase_file")]
+        plain: bool,
+    },
+    /// Change a key's passphrase, or give one to a key without
+    Passphrase {
+        /// The key's name
+        name: String,
+        /// File whose first line is the new passphrase [default: TIDEMARK_NEW_PASSPHRASE, else
+        /// asked]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Take the passphrase away: who reads the file then has the key
+        #[arg(long, conflicts_with = "new_passphrase_file")]
+        remove: bool,
     },
     /// All keys
     List,
