@@ -3,6 +3,7 @@
 
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::outcome::TxOutcome;
+use tidemark_proto::params::ChainParams;
 use tidemark_proto::types::gas;
 use tidemark_proto::units::MarketId;
 use tidemark_proto::v1::operation::Operation;
@@ -199,8 +200,9 @@ fn rules_10_less_than_the_static_gas_is_refused_and_more_than_a_block_too() {
     assert!(refused.to_string().contains(&needs.to_string()), "{refused}");
     // The sequence of a transaction that does not decode stays unused.
     let mut chain = one_market(&["maker"]);
-    let most = chain.state.chain.params.max_block_gas;
+    let most = ChainParams::default().max_block_gas;
     for (gas, admitted) in [(most, true), (most + 1, false)] {
+        chain.state.chain.params.max_block_gas = most;
         chain.gas_limit = Some(gas);
         chain.send("maker", message());
         let bytes = chain.next_input().txs.pop().expect("one transaction");

@@ -2,7 +2,7 @@
 //! answers. Prices in whole USDC, quantities in whole units.
 
 use proptest::prelude::*;
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission::{self, BlockBudget};
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::exec::BallotExtension;
 use tidemark_proto::types::LiquidationStage;
@@ -12,7 +12,7 @@ use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
     atoms, decoded, genesis, limit, liquidations, lots, place, plain_market, ticks, usdc, word,
-    Chain, FAUCET,
+    BlockInput, Chain, FAUCET,
 };
 use tidemark_tests::sim::audit;
 use tidemark_tests::sim::figures::without_orders;
@@ -394,24 +394,34 @@ proptest! {
                 _ => chain.orders(names[who], vec![place(limit(0, Buy, 99, 1))]),
             }
         }
-        let state = chain.state.fork();
-        let next = |address: &_| Some(state.owners.get(state.owner_id(address)?)?.sequence);
-        let rule = state.canonical_order();
-        let txs = chain.next_input().txs;
-        let all: Vec<_> = txs.iter().map(|bytes| decoded(&chain, bytes)).collect();
-        let budget = canonical_order::BlockBudget { bytes: 1 << 20, gas: 1 << 40 };
-        let chosen = canonical_order::select(&all, &rule, budget, next);
-        let mut txs: Vec<_> = chosen.into_iter().map(|at| all[at].clone()).collect();
-        prop_assert_eq!(canonical_order::check(&txs, &rule, 1 << 40, next), Ok(()));
-        let shorter = &txs[..kept.index(txs.len() + 1)];
-        prop_assert_eq!(canonical_order::check(shorter, &rule, 1 << 40, next), Ok(()));
-        let (i, j) = (swap.0.index(txs.len()), swap.1.index(txs.len()));
-        if i != j {
-            txs.swap(i, j);
-            prop_assert!(canonical_order::check(&txs, &rule, 1 << 40, next).is_err());
-            txs[i] = txs[j].clone();
-            let twice = canonical_order::check(&txs, &rule, 1 << 40, next);
-            prop_assert!(twice.is_err(), "twice in a block");
-        }
+        let view = chain.state.view();
+        let input = chain.next_input();
+        let all: Vec<_> = input.txs.iter().map(|bytes| decoded(&chain, bytes)).collect();
+        let budget = BlockBudget { bytes: 1 << 20, gas: u64::MAX };
+        let chosen = admission::select(&all, budget, |address| view.sequence(address));
+        prop_assert_eq!(chosen.len(), all.len(), "no account's orders hold back its cancels");
+        let refused = |chosen: &[usize]| {
+            let txs = chosen.iter().map(|at| &*all[*at]).enumerate();
+            admission::admit(txs, &view.before_next_block()).refused.len()
+        };
+        prop_assert_eq!(refused(&chosen), 0);
+        prop_assert_eq!(refused(&chosen[..kept.index(chosen.len() + 1)]), 0);
+        let (i, j) = (swap.0.index(chosen.len()), swap.1.index(chosen.len()));
+        let mut swapped = chosen.clone();
+        swapped.swap(i, j);
+        prop_assert_eq!(refused(&swapped), 0);
+        let mut twice = chosen.clone();
+        twice.push(chosen[i]);
+        prop_assert_eq!(refused(&twice), 1, "twice in a block");
+
+        let mut in_order_of = |chosen: &[usize]| {
+            let state = chain.state.fork();
+            let before = std::mem::replace(&mut chain.state, state);
+            let txs = chosen.iter().map(|at| input.txs[*at].clone()).collect();
+            let events = chain.run(&BlockInput { txs, ..input.clone() });
+            chain.state = before;
+            events.app_hash
+        };
+        prop_assert_eq!(in_order_of(&chosen), in_order_of(&swapped));
     }
 }

@@ -14,7 +14,7 @@ fn history(seed: u64) -> Vec<(BlockInput, (Hash, Work))> {
     let mut proposer = Proposer::new(&Config::new(seed, BLOCKS));
     let mut log = Vec::new();
     for _ in 0..BLOCKS {
-        let input = proposer.next(&reference).expect("a block in canonical order");
+        let input = proposer.next(&reference).expect("a block that is admitted");
         let events = reference.run(&input);
         log.push((input, (events.app_hash, events.work)));
     }

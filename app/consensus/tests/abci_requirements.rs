@@ -22,7 +22,7 @@ use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_consensus::votes::{self, room};
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 use tidemark_engine::exec::BallotExtension;
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::View;
@@ -246,7 +246,7 @@ fn least_bytes(commit: &ExtendedCommitInfo) -> u64 {
         vote.vote_extension = Default::default();
         vote.extension_signature = Default::default();
     }
-    canonical_order::tx_bytes(votes::encode(&least).len())
+    admission::tx_bytes(votes::encode(&least).len())
 }
 
 fn prices() -> impl Strategy<Value = Vec<FeedPrice>> {
@@ -276,7 +276,7 @@ proptest! {
         let full = room::max_injected_bytes(commit.votes.len());
         let max_tx_bytes = least + full.saturating_sub(least) * room_ppm / 1_000_000;
         let txs = prepare(&proposer, &commit, max_tx_bytes);
-        let bytes: u64 = txs.iter().map(|tx| canonical_order::tx_bytes(tx.len())).sum();
+        let bytes: u64 = txs.iter().map(|tx| admission::tx_bytes(tx.len())).sum();
         prop_assert!(bytes <= max_tx_bytes, "{bytes} bytes of {max_tx_bytes}");
         let expected = block_commit(&commit);
         prop_assert!(accepts(&proposer, &txs, &expected) && accepts(&other, &txs, &expected));

@@ -15,7 +15,8 @@
     )
 )]
 
-pub mod canonical_order;
+pub mod admission;
+pub mod beacon;
 pub mod events;
 pub mod exec;
 pub mod genesis;

@@ -48,6 +48,8 @@ pub enum Refusal {
     TimedOut { timeout_height: u64, height: u64 },
     #[error("declares {gas} gas, a block has {max_gas}")]
     GasAboveBlock { gas: u64, max_gas: u64 },
+    #[error("brings the gas that its block declares to {gas}, at most {max_gas}")]
+    BlockGas { gas: u64, max_gas: u64 },
     #[error("{left} gas is left of what was declared, the next step takes {needed}")]
     OutOfGas { needed: u64, left: u64 },
 
@@ -309,6 +311,7 @@ codes! {
     Refusal::SequenceGap { .. } | Refusal::SequenceTooFar { .. } => Code::SequenceGap,
     Refusal::TimedOut { .. } => Code::TxExpired,
     Refusal::GasAboveBlock { .. }
+    | Refusal::BlockGas { .. }
     | Refusal::OutOfGas { .. }
     | Refusal::FillOrKillOutOfGas { .. } => Code::OutOfGas,
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,

@@ -40,10 +40,14 @@ pub const RESIZE: u64 = 50;
 /// shrink, and shrinks and leaves as they do.
 pub const REDUCE_ONLY: u64 = RESIZE * MAX_REDUCE_ONLY_ORDERS as u64;
 
-/// A cancel.
+/// A cancel, where it acts first.
 pub const CANCEL: u64 = 100;
 
-/// A cancel-all, or the dead man's switch.
+/// A further try of a cancel, behind its account's earlier operations of a class (rules §8.9). A
+/// cancel has paid for both before it begins, so that none is without.
+pub const TRY: u64 = 50;
+
+/// A cancel-all with its further tries, or the dead man's switch.
 pub const CANCEL_ALL: u64 = 500;
 
 /// One maker that is looked at, met or not: with its level, the trade, and the events.
@@ -130,7 +134,7 @@ impl Operation {
     #[must_use]
     pub fn static_gas(&self) -> u64 {
         match self {
-            Self::Cancel { .. } => CANCEL,
+            Self::Cancel { .. } => CANCEL + 2 * TRY,
             Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => CANCEL_ALL,
             Self::Place(order) => static_place(order),
             Self::Replace { .. } => PLACE,

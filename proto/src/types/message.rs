@@ -46,28 +46,20 @@ pub enum Message {
 pub enum Class {
     /// Deposits, transfers, withdrawals, settings.
     Cash = 0,
-    /// Cancels only.
+    /// Cancels.
     Cancels = 1,
-    /// Cancels and post-only orders.
+    /// Post-only orders.
     PostOnly = 2,
-    /// The rest.
+    /// What may take.
     Orders = 3,
 }
 
-impl Message {
-    /// Place of the message in a block (rules §8.3). With `cancels_first` off, cancels run among
-    /// the orders.
-    #[must_use]
-    pub fn class(&self, cancels_first: bool) -> Class {
-        let Self::Orders { operations, .. } = self else { return Class::Cash };
-        let highest = operations.iter().map(Operation::class).max().unwrap_or(Class::Orders);
-        if cancels_first {
-            highest
-        } else {
-            Class::Orders
-        }
-    }
+impl Class {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::Cash, Self::Cancels, Self::PostOnly, Self::Orders];
+}
 
+impl Message {
     /// Name of the message on the wire.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -133,20 +133,35 @@ impl Operation {
         }
     }
 
-    /// Place of the operation in a block (rules §8.3).
-    pub(crate) fn class(&self) -> Class {
+    /// The operation's class (rules §8.3). A replacement has that of what may take, though it ranks
+    /// with post-only orders where the order stays one.
+    #[must_use]
+    pub const fn class(&self) -> Class {
         match self {
             Self::Cancel { .. } | Self::CancelAll { .. } | Self::ScheduleCancelAll { .. } => {
                 Class::Cancels
             }
-            Self::Place(place) if place.post_only != PostOnly::Off => Class::PostOnly,
-            Self::Scale(scale) if scale.post_only != PostOnly::Off => Class::PostOnly,
-            Self::Place(_)
+            Self::Place(Place { post_only, .. }) | Self::Scale(Scale { post_only, .. }) => {
+                match post_only {
+                    PostOnly::Off => Class::Orders,
+                    PostOnly::Reject | PostOnly::Slide => Class::PostOnly,
+                }
+            }
+            Self::Replace { .. } | Self::Twap(_) | Self::Oco(_) | Self::Bracket(_) => Class::Orders,
+        }
+    }
+
+    /// Returns true if new orders may come of it.
+    #[must_use]
+    pub const fn places(&self) -> bool {
+        match self {
+            Self::Place(_) | Self::Twap(_) | Self::Scale(_) | Self::Oco(_) | Self::Bracket(_) => {
+                true
+            }
+            Self::Cancel { .. }
+            | Self::CancelAll { .. }
             | Self::Replace { .. }
-            | Self::Twap(_)
-            | Self::Scale(_)
-            | Self::Oco(_)
-            | Self::Bracket(_) => Class::Orders,
+            | Self::ScheduleCancelAll { .. } => false,
         }
     }
 }

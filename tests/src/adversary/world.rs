@@ -62,8 +62,9 @@ impl World {
         let params = test_market("BTC-USD", 100_000_000, 100_000, 50);
         let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
         let genesis = genesis(vec![params], FUND_USDC);
-        let state = State::genesis(&genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)
+        let mut state = State::genesis(&genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)
             .expect("a valid genesis");
+        state.chain.params.max_block_gas = u64::MAX;
         let now_ms = GENESIS_MS - GENESIS_MS % 3_600_000 + 3_600_000 + FIRST_MS;
         let mut world = Self {
             state,
@@ -139,7 +140,7 @@ impl World {
         )
     }
 
-    /// The pending messages as transactions in canonical order, without signatures.
+    /// The pending messages as transactions, without signatures.
     fn transactions(&mut self) -> Vec<Result<Arc<DecodedTx>, tidemark_proto::Refusal>> {
         let mut next: BTreeMap<Address, u64> = BTreeMap::new();
         let mut decoded = Vec::new();
@@ -148,7 +149,7 @@ impl World {
             let sequence =
                 next.entry(signer).or_insert_with(|| owner.map_or(0, |owner| owner.sequence));
             let name = [self.state.chain.height, at as u64].map(u64::to_le_bytes).concat();
-            decoded.push(Arc::new(DecodedTx {
+            decoded.push(Ok(Arc::new(DecodedTx {
                 hash: Sha256::digest(name).into(),
                 signer,
                 sequence: *sequence,
@@ -156,12 +157,10 @@ impl World {
                 gas_limit: u64::from(u32::MAX),
                 message,
                 size: 200,
-            }));
+            })));
             *sequence += 1;
         }
-        let order = self.state.canonical_order();
-        decoded.sort_by_cached_key(|tx| order.key(tx));
-        decoded.into_iter().map(Ok).collect()
+        decoded
     }
 
     /// The maker renews its quotes when the index has moved; another honest quote expires with

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemark_consensus::tx_cache::TxCache;
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::exec::{execute, through_sweep, Block};
 use tidemark_engine::genesis::Genesis;
@@ -263,13 +263,13 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
         }
     }
     let candidates: Vec<_> = known.iter().map(|(tx, _)| Arc::clone(tx)).collect();
-    let order = state.canonical_order();
-    let budget =
-        canonical_order::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
-    let chosen = canonical_order::select(&candidates, &order, budget, next);
-    let txs: Vec<_> = chosen.iter().map(|at| Arc::clone(&candidates[*at])).collect();
-    canonical_order::check(&txs, &order, state.chain.params.max_block_gas, next)
-        .map_err(|out_of_place| out_of_place.to_string())?;
+    let budget = admission::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
+    let chosen = admission::select(&candidates, budget, next);
+    let txs = chosen.iter().map(|at| &*candidates[*at]).enumerate();
+    let admission = admission::admit(txs, &node.state.view().before_next_block());
+    if let Some((at, refusal)) = admission.first_refused() {
+        return Err(format!("transaction {at} was chosen and is refused: {}", refusal.labelled()));
+    }
     let bytes: Vec<_> = chosen.iter().map(|at| known[*at].1.clone()).collect();
     traffic.sent.extend(bytes.iter().cloned());
     let recent = traffic.sent.len().saturating_sub(200);

@@ -1,10 +1,10 @@
-//! PrepareProposal: the extended commit first, then transactions in canonical order. Nothing is
-//! carried out here.
+//! PrepareProposal: the extended commit first, then transactions. Their order has no effect (rules
+//! §8.2). Nothing is carried out here.
 
 use std::sync::Arc;
 
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
-use tidemark_engine::canonical_order::{self, BlockBudget};
+use tidemark_engine::admission::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
 use tidemark_proto::types::DecodedTx;
 
@@ -27,7 +27,7 @@ pub(super) fn prepare_proposal(
         let chain = &view.chain;
         let injected =
             votes::propose(commit, &chain.validators, &chain.chain_id, request.height - 1, bytes);
-        bytes = bytes.saturating_sub(canonical_order::tx_bytes(injected.len()));
+        bytes = bytes.saturating_sub(admission::tx_bytes(injected.len()));
         txs.push(injected.into());
     }
     let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
@@ -45,9 +45,7 @@ pub(super) fn prepare_proposal(
         }
     }
     let budget = BlockBudget { bytes, gas: view.max_block_gas() };
-    let chosen = canonical_order::select(&candidates, &view.canonical_order(), budget, |account| {
-        view.sequence(account)
-    });
+    let chosen = admission::select(&candidates, budget, |account| view.sequence(account));
     txs.extend(chosen.into_iter().map(|index| sources[index].clone()));
     watch.lap(Phase::Prepare);
     node.consensus().times.add(Phase::Prepare, watch.times.get(Phase::Prepare));

@@ -4,7 +4,7 @@
 
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{CommitInfo, RequestProcessProposal, ResponseProcessProposal};
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 use tidemark_engine::phase::Phase;
 use tidemark_proto::Refusal;
 
@@ -12,8 +12,8 @@ use super::{height, Node};
 use crate::timing::Stopwatch;
 use crate::votes;
 
-/// Accepts a block whose extended commit and every transaction are right and in canonical order;
-/// logs why it rejects.
+/// Accepts a block whose extended commit is right and whose every transaction is admitted, in
+/// whatever order; logs why it rejects.
 pub(super) fn process_proposal(
     node: &Node,
     request: &RequestProcessProposal,
@@ -46,10 +46,11 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     }
     let of_tx = |(index, refusal): (usize, Refusal)| format!("transaction {index}: {refusal}");
     let decoded = cache.decode_all(txs, view.max_tx_bytes(), threads).map_err(of_tx)?;
-    canonical_order::check(&decoded, &view.canonical_order(), view.max_block_gas(), |account| {
-        view.sequence(account)
-    })
-    .map_err(|out_of_place| out_of_place.to_string())?;
+    let all = decoded.iter().map(AsRef::as_ref).enumerate();
+    if let Some((index, refusal)) = admission::admit(all, &view.before_next_block()).first_refused()
+    {
+        return Err(format!("transaction {index}: {}", refusal.labelled()));
+    }
     // Signatures cost most, so they come after whatever else may be wrong.
     if let Some(commit) = commit {
         let none = CommitInfo::default();

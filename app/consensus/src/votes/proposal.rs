@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use prost::encoding::message;
 use prost::Message as _;
 use tendermint_proto::v0_38::abci::{ExtendedCommitInfo, ExtendedVoteInfo};
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 use tidemark_engine::state::Validator;
 use tidemark_proto::tx::block::{self, BLOCK_PRICES};
 
@@ -72,9 +72,8 @@ fn blank_refused(commit: &mut ExtendedCommitInfo, signed: &Signed<'_>) {
 /// takes at most `max_tx_bytes`. The check at InitChain leaves this to a chain whose block size was
 /// lowered later.
 fn blank_largest(commit: &mut ExtendedCommitInfo, max_tx_bytes: u64) {
-    let in_block = |value_bytes: usize| {
-        canonical_order::tx_bytes(block::wrapped_bytes(BLOCK_PRICES, value_bytes))
-    };
+    let in_block =
+        |value_bytes: usize| admission::tx_bytes(block::wrapped_bytes(BLOCK_PRICES, value_bytes));
     let mut value_bytes = commit.encoded_len();
     if in_block(value_bytes) <= max_tx_bytes {
         return;

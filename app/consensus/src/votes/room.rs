@@ -1,7 +1,7 @@
 //! Room for the extended commit: the bounds that a validator set asks of blocks and of the socket.
 
 use tendermint_proto::v0_38::types::ConsensusParams;
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 use tidemark_proto::tx::block::MAX_WRAPPING_BYTES;
 
 use super::MAX_EXTENSION_BYTES;
@@ -32,7 +32,7 @@ const COMMIT_SIGNATURE_BYTES: u64 = 109 + 2;
 #[must_use]
 pub fn max_injected_bytes(validators: usize) -> u64 {
     let votes = (validators as u64).saturating_mul(MAX_VOTE_BYTES);
-    canonical_order::tx_bytes(0).saturating_add(BESIDE_VOTES_BYTES).saturating_add(votes)
+    admission::tx_bytes(0).saturating_add(BESIDE_VOTES_BYTES).saturating_add(votes)
 }
 
 /// Checks the length of an injected transaction before it is decoded: each vote of two bytes would
@@ -79,7 +79,7 @@ pub fn check(
     let commit_bytes = (validators as u64).saturating_mul(COMMIT_SIGNATURE_BYTES);
     let needed_bytes = [
         injected_bytes,
-        canonical_order::tx_bytes(max_tx_bytes),
+        admission::tx_bytes(max_tx_bytes),
         commit_bytes,
         BESIDE_DATA_BYTES,
         evidence_bytes,

@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::{Validator as AbciValidator, VoteInfo};
 use tendermint_proto::v0_38::types::{
     BlockParams, CanonicalVoteExtension, ConsensusParams, EvidenceParams,
 };
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 
 use super::*;
 
@@ -249,7 +249,7 @@ fn a_commit_too_large_for_its_block_loses_its_longest_extensions_first() {
     for (number, length) in [(0, 30), (1, 50), (2, 50)] {
         commit.votes[usize::from(number)] = vote(number, &vec![9; length], HEIGHT);
     }
-    let bytes = |commit: &ExtendedCommitInfo| canonical_order::tx_bytes(encode(commit).len());
+    let bytes = |commit: &ExtendedCommitInfo| admission::tx_bytes(encode(commit).len());
     let blanked = |max_tx_bytes| {
         let votes = ballots(&proposed(&commit, max_tx_bytes)).collect::<Vec<_>>();
         votes.iter().map(|vote| vote.extension == BallotExtension::Blanked).collect::<Vec<_>>()
@@ -269,7 +269,7 @@ fn a_full_vote_takes_no_more_than_the_bound_and_a_full_commit_fits_its_room() {
     for validators in [1, 4, 1_000] {
         let votes = vec![full.clone(); validators];
         let commit = ExtendedCommitInfo { round: i32::MAX, votes };
-        let bytes = canonical_order::tx_bytes(encode(&commit).len());
+        let bytes = admission::tx_bytes(encode(&commit).len());
         assert!(bytes <= room::max_injected_bytes(validators), "{bytes} of {validators}");
         assert_eq!(room::check_bytes(encode(&commit).len(), validators), Ok(()));
     }

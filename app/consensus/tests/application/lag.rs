@@ -141,7 +141,7 @@ proptest! {
             for (behind_ms, steady_ms) in &calls {
                 rig.clock.set(block_ms(HEIGHT) + behind_ms, *steady_ms);
                 prop_assert!(accepts(&rig, &without_txs(request)), "no transactions, no lag");
-                prop_assert!(!accepts(&rig, &twice), "not in canonical order");
+                prop_assert!(!accepts(&rig, &twice), "twice in a block");
                 verdicts.push(accepts(&rig, request));
             }
             prop_assert_eq!(verdicts, verdict_by_the_letter(&calls));

@@ -9,7 +9,7 @@ use tendermint_abci::Application as _;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::RequestProcessProposal;
 use tidemark_consensus::tx_cache::TxCache;
-use tidemark_engine::canonical_order;
+use tidemark_engine::admission;
 
 use super::after;
 use super::rig::{history, Rig, Trade, CHAIN};
@@ -18,14 +18,14 @@ fn accepts(rig: &Rig, request: &RequestProcessProposal) -> bool {
     rig.node.process_proposal(request.clone()).status == ProposalStatus::Accept as i32
 }
 
-/// Every transaction verified first, then their order.
+/// Every transaction verified first, then admitted.
 fn accepts_by_the_letter(rig: &Rig, request: &RequestProcessProposal) -> bool {
     let view = rig.publisher.view();
     let cache = TxCache::new(CHAIN);
     let checked = request.txs[1..].iter().map(|tx| cache.check(tx, view.max_tx_bytes()));
     let Ok(txs) = checked.collect::<Result<Vec<_>, _>>() else { return false };
-    let (order, gas) = (view.canonical_order(), view.max_block_gas());
-    canonical_order::check(&txs, &order, gas, |account| view.sequence(account)).is_ok()
+    let all = txs.iter().map(AsRef::as_ref).enumerate();
+    admission::admit(all, &view.before_next_block()).refused.is_empty()
 }
 
 /// A change that a proposer makes to the transactions of a block.
@@ -89,7 +89,7 @@ proptest! {
 }
 
 #[test]
-fn a_block_out_of_order_is_refused_without_a_look_at_its_signatures() {
+fn a_block_with_a_transaction_that_is_not_admitted_is_refused_without_a_look_at_signatures() {
     let trades = (1..5).map(|lots| Trade::new(0, true, -3, lots)).collect();
     let decided = history(&[trades]);
     let (last, before) = decided.split_last().unwrap();
@@ -98,10 +98,23 @@ fn a_block_out_of_order_is_refused_without_a_look_at_its_signatures() {
         let is_known = |tx: &&Bytes| rig.cache.knows(&Sha256::digest(tx).into());
         last.process.txs.iter().filter(is_known).count()
     };
-    let mut swapped = last.process.clone();
-    swapped.txs.swap(1, 2);
-    assert!(!accepts(&rig, &swapped));
+    let mut doubled = last.process.clone();
+    doubled.txs.push(doubled.txs[1].clone());
+    assert!(!accepts(&rig, &doubled));
     assert_eq!(known(), 0);
     assert!(accepts(&rig, &last.process));
     assert_eq!(known(), 4);
+}
+
+#[test]
+fn rules_8_the_order_of_a_proposers_list_is_no_reason_to_refuse_it() {
+    let trades = (0..3).map(|who| Trade::new(who, true, -3, 1)).collect();
+    let decided = history(&[trades]);
+    let (last, before) = decided.split_last().unwrap();
+    let rig = after(before);
+    let mut turned = last.process.clone();
+    turned.txs[1..].reverse();
+    assert!(accepts(&rig, &turned));
+    turned.txs.reverse();
+    assert!(!accepts(&rig, &turned), "the validators' prices come first");
 }

@@ -2,6 +2,7 @@
 //! the meter of its work.
 
 use crate::events::{Event, Work};
+use crate::exec::later::LaterOrders;
 use crate::exec::meter::{Budget, Meter};
 use crate::state::State;
 
@@ -15,6 +16,8 @@ pub struct Ctx<'a> {
     pub work: Work,
     /// Gas of the operation that is carried out.
     pub meter: Meter,
+    /// Orders that the operation may not name, because it comes before them.
+    pub later: LaterOrders,
     /// Gas that pruning has left in the block, whoever asks for it (rules §7.12).
     pub pruning: Budget,
     /// Events up to here have been looked at for orders that have ended (rules §2.7).
@@ -30,6 +33,7 @@ impl<'a> Ctx<'a> {
             events: Vec::new(),
             work: Work::default(),
             meter: Meter::default(),
+            later: LaterOrders::default(),
             pruning,
             noted: 0,
         }

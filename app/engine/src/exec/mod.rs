@@ -16,6 +16,7 @@ mod administration;
 mod block;
 mod collateral;
 mod ctx;
+mod later;
 mod liquidation;
 mod meter;
 mod operation;

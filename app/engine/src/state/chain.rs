@@ -36,7 +36,7 @@ pub struct Chain {
     pub height: u64,
     /// Its time.
     pub time_ms: TimeMs,
-    /// Its hash: the salt of the next block's canonical order.
+    /// Its hash: the next block's beacon.
     pub block_hash: Hash,
     /// Governed parameters.
     pub params: ChainParams,

@@ -19,7 +19,6 @@ use super::outflow::Outflow;
 use super::owners::Owner;
 use super::table::Table;
 use super::view::View;
-use crate::canonical_order::CanonicalOrder;
 use crate::genesis::{Genesis, MAX_MARKETS};
 use crate::refusal::Refusal;
 use crate::symbol::Symbol;
@@ -135,6 +134,13 @@ impl State {
         self.derived.owner_index.get(address)
     }
 
+    /// The id and the next sequence of an owner.
+    #[must_use]
+    pub fn signer(&self, address: &Address) -> Option<(OwnerId, u64)> {
+        let id = self.owner_id(address)?;
+        Some((id, self.owners.get(id)?.sequence))
+    }
+
     /// The owner of an address, made when there is none.
     ///
     /// # Errors
@@ -192,15 +198,6 @@ impl State {
     #[must_use]
     pub fn max_tx_bytes(&self) -> usize {
         self.chain.params.max_tx_bytes as usize
-    }
-
-    /// The order of the next block.
-    #[must_use]
-    pub fn canonical_order(&self) -> CanonicalOrder {
-        CanonicalOrder {
-            previous_block_hash: self.chain.block_hash,
-            cancels_first: self.chain.params.cancels_first,
-        }
     }
 
     /// Sets how the sweep finds accounts at risk: by the index or by a full scan. A node never

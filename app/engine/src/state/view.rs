@@ -14,7 +14,6 @@ use super::outflow::Outflow;
 use super::owners::{Owner, OwnerIndex};
 use super::table::TableView;
 
-use crate::canonical_order::CanonicalOrder;
 use crate::refusal::Refusal;
 
 /// How far ahead of its account's sequence a transaction may wait in the mempool.
@@ -90,6 +89,13 @@ impl View {
         known.ok_or_else(|| unknown_market(id, self.markets.len()))
     }
 
+    /// The id and the next sequence of an owner.
+    #[must_use]
+    pub fn signer(&self, address: &Address) -> Option<(OwnerId, u64)> {
+        let id = self.owner_index.get(address)?;
+        Some((id, self.owners.get(id)?.sequence))
+    }
+
     /// The sequence that an account's next transaction must have.
     #[must_use]
     pub fn sequence(&self, address: &Address) -> Option<u64> {
@@ -106,15 +112,6 @@ impl View {
     #[must_use]
     pub fn max_block_gas(&self) -> u64 {
         self.chain.params.max_block_gas
-    }
-
-    /// The order of the next block.
-    #[must_use]
-    pub fn canonical_order(&self) -> CanonicalOrder {
-        CanonicalOrder {
-            previous_block_hash: self.chain.block_hash,
-            cancels_first: self.chain.params.cancels_first,
-        }
     }
 
     /// Checks that a transaction may wait in the mempool: its signer is known, its sequence near,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
+use tidemark_proto::params::ChainParams;
 use tidemark_proto::tx::TxOptions;
 use tidemark_proto::types::gas;
 use tidemark_proto::v1::operation::Operation;
@@ -126,7 +127,7 @@ fn run(options: &Options) -> Result<(), String> {
     println!("\ntransactions: {ns_per_gas:.3} ns of processor time for each gas used");
     measures.push(Measure::cost("ns_per_gas", ns_per_gas, "ns a gas"));
     let us = unseen_us();
-    let block_ms = us / 1e3 * (chain.state.chain.params.max_block_gas / gas::TX) as f64;
+    let block_ms = us / 1e3 * (ChainParams::default().max_block_gas / gas::TX) as f64;
     println!("a signature that nobody has verified: {us:.1} µs; a full block: {block_ms:.0} ms");
     measures.push(Measure::cost("unseen_block", block_ms, "ms of one core"));
     let path = target_folder()?.join("bench");

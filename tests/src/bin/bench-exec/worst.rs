@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::phase::Phase;
 use tidemark_engine::state::MAX_SUBACCOUNTS;
+use tidemark_proto::params::ChainParams;
 use tidemark_proto::types::gas;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
@@ -73,7 +74,7 @@ fn one(kind: &Kind) -> Result<Measure, String> {
     });
     let whole = measures::thread_time().saturating_sub(start);
     let used: u64 = events.txs.iter().map(|tx| tx.gas_used).sum();
-    let limit = chain.state.chain.params.max_block_gas;
+    let limit = ChainParams::default().max_block_gas;
     if used > limit || used < limit / 100 * 97 || !events.violations.is_empty() {
         return Err(format!("{used} of {limit} gas used: {:?}", events.violations));
     }
@@ -92,7 +93,7 @@ fn one(kind: &Kind) -> Result<Measure, String> {
 /// A chain with as many makers as a block's gas reaches, and the transactions that reach them.
 fn laid_out(kind: &Kind) -> (Chain, u64) {
     let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 1_000));
-    let txs = chain.state.chain.params.max_block_gas / kind.gas_of_tx();
+    let txs = ChainParams::default().max_block_gas / kind.gas_of_tx();
     let makers = txs * ORDERS_OF_TX * kind.makers;
     let owners = u32::try_from(makers.div_ceil(u64::from(MAX_SUBACCOUNTS))).expect("few owners");
     println!("{}: {} accounts", kind.name, owners * MAX_SUBACCOUNTS);

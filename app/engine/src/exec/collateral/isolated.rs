@@ -208,6 +208,18 @@ pub(crate) fn refunding<T>(
     result
 }
 
+/// The account in which a subaccount trades a market, if there is one: none is made.
+pub(crate) fn account_if_any(
+    state: &State,
+    parent: AccountId,
+    market: MarketId,
+) -> Option<AccountId> {
+    if is_cross(state, parent, market) {
+        return Some(parent);
+    }
+    slot(state, parent, market).map(|slot| slot.account)
+}
+
 /// Returns true if a subaccount trades a market with its own collateral.
 pub(crate) fn is_cross(state: &State, parent: AccountId, market: MarketId) -> bool {
     let only = state.markets.market(market).is_some_and(|market| market.params.isolated_only);

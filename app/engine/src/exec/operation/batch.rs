@@ -26,7 +26,7 @@ pub(crate) fn run(
 ) -> (Vec<OperationResult>, u64) {
     ended::note_all(ctx);
     let mut purse = Purse::of(operations, beyond);
-    let planned = Plan::of(ctx.exchange, &mut purse, account, operations);
+    let planned = Plan::of(ctx.exchange, &ctx.later, &mut purse, (account, operations));
     let mut taken = purse.meter.spent();
     if let Err((failed, refusal)) = planned {
         let market = operations.get(failed).and_then(Operation::market);

@@ -12,3 +12,4 @@ mod purse;
 mod scale;
 pub(crate) mod settings;
 mod taker;
+pub(crate) mod turn;

@@ -16,6 +16,7 @@ use tidemark_proto::units::{AccountId, Atoms, ClientId, Lots, MarketId, OrderId,
 use crate::exec::account::health::OrderChange;
 use crate::exec::account::{cost, health, lookup};
 use crate::exec::collateral::isolated;
+use crate::exec::later::LaterOrders;
 use crate::exec::meter::Meter;
 use crate::exec::operation::cancel_schedule;
 use crate::exec::operation::market_plan::{BestPrices, FailedOperation, MarketPlan, PlannedOrder};
@@ -30,23 +31,29 @@ use crate::state::conditional::Conditional;
 use crate::state::State;
 
 /// The orders of a batch, before any is placed.
-#[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     pub markets: BTreeMap<MarketId, MarketPlan>,
+    /// Orders that the batch may not name.
+    later: &'a LaterOrders,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
+    /// A plan of nothing yet.
+    pub(crate) const fn new(later: &'a LaterOrders) -> Self {
+        Self { markets: BTreeMap::new(), later }
+    }
+
     /// Checks all operations of a batch.
     ///
     /// # Errors
     /// The first operation that would be refused, with its refusal.
     pub(crate) fn of(
         state: &mut State,
+        later: &'a LaterOrders,
         purse: &mut Purse,
-        account: AccountId,
-        operations: &[Operation],
+        (account, operations): (AccountId, &[Operation]),
     ) -> Result<(), FailedOperation> {
-        let mut plan = Self::default();
+        let mut plan = Self::new(later);
         for (at, operation) in operations.iter().enumerate() {
             let elsewhere =
                 operation.market().filter(|market| !isolated::is_cross(state, account, *market));
@@ -108,14 +115,14 @@ impl Plan {
             for order in slot.book.orders_of(account) {
                 // Once for the look, once for its end.
                 purse.meter.charge(2 * NAMED)?;
-                if is_meant(order.side) {
+                if is_meant(order.side) && !self.later.contains(market, order.order_id) {
                     self.leave(state, market, order)?;
                 }
             }
             for order_id in slot.conditional.of(account) {
                 purse.meter.charge(2 * NAMED)?;
                 let side = slot.conditional.get(order_id).and_then(Conditional::side);
-                if side.is_some_and(is_meant) {
+                if side.is_some_and(is_meant) && !self.later.contains(market, order_id) {
                     self.drop_with_pair(state, market, order_id)?;
                 }
             }
@@ -130,7 +137,7 @@ impl Plan {
         market: MarketId,
         order: CancelBy,
     ) -> Result<(), Refusal> {
-        match find::find(state, account, market, order)? {
+        match find::find(state, self.later, account, market, order)? {
             LiveOrder::Resting(order) => self.leave(state, market, order),
             LiveOrder::Waiting(order_id) => self.drop_waiting(state, market, order_id),
         }
@@ -198,7 +205,7 @@ impl Plan {
         order: CancelBy,
         changes: Replacement<NewLots>,
     ) -> Result<(), Refusal> {
-        let found = find::find(state, account, market, order)?;
+        let found = find::find(state, self.later, account, market, order)?;
         let Replacement { price_ticks, lots, trigger_price_ticks } =
             changes.of(state, market, &found);
         if lots == Some(Lots::ZERO) {

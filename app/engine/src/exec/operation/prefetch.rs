@@ -6,9 +6,15 @@ use tidemark_proto::units::{AccountId, MarketId};
 
 use crate::state::State;
 
-/// Prefetches into the cache the memory of the large books that the operations will touch. Changes
-/// no state; if no such book is large, returns after a check of each operation.
-pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operation]) {
+/// Prefetches into the cache the memory of the large books that those of the operations will touch
+/// which come now. Changes no state; if no such book is large, returns after a check of each
+/// operation.
+pub(crate) fn prefetch(
+    state: &State,
+    account: AccountId,
+    operations: &[Operation],
+    comes_now: impl Fn(&Operation) -> bool,
+) {
     let is_large = |market: MarketId| {
         state.markets.get(market.index()).is_some_and(|slot| slot.book.is_large())
     };
@@ -17,7 +23,7 @@ pub(crate) fn prefetch(state: &State, account: AccountId, operations: &[Operatio
         return;
     }
     for step in Prefetch::STEPS {
-        for operation in operations {
+        for operation in operations.iter().filter(|operation| comes_now(operation)) {
             let (market, named) = match operation {
                 Operation::Cancel { market, order } | Operation::Replace { market, order, .. } => {
                     (*market, *order)

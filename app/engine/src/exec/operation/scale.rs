@@ -20,7 +20,7 @@ pub(crate) fn scale(
     scale: &Scale,
 ) -> Result<OperationResult, Refusal> {
     let mut purse = Purse::of_one(ctx.meter.left());
-    let mut plan = Plan::default();
+    let mut plan = Plan::new(&ctx.later);
     let checked = plan
         .ladder(ctx.exchange, account, 0, scale)
         .and_then(|()| plan.check(ctx.exchange, &mut purse, account))

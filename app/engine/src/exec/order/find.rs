@@ -4,6 +4,7 @@ use tidemark_matching::OrderView;
 use tidemark_proto::types::CancelBy;
 use tidemark_proto::units::{AccountId, MarketId, OrderId};
 
+use crate::exec::later::LaterOrders;
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -25,9 +26,11 @@ impl LiveOrder {
     }
 }
 
-/// Returns the live order of an account that an operation names by its id or client id.
+/// Returns the live order of an account that an operation names by its id or client id; not one of
+/// those that the account has placed `later`.
 pub(crate) fn find(
     state: &State,
+    later: &LaterOrders,
     account: AccountId,
     market: MarketId,
     order: CancelBy,
@@ -45,6 +48,7 @@ pub(crate) fn find(
     let waits = waits.filter(|order| order.account == account && order.waits());
     resting
         .or(waits.map(|order| LiveOrder::Waiting(order.order_id)))
+        .filter(|order| !later.contains(market, order.id()))
         .ok_or(Refusal::UnknownOrder { order, market })
 }
 

@@ -1,9 +1,9 @@
 //! A trader's requests about one order, on the book or conditional: place, replace, cancel.
 
-use tidemark_matching::CancelledAll;
+use tidemark_matching::{CancelledAll, OrderView};
 use tidemark_proto::types::gas::NAMED;
 use tidemark_proto::types::{CancelBy, NewLots, Place};
-use tidemark_proto::units::{AccountId, Lots, MarketId, Side};
+use tidemark_proto::units::{AccountId, Lots, MarketId, OrderId, Side};
 use tidemark_proto::Code;
 
 use crate::exec::account::{cost, lookup};
@@ -63,7 +63,7 @@ pub(crate) fn replace(
     order: CancelBy,
     changes: Replacement<NewLots>,
 ) -> Result<OperationResult, Refusal> {
-    let found = find::find(ctx.exchange, account, market, order)?;
+    let found = find::find(ctx.exchange, &ctx.later, account, market, order)?;
     let changes = changes.of(ctx.exchange, market, &found);
     if changes.lots == Some(Lots::ZERO) {
         return cancel(ctx, account, market, order);
@@ -85,7 +85,7 @@ pub(crate) fn cancel(
     market: MarketId,
     order: CancelBy,
 ) -> Result<OperationResult, Refusal> {
-    let order_id = match find::find(ctx.exchange, account, market, order)? {
+    let order_id = match find::find(ctx.exchange, &ctx.later, account, market, order)? {
         LiveOrder::Resting(order) => order.order_id,
         LiveOrder::Waiting(order_id) => return Ok(removal::cancel(ctx, market, order_id)),
     };
@@ -117,9 +117,12 @@ pub(crate) fn cancel_all(
     let mut cancelled = 0_u32;
     for market in markets {
         let max = ctx.meter.affords(NAMED);
-        let (book, mut host) = BookHost::split(ctx, market);
-        let CancelledAll { gone, looked_at, more } =
-            book.cancel_all(account, side, code, max, &mut host);
+        let CancelledAll { gone, looked_at, more } = if ctx.later.any_in(market) {
+            cancel_earlier(ctx, account, (market, side), code, max)
+        } else {
+            let (book, mut host) = BookHost::split(ctx, market);
+            book.cancel_all(account, side, code, max, &mut host)
+        };
         cancelled = cancelled.saturating_add(gone);
         ctx.meter.pay(looked_at, NAMED);
         let (waited, rest) = removal::cancel_all(ctx, account, market, side, code);
@@ -129,4 +132,30 @@ pub(crate) fn cancel_all(
         }
     }
     Ok((cancelled, None))
+}
+
+/// As the book's cancel-all, but for the orders that the account has placed later.
+fn cancel_earlier(
+    ctx: &mut Ctx<'_>,
+    account: AccountId,
+    (market, side): (MarketId, Option<Side>),
+    code: Code,
+    max: u32,
+) -> CancelledAll {
+    let mut all = CancelledAll::default();
+    let slot = ctx.exchange.markets.slot(market);
+    let orders: Vec<OrderView> = slot.book.orders_of(account).take(max as usize).collect();
+    all.looked_at = u32::try_from(orders.len()).unwrap_or(max);
+    all.more = all.looked_at < slot.book.open_orders(account);
+    let is_meant = |order: &&OrderView| {
+        side.is_none_or(|side| side == order.side) && !ctx.later.contains(market, order.order_id)
+    };
+    let meant: Vec<OrderId> = orders.iter().filter(is_meant).map(|order| order.order_id).collect();
+    let (book, mut host) = BookHost::split(ctx, market);
+    for order_id in meant {
+        // A partner may have gone with another.
+        let gone = book.cancel(order_id, account, code, &mut host).is_ok();
+        all.gone = all.gone.saturating_add(gone.into());
+    }
+    all
 }

@@ -8,6 +8,7 @@ mod funding;
 mod impact;
 mod invariants;
 mod prices;
+mod schedule;
 mod slices;
 mod statistics;
 mod transactions;

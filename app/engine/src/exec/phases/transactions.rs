@@ -1,114 +1,171 @@
-//! Phase 6: transactions, each refused alone.
+//! Phase 6: the transactions of a block, in the order that the application gives them (rules §8.2):
+//! admission of all, then class after class, in each the owners by draw, of each owner the
+//! transactions by sequence, of each transaction the operations in their order.
 
-use tidemark_proto::types::{Class, DecodedTx, Message};
+use tidemark_proto::types::{Address, Class, Message};
 use tidemark_proto::units::OwnerId;
 
+use crate::admission::{self, Admission};
+use crate::beacon::Beacon;
 use crate::exec::administration;
 use crate::exec::block::CheckedTx;
 use crate::exec::collateral::{cash, entry, isolated, outflow};
 use crate::exec::ctx::Ctx;
+use crate::exec::later::LaterOrders;
 use crate::exec::meter::Meter;
-use crate::exec::operation::{keepers, orders, settings};
+use crate::exec::operation::orders::OrdersRun;
+use crate::exec::operation::turn::Turn;
+use crate::exec::operation::{keepers, settings};
 use crate::exec::phases::impact;
+use crate::exec::phases::schedule::{OwnerTurns, Progress, Schedule, Scheduled};
 use crate::outcome::TxOutcome;
 use crate::refusal::Refusal;
-use crate::state::{check_timeout, unknown_signer, State};
+use crate::state::State;
 
-/// Carries out transactions in the order given, which ProcessProposal has checked, and reads the
-/// books' impact prices before the first of them that may take.
+/// Carries out a block's transactions, whatever the order in which the block lists them, and reads
+/// the books' impact prices before the first operation that may take.
 pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
-    let cancels_first = ctx.exchange.chain.params.cancels_first;
-    let may_take = |tx: &CheckedTx| {
-        tx.as_ref().is_ok_and(|tx| tx.message.class(cancels_first) == Class::Orders)
-    };
-    let takers_from = txs.iter().position(may_take).unwrap_or(txs.len());
-    let (before, takers) = txs.split_at(takers_from);
-    let mut outcomes = Vec::with_capacity(txs.len());
-    outcomes.extend(before.iter().map(|tx| outcome(ctx, tx)));
-    impact::read(ctx);
-    outcomes.extend(takers.iter().map(|tx| outcome(ctx, tx)));
+    let mut outcomes: Vec<TxOutcome> = txs.iter().map(not_yet).collect();
+    let admission = admit(ctx.exchange, txs);
+    for (at, refusal) in admission.refused {
+        refuse(outcomes.get_mut(at), refusal);
+    }
+    let chain = &ctx.exchange.chain;
+    let cancels_first = chain.params.cancels_first;
+    let mut schedule = Schedule::of(admission.admitted, Beacon::of(chain), cancels_first);
+    use_sequences(ctx.exchange, &schedule);
+    for class in Class::ALL {
+        if class == Class::Orders {
+            impact::read(ctx);
+        }
+        let Schedule { owners, txs } = &mut schedule;
+        for owner in owners.iter_mut().filter(|owner| owner.classes.has(class)) {
+            let txs = txs.get_mut(owner.txs.clone()).unwrap_or_default();
+            take_turn(ctx, owner, txs, Turn::new(class, cancels_first, owner.keeps_in(class)));
+        }
+    }
+    for scheduled in schedule.txs {
+        finish(outcomes.get_mut(scheduled.admitted.at), scheduled);
+    }
     ctx.meter = Meter::default();
     outcomes
 }
 
-fn outcome(ctx: &mut Ctx<'_>, tx: &CheckedTx) -> TxOutcome {
+/// The outcome of a transaction before it is carried out.
+fn not_yet(tx: &CheckedTx) -> TxOutcome {
     match tx {
-        Ok(tx) => carried_out(ctx, tx),
+        Ok(tx) => TxOutcome {
+            hash: tx.hash,
+            signer: Some(tx.signer),
+            message: Some(tx.message.name()),
+            used_sequence: None,
+            refusal: None,
+            results: Vec::new(),
+            gas_wanted: tx.gas_limit,
+            gas_used: tx.message.static_gas(),
+        },
         Err(refusal) => {
             TxOutcome { refusal: Some(Box::new(refusal.clone().into())), ..TxOutcome::default() }
         }
     }
 }
 
-fn carried_out(ctx: &mut Ctx<'_>, tx: &DecodedTx) -> TxOutcome {
-    let static_gas = tx.message.static_gas();
-    // Decoding has refused a transaction that declares less than its static gas.
-    let beyond = tx.gas_limit.saturating_sub(static_gas);
-    ctx.meter = Meter::of(beyond);
-    let mut spent = 0;
-    let admitted = admit(ctx.exchange, tx);
-    let used_sequence = admitted.is_ok().then_some(tx.sequence);
-    let result = admitted.and_then(|owner| match &tx.message {
-        Message::Orders { subaccount, operations, all_or_none } => {
-            let account = cash::existing(ctx.exchange, owner, *subaccount)?;
-            let (results, gas) = orders::run(ctx, account, operations, *all_or_none, beyond);
-            spent = gas;
-            Ok(results)
-        }
-        message => {
-            let result = carry_out(ctx, owner, tx, message);
-            spent = ctx.meter.spent();
-            result.map(|()| Vec::new())
-        }
-    });
-    let (refusal, results) = match result {
-        Ok(results) => (None, results),
-        Err(refusal) => (Some(Box::new(refusal)), Vec::new()),
-    };
-    TxOutcome {
-        hash: tx.hash,
-        signer: Some(tx.signer),
-        message: Some(tx.message.name()),
-        used_sequence,
-        refusal,
-        results,
-        gas_wanted: tx.gas_limit,
-        gas_used: static_gas.saturating_add(spent),
+fn refuse(outcome: Option<&mut TxOutcome>, refusal: Refusal) {
+    if let Some(outcome) = outcome {
+        outcome.refusal = Some(Box::new(refusal));
     }
 }
 
-/// Takes the signer's sequence. A transaction refused here changes nothing; any other uses its
+/// Admits the block's transactions. What is refused here changes nothing; any other uses its
 /// sequence up.
-fn admit(state: &mut State, tx: &DecodedTx) -> Result<OwnerId, Refusal> {
-    let owner = state.owner_id(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
-    let next = state.owners.get(owner).map_or(0, |owner| owner.sequence);
-    if tx.sequence != next {
-        let sequence = tx.sequence;
-        return Err(if sequence < next {
-            Refusal::SequenceReplayed { sequence, next }
-        } else {
-            Refusal::SequenceGap { sequence, next }
-        });
+fn admit<'a>(state: &State, txs: &'a [CheckedTx]) -> Admission<'a> {
+    let decoded = txs.iter().enumerate();
+    let decoded = decoded.filter_map(|(at, tx)| Some((at, &**tx.as_ref().ok()?)));
+    admission::admit(decoded, &state.before_this_block())
+}
+
+fn use_sequences(state: &mut State, schedule: &Schedule<'_>) {
+    for owner in &schedule.owners {
+        let last = schedule.txs.get(owner.txs.clone()).and_then(<[_]>::last);
+        let row = state.owners.get_mut(owner.id);
+        if let Some((last, row)) = last.zip(row) {
+            row.sequence = last.admitted.tx.sequence.saturating_add(1);
+        }
     }
-    check_timeout(tx, state.chain.height)?;
-    let sequence = next.checked_add(1).ok_or_else(|| Refusal::overflow("the sequence"))?;
-    let row = state.owners.get_mut(owner).ok_or_else(|| unknown_signer(&tx.signer))?;
-    row.sequence = sequence;
-    Ok(owner)
+}
+
+/// Carries out what an owner's transactions do in one class.
+fn take_turn(ctx: &mut Ctx<'_>, owner: &mut OwnerTurns, txs: &mut [Scheduled<'_>], mut turn: Turn) {
+    if turn.class == Class::Orders {
+        ctx.later = std::mem::take(&mut owner.later);
+    }
+    for (number, scheduled) in txs.iter_mut().enumerate() {
+        if scheduled.classes.has(turn.class) {
+            carry_out(ctx, scheduled, &mut turn, number);
+        }
+    }
+    ctx.later = LaterOrders::default();
+    if turn.class == Class::PostOnly {
+        owner.later = turn.into_later();
+    }
+}
+
+/// Carries out what a transaction does in one class.
+fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, number: usize) {
+    let tx = scheduled.admitted.tx;
+    // Decoding has refused a transaction that declares less than its static gas.
+    let beyond = || tx.gas_limit.saturating_sub(tx.message.static_gas());
+    let owner = scheduled.admitted.owner;
+    if matches!(scheduled.progress, Progress::Waits) {
+        scheduled.progress = match &tx.message {
+            Message::Orders { subaccount, operations, all_or_none } => {
+                let batch = (operations.as_slice(), *all_or_none);
+                match cash::existing(ctx.exchange, owner, *subaccount) {
+                    Ok(account) => Progress::Runs(OrdersRun::begin(ctx, account, batch, beyond())),
+                    Err(refusal) => Progress::Ends { refusal: Some(Box::new(refusal)), spent: 0 },
+                }
+            }
+            message => {
+                ctx.meter = Meter::of(beyond());
+                let refusal = other(ctx, owner, &tx.signer, message).err().map(Box::new);
+                Progress::Ends { refusal, spent: ctx.meter.spent() }
+            }
+        };
+    }
+    if let Progress::Runs(run) = &mut scheduled.progress {
+        run.act(ctx, turn, number);
+    }
+}
+
+fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
+    let Some(outcome) = outcome else { return };
+    outcome.used_sequence = Some(scheduled.admitted.tx.sequence);
+    let spent = match scheduled.progress {
+        Progress::Waits => 0,
+        Progress::Runs(run) => {
+            outcome.results = run.results;
+            run.taken
+        }
+        Progress::Ends { refusal, spent } => {
+            outcome.refusal = refusal;
+            spent
+        }
+    };
+    outcome.gas_used = outcome.gas_used.saturating_add(spent);
 }
 
 /// Carries out a message of one account that is no batch of orders.
-fn carry_out(
+fn other(
     ctx: &mut Ctx<'_>,
     owner: OwnerId,
-    tx: &DecodedTx,
+    signer: &Address,
     message: &Message,
 ) -> Result<(), Refusal> {
     match message {
-        // `carried_out` runs orders.
+        // [`carry_out`] runs orders.
         Message::Orders { .. } => Ok(()),
         Message::Deposit { recipient, subaccount, amount_atoms } => {
-            entry::deposit(ctx.exchange, &tx.signer, *recipient, *subaccount, *amount_atoms)
+            entry::deposit(ctx.exchange, signer, *recipient, *subaccount, *amount_atoms)
         }
         Message::Withdraw { subaccount, amount_atoms } => {
             settings::pay_for_margin(ctx, owner, *subaccount)?;
@@ -142,9 +199,7 @@ fn carry_out(
         Message::Takeover { subaccount, market, account, lots } => {
             keepers::takeover(ctx.exchange, owner, *subaccount, *market, *account, *lots)
         }
-        Message::ListMarket(params) => {
-            administration::list_market(ctx.exchange, &tx.signer, params)
-        }
-        Message::UpdateMarket(params) => administration::update_market(ctx, &tx.signer, params),
+        Message::ListMarket(params) => administration::list_market(ctx.exchange, signer, params),
+        Message::UpdateMarket(params) => administration::update_market(ctx, signer, params),
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn cancel_all(
     let orders = &ctx.exchange.markets.slot(market).conditional;
     let is_meant = |id: &OrderId| {
         let order = orders.get(*id).filter(|order| order.waits());
+        let order = order.filter(|_| !ctx.later.contains(market, *id));
         order.is_some_and(|order| side.is_none() || order.side() == side)
     };
     let looked_at: Vec<OrderId> = orders.of(account).rev().take(max as usize).collect();

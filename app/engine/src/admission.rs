@@ -1,0 +1,217 @@
+//! What a block may hold (rules §8.2): the choice of a proposer, and the admission of each
+//! transaction, a function of the block's transactions and the state before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidemark_proto::types::{Address, DecodedTx};
+use tidemark_proto::units::OwnerId;
+
+use crate::refusal::Refusal;
+use crate::state::{check_timeout, unknown_signer, State, View};
+
+/// The bounds of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockBudget {
+    /// Bytes of transactions.
+    pub bytes: u64,
+    /// Gas that transactions declare.
+    pub gas: u64,
+}
+
+/// Chooses transactions for a block from those in the mempool, in arrival order.
+///
+/// Of each account it takes the run of sequences from `next_sequence(account)` on, as far as the
+/// budget reaches; the others wait for a later block. Returns indices into `txs`, accounts in the
+/// order of their first arrival, each one's transactions by sequence.
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "indices are those of the transactions; sizes and gas were compared with the budget"
+)]
+pub fn select(
+    txs: &[Arc<DecodedTx>],
+    mut budget: BlockBudget,
+    next_sequence: impl Fn(&Address) -> Option<u64>,
+) -> Vec<usize> {
+    let mut by_account: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
+    let mut arrival: Vec<Address> = Vec::new();
+    for (index, tx) in txs.iter().enumerate() {
+        let queue = by_account.entry(tx.signer).or_default();
+        if queue.is_empty() {
+            arrival.push(tx.signer);
+        }
+        queue.push(index);
+    }
+    let mut chosen: Vec<usize> = Vec::new();
+    for account in arrival {
+        let (Some(mut next), Some(mut queue)) =
+            (next_sequence(&account), by_account.remove(&account))
+        else {
+            continue;
+        };
+        queue.sort_by_key(|&index| txs[index].sequence);
+        for index in queue {
+            let tx = &txs[index];
+            if tx.sequence < next {
+                continue;
+            }
+            let (size, gas) = (tx_bytes(tx.size), tx.gas_limit);
+            if tx.sequence > next || size > budget.bytes || gas > budget.gas {
+                break;
+            }
+            budget.bytes -= size;
+            budget.gas -= gas;
+            next += 1;
+            chosen.push(index);
+        }
+    }
+    chosen
+}
+
+/// Bytes that a transaction takes in a block: its own and its protobuf frame.
+#[must_use]
+#[expect(clippy::arithmetic_side_effects, reason = "a transaction has far fewer than 2⁶⁴ bytes")]
+pub fn tx_bytes(size: usize) -> u64 {
+    const FRAME: u64 = 8;
+    size as u64 + FRAME
+}
+
+/// The state before a block, as admission reads it.
+#[derive(Debug)]
+pub struct Before<F> {
+    /// The block's height.
+    pub height: u64,
+    /// Most gas that the block's transactions may declare together.
+    pub max_gas: u64,
+    /// An owner's id and next sequence.
+    pub signer: F,
+}
+
+impl View {
+    /// This state as the one before the next block.
+    pub fn before_next_block(&self) -> Before<impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
+        Before {
+            height: self.chain.height.saturating_add(1),
+            max_gas: self.chain.params.max_block_gas,
+            signer: |address: &Address| self.signer(address),
+        }
+    }
+}
+
+impl State {
+    /// This state as the one before the block that has begun: nothing before phase 6 changes what
+    /// admission reads.
+    pub fn before_this_block(&self) -> Before<impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
+        Before {
+            height: self.chain.height,
+            max_gas: self.chain.params.max_block_gas,
+            signer: |address: &Address| self.signer(address),
+        }
+    }
+}
+
+/// A transaction that its block may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'a> {
+    /// Its signer.
+    pub owner: OwnerId,
+    /// Its place in the block.
+    pub at: usize,
+    /// The transaction.
+    pub tx: &'a DecodedTx,
+}
+
+/// A block's transactions after admission.
+#[derive(Debug, Default)]
+pub struct Admission<'a> {
+    /// Those that are carried out, by owner and sequence.
+    pub admitted: Vec<Admitted<'a>>,
+    /// Places of those that are not, with the reason.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// Admits each transaction of a block, before any is carried out, in order of account and sequence:
+/// its signer is known, its sequence next, its time not past, and the block's gas reaches for what
+/// it declares. Of two with one sequence the one with the smaller hash comes first, so the order in
+/// which the block lists its transactions has no effect.
+pub fn admit<'a, F>(
+    txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
+    before: &Before<F>,
+) -> Admission<'a>
+where
+    F: Fn(&Address) -> Option<(OwnerId, u64)>,
+{
+    let mut refused = Vec::new();
+    let mut known: Vec<Candidate<'a>> = Vec::with_capacity(txs.size_hint().0);
+    for (at, tx) in txs {
+        match (before.signer)(&tx.signer) {
+            Some((owner, next)) => {
+                known.push(Candidate { owner, sequence: tx.sequence, next, at, tx });
+            }
+            None => refused.push((at, unknown_signer(&tx.signer))),
+        }
+    }
+    known.sort_unstable_by(Candidate::order);
+    let mut admitted: Vec<Admitted<'a>> = Vec::with_capacity(known.len());
+    let mut gas = 0;
+    for Candidate { owner, next, at, tx, .. } in known {
+        let last = admitted.last().filter(|last| last.owner == owner);
+        let next = last.map_or(next, |last| last.tx.sequence.saturating_add(1));
+        match check(tx, next, gas, before) {
+            Ok(with) => {
+                gas = with;
+                admitted.push(Admitted { owner, at, tx });
+            }
+            Err(refusal) => refused.push((at, refusal)),
+        }
+    }
+    Admission { admitted, refused }
+}
+
+/// A transaction of a known signer. Its sequence stands beside it, for sorting.
+struct Candidate<'a> {
+    owner: OwnerId,
+    sequence: u64,
+    /// The owner's next sequence before the block.
+    next: u64,
+    at: usize,
+    tx: &'a DecodedTx,
+}
+
+impl Candidate<'_> {
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |it: &Self| (it.owner, it.sequence);
+        let same = || (self.tx.hash, self.at).cmp(&(other.tx.hash, other.at));
+        key(self).cmp(&key(other)).then_with(same)
+    }
+}
+
+/// Returns the block's declared gas with this transaction.
+fn check<F>(tx: &DecodedTx, next: u64, gas: u64, before: &Before<F>) -> Result<u64, Refusal> {
+    let sequence = tx.sequence;
+    if sequence < next {
+        return Err(Refusal::SequenceReplayed { sequence, next });
+    }
+    if sequence > next {
+        return Err(Refusal::SequenceGap { sequence, next });
+    }
+    if sequence == u64::MAX {
+        return Err(Refusal::overflow("the sequence"));
+    }
+    check_timeout(tx, before.height)?;
+    // A sum that saturates is above any bound.
+    let with = gas.saturating_add(tx.gas_limit);
+    if with > before.max_gas {
+        return Err(Refusal::BlockGas { gas: with, max_gas: before.max_gas });
+    }
+    Ok(with)
+}
+
+impl Admission<'_> {
+    /// The refused transaction that the block lists first.
+    #[must_use]
+    pub fn first_refused(&self) -> Option<&(usize, Refusal)> {
+        self.refused.iter().min_by_key(|(at, _)| *at)
+    }
+}
