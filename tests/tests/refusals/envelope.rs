@@ -116,4 +116,6 @@ pub(super) fn run(table: &mut Table) {
     story.chain.send_raw(signed(0, 0));
     story.block();
     story.send("stranger", withdrawal());
+    story.chain.state.chain.params.max_block_gas = 100_000_000;
+    story.send("trader", withdrawal());
 }
