@@ -313,18 +313,17 @@ fn rules_2_a_trigger_among_those_that_an_earlier_mark_passed_waits_for_its_own_m
 fn rules_2_an_order_whose_turn_is_to_come_can_be_cancelled_and_not_replaced() {
     let mut chain = long_100();
     change(&mut chain, |params| params.max_triggers = 1);
-    let ids: Vec<u64> = [95, 94, 93]
+    let ids: Vec<u64> = [95, 94, 93, 92]
         .map(|price| send(&mut chain, "long", place(stop(Sell, price, 1))).1.order_id.get())
         .to_vec();
-    mark_to(&mut chain, 93);
-    let order_id = ids[2];
+    mark_to(&mut chain, 92);
+    let order_id = ids[3];
     let replace = v1::ReplaceOrder { order_id, trigger_price_ticks: 80, ..Default::default() };
     let cancel = v1::CancelOrder { order_id, ..Default::default() };
-    chain.orders("long", vec![Operation::Replace(replace), Operation::Cancel(cancel)]);
-    let events = chain.block();
-    healthy(&events);
-    let words: Vec<_> = events.txs[0].results.iter().map(|result| result.code().word()).collect();
-    assert_eq!((words, waiting(&chain)), (vec!["NOT_REPLACEABLE", "OK"], 0));
+    let (replaced, _) = send(&mut chain, "long", Operation::Replace(replace));
+    assert_eq!((replaced, waiting(&chain)), ("NOT_REPLACEABLE", 2));
+    let (cancelled, _) = send(&mut chain, "long", Operation::Cancel(cancel));
+    assert_eq!((cancelled, waiting(&chain)), ("OK", 0));
 }
 
 /// Fewer orders expire in a block than are reached in it: the others are refused at their turn.
