@@ -1,5 +1,5 @@
-//! What a block may hold (rules §8.2): the choice of a proposer, and the admission of each
-//! transaction, a function of the block's transactions and the state before it.
+//! The transactions that a block may hold (rules §8.2): the choice of a proposer, and the admission
+//! of each, a function of the block's transactions and the state before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -200,12 +200,11 @@ fn check<F>(tx: &DecodedTx, next: u64, gas: u64, before: &Before<F>) -> Result<u
         return Err(Refusal::overflow("the sequence"));
     }
     check_timeout(tx, before.height)?;
-    // A sum that saturates is above any bound.
-    let with = gas.saturating_add(tx.gas_limit);
-    if with > before.max_gas {
-        return Err(Refusal::BlockGas { gas: with, max_gas: before.max_gas });
+    let (max_gas, left) = (before.max_gas, before.max_gas.saturating_sub(gas));
+    if tx.gas_limit > left {
+        return Err(Refusal::GasAboveBlock { gas: tx.gas_limit, left, max_gas });
     }
-    Ok(with)
+    Ok(gas.saturating_add(tx.gas_limit))
 }
 
 impl Admission<'_> {

@@ -46,10 +46,8 @@ pub enum Refusal {
     SequenceTooFar { sequence: u64, next: u64, last: u64 },
     #[error("timeout height {timeout_height}, the next block is {height}")]
     TimedOut { timeout_height: u64, height: u64 },
-    #[error("declares {gas} gas, a block has {max_gas}")]
-    GasAboveBlock { gas: u64, max_gas: u64 },
-    #[error("brings the gas that its block declares to {gas}, at most {max_gas}")]
-    BlockGas { gas: u64, max_gas: u64 },
+    #[error("declares {gas} gas, {left} are left of the {max_gas} of a block")]
+    GasAboveBlock { gas: u64, left: u64, max_gas: u64 },
     #[error("{left} gas is left of what was declared, the next step takes {needed}")]
     OutOfGas { needed: u64, left: u64 },
 
@@ -311,7 +309,6 @@ codes! {
     Refusal::SequenceGap { .. } | Refusal::SequenceTooFar { .. } => Code::SequenceGap,
     Refusal::TimedOut { .. } => Code::TxExpired,
     Refusal::GasAboveBlock { .. }
-    | Refusal::BlockGas { .. }
     | Refusal::OutOfGas { .. }
     | Refusal::FillOrKillOutOfGas { .. } => Code::OutOfGas,
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,

@@ -50,7 +50,7 @@ pub enum Class {
     Cancels = 1,
     /// Post-only orders.
     PostOnly = 2,
-    /// What may take.
+    /// Orders that may take.
     Orders = 3,
 }
 

@@ -113,10 +113,18 @@ impl<'a> Story<'a> {
         self.block();
     }
 
-    /// Sends operations that are refused one by one, in a block of their own.
+    /// Sends operations that are refused one by one, in blocks of their own: cancels would come
+    /// before the others of a block.
     fn orders(&mut self, name: &str, operations: Vec<Operation>) -> Vec<v1::OperationResult> {
-        self.chain.orders(name, operations);
-        operation_results(&self.block().txs[0])
+        let is_cancel = |operation: &Operation| {
+            matches!(operation, Operation::Cancel(_) | Operation::CancelAll(_))
+        };
+        let mut results = Vec::new();
+        for part in operations.chunk_by(|one, next| is_cancel(one) == is_cancel(next)) {
+            self.chain.orders(name, part.to_vec());
+            results.extend(operation_results(&self.block().txs[0]));
+        }
+        results
     }
 
     /// Sends operations that are all accepted or all refused, in a block of their own.

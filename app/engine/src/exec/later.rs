@@ -31,7 +31,7 @@ pub struct PlacedIds {
 /// placed anything.
 #[derive(Clone, Debug, Default)]
 pub struct LaterOrders {
-    /// What the owner's operations have placed in class 2, by market and rank.
+    /// Orders that the owner's operations have placed in class 2, by market and rank.
     placed: Vec<PlacedIds>,
     /// The operation that is carried out.
     pub rank: Rank,

@@ -131,9 +131,9 @@ impl View {
             return Err(Refusal::SequenceTooFar { sequence, next, last: last - 1 });
         }
         check_timeout(tx, self.chain.height.saturating_add(1))?;
-        let gas = tx.gas_limit;
-        if gas > self.max_block_gas() {
-            return Err(Refusal::GasAboveBlock { gas, max_gas: self.max_block_gas() });
+        let (gas, max_gas) = (tx.gas_limit, self.max_block_gas());
+        if gas > max_gas {
+            return Err(Refusal::GasAboveBlock { gas, left: max_gas, max_gas });
         }
         Ok(())
     }

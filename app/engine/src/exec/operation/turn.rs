@@ -6,14 +6,14 @@ use tidemark_proto::units::{MarketId, OrderId};
 use crate::exec::ctx::Ctx;
 use crate::exec::later::{LaterOrders, PlacedIds, Rank};
 
-/// What one operation after the other finds in an owner's turn.
+/// The state of an owner's turn, as one operation after the other finds it.
 pub(crate) struct Turn {
     pub class: Class,
     /// Cancels go before other orders.
     pub cancels_first: bool,
     /// An operation of the turn may have placed an order: a cancel that is tried again may find it.
     pub has_placed: bool,
-    /// What operations of the turn have placed, if the owner's next turn asks for it.
+    /// Orders that operations of the turn have placed, if the owner's next turn asks for them.
     placed: Option<Vec<PlacedIds>>,
 }
 
@@ -65,7 +65,7 @@ impl Turn {
         }
     }
 
-    /// What the owner's next turn asks for.
+    /// The orders placed, as the owner's next turn asks for them.
     pub(crate) fn into_later(self) -> LaterOrders {
         self.placed.map_or_else(LaterOrders::default, LaterOrders::of)
     }

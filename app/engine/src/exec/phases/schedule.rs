@@ -70,7 +70,7 @@ pub(crate) struct OwnerTurns {
     /// An operation of class 3 names orders, and one of class 2 may place orders that it may not
     /// name.
     names_late: bool,
-    /// What class 2 has placed, if `names_late`.
+    /// Orders that class 2 has placed, if `names_late`.
     pub later: LaterOrders,
 }
 
