@@ -59,7 +59,7 @@ fn the_largest_block_of_refused_batches_is_answered_through_the_socket() {
     }
     let block = full_of_refused_batches(&decided, 4 << 20);
     let batches = block.txs.len() - 1;
-    assert!(batches > 1_200, "{batches} batches");
+    assert!(batches > 480, "{batches} batches");
     let (answer, bytes) = ask(&mut stream, request::Value::FinalizeBlock(block));
     let response::Value::FinalizeBlock(answer) = answer else { panic!("another answer") };
     let results = &answer.tx_results[1..];

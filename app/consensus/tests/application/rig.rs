@@ -29,7 +29,7 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::View;
 use tidemark_feed::{Feed, FeedPrice};
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
 use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
@@ -287,8 +287,8 @@ pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
     decided
 }
 
-/// The block after a history, as full as `max_bytes` allows of batches of all or none which are
-/// refused: the results of the most operations for the fewest bytes.
+/// The block after a history, as full as `max_bytes` and its gas allow of batches of all or none
+/// which are refused: the results of the most operations for the fewest bytes.
 pub fn full_of_refused_batches(decided: &[DecidedBlock], max_bytes: usize) -> RequestFinalizeBlock {
     let last = &decided[decided.len() - 1].block;
     let unknown = v1::CancelOrder { order_id: 1, ..Default::default() };
@@ -298,12 +298,15 @@ pub fn full_of_refused_batches(decided: &[DecidedBlock], max_bytes: usize) -> Re
     let message = v1::MsgOrders { operations, mode, ..Default::default() };
     let mut sequences = Sequences::default();
     let (mut txs, mut left) = (vec![last.txs[0].clone()], max_bytes - last.txs[0].len());
+    let mut gas_left = ChainParams::default().max_block_gas;
     loop {
         let tx = sequences.sign(TRADERS[0], message.clone());
-        if tx.len() > left {
+        let gas = decode(&tx, tx.len()).expect("a transaction").tx.gas_limit;
+        if tx.len() > left || gas > gas_left {
             break;
         }
         left -= tx.len();
+        gas_left -= gas;
         txs.push(tx);
     }
     let height = last.height + 1;
