@@ -300,9 +300,9 @@ impl Block<'_> {
         Ok(())
     }
 
-    /// Who is at or above maintenance, has no orders that reserve collateral, and meets nobody in the
-    /// sweep, is to the last bit as before. Isolated accounts and their parents are left out: idle collateral goes back
-    /// at the end of a block.
+    /// Who is at or above maintenance, has no orders that reserve collateral, and meets nobody in
+    /// the sweep, is to the last bit as before. Isolated accounts and their parents are left out:
+    /// idle collateral goes back at the end of a block.
     fn the_safe_are_not_touched_by_the_sweep(&self) -> Finding {
         let mut met = BTreeSet::new();
         for event in &self.sweep.events {
