@@ -5,6 +5,7 @@
 pub mod abci;
 pub mod cosmos_account;
 pub mod encode;
+pub mod journal;
 pub mod lag;
 pub mod own_report;
 pub mod publish;
