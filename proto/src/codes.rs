@@ -55,7 +55,7 @@ codes! {
     WrongChain = 5, "WRONG_CHAIN";
     /// The sequence was used already.
     SequenceReplayed = 6, "SEQUENCE_REPLAYED";
-    /// The sequence is too far ahead of the account's.
+    /// The sequence is too far ahead of the account's, or there is no room to wait for its turn.
     SequenceGap = 7, "SEQUENCE_GAP";
     /// The signer, or the account it names, does not exist: it never got a deposit.
     UnknownAccount = 8, "UNKNOWN_ACCOUNT";
@@ -65,13 +65,13 @@ codes! {
     OperationCount = 10, "OPERATION_COUNT";
     /// Declared gas is below the static gas, above a block's, or ends before the next step.
     OutOfGas = 11, "OUT_OF_GAS";
-    /// Too many transactions for the account's allowance.
+    /// Too many transactions for the account's allowance, or too many bytes that wait.
     RateLimited = 12, "RATE_LIMITED";
     /// The signer may not do this.
     NotAuthorised = 13, "NOT_AUTHORISED";
     /// A field has a value that the message does not allow.
     InvalidArgument = 14, "INVALID_ARGUMENT";
-    /// The transaction's timeout height has passed.
+    /// The transaction's timeout height, or its life on the node, has passed.
     TxExpired = 15, "TX_EXPIRED";
     /// The message names another sender than the signer.
     WrongSigner = 16, "WRONG_SIGNER";
@@ -81,6 +81,8 @@ codes! {
     OutOfRange = 18, "OUT_OF_RANGE";
     /// No block that the node has holds such a transaction.
     UnknownTransaction = 19, "UNKNOWN_TRANSACTION";
+    /// Another transaction with this sequence waits on the node.
+    SequencePending = 20, "SEQUENCE_PENDING";
 
     /// No such market.
     UnknownMarket = 100, "UNKNOWN_MARKET";

@@ -35,7 +35,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::NothingQueued => tonic::Code::NotFound,
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.
-        Code::SequenceReplayed | Code::SequenceGap => tonic::Code::Aborted,
+        Code::SequenceReplayed | Code::SequenceGap | Code::SequencePending => tonic::Code::Aborted,
         Code::RateLimited
         | Code::Overloaded
         | Code::TooManyOpenOrders

@@ -19,6 +19,7 @@ use tidemark_client::Sender;
 use tidemark_comet::rpc_client::RpcError;
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::queue::TxQueue;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::state::View;
 use tidemark_node::config::FeedConfig;
@@ -32,7 +33,9 @@ use tidemark_tests::net::{markets, progress, Net, NetOptions};
 fn application() -> Node {
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN_ID))));
     let feed = FeedConfig::Off.build(std::path::Path::new("")).unwrap();
-    let node = Node::new(publisher, Arc::new(TxCache::new(CHAIN_ID)), feed, 2);
+    let cache = Arc::new(TxCache::new(CHAIN_ID));
+    let queue = Arc::new(TxQueue::new(Arc::clone(&publisher), cache));
+    let node = Node::new(publisher, queue, feed, 2);
     let validator = ValidatorUpdate {
         pub_key: Some(PublicKey { sum: Some(Sum::Ed25519(vec![1; 32])) }),
         power: 10,

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lag;
 pub mod own_report;
 pub mod publish;
+pub mod queue;
 pub mod timing;
 pub mod tx_cache;
 pub mod votes;

@@ -1,4 +1,7 @@
 //! Transactions whose signature this node has already verified, so that each is verified once.
+//!
+//! Those that wait in the queue are known for as long as they wait. Those of blocks are kept apart,
+//! so that what waits and what a proposer writes never push each other out.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,26 +12,33 @@ use tidemark_proto::tx::{decode, SignedTx};
 use tidemark_proto::types::{DecodedTx, TxHash};
 use tidemark_proto::Refusal;
 
-/// Most transactions of one generation; two are kept.
-const GENERATION: usize = 20_000;
+use crate::queue::memory_bytes;
+
+/// Most memory of one generation of blocks' transactions; two are kept. A block of 4 MiB of the
+/// smallest operations decodes to some 90 MiB.
+const GENERATION_BYTES: usize = 64 << 20;
 
 /// Checks transactions without state, remembering those that passed. Shared by gRPC, CheckTx and
 /// the block phases.
 #[derive(Debug)]
 pub struct TxCache {
     chain_id: String,
-    generations: Mutex<Generations>,
+    known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
-struct Generations {
+struct Known {
+    /// Those that wait in the queue, which bounds them.
+    waiting: BTreeMap<TxHash, Arc<DecodedTx>>,
+    /// Those of blocks.
     young: BTreeMap<TxHash, Arc<DecodedTx>>,
+    young_bytes: usize,
     old: BTreeMap<TxHash, Arc<DecodedTx>>,
 }
 
-impl Generations {
+impl Known {
     fn get(&mut self, hash: &TxHash) -> Option<Arc<DecodedTx>> {
-        if let Some(tx) = self.young.get(hash) {
+        if let Some(tx) = self.waiting.get(hash).or_else(|| self.young.get(hash)) {
             return Some(Arc::clone(tx));
         }
         let tx = self.old.remove(hash)?;
@@ -37,10 +47,14 @@ impl Generations {
     }
 
     fn insert(&mut self, tx: Arc<DecodedTx>) {
-        if self.young.len() >= GENERATION {
+        if self.young_bytes >= GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
-        self.young.insert(tx.hash, tx);
+        let bytes = memory_bytes(&tx);
+        if self.young.insert(tx.hash, tx).is_none() {
+            self.young_bytes = self.young_bytes.saturating_add(bytes);
+        }
     }
 }
 
@@ -66,7 +80,7 @@ impl TxCache {
     /// An empty cache for one chain.
     #[must_use]
     pub fn new(chain_id: &str) -> Self {
-        Self { chain_id: chain_id.to_owned(), generations: Mutex::default() }
+        Self { chain_id: chain_id.to_owned(), known: Mutex::default() }
     }
 
     /// The chain whose signatures it accepts.
@@ -75,9 +89,24 @@ impl TxCache {
         &self.chain_id
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         // A panic elsewhere aborts the process; a poisoned lock cannot be seen here.
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Knows a verified transaction, by the hash of its bytes, until [`Self::release`].
+    pub(crate) fn hold(&self, bytes_hash: TxHash, tx: Arc<DecodedTx>) {
+        self.lock().waiting.insert(bytes_hash, tx);
+    }
+
+    /// Forgets a transaction that waits no longer.
+    pub(crate) fn release(&self, bytes_hash: &TxHash) {
+        self.lock().waiting.remove(bytes_hash);
+    }
+
+    /// Returns true if a transaction is held by the hash of its bytes.
+    pub(crate) fn holds(&self, bytes_hash: &TxHash) -> bool {
+        self.lock().waiting.contains_key(bytes_hash)
     }
 
     /// Decodes a transaction and verifies its signature, unless it is known to be right.
@@ -96,7 +125,7 @@ impl TxCache {
         }
     }
 
-    fn decode(&self, bytes: &[u8], max_bytes: usize) -> Result<Decoded, Refusal> {
+    pub(crate) fn decode(&self, bytes: &[u8], max_bytes: usize) -> Result<Decoded, Refusal> {
         if bytes.len() <= max_bytes {
             let hash: TxHash = Sha256::digest(bytes).into();
             if let Some(known) = self.lock().get(&hash) {

@@ -20,6 +20,7 @@ use tendermint_proto::v0_38::types::{
 };
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::queue::TxQueue;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_consensus::votes::{self, room};
 use tidemark_engine::admission;
@@ -101,11 +102,14 @@ fn genesis_request(max_bytes: i64) -> RequestInitChain {
     }
 }
 
+fn queue(publisher: Arc<Publisher>) -> Arc<TxQueue> {
+    Arc::new(TxQueue::new(publisher, Arc::new(TxCache::new(CHAIN))))
+}
+
 /// A node's application at genesis, whose feed knows these prices.
 fn node(prices: Vec<FeedPrice>, threads: usize) -> Node {
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN))));
-    let cache = Arc::new(TxCache::new(CHAIN));
-    let node = Node::new(publisher, cache, Box::new(Prices(prices)), threads);
+    let node = Node::new(publisher.clone(), queue(publisher), Box::new(Prices(prices)), threads);
     node.init_chain(genesis_request(4 << 20));
     node
 }
@@ -379,6 +383,6 @@ fn abci_requirement_03_one_late_vote_of_1_025_bytes_or_1_mib_stops_no_proposal()
 #[should_panic(expected = "consensus_params.block.max_bytes is 20000, must be at least")]
 fn abci_requirement_02_a_genesis_whose_blocks_have_no_room_for_the_reports_is_refused() {
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN))));
-    let node = Node::new(publisher, Arc::new(TxCache::new(CHAIN)), Box::new(Prices(vec![])), 1);
+    let node = Node::new(publisher.clone(), queue(publisher), Box::new(Prices(vec![])), 1);
     node.init_chain(genesis_request(20_000));
 }

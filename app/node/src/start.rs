@@ -10,7 +10,9 @@ use tidemark_comet::rpc_client::RpcClient;
 use tidemark_comet::tools::ensure_installed;
 use tidemark_consensus::abci::server::{Server, ServerOptions};
 use tidemark_consensus::abci::Node;
+use tidemark_consensus::journal::Journal;
 use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::queue::TxQueue;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::state::View;
 use tidemark_event_log::{EventLog, Options};
@@ -61,7 +63,7 @@ pub async fn start_with<A: Application>(
     let threads = threads(options.threads.unwrap_or(config.threads));
 
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(&chain_id))));
-    let cache = Arc::new(TxCache::new(&chain_id));
+    let queue = queue(&publisher, &chain_id, home)?;
     let cannot = |e: std::io::Error| format!("cannot start a thread: {e}");
     let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
         .map_err(|e| format!("cannot open the event log: {e}"))?;
@@ -72,14 +74,14 @@ pub async fn start_with<A: Application>(
     let deps = Deps {
         publisher: Arc::clone(&publisher),
         market_data,
-        cache: Arc::clone(&cache),
+        queue: Arc::clone(&queue),
         comet: RpcClient::new(&config.comet_rpc_addr)?,
         metrics,
         feed: feed_name.clone(),
     };
     let grpc = serve(config.grpc_addr, deps)?;
 
-    let node = Node::new(publisher, cache, feed, threads);
+    let node = Node::new(publisher, queue, feed, threads);
     let address = config.abci_addr(home);
     let server =
         Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
@@ -104,6 +106,15 @@ pub async fn start_with<A: Application>(
     drop(metrics_server);
     server.stop();
     result
+}
+
+/// The queue of transactions, with the journal in the node's home.
+fn queue(publisher: &Arc<Publisher>, chain_id: &str, home: &Path) -> Result<Arc<TxQueue>, String> {
+    let cache = Arc::new(TxCache::new(chain_id));
+    let (journal, recovered) =
+        Journal::open(&home.join("journal")).map_err(|error| error.to_string())?;
+    let queue = TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered);
+    Ok(Arc::new(queue))
 }
 
 /// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down

@@ -1,11 +1,11 @@
 //! `OrderService.Answer`: what became of a transaction, from the node's event log.
 
 use tidemark_market_data::outcomes::CommittedTx;
-use tidemark_proto::types::{Address, DecodedTx, TxHash};
+use tidemark_proto::types::{Address, TxHash};
 use tidemark_proto::v1::answer_request::By;
 use tidemark_proto::{v1, Code, Refusal};
 
-use super::order::OrderServer;
+use super::order::{OrderServer, TxName};
 
 /// The hash that a client names in hex.
 fn parse_hash(text: &str) -> Result<TxHash, Refusal> {
@@ -90,7 +90,7 @@ impl OrderServer {
 
     /// The refusal of a sequence that another transaction used up, with that transaction and its
     /// block, if the node has it.
-    pub(super) async fn with_winner(&self, tx: &DecodedTx, refusal: Refusal) -> Refusal {
+    pub(super) async fn with_winner(&self, tx: TxName, refusal: Refusal) -> Refusal {
         let message = match self.market_data.answer_of_sequence(tx.signer, tx.sequence).await {
             Some(other) if other.hash() != tx.hash => format!(
                 "{}; transaction {} in block {} used it up",

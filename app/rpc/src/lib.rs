@@ -10,6 +10,7 @@ mod connection;
 mod count;
 mod explain;
 mod export;
+mod offer;
 mod one_export;
 mod oracle;
 mod order;

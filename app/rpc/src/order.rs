@@ -1,4 +1,5 @@
-//! `OrderService.Submit`: from a client's bytes to the mempool, and back with what became of them.
+//! `OrderService.Submit`: from a client's bytes to the node's queue, and back with what became of
+//! them.
 //!
 //! A refusal means that the transaction is not, and will not be, carried out. Whatever cannot be
 //! known so is answered `UNKNOWN`, and a node that is behind refuses nothing for its state: these
@@ -7,23 +8,22 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidemark_comet::rpc_client::{Broadcast, RpcClient, RpcError};
+use hyper::body::Bytes;
 use tidemark_consensus::publish::Publisher;
-use tidemark_consensus::tx_cache::TxCache;
+use tidemark_consensus::queue::{Origin, TxQueue};
 use tidemark_market_data::outcomes::{CommittedTx, Waiter};
 use tidemark_market_data::MarketData;
-use tidemark_proto::codes::CODESPACE;
-use tidemark_proto::types::{DecodedTx, TxHash};
+use tidemark_proto::types::{Address, DecodedTx, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::order_service_server::OrderService;
 use tidemark_proto::{v1, Code, Refusal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{timeout_at, Instant};
 use tonic::{Request, Response, Status};
 
 use super::status::{refuse, status};
 
-/// Most transactions that are being handed to CometBFT at once.
+/// Most transactions that are being checked, or wait for it, at once.
 const MAX_IN_FLIGHT: usize = 512;
 
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
@@ -40,70 +40,61 @@ const BEHIND: Duration = Duration::from_secs(30);
 pub(super) struct OrderServer {
     pub(super) publisher: Arc<Publisher>,
     pub(super) market_data: Arc<MarketData>,
-    cache: Arc<TxCache>,
-    comet: RpcClient,
+    queue: Arc<TxQueue>,
+    /// Told of each transaction that the mempool is to have.
+    more: Arc<Notify>,
     in_flight: Semaphore,
+    /// Checks that run at once, each on a thread of its own.
+    checks: Semaphore,
 }
 
-/// The mempool's answer.
-enum MempoolAnswer {
-    /// It has the transaction.
-    Accepted,
-    /// Nobody knows.
-    Unknown,
+/// A transaction by its hash, and by its place among its signer's.
+#[derive(Clone, Copy)]
+pub(super) struct TxName {
+    pub(super) hash: TxHash,
+    pub(super) signer: Address,
+    pub(super) sequence: u64,
+}
+
+impl From<&DecodedTx> for TxName {
+    fn from(tx: &DecodedTx) -> Self {
+        Self { hash: tx.hash, signer: tx.signer, sequence: tx.sequence }
+    }
+}
+
+/// A transaction on its way into the node's queue, taken or refused.
+struct Enqueued {
+    name: TxName,
+    waiter: Option<Waiter>,
+    taken: Result<Arc<DecodedTx>, Refusal>,
 }
 
 impl OrderServer {
     pub fn new(
         publisher: Arc<Publisher>,
         market_data: Arc<MarketData>,
-        cache: Arc<TxCache>,
-        comet: RpcClient,
+        queue: Arc<TxQueue>,
+        more: Arc<Notify>,
     ) -> Self {
-        Self { publisher, market_data, cache, comet, in_flight: Semaphore::new(MAX_IN_FLIGHT) }
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (in_flight, checks) = (Semaphore::new(MAX_IN_FLIGHT), Semaphore::new(threads));
+        Self { publisher, market_data, queue, more, in_flight, checks }
     }
 
-    /// Checks a transaction and hands it to the mempool.
-    async fn hand_over(&self, bytes: &[u8], tx: &DecodedTx) -> Result<MempoolAnswer, Refusal> {
-        self.publisher.view().admits(tx)?;
-        let Ok(_permit) = self.in_flight.try_acquire() else {
-            let message = format!(
-                "{MAX_IN_FLIGHT} transactions are on their way to the mempool; nothing was sent"
-            );
-            return Err(Refusal::new(Code::Overloaded, message));
+    /// Puts a transaction into the node's queue, on a thread that serves no connections: a
+    /// signature and a large transaction take their time.
+    async fn enqueue(&self, bytes: Bytes, waits: bool) -> Result<Enqueued, Refusal> {
+        let stopped = || Refusal::new(Code::Overloaded, "the node stops; nothing was sent");
+        let _permit = self.checks.acquire().await.map_err(|_| stopped())?;
+        let (queue, outcomes) = (Arc::clone(&self.queue), Arc::clone(self.market_data.outcomes()));
+        let job = move || {
+            let decoded = queue.read(&bytes)?;
+            let name = TxName::from(decoded.as_ref());
+            // Before it is in the queue, so that no block can come between.
+            let waiter = if waits { Some(outcomes.wait(name.hash)?) } else { None };
+            Ok(Enqueued { name, waiter, taken: queue.take(decoded, &bytes, Origin::Client) })
         };
-        match self.comet.broadcast_tx_sync(bytes).await {
-            Ok(Broadcast { code: 0, .. }) | Err(RpcError::TxInCache) => Ok(MempoolAnswer::Accepted),
-            Ok(refused) => match check_tx_refusal(&refused) {
-                Some(refusal) => Err(refusal),
-                None => {
-                    tracing::warn!(
-                        code = refused.code,
-                        log = refused.log,
-                        "CheckTx refused with a code that is not ours"
-                    );
-                    Ok(MempoolAnswer::Unknown)
-                }
-            },
-            Err(RpcError::MempoolFull(why)) => Err(Refusal::new(
-                Code::Overloaded,
-                format!("the mempool is full, it was not taken: {why}"),
-            )),
-            Err(RpcError::TxTooLarge(why)) => Err(Refusal::new(Code::TxTooLarge, why)),
-            Err(RpcError::Unreachable(why)) => Err(Refusal::new(
-                Code::Overloaded,
-                format!("CometBFT cannot be reached, nothing was sent: {why}"),
-            )),
-            Err(
-                error @ (RpcError::Timeout(_)
-                | RpcError::Broken(_)
-                | RpcError::BadAnswer(_)
-                | RpcError::Refused { .. }),
-            ) => {
-                tracing::warn!(%error, "a transaction's fate in the mempool is not known");
-                Ok(MempoolAnswer::Unknown)
-            }
-        }
+        tokio::task::spawn_blocking(job).await.map_err(|_| stopped())?
     }
 
     /// The outcome of these bytes if they are in a block; the caller has found their sequence used
@@ -121,11 +112,7 @@ impl OrderServer {
 
     /// Answers a transaction that cannot be taken: its refusal, or its outcome if these very bytes
     /// were carried out already.
-    async fn refused(
-        &self,
-        tx: &DecodedTx,
-        refusal: Refusal,
-    ) -> Result<v1::SubmitResponse, Status> {
+    async fn refused(&self, tx: TxName, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
         if refusal.code == Code::SequenceReplayed {
             if let Some(committed) = self.committed(&tx.hash).await {
                 return answer_committed(&tx.hash, &committed);
@@ -160,19 +147,12 @@ impl OrderServer {
             Err(refusal) if matches!(refusal.code(), Code::SequenceReplayed | Code::TxExpired) => {
                 match self.committed(&tx.hash).await {
                     Some(committed) => answer_committed(&tx.hash, &committed),
-                    None => Err(status(&self.with_winner(tx, refusal.into()).await)),
+                    None => Err(status(&self.with_winner(tx.into(), refusal.into()).await)),
                 }
             }
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),
         }
     }
-}
-
-/// A refusal of our own CheckTx, whose log is `WORD: sentence`.
-fn check_tx_refusal(broadcast: &Broadcast) -> Option<Refusal> {
-    let code = Code::from_number(broadcast.code).filter(|_| broadcast.codespace == CODESPACE)?;
-    let message = broadcast.log.strip_prefix(code.word()).and_then(|rest| rest.strip_prefix(": "));
-    Some(Refusal::new(code, message.unwrap_or(&broadcast.log)))
 }
 
 fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
@@ -231,25 +211,23 @@ impl OrderService for OrderServer {
             )
         })?;
         let until = Instant::now() + wait_limit(request.timeout_ms)?;
-        let max_bytes = self.publisher.view().max_tx_bytes();
-        // About 0.1 ms for a new signature: less than handing it to another thread and back is
-        // worth.
-        let tx = self.cache.check(&request.tx, max_bytes).map_err(|refusal| status(&refusal))?;
-        // Before it is sent, so that no block can come between.
-        let waiter = match wait_for {
-            v1::WaitFor::Accepted => None,
-            v1::WaitFor::Committed => Some(
-                self.market_data.outcomes().wait(tx.hash).map_err(|refusal| status(&refusal))?,
-            ),
+        let Ok(permit) = self.in_flight.try_acquire() else {
+            let message =
+                format!("{MAX_IN_FLIGHT} transactions are being checked; nothing was taken");
+            return Err(refuse(Code::Overloaded, message));
         };
-        let answered = match self.hand_over(&request.tx, &tx).await {
-            Ok(answered) => answered,
-            Err(refusal) => return self.refused(&tx, refusal).await.map(Response::new),
+        let waits = wait_for == v1::WaitFor::Committed;
+        let enqueued = self.enqueue(request.tx.into(), waits).await;
+        let Enqueued { name, waiter, taken } = enqueued.map_err(|refusal| status(&refusal))?;
+        let tx = match taken {
+            Ok(tx) => tx,
+            Err(refusal) => return self.refused(name, refusal).await.map(Response::new),
         };
-        let response = match (waiter, answered) {
-            (Some(waiter), _) => self.commit(&tx, waiter, until).await?,
-            (None, MempoolAnswer::Accepted) => answer(&tx.hash, v1::SubmitOutcome::Accepted),
-            (None, MempoolAnswer::Unknown) => answer(&tx.hash, v1::SubmitOutcome::Unknown),
+        drop(permit);
+        self.more.notify_one();
+        let response = match waiter {
+            Some(waiter) => self.commit(&tx, waiter, until).await?,
+            None => answer(&name.hash, v1::SubmitOutcome::Accepted),
         };
         Ok(Response::new(response))
     }

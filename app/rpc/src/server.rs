@@ -8,14 +8,14 @@ use std::time::Duration;
 use cosmos_sdk_proto::cosmos::auth::v1beta1::query_server::QueryServer as AuthServer;
 use tidemark_comet::rpc_client::RpcClient;
 use tidemark_consensus::publish::Publisher;
-use tidemark_consensus::tx_cache::TxCache;
+use tidemark_consensus::queue::TxQueue;
 use tidemark_market_data::metrics::Metrics;
 use tidemark_market_data::MarketData;
 use tidemark_proto::v1;
 use tidemark_proto::v1::order_service_server::OrderServiceServer;
 use tidemark_proto::v1::query_service_server::QueryServiceServer;
 use tidemark_proto::v1::stream_service_server::StreamServiceServer;
-use tokio::sync::watch;
+use tokio::sync::{watch, Notify};
 use tokio::task::JoinHandle;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::Server;
@@ -25,6 +25,7 @@ use super::auth::AuthQuery;
 use super::budget::{self, Budget};
 use super::connection::Accepted;
 use super::count::CountLayer;
+use super::offer::offer_all;
 use super::one_export::Exports;
 use super::order::OrderServer;
 use super::query::QueryServer;
@@ -53,8 +54,8 @@ pub struct Deps {
     pub publisher: Arc<Publisher>,
     /// Books, orders, history.
     pub market_data: Arc<MarketData>,
-    /// Verified transactions, shared with CheckTx.
-    pub cache: Arc<TxCache>,
+    /// Transactions that wait for a block, shared with CheckTx.
+    pub queue: Arc<TxQueue>,
     /// The node's CometBFT.
     pub comet: RpcClient,
     /// Counters of requests and streams.
@@ -124,8 +125,10 @@ fn router(
     deps: Deps,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Router<Stack<CountLayer, Identity>>, String> {
-    let Deps { publisher, market_data, cache, comet, metrics, feed } = deps;
-    let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), cache, comet);
+    let Deps { publisher, market_data, queue, comet, metrics, feed } = deps;
+    let more = Arc::new(Notify::new());
+    tokio::spawn(offer_all(Arc::clone(&queue), comet, Arc::clone(&more), stopped.clone()));
+    let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), queue, more);
     let counted =
         CountLayer { metrics: Arc::clone(&metrics), market_data: Arc::clone(&market_data) };
     let budget = Budget::new(budget::MAX_BYTES);

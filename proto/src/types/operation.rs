@@ -133,6 +133,16 @@ impl Operation {
         }
     }
 
+    /// Memory that the operation takes beside its own size.
+    #[must_use]
+    pub fn boxed_bytes(&self) -> usize {
+        match self {
+            Self::Oco(pair) => size_of_val(&**pair),
+            Self::Bracket(bracket) => size_of_val(&**bracket),
+            _ => 0,
+        }
+    }
+
     /// The operation's class (rules §8.3). A replacement has that of what may take, though it ranks
     /// with post-only orders where the order stays one.
     #[must_use]

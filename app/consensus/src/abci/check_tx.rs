@@ -1,24 +1,26 @@
-//! CheckTx: whether the mempool takes a transaction. Against the last committed view; never touches
-//! a book.
+//! CheckTx: whether the mempool takes a transaction, and keeps it. Against the last committed view;
+//! never touches a book.
 
-use tendermint_proto::v0_38::abci::{RequestCheckTx, ResponseCheckTx};
+use tendermint_proto::v0_38::abci::{CheckTxType, RequestCheckTx, ResponseCheckTx};
 use tidemark_proto::codes::CODESPACE;
 use tidemark_proto::{Code, Refusal};
 
 use super::Node;
+use crate::queue::Origin;
 
-/// Checks form, signature (once), sequence and timeout.
+/// Offers a new transaction to the node's queue, and asks the queue for one that is in the mempool.
 pub(super) fn check_tx(node: &Node, request: &RequestCheckTx) -> ResponseCheckTx {
-    let view = node.inner.publisher.view();
-    let result = node.inner.cache.check(&request.tx, view.max_tx_bytes()).and_then(|tx| {
-        view.admits(&tx)?;
-        Ok(tx.gas_limit)
-    });
-    match result {
-        Ok(gas) => ResponseCheckTx {
-            gas_wanted: i64::try_from(gas).unwrap_or(i64::MAX),
-            ..Default::default()
-        },
+    let queue = &node.inner.queue;
+    if request.r#type == CheckTxType::Recheck as i32 {
+        return if queue.holds(&request.tx) {
+            ResponseCheckTx::default()
+        } else {
+            refused(Refusal::new(Code::TxExpired, "it waits no longer in this node's queue"))
+        };
+    }
+    match queue.offer(&request.tx, Origin::Mempool) {
+        // No gas: CometBFT would cut what it offers by it.
+        Ok(_) => ResponseCheckTx::default(),
         Err(refusal) => refused(refusal),
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
         let behind_ms = node.inner.clock.wall_ms().saturating_sub(events.time_ms.get());
         let is_replayed = behind_ms > REPLAY_BEHIND_MS;
         node.inner.publisher.publish(PublishedBlock { view, events, times, is_replayed });
+        node.inner.queue.committed(&executed.events.txs);
     }
     // Nothing is pruned: until there are snapshots, a restart replays every block.
     ResponseCommit { retain_height: 0 }

@@ -32,6 +32,7 @@ use tidemark_proto::units::TimeMs;
 
 use crate::lag::LagRefusals;
 use crate::publish::Publisher;
+use crate::queue::TxQueue;
 use crate::timing::{BlockTimes, Clock, SystemClock};
 use crate::tx_cache::TxCache;
 use crate::votes;
@@ -51,6 +52,7 @@ struct Inner {
     consensus: Mutex<Consensus>,
     publisher: Arc<Publisher>,
     cache: Arc<TxCache>,
+    queue: Arc<TxQueue>,
     /// The lock is never contended: only ExtendVote asks the feed, from one connection.
     feed: Mutex<Box<dyn Feed>>,
     clock: Arc<dyn Clock>,
@@ -85,18 +87,18 @@ impl Node {
     #[must_use]
     pub fn new(
         publisher: Arc<Publisher>,
-        cache: Arc<TxCache>,
+        queue: Arc<TxQueue>,
         feed: Box<dyn Feed>,
         threads: usize,
     ) -> Self {
-        Self::with_clock(publisher, cache, feed, threads, Arc::new(SystemClock::default()))
+        Self::with_clock(publisher, queue, feed, threads, Arc::new(SystemClock::default()))
     }
 
     /// [`Node::new`] with another clock than the machine's.
     #[must_use]
     pub fn with_clock(
         publisher: Arc<Publisher>,
-        cache: Arc<TxCache>,
+        queue: Arc<TxQueue>,
         feed: Box<dyn Feed>,
         threads: usize,
         clock: Arc<dyn Clock>,
@@ -104,7 +106,8 @@ impl Node {
         let inner = Inner {
             consensus: Mutex::default(),
             publisher,
-            cache,
+            cache: Arc::clone(queue.cache()),
+            queue,
             feed: Mutex::new(feed),
             clock,
             lag_refusals: Mutex::default(),

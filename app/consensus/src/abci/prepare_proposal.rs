@@ -1,19 +1,17 @@
 //! PrepareProposal: the extended commit first, then transactions. Their order has no effect (rules
 //! §8.2). Nothing is carried out here.
 
-use std::sync::Arc;
-
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
 use tidemark_engine::admission::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
-use tidemark_proto::types::DecodedTx;
 
 use super::{height, Node};
 use crate::lag;
 use crate::timing::Stopwatch;
 use crate::votes;
 
-/// Builds a block of what the mempool offers.
+/// Builds a block of what waits in the node's queue. What CometBFT's mempool offers are its oldest
+/// transactions; those that may be in a block are in the queue as well.
 pub(super) fn prepare_proposal(
     node: &Node,
     request: RequestPrepareProposal,
@@ -30,23 +28,14 @@ pub(super) fn prepare_proposal(
         bytes = bytes.saturating_sub(admission::tx_bytes(injected.len()));
         txs.push(injected.into());
     }
-    let checked = node.inner.cache.check_all(&request.txs, view.max_tx_bytes(), node.inner.threads);
     // The first block after a halt has the time and prices of before it: nobody is to trade on them
     // (rules §4.7).
     let prices_are_old = node.behind_ms(request.height, request.time.as_ref()) > lag::LEAVES_OUT_MS;
-    let mut candidates: Vec<Arc<DecodedTx>> = Vec::with_capacity(checked.len());
-    let mut sources = Vec::with_capacity(checked.len());
-    for (tx, result) in request.txs.iter().zip(checked) {
-        if let Some(decoded) =
-            result.ok().filter(|decoded| !prices_are_old && view.admits(decoded).is_ok())
-        {
-            candidates.push(decoded);
-            sources.push(tx);
-        }
-    }
     let budget = BlockBudget { bytes, gas: view.max_block_gas() };
-    let chosen = admission::select(&candidates, budget, |account| view.sequence(account));
-    txs.extend(chosen.into_iter().map(|index| sources[index].clone()));
+    if !prices_are_old {
+        let chosen = node.inner.queue.choose(&view, budget);
+        txs.extend(chosen.into_iter().map(|chosen| chosen.bytes));
+    }
     watch.lap(Phase::Prepare);
     node.consensus().times.add(Phase::Prepare, watch.times.get(Phase::Prepare));
     ResponsePrepareProposal { txs }

@@ -52,7 +52,7 @@ pub enum JournalError {
     Disk {
         /// Where it is.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's own error.
         error: io::Error,
     },
 }

@@ -49,7 +49,7 @@ fn rules_4_an_honest_proposer_leaves_transactions_out_of_a_block_half_a_minute_b
     for (behind_ms, txs) in [(0, 2), (30 * SECOND, 2), (30 * SECOND + 1, 1), (86_400_000, 1)] {
         let rig = before(&decided, 1);
         rig.clock.set(block_ms(HEIGHT) + behind_ms, 0);
-        assert_eq!(rig.node.prepare_proposal(block.prepare.clone()).txs.len(), txs, "{behind_ms}");
+        assert_eq!(rig.prepare(block.prepare.clone()).len(), txs, "{behind_ms}");
     }
 }
 
@@ -164,7 +164,7 @@ type Proposal = Vec<Bytes>;
 
 impl Peer {
     fn proposal(&self, template: &DecidedBlock) -> Proposal {
-        let fresh = || self.rig.node.prepare_proposal(template.prepare.clone()).txs;
+        let fresh = || self.rig.prepare(template.prepare.clone());
         self.valid.clone().unwrap_or_else(fresh)
     }
 

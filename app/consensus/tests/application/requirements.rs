@@ -39,7 +39,7 @@ impl Call {
             Self::Prepare(more) => {
                 let mut request = block.prepare.clone();
                 request.txs = with(&block.mempool, more);
-                rig.node.prepare_proposal(request);
+                rig.prepare(request);
             }
             Self::Process => drop(rig.node.process_proposal(block.process.clone())),
             Self::ProcessOther(more) => {
@@ -57,9 +57,7 @@ impl Call {
                 };
                 rig.node.verify_vote_extension(request);
             }
-            Self::CheckTxs => block.mempool.iter().for_each(|tx| {
-                rig.node.check_tx(RequestCheckTx { tx: tx.clone(), ..Default::default() });
-            }),
+            Self::CheckTxs => rig.check_all(&block.mempool),
             Self::Query => drop(rig.node.query(RequestQuery::default())),
         }
     }

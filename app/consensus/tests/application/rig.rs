@@ -13,16 +13,19 @@ use tendermint_abci::Application as _;
 use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, RequestExtendVote, RequestFinalizeBlock,
-    RequestInfo, RequestInitChain, RequestPrepareProposal, RequestProcessProposal,
-    ResponseFinalizeBlock, ResponseInfo, Validator, ValidatorUpdate, VoteInfo,
+    CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, RequestCheckTx, RequestExtendVote,
+    RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
+    RequestProcessProposal, ResponseFinalizeBlock, ResponseInfo, Validator, ValidatorUpdate,
+    VoteInfo,
 };
 use tendermint_proto::v0_38::crypto::{public_key::Sum, PublicKey};
 use tendermint_proto::v0_38::types::{
     AbciParams, BlockIdFlag, BlockParams, CanonicalVoteExtension, ConsensusParams,
 };
 use tidemark_consensus::abci::Node;
+use tidemark_consensus::journal::{Journal, Recovered};
 use tidemark_consensus::publish::{Publisher, Subscription};
+use tidemark_consensus::queue::{Limits, TxQueue};
 use tidemark_consensus::timing::Clock;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::genesis::Genesis;
@@ -38,7 +41,7 @@ use tidemark_proto::v1::operation::Operation;
 pub const CHAIN: &str = "tidemark-abci-1";
 /// Block time of genesis.
 const GENESIS_SECONDS: i64 = 1_700_000_000;
-/// Room for every transaction of a test.
+/// Room for every transaction of most tests.
 const MAX_BYTES: i64 = 1_000_000;
 /// Price of the proposer's feed, in USDC; also in ticks.
 pub const INDEX: u32 = 50_000;
@@ -121,19 +124,49 @@ pub struct Rig {
     pub publisher: Arc<Publisher>,
     /// The transactions that it has verified.
     pub cache: Arc<TxCache>,
+    /// The transactions that wait for a block.
+    pub queue: Arc<TxQueue>,
     published: Subscription,
 }
 
 impl Rig {
     /// An application at genesis that verifies on `threads` and whose feed says `price`.
     pub fn new(threads: usize, price: u32) -> Self {
+        Self::with_limits(threads, price, Limits::default())
+    }
+
+    /// [`Rig::new`] with other bounds of what waits.
+    pub fn with_limits(threads: usize, price: u32, limits: Limits) -> Self {
+        Self::with_queue(threads, price, |publisher, cache| {
+            TxQueue::with_limits(publisher, cache, limits)
+        })
+    }
+
+    /// [`Rig::new`] with a journal.
+    pub fn with_journal(
+        threads: usize,
+        price: u32,
+        journal: Journal,
+        recovered: Vec<Recovered>,
+    ) -> Self {
+        Self::with_queue(threads, price, |publisher, cache| {
+            TxQueue::new(publisher, cache).with_journal(journal, recovered)
+        })
+    }
+
+    fn with_queue(
+        threads: usize,
+        price: u32,
+        queue: impl FnOnce(Arc<Publisher>, Arc<TxCache>) -> TxQueue,
+    ) -> Self {
         let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN))));
         let published = publisher.subscribe();
         let cache = Arc::new(TxCache::new(CHAIN));
+        let queue = Arc::new(queue(publisher.clone(), cache.clone()));
         let clock = Arc::new(TestClock::default());
         let feed = Box::new(Fixed(price));
-        let node = Node::with_clock(publisher.clone(), cache.clone(), feed, threads, clock.clone());
-        let rig = Self { node, clock, publisher, cache, published };
+        let node = Node::with_clock(publisher.clone(), queue.clone(), feed, threads, clock.clone());
+        let rig = Self { node, clock, publisher, cache, queue, published };
         rig.init_chain();
         rig
     }
@@ -164,6 +197,24 @@ impl Rig {
             app_state_bytes: serde_json::to_vec(&genesis).expect("a genesis is JSON").into(),
             initial_height: 1,
         });
+    }
+
+    /// CheckTx of a new transaction: its code.
+    pub fn check(&self, tx: &Bytes) -> u32 {
+        self.node.check_tx(RequestCheckTx { tx: tx.clone(), ..Default::default() }).code
+    }
+
+    /// CheckTx of new transactions, whatever it says.
+    pub fn check_all(&self, txs: &[Bytes]) {
+        for tx in txs {
+            self.check(tx);
+        }
+    }
+
+    /// PrepareProposal after CheckTx of each transaction that CometBFT offers.
+    pub fn prepare(&self, request: RequestPrepareProposal) -> Vec<Bytes> {
+        self.check_all(&request.txs);
+        self.node.prepare_proposal(request).txs
     }
 
     /// FinalizeBlock's answer as bytes.
@@ -267,6 +318,33 @@ pub fn signed(trade: Trade, sequence: u64, timeout_height: u64) -> Bytes {
     sign(TRADERS[trade.trader % TRADERS.len()], trade.message(), options)
 }
 
+/// The largest transaction for its operations: 512 stop orders with large numbers, 39 KB and more.
+pub fn heavy(trader: usize, sequence: u64) -> Bytes {
+    let order = v1::PlaceOrder {
+        side: v1::Side::Buy.into(),
+        price_ticks: u64::MAX,
+        lots: u64::MAX,
+        time_in_force: v1::TimeInForce::Gtt.into(),
+        expires_ms: u64::MAX,
+        client_id: u64::MAX,
+        trigger: v1::Trigger::Stop.into(),
+        trigger_price_ticks: u64::MAX,
+        reduce_only: true,
+        ..Default::default()
+    };
+    let operation = v1::Operation { operation: Some(Operation::Place(order)) };
+    let operations = vec![operation; MAX_OPERATIONS];
+    let message = v1::MsgOrders { operations, ..Default::default() };
+    let options = TxOptions { sequence, ..TxOptions::default() };
+    sign(TRADERS[trader % TRADERS.len()], message, options)
+}
+
+/// An order, rightly signed, of someone without an account.
+pub fn of_a_stranger(number: u64) -> Bytes {
+    let message = Trade::new(0, true, 0, 1).message();
+    sign(&format!("stranger {number}"), message, TxOptions::default())
+}
+
 /// The chain that one honest validator makes: deposits in the first block, the first prices in the
 /// second, then one block for each of `trades`.
 pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
@@ -331,7 +409,7 @@ fn decide(
         time: time(height),
         ..Default::default()
     };
-    let txs = node.prepare_proposal(prepare.clone()).txs;
+    let txs = proposer.prepare(prepare.clone());
     let hash: Bytes = Sha256::digest(height.to_le_bytes()).to_vec().into();
     let votes = votes.iter().map(|vote| VoteInfo {
         validator: vote.validator.clone(),

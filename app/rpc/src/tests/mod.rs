@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{json, Value};
 use tidemark_comet::rpc_client::RpcClient;
 use tidemark_consensus::publish::{PublishedBlock, Publisher};
+use tidemark_consensus::queue::TxQueue;
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::exec::{execute, Block};
@@ -55,7 +56,6 @@ fn minter() -> Signer {
 #[derive(Clone, Debug)]
 enum Mempool {
     Takes,
-    Refuses(u32, &'static str),
     Fails(&'static str),
     IsSilent,
 }
@@ -110,19 +110,11 @@ async fn answer(
     assert_eq!(call["method"], "broadcast_tx_sync");
     BASE64.decode(call["params"]["tx"].as_str().unwrap()).unwrap();
     seen.send_modify(|count| *count += 1);
-    let checked = |code: u32, log: &str| {
-        let result = json!({
-            "code": code,
-            "data": "",
-            "log": log,
-            "codespace": "tidemark",
-            "hash": "",
-        });
-        json!({ "result": result })
-    };
     let text = match mempool {
-        Mempool::Takes => checked(0, ""),
-        Mempool::Refuses(code, log) => checked(code, log),
+        Mempool::Takes => {
+            let result = json!({ "code": 0, "data": "", "log": "", "codespace": "", "hash": "" });
+            json!({ "result": result })
+        }
         Mempool::Fails(data) => {
             json!({ "error": { "code": -32603, "message": "Internal error", "data": data } })
         }
@@ -137,6 +129,7 @@ struct Node {
     publisher: Arc<Publisher>,
     market_data: Arc<MarketData>,
     cache: Arc<TxCache>,
+    queue: Arc<TxQueue>,
     comet: Comet,
     server: ServerHandle,
     metrics: Arc<Metrics>,
@@ -173,11 +166,12 @@ impl Node {
         let state = State::genesis(&genesis, CHAIN, TimeMs::new(start_ms), Vec::new()).unwrap();
         let publisher = Arc::new(Publisher::new(Arc::new(state.view())));
         let cache = Arc::new(TxCache::new(CHAIN));
+        let queue = Arc::new(TxQueue::new(Arc::clone(&publisher), Arc::clone(&cache)));
         let (comet, metrics) = (Comet::start().await, Metrics::new().unwrap());
         let deps = Deps {
             publisher: Arc::clone(&publisher),
             market_data: Arc::clone(&market_data),
-            cache: Arc::clone(&cache),
+            queue: Arc::clone(&queue),
             comet: RpcClient::new(&comet.address).unwrap().with_timeout(Duration::from_millis(300)),
             metrics: Arc::clone(&metrics),
             feed: "test".into(),
@@ -189,6 +183,7 @@ impl Node {
             publisher,
             market_data,
             cache,
+            queue,
             comet,
             server,
             metrics,

@@ -18,16 +18,36 @@ async fn submit(
 }
 
 #[tokio::test]
-async fn accepted_is_what_the_mempool_took() {
+async fn accepted_is_what_waits_in_the_node_s_queue() {
     let mut node = Node::start().await;
     node.fund(2);
     let (tx, channel) = (node.order(2, v1::Side::Buy, PRICE - 10, 3), node.channel().await);
     let response = submit(&channel, &tx, WaitFor::Accepted, 0).await.unwrap();
     assert_eq!(response.outcome(), SubmitOutcome::Accepted);
     assert_eq!(response.tx_hash.len(), 64);
-    node.comet.set(Mempool::Fails("tx already exists in cache"));
+    assert!(node.queue.holds(&tx));
     let again = submit(&channel, &tx, WaitFor::Accepted, 0).await.unwrap();
     assert_eq!(again, response, "a resend is no error");
+    node.comet.saw(1).await;
+}
+
+#[tokio::test]
+async fn five_transactions_with_one_sequence_are_accepted_once() {
+    let mut node = Node::start().await;
+    node.fund(2);
+    let channel = node.channel().await;
+    let mut answers = Vec::new();
+    for lots in 1..=5 {
+        node.sequences.insert(2, 0);
+        let tx = node.order(2, v1::Side::Buy, PRICE - 10, lots);
+        answers.push(submit(&channel, &tx, WaitFor::Accepted, 0).await);
+    }
+    assert_eq!(answers.remove(0).unwrap().outcome(), SubmitOutcome::Accepted);
+    for answer in answers {
+        let status = answer.unwrap_err();
+        assert_eq!(code_of(&status), Code::SequencePending.number());
+        assert!(status.message().ends_with("the next free one is 1"), "{status:?}");
+    }
 }
 
 #[tokio::test]
@@ -129,12 +149,12 @@ async fn what_is_not_known_is_unknown() {
     let outcome = |response: Result<SubmitResponse, Status>| response.unwrap().outcome();
     // Taken, but in no block in time.
     assert_eq!(outcome(submit(&channel, &tx, WaitFor::Committed, 1).await), SubmitOutcome::Unknown);
-    // No answer, or one that says nothing of the transaction.
+    // Whatever the mempool says, the transaction waits here.
     for mempool in [Mempool::IsSilent, Mempool::Fails("broadcast confirmation not received")] {
         node.comet.set(mempool);
         assert_eq!(
             outcome(submit(&channel, &tx, WaitFor::Accepted, 0).await),
-            SubmitOutcome::Unknown
+            SubmitOutcome::Accepted
         );
         assert_eq!(
             outcome(submit(&channel, &tx, WaitFor::Committed, 1).await),
@@ -145,41 +165,25 @@ async fn what_is_not_known_is_unknown() {
 }
 
 #[tokio::test]
-async fn the_mempool_s_refusals_keep_their_code() {
+async fn what_the_mempool_does_not_take_is_offered_again_in_order() {
     let mut node = Node::start().await;
     node.fund(2);
-    let (tx, channel) = (node.order(2, v1::Side::Buy, PRICE - 10, 3), node.channel().await);
-    for (mempool, code, grpc, says) in [
-        (
-            Mempool::Fails("mempool is full: number of txs 5000 (max: 5000)"),
-            Code::Overloaded,
-            tonic::Code::ResourceExhausted,
-            "OVERLOADED: the mempool is full, it was not taken: mempool is full: number of txs \
-             5000 (max: 5000)",
-        ),
-        (
-            Mempool::Refuses(7, "SEQUENCE_GAP: why"),
-            Code::SequenceGap,
-            tonic::Code::Aborted,
-            "SEQUENCE_GAP: why",
-        ),
-        (
-            Mempool::Refuses(12, "RATE_LIMITED: why"),
-            Code::RateLimited,
-            tonic::Code::ResourceExhausted,
-            "RATE_LIMITED: why",
-        ),
-    ] {
-        node.comet.set(mempool);
-        for wait_for in [WaitFor::Accepted, WaitFor::Committed] {
-            let status = submit(&channel, &tx, wait_for, 0).await.unwrap_err();
-            assert_eq!(
-                (code_of(&status), status.code(), status.message()),
-                (code.number(), grpc, says)
-            );
-        }
+    let channel = node.channel().await;
+    let full = "mempool is full: number of txs 5000 (max: 5000)";
+    node.comet.set(Mempool::Fails(full));
+    let txs: Vec<_> = (1..=3).map(|lots| node.order(2, v1::Side::Buy, PRICE - 10, lots)).collect();
+    for tx in &txs {
+        let answer = submit(&channel, tx, WaitFor::Accepted, 0).await.unwrap();
+        assert_eq!(answer.outcome(), SubmitOutcome::Accepted);
     }
-    assert_eq!(node.market_data.outcomes().waiting(), 0);
+    node.comet.saw(2).await;
+    let waiting = |node: &Node| node.queue.unoffered(10).len();
+    assert_eq!(waiting(&node), 3);
+    node.comet.set(Mempool::Takes);
+    while waiting(&node) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(txs.iter().all(|tx| node.queue.holds(tx)), "they wait for their block");
 }
 
 #[tokio::test]

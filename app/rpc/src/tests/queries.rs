@@ -174,7 +174,7 @@ async fn a_busy_port_gives_a_sentence() {
     let deps = Deps {
         publisher: Arc::clone(&other.publisher),
         market_data: Arc::clone(&other.market_data),
-        cache: Arc::clone(&other.cache),
+        queue: Arc::clone(&other.queue),
         comet: RpcClient::new(&other.comet.address).unwrap(),
         metrics: Arc::clone(&other.metrics),
         feed: String::new(),

@@ -1,0 +1,341 @@
+//! The node's queue: transactions that wait for a block, by owner.
+//!
+//! CometBFT's mempool carries transactions to other nodes. What may wait, for how long, and who is
+//! next is decided here: that mempool is first in, first out, and drops nothing by itself. So a
+//! transaction is in the mempool for as long as it is in the queue, and a proposer takes from the
+//! queue alone (ADR 43).
+
+mod dropped;
+mod limits;
+mod owner;
+mod owners;
+mod refusal;
+mod turns;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prost::bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tidemark_engine::admission::BlockBudget;
+use tidemark_engine::outcome::TxOutcome;
+use tidemark_engine::state::View;
+use tidemark_proto::types::{Address, DecodedTx};
+use tidemark_proto::{Code, Refusal};
+
+use crate::journal::{Journal, JournalError, Recovered};
+use crate::publish::Publisher;
+use crate::tx_cache::{Decoded, TxCache};
+use owner::Waiting;
+use owners::Owners;
+
+pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
+pub use refusal::QueueRefusal;
+
+/// Transactions that wait for a block. Shared by gRPC, CheckTx and the block phases.
+#[derive(Debug)]
+pub struct TxQueue {
+    publisher: Arc<Publisher>,
+    cache: Arc<TxCache>,
+    limits: Limits,
+    journal: Option<Journal>,
+    inner: Mutex<Owners>,
+}
+
+/// How a transaction came to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From a client of this node, over gRPC.
+    Client,
+    /// From CometBFT's mempool: a peer or `broadcast_tx_*`.
+    Mempool,
+}
+
+/// A transaction for the next block.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Its content.
+    pub tx: Arc<DecodedTx>,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+impl TxQueue {
+    /// An empty queue with the usual bounds.
+    #[must_use]
+    pub fn new(publisher: Arc<Publisher>, cache: Arc<TxCache>) -> Self {
+        Self::with_limits(publisher, cache, Limits::default())
+    }
+
+    /// An empty queue.
+    #[must_use]
+    pub fn with_limits(publisher: Arc<Publisher>, cache: Arc<TxCache>, limits: Limits) -> Self {
+        Self { publisher, cache, limits, journal: None, inner: Mutex::default() }
+    }
+
+    /// The queue with a journal: what clients bring is written to it before it is taken, and what
+    /// was there before a restart is taken again once the node has the blocks of that time.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Journal, mut recovered: Vec<Recovered>) -> Self {
+        recovered.sort_by_key(|tx| std::cmp::Reverse(tx.accepted_height));
+        self.journal = Some(journal);
+        self.lock().recovered = recovered;
+        self
+    }
+
+    /// The verified transactions that it shares with the block phases.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<TxCache> {
+        &self.cache
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owners> {
+        // A panic elsewhere aborts the process; a poisoned lock cannot be seen here.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a transaction, or finds that it waits already. Checks go from cheap to dear: size,
+    /// form, account, sequence, timeout, room; the signature is the last, and the dearest.
+    ///
+    /// # Errors
+    /// As of [`Self::read`] and [`Self::take`].
+    pub fn offer(&self, bytes: &[u8], origin: Origin) -> Result<Arc<DecodedTx>, Refusal> {
+        self.take(self.read(bytes)?, bytes, origin)
+    }
+
+    /// Reads a transaction: its size and form.
+    ///
+    /// # Errors
+    /// As of [`decode`](tidemark_proto::tx::decode).
+    pub fn read(&self, bytes: &[u8]) -> Result<Decoded, Refusal> {
+        self.cache.decode(bytes, self.publisher.view().max_tx_bytes())
+    }
+
+    /// Takes a transaction that was read from these bytes, or finds that it waits already.
+    ///
+    /// # Errors
+    /// As of [`View::admits`], [`QueueRefusal`] and
+    /// [`SignedTx::verify`](tidemark_proto::tx::SignedTx::verify).
+    pub fn take(
+        &self,
+        decoded: Decoded,
+        bytes: &[u8],
+        origin: Origin,
+    ) -> Result<Arc<DecodedTx>, Refusal> {
+        let view = self.publisher.view();
+        let tx = match decoded {
+            Decoded::Verified(tx) => tx,
+            Decoded::Unverified(signed) => {
+                view.admits(&signed.tx)?;
+                self.lock().refuses_again(&signed.tx, origin)?;
+                self.lock().room(&signed.tx, &view, &self.limits)?;
+                signed.verify(self.cache.chain_id())?;
+                Arc::new(signed.tx)
+            }
+        };
+        let height = view.chain.height;
+        let waiting = Waiting {
+            tx: Arc::clone(&tx),
+            // Not a part of the frame that it came in, which it would keep alive.
+            bytes: Bytes::copy_from_slice(bytes),
+            bytes_hash: Sha256::digest(bytes).into(),
+            memory_bytes: memory_bytes(&tx),
+            last_height: last_height(&tx, height),
+            origin,
+        };
+        let bytes_hash = waiting.bytes_hash;
+        let writes = origin == Origin::Client && !self.lock().is_of_a_client(&tx);
+        if writes {
+            self.journal(|journal| journal.accept(bytes, waiting.last_height, height))?;
+        }
+        let taken = self.insert(waiting);
+        if writes && taken.is_err() {
+            drop(self.journal(|journal| journal.end(bytes_hash)));
+        }
+        taken.map(|()| tx)
+    }
+
+    /// Writes to the journal, if there is one.
+    fn journal(
+        &self,
+        write: impl FnOnce(&Journal) -> Result<(), JournalError>,
+    ) -> Result<(), Refusal> {
+        let written = self.journal.as_ref().map_or(Ok(()), write);
+        written.map_err(|error| {
+            tracing::error!("{error}");
+            Refusal::new(Code::Overloaded, error.to_string())
+        })
+    }
+
+    /// Takes a transaction of the journal again.
+    fn restore(&self, recovered: &Recovered) -> Result<(), Refusal> {
+        let tx = match self.read(&recovered.bytes)? {
+            Decoded::Verified(tx) => tx,
+            Decoded::Unverified(signed) => {
+                self.publisher.view().admits(&signed.tx)?;
+                signed.verify(self.cache.chain_id())?;
+                Arc::new(signed.tx)
+            }
+        };
+        self.insert(Waiting {
+            bytes: Bytes::copy_from_slice(&recovered.bytes),
+            bytes_hash: Sha256::digest(&recovered.bytes).into(),
+            memory_bytes: memory_bytes(&tx),
+            last_height: recovered.last_height,
+            origin: Origin::Client,
+            tx,
+        })
+    }
+
+    /// Adds a verified transaction, unless it is there.
+    fn insert(&self, waiting: Waiting) -> Result<(), Refusal> {
+        let (tx, bytes_hash) = (Arc::clone(&waiting.tx), waiting.bytes_hash);
+        let origin = waiting.origin;
+        let mut inner = self.lock();
+        // Under the lock, so that no block comes between this view and the entry: `committed` would
+        // not find it.
+        let view = self.publisher.view();
+        view.admits(&tx)?;
+        if inner.holds(&tx) {
+            if origin == Origin::Mempool {
+                inner.unoffered.remove(&(tx.signer, tx.sequence));
+            } else if let Some(owner) = inner.owners.get_mut(&tx.signer) {
+                owner.brought_by_a_client(tx.sequence);
+            }
+            return Ok(());
+        }
+        inner.refuses_again(&tx, origin)?;
+        inner.room(&tx, &view, &self.limits)?;
+        let (next, height) = (view.sequence(&tx.signer).unwrap_or(0), view.chain.height);
+        let gone = inner.update(tx.signer, |owner| {
+            let gone = owner.advance(next, height);
+            owner.insert(waiting, height);
+            gone
+        });
+        if origin == Origin::Client {
+            inner.unoffered.insert((tx.signer, tx.sequence));
+        }
+        self.cache.hold(bytes_hash, tx);
+        self.release(&mut inner, &gone);
+        let evicted = inner.make_room(&self.limits);
+        self.release(&mut inner, &evicted);
+        self.end(&evicted);
+        if evicted.iter().any(|gone| gone.bytes_hash == bytes_hash) {
+            return Err(inner.full().into());
+        }
+        Ok(())
+    }
+
+    fn release(&self, inner: &mut Owners, gone: &[Waiting]) {
+        for waiting in gone {
+            self.cache.release(&waiting.bytes_hash);
+            inner.unoffered.remove(&(waiting.tx.signer, waiting.tx.sequence));
+        }
+    }
+
+    /// Notes in the journal that dropped transactions are not to be taken again.
+    fn end(&self, dropped: &[Waiting]) {
+        for waiting in dropped.iter().filter(|waiting| waiting.origin == Origin::Client) {
+            // The journal has logged why it cannot; at worst the transaction is offered again.
+            drop(self.journal(|journal| journal.end(waiting.bytes_hash)));
+        }
+    }
+
+    /// Returns true if these bytes wait here: CheckTx asks it for each transaction in CometBFT's
+    /// mempool after every block.
+    #[must_use]
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        self.cache.holds(&Sha256::digest(bytes).into())
+    }
+
+    /// Transactions that CometBFT's mempool is to have: up to `most`, by owner and sequence.
+    #[must_use]
+    pub fn unoffered(&self, most: usize) -> Vec<(Arc<DecodedTx>, Bytes)> {
+        let inner = self.lock();
+        let waiting = inner.unoffered.iter().take(most).filter_map(|(owner, sequence)| {
+            let waiting = inner.owners.get(owner)?.get(*sequence)?;
+            Some((Arc::clone(&waiting.tx), waiting.bytes.clone()))
+        });
+        waiting.collect()
+    }
+
+    /// Notes that the mempool has a transaction, or never will.
+    pub fn offered(&self, tx: &DecodedTx) {
+        self.lock().unoffered.remove(&(tx.signer, tx.sequence));
+    }
+
+    /// Takes out what the block that was published last has carried out or made impossible, and
+    /// whose life is over.
+    pub fn committed(&self, txs: &[TxOutcome]) {
+        let mut inner = self.lock();
+        let view = self.publisher.view();
+        let height = view.chain.height;
+        let signers: BTreeSet<Address> = txs.iter().filter_map(|tx| tx.signer).collect();
+        for signer in signers {
+            if inner.owners.contains_key(&signer) {
+                let next = view.sequence(&signer).unwrap_or(0);
+                let gone = inner.update(signer, |owner| owner.advance(next, height));
+                self.release(&mut inner, &gone);
+                // Who was served goes behind the others.
+                inner.put_last(signer);
+            }
+        }
+        while let Some(signer) = inner.ended(height) {
+            let gone = inner.update(signer, |owner| owner.expire(height));
+            gone.iter().for_each(|waiting| inner.dropped.insert(waiting.tx.hash));
+            self.release(&mut inner, &gone);
+            self.end(&gone);
+        }
+        let recovered = inner.recovered_of(height);
+        drop(inner);
+        for tx in recovered.iter().filter(|tx| tx.last_height > height) {
+            if let Err(refusal) = self.restore(tx) {
+                tracing::debug!("a transaction of the journal is not taken again: {refusal}");
+            }
+        }
+        // The journal's error is logged; segments that stay are read once more after a restart.
+        drop(self.journal(|journal| journal.committed(height)));
+    }
+
+    /// Chooses transactions for the next block: cancels first, then owners in turn.
+    #[must_use]
+    pub fn choose(&self, view: &View, budget: BlockBudget) -> Vec<Chosen> {
+        let inner = self.lock();
+        let owners = inner.by_turn.values().filter_map(|address| {
+            let next = view.sequence(address)?;
+            let ready = inner.owners.get(address)?.ready(next);
+            Some(ready.take_while(|waiting| view.admits(&waiting.tx).is_ok()))
+        });
+        turns::choose(owners, budget)
+            .into_iter()
+            .map(|waiting| Chosen { tx: Arc::clone(&waiting.tx), bytes: waiting.bytes.clone() })
+            .collect()
+    }
+
+    /// The first sequence of an owner that neither the chain nor a waiting transaction has used.
+    #[must_use]
+    pub fn next_free(&self, signer: &Address) -> Option<u64> {
+        let inner = self.lock();
+        let next = self.publisher.view().sequence(signer)?;
+        Some(inner.owners.get(signer).map_or(next, |owner| owner.next_free(next)))
+    }
+
+    /// How many transactions wait, and the memory that they take.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.transactions, inner.memory_bytes)
+    }
+}
+
+/// The last block that may hold a transaction, as far as this node goes.
+fn last_height(tx: &DecodedTx, height: u64) -> u64 {
+    let life = height.saturating_add(TX_LIFETIME_BLOCKS);
+    match tx.timeout_height {
+        0 => life,
+        timeout_height => timeout_height.min(life),
+    }
+}
+
+#[cfg(test)]
+mod tests;
