@@ -1,4 +1,6 @@
-//! Blocks full of the largest results, under the real CometBFT.
+//! Results under the real CometBFT: blocks full of the largest, and answers that are true.
+
+mod answers;
 
 use std::time::Duration;
 

@@ -60,10 +60,10 @@ impl CliError {
         }
     }
 
-    /// For programs: `{"error": {"exit_code", "code", "message"}}`; `code` is the chain's word, or
-    /// null.
+    /// For programs: `{"error": {"exit_code", "code", "message", "tx_hash"}}`; `code` is the
+    /// chain's word, or null. `hint` ends the message.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(&self, hint: &str) -> Value {
         let (code, message) = match self {
             Self::Client(ClientError::Refused(refusal)) => {
                 (Some(refusal.code.word()), refusal.message.clone())
@@ -78,7 +78,7 @@ impl CliError {
             "error": {
                 "exit_code": self.exit_code(),
                 "code": code,
-                "message": message,
+                "message": message + hint,
                 "tx_hash": tx_hash,
             }
         })
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_of_the_documentation() {
-        let unknown = ClientError::Unknown { why: "lost".into(), tx_hash: Some("AB".into()) };
+        let tx_hash = Some("AB".into());
+        let unknown = ClientError::Unknown { why: "lost".into(), tx_hash, tx: Vec::new() };
         let unreachable = ClientError::Unreachable { node: "n".into(), why: "refused".into() };
         for (error, exit_code) in [
             (CliError::refused(110, "free is 1"), 1),
@@ -101,7 +102,7 @@ mod tests {
             (CliError::from(unknown), 4),
         ] {
             assert_eq!(error.exit_code(), exit_code, "{error}");
-            assert_eq!(error.to_json()["error"]["exit_code"], exit_code);
+            assert_eq!(error.to_json("")["error"]["exit_code"], exit_code);
         }
         let partly = CliError::Partly { refused: 2, of: 5 };
         assert_eq!(

@@ -14,6 +14,7 @@ mod market_admin;
 mod open_orders;
 mod oracle;
 mod order;
+mod resend;
 mod show;
 pub mod sidecar;
 mod trade;
@@ -38,13 +39,14 @@ use args::{AccountCommand, Command, Global, WaitArg};
 
 /// Runs one command and says how it ended; errors go to standard error.
 pub async fn run(cli: Cli) -> ExitCode {
-    let output = cli.global.output;
-    match dispatch(&Context { global: cli.global }, cli.command).await {
+    let context = Context { global: cli.global };
+    match dispatch(&context, cli.command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            match output {
-                Output::Text => eprintln!("error: {error}"),
-                Output::Json => eprintln!("{}", error.to_json()),
+            let hint = resend::keep(&context, &error).unwrap_or_default();
+            match context.global.output {
+                Output::Text => eprintln!("error: {error}{hint}"),
+                Output::Json => eprintln!("{}", error.to_json(&hint)),
             }
             ExitCode::from(error.exit_code())
         }
@@ -63,6 +65,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::IsolatedMargin(command) => isolated::isolated_margin(context, &command).await,
         Command::Order(command) => order::run(context, &command).await,
         Command::Batch(args) => order::batch(context, &args).await,
+        Command::Resend(args) => resend::run(context, &args).await,
         Command::Account(args) => match args.command {
             Some(AccountCommand::Explain(args)) => explain::run(context, &args).await,
             None => show::account(context, &args.who).await,

@@ -1,5 +1,6 @@
 //! Errors between a client and the chain, told apart by what the user must do.
 
+use sha2::{Digest as _, Sha256};
 use tidemark_proto::{Code, Refusal};
 use tonic::Status;
 
@@ -28,8 +29,10 @@ pub enum ClientError {
     Unknown {
         /// The missing part of the answer.
         why: String,
-        /// The transaction, if the node named it.
+        /// The transaction's hash, if it is known.
         tx_hash: Option<String>,
+        /// Its bytes, if they are known: sending them again is harmless, and the answer tells.
+        tx: Vec<u8>,
     },
     /// The address is not one.
     #[error("{node:?} is not a node's address: {why}")]
@@ -59,6 +62,18 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
             _ => None,
+        }
+    }
+
+    /// This error, with the transaction whose outcome is unknown.
+    #[must_use]
+    pub(super) fn about(self, sent: Vec<u8>) -> Self {
+        match self {
+            Self::Unknown { why, tx_hash, .. } => {
+                let tx_hash = tx_hash.or_else(|| Some(hex::encode_upper(Sha256::digest(&sent))));
+                Self::Unknown { why, tx_hash, tx: sent }
+            }
+            other => other,
         }
     }
 
@@ -94,7 +109,7 @@ impl ClientError {
             tonic::Code::InvalidArgument
             | tonic::Code::Unimplemented
             | tonic::Code::ResourceExhausted => failed(status),
-            _ => Self::Unknown { why: why(status), tx_hash: None },
+            _ => Self::Unknown { why: why(status), tx_hash: None, tx: Vec::new() },
         }
     }
 }

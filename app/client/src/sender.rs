@@ -9,13 +9,16 @@ use super::{Client, ClientError};
 
 /// How long a submission waits for its block.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a transaction that was refused for its sequence is signed anew.
-const SEQUENCE_TRIES: u32 = 3;
-/// The wait before one that ran ahead of the chain is tried again.
+/// How often a transaction that ran ahead of the chain is sent again.
+const GAP_TRIES: u32 = 3;
+/// The wait before that.
 const GAP_WAIT: Duration = Duration::from_millis(250);
+/// How often a transaction whose sequence another one took is signed anew: each time one of those
+/// that compete for the account's sequences gets one, and an account has 64 that wait at most.
+const RACE_TRIES: u32 = 64;
 
-/// A key on a node, with its next sequence. One sender a key: two of them would use the same
-/// sequences.
+/// A key on a node, with its next sequence. Where several senders share a key, each takes the next
+/// sequence that is free; one alone need not ask for it.
 pub struct Sender {
     client: Client,
     signer: Signer,
@@ -34,6 +37,34 @@ pub struct Receipt {
     pub height: Option<u64>,
     /// One for each operation, once in a block.
     pub results: Vec<v1::OperationResult>,
+}
+
+impl Receipt {
+    fn of(answer: v1::SubmitResponse, tx: &[u8]) -> Result<Self, ClientError> {
+        let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
+        match v1::SubmitOutcome::try_from(outcome) {
+            Ok(v1::SubmitOutcome::Committed) => Ok(Self { tx_hash, height: Some(height), results }),
+            Ok(v1::SubmitOutcome::Accepted) => Ok(Self { tx_hash, height: None, results }),
+            Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
+                let why = format!("transaction {tx_hash} was not seen in a block in time");
+                Err(ClientError::Unknown { why, tx_hash: Some(tx_hash), tx: tx.to_vec() })
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Sends signed bytes as they are, for the first time or again: they are carried out once at
+    /// most, and while the node remembers, the answer tells what became of them.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; [`ClientError::Unknown`] also where they are in no block in time.
+    pub async fn send(&self, tx: Vec<u8>, wait_for: v1::WaitFor) -> Result<Receipt, ClientError> {
+        match self.submit(tx.clone(), wait_for, COMMIT_TIMEOUT).await {
+            Ok(answer) => Receipt::of(answer, &tx),
+            Err(error) => Err(error.about(tx)),
+        }
+    }
 }
 
 impl Sender {
@@ -63,8 +94,9 @@ impl Sender {
     }
 
     /// Signs `message` and submits it. A transaction that is refused for its sequence was not
-    /// carried out, so it is signed anew with the sequence that the node names; after an unknown
-    /// outcome nothing is sent again.
+    /// carried out, so it is signed anew with the next free one; after an unknown outcome nothing
+    /// is sent again. No two transactions of senders are the same, so that the answer to one is
+    /// never that to another with the same content.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
@@ -73,30 +105,35 @@ impl Sender {
         message: &M,
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
-        let mut tries = 0;
+        let salt = salt()?;
+        let (mut races, mut gaps) = (0, 0);
         loop {
             let sequence = self.sequence().await?;
             let options = TxOptions {
                 sequence,
                 gas_limit: self.gas_limit,
                 min_gas: self.min_gas,
+                salt,
                 ..TxOptions::default()
             };
             let tx = self.signer.sign(message.clone(), options)?;
-            let error = match self.client.submit(tx, wait_for, COMMIT_TIMEOUT).await {
-                Ok(answer) => {
+            let error = match self.client.send(tx, wait_for).await {
+                Ok(receipt) => {
                     self.next_sequence = Some(sequence.saturating_add(1));
-                    return self.submitted(answer);
+                    return Ok(receipt);
                 }
                 Err(error) => error,
             };
-            tries += 1;
             match error.code() {
-                Some(Code::SequenceReplayed) if tries < SEQUENCE_TRIES => self.next_sequence = None,
-                Some(Code::SequenceGap) if tries < SEQUENCE_TRIES => {
+                Some(Code::SequenceReplayed | Code::SequencePending) if races < RACE_TRIES => {
+                    races += 1;
+                    self.next_sequence = None;
+                }
+                Some(Code::SequenceGap) if gaps + 1 < GAP_TRIES => {
+                    gaps += 1;
                     // What was sent before may still be on its way into a block.
                     tokio::time::sleep(GAP_WAIT).await;
-                    if tries + 1 == SEQUENCE_TRIES {
+                    if gaps + 1 == GAP_TRIES {
                         self.next_sequence = None;
                     }
                 }
@@ -142,28 +179,14 @@ impl Sender {
         self.submit(&message, wait_for).await
     }
 
-    fn submitted(&mut self, answer: v1::SubmitResponse) -> Result<Receipt, ClientError> {
-        let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
-        match v1::SubmitOutcome::try_from(outcome) {
-            Ok(v1::SubmitOutcome::Committed) => {
-                Ok(Receipt { tx_hash, height: Some(height), results })
-            }
-            Ok(v1::SubmitOutcome::Accepted) => Ok(Receipt { tx_hash, height: None, results }),
-            Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
-                self.next_sequence = None;
-                let why = format!("transaction {tx_hash} was not seen in a block in time");
-                Err(ClientError::Unknown { why, tx_hash: Some(tx_hash) })
-            }
-        }
-    }
-
     async fn sequence(&mut self) -> Result<u64, ClientError> {
         if let Some(sequence) = self.next_sequence {
             return Ok(sequence);
         }
         let address = self.address();
         let sequence = match self.client.account(&address, None).await {
-            Ok(account) => account.sequence,
+            // A node of before pending sequences tells none.
+            Ok(account) => account.next_sequence.max(account.sequence),
             Err(ClientError::Refused(Refusal { code: Code::UnknownAccount, .. })) => {
                 let why = format!("{address} is not known to this chain: it needs a deposit first");
                 return Err(Refusal::new(Code::UnknownAccount, why).into());
@@ -173,4 +196,12 @@ impl Sender {
         self.next_sequence = Some(sequence);
         Ok(sequence)
     }
+}
+
+/// Makes a transaction unlike any other.
+fn salt() -> Result<u64, ClientError> {
+    getrandom::u64().map_err(|error| {
+        let why = format!("the system gives no randomness: {error}; nothing was sent");
+        Refusal::new(Code::InvalidArgument, why).into()
+    })
 }

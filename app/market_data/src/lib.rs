@@ -218,7 +218,7 @@ impl MarketData {
             block
         };
         // Outcomes after the replica: who was told of a commit finds its orders.
-        self.outcomes.resolve(&block.txs);
+        self.outcomes.resolve(events.height, &block.txs);
         self.height.send_replace(events.height);
         if let Some(log) = log {
             // A bell that has rung already is enough.

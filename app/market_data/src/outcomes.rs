@@ -1,7 +1,7 @@
 //! Outcomes of transactions, for clients that wait for one and for clients that ask soon after;
 //! older ones are in the event log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use tidemark_consensus::encode;
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_proto::types::{Address, TxHash};
+use tidemark_engine::refusal as engine;
+use tidemark_proto::types::{Address, DecodedTx, TxHash};
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
 
@@ -86,6 +87,15 @@ impl CommittedTx {
         }
     }
 
+    /// The refusal of another transaction with the sequence that this one used up.
+    #[must_use]
+    pub fn used_up(&self, refusal: Refusal) -> Refusal {
+        let (hash, height) = (hex::encode_upper(self.hash()), self.height);
+        let message =
+            format!("{}; transaction {hash} in block {height} used it up", refusal.message);
+        Refusal { message, ..refusal }
+    }
+
     /// `Ok`, or why all of it was refused.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -123,18 +133,34 @@ impl CommittedTx {
     }
 }
 
-/// Waiters clients and remembered outcomes, by transaction hash.
+/// Waiting clients and remembered outcomes, by transaction hash.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     inner: Mutex<Inner>,
 }
 
-/// Clients that wait for one transaction, each under an id of its own.
-type Waiters = Vec<(u64, oneshot::Sender<Arc<CommittedTx>>)>;
+/// The answer to a client that waits: the transaction's outcome in its block, or why no block will
+/// have it any more.
+pub type Waited = Result<Arc<CommittedTx>, Refusal>;
+
+/// Clients that wait for one transaction.
+#[derive(Debug)]
+struct Waiting {
+    signer: Address,
+    sequence: u64,
+    /// 0 for none.
+    timeout_height: u64,
+    /// Each under an id of its own.
+    clients: Vec<(u64, oneshot::Sender<Waited>)>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: HashMap<TxHash, Waiters>,
+    waiting: HashMap<TxHash, Waiting>,
+    /// The hashes of `waiting` by owner and sequence: whoever uses the sequence decides them all.
+    rivals: BTreeSet<(Address, u64, TxHash)>,
+    /// The hashes of `waiting` by timeout height, where they have one.
+    timeouts: BTreeSet<(u64, TxHash)>,
     waiters: usize,
     next_id: u64,
     known: HashMap<TxHash, Arc<CommittedTx>>,
@@ -151,7 +177,7 @@ pub struct Waiter {
     outcomes: Arc<Outcomes>,
     hash: TxHash,
     id: u64,
-    receiver: oneshot::Receiver<Arc<CommittedTx>>,
+    receiver: oneshot::Receiver<Waited>,
 }
 
 impl Outcomes {
@@ -163,7 +189,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// `OVERLOADED` when as many wait as may.
-    pub fn wait(self: &Arc<Self>, hash: TxHash) -> Result<Waiter, Refusal> {
+    pub fn wait(self: &Arc<Self>, tx: &DecodedTx) -> Result<Waiter, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock();
         if inner.waiters >= MAX_WAITERS {
@@ -174,8 +200,8 @@ impl Outcomes {
         let id = inner.next_id;
         inner.next_id += 1;
         inner.waiters += 1;
-        inner.waiting.entry(hash).or_default().push((id, sender));
-        Ok(Waiter { outcomes: Arc::clone(self), hash, id, receiver })
+        inner.add(tx).clients.push((id, sender));
+        Ok(Waiter { outcomes: Arc::clone(self), hash: tx.hash, id, receiver })
     }
 
     /// A remembered outcome.
@@ -197,21 +223,75 @@ impl Outcomes {
         self.lock().waiters
     }
 
-    /// Takes a block's outcomes.
-    pub fn resolve(&self, txs: &[Arc<CommittedTx>]) {
+    /// Takes a block's outcomes: answers who waits for them, for one that lost its sequence to
+    /// them, and for one whose last height it was.
+    pub fn resolve(&self, height: u64, txs: &[Arc<CommittedTx>]) {
         let mut inner = self.lock();
         for tx in txs {
             let committed = inner.remember(tx);
-            for (_, sender) in inner.waiting.remove(&tx.hash()).unwrap_or_default() {
-                inner.waiters -= 1;
-                // The client may have gone.
-                let _ = sender.send(Arc::clone(&committed));
+            inner.answer(&tx.hash(), &Ok(committed));
+            if let Some((signer, used)) = tx.sequence() {
+                inner.refuse_rivals(signer, used);
             }
         }
+        inner.refuse_late(height);
     }
 }
 
 impl Inner {
+    fn add(&mut self, tx: &DecodedTx) -> &mut Waiting {
+        let DecodedTx { hash, signer, sequence, timeout_height, .. } = *tx;
+        self.rivals.insert((signer, sequence, hash));
+        if timeout_height != 0 {
+            self.timeouts.insert((timeout_height, hash));
+        }
+        let waiting = || Waiting { signer, sequence, timeout_height, clients: Vec::new() };
+        self.waiting.entry(hash).or_insert_with(waiting)
+    }
+
+    fn remove(&mut self, hash: &TxHash) -> Option<Waiting> {
+        let waiting = self.waiting.remove(hash)?;
+        self.rivals.remove(&(waiting.signer, waiting.sequence, *hash));
+        self.timeouts.remove(&(waiting.timeout_height, *hash));
+        self.waiters -= waiting.clients.len();
+        Some(waiting)
+    }
+
+    fn answer(&mut self, hash: &TxHash, answer: &Waited) {
+        let waiting = self.remove(hash);
+        for (_, client) in waiting.into_iter().flat_map(|waiting| waiting.clients) {
+            // The client may have gone.
+            let _ = client.send(answer.clone());
+        }
+    }
+
+    /// Answers all that wait with a sequence of the signer up to the one that was used.
+    fn refuse_rivals(&mut self, signer: Address, used: u64) {
+        let lost = self.rivals.range((signer, 0, [0; 32])..=(signer, used, [0xff; 32]));
+        for (_, sequence, hash) in lost.copied().collect::<Vec<_>>() {
+            let next = used.saturating_add(1);
+            let refusal = Refusal::from(engine::Refusal::SequenceReplayed { sequence, next });
+            let winner = self.by_sequence.get(&(signer, sequence));
+            let refusal = match winner.and_then(|hash| self.known.get(hash)) {
+                Some(winner) => winner.used_up(refusal),
+                None => refusal,
+            };
+            self.answer(&hash, &Err(refusal));
+        }
+    }
+
+    /// Answers all that may be in no block after this height.
+    fn refuse_late(&mut self, height: u64) {
+        while let Some((timeout_height, hash)) = self.timeouts.first().copied() {
+            if timeout_height > height {
+                return;
+            }
+            let height = height.saturating_add(1);
+            let refusal = engine::Refusal::TimedOut { timeout_height, height };
+            self.answer(&hash, &Err(refusal.into()));
+        }
+    }
+
     fn remember(&mut self, tx: &Arc<CommittedTx>) -> Arc<CommittedTx> {
         // The same bytes in a later block are refused as replayed: what counts is what they did the
         // first time.
@@ -242,9 +322,9 @@ impl Inner {
 }
 
 impl Future for Waiter {
-    type Output = Option<Arc<CommittedTx>>;
+    type Output = Option<Waited>;
 
-    /// The outcome; `None` when the node stops.
+    /// The answer; `None` when the node stops.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.receiver).poll(context).map(Result::ok)
     }
@@ -254,104 +334,15 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let mut inner = self.outcomes.lock();
         let Some(waiting) = inner.waiting.get_mut(&self.hash) else { return };
-        let before = waiting.len();
-        waiting.retain(|(id, _)| *id != self.id);
-        let (gone, empty) = (before - waiting.len(), waiting.is_empty());
+        let before = waiting.clients.len();
+        waiting.clients.retain(|(id, _)| *id != self.id);
+        let (gone, empty) = (before - waiting.clients.len(), waiting.clients.is_empty());
         inner.waiters -= gone;
         if empty {
-            inner.waiting.remove(&self.hash);
+            inner.remove(&self.hash);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tidemark_engine::outcome::OperationResult;
-    use tidemark_engine::refusal::Refusal;
-
-    use super::*;
-
-    fn outcome(hash: u8, code: Code) -> TxOutcome {
-        let results = vec![OperationResult::default(); 2];
-        let refusal = (code != Code::Ok)
-            .then(|| Box::new(Refusal::from(tidemark_proto::Refusal::new(code, ""))));
-        TxOutcome { hash: [hash; 32], refusal, results, ..TxOutcome::default() }
-    }
-
-    fn block(height: u64, txs: Vec<TxOutcome>) -> Vec<Arc<CommittedTx>> {
-        txs.into_iter().map(|tx| Arc::new(CommittedTx::new(height, tx))).collect()
-    }
-
-    #[tokio::test]
-    async fn all_who_wait_get_the_outcome_and_nothing_is_left_behind() {
-        let outcomes = Arc::new(Outcomes::default());
-        let (one, two) = (outcomes.wait([1; 32]).unwrap(), outcomes.wait([1; 32]).unwrap());
-        let other = outcomes.wait([2; 32]).unwrap();
-        let gone = outcomes.wait([1; 32]).unwrap();
-        assert_eq!(outcomes.waiting(), 4);
-        drop(gone);
-        assert_eq!(outcomes.waiting(), 3);
-        outcomes.resolve(&block(7, vec![outcome(1, Code::Ok)]));
-        assert_eq!(one.await.unwrap().height, 7);
-        assert_eq!(two.await.unwrap().results().len(), 2);
-        assert_eq!(outcomes.waiting(), 1);
-        drop(other);
-        assert_eq!(outcomes.waiting(), 0);
-        assert!(outcomes.lock().waiting.is_empty());
-    }
-
-    #[test]
-    fn the_first_outcome_of_the_same_bytes_stands() {
-        let outcomes = Arc::new(Outcomes::default());
-        outcomes.resolve(&block(1, vec![outcome(1, Code::SequenceGap)]));
-        outcomes.resolve(&block(2, vec![outcome(1, Code::Ok)]));
-        assert_eq!(
-            outcomes.known(&[1; 32]).unwrap().height,
-            2,
-            "a refusal that used up no sequence may be tried again"
-        );
-        outcomes.resolve(&block(3, vec![outcome(1, Code::SequenceReplayed)]));
-        assert_eq!(outcomes.known(&[1; 32]).unwrap().code(), Code::Ok);
-        assert!(outcomes.known(&[2; 32]).is_none());
-    }
-
-    #[test]
-    fn a_refusal_has_its_sentence_for_whoever_asks() {
-        let outcomes = Arc::new(Outcomes::default());
-        let gap = Refusal::from(tidemark_proto::Refusal::new(Code::SequenceGap, "next is 3"));
-        let refused = |hash| TxOutcome {
-            hash: [hash; 32],
-            refusal: Some(Box::new(gap.clone())),
-            results: vec![OperationResult {
-                refusal: Some(Box::new(gap.clone())),
-                ..OperationResult::default()
-            }],
-            ..TxOutcome::default()
-        };
-        outcomes.resolve(&block(1, vec![refused(1)]));
-        let known = outcomes.known(&[1; 32]).unwrap();
-        assert_eq!((known.code(), known.message()), (Code::SequenceGap, "next is 3".to_owned()));
-        assert_eq!(known.results()[0].message, "next is 3");
-    }
-
-    #[test]
-    fn memory_is_bounded_by_transactions_and_by_results() {
-        let outcomes = Arc::new(Outcomes::default());
-        for number in 0..MAX_KNOWN + 10 {
-            let mut hash = [0; 32];
-            hash[..8].copy_from_slice(&number.to_le_bytes());
-            outcomes.resolve(&block(
-                1,
-                vec![TxOutcome { hash, results: Vec::new(), ..outcome(0, Code::Ok) }],
-            ));
-        }
-        let big = TxOutcome {
-            results: vec![OperationResult::default(); MAX_RESULTS],
-            ..outcome(255, Code::Ok)
-        };
-        assert_eq!(outcomes.lock().known.len(), MAX_KNOWN);
-        outcomes.resolve(&block(2, vec![outcome(254, Code::Ok), big]));
-        let inner = outcomes.lock();
-        assert_eq!((inner.known.len(), inner.order.len(), inner.results), (1, 1, MAX_RESULTS));
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use tidemark_matching::{
     Book, Event as BookEvent, Host, LevelView, NewOrder, PostOnly, Replace, TimeInForce,
 };
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::types::{Address, DecodedTx, Message};
 use tidemark_proto::units::{
     AccountId, Atoms, ClientId, Lots, MarketId, OrderId, SelfTradePrevention, Side, Ticks, TimeMs,
 };
@@ -232,15 +233,28 @@ fn event_sequences_ascend_over_blocks() {
     assert!(event_sequence(3, usize::MAX) < event_sequence(4, 0));
 }
 
+/// A transaction of an owner, with as much as waiting needs.
+pub(super) fn tx(hash: u8, signer: u8, sequence: u64, timeout_height: u64) -> DecodedTx {
+    DecodedTx {
+        hash: [hash; 32],
+        signer: Address([signer; 20]),
+        sequence,
+        timeout_height,
+        gas_limit: 0,
+        message: Message::TakeBackWithdrawal { subaccount: 0 },
+        size: 0,
+    }
+}
+
 #[tokio::test]
 async fn who_is_told_of_a_commit_finds_its_orders() {
     let (mut chain, data) = (Chain::new(), MarketData::new());
-    let waiter = data.outcomes().wait([9; 32]).unwrap();
+    let waiter = data.outcomes().wait(&tx(9, 9, 0, 0)).unwrap();
     let mut host = Recorder::default();
     chain.run(&place(ONE, true, 100, 5), &mut host);
-    let tx = TxOutcome { hash: [9; 32], ..TxOutcome::default() };
-    data.apply(&chain.publish(host.0, vec![tx]));
-    assert_eq!(waiter.await.unwrap().height, 1);
+    let outcome = TxOutcome { hash: [9; 32], ..TxOutcome::default() };
+    data.apply(&chain.publish(host.0, vec![outcome]));
+    assert_eq!(waiter.await.unwrap().unwrap().height, 1);
     assert_eq!(data.orders(&[ONE], Some(BTC)), (1, data.orders(&[ONE], None).1));
     assert_eq!(data.orders(&[ONE], None).1.len(), 1);
 }

@@ -92,12 +92,7 @@ impl OrderServer {
     /// block, if the node has it.
     pub(super) async fn with_winner(&self, tx: TxName, refusal: Refusal) -> Refusal {
         let message = match self.market_data.answer_of_sequence(tx.signer, tx.sequence).await {
-            Some(other) if other.hash() != tx.hash => format!(
-                "{}; transaction {} in block {} used it up",
-                refusal.message,
-                hex::encode_upper(other.hash()),
-                other.height
-            ),
+            Some(other) if other.hash() != tx.hash => return other.used_up(refusal),
             _ => match self.market_data.held().oldest {
                 0 | 1 => refusal.message,
                 oldest => format!(

@@ -91,7 +91,7 @@ impl OrderServer {
             let decoded = queue.read(&bytes)?;
             let name = TxName::from(decoded.as_ref());
             // Before it is in the queue, so that no block can come between.
-            let waiter = if waits { Some(outcomes.wait(name.hash)?) } else { None };
+            let waiter = if waits { Some(outcomes.wait(decoded.as_ref())?) } else { None };
             Ok(Enqueued { name, waiter, taken: queue.take(decoded, &bytes, Origin::Client) })
         };
         tokio::task::spawn_blocking(job).await.map_err(|_| stopped())?
@@ -115,8 +115,12 @@ impl OrderServer {
     async fn refused(&self, tx: TxName, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
         if refusal.code == Code::SequenceReplayed {
             if let Some(committed) = self.committed(&tx.hash).await {
-                return answer_committed(&tx.hash, &committed);
+                return self.answer_committed(tx, &committed).await;
             }
+        }
+        if refusal.code == Code::SequencePending {
+            // However old its newest block is: what waits on this node is known here.
+            return Err(status(&refusal));
         }
         let age = age(self.publisher.view().chain.time_ms);
         if age > BEHIND {
@@ -126,10 +130,29 @@ impl OrderServer {
             );
             return Err(refuse(Code::Overloaded, message));
         }
+        Err(status(&self.refusal(tx, refusal).await))
+    }
+
+    /// A refusal, with the transaction that used its sequence where it was for that.
+    async fn refusal(&self, tx: TxName, refusal: Refusal) -> Refusal {
         if refusal.code == Code::SequenceReplayed {
-            return Err(status(&self.with_winner(tx, refusal).await));
+            return self.with_winner(tx, refusal).await;
         }
-        Err(status(&refusal))
+        refusal
+    }
+
+    async fn answer_committed(
+        &self,
+        tx: TxName,
+        committed: &CommittedTx,
+    ) -> Result<v1::SubmitResponse, Status> {
+        if committed.code() != Code::Ok {
+            let refusal = Refusal::new(committed.code(), committed.message());
+            return Err(status(&self.refusal(tx, refusal).await));
+        }
+        let (height, results) = (committed.height, committed.results());
+        let answer = answer(&tx.hash, v1::SubmitOutcome::Committed);
+        Ok(v1::SubmitResponse { height, results, ..answer })
     }
 
     /// Waits for the block. When time is up and the transaction can no longer be carried out, its
@@ -140,14 +163,18 @@ impl OrderServer {
         waiter: Waiter,
         until: Instant,
     ) -> Result<v1::SubmitResponse, Status> {
-        if let Ok(Some(committed)) = timeout_at(until, waiter).await {
-            return answer_committed(&tx.hash, &committed);
+        let name = TxName::from(tx);
+        match timeout_at(until, waiter).await {
+            Ok(Some(Ok(committed))) => return self.answer_committed(name, &committed).await,
+            Ok(Some(Err(refusal))) => return Err(status(&refusal)),
+            // Time is up, or the node stops.
+            Ok(None) | Err(_) => {}
         }
         match self.publisher.view().admits(tx) {
             Err(refusal) if matches!(refusal.code(), Code::SequenceReplayed | Code::TxExpired) => {
                 match self.committed(&tx.hash).await {
-                    Some(committed) => answer_committed(&tx.hash, &committed),
-                    None => Err(status(&self.with_winner(tx.into(), refusal.into()).await)),
+                    Some(committed) => self.answer_committed(name, &committed).await,
+                    None => Err(status(&self.refusal(name, refusal.into()).await)),
                 }
             }
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),
@@ -162,14 +189,6 @@ fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
         height: 0,
         results: Vec::new(),
     }
-}
-
-fn answer_committed(hash: &TxHash, committed: &CommittedTx) -> Result<v1::SubmitResponse, Status> {
-    if committed.code() != Code::Ok {
-        return Err(refuse(committed.code(), committed.message()));
-    }
-    let (height, results) = (committed.height, committed.results());
-    Ok(v1::SubmitResponse { height, results, ..answer(hash, v1::SubmitOutcome::Committed) })
 }
 
 /// How long ago a block time was, by this machine's clock; 0 for one ahead of it.

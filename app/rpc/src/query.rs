@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::queue::TxQueue;
 use tidemark_engine::state::outflow::QueuedWithdrawal;
 use tidemark_engine::state::{MarketCell, SettlementStage, View, MAX_PENDING_SEQUENCES};
 use tidemark_market_data::{listed, wire_atoms, AccountOrders, MarketData};
@@ -27,6 +28,7 @@ type OrdersByAccount = BTreeMap<AccountId, AccountOrders>;
 /// The service.
 pub(super) struct QueryServer {
     pub publisher: Arc<Publisher>,
+    pub queue: Arc<TxQueue>,
     pub market_data: Arc<MarketData>,
     /// Name of this node's price feed.
     pub feed: String,
@@ -180,9 +182,12 @@ impl QueryServer {
         };
         let place = queue.iter().position(is_own);
         let queued = place.and_then(|at| queue.get(at)).map(|row| row.amount_atoms);
+        let sequence = owner.map_or(0, |owner| owner.sequence);
+        let next_free = owner.and_then(|owner| self.queue.next_free(&owner.address));
         Ok(v1::AccountResponse {
             height: view.chain.height,
-            sequence: owner.map_or(0, |owner| owner.sequence),
+            sequence,
+            next_sequence: next_free.unwrap_or(sequence).max(sequence),
             subaccounts: subaccounts.collect::<Result<_, _>>()?,
             queued_withdrawal_atoms: unsigned_atoms(queued.unwrap_or(Atoms::ZERO)),
             queued_ahead: place.and_then(|at| u32::try_from(at).ok()).unwrap_or(0),

@@ -128,12 +128,18 @@ fn router(
     let Deps { publisher, market_data, queue, comet, metrics, feed } = deps;
     let more = Arc::new(Notify::new());
     tokio::spawn(offer_all(Arc::clone(&queue), comet, Arc::clone(&more), stopped.clone()));
-    let orders = OrderServer::new(Arc::clone(&publisher), Arc::clone(&market_data), queue, more);
+    let orders = OrderServer::new(
+        Arc::clone(&publisher),
+        Arc::clone(&market_data),
+        Arc::clone(&queue),
+        more,
+    );
     let counted =
         CountLayer { metrics: Arc::clone(&metrics), market_data: Arc::clone(&market_data) };
     let budget = Budget::new(budget::MAX_BYTES);
     let queries = QueryServer {
         publisher: Arc::clone(&publisher),
+        queue,
         market_data: Arc::clone(&market_data),
         feed,
         exports: Exports::new(Arc::clone(&budget)),

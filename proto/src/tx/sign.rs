@@ -23,6 +23,8 @@ pub struct TxOptions {
     pub gas_limit: Option<u64>,
     /// Gas to declare at least where `gas_limit` is `None`.
     pub min_gas: u64,
+    /// Written into the memo, so that two transactions with the same content differ; 0 writes none.
+    pub salt: u64,
 }
 
 /// A secp256k1 key that signs for one chain.
@@ -120,6 +122,7 @@ impl Signer {
         let body = wire::TxBody {
             messages: vec![message],
             timeout_height: options.timeout_height,
+            memo: if options.salt == 0 { String::new() } else { format!("{:016x}", options.salt) },
             ..Default::default()
         };
         let mode = wire::ModeInfo {

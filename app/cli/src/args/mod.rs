@@ -99,6 +99,8 @@ pub enum Command {
     Order(OrderCommand),
     /// Send up to 512 order commands in one transaction, one a line
     Batch(Batch),
+    /// Send a transaction again whose outcome is not known, and tell what became of it
+    Resend(Resend),
     /// Collateral, equity and margin of an account
     Account(Account),
     /// Open positions of an account
@@ -165,6 +167,17 @@ pub enum KeysCommand {
         /// Its name
         name: String,
     },
+}
+
+/// `resend`
+#[derive(Debug, Args)]
+pub struct Resend {
+    /// The transaction's hash, as the error named it
+    #[arg(value_name = "HASH")]
+    pub tx_hash: String,
+    /// How far to wait
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// `deposit`

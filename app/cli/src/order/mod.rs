@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     Ok(())
 }
 
-fn print_accepted(context: &Context, tx_hash: &str) {
+pub(super) fn print_accepted(context: &Context, tx_hash: &str) {
     context.print(
         || format!("accepted by the node, not yet in a block (transaction {tx_hash})"),
         || json!({"outcome": "accepted", "tx_hash": tx_hash}),
@@ -58,7 +58,7 @@ fn print_accepted(context: &Context, tx_hash: &str) {
 /// A block holds the transaction, but the answer says nothing of an operation.
 fn without_result(height: u64, tx_hash: String) -> CliError {
     let why = format!("block {height} has no result for transaction {tx_hash}");
-    ClientError::Unknown { why, tx_hash: Some(tx_hash) }.into()
+    ClientError::Unknown { why, tx_hash: Some(tx_hash), tx: Vec::new() }.into()
 }
 
 /// The word of a refusal or removal; `None` where there is none.

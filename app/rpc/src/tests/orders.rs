@@ -1,5 +1,6 @@
 //! Submit: never a false refusal.
 
+use sha2::{Digest as _, Sha256};
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::{SubmitOutcome, SubmitRequest, SubmitResponse, WaitFor};
 use tidemark_proto::Code;
@@ -108,7 +109,7 @@ async fn a_resend_between_the_view_and_the_replica_is_not_refused() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_other_bytes_used_is_refused() {
+async fn who_loses_a_sequence_hears_it_with_the_block_and_who_won() {
     let mut node = Node::start().await;
     node.fund(2);
     let (first, channel) = (node.order(2, v1::Side::Buy, PRICE - 10, 3), node.channel().await);
@@ -116,14 +117,43 @@ async fn a_sequence_that_other_bytes_used_is_refused() {
     let second = node.order(2, v1::Side::Buy, PRICE - 10, 4);
     let (sent, bytes) = (channel.clone(), second.clone());
     let waiting =
-        tokio::spawn(async move { submit(&sent, &bytes, WaitFor::Committed, 1_000).await });
+        tokio::spawn(async move { submit(&sent, &bytes, WaitFor::Committed, 60_000).await });
     node.comet.saw(1).await;
-    node.block(&[first]);
-    let status = waiting.await.unwrap().unwrap_err();
+    node.block(std::slice::from_ref(&first));
+    let status = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    let status = status.unwrap().unwrap_err();
     assert_eq!(
         (code_of(&status), status.code()),
         (Code::SequenceReplayed.number(), tonic::Code::Aborted)
     );
+    let winner = hex::encode_upper(Sha256::digest(&first));
+    assert_eq!(
+        status.message(),
+        format!(
+            "SEQUENCE_REPLAYED: sequence 0, the account is at 1; transaction {winner} in block 2 \
+             used it up"
+        )
+    );
+    // Whoever was only told that it is accepted hears the same when asking again.
+    let again = submit(&channel, &second, WaitFor::Accepted, 0).await.unwrap_err();
+    assert_eq!(again.message(), status.message());
+}
+
+#[tokio::test]
+async fn who_is_too_late_hears_it_with_the_block() {
+    let mut node = Node::start().await;
+    node.fund(2);
+    let message = v1::MsgTakeBackWithdrawal::default();
+    let options = TxOptions { timeout_height: 3, ..TxOptions::default() };
+    let tx = signer(2).sign(message, options).unwrap();
+    let channel = node.channel().await;
+    let waiting =
+        tokio::spawn(async move { submit(&channel, &tx, WaitFor::Committed, 60_000).await });
+    node.comet.saw(1).await;
+    node.block(&[]);
+    node.block(&[]);
+    let status = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    assert_eq!(code_of(&status.unwrap().unwrap_err()), Code::TxExpired.number());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryParamsRequest,
 };
 use prost::Message as _;
+use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::query_service_client::QueryServiceClient;
 use tidemark_proto::Code;
 use tokio_stream::StreamExt as _;
@@ -103,6 +104,21 @@ async fn an_account_s_figures_are_those_of_margin() {
     assert_eq!((minter.sequence, minter.subaccounts.len()), (2, 0));
     let stranger = client.account(ask(&signer(9))).await.unwrap_err();
     assert_eq!(code_of(&stranger), Code::UnknownAccount.number());
+}
+
+#[tokio::test]
+async fn an_account_tells_the_next_free_sequence() {
+    let (mut node, channel) = traded().await;
+    let owner = signer(2).address().to_string();
+    let mut orders = OrderServiceClient::new(channel.clone());
+    for sequence in [1, 2, 4] {
+        node.sequences.insert(2, sequence);
+        let tx = node.order(2, v1::Side::Buy, PRICE, 1);
+        orders.submit(v1::SubmitRequest { tx, ..Default::default() }).await.unwrap();
+    }
+    let request = v1::AccountRequest { owner, subaccount: None };
+    let account = QueryServiceClient::new(channel).account(request).await.unwrap().into_inner();
+    assert_eq!((account.sequence, account.next_sequence), (1, 3));
 }
 
 #[tokio::test]

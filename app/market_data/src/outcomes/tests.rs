@@ -1,0 +1,137 @@
+use tidemark_engine::outcome::OperationResult;
+use tidemark_engine::refusal::Refusal;
+
+use super::*;
+use crate::tests::tx;
+
+fn waiter(outcomes: &Arc<Outcomes>, hash: u8) -> Waiter {
+    outcomes.wait(&tx(hash, hash, 0, 0)).unwrap()
+}
+
+fn used(hash: u8, signer: u8, sequence: u64) -> TxOutcome {
+    let signer = Some(Address([signer; 20]));
+    TxOutcome { signer, used_sequence: Some(sequence), ..outcome(hash, Code::Ok) }
+}
+
+fn outcome(hash: u8, code: Code) -> TxOutcome {
+    let results = vec![OperationResult::default(); 2];
+    let refusal =
+        (code != Code::Ok).then(|| Box::new(Refusal::from(tidemark_proto::Refusal::new(code, ""))));
+    TxOutcome { hash: [hash; 32], refusal, results, ..TxOutcome::default() }
+}
+
+fn block(height: u64, txs: Vec<TxOutcome>) -> Vec<Arc<CommittedTx>> {
+    txs.into_iter().map(|tx| Arc::new(CommittedTx::new(height, tx))).collect()
+}
+
+#[tokio::test]
+async fn all_who_wait_get_the_outcome_and_nothing_is_left_behind() {
+    let outcomes = Arc::new(Outcomes::default());
+    let (one, two) = (waiter(&outcomes, 1), waiter(&outcomes, 1));
+    let other = waiter(&outcomes, 2);
+    let gone = waiter(&outcomes, 1);
+    assert_eq!(outcomes.waiting(), 4);
+    drop(gone);
+    assert_eq!(outcomes.waiting(), 3);
+    outcomes.resolve(7, &block(7, vec![outcome(1, Code::Ok)]));
+    assert_eq!(one.await.unwrap().unwrap().height, 7);
+    assert_eq!(two.await.unwrap().unwrap().results().len(), 2);
+    assert_eq!(outcomes.waiting(), 1);
+    drop(other);
+    assert_eq!(outcomes.waiting(), 0);
+    let inner = outcomes.lock();
+    assert!(inner.waiting.is_empty() && inner.rivals.is_empty() && inner.timeouts.is_empty());
+}
+
+#[tokio::test]
+async fn who_loses_a_sequence_hears_it_with_the_block_that_decides() {
+    let outcomes = Arc::new(Outcomes::default());
+    let lost = outcomes.wait(&tx(1, 9, 5, 0)).unwrap();
+    let passed_over = outcomes.wait(&tx(2, 9, 4, 0)).unwrap();
+    let later = outcomes.wait(&tx(3, 9, 6, 0)).unwrap();
+    let of_another = outcomes.wait(&tx(4, 8, 5, 0)).unwrap();
+    outcomes.resolve(77, &block(77, vec![used(7, 9, 5)]));
+    let refusal = lost.await.unwrap().unwrap_err();
+    let winner = "07".repeat(32);
+    assert_eq!(refusal.code, Code::SequenceReplayed);
+    assert_eq!(
+        refusal.message,
+        format!("sequence 5, the account is at 6; transaction {winner} in block 77 used it up")
+    );
+    let refusal = passed_over.await.unwrap().unwrap_err();
+    assert_eq!(refusal.message, "sequence 4, the account is at 6");
+    assert_eq!(outcomes.waiting(), 2, "the others wait on");
+    drop((later, of_another));
+}
+
+#[tokio::test]
+async fn who_is_too_late_hears_it_with_the_last_block_that_could_have_it() {
+    let outcomes = Arc::new(Outcomes::default());
+    let late = outcomes.wait(&tx(1, 9, 5, 10)).unwrap();
+    let in_time = outcomes.wait(&tx(2, 8, 5, 10)).unwrap();
+    let endless = outcomes.wait(&tx(3, 7, 5, 0)).unwrap();
+    outcomes.resolve(9, &[]);
+    assert_eq!(outcomes.waiting(), 3);
+    outcomes.resolve(10, &block(10, vec![used(2, 8, 5)]));
+    assert_eq!(in_time.await.unwrap().unwrap().height, 10);
+    let refusal = late.await.unwrap().unwrap_err();
+    assert_eq!(refusal.code, Code::TxExpired);
+    assert_eq!(refusal.message, "timeout height 10, the next block is 11");
+    assert_eq!(outcomes.waiting(), 1);
+    drop(endless);
+}
+
+#[test]
+fn the_first_outcome_of_the_same_bytes_stands() {
+    let outcomes = Arc::new(Outcomes::default());
+    outcomes.resolve(1, &block(1, vec![outcome(1, Code::SequenceGap)]));
+    outcomes.resolve(2, &block(2, vec![outcome(1, Code::Ok)]));
+    assert_eq!(
+        outcomes.known(&[1; 32]).unwrap().height,
+        2,
+        "a refusal that used up no sequence may be tried again"
+    );
+    outcomes.resolve(3, &block(3, vec![outcome(1, Code::SequenceReplayed)]));
+    assert_eq!(outcomes.known(&[1; 32]).unwrap().code(), Code::Ok);
+    assert!(outcomes.known(&[2; 32]).is_none());
+}
+
+#[test]
+fn a_refusal_has_its_sentence_for_whoever_asks() {
+    let outcomes = Arc::new(Outcomes::default());
+    let gap = Refusal::from(tidemark_proto::Refusal::new(Code::SequenceGap, "next is 3"));
+    let refused = |hash| TxOutcome {
+        hash: [hash; 32],
+        refusal: Some(Box::new(gap.clone())),
+        results: vec![OperationResult {
+            refusal: Some(Box::new(gap.clone())),
+            ..OperationResult::default()
+        }],
+        ..TxOutcome::default()
+    };
+    outcomes.resolve(1, &block(1, vec![refused(1)]));
+    let known = outcomes.known(&[1; 32]).unwrap();
+    assert_eq!((known.code(), known.message()), (Code::SequenceGap, "next is 3".to_owned()));
+    assert_eq!(known.results()[0].message, "next is 3");
+}
+
+#[test]
+fn memory_is_bounded_by_transactions_and_by_results() {
+    let outcomes = Arc::new(Outcomes::default());
+    for number in 0..MAX_KNOWN + 10 {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_le_bytes());
+        outcomes.resolve(
+            1,
+            &block(1, vec![TxOutcome { hash, results: Vec::new(), ..outcome(0, Code::Ok) }]),
+        );
+    }
+    let big = TxOutcome {
+        results: vec![OperationResult::default(); MAX_RESULTS],
+        ..outcome(255, Code::Ok)
+    };
+    assert_eq!(outcomes.lock().known.len(), MAX_KNOWN);
+    outcomes.resolve(2, &block(2, vec![outcome(254, Code::Ok), big]));
+    let inner = outcomes.lock();
+    assert_eq!((inner.known.len(), inner.order.len(), inner.results), (1, 1, MAX_RESULTS));
+}
