@@ -84,6 +84,26 @@ codes! {
     /// Another transaction with this sequence waits on the node.
     SequencePending = 20, "SEQUENCE_PENDING";
 
+    /// The agent has used the nonce already.
+    NonceUsed = 30, "NONCE_USED";
+    /// The nonce lies more than 60 s before block time, before the agent's authorisation, or below
+    /// the last 1 024 that the agent has used.
+    NonceTooOld = 31, "NONCE_TOO_OLD";
+    /// The nonce lies more than 5 s after block time.
+    NonceTooNew = 32, "NONCE_TOO_NEW";
+    /// The owner has no such agent: it was never authorised, or it was revoked.
+    UnknownAgent = 33, "UNKNOWN_AGENT";
+    /// The agent was revoked earlier in the block; its nonce is used.
+    AgentRevoked = 34, "AGENT_REVOKED";
+    /// The agent's time has passed.
+    AgentExpired = 35, "AGENT_EXPIRED";
+    /// The agent may not do this, or not for this subaccount.
+    AgentScope = 36, "AGENT_SCOPE";
+    /// The owner has as many agents as it may.
+    TooManyAgents = 37, "TOO_MANY_AGENTS";
+    /// The key is another owner's agent.
+    AgentKeyTaken = 38, "AGENT_KEY_TAKEN";
+
     /// No such market.
     UnknownMarket = 100, "UNKNOWN_MARKET";
     /// The market is paused: cancels only.
@@ -212,6 +232,19 @@ codes! {
 }
 
 impl Code {
+    /// Returns true for a refusal that a transaction gets which was carried out before.
+    #[must_use]
+    pub const fn is_of_repeats(self) -> bool {
+        matches!(
+            self,
+            Self::SequenceReplayed
+                | Self::NonceUsed
+                | Self::NonceTooOld
+                | Self::UnknownAgent
+                | Self::AgentExpired
+        )
+    }
+
     /// The number on the wire.
     #[must_use]
     pub const fn number(self) -> u32 {

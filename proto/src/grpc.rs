@@ -26,21 +26,28 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::SubaccountFee
         | Code::InvalidParams => tonic::Code::InvalidArgument,
         Code::TxUnsigned | Code::BadSignature => tonic::Code::Unauthenticated,
-        Code::NotAuthorised | Code::WrongSigner => tonic::Code::PermissionDenied,
+        Code::NotAuthorised | Code::WrongSigner | Code::AgentScope => tonic::Code::PermissionDenied,
         Code::UnknownAccount
         | Code::UnknownMarket
         | Code::UnknownOrder
+        | Code::UnknownAgent
         | Code::NotListed
         | Code::UnknownTransaction
         | Code::NothingQueued => tonic::Code::NotFound,
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.
-        Code::SequenceReplayed | Code::SequenceGap | Code::SequencePending => tonic::Code::Aborted,
+        Code::SequenceReplayed
+        | Code::SequenceGap
+        | Code::SequencePending
+        | Code::NonceUsed
+        | Code::NonceTooOld
+        | Code::NonceTooNew => tonic::Code::Aborted,
         Code::RateLimited
         | Code::Overloaded
         | Code::TooManyOpenOrders
         | Code::TooManyIsolated
         | Code::BackstopFull
+        | Code::TooManyAgents
         | Code::FirstCreditsFull
         | Code::TooManyLeverages
         | Code::TooManyTakeovers

@@ -5,8 +5,8 @@ use prost::Message as _;
 use tidemark_proto::tx::block::{self, BLOCK_LIST, BLOCK_PRICES};
 use tidemark_proto::tx::{decode, Signer, TxOptions};
 use tidemark_proto::types::{
-    Address, Message, MAX_OPERATIONS, MAX_OPERATION_RESULT_BYTES, MAX_RESULT_BYTES_PER_GAS,
-    MAX_TX_RESULT_BYTES,
+    Address, Message, SigningDomain, MAX_OPERATIONS, MAX_OPERATION_RESULT_BYTES,
+    MAX_RESULT_BYTES_PER_GAS, MAX_TX_RESULT_BYTES,
 };
 use tidemark_proto::{v1, Code, Refusal};
 
@@ -15,6 +15,10 @@ const MAX_BYTES: usize = 64 * 1024;
 
 fn signer(chain: &str) -> Signer {
     Signer::from_secret(&[7; 32], chain).unwrap()
+}
+
+fn here() -> SigningDomain {
+    SigningDomain::without_genesis(CHAIN)
 }
 
 fn place() -> v1::Operation {
@@ -34,7 +38,7 @@ fn orders(count: usize) -> v1::MsgOrders {
 }
 
 fn check(bytes: &[u8]) -> Result<(), Refusal> {
-    decode(bytes, MAX_BYTES)?.verify(CHAIN)
+    decode(bytes, MAX_BYTES, &here())?.verify(&here())
 }
 
 fn code(bytes: &[u8]) -> Code {
@@ -56,8 +60,8 @@ fn a_signed_batch_is_read_back_as_it_was_sent() {
     let bytes = signer
         .sign(orders(3), TxOptions { sequence: 9, timeout_height: 77, ..TxOptions::default() })
         .unwrap();
-    let tx = decode(&bytes, MAX_BYTES).unwrap();
-    assert_eq!(tx.verify(CHAIN), Ok(()));
+    let tx = decode(&bytes, MAX_BYTES, &here()).unwrap();
+    assert_eq!(tx.verify(&here()), Ok(()));
     assert_eq!((tx.tx.signer, tx.tx.sequence, tx.tx.timeout_height), (signer.address(), 9, 77));
     assert!(matches!(tx.tx.message, Message::Orders { operations, .. } if operations.len() == 3));
 }
@@ -129,6 +133,21 @@ fn a_wrong_chain_without_a_tag_is_a_bad_signature() {
 }
 
 #[test]
+fn rules_10_the_same_chain_id_twice_shares_no_signature() {
+    let (first, second) = ([1; 32], [2; 32]);
+    let bytes = signer(CHAIN).for_genesis(&first).sign(orders(1), TxOptions::default()).unwrap();
+    let verify = |genesis_hash| {
+        let domain = SigningDomain::new(CHAIN, genesis_hash);
+        decode(&bytes, MAX_BYTES, &domain).unwrap().verify(&domain)
+    };
+    assert_eq!(verify(&first), Ok(()));
+    assert_eq!(verify(&second).unwrap_err().code, Code::BadSignature);
+    // What CosmJS reads as a number without loss.
+    let most = SigningDomain::new(CHAIN, &[0xff; 32]).account_number();
+    assert_eq!(most, (1 << 48) - 1);
+}
+
+#[test]
 fn the_offending_operation_is_named() {
     let mut batch = orders(2);
     batch.operations[1].operation = None;
@@ -189,7 +208,7 @@ fn rules_10_gas_covers_the_bytes_of_the_largest_result() {
             operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
         let message = v1::MsgOrders { operations: operations.collect(), ..Default::default() };
         let bytes = signer(CHAIN).sign(message, TxOptions::default()).unwrap();
-        decode(&bytes, MAX_BYTES).unwrap().tx.message.static_gas()
+        decode(&bytes, MAX_BYTES, &here()).unwrap().tx.message.static_gas()
     };
     for operation in each_operation() {
         let one = gas(vec![operation]);

@@ -19,7 +19,7 @@ use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{Sendable, Signer, TxOptions};
-use tidemark_proto::types::DecodedTx;
+use tidemark_proto::types::{DecodedTx, SigningDomain};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tidemark_risk::WINDOW_MS;
@@ -32,6 +32,12 @@ pub const GENESIS_MS: u64 = 1_760_000_000_000;
 
 /// Name of the key that lists markets and mints.
 pub const FAUCET: &str = "faucet";
+
+/// The chain that named keys sign for, which has no genesis of its own: no node runs it.
+#[must_use]
+pub fn domain() -> SigningDomain {
+    SigningDomain::without_genesis(CHAIN_ID)
+}
 
 /// A named key's secret, derived from its name.
 #[must_use]

@@ -81,7 +81,7 @@ async fn every_market_has_a_price(client: &Client) -> Option<()> {
 
 async fn the_closed_mempool_takes_nothing(net: &Net) {
     let client = net.client(NO_MEMPOOL).await.unwrap();
-    let faucet = signer(FAUCET);
+    let faucet = signer(FAUCET).for_genesis(&client.genesis_hash().await.unwrap());
     let sequence = client.account(&faucet.address().to_string(), None).await.unwrap().sequence;
     let message = v1::MsgDeposit {
         recipient: faucet.address().to_string(),

@@ -31,7 +31,10 @@ use tidemark_tests::net::{markets, progress, Net, NetOptions};
 
 /// A node's ABCI application at genesis, without CometBFT.
 fn application() -> Node {
-    let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN_ID))));
+    application_with(Arc::new(Publisher::new(Arc::new(View::empty(CHAIN_ID)))))
+}
+
+fn application_with(publisher: Arc<Publisher>) -> Node {
     let feed = FeedConfig::Off.build(std::path::Path::new("")).unwrap();
     let cache = Arc::new(TxCache::new(CHAIN_ID));
     let queue = Arc::new(TxQueue::new(Arc::clone(&publisher), cache));
@@ -84,7 +87,10 @@ fn accepts(node: &Node, txs: &[Vec<u8>]) -> bool {
 /// and one that is used up by the block itself is replayed.
 #[test]
 fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
-    let faucet = signer(FAUCET);
+    let publisher = Arc::new(Publisher::new(Arc::new(View::empty(CHAIN_ID))));
+    application_with(Arc::clone(&publisher));
+    let genesis_hash = publisher.view().chain.genesis_hash;
+    let faucet = signer(FAUCET).for_genesis(&genesis_hash);
     let good = deposit(&faucet, "alice", 0);
     let clean = first_block(&application(), std::slice::from_ref(&good));
     assert_eq!(clean.tx_results.iter().map(|result| result.code).collect::<Vec<_>>(), [0]);
@@ -92,7 +98,7 @@ fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
 
     let mut block = vec![good.clone()];
     let mut expected = vec![Code::Ok];
-    let mut bads = bad_transactions(&faucet, Given { next: 1, height: 1, window: 1 });
+    let mut bads = bad_transactions(&faucet, Given { next: 1, height: 1, window: 1, genesis_hash });
     bads.push(Bad::new("the same bytes again", good.clone(), Code::SequenceReplayed));
     for Bad { name, tx, code } in bads {
         assert!(
@@ -122,7 +128,8 @@ fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
 async fn bad_input_gets_its_own_code_and_changes_nothing() {
     let net = Net::start(NetOptions::validators(1)).await.unwrap();
     let client = net.client(0).await.unwrap();
-    let faucet = signer(FAUCET);
+    let genesis_hash = client.genesis_hash().await.unwrap();
+    let faucet = signer(FAUCET).for_genesis(&genesis_hash);
     let good = deposit(&faucet, "alice", 0);
     let wait = std::time::Duration::from_secs(20);
     let committed = client.submit(good.clone(), v1::WaitFor::Committed, wait).await.unwrap();
@@ -133,7 +140,7 @@ async fn bad_input_gets_its_own_code_and_changes_nothing() {
         tonic::transport::Endpoint::from_shared(format!("http://{}", net.grpc(0))).unwrap();
     let mut orders = OrderServiceClient::new(endpoint.connect().await.unwrap());
     let height = committed.height;
-    let bads = bad_transactions(&faucet, Given { next: 1, height, window: 64 });
+    let bads = bad_transactions(&faucet, Given { next: 1, height, window: 64, genesis_hash });
     let count = bads.len();
     for Bad { name, tx, code } in bads {
         let request = v1::SubmitRequest { tx: tx.clone(), ..Default::default() };

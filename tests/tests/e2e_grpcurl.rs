@@ -6,7 +6,7 @@ use std::process::Command;
 use base64::{engine::general_purpose::STANDARD as BASE64, Engine as _};
 use serde_json::{json, Value};
 use tidemark_comet::tools::{ensure_installed, GRPCURL};
-use tidemark_proto::tx::TxOptions;
+use tidemark_proto::tx::{Signer, TxOptions};
 use tidemark_proto::{v1, Code};
 use tidemark_tests::harness::{limit, place, signer, CHAIN_ID};
 use tidemark_tests::net::traffic::fund;
@@ -64,12 +64,15 @@ async fn grpcurl_lists_and_calls() {
     assert_eq!(status["chainId"], CHAIN_ID);
     assert!(status["height"].as_str().is_some_and(|height| height != "0"), "{status}");
 
-    let alice = signer("alice");
+    let genesis_hash = BASE64.decode(status["genesisHash"].as_str().unwrap()).unwrap();
+    let alice = signer("alice").for_genesis(&genesis_hash.try_into().unwrap());
+    let number = alice.domain().account_number();
     let asked = json!({ "address": alice.address().to_string() });
     let answer = grpcurl.call("cosmos.auth.v1beta1.Query/Account", &asked);
     assert_eq!(answer["account"]["@type"], "/cosmos.auth.v1beta1.BaseAccount", "{answer}");
     assert_eq!(answer["account"]["address"], asked["address"], "{answer}");
-    a_signed_batch_is_committed_with_a_code_an_operation(&grpcurl, price);
+    assert_eq!(answer["account"]["accountNumber"], number.to_string(), "{answer}");
+    a_signed_batch_is_committed_with_a_code_an_operation(&grpcurl, &alice, price);
     a_stream_flows(&grpcurl);
 }
 
@@ -90,14 +93,18 @@ fn services_are_listed_and_described(grpcurl: &Grpcurl) {
     assert!(message.contains("uint64 price_ticks = 3;"), "{message}");
 }
 
-fn a_signed_batch_is_committed_with_a_code_an_operation(grpcurl: &Grpcurl, price_ticks: u64) {
+fn a_signed_batch_is_committed_with_a_code_an_operation(
+    grpcurl: &Grpcurl,
+    alice: &Signer,
+    price_ticks: u64,
+) {
     let operations = [
         place(limit(0, v1::Side::Buy, price_ticks - 1_000, 1)),
         place(limit(9, v1::Side::Buy, price_ticks - 1_000, 1)),
     ];
     let operations = operations.map(|operation| v1::Operation { operation: Some(operation) });
     let orders = v1::MsgOrders { operations: operations.into(), ..Default::default() };
-    let tx = signer("alice").sign(orders, TxOptions::default()).unwrap();
+    let tx = alice.sign(orders, TxOptions::default()).unwrap();
     let request = json!({ "tx": BASE64.encode(&tx), "wait_for": "WAIT_FOR_COMMITTED" });
     let committed = grpcurl.call("tidemark.v1.OrderService/Submit", &request);
     assert_eq!(committed["outcome"], "SUBMIT_OUTCOME_COMMITTED", "{committed}");

@@ -1,30 +1,33 @@
-//! Results under the real CometBFT: blocks full of the largest, and answers that are true.
+//! Transactions under the real CometBFT: blocks full of the largest results, answers that are true,
+//! and the short form of agents.
 
 mod answers;
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tidemark_proto::tx::TxOptions;
+use tidemark_client::agent::{authorize_agent, revoke_agent};
+use tidemark_client::{AgentSender, Sender};
+use tidemark_proto::tx::{AgentSigner, Signer, TxOptions};
 use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
-use tidemark_tests::harness::signer;
+use tidemark_tests::harness::{limit, place, secret, signer};
 use tidemark_tests::net::traffic::fund;
-use tidemark_tests::net::{progress, Net, NetOptions};
+use tidemark_tests::net::{progress, wait_for, Net, NetOptions};
 
 const OWNERS: usize = 20;
 /// Fewer than an account may have in the mempool.
 const BATCHES: u64 = 60;
 
 /// A batch of all or none whose first operation is refused: 512 results of a few bytes of request.
-fn batch(name: &str, sequence: u64) -> Vec<u8> {
+fn batch(signer: &Signer, sequence: u64) -> Vec<u8> {
     let unknown = v1::CancelOrder { order_id: 1_000_000, ..Default::default() };
     let operation = v1::Operation { operation: Some(Operation::Cancel(unknown)) };
     let operations = vec![operation; MAX_OPERATIONS];
     let message =
         v1::MsgOrders { operations, mode: v1::BatchMode::All.into(), ..Default::default() };
-    signer(name).sign(message, TxOptions { sequence, ..Default::default() }).unwrap()
+    signer.sign(message, TxOptions { sequence, ..Default::default() }).unwrap()
 }
 
 /// How many transactions of a block were refused so.
@@ -46,9 +49,11 @@ async fn blocks_full_of_refused_batches_do_not_stop_the_chain() {
     fund(&client, &names, 100).await.unwrap();
     let from = net.height(0).await.unwrap();
     let comet = net.comet(0);
+    let genesis_hash = client.genesis_hash().await.unwrap();
     for name in &names {
+        let signer = signer(name).for_genesis(&genesis_hash);
         for sequence in 0..BATCHES {
-            let sent = comet.broadcast_tx_sync(&batch(name, sequence)).await.unwrap();
+            let sent = comet.broadcast_tx_sync(&batch(&signer, sequence)).await.unwrap();
             assert_eq!(sent.code, 0, "{}", sent.log);
         }
     }
@@ -69,4 +74,49 @@ async fn blocks_full_of_refused_batches_do_not_stop_the_chain() {
         .unwrap();
     // It takes what is sent.
     fund(&client, &names[..1], 1).await.unwrap();
+}
+
+/// An agent's orders reach a block by gRPC and by CometBFT alone, and the same bytes again tell the
+/// same outcome.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_trades_until_it_is_revoked() {
+    let net = Net::start(NetOptions::validators(1)).await.unwrap();
+    let client = net.client(0).await.unwrap();
+    fund(&client, &["alice".to_owned()], 10_000).await.unwrap();
+    let price = wait_for("an index", || async {
+        let markets = client.markets().await.ok()?;
+        markets.find("BTC-USD").ok().map(|(_, state)| state.index_ticks).filter(|index| *index > 0)
+    })
+    .await;
+    let domain = client.signing_domain().await.unwrap();
+    let (owner, bot) = (signer("alice").address(), AgentSigner::ed25519(secret("bot"), domain));
+    let key = bot.key();
+    let mut alice = Sender::new(client.clone(), signer("alice"));
+    let message = authorize_agent(&key, v1::AgentScope::Trading, &[0], u64::MAX);
+    alice.submit(&message, v1::WaitFor::Committed).await.unwrap();
+    let agents = client.agents(&owner.to_string()).await.unwrap().agents;
+    assert_eq!((agents.len(), agents[0].agent_key.as_slice()), (1, key.as_bytes()));
+    assert_eq!((agents[0].scope(), agents[0].subaccounts.as_slice()), (message.scope(), &[0][..]));
+
+    let mut bot = AgentSender::new(client.clone(), bot, owner);
+    let bid = || vec![place(limit(0, v1::Side::Buy, price - 1_000, 1))];
+    let by_grpc = bot.sign(0, bid(), v1::BatchMode::Each);
+    let wait = Duration::from_secs(20);
+    for _ in 0..2 {
+        let answer =
+            client.submit(by_grpc.bytes.clone(), v1::WaitFor::Committed, wait).await.unwrap();
+        assert_eq!(answer.tx_hash, hex::encode_upper(by_grpc.identity));
+        assert_eq!((answer.results.len(), answer.results[0].resting_lots), (1, 1));
+    }
+    let by_comet = bot.sign(0, bid(), v1::BatchMode::Each);
+    let sent = net.comet(0).broadcast_tx_sync(&by_comet.bytes).await.unwrap();
+    assert_eq!(sent.code, 0, "{}", sent.log);
+    wait_for("both orders", || async {
+        let orders = client.open_orders(&owner.to_string(), 0, None).await.ok()?.orders;
+        (orders.len() == 2).then_some(())
+    })
+    .await;
+    alice.submit(&revoke_agent(&key), v1::WaitFor::Committed).await.unwrap();
+    let refused = bot.batch(0, bid(), v1::BatchMode::Each, v1::WaitFor::Committed).await;
+    assert_eq!(refused.unwrap_err().code(), Some(Code::UnknownAgent));
 }

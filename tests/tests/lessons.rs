@@ -402,7 +402,7 @@ proptest! {
         prop_assert_eq!(chosen.len(), all.len(), "no account's orders hold back its cancels");
         let refused = |chosen: &[usize]| {
             let txs = chosen.iter().map(|at| &*all[*at]).enumerate();
-            admission::admit(txs, &view.before_next_block()).refused.len()
+            admission::admit(txs, &view.before_next_block(view.chain.time_ms)).refused.len()
         };
         prop_assert_eq!(refused(&chosen), 0);
         prop_assert_eq!(refused(&chosen[..kept.index(chosen.len() + 1)]), 0);

@@ -1,6 +1,7 @@
 //! A typed gRPC client: what the command line, the demo traders, tests and benchmarks speak to a
 //! node with. Not consensus: clocks and decimals are allowed.
 
+pub mod agent;
 mod error;
 pub mod export;
 pub mod format;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tidemark_proto::oracle_v1;
 use tidemark_proto::oracle_v1::sidecar_service_client::SidecarServiceClient;
+use tidemark_proto::types::SigningDomain;
 use tidemark_proto::v1;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::query_service_client::QueryServiceClient;
@@ -23,6 +25,7 @@ use tidemark_proto::v1::stream_service_client::StreamServiceClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::Streaming;
 
+pub use agent::AgentSender;
 pub use error::ClientError;
 pub use market::{atoms_of_usdc, lots_within, usdc, Market, Markets};
 pub use sender::{Receipt, Sender};
@@ -150,6 +153,37 @@ impl Client {
     /// [`ClientError`].
     pub async fn status(&self) -> Result<v1::StatusResponse, ClientError> {
         let answer = self.queries().status(Self::request(v1::StatusRequest {})).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// The hash of the chain's state at genesis, which signatures are for.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Failed`] when the node does not tell it.
+    pub async fn genesis_hash(&self) -> Result<[u8; 32], ClientError> {
+        let hash = self.status().await?.genesis_hash;
+        hash.as_slice().try_into().map_err(|_| {
+            let message = format!("a genesis hash of {} bytes, must be 32", hash.len());
+            ClientError::Failed { code: "Status".into(), message }
+        })
+    }
+
+    /// The chain that signatures are for, as the node tells it.
+    ///
+    /// # Errors
+    /// As of [`Self::genesis_hash`].
+    pub async fn signing_domain(&self) -> Result<SigningDomain, ClientError> {
+        let chain_id = self.status().await?.chain_id;
+        Ok(SigningDomain::new(&chain_id, &self.genesis_hash().await?))
+    }
+
+    /// An owner's agents.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UNKNOWN_ACCOUNT` for an owner that never got a deposit.
+    pub async fn agents(&self, owner: &str) -> Result<v1::AgentsResponse, ClientError> {
+        let request = v1::AgentsRequest { owner: owner.to_owned() };
+        let answer = self.queries().agents(Self::request(request)).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 

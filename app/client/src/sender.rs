@@ -108,6 +108,7 @@ impl Sender {
         let salt = salt()?;
         let (mut races, mut gaps) = (0, 0);
         loop {
+            self.learn_genesis().await?;
             let sequence = self.sequence().await?;
             let options = TxOptions {
                 sequence,
@@ -177,6 +178,15 @@ impl Sender {
         let message =
             v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
         self.submit(&message, wait_for).await
+    }
+
+    /// Asks the node for the genesis that signatures are for, unless the key came with one.
+    async fn learn_genesis(&mut self) -> Result<(), ClientError> {
+        if self.signer.domain().has_genesis() {
+            return Ok(());
+        }
+        self.signer.set_genesis(&self.client.genesis_hash().await?);
+        Ok(())
     }
 
     async fn sequence(&mut self) -> Result<u64, ClientError> {

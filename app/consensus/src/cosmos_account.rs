@@ -9,7 +9,8 @@ use tidemark_proto::grpc::grpc_code;
 use tidemark_proto::types::Address;
 use tidemark_proto::{Code, Refusal};
 
-/// An owner as a `BaseAccount`: account number 0, since signatures are checked without state.
+/// An owner as a `BaseAccount`: the chain's one account number, since signatures are checked
+/// without state.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for what is no address, `UNKNOWN_ACCOUNT` for one that never got a deposit.
@@ -18,8 +19,9 @@ pub fn account(view: &View, address: &str) -> Result<Any, Refusal> {
     let sequence = view.sequence(&address).ok_or_else(|| {
         Refusal::new(Code::UnknownAccount, format!("account {address} not found"))
     })?;
+    let account_number = view.signing_domain().account_number();
     let account =
-        BaseAccount { address: address.to_string(), pub_key: None, account_number: 0, sequence };
+        BaseAccount { address: address.to_string(), pub_key: None, account_number, sequence };
     Ok(Any { type_url: "/cosmos.auth.v1beta1.BaseAccount".into(), value: account.encode_to_vec() })
 }
 

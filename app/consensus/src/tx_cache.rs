@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 use tidemark_proto::tx::{decode, SignedTx};
-use tidemark_proto::types::{DecodedTx, TxHash};
+use tidemark_proto::types::{DecodedTx, SigningDomain, TxHash};
 use tidemark_proto::Refusal;
 
 use crate::queue::memory_bytes;
@@ -23,9 +23,11 @@ const GENERATION_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct TxCache {
     chain_id: String,
+    domain: RwLock<Arc<SigningDomain>>,
     known: Mutex<Known>,
 }
 
+/// Transactions by the hash of all their bytes: identities leave signatures out.
 #[derive(Debug, Default)]
 struct Known {
     /// Those that wait in the queue, which bounds them.
@@ -42,17 +44,17 @@ impl Known {
             return Some(Arc::clone(tx));
         }
         let tx = self.old.remove(hash)?;
-        self.insert(Arc::clone(&tx));
+        self.insert(*hash, Arc::clone(&tx));
         Some(tx)
     }
 
-    fn insert(&mut self, tx: Arc<DecodedTx>) {
+    fn insert(&mut self, bytes_hash: TxHash, tx: Arc<DecodedTx>) {
         if self.young_bytes >= GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
         let bytes = memory_bytes(&tx);
-        if self.young.insert(tx.hash, tx).is_none() {
+        if self.young.insert(bytes_hash, tx).is_none() {
             self.young_bytes = self.young_bytes.saturating_add(bytes);
         }
     }
@@ -77,10 +79,23 @@ impl AsRef<DecodedTx> for Decoded {
 }
 
 impl TxCache {
-    /// An empty cache for one chain.
+    /// An empty cache for one chain, whose genesis is not known yet: until [`Self::begin`] it takes
+    /// the signatures of no node's chain.
     #[must_use]
     pub fn new(chain_id: &str) -> Self {
-        Self { chain_id: chain_id.to_owned(), known: Mutex::default() }
+        let domain = Arc::new(SigningDomain::without_genesis(chain_id));
+        Self { chain_id: chain_id.to_owned(), domain: RwLock::new(domain), known: Mutex::default() }
+    }
+
+    /// Accepts the signatures of a chain with this genesis from now on, and forgets all others.
+    pub fn begin(&self, domain: SigningDomain) {
+        *self.domain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(domain);
+        *self.lock() = Known::default();
+    }
+
+    /// The chain that signatures are for.
+    pub(crate) fn domain(&self) -> Arc<SigningDomain> {
+        Arc::clone(&self.domain.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The chain whose signatures it accepts.
@@ -117,9 +132,10 @@ impl TxCache {
         match self.decode(bytes, max_bytes)? {
             Decoded::Verified(known) => Ok(known),
             Decoded::Unverified(signed) => {
-                signed.verify(&self.chain_id)?;
+                signed.verify(&self.domain())?;
+                let bytes_hash = signed.bytes_hash;
                 let tx = Arc::new(signed.tx);
-                self.lock().insert(Arc::clone(&tx));
+                self.lock().insert(bytes_hash, Arc::clone(&tx));
                 Ok(tx)
             }
         }
@@ -132,10 +148,11 @@ impl TxCache {
                 return Ok(Decoded::Verified(known));
             }
         }
-        Ok(Decoded::Unverified(Box::new(decode(bytes, max_bytes)?)))
+        Ok(Decoded::Unverified(Box::new(decode(bytes, max_bytes, &self.domain())?)))
     }
 
-    /// Returns true if the node has verified the transaction's signature, and still knows.
+    /// Returns true if the node has verified the signature of a transaction by the hash of its
+    /// bytes, and still knows.
     #[must_use]
     pub fn knows(&self, hash: &TxHash) -> bool {
         self.lock().get(hash).is_some()
@@ -182,9 +199,10 @@ impl TxCache {
                 Decoded::Unverified(signed) => Some((index, &**signed)),
             })
             .collect();
+        let domain = self.domain();
         let verify = |(_, signed): &(usize, &SignedTx)| {
-            signed.verify(&self.chain_id)?;
-            self.lock().insert(Arc::new(signed.tx.clone()));
+            signed.verify(&domain)?;
+            self.lock().insert(signed.bytes_hash, Arc::new(signed.tx.clone()));
             Ok(())
         };
         let result = up_to_first(&unverified, threads, verify);

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidemark_proto::types::{Address, DecodedTx};
-use tidemark_proto::units::OwnerId;
+use tidemark_proto::types::{Address, AgentKey, DecodedTx};
+use tidemark_proto::units::{OwnerId, TimeMs};
 
-use crate::refusal::Refusal;
+use crate::refusal::{AgentRefusal, Refusal};
+use crate::state::agents::admits;
 use crate::state::{check_timeout, unknown_signer, State, View};
 
 /// The bounds of a block.
@@ -22,7 +23,7 @@ pub struct BlockBudget {
 /// Chooses transactions for a block from those in the mempool, in arrival order.
 ///
 /// Of each account it takes the run of sequences from `next_sequence(account)` on, as far as the
-/// budget reaches; the others wait for a later block. Returns indices into `txs`, accounts in the
+/// budget reaches; the others wait for a later block, and agents' are not looked at. Returns indices into `txs`, accounts in the
 /// order of their first arrival, each one's transactions by sequence.
 #[expect(
     clippy::arithmetic_side_effects,
@@ -36,7 +37,7 @@ pub fn select(
 ) -> Vec<usize> {
     let mut by_account: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
     let mut arrival: Vec<Address> = Vec::new();
-    for (index, tx) in txs.iter().enumerate() {
+    for (index, tx) in txs.iter().enumerate().filter(|(_, tx)| tx.agent.is_none()) {
         let queue = by_account.entry(tx.signer).or_default();
         if queue.is_empty() {
             arrival.push(tx.signer);
@@ -79,22 +80,35 @@ pub fn tx_bytes(size: usize) -> u64 {
 
 /// The state before a block, as admission reads it.
 #[derive(Debug)]
-pub struct Before<F> {
+pub struct Before<F, A> {
     /// The block's height.
     pub height: u64,
     /// Most gas that the block's transactions may declare together.
     pub max_gas: u64,
     /// An owner's id and next sequence.
     pub signer: F,
+    /// Whether an owner's agent may sign a transaction of the block.
+    pub agent: A,
 }
 
 impl View {
-    /// This state as the one before the next block.
-    pub fn before_next_block(&self) -> Before<impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
+    /// This state as the one before the next block, which has this time.
+    pub fn before_next_block(
+        &self,
+        time_ms: TimeMs,
+    ) -> Before<
+        impl Fn(&Address) -> Option<(OwnerId, u64)> + '_,
+        impl Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal> + '_,
+    > {
+        let height = self.chain.height.saturating_add(1);
         Before {
-            height: self.chain.height.saturating_add(1),
+            height,
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
+            agent: move |owner, tx: &DecodedTx, key: &AgentKey| {
+                let owner = self.owners.get(owner);
+                admits(owner, &self.agents, (tx, key), (height, time_ms)).map(drop)
+            },
         }
     }
 }
@@ -102,11 +116,20 @@ impl View {
 impl State {
     /// This state as the one before the block that has begun: nothing before phase 6 changes what
     /// admission reads.
-    pub fn before_this_block(&self) -> Before<impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
+    pub fn before_this_block(
+        &self,
+    ) -> Before<
+        impl Fn(&Address) -> Option<(OwnerId, u64)> + '_,
+        impl Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal> + '_,
+    > {
+        let at = (self.chain.height, self.chain.time_ms);
         Before {
             height: self.chain.height,
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
+            agent: move |owner, tx: &DecodedTx, key: &AgentKey| {
+                admits(self.owners.get(owner), &self.agents, (tx, key), at).map(drop)
+            },
         }
     }
 }
@@ -125,22 +148,23 @@ pub struct Admitted<'a> {
 /// A block's transactions after admission.
 #[derive(Debug, Default)]
 pub struct Admission<'a> {
-    /// Those that are carried out, by owner and sequence.
+    /// Those that are carried out, by owner: the own ones by sequence, then agents' by nonce and key.
     pub admitted: Vec<Admitted<'a>>,
     /// Places of those that are not, with the reason.
     pub refused: Vec<(usize, Refusal)>,
 }
 
 /// Admits each transaction of a block, before any is carried out, in order of account and sequence:
-/// its signer is known, its sequence next, its time not past, and the block's gas reaches for what
-/// it declares. Of two with one sequence the one with the smaller hash comes first, so the order in
-/// which the block lists its transactions has no effect.
-pub fn admit<'a, F>(
+/// its signer is known, its sequence next or its agent's nonce new, its time not past, and the
+/// block's gas reaches for what it declares. Of two with one sequence the one with the smaller hash
+/// comes first, so the order in which the block lists its transactions has no effect.
+pub fn admit<'a, F, A>(
     txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
-    before: &Before<F>,
+    before: &Before<F, A>,
 ) -> Admission<'a>
 where
     F: Fn(&Address) -> Option<(OwnerId, u64)>,
+    A: Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal>,
 {
     let mut refused = Vec::new();
     let mut known: Vec<Candidate<'a>> = Vec::with_capacity(txs.size_hint().0);
@@ -156,9 +180,15 @@ where
     let mut admitted: Vec<Admitted<'a>> = Vec::with_capacity(known.len());
     let mut gas = 0;
     for Candidate { owner, next, at, tx, .. } in known {
-        let last = admitted.last().filter(|last| last.owner == owner);
-        let next = last.map_or(next, |last| last.tx.sequence.saturating_add(1));
-        match check(tx, next, gas, before) {
+        let last = admitted.last().filter(|last| last.owner == owner).map(|last| last.tx);
+        let is_next = match &tx.agent {
+            Some(key) => check_agent(owner, (tx, key), last, before),
+            None => check_sequence(
+                tx.sequence,
+                last.map_or(next, |last| last.sequence.saturating_add(1)),
+            ),
+        };
+        match is_next.and_then(|()| check(tx, gas, before)) {
             Ok(with) => {
                 gas = with;
                 admitted.push(Admitted { owner, at, tx });
@@ -181,15 +211,29 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |it: &Self| (it.owner, it.sequence);
+        let key = |it: &Self| (it.owner, it.tx.agent.is_some(), it.sequence, it.tx.agent);
         let same = || (self.tx.hash, self.at).cmp(&(other.tx.hash, other.at));
         key(self).cmp(&key(other)).then_with(same)
     }
 }
 
-/// Returns the block's declared gas with this transaction.
-fn check<F>(tx: &DecodedTx, next: u64, gas: u64, before: &Before<F>) -> Result<u64, Refusal> {
-    let sequence = tx.sequence;
+/// Checks an agent's transaction behind the last that was admitted of its owner.
+fn check_agent<F, A>(
+    owner: OwnerId,
+    (tx, key): (&DecodedTx, &AgentKey),
+    last: Option<&DecodedTx>,
+    before: &Before<F, A>,
+) -> Result<(), Refusal>
+where
+    A: Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal>,
+{
+    if last.is_some_and(|last| (last.agent, last.sequence) == (tx.agent, tx.sequence)) {
+        return Err(AgentRefusal::NonceTwice { nonce_ms: tx.sequence }.into());
+    }
+    Ok((before.agent)(owner, tx, key)?)
+}
+
+fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
     if sequence < next {
         return Err(Refusal::SequenceReplayed { sequence, next });
     }
@@ -199,6 +243,11 @@ fn check<F>(tx: &DecodedTx, next: u64, gas: u64, before: &Before<F>) -> Result<u
     if sequence == u64::MAX {
         return Err(Refusal::overflow("the sequence"));
     }
+    Ok(())
+}
+
+/// Returns the block's declared gas with this transaction.
+fn check<F, A>(tx: &DecodedTx, gas: u64, before: &Before<F, A>) -> Result<u64, Refusal> {
     check_timeout(tx, before.height)?;
     let (max_gas, left) = (before.max_gas, before.max_gas.saturating_sub(gas));
     if tx.gas_limit > left {

@@ -12,8 +12,10 @@ use tidemark_proto::units::{
 use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
+mod agents;
 mod reasons;
 
+pub use agents::AgentRefusal;
 pub use reasons::{Dependence, NotReplaceable};
 
 use crate::state::Failure;
@@ -50,6 +52,10 @@ pub enum Refusal {
     GasAboveBlock { gas: u64, left: u64, max_gas: u64 },
     #[error("{left} gas is left of what was declared, the next step takes {needed}")]
     OutOfGas { needed: u64, left: u64 },
+
+    /// A refusal of an agent.
+    #[error("{0}")]
+    Agent(#[from] AgentRefusal),
 
     // Look-ups.
     #[error("there is no market {market}; {listed} are listed, with ids from 0")]
@@ -311,6 +317,7 @@ codes! {
     Refusal::GasAboveBlock { .. }
     | Refusal::OutOfGas { .. }
     | Refusal::FillOrKillOutOfGas { .. } => Code::OutOfGas,
+    Refusal::Agent(refusal) => refusal.code(),
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,
     Refusal::UnknownOrder { .. } => Code::UnknownOrder,
     Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tidemark_event_log::format::{identity_digest, sequence_digest};
 use tidemark_event_log::{EventLog, LogError};
 use tidemark_proto::types::{Address, TxHash};
-use tidemark_proto::Code;
 
 use super::outcomes::CommittedTx;
 use super::{logged, MarketData};
@@ -78,7 +77,7 @@ fn find(
         let block = logged::decode(&body.payload).ok_or(LogError::Broken(place.height))?;
         let position = usize::try_from(place.position).unwrap_or(usize::MAX);
         let Some(tx) = block.txs.get(position).filter(|tx| is_it(tx)) else { continue };
-        if tx.code() != Code::SequenceReplayed {
+        if !tx.code().is_of_repeats() {
             return Ok(Some(Arc::clone(tx)));
         }
         replayed = Some(Arc::clone(tx));

@@ -296,7 +296,7 @@ impl Inner {
         // The same bytes in a later block are refused as replayed: what counts is what they did the
         // first time.
         let hash = tx.hash();
-        if tx.code() == Code::SequenceReplayed {
+        if tx.code().is_of_repeats() {
             if let Some(first) = self.known.get(&hash) {
                 return Arc::clone(first);
             }

@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tidemark_engine::state::agents::{agents_of, Agent};
 use tidemark_engine::state::{outflow, MarketCell, Owner, View};
 use tidemark_market_data::AllOrders;
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::types::Address;
+use tidemark_proto::types::{Address, AgentScope};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, OwnerId, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tokio_stream::Stream;
@@ -95,6 +96,18 @@ struct ExportedOwner {
     subaccounts: Vec<Subaccount>,
     /// Isolated collateral: one account a subaccount and market.
     isolated: Vec<Subaccount>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    agents: Vec<ExportedAgent>,
+}
+
+#[derive(Serialize)]
+struct ExportedAgent {
+    /// In hex.
+    key: String,
+    cancels_only: bool,
+    /// None is all of them.
+    subaccounts: Vec<u32>,
+    until_ms: TimeMs,
 }
 
 #[derive(Serialize)]
@@ -236,11 +249,18 @@ fn owner(view: &View, owner: &Owner) -> ExportedOwner {
             cancel_all_at_ms: account.cancel_all_at_ms,
         })
     };
+    let agent = |agent: &Agent| ExportedAgent {
+        key: agent.authorisation.key.to_string(),
+        cancels_only: agent.authorisation.scope == AgentScope::Cancelling,
+        subaccounts: agent.authorisation.subaccounts.numbers().collect(),
+        until_ms: agent.authorisation.until_ms,
+    };
     ExportedOwner {
         address: owner.address.to_string(),
         sequence: owner.sequence,
         subaccounts: owner.accounts.iter().filter_map(|(_, id)| subaccount(*id)).collect(),
         isolated: owner.isolated.iter().filter_map(|slot| subaccount(slot.account)).collect(),
+        agents: agents_of(owner, &view.agents).map(|(_, of)| agent(of)).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err)] // tonic's Status is what its traits return
 
 mod account;
+mod agents;
 mod answer;
 pub mod auth;
 mod budget;

@@ -113,7 +113,7 @@ impl OrderServer {
     /// Answers a transaction that cannot be taken: its refusal, or its outcome if these very bytes
     /// were carried out already.
     async fn refused(&self, tx: TxName, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
-        if refusal.code == Code::SequenceReplayed {
+        if is_final(refusal.code) {
             if let Some(committed) = self.committed(&tx.hash).await {
                 return self.answer_committed(tx, &committed).await;
             }
@@ -171,15 +171,19 @@ impl OrderServer {
             Ok(None) | Err(_) => {}
         }
         match self.publisher.view().admits(tx) {
-            Err(refusal) if matches!(refusal.code(), Code::SequenceReplayed | Code::TxExpired) => {
-                match self.committed(&tx.hash).await {
-                    Some(committed) => self.answer_committed(name, &committed).await,
-                    None => Err(status(&self.refusal(name, refusal.into()).await)),
-                }
-            }
+            Err(refusal) if is_final(refusal.code()) => match self.committed(&tx.hash).await {
+                Some(committed) => self.answer_committed(name, &committed).await,
+                None if tx.agent.is_some() => Err(status(&refusal.into())),
+                None => Err(status(&self.refusal(name, refusal.into()).await)),
+            },
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),
         }
     }
+}
+
+/// Returns true for a refusal of what can no longer be carried out, and may have been before.
+fn is_final(code: Code) -> bool {
+    code.is_of_repeats() || code == Code::TxExpired
 }
 
 fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {

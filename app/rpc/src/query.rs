@@ -15,6 +15,7 @@ use tidemark_risk::liquidation::next_allowance;
 use tonic::{Request, Response, Status};
 
 use super::account::{accounts_of, at_one_height, find, keeper, subaccount, with_isolated};
+use super::agents::agents;
 use super::export::{export, ExportStream};
 use super::one_export::Exports;
 use super::status::status;
@@ -262,6 +263,7 @@ impl QueryService for QueryServer {
             insurance_atoms: unsigned_atoms(treasury.insurance_atoms),
             fund_bucket_atoms: unsigned_atoms(treasury.bucket.held_atoms(treasury.bucket_atoms())),
             events_from_height: self.market_data.held().oldest,
+            genesis_hash: chain.genesis_hash.to_vec(),
         }))
     }
 
@@ -327,6 +329,13 @@ impl QueryService for QueryServer {
         request: Request<v1::LiquidationHistoryRequest>,
     ) -> Result<Response<v1::LiquidationHistoryResponse>, Status> {
         respond(self.past_liquidations(request.get_ref()))
+    }
+
+    async fn agents(
+        &self,
+        request: Request<v1::AgentsRequest>,
+    ) -> Result<Response<v1::AgentsResponse>, Status> {
+        respond(agents(&self.publisher.view(), request.get_ref()))
     }
 
     async fn backstop(

@@ -5,13 +5,14 @@ use cosmrs::proto::cosmos::tx::v1beta1 as wire;
 use cosmrs::proto::cosmos::tx::v1beta1::mode_info::{Single, Sum};
 use prost::Message as _;
 use ripemd::Ripemd160;
-use secp256k1::{ecdsa, Message, PublicKey};
+use secp256k1::{ecdsa, PublicKey};
 use sha2::{Digest, Sha256};
 
 use super::block::is_of_proposers;
 use super::message::{chain_tag, from_any};
+use super::short::{self, AgentProof, SIGNED};
 use crate::codes::{Code, Refusal};
-use crate::types::{Address, DecodedTx};
+use crate::types::{Address, DecodedTx, Message, SigningDomain, TxHash};
 
 /// Longest memo.
 pub const MAX_MEMO_BYTES: usize = 256;
@@ -24,6 +25,21 @@ const SECP256K1_TYPE_URL: &str = "/cosmos.crypto.secp256k1.PubKey";
 pub struct SignedTx {
     /// The transaction's content: the part that the engine reads.
     pub tx: DecodedTx,
+    /// SHA-256 of all its bytes, the signature's among them.
+    pub bytes_hash: TxHash,
+    proof: Proof,
+}
+
+/// A signature that is still to be verified, with what it is to be verified by.
+#[derive(Clone, Debug)]
+enum Proof {
+    Owner(Box<OwnerProof>),
+    Agent(AgentProof),
+}
+
+/// An owner's signature of a `SignDoc`.
+#[derive(Clone, Debug)]
+struct OwnerProof {
     chain_tag: u32,
     public_key: CompressedKey,
     signature: [u8; 64],
@@ -39,13 +55,13 @@ fn malformed(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::TxMalformed, message)
 }
 
-/// Reads a transaction.
+/// Reads a transaction of a chain.
 ///
 /// # Errors
 /// `TX_TOO_LARGE`, `TX_MALFORMED`, `NOT_AUTHORISED` for a proposer's message, `TX_UNSIGNED`,
 /// `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field
 /// that is wrong.
-pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
+pub fn decode(bytes: &[u8], max_bytes: usize, domain: &SigningDomain) -> Result<SignedTx, Refusal> {
     if bytes.len() > max_bytes {
         return Err(Refusal::new(
             Code::TxTooLarge,
@@ -66,6 +82,11 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         let message = format!("only a proposer writes {} into its block", any.type_url);
         return Err(Refusal::new(Code::NotAuthorised, message));
     }
+    if any.type_url == SIGNED {
+        let (tx, proof) = short::decode(any, bytes, domain)?;
+        let bytes_hash = Sha256::digest(bytes).into();
+        return Ok(SignedTx { tx, bytes_hash, proof: Proof::Agent(proof) });
+    }
     let (public_key, sequence) = signer(&auth)?;
     let signature = signature(&raw.signatures)?;
     let envelope = from_any(any)?;
@@ -77,29 +98,36 @@ pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<SignedTx, Refusal> {
         ));
     }
     let gas_limit = auth.fee.map_or(0, |fee| fee.gas_limit);
-    let gas = envelope.message.static_gas();
-    if gas_limit < gas {
-        return Err(Refusal::new(
-            Code::OutOfGas,
-            format!("gas limit {gas_limit}, needs at least {gas}"),
-        ));
-    }
-    Ok(SignedTx {
-        tx: DecodedTx {
-            hash: Sha256::digest(bytes).into(),
-            signer,
-            sequence,
-            timeout_height: body.timeout_height,
-            gas_limit,
-            message: envelope.message,
-            size: bytes.len(),
-        },
+    check_gas(gas_limit, &envelope.message)?;
+    let hash = Sha256::digest(bytes).into();
+    let tx = DecodedTx {
+        hash,
+        signer,
+        agent: None,
+        sequence,
+        timeout_height: body.timeout_height,
+        gas_limit,
+        message: envelope.message,
+        size: bytes.len(),
+    };
+    let proof = Proof::Owner(Box::new(OwnerProof {
         chain_tag: envelope.chain_tag,
         public_key,
         signature,
         body_bytes: raw.body_bytes,
         auth_info_bytes: raw.auth_info_bytes,
-    })
+    }));
+    Ok(SignedTx { tx, bytes_hash: hash, proof })
+}
+
+/// Refuses a message whose static gas is not declared.
+pub(super) fn check_gas(gas_limit: u64, message: &Message) -> Result<(), Refusal> {
+    let gas = message.static_gas();
+    if gas_limit < gas {
+        let message = format!("gas limit {gas_limit}, needs at least {gas}");
+        return Err(Refusal::new(Code::OutOfGas, message));
+    }
+    Ok(())
 }
 
 /// Checks that a transaction is in its one form, which its re-encoding gives: else whoever carries
@@ -180,51 +208,62 @@ pub(super) fn address_of(key: &CompressedKey) -> Address {
     Address(Ripemd160::digest(Sha256::digest(key)).into())
 }
 
-/// The bytes that are signed: a `SignDoc` with the account number 0, so that a signature can be
-/// checked without state.
-pub(super) fn sign_bytes(body_bytes: &[u8], auth_info_bytes: &[u8], chain_id: &str) -> Vec<u8> {
+/// The bytes that are signed: a `SignDoc` with the chain's one account number, so that a signature
+/// can be checked without state.
+pub(super) fn sign_bytes(
+    body_bytes: &[u8],
+    auth_info_bytes: &[u8],
+    domain: &SigningDomain,
+) -> Vec<u8> {
     wire::SignDoc {
         body_bytes: body_bytes.to_vec(),
         auth_info_bytes: auth_info_bytes.to_vec(),
-        chain_id: chain_id.to_owned(),
-        account_number: 0,
+        chain_id: domain.chain_id().to_owned(),
+        account_number: domain.account_number(),
     }
     .encode_to_vec()
 }
 
 impl SignedTx {
-    /// Checks that the signer signed the transaction for this chain.
+    /// Checks that the signer, or its agent, signed the transaction for the chain.
     ///
     /// # Errors
     /// `WRONG_CHAIN` if the message names another chain, `TX_UNSIGNED` if the public key is not a
     /// point of the curve, else `BAD_SIGNATURE`.
-    pub fn verify(&self, chain_id: &str) -> Result<(), Refusal> {
-        if self.chain_tag != 0 && self.chain_tag != chain_tag(chain_id) {
+    pub fn verify(&self, domain: &SigningDomain) -> Result<(), Refusal> {
+        match &self.proof {
+            Proof::Owner(proof) => proof.verify(&self.tx, domain),
+            Proof::Agent(proof) => proof.verify(),
+        }
+    }
+}
+
+impl OwnerProof {
+    fn verify(&self, tx: &DecodedTx, domain: &SigningDomain) -> Result<(), Refusal> {
+        let chain_id = domain.chain_id();
+        let tag = chain_tag(chain_id);
+        if self.chain_tag != 0 && self.chain_tag != tag {
             return Err(Refusal::new(
                 Code::WrongChain,
-                format!(
-                    "chain tag {:08x}, this is {chain_id} ({:08x})",
-                    self.chain_tag,
-                    chain_tag(chain_id)
-                ),
+                format!("chain tag {:08x}, this is {chain_id} ({tag:08x})", self.chain_tag),
             ));
         }
-        let bytes = sign_bytes(&self.body_bytes, &self.auth_info_bytes, chain_id);
+        let bytes = sign_bytes(&self.body_bytes, &self.auth_info_bytes, domain);
         let key = PublicKey::from_slice(&self.public_key).map_err(|_| {
             Refusal::new(Code::TxUnsigned, "the public key is not a point of secp256k1")
         })?;
-        let digest = Message::from_digest(Sha256::digest(&bytes).into());
+        let digest = secp256k1::Message::from_digest(Sha256::digest(&bytes).into());
         // Refuses the second form of a signature, with `n - s` in place of `s`.
         let verified = ecdsa::Signature::from_compact(&self.signature)
             .and_then(|signature| ecdsa::verify(&signature, digest, &key));
         verified.map_err(|_| {
-            Refusal::new(
-                Code::BadSignature,
-                format!(
-                    "not {}'s signature for chain {chain_id}, account number 0, sequence {}",
-                    self.tx.signer, self.tx.sequence
-                ),
-            )
+            let (signer, number) = (tx.signer, domain.account_number());
+            let message = format!(
+                "not {signer}'s signature for chain {chain_id}, account number {number}, sequence \
+                 {}",
+                tx.sequence
+            );
+            Refusal::new(Code::BadSignature, message)
         })
     }
 }
@@ -239,13 +278,23 @@ mod tests {
     use crate::tx::{Signer, TxOptions};
     use crate::v1;
 
-    const CHAIN: &str = "chain-1";
+    fn here() -> SigningDomain {
+        SigningDomain::without_genesis("chain-1")
+    }
+
+    fn proof(tx: &mut SignedTx) -> &mut OwnerProof {
+        match &mut tx.proof {
+            Proof::Owner(proof) => proof,
+            Proof::Agent(_) => panic!("an owner signed"),
+        }
+    }
 
     /// Returns true if another library accepts the signature too.
-    fn verified_by_k256(tx: &SignedTx) -> bool {
-        let bytes = sign_bytes(&tx.body_bytes, &tx.auth_info_bytes, CHAIN);
-        let key = VerifyingKey::from_sec1_bytes(&tx.public_key);
-        key.and_then(|key| key.verify(&bytes, &Signature::from_slice(&tx.signature)?)).is_ok()
+    fn verified_by_k256(tx: &mut SignedTx) -> bool {
+        let OwnerProof { public_key, signature, body_bytes, auth_info_bytes, .. } = proof(tx);
+        let bytes = sign_bytes(body_bytes, auth_info_bytes, &here());
+        let key = VerifyingKey::from_sec1_bytes(public_key);
+        key.and_then(|key| key.verify(&bytes, &Signature::from_slice(signature)?)).is_ok()
     }
 
     /// The second form of the signature, with `n - s` in place of `s`.
@@ -257,11 +306,11 @@ mod tests {
     }
 
     fn signed(secret: [u8; 32], sequence: u64) -> Option<SignedTx> {
-        let signer = Signer::from_secret(&secret, CHAIN).ok()?;
+        let signer = Signer::from_secret(&secret, here().chain_id()).ok()?;
         let message = v1::MsgDeposit { amount_atoms: 1, ..Default::default() };
         let message = v1::MsgDeposit { recipient: signer.address().to_string(), ..message };
         let bytes = signer.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap();
-        Some(decode(&bytes, 1 << 16).unwrap())
+        Some(decode(&bytes, 1 << 16, &here()).unwrap())
     }
 
     proptest! {
@@ -275,23 +324,23 @@ mod tests {
             fill in proptest::option::of((0..2_usize, prop_oneof![Just(0), Just(0xff)])),
         ) {
             let Some(mut tx) = signed(secret, sequence) else { return Ok(()) };
-            prop_assert_eq!(tx.verify(CHAIN), Ok(()));
-            prop_assert!(verified_by_k256(&tx));
-            let (right, second) = (tx.signature, high_s(&tx.signature));
-            tx.signature = second;
-            prop_assert_eq!(tx.verify(CHAIN).unwrap_err().code, Code::BadSignature);
-            prop_assert!(!verified_by_k256(&tx));
-            tx.signature = right;
+            prop_assert_eq!(tx.verify(&here()), Ok(()));
+            prop_assert!(verified_by_k256(&mut tx));
+            let right = proof(&mut tx).signature;
+            proof(&mut tx).signature = high_s(&right);
+            prop_assert_eq!(tx.verify(&here()).unwrap_err().code, Code::BadSignature);
+            prop_assert!(!verified_by_k256(&mut tx));
+            proof(&mut tx).signature = right;
             for (at, bits) in flips {
                 match at.checked_sub(64) {
-                    None => tx.signature[at] ^= bits,
-                    Some(at) => tx.public_key[at] ^= bits,
+                    None => proof(&mut tx).signature[at] ^= bits,
+                    Some(at) => proof(&mut tx).public_key[at] ^= bits,
                 }
             }
             if let Some((half, byte)) = fill {
-                tx.signature[32 * half..][..32].fill(byte);
+                proof(&mut tx).signature[32 * half..][..32].fill(byte);
             }
-            prop_assert_eq!(tx.verify(CHAIN).is_ok(), verified_by_k256(&tx));
+            prop_assert_eq!(tx.verify(&here()).is_ok(), verified_by_k256(&mut tx));
         }
     }
 }

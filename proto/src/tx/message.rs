@@ -3,12 +3,15 @@
 use cosmrs::Any;
 use sha2::{Digest, Sha256};
 
+use super::agent_key::checked_key;
 use super::operation::operation;
 use crate::codes::{Code, Refusal};
 use crate::convert;
 use crate::params::MarketParams;
-use crate::types::{Address, Message, MAX_OPERATIONS};
-use crate::units::{AccountId, Atoms, Lots, MarketId};
+use crate::types::{
+    Address, AgentKey, AgentScope, Authorisation, Message, Subaccounts, MAX_OPERATIONS,
+};
+use crate::units::{AccountId, Atoms, Lots, MarketId, TimeMs};
 use crate::v1;
 
 /// The first four bytes of SHA-256(chain id), little endian.
@@ -80,6 +83,10 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
         }
         "/tidemark.v1.MsgRegisterBackstop" => read!(v1::MsgRegisterBackstop, register_backstop),
         "/tidemark.v1.MsgTakeover" => read!(v1::MsgTakeover, takeover),
+        "/tidemark.v1.MsgAuthorizeAgent" => read!(v1::MsgAuthorizeAgent, authorize_agent),
+        "/tidemark.v1.MsgRevokeAgent" => read!(v1::MsgRevokeAgent, |m| {
+            Ok(Message::RevokeAgent { key: AgentKey::from_bytes(&m.agent_key)? })
+        }),
         other => {
             let shown: String = other.chars().take(80).collect();
             Err(Refusal::new(Code::UnknownMessage, format!("message type {shown:?} is not known")))
@@ -88,24 +95,33 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
 }
 
 fn orders(m: v1::MsgOrders) -> Result<Message, Refusal> {
-    let count = m.operations.len();
+    batch(m.subaccount, m.operations, m.mode)
+}
+
+/// Reads a batch of operations, whoever signs it.
+pub(super) fn batch(
+    subaccount: u32,
+    operations: Vec<v1::Operation>,
+    mode: i32,
+) -> Result<Message, Refusal> {
+    let count = operations.len();
     if !(1..=MAX_OPERATIONS).contains(&count) {
         return Err(Refusal::new(
             Code::OperationCount,
             format!("{count} operations, must be 1 to {MAX_OPERATIONS}"),
         ));
     }
-    let operations = m.operations.into_iter().enumerate().map(|(index, wire)| {
+    let operations = operations.into_iter().enumerate().map(|(index, wire)| {
         operation(wire)
             .map_err(|r| Refusal::new(r.code, format!("operation {index}: {}", r.message)))
     });
     let operations = operations.collect::<Result<_, _>>()?;
-    let all_or_none = match v1::BatchMode::try_from(m.mode) {
+    let all_or_none = match v1::BatchMode::try_from(mode) {
         Ok(v1::BatchMode::Each) => false,
         Ok(v1::BatchMode::All) => true,
-        Err(_) => return Err(invalid(format!("mode is {}, must be 0 or 1", m.mode))),
+        Err(_) => return Err(invalid(format!("mode is {mode}, must be 0 or 1"))),
     };
-    Ok(Message::Orders { subaccount: m.subaccount, operations, all_or_none })
+    Ok(Message::Orders { subaccount, operations, all_or_none })
 }
 
 fn deposit(m: v1::MsgDeposit) -> Result<Message, Refusal> {
@@ -175,4 +191,21 @@ fn takeover(m: v1::MsgTakeover) -> Result<Message, Refusal> {
     }
     let (account, lots) = (AccountId::new(m.account_id), Lots::new(m.lots));
     Ok(Message::Takeover { subaccount: m.subaccount, market, account, lots })
+}
+
+fn authorize_agent(m: v1::MsgAuthorizeAgent) -> Result<Message, Refusal> {
+    let scope = match v1::AgentScope::try_from(m.scope) {
+        Ok(v1::AgentScope::Trading) => AgentScope::Trading,
+        Ok(v1::AgentScope::Cancelling) => AgentScope::Cancelling,
+        Ok(v1::AgentScope::Unspecified) | Err(_) => {
+            let message = format!("scope is {}, must be 1 (trading) or 2 (cancelling)", m.scope);
+            return Err(invalid(message));
+        }
+    };
+    Ok(Message::AuthorizeAgent(Box::new(Authorisation {
+        key: checked_key(&m.agent_key)?,
+        scope,
+        subaccounts: Subaccounts::of(&m.subaccounts)?,
+        until_ms: TimeMs::new(m.until_ms),
+    })))
 }

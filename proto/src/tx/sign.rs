@@ -9,7 +9,7 @@ use prost::{Message as _, Name};
 use super::decode::{address_of, sign_bytes};
 use super::message::{chain_tag, from_any};
 use crate::codes::{Code, Refusal};
-use crate::types::Address;
+use crate::types::{Address, SigningDomain};
 use crate::v1;
 
 /// Fields of a transaction beside its message.
@@ -31,7 +31,7 @@ pub struct TxOptions {
 pub struct Signer {
     key: SigningKey,
     address: Address,
-    chain_id: String,
+    domain: SigningDomain,
 }
 
 /// A message of the wire whose sender and chain tag the signer fills in.
@@ -58,10 +58,12 @@ sendable! {
     MsgDeposit MsgWithdraw MsgTakeBackWithdrawal MsgTransfer MsgSetLeverage
     MsgSetSelfTradePrevention MsgListMarket MsgUpdateMarket MsgOrders
     MsgSetMarginMode MsgAdjustIsolatedMargin MsgRegisterBackstop MsgTakeover
+    MsgAuthorizeAgent MsgRevokeAgent
 }
 
 impl Signer {
-    /// From a secret key of 32 bytes.
+    /// From a secret key of 32 bytes. A node takes what it signs once it also knows the chain's
+    /// genesis ([`Self::for_genesis`]).
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` when it is not a secret key of the curve.
@@ -70,7 +72,19 @@ impl Signer {
             Refusal::new(Code::InvalidArgument, "not a secp256k1 secret key of 32 bytes")
         })?;
         let address = address_of(&compressed(&key)?);
-        Ok(Self { key, address, chain_id: chain_id.to_owned() })
+        Ok(Self { key, address, domain: SigningDomain::without_genesis(chain_id) })
+    }
+
+    /// Returns the signer for a chain by its genesis, as a node verifies signatures.
+    #[must_use]
+    pub fn for_genesis(mut self, genesis_hash: &[u8; 32]) -> Self {
+        self.set_genesis(genesis_hash);
+        self
+    }
+
+    /// Signs from now on for a chain by its genesis.
+    pub fn set_genesis(&mut self, genesis_hash: &[u8; 32]) {
+        self.domain = SigningDomain::new(self.domain.chain_id(), genesis_hash);
     }
 
     /// The secret key of a BIP-39 seed at the Cosmos path `m/44'/118'/0'/0/0`.
@@ -93,8 +107,8 @@ impl Signer {
 
     /// The chain that it signs for.
     #[must_use]
-    pub fn chain_id(&self) -> &str {
-        &self.chain_id
+    pub fn domain(&self) -> &SigningDomain {
+        &self.domain
     }
 
     /// A signed `TxRaw` with the message, whose sender and chain tag are filled in.
@@ -106,7 +120,7 @@ impl Signer {
         mut message: M,
         options: TxOptions,
     ) -> Result<Vec<u8>, Refusal> {
-        message.envelope(self.address.to_string(), chain_tag(&self.chain_id));
+        message.envelope(self.address.to_string(), chain_tag(self.domain.chain_id()));
         let any = Any { type_url: format!("/{}", M::full_name()), value: message.encode_to_vec() };
         self.sign_any(any, options)
     }
@@ -138,7 +152,7 @@ impl Signer {
         #[allow(deprecated)]
         let auth = wire::AuthInfo { signer_infos: vec![info], fee: Some(fee), tip: None };
         let (body_bytes, auth_info_bytes) = (body.encode_to_vec(), auth.encode_to_vec());
-        let bytes = sign_bytes(&body_bytes, &auth_info_bytes, &self.chain_id);
+        let bytes = sign_bytes(&body_bytes, &auth_info_bytes, &self.domain);
         let signature = self.key.sign(&bytes).map_err(refused)?.to_vec();
         Ok(wire::TxRaw { body_bytes, auth_info_bytes, signatures: vec![signature] }.encode_to_vec())
     }

@@ -14,6 +14,9 @@ pub const TX: u64 = 20_000;
 /// A listing, or new parameters of a market.
 pub const ADMINISTRATION: u64 = 200_000;
 
+/// An agent that is authorised or revoked: its row, with the nonces that it has used.
+pub const AGENT: u64 = 5_000;
+
 /// An order that may take, with its check of margin over [`ROWS_INCLUDED`] positions.
 pub const PLACE: u64 = 400;
 
@@ -177,6 +180,7 @@ impl Message {
                 TX + operations.iter().map(Operation::static_gas).sum::<u64>()
             }
             Self::ListMarket(_) | Self::UpdateMarket(_) => TX + ADMINISTRATION,
+            Self::AuthorizeAgent(_) | Self::RevokeAgent { .. } => TX + AGENT,
             _ => TX,
         }
     }
@@ -200,7 +204,10 @@ impl Message {
                     each
                 }
             }
-            Self::ListMarket(_) | Self::UpdateMarket(_) => 0,
+            Self::ListMarket(_)
+            | Self::UpdateMarket(_)
+            | Self::AuthorizeAgent(_)
+            | Self::RevokeAgent { .. } => 0,
             _ => USUAL_SETTING,
         }
     }

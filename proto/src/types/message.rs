@@ -1,6 +1,7 @@
 //! Messages in the engine's terms.
 
 use super::address::Address;
+use super::agent::{AgentKey, Authorisation};
 use super::operation::Operation;
 use crate::params::MarketParams;
 use crate::units::{AccountId, Atoms, Lots, MarketId, SelfTradePrevention};
@@ -36,6 +37,10 @@ pub enum Message {
     RegisterBackstop { subaccount: u32, market: MarketId, set_aside_atoms: Atoms },
     /// Ask for part of a listed position at its zero price.
     Takeover { subaccount: u32, market: MarketId, account: AccountId, lots: Lots },
+    /// Let an agent sign orders, from this block's time on.
+    AuthorizeAgent(Box<Authorisation>),
+    /// End what an agent may.
+    RevokeAgent { key: AgentKey },
     /// Order operations of one subaccount, each refused alone, or all of them together.
     Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool },
 }
@@ -76,6 +81,8 @@ impl Message {
             Self::AdjustIsolatedMargin { .. } => "MsgAdjustIsolatedMargin",
             Self::RegisterBackstop { .. } => "MsgRegisterBackstop",
             Self::Takeover { .. } => "MsgTakeover",
+            Self::AuthorizeAgent(_) => "MsgAuthorizeAgent",
+            Self::RevokeAgent { .. } => "MsgRevokeAgent",
             Self::Orders { .. } => "MsgOrders",
         }
     }

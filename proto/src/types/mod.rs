@@ -6,6 +6,8 @@
 //! the wire goes further inside.
 
 mod address;
+mod agent;
+mod domain;
 pub mod gas;
 mod liquidation;
 mod message;
@@ -17,6 +19,11 @@ mod transaction;
 pub mod units;
 
 pub use address::{Address, ADDRESS_PREFIX};
+pub use agent::{
+    AgentKey, AgentScope, Authorisation, Subaccounts, MAX_AGENTS, MAX_NONCES, NONCE_AHEAD_MS,
+    NONCE_BEHIND_MS,
+};
+pub use domain::SigningDomain;
 pub use liquidation::LiquidationStage;
 pub use message::{Class, Message, MAX_OPERATIONS};
 pub use operation::{

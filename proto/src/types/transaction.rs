@@ -1,20 +1,24 @@
 //! A transaction's content, without its signature.
 
 use super::address::Address;
+use super::agent::AgentKey;
 use super::message::Message;
 
-/// SHA-256 of a transaction's bytes.
+/// The identity of a transaction (rules §10.1): SHA-256 of a `TxRaw`'s bytes; of what an agent
+/// signed, SHA-256 of the signed bytes.
 pub type TxHash = [u8; 32];
 
 /// A transaction as the engine carries it out. Whoever hands it to the engine has verified its
 /// signature.
 #[derive(Clone, Debug)]
 pub struct DecodedTx {
-    /// SHA-256 of the transaction's bytes.
+    /// Its identity.
     pub hash: TxHash,
-    /// The owner who signed.
+    /// The owner who signed, or whose agent did.
     pub signer: Address,
-    /// The signer's sequence.
+    /// The agent that signed in the owner's place.
+    pub agent: Option<AgentKey>,
+    /// The signer's sequence; an agent's nonce, in milliseconds.
     pub sequence: u64,
     /// Last height at which the transaction may be in a block; 0 is any.
     pub timeout_height: u64,

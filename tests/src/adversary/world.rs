@@ -152,6 +152,7 @@ impl World {
             decoded.push(Ok(Arc::new(DecodedTx {
                 hash: Sha256::digest(name).into(),
                 signer,
+                agent: None,
                 sequence: *sequence,
                 timeout_height: 0,
                 gas_limit: u64::from(u32::MAX),

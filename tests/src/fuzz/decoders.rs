@@ -19,13 +19,13 @@ use tidemark_proto::types::Address;
 use tidemark_proto::units::Ticks;
 use tidemark_proto::v1;
 
-use crate::harness::{genesis, limit, place, plain_market, signer, BlockInput, CHAIN_ID};
+use crate::harness::{domain, genesis, limit, place, plain_market, signer, BlockInput};
 use crate::sim::{simulated_genesis, Config, Proposer, ShadowNode};
 
 const MAX_TX_BYTES: usize = 64 * 1024;
 
 /// Types of messages, and one that does not exist.
-const MESSAGES: [&str; 14] = [
+const MESSAGES: [&str; 16] = [
     "MsgOrders",
     "MsgListMarket",
     "MsgUpdateMarket",
@@ -39,6 +39,8 @@ const MESSAGES: [&str; 14] = [
     "MsgAdjustIsolatedMargin",
     "MsgRegisterBackstop",
     "MsgTakeover",
+    "MsgAuthorizeAgent",
+    "MsgRevokeAgent",
     "MsgNone",
 ];
 
@@ -66,11 +68,12 @@ pub(super) fn transactions() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn transaction(bytes: &[u8]) -> bool {
-    let Ok(tx) = decode(bytes, MAX_TX_BYTES) else { return false };
+    let Ok(tx) = decode(bytes, MAX_TX_BYTES, &domain()) else { return false };
     let valid = || HISTORY.0.iter().flat_map(|input| &input.txs);
-    if tx.verify(CHAIN_ID).is_ok() && !valid().any(|valid| **valid == *bytes) {
+    if tx.verify(&domain()).is_ok() && !valid().any(|valid| **valid == *bytes) {
         let same = |valid: &[u8]| {
-            decode(valid, MAX_TX_BYTES).is_ok_and(|valid| valid.tx.message == tx.tx.message)
+            decode(valid, MAX_TX_BYTES, &domain())
+                .is_ok_and(|valid| valid.tx.message == tx.tx.message)
         };
         assert!(valid().any(|valid| same(valid)), "a signature holds for one message alone");
     }
@@ -101,7 +104,7 @@ pub(super) fn message(bytes: &[u8]) -> bool {
     let any =
         cosmos_sdk_proto::Any { type_url: format!("/tidemark.v1.{name}"), value: value.to_vec() };
     let bytes = signer("fuzz").sign_any(any, TxOptions::default()).expect("the key signs");
-    decode(&bytes, MAX_TX_BYTES).is_ok()
+    decode(&bytes, MAX_TX_BYTES, &domain()).is_ok()
 }
 
 /// The bytes of a vote's extension, where it has one.

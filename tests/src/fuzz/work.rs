@@ -16,7 +16,7 @@ use tidemark_proto::v1::{self, Side::Buy, Side::Sell, TimeInForce};
 use tidemark_proto::Code;
 
 use super::Bytes;
-use crate::harness::{genesis, limit, place, plain_market, signer, Chain, FAUCET};
+use crate::harness::{domain, genesis, limit, place, plain_market, signer, Chain, FAUCET};
 use crate::measures;
 
 const MARKETS: u16 = 40;
@@ -255,7 +255,7 @@ fn block(bytes: &[u8], state: &State) -> Option<Block> {
     let sequence = state.owners.get(owner)?.sequence;
     let options = TxOptions { sequence, min_gas: more, ..TxOptions::default() };
     let bytes = sender.sign(message, options).ok()?;
-    let tx = decode(&bytes, state.max_tx_bytes()).ok()?.tx;
+    let tx = decode(&bytes, state.max_tx_bytes(), &domain()).ok()?.tx;
     let height = state.chain.height + 1;
     let time_ms = TimeMs::new(state.chain.time_ms.get() + 1_000);
     Some(Block {

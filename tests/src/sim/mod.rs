@@ -266,7 +266,8 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
     let budget = admission::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
     let chosen = admission::select(&candidates, budget, next);
     let txs = chosen.iter().map(|at| &*candidates[*at]).enumerate();
-    let admission = admission::admit(txs, &node.state.view().before_next_block());
+    let admission =
+        admission::admit(txs, &node.state.view().before_next_block(state.chain.time_ms));
     if let Some((at, refusal)) = admission.first_refused() {
         return Err(format!("transaction {at} was chosen and is refused: {}", refusal.labelled()));
     }

@@ -9,7 +9,7 @@ use tidemark_proto::units::{AccountId, Atoms, MarketId, Ppm};
 use tidemark_proto::v1::{self, operation::Operation};
 
 use super::rng::Rng;
-use crate::harness::{signer, FAUCET};
+use crate::harness::{domain, signer, FAUCET};
 use kinds::{bracket, pegged, scale, twap, waiting};
 
 /// The people of a simulation and their sequences.
@@ -49,7 +49,7 @@ impl Traffic {
         let (signer, sequence) = &mut self.people[who];
         let options = TxOptions { sequence: *sequence, ..TxOptions::default() };
         let bytes = signer.sign(message, options).expect("the key signs");
-        if decode(&bytes, bytes.len()).is_ok() {
+        if decode(&bytes, bytes.len(), &domain()).is_ok() {
             *sequence += 1;
             self.mempool.push(bytes);
         } else {

@@ -33,6 +33,8 @@ pub struct Given {
     pub height: u64,
     /// From how far ahead a sequence is a gap.
     pub window: u64,
+    /// The genesis that signatures are for.
+    pub genesis_hash: [u8; 32],
 }
 
 /// A deposit of 1 000 USDC.
@@ -95,7 +97,8 @@ fn of_signature(faucet: &Signer, good: &[u8], given: Given) -> Vec<Bad> {
 
 fn of_content(faucet: &Signer, given: Given) -> Vec<Bad> {
     let at = |sequence| TxOptions { sequence, ..TxOptions::default() };
-    let stranger = signer("stranger").sign(deposit_message("mallory"), at(0)).unwrap();
+    let stranger = signer("stranger").for_genesis(&given.genesis_hash);
+    let stranger = stranger.sign(deposit_message("mallory"), at(0)).unwrap();
     let late = TxOptions {
         sequence: given.next,
         timeout_height: given.height - u64::from(given.height > 1),

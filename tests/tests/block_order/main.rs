@@ -316,6 +316,7 @@ fn tx(signer: u8, sequence: u64, hash: u8, gas_limit: u64, timeout_height: u64) 
     DecodedTx {
         hash: [hash; 32],
         signer: Address([signer; 20]),
+        agent: None,
         sequence,
         timeout_height,
         gas_limit,
@@ -330,7 +331,8 @@ fn admitted(txs: &[DecodedTx]) -> Vec<&'static str> {
         let owner = OwnerId::new(u32::from(address.0[0]));
         (address.0[0] < 3).then_some((owner, 5))
     };
-    let before = Before { height: 10, max_gas: 100, signer };
+    let before =
+        Before { height: 10, max_gas: 100, signer, agent: |_, _: &DecodedTx, _: &AgentKey| Ok(()) };
     let admission = admission::admit(txs.iter().enumerate(), &before);
     let mut codes = vec![""; txs.len()];
     admission.admitted.iter().for_each(|admitted| codes[admitted.at] = "OK");

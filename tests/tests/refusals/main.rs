@@ -3,6 +3,7 @@
 //! that FinalizeBlock gives CometBFT, sentences from a node's answers. When a change is meant:
 //! `TIDEMARK_BLESS=1 cargo test --release -p tidemark-tests --test refusals` writes the file anew.
 
+mod agents;
 mod cash;
 mod envelope;
 mod fields;
@@ -165,6 +166,7 @@ fn every_refusal_has_the_code_and_the_sentence_that_it_had() {
     waiting::run(&mut table);
     keepers::run(&mut table);
     frozen::run(&mut table);
+    agents::run(&mut table);
     let (mut now, mut missing) = (String::new(), Vec::new());
     for code in Code::ALL {
         let reason = UNREACHABLE.iter().find(|(unreachable, _)| unreachable == code);

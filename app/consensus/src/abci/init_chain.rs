@@ -19,7 +19,9 @@ pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInit
     let state =
         build(node, &request).unwrap_or_else(|why| panic!("this genesis cannot be run: {why}"));
     let app_hash = state.app_hash;
-    node.inner.publisher.reset(Arc::new(state.view()));
+    let view = state.view();
+    node.inner.cache.begin(view.signing_domain());
+    node.inner.publisher.reset(Arc::new(view));
     *node.consensus() = Consensus { state: Some(state), ..Consensus::default() };
     ResponseInitChain {
         consensus_params: None,

@@ -5,7 +5,7 @@ use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePreparePropo
 use tidemark_engine::admission::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
 
-use super::{height, Node};
+use super::{height, time_ms, Node};
 use crate::lag;
 use crate::timing::Stopwatch;
 use crate::votes;
@@ -33,7 +33,7 @@ pub(super) fn prepare_proposal(
     let prices_are_old = node.behind_ms(request.height, request.time.as_ref()) > lag::LEAVES_OUT_MS;
     let budget = BlockBudget { bytes, gas: view.max_block_gas() };
     if !prices_are_old {
-        let chosen = node.inner.queue.choose(&view, budget);
+        let chosen = node.inner.queue.choose(&view, time_ms(request.time.as_ref()), budget);
         txs.extend(chosen.into_iter().map(|chosen| chosen.bytes));
     }
     watch.lap(Phase::Prepare);

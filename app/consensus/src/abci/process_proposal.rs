@@ -8,7 +8,7 @@ use tidemark_engine::admission;
 use tidemark_engine::phase::Phase;
 use tidemark_proto::Refusal;
 
-use super::{height, Node};
+use super::{height, time_ms, Node};
 use crate::timing::Stopwatch;
 use crate::votes;
 
@@ -47,8 +47,8 @@ fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     let of_tx = |(index, refusal): (usize, Refusal)| format!("transaction {index}: {refusal}");
     let decoded = cache.decode_all(txs, view.max_tx_bytes(), threads).map_err(of_tx)?;
     let all = decoded.iter().map(AsRef::as_ref).enumerate();
-    if let Some((index, refusal)) = admission::admit(all, &view.before_next_block()).first_refused()
-    {
+    let before = view.before_next_block(time_ms(request.time.as_ref()));
+    if let Some((index, refusal)) = admission::admit(all, &before).first_refused() {
         return Err(format!("transaction {index}: {}", refusal.labelled()));
     }
     // Signatures cost most, so they come after whatever else may be wrong.

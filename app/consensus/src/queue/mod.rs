@@ -21,12 +21,13 @@ use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::View;
 use tidemark_proto::types::{Address, DecodedTx};
+use tidemark_proto::units::TimeMs;
 use tidemark_proto::{Code, Refusal};
 
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
-use owner::Waiting;
+use owner::{Slot, Waiting};
 use owners::Owners;
 
 pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
@@ -129,7 +130,7 @@ impl TxQueue {
                 view.admits(&signed.tx)?;
                 self.lock().refuses_again(&signed.tx, origin)?;
                 self.lock().room(&signed.tx, &view, &self.limits)?;
-                signed.verify(self.cache.chain_id())?;
+                signed.verify(&self.cache.domain())?;
                 Arc::new(signed.tx)
             }
         };
@@ -173,7 +174,7 @@ impl TxQueue {
             Decoded::Verified(tx) => tx,
             Decoded::Unverified(signed) => {
                 self.publisher.view().admits(&signed.tx)?;
-                signed.verify(self.cache.chain_id())?;
+                signed.verify(&self.cache.domain())?;
                 Arc::new(signed.tx)
             }
         };
@@ -198,9 +199,9 @@ impl TxQueue {
         view.admits(&tx)?;
         if inner.holds(&tx) {
             if origin == Origin::Mempool {
-                inner.unoffered.remove(&(tx.signer, tx.sequence));
+                inner.unoffered.remove(&(tx.signer, Slot::of(&tx)));
             } else if let Some(owner) = inner.owners.get_mut(&tx.signer) {
-                owner.brought_by_a_client(tx.sequence);
+                owner.brought_by_a_client(&Slot::of(&tx));
             }
             return Ok(());
         }
@@ -208,12 +209,12 @@ impl TxQueue {
         inner.room(&tx, &view, &self.limits)?;
         let (next, height) = (view.sequence(&tx.signer).unwrap_or(0), view.chain.height);
         let gone = inner.update(tx.signer, |owner| {
-            let gone = owner.advance(next, height);
+            let gone = owner.advance(next, height, |tx| view.admits(tx).is_ok());
             owner.insert(waiting, height);
             gone
         });
         if origin == Origin::Client {
-            inner.unoffered.insert((tx.signer, tx.sequence));
+            inner.unoffered.insert((tx.signer, Slot::of(&tx)));
         }
         self.cache.hold(bytes_hash, tx);
         self.release(&mut inner, &gone);
@@ -229,7 +230,7 @@ impl TxQueue {
     fn release(&self, inner: &mut Owners, gone: &[Waiting]) {
         for waiting in gone {
             self.cache.release(&waiting.bytes_hash);
-            inner.unoffered.remove(&(waiting.tx.signer, waiting.tx.sequence));
+            inner.unoffered.remove(&(waiting.tx.signer, Slot::of(&waiting.tx)));
         }
     }
 
@@ -252,8 +253,8 @@ impl TxQueue {
     #[must_use]
     pub fn unoffered(&self, most: usize) -> Vec<(Arc<DecodedTx>, Bytes)> {
         let inner = self.lock();
-        let waiting = inner.unoffered.iter().take(most).filter_map(|(owner, sequence)| {
-            let waiting = inner.owners.get(owner)?.get(*sequence)?;
+        let waiting = inner.unoffered.iter().take(most).filter_map(|(owner, slot)| {
+            let waiting = inner.owners.get(owner)?.get(slot)?;
             Some((Arc::clone(&waiting.tx), waiting.bytes.clone()))
         });
         waiting.collect()
@@ -261,7 +262,7 @@ impl TxQueue {
 
     /// Notes that the mempool has a transaction, or never will.
     pub fn offered(&self, tx: &DecodedTx) {
-        self.lock().unoffered.remove(&(tx.signer, tx.sequence));
+        self.lock().unoffered.remove(&(tx.signer, Slot::of(tx)));
     }
 
     /// Takes out what the block that was published last has carried out or made impossible, and
@@ -274,7 +275,8 @@ impl TxQueue {
         for signer in signers {
             if inner.owners.contains_key(&signer) {
                 let next = view.sequence(&signer).unwrap_or(0);
-                let gone = inner.update(signer, |owner| owner.advance(next, height));
+                let still = |tx: &DecodedTx| view.admits(tx).is_ok();
+                let gone = inner.update(signer, |owner| owner.advance(next, height, still));
                 self.release(&mut inner, &gone);
                 // Who was served goes behind the others.
                 inner.put_last(signer);
@@ -297,14 +299,15 @@ impl TxQueue {
         drop(self.journal(|journal| journal.committed(height)));
     }
 
-    /// Chooses transactions for the next block: cancels first, then owners in turn.
+    /// Chooses transactions for the next block, which has this time: cancels first, then owners in
+    /// turn.
     #[must_use]
-    pub fn choose(&self, view: &View, budget: BlockBudget) -> Vec<Chosen> {
+    pub fn choose(&self, view: &View, time_ms: TimeMs, budget: BlockBudget) -> Vec<Chosen> {
         let inner = self.lock();
         let owners = inner.by_turn.values().filter_map(|address| {
             let next = view.sequence(address)?;
-            let ready = inner.owners.get(address)?.ready(next);
-            Some(ready.take_while(|waiting| view.admits(&waiting.tx).is_ok()))
+            let admits = move |waiting: &&Waiting| view.admits_at(&waiting.tx, time_ms).is_ok();
+            Some(inner.owners.get(address)?.ready(next, admits))
         });
         turns::choose(owners, budget)
             .into_iter()

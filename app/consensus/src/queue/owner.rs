@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::bytes::Bytes;
-use tidemark_proto::types::{DecodedTx, TxHash};
+use tidemark_proto::types::{AgentKey, Class, DecodedTx, Message, TxHash};
 
 use super::limits::GAP_BLOCKS;
 use super::Origin;
@@ -22,11 +22,29 @@ pub(super) struct Waiting {
     pub(super) origin: Origin,
 }
 
-/// An owner's transactions by sequence: a run without a gap from the account's next sequence on,
-/// which is ready for a block, and what has come before its turn.
+/// The name of a transaction among its owner's: own ones by sequence, then agents' by nonce and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slot {
+    Own(u64),
+    Agent(u64, AgentKey),
+}
+
+impl Slot {
+    pub(super) fn of(tx: &DecodedTx) -> Self {
+        match tx.agent {
+            Some(key) => Self::Agent(tx.sequence, key),
+            None => Self::Own(tx.sequence),
+        }
+    }
+}
+
+/// An owner's transactions: by sequence a run without a gap from the account's next sequence on,
+/// which is ready for a block, and what has come before its turn; beside them those of agents, each
+/// of which is ready.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnerQueue {
     txs: BTreeMap<u64, Waiting>,
+    by_agents: BTreeMap<(u64, AgentKey), Waiting>,
     /// The first sequence from the account's next one on that no transaction here has.
     first_missing: u64,
     memory_bytes: usize,
@@ -38,17 +56,27 @@ pub(super) struct OwnerQueue {
     pub(super) turn: u64,
 }
 
+/// Returns true for a transaction that does nothing but end orders.
+pub(super) fn only_cancels(waiting: &Waiting) -> bool {
+    match &waiting.tx.message {
+        Message::Orders { operations, .. } => {
+            operations.iter().all(|operation| operation.class() == Class::Cancels)
+        }
+        _ => false,
+    }
+}
+
 impl OwnerQueue {
     pub(super) fn with_turn(turn: u64) -> Self {
         Self { turn, ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.txs.is_empty()
+        self.txs.is_empty() && self.by_agents.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.txs.len()
+        self.txs.len().saturating_add(self.by_agents.len())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -64,28 +92,40 @@ impl OwnerQueue {
         self.first_missing.max(next)
     }
 
-    pub(super) fn get(&self, sequence: u64) -> Option<&Waiting> {
-        self.txs.get(&sequence)
+    pub(super) fn get(&self, slot: &Slot) -> Option<&Waiting> {
+        match slot {
+            Slot::Own(sequence) => self.txs.get(sequence),
+            Slot::Agent(nonce_ms, key) => self.by_agents.get(&(*nonce_ms, *key)),
+        }
     }
 
     /// Notes that a client has brought a transaction as well.
-    pub(super) fn brought_by_a_client(&mut self, sequence: u64) {
-        if let Some(waiting) = self.txs.get_mut(&sequence) {
+    pub(super) fn brought_by_a_client(&mut self, slot: &Slot) {
+        let waiting = match slot {
+            Slot::Own(sequence) => self.txs.get_mut(sequence),
+            Slot::Agent(nonce_ms, key) => self.by_agents.get_mut(&(*nonce_ms, *key)),
+        };
+        if let Some(waiting) = waiting {
             waiting.origin = Origin::Client;
         }
     }
 
     /// The next block height at which [`Self::expire`] has something to do.
     pub(super) fn due_after(&self) -> u64 {
-        let lives = self.txs.values().map(|waiting| waiting.last_height);
+        let all = self.txs.values().chain(self.by_agents.values());
+        let lives = all.map(|waiting| waiting.last_height);
         let gap = (self.gap_bytes > 0).then_some(self.gap_until);
         lives.chain(gap).min().unwrap_or(u64::MAX)
     }
 
-    /// Adds a transaction whose sequence is free, in the block after `height`.
+    /// Adds a transaction whose slot is free, in the block after `height`.
     pub(super) fn insert(&mut self, waiting: Waiting, height: u64) {
         let sequence = waiting.tx.sequence;
         self.memory_bytes = self.memory_bytes.saturating_add(waiting.memory_bytes);
+        if let Some(key) = waiting.tx.agent {
+            self.by_agents.insert((sequence, key), waiting);
+            return;
+        }
         if self.gap_bytes == 0 {
             self.gap_until = height.saturating_add(GAP_BLOCKS);
         }
@@ -94,8 +134,15 @@ impl OwnerQueue {
         self.close_gap(self.first_missing, height);
     }
 
-    /// Takes out what is below the account's next sequence.
-    pub(super) fn advance(&mut self, next: u64, height: u64) -> Vec<Waiting> {
+    /// Takes out what is below the account's next sequence, and what an agent signed that is not
+    /// admitted any more.
+    pub(super) fn advance(
+        &mut self,
+        next: u64,
+        height: u64,
+        admits: impl Fn(&DecodedTx) -> bool,
+    ) -> Vec<Waiting> {
+        let by_agents = self.drop_by_agents(|waiting| !admits(&waiting.tx));
         let rest = self.txs.split_off(&next);
         let gone = std::mem::replace(&mut self.txs, rest);
         let first_missing = self.first_missing;
@@ -104,23 +151,38 @@ impl OwnerQueue {
         }
         self.first_missing = first_missing.max(next);
         self.close_gap(first_missing, height);
-        gone.into_values().collect()
+        gone.into_values().chain(by_agents).collect()
     }
 
-    /// Takes out what may not be in the block after `height`, and everything behind it: from the
-    /// first transaction whose life is over, or from the gap if that has lasted too long.
+    /// Takes out of what agents signed the transactions that a test names.
+    fn drop_by_agents(&mut self, is_gone: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let slots = self.by_agents.iter().filter(|(_, waiting)| is_gone(waiting));
+        let slots: Vec<_> = slots.map(|(slot, _)| *slot).collect();
+        let gone: Vec<_> = slots.iter().filter_map(|slot| self.by_agents.remove(slot)).collect();
+        gone.iter().for_each(|waiting| self.forget(waiting, false));
+        gone
+    }
+
+    /// Takes out what may not be in the block after `height`, and of the owner's own everything
+    /// behind it: from the first transaction whose life is over, or from the gap if that has lasted
+    /// too long.
     pub(super) fn expire(&mut self, height: u64) -> Vec<Waiting> {
+        let mut gone = self.drop_by_agents(|waiting| waiting.last_height <= height);
         let ended = self.txs.iter().find(|(_, waiting)| waiting.last_height <= height);
         let ended = ended.map(|(sequence, _)| *sequence);
         let gap = (self.gap_bytes > 0 && self.gap_until <= height).then_some(self.first_missing);
-        match ended.into_iter().chain(gap).min() {
-            Some(from) => self.drop_from(from),
-            None => Vec::new(),
+        if let Some(from) = ended.into_iter().chain(gap).min() {
+            gone.extend(self.drop_from(from));
         }
+        gone
     }
 
-    /// Takes out the last transaction.
+    /// Takes out the last transaction, one of an agent first.
     pub(super) fn drop_last(&mut self) -> Option<Waiting> {
+        if let Some((_, waiting)) = self.by_agents.pop_last() {
+            self.forget(&waiting, false);
+            return Some(waiting);
+        }
         let (&last, _) = self.txs.last_key_value()?;
         self.drop_from(last).pop()
     }
@@ -136,11 +198,24 @@ impl OwnerQueue {
         gone.into_values().collect()
     }
 
-    /// The transactions that may be in the next block, in order, from the account's next sequence
-    /// on.
-    pub(super) fn ready(&self, next: u64) -> impl Iterator<Item = &Waiting> {
+    /// The transactions that may be in the next block, those of agents that only end orders first;
+    /// the owner's own in order, from the account's next sequence on, as long as they are admitted.
+    pub(super) fn ready<'a, A>(
+        &'a self,
+        next: u64,
+        admits: A,
+    ) -> impl Iterator<Item = &'a Waiting> + use<'a, A>
+    where
+        A: Fn(&&'a Waiting) -> bool + Copy + 'a,
+    {
         let from_next = self.txs.range(next..);
-        (next..).zip(from_next).take_while(|(at, (sequence, _))| at == *sequence).map(|it| it.1 .1)
+        let run = (next..).zip(from_next).take_while(|(at, (sequence, _))| at == *sequence);
+        let own = run.map(|it| it.1 .1).take_while(admits);
+        let by_agents = |cancels: bool| {
+            let all = self.by_agents.values().filter(admits);
+            all.filter(move |waiting| only_cancels(waiting) == cancels)
+        };
+        by_agents(true).chain(own).chain(by_agents(false))
     }
 
     fn forget(&mut self, waiting: &Waiting, behind_gap: bool) {

@@ -7,7 +7,7 @@ use tidemark_proto::types::{Address, DecodedTx};
 
 use super::dropped::DroppedHashes;
 use super::limits::{memory_bytes, Limits};
-use super::owner::{OwnerQueue, Waiting};
+use super::owner::{OwnerQueue, Slot, Waiting};
 use super::refusal::QueueRefusal;
 use super::Origin;
 use crate::journal::Recovered;
@@ -24,7 +24,7 @@ pub(super) struct Owners {
     by_end: BTreeSet<(u64, Address)>,
     pub(super) dropped: DroppedHashes,
     /// Those that clients brought and CometBFT's mempool has not seen.
-    pub(super) unoffered: BTreeSet<(Address, u64)>,
+    pub(super) unoffered: BTreeSet<(Address, Slot)>,
     /// Those of the journal that are to be taken again, the first of them last.
     pub(super) recovered: Vec<Recovered>,
     pub(super) transactions: usize,
@@ -35,13 +35,13 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn holds(&self, tx: &DecodedTx) -> bool {
-        let waiting = self.owners.get(&tx.signer).and_then(|owner| owner.get(tx.sequence));
+        let waiting = self.owners.get(&tx.signer).and_then(|owner| owner.get(&Slot::of(tx)));
         waiting.is_some_and(|waiting| waiting.tx.hash == tx.hash)
     }
 
     /// Returns true if a client of this node has brought a transaction that waits.
     pub(super) fn is_of_a_client(&self, tx: &DecodedTx) -> bool {
-        let waiting = self.owners.get(&tx.signer).and_then(|owner| owner.get(tx.sequence));
+        let waiting = self.owners.get(&tx.signer).and_then(|owner| owner.get(&Slot::of(tx)));
         waiting.is_some_and(|it| it.tx.hash == tx.hash && it.origin == Origin::Client)
     }
 
@@ -64,8 +64,11 @@ impl Owners {
         let none = OwnerQueue::default();
         let owner = self.owners.get(&tx.signer).unwrap_or(&none);
         let (sequence, next_free) = (tx.sequence, owner.next_free(next));
-        if owner.get(sequence).is_some() {
-            return Err(QueueRefusal::SequencePending { sequence, next_free });
+        if owner.get(&Slot::of(tx)).is_some() {
+            return Err(match tx.agent {
+                Some(_) => QueueRefusal::NoncePending { nonce_ms: sequence },
+                None => QueueRefusal::SequencePending { sequence, next_free },
+            });
         }
         let more = memory_bytes(tx);
         let bytes = owner.memory_bytes().saturating_add(more);
@@ -80,7 +83,7 @@ impl Owners {
         }
         let fits_gap = owner.gap_bytes().saturating_add(more) <= limits.owner_gap_bytes
             && self.gap_bytes.saturating_add(more) <= limits.gap_bytes;
-        if sequence > next_free && !fits_gap {
+        if tx.agent.is_none() && sequence > next_free && !fits_gap {
             return Err(QueueRefusal::GapFull {
                 sequence,
                 next_free,

@@ -11,6 +11,8 @@ pub enum QueueRefusal {
         "another transaction with sequence {sequence} waits; the next free one is {next_free}"
     )]
     SequencePending { sequence: u64, next_free: u64 },
+    #[error("another transaction of the agent with nonce {nonce_ms} waits")]
+    NoncePending { nonce_ms: u64 },
     #[error(
         "sequence {sequence} comes before its turn, the next free one is {next_free}; behind a \
          missing sequence {waiting_bytes} bytes of the account wait, at most {owner_bytes}, and \
@@ -47,6 +49,7 @@ impl QueueRefusal {
     pub fn code(self) -> Code {
         match self {
             Self::SequencePending { .. } => Code::SequencePending,
+            Self::NoncePending { .. } => Code::NonceUsed,
             Self::GapFull { .. } => Code::SequenceGap,
             Self::OwnerFull { .. } => Code::RateLimited,
             Self::QueueFull { .. } => Code::Overloaded,

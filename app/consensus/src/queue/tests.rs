@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidemark_engine::admission::tx_bytes;
-use tidemark_proto::types::{CancelBy, Message, Operation};
+use tidemark_proto::types::{AgentKey, CancelBy, Message, Operation};
 use tidemark_proto::units::{MarketId, OrderId};
 
 use super::owner::OwnerQueue;
@@ -23,7 +23,16 @@ fn tx(owner: u8, sequence: u64, size: usize, gas_limit: u64, cancels: bool) -> A
     let mut hash = [owner; 32];
     hash[..8].copy_from_slice(&sequence.to_le_bytes());
     let signer = Address([owner; 20]);
-    Arc::new(DecodedTx { hash, signer, sequence, timeout_height: 0, gas_limit, message, size })
+    Arc::new(DecodedTx {
+        hash,
+        signer,
+        agent: None,
+        sequence,
+        timeout_height: 0,
+        gas_limit,
+        message,
+        size,
+    })
 }
 
 fn waiting(tx: Arc<DecodedTx>, last_height: u64) -> Waiting {
@@ -98,7 +107,7 @@ proptest! {
                 Step::Block(used) => {
                     model.height += 1;
                     model.next += used;
-                    owner.advance(model.next, model.height);
+                    owner.advance(model.next, model.height, |_| true);
                     model.txs = model.txs.split_off(&model.next);
                     model.note_gap();
                     let height = model.height;
@@ -119,7 +128,7 @@ proptest! {
             model.note_gap();
             let missing = model.first_missing();
             prop_assert_eq!(owner.next_free(model.next), missing);
-            let ready: Vec<u64> = owner.ready(model.next).map(|it| it.tx.sequence).collect();
+            let ready: Vec<u64> = owner.ready(model.next, |_| true).map(|it| it.tx.sequence).collect();
             prop_assert_eq!(ready, (model.next..missing).collect::<Vec<_>>());
             prop_assert_eq!(owner.len(), model.txs.len());
             let memory = |sequences: usize| sequences * memory_bytes(&tx(1, 0, 100, 1, false));
@@ -173,4 +182,39 @@ fn owners_who_could_fill_many_blocks_leave_each_other_a_turn() {
     let of = |owner: u8| chosen.iter().position(|it| it.tx.signer.0[0] == owner);
     assert!(of(255).is_some());
     assert_eq!(of(254), Some(0), "cancels first");
+}
+
+fn by_agent(nonce_ms: u64, cancels: bool, last_height: u64) -> Waiting {
+    let agent = Some(AgentKey::Ed25519([7; 32]));
+    let tx = DecodedTx { agent, ..(*tx(1, nonce_ms, 100, 1, cancels)).clone() };
+    waiting(Arc::new(tx), last_height)
+}
+
+#[test]
+fn rules_10_what_agents_sign_is_ready_in_any_order_and_goes_one_by_one() {
+    let mut owner = OwnerQueue::default();
+    let numbers = |gone: Vec<Waiting>| gone.iter().map(|it| it.tx.sequence).collect::<Vec<_>>();
+    for waiting in [
+        by_agent(30, false, 50),
+        by_agent(20, true, 50),
+        by_agent(10, false, 8),
+        by_agent(40, false, 50),
+        waiting(tx(1, 0, 100, 1, false), 50),
+        // Behind a gap.
+        waiting(tx(1, 2, 100, 1, false), 50),
+    ] {
+        owner.insert(waiting, 1);
+    }
+    let ready: Vec<u64> = owner.ready(0, |_| true).map(|it| it.tx.sequence).collect();
+    assert_eq!(ready, [20, 0, 10, 30, 40], "cancels of agents come first");
+    assert_eq!(owner.next_free(0), 1, "an agent uses no sequence");
+    assert_eq!(owner.due_after(), 8);
+    assert_eq!(numbers(owner.expire(8)), [10], "and holds back no other");
+    assert_eq!(numbers(owner.advance(1, 8, |tx| tx.sequence != 30)), [0, 30]);
+    assert_eq!(numbers(owner.drop_last().into_iter().collect()), [40]);
+    assert_eq!(owner.len(), 2);
+    let left = owner.memory_bytes();
+    assert_eq!(left - owner.gap_bytes(), by_agent(20, true, 50).memory_bytes);
+    assert_eq!(numbers(owner.expire(50)), [20, 2]);
+    assert_eq!((owner.is_empty(), owner.memory_bytes()), (true, 0));
 }

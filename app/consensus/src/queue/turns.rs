@@ -3,9 +3,8 @@
 use std::iter::Peekable;
 
 use tidemark_engine::admission::{tx_bytes, BlockBudget};
-use tidemark_proto::types::{Class, Message};
 
-use super::owner::Waiting;
+use super::owner::{only_cancels, Waiting};
 
 /// A whole block. A transaction's share of it is the larger one of its share of the bytes and of
 /// the gas.
@@ -41,16 +40,6 @@ where
     deal.first_of_each(AHEAD);
     deal.in_turns(u64::MAX, |_| true);
     deal.chosen
-}
-
-/// Returns true for a transaction that does nothing but end orders.
-fn only_cancels(waiting: &Waiting) -> bool {
-    match &waiting.tx.message {
-        Message::Orders { operations, .. } => {
-            operations.iter().all(|operation| operation.class() == Class::Cancels)
-        }
-        _ => false,
-    }
 }
 
 struct Deal<'a, I: Iterator<Item = &'a Waiting>> {

@@ -2,7 +2,7 @@
 //! have asked it for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ed25519_consensus::SigningKey;
 use prost::bytes::Bytes;
@@ -65,8 +65,12 @@ impl Feed for Fixed {
     }
 }
 
+/// The hash of every rig's genesis, once there is a rig.
+static GENESIS_HASH: OnceLock<[u8; 32]> = OnceLock::new();
+
 fn signer(name: &str) -> Signer {
-    Signer::from_secret(&Sha256::digest(name), CHAIN).expect("a hash is a secret key")
+    let signer = Signer::from_secret(&Sha256::digest(name), CHAIN).expect("a hash is a secret key");
+    signer.for_genesis(GENESIS_HASH.get().unwrap_or(&[0; 32]))
 }
 
 fn validator_key() -> SigningKey {
@@ -168,6 +172,7 @@ impl Rig {
         let node = Node::with_clock(publisher.clone(), queue.clone(), feed, threads, clock.clone());
         let rig = Self { node, clock, publisher, cache, queue, published };
         rig.init_chain();
+        GENESIS_HASH.get_or_init(|| rig.publisher.view().chain.genesis_hash);
         rig
     }
 

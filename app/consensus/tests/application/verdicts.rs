@@ -25,7 +25,7 @@ fn accepts_by_the_letter(rig: &Rig, request: &RequestProcessProposal) -> bool {
     let checked = request.txs[1..].iter().map(|tx| cache.check(tx, view.max_tx_bytes()));
     let Ok(txs) = checked.collect::<Result<Vec<_>, _>>() else { return false };
     let all = txs.iter().map(AsRef::as_ref).enumerate();
-    let before = view.before_next_block();
+    let before = view.before_next_block(view.chain.time_ms);
     admission::admit(all, &before).refused.is_empty()
 }
 

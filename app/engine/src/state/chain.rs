@@ -32,6 +32,9 @@ pub struct Chain {
     pub protocol_version: u32,
     /// The chain's id.
     pub chain_id: String,
+    /// The app hash of the state at genesis with zeros here: what tells the chain from another of
+    /// the same id.
+    pub genesis_hash: Hash,
     /// Height of the last block carried out; 0 at genesis.
     pub height: u64,
     /// Its time.

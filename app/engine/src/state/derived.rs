@@ -1,9 +1,10 @@
 //! All parts of the state that follow from the hashed ones: the app hash leaves them out, and so
 //! does a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_proto::units::{AccountId, TimeMs};
+use tidemark_proto::types::AgentKey;
+use tidemark_proto::units::{AccountId, OwnerId, TimeMs};
 use tidemark_risk::at_risk::AtRiskIndex;
 
 use super::audit::Audit;
@@ -25,6 +26,8 @@ pub enum Search {
 pub(crate) struct Derived {
     /// Owners by address.
     pub owner_index: OwnerIndex,
+    /// The owner of each key that is an agent.
+    pub agent_owners: BTreeMap<AgentKey, OwnerId>,
     /// Scheduled cancels of all orders, by time.
     pub cancel_schedule: BTreeSet<(TimeMs, AccountId)>,
     /// Accounts that held nothing at the last block's end: their rows go.
@@ -52,6 +55,7 @@ impl Derived {
     pub fn fork(&self) -> Self {
         Self {
             owner_index: self.owner_index.fork(),
+            agent_owners: self.agent_owners.clone(),
             cancel_schedule: self.cancel_schedule.clone(),
             empty: self.empty.clone(),
             aging: self.aging.clone(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidemark_proto::params::{MarketParams, MAX_SUBACCOUNTS};
 use tidemark_proto::types::Address;
-use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
+use tidemark_proto::units::{AccountId, AgentId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::at_risk::AtRiskIndex;
 use tidemark_risk::{Account, Market, RiskError, Treasury};
 
+use super::agents::Agent;
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
 use super::danger::Danger;
 use super::derived::{Derived, Search};
@@ -30,6 +31,8 @@ pub struct State {
     pub chain: Chain,
     /// Owners by id.
     pub owners: Table<OwnerId, Owner>,
+    /// Agents by id.
+    pub agents: Table<AgentId, Agent>,
     /// Subaccounts by id.
     pub accounts: Table<AccountId, Account>,
     /// Markets by id.
@@ -57,6 +60,7 @@ impl State {
         let chain = Chain {
             protocol_version: PROTOCOL_VERSION,
             chain_id: chain_id.to_owned(),
+            genesis_hash: [0; 32],
             height: 0,
             time_ms,
             block_hash: [0; 32],
@@ -75,6 +79,7 @@ impl State {
         let mut state = Self {
             chain,
             owners: Table::default(),
+            agents: Table::default(),
             accounts: Table::default(),
             markets: MarketSlots::default(),
             danger: Danger::default(),
@@ -89,6 +94,8 @@ impl State {
         for minter in state.chain.minters.clone() {
             state.ensure_owner(minter)?;
         }
+        state.rehash();
+        state.chain.genesis_hash = state.app_hash;
         state.rehash();
         Ok(state)
     }
@@ -149,7 +156,7 @@ impl State {
         if let Some(id) = self.owner_id(&address) {
             return Ok(id);
         }
-        let owner = Owner { address, sequence: 0, accounts: Vec::new(), isolated: Vec::new() };
+        let owner = Owner::new(address);
         let id =
             self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
         self.derived.owner_index.insert(address, id);
@@ -216,13 +223,14 @@ impl State {
     }
 
     /// Recomputes the app hash from the parts written since the last time:
-    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ accounts root ‖ per market: cell ‖ L3 root ‖ L2
-    /// root ‖ waiting root ‖ ended root ‖ filled root, danger)`, where chain, cells and danger are
-    /// SHA-256 of their borsh form.
+    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ agents root ‖ accounts root ‖ per market: cell
+    /// ‖ L3 root ‖ L2 root ‖ waiting root ‖ ended root ‖ filled root, danger)`, where chain, cells
+    /// and danger are SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));
         hasher.update(self.owners.root());
+        hasher.update(self.agents.root());
         if self.derived.search == Search::Index {
             // The one place where what was written is taken note of, rows and orders alike.
             for id in self.accounts.dirty() {
@@ -248,6 +256,7 @@ impl State {
         Self {
             chain: self.chain.clone(),
             owners: self.owners.clone(),
+            agents: self.agents.clone(),
             accounts: self.accounts.clone(),
             markets: self.markets.clone(),
             danger: self.danger.clone(),
@@ -263,6 +272,7 @@ impl State {
             chain: self.chain.clone(),
             app_hash: self.app_hash,
             owners: self.owners.view(),
+            agents: self.agents.view(),
             accounts: self.accounts.view(),
             markets: Arc::new(self.markets.iter().map(|slot| slot.cell.clone()).collect()),
             owner_index: self.derived.owner_index.clone(),

@@ -1,5 +1,6 @@
 //! The authoritative state: in memory, deterministic, covered by the app hash to the last byte.
 
+pub mod agents;
 mod audit;
 mod chain;
 pub mod conditional;
@@ -12,6 +13,7 @@ mod filled;
 mod first_credits;
 mod market;
 pub mod merkle;
+pub mod nonces;
 pub mod outflow;
 mod owners;
 pub mod table;

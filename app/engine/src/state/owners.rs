@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::types::Address;
-use tidemark_proto::units::{AccountId, MarketId, OwnerId};
+use tidemark_proto::units::{AccountId, AgentId, MarketId, OwnerId, TimeMs};
 
 /// A signer with its accounts.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -19,6 +19,10 @@ pub struct Owner {
     pub accounts: Vec<(u32, AccountId)>,
     /// Markets in which a subaccount is or was in isolated mode, by subaccount and market.
     pub isolated: Vec<IsolatedSlot>,
+    /// Places of its agents, at most eight, whether or not each has a row now.
+    pub agents: Vec<AgentId>,
+    /// The greatest nonce that an agent has used which is no more.
+    pub nonce_floor_ms: TimeMs,
 }
 
 /// A subaccount's isolated collateral in one market.
@@ -35,6 +39,19 @@ pub struct IsolatedSlot {
 }
 
 impl Owner {
+    /// An owner that has signed nothing and holds nothing.
+    #[must_use]
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            sequence: 0,
+            accounts: Vec::new(),
+            isolated: Vec::new(),
+            agents: Vec::new(),
+            nonce_floor_ms: TimeMs::ZERO,
+        }
+    }
+
     /// The account of a subaccount, if it was ever opened.
     #[must_use]
     pub fn account(&self, subaccount: u32) -> Option<AccountId> {

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use borsh::BorshSerialize;
-use tidemark_proto::units::{AccountId, OwnerId};
+use tidemark_proto::units::{AccountId, AgentId, OwnerId};
 
 use super::merkle::{encode, leaf_hash, Hash, MerkleTree, EMPTY};
 
@@ -41,6 +41,16 @@ impl RowId for AccountId {
 }
 
 impl RowId for OwnerId {
+    fn from_slot(slot: u32) -> Self {
+        Self::new(slot)
+    }
+
+    fn slot(self) -> u32 {
+        self.get()
+    }
+}
+
+impl RowId for AgentId {
     fn from_slot(slot: u32) -> Self {
         Self::new(slot)
     }

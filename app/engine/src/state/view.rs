@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tidemark_proto::types::{Address, DecodedTx};
-use tidemark_proto::units::{AccountId, Atoms, MarketId, OwnerId, TimeMs};
+use tidemark_proto::types::{Address, DecodedTx, SigningDomain};
+use tidemark_proto::units::{AccountId, AgentId, Atoms, MarketId, OwnerId, TimeMs};
 use tidemark_risk::{Account, Market, Markets};
 
+use super::agents::{self, Agent};
 use super::chain::{Chain, PROTOCOL_VERSION};
 use super::first_credits::FirstCredits;
 use super::market::{unknown_market, MarketCell};
@@ -28,6 +29,8 @@ pub struct View {
     pub app_hash: Hash,
     /// Owners by id.
     pub owners: TableView<OwnerId, Owner>,
+    /// Agents by id.
+    pub agents: TableView<AgentId, Agent>,
     /// Subaccounts by id.
     pub accounts: TableView<AccountId, Account>,
     /// Markets by id.
@@ -42,6 +45,7 @@ impl View {
         let chain = Chain {
             protocol_version: PROTOCOL_VERSION,
             chain_id: chain_id.to_owned(),
+            genesis_hash: [0; 32],
             height: 0,
             time_ms: TimeMs::ZERO,
             block_hash: [0; 32],
@@ -61,10 +65,17 @@ impl View {
             chain,
             app_hash: [0; 32],
             owners: TableView::default(),
+            agents: TableView::default(),
             accounts: TableView::default(),
             markets: Arc::default(),
             owner_index: OwnerIndex::default(),
         }
+    }
+
+    /// The chain that signatures are for.
+    #[must_use]
+    pub fn signing_domain(&self) -> SigningDomain {
+        SigningDomain::new(&self.chain.chain_id, &self.chain.genesis_hash)
     }
 
     /// The owner of an address.
@@ -114,21 +125,28 @@ impl View {
         self.chain.params.max_block_gas
     }
 
-    /// Checks that a transaction may wait in the mempool: its signer is known, its sequence near,
-    /// its time not past.
+    /// Checks that a transaction may wait in the mempool: its signer is known, its sequence near or
+    /// its agent's nonce new, its time not past.
     ///
     /// # Errors
     /// `UNKNOWN_ACCOUNT`, `SEQUENCE_REPLAYED`, `SEQUENCE_GAP`, `TX_EXPIRED` or `OUT_OF_GAS`, each
-    /// naming bound and value.
-    #[expect(clippy::arithmetic_side_effects, reason = "the bound is at least 64")]
+    /// naming bound and value; for an agent's those of [`agents::admits`].
     pub fn admits(&self, tx: &DecodedTx) -> Result<(), Refusal> {
-        let next = self.sequence(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
-        let (sequence, last) = (tx.sequence, next.saturating_add(MAX_PENDING_SEQUENCES));
-        if sequence < next {
-            return Err(Refusal::SequenceReplayed { sequence, next });
-        }
-        if sequence >= last {
-            return Err(Refusal::SequenceTooFar { sequence, next, last: last - 1 });
+        self.admits_at(tx, self.chain.time_ms)
+    }
+
+    /// As [`Self::admits`], for a next block of this time.
+    ///
+    /// # Errors
+    /// As of [`Self::admits`].
+    pub fn admits_at(&self, tx: &DecodedTx, now_ms: TimeMs) -> Result<(), Refusal> {
+        let owner = self.owner(&tx.signer).ok_or_else(|| unknown_signer(&tx.signer))?;
+        match &tx.agent {
+            Some(key) => {
+                let at = (self.chain.height.saturating_add(1), now_ms);
+                agents::admits(Some(owner), &self.agents, (tx, key), at)?;
+            }
+            None => admits_sequence(tx.sequence, owner.sequence)?,
         }
         check_timeout(tx, self.chain.height.saturating_add(1))?;
         let (gas, max_gas) = (tx.gas_limit, self.max_block_gas());
@@ -144,6 +162,19 @@ impl Markets for View {
     fn market(&self, id: MarketId) -> Option<&Market> {
         self.markets.get(id.index()).map(|cell| &cell.market)
     }
+}
+
+/// Checks that an owner's sequence may wait behind its next one.
+#[expect(clippy::arithmetic_side_effects, reason = "the bound is at least 64")]
+fn admits_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
+    let last = next.saturating_add(MAX_PENDING_SEQUENCES);
+    if sequence < next {
+        return Err(Refusal::SequenceReplayed { sequence, next });
+    }
+    if sequence >= last {
+        return Err(Refusal::SequenceTooFar { sequence, next, last: last - 1 });
+    }
+    Ok(())
 }
 
 /// The refusal of a signer that the chain does not know.

@@ -123,7 +123,7 @@ async fn an_account_tells_the_next_free_sequence() {
 
 #[tokio::test]
 async fn wallets_read_their_sequence() {
-    let (_node, channel) = traded().await;
+    let (node, channel) = traded().await;
     let mut client = AuthClient::new(channel);
     let address = signer(2).address().to_string();
     let answer = client
@@ -134,7 +134,9 @@ async fn wallets_read_their_sequence() {
     let any = answer.account.unwrap();
     assert_eq!(any.type_url, "/cosmos.auth.v1beta1.BaseAccount");
     let account = BaseAccount::decode(any.value.as_slice()).unwrap();
-    assert_eq!((account.address, account.account_number, account.sequence), (address, 0, 1));
+    let number = node.publisher.view().signing_domain().account_number();
+    assert_ne!(number, 0);
+    assert_eq!((account.address, account.account_number, account.sequence), (address, number, 1));
     let unknown = QueryAccountRequest { address: signer(9).address().to_string() };
     assert_eq!(client.account(unknown).await.unwrap_err().code(), tonic::Code::NotFound);
     assert_eq!(

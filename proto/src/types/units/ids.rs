@@ -12,6 +12,8 @@ unit! {
     AccountId(u32);
     /// Identifies an owner (a Cosmos address): its slot in the owner table.
     OwnerId(u32);
+    /// Identifies an owner's agent: its slot in the table of agents.
+    AgentId(u32);
     /// Identifies an order within its market; assigned in order of acceptance, from 1. Where an
     /// order may be missing, 0 is none.
     OrderId(u64);
@@ -24,6 +26,7 @@ slot! {
     MarketId(u16);
     AccountId(u32);
     OwnerId(u32);
+    AgentId(u32);
 }
 
 impl OrderId {

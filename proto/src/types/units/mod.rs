@@ -26,7 +26,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 pub use amounts::{Atoms, AtomsPerTickLot, Lots, NanoTicks, Ppb, Ppm, SignedLots, Ticks, TimeMs};
-pub use ids::{AccountId, ClientId, MarketId, OrderId, OwnerId};
+pub use ids::{AccountId, AgentId, ClientId, MarketId, OrderId, OwnerId};
 pub use mul_div::{cmp_products, div_rem, mul_div_ceil, mul_div_floor, mul_div_rem, mul_div_trunc};
 
 /// The side of an order.

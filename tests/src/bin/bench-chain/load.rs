@@ -96,12 +96,16 @@ type Signed = Vec<Vec<u8>>;
 ///
 /// # Errors
 /// A sentence when a task fails.
-pub async fn sign(batch: &Batch, mark_ticks: u64) -> Result<Vec<Signed>, String> {
+pub async fn sign(
+    batch: &Batch,
+    mark_ticks: u64,
+    genesis_hash: [u8; 32],
+) -> Result<Vec<Signed>, String> {
     let mut tasks = Vec::new();
     for (number, name) in batch.names().into_iter().enumerate() {
         let (size, txs) = (batch.size, batch.txs);
         tasks.push(tokio::task::spawn_blocking(move || {
-            let key = signer(&name);
+            let key = signer(&name).for_genesis(&genesis_hash);
             let mut random = Random::new(number as u64);
             (0..txs)
                 .map(|tx| {

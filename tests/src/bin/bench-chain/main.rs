@@ -83,12 +83,13 @@ async fn measure(validators: usize, seconds: u64) -> Result<Run, String> {
     progress(&format!("{validators} validator(s): empty blocks"));
     let empty_block_ms = empty_blocks(&clients[0], Duration::from_secs(3)).await?;
 
+    let genesis_hash = clients[0].genesis_hash().await.map_err(|error| error.to_string())?;
     let mut loads = Vec::new();
     for batch in Batch::all(seconds) {
         let names = batch.names();
         fund(&clients[0], &names, 10_000_000).await?;
         progress(&format!("{validators} validator(s): {}", batch.title));
-        let signed = load::sign(&batch, mark_ticks).await?;
+        let signed = load::sign(&batch, mark_ticks, genesis_hash).await?;
         let before = (net.metrics(0).await?, net.height(0).await?);
         let done = load::run(&batch, signed, &clients).await?;
         let after = (net.metrics(0).await?, net.height(0).await?);

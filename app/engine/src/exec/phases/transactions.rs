@@ -3,10 +3,11 @@
 //! transactions by sequence, of each transaction the operations in their order.
 
 use tidemark_proto::types::{Address, Class, Message};
-use tidemark_proto::units::OwnerId;
+use tidemark_proto::units::{AccountId, OwnerId};
 
-use crate::admission::{self, Admission};
+use crate::admission::{self, Admission, Admitted};
 use crate::beacon::Beacon;
+use crate::exec::account::agents;
 use crate::exec::administration;
 use crate::exec::block::CheckedTx;
 use crate::exec::collateral::{cash, entry, isolated, outflow};
@@ -34,6 +35,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
     let cancels_first = chain.params.cancels_first;
     let mut schedule = Schedule::of(admission.admitted, Beacon::of(chain), cancels_first);
     use_sequences(ctx.exchange, &schedule);
+    use_nonces(ctx.exchange, &schedule);
     for class in Class::ALL {
         if class == Class::Orders {
             impact::read(ctx);
@@ -77,7 +79,7 @@ fn refuse(outcome: Option<&mut TxOutcome>, refusal: Refusal) {
 }
 
 /// Admits the block's transactions. What is refused here changes nothing; any other uses its
-/// sequence up.
+/// sequence or its nonce up.
 fn admit<'a>(state: &State, txs: &'a [CheckedTx]) -> Admission<'a> {
     let decoded = txs.iter().enumerate();
     let decoded = decoded.filter_map(|(at, tx)| Some((at, &**tx.as_ref().ok()?)));
@@ -86,10 +88,21 @@ fn admit<'a>(state: &State, txs: &'a [CheckedTx]) -> Admission<'a> {
 
 fn use_sequences(state: &mut State, schedule: &Schedule<'_>) {
     for owner in &schedule.owners {
-        let last = schedule.txs.get(owner.txs.clone()).and_then(<[_]>::last);
-        let row = state.owners.get_mut(owner.id);
-        if let Some((last, row)) = last.zip(row) {
+        let txs = schedule.txs.get(owner.txs.clone()).unwrap_or_default();
+        // Agents' come behind the owner's own.
+        let own = txs.iter().rfind(|scheduled| scheduled.admitted.tx.agent.is_none());
+        let row = own.and_then(|_| state.owners.get_mut(owner.id));
+        if let Some((last, row)) = own.zip(row) {
             row.sequence = last.admitted.tx.sequence.saturating_add(1);
+        }
+    }
+}
+
+/// In the order of nonces, so that which of them are remembered depends on no other order.
+fn use_nonces(state: &mut State, schedule: &Schedule<'_>) {
+    for Admitted { owner, tx, .. } in schedule.txs.iter().map(|scheduled| scheduled.admitted) {
+        if let Some(key) = &tx.agent {
+            agents::use_nonce(state, owner, key, tx.sequence);
         }
     }
 }
@@ -120,7 +133,7 @@ fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, 
         scheduled.progress = match &tx.message {
             Message::Orders { subaccount, operations, all_or_none } => {
                 let batch = (operations.as_slice(), *all_or_none);
-                match cash::existing(ctx.exchange, owner, *subaccount) {
+                match account_of(ctx.exchange, scheduled.admitted, *subaccount) {
                     Ok(account) => Progress::Runs(OrdersRun::begin(ctx, account, batch, beyond())),
                     Err(refusal) => Progress::Ends { refusal: Some(Box::new(refusal)), spent: 0 },
                 }
@@ -137,9 +150,23 @@ fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, 
     }
 }
 
+/// The account of a batch, unless the block has revoked the agent that signed for it.
+fn account_of(
+    state: &State,
+    Admitted { owner, tx, .. }: Admitted<'_>,
+    subaccount: u32,
+) -> Result<AccountId, Refusal> {
+    if let Some(key) = &tx.agent {
+        agents::check_not_revoked(state, owner, key)?;
+    }
+    cash::existing(state, owner, subaccount)
+}
+
 fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
     let Some(outcome) = outcome else { return };
-    outcome.used_sequence = Some(scheduled.admitted.tx.sequence);
+    let tx = scheduled.admitted.tx;
+    // An agent uses none of its owner's sequences.
+    outcome.used_sequence = tx.agent.is_none().then_some(tx.sequence);
     let spent = match scheduled.progress {
         Progress::Waits => 0,
         Progress::Runs(run) => {
@@ -199,6 +226,10 @@ fn other(
         Message::Takeover { subaccount, market, account, lots } => {
             keepers::takeover(ctx.exchange, owner, *subaccount, *market, *account, *lots)
         }
+        Message::AuthorizeAgent(authorisation) => {
+            agents::authorize(ctx.exchange, owner, authorisation)
+        }
+        Message::RevokeAgent { key } => agents::revoke(ctx.exchange, owner, key),
         Message::ListMarket(params) => administration::list_market(ctx.exchange, signer, params),
         Message::UpdateMarket(params) => administration::update_market(ctx, signer, params),
     }

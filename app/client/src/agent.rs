@@ -1,0 +1,150 @@
+//! Trading by an agent's key: what its owner signs once, and what it signs itself.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidemark_proto::tx::{usual_gas, AgentSigner, SignedOrders};
+use tidemark_proto::types::{Address, AgentKey};
+use tidemark_proto::{v1, Code};
+
+use super::{Client, ClientError, Receipt};
+
+/// How long a submission waits for its block.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The message by which an owner lets a key sign its orders until a block time, for these
+/// subaccounts or, where none is named, for all. [`Sender::submit`](super::Sender::submit) signs it
+/// with the owner's key.
+#[must_use]
+pub fn authorize_agent(
+    key: &AgentKey,
+    scope: v1::AgentScope,
+    subaccounts: &[u32],
+    until_ms: u64,
+) -> v1::MsgAuthorizeAgent {
+    v1::MsgAuthorizeAgent {
+        agent_key: key.as_bytes().to_vec(),
+        scope: scope.into(),
+        subaccounts: subaccounts.to_vec(),
+        until_ms,
+        ..Default::default()
+    }
+}
+
+/// The message by which an owner takes that back.
+#[must_use]
+pub fn revoke_agent(key: &AgentKey) -> v1::MsgRevokeAgent {
+    v1::MsgRevokeAgent { agent_key: key.as_bytes().to_vec(), ..Default::default() }
+}
+
+/// An agent of an owner on a node. It needs no sequence: nonces are this machine's time, each at
+/// least a millisecond after the one before. One sender a key: two of them may use the same nonce,
+/// of which one is then refused.
+pub struct AgentSender {
+    client: Client,
+    signer: AgentSigner,
+    owner: Address,
+    last_nonce_ms: u64,
+    /// Gas to declare; `None` is what a batch usually needs, and at least `min_gas`.
+    gas_limit: Option<u64>,
+    min_gas: u64,
+}
+
+impl AgentSender {
+    /// A sender for an owner's accounts.
+    #[must_use]
+    pub fn new(client: Client, signer: AgentSigner, owner: Address) -> Self {
+        Self { client, signer, owner, last_nonce_ms: 0, gas_limit: None, min_gas: 0 }
+    }
+
+    /// A sender that declares so much gas for each transaction; `None` is what its batch usually
+    /// needs, and at least `min_gas`.
+    #[must_use]
+    pub fn with_gas(self, gas_limit: Option<u64>, min_gas: u64) -> Self {
+        Self { gas_limit, min_gas, ..self }
+    }
+
+    /// The agent's public key.
+    #[must_use]
+    pub fn key(&self) -> AgentKey {
+        self.signer.key()
+    }
+
+    /// The owner that it signs for.
+    #[must_use]
+    pub fn owner(&self) -> Address {
+        self.owner
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Signs a batch of operations of one subaccount with the next nonce.
+    pub fn sign(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        mode: v1::BatchMode,
+    ) -> SignedOrders {
+        let operations = operations
+            .into_iter()
+            .map(|operation| v1::Operation { operation: Some(operation) })
+            .collect();
+        let nonce_ms = self.next_nonce_ms();
+        let mut orders = v1::AgentOrders {
+            nonce_ms,
+            subaccount,
+            mode: mode.into(),
+            operations,
+            ..Default::default()
+        };
+        orders.gas_limit = self.gas_limit.unwrap_or_else(|| usual_gas(&orders).max(self.min_gas));
+        self.signer.sign(&self.owner, orders)
+    }
+
+    /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`]. After an
+    /// unknown outcome nothing is sent again: [`Client::submit`] with the same bytes is harmless.
+    pub async fn batch(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        mode: v1::BatchMode,
+        wait_for: v1::WaitFor,
+    ) -> Result<Receipt, ClientError> {
+        let signed = self.sign(subaccount, operations.clone(), mode);
+        match self.submit(signed, wait_for).await {
+            // Another sender of the key had this millisecond: nothing was carried out.
+            Err(error) if error.code() == Some(Code::NonceUsed) => {
+                let signed = self.sign(subaccount, operations, mode);
+                self.submit(signed, wait_for).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn submit(
+        &self,
+        signed: SignedOrders,
+        wait_for: v1::WaitFor,
+    ) -> Result<Receipt, ClientError> {
+        let identity = hex::encode_upper(signed.identity);
+        match self.client.send(signed.bytes, wait_for).await {
+            Err(ClientError::Unknown { why, tx, .. }) => {
+                Err(ClientError::Unknown { why, tx_hash: Some(identity), tx })
+            }
+            answer => answer,
+        }
+    }
+
+    fn next_nonce_ms(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.last_nonce_ms = now_ms.max(self.last_nonce_ms.saturating_add(1));
+        self.last_nonce_ms
+    }
+}
