@@ -1,15 +1,12 @@
 //! Trading by an agent's key: what its owner signs once, and what it signs itself.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidemark_proto::tx::{usual_gas, AgentSigner, SignedOrders};
 use tidemark_proto::types::{Address, AgentKey};
 use tidemark_proto::{v1, Code};
 
 use super::{Client, ClientError, Receipt};
-
-/// How long a submission waits for its block.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The message by which an owner lets a key sign its orders until a block time, for these
 /// subaccounts or, where none is named, for all. [`Sender::submit`](super::Sender::submit) signs it
