@@ -238,6 +238,7 @@ pub(super) fn tx(hash: u8, signer: u8, sequence: u64, timeout_height: u64) -> De
     DecodedTx {
         hash: [hash; 32],
         signer: Address([signer; 20]),
+        agent: None,
         sequence,
         timeout_height,
         gas_limit: 0,

@@ -6,7 +6,7 @@ mod property;
 use tidemark_engine::admission::{self, Before};
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::outcome::{OperationResult, TxOutcome};
-use tidemark_proto::types::{gas, Address, DecodedTx, Message};
+use tidemark_proto::types::{gas, Address, AgentKey, DecodedTx, Message};
 use tidemark_proto::units::OwnerId;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, MarginMode, PostOnly, Side::Buy, Side::Sell, TimeInForce};

@@ -33,7 +33,7 @@ use tidemark_engine::state::View;
 use tidemark_feed::{Feed, FeedPrice};
 use tidemark_proto::params::{ChainParams, MarketParams};
 use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
-use tidemark_proto::types::MAX_OPERATIONS;
+use tidemark_proto::types::{SigningDomain, MAX_OPERATIONS};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
 
@@ -384,7 +384,10 @@ pub fn full_of_refused_batches(decided: &[DecidedBlock], max_bytes: usize) -> Re
     let mut gas_left = ChainParams::default().max_block_gas;
     loop {
         let tx = sequences.sign(TRADERS[0], message.clone());
-        let gas = decode(&tx, tx.len()).expect("a transaction").tx.gas_limit;
+        let gas = decode(&tx, tx.len(), &SigningDomain::without_genesis(CHAIN))
+            .expect("a transaction")
+            .tx
+            .gas_limit;
         if tx.len() > left || gas > gas_left {
             break;
         }
