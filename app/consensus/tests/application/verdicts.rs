@@ -22,6 +22,7 @@ fn accepts(rig: &Rig, request: &RequestProcessProposal) -> bool {
 fn accepts_by_the_letter(rig: &Rig, request: &RequestProcessProposal) -> bool {
     let view = rig.publisher.view();
     let cache = TxCache::new(CHAIN);
+    cache.begin(view.signing_domain());
     let checked = request.txs[1..].iter().map(|tx| cache.check(tx, view.max_tx_bytes()));
     let Ok(txs) = checked.collect::<Result<Vec<_>, _>>() else { return false };
     let all = txs.iter().map(AsRef::as_ref).enumerate();

@@ -12,6 +12,7 @@ const METHODS: &[&str] = &[
     "/tidemark.v1.QueryService/Params",
     "/tidemark.v1.QueryService/Markets",
     "/tidemark.v1.QueryService/Account",
+    "/tidemark.v1.QueryService/Agents",
     "/tidemark.v1.QueryService/Orders",
     "/tidemark.v1.QueryService/Book",
     "/tidemark.v1.QueryService/Funding",
