@@ -23,8 +23,9 @@ pub struct BlockBudget {
 /// Chooses transactions for a block from those in the mempool, in arrival order.
 ///
 /// Of each account it takes the run of sequences from `next_sequence(account)` on, as far as the
-/// budget reaches; the others wait for a later block, and agents' are not looked at. Returns indices into `txs`, accounts in the
-/// order of their first arrival, each one's transactions by sequence.
+/// budget reaches; the others wait for a later block, and agents' are not looked at. Returns
+/// indices into `txs`, accounts in the order of their first arrival, each one's transactions by
+/// sequence.
 #[expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -87,12 +88,13 @@ pub struct Before<F, A> {
     pub max_gas: u64,
     /// An owner's id and next sequence.
     pub signer: F,
-    /// Whether an owner's agent may sign a transaction of the block.
+    /// Says if an owner's agent may sign a transaction of the block.
     pub agent: A,
 }
 
 impl View {
     /// This state as the one before the next block, which has this time.
+    #[expect(clippy::type_complexity, reason = "closures have no shorter name")]
     pub fn before_next_block(
         &self,
         time_ms: TimeMs,
@@ -116,6 +118,7 @@ impl View {
 impl State {
     /// This state as the one before the block that has begun: nothing before phase 6 changes what
     /// admission reads.
+    #[expect(clippy::type_complexity, reason = "closures have no shorter name")]
     pub fn before_this_block(
         &self,
     ) -> Before<
@@ -148,7 +151,8 @@ pub struct Admitted<'a> {
 /// A block's transactions after admission.
 #[derive(Debug, Default)]
 pub struct Admission<'a> {
-    /// Those that are carried out, by owner: the own ones by sequence, then agents' by nonce and key.
+    /// Those that are carried out, by owner: the own ones by sequence, then agents' by nonce and
+    /// key.
     pub admitted: Vec<Admitted<'a>>,
     /// Places of those that are not, with the reason.
     pub refused: Vec<(usize, Refusal)>,

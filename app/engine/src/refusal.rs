@@ -13,6 +13,7 @@ use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
 mod agents;
+mod convert;
 mod reasons;
 
 pub use agents::AgentRefusal;
@@ -428,30 +429,5 @@ impl Refusal {
     #[must_use]
     pub const fn overflow(what: &'static str) -> Self {
         Self::Overflow(what)
-    }
-}
-
-impl From<Reject> for Refusal {
-    fn from(reject: Reject) -> Self {
-        Self::Book(reject)
-    }
-}
-
-impl From<tidemark_proto::Refusal> for Refusal {
-    fn from(refusal: tidemark_proto::Refusal) -> Self {
-        Self::Stated(Box::new(refusal))
-    }
-}
-
-/// The edge's form of a refusal: its code and its sentence.
-impl From<Refusal> for tidemark_proto::Refusal {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code(), refusal.sentence())
-    }
-}
-
-impl From<&Refusal> for tidemark_proto::Refusal {
-    fn from(refusal: &Refusal) -> Self {
-        Self::new(refusal.code(), refusal.sentence())
     }
 }

@@ -106,7 +106,7 @@ pub struct SignedOrders {
 }
 
 enum Secret {
-    Ed25519(ed25519_consensus::SigningKey),
+    Ed25519(Box<ed25519_consensus::SigningKey>),
     Secp256k1(secp256k1::SecretKey),
 }
 
@@ -120,7 +120,7 @@ impl AgentSigner {
     /// An ed25519 key of a secret of 32 bytes.
     #[must_use]
     pub fn ed25519(secret: [u8; 32], domain: SigningDomain) -> Self {
-        let secret = Secret::Ed25519(ed25519_consensus::SigningKey::from(secret));
+        let secret = Secret::Ed25519(Box::new(secret.into()));
         Self { secret, domain }
     }
 

@@ -68,11 +68,12 @@ impl Alice {
     }
 
     /// An order of so many lots.
-    fn order(&self, sequence: u64, lots: u64) -> Vec<u8> {
+    fn order(&self, genesis_hash: &[u8; 32], sequence: u64, lots: u64) -> Vec<u8> {
         let order = place(limit(BTC, v1::Side::Buy, self.price_ticks, lots));
         let operations = vec![v1::Operation { operation: Some(order) }];
         let message = v1::MsgOrders { operations, ..Default::default() };
-        signer("alice").sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap()
+        let signer = signer("alice").for_genesis(genesis_hash);
+        signer.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap()
     }
 }
 
@@ -94,8 +95,9 @@ async fn what_is_reported_of_orders_is_what_exists() {
 
 async fn one_of_five_with_one_sequence_is_accepted(alice: &Alice) {
     let sequence = alice.account().await.next_sequence;
+    let genesis_hash = alice.client.genesis_hash().await.unwrap();
     let send = |lots: u64| {
-        let tx = alice.order(sequence, lots);
+        let tx = alice.order(&genesis_hash, sequence, lots);
         alice.client.submit(tx, v1::WaitFor::Accepted, Duration::from_secs(10))
     };
     let answers = join_all((1..=5).map(send)).await;

@@ -22,7 +22,8 @@ pub(super) struct Waiting {
     pub(super) origin: Origin,
 }
 
-/// The name of a transaction among its owner's: own ones by sequence, then agents' by nonce and key.
+/// The name of a transaction among its owner's: own ones by sequence, then agents' by nonce and
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Slot {
     Own(u64),

@@ -128,7 +128,8 @@ proptest! {
             model.note_gap();
             let missing = model.first_missing();
             prop_assert_eq!(owner.next_free(model.next), missing);
-            let ready: Vec<u64> = owner.ready(model.next, |_| true).map(|it| it.tx.sequence).collect();
+            let ready = owner.ready(model.next, |_| true).map(|it| it.tx.sequence);
+            let ready: Vec<u64> = ready.collect();
             prop_assert_eq!(ready, (model.next..missing).collect::<Vec<_>>());
             prop_assert_eq!(owner.len(), model.txs.len());
             let memory = |sequences: usize| sequences * memory_bytes(&tx(1, 0, 100, 1, false));
