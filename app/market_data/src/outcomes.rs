@@ -41,12 +41,12 @@ enum Answer {
 }
 
 impl CommittedTx {
-    /// One that was carried out just now.
+    /// A transaction that was carried out just now.
     pub(super) fn new(height: u64, outcome: TxOutcome) -> Self {
         Self { height, answer: Answer::New(outcome) }
     }
 
-    /// One that the event log has.
+    /// A transaction that the event log has.
     pub(super) fn from_log(height: u64, tx: v1::LoggedTx) -> Self {
         Self { height, answer: Answer::Logged(tx) }
     }
@@ -230,9 +230,10 @@ impl Outcomes {
         for tx in txs {
             let committed = inner.remember(tx);
             inner.answer(&tx.hash(), &Ok(committed));
-            if let Some((signer, used)) = tx.sequence() {
-                inner.refuse_rivals(signer, used);
-            }
+        }
+        // Afterwards: a proposer may list a sequence before a smaller one of the same owner.
+        for (signer, used) in txs.iter().filter_map(|tx| tx.sequence()) {
+            inner.refuse_rivals(signer, used);
         }
         inner.refuse_late(height);
     }

@@ -44,6 +44,16 @@ async fn all_who_wait_get_the_outcome_and_nothing_is_left_behind() {
 }
 
 #[tokio::test]
+async fn each_hears_its_own_outcome_in_whatever_order_a_block_lists_the_sequences() {
+    let outcomes = Arc::new(Outcomes::default());
+    let first = outcomes.wait(&tx(1, 9, 5, 0)).unwrap();
+    let second = outcomes.wait(&tx(2, 9, 6, 0)).unwrap();
+    outcomes.resolve(77, &block(77, vec![used(2, 9, 6), used(1, 9, 5)]));
+    assert_eq!(first.await.unwrap().unwrap().height, 77);
+    assert_eq!(second.await.unwrap().unwrap().height, 77);
+}
+
+#[tokio::test]
 async fn who_loses_a_sequence_hears_it_with_the_block_that_decides() {
     let outcomes = Arc::new(Outcomes::default());
     let lost = outcomes.wait(&tx(1, 9, 5, 0)).unwrap();
