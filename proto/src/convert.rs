@@ -12,6 +12,12 @@ fn invalid(message: String) -> Refusal {
     Refusal::new(Code::InvalidArgument, message)
 }
 
+impl From<v1::operation::Operation> for v1::Operation {
+    fn from(operation: v1::operation::Operation) -> Self {
+        Self { operation: Some(operation) }
+    }
+}
+
 impl From<Side> for v1::Side {
     fn from(side: Side) -> Self {
         match side {

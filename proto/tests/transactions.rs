@@ -204,8 +204,7 @@ fn each_operation() -> Vec<v1::operation::Operation> {
 #[test]
 fn rules_10_gas_covers_the_bytes_of_the_largest_result() {
     let gas = |operations: Vec<v1::operation::Operation>| {
-        let operations =
-            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        let operations = operations.into_iter().map(v1::Operation::from);
         let message = v1::MsgOrders { operations: operations.collect(), ..Default::default() };
         let bytes = signer(CHAIN).sign(message, TxOptions::default()).unwrap();
         decode(&bytes, MAX_BYTES, &here()).unwrap().tx.message.static_gas()

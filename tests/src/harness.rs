@@ -220,8 +220,7 @@ impl Chain {
 
     /// Adds a batch of operations of an owner's subaccount 0.
     pub fn orders(&mut self, name: &str, operations: Vec<v1::operation::Operation>) {
-        let operations =
-            operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+        let operations = operations.into_iter().map(v1::Operation::from);
         self.send(name, v1::MsgOrders { operations: operations.collect(), ..Default::default() });
     }
 

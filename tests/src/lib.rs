@@ -9,4 +9,5 @@ pub mod fuzz;
 pub mod harness;
 pub mod measures;
 pub mod net;
+pub mod proposer;
 pub mod sim;

@@ -85,10 +85,7 @@ impl AgentSender {
         operations: Vec<v1::operation::Operation>,
         mode: v1::BatchMode,
     ) -> SignedOrders {
-        let operations = operations
-            .into_iter()
-            .map(|operation| v1::Operation { operation: Some(operation) })
-            .collect();
+        let operations = operations.into_iter().map(v1::Operation::from).collect();
         let nonce_ms = self.next_nonce_ms();
         let mut orders = v1::AgentOrders {
             nonce_ms,

@@ -31,7 +31,7 @@ pub struct Sender {
 /// The node's answer to a transaction that was not refused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Receipt {
-    /// SHA-256 of the transaction, upper-case hex.
+    /// The transaction's identity, upper-case hex: SHA-256 of its bytes, or of what an agent signs.
     pub tx_hash: String,
     /// The block that it is in; `None` when it is only accepted.
     pub height: Option<u64>,
@@ -171,10 +171,7 @@ impl Sender {
         mode: v1::BatchMode,
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
-        let operations = operations
-            .into_iter()
-            .map(|operation| v1::Operation { operation: Some(operation) })
-            .collect();
+        let operations = operations.into_iter().map(v1::Operation::from).collect();
         let message =
             v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
         self.submit(&message, wait_for).await

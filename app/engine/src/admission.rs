@@ -1,15 +1,13 @@
-//! The transactions that a block may hold (rules §8.2): the choice of a proposer, and the admission
-//! of each, a function of the block's transactions and the state before it.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The transactions that a block may hold (rules §8.2): its bounds, and the admission of each, a
+//! function of the block's transactions and the state before it.
 
 use tidemark_proto::types::{Address, AgentKey, DecodedTx};
-use tidemark_proto::units::{OwnerId, TimeMs};
+use tidemark_proto::units::{AgentId, OwnerId, TimeMs};
 
 use crate::refusal::{AgentRefusal, Refusal};
-use crate::state::agents::admits;
-use crate::state::{check_timeout, unknown_signer, State, View};
+use crate::state::agents::{admits, Agent};
+use crate::state::table::TableView;
+use crate::state::{check_timeout, unknown_signer, Owner, State, View};
 
 /// The bounds of a block.
 #[derive(Clone, Copy, Debug)]
@@ -18,57 +16,6 @@ pub struct BlockBudget {
     pub bytes: u64,
     /// Gas that transactions declare.
     pub gas: u64,
-}
-
-/// Chooses transactions for a block from those in the mempool, in arrival order.
-///
-/// Of each account it takes the run of sequences from `next_sequence(account)` on, as far as the
-/// budget reaches; the others wait for a later block, and agents' are not looked at. Returns
-/// indices into `txs`, accounts in the order of their first arrival, each one's transactions by
-/// sequence.
-#[expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    reason = "indices are those of the transactions; sizes and gas were compared with the budget"
-)]
-pub fn select(
-    txs: &[Arc<DecodedTx>],
-    mut budget: BlockBudget,
-    next_sequence: impl Fn(&Address) -> Option<u64>,
-) -> Vec<usize> {
-    let mut by_account: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
-    let mut arrival: Vec<Address> = Vec::new();
-    for (index, tx) in txs.iter().enumerate().filter(|(_, tx)| tx.agent.is_none()) {
-        let queue = by_account.entry(tx.signer).or_default();
-        if queue.is_empty() {
-            arrival.push(tx.signer);
-        }
-        queue.push(index);
-    }
-    let mut chosen: Vec<usize> = Vec::new();
-    for account in arrival {
-        let (Some(mut next), Some(mut queue)) =
-            (next_sequence(&account), by_account.remove(&account))
-        else {
-            continue;
-        };
-        queue.sort_by_key(|&index| txs[index].sequence);
-        for index in queue {
-            let tx = &txs[index];
-            if tx.sequence < next {
-                continue;
-            }
-            let (size, gas) = (tx_bytes(tx.size), tx.gas_limit);
-            if tx.sequence > next || size > budget.bytes || gas > budget.gas {
-                break;
-            }
-            budget.bytes -= size;
-            budget.gas -= gas;
-            next += 1;
-            chosen.push(index);
-        }
-    }
-    chosen
 }
 
 /// Bytes that a transaction takes in a block: its own and its protobuf frame.
@@ -81,36 +28,34 @@ pub fn tx_bytes(size: usize) -> u64 {
 
 /// The state before a block, as admission reads it.
 #[derive(Debug)]
-pub struct Before<F, A> {
+pub struct Before<'a, F> {
     /// The block's height.
     pub height: u64,
+    /// The block's time.
+    pub time_ms: TimeMs,
     /// Most gas that the block's transactions may declare together.
     pub max_gas: u64,
     /// An owner's id and next sequence.
     pub signer: F,
-    /// Says if an owner's agent may sign a transaction of the block.
-    pub agent: A,
+    /// The owners, with the places of their agents.
+    pub owners: &'a TableView<OwnerId, Owner>,
+    /// The agents.
+    pub agents: &'a TableView<AgentId, Agent>,
 }
 
 impl View {
     /// This state as the one before the next block, which has this time.
-    #[expect(clippy::type_complexity, reason = "closures have no shorter name")]
     pub fn before_next_block(
         &self,
         time_ms: TimeMs,
-    ) -> Before<
-        impl Fn(&Address) -> Option<(OwnerId, u64)> + '_,
-        impl Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal> + '_,
-    > {
-        let height = self.chain.height.saturating_add(1);
+    ) -> Before<'_, impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
         Before {
-            height,
+            height: self.chain.height.saturating_add(1),
+            time_ms,
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
-            agent: move |owner, tx: &DecodedTx, key: &AgentKey| {
-                let owner = self.owners.get(owner);
-                admits(owner, &self.agents, (tx, key), (height, time_ms)).map(drop)
-            },
+            owners: &self.owners,
+            agents: &self.agents,
         }
     }
 }
@@ -118,21 +63,16 @@ impl View {
 impl State {
     /// This state as the one before the block that has begun: nothing before phase 6 changes what
     /// admission reads.
-    #[expect(clippy::type_complexity, reason = "closures have no shorter name")]
     pub fn before_this_block(
         &self,
-    ) -> Before<
-        impl Fn(&Address) -> Option<(OwnerId, u64)> + '_,
-        impl Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal> + '_,
-    > {
-        let at = (self.chain.height, self.chain.time_ms);
+    ) -> Before<'_, impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
         Before {
             height: self.chain.height,
+            time_ms: self.chain.time_ms,
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
-            agent: move |owner, tx: &DecodedTx, key: &AgentKey| {
-                admits(self.owners.get(owner), &self.agents, (tx, key), at).map(drop)
-            },
+            owners: &self.owners,
+            agents: &self.agents,
         }
     }
 }
@@ -162,13 +102,12 @@ pub struct Admission<'a> {
 /// its signer is known, its sequence next or its agent's nonce new, its time not past, and the
 /// block's gas reaches for what it declares. Of two with one sequence the one with the smaller hash
 /// comes first, so the order in which the block lists its transactions has no effect.
-pub fn admit<'a, F, A>(
+pub fn admit<'a, F>(
     txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
-    before: &Before<F, A>,
+    before: &Before<'_, F>,
 ) -> Admission<'a>
 where
     F: Fn(&Address) -> Option<(OwnerId, u64)>,
-    A: Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal>,
 {
     let mut refused = Vec::new();
     let mut known: Vec<Candidate<'a>> = Vec::with_capacity(txs.size_hint().0);
@@ -222,19 +161,18 @@ impl Candidate<'_> {
 }
 
 /// Checks an agent's transaction behind the last that was admitted of its owner.
-fn check_agent<F, A>(
+fn check_agent<F>(
     owner: OwnerId,
     (tx, key): (&DecodedTx, &AgentKey),
     last: Option<&DecodedTx>,
-    before: &Before<F, A>,
-) -> Result<(), Refusal>
-where
-    A: Fn(OwnerId, &DecodedTx, &AgentKey) -> Result<(), AgentRefusal>,
-{
+    before: &Before<'_, F>,
+) -> Result<(), Refusal> {
     if last.is_some_and(|last| (last.agent, last.sequence) == (tx.agent, tx.sequence)) {
         return Err(AgentRefusal::NonceTwice { nonce_ms: tx.sequence }.into());
     }
-    Ok((before.agent)(owner, tx, key)?)
+    let at = (before.height, before.time_ms);
+    admits(before.owners.get(owner), before.agents, (tx, key), at)?;
+    Ok(())
 }
 
 fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
@@ -251,7 +189,7 @@ fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
 }
 
 /// Returns the block's declared gas with this transaction.
-fn check<F, A>(tx: &DecodedTx, gas: u64, before: &Before<F, A>) -> Result<u64, Refusal> {
+fn check<F>(tx: &DecodedTx, gas: u64, before: &Before<'_, F>) -> Result<u64, Refusal> {
     check_timeout(tx, before.height)?;
     let (max_gas, left) = (before.max_gas, before.max_gas.saturating_sub(gas));
     if tx.gas_limit > left {

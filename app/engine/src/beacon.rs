@@ -49,8 +49,8 @@ mod tests {
         beacon.draw(&Address(address))
     }
 
-    /// Returns how many of 1 000 others stand before the best of `k` owners, on average, and in how
-    /// many of 1 000 blocks none does.
+    /// Returns which part of the others stands before the best of `k` owners, on average, and in
+    /// which part of the blocks none does, both in thousandths.
     fn place_of_the_best(k: u64) -> (f64, f64) {
         let (mut before, mut first) = (0, 0);
         for block in 0..BLOCKS {

@@ -1,4 +1,4 @@
-//! One file of consecutive records, and its index.
+//! A segment: a file of consecutive records, and its index.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

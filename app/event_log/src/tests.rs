@@ -262,7 +262,7 @@ fn of_many_answers_of_one_digest_the_newest_come_first() {
     assert_eq!(found, expected.collect::<Vec<_>>());
 }
 
-/// One step of a node's life.
+/// A step of a node's life.
 #[derive(Clone, Debug)]
 enum Step {
     /// So many blocks are appended.

@@ -105,7 +105,7 @@ struct ExportedAgent {
     /// In hex.
     key: String,
     cancels_only: bool,
-    /// None is all of them.
+    /// The subaccounts that it may act for: all, where the list is empty.
     subaccounts: Vec<u32>,
     until_ms: TimeMs,
 }

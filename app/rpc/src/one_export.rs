@@ -1,4 +1,4 @@
-//! One export at a time.
+//! Exports are read one at a time.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;

@@ -173,7 +173,6 @@ impl OrderServer {
         match self.publisher.view().admits(tx) {
             Err(refusal) if is_final(refusal.code()) => match self.committed(&tx.hash).await {
                 Some(committed) => self.answer_committed(name, &committed).await,
-                None if tx.agent.is_some() => Err(status(&refusal.into())),
                 None => Err(status(&self.refusal(name, refusal.into()).await)),
             },
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),

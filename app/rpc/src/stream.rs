@@ -154,7 +154,7 @@ fn nothing<T: Send + 'static>() -> First<T> {
     Box::new(std::iter::empty())
 }
 
-/// One message before the first block.
+/// A single message before the first block.
 fn once<T: Send + 'static>(message: T) -> First<T> {
     Box::new(std::iter::once(message))
 }

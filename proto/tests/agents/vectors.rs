@@ -26,8 +26,7 @@ fn owner() -> Address {
 }
 
 fn of(operations: Vec<Operation>) -> v1::AgentOrders {
-    let operations =
-        operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+    let operations = operations.into_iter().map(v1::Operation::from);
     v1::AgentOrders {
         nonce_ms: 1_760_000_000_123,
         gas_limit: 100_000,

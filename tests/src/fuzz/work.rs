@@ -181,8 +181,7 @@ fn stop() -> v1::PlaceOrder {
 /// A batch of a subaccount.
 #[must_use]
 pub fn batch(subaccount: u32, all_or_none: bool, operations: Vec<Operation>) -> v1::MsgOrders {
-    let operations =
-        operations.into_iter().map(|operation| v1::Operation { operation: Some(operation) });
+    let operations = operations.into_iter().map(v1::Operation::from);
     let mode = i32::from(all_or_none);
     v1::MsgOrders { subaccount, operations: operations.collect(), mode, ..Default::default() }
 }

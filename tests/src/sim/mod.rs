@@ -32,6 +32,7 @@ use tidemark_proto::units::{Atoms, Lots, TimeMs};
 use tidemark_proto::v1::LiquidationStage;
 
 use crate::harness::{genesis, test_market, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
+use crate::proposer;
 use prices::Prices;
 use rng::Rng;
 use traffic::Traffic;
@@ -264,7 +265,7 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
     }
     let candidates: Vec<_> = known.iter().map(|(tx, _)| Arc::clone(tx)).collect();
     let budget = admission::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
-    let chosen = admission::select(&candidates, budget, next);
+    let chosen = proposer::select(&candidates, budget, next);
     let txs = chosen.iter().map(|at| &*candidates[*at]).enumerate();
     let admission =
         admission::admit(txs, &node.state.view().before_next_block(state.chain.time_ms));

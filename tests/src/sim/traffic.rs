@@ -195,10 +195,7 @@ impl Traffic {
                 let count = rng.within(1, 6);
                 let operations: Vec<_> =
                     (0..count).filter_map(|_| operation(state, account, rng)).collect();
-                let operations: Vec<_> = operations
-                    .into_iter()
-                    .map(|op| v1::Operation { operation: Some(op) })
-                    .collect();
+                let operations: Vec<_> = operations.into_iter().map(v1::Operation::from).collect();
                 if !operations.is_empty() {
                     let mode = i32::from(rng.chance(30));
                     self.send(

@@ -6,8 +6,9 @@ mod property;
 use tidemark_engine::admission::{self, Before};
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::outcome::{OperationResult, TxOutcome};
-use tidemark_proto::types::{gas, Address, AgentKey, DecodedTx, Message};
-use tidemark_proto::units::OwnerId;
+use tidemark_engine::state::table::TableView;
+use tidemark_proto::types::{gas, Address, DecodedTx, Message};
+use tidemark_proto::units::{OwnerId, TimeMs};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, MarginMode, PostOnly, Side::Buy, Side::Sell, TimeInForce};
 use tidemark_tests::harness::{
@@ -331,8 +332,9 @@ fn admitted(txs: &[DecodedTx]) -> Vec<&'static str> {
         let owner = OwnerId::new(u32::from(address.0[0]));
         (address.0[0] < 3).then_some((owner, 5))
     };
-    let before =
-        Before { height: 10, max_gas: 100, signer, agent: |_, _: &DecodedTx, _: &AgentKey| Ok(()) };
+    let (owners, agents) = (&TableView::default(), &TableView::default());
+    let time_ms = TimeMs::ZERO;
+    let before = Before { height: 10, time_ms, max_gas: 100, signer, owners, agents };
     let admission = admission::admit(txs.iter().enumerate(), &before);
     let mut codes = vec![""; txs.len()];
     admission.admitted.iter().for_each(|admitted| codes[admitted.at] = "OK");

@@ -1,4 +1,4 @@
-//! One record of the journal.
+//! A record of the journal as bytes.
 
 use tidemark_proto::types::TxHash;
 

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::View;
-use tidemark_proto::types::{Address, DecodedTx};
+use tidemark_proto::types::{Address, DecodedTx, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::{Code, Refusal};
 
@@ -124,30 +124,18 @@ impl TxQueue {
         origin: Origin,
     ) -> Result<Arc<DecodedTx>, Refusal> {
         let view = self.publisher.view();
-        let tx = match decoded {
-            Decoded::Verified(tx) => tx,
-            Decoded::Unverified(signed) => {
-                view.admits(&signed.tx)?;
-                self.lock().refuses_again(&signed.tx, origin)?;
-                self.lock().room(&signed.tx, &view, &self.limits)?;
-                signed.verify(&self.cache.domain())?;
-                Arc::new(signed.tx)
-            }
-        };
+        let (tx, bytes_hash) = self.verified(decoded, bytes, |tx| {
+            view.admits(tx)?;
+            let inner = self.lock();
+            inner.refuses_again(tx, origin)?;
+            Ok(inner.room(tx, &view, &self.limits)?)
+        })?;
         let height = view.chain.height;
-        let waiting = Waiting {
-            tx: Arc::clone(&tx),
-            // Not a part of the frame that it came in, which it would keep alive.
-            bytes: Bytes::copy_from_slice(bytes),
-            bytes_hash: Sha256::digest(bytes).into(),
-            memory_bytes: memory_bytes(&tx),
-            last_height: last_height(&tx, height),
-            origin,
-        };
-        let bytes_hash = waiting.bytes_hash;
+        let last_height = last_height(&tx, height);
+        let waiting = Waiting::new((Arc::clone(&tx), bytes_hash), bytes, last_height, origin);
         let writes = origin == Origin::Client && !self.lock().is_of_a_client(&tx);
         if writes {
-            self.journal(|journal| journal.accept(bytes, waiting.last_height, height))?;
+            self.journal(|journal| journal.accept(bytes, last_height, height))?;
         }
         let taken = self.insert(waiting);
         if writes && taken.is_err() {
@@ -170,22 +158,29 @@ impl TxQueue {
 
     /// Takes a transaction of the journal again.
     fn restore(&self, recovered: &Recovered) -> Result<(), Refusal> {
-        let tx = match self.read(&recovered.bytes)? {
-            Decoded::Verified(tx) => tx,
+        let Recovered { bytes, last_height, .. } = recovered;
+        let admits = |tx: &DecodedTx| Ok(self.publisher.view().admits(tx)?);
+        let tx = self.verified(self.read(bytes)?, bytes, admits)?;
+        self.insert(Waiting::new(tx, bytes, *last_height, Origin::Client))
+    }
+
+    /// A transaction, with the hash of its bytes, once its signature is verified: after the checks
+    /// that are cheaper.
+    fn verified(
+        &self,
+        decoded: Decoded,
+        bytes: &[u8],
+        check: impl FnOnce(&DecodedTx) -> Result<(), Refusal>,
+    ) -> Result<(Arc<DecodedTx>, TxHash), Refusal> {
+        match decoded {
+            Decoded::Verified(tx) => Ok((tx, Sha256::digest(bytes).into())),
             Decoded::Unverified(signed) => {
-                self.publisher.view().admits(&signed.tx)?;
+                check(&signed.tx)?;
                 signed.verify(&self.cache.domain())?;
-                Arc::new(signed.tx)
+                let bytes_hash = signed.bytes_hash;
+                Ok((Arc::new(signed.tx), bytes_hash))
             }
-        };
-        self.insert(Waiting {
-            bytes: Bytes::copy_from_slice(&recovered.bytes),
-            bytes_hash: Sha256::digest(&recovered.bytes).into(),
-            memory_bytes: memory_bytes(&tx),
-            last_height: recovered.last_height,
-            origin: Origin::Client,
-            tx,
-        })
+        }
     }
 
     /// Adds a verified transaction, unless it is there.

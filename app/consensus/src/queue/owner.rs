@@ -1,4 +1,4 @@
-//! One owner's transactions that wait.
+//! The transactions of an owner that wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::bytes::Bytes;
 use tidemark_proto::types::{AgentKey, Class, DecodedTx, Message, TxHash};
 
-use super::limits::GAP_BLOCKS;
+use super::limits::{memory_bytes, GAP_BLOCKS};
 use super::Origin;
 
 /// A transaction that waits.
@@ -20,6 +20,20 @@ pub(super) struct Waiting {
     /// The last block that may hold it, as far as this node goes.
     pub(super) last_height: u64,
     pub(super) origin: Origin,
+}
+
+impl Waiting {
+    /// A verified transaction with its bytes, which are copied: as a part of the frame that they
+    /// came in they would keep all of it alive.
+    pub(super) fn new(
+        (tx, bytes_hash): (Arc<DecodedTx>, TxHash),
+        bytes: &[u8],
+        last_height: u64,
+        origin: Origin,
+    ) -> Self {
+        let (memory_bytes, bytes) = (memory_bytes(&tx), Bytes::copy_from_slice(bytes));
+        Self { tx, bytes, bytes_hash, memory_bytes, last_height, origin }
+    }
 }
 
 /// The name of a transaction among its owner's: own ones by sequence, then agents' by nonce and

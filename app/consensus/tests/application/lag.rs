@@ -8,7 +8,8 @@ use tendermint_abci::Application as _;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::RequestProcessProposal;
 
-use super::rig::{block_ms, history, DecidedBlock, Rig, Trade, INDEX};
+use super::rig::{block_ms, history, DecidedBlock, Rig, INDEX};
+use super::traffic::Trade;
 
 const SECOND: u64 = 1_000;
 /// The height whose block comes late.

@@ -6,6 +6,7 @@ mod queue;
 mod replies;
 mod requirements;
 mod rig;
+mod traffic;
 mod verdicts;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -14,7 +15,8 @@ use prost::Message as _;
 use tendermint_abci::Application as _;
 use tendermint_proto::v0_38::abci::RequestFinalizeBlock;
 
-use rig::{history, DecidedBlock, Rig, Trade, INDEX};
+use rig::{history, DecidedBlock, Rig, INDEX};
+use traffic::Trade;
 
 /// A sell order and a buy order that meet, in two blocks.
 fn traded() -> Vec<DecidedBlock> {

@@ -10,7 +10,8 @@ use tidemark_consensus::journal::Journal;
 use tidemark_consensus::queue::{Limits, Origin, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
 use tidemark_proto::Code;
 
-use super::rig::{heavy, history, of_a_stranger, signed, DecidedBlock, Rig, Trade, INDEX};
+use super::rig::{history, DecidedBlock, Rig, INDEX};
+use super::traffic::{heavy, of_a_stranger, signed, Trade};
 
 /// A chain whose traders have collateral, and the block after it.
 struct Chain {
@@ -119,7 +120,7 @@ fn a_second_transaction_with_a_waiting_sequence_is_refused_with_the_next_free_on
     assert!(answer.log.ends_with("the next free one is 2"), "{}", answer.log);
 }
 
-/// One account with cancels of unknown orders, 64 KiB each, filled block after block.
+/// An account with cancels of unknown orders, 64 KiB each, filled block after block.
 #[test]
 fn h4_an_account_that_fills_the_queue_leaves_each_other_its_turn() {
     let mut chain = Chain::new(Limits::default());

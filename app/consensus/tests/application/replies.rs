@@ -12,7 +12,8 @@ use tidemark_proto::tx::operation_results;
 use tidemark_proto::types::{MAX_OPERATIONS, MAX_RESULT_BYTES_PER_GAS, MAX_TX_RESULT_BYTES};
 use tidemark_proto::Code;
 
-use super::rig::{full_of_refused_batches, history, Rig, INDEX};
+use super::rig::{block_after, history, Rig, INDEX};
+use super::traffic::refused_batches;
 
 /// Asks for one thing, as CometBFT does, and reads the answer with the number of its bytes.
 fn ask(stream: &mut UnixStream, value: request::Value) -> (response::Value, usize) {
@@ -57,9 +58,9 @@ fn the_largest_block_of_refused_batches_is_answered_through_the_socket() {
         ask(&mut stream, request::Value::FinalizeBlock(block.block.clone()));
         ask(&mut stream, request::Value::Commit(RequestCommit {}));
     }
-    let block = full_of_refused_batches(&decided, 4 << 20);
+    let block = block_after(&decided, refused_batches((4 << 20) - (1 << 10)));
     let batches = block.txs.len() - 1;
-    assert!(batches > 480, "{batches} batches");
+    assert!(batches > 1_200, "{batches} batches");
     let (answer, bytes) = ask(&mut stream, request::Value::FinalizeBlock(block));
     let response::Value::FinalizeBlock(answer) = answer else { panic!("another answer") };
     let results = &answer.tx_results[1..];

@@ -9,7 +9,8 @@ use tendermint_proto::v0_38::abci::{
     RequestCheckTx, RequestQuery, RequestVerifyVoteExtension, ResponseFinalizeBlock,
 };
 
-use super::rig::{history, signed, DecidedBlock, Rig, Trade, INDEX};
+use super::rig::{history, DecidedBlock, Rig, INDEX};
+use super::traffic::{signed, Trade};
 
 /// A call that CometBFT makes on the way to a block, or beside it.
 #[derive(Clone, Debug)]

@@ -32,10 +32,9 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::View;
 use tidemark_feed::{Feed, FeedPrice};
 use tidemark_proto::params::{ChainParams, MarketParams};
-use tidemark_proto::tx::{decode, Sendable, Signer, TxOptions};
-use tidemark_proto::types::{SigningDomain, MAX_OPERATIONS};
-use tidemark_proto::v1;
-use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::tx::Signer;
+
+use super::traffic::{Sequences, Trade};
 
 /// The chain's id.
 pub const CHAIN: &str = "tidemark-abci-1";
@@ -46,10 +45,12 @@ const MAX_BYTES: i64 = 1_000_000;
 /// Price of the proposer's feed, in USDC; also in ticks.
 pub const INDEX: u32 = 50_000;
 /// The index in ticks.
-const INDEX_TICKS: u64 = INDEX as u64;
+pub(super) const INDEX_TICKS: u64 = INDEX as u64;
+/// Gas of a block: twice the usual, so that bytes bound the largest reply before gas does.
+const MAX_BLOCK_GAS: u64 = 200_000_000;
 /// Traders that have collateral.
 pub const TRADERS: [&str; 3] = ["alice", "bob", "carol"];
-const FAUCET: &str = "faucet";
+pub(super) const FAUCET: &str = "faucet";
 
 /// Always the same price of the only market, in USDC.
 struct Fixed(u32);
@@ -68,7 +69,7 @@ impl Feed for Fixed {
 /// The hash of every rig's genesis, once there is a rig.
 static GENESIS_HASH: OnceLock<[u8; 32]> = OnceLock::new();
 
-fn signer(name: &str) -> Signer {
+pub(super) fn signer(name: &str) -> Signer {
     let signer = Signer::from_secret(&Sha256::digest(name), CHAIN).expect("a hash is a secret key");
     signer.for_genesis(GENESIS_HASH.get().unwrap_or(&[0; 32]))
 }
@@ -180,7 +181,7 @@ impl Rig {
     pub fn init_chain(&self) {
         let faucet = signer(FAUCET).address().to_string();
         let genesis = Genesis {
-            params: ChainParams::default(),
+            params: ChainParams { max_block_gas: MAX_BLOCK_GAS, ..ChainParams::default() },
             markets: vec![MarketParams::with_defaults("BTC-USD", 1_000_000_000, 1_000_000_000, 50)],
             admin: faucet.clone(),
             minters: vec![faucet],
@@ -243,36 +244,6 @@ impl Rig {
     }
 }
 
-/// A trader's order in a block.
-#[derive(Clone, Copy, Debug)]
-pub struct Trade {
-    /// Which of [`TRADERS`].
-    pub trader: usize,
-    pub buys: bool,
-    /// The limit, in ticks below or above the index.
-    pub away: i64,
-    pub lots: u64,
-}
-
-impl Trade {
-    /// An order that rests or trades a little around the index.
-    pub fn new(trader: usize, buys: bool, away: i64, lots: u64) -> Self {
-        Self { trader, buys, away, lots }
-    }
-
-    fn message(self) -> v1::MsgOrders {
-        let side = if self.buys { v1::Side::Buy } else { v1::Side::Sell };
-        let order = v1::PlaceOrder {
-            side: side.into(),
-            price_ticks: INDEX_TICKS.saturating_add_signed(self.away),
-            lots: self.lots,
-            ..Default::default()
-        };
-        let operation = v1::Operation { operation: Some(Operation::Place(order)) };
-        v1::MsgOrders { operations: vec![operation], ..Default::default() }
-    }
-}
-
 /// A decided block, and what CometBFT asked the proposer on the way to it.
 #[derive(Clone)]
 pub struct DecidedBlock {
@@ -288,66 +259,6 @@ pub struct DecidedBlock {
     pub block: RequestFinalizeBlock,
     /// The proposer's answer to FinalizeBlock.
     pub answer: ResponseFinalizeBlock,
-}
-
-/// Signs with each key's next sequence.
-#[derive(Default)]
-struct Sequences(std::collections::BTreeMap<String, u64>);
-
-impl Sequences {
-    fn sign<M: Sendable>(&mut self, name: &str, message: M) -> Bytes {
-        let sequence = self.0.entry(name.to_owned()).or_default();
-        let options = TxOptions { sequence: *sequence, ..TxOptions::default() };
-        *sequence += 1;
-        sign(name, message, options)
-    }
-
-    fn deposit(&mut self, name: &str) -> Bytes {
-        let recipient = signer(name).address().to_string();
-        let amount_atoms = 1_000_000 * 1_000_000;
-        self.sign(FAUCET, v1::MsgDeposit { recipient, amount_atoms, ..Default::default() })
-    }
-
-    fn order(&mut self, trade: Trade) -> Bytes {
-        self.sign(TRADERS[trade.trader % TRADERS.len()], trade.message())
-    }
-}
-
-fn sign<M: Sendable>(name: &str, message: M, options: TxOptions) -> Bytes {
-    signer(name).sign(message, options).expect("the key signs").into()
-}
-
-/// An order as it is sent, with any sequence and timeout.
-pub fn signed(trade: Trade, sequence: u64, timeout_height: u64) -> Bytes {
-    let options = TxOptions { sequence, timeout_height, ..TxOptions::default() };
-    sign(TRADERS[trade.trader % TRADERS.len()], trade.message(), options)
-}
-
-/// The largest transaction for its operations: 512 stop orders with large numbers, 39 KB and more.
-pub fn heavy(trader: usize, sequence: u64) -> Bytes {
-    let order = v1::PlaceOrder {
-        side: v1::Side::Buy.into(),
-        price_ticks: u64::MAX,
-        lots: u64::MAX,
-        time_in_force: v1::TimeInForce::Gtt.into(),
-        expires_ms: u64::MAX,
-        client_id: u64::MAX,
-        trigger: v1::Trigger::Stop.into(),
-        trigger_price_ticks: u64::MAX,
-        reduce_only: true,
-        ..Default::default()
-    };
-    let operation = v1::Operation { operation: Some(Operation::Place(order)) };
-    let operations = vec![operation; MAX_OPERATIONS];
-    let message = v1::MsgOrders { operations, ..Default::default() };
-    let options = TxOptions { sequence, ..TxOptions::default() };
-    sign(TRADERS[trader % TRADERS.len()], message, options)
-}
-
-/// An order, rightly signed, of someone without an account.
-pub fn of_a_stranger(number: u64) -> Bytes {
-    let message = Trade::new(0, true, 0, 1).message();
-    sign(&format!("stranger {number}"), message, TxOptions::default())
 }
 
 /// The chain that one honest validator makes: deposits in the first block, the first prices in the
@@ -370,31 +281,10 @@ pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
     decided
 }
 
-/// The block after a history, as full as `max_bytes` and its gas allow of batches of all or none
-/// which are refused: the results of the most operations for the fewest bytes.
-pub fn full_of_refused_batches(decided: &[DecidedBlock], max_bytes: usize) -> RequestFinalizeBlock {
+/// The block after a history with other transactions behind the validators' prices.
+pub fn block_after(decided: &[DecidedBlock], txs: Vec<Bytes>) -> RequestFinalizeBlock {
     let last = &decided[decided.len() - 1].block;
-    let unknown = v1::CancelOrder { order_id: 1, ..Default::default() };
-    let operation = v1::Operation { operation: Some(Operation::Cancel(unknown)) };
-    let mode = v1::BatchMode::All.into();
-    let operations = vec![operation; MAX_OPERATIONS];
-    let message = v1::MsgOrders { operations, mode, ..Default::default() };
-    let mut sequences = Sequences::default();
-    let (mut txs, mut left) = (vec![last.txs[0].clone()], max_bytes - last.txs[0].len());
-    let mut gas_left = ChainParams::default().max_block_gas;
-    loop {
-        let tx = sequences.sign(TRADERS[0], message.clone());
-        let gas = decode(&tx, tx.len(), &SigningDomain::without_genesis(CHAIN))
-            .expect("a transaction")
-            .tx
-            .gas_limit;
-        if tx.len() > left || gas > gas_left {
-            break;
-        }
-        left -= tx.len();
-        gas_left -= gas;
-        txs.push(tx);
-    }
+    let txs = last.txs[..1].iter().cloned().chain(txs).collect();
     let height = last.height + 1;
     let hash = Sha256::digest(height.to_le_bytes()).to_vec().into();
     RequestFinalizeBlock { txs, hash, height, time: time(height), ..last.clone() }

@@ -12,7 +12,8 @@ use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::admission;
 
 use super::after;
-use super::rig::{history, Rig, Trade, CHAIN};
+use super::rig::{history, Rig, CHAIN};
+use super::traffic::Trade;
 
 fn accepts(rig: &Rig, request: &RequestProcessProposal) -> bool {
     rig.node.process_proposal(request.clone()).status == ProposalStatus::Accept as i32

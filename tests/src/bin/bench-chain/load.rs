@@ -111,9 +111,7 @@ pub async fn sign(
                 .map(|tx| {
                     let operations = (0..size)
                         .map(|index| operation(&mut random, tx * size + index, mark_ticks));
-                    let operations = operations
-                        .map(|operation| v1::Operation { operation: Some(operation) })
-                        .collect();
+                    let operations = operations.map(v1::Operation::from).collect();
                     let orders = v1::MsgOrders { operations, ..Default::default() };
                     key.sign(orders, TxOptions { sequence: tx as u64, ..TxOptions::default() })
                         .map_err(|e| e.to_string())
