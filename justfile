@@ -79,7 +79,7 @@ adversary-off TO="40":
     #!/usr/bin/env bash
     set -euo pipefail
     for rule in depth band keeper-places expiry fresh-lots fund-buckets \
-        waiting-turns; do
+        waiting-turns exits; do
         echo "== without $rule"
         ! cargo run -q --release -p tidemark-tests --features switches --bin adversary -- \
             1 {{TO}} --off "$rule" || { echo "nothing found without $rule"; exit 1; }

@@ -27,6 +27,8 @@ pub enum Defence {
     /// Orders that wait to increase reserve collateral, those that reduce come first, larger ones
     /// before smaller ones, and owners have turns (rules §2.11).
     WaitingTurns,
+    /// Without free collateral a position is closed at its zero price or better (rules §3.10).
+    Exits,
 }
 
 #[cfg(feature = "switches")]
@@ -34,7 +36,7 @@ static OFF: AtomicU32 = AtomicU32::new(0);
 
 impl Defence {
     /// Every rule, with its name on the command line.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("depth", Self::Depth),
         ("band", Self::Band),
         ("keeper-places", Self::KeeperPlaces),
@@ -42,6 +44,7 @@ impl Defence {
         ("fresh-lots", Self::FreshLots),
         ("fund-buckets", Self::FundBuckets),
         ("waiting-turns", Self::WaitingTurns),
+        ("exits", Self::Exits),
     ];
 
     /// Returns true if the rule stands: in a node, always.

@@ -15,6 +15,7 @@
 
 use std::cmp::Ordering;
 
+use tidemark_proto::defence::Defence;
 use tidemark_proto::units::{cmp_products, Atoms, Lots, Ppm, Side, SignedLots, Ticks};
 
 use crate::account::Position;
@@ -339,6 +340,9 @@ impl Taking {
     fn bears_exit(&self, market: &Market, filled: &Filled) -> Result<bool, RiskError> {
         let is_free = |standing: &Standing| !self.free_atoms(standing).is_negative();
         if self.spends_free && is_free(&self.now) && is_free(&filled.standing) {
+            return Ok(true);
+        }
+        if !Defence::Exits.stands() {
             return Ok(true);
         }
         if !self.is_at_zero_price() {
