@@ -88,14 +88,13 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     net.set_feed(NODE, feed(0, vec![fall])).unwrap();
     net.restart(NODE).unwrap();
     told.wait("the loss of the node", |note| matches!(note, Note::Lost { .. })).await;
-    told.wait(
-        "a position",
-        |note| matches!(note, Note::TookOver { lots, .. } if lots.is_positive()),
-    )
-    .await;
+    let has_position =
+        |note: &Note| matches!(note, Note::TookOver { lots, .. } if lots.is_positive());
+    told.wait("a position", has_position).await;
     assert!(!keeper.is_finished());
 
     net.stop(NODE);
+    let positions = told.count(has_position);
     net.restart(NODE).unwrap();
     net.ready().await.unwrap();
     progress("the node is back");
@@ -110,6 +109,12 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
     let backstop = backstop.unwrap_or_else(|| panic!("no backstop step in {steps:#?}"));
     assert!(backstop.lots > 0 && backstop.closed.is_some(), "{backstop:?}");
 
+    // The order that was under way when the node stopped survives it in the journal: bids that come
+    // before the keeper is back may meet that one, and its answer is lost.
+    wait_for("the keeper's return", || async {
+        (told.count(has_position) > positions).then_some(())
+    })
+    .await;
     // Bids come back as the mark is now; the fall has ended, or the keeper's bound follows it.
     wait_for("a hedge", || async {
         let now = traffic::mark(&client).await?;
