@@ -51,7 +51,7 @@ fn code(bytes: &[u8]) -> Code {
 /// The bytes with another message in the same wrapping.
 fn remade(bytes: &[u8], change: impl FnOnce(&mut v1::MsgSigned)) -> Vec<u8> {
     let value = block::unwrap(SIGNED, bytes).unwrap();
-    let mut message = v1::MsgSigned::decode(value.as_slice()).unwrap();
+    let mut message = v1::MsgSigned::decode(value).unwrap();
     change(&mut message);
     block::wrap(SIGNED, message.encode_to_vec())
 }
@@ -93,12 +93,13 @@ fn rules_10_the_short_form_has_one_form() {
         assert_eq!(code(&[&good[..], more].concat()), Code::TxMalformed);
         let content = remade(&good, |message| message.content.extend(more));
         assert_eq!(code(&content), Code::TxMalformed);
-        let mut value = block::unwrap(SIGNED, &good).unwrap();
+        let mut value = block::unwrap(SIGNED, &good).unwrap().to_vec();
         value.extend(more);
         assert_eq!(code(&block::wrap(SIGNED, value)), Code::TxMalformed);
     }
     // An owner's signature around it.
-    let any = cosmrs::Any { type_url: SIGNED.into(), value: block::unwrap(SIGNED, &good).unwrap() };
+    let value = block::unwrap(SIGNED, &good).unwrap().to_vec();
+    let any = cosmrs::Any { type_url: SIGNED.into(), value };
     let owner = Signer::from_secret(&[7; 32], CHAIN).unwrap();
     assert_eq!(code(&owner.sign_any(any, TxOptions::default()).unwrap()), Code::TxMalformed);
 }

@@ -8,7 +8,7 @@ use tidemark_proto::tx::TxOptions;
 use tidemark_proto::v1;
 use tidemark_tests::harness::{signer, FAUCET};
 use tidemark_tests::net::traffic::{fund, Traders};
-use tidemark_tests::net::{progress, wait_for, Net, NetOptions};
+use tidemark_tests::net::{self, progress, wait_for, Net, NetOptions};
 
 const BLOCKS: u64 = 500;
 const CRASH_AT: u64 = 150;
@@ -101,8 +101,7 @@ async fn every_block_is_the_same(net: &Net, blocks: u64) {
     for height in 1..=blocks {
         let ours = net.comet(ONE_THREAD).block_results(height).await.unwrap();
         assert!(ours["app_hash"].as_str().is_some_and(|hash| hash.len() >= 43), "{ours}");
-        transactions +=
-            ours["txs_results"].as_array().map_or(0, |results| results.len().saturating_sub(1));
+        transactions += net::transactions(&ours);
         for node in 1..net.len() {
             let theirs = net.comet(node).block_results(height).await.unwrap();
             assert_eq!(theirs["app_hash"], ours["app_hash"], "height {height}, node {node}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidemark_client::Client;
 use tidemark_tests::net::traffic::{fund, Traders};
-use tidemark_tests::net::{progress, wait_for, Net, NetOptions, NodeOptions};
+use tidemark_tests::net::{self, progress, wait_for, Net, NetOptions, NodeOptions};
 
 const VALIDATOR: usize = 0;
 /// Carries the chain out by itself, and keeps the traders' transactions while the validator's
@@ -100,7 +100,7 @@ async fn every_block_is_the_same(net: &Net, last: u64) {
         let theirs = net.comet(FOLLOWER).block_results(height).await.unwrap();
         assert_eq!(theirs["app_hash"], ours["app_hash"], "height {height}");
         assert_eq!(theirs["txs_results"], ours["txs_results"], "height {height}");
-        txs.insert(height, ours["txs_results"].as_array().map_or(0, Vec::len).saturating_sub(1));
+        txs.insert(height, net::transactions(&ours));
     }
     let total: usize = txs.values().sum();
     progress(&format!("{last} heights compared, {total} transactions"));

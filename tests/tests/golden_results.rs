@@ -10,10 +10,10 @@ use prost::Message as _;
 use tendermint_proto::v0_38::abci::{
     ExecTxResult, ExtendedCommitInfo, ExtendedVoteInfo, Validator,
 };
-use tidemark_consensus::encode::tx_result;
+use tidemark_consensus::encode::{list_result, tx_result};
 use tidemark_consensus::votes;
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_proto::tx::operation_results;
+use tidemark_proto::tx::{list_rows, operation_results};
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{limit, one_market, place, signer, Chain};
@@ -97,8 +97,8 @@ fn trades(chain: &mut Chain) -> Vec<(&'static str, TxOutcome)> {
     ]
 }
 
-/// Every kind of result, driven into by a chain.
-fn results() -> Vec<(&'static str, ExecTxResult)> {
+/// Every kind of outcome, driven into by a chain.
+fn outcomes() -> Vec<(&'static str, TxOutcome)> {
     let mut chain = one_market(&["maker", "taker"]);
     let mut outcomes = trades(&mut chain);
     chain.deposit("maker", 5);
@@ -119,7 +119,14 @@ fn results() -> Vec<(&'static str, ExecTxResult)> {
     outcomes.push(("orders refused whole", only(&mut chain)));
     chain.send_raw(b"not a transaction".to_vec());
     outcomes.push(("bytes that do not decode", only(&mut chain)));
-    outcomes.into_iter().map(|(name, outcome)| (name, tx_result(&outcome))).collect()
+    outcomes
+}
+
+/// The result of each, and that of a block's own list of all of them.
+fn results() -> (Vec<(&'static str, ExecTxResult)>, ExecTxResult) {
+    let (names, outcomes): (Vec<_>, Vec<_>) = outcomes().into_iter().unzip();
+    let results = names.into_iter().zip(outcomes.iter().map(tx_result)).collect();
+    (results, list_result(&outcomes))
 }
 
 /// Prices of four validators: reported, blanked, absent, and without a report.
@@ -141,11 +148,12 @@ fn prices() -> Vec<u8> {
 
 #[test]
 fn rules_10_the_bytes_behind_the_hash_of_results_are_as_they_were() {
-    let results = results();
+    let (results, list) = results();
     let mut now = String::new();
     for (name, result) in &results {
         writeln!(now, "{} {name}", hex::encode(hashed(result))).expect("memory");
     }
+    writeln!(now, "{} a list of all these", hex::encode(hashed(&list))).expect("memory");
     writeln!(now, "{} the validators' prices", hex::encode(prices())).expect("memory");
     if std::env::var_os("TIDEMARK_BLESS").is_some() {
         std::fs::write(FILE, &now).expect("a writable file");
@@ -156,11 +164,17 @@ fn rules_10_the_bytes_behind_the_hash_of_results_are_as_they_were() {
         let operations = operation_results(&result.data).expect("data of a result");
         assert!(operations.iter().all(|operation| operation.message.is_empty()), "{name}");
     }
+    let rows = list_rows(&list.data).expect("data of a list");
+    assert_eq!(rows.len(), results.len());
+    for (row, (name, result)) in rows.iter().zip(&results) {
+        let of_result = operation_results(&result.data).expect("data of a result");
+        assert_eq!((row.code, &row.results), (result.code, &of_result), "{name}");
+    }
 }
 
 #[test]
 fn rules_10_the_codes_of_transactions_are_those_of_what_became_of_them() {
-    let results = results();
+    let (results, _) = results();
     let codes: Vec<(&str, u32)> =
         results.iter().map(|(name, result)| (*name, result.code)).collect();
     let expected = [

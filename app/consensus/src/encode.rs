@@ -5,7 +5,7 @@ use tendermint_proto::v0_38::abci::{Event, EventAttribute, ExecTxResult};
 use tidemark_engine::outcome::{OperationResult, TwapSlice, TxOutcome};
 use tidemark_engine::refusal::Refusal;
 use tidemark_proto::codes::CODESPACE;
-use tidemark_proto::tx::{result_data, type_url};
+use tidemark_proto::tx::{list_data, result_data, type_url};
 use tidemark_proto::units::Atoms;
 use tidemark_proto::{v1, Code};
 
@@ -44,15 +44,40 @@ pub fn operation_answer(result: &OperationResult) -> v1::OperationResult {
     v1::OperationResult { message, ..operation_result(result) }
 }
 
+fn operation_results(outcome: &TxOutcome) -> Vec<v1::OperationResult> {
+    outcome.results.iter().map(operation_result).collect()
+}
+
+/// The result of a block's own list: a row for each of its transactions, without a sentence or an
+/// event. Its code is 0, whatever became of them.
+#[must_use]
+pub fn list_result(outcomes: &[TxOutcome]) -> ExecTxResult {
+    let gas = |gas_of: fn(&TxOutcome) -> u64| {
+        let gas = outcomes.iter().map(gas_of).fold(0, u64::saturating_add);
+        i64::try_from(gas).unwrap_or(i64::MAX)
+    };
+    let rows = outcomes.iter().map(|outcome| v1::BlockListRow {
+        code: outcome.refused_for().map_or(Code::Ok, Refusal::code).number(),
+        gas_wanted: outcome.gas_wanted,
+        gas_used: outcome.gas_used,
+        results: operation_results(outcome),
+    });
+    ExecTxResult {
+        data: list_data(rows.collect()).into(),
+        gas_wanted: gas(|outcome| outcome.gas_wanted),
+        gas_used: gas(|outcome| outcome.gas_used),
+        ..Default::default()
+    }
+}
+
 /// A transaction's result in a block. Code, data and gas are part of consensus: CometBFT hashes
 /// them into the next header. Log and events are not.
 #[must_use]
 pub fn tx_result(outcome: &TxOutcome) -> ExecTxResult {
     let refusal = outcome.refused_for();
-    let results = outcome.results.iter().map(operation_result).collect();
     ExecTxResult {
         code: refusal.map_or(Code::Ok, Refusal::code).number(),
-        data: result_data(outcome.message, results).into(),
+        data: result_data(outcome.message, operation_results(outcome)).into(),
         log: refusal.map(|refusal| cut(refusal.labelled())).unwrap_or_default(),
         gas_wanted: i64::try_from(outcome.gas_wanted).unwrap_or(i64::MAX),
         gas_used: i64::try_from(outcome.gas_used).unwrap_or(i64::MAX),

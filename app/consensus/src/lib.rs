@@ -3,6 +3,7 @@
 //! blocks.
 
 pub mod abci;
+pub mod block_txs;
 pub mod cosmos_account;
 pub mod encode;
 pub mod journal;

@@ -16,6 +16,6 @@ mod sign;
 
 pub use decode::{decode, SignedTx, MAX_MEMO_BYTES};
 pub use message::chain_tag;
-pub use result::{operation_results, result_data, type_url};
+pub use result::{list_data, list_rows, operation_results, result_data, type_url};
 pub use short::{usual_gas, AgentSigner, SignedOrders, PURPOSE, SIGNED};
 pub use sign::{Sendable, Signer, TxOptions};

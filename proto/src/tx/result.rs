@@ -5,6 +5,7 @@ use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmrs::Any;
 use prost::Message as _;
 
+use super::block::BLOCK_LIST;
 use crate::codes::{Code, Refusal};
 use crate::v1;
 
@@ -25,6 +26,27 @@ pub fn result_data(message: Option<&str>, results: Vec<v1::OperationResult>) -> 
     };
     let msg_responses = message.map(response).into_iter().collect();
     TxMsgData { msg_responses, ..Default::default() }.encode_to_vec()
+}
+
+/// The data of the result of a block's own list, with a row for each of its transactions.
+#[must_use]
+pub fn list_data(rows: Vec<v1::BlockListRow>) -> Vec<u8> {
+    let value = v1::BlockListResponse { rows }.encode_to_vec();
+    let response = Any { type_url: format!("{BLOCK_LIST}Response"), value };
+    TxMsgData { msg_responses: vec![response], ..Default::default() }.encode_to_vec()
+}
+
+/// The rows of a block's own list, read from the data of its result; `None` for the data of any
+/// other result.
+#[must_use]
+pub fn list_rows(data: &[u8]) -> Option<Vec<v1::BlockListRow>> {
+    let data = TxMsgData::decode(data).ok()?;
+    let [response] = data.msg_responses.as_slice() else { return None };
+    if response.type_url.strip_suffix("Response") != Some(BLOCK_LIST) {
+        return None;
+    }
+    let list = v1::BlockListResponse::decode(response.value.as_slice()).ok()?;
+    Some(list.rows)
 }
 
 /// The results of a transaction's operations, read from its data.
@@ -82,5 +104,15 @@ mod tests {
         assert_eq!(deposit.msg_responses[0].value, Vec::<u8>::new());
         assert_eq!(result_data(None, Vec::new()), Vec::<u8>::new());
         assert!(operation_results(b"no data").is_err());
+    }
+
+    #[test]
+    fn the_data_of_a_list_reads_back_as_its_rows_and_that_of_a_transaction_as_none() {
+        let row = v1::BlockListRow { code: 7, gas_wanted: 20_400, ..Default::default() };
+        let rows = vec![row, v1::BlockListRow::default()];
+        assert_eq!(list_rows(&list_data(rows.clone())), Some(rows));
+        let results = vec![v1::OperationResult { code: 110, ..Default::default() }];
+        assert_eq!(list_rows(&result_data(Some("MsgOrders"), results)), None);
+        assert_eq!(list_rows(b"no data"), None);
     }
 }

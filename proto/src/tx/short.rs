@@ -53,7 +53,7 @@ pub(super) fn decode(
     bytes: &[u8],
     domain: &SigningDomain,
 ) -> Result<(DecodedTx, AgentProof), Refusal> {
-    if block::wrap(SIGNED, any.value.clone()) != bytes {
+    if block::wrap(SIGNED, &any.value) != bytes {
         return Err(malformed(format!(
             "around {SIGNED} a transaction has empty auth info, no signature and nothing else"
         )));

@@ -74,7 +74,7 @@ fn vector(title: &str, kind: &str, secret: [u8; 32], orders: &v1::AgentOrders) -
     let read = decode(&signed.bytes, MAX_BYTES, &domain()).unwrap();
     assert_eq!((read.verify(&domain()), read.tx.hash), (Ok(()), signed.identity));
     let value = block::unwrap(SIGNED, &signed.bytes).unwrap();
-    let v1::MsgSigned { content, signature } = v1::MsgSigned::decode(value.as_slice()).unwrap();
+    let v1::MsgSigned { content, signature } = v1::MsgSigned::decode(value).unwrap();
     let mut bytes = domain().prefix(tidemark_proto::tx::PURPOSE);
     bytes.extend(&content);
     json!({
@@ -96,7 +96,7 @@ fn refused() -> Vec<Value> {
     let (_, orders) = contents().remove(0);
     let good = agent.sign(&owner(), orders).bytes;
     let value = block::unwrap(SIGNED, &good).unwrap();
-    let message = v1::MsgSigned::decode(value.as_slice()).unwrap();
+    let message = v1::MsgSigned::decode(value).unwrap();
     let with = |content: Vec<u8>, signature: Vec<u8>| {
         block::wrap(SIGNED, v1::MsgSigned { content, signature }.encode_to_vec())
     };

@@ -2,6 +2,7 @@
 //! CometBFT, in a temporary folder, on ports of their own. Dropping it ends every process that it
 //! started.
 
+mod block_results;
 mod metrics;
 mod options;
 mod process;
@@ -25,6 +26,7 @@ use tidemark_proto::params::MarketParams;
 
 use crate::harness::test_market;
 
+pub use block_results::transactions;
 pub use metrics::Metrics;
 pub use options::{NetOptions, NodeOptions};
 use process::{Launch, Process};

@@ -9,7 +9,8 @@ use tidemark_engine::state::merkle::Hash;
 use tidemark_engine::state::{Chain, State};
 
 use super::{height, time_ms, Consensus, ExecutedBlock, Node};
-use crate::encode::tx_result;
+use crate::block_txs::BlockTxs;
+use crate::encode::{list_result, tx_result};
 use crate::timing::{BlockTimes, Stopwatch};
 use crate::votes;
 
@@ -70,12 +71,9 @@ fn carry_out(
     hash: Hash,
 ) -> ExecutedBlock {
     let mut watch = Stopwatch::start();
-    let (injected, txs) = match request.txs.split_first() {
-        Some((first, rest)) if votes::required(height(request.height)) => (Some(first), rest),
-        _ => (None, request.txs.as_slice()),
-    };
+    let BlockTxs { prices, listed, txs } = BlockTxs::read(height(request.height), &request.txs);
     let max_bytes = state.max_tx_bytes();
-    let commit = injected.and_then(|bytes| votes::decode(bytes).ok());
+    let commit = prices.as_ref().and_then(|bytes| votes::decode(bytes).ok());
     let ballots = commit.iter().flat_map(votes::ballots).collect();
     let block = Block {
         height: height(request.height),
@@ -83,21 +81,26 @@ fn carry_out(
         hash,
         proposer: request.proposer_address.as_ref().try_into().unwrap_or_default(),
         ballots,
-        txs: node.inner.cache.check_all(txs, max_bytes, node.inner.threads),
+        txs: node.inner.cache.check_all(&txs, max_bytes, node.inner.threads),
     };
     watch.lap(Phase::Decode);
     let events = exec::execute(state, &block, &mut |phase| watch.lap(phase));
     for phase in Phase::ALL {
         times.add(phase, watch.times.get(phase));
     }
-    ExecutedBlock { injected: injected.is_some(), events: Arc::new(events), committed: false }
+    let has_prices = prices.is_some();
+    ExecutedBlock { has_prices, listed, events: Arc::new(events), committed: false }
 }
 
+/// A result for each of the block's own transactions: the prices' is empty, the list's has a row
+/// for each that it carries.
 fn answer(executed: &ExecutedBlock) -> ResponseFinalizeBlock {
-    let injected = executed.injected.then(ExecTxResult::default);
-    let tx_results = injected.into_iter().chain(executed.events.txs.iter().map(tx_result));
+    let txs = &executed.events.txs;
+    let (listed, alone) = txs.split_at(executed.listed.unwrap_or(0).min(txs.len()));
+    let prices = executed.has_prices.then(ExecTxResult::default);
+    let list = executed.listed.map(|_| list_result(listed));
     ResponseFinalizeBlock {
-        tx_results: tx_results.collect(),
+        tx_results: prices.into_iter().chain(list).chain(alone.iter().map(tx_result)).collect(),
         app_hash: executed.events.app_hash.to_vec().into(),
         ..Default::default()
     }

@@ -74,8 +74,10 @@ struct Consensus {
 /// A block that FinalizeBlock has carried out. CometBFT may ask for it again: when CometBFT alone
 /// dies before its own record of the block is complete, and starts again.
 struct ExecutedBlock {
-    /// The block's first transaction is an extended commit, not a transaction of the exchange.
-    injected: bool,
+    /// The block's first transaction has the validators' prices.
+    has_prices: bool,
+    /// How many transactions its own list has; `None` without a list.
+    listed: Option<usize>,
     /// Results and events, from which the same answer can be made again.
     events: Arc<BlockEvents>,
     /// Commit has published the block.

@@ -1,11 +1,12 @@
-//! PrepareProposal: the extended commit first, then transactions. Their order has no effect (rules
-//! §8.2). Nothing is carried out here.
+//! PrepareProposal: the extended commit first, then the block's own list, then plain transactions.
+//! Their order has no effect (rules §8.2). Nothing is carried out here.
 
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, ResponsePrepareProposal};
 use tidemark_engine::admission::{self, BlockBudget};
 use tidemark_engine::phase::Phase;
 
 use super::{height, time_ms, Node};
+use crate::block_txs;
 use crate::lag;
 use crate::timing::Stopwatch;
 use crate::votes;
@@ -31,10 +32,11 @@ pub(super) fn prepare_proposal(
     // The first block after a halt has the time and prices of before it: nobody is to trade on them
     // (rules §4.7).
     let prices_are_old = node.behind_ms(request.height, request.time.as_ref()) > lag::LEAVES_OUT_MS;
+    let bytes = bytes.saturating_sub(block_txs::LIST_BYTES);
     let budget = BlockBudget { bytes, gas: view.max_block_gas() };
     if !prices_are_old {
         let chosen = node.inner.queue.choose(&view, time_ms(request.time.as_ref()), budget);
-        txs.extend(chosen.into_iter().map(|chosen| chosen.bytes));
+        txs.extend(block_txs::lay_out(chosen));
     }
     watch.lap(Phase::Prepare);
     node.consensus().times.add(Phase::Prepare, watch.times.get(Phase::Prepare));

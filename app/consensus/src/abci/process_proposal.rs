@@ -9,6 +9,7 @@ use tidemark_engine::phase::Phase;
 use tidemark_proto::Refusal;
 
 use super::{height, time_ms, Node};
+use crate::block_txs::BlockTxs;
 use crate::timing::Stopwatch;
 use crate::votes;
 
@@ -36,16 +37,15 @@ pub(super) fn process_proposal(
 fn check(node: &Node, request: &RequestProcessProposal) -> Result<(), String> {
     let view = node.inner.publisher.view();
     let (cache, threads) = (&node.inner.cache, node.inner.threads);
-    let mut txs = request.txs.as_slice();
+    let BlockTxs { prices, txs, .. } = BlockTxs::read(height(request.height), &request.txs);
     let mut commit = None;
     if votes::required(height(request.height)) {
-        let (first, rest) = txs.split_first().ok_or("the block has no extended commit")?;
-        votes::room::check_bytes(first.len(), view.chain.validators.len())?;
-        commit = Some(votes::decode(first)?);
-        txs = rest;
+        let prices = prices.ok_or("the block has no extended commit")?;
+        votes::room::check_bytes(prices.len(), view.chain.validators.len())?;
+        commit = Some(votes::decode(&prices)?);
     }
     let of_tx = |(index, refusal): (usize, Refusal)| format!("transaction {index}: {refusal}");
-    let decoded = cache.decode_all(txs, view.max_tx_bytes(), threads).map_err(of_tx)?;
+    let decoded = cache.decode_all(&txs, view.max_tx_bytes(), threads).map_err(of_tx)?;
     let all = decoded.iter().map(AsRef::as_ref).enumerate();
     let before = view.before_next_block(time_ms(request.time.as_ref()));
     if let Some((index, refusal)) = admission::admit(all, &before).first_refused() {

@@ -7,7 +7,7 @@ use super::server::MAX_REPLY_BYTES;
 use crate::votes::room::block_bytes;
 
 /// Bytes of the reply beside the results of senders' transactions: app hash, the empty result of
-/// the validators' prices, and frames.
+/// the validators' prices, the frames of a list's rows. A row takes less than a result by itself.
 const BESIDE_RESULTS_BYTES: u64 = 1_024;
 
 /// Checks that the largest replies of a chain have room in a frame of the socket: the results of a

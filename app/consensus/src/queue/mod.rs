@@ -59,6 +59,8 @@ pub struct Chosen {
     pub tx: Arc<DecodedTx>,
     /// Its bytes.
     pub bytes: Bytes,
+    /// It stands in the block by itself, not in the block's own list.
+    pub is_plain: bool,
 }
 
 impl TxQueue {
@@ -306,7 +308,11 @@ impl TxQueue {
         });
         turns::choose(owners, budget)
             .into_iter()
-            .map(|waiting| Chosen { tx: Arc::clone(&waiting.tx), bytes: waiting.bytes.clone() })
+            .map(|waiting| Chosen {
+                tx: Arc::clone(&waiting.tx),
+                bytes: waiting.bytes.clone(),
+                is_plain: waiting.is_plain,
+            })
             .collect()
     }
 

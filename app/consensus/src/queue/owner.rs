@@ -20,6 +20,8 @@ pub(super) struct Waiting {
     /// The last block that may hold it, as far as this node goes.
     pub(super) last_height: u64,
     pub(super) origin: Origin,
+    /// It came by CheckTx first: wallets and explorers look for it in the block by its hash.
+    pub(super) is_plain: bool,
 }
 
 impl Waiting {
@@ -32,7 +34,8 @@ impl Waiting {
         origin: Origin,
     ) -> Self {
         let (memory_bytes, bytes) = (memory_bytes(&tx), Bytes::copy_from_slice(bytes));
-        Self { tx, bytes, bytes_hash, memory_bytes, last_height, origin }
+        let is_plain = origin == Origin::Mempool;
+        Self { tx, bytes, bytes_hash, memory_bytes, last_height, origin, is_plain }
     }
 }
 

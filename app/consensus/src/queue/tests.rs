@@ -36,9 +36,8 @@ fn tx(owner: u8, sequence: u64, size: usize, gas_limit: u64, cancels: bool) -> A
 }
 
 fn waiting(tx: Arc<DecodedTx>, last_height: u64) -> Waiting {
-    let (bytes_hash, memory_bytes) = (tx.hash, memory_bytes(&tx));
-    let origin = Origin::Mempool;
-    Waiting { tx, bytes: Bytes::new(), bytes_hash, memory_bytes, last_height, origin }
+    let bytes_hash = tx.hash;
+    Waiting::new((tx, bytes_hash), &[], last_height, Origin::Mempool)
 }
 
 /// A change of one owner's transactions.

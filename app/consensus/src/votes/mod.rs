@@ -44,7 +44,7 @@ pub fn decode(bytes: &[u8]) -> Result<ExtendedCommitInfo, String> {
     let value = block::unwrap(BLOCK_PRICES, bytes)
         .map_err(|why| format!("the first transaction is not an extended commit: {why}"))?;
     let commit =
-        ExtendedCommitInfo::decode(&*value).map_err(|error| format!("extended commit: {error}"))?;
+        ExtendedCommitInfo::decode(value).map_err(|error| format!("extended commit: {error}"))?;
     if commit.encode_to_vec() != value {
         return Err("extended commit is not in its canonical form".into());
     }

@@ -6,6 +6,7 @@ use tidemark_proto::tx::block::MAX_WRAPPING_BYTES;
 
 use super::MAX_EXTENSION_BYTES;
 use crate::abci::server::MAX_FRAME_BYTES;
+use crate::block_txs;
 
 /// Most bytes of one vote in the injected transaction: an address of 20 bytes and a power of up to
 /// 10, a flag, an extension, a signature of 64 bytes, and what protobuf adds to each.
@@ -60,9 +61,9 @@ pub fn block_bytes(params: &ConsensusParams) -> u64 {
 }
 
 /// Checks that blocks of a chain with so many validators have room for the injected transaction and
-/// one transaction of `max_tx_bytes` behind it, and that the largest request of CometBFT has room
-/// in a frame of the socket. To be asked at InitChain and before each change of the validator set
-/// or of the block size.
+/// a list of one transaction of `max_tx_bytes` behind it, and that the largest request of CometBFT
+/// has room in a frame of the socket. To be asked at InitChain and before each change of the
+/// validator set or of the block size.
 ///
 /// # Errors
 /// A sentence with the parameter to change, its value and the least or largest that would do.
@@ -79,6 +80,7 @@ pub fn check(
     let commit_bytes = (validators as u64).saturating_mul(COMMIT_SIGNATURE_BYTES);
     let needed_bytes = [
         injected_bytes,
+        block_txs::LIST_BYTES,
         admission::tx_bytes(max_tx_bytes),
         commit_bytes,
         BESIDE_DATA_BYTES,

@@ -290,8 +290,9 @@ fn abci_requirement_02_block_size_and_frame_cap_follow_from_the_validator_set() 
         ..Default::default()
     };
     let check = |max_bytes, validators| room::check(&params(max_bytes), validators, 100_000);
-    // 8 + 55 bytes and 1 133 a vote; a transaction; the header; a signature a vote; evidence.
-    let needed = 63 + 500 * 1_133 + 100_008 + 731 + 500 * 111 + (1 << 20);
+    // 8 + 55 bytes and 1 133 a vote; a list around a transaction; the header; a signature a vote;
+    // evidence.
+    let needed = 63 + 500 * 1_133 + 52 + 100_008 + 731 + 500 * 111 + (1 << 20);
     assert_eq!(check(needed, 500), Ok(()));
     let refusal = check(needed - 1, 500).unwrap_err();
     let starts =
@@ -306,8 +307,9 @@ fn abci_requirement_02_block_size_and_frame_cap_follow_from_the_validator_set() 
 #[test]
 fn rules_10_the_declared_block_prices_reads_what_a_block_carries() {
     let (commit, _) = commits();
-    let value = block::unwrap(BLOCK_PRICES, &encode(&commit)).unwrap();
-    let declared = tidemark_proto::v1::BlockPrices::decode(&*value).unwrap();
+    let encoded = encode(&commit);
+    let value = block::unwrap(BLOCK_PRICES, &encoded).unwrap();
+    let declared = tidemark_proto::v1::BlockPrices::decode(value).unwrap();
     assert_eq!(declared.encode_to_vec(), value);
     assert_eq!((declared.round, declared.votes.len()), (1, 4));
     let vote = &declared.votes[0];

@@ -2,6 +2,7 @@
 //! and 9 to 13 of CometBFT's `spec/abci/abci++_app_requirements.md`.
 
 mod lag;
+mod list;
 mod queue;
 mod replies;
 mod requirements;

@@ -6,6 +6,7 @@ use tendermint_abci::Application as _;
 use tendermint_proto::v0_38::abci::{
     CheckTxType, RequestCheckTx, RequestFinalizeBlock, RequestPrepareProposal,
 };
+use tidemark_consensus::block_txs::BlockTxs;
 use tidemark_consensus::journal::Journal;
 use tidemark_consensus::queue::{Limits, Origin, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
 use tidemark_proto::Code;
@@ -33,14 +34,15 @@ impl Chain {
         Self { rig, last, height }
     }
 
-    /// The transactions of this node's next proposal, without the prices.
+    /// The senders' transactions of this node's next proposal, those of its list first.
     fn proposal(&self) -> Vec<Bytes> {
         let request = RequestPrepareProposal {
             txs: Vec::new(),
             height: self.height + 1,
             ..self.last.prepare.clone()
         };
-        self.rig.node.prepare_proposal(request).txs.split_off(1)
+        let txs = self.rig.node.prepare_proposal(request).txs;
+        BlockTxs::read(self.height.unsigned_abs() + 1, &txs).txs
     }
 
     /// Carries out a block of these transactions, whoever proposed it.

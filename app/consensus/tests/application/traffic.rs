@@ -118,8 +118,8 @@ pub fn refused_batches(max_bytes: usize) -> Vec<Bytes> {
     let message = v1::MsgOrders { operations, mode, ..Default::default() };
     let least_gas = gas::TX + (gas::CANCEL + 2 * gas::TRY) * MAX_OPERATIONS as u64 + gas::NAMED;
     let (mut sequences, mut left) = (Sequences::default(), max_bytes);
-    let mut batch = || sequences.sign_with_gas(TRADERS[0], message.clone(), Some(least_gas));
-    std::iter::repeat_with(|| batch())
+    let batch = || sequences.sign_with_gas(TRADERS[0], message.clone(), Some(least_gas));
+    std::iter::repeat_with(batch)
         .take_while(|tx| {
             let fits = tx.len() <= left;
             left = left.saturating_sub(tx.len());

@@ -25,7 +25,7 @@ pub struct Block {
     /// The validators' votes on the block before, with their price reports; empty where there are
     /// none.
     pub ballots: Vec<PriceBallot>,
-    /// Its transactions after their stateless check, in order.
+    /// Its transactions after their stateless check: those of its own list, then the others.
     pub txs: Vec<CheckedTx>,
 }
 
