@@ -117,10 +117,9 @@ impl<'a> OrdersRun<'a> {
         self.gas.spend(at, spent);
         self.taken = self.taken.saturating_add(spent);
         turn.note(ctx, operations, (ctx.later.rank, before));
+        let again = turn.class > turn.first_class(operation);
         if let Some(result) = self.results.get_mut(at) {
-            let earlier = std::mem::take(result);
-            let again = turn.class > turn.first_class(operation);
-            *result = if again { both(earlier, last) } else { last };
+            *result = if again { both(std::mem::take(result), last) } else { last };
         }
     }
 
