@@ -65,7 +65,7 @@ codes! {
     OperationCount = 10, "OPERATION_COUNT";
     /// Declared gas is below the static gas, above a block's, or ends before the next step.
     OutOfGas = 11, "OUT_OF_GAS";
-    /// Too many transactions for the account's allowance, or too many bytes that wait.
+    /// More operations than the owner's allowance has left, or too many bytes that wait.
     RateLimited = 12, "RATE_LIMITED";
     /// The signer may not do this.
     NotAuthorised = 13, "NOT_AUTHORISED";

@@ -77,7 +77,7 @@ fn a_batch_that_an_agent_signs_is_read_back_as_it_was_sent() {
         assert_eq!(tx.hash, signed.identity);
         let expected = matches!(
             tx.message,
-            Message::Orders { subaccount: 3, all_or_none: true, ref operations }
+            Message::Orders { subaccount: 3, all_or_none: true, ref operations, .. }
                 if operations.len() == 1
         );
         assert!(expected, "{:?}", tx.message);

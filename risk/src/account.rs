@@ -178,9 +178,20 @@ impl Volume {
     #[must_use]
     pub fn atoms(&self, now_ms: TimeMs) -> Atoms {
         let today = day(now_ms);
-        let counts = |day: u32| day < today && day.saturating_add(VOLUME_DAYS) >= today;
-        let counted = self.days.iter().filter(|(day, _)| counts(*day));
-        counted.map(|(_, atoms)| Atoms::from_u64(*atoms)).sum()
+        self.since(today).filter(|(day, _)| *day < today).map(|(_, atoms)| atoms).sum()
+    }
+
+    /// As [`Self::atoms`], with what was traded today.
+    #[must_use]
+    pub fn recent_atoms(&self, now_ms: TimeMs) -> Atoms {
+        self.since(day(now_ms)).map(|(_, atoms)| atoms).sum()
+    }
+
+    /// Notional of [`VOLUME_DAYS`] days before a day and of all days from it on.
+    fn since(&self, today: u32) -> impl Iterator<Item = (u32, Atoms)> + '_ {
+        let counted = self.days.iter();
+        let counted = counted.filter(move |(day, _)| day.saturating_add(VOLUME_DAYS) >= today);
+        counted.map(|(day, atoms)| (*day, Atoms::from_u64(*atoms)))
     }
 }
 

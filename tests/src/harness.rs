@@ -17,7 +17,7 @@ use tidemark_engine::genesis::Genesis;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
-use tidemark_proto::params::{ChainParams, MarketParams};
+use tidemark_proto::params::{ChainParams, MarketParams, MAX_ALLOWANCE_BASE};
 use tidemark_proto::tx::{Sendable, Signer, TxOptions};
 use tidemark_proto::types::{DecodedTx, SigningDomain};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks, TimeMs};
@@ -70,14 +70,15 @@ pub fn plain_market(symbol: &str, max_leverage: u32) -> MarketParams {
     test_market(symbol, 1_000_000_000, 1_000_000_000, max_leverage)
 }
 
-/// The rules' defaults, but owners and subaccounts cost nothing: figures of collateral and of the
-/// fund stay round.
+/// The rules' defaults, but owners and subaccounts cost nothing, so that figures of collateral and
+/// of the fund stay round, and no allowance ends.
 #[must_use]
 pub fn free_entry() -> ChainParams {
     ChainParams {
         first_credit_min_atoms: Atoms::ZERO,
         owner_fee_atoms: Atoms::ZERO,
         subaccount_fee_atoms: Atoms::ZERO,
+        allowance_base: MAX_ALLOWANCE_BASE,
         ..ChainParams::default()
     }
 }

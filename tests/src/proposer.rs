@@ -10,13 +10,15 @@ use tidemark_proto::types::{Address, DecodedTx};
 /// Chooses transactions for a block from those in the mempool, in arrival order.
 ///
 /// Of each account it takes the run of sequences from `next_sequence(account)` on, as far as the
-/// budget reaches; the others wait for a later block, and agents' are not looked at. Returns
+/// budget reaches and `allows` says yes; the others wait for a later block, and agents' are not
+/// looked at. Returns
 /// indices into `txs`, accounts in the order of their first arrival, each one's transactions by
 /// sequence.
 pub fn select(
     txs: &[Arc<DecodedTx>],
     mut budget: BlockBudget,
     next_sequence: impl Fn(&Address) -> Option<u64>,
+    mut allows: impl FnMut(&DecodedTx) -> bool,
 ) -> Vec<usize> {
     let mut by_account: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
     let mut arrival: Vec<Address> = Vec::new();
@@ -41,7 +43,8 @@ pub fn select(
                 continue;
             }
             let (size, gas) = (tx_bytes(tx.size), tx.gas_limit);
-            if tx.sequence > next || size > budget.bytes || gas > budget.gas {
+            let fits = size <= budget.bytes && gas <= budget.gas;
+            if tx.sequence > next || !fits || !allows(tx) {
                 break;
             }
             budget.bytes -= size;

@@ -399,7 +399,7 @@ proptest! {
         let input = chain.next_input();
         let all: Vec<_> = input.txs.iter().map(|bytes| decoded(&chain, bytes)).collect();
         let budget = BlockBudget { bytes: 1 << 20, gas: u64::MAX };
-        let chosen = proposer::select(&all, budget, |address| view.sequence(address));
+        let chosen = proposer::select(&all, budget, |address| view.sequence(address), |_| true);
         prop_assert_eq!(chosen.len(), all.len(), "no account's orders hold back its cancels");
         let refused = |chosen: &[usize]| {
             let txs = chosen.iter().map(|at| &*all[*at]).enumerate();

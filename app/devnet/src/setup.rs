@@ -26,6 +26,9 @@ use super::{say, script};
 const CHAIN_ID: &str = "tidemark-devnet";
 /// The insurance fund at genesis: 50 000 USDC.
 const INSURANCE_ATOMS: u64 = 50_000_000_000;
+/// The allowance of each owner: the makers quote whole ladders twice a second, and no deposit has
+/// lain for a day.
+const ALLOWANCE_BASE: u64 = 10_000_000;
 /// Largest block, in bytes.
 const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
 /// The play of a file without `--for` and `--speed` takes two minutes.
@@ -106,7 +109,7 @@ impl Setup {
         feeds: Vec<FeedConfig>,
     ) -> Result<(), String> {
         let genesis = Genesis {
-            params: ChainParams::default(),
+            params: ChainParams { allowance_base: ALLOWANCE_BASE, ..ChainParams::default() },
             markets: script::markets(),
             admin: admin.address.clone(),
             minters: vec![self.faucet.address.clone()],

@@ -1,11 +1,12 @@
 //! The transactions that a block may hold (rules §8.2): its bounds, and the admission of each, a
 //! function of the block's transactions and the state before it.
 
-use tidemark_proto::types::{Address, AgentKey, DecodedTx};
+use tidemark_proto::types::{Address, AgentKey, DecodedTx, Draw};
 use tidemark_proto::units::{AgentId, OwnerId, TimeMs};
 
 use crate::refusal::{AgentRefusal, Refusal};
 use crate::state::agents::{admits, Agent};
+use crate::state::allowance::{Allowance, Left, Moment};
 use crate::state::table::TableView;
 use crate::state::{check_timeout, unknown_signer, Owner, State, View};
 
@@ -29,10 +30,8 @@ pub fn tx_bytes(size: usize) -> u64 {
 /// The state before a block, as admission reads it.
 #[derive(Debug)]
 pub struct Before<'a, F> {
-    /// The block's height.
-    pub height: u64,
-    /// The block's time.
-    pub time_ms: TimeMs,
+    /// The block.
+    pub moment: Moment,
     /// Most gas that the block's transactions may declare together.
     pub max_gas: u64,
     /// An owner's id and next sequence.
@@ -41,6 +40,8 @@ pub struct Before<'a, F> {
     pub owners: &'a TableView<OwnerId, Owner>,
     /// The agents.
     pub agents: &'a TableView<AgentId, Agent>,
+    /// The owners' allowances.
+    pub allowances: &'a TableView<OwnerId, Allowance>,
 }
 
 impl View {
@@ -50,12 +51,12 @@ impl View {
         time_ms: TimeMs,
     ) -> Before<'_, impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
         Before {
-            height: self.chain.height.saturating_add(1),
-            time_ms,
+            moment: self.chain.next_moment(time_ms),
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
             owners: &self.owners,
             agents: &self.agents,
+            allowances: &self.allowances,
         }
     }
 }
@@ -67,12 +68,12 @@ impl State {
         &self,
     ) -> Before<'_, impl Fn(&Address) -> Option<(OwnerId, u64)> + '_> {
         Before {
-            height: self.chain.height,
-            time_ms: self.chain.time_ms,
+            moment: self.chain.moment(),
             max_gas: self.chain.params.max_block_gas,
             signer: |address: &Address| self.signer(address),
             owners: &self.owners,
             agents: &self.agents,
+            allowances: &self.allowances,
         }
     }
 }
@@ -86,6 +87,10 @@ pub struct Admitted<'a> {
     pub at: usize,
     /// The transaction.
     pub tx: &'a DecodedTx,
+    /// Its draw on its owner's allowance.
+    pub draw: Draw,
+    /// Operations for which it pays the flat fee instead.
+    pub beyond: u64,
 }
 
 /// A block's transactions after admission.
@@ -99,9 +104,10 @@ pub struct Admission<'a> {
 }
 
 /// Admits each transaction of a block, before any is carried out, in order of account and sequence:
-/// its signer is known, its sequence next or its agent's nonce new, its time not past, and the
-/// block's gas reaches for what it declares. Of two with one sequence the one with the smaller hash
-/// comes first, so the order in which the block lists its transactions has no effect.
+/// its signer is known, its sequence next or its agent's nonce new, its time not past, the block's
+/// gas reaches for what it declares, and its owner's allowance for what it draws. Of two with one
+/// sequence the one with the smaller hash comes first, so the order in which the block lists its
+/// transactions has no effect.
 pub fn admit<'a, F>(
     txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
     before: &Before<'_, F>,
@@ -122,7 +128,9 @@ where
     known.sort_unstable_by(Candidate::order);
     let mut admitted: Vec<Admitted<'a>> = Vec::with_capacity(known.len());
     let mut gas = 0;
+    let mut purse = Purse::default();
     for Candidate { owner, next, at, tx, .. } in known {
+        purse.turn_to(owner, before, &mut admitted);
         let last = admitted.last().filter(|last| last.owner == owner).map(|last| last.tx);
         let is_next = match &tx.agent {
             Some(key) => check_agent(owner, (tx, key), last, before),
@@ -131,15 +139,54 @@ where
                 last.map_or(next, |last| last.sequence.saturating_add(1)),
             ),
         };
-        match is_next.and_then(|()| check(tx, gas, before)) {
-            Ok(with) => {
+        let checked = is_next.and_then(|()| check(tx, gas, before));
+        match checked.and_then(|gas| Ok((gas, purse.left.take(&tx.message)?))) {
+            Ok((with, draw)) => {
                 gas = with;
-                admitted.push(Admitted { owner, at, tx });
+                admitted.push(Admitted { owner, at, tx, draw, beyond: 0 });
             }
             Err(refusal) => refused.push((at, refusal)),
         }
     }
+    purse.pay(&mut admitted);
     Admission { admitted, refused }
+}
+
+/// The rest of one owner's allowance in the block.
+#[derive(Default)]
+struct Purse {
+    owner: Option<OwnerId>,
+    left: Left,
+    /// The owner's first transaction among those admitted.
+    first: usize,
+}
+
+impl Purse {
+    /// Goes on to another owner, if this is one.
+    fn turn_to<F>(
+        &mut self,
+        owner: OwnerId,
+        before: &Before<'_, F>,
+        admitted: &mut [Admitted<'_>],
+    ) {
+        if self.owner == Some(owner) {
+            return;
+        }
+        self.pay(admitted);
+        let left = before.allowances.get(owner).map(|row| row.left(&before.moment));
+        let (owner, left) = (Some(owner), left.unwrap_or_default());
+        *self = Self { owner, left, first: admitted.len() };
+    }
+
+    /// Gives those of the owner's transactions that pay what the others have left: so none of these
+    /// has less for what pays.
+    fn pay(&mut self, admitted: &mut [Admitted<'_>]) {
+        for of in admitted.iter_mut().skip(self.first) {
+            if self.left.is_paid(&of.tx.message) {
+                (of.draw, of.beyond) = self.left.take_rest(&of.tx.message);
+            }
+        }
+    }
 }
 
 /// A transaction of a known signer. Its sequence stands beside it, for sorting.
@@ -170,7 +217,7 @@ fn check_agent<F>(
     if last.is_some_and(|last| (last.agent, last.sequence) == (tx.agent, tx.sequence)) {
         return Err(AgentRefusal::NonceTwice { nonce_ms: tx.sequence }.into());
     }
-    let at = (before.height, before.time_ms);
+    let at = (before.moment.height, before.moment.time_ms);
     admits(before.owners.get(owner), before.agents, (tx, key), at)?;
     Ok(())
 }
@@ -190,7 +237,7 @@ fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
 
 /// Returns the block's declared gas with this transaction.
 fn check<F>(tx: &DecodedTx, gas: u64, before: &Before<'_, F>) -> Result<u64, Refusal> {
-    check_timeout(tx, before.height)?;
+    check_timeout(tx, before.moment.height)?;
     let (max_gas, left) = (before.max_gas, before.max_gas.saturating_sub(gas));
     if tx.gas_limit > left {
         return Err(Refusal::GasAboveBlock { gas: tx.gas_limit, left, max_gas });

@@ -153,6 +153,8 @@ pub enum Event {
         /// The order that closed it: the other one of its pair, or one of the same account that
         /// would have traded with it; 0 where no order did.
         closed_by: OrderId,
+        /// It has not traded: what it drew from its owner's allowance does not come back.
+        loses_draw: bool,
     },
     /// An order waits for its trigger or its next slice; as it is now.
     Conditional { account: AccountId, order: Box<ConditionalOrder> },
@@ -222,6 +224,10 @@ pub struct Fill {
     pub taker_remaining_lots: Lots,
     /// The taker is the liquidation sweep.
     pub liquidation: bool,
+    /// The maker's order had not traded before.
+    pub is_makers_first: bool,
+    /// The taker's order had not traded before; false of the liquidation sweep.
+    pub is_takers_first: bool,
 }
 
 /// A step of a liquidation.

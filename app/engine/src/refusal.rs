@@ -13,10 +13,12 @@ use tidemark_proto::Code;
 use tidemark_risk::RiskError;
 
 mod agents;
+mod allowance;
 mod convert;
 mod reasons;
 
 pub use agents::AgentRefusal;
+pub use allowance::{AllowanceRefusal, Bucket};
 pub use reasons::{Dependence, NotReplaceable};
 
 use crate::state::Failure;
@@ -57,6 +59,14 @@ pub enum Refusal {
     /// A refusal of an agent.
     #[error("{0}")]
     Agent(#[from] AgentRefusal),
+    /// A draw that the owner's allowance does not cover.
+    #[error("{0}")]
+    Allowance(#[from] AllowanceRefusal),
+    #[error(
+        "the allowance does not cover {beyond} operations, and free collateral does not pay the \
+         flat fee for them: {refusal}"
+    )]
+    FlatFee { beyond: u64, refusal: Box<Refusal> },
 
     // Look-ups.
     #[error("there is no market {market}; {listed} are listed, with ids from 0")]
@@ -319,6 +329,8 @@ codes! {
     | Refusal::OutOfGas { .. }
     | Refusal::FillOrKillOutOfGas { .. } => Code::OutOfGas,
     Refusal::Agent(refusal) => refusal.code(),
+    Refusal::Allowance(_) => Code::RateLimited,
+    Refusal::FlatFee { refusal, .. } => refusal.code(),
     Refusal::UnknownMarket { .. } => Code::UnknownMarket,
     Refusal::UnknownOrder { .. } => Code::UnknownOrder,
     Refusal::SubaccountTooHigh { .. } | Refusal::SupplyCap { .. } => Code::InvalidArgument,
@@ -420,6 +432,7 @@ impl Refusal {
             Self::Rung { refusal, .. }
             | Self::Admitted { refusal, .. }
             | Self::BatchRefused { refusal, .. }
+            | Self::FlatFee { refusal, .. }
             | Self::IsolatedNotCovered { refusal, .. } => refusal.broken_invariant(),
             _ => None,
         }

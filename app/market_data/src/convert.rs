@@ -250,7 +250,7 @@ fn order_event(event: &Event, orders: &OpenOrders) -> Option<(AccountId, v1::Acc
             let client_id = ClientId::new(order.client_id);
             (*account, account_event(*market, *order_id, client_id, rested))
         }
-        Event::Removed { market, order_id, account, client_id, lots, code, closed_by } => {
+        Event::Removed { market, order_id, account, client_id, lots, code, closed_by, .. } => {
             let (code, lots, closed_by) = (code.number(), lots.get(), closed_by.get());
             let removed = v1::OrderRemoved { code, lots, closed_by };
             (*account, account_event(*market, *order_id, *client_id, Wire::Removed(removed)))

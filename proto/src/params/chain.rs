@@ -60,6 +60,13 @@ pub struct ChainParams {
     /// The price of each further one, to the insurance fund.
     #[serde(default = "subaccount_fee_atoms")]
     pub subaccount_fee_atoms: Atoms,
+    /// Orders, and cancels, that every owner's buckets hold beside what deposits and trades add
+    /// (rules §10.13).
+    #[serde(default = "allowance_base")]
+    pub allowance_base: u64,
+    /// The price of one operation beyond the allowance, where a transaction says that it pays.
+    #[serde(default = "flat_fee_atoms")]
+    pub flat_fee_atoms: Atoms,
 }
 
 /// The least of [`ChainParams::hour_outflow_atoms`] and of the day's: a turn of the queue of
@@ -89,6 +96,17 @@ const fn free_subaccounts() -> u32 {
 const fn subaccount_fee_atoms() -> Atoms {
     Atoms::USDC
 }
+
+const fn allowance_base() -> u64 {
+    1_000
+}
+
+const fn flat_fee_atoms() -> Atoms {
+    Atoms::new(1_000)
+}
+
+/// The most of [`ChainParams::allowance_base`]: no limit that anybody meets.
+pub const MAX_ALLOWANCE_BASE: u64 = 1_000_000_000_000;
 
 /// Most subaccounts of one owner.
 pub const MAX_SUBACCOUNTS: u32 = 128;
@@ -135,6 +153,12 @@ impl ChainParams {
             ),
             ("sweep_gas", i64::try_from(self.sweep_gas).unwrap_or(-1), SWEEP_GAS.0, SWEEP_GAS.1),
             ("free_subaccounts", self.free_subaccounts.into(), 1, MAX_SUBACCOUNTS.into()),
+            (
+                "allowance_base",
+                i64::try_from(self.allowance_base).unwrap_or(-1),
+                1,
+                i64::try_from(MAX_ALLOWANCE_BASE).unwrap_or(i64::MAX),
+            ),
         ];
         within(maker.chain(taker).chain(others))?;
         self.check_amounts()
@@ -148,6 +172,7 @@ impl ChainParams {
             ("first_credit_min_atoms", first_atoms, Atoms::ZERO, MAX_ENTRY_ATOMS),
             ("owner_fee_atoms", self.owner_fee_atoms, Atoms::ZERO, first_atoms),
             ("subaccount_fee_atoms", self.subaccount_fee_atoms, Atoms::ZERO, MAX_ENTRY_ATOMS),
+            ("flat_fee_atoms", self.flat_fee_atoms, Atoms::ZERO, Atoms::USDC),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(invalid(format!("{name} is {value}, must be {least} to {most}")));
@@ -186,6 +211,8 @@ impl Default for ChainParams {
             owner_fee_atoms: owner_fee_atoms(),
             free_subaccounts: free_subaccounts(),
             subaccount_fee_atoms: subaccount_fee_atoms(),
+            allowance_base: allowance_base(),
+            flat_fee_atoms: flat_fee_atoms(),
         }
     }
 }

@@ -4,7 +4,7 @@ mod chain;
 mod check;
 mod market;
 
-pub use chain::{ChainParams, FeeTier, MAX_SUBACCOUNTS, MIN_OUTFLOW_ATOMS};
+pub use chain::{ChainParams, FeeTier, MAX_ALLOWANCE_BASE, MAX_SUBACCOUNTS, MIN_OUTFLOW_ATOMS};
 pub use market::{
     AdlOrder, MarginTier, MarketParams, MarketStatus, MAX_SIZE_E9, MIN_IMPACT_NOTIONAL,
     MIN_INDEX_MOVE_QUORUM_PPM, MIN_MARK_IMPACT_NOTIONAL,

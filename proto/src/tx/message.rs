@@ -95,14 +95,14 @@ pub(super) fn from_any(any: &Any) -> Result<Envelope, Refusal> {
 }
 
 fn orders(m: v1::MsgOrders) -> Result<Message, Refusal> {
-    batch(m.subaccount, m.operations, m.mode)
+    batch(m.subaccount, m.operations, (m.mode, m.pays_flat_fee))
 }
 
 /// Reads a batch of operations, whoever signs it.
 pub(super) fn batch(
     subaccount: u32,
     operations: Vec<v1::Operation>,
-    mode: i32,
+    (mode, pays_flat_fee): (i32, bool),
 ) -> Result<Message, Refusal> {
     let count = operations.len();
     if !(1..=MAX_OPERATIONS).contains(&count) {
@@ -121,7 +121,7 @@ pub(super) fn batch(
         Ok(v1::BatchMode::All) => true,
         Err(_) => return Err(invalid(format!("mode is {mode}, must be 0 or 1"))),
     };
-    Ok(Message::Orders { subaccount, operations, all_or_none })
+    Ok(Message::Orders { subaccount, operations, all_or_none, pays_flat_fee })
 }
 
 fn deposit(m: v1::MsgDeposit) -> Result<Message, Refusal> {

@@ -80,7 +80,8 @@ pub(super) fn decode(
     let key = AgentKey::from_bytes(&orders.agent_key)?;
     let (sequence, gas_limit, timeout_height) =
         (orders.nonce_ms, orders.gas_limit, orders.timeout_height);
-    let batch = batch(orders.subaccount, orders.operations, orders.mode)?;
+    let terms = (orders.mode, orders.pays_flat_fee);
+    let batch = batch(orders.subaccount, orders.operations, terms)?;
     check_gas(gas_limit, &batch)?;
     let signed = signed_bytes(domain, &message.content);
     let tx = DecodedTx {
@@ -180,6 +181,6 @@ impl AgentSigner {
 /// the most of 32 bits.
 #[must_use]
 pub fn usual_gas(orders: &v1::AgentOrders) -> u64 {
-    batch(orders.subaccount, orders.operations.clone(), orders.mode)
+    batch(orders.subaccount, orders.operations.clone(), (orders.mode, orders.pays_flat_fee))
         .map_or(u64::from(u32::MAX), |batch| batch.usual_gas())
 }

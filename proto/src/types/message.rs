@@ -42,7 +42,8 @@ pub enum Message {
     /// End what an agent may.
     RevokeAgent { key: AgentKey },
     /// Order operations of one subaccount, each refused alone, or all of them together.
-    Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool },
+    /// One that pays has the flat fee taken for what the allowance does not cover.
+    Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool, pays_flat_fee: bool },
 }
 
 /// Order of execution in a block (rules §8.3).

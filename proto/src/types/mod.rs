@@ -7,6 +7,7 @@
 
 mod address;
 mod agent;
+mod allowance;
 mod domain;
 pub mod gas;
 mod liquidation;
@@ -23,6 +24,7 @@ pub use agent::{
     AgentKey, AgentScope, Authorisation, Subaccounts, MAX_AGENTS, MAX_NONCES, NONCE_AHEAD_MS,
     NONCE_BEHIND_MS,
 };
+pub use allowance::Draw;
 pub use domain::SigningDomain;
 pub use liquidation::LiquidationStage;
 pub use message::{Class, Message, MAX_OPERATIONS};

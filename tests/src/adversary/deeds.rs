@@ -31,7 +31,7 @@ pub(super) fn order(side: Side, ticks: u64, lots: u64) -> Place {
 }
 
 pub(super) fn orders(subaccount: u32, operations: Vec<Operation>) -> Message {
-    Message::Orders { subaccount, operations, all_or_none: false }
+    Message::Orders { subaccount, operations, all_or_none: false, pays_flat_fee: false }
 }
 
 pub(super) fn place(order: Place) -> Message {

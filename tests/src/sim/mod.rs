@@ -265,10 +265,15 @@ fn select(traffic: &mut Traffic, node: &ShadowNode) -> Result<Vec<Vec<u8>>, Stri
     }
     let candidates: Vec<_> = known.iter().map(|(tx, _)| Arc::clone(tx)).collect();
     let budget = admission::BlockBudget { bytes: 4 << 20, gas: state.chain.params.max_block_gas };
-    let chosen = proposer::select(&candidates, budget, next);
+    let view = state.view();
+    let mut left = BTreeMap::new();
+    let allows = |tx: &DecodedTx| {
+        let now = || view.allowance(&tx.signer, state.chain.time_ms).unwrap_or_default();
+        left.entry(tx.signer).or_insert_with(now).take(&tx.message).is_ok()
+    };
+    let chosen = proposer::select(&candidates, budget, next, allows);
     let txs = chosen.iter().map(|at| &*candidates[*at]).enumerate();
-    let admission =
-        admission::admit(txs, &node.state.view().before_next_block(state.chain.time_ms));
+    let admission = admission::admit(txs, &view.before_next_block(state.chain.time_ms));
     if let Some((at, refusal)) = admission.first_refused() {
         return Err(format!("transaction {at} was chosen and is refused: {}", refusal.labelled()));
     }

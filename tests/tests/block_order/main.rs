@@ -6,6 +6,7 @@ mod property;
 use tidemark_engine::admission::{self, Before};
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::outcome::{OperationResult, TxOutcome};
+use tidemark_engine::state::allowance::Moment;
 use tidemark_engine::state::table::TableView;
 use tidemark_proto::types::{gas, Address, DecodedTx, Message};
 use tidemark_proto::units::{OwnerId, TimeMs};
@@ -333,8 +334,10 @@ fn admitted(txs: &[DecodedTx]) -> Vec<&'static str> {
         (address.0[0] < 3).then_some((owner, 5))
     };
     let (owners, agents) = (&TableView::default(), &TableView::default());
-    let time_ms = TimeMs::ZERO;
-    let before = Before { height: 10, time_ms, max_gas: 100, signer, owners, agents };
+    let allowances = &TableView::default();
+    let (time_ms, volume_ms) = (TimeMs::ZERO, TimeMs::ZERO);
+    let moment = Moment { height: 10, time_ms, volume_ms, base: 1_000 };
+    let before = Before { moment, max_gas: 100, signer, owners, agents, allowances };
     let admission = admission::admit(txs.iter().enumerate(), &before);
     let mut codes = vec![""; txs.len()];
     admission.admitted.iter().for_each(|admitted| codes[admitted.at] = "OK");

@@ -6,6 +6,7 @@ use tidemark_proto::params::{
     ChainParams, MarginTier, MarketParams, MarketStatus, MIN_OUTFLOW_ATOMS,
 };
 use tidemark_proto::units::{Atoms, MarketId, Ppm};
+use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_tests::harness::{
     atoms, genesis, limit, one_market, place, plain_market, signer, Chain, FAUCET,
@@ -92,6 +93,25 @@ fn entry(table: &mut Table) {
         story.chain.send(FAUCET, v1::MsgDeposit { recipient, amount_atoms, ..Default::default() });
     }
     story.block();
+}
+
+/// More than the allowance covers, and a flat fee that is not there.
+fn allowance(table: &mut Table) {
+    let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000);
+    genesis.params.allowance_base = 3;
+    let mut story = Story::new(Chain::new(&genesis), table);
+    story.send(FAUCET, deposit(0, 1_999));
+    let batch = |operation: Operation, count, pays_flat_fee| v1::MsgOrders {
+        operations: vec![operation.into(); count],
+        pays_flat_fee,
+        ..Default::default()
+    };
+    let cancel = Operation::CancelAll(v1::CancelAll::default());
+    story.send("trader", batch(cancel, 5, true));
+    story.chain.send("trader", batch(cancel, 2, false));
+    story.block();
+    // What is not admitted uses no sequence up: it is the last.
+    story.send("trader", batch(place(limit(0, Buy, 100, 1)), 4, false));
 }
 
 /// A leverage in as many markets as may be, and one more.
@@ -203,6 +223,7 @@ pub(super) fn run(table: &mut Table) {
     queue(table);
     entry(table);
     leverages(table);
+    allowance(table);
     settings(table);
     isolated_margin(table);
     administration(table);

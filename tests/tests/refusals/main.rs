@@ -28,9 +28,8 @@ use tidemark_tests::harness::{one_market, plain_market, Chain, FAUCET};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden_refusals.txt");
 
 /// Codes that no block can show, each with its reason.
-const UNREACHABLE: [(Code, &str); 8] = [
+const UNREACHABLE: [(Code, &str); 7] = [
     (Code::Ok, "not a refusal"),
-    (Code::RateLimited, "only the gRPC server counts requests"),
     (Code::Overloaded, "only the gRPC server is short of room"),
     (Code::OutOfRange, "only the gRPC server is asked for positions of streams"),
     (Code::UnknownTransaction, "only the gRPC server is asked for answers"),

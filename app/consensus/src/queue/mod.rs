@@ -12,6 +12,7 @@ mod owners;
 mod refusal;
 mod turns;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,15 +20,16 @@ use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
+use tidemark_engine::state::allowance::Left;
 use tidemark_engine::state::View;
-use tidemark_proto::types::{Address, DecodedTx, TxHash};
+use tidemark_proto::types::{Address, DecodedTx, Draw, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::{Code, Refusal};
 
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
-use owner::{Slot, Waiting};
+use owner::{OwnerQueue, Slot, Waiting};
 use owners::Owners;
 
 pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
@@ -130,7 +132,8 @@ impl TxQueue {
             view.admits(tx)?;
             let inner = self.lock();
             inner.refuses_again(tx, origin)?;
-            Ok(inner.room(tx, &view, &self.limits)?)
+            inner.room(tx, &view, &self.limits)?;
+            Ok(inner.allows(tx, &view)?)
         })?;
         let height = view.chain.height;
         let last_height = last_height(&tx, height);
@@ -301,9 +304,13 @@ impl TxQueue {
     #[must_use]
     pub fn choose(&self, view: &View, time_ms: TimeMs, budget: BlockBudget) -> Vec<Chosen> {
         let inner = self.lock();
-        let owners = inner.by_turn.values().filter_map(|address| {
+        let left = |address| Some((address, Cell::new(view.allowance(address, time_ms)?)));
+        let owners: Vec<_> = inner.by_turn.values().filter_map(left).collect();
+        let owners = owners.iter().filter_map(|(address, left)| {
             let next = view.sequence(address)?;
-            let admits = move |waiting: &&Waiting| view.admits_at(&waiting.tx, time_ms).is_ok();
+            let admits = move |waiting: &&Waiting| {
+                view.admits_at(&waiting.tx, time_ms).is_ok() && take(left, &waiting.tx)
+            };
             Some(inner.owners.get(address)?.ready(next, admits))
         });
         turns::choose(owners, budget)
@@ -324,12 +331,35 @@ impl TxQueue {
         Some(inner.owners.get(signer).map_or(next, |owner| owner.next_free(next)))
     }
 
+    /// Draws of an owner's transactions that wait here.
+    #[must_use]
+    pub fn draws(&self, owner: &Address) -> Draw {
+        self.lock().owners.get(owner).map(OwnerQueue::draws).unwrap_or_default()
+    }
+
+    /// Operations that an owner's allowance has left for the next block, less those that wait here.
+    #[must_use]
+    pub fn left(&self, owner: &Address) -> Draw {
+        let view = self.publisher.view();
+        let left = view.allowance(owner, view.chain.time_ms).unwrap_or_default();
+        left.draws().less(self.draws(owner))
+    }
+
     /// How many transactions wait, and the memory that they take.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.transactions, inner.memory_bytes)
     }
+}
+
+/// Takes what a transaction draws from what its owner has left; returns false if that is too
+/// little.
+fn take(left: &Cell<Left>, tx: &DecodedTx) -> bool {
+    let mut after = left.get();
+    let is_there = after.take(&tx.message).is_ok();
+    left.set(after);
+    is_there
 }
 
 /// The last block that may hold a transaction, as far as this node goes.

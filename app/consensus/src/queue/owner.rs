@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::bytes::Bytes;
-use tidemark_proto::types::{AgentKey, Class, DecodedTx, Message, TxHash};
+use tidemark_proto::types::{AgentKey, Class, DecodedTx, Draw, Message, TxHash};
 
 use super::limits::{memory_bytes, GAP_BLOCKS};
 use super::Origin;
@@ -17,6 +17,8 @@ pub(super) struct Waiting {
     pub(super) bytes_hash: TxHash,
     /// Memory that it takes.
     pub(super) memory_bytes: usize,
+    /// Its draw on its owner's allowance; none where it pays.
+    pub(super) draw: Draw,
     /// The last block that may hold it, as far as this node goes.
     pub(super) last_height: u64,
     pub(super) origin: Origin,
@@ -34,8 +36,10 @@ impl Waiting {
         origin: Origin,
     ) -> Self {
         let (memory_bytes, bytes) = (memory_bytes(&tx), Bytes::copy_from_slice(bytes));
+        let pays = tx.message.pays_flat_fee();
+        let draw = if pays { Draw::default() } else { tx.message.draw() };
         let is_plain = origin == Origin::Mempool;
-        Self { tx, bytes, bytes_hash, memory_bytes, last_height, origin, is_plain }
+        Self { tx, bytes, bytes_hash, memory_bytes, draw, last_height, origin, is_plain }
     }
 }
 
@@ -66,6 +70,8 @@ pub(super) struct OwnerQueue {
     /// The first sequence from the account's next one on that no transaction here has.
     first_missing: u64,
     memory_bytes: usize,
+    /// The draws of all of them.
+    draws: Draw,
     /// The part of `memory_bytes` that is behind `first_missing`.
     gap_bytes: usize,
     /// The last block for which what is behind `first_missing` is kept.
@@ -99,6 +105,10 @@ impl OwnerQueue {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory_bytes
+    }
+
+    pub(super) fn draws(&self) -> Draw {
+        self.draws
     }
 
     pub(super) fn gap_bytes(&self) -> usize {
@@ -140,6 +150,7 @@ impl OwnerQueue {
     pub(super) fn insert(&mut self, waiting: Waiting, height: u64) {
         let sequence = waiting.tx.sequence;
         self.memory_bytes = self.memory_bytes.saturating_add(waiting.memory_bytes);
+        self.draws = self.draws.and(waiting.draw);
         if let Some(key) = waiting.tx.agent {
             self.by_agents.insert((sequence, key), waiting);
             return;
@@ -230,14 +241,16 @@ impl OwnerQueue {
         let run = (next..).zip(from_next).take_while(|(at, (sequence, _))| at == *sequence);
         let own = run.map(|it| it.1 .1).take_while(admits);
         let by_agents = |cancels: bool| {
-            let all = self.by_agents.values().filter(admits);
-            all.filter(move |waiting| only_cancels(waiting) == cancels)
+            let all = self.by_agents.values();
+            // In this order: what is admitted has drawn on the allowance of what comes behind it.
+            all.filter(move |waiting| only_cancels(waiting) == cancels).filter(admits)
         };
         by_agents(true).chain(own).chain(by_agents(false))
     }
 
     fn forget(&mut self, waiting: &Waiting, behind_gap: bool) {
         self.memory_bytes = self.memory_bytes.saturating_sub(waiting.memory_bytes);
+        self.draws = self.draws.less(waiting.draw);
         if behind_gap {
             self.gap_bytes = self.gap_bytes.saturating_sub(waiting.memory_bytes);
         }

@@ -96,6 +96,16 @@ impl Owners {
         Ok(())
     }
 
+    /// Checks that the owner's allowance covers a transaction beside those that wait here.
+    pub(super) fn allows(&self, tx: &DecodedTx, view: &View) -> Result<(), QueueRefusal> {
+        let left = view.allowance(&tx.signer, view.chain.time_ms).unwrap_or_default();
+        let waiting = self.owners.get(&tx.signer).map(OwnerQueue::draws).unwrap_or_default();
+        match left.is_paid(&tx.message) {
+            true => Ok(()),
+            false => Ok(left.covers(tx.message.draw(), waiting)?),
+        }
+    }
+
     pub(super) fn full(&self) -> QueueRefusal {
         QueueRefusal::QueueFull { transactions: self.transactions, bytes: self.memory_bytes }
     }

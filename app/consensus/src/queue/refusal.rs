@@ -1,6 +1,7 @@
 //! Reasons why the queue does not take a transaction. They are this node's, not the chain's.
 
 use thiserror::Error;
+use tidemark_engine::refusal::AllowanceRefusal;
 use tidemark_proto::{Code, Refusal};
 
 /// Reason why the queue does not take a transaction.
@@ -41,6 +42,8 @@ pub enum QueueRefusal {
          timeout height or gas limit"
     )]
     DroppedBefore,
+    #[error("{0}")]
+    Allowance(#[from] AllowanceRefusal),
 }
 
 impl QueueRefusal {
@@ -51,7 +54,7 @@ impl QueueRefusal {
             Self::SequencePending { .. } => Code::SequencePending,
             Self::NoncePending { .. } => Code::NonceUsed,
             Self::GapFull { .. } => Code::SequenceGap,
-            Self::OwnerFull { .. } => Code::RateLimited,
+            Self::OwnerFull { .. } | Self::Allowance(_) => Code::RateLimited,
             Self::QueueFull { .. } => Code::Overloaded,
             Self::DroppedBefore => Code::TxExpired,
         }

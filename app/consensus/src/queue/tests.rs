@@ -16,7 +16,7 @@ fn tx(owner: u8, sequence: u64, size: usize, gas_limit: u64, cancels: bool) -> A
     let message = if cancels {
         let order = CancelBy::Order(OrderId::new(1));
         let operations = vec![Operation::Cancel { market: MarketId::new(0), order }];
-        Message::Orders { subaccount: 0, operations, all_or_none: false }
+        Message::Orders { subaccount: 0, operations, all_or_none: false, pays_flat_fee: false }
     } else {
         Message::TakeBackWithdrawal { subaccount: 0 }
     };

@@ -31,7 +31,7 @@ use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::View;
 use tidemark_feed::{Feed, FeedPrice};
-use tidemark_proto::params::{ChainParams, MarketParams};
+use tidemark_proto::params::{ChainParams, MarketParams, MAX_ALLOWANCE_BASE};
 use tidemark_proto::tx::Signer;
 
 use super::traffic::{Sequences, Trade};
@@ -181,7 +181,11 @@ impl Rig {
     pub fn init_chain(&self) {
         let faucet = signer(FAUCET).address().to_string();
         let genesis = Genesis {
-            params: ChainParams { max_block_gas: MAX_BLOCK_GAS, ..ChainParams::default() },
+            params: ChainParams {
+                max_block_gas: MAX_BLOCK_GAS,
+                allowance_base: MAX_ALLOWANCE_BASE,
+                ..ChainParams::default()
+            },
             markets: vec![MarketParams::with_defaults("BTC-USD", 1_000_000_000, 1_000_000_000, 50)],
             admin: faucet.clone(),
             minters: vec![faucet],

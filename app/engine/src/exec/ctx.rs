@@ -1,6 +1,8 @@
 //! The surroundings of one operation: the exchange that it changes, the events that it causes, and
 //! the meter of its work.
 
+use tidemark_proto::units::{AccountId, MarketId, OrderId};
+
 use crate::events::{Event, Work};
 use crate::exec::later::LaterOrders;
 use crate::exec::meter::{Budget, Meter};
@@ -20,8 +22,20 @@ pub struct Ctx<'a> {
     pub later: LaterOrders,
     /// Gas that pruning has left in the block, whoever asks for it (rules §7.12).
     pub pruning: Budget,
+    /// Orders that have triggered, each with the one that came of it, if any did.
+    pub triggered: Vec<TriggeredOrder>,
     /// Events up to here have been looked at for orders that have ended (rules §2.7).
     pub noted: usize,
+}
+
+/// An order that has triggered, for the allowance of its owner.
+#[derive(Clone, Copy, Debug)]
+pub struct TriggeredOrder {
+    pub market: MarketId,
+    pub account: AccountId,
+    pub order_id: OrderId,
+    /// The order that was placed.
+    pub placed_order_id: Option<OrderId>,
 }
 
 impl<'a> Ctx<'a> {
@@ -35,6 +49,7 @@ impl<'a> Ctx<'a> {
             meter: Meter::default(),
             later: LaterOrders::default(),
             pruning,
+            triggered: Vec::new(),
             noted: 0,
         }
     }

@@ -6,6 +6,7 @@ use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, TimeMs};
 use tidemark_risk::Treasury;
 
+use super::allowance::Moment;
 use super::first_credits::FirstCredits;
 use super::merkle::Hash;
 use super::outflow::Outflow;
@@ -81,17 +82,42 @@ impl Chain {
         let deposits_atoms = self.deposits_atoms.saturating_sub(self.withdrawals_atoms);
         self.outflow.advance(&self.params, (now_ms, passed_ms), deposits_atoms);
         self.outflow.losses.begin_block(self.treasury.insurance_atoms);
+        self.skipped_days = self.skipped_days_at(now_ms);
+        self.time_ms = now_ms;
+    }
+
+    /// Days without a block, once a block of this time has come.
+    fn skipped_days_at(&self, now_ms: TimeMs) -> u32 {
         let days = (now_ms.get() / DAY_MS).saturating_sub(self.time_ms.get() / DAY_MS);
         let skipped = u32::try_from(days.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.skipped_days = self.skipped_days.saturating_add(skipped);
-        self.time_ms = now_ms;
+        self.skipped_days.saturating_add(skipped)
     }
 
     /// Block time less the days without a block: the time by which traded volume is counted
     /// (rules §6.1).
     #[must_use]
     pub fn volume_ms(&self) -> TimeMs {
-        let skipped_ms = u64::from(self.skipped_days).saturating_mul(DAY_MS);
-        self.time_ms.saturating_sub(TimeMs::new(skipped_ms))
+        less_days(self.time_ms, self.skipped_days)
     }
+
+    /// The block of this state, as allowances count it.
+    pub(crate) fn moment(&self) -> Moment {
+        let (height, time_ms) = (self.height, self.time_ms);
+        Moment { height, time_ms, volume_ms: self.volume_ms(), base: self.params.allowance_base }
+    }
+
+    /// The next block, which has this time, as allowances count it.
+    #[must_use]
+    pub fn next_moment(&self, time_ms: TimeMs) -> Moment {
+        Moment {
+            height: self.height.saturating_add(1),
+            time_ms,
+            volume_ms: less_days(time_ms, self.skipped_days_at(time_ms)),
+            base: self.params.allowance_base,
+        }
+    }
+}
+
+fn less_days(time_ms: TimeMs, days: u32) -> TimeMs {
+    time_ms.saturating_sub(TimeMs::new(u64::from(days).saturating_mul(DAY_MS)))
 }

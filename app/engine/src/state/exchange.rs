@@ -10,6 +10,7 @@ use tidemark_risk::at_risk::AtRiskIndex;
 use tidemark_risk::{Account, Market, RiskError, Treasury};
 
 use super::agents::Agent;
+use super::allowance::Allowance;
 use super::chain::{Chain, Validator, PROTOCOL_VERSION};
 use super::danger::Danger;
 use super::derived::{Derived, Search};
@@ -31,6 +32,8 @@ pub struct State {
     pub chain: Chain,
     /// Owners by id.
     pub owners: Table<OwnerId, Owner>,
+    /// Owners' allowances, by the owner's id.
+    pub allowances: Table<OwnerId, Allowance>,
     /// Agents by id.
     pub agents: Table<AgentId, Agent>,
     /// Subaccounts by id.
@@ -79,6 +82,7 @@ impl State {
         let mut state = Self {
             chain,
             owners: Table::default(),
+            allowances: Table::default(),
             agents: Table::default(),
             accounts: Table::default(),
             markets: MarketSlots::default(),
@@ -159,8 +163,18 @@ impl State {
         let owner = Owner::new(address);
         let id =
             self.owners.push(owner).ok_or_else(|| Refusal::overflow("the number of owners"))?;
+        let (height, base) = (self.chain.height, self.chain.params.allowance_base);
+        self.allowances.push(Allowance::new(height, base));
         self.derived.owner_index.insert(address, id);
         Ok(id)
+    }
+
+    /// Counts a deposit of an owner, or a withdrawal where it is negative, for its allowance.
+    pub(crate) fn note_deposit(&mut self, owner: OwnerId, change_atoms: Atoms) {
+        let at = self.chain.moment();
+        if let Some(row) = self.allowances.get_mut(owner) {
+            row.deposit(&at, change_atoms);
+        }
     }
 
     /// The account of a subaccount, if it has a row.
@@ -223,13 +237,14 @@ impl State {
     }
 
     /// Recomputes the app hash from the parts written since the last time:
-    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ agents root ‖ accounts root ‖ per market: cell
-    /// ‖ L3 root ‖ L2 root ‖ waiting root ‖ ended root ‖ filled root, danger)`, where chain, cells
-    /// and danger are SHA-256 of their borsh form.
+    /// `SHA-256("tidemark" ‖ chain ‖ owners root ‖ allowances root ‖ agents root ‖ accounts root ‖
+    /// per market: cell ‖ L3 root ‖ L2 root ‖ waiting root ‖ ended root ‖ filled root, danger)`,
+    /// where chain, cells and danger are SHA-256 of their borsh form.
     pub fn rehash(&mut self) {
         let mut hasher = Sha256::new().chain_update(b"tidemark");
         hasher.update(merkle::leaf_hash(&encode(&self.chain)));
         hasher.update(self.owners.root());
+        hasher.update(self.allowances.root());
         hasher.update(self.agents.root());
         if self.derived.search == Search::Index {
             // The one place where what was written is taken note of, rows and orders alike.
@@ -256,6 +271,7 @@ impl State {
         Self {
             chain: self.chain.clone(),
             owners: self.owners.clone(),
+            allowances: self.allowances.clone(),
             agents: self.agents.clone(),
             accounts: self.accounts.clone(),
             markets: self.markets.clone(),
@@ -272,6 +288,7 @@ impl State {
             chain: self.chain.clone(),
             app_hash: self.app_hash,
             owners: self.owners.view(),
+            allowances: self.allowances.view(),
             agents: self.agents.view(),
             accounts: self.accounts.view(),
             markets: Arc::new(self.markets.iter().map(|slot| slot.cell.clone()).collect()),

@@ -11,6 +11,7 @@ use tidemark_proto::params::MarketStatus;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, SignedLots, Ticks};
 use tidemark_risk::{Market, Markets, MarketsMut};
 
+use super::allowance::PlacedIds;
 use super::conditional::ConditionalOrders;
 use super::ended::EndedClientIds;
 use super::failure::Failure;
@@ -49,6 +50,8 @@ pub struct MarketCell {
     pub takeovers: Vec<Takeover>,
     /// The final settlement, once the market is being closed.
     pub settlement: Option<Settlement>,
+    /// The blocks that placed the last orders, for the allowances of their owners.
+    pub placed: PlacedIds,
 }
 
 /// Most listed positions of one market.
@@ -130,6 +133,7 @@ impl MarketCell {
             listed: Vec::new(),
             takeovers: Vec::new(),
             settlement: None,
+            placed: PlacedIds::default(),
         }
     }
 

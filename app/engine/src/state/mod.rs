@@ -1,6 +1,7 @@
 //! The authoritative state: in memory, deterministic, covered by the app hash to the last byte.
 
 pub mod agents;
+pub mod allowance;
 mod audit;
 mod chain;
 pub mod conditional;
@@ -20,6 +21,7 @@ pub mod table;
 pub mod totals_cache;
 mod view;
 
+pub use allowance::Allowance;
 pub use chain::{Chain, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;

@@ -7,6 +7,7 @@ use tidemark_proto::units::{AccountId, AgentId, Atoms, MarketId, OwnerId, TimeMs
 use tidemark_risk::{Account, Market, Markets};
 
 use super::agents::{self, Agent};
+use super::allowance::{Allowance, Left};
 use super::chain::{Chain, PROTOCOL_VERSION};
 use super::first_credits::FirstCredits;
 use super::market::{unknown_market, MarketCell};
@@ -29,6 +30,8 @@ pub struct View {
     pub app_hash: Hash,
     /// Owners by id.
     pub owners: TableView<OwnerId, Owner>,
+    /// Owners' allowances.
+    pub allowances: TableView<OwnerId, Allowance>,
     /// Agents by id.
     pub agents: TableView<AgentId, Agent>,
     /// Subaccounts by id.
@@ -65,6 +68,7 @@ impl View {
             chain,
             app_hash: [0; 32],
             owners: TableView::default(),
+            allowances: TableView::default(),
             agents: TableView::default(),
             accounts: TableView::default(),
             markets: Arc::default(),
@@ -111,6 +115,13 @@ impl View {
     #[must_use]
     pub fn sequence(&self, address: &Address) -> Option<u64> {
         self.owner(address).map(|owner| owner.sequence)
+    }
+
+    /// The contents of an owner's buckets in the next block, which has this time.
+    #[must_use]
+    pub fn allowance(&self, address: &Address, time_ms: TimeMs) -> Option<Left> {
+        let row = self.allowances.get(self.owner_index.get(address)?)?;
+        Some(row.left(&self.chain.next_moment(time_ms)))
     }
 
     /// Most bytes of a transaction.

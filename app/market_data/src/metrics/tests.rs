@@ -92,6 +92,8 @@ fn block() -> PublishedBlock {
         taker_fee_atoms: Atoms::ZERO,
         taker_remaining_lots: Lots::ZERO,
         liquidation: true,
+        is_makers_first: true,
+        is_takers_first: false,
     };
     let step = Liquidation {
         market: BTC,

@@ -44,6 +44,7 @@ impl Host for Recorder {
                 lots: o.lots,
                 code: reason,
                 closed_by: OrderId::NONE,
+                loses_draw: true,
             },
             BookEvent::Fill {
                 maker_order_id,
@@ -73,6 +74,8 @@ impl Host for Recorder {
                 taker_fee_atoms: Atoms::new(2),
                 taker_remaining_lots: Lots::ZERO,
                 liquidation: false,
+                is_makers_first: false,
+                is_takers_first: false,
             }),
         });
     }

@@ -27,6 +27,7 @@ pub(crate) fn deposit(
     match state.owner_id(&recipient) {
         Some(owner) => {
             Opening::of(state, owner, subaccount, amount_atoms)?.credit(state, amount_atoms)?;
+            state.note_deposit(owner, amount_atoms);
         }
         None => first_credit(state, recipient, subaccount, amount_atoms)?,
     }
@@ -151,6 +152,7 @@ fn first_credit(
     let owner = state.ensure_owner(address)?;
     let account = state.ensure_account(owner, subaccount)?;
     pay_in(state, account, sum_atoms, fee_atoms)?;
+    state.note_deposit(owner, sum_atoms);
     state.chain.first_credits.set(address, Atoms::ZERO);
     Ok(())
 }

@@ -32,6 +32,7 @@ pub(crate) fn withdraw(
         return Err(Refusal::WithdrawalQueueFull { most: MAX_QUEUED });
     }
     cash::credit(state, account, -amount_atoms)?;
+    state.note_deposit(owner, -amount_atoms);
     let chain = &mut state.chain;
     chain.withdrawals_atoms = after_atoms;
     if at_once {
@@ -55,6 +56,7 @@ pub(crate) fn take_back(state: &mut State, owner: OwnerId, subaccount: u32) -> R
     let after_atoms = after_atoms.ok_or_else(|| Refusal::overflow("the sum of withdrawals"))?;
     let account = state.ensure_account(owner, subaccount)?;
     cash::credit(state, account, amount_atoms)?;
+    state.note_deposit(owner, amount_atoms);
     state.chain.withdrawals_atoms = after_atoms;
     state.chain.outflow.queue.leave(owner);
     Ok(())

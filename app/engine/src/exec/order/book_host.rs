@@ -192,6 +192,10 @@ impl<'a> BookHost<'a> {
         let side = taker_side.opposite();
         self.order_totals
             .remove(maker, &OpenOrder { side, price_ticks, lots, reduce_only: maker_reduce_only });
+        let has_not_traded = |order_id| self.filled.get(order_id).is_zero();
+        let is_makers_first = has_not_traded(maker_order_id);
+        let is_takers_first =
+            !self.liquidation && self.taker_filled_lots.is_zero() && has_not_traded(taker_order_id);
         // The lots that a liquidation has still to close; 0 for any other taker.
         self.taker_lots = self.taker_lots.saturating_sub(lots);
         self.taker_filled_lots = self.taker_filled_lots.saturating_add(lots);
@@ -211,6 +215,8 @@ impl<'a> BookHost<'a> {
             taker_fee_atoms: Atoms::ZERO,
             taker_remaining_lots: self.taker_lots,
             liquidation: self.liquidation,
+            is_makers_first,
+            is_takers_first,
         };
         if let Err(refusal) = self.trade(&mut fill) {
             // Admission bounds every amount.
@@ -394,6 +400,7 @@ impl Host for BookHost<'_> {
                     lots: order.lots,
                     code: reason,
                     closed_by: self.closed_by,
+                    loses_draw: self.filled.get(order.order_id).is_zero(),
                 });
                 // It comes back.
                 if reason != Code::Replaced {

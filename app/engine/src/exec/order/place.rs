@@ -56,7 +56,7 @@ pub(crate) fn place_on_book(
     let placed = placed.map_err(|reject| taking::explained(reject, order.lots, by_fill))?;
     closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (order.market, account, order.client_id);
-    Ok(result(named, order.lots, &placed, taken, &mut ctx.events))
+    Ok(result(named, (order.lots, Lots::ZERO), &placed, taken, &mut ctx.events))
 }
 
 /// Makers that the book looked at for an order, accepted or refused.
@@ -74,11 +74,12 @@ pub(crate) fn closed_by_taker(events: &mut [Event], before: usize, taker: OrderI
     }
 }
 
-/// Returns the client's result. The account's stream learns of a taker that never rested.
+/// Returns the client's result of an order of some lots, which has traded others before. The
+/// account's stream learns of a taker that never rested.
 #[expect(clippy::arithmetic_side_effects, reason = "the parts of an order are at most the order")]
 pub(crate) fn result(
     (market, account, client_id): (MarketId, AccountId, ClientId),
-    lots: Lots,
+    (lots, before_lots): (Lots, Lots),
     placed: &PlaceResult,
     taken: Taken,
     events: &mut Vec<Event>,
@@ -93,6 +94,7 @@ pub(crate) fn result(
             lots: gone,
             code,
             closed_by: OrderId::NONE,
+            loses_draw: placed.filled_lots.is_zero() && before_lots.is_zero(),
         });
     }
     OperationResult {

@@ -80,6 +80,7 @@ pub(crate) fn replace(
         max_fills: request.max_fills,
         max_visits: request.max_visits.min(admission::max_visits(&ctx.meter, request.max_fills)),
     };
+    let before_lots = ctx.exchange.markets.slot(market).filled.get(order.order_id);
     let (book, mut host) = BookHost::split(ctx, market);
     host.taker_lots = new.lots;
     host.walk = by_fill.as_mut().map(|by_fill| &mut by_fill.walk);
@@ -93,7 +94,7 @@ pub(crate) fn replace(
     let placed = placed.map_err(|reject| taking::explained(reject, new.lots, by_fill))?;
     place::closed_by_taker(&mut ctx.events, before, placed.order_id);
     let named = (market, account, order.client_id);
-    Ok(place::result(named, new.lots, &placed, taken, &mut ctx.events))
+    Ok(place::result(named, (new.lots, before_lots), &placed, taken, &mut ctx.events))
 }
 
 /// Checks that what a replacement leaves is worth enough, as of a new order; one that changes the

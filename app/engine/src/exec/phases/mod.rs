@@ -1,5 +1,6 @@
 //! Floor 6: the numbered phases of a block.
 
+mod allowances;
 mod clock;
 pub(crate) mod execute;
 mod expiries;
@@ -11,5 +12,6 @@ mod prices;
 mod schedule;
 mod slices;
 mod statistics;
+mod tallies;
 mod transactions;
 mod triggers;

@@ -86,6 +86,8 @@ pub(crate) struct Scheduled<'a> {
     pub admitted: Admitted<'a>,
     /// Classes in which it comes.
     pub classes: Classes,
+    /// Gas beyond the static that its flat fee took.
+    pub spent: u64,
     pub progress: Progress<'a>,
 }
 
@@ -130,7 +132,7 @@ impl<'a> Schedule<'a> {
                     later: LaterOrders::default(),
                 }),
             }
-            txs.push(Scheduled { admitted, classes, progress: Progress::Waits });
+            txs.push(Scheduled { admitted, classes, spent: 0, progress: Progress::Waits });
         }
         owners.sort_unstable_by_key(|owner| (owner.draw, owner.id));
         Self { owners, txs }

@@ -17,8 +17,8 @@ use crate::exec::meter::Meter;
 use crate::exec::operation::orders::OrdersRun;
 use crate::exec::operation::turn::Turn;
 use crate::exec::operation::{keepers, settings};
-use crate::exec::phases::impact;
 use crate::exec::phases::schedule::{OwnerTurns, Progress, Schedule, Scheduled};
+use crate::exec::phases::{allowances, impact};
 use crate::outcome::TxOutcome;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -36,6 +36,8 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
     let mut schedule = Schedule::of(admission.admitted, Beacon::of(chain), cancels_first);
     use_sequences(ctx.exchange, &schedule);
     use_nonces(ctx.exchange, &schedule);
+    let first_ids = allowances::next_ids(ctx.exchange);
+    allowances::draw(ctx, &mut schedule);
     for class in Class::ALL {
         if class == Class::Orders {
             impact::read(ctx);
@@ -46,6 +48,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
             take_turn(ctx, owner, txs, Turn::new(class, cancels_first, owner.keeps_in(class)));
         }
     }
+    allowances::settle(ctx, &schedule, &first_ids);
     for scheduled in schedule.txs {
         finish(outcomes.get_mut(scheduled.admitted.at), scheduled);
     }
@@ -127,11 +130,12 @@ fn take_turn(ctx: &mut Ctx<'_>, owner: &mut OwnerTurns, txs: &mut [Scheduled<'_>
 fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, number: usize) {
     let tx = scheduled.admitted.tx;
     // Decoding has refused a transaction that declares less than its static gas.
-    let beyond = || tx.gas_limit.saturating_sub(tx.message.static_gas());
+    let spent = scheduled.spent;
+    let beyond = || tx.gas_limit.saturating_sub(tx.message.static_gas()).saturating_sub(spent);
     let owner = scheduled.admitted.owner;
     if matches!(scheduled.progress, Progress::Waits) {
         scheduled.progress = match &tx.message {
-            Message::Orders { subaccount, operations, all_or_none } => {
+            Message::Orders { subaccount, operations, all_or_none, .. } => {
                 let batch = (operations.as_slice(), *all_or_none);
                 match account_of(ctx.exchange, scheduled.admitted, *subaccount) {
                     Ok(account) => Progress::Runs(OrdersRun::begin(ctx, account, batch, beyond())),
@@ -167,6 +171,7 @@ fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
     let tx = scheduled.admitted.tx;
     // An agent uses none of its owner's sequences.
     outcome.used_sequence = tx.agent.is_none().then_some(tx.sequence);
+    let paid = scheduled.spent;
     let spent = match scheduled.progress {
         Progress::Waits => 0,
         Progress::Runs(run) => {
@@ -178,7 +183,7 @@ fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
             spent
         }
     };
-    outcome.gas_used = outcome.gas_used.saturating_add(spent);
+    outcome.gas_used = outcome.gas_used.saturating_add(paid).saturating_add(spent);
 }
 
 /// Carries out a message of one account that is no batch of orders.

@@ -8,7 +8,7 @@ use tidemark_proto::Code;
 use crate::events::Event;
 use crate::exec::account::lookup;
 use crate::exec::collateral::isolated;
-use crate::exec::ctx::Ctx;
+use crate::exec::ctx::{Ctx, TriggeredOrder};
 use crate::exec::order::conditional::{bracket, enter, links, peg};
 use crate::exec::order::{cancel, checks, request};
 use crate::exec::phases::forfeits::{forfeit, lacks_collateral};
@@ -184,7 +184,15 @@ fn trigger(ctx: &mut Ctx<'_>, market: MarketId, order: &Conditional) -> bool {
         );
         return false;
     };
-    attempt(ctx, market, order, place, event_index, RETRIES)
+    let next = ctx.exchange.markets.slot(market).book.next_order_id();
+    let was_placed = attempt(ctx, market, order, place, event_index, RETRIES);
+    ctx.triggered.push(TriggeredOrder {
+        market,
+        account: order.account,
+        order_id,
+        placed_order_id: was_placed.then_some(next),
+    });
+    was_placed
 }
 
 /// Tries again to close what a triggered order has left.

@@ -71,6 +71,8 @@ fn closed_event(market: MarketId, order: &Conditional, code: Code, closed_by: Or
         lots: order.lots(),
         code,
         closed_by,
+        // A TWAP has drawn for its slices, and an order that is tried again has triggered before.
+        loses_draw: !matches!(order.kind, Kind::Slicing(_) | Kind::Retrying(_)),
     }
 }
 
