@@ -10,7 +10,7 @@ use tidemark_proto::units::{Lots, SignedLots, Ticks};
 use tidemark_proto::v1;
 
 use super::args::{OneMarket, Who};
-use super::waits::{queued_text, waiting_text};
+use super::waits::{allowance_json, allowance_text, queued_text, waiting_text};
 use super::{find, funds, CliError, Context};
 
 /// The market that was named, or all.
@@ -72,6 +72,15 @@ fn lines(rows: &[(&str, String)]) -> String {
         .join("\n")
 }
 
+fn tiers_text(params: &v1::ParamsResponse) -> String {
+    let mut tiers = Table::new(0, &["30-day volume", "maker", "taker"]);
+    for tier in &params.fee_tiers {
+        let volume = grouped(usdc(tier.min_volume_atoms), 0);
+        tiers.row(vec![volume, percent(tier.maker_ppm), percent(tier.taker_ppm)]);
+    }
+    tiers.render()
+}
+
 pub(super) async fn params(context: &Context) -> Result<(), CliError> {
     let params = context.connect().await?.params().await?;
     let tier = |tier: &v1::params_response::FeeTier| {
@@ -82,11 +91,6 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
         })
     };
     let text = || {
-        let mut tiers = Table::new(0, &["30-day volume", "maker", "taker"]);
-        for tier in &params.fee_tiers {
-            let volume = grouped(usdc(tier.min_volume_atoms), 0);
-            tiers.row(vec![volume, percent(tier.maker_ppm), percent(tier.taker_ppm)]);
-        }
         let rows = [
             ("insurance fund's part of fees", percent(params.insurance_fee_ppm)),
             ("gas of a block", params.max_block_gas.to_string()),
@@ -102,10 +106,12 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             ("of it to the insurance fund", grouped(usdc(params.owner_fee_atoms), 0)),
             ("subaccounts that cost nothing", params.free_subaccounts.to_string()),
             ("price of each further one", grouped(usdc(params.subaccount_fee_atoms), 0)),
+            ("orders and cancels of an owner", params.allowance_base.to_string()),
+            ("price of each beyond", usdc(params.flat_fee_atoms).normalize().to_string()),
             ("admin", params.admin.clone()),
             ("minters", params.minters.join(", ")),
         ];
-        format!("{}\n\n{}", tiers.render(), lines(&rows))
+        format!("{}\n\n{}", tiers_text(&params), lines(&rows))
     };
     context.print(text, || {
         json!({
@@ -124,6 +130,8 @@ pub(super) async fn params(context: &Context) -> Result<(), CliError> {
             "owner_fee": usdc(params.owner_fee_atoms),
             "free_subaccounts": params.free_subaccounts,
             "subaccount_fee": usdc(params.subaccount_fee_atoms),
+            "allowance_base": params.allowance_base,
+            "flat_fee": usdc(params.flat_fee_atoms),
             "admin": params.admin,
             "minters": params.minters,
         })
@@ -280,14 +288,15 @@ pub(super) async fn account(context: &Context, who: &Who) -> Result<(), CliError
             ]);
         }
         format!(
-            "{address} at block {}, next sequence {}\n{}{}{}{}{}",
+            "{address} at block {}, next sequence {}\n{}{}{}{}{}{}",
             account.height,
             account.sequence,
             table.render(),
             waiting_text(&account),
             queued_text(&account),
             funds::fresh_text(&account, &markets),
-            funds::set_aside_text(&account, &markets)
+            funds::set_aside_text(&account, &markets),
+            allowance_text(&account)
         )
     };
     context.print(text, || account_json(&address, &account, &markets));
@@ -322,6 +331,7 @@ fn account_json(address: &str, account: &v1::AccountResponse, markets: &Markets)
         "sequence": account.sequence,
         "queued_withdrawal": usdc(account.queued_withdrawal_atoms),
         "queued_ahead": account.queued_ahead,
+        "allowance": allowance_json(account),
         "subaccounts": account.subaccounts.iter().map(one).collect::<Vec<_>>(),
     })
 }

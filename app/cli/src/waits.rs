@@ -1,5 +1,6 @@
 //! Sentences about what of an account waits.
 
+use serde_json::{json, Value};
 use tidemark_client::format::money;
 use tidemark_proto::v1;
 
@@ -24,4 +25,32 @@ pub(super) fn queued_text(account: &v1::AccountResponse) -> String {
         money(account.queued_withdrawal_atoms),
         account.queued_ahead
     )
+}
+
+/// A sentence about what the owner's allowance has left.
+pub(super) fn allowance_text(account: &v1::AccountResponse) -> String {
+    let Some(of) = &account.allowance else { return String::new() };
+    let blocks = of.orders_full_after_blocks.max(of.cancels_full_after_blocks);
+    let full = match blocks {
+        0 => String::new(),
+        blocks => format!("; full in {blocks} blocks"),
+    };
+    format!(
+        "\nallowance: {} orders and {} cancels left of {} each{full}",
+        of.orders_left, of.cancels_left, of.size
+    )
+}
+
+/// The allowance as programs read it.
+pub(super) fn allowance_json(account: &v1::AccountResponse) -> Value {
+    let of = account.allowance.unwrap_or_default();
+    json!({
+        "size": of.size,
+        "orders_left": of.orders_left,
+        "cancels_left": of.cancels_left,
+        "orders_waiting": of.orders_waiting,
+        "cancels_waiting": of.cancels_waiting,
+        "orders_full_after_blocks": of.orders_full_after_blocks,
+        "cancels_full_after_blocks": of.cancels_full_after_blocks,
+    })
 }

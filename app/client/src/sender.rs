@@ -41,7 +41,7 @@ pub struct Receipt {
 
 impl Receipt {
     fn of(answer: v1::SubmitResponse, tx: &[u8]) -> Result<Self, ClientError> {
-        let v1::SubmitResponse { outcome, tx_hash, height, results } = answer;
+        let v1::SubmitResponse { outcome, tx_hash, height, results, .. } = answer;
         match v1::SubmitOutcome::try_from(outcome) {
             Ok(v1::SubmitOutcome::Committed) => Ok(Self { tx_hash, height: Some(height), results }),
             Ok(v1::SubmitOutcome::Accepted) => Ok(Self { tx_hash, height: None, results }),

@@ -189,8 +189,7 @@ fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
     v1::SubmitResponse {
         outcome: outcome as i32,
         tx_hash: hex::encode_upper(hash),
-        height: 0,
-        results: Vec::new(),
+        ..v1::SubmitResponse::default()
     }
 }
 
@@ -249,7 +248,12 @@ impl OrderService for OrderServer {
         self.more.notify_one();
         let response = match waiter {
             Some(waiter) => self.commit(&tx, waiter, until).await?,
-            None => answer(&name.hash, v1::SubmitOutcome::Accepted),
+            None => {
+                let left = self.queue.left(&name.signer);
+                let (orders_left, cancels_left) = (left.orders, left.cancels);
+                let answer = answer(&name.hash, v1::SubmitOutcome::Accepted);
+                v1::SubmitResponse { orders_left, cancels_left, ..answer }
+            }
         };
         Ok(Response::new(response))
     }

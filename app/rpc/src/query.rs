@@ -42,6 +42,21 @@ fn unsigned_atoms(atoms: Atoms) -> u64 {
     u64::try_from(atoms.get().max(0)).unwrap_or(u64::MAX)
 }
 
+/// An owner's allowance in the next block.
+fn allowance(view: &View, queue: &TxQueue, owner: &types::Address) -> Option<v1::Allowance> {
+    let left = view.allowance(owner, view.chain.time_ms)?;
+    let (draws, waiting, full) = (left.draws(), queue.draws(owner), left.blocks_until_full());
+    Some(v1::Allowance {
+        size: left.size,
+        orders_left: draws.orders,
+        cancels_left: draws.cancels,
+        orders_waiting: waiting.orders,
+        cancels_waiting: waiting.cancels,
+        orders_full_after_blocks: full.orders,
+        cancels_full_after_blocks: full.cancels,
+    })
+}
+
 fn params(view: &View) -> v1::ParamsResponse {
     let (chain, params) = (&view.chain, &view.chain.params);
     let tiers = params.fee_tiers.iter().map(|tier| v1::params_response::FeeTier {
@@ -67,6 +82,8 @@ fn params(view: &View) -> v1::ParamsResponse {
         owner_fee_atoms: unsigned_atoms(params.owner_fee_atoms),
         free_subaccounts: params.free_subaccounts,
         subaccount_fee_atoms: unsigned_atoms(params.subaccount_fee_atoms),
+        allowance_base: params.allowance_base,
+        flat_fee_atoms: unsigned_atoms(params.flat_fee_atoms),
     }
 }
 
@@ -192,6 +209,7 @@ impl QueryServer {
             subaccounts: subaccounts.collect::<Result<_, _>>()?,
             queued_withdrawal_atoms: unsigned_atoms(queued.unwrap_or(Atoms::ZERO)),
             queued_ahead: place.and_then(|at| u32::try_from(at).ok()).unwrap_or(0),
+            allowance: owner.and_then(|owner| allowance(&view, &self.queue, &owner.address)),
         })
     }
 
