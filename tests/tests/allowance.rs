@@ -1,8 +1,14 @@
 //! Owners' allowances (rules §10.13): what draws, what comes back, who pays. Prices in whole USDC,
 //! quantities in whole units.
 
+use std::sync::Arc;
+
+use tidemark_consensus::publish::Publisher;
+use tidemark_consensus::queue::{Origin, TxQueue};
+use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::outcome::TxOutcome;
+use tidemark_engine::state::View;
 use tidemark_proto::types::Draw;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce, Trigger};
@@ -379,4 +385,47 @@ fn rules_10_a_post_only_order_that_is_refused_has_drawn_all_the_same() {
     let crossing = place(v1::PlaceOrder { post_only, ..limit(0, Buy, 100, 1) });
     send(&mut chain, "taker", vec![crossing; 10]);
     assert_eq!(drawn(&chain, "taker"), (10, 0));
+}
+
+fn next_tx(chain: &mut Chain, name: &str, message: v1::MsgOrders) -> Vec<u8> {
+    chain.send(name, message);
+    chain.next_input().txs.remove(0)
+}
+
+fn orders(count: u64) -> v1::MsgOrders {
+    let operations = (1..=count).map(|id| rest(id, Buy, 90).into()).collect();
+    v1::MsgOrders { operations, ..Default::default() }
+}
+
+/// The transactions that a node would propose.
+fn proposal(queue: &TxQueue, view: &View) -> usize {
+    let budget = BlockBudget { bytes: 1 << 20, gas: u64::MAX };
+    queue.choose(view, view.chain.time_ms, budget).len()
+}
+
+#[test]
+fn rules_10_a_node_refuses_at_its_door_and_a_proposer_waits_for_the_bucket() {
+    let mut chain = chain_of(10, &["trader"]);
+    let publisher = Arc::new(Publisher::new(Arc::new(chain.state.view())));
+    let queue = TxQueue::new(publisher.clone(), chain.cache.clone());
+    chain.gas_limit = Some(1_000_000);
+    let txs: Vec<_> = (0..3).map(|_| next_tx(&mut chain, "trader", orders(4))).collect();
+    let take = |tx: &[u8]| queue.offer(tx, Origin::Client).map(|_| ());
+    assert_eq!((take(&txs[0]), take(&txs[1])), (Ok(()), Ok(())));
+    let address = signer("trader").address();
+    assert_eq!(queue.left(&address), Draw { orders: 2, cancels: 10 });
+    let refused = take(&txs[2]).expect_err("too many");
+    assert_eq!(refused.code, Code::RateLimited);
+    assert_eq!(
+        refused.message,
+        "orders: 10 left of 10, the transaction may place 4 beside 8 that wait; it never has as \
+         many: send fewer, or pay the flat fee"
+    );
+    // The bucket has less than when they were taken: the second waits, and is not lost.
+    chain.state.chain.params.allowance_base = 7;
+    publisher.reset(Arc::new(chain.state.view()));
+    assert_eq!(proposal(&queue, &publisher.view()), 1);
+    chain.state.chain.params.allowance_base = 8;
+    publisher.reset(Arc::new(chain.state.view()));
+    assert_eq!(proposal(&queue, &publisher.view()), 2);
 }
