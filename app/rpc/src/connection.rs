@@ -27,6 +27,10 @@ const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection without a request stays open beside newcomers for whom there is no room.
 const IDLE_FOR: Duration = Duration::from_secs(5);
 
+/// As long for one that has never asked for anything: a newcomer asks within a moment, so whoever
+/// opens connections again and again and asks for nothing keeps nobody out.
+const SILENT_FOR: Duration = Duration::from_millis(500);
+
 /// A connection as requests and the table of all of them see it.
 #[derive(Clone, Debug)]
 pub(super) struct Handle(Arc<Shared>);
@@ -85,6 +89,12 @@ impl Handle {
         self.0.active_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// Returns true if it may be closed for a newcomer after this long without a request.
+    fn gives_way(&self, idle: Duration) -> bool {
+        let asked = self.0.asked.load(Ordering::Relaxed);
+        idle >= if asked { IDLE_FOR } else { SILENT_FOR }
+    }
+
     /// How long it has had no request; `None` while it has one.
     fn idle_for(&self) -> Option<Duration> {
         if self.0.requests.load(Ordering::Relaxed) > 0 {
@@ -112,17 +122,16 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection. Where all are taken, the one that has asked for nothing for
-    /// longest goes.
+    /// A place for a new connection. Where all are taken, one that has asked for nothing for long
+    /// goes: of those the one that has been silent for longest.
     fn place(self: &Arc<Self>) -> Option<Place> {
         let mut table = self.lock();
         if table.handles.len() >= MAX_CONNECTIONS {
-            let idle =
-                table.handles.iter().filter_map(|(id, handle)| Some((handle.idle_for()?, *id)));
-            let (idle, id) = idle.max()?;
-            if idle < IDLE_FOR {
-                return None;
-            }
+            let idle = table.handles.iter().filter_map(|(id, handle)| {
+                let idle = handle.idle_for()?;
+                handle.gives_way(idle).then_some((idle, *id))
+            });
+            let (_, id) = idle.max()?;
             if let Some(handle) = table.handles.remove(&id) {
                 handle.close();
             }
@@ -311,5 +320,20 @@ mod tests {
         assert!(connections.place().is_none(), "nobody has been idle for long");
         places.pop();
         assert!(connections.place().is_some());
+    }
+
+    #[test]
+    fn who_has_never_asked_gives_way_to_newcomers_before_who_has() {
+        let connections = Arc::new(Connections::default());
+        let places: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connections.place().unwrap()).collect();
+        let silent = &places[7].handle;
+        for place in places.iter().filter(|place| place.id != 7) {
+            place.handle.begin();
+            place.handle.end();
+        }
+        assert!(connections.place().is_none(), "the silent one has just come");
+        std::thread::sleep(SILENT_FOR);
+        assert!(connections.place().is_some());
+        assert!(silent.is_closed());
     }
 }
