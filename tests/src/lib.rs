@@ -7,6 +7,7 @@ pub mod cases;
 pub mod crash;
 pub mod fuzz;
 pub mod harness;
+pub mod kills;
 pub mod measures;
 pub mod net;
 pub mod proposer;

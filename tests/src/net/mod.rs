@@ -5,6 +5,7 @@
 mod block_results;
 mod metrics;
 mod options;
+pub mod orders;
 mod process;
 mod program;
 mod relay;
@@ -30,7 +31,8 @@ pub use block_results::transactions;
 pub use metrics::Metrics;
 pub use options::{NetOptions, NodeOptions};
 use process::{Launch, Process};
-pub use program::target_folder;
+pub use process::{Program, Running};
+pub use program::{of_tests, target_folder};
 pub use relay::Flow;
 use relay::Relays;
 
@@ -161,6 +163,19 @@ impl Net {
         if let Some(process) = self.nodes[node].process.take() {
             process.kill();
         }
+    }
+
+    /// Ends one of a node's two programs at once, and waits until the other has ended by itself.
+    pub fn kill_one(&mut self, node: usize, program: Program) {
+        if let Some(process) = self.nodes[node].process.take() {
+            process.kill_one(program);
+        }
+    }
+
+    /// The programs of a node that run: `tidemarkd` and its CometBFT.
+    #[must_use]
+    pub fn running(&self, node: usize) -> Vec<Running> {
+        self.nodes[node].process.as_ref().map(Process::running).unwrap_or_default()
     }
 
     /// Asks a node to end, and waits until it and its CometBFT have.

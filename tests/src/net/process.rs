@@ -10,6 +10,24 @@ use std::time::Duration;
 
 use tidemark_comet::cometbft::GUARD;
 
+/// A program of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `tidemarkd`, or one in its place that misbehaves.
+    Node,
+    /// CometBFT.
+    Comet,
+}
+
+/// A program that runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// The program.
+    pub program: Program,
+    /// The id of its process.
+    pub id: u32,
+}
+
 /// A running node, or the CometBFT of one. Dropping it asks its processes to end and waits until
 /// they have.
 pub(super) struct Process {
@@ -65,18 +83,50 @@ impl Process {
     }
 
     /// SIGKILL to everything that it started, at once; returns when all of it has ended.
-    pub fn kill(mut self) {
-        let mut doomed = vec![self.guard.id()];
-        // The guard is our child and not yet waited for, so its id is its own; so are its
-        // descendants'.
-        descendants(&parents(), self.guard.id(), &mut doomed);
+    pub fn kill(self) {
+        let all = self.everything();
+        self.kill_some(&all);
+    }
+
+    /// SIGKILL to one program; the others see that it has gone, and end by themselves. Returns when
+    /// all of them have ended.
+    pub fn kill_one(self, program: Program) {
+        let doomed = self.running().into_iter().filter(|running| running.program == program);
+        let doomed: Vec<u32> = doomed.map(|running| running.id).collect();
+        self.kill_some(&doomed);
+    }
+
+    fn kill_some(mut self, doomed: &[u32]) {
+        let all = self.everything();
         let ids = doomed.iter().map(ToString::to_string);
         let _ = Command::new("kill").arg("-KILL").args(ids).stderr(Stdio::null()).status();
         let _ = self.guard.wait();
         // Whatever starts next needs the locks of their files.
-        while doomed.iter().any(|process| is_alive(*process)) {
+        while all.iter().any(|process| is_alive(*process)) {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// The guard and all that it started. The guard is our child and not yet waited for, so its id
+    /// is its own; so are its descendants'.
+    fn everything(&self) -> Vec<u32> {
+        let mut found = vec![self.guard.id()];
+        descendants(&parents(), self.guard.id(), &mut found);
+        found
+    }
+
+    /// Its programs, without the guards.
+    pub fn running(&self) -> Vec<Running> {
+        let running = self.everything().into_iter().filter_map(|id| {
+            let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
+            let program = match name.trim() {
+                "sh" | "dash" | "bash" | "sleep" => return None,
+                "cometbft" => Program::Comet,
+                _ => Program::Node,
+            };
+            Some(Running { program, id })
+        });
+        running.collect()
     }
 }
 
@@ -87,10 +137,15 @@ impl Drop for Process {
     }
 }
 
-/// True if a process has not ended. One that has, and that nobody has waited for, has state Z.
+/// True if a process has not ended: one of its threads runs. Those that have ended, and that nobody
+/// has waited for, have state Z; the first thread may have it while others still hold files.
 fn is_alive(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut stats = threads.map(|thread| fs::read_to_string(thread.path().join("stat")));
+    stats.any(|stat| {
+        let stat = stat.unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    })
 }
 
 /// Every process with its parent.

@@ -1,4 +1,5 @@
-//! The node's program, built by Cargo in the profile of the running test or benchmark.
+//! The node's program, and those that misbehave in its place, built by Cargo in the profile of the
+//! running test or benchmark.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,29 +11,28 @@ use super::progress;
 /// changed.
 pub(super) fn tidemarkd() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAM.get_or_init(build).clone()
+    PROGRAM.get_or_init(|| build("tidemarkd")).clone()
 }
 
-fn build() -> Result<PathBuf, String> {
+/// Builds a program of this crate and returns its path.
+///
+/// # Errors
+/// A sentence when Cargo does not build it.
+pub fn of_tests(name: &str) -> Result<PathBuf, String> {
+    build(name)
+}
+
+fn build(name: &str) -> Result<PathBuf, String> {
     let folder = profile_folder()?;
     let target = folder.parent().ok_or_else(|| format!("{} has no parent", folder.display()))?;
     let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("release");
     let profile = if profile == "debug" { "dev" } else { profile };
-    progress(&format!("building tidemarkd with Cargo, profile {profile}"));
+    progress(&format!("building {name} with Cargo, profile {profile}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let status = Command::new(cargo)
         // With this crate beside it, dependencies have the features that they have in this program,
         // and are built once.
-        .args([
-            "build",
-            "--quiet",
-            "-p",
-            "tidemark-bin",
-            "-p",
-            "tidemark-tests",
-            "--bin",
-            "tidemarkd",
-        ])
+        .args(["build", "--quiet", "-p", "tidemark-bin", "-p", "tidemark-tests", "--bin", name])
         .args(["--profile", profile, "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .arg("--target-dir")
@@ -40,9 +40,9 @@ fn build() -> Result<PathBuf, String> {
         .status()
         .map_err(|e| format!("cannot run cargo: {e}"))?;
     if !status.success() {
-        return Err(format!("cargo build of tidemarkd failed ({status})"));
+        return Err(format!("cargo build of {name} failed ({status})"));
     }
-    Ok(folder.join("tidemarkd"))
+    Ok(folder.join(name))
 }
 
 /// The target folder of this build, e.g. `target`.
