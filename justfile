@@ -60,6 +60,19 @@ partition SECONDS="120":
     TIDEMARK_PARTITION_SECONDS={{SECONDS}} cargo test --release -p tidemark-tests \
         --test e2e_partition -- --nocapture
 
+# Every attacker at once for so many seconds against four validators, with honest owners beside; exit
+# code 1 if honest transactions come late, blocks slowly, or anything that was accepted is lost.
+hostile SECONDS="300" *ARGS:
+    cargo run --release -p tidemark-tests --bin hostile -- {{SECONDS}} {{ARGS}}
+
+# From a cancel to its effect with 0, 1, 12 and 60 own orders on their way, on four validators.
+bench-cancels:
+    cargo run --release -p tidemark-tests --bin hostile -- --cancels
+
+# N kills of validators at any moment under load: each order that was accepted is carried out once.
+kills N="200" *ARGS:
+    cargo run --release -p tidemark-tests --bin kills -- {{N}} {{ARGS}}
+
 # A random history on shadow nodes from a seed: they must agree on every app hash.
 sim SEED="1" *ARGS:
     cargo run --release -p tidemark-tests --bin sim -- --seed {{SEED}} {{ARGS}}

@@ -1,5 +1,8 @@
 //! A `tidemarkd` that misbehaves, for tests of the honest ones: the frame of the programs
-//! `byzantine-*`.
+//! `byzantine-*` and `hostile-*`.
+
+pub mod misvote;
+pub mod unseen;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +39,14 @@ pub trait Behaviour: Clone + Send + 'static {
     ) -> ResponseVerifyVoteExtension {
         self.node().verify_vote_extension(request)
     }
+
+    /// CometBFT asks whether its mempool takes, or keeps, a transaction.
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        self.node().check_tx(request)
+    }
+
+    /// Looks at a block that is decided. What it changes is not for a behaviour to say.
+    fn decided(&self, _block: &RequestFinalizeBlock) {}
 }
 
 /// The node as CometBFT sees the node: a behaviour where it may deviate without another app hash,
@@ -76,10 +87,11 @@ impl<B: Behaviour> Application for Byzantine<B> {
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        self.0.node().check_tx(request)
+        self.0.check_tx(request)
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        self.0.decided(&request);
         self.0.node().finalize_block(request)
     }
 
@@ -88,13 +100,19 @@ impl<B: Behaviour> Application for Byzantine<B> {
     }
 }
 
+/// The home that the command line names.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    let words: Vec<String> = std::env::args().collect();
+    let at = words.iter().position(|word| word == "--home")?;
+    words.get(at + 1).map(PathBuf::from)
+}
+
 /// The program `NAME start --home HOME`: runs the node at `HOME` with a behaviour around the
 /// application.
 pub async fn run<B: Behaviour>(name: &str, behaviour: impl FnOnce(Node) -> B) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let words: Vec<String> = std::env::args().collect();
-    let home = words.iter().position(|word| word == "--home").and_then(|at| words.get(at + 1));
-    let Some(home) = home.map(PathBuf::from) else {
+    let Some(home) = home() else {
         eprintln!("usage: {name} start --home HOME");
         return ExitCode::FAILURE;
     };
