@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tidemark_node::config::FeedConfig;
-use tidemark_proto::params::MarketParams;
+use tidemark_proto::params::{MarketParams, MAX_ALLOWANCE_BASE};
 
 use super::markets;
 
@@ -51,6 +51,8 @@ pub struct NetOptions {
     pub relays: bool,
     /// The insurance fund at the start.
     pub insurance_usdc: u64,
+    /// Operations that every owner's allowance holds at the start.
+    pub allowance_base: u64,
     /// The listed markets.
     pub markets: Vec<MarketParams>,
     /// True if every node indexes transactions.
@@ -67,6 +69,7 @@ impl NetOptions {
             timeout_prevote_ms: 500,
             relays: false,
             insurance_usdc: 50_000,
+            allowance_base: MAX_ALLOWANCE_BASE,
             markets: markets(),
             tx_index: false,
         }

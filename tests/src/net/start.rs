@@ -72,8 +72,9 @@ impl Net {
             init
         });
         let inits = inits.collect::<Vec<_>>();
-        let app_state =
-            serde_json::to_value(genesis(options.markets.clone(), options.insurance_usdc));
+        let mut app_state = genesis(options.markets.clone(), options.insurance_usdc);
+        app_state.params.allowance_base = options.allowance_base;
+        let app_state = serde_json::to_value(app_state);
         let genesis = init::Genesis::New {
             chain_id: CHAIN_ID.to_owned(),
             app_version: u64::from(PROTOCOL_VERSION),
