@@ -3,6 +3,7 @@
 
 use tidemark_engine::events::Event;
 use tidemark_proto::params::MarketParams;
+use tidemark_proto::tx::TxOptions;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::v1::{self, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
@@ -151,6 +152,31 @@ fn rules_10_a_transaction_of_a_used_sequence_is_refused_and_changes_nothing() {
     let events = chain.block();
     assert_eq!(word(&events.txs[0]), "SEQUENCE_REPLAYED");
     assert_eq!(chain.state.markets[0].book.live_orders(), 1);
+}
+
+#[test]
+fn rules_10_an_expired_transaction_is_carried_as_the_next_sequence_alone_and_uses_it_up() {
+    let mut chain = one_market(&["trader"]);
+    let height = chain.state.chain.height;
+    let sequence = chain.state.view().sequence(&signer("trader").address()).unwrap();
+    let signed = |sequence, timeout_height| {
+        let operations = vec![place(limit(0, Buy, 99, 1)).into()];
+        let message = v1::MsgOrders { operations, ..Default::default() };
+        let options = TxOptions { sequence, timeout_height, ..Default::default() };
+        signer("trader").sign(message, options).unwrap()
+    };
+    // The block after this one is `height + 1`: the last that may hold the first.
+    for (sequence, timeout_height) in
+        [(sequence, height), (sequence + 1, height + 1), (sequence + 3, height)]
+    {
+        chain.send_raw(signed(sequence, timeout_height));
+    }
+    let events = chain.block();
+    let words: Vec<&str> = events.txs.iter().map(word).collect();
+    assert_eq!(words, ["TX_EXPIRED", "OK", "SEQUENCE_GAP"]);
+    let used: Vec<Option<u64>> = events.txs.iter().map(|tx| tx.used_sequence).collect();
+    assert_eq!(used, [Some(sequence), Some(sequence + 1), None]);
+    assert_eq!(chain.state.markets[0].book.live_orders(), 1, "the late one places nothing");
 }
 
 /// Every trade has a taker, whose order was checked a moment ago with all that it could add to its

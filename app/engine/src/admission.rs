@@ -91,6 +91,8 @@ pub struct Admitted<'a> {
     pub draw: Draw,
     /// Operations for which it pays the flat fee instead.
     pub beyond: u64,
+    /// Its timeout height has passed: it uses its sequence up, and does nothing else.
+    pub is_late: bool,
 }
 
 /// A block's transactions after admission.
@@ -104,10 +106,11 @@ pub struct Admission<'a> {
 }
 
 /// Admits each transaction of a block, before any is carried out, in order of account and sequence:
-/// its signer is known, its sequence next or its agent's nonce new, its time not past, the block's
-/// gas reaches for what it declares, and its owner's allowance for what it draws. Of two with one
-/// sequence the one with the smaller hash comes first, so the order in which the block lists its
-/// transactions has no effect.
+/// its signer is known, its sequence next or its agent's nonce new, the block's gas reaches for what
+/// it declares, and its owner's allowance for what it draws. One whose time has passed is admitted
+/// for its sequence alone, which lets the later ones of its account through, and draws nothing;
+/// what an agent signed has none, and is refused. Of two with one sequence the one with the smaller
+/// hash comes first, so the order in which the block lists its transactions has no effect.
 pub fn admit<'a, F>(
     txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
     before: &Before<'_, F>,
@@ -139,11 +142,15 @@ where
                 last.map_or(next, |last| last.sequence.saturating_add(1)),
             ),
         };
-        let checked = is_next.and_then(|()| check(tx, gas, before));
-        match checked.and_then(|gas| Ok((gas, purse.left.take(&tx.message)?))) {
+        let is_late = check_timeout(tx, before.moment.height).is_err();
+        let draw = |gas| match is_late {
+            true => Ok((gas, Draw::default())),
+            false => Ok((gas, purse.left.take(&tx.message)?)),
+        };
+        match is_next.and_then(|()| check(tx, gas, before)).and_then(draw) {
             Ok((with, draw)) => {
                 gas = with;
-                admitted.push(Admitted { owner, at, tx, draw, beyond: 0 });
+                admitted.push(Admitted { owner, at, tx, draw, beyond: 0, is_late });
             }
             Err(refusal) => refused.push((at, refusal)),
         }
@@ -181,7 +188,7 @@ impl Purse {
     /// Gives those of the owner's transactions that pay what the others have left: so none of these
     /// has less for what pays.
     fn pay(&mut self, admitted: &mut [Admitted<'_>]) {
-        for of in admitted.iter_mut().skip(self.first) {
+        for of in admitted.iter_mut().skip(self.first).filter(|of| !of.is_late) {
             if self.left.is_paid(&of.tx.message) {
                 (of.draw, of.beyond) = self.left.take_rest(&of.tx.message);
             }
@@ -219,7 +226,7 @@ fn check_agent<F>(
     }
     let at = (before.moment.height, before.moment.time_ms);
     admits(before.owners.get(owner), before.agents, (tx, key), at)?;
-    Ok(())
+    check_timeout(tx, before.moment.height)
 }
 
 fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
@@ -237,7 +244,6 @@ fn check_sequence(sequence: u64, next: u64) -> Result<(), Refusal> {
 
 /// Returns the block's declared gas with this transaction.
 fn check<F>(tx: &DecodedTx, gas: u64, before: &Before<'_, F>) -> Result<u64, Refusal> {
-    check_timeout(tx, before.moment.height)?;
     let (max_gas, left) = (before.max_gas, before.max_gas.saturating_sub(gas));
     if tx.gas_limit > left {
         return Err(Refusal::GasAboveBlock { gas: tx.gas_limit, left, max_gas });

@@ -1,6 +1,6 @@
 //! Outcomes of transactions, operations and slices, with their refusals as values.
 
-use tidemark_proto::types::{Address, TxHash};
+use tidemark_proto::types::{Address, AgentKey, TxHash};
 use tidemark_proto::units::{Atoms, Lots, OrderId};
 use tidemark_proto::Code;
 
@@ -13,9 +13,12 @@ pub struct TxOutcome {
     pub hash: TxHash,
     /// The signer; `None` when the transaction does not decode.
     pub signer: Option<Address>,
+    /// The agent that signed for the signer; `None` where the owner signed itself.
+    pub agent: Option<AgentKey>,
     /// Name of its message on the wire; `None` when the transaction does not decode.
     pub message: Option<&'static str>,
-    /// The sequence that it used up; `None` where it was refused without using one up.
+    /// The sequence, or the agent's nonce, that it used up; `None` where it was refused without
+    /// using one up.
     pub used_sequence: Option<u64>,
     /// Reason why all of it was refused; `None` if it was carried out.
     pub refusal: Option<Box<Refusal>>,

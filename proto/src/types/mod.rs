@@ -40,4 +40,4 @@ pub use result::{
     ConditionalOrder, MAX_OPERATION_RESULT_BYTES, MAX_RESULT_BYTES_PER_GAS, MAX_TX_RESULT_BYTES,
 };
 pub use scale::{Scale, MAX_RUNGS};
-pub use transaction::{DecodedTx, TxHash};
+pub use transaction::{DecodedTx, TxHash, TxNumber};

@@ -29,3 +29,23 @@ pub struct DecodedTx {
     /// Number of the transaction's bytes.
     pub size: usize,
 }
+
+impl DecodedTx {
+    /// The number that it uses up.
+    #[must_use]
+    pub const fn number(&self) -> TxNumber {
+        TxNumber { owner: self.signer, agent: self.agent, number: self.sequence }
+    }
+}
+
+/// A number that one transaction at most uses up: a sequence of an owner, or a nonce of one of its
+/// agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TxNumber {
+    /// The owner.
+    pub owner: Address,
+    /// The agent; `None` where the owner itself signed.
+    pub agent: Option<AgentKey>,
+    /// The sequence; an agent's nonce, in milliseconds.
+    pub number: u64,
+}

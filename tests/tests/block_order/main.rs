@@ -340,7 +340,9 @@ fn admitted(txs: &[DecodedTx]) -> Vec<&'static str> {
     let before = Before { moment, max_gas: 100, signer, owners, agents, allowances };
     let admission = admission::admit(txs.iter().enumerate(), &before);
     let mut codes = vec![""; txs.len()];
-    admission.admitted.iter().for_each(|admitted| codes[admitted.at] = "OK");
+    for admitted in &admission.admitted {
+        codes[admitted.at] = if admitted.is_late { "OK, late" } else { "OK" };
+    }
     admission.refused.iter().for_each(|(at, refusal)| codes[*at] = refusal.code().word());
     codes
 }
@@ -352,12 +354,13 @@ fn rules_8_admission_is_by_account_and_sequence_whatever_the_order_of_the_list()
         (tx(2, 5, 2, 10, 10), "OK"),
         (tx(1, 5, 4, 10, 0), "SEQUENCE_REPLAYED"),
         (tx(1, 5, 3, 10, 0), "OK"),
-        (tx(1, 6, 5, 10, 9), "TX_EXPIRED"),
-        (tx(1, 7, 6, 10, 0), "SEQUENCE_GAP"),
-        (tx(1, 4, 7, 10, 0), "SEQUENCE_REPLAYED"),
+        (tx(1, 6, 5, 10, 9), "OK, late"),
+        (tx(1, 7, 6, 10, 0), "OK"),
+        (tx(1, 9, 11, 10, 9), "SEQUENCE_GAP"),
+        (tx(1, 4, 7, 10, 9), "SEQUENCE_REPLAYED"),
         (tx(3, 5, 8, 10, 0), "UNKNOWN_ACCOUNT"),
-        (tx(2, 7, 9, 71, 0), "OUT_OF_GAS"),
-        (tx(2, 7, 10, 70, 0), "OK"),
+        (tx(2, 7, 9, 51, 0), "OUT_OF_GAS"),
+        (tx(2, 7, 10, 50, 0), "OK"),
     ];
     // Of two with one sequence the smaller hash is tried first; that of sequence 7 asks for too
     // much gas, and leaves its place to the other.

@@ -110,7 +110,10 @@ impl<'a> Schedule<'a> {
         for admitted in admitted {
             let at = txs.len();
             let next = at.saturating_add(1);
-            let own = TxClasses::of(&admitted.tx.message, cancels_first);
+            let own = match admitted.is_late {
+                true => TxClasses::default(),
+                false => TxClasses::of(&admitted.tx.message, cancels_first),
+            };
             let same = owners.last_mut().filter(|owner| owner.id == admitted.owner);
             if same.is_none() {
                 before = TxClasses::default();

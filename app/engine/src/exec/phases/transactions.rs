@@ -34,6 +34,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, txs: &[CheckedTx]) -> Vec<TxOutcome> {
     let chain = &ctx.exchange.chain;
     let cancels_first = chain.params.cancels_first;
     let mut schedule = Schedule::of(admission.admitted, Beacon::of(chain), cancels_first);
+    end_late(&mut schedule, chain.height);
     use_sequences(ctx.exchange, &schedule);
     use_nonces(ctx.exchange, &schedule);
     let first_ids = allowances::next_ids(ctx.exchange);
@@ -62,6 +63,7 @@ fn not_yet(tx: &CheckedTx) -> TxOutcome {
         Ok(tx) => TxOutcome {
             hash: tx.hash,
             signer: Some(tx.signer),
+            agent: tx.agent,
             message: Some(tx.message.name()),
             used_sequence: None,
             refusal: None,
@@ -78,6 +80,15 @@ fn not_yet(tx: &CheckedTx) -> TxOutcome {
 fn refuse(outcome: Option<&mut TxOutcome>, refusal: Refusal) {
     if let Some(outcome) = outcome {
         outcome.refusal = Some(Box::new(refusal));
+    }
+}
+
+/// Ends the transactions that came too late: their sequences are used, and nothing else is done.
+fn end_late(schedule: &mut Schedule<'_>, height: u64) {
+    for scheduled in schedule.txs.iter_mut().filter(|scheduled| scheduled.admitted.is_late) {
+        let timeout_height = scheduled.admitted.tx.timeout_height;
+        let refusal = Some(Box::new(Refusal::TimedOut { timeout_height, height }));
+        scheduled.progress = Progress::Ends { refusal, spent: 0 };
     }
 }
 
@@ -169,8 +180,7 @@ fn account_of(
 fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
     let Some(outcome) = outcome else { return };
     let tx = scheduled.admitted.tx;
-    // An agent uses none of its owner's sequences.
-    outcome.used_sequence = tx.agent.is_none().then_some(tx.sequence);
+    outcome.used_sequence = Some(tx.sequence);
     let paid = scheduled.spent;
     let spent = match scheduled.progress {
         Progress::Waits => 0,
