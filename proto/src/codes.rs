@@ -83,6 +83,8 @@ codes! {
     UnknownTransaction = 19, "UNKNOWN_TRANSACTION";
     /// Another transaction with this sequence waits on the node.
     SequencePending = 20, "SEQUENCE_PENDING";
+    /// The node has dropped the transaction, which no block has; another node may still have it.
+    TxDropped = 21, "TX_DROPPED";
 
     /// The agent has used the nonce already.
     NonceUsed = 30, "NONCE_USED";
@@ -243,6 +245,12 @@ impl Code {
                 | Self::UnknownAgent
                 | Self::AgentExpired
         )
+    }
+
+    /// Returns true for a refusal of a transaction that no block will carry out any more.
+    #[must_use]
+    pub const fn is_of_ended(self) -> bool {
+        self.is_of_repeats() || matches!(self, Self::TxExpired)
     }
 
     /// The number on the wire.

@@ -33,6 +33,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::UnknownAgent
         | Code::NotListed
         | Code::UnknownTransaction
+        | Code::TxDropped
         | Code::NothingQueued => tonic::Code::NotFound,
         Code::DuplicateClientId => tonic::Code::AlreadyExists,
         // The client reads its sequence again and signs anew.

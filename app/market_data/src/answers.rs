@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemark_event_log::format::{identity_digest, sequence_digest};
 use tidemark_event_log::{EventLog, LogError};
-use tidemark_proto::types::{Address, TxHash};
+use tidemark_proto::types::{TxHash, TxNumber};
 
 use super::outcomes::CommittedTx;
 use super::{logged, MarketData};
@@ -41,17 +41,14 @@ impl MarketData {
         self.logged_answer(identity_digest(&hash), is_it).await
     }
 
-    /// The answer to the transaction that used a sequence up.
-    pub async fn answer_of_sequence(
-        &self,
-        signer: Address,
-        sequence: u64,
-    ) -> Option<Arc<CommittedTx>> {
-        if let Some(known) = self.outcomes.known_by_sequence(signer, sequence) {
+    /// The answer to the transaction that used a number up.
+    pub async fn answer_of(&self, number: TxNumber) -> Option<Arc<CommittedTx>> {
+        if let Some(known) = self.outcomes.known_by_number(&number) {
             return Some(known);
         }
-        let is_it = move |tx: &CommittedTx| tx.sequence() == Some((signer, sequence));
-        self.logged_answer(sequence_digest(&signer.0, sequence), is_it).await
+        let is_it = move |tx: &CommittedTx| tx.number() == Some(number);
+        // One digest for an owner's sequences and its agents' nonces.
+        self.logged_answer(sequence_digest(&number.owner.0, number.number), is_it).await
     }
 
     async fn logged_answer(

@@ -1,18 +1,23 @@
 //! Outcomes of transactions, for clients that wait for one and for clients that ask soon after;
 //! older ones are in the event log.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod dropped;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tidemark_consensus::encode;
+use tidemark_consensus::queue::{DropSink, Dropped};
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_engine::refusal as engine;
-use tidemark_proto::types::{Address, DecodedTx, TxHash};
+use tidemark_engine::refusal::{self as engine, AgentRefusal};
+use tidemark_proto::types::{Address, AgentKey, DecodedTx, TxHash, TxNumber};
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
+
+use dropped::DroppedTxs;
 
 /// Most that may wait at once.
 const MAX_WAITERS: usize = 20_000;
@@ -58,6 +63,7 @@ impl CommittedTx {
             Answer::New(outcome) => v1::LoggedTx {
                 tx_hash: outcome.hash.to_vec(),
                 signer: outcome.signer.map_or_else(Vec::new, |signer| signer.0.to_vec()),
+                agent_key: outcome.agent.map_or_else(Vec::new, |key| key.as_bytes().to_vec()),
                 sequence_plus_1: outcome.used_sequence.map_or(0, |used| used.saturating_add(1)),
                 code: self.code().number(),
                 message: self.message(),
@@ -75,19 +81,27 @@ impl CommittedTx {
         }
     }
 
-    /// The signer and the sequence that it used up; `None` when it used up none.
+    /// The number that it used up; `None` when it used up none.
     #[must_use]
-    pub fn sequence(&self) -> Option<(Address, u64)> {
+    pub fn number(&self) -> Option<TxNumber> {
         match &self.answer {
-            Answer::New(outcome) => outcome.signer.zip(outcome.used_sequence),
-            Answer::Logged(tx) => {
-                let signer = tx.signer.as_slice().try_into().ok().map(Address)?;
-                Some((signer, tx.sequence_plus_1.checked_sub(1)?))
-            }
+            Answer::New(outcome) => Some(TxNumber {
+                owner: outcome.signer?,
+                agent: outcome.agent,
+                number: outcome.used_sequence?,
+            }),
+            Answer::Logged(tx) => Some(TxNumber {
+                owner: tx.signer.as_slice().try_into().ok().map(Address)?,
+                agent: match tx.agent_key.as_slice() {
+                    [] => None,
+                    key => Some(AgentKey::from_bytes(key).ok()?),
+                },
+                number: tx.sequence_plus_1.checked_sub(1)?,
+            }),
         }
     }
 
-    /// The refusal of another transaction with the sequence that this one used up.
+    /// The refusal of another transaction with the number that this one used up.
     #[must_use]
     pub fn used_up(&self, refusal: Refusal) -> Refusal {
         let (hash, height) = (hex::encode_upper(self.hash()), self.height);
@@ -146,8 +160,7 @@ pub type Waited = Result<Arc<CommittedTx>, Refusal>;
 /// Clients that wait for one transaction.
 #[derive(Debug)]
 struct Waiting {
-    signer: Address,
-    sequence: u64,
+    number: TxNumber,
     /// 0 for none.
     timeout_height: u64,
     /// Each under an id of its own.
@@ -157,18 +170,20 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: HashMap<TxHash, Waiting>,
-    /// The hashes of `waiting` by owner and sequence: whoever uses the sequence decides them all.
-    rivals: BTreeSet<(Address, u64, TxHash)>,
+    /// The hashes of `waiting` by number: whoever uses the number decides them all.
+    rivals: BTreeSet<(TxNumber, TxHash)>,
     /// The hashes of `waiting` by timeout height, where they have one.
     timeouts: BTreeSet<(u64, TxHash)>,
     waiters: usize,
     next_id: u64,
     known: HashMap<TxHash, Arc<CommittedTx>>,
-    /// Of those that are known, which one used a sequence up.
-    by_sequence: HashMap<(Address, u64), TxHash>,
+    /// Of those that are known, which one used a number up.
+    by_number: BTreeMap<TxNumber, TxHash>,
     /// Known hashes, oldest first.
     order: VecDeque<TxHash>,
     results: usize,
+    /// Those that the node has dropped.
+    dropped: DroppedTxs,
 }
 
 /// Waits for one transaction; forgets about it when dropped.
@@ -210,11 +225,23 @@ impl Outcomes {
         self.lock().known.get(hash).cloned()
     }
 
-    /// The remembered outcome of whatever used a sequence up.
+    /// The remembered outcome of whatever used a number up.
     #[must_use]
-    pub fn known_by_sequence(&self, signer: Address, sequence: u64) -> Option<Arc<CommittedTx>> {
+    pub fn known_by_number(&self, number: &TxNumber) -> Option<Arc<CommittedTx>> {
         let inner = self.lock();
-        inner.known.get(inner.by_sequence.get(&(signer, sequence))?).cloned()
+        inner.known.get(inner.by_number.get(number)?).cloned()
+    }
+
+    /// A transaction that the node has dropped, while it remembers.
+    #[must_use]
+    pub fn dropped(&self, hash: &TxHash) -> Option<Dropped> {
+        self.lock().dropped.get(hash).cloned()
+    }
+
+    /// The transaction with a number that the node has dropped last, while it remembers.
+    #[must_use]
+    pub fn dropped_with(&self, number: &TxNumber) -> Option<Dropped> {
+        self.lock().dropped.with(number).cloned()
     }
 
     /// How many wait.
@@ -223,8 +250,8 @@ impl Outcomes {
         self.lock().waiters
     }
 
-    /// Takes a block's outcomes: answers who waits for them, for one that lost its sequence to
-    /// them, and for one whose last height it was.
+    /// Takes a block's outcomes: answers who waits for them, for one that lost its number to them,
+    /// and for one whose last height it was.
     pub fn resolve(&self, height: u64, txs: &[Arc<CommittedTx>]) {
         let mut inner = self.lock();
         for tx in txs {
@@ -232,8 +259,8 @@ impl Outcomes {
             inner.answer(&tx.hash(), &Ok(committed));
         }
         // Afterwards: a proposer may list a sequence before a smaller one of the same owner.
-        for (signer, used) in txs.iter().filter_map(|tx| tx.sequence()) {
-            inner.refuse_rivals(signer, used);
+        for used in txs.iter().filter_map(|tx| tx.number()) {
+            inner.refuse_rivals(used);
         }
         inner.refuse_late(height);
     }
@@ -241,18 +268,18 @@ impl Outcomes {
 
 impl Inner {
     fn add(&mut self, tx: &DecodedTx) -> &mut Waiting {
-        let DecodedTx { hash, signer, sequence, timeout_height, .. } = *tx;
-        self.rivals.insert((signer, sequence, hash));
+        let (hash, number, timeout_height) = (tx.hash, tx.number(), tx.timeout_height);
+        self.rivals.insert((number, hash));
         if timeout_height != 0 {
             self.timeouts.insert((timeout_height, hash));
         }
-        let waiting = || Waiting { signer, sequence, timeout_height, clients: Vec::new() };
+        let waiting = || Waiting { number, timeout_height, clients: Vec::new() };
         self.waiting.entry(hash).or_insert_with(waiting)
     }
 
     fn remove(&mut self, hash: &TxHash) -> Option<Waiting> {
         let waiting = self.waiting.remove(hash)?;
-        self.rivals.remove(&(waiting.signer, waiting.sequence, *hash));
+        self.rivals.remove(&(waiting.number, *hash));
         self.timeouts.remove(&(waiting.timeout_height, *hash));
         self.waiters -= waiting.clients.len();
         Some(waiting)
@@ -266,13 +293,19 @@ impl Inner {
         }
     }
 
-    /// Answers all that wait with a sequence of the signer up to the one that was used.
-    fn refuse_rivals(&mut self, signer: Address, used: u64) {
-        let lost = self.rivals.range((signer, 0, [0; 32])..=(signer, used, [0xff; 32]));
-        for (_, sequence, hash) in lost.copied().collect::<Vec<_>>() {
-            let next = used.saturating_add(1);
-            let refusal = Refusal::from(engine::Refusal::SequenceReplayed { sequence, next });
-            let winner = self.by_sequence.get(&(signer, sequence));
+    /// Answers all that wait with the number that was used, or with a sequence before it.
+    fn refuse_rivals(&mut self, used: TxNumber) {
+        let first = if used.agent.is_some() { used } else { TxNumber { number: 0, ..used } };
+        let lost = self.rivals.range((first, [0; 32])..=(used, [0xff; 32]));
+        for (number, hash) in lost.copied().collect::<Vec<_>>() {
+            let refusal = Refusal::from(match number.agent {
+                Some(_) => AgentRefusal::NonceTwice { nonce_ms: number.number }.into(),
+                None => engine::Refusal::SequenceReplayed {
+                    sequence: number.number,
+                    next: used.number.saturating_add(1),
+                },
+            });
+            let winner = self.by_number.get(&number);
             let refusal = match winner.and_then(|hash| self.known.get(hash)) {
                 Some(winner) => winner.used_up(refusal),
                 None => refusal,
@@ -303,8 +336,8 @@ impl Inner {
             }
         }
         self.results += tx.operations();
-        if let Some(used) = tx.sequence() {
-            self.by_sequence.insert(used, hash);
+        if let Some(used) = tx.number() {
+            self.by_number.insert(used, hash);
         }
         match self.known.insert(hash, Arc::clone(tx)) {
             Some(before) => self.results -= before.operations(),
@@ -314,11 +347,26 @@ impl Inner {
             let Some(oldest) = self.order.pop_front() else { break };
             let Some(gone) = self.known.remove(&oldest) else { continue };
             self.results -= gone.operations();
-            if let Some(used) = gone.sequence() {
-                self.by_sequence.remove(&used);
+            if let Some(used) = gone.number() {
+                self.by_number.remove(&used);
             }
         }
         Arc::clone(tx)
+    }
+}
+
+/// The node's queue tells what it drops.
+impl DropSink for Outcomes {
+    fn dropped(&self, dropped: Vec<Dropped>) {
+        let mut inner = self.lock();
+        for dropped in dropped {
+            let (hash, refusal) = (dropped.hash, dropped.refusal());
+            inner.dropped.insert(dropped);
+            // Who lost a number hears of it with the block, which names the winner.
+            if !matches!(refusal.code, Code::SequenceReplayed | Code::NonceUsed) {
+                inner.answer(&hash, &Err(refusal));
+            }
+        }
     }
 }
 

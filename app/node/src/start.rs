@@ -63,13 +63,16 @@ pub async fn start_with<A: Application>(
     let threads = threads(options.threads.unwrap_or(config.threads));
 
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(&chain_id))));
-    let queue = queue(&publisher, &chain_id, home)?;
     let cannot = |e: std::io::Error| format!("cannot start a thread: {e}");
     let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
         .map_err(|e| format!("cannot open the event log: {e}"))?;
     let market_data = MarketData::start(&publisher, log).map_err(cannot)?;
+    let queue = queue(&publisher, &chain_id, home)?;
+    let outcomes = Arc::clone(market_data.outcomes());
+    let queue = Arc::new(queue.with_drops(outcomes));
     let metrics = Metrics::new().map_err(|e| e.to_string())?;
     metrics.start(&publisher, Arc::clone(&market_data)).map_err(cannot)?;
+    metrics.watch_queue(Arc::clone(&queue));
     let metrics_server = metrics::serve(config.metrics_addr, Arc::clone(&metrics)).await?;
     let deps = Deps {
         publisher: Arc::clone(&publisher),
@@ -109,12 +112,11 @@ pub async fn start_with<A: Application>(
 }
 
 /// The queue of transactions, with the journal in the node's home.
-fn queue(publisher: &Arc<Publisher>, chain_id: &str, home: &Path) -> Result<Arc<TxQueue>, String> {
+fn queue(publisher: &Arc<Publisher>, chain_id: &str, home: &Path) -> Result<TxQueue, String> {
     let cache = Arc::new(TxCache::new(chain_id));
     let (journal, recovered) =
         Journal::open(&home.join("journal")).map_err(|error| error.to_string())?;
-    let queue = TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered);
-    Ok(Arc::new(queue))
+    Ok(TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered))
 }
 
 /// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down

@@ -13,7 +13,7 @@ use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::queue::{Origin, TxQueue};
 use tidemark_market_data::outcomes::{CommittedTx, Waiter};
 use tidemark_market_data::MarketData;
-use tidemark_proto::types::{Address, DecodedTx, TxHash};
+use tidemark_proto::types::{DecodedTx, TxHash, TxNumber};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::order_service_server::OrderService;
 use tidemark_proto::{v1, Code, Refusal};
@@ -40,7 +40,7 @@ const BEHIND: Duration = Duration::from_secs(30);
 pub(super) struct OrderServer {
     pub(super) publisher: Arc<Publisher>,
     pub(super) market_data: Arc<MarketData>,
-    queue: Arc<TxQueue>,
+    pub(super) queue: Arc<TxQueue>,
     /// Told of each transaction that the mempool is to have.
     more: Arc<Notify>,
     in_flight: Semaphore,
@@ -48,17 +48,16 @@ pub(super) struct OrderServer {
     checks: Semaphore,
 }
 
-/// A transaction by its hash, and by its place among its signer's.
+/// A transaction by its hash, and by the number that it uses up.
 #[derive(Clone, Copy)]
 pub(super) struct TxName {
     pub(super) hash: TxHash,
-    pub(super) signer: Address,
-    pub(super) sequence: u64,
+    pub(super) number: TxNumber,
 }
 
 impl From<&DecodedTx> for TxName {
     fn from(tx: &DecodedTx) -> Self {
-        Self { hash: tx.hash, signer: tx.signer, sequence: tx.sequence }
+        Self { hash: tx.hash, number: tx.number() }
     }
 }
 
@@ -113,7 +112,7 @@ impl OrderServer {
     /// Answers a transaction that cannot be taken: its refusal, or its outcome if these very bytes
     /// were carried out already.
     async fn refused(&self, tx: TxName, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
-        if is_final(refusal.code) {
+        if refusal.code.is_of_ended() {
             if let Some(committed) = self.committed(&tx.hash).await {
                 return self.answer_committed(tx, &committed).await;
             }
@@ -133,9 +132,9 @@ impl OrderServer {
         Err(status(&self.refusal(tx, refusal).await))
     }
 
-    /// A refusal, with the transaction that used its sequence where it was for that.
+    /// A refusal, with the transaction that used its number where it was for that.
     async fn refusal(&self, tx: TxName, refusal: Refusal) -> Refusal {
-        if refusal.code == Code::SequenceReplayed {
+        if matches!(refusal.code, Code::SequenceReplayed | Code::NonceUsed) {
             return self.with_winner(tx, refusal).await;
         }
         refusal
@@ -155,6 +154,17 @@ impl OrderServer {
         Ok(v1::SubmitResponse { height, results, ..answer })
     }
 
+    /// Answers a transaction that this node has dropped while its client waited. It may be in a
+    /// block that came meanwhile, or in one that comes.
+    async fn dropped(&self, tx: TxName, refusal: Refusal) -> Result<v1::SubmitResponse, Status> {
+        if let Some(committed) = self.committed(&tx.hash).await {
+            return self.answer_committed(tx, &committed).await;
+        }
+        let Refusal { code, message } = refusal;
+        let answer = answer(&tx.hash, v1::SubmitOutcome::Unknown);
+        Ok(v1::SubmitResponse { code: code.number(), message, ..answer })
+    }
+
     /// Waits for the block. When time is up and the transaction can no longer be carried out, its
     /// refusal is certain.
     async fn commit(
@@ -166,23 +176,21 @@ impl OrderServer {
         let name = TxName::from(tx);
         match timeout_at(until, waiter).await {
             Ok(Some(Ok(committed))) => return self.answer_committed(name, &committed).await,
+            Ok(Some(Err(refusal))) if refusal.code == Code::TxDropped => {
+                return self.dropped(name, refusal).await;
+            }
             Ok(Some(Err(refusal))) => return Err(status(&refusal)),
             // Time is up, or the node stops.
             Ok(None) | Err(_) => {}
         }
         match self.publisher.view().admits(tx) {
-            Err(refusal) if is_final(refusal.code()) => match self.committed(&tx.hash).await {
+            Err(refusal) if refusal.code().is_of_ended() => match self.committed(&tx.hash).await {
                 Some(committed) => self.answer_committed(name, &committed).await,
                 None => Err(status(&self.refusal(name, refusal.into()).await)),
             },
             _ => Ok(answer(&tx.hash, v1::SubmitOutcome::Unknown)),
         }
     }
-}
-
-/// Returns true for a refusal of what can no longer be carried out, and may have been before.
-fn is_final(code: Code) -> bool {
-    code.is_of_repeats() || code == Code::TxExpired
 }
 
 fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {

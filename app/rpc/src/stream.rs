@@ -281,10 +281,10 @@ impl StreamService for StreamServer {
         let asked = request.get_ref();
         let account = find(&self.publisher.view(), &asked.owner, asked.subaccount)
             .map_err(|refusal| status(&refusal))?;
-        let after = asked.after_sequence;
+        let (after, from_height) = (asked.after_sequence, asked.from_height);
         let seat = self.seat(&request, "account")?;
         let reader = match after {
-            0 => self.market_data.reader(),
+            0 => self.reader_at(from_height).await?,
             after => self.reader_after(after).await?,
         };
         Ok(self.stream(seat, nothing(), reader, move |block, out| {

@@ -13,7 +13,7 @@ mod refusal;
 mod turns;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::bytes::Bytes;
@@ -22,7 +22,7 @@ use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::allowance::Left;
 use tidemark_engine::state::View;
-use tidemark_proto::types::{Address, DecodedTx, Draw, TxHash};
+use tidemark_proto::types::{Address, DecodedTx, Draw, TxHash, TxNumber};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::{Code, Refusal};
 
@@ -32,6 +32,7 @@ use crate::tx_cache::{Decoded, TxCache};
 use owner::{OwnerQueue, Slot, Waiting};
 use owners::Owners;
 
+pub use dropped::{DropReason, DropSink, Dropped};
 pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
 pub use refusal::QueueRefusal;
 
@@ -42,6 +43,9 @@ pub struct TxQueue {
     cache: Arc<TxCache>,
     limits: Limits,
     journal: Option<Journal>,
+    drops: Option<Arc<dyn DropSink>>,
+    /// Dropped transactions by the word of the reason.
+    drop_counts: Mutex<BTreeMap<&'static str, u64>>,
     inner: Mutex<Owners>,
 }
 
@@ -52,6 +56,23 @@ pub enum Origin {
     Client,
     /// From CometBFT's mempool: a peer or `broadcast_tx_*`.
     Mempool,
+}
+
+/// The state of a queue, for metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Owners with transactions that wait.
+    pub owners: usize,
+    /// Transactions that clients of this node brought.
+    pub from_clients: usize,
+    /// Those that only the mempool brought.
+    pub from_mempool: usize,
+    /// Memory that all of them take.
+    pub memory_bytes: usize,
+    /// The part of it behind missing sequences.
+    pub gap_bytes: usize,
+    /// Dropped transactions by the word of the reason, since the node's start.
+    pub drops: BTreeMap<&'static str, u64>,
 }
 
 /// A transaction for the next block.
@@ -75,7 +96,21 @@ impl TxQueue {
     /// An empty queue.
     #[must_use]
     pub fn with_limits(publisher: Arc<Publisher>, cache: Arc<TxCache>, limits: Limits) -> Self {
-        Self { publisher, cache, limits, journal: None, inner: Mutex::default() }
+        Self {
+            publisher,
+            cache,
+            limits,
+            journal: None,
+            drops: None,
+            drop_counts: Mutex::default(),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// The queue with somebody who is told what it drops.
+    #[must_use]
+    pub fn with_drops(self, drops: Arc<dyn DropSink>) -> Self {
+        Self { drops: Some(drops), ..self }
     }
 
     /// The queue with a journal: what clients bring is written to it before it is taken, and what
@@ -218,13 +253,31 @@ impl TxQueue {
         }
         self.cache.hold(bytes_hash, tx);
         self.release(&mut inner, &gone);
+        inner.overtaken.extend(gone.into_iter().map(|waiting| waiting.tx));
         let evicted = inner.make_room(&self.limits);
         self.release(&mut inner, &evicted);
         self.end(&evicted);
-        if evicted.iter().any(|gone| gone.bytes_hash == bytes_hash) {
-            return Err(inner.full().into());
+        let itself = evicted.iter().any(|gone| gone.bytes_hash == bytes_hash);
+        let others = evicted.iter().filter(|gone| gone.bytes_hash != bytes_hash);
+        let dropped =
+            others.map(|gone| inner.dropped_tx(&gone.tx, &view, DropReason::Room)).collect();
+        let taken = if itself { Err(inner.full().into()) } else { Ok(()) };
+        drop(inner);
+        self.tell(dropped);
+        taken
+    }
+
+    /// Tells of dropped transactions whoever is to be told.
+    fn tell(&self, dropped: Vec<Dropped>) {
+        let mut counts = self.drop_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for dropped in &dropped {
+            let count = counts.entry(dropped.why.word()).or_default();
+            *count = count.saturating_add(1);
         }
-        Ok(())
+        drop(counts);
+        if let Some(drops) = self.drops.as_ref().filter(|_| !dropped.is_empty()) {
+            drops.dropped(dropped);
+        }
     }
 
     fn release(&self, inner: &mut Owners, gone: &[Waiting]) {
@@ -271,32 +324,60 @@ impl TxQueue {
         let mut inner = self.lock();
         let view = self.publisher.view();
         let height = view.chain.height;
-        let signers: BTreeSet<Address> = txs.iter().filter_map(|tx| tx.signer).collect();
-        for signer in signers {
-            if inner.owners.contains_key(&signer) {
-                let next = view.sequence(&signer).unwrap_or(0);
-                let still = |tx: &DecodedTx| view.admits(tx).is_ok();
-                let gone = inner.update(signer, |owner| owner.advance(next, height, still));
-                self.release(&mut inner, &gone);
-                // Who was served goes behind the others.
-                inner.put_last(signer);
-            }
-        }
+        let mut dropped = self.overtaken(&mut inner, &view, txs);
         while let Some(signer) = inner.ended(height) {
             let gone = inner.update(signer, |owner| owner.expire(height));
             gone.iter().for_each(|waiting| inner.dropped.insert(waiting.tx.hash));
             self.release(&mut inner, &gone);
             self.end(&gone);
+            let ended = gone.iter().map(|it| inner.dropped_tx(&it.tx, &view, it.end(height)));
+            dropped.extend(ended);
         }
         let recovered = inner.recovered_of(height);
         drop(inner);
-        for tx in recovered.iter().filter(|tx| tx.last_height > height) {
-            if let Err(refusal) = self.restore(tx) {
-                tracing::debug!("a transaction of the journal is not taken again: {refusal}");
-            }
-        }
+        dropped.extend(recovered.iter().filter_map(|tx| self.try_restore(tx, &view)));
+        self.tell(dropped);
         // The journal's error is logged; segments that stay are read once more after a restart.
         drop(self.journal(|journal| journal.committed(height)));
+    }
+
+    /// Takes out what a block's transactions have carried out or made impossible; returns those
+    /// that are not in the block.
+    fn overtaken(&self, inner: &mut Owners, view: &View, txs: &[TxOutcome]) -> Vec<Dropped> {
+        let height = view.chain.height;
+        let signers: BTreeSet<Address> = txs.iter().filter_map(|tx| tx.signer).collect();
+        let mut gone = std::mem::take(&mut inner.overtaken);
+        for signer in signers {
+            if inner.owners.contains_key(&signer) {
+                let next = view.sequence(&signer).unwrap_or(0);
+                let still = |tx: &DecodedTx| view.admits(tx).is_ok();
+                let out = inner.update(signer, |owner| owner.advance(next, height, still));
+                self.release(inner, &out);
+                gone.extend(out.into_iter().map(|waiting| waiting.tx));
+                // Who was served goes behind the others.
+                inner.put_last(signer);
+            }
+        }
+        let in_block: BTreeSet<&TxHash> = txs.iter().map(|tx| &tx.hash).collect();
+        let lost = gone.iter().filter(|tx| !in_block.contains(&tx.hash));
+        let lost = lost.filter_map(|tx| {
+            let why = DropReason::Refused(view.admits(tx).err()?.into());
+            Some(inner.dropped_tx(tx, view, why))
+        });
+        lost.collect()
+    }
+
+    /// Takes a transaction of the journal again, unless its life is over; returns it if the state
+    /// refuses it.
+    fn try_restore(&self, recovered: &Recovered, view: &View) -> Option<Dropped> {
+        if recovered.last_height <= view.chain.height {
+            return None;
+        }
+        let refusal = self.restore(recovered).err()?;
+        tracing::debug!("a transaction of the journal is not taken again: {refusal}");
+        let tx = self.read(&recovered.bytes).ok()?;
+        let why = DropReason::Refused(refusal);
+        Some(self.lock().dropped_tx(tx.as_ref(), view, why))
     }
 
     /// Chooses transactions for the next block, which has this time: cancels first, then owners in
@@ -343,6 +424,32 @@ impl TxQueue {
         let view = self.publisher.view();
         let left = view.allowance(owner, view.chain.time_ms).unwrap_or_default();
         left.draws().less(self.draws(owner))
+    }
+
+    /// The identity of the transaction that waits with a number, and the last block for which it
+    /// does.
+    #[must_use]
+    pub fn waiting(&self, number: &TxNumber) -> Option<(TxHash, u64)> {
+        let inner = self.lock();
+        let slot = Slot::new(number.agent, number.number);
+        let waiting = inner.owners.get(&number.owner)?.get(&slot)?;
+        Some((waiting.tx.hash, waiting.last_height))
+    }
+
+    /// What the queue holds, and what it has dropped.
+    #[must_use]
+    pub fn stats(&self) -> QueueStats {
+        let drops = self.drop_counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inner = self.lock();
+        let from_clients = inner.owners.values().map(OwnerQueue::of_clients).sum();
+        QueueStats {
+            owners: inner.owners.len(),
+            from_clients,
+            from_mempool: inner.transactions.saturating_sub(from_clients),
+            memory_bytes: inner.memory_bytes,
+            gap_bytes: inner.gap_bytes,
+            drops,
+        }
     }
 
     /// How many transactions wait, and the memory that they take.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::bytes::Bytes;
+use tidemark_engine::state::check_timeout;
 use tidemark_proto::types::{AgentKey, Class, DecodedTx, Draw, Message, TxHash};
 
+use super::dropped::DropReason;
 use super::limits::{memory_bytes, GAP_BLOCKS};
 use super::Origin;
 
@@ -41,6 +43,16 @@ impl Waiting {
         let is_plain = origin == Origin::Mempool;
         Self { tx, bytes, bytes_hash, memory_bytes, draw, last_height, origin, is_plain }
     }
+
+    /// Reason why it ends after the block of a height.
+    pub(super) fn end(&self, height: u64) -> DropReason {
+        let next = height.saturating_add(1);
+        match check_timeout(&self.tx, next) {
+            Err(refusal) => DropReason::Refused(refusal.into()),
+            Ok(()) if self.last_height <= height => DropReason::Lifetime,
+            Ok(()) => DropReason::Behind,
+        }
+    }
 }
 
 /// The name of a transaction among its owner's: own ones by sequence, then agents' by nonce and
@@ -53,9 +65,13 @@ pub(super) enum Slot {
 
 impl Slot {
     pub(super) fn of(tx: &DecodedTx) -> Self {
-        match tx.agent {
-            Some(key) => Self::Agent(tx.sequence, key),
-            None => Self::Own(tx.sequence),
+        Self::new(tx.agent, tx.sequence)
+    }
+
+    pub(super) fn new(agent: Option<AgentKey>, number: u64) -> Self {
+        match agent {
+            Some(key) => Self::Agent(number, key),
+            None => Self::Own(number),
         }
     }
 }
@@ -101,6 +117,12 @@ impl OwnerQueue {
 
     pub(super) fn len(&self) -> usize {
         self.txs.len().saturating_add(self.by_agents.len())
+    }
+
+    /// How many of its transactions clients of this node brought.
+    pub(super) fn of_clients(&self) -> usize {
+        let all = self.txs.values().chain(self.by_agents.values());
+        all.filter(|waiting| waiting.origin == Origin::Client).count()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

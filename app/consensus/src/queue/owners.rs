@@ -1,11 +1,12 @@
 //! All owners' queues, with what is known of all of them together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tidemark_engine::state::View;
 use tidemark_proto::types::{Address, DecodedTx};
 
-use super::dropped::DroppedHashes;
+use super::dropped::{DropReason, Dropped, DroppedHashes};
 use super::limits::{memory_bytes, Limits};
 use super::owner::{OwnerQueue, Slot, Waiting};
 use super::refusal::QueueRefusal;
@@ -23,13 +24,16 @@ pub(super) struct Owners {
     /// Owners by the height after which something of theirs ends.
     by_end: BTreeSet<(u64, Address)>,
     pub(super) dropped: DroppedHashes,
+    /// Taken out between a block's view and [`super::TxQueue::committed`], which finds out which of
+    /// them the block has.
+    pub(super) overtaken: Vec<Arc<DecodedTx>>,
     /// Those that clients brought and CometBFT's mempool has not seen.
     pub(super) unoffered: BTreeSet<(Address, Slot)>,
     /// Those of the journal that are to be taken again, the first of them last.
     pub(super) recovered: Vec<Recovered>,
     pub(super) transactions: usize,
     pub(super) memory_bytes: usize,
-    gap_bytes: usize,
+    pub(super) gap_bytes: usize,
     next_turn: u64,
 }
 
@@ -108,6 +112,20 @@ impl Owners {
 
     pub(super) fn full(&self) -> QueueRefusal {
         QueueRefusal::QueueFull { transactions: self.transactions, bytes: self.memory_bytes }
+    }
+
+    /// A transaction that was dropped, as whoever asks for it is told.
+    pub(super) fn dropped_tx(&self, tx: &DecodedTx, view: &View, why: DropReason) -> Dropped {
+        let next = view.sequence(&tx.signer).unwrap_or(0);
+        let owner = self.owners.get(&tx.signer);
+        Dropped {
+            hash: tx.hash,
+            number: tx.number(),
+            timeout_height: tx.timeout_height,
+            height: view.chain.height,
+            next_free: owner.map_or(next, |owner| owner.next_free(next)),
+            why,
+        }
     }
 
     /// Drops the last transactions of the largest owners while there is too much.

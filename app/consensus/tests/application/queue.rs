@@ -1,5 +1,7 @@
 //! The queue of transactions, and the incidents in which some kept all others waiting.
 
+use std::sync::{Arc, Mutex};
+
 use prost::bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tendermint_abci::Application as _;
@@ -8,7 +10,9 @@ use tendermint_proto::v0_38::abci::{
 };
 use tidemark_consensus::block_txs::BlockTxs;
 use tidemark_consensus::journal::Journal;
-use tidemark_consensus::queue::{Limits, Origin, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
+use tidemark_consensus::queue::{
+    DropSink, Dropped, Limits, Origin, GAP_BLOCKS, TX_LIFETIME_BLOCKS,
+};
 use tidemark_proto::Code;
 
 use super::rig::{history, DecidedBlock, Rig, INDEX};
@@ -21,10 +25,38 @@ struct Chain {
     height: i64,
 }
 
+/// Keeps what it is told.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<Dropped>>);
+
+impl DropSink for Told {
+    fn dropped(&self, dropped: Vec<Dropped>) {
+        self.0.lock().expect("nobody panics").extend(dropped);
+    }
+}
+
+impl Told {
+    /// Sequences and sentences, since it was last asked.
+    fn take(&self) -> Vec<(u64, String)> {
+        let told = std::mem::take(&mut *self.0.lock().expect("nobody panics"));
+        told.iter().map(|it| (it.number.number, it.refusal().to_string())).collect()
+    }
+}
+
 impl Chain {
     fn new(limits: Limits) -> Self {
+        Self::of(Rig::with_limits(1, INDEX, limits))
+    }
+
+    /// One whose queue tells what it drops.
+    fn telling(limits: Limits) -> (Self, Arc<Told>) {
+        let told = Arc::new(Told::default());
+        let sink: Arc<dyn DropSink> = told.clone();
+        (Self::of(Rig::with_drops(limits, sink)), told)
+    }
+
+    fn of(rig: Rig) -> Self {
         let decided = history(&[]);
-        let rig = Rig::with_limits(1, INDEX, limits);
         for block in &decided {
             rig.finalize(&block.block);
             rig.node.commit();
@@ -228,4 +260,69 @@ fn what_was_accepted_is_in_a_block_after_a_restart() {
     let chain = Chain { rig, last: last.clone(), height: last.block.height };
     assert_eq!(chain.proposal(), [order(0, 0), order(0, 1)]);
     assert_eq!(chain.rig.queue.unoffered(10).len(), 2);
+}
+
+#[test]
+fn what_ends_in_the_queue_is_told_with_the_next_free_sequence_and_so_is_all_behind_it() {
+    let (mut chain, told) = Chain::telling(Limits::default());
+    let start = chain.height.unsigned_abs();
+    let timed = signed(Trade::new(0, true, -30, 1), 1, start + 2);
+    for tx in [order(0, 0), timed, order(0, 2), order(1, 3)] {
+        assert_eq!(chain.code(&tx), Code::Ok);
+    }
+    chain.block(&[]);
+    assert!(told.take().is_empty());
+    chain.block(&[]);
+    let height = start + 2;
+    let behind = format!(
+        "TX_DROPPED: this node dropped it at block {height}: it waits no longer for the sequences \
+         before it; another node may have it, up to the use of sequence 2; the next free sequence \
+         is 1"
+    );
+    let late = format!(
+        "TX_EXPIRED: timeout height {height}, the next block is {}; the next free sequence is 1",
+        height + 1
+    );
+    assert_eq!(told.take(), [(1, late), (2, behind)]);
+    for _ in 2..GAP_BLOCKS {
+        assert!(told.take().is_empty());
+        chain.block(&[]);
+    }
+    let gap = told.take();
+    assert!(gap[0].1.ends_with("the use of sequence 3; the next free sequence is 0"), "{gap:?}");
+    for _ in GAP_BLOCKS..TX_LIFETIME_BLOCKS {
+        assert!(told.take().is_empty());
+        chain.block(&[]);
+    }
+    let old = told.take();
+    assert!(old[0].1.contains("it has waited for 50 blocks; another node may have it"), "{old:?}");
+    assert_eq!((old.len(), chain.rig.queue.size()), (1, (0, 0)));
+}
+
+#[test]
+fn who_loses_a_sequence_or_makes_room_is_told_and_what_a_block_has_is_not() {
+    let limits = Limits { transactions: 4, ..Limits::default() };
+    let (mut chain, told) = Chain::telling(limits);
+    let other = signed(Trade::new(0, true, -30, 2), 0, 0);
+    for tx in [order(0, 0), order(0, 1)] {
+        assert_eq!(chain.code(&tx), Code::Ok);
+    }
+    chain.block(&[other]);
+    let lost = told.take();
+    let sentence =
+        "SEQUENCE_REPLAYED: sequence 0, the account is at 1; the next free sequence is 2";
+    assert_eq!(lost, [(0, sentence.to_owned())]);
+    chain.block(&[order(0, 1)]);
+    assert!(told.take().is_empty());
+    for tx in [order(0, 2), order(0, 3), order(0, 4), order(1, 0)] {
+        assert_eq!(chain.code(&tx), Code::Ok);
+    }
+    assert!(told.take().is_empty());
+    assert_eq!(chain.code(&order(1, 1)), Code::Ok);
+    let evicted = told.take();
+    assert_eq!(evicted.len(), 1);
+    assert!(
+        evicted[0].0 == 4 && evicted[0].1.ends_with("the next free sequence is 4"),
+        "{evicted:?}"
+    );
 }

@@ -25,7 +25,7 @@ use tendermint_proto::v0_38::types::{
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::journal::{Journal, Recovered};
 use tidemark_consensus::publish::{Publisher, Subscription};
-use tidemark_consensus::queue::{Limits, TxQueue};
+use tidemark_consensus::queue::{DropSink, Limits, TxQueue};
 use tidemark_consensus::timing::Clock;
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::genesis::Genesis;
@@ -144,6 +144,13 @@ impl Rig {
     pub fn with_limits(threads: usize, price: u32, limits: Limits) -> Self {
         Self::with_queue(threads, price, |publisher, cache| {
             TxQueue::with_limits(publisher, cache, limits)
+        })
+    }
+
+    /// [`Rig::with_limits`] with somebody who is told what the queue drops.
+    pub fn with_drops(limits: Limits, drops: Arc<dyn DropSink>) -> Self {
+        Self::with_queue(1, INDEX, |publisher, cache| {
+            TxQueue::with_limits(publisher, cache, limits).with_drops(drops)
         })
     }
 

@@ -1,3 +1,4 @@
+use tidemark_consensus::queue::DropReason;
 use tidemark_engine::outcome::OperationResult;
 use tidemark_engine::refusal::Refusal;
 
@@ -89,6 +90,64 @@ async fn who_is_too_late_hears_it_with_the_last_block_that_could_have_it() {
     assert_eq!(refusal.message, "timeout height 10, the next block is 11");
     assert_eq!(outcomes.waiting(), 1);
     drop(endless);
+}
+
+fn dropped(tx: &DecodedTx, why: DropReason) -> Dropped {
+    Dropped {
+        hash: tx.hash,
+        number: tx.number(),
+        timeout_height: tx.timeout_height,
+        height: 8,
+        next_free: 5,
+        why,
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_what_the_node_drops_hears_it_at_once_and_who_lost_a_sequence_who_won() {
+    let outcomes = Arc::new(Outcomes::default());
+    let (old, lost) = (tx(1, 9, 5, 60), tx(2, 9, 6, 0));
+    let (waits, waits_too) = (outcomes.wait(&old).unwrap(), outcomes.wait(&lost).unwrap());
+    let replayed = tidemark_proto::Refusal::new(Code::SequenceReplayed, "replayed");
+    DropSink::dropped(
+        &*outcomes,
+        vec![
+            dropped(&old, DropReason::Lifetime),
+            dropped(&lost, DropReason::Refused(replayed.clone())),
+        ],
+    );
+    let refusal = waits.await.unwrap().unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "TX_DROPPED: this node dropped it at block 8: it has waited for 50 blocks; another node \
+         may have it, up to block 60 or the use of sequence 5; the next free sequence is 5"
+    );
+    assert_eq!(outcomes.waiting(), 1);
+    outcomes.resolve(9, &block(9, vec![used(7, 9, 6)]));
+    let refusal = waits_too.await.unwrap().unwrap_err();
+    assert!(refusal.message.ends_with("in block 9 used it up"), "{refusal}");
+    assert_eq!(outcomes.dropped(&old.hash).unwrap().why, DropReason::Lifetime);
+    assert_eq!(outcomes.dropped_with(&lost.number()).unwrap().hash, lost.hash);
+    assert_eq!(outcomes.dropped(&[3; 32]), None);
+}
+
+#[tokio::test]
+async fn two_agents_and_the_owner_use_one_number_each_for_itself() {
+    let outcomes = Arc::new(Outcomes::default());
+    let agent = |key: u8| Some(AgentKey::Ed25519([key; 32]));
+    let by = |hash, key| DecodedTx { agent: agent(key), ..tx(hash, 9, 500, 0) };
+    let (lost, other) = (outcomes.wait(&by(1, 1)).unwrap(), outcomes.wait(&by(2, 2)).unwrap());
+    let earlier = DecodedTx { sequence: 499, ..by(3, 1) };
+    let earlier = outcomes.wait(&earlier).unwrap();
+    let winner = TxOutcome { agent: agent(1), ..used(7, 9, 500) };
+    outcomes.resolve(77, &block(77, vec![winner, used(8, 9, 500)]));
+    let refusal = lost.await.unwrap().unwrap_err();
+    assert_eq!(refusal.code, Code::NonceUsed);
+    assert!(refusal.message.ends_with("in block 77 used it up"), "{refusal}");
+    assert_eq!(outcomes.waiting(), 2, "another agent's, and a nonce before it");
+    assert_eq!(outcomes.known_by_number(&by(1, 1).number()).unwrap().hash(), [7; 32]);
+    assert!(outcomes.known_by_number(&by(2, 2).number()).is_none());
+    drop((other, earlier));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use tidemark_engine::outcome::OperationResult;
 use tidemark_engine::refusal::Refusal;
 use tidemark_event_log::Options;
-use tidemark_proto::types::{Address, TxHash};
+use tidemark_proto::types::{Address, TxHash, TxNumber};
 
 use crate::history::Block;
 
@@ -49,6 +49,10 @@ fn tx(hash: TxHash, used_sequence: Option<u64>, code: Code) -> TxOutcome {
         results: vec![result; 2],
         ..TxOutcome::default()
     }
+}
+
+fn number(owner: Address, number: u64) -> TxNumber {
+    TxNumber { owner, agent: None, number }
 }
 
 /// Blocks with a trade and two transactions each, the second one refused without a sequence.
@@ -128,11 +132,11 @@ async fn answers_that_left_memory_are_found_by_identity_and_by_sequence() {
         (refused.code(), refused.message()),
         (Code::SequenceGap, "because of SEQUENCE_GAP".to_owned())
     );
-    let used = data.answer_of_sequence(SIGNER, 4).await.unwrap();
-    assert_eq!((used.hash(), used.sequence()), (hash(4, 0), Some((SIGNER, 4))));
+    let used = data.answer_of(number(SIGNER, 4)).await.unwrap();
+    assert_eq!((used.hash(), used.number()), (hash(4, 0), Some(number(SIGNER, 4))));
     assert!(data.answer(&hash(2, 2)).await.is_none());
-    assert!(data.answer_of_sequence(SIGNER, 9).await.is_none());
-    assert!(data.answer_of_sequence(Address([4; 20]), 4).await.is_none());
+    assert!(data.answer_of(number(SIGNER, 9)).await.is_none());
+    assert!(data.answer_of(number(Address([4; 20]), 4)).await.is_none());
 }
 
 #[tokio::test]

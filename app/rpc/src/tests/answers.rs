@@ -1,5 +1,6 @@
 //! Answers by hash and by sequence, positions of streams, and bounds of what one client may ask.
 
+use tidemark_consensus::queue::TX_LIFETIME_BLOCKS;
 use tidemark_proto::v1::answer_request::By;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::stream_service_client::StreamServiceClient;
@@ -51,6 +52,50 @@ async fn an_answer_is_found_by_hash_and_by_account_and_sequence() {
     ] {
         assert_eq!(code_of(&ask(&node, by).await.unwrap_err()), code.number());
     }
+}
+
+#[tokio::test]
+async fn what_was_accepted_and_dropped_is_answered_at_once_and_for_certain_when_it_is_too_late() {
+    let mut node = Node::start().await;
+    node.fund(2);
+    let height = node.state.chain.height;
+    let timeout_height = height + TX_LIFETIME_BLOCKS + 2;
+    let options = TxOptions { timeout_height, ..TxOptions::default() };
+    let tx = signer(2).sign(v1::MsgTakeBackWithdrawal::default(), options).unwrap();
+    let hash = hash_of(&node, &tx);
+    let mut client = OrderServiceClient::new(node.channel().await);
+    let request = SubmitRequest { tx, wait_for: v1::WaitFor::Committed.into(), timeout_ms: 60_000 };
+    let waiting = tokio::spawn(async move { client.submit(request).await });
+    node.comet.saw(1).await;
+    let pending = ask(&node, sequence(2, 0)).await.unwrap_err();
+    assert!(pending.message().contains("waits for a block on this node"), "{pending:?}");
+    for _ in 0..TX_LIFETIME_BLOCKS {
+        node.block(&[]);
+        node.queue.committed(&[]);
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    let answer = answer.unwrap().unwrap().into_inner();
+    assert_eq!(
+        (answer.outcome(), answer.code),
+        (v1::SubmitOutcome::Unknown, Code::TxDropped.number())
+    );
+    let until = format!("up to block {timeout_height} or the use of sequence 0");
+    assert!(answer.message.contains(&until), "{answer:?}");
+    for by in [Some(By::TxHash(hash.clone())), sequence(2, 0)] {
+        let status = ask(&node, by).await.unwrap_err();
+        assert_eq!(code_of(&status), Code::TxDropped.number());
+        assert!(status.message().ends_with(&answer.message), "{status:?}");
+    }
+    for _ in 0..2 {
+        node.block(&[]);
+    }
+    let late = ask(&node, Some(By::TxHash(hash.clone()))).await.unwrap_err();
+    assert_eq!(code_of(&late), Code::TxExpired.number());
+    let other = node.sign(2, v1::MsgTakeBackWithdrawal::default());
+    node.block(&[other]);
+    let lost = ask(&node, Some(By::TxHash(hash))).await.unwrap_err();
+    assert_eq!(code_of(&lost), Code::SequenceReplayed.number());
+    assert!(lost.message().ends_with("used it up"), "{lost:?}");
 }
 
 #[tokio::test]

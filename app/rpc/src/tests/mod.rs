@@ -166,7 +166,9 @@ impl Node {
         let state = State::genesis(&genesis, CHAIN, TimeMs::new(start_ms), Vec::new()).unwrap();
         let publisher = Arc::new(Publisher::new(Arc::new(state.view())));
         let cache = Arc::new(TxCache::new(CHAIN));
-        let queue = Arc::new(TxQueue::new(Arc::clone(&publisher), Arc::clone(&cache)));
+        let queue = TxQueue::new(Arc::clone(&publisher), Arc::clone(&cache));
+        let outcomes = Arc::clone(market_data.outcomes());
+        let queue = Arc::new(queue.with_drops(outcomes));
         let (comet, metrics) = (Comet::start().await, Metrics::new().unwrap());
         let deps = Deps {
             publisher: Arc::clone(&publisher),

@@ -13,6 +13,7 @@ fn account(secret: u8, after_sequence: u64) -> v1::StreamAccountRequest {
         owner: signer(secret).address().to_string(),
         subaccount: 0,
         after_sequence,
+        from_height: 0,
     }
 }
 
