@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod market;
 mod oracle;
+mod queue;
 mod registry;
 #[cfg(test)]
 mod tests;

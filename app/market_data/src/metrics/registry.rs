@@ -1,10 +1,11 @@
 //! All metrics of a node, and the thread that keeps them up to date.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Encoder as _, Error, Registry, TextEncoder};
 use tidemark_consensus::publish::{OwnReport, PublishedBlock, Publisher};
+use tidemark_consensus::queue::TxQueue;
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::View;
 
@@ -13,6 +14,7 @@ use super::event_log::EventLogMetrics;
 use super::grpc::GrpcMetrics;
 use super::market::MarketMetrics;
 use super::oracle::OracleMetrics;
+use super::queue::QueueMetrics;
 use crate::MarketData;
 
 /// Gauges are recomputed at most this often.
@@ -31,6 +33,8 @@ pub struct Metrics {
     oracle: OracleMetrics,
     grpc: GrpcMetrics,
     event_log: EventLogMetrics,
+    pub(super) queue: QueueMetrics,
+    watched_queue: OnceLock<Arc<TxQueue>>,
 }
 
 impl Metrics {
@@ -47,6 +51,8 @@ impl Metrics {
             oracle: OracleMetrics::register(&registry)?,
             grpc: GrpcMetrics::register(&registry)?,
             event_log: EventLogMetrics::register(&registry)?,
+            queue: QueueMetrics::register(&registry)?,
+            watched_queue: OnceLock::new(),
             registry,
         }))
     }
@@ -106,6 +112,14 @@ impl Metrics {
         self.market.refresh(view, &events.prices, market_data);
         self.oracle.refresh(view, &events.prices, own_report);
         self.event_log.refresh(market_data);
+        if let Some(queue) = self.watched_queue.get() {
+            self.queue.refresh(&queue.stats());
+        }
+    }
+
+    /// Tells of the node's queue from now on; of the first one that is given.
+    pub fn watch_queue(&self, queue: Arc<TxQueue>) {
+        self.watched_queue.get_or_init(|| queue);
     }
 
     /// Counts an answered request.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricType;
 use tidemark_consensus::publish::{OwnReport, PublishedBlock};
+use tidemark_consensus::queue::QueueStats;
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_engine::events::{
     Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote,
@@ -190,12 +191,17 @@ fn own_report() -> OwnReport {
 }
 
 /// Metrics with a value in every family.
+fn stats() -> QueueStats {
+    QueueStats { from_clients: 4, from_mempool: 1, memory_bytes: 9_000, ..QueueStats::default() }
+}
+
 fn filled() -> Arc<Metrics> {
     let (metrics, block) = (Metrics::new().unwrap(), block());
     metrics.count_block(&block);
     metrics.refresh(&block.view, &block.events, &MarketData::new(), Some(&own_report()));
     metrics.grpc_request("/tidemark.v1.OrderService/Submit", tonic::Code::Ok);
     metrics.stream_opened("book");
+    metrics.queue.refresh(&QueueStats { owners: 3, drops: [("room", 2)].into(), ..stats() });
     metrics
 }
 
@@ -221,6 +227,8 @@ fn names_follow_prometheus_conventions() {
         "tidemark_event_log_failures",
         "tidemark_event_log_first_height",
         "tidemark_event_log_missed_blocks",
+        "tidemark_queue_owners",
+        "tidemark_queue_transactions",
     ];
     for family in filled().families() {
         let (name, help) = (family.name(), family.help());
@@ -261,7 +269,8 @@ fn docs_metrics_lists_every_metric_with_its_help() {
         include_str!("event_log.rs"),
         include_str!("grpc.rs"),
         include_str!("market.rs"),
-        include_str!("oracle.rs")
+        include_str!("oracle.rs"),
+        include_str!("queue.rs")
     );
     let named: BTreeSet<&str> = source
         .split('"')
@@ -297,6 +306,8 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
          0101010101010101010101010101010101010101\"} 1",
         "tidemark_oracle_validator_deviation_ratio{validator=\"\
          ABABABABABABABABABABABABABABABABABABABAB\"} 0.000999",
+        "tidemark_queue_dropped_total{reason=\"room\"} 2",
+        "tidemark_queue_transactions{origin=\"client\"} 4",
         "tidemark_mark_price_usdc{market=\"BTC-USD\"} 50000",
         "tidemark_index_price_usdc{market=\"BTC-USD\"} 50001",
         "tidemark_open_interest_base_units{market=\"BTC-USD\"} 0.04",
