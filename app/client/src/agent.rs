@@ -6,7 +6,16 @@ use tidemark_proto::tx::{usual_gas, AgentSigner, SignedOrders};
 use tidemark_proto::types::{Address, AgentKey};
 use tidemark_proto::{v1, Code};
 
+use super::recent_height::RecentHeight;
+use super::sender::salt;
 use super::{Client, ClientError, Receipt};
+
+/// How often a transaction whose nonce another sender of the key has used is signed anew.
+const RACE_TRIES: u32 = 16;
+
+/// So far apart do the nonces of senders that met lie next, at most: far less than a nonce may lie
+/// ahead of block time.
+const APART_MS: u64 = 32;
 
 /// The message by which an owner lets a key sign its orders until a block time, for these
 /// subaccounts or, where none is named, for all. [`Sender::submit`](super::Sender::submit) signs it
@@ -34,13 +43,14 @@ pub fn revoke_agent(key: &AgentKey) -> v1::MsgRevokeAgent {
 }
 
 /// An agent of an owner on a node. It needs no sequence: nonces are this machine's time, each at
-/// least a millisecond after the one before. One sender a key: two of them may use the same nonce,
-/// of which one is then refused.
+/// least a millisecond after the one before. Senders that share a key may meet at a nonce: the one
+/// that is refused takes another.
 pub struct AgentSender {
     client: Client,
     signer: AgentSigner,
     owner: Address,
     last_nonce_ms: u64,
+    height: RecentHeight,
     /// Gas to declare; `None` is what a batch usually needs, and at least `min_gas`.
     gas_limit: Option<u64>,
     min_gas: u64,
@@ -50,7 +60,15 @@ impl AgentSender {
     /// A sender for an owner's accounts.
     #[must_use]
     pub fn new(client: Client, signer: AgentSigner, owner: Address) -> Self {
-        Self { client, signer, owner, last_nonce_ms: 0, gas_limit: None, min_gas: 0 }
+        Self {
+            client,
+            signer,
+            owner,
+            last_nonce_ms: 0,
+            height: RecentHeight::default(),
+            gas_limit: None,
+            min_gas: 0,
+        }
     }
 
     /// A sender that declares so much gas for each transaction; `None` is what its batch usually
@@ -78,17 +96,20 @@ impl AgentSender {
         &self.client
     }
 
-    /// Signs a batch of operations of one subaccount with the next nonce.
+    /// Signs a batch of operations of one subaccount with the next nonce, to be carried out up to a
+    /// block; 0 is any.
     pub fn sign(
         &mut self,
         subaccount: u32,
         operations: Vec<v1::operation::Operation>,
         mode: v1::BatchMode,
+        timeout_height: u64,
     ) -> SignedOrders {
         let operations = operations.into_iter().map(v1::Operation::from).collect();
         let nonce_ms = self.next_nonce_ms();
         let mut orders = v1::AgentOrders {
             nonce_ms,
+            timeout_height,
             subaccount,
             mode: mode.into(),
             operations,
@@ -98,11 +119,13 @@ impl AgentSender {
         self.signer.sign(&self.owner, orders)
     }
 
-    /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it.
+    /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it. A
+    /// transaction that is refused for its nonce was not carried out, so it is signed anew with
+    /// another; after an unknown outcome nothing is sent again, and 50 blocks later nothing comes
+    /// of it any more.
     ///
     /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`]. After an
-    /// unknown outcome nothing is sent again: [`Client::submit`] with the same bytes is harmless.
+    /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
     pub async fn batch(
         &mut self,
         subaccount: u32,
@@ -110,14 +133,22 @@ impl AgentSender {
         mode: v1::BatchMode,
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
-        let signed = self.sign(subaccount, operations.clone(), mode);
-        match self.submit(signed, wait_for).await {
-            // Another sender of the key had this millisecond: nothing was carried out.
-            Err(error) if error.code() == Some(Code::NonceUsed) => {
-                let signed = self.sign(subaccount, operations, mode);
-                self.submit(signed, wait_for).await
+        let mut races = 0;
+        loop {
+            let timeout_height = self.height.timeout_height(&self.client).await?;
+            let signed = self.sign(subaccount, operations.clone(), mode, timeout_height);
+            match self.submit(signed, wait_for).await {
+                // Another sender of the key had this millisecond. They part by chance.
+                Err(error) if error.code() == Some(Code::NonceUsed) && races < RACE_TRIES => {
+                    races += 1;
+                    self.last_nonce_ms = self.last_nonce_ms.saturating_add(salt()? % APART_MS);
+                }
+                Ok(receipt) => {
+                    receipt.height.into_iter().for_each(|height| self.height.saw(height));
+                    return Ok(receipt);
+                }
+                error => return error,
             }
-            answer => answer,
         }
     }
 
@@ -127,12 +158,8 @@ impl AgentSender {
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
         let identity = hex::encode_upper(signed.identity);
-        match self.client.send(signed.bytes, wait_for).await {
-            Err(ClientError::Unknown { why, tx, .. }) => {
-                Err(ClientError::Unknown { why, tx_hash: Some(identity), tx })
-            }
-            answer => answer,
-        }
+        let answer = self.client.send(signed.bytes, wait_for).await;
+        answer.map_err(|error| error.named(&identity))
     }
 
     fn next_nonce_ms(&mut self) -> u64 {

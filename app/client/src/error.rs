@@ -1,6 +1,7 @@
 //! Errors between a client and the chain, told apart by what the user must do.
 
 use sha2::{Digest as _, Sha256};
+use tidemark_proto::tx::timeout_height;
 use tidemark_proto::{Code, Refusal};
 use tonic::Status;
 
@@ -23,12 +24,15 @@ pub enum ClientError {
     },
     /// It is not known whether the transaction is or will be in a block.
     #[error(
-        "the outcome is not known ({why}): it may yet be in a block, so look at the account \
-         before sending it again"
+        "the outcome is not known ({why}): it may yet be in a block{}, so look at the account \
+         before sending another",
+        up_to(*.last_height)
     )]
     Unknown {
         /// The missing part of the answer.
         why: String,
+        /// The last block that may carry it out; 0 if it has no timeout height.
+        last_height: u64,
         /// The transaction's hash, if it is known.
         tx_hash: Option<String>,
         /// Its bytes, if they are known: sending them again is harmless, and the answer tells.
@@ -52,6 +56,14 @@ pub enum ClientError {
     },
 }
 
+/// Until when a transaction may be in a block.
+fn up_to(last_height: u64) -> String {
+    match last_height {
+        0 => String::new(),
+        height => format!(" up to block {height}, and in none after it"),
+    }
+}
+
 /// The metadata key with the number of the chain's code.
 const CODE_KEY: &str = "tidemark-code";
 
@@ -71,7 +83,18 @@ impl ClientError {
         match self {
             Self::Unknown { why, tx_hash, .. } => {
                 let tx_hash = tx_hash.or_else(|| Some(hex::encode_upper(Sha256::digest(&sent))));
-                Self::Unknown { why, tx_hash, tx: sent }
+                Self::Unknown { why, last_height: timeout_height(&sent), tx_hash, tx: sent }
+            }
+            other => other,
+        }
+    }
+
+    /// This error, about the transaction with this hash.
+    #[must_use]
+    pub fn named(self, hash: &str) -> Self {
+        match self {
+            Self::Unknown { why, last_height, tx, .. } => {
+                Self::Unknown { why, last_height, tx_hash: Some(hash.to_owned()), tx }
             }
             other => other,
         }
@@ -109,7 +132,7 @@ impl ClientError {
             tonic::Code::InvalidArgument
             | tonic::Code::Unimplemented
             | tonic::Code::ResourceExhausted => failed(status),
-            _ => Self::Unknown { why: why(status), tx_hash: None, tx: Vec::new() },
+            _ => Self::Unknown { why: why(status), last_height: 0, tx_hash: None, tx: Vec::new() },
         }
     }
 }

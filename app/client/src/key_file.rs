@@ -1,6 +1,7 @@
 //! Secret keys in files that only their owner reads, encrypted with a passphrase unless the owner
 //! says otherwise.
 
+mod agent;
 mod error;
 mod format;
 mod key;
@@ -15,12 +16,13 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+pub use agent::{AgentFile, AgentKeyPair};
 pub use error::KeyError;
 pub use key::{Key, Protection};
 pub use passphrase::{Passphrase, PassphraseSource};
 pub use words::{new_words, read_words};
 
-use format::Format;
+use format::{about, Format};
 use sealed::Sealed;
 
 /// A larger file is no key: one with the longest name has less than a kilobyte.
@@ -56,7 +58,9 @@ impl KeyFile {
                 let key = plain.key().map_err(malformed)?;
                 Content::Plain(same_address(key, &address).map_err(malformed)?)
             }
-            Format::Sealed(sealed) => Content::Sealed(Sealed::read(&sealed).map_err(malformed)?),
+            Format::Sealed(sealed) => {
+                Content::Sealed(Sealed::read(&sealed.kdf, &sealed.cipher).map_err(malformed)?)
+            }
         };
         Ok(Self { path: path.to_owned(), name, address, content })
     }
@@ -93,7 +97,7 @@ impl KeyFile {
             Content::Sealed(sealed) => sealed,
         };
         let passphrase = source.existing(&self.name)?;
-        let Some(secret) = sealed.open(&passphrase, &self.name, &self.address) else {
+        let Some(secret) = sealed.open(&passphrase, &about(&self.name, &self.address)) else {
             return Err(KeyError::WrongPassphrase { path: self.path });
         };
         Key::from_secret(&self.name, secret.as_ref())

@@ -8,6 +8,8 @@ pub mod format;
 pub mod key_file;
 mod market;
 pub mod options;
+mod order_sender;
+mod recent_height;
 mod sender;
 mod table;
 pub mod terminal;
@@ -28,6 +30,7 @@ use tonic::Streaming;
 pub use agent::AgentSender;
 pub use error::ClientError;
 pub use market::{atoms_of_usdc, lots_within, usdc, Market, Markets};
+pub use order_sender::OrderSender;
 pub use sender::{Receipt, Sender};
 pub use table::Table;
 
@@ -367,19 +370,21 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    /// Orders and fills of one subaccount, after a sequence; 0 starts now.
+    /// Orders and fills of one subaccount, after a sequence; with 0 from a height on, with 0 for
+    /// both from now on.
     ///
     /// # Errors
     /// [`ClientError`]; `OUT_OF_RANGE` as [`ClientError::Failed`] when the node no longer has what
-    /// came after that sequence.
+    /// came after that sequence, or that height.
     pub async fn account_stream(
         &self,
         owner: &str,
         subaccount: u32,
         after_sequence: u64,
+        from_height: u64,
     ) -> Result<Streaming<v1::AccountEvent>, ClientError> {
-        let request =
-            v1::StreamAccountRequest { owner: owner.to_owned(), subaccount, after_sequence };
+        let owner = owner.to_owned();
+        let request = v1::StreamAccountRequest { owner, subaccount, after_sequence, from_height };
         let answer = self.streams().account(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }

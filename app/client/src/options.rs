@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use time::format_description::well_known::Rfc3339;
+use time::OffsetDateTime;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,6 +39,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A moment in UTC as Unix milliseconds: a date, `2026-12-31`, or with the time of day as RFC 3339
+/// has it, `2026-12-31T18:00:00Z`.
+///
+/// # Errors
+/// A sentence with examples.
+pub fn time_ms(text: &str) -> Result<u64, String> {
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let time = OffsetDateTime::parse(&whole, &Rfc3339).ok();
+    let millis = time.and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
+    millis.ok_or_else(|| "a time is 2026-12-31 or 2026-12-31T18:00:00Z, in UTC".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +63,16 @@ mod tests {
             ["", "10", "m", "0s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615d"]
         {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_dates_or_rfc_3339() {
+        assert_eq!(time_ms("1970-01-02"), Ok(86_400_000));
+        assert_eq!(time_ms("2026-11-28T12:00:00.250Z"), Ok(1_795_867_200_250));
+        assert_eq!(time_ms("1970-01-01T01:00:00+01:00"), Ok(0));
+        for bad in ["", "tomorrow", "2026-13-01", "2026-11-28 12:00", "1969-12-31", "1795867200"] {
+            assert!(time_ms(bad).is_err(), "{bad}");
         }
     }
 }

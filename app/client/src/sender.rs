@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tidemark_proto::tx::{Sendable, Signer, TxOptions};
+use tidemark_proto::tx::{timeout_height, Sendable, Signer, TxOptions};
 use tidemark_proto::{v1, Code, Refusal};
 
+use super::recent_height::RecentHeight;
 use super::{Client, ClientError};
 
 /// How long a submission waits for its block.
@@ -23,6 +24,7 @@ pub struct Sender {
     client: Client,
     signer: Signer,
     next_sequence: Option<u64>,
+    height: RecentHeight,
     /// Gas to declare; `None` is what a message usually needs, and at least `min_gas`.
     gas_limit: Option<u64>,
     min_gas: u64,
@@ -41,13 +43,17 @@ pub struct Receipt {
 
 impl Receipt {
     fn of(answer: v1::SubmitResponse, tx: &[u8]) -> Result<Self, ClientError> {
-        let v1::SubmitResponse { outcome, tx_hash, height, results, .. } = answer;
+        let v1::SubmitResponse { outcome, tx_hash, height, results, message, .. } = answer;
         match v1::SubmitOutcome::try_from(outcome) {
             Ok(v1::SubmitOutcome::Committed) => Ok(Self { tx_hash, height: Some(height), results }),
             Ok(v1::SubmitOutcome::Accepted) => Ok(Self { tx_hash, height: None, results }),
             Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
-                let why = format!("transaction {tx_hash} was not seen in a block in time");
-                Err(ClientError::Unknown { why, tx_hash: Some(tx_hash), tx: tx.to_vec() })
+                let why = match message.as_str() {
+                    "" => format!("transaction {tx_hash} was not seen in a block in time"),
+                    _ => message,
+                };
+                let (last_height, tx_hash) = (timeout_height(tx), Some(tx_hash));
+                Err(ClientError::Unknown { why, last_height, tx_hash, tx: tx.to_vec() })
             }
         }
     }
@@ -71,7 +77,14 @@ impl Sender {
     /// A sender that learns its sequence from the node when it first sends.
     #[must_use]
     pub fn new(client: Client, signer: Signer) -> Self {
-        Self { client, signer, next_sequence: None, gas_limit: None, min_gas: 0 }
+        Self {
+            client,
+            signer,
+            next_sequence: None,
+            height: RecentHeight::default(),
+            gas_limit: None,
+            min_gas: 0,
+        }
     }
 
     /// A sender that declares so much gas for each transaction; `None` is what its message usually
@@ -95,7 +108,7 @@ impl Sender {
 
     /// Signs `message` and submits it. A transaction that is refused for its sequence was not
     /// carried out, so it is signed anew with the next free one; after an unknown outcome nothing
-    /// is sent again. No two transactions of senders are the same, so that the answer to one is
+    /// is sent again, and 50 blocks later nothing comes of it any more. No two transactions of senders are the same, so that the answer to one is
     /// never that to another with the same content.
     ///
     /// # Errors
@@ -112,15 +125,16 @@ impl Sender {
             let sequence = self.sequence().await?;
             let options = TxOptions {
                 sequence,
+                timeout_height: self.height.timeout_height(&self.client).await?,
                 gas_limit: self.gas_limit,
                 min_gas: self.min_gas,
                 salt,
-                ..TxOptions::default()
             };
             let tx = self.signer.sign(message.clone(), options)?;
             let error = match self.client.send(tx, wait_for).await {
                 Ok(receipt) => {
                     self.next_sequence = Some(sequence.saturating_add(1));
+                    receipt.height.into_iter().for_each(|height| self.height.saw(height));
                     return Ok(receipt);
                 }
                 Err(error) => error,
@@ -192,8 +206,11 @@ impl Sender {
         }
         let address = self.address();
         let sequence = match self.client.account(&address, None).await {
-            // A node of before pending sequences tells none.
-            Ok(account) => account.next_sequence.max(account.sequence),
+            Ok(account) => {
+                self.height.saw(account.height);
+                // A node of before pending sequences tells none.
+                account.next_sequence.max(account.sequence)
+            }
             Err(ClientError::Refused(Refusal { code: Code::UnknownAccount, .. })) => {
                 let why = format!("{address} is not known to this chain: it needs a deposit first");
                 return Err(Refusal::new(Code::UnknownAccount, why).into());
@@ -206,7 +223,7 @@ impl Sender {
 }
 
 /// Makes a transaction unlike any other.
-fn salt() -> Result<u64, ClientError> {
+pub(super) fn salt() -> Result<u64, ClientError> {
     getrandom::u64().map_err(|error| {
         let why = format!("the system gives no randomness: {error}; nothing was sent");
         Refusal::new(Code::InvalidArgument, why).into()

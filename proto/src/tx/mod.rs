@@ -13,9 +13,11 @@ mod result;
 mod scale;
 mod short;
 mod sign;
+mod timeout;
 
 pub use decode::{decode, SignedTx, MAX_MEMO_BYTES};
 pub use message::chain_tag;
 pub use result::{list_data, list_rows, operation_results, result_data, type_url};
 pub use short::{usual_gas, AgentSigner, SignedOrders, PURPOSE, SIGNED};
 pub use sign::{Sendable, Signer, TxOptions};
+pub use timeout::timeout_height;

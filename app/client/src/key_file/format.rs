@@ -63,6 +63,11 @@ struct AnyVersion {
     version: Option<u32>,
 }
 
+/// The text that the tag covers beside the secret.
+pub(super) fn about(name: &str, address: &str) -> String {
+    format!("tidemark key 1\n{address}\n{name}")
+}
+
 impl Format {
     /// Reads a file's text. The parser's own words could quote the secret, so they are not passed
     /// on.
@@ -91,7 +96,7 @@ impl Format {
         passphrase: &Passphrase,
         cost: Cost,
     ) -> Result<Self, KeyError> {
-        let sealed = Sealed::seal(secret, passphrase, cost, &key.name, &key.address)?;
+        let sealed = Sealed::seal(secret, passphrase, cost, &about(&key.name, &key.address))?;
         let (name, address) = (key.name.clone(), key.address.clone());
         let (kdf, cipher) = sealed.write();
         Ok(Self::Sealed(SealedFile { version: VERSION, name, address, kdf, cipher }))

@@ -71,15 +71,7 @@ impl Key {
     /// # Errors
     /// [`KeyError::Exists`]: a key is never written over.
     pub fn save_new(&self, path: &Path, protection: Protection<'_>) -> Result<(), KeyError> {
-        let text = self.to_text(protection, Cost::USUAL)?;
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
-            _ => KeyError::Io { doing: "write", path: path.to_owned(), source },
-        };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        write_new(path, &text).map_err(failed)
+        save_new(path, &self.to_text(protection, Cost::USUAL)?)
     }
 
     /// Writes the file of this key anew. Whatever happens, one of the two is there whole.
@@ -126,6 +118,18 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     name.into()
+}
+
+/// Writes a new file that only its owner reads, in a folder that may be new.
+pub(super) fn save_new(path: &Path, text: &str) -> Result<(), KeyError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
+        _ => KeyError::Io { doing: "write", path: path.to_owned(), source },
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    write_new(path, text).map_err(failed)
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {

@@ -6,7 +6,7 @@ use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::format::{Cipher, Kdf, SealedFile};
+use super::format::{Cipher, Kdf};
 use super::words::random;
 use super::{KeyError, Passphrase};
 
@@ -61,19 +61,18 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Encrypts a secret. A new salt each time, so no key of the cipher is used twice.
+    /// Encrypts a secret. The tag covers `about` too, so that a file with other names does not open.
+    /// A new salt each time, so no key of the cipher is used twice.
     pub fn seal(
         secret: &[u8; 32],
         passphrase: &Passphrase,
         cost: Cost,
-        name: &str,
-        address: &str,
+        about: &str,
     ) -> Result<Self, KeyError> {
         let failed = |why: String| KeyError::System { doing: "encrypt the key", why };
         let params = cost.params().map_err(failed)?;
         let (salt, nonce) = (*random::<16>()?, *random::<12>()?);
         let cipher = cipher(&params, &salt, passphrase).map_err(failed)?;
-        let about = about(name, address);
         let bytes = cipher
             .encrypt(&nonce.into(), Payload { msg: secret, aad: about.as_bytes() })
             .ok()
@@ -83,34 +82,28 @@ impl Sealed {
     }
 
     /// The secret; `None` if the passphrase is another's, or anything of the file was changed.
-    pub fn open(
-        &self,
-        passphrase: &Passphrase,
-        name: &str,
-        address: &str,
-    ) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn open(&self, passphrase: &Passphrase, about: &str) -> Option<Zeroizing<Vec<u8>>> {
         let cipher = cipher(&self.params, &self.salt, passphrase).ok()?;
-        let about = about(name, address);
         let payload = Payload { msg: &self.bytes, aad: about.as_bytes() };
         cipher.decrypt(&self.nonce.into(), payload).ok().map(Zeroizing::new)
     }
 
     /// Reads it from its file.
-    pub fn read(file: &SealedFile) -> Result<Self, String> {
-        let Kdf { algorithm, memory_kib, iterations, lanes, salt_hex } = &file.kdf;
+    pub fn read(kdf: &Kdf, cipher: &Cipher) -> Result<Self, String> {
+        let Kdf { algorithm, memory_kib, iterations, lanes, salt_hex } = kdf;
         if algorithm != KDF {
             return Err(format!("kdf.algorithm is {algorithm:?}, must be {KDF:?}"));
         }
-        if file.cipher.algorithm != CIPHER {
-            let algorithm = &file.cipher.algorithm;
+        if cipher.algorithm != CIPHER {
+            let algorithm = &cipher.algorithm;
             return Err(format!("cipher.algorithm is {algorithm:?}, must be {CIPHER:?}"));
         }
         let cost = Cost { memory_kib: *memory_kib, iterations: *iterations, lanes: *lanes };
         Ok(Self {
             params: cost.params()?,
             salt: bytes("kdf.salt_hex", salt_hex)?,
-            nonce: bytes("cipher.nonce_hex", &file.cipher.nonce_hex)?,
-            bytes: bytes("cipher.sealed_hex", &file.cipher.sealed_hex)?,
+            nonce: bytes("cipher.nonce_hex", &cipher.nonce_hex)?,
+            bytes: bytes("cipher.sealed_hex", &cipher.sealed_hex)?,
         })
     }
 
@@ -130,12 +123,6 @@ impl Sealed {
         };
         (kdf, cipher)
     }
-}
-
-/// The text that the tag covers beside the secret, so that a file with another name or address
-/// does not open.
-fn about(name: &str, address: &str) -> String {
-    format!("tidemark key 1\n{address}\n{name}")
 }
 
 fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N], String> {

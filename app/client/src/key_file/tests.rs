@@ -12,7 +12,7 @@ const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon aba
                      abandon abandon abandon abandon abandon art";
 
 /// A source of one passphrase: a file, as `--passphrase-file` names it.
-fn source(folder: &TempDir, passphrase: &str) -> PassphraseSource {
+pub(super) fn source(folder: &TempDir, passphrase: &str) -> PassphraseSource {
     let path = folder.path().join("passphrase");
     write(&path, &format!("{passphrase}\n"), 0o600);
     PassphraseSource::new("--passphrase-file", Some(path), "TIDEMARK_NO_SUCH_VARIABLE")
@@ -20,11 +20,11 @@ fn source(folder: &TempDir, passphrase: &str) -> PassphraseSource {
 
 /// Nothing is named. Tests must not ask at the terminal of who runs them, so no test reads a
 /// passphrase from it.
-fn nothing_named() -> PassphraseSource {
+pub(super) fn nothing_named() -> PassphraseSource {
     PassphraseSource::new("--passphrase-file", None, "TIDEMARK_NO_SUCH_VARIABLE")
 }
 
-fn write(path: &Path, text: &str, mode: u32) {
+pub(super) fn write(path: &Path, text: &str, mode: u32) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
