@@ -103,7 +103,7 @@ async fn an_agent_trades_until_it_is_revoked() {
 
     let mut bot = AgentSender::new(client.clone(), bot, owner);
     let bid = || vec![place(limit(0, v1::Side::Buy, price - 1_000, 1))];
-    let by_grpc = bot.sign(0, bid(), v1::BatchMode::Each);
+    let by_grpc = bot.sign(0, bid(), v1::BatchMode::Each, 0);
     let wait = Duration::from_secs(20);
     for _ in 0..2 {
         let answer =
@@ -111,7 +111,7 @@ async fn an_agent_trades_until_it_is_revoked() {
         assert_eq!(answer.tx_hash, hex::encode_upper(by_grpc.identity));
         assert_eq!((answer.results.len(), answer.results[0].resting_lots), (1, 1));
     }
-    let by_comet = bot.sign(0, bid(), v1::BatchMode::Each);
+    let by_comet = bot.sign(0, bid(), v1::BatchMode::Each, 0);
     let sent = net.comet(0).broadcast_tx_sync(&by_comet.bytes).await.unwrap();
     assert_eq!(sent.code, 0, "{}", sent.log);
     wait_for("both orders", || async {

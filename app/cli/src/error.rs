@@ -60,8 +60,8 @@ impl CliError {
         }
     }
 
-    /// For programs: `{"error": {"exit_code", "code", "message", "tx_hash"}}`; `code` is the
-    /// chain's word, or null. `hint` ends the message.
+    /// For programs: `{"error": {"exit_code", "code", "message", "tx_hash", "last_height"}}`; `code`
+    /// is the chain's word, or null. `hint` ends the message.
     #[must_use]
     pub fn to_json(&self, hint: &str) -> Value {
         let (code, message) = match self {
@@ -70,9 +70,11 @@ impl CliError {
             }
             other => (None, other.to_string()),
         };
-        let tx_hash = match self {
-            Self::Client(ClientError::Unknown { tx_hash, .. }) => tx_hash.clone(),
-            _ => None,
+        let (tx_hash, last_height) = match self {
+            Self::Client(ClientError::Unknown { tx_hash, last_height, .. }) => {
+                (tx_hash.clone(), Some(*last_height).filter(|height| *height > 0))
+            }
+            _ => (None, None),
         };
         json!({
             "error": {
@@ -80,6 +82,7 @@ impl CliError {
                 "code": code,
                 "message": message + hint,
                 "tx_hash": tx_hash,
+                "last_height": last_height,
             }
         })
     }
@@ -92,7 +95,8 @@ mod tests {
     #[test]
     fn exit_codes_are_those_of_the_documentation() {
         let tx_hash = Some("AB".into());
-        let unknown = ClientError::Unknown { why: "lost".into(), tx_hash, tx: Vec::new() };
+        let why = "lost".into();
+        let unknown = ClientError::Unknown { why, last_height: 7, tx_hash, tx: Vec::new() };
         let unreachable = ClientError::Unreachable { node: "n".into(), why: "refused".into() };
         for (error, exit_code) in [
             (CliError::refused(110, "free is 1"), 1),

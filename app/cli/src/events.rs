@@ -16,7 +16,9 @@ pub(super) async fn run(context: &Context, args: &Events) -> Result<(), CliError
     let address = context.address(&args.who.address)?;
     let client = context.connect().await?;
     let mut markets = client.markets().await?;
-    let mut events = client.account_stream(&address, context.global.subaccount, args.after).await?;
+    let subaccount = context.global.subaccount;
+    let from_height = args.from.unwrap_or(0);
+    let mut events = client.account_stream(&address, subaccount, args.after, from_height).await?;
     loop {
         let event = match events.message().await {
             Ok(Some(event)) => event,

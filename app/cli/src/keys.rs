@@ -135,7 +135,7 @@ fn ask_for_words() -> Result<Zeroizing<String>, CliError> {
 }
 
 /// Names become file names.
-fn check_name(name: &str) -> Result<(), CliError> {
+pub(super) fn check_name(name: &str) -> Result<(), CliError> {
     let letters_ok =
         name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
     if letters_ok && (1..=64).contains(&name.len()) {

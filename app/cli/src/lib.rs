@@ -1,6 +1,8 @@
 //! The command line `tidemark`: what people and scripts trade with. It speaks gRPC to a node and
 //! nothing else.
 
+mod agents;
+mod answer;
 pub mod args;
 mod book;
 mod error;
@@ -26,7 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
-use tidemark_client::key_file::{Key, KeyFile, PassphraseSource};
+use tidemark_client::key_file::{AgentFile, Key, KeyFile, PassphraseSource};
 use tidemark_client::options::Output;
 use tidemark_client::{Client, Market, Markets, Sender};
 use tidemark_proto::types::gas;
@@ -56,6 +58,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Keys(command) => keys::run(context, &command),
+        Command::Agent(command) => agents::run(context, &command).await,
         Command::Deposit(args) => trade::deposit(context, &args).await,
         Command::Withdraw(args) => trade::withdraw(context, &args).await,
         Command::TakeBack => trade::take_back(context).await,
@@ -66,6 +69,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Order(command) => order::run(context, &command).await,
         Command::Batch(args) => order::batch(context, &args).await,
         Command::Resend(args) => resend::run(context, &args).await,
+        Command::Answer(args) => answer::run(context, &args).await,
         Command::Account(args) => match args.command {
             Some(AccountCommand::Explain(args)) => explain::run(context, &args).await,
             None => show::account(context, &args.who).await,
@@ -124,9 +128,30 @@ impl Context {
         PassphraseSource::usual(self.global.passphrase_file.clone())
     }
 
-    /// The key to act with, open: asks for its passphrase, so once a command.
+    /// The key to act with, open: asks for its passphrase, so once a command. What only an owner's
+    /// key may sign is refused here where an agent is to sign.
     fn key(&self) -> Result<Key, CliError> {
+        match self.agent()? {
+            None => self.owners_key(),
+            Some(agent) => Err(CliError::Usage(format!(
+                "agent {} signs orders and nothing else, and this command is none: leave --agent \
+                 and TIDEMARK_AGENT out, and the owner's key signs",
+                agent.name()
+            ))),
+        }
+    }
+
+    /// The owner's key, open, whether or not there is an agent.
+    fn owners_key(&self) -> Result<Key, CliError> {
         Ok(self.key_file()?.open(&self.passphrase())?)
+    }
+
+    /// The file of the agent that signs in the key's place, if one does.
+    fn agent(&self) -> Result<Option<AgentFile>, CliError> {
+        match self.global.agent.as_deref() {
+            None | Some("") => Ok(None),
+            Some(named) => Ok(Some(AgentFile::load(&agents::path(&self.home()?, named)?)?)),
+        }
     }
 
     /// The file of the key to act with, or to look at.
@@ -150,7 +175,7 @@ impl Context {
         }
     }
 
-    /// The address to look at: one that was given, or the key's.
+    /// The address to look at: one that was given, or that of the agent's owner, or the key's.
     fn address(&self, given: &Option<String>) -> Result<String, CliError> {
         match given {
             Some(address) => {
@@ -159,7 +184,10 @@ impl Context {
                     .map(|address| address.to_string())
                     .map_err(|refusal| CliError::Usage(refusal.message))
             }
-            None => Ok(self.key_file()?.address().to_owned()),
+            None => match self.agent()? {
+                Some(agent) => Ok(agent.owner().to_string()),
+                None => Ok(self.key_file()?.address().to_owned()),
+            },
         }
     }
 

@@ -28,9 +28,28 @@ pub(super) fn keep(context: &Context, error: &CliError) -> Option<String> {
     // Who cannot keep them has still been told the hash.
     write(&folder, tx_hash, tx).ok()?;
     Some(format!(
-        "; `tidemark resend {tx_hash}` sends the same bytes again, which is harmless, and says \
-         what became of them"
+        "; `tidemark answer {tx_hash}` says what became of it, and `tidemark resend {tx_hash}` \
+         sends the same bytes again, which is harmless"
     ))
+}
+
+/// The bytes of a transaction that is kept, and the place of them.
+pub(super) fn kept(context: &Context, tx_hash: &str) -> Result<(PathBuf, Vec<u8>), CliError> {
+    let path = path(&folder(context)?, tx_hash);
+    match fs::read(&path) {
+        Ok(tx) => Ok((path, tx)),
+        Err(error) => {
+            Err(CliError::Usage(format!("cannot read transaction {}: {error}", path.display())))
+        }
+    }
+}
+
+/// A hash that was typed, in upper case.
+pub(super) fn parse_hash(text: &str) -> Result<String, CliError> {
+    if text.len() == 64 && text.chars().all(|letter| letter.is_ascii_hexdigit()) {
+        return Ok(text.to_uppercase());
+    }
+    Err(CliError::Usage(format!("{text:?} is not 64 digits of hex")))
 }
 
 fn folder(context: &Context) -> Result<PathBuf, CliError> {
@@ -55,19 +74,15 @@ fn write(folder: &Path, tx_hash: &str, tx: &[u8]) -> io::Result<()> {
 }
 
 pub(super) async fn run(context: &Context, args: &Resend) -> Result<(), CliError> {
-    let tx_hash = args.tx_hash.to_uppercase();
-    if tx_hash.len() != 64 || !tx_hash.chars().all(|letter| letter.is_ascii_hexdigit()) {
-        return Err(CliError::Usage(format!("{:?} is not 64 digits of hex", args.tx_hash)));
-    }
-    let path = path(&folder(context)?, &tx_hash);
-    let tx = fs::read(&path).map_err(|error| {
-        CliError::Usage(format!("cannot read transaction {}: {error}", path.display()))
-    })?;
+    let tx_hash = parse_hash(&args.tx_hash)?;
+    let (path, tx) = kept(context, &tx_hash)?;
     let answer = context.connect().await?.send(tx, wait_for(args.wait.until)).await;
+    // What an agent signed has its identity of other bytes than those that are sent.
+    let answer = answer.map_err(|error| error.named(&tx_hash));
     let decided = match &answer {
         Ok(receipt) => receipt.height.is_some(),
         // Whatever else is refused may be taken later.
-        Err(error) => matches!(error.code(), Some(Code::SequenceReplayed | Code::TxExpired)),
+        Err(error) => error.code().is_some_and(Code::is_of_ended),
     };
     if decided {
         // It is of no more use; one that stays does no harm.
@@ -77,7 +92,8 @@ pub(super) async fn run(context: &Context, args: &Resend) -> Result<(), CliError
     Ok(())
 }
 
-fn print(context: &Context, receipt: &Receipt) {
+/// Prints what a block did.
+pub(super) fn print(context: &Context, receipt: &Receipt) {
     let Receipt { tx_hash, height, results } = receipt;
     let Some(height) = height else {
         return print_accepted(context, tx_hash);

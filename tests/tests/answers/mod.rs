@@ -1,5 +1,7 @@
 //! Answers to orders say what exists.
 
+mod agents;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,14 +44,25 @@ impl Alice {
         Self { net, client, home, price_ticks, price }
     }
 
+    /// Runs the command line; the exit code.
+    async fn run(&self, words: &[&str]) -> u8 {
+        let (node, home) = (self.net.grpc(0), self.home.path().to_str().unwrap().to_owned());
+        let begin = ["tidemark", "--node", &node, "--home", &home];
+        let code = tidemark_cli::run(Cli::parse_from(begin.iter().chain(words).copied())).await;
+        // The type tells its number to nobody but the system.
+        let is = |number: &u8| format!("{code:?}") == format!("{:?}", ExitCode::from(*number));
+        (0..5).find(is).expect("a documented exit code")
+    }
+
     /// The command line's `place`, always the same one.
     async fn place(&self, wait: &str) -> bool {
-        let (node, home) = (self.net.grpc(0), self.home.path().to_str().unwrap().to_owned());
-        let words = ["tidemark", "--node", &node, "--home", &home, "place", "--market", "BTC-USD"];
-        let order = ["--side", "buy", "--size", "0.01", "--price", &self.price, "--wait", wait];
-        let cli = words.iter().chain(&order).copied();
-        let code = tidemark_cli::run(Cli::parse_from(cli)).await;
-        format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS)
+        self.run(&self.place_words(wait)).await == 0
+    }
+
+    fn place_words<'a>(&'a self, wait: &'a str) -> [&'a str; 11] {
+        let order = ["place", "--market", "BTC-USD", "--side", "buy", "--size", "0.01", "--price"];
+        let [a, b, c, d, e, f, g, h] = order;
+        [a, b, c, d, e, f, g, h, &self.price, "--wait", wait]
     }
 
     async fn account(&self) -> v1::AccountResponse {

@@ -61,4 +61,7 @@ pub struct Events {
     /// [default: with what comes]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "SEQUENCE")]
     pub after: u64,
+    /// Begin with this block, as far as the node still has it
+    #[arg(long, conflicts_with = "after", value_name = "HEIGHT")]
+    pub from: Option<u64>,
 }

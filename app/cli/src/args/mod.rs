@@ -1,17 +1,19 @@
 //! The command line's grammar.
 
 mod account;
+mod agent;
 mod market;
 mod orders;
 mod place;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
 use tidemark_client::options::Output;
 
 pub use account::*;
+pub use agent::*;
 pub use market::*;
 pub use orders::*;
 pub use place::*;
@@ -58,6 +60,15 @@ pub struct Global {
     /// Key to act with; may be left out while there is only one
     #[arg(long, global = true, hide_env_values = true, env = "TIDEMARK_KEY", value_name = "NAME")]
     pub key: Option<String>,
+    /// Agent that signs orders in the key's place, by its name or its file; empty is none
+    #[arg(
+        long,
+        global = true,
+        hide_env_values = true,
+        env = "TIDEMARK_AGENT",
+        value_name = "NAME|FILE"
+    )]
+    pub agent: Option<String>,
     /// File whose first line is the key's passphrase [default: TIDEMARK_PASSPHRASE, else asked]
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -79,6 +90,9 @@ pub enum Command {
     /// Make, list and show keys, and change their passphrases
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make, list and revoke agents: keys that sign orders for you and move no money
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Credit collateral, signed by a devnet's faucet
     Deposit(Deposit),
     /// Take collateral off the exchange
@@ -101,6 +115,8 @@ pub enum Command {
     Batch(Batch),
     /// Send a transaction again whose outcome is not known, and tell what became of it
     Resend(Resend),
+    /// Tell what became of a transaction, and send nothing
+    Answer(Answer),
     /// Collateral, equity and margin of an account
     Account(Account),
     /// Open positions of an account
@@ -178,6 +194,21 @@ pub struct Resend {
     /// How far to wait
     #[command(flatten)]
     pub wait: Wait,
+}
+
+/// `answer`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("by").required(true).args(["tx_hash", "sequence", "nonce"]))]
+pub struct Answer {
+    /// The transaction's hash
+    #[arg(value_name = "HASH")]
+    pub tx_hash: Option<String>,
+    /// The sequence of the key that it used up
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u64>,
+    /// The nonce of --agent that it used up
+    #[arg(long, value_name = "MS")]
+    pub nonce: Option<u64>,
 }
 
 /// `deposit`

@@ -33,6 +33,28 @@ pub enum OrderCommand {
 }
 
 impl OrderCommand {
+    /// The word that it is typed with.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Place(_) => "place",
+            Self::Exits(_) => "exits",
+            Self::Oco(_) => "oco",
+            Self::Twap(_) => "twap",
+            Self::Scale(_) => "scale",
+            Self::Cancel(_) => "cancel",
+            Self::Replace(_) => "replace",
+            Self::CancelAll(_) => "cancel-all",
+            Self::DeadMan(_) => "dead-man",
+        }
+    }
+
+    /// True for what an agent that only cancels may sign.
+    #[must_use]
+    pub fn only_cancels(&self) -> bool {
+        matches!(self, Self::Cancel(_) | Self::CancelAll(_) | Self::DeadMan(_))
+    }
+
     /// The value of `--wait`, if given.
     #[must_use]
     pub fn wait(&self) -> Option<WaitArg> {

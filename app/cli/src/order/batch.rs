@@ -12,6 +12,7 @@ use tidemark_proto::{v1, Code, Refusal};
 
 use super::build::ChainData;
 use super::{outcome, print_accepted, without_result, word};
+use crate::agents::OrderSigner;
 use crate::args::{Batch, BatchLine, OrderCommand};
 use crate::{wait_for, CliError, Context};
 
@@ -21,13 +22,14 @@ type Line = (usize, OrderCommand);
 pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError> {
     let lines = lines(&read(&args.file)?).map_err(CliError::Usage)?;
     let subaccount = context.global.subaccount;
-    let mut sender = context.sender(&context.key()?).await?;
+    let mut signer = OrderSigner::of(context).await?;
     let commands: Vec<&OrderCommand> = lines.iter().map(|(_, command)| command).collect();
-    let chain_data = ChainData::of(&sender, subaccount, &commands).await?;
+    signer.check(subaccount, &commands)?;
+    let chain_data = ChainData::of(&signer.sender, subaccount, &commands).await?;
     let operations = operations(&chain_data, &lines).map_err(CliError::Usage)?;
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
-    let submitted =
-        sender.batch(subaccount, operations.clone(), mode, wait_for(args.wait.until)).await;
+    let wait_for = wait_for(args.wait.until);
+    let submitted = signer.sender.batch(subaccount, operations.clone(), mode, wait_for).await;
     let Receipt { tx_hash, height, results } = submitted.map_err(|error| by_line(error, &lines))?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);

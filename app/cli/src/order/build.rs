@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use tidemark_client::{Market, Markets, Sender};
+use tidemark_client::{Market, Markets, OrderSender};
 use tidemark_proto::units::{Lots, SignedLots, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tidemark_proto::v1::operation::Operation;
@@ -38,7 +38,7 @@ pub(super) struct ChainData {
 impl ChainData {
     /// Asks the node for what the commands need.
     pub(super) async fn of(
-        sender: &Sender,
+        sender: &OrderSender,
         subaccount: u32,
         commands: &[&OrderCommand],
     ) -> Result<Self, CliError> {
@@ -50,7 +50,7 @@ impl ChainData {
         };
         let mut held = BTreeMap::new();
         if commands.iter().any(|command| matches!(command, OrderCommand::Exits(_))) {
-            let account = client.account(&sender.address(), Some(subaccount)).await?;
+            let account = client.account(&sender.owner(), Some(subaccount)).await?;
             let positions = account.subaccounts.iter().flat_map(|sub| &sub.positions);
             held = positions
                 .map(|position| (position.market, SignedLots::new(position.lots)))

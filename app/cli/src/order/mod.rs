@@ -10,6 +10,7 @@ use tidemark_proto::units::Lots;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::Code;
 
+use super::agents::OrderSigner;
 use super::args::OrderCommand;
 use super::{wait_for, CliError, Context};
 use build::ChainData;
@@ -20,11 +21,12 @@ pub(super) use outcome::{mark_words, peg_words};
 /// Sends one operation and says what became of it.
 pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(), CliError> {
     let subaccount = context.global.subaccount;
-    let mut sender = context.sender(&context.key()?).await?;
-    let chain_data = ChainData::of(&sender, subaccount, &[command]).await?;
+    let mut signer = OrderSigner::of(context).await?;
+    signer.check(subaccount, &[command])?;
+    let chain_data = ChainData::of(&signer.sender, subaccount, &[command]).await?;
     let operation = chain_data.operation(command).map_err(CliError::Usage)?;
     let Receipt { tx_hash, height, results } =
-        sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
+        signer.sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());
@@ -58,7 +60,8 @@ pub(super) fn print_accepted(context: &Context, tx_hash: &str) {
 /// A block holds the transaction, but the answer says nothing of an operation.
 fn without_result(height: u64, tx_hash: String) -> CliError {
     let why = format!("block {height} has no result for transaction {tx_hash}");
-    ClientError::Unknown { why, tx_hash: Some(tx_hash), tx: Vec::new() }.into()
+    let tx_hash = Some(tx_hash);
+    ClientError::Unknown { why, last_height: 0, tx_hash, tx: Vec::new() }.into()
 }
 
 /// The word of a refusal or removal; `None` where there is none.
