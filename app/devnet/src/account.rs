@@ -1,11 +1,14 @@
-//! The demo accounts: who they are, and the faucet that pays them.
+//! The demo accounts: who they are, the faucet that pays them, and the agents that trade for them.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tidemark_client::agent::authorize_agent;
 use tidemark_client::key_file::Key;
-use tidemark_client::{Client, ClientError, Sender};
-use tidemark_proto::tx::Signer;
+use tidemark_client::{AgentSender, Client, ClientError, Sender};
+use tidemark_proto::tx::{AgentSigner, Signer};
+use tidemark_proto::types::Address;
 use tidemark_proto::units::SignedLots;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code};
@@ -134,33 +137,65 @@ impl Faucet {
     }
 }
 
-/// A demo account with its key.
+/// The key that trades for an owner.
+pub struct AgentOf {
+    /// Signs for the chain.
+    pub signer: AgentSigner,
+    /// The owner.
+    pub owner: Address,
+}
+
+/// A demo account. An agent trades for it: its own key signs that, and nothing else.
 pub struct Trader {
     /// Its name, also of its key file.
     pub name: String,
     /// Its strategy.
     pub role: Role,
-    sender: Sender,
+    sender: AgentSender,
     /// Its own draws.
     pub random: Random,
 }
 
+/// So long may a demo account's agent trade: each start of a devnet gives it as much anew.
+const AGENT_VALID_MS: u64 = 30 * 86_400_000;
+
 impl Trader {
     /// An account that has not sent anything yet.
     #[must_use]
-    pub fn new(name: &str, role: Role, client: Client, signer: Signer, seed: u64) -> Self {
+    pub fn new(name: &str, role: Role, client: Client, agent: AgentOf, seed: u64) -> Self {
         Self {
             name: name.to_owned(),
             role,
-            sender: Sender::new(client, signer),
+            sender: AgentSender::new(client, agent.signer, agent.owner),
             random: Random::new(seed, name),
+        }
+    }
+
+    /// Lets the agent trade for the account, signed by the account's own key.
+    ///
+    /// # Errors
+    /// A sentence when the chain refuses.
+    pub fn authorise(
+        &self,
+        owner: Signer,
+        now_ms: u64,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let until_ms = now_ms.saturating_add(AGENT_VALID_MS);
+        let message = authorize_agent(&self.sender.key(), v1::AgentScope::Trading, &[], until_ms);
+        let mut owner = Sender::new(self.client().clone(), owner);
+        let name = self.name.clone();
+        async move {
+            let authorised = owner.submit(&message, v1::WaitFor::Committed).await;
+            authorised
+                .map(drop)
+                .map_err(|error| format!("{name} cannot authorise its agent: {error}"))
         }
     }
 
     /// Its bech32 address.
     #[must_use]
     pub fn address(&self) -> String {
-        self.sender.address()
+        self.sender.owner().to_string()
     }
 
     /// The node that it trades on.
@@ -180,7 +215,8 @@ impl Trader {
     ) -> Result<Vec<v1::OperationResult>, ClientError> {
         let sent = operations.len() as u64;
         with(board, |board| board.traffic.send());
-        let submitted = self.sender.orders(0, operations, v1::WaitFor::Committed).await;
+        let (mode, wait_for) = (v1::BatchMode::Each, v1::WaitFor::Committed);
+        let submitted = self.sender.batch(0, operations, mode, wait_for).await;
         with(board, |board| {
             board.traffic.settle(submitted.is_ok().then(Instant::now));
             board.orders.sent += sent;

@@ -32,6 +32,7 @@ use summary::Summary;
 use tidemark_client::options::Output;
 use tidemark_client::Client;
 use tidemark_node::start::wait_for_signal;
+use tidemark_proto::v1::StatusResponse;
 use tokio::task::JoinSet;
 
 /// How long a node may take to answer after its start.
@@ -142,10 +143,20 @@ fn spawn(
     };
 }
 
-/// Gives every demo account its collateral.
-async fn fund(faucet: &Faucet, traders: &[Trader]) -> Result<(), String> {
-    tokio::time::timeout(FUNDING_TIMEOUT, faucet.fund_all(traders)).await.unwrap_or_else(|_| {
-        Err(format!("the demo accounts got no money within {} s", FUNDING_TIMEOUT.as_secs()))
+/// Gives every demo account its collateral, and its agent leave to trade.
+async fn fund(
+    setup: &Setup,
+    faucet: &Faucet,
+    traders: &[Trader],
+    status: &StatusResponse,
+) -> Result<(), String> {
+    let all = async {
+        faucet.fund_all(traders).await?;
+        setup.authorise(traders, status).await
+    };
+    tokio::time::timeout(FUNDING_TIMEOUT, all).await.unwrap_or_else(|_| {
+        let seconds = FUNDING_TIMEOUT.as_secs();
+        Err(format!("the demo accounts got no money and no agents within {seconds} s"))
     })
 }
 
@@ -172,9 +183,9 @@ async fn trade(
     let mut tasks = JoinSet::new();
     monitor::follow(&mut tasks, &clients, &board);
     let faucet = Faucet::new(first.clone(), &setup.faucet, &status.chain_id)?;
-    let traders = setup.traders(&first, &status.chain_id)?;
+    let traders = setup.traders(&first).await?;
     tokio::select! {
-        funded = fund(&faucet, &traders) => funded?,
+        funded = fund(setup, &faucet, &traders, &status) => funded?,
         ended = nodes.failed() => return Err(ended),
         () = wait_for_signal() => return Err("stopped while starting".to_owned()),
     }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tidemark_client::key_file::{new_words, Key, KeyError, KeyFile, PassphraseSource, Protection};
+use tidemark_client::key_file::{
+    new_words, AgentFile, AgentKeyPair, Key, KeyError, KeyFile, PassphraseSource, Protection,
+};
 use tidemark_client::Client;
 use tidemark_comet::cometbft::COMETBFT;
 use tidemark_comet::ports::Ports;
@@ -17,8 +19,11 @@ use tidemark_feed::FeedError;
 use tidemark_node::config::{FeedConfig, NodeConfig};
 use tidemark_node::init::{self, ExistingHome, NodeInit};
 use tidemark_proto::params::ChainParams;
+use tidemark_proto::types::Address;
+use tidemark_proto::v1::StatusResponse;
+use tokio::task::JoinSet;
 
-use super::account::{Role, Trader, TRADERS};
+use super::account::{AgentOf, Role, Trader, TRADERS};
 use super::options::DevnetOptions;
 use super::{say, script};
 
@@ -58,6 +63,8 @@ pub struct Setup {
     /// Signs deposits.
     pub faucet: Key,
     keys: Vec<Key>,
+    /// In the order of `keys`.
+    agents: Vec<AgentKeyPair>,
 }
 
 impl Setup {
@@ -84,6 +91,8 @@ impl Setup {
         let admin = key(home.join("keys/admin.json"), "admin")?;
         let name_key = |(name, _): &(&str, Role)| key(home.join(format!("keys/{name}.json")), name);
         let keys = TRADERS.iter().map(name_key).collect::<Result<Vec<_>, _>>()?;
+        let agent_of = |key: &Key| agent(&home.join(format!("agents/{}.json", key.name)), key);
+        let agents = keys.iter().map(agent_of).collect::<Result<Vec<_>, _>>()?;
         let setup = Self {
             home: home.to_owned(),
             validators: options.validators,
@@ -92,6 +101,7 @@ impl Setup {
             replay: options.replay.is_some(),
             faucet,
             keys,
+            agents,
         };
         if kept {
             setup.renew_feeds(feeds)?;
@@ -204,16 +214,38 @@ impl Setup {
         )
     }
 
-    /// The demo traders, not yet funded.
+    /// The demo traders, not yet funded, with agents that are not yet authorised.
     ///
     /// # Errors
-    /// A sentence when a key is none.
-    pub fn traders(&self, client: &Client, chain_id: &str) -> Result<Vec<Trader>, String> {
-        let trader = |(key, (name, role)): (&Key, &(&str, Role))| {
-            let signer = key.signer(chain_id).map_err(|error| error.to_string())?;
-            Ok(Trader::new(name, *role, client.clone(), signer, self.seed))
+    /// A sentence when the node does not tell what signatures are for.
+    pub async fn traders(&self, client: &Client) -> Result<Vec<Trader>, String> {
+        let domain = client.signing_domain().await.map_err(|error| error.to_string())?;
+        let trader = |(agent, (name, role)): (&AgentKeyPair, &(&str, Role))| {
+            let agent = AgentOf { signer: agent.signer(domain.clone()), owner: agent.owner() };
+            Trader::new(name, *role, client.clone(), agent, self.seed)
         };
-        self.keys.iter().zip(TRADERS).map(trader).collect()
+        Ok(self.agents.iter().zip(TRADERS).map(trader).collect())
+    }
+
+    /// Lets each trader's agent trade, signed by the trader's own key. All at once: each is another
+    /// owner.
+    ///
+    /// # Errors
+    /// A sentence when a key is none, or the chain refuses.
+    pub async fn authorise(
+        &self,
+        traders: &[Trader],
+        status: &StatusResponse,
+    ) -> Result<(), String> {
+        let mut tasks = JoinSet::new();
+        for (key, trader) in self.keys.iter().zip(traders) {
+            let owner = key.signer(&status.chain_id).map_err(|error| error.to_string())?;
+            tasks.spawn(trader.authorise(owner, status.time_ms));
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.map_err(|error| error.to_string())??;
+        }
+        Ok(())
     }
 }
 
@@ -277,6 +309,19 @@ fn key(path: &Path, name: &str) -> Result<Key, KeyError> {
     let key = Key::from_words(name, &new_words()?)?;
     key.save_new(path, Protection::Plain)?;
     Ok(key)
+}
+
+/// The agent of a trader in a file, which is made when there is none: unencrypted, as its owner's.
+fn agent(path: &Path, owner: &Key) -> Result<AgentKeyPair, String> {
+    let text = |error: KeyError| error.to_string();
+    if path.exists() {
+        let agent = AgentFile::load(path).map_err(text)?;
+        return agent.open(&PassphraseSource::usual(None)).map_err(text);
+    }
+    let address = Address::parse(&owner.address).map_err(|refusal| refusal.to_string())?;
+    let agent = AgentKeyPair::generate(&owner.name, address).map_err(text)?;
+    agent.save_new(path, Protection::Plain).map_err(text)?;
+    Ok(agent)
 }
 
 /// Clears the way for a new devnet, or says that the one before goes on (`true`).
