@@ -55,8 +55,8 @@ fn by(context: &Context, args: &Answer) -> Result<By, CliError> {
     Ok(By::Nonce(v1::AgentNonce { owner, agent_key, nonce_ms }))
 }
 
-/// What a block did with a transaction, or why none will do anything; [`ClientError::Unknown`] if
-/// one may yet.
+/// The deed of a block with a transaction, or why none will do anything; [`ClientError::Unknown`]
+/// if one may yet.
 async fn find(client: &Client, by: By, last_height: u64) -> Result<Receipt, ClientError> {
     // Before the answer: it then covers all blocks up to this height.
     let status = client.status().await?;

@@ -60,8 +60,8 @@ impl CliError {
         }
     }
 
-    /// For programs: `{"error": {"exit_code", "code", "message", "tx_hash", "last_height"}}`; `code`
-    /// is the chain's word, or null. `hint` ends the message.
+    /// For programs: `{"error": {"exit_code", "code", "message", "tx_hash", "last_height"}}`;
+    /// `code` is the chain's word, or null. `hint` ends the message.
     #[must_use]
     pub fn to_json(&self, hint: &str) -> Value {
         let (code, message) = match self {

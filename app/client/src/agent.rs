@@ -43,13 +43,16 @@ pub fn revoke_agent(key: &AgentKey) -> v1::MsgRevokeAgent {
 }
 
 /// An agent of an owner on a node. It needs no sequence: nonces are this machine's time, each at
-/// least a millisecond after the one before. Senders that share a key may meet at a nonce: the one
-/// that is refused takes another.
+/// least a millisecond after the one before; where that is too far from block time, because a clock
+/// is wrong or blocks are slow, they follow block time. Senders that share a key may meet at a
+/// nonce: the one that is refused takes another.
 pub struct AgentSender {
     client: Client,
     signer: AgentSigner,
     owner: Address,
     last_nonce_ms: u64,
+    /// How far nonces lie behind this machine's time.
+    behind_ms: i64,
     height: RecentHeight,
     /// Gas to declare; `None` is what a batch usually needs, and at least `min_gas`.
     gas_limit: Option<u64>,
@@ -65,6 +68,7 @@ impl AgentSender {
             signer,
             owner,
             last_nonce_ms: 0,
+            behind_ms: 0,
             height: RecentHeight::default(),
             gas_limit: None,
             min_gas: 0,
@@ -138,10 +142,9 @@ impl AgentSender {
             let timeout_height = self.height.timeout_height(&self.client).await?;
             let signed = self.sign(subaccount, operations.clone(), mode, timeout_height);
             match self.submit(signed, wait_for).await {
-                // Another sender of the key had this millisecond. They part by chance.
-                Err(error) if error.code() == Some(Code::NonceUsed) && races < RACE_TRIES => {
+                Err(error) if races < RACE_TRIES && is_of_nonces(&error) => {
                     races += 1;
-                    self.last_nonce_ms = self.last_nonce_ms.saturating_add(salt()? % APART_MS);
+                    self.another_nonce(error.code()).await?;
                 }
                 Ok(receipt) => {
                     receipt.height.into_iter().for_each(|height| self.height.saw(height));
@@ -162,10 +165,35 @@ impl AgentSender {
         answer.map_err(|error| error.named(&identity))
     }
 
+    /// Makes the next nonce another than the one that was refused.
+    async fn another_nonce(&mut self, code: Option<Code>) -> Result<(), ClientError> {
+        if code == Some(Code::NonceUsed) {
+            // Another sender of the key had this millisecond. They part by chance.
+            self.last_nonce_ms = self.last_nonce_ms.saturating_add(salt()? % APART_MS);
+            return Ok(());
+        }
+        // After the block, as that of an authorisation may be the last one.
+        let block_ms = self.client.status().await?.time_ms.saturating_add(1);
+        let signed = |time_ms: u64| i64::try_from(time_ms).unwrap_or(i64::MAX);
+        self.behind_ms = signed(unix_ms()).saturating_sub(signed(block_ms));
+        self.last_nonce_ms = 0;
+        Ok(())
+    }
+
     fn next_nonce_ms(&mut self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = unix_ms().saturating_add_signed(self.behind_ms.saturating_neg());
         self.last_nonce_ms = now_ms.max(self.last_nonce_ms.saturating_add(1));
         self.last_nonce_ms
     }
+}
+
+/// Returns true for a refusal of a nonce: nothing was carried out.
+fn is_of_nonces(error: &ClientError) -> bool {
+    matches!(error.code(), Some(Code::NonceUsed | Code::NonceTooNew | Code::NonceTooOld))
+}
+
+/// This machine's time.
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,8 +8,8 @@ use super::{Client, ClientError};
 /// that its end is certain.
 const LIFE_BLOCKS: u64 = 50;
 
-/// A height that was seen longer ago is asked for anew.
-const RECENT: Duration = Duration::from_millis(500);
+/// A height that was seen longer ago is asked for anew: blocks come every 6 ms at best.
+const RECENT: Duration = Duration::from_millis(100);
 
 /// The height of a node's newest block, as it was a moment ago.
 #[derive(Clone, Copy, Debug, Default)]

@@ -108,8 +108,9 @@ impl Sender {
 
     /// Signs `message` and submits it. A transaction that is refused for its sequence was not
     /// carried out, so it is signed anew with the next free one; after an unknown outcome nothing
-    /// is sent again, and 50 blocks later nothing comes of it any more. No two transactions of senders are the same, so that the answer to one is
-    /// never that to another with the same content.
+    /// is sent again, and 50 blocks later nothing comes of it any more. No two transactions of
+    /// senders are the same, so that the answer to one is never that to another with the same
+    /// content.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].

@@ -138,7 +138,7 @@ async fn authorise(
     }
 }
 
-/// What people are told of an agent.
+/// An agent as people are told of it.
 struct Told {
     name: Option<String>,
     key_hex: String,

@@ -9,7 +9,7 @@ use crate::{CliError, Context, MIN_GAS};
 
 /// The signer of order commands.
 pub(crate) struct OrderSigner {
-    /// What it sends with.
+    /// The sender, of either kind.
     pub sender: OrderSender,
     /// Name and authorisation of the agent, if one signs.
     agent: Option<(String, v1::Agent)>,
@@ -34,8 +34,8 @@ impl OrderSigner {
         let is_it = |agent: &v1::Agent| hex::encode(&agent.agent_key) == file.key_hex();
         let Some(agent) = answer.agents.into_iter().find(is_it) else {
             let message = format!(
-                "{name} is no agent of {owner}: it was never authorised, or it was revoked; nothing \
-                 was sent"
+                "{name} is no agent of {owner}: it was never authorised, or it was revoked; \
+                 nothing was sent"
             );
             return Err(refused(Code::UnknownAgent, message));
         };

@@ -39,7 +39,7 @@ pub struct NewAgent {
     /// Its name: letters, digits, `-` and `_` [default: the first free of agent-1, agent-2 …]
     #[arg(long)]
     pub name: Option<String>,
-    /// What it may do
+    /// The operations that it may sign
     #[arg(long, value_enum, default_value_t = ScopeArg::Trade)]
     pub scope: ScopeArg,
     /// Subaccounts that it may act on, separated by commas [default: all]

@@ -61,8 +61,8 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Encrypts a secret. The tag covers `about` too, so that a file with other names does not open.
-    /// A new salt each time, so no key of the cipher is used twice.
+    /// Encrypts a secret. The tag covers `about` too, so that a file with other names does not
+    /// open. A new salt each time, so no key of the cipher is used twice.
     pub fn seal(
         secret: &[u8; 32],
         passphrase: &Passphrase,

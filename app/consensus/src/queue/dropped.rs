@@ -1,6 +1,6 @@
 //! Transactions that the queue has dropped: the answer to whoever asks for one, and the memory of
-//! them. What a node refused once, it refuses again, else the mempools of two nodes would hand it to
-//! each other for ever.
+//! them. What a node refused once, it refuses again, else the mempools of two nodes would hand it
+//! to each other for ever.
 
 use std::collections::BTreeSet;
 

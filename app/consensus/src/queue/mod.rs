@@ -10,6 +10,7 @@ mod limits;
 mod owner;
 mod owners;
 mod refusal;
+mod stats;
 mod turns;
 
 use std::cell::Cell;
@@ -29,12 +30,13 @@ use tidemark_proto::{Code, Refusal};
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
-use owner::{OwnerQueue, Slot, Waiting};
+use owner::{Slot, Waiting};
 use owners::Owners;
 
 pub use dropped::{DropReason, DropSink, Dropped};
 pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
 pub use refusal::QueueRefusal;
+pub use stats::QueueStats;
 
 /// Transactions that wait for a block. Shared by gRPC, CheckTx and the block phases.
 #[derive(Debug)]
@@ -56,23 +58,6 @@ pub enum Origin {
     Client,
     /// From CometBFT's mempool: a peer or `broadcast_tx_*`.
     Mempool,
-}
-
-/// The state of a queue, for metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    /// Owners with transactions that wait.
-    pub owners: usize,
-    /// Transactions that clients of this node brought.
-    pub from_clients: usize,
-    /// Those that only the mempool brought.
-    pub from_mempool: usize,
-    /// Memory that all of them take.
-    pub memory_bytes: usize,
-    /// The part of it behind missing sequences.
-    pub gap_bytes: usize,
-    /// Dropped transactions by the word of the reason, since the node's start.
-    pub drops: BTreeMap<&'static str, u64>,
 }
 
 /// A transaction for the next block.
@@ -267,19 +252,6 @@ impl TxQueue {
         taken
     }
 
-    /// Tells of dropped transactions whoever is to be told.
-    fn tell(&self, dropped: Vec<Dropped>) {
-        let mut counts = self.drop_counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for dropped in &dropped {
-            let count = counts.entry(dropped.why.word()).or_default();
-            *count = count.saturating_add(1);
-        }
-        drop(counts);
-        if let Some(drops) = self.drops.as_ref().filter(|_| !dropped.is_empty()) {
-            drops.dropped(dropped);
-        }
-    }
-
     fn release(&self, inner: &mut Owners, gone: &[Waiting]) {
         for waiting in gone {
             self.cache.release(&waiting.bytes_hash);
@@ -434,29 +406,6 @@ impl TxQueue {
         let slot = Slot::new(number.agent, number.number);
         let waiting = inner.owners.get(&number.owner)?.get(&slot)?;
         Some((waiting.tx.hash, waiting.last_height))
-    }
-
-    /// What the queue holds, and what it has dropped.
-    #[must_use]
-    pub fn stats(&self) -> QueueStats {
-        let drops = self.drop_counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let inner = self.lock();
-        let from_clients = inner.owners.values().map(OwnerQueue::of_clients).sum();
-        QueueStats {
-            owners: inner.owners.len(),
-            from_clients,
-            from_mempool: inner.transactions.saturating_sub(from_clients),
-            memory_bytes: inner.memory_bytes,
-            gap_bytes: inner.gap_bytes,
-            drops,
-        }
-    }
-
-    /// How many transactions wait, and the memory that they take.
-    #[must_use]
-    pub fn size(&self) -> (usize, usize) {
-        let inner = self.lock();
-        (inner.transactions, inner.memory_bytes)
     }
 }
 
