@@ -67,9 +67,7 @@ pub async fn start_with<A: Application>(
     let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
         .map_err(|e| format!("cannot open the event log: {e}"))?;
     let market_data = MarketData::start(&publisher, log).map_err(cannot)?;
-    let queue = queue(&publisher, &chain_id, home)?;
-    let outcomes = Arc::clone(market_data.outcomes());
-    let queue = Arc::new(queue.with_drops(outcomes));
+    let queue = queue(&publisher, &market_data, &chain_id, home)?;
     let metrics = Metrics::new().map_err(|e| e.to_string())?;
     metrics.start(&publisher, Arc::clone(&market_data)).map_err(cannot)?;
     metrics.watch_queue(Arc::clone(&queue));
@@ -111,12 +109,19 @@ pub async fn start_with<A: Application>(
     result
 }
 
-/// The queue of transactions, with the journal in the node's home.
-fn queue(publisher: &Arc<Publisher>, chain_id: &str, home: &Path) -> Result<TxQueue, String> {
+/// The queue of transactions, with the journal in the node's home; what it drops is answered.
+fn queue(
+    publisher: &Arc<Publisher>,
+    market_data: &MarketData,
+    chain_id: &str,
+    home: &Path,
+) -> Result<Arc<TxQueue>, String> {
     let cache = Arc::new(TxCache::new(chain_id));
     let (journal, recovered) =
         Journal::open(&home.join("journal")).map_err(|error| error.to_string())?;
-    Ok(TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered))
+    let outcomes = Arc::clone(market_data.outcomes());
+    let queue = TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered);
+    Ok(Arc::new(queue.with_drops(outcomes)))
 }
 
 /// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down
