@@ -257,7 +257,7 @@ impl OrderService for OrderServer {
         let response = match waiter {
             Some(waiter) => self.commit(&tx, waiter, until).await?,
             None => {
-                let left = self.queue.left(&name.signer);
+                let left = self.queue.left(&name.number.owner);
                 let (orders_left, cancels_left) = (left.orders, left.cancels);
                 let answer = answer(&name.hash, v1::SubmitOutcome::Accepted);
                 v1::SubmitResponse { orders_left, cancels_left, ..answer }

@@ -30,7 +30,7 @@ use tidemark_proto::{Code, Refusal};
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
-use owner::{Slot, Waiting};
+use owner::{OwnerQueue, Slot, Waiting};
 use owners::Owners;
 
 pub use dropped::{DropReason, DropSink, Dropped};
