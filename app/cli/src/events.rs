@@ -17,8 +17,10 @@ pub(super) async fn run(context: &Context, args: &Events) -> Result<(), CliError
     let client = context.connect().await?;
     let mut markets = client.markets().await?;
     let subaccount = context.global.subaccount;
-    let from_height = args.from.unwrap_or(0);
-    let mut events = client.account_stream(&address, subaccount, args.after, from_height).await?;
+    let mut events = match args.from {
+        Some(height) => client.account_stream_from(&address, subaccount, height).await?,
+        None => client.account_stream(&address, subaccount, args.after).await?,
+    };
     loop {
         let event = match events.message().await {
             Ok(Some(event)) => event,

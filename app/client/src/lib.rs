@@ -370,20 +370,36 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    /// Orders and fills of one subaccount, after a sequence; with 0 from a height on, with 0 for
-    /// both from now on.
+    /// Orders and fills of one subaccount, after a sequence; 0 starts now.
     ///
     /// # Errors
     /// [`ClientError`]; `OUT_OF_RANGE` as [`ClientError::Failed`] when the node no longer has what
-    /// came after that sequence, or that height.
+    /// came after that sequence.
     pub async fn account_stream(
         &self,
         owner: &str,
         subaccount: u32,
         after_sequence: u64,
+    ) -> Result<Streaming<v1::AccountEvent>, ClientError> {
+        let owner = owner.to_owned();
+        let from_height = 0;
+        let request = v1::StreamAccountRequest { owner, subaccount, after_sequence, from_height };
+        let answer = self.streams().account(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Orders and fills of one subaccount, from a block on.
+    ///
+    /// # Errors
+    /// As of [`Self::account_stream`].
+    pub async fn account_stream_from(
+        &self,
+        owner: &str,
+        subaccount: u32,
         from_height: u64,
     ) -> Result<Streaming<v1::AccountEvent>, ClientError> {
         let owner = owner.to_owned();
+        let after_sequence = 0;
         let request = v1::StreamAccountRequest { owner, subaccount, after_sequence, from_height };
         let answer = self.streams().account(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))

@@ -106,11 +106,12 @@ pub struct Admission<'a> {
 }
 
 /// Admits each transaction of a block, before any is carried out, in order of account and sequence:
-/// its signer is known, its sequence next or its agent's nonce new, the block's gas reaches for what
-/// it declares, and its owner's allowance for what it draws. One whose time has passed is admitted
-/// for its sequence alone, which lets the later ones of its account through, and draws nothing;
-/// what an agent signed has none, and is refused. Of two with one sequence the one with the smaller
-/// hash comes first, so the order in which the block lists its transactions has no effect.
+/// its signer is known, its sequence next or its agent's nonce new, the block's gas reaches for
+/// what it declares, and its owner's allowance for what it draws. One whose time has passed is
+/// admitted for its sequence alone, which lets the later ones of its account through, and draws
+/// nothing; what an agent signed has none, and is refused. Of two with one sequence the one with
+/// the smaller hash comes first, so the order in which the block lists its transactions has no
+/// effect.
 pub fn admit<'a, F>(
     txs: impl Iterator<Item = (usize, &'a DecodedTx)>,
     before: &Before<'_, F>,
