@@ -3,7 +3,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`report`] | the vote extension: what one validator says, and its codec |
+//! | [`report`] | what one validator says in its vote extension, and its codec |
+//! | [`extension`] | the vote extension around a report: a node key to register |
 //! | [`median`] | the power-weighted median and its quorum |
 //! | [`index`] | a market's index: last quorum price, its age, when it is stale |
 //! | [`impact`] | the average price at which a side of a book fills a notional |
@@ -26,6 +27,7 @@
 )]
 
 pub mod ema;
+pub mod extension;
 pub mod impact;
 pub mod index;
 pub mod mark;

@@ -1,4 +1,4 @@
-//! The vote extension: the prices that one validator reports, and their encoding.
+//! The prices that one validator reports in its vote extension, and their encoding.
 //!
 //! ```text
 //! version   1 byte, 1

@@ -153,7 +153,7 @@ impl Chain {
     /// When the genesis is not valid.
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
-        let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
+        let validators = vec![Validator::new([1; 20], [1; 32], 10)];
         let mut state = State::genesis(genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)
             .expect("a valid genesis");
         // A test's block holds whatever the test sends.

@@ -73,6 +73,7 @@ async fn four_validators_agree_on_every_app_hash_for_500_blocks_under_trading() 
     every_block_is_the_same(&net, BLOCKS).await;
     the_states_in_memory_are_the_same(&net).await;
     nothing_is_broken_and_prices_flow(&net, &first).await;
+    what_one_validator_accepts_is_at_every_proposer(&net).await;
 }
 
 async fn every_market_has_a_price(client: &Client) -> Option<()> {
@@ -83,6 +84,32 @@ async fn every_market_has_a_price(client: &Client) -> Option<()> {
 
 async fn a_node_without_a_mempool_proposes_what_it_was_sent(net: &Net) {
     let client = net.client(NO_MEMPOOL).await.unwrap();
+    let tx = faucets_next(&client).await;
+    let answer = client.submit(tx, v1::WaitFor::Committed, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(answer.outcome(), v1::SubmitOutcome::Committed, "{answer:?}");
+}
+
+/// Bundles carry it: it is in one of the next blocks, whoever proposes them. The node without a
+/// mempool proposes one of four.
+async fn what_one_validator_accepts_is_at_every_proposer(net: &Net) {
+    let client = net.client(FOUR_THREADS).await.unwrap();
+    let (tx, wait) = (faucets_next(&client).await, Duration::from_secs(30));
+    let accepted_at = net.height(FOUR_THREADS).await.unwrap();
+    client.submit(tx.clone(), v1::WaitFor::Accepted, wait).await.unwrap();
+    let answer = client.submit(tx, v1::WaitFor::Committed, wait).await.unwrap();
+    assert!(answer.height <= accepted_at + 4, "accepted at {accepted_at}: {answer:?}");
+    for node in [ONE_THREAD, FOUR_THREADS] {
+        let metrics = net.metrics(node).await.unwrap();
+        let count = |name| metrics.sum(name, &[]).unwrap_or(0.0);
+        let made = count("tidemark_bundles_made_total");
+        let taken = count("tidemark_bundles_taken_total");
+        progress(&format!("node {node}: {made} bundles made, {taken} taken"));
+        assert!(made > 50.0 && taken > made, "node {node} takes others' as well");
+    }
+}
+
+/// A transaction of the faucet with its next sequence.
+async fn faucets_next(client: &Client) -> Vec<u8> {
     let faucet = signer(FAUCET).for_genesis(&client.genesis_hash().await.unwrap());
     let sequence = client.account(&faucet.address().to_string(), None).await.unwrap().sequence;
     let message = v1::MsgDeposit {
@@ -90,9 +117,7 @@ async fn a_node_without_a_mempool_proposes_what_it_was_sent(net: &Net) {
         amount_atoms: 1,
         ..Default::default()
     };
-    let tx = faucet.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap();
-    let answer = client.submit(tx, v1::WaitFor::Committed, Duration::from_secs(30)).await.unwrap();
-    assert_eq!(answer.outcome(), v1::SubmitOutcome::Committed, "{answer:?}");
+    faucet.sign(message, TxOptions { sequence, ..TxOptions::default() }).unwrap()
 }
 
 /// The answer of each node to FinalizeBlock: CometBFT keeps it.

@@ -3,6 +3,7 @@
 
 use tidemark_engine::events::{BlockEvents, VoteReport};
 use tidemark_engine::exec::{BallotExtension, PriceBallot};
+use tidemark_oracle::extension::with_key;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report, ReportError};
 use tidemark_proto::units::{MarketId, Ppm, Ticks};
@@ -197,4 +198,39 @@ fn rules_4_while_the_index_is_stale_exposure_cash_and_funding_stand_still_until_
     assert_eq!(chain.state.markets[0].cell.listed.len(), 1, "the first quorum shows the loss");
     assert!(later > samples, "and samples the premium");
     assert_eq!((short[0], idle), ("OK", vec!["OK"; 2]));
+}
+
+#[test]
+fn rules_10_a_vote_registers_its_node_s_key_at_most_once_in_50_blocks() {
+    let mut chain = Chain::new(&genesis(vec![plain_market("ONE-USD", 20)], 0));
+    let vote = |chain: &mut Chain, number: u8, key: u8, with_price: bool| {
+        let price = PriceReport {
+            market: MarketId::ZERO,
+            index_ticks: Some(Ticks::new(100)),
+            external_ticks: None,
+        };
+        let base = chain.state.markets[0].cell.index.commit_base();
+        let report = encode(&Report { prices: vec![price] }, &|_| base, Limits::default()).unwrap();
+        let report = if with_price { report } else { Vec::new() };
+        let extension = BallotExtension::Bytes(with_key(&[key; 32], &report));
+        let mut input = chain.next_input();
+        input.block.ballots = vec![PriceBallot { validator: [number; 20], power: 10, extension }];
+        let events = chain.run(&input);
+        healthy(&events);
+        let validator = &chain.state.chain.validators[0];
+        let key = validator.node_key.map(|registered| registered.key[0]);
+        (key, events.prices.votes[0].report.clone(), events.app_hash)
+    };
+    let (stranger, _, before) = vote(&mut chain, 9, 5, false);
+    assert_eq!(stranger, None, "the vote of no validator of this chain");
+    let (first, report, after) = vote(&mut chain, 1, 5, true);
+    assert_eq!((first, index(&chain)), (Some(5), Some(100)), "the report behind the key counts");
+    assert!(report.prices().is_some() && before != after);
+    let registered_at = chain.state.chain.height;
+    while chain.state.chain.height + 1 < registered_at + 50 {
+        let (kept, report, _) = vote(&mut chain, 1, 6, false);
+        assert_eq!((kept, report), (Some(5), VoteReport::Nothing));
+    }
+    assert_eq!(vote(&mut chain, 1, 6, false).0, Some(6));
+    assert_eq!(vote(&mut chain, 1, 5, false).0, Some(6), "nor back at once");
 }

@@ -8,6 +8,7 @@ pub mod cosmos_account;
 pub mod encode;
 pub mod journal;
 pub mod lag;
+pub mod node_key;
 pub mod own_report;
 pub mod publish;
 pub mod queue;

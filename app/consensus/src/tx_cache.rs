@@ -238,7 +238,7 @@ fn up_to_first<T: Sync, R: Send>(
 
 /// Runs `check` over parts of the transactions, each on a thread of its own, with the place of the
 /// part's first. Results are in the order of the parts.
-fn in_parts<T: Sync, R: Send>(
+pub(crate) fn in_parts<T: Sync, R: Send>(
     txs: &[T],
     threads: usize,
     check: impl Fn(usize, &[T]) -> R + Sync,

@@ -32,6 +32,10 @@ pub struct NodeConfig {
     pub abci_addr: Option<Address>,
     /// Host and port of CometBFT's JSON-RPC.
     pub comet_rpc_addr: String,
+    /// Nodes to which this one hands on what its clients bring, as `http://host:port` of their
+    /// gRPC, where it is no validator's; through CometBFT's mempool when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forward_to: Vec<String>,
     /// Threads for verification and execution; 0 for one a core.
     pub threads: u16,
     /// Where prices come from.
@@ -155,6 +159,12 @@ impl NodeConfig {
             Some(address) => format!("abci_addr = {}", quoted(&address.to_string())),
             None => "# abci_addr = \"tcp://127.0.0.1:26658\"".to_owned(),
         };
+        let forward_to = if self.forward_to.is_empty() {
+            "# forward_to = [\"http://validator.example:26660\"]".to_owned()
+        } else {
+            let addresses: Vec<_> = self.forward_to.iter().map(|it| quoted(it)).collect();
+            format!("forward_to = [{}]", addresses.join(", "))
+        };
         format!(
             "# The options of tidemarkd. Unknown keys are refused. CometBFT's own options are \
              in config.toml.\n\
@@ -164,6 +174,9 @@ impl NodeConfig {
              {abci_addr}\n\
              \n# Host and port of CometBFT's JSON-RPC, to which transactions are handed.\n\
              comet_rpc_addr = {}\n\
+             \n# Validators' gRPC addresses, to which a node that is no validator's hands on what \
+             its clients bring. Without them, CometBFT's mempool carries it.\n\
+             {forward_to}\n\
              \n# Threads for verification and execution; 0 for one a core. Results do not \
              depend on it.\n\
              threads = {}\n\
@@ -249,6 +262,7 @@ mod tests {
             metrics_addr: "[::1]:26661".parse().unwrap(),
             abci_addr: None,
             comet_rpc_addr: "localhost:26657".into(),
+            forward_to: Vec::new(),
             threads: 2,
             feed,
         }
@@ -284,6 +298,7 @@ mod tests {
             let mut config = config(feed);
             for abci_addr in [None, Some("tcp://127.0.0.1:26658".parse().unwrap())] {
                 config.abci_addr = abci_addr;
+                config.forward_to.push(format!("http://10.0.0.{}:26660", config.forward_to.len()));
                 assert_eq!(NodeConfig::from_text(&config.to_text()), Ok(config.clone()));
             }
         }

@@ -13,6 +13,7 @@ use tidemark_comet::ports::Ports;
 use tidemark_consensus::abci::server::{Address, BindError};
 
 use super::config::{FeedConfig, NodeConfig};
+use super::node_key;
 
 /// One node to make.
 #[derive(Clone, Debug)]
@@ -94,6 +95,7 @@ impl NodeInit {
                 self.ports.comet_rpc(),
             )
             .to_string(),
+            forward_to: Vec::new(),
             threads: 0,
             feed: self.feed.clone(),
         }
@@ -187,6 +189,9 @@ pub enum InitError {
         /// Why.
         reason: String,
     },
+    /// The node's own key cannot be made.
+    #[error("{0}")]
+    NodeKey(String),
     /// The operating system refuses.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -391,6 +396,7 @@ fn write_configuration(
     let config = tune(&config, &node.comet_config(persistent_peers))
         .map_err(|reason| InitError::BadFile { path: config_path, reason })?;
     write("config.toml", config)?;
+    node_key::load_or_make(&node.home).map_err(InitError::NodeKey)?;
     write("genesis.json", format!("{genesis:#}\n"))?;
     write(super::config::FILE_NAME, node.node_config().to_text())
 }

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod feed;
 pub mod init;
+pub mod node_key;
 pub mod sidecar;
 pub mod start;
 

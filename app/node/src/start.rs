@@ -19,9 +19,11 @@ use tidemark_event_log::{EventLog, Options};
 use tidemark_feed::Feed;
 use tidemark_market_data::metrics::{self, Metrics};
 use tidemark_market_data::MarketData;
+use tidemark_rpc::forward::Forward;
 use tidemark_rpc::server::{serve, Deps};
 
 use super::config::{FeedConfig, NodeConfig};
+use super::node_key;
 
 /// The event log's folder, in the home's `data` folder.
 const EVENTS: &str = "events";
@@ -77,6 +79,7 @@ pub async fn start_with<A: Application>(
         market_data,
         queue: Arc::clone(&queue),
         comet: RpcClient::new(&config.comet_rpc_addr)?,
+        forward: Forward::to(&config.forward_to)?,
         metrics,
         feed: feed_name.clone(),
     };
@@ -109,7 +112,8 @@ pub async fn start_with<A: Application>(
     result
 }
 
-/// The queue of transactions, with the journal in the node's home; what it drops is answered.
+/// The queue of transactions, with the journal and the node's key in its home; what it drops is
+/// answered.
 fn queue(
     publisher: &Arc<Publisher>,
     market_data: &MarketData,
@@ -121,7 +125,12 @@ fn queue(
         Journal::open(&home.join("journal")).map_err(|error| error.to_string())?;
     let outcomes = Arc::clone(market_data.outcomes());
     let queue = TxQueue::new(Arc::clone(publisher), cache).with_journal(journal, recovered);
-    Ok(Arc::new(queue.with_drops(outcomes)))
+    let queue = queue.with_drops(outcomes);
+    let identity = node_key::identity(home)?;
+    Ok(Arc::new(match identity {
+        Some(identity) => queue.with_identity(identity),
+        None => queue,
+    }))
 }
 
 /// Starts CometBFT and waits until it ends or we are told to stop; in either case both are down

@@ -11,6 +11,7 @@ mod connection;
 mod count;
 mod explain;
 mod export;
+pub mod forward;
 mod offer;
 mod one_export;
 mod oracle;

@@ -25,7 +25,8 @@ use super::auth::AuthQuery;
 use super::budget::{self, Budget};
 use super::connection::Accepted;
 use super::count::CountLayer;
-use super::offer::offer_all;
+use super::forward::Forward;
+use super::offer::Carrier;
 use super::one_export::Exports;
 use super::order::OrderServer;
 use super::query::QueryServer;
@@ -58,6 +59,8 @@ pub struct Deps {
     pub queue: Arc<TxQueue>,
     /// The node's CometBFT.
     pub comet: RpcClient,
+    /// The nodes to which a node that is no validator's hands on what its clients bring.
+    pub forward: Forward,
     /// Counters of requests and streams.
     pub metrics: Arc<Metrics>,
     /// Name of the node's price feed.
@@ -125,9 +128,10 @@ fn router(
     deps: Deps,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Router<Stack<CountLayer, Identity>>, String> {
-    let Deps { publisher, market_data, queue, comet, metrics, feed } = deps;
+    let Deps { publisher, market_data, queue, comet, forward, metrics, feed } = deps;
     let more = Arc::new(Notify::new());
-    tokio::spawn(offer_all(Arc::clone(&queue), comet, Arc::clone(&more), stopped.clone()));
+    let carrier = Carrier { queue: Arc::clone(&queue), comet, forward };
+    tokio::spawn(carrier.run(Arc::clone(&more), stopped.clone()));
     let orders = OrderServer::new(
         Arc::clone(&publisher),
         Arc::clone(&market_data),

@@ -2,8 +2,8 @@
 //! and no signature, so that all of `block.txs` decodes alike (rules §10.7).
 
 use prost::bytes::Bytes;
-use prost::encoding::encode_varint;
-use prost::{decode_length_delimiter, length_delimiter_len};
+
+use super::fields::{begin_field, field, field_bytes, framed_bytes, only_field, FIRST, SECOND};
 
 /// Type URL of the validators' price reports.
 pub const BLOCK_PRICES: &str = "/tidemark.v1.BlockPrices";
@@ -18,10 +18,6 @@ pub const MAX_WRAPPING_BYTES: u64 = 6 + 6 + 2 + BLOCK_PRICES.len() as u64 + 6;
 /// Fewest bytes of a transaction in a list: no signature has fewer. A list of empty ones would take
 /// sixteen times its bytes in memory.
 pub const MIN_LISTED_BYTES: usize = 64;
-
-/// The tag of a message's first field, and of its second, where these are bytes.
-const FIRST: u8 = 0x0a;
-const SECOND: u8 = 0x12;
 
 /// Returns true for a message that only a proposer writes into a block.
 #[must_use]
@@ -62,25 +58,6 @@ fn begin(type_url: &str, value_bytes: usize) -> Vec<u8> {
         begin_field(&mut bytes, SECOND, value_bytes);
     }
     bytes
-}
-
-fn begin_field(bytes: &mut Vec<u8>, tag: u8, length: usize) {
-    bytes.push(tag);
-    encode_varint(length as u64, bytes);
-}
-
-/// So many bytes with the tag and the length before them.
-fn framed_bytes(bytes: usize) -> usize {
-    bytes.saturating_add(1).saturating_add(length_delimiter_len(bytes))
-}
-
-/// Bytes of a field with so many: an empty one is not written.
-fn field_bytes(bytes: usize) -> usize {
-    if bytes == 0 {
-        0
-    } else {
-        framed_bytes(bytes)
-    }
 }
 
 fn message_bytes(type_url: &str, value_bytes: usize) -> usize {
@@ -127,23 +104,6 @@ pub fn unwrap_list(bytes: &Bytes) -> Option<Vec<Bytes>> {
         rest = behind;
     }
     (!txs.is_empty()).then_some(txs)
-}
-
-fn only_field(message: &[u8]) -> Option<&[u8]> {
-    let (value, behind) = field(FIRST, message)?;
-    behind.is_empty().then_some(value)
-}
-
-/// The bytes of the field that a message begins with, if it has this tag and its length is written
-/// in the fewest bytes; and what is behind it.
-fn field(tag: u8, message: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut behind = message.strip_prefix(&[tag])?;
-    let with_length = behind.len();
-    let length = decode_length_delimiter(&mut behind).ok()?;
-    if with_length.saturating_sub(behind.len()) != length_delimiter_len(length) {
-        return None;
-    }
-    behind.split_at_checked(length)
 }
 
 #[cfg(test)]

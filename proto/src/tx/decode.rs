@@ -9,6 +9,7 @@ use secp256k1::{ecdsa, PublicKey};
 use sha2::{Digest, Sha256};
 
 use super::block::is_of_proposers;
+use super::bundle::BUNDLE;
 use super::message::{chain_tag, from_any};
 use super::short::{self, AgentProof, SIGNED};
 use crate::codes::{Code, Refusal};
@@ -58,9 +59,9 @@ fn malformed(message: impl Into<String>) -> Refusal {
 /// Reads a transaction of a chain.
 ///
 /// # Errors
-/// `TX_TOO_LARGE`, `TX_MALFORMED`, `NOT_AUTHORISED` for a proposer's message, `TX_UNSIGNED`,
-/// `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the refusal of the field
-/// that is wrong.
+/// `TX_TOO_LARGE`, `TX_MALFORMED`, `NOT_AUTHORISED` for a proposer's or a node's message,
+/// `TX_UNSIGNED`, `UNKNOWN_MESSAGE`, `OPERATION_COUNT`, `WRONG_SIGNER`, `OUT_OF_GAS`, or the
+/// refusal of the field that is wrong.
 pub fn decode(bytes: &[u8], max_bytes: usize, domain: &SigningDomain) -> Result<SignedTx, Refusal> {
     if bytes.len() > max_bytes {
         return Err(Refusal::new(
@@ -78,10 +79,7 @@ pub fn decode(bytes: &[u8], max_bytes: usize, domain: &SigningDomain) -> Result<
     let [any] = body.messages.as_slice() else {
         return Err(malformed(format!("{} messages, must be 1", body.messages.len())));
     };
-    if is_of_proposers(&any.type_url) {
-        let message = format!("only a proposer writes {} into its block", any.type_url);
-        return Err(Refusal::new(Code::NotAuthorised, message));
-    }
+    check_sendable(&any.type_url)?;
     if any.type_url == SIGNED {
         let (tx, proof) = short::decode(any, bytes, domain)?;
         let bytes_hash = Sha256::digest(bytes).into();
@@ -118,6 +116,18 @@ pub fn decode(bytes: &[u8], max_bytes: usize, domain: &SigningDomain) -> Result<
         auth_info_bytes: raw.auth_info_bytes,
     }));
     Ok(SignedTx { tx, bytes_hash: hash, proof })
+}
+
+/// Refuses the messages that proposers and nodes write.
+fn check_sendable(type_url: &str) -> Result<(), Refusal> {
+    let why = if is_of_proposers(type_url) {
+        format!("only a proposer writes {type_url} into its block")
+    } else if type_url == BUNDLE {
+        format!("{BUNDLE} is how nodes carry transactions; it is in no block")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(Code::NotAuthorised, why))
 }
 
 /// Refuses a message whose static gas is not declared.

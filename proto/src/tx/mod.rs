@@ -5,7 +5,9 @@
 mod agent_key;
 pub mod block;
 mod bracket;
+pub mod bundle;
 mod decode;
+mod fields;
 mod message;
 mod operation;
 mod place;

@@ -60,7 +60,7 @@ impl World {
     #[must_use]
     pub fn new(weather: Weather) -> Self {
         let params = test_market("BTC-USD", 100_000_000, 100_000, 50);
-        let validators = vec![Validator { address: [1; 20], public_key: [1; 32], power: 10 }];
+        let validators = vec![Validator::new([1; 20], [1; 32], 10)];
         let genesis = genesis(vec![params], FUND_USDC);
         let mut state = State::genesis(&genesis, CHAIN_ID, TimeMs::new(GENESIS_MS), validators)
             .expect("a valid genesis");

@@ -21,6 +21,8 @@ pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInit
     let app_hash = state.app_hash;
     let view = state.view();
     node.inner.cache.begin(view.signing_domain());
+    let params = request.consensus_params.unwrap_or_default();
+    node.inner.queue.begin(room::block_bytes(&params));
     node.inner.publisher.reset(Arc::new(view));
     *node.consensus() = Consensus { state: Some(state), ..Consensus::default() };
     ResponseInitChain {
@@ -78,5 +80,5 @@ fn validator(update: &ValidatorUpdate) -> Result<Validator, String> {
     let digest: [u8; 32] = Sha256::digest(public_key).into();
     let mut address = [0; 20];
     address.copy_from_slice(&digest[..20]);
-    Ok(Validator { address, public_key, power })
+    Ok(Validator::new(address, public_key, power))
 }

@@ -5,8 +5,11 @@
 //! transaction is in the mempool for as long as it is in the queue, and a proposer takes from the
 //! queue alone (ADR 43).
 
+mod bundle_refusal;
+mod bundles;
 mod dropped;
 mod limits;
+mod makers;
 mod owner;
 mod owners;
 mod refusal;
@@ -30,9 +33,12 @@ use tidemark_proto::{Code, Refusal};
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
+use bundles::Bundles;
 use owner::{OwnerQueue, Slot, Waiting};
 use owners::Owners;
 
+pub use bundle_refusal::BundleRefusal;
+pub use bundles::{BundleCounts, MadeBundle};
 pub use dropped::{DropReason, DropSink, Dropped};
 pub use limits::{memory_bytes, Limits, GAP_BLOCKS, TX_LIFETIME_BLOCKS};
 pub use refusal::QueueRefusal;
@@ -48,6 +54,7 @@ pub struct TxQueue {
     drops: Option<Arc<dyn DropSink>>,
     /// Dropped transactions by the word of the reason.
     drop_counts: Mutex<BTreeMap<&'static str, u64>>,
+    bundles: Bundles,
     inner: Mutex<Owners>,
 }
 
@@ -56,8 +63,10 @@ pub struct TxQueue {
 pub enum Origin {
     /// From a client of this node, over gRPC.
     Client,
-    /// From CometBFT's mempool: a peer or `broadcast_tx_*`.
+    /// From CometBFT's mempool, by itself: a peer or `broadcast_tx_*`.
     Mempool,
+    /// From a validator's node, in a bundle.
+    Bundle,
 }
 
 /// A transaction for the next block.
@@ -88,6 +97,7 @@ impl TxQueue {
             journal: None,
             drops: None,
             drop_counts: Mutex::default(),
+            bundles: Bundles::default(),
             inner: Mutex::default(),
         }
     }
@@ -147,15 +157,36 @@ impl TxQueue {
         bytes: &[u8],
         origin: Origin,
     ) -> Result<Arc<DecodedTx>, Refusal> {
+        let verified = self.checked(decoded, bytes, origin)?;
+        self.enter(verified, bytes, origin)
+    }
+
+    /// A transaction that may be taken as it seems before it is in the queue: all but its signature
+    /// is checked first.
+    fn checked(
+        &self,
+        decoded: Decoded,
+        bytes: &[u8],
+        origin: Origin,
+    ) -> Result<(Arc<DecodedTx>, TxHash), Refusal> {
         let view = self.publisher.view();
-        let (tx, bytes_hash) = self.verified(decoded, bytes, |tx| {
+        self.verified(decoded, bytes, |tx| {
             view.admits(tx)?;
             let inner = self.lock();
             inner.refuses_again(tx, origin)?;
             inner.room(tx, &view, &self.limits)?;
             Ok(inner.allows(tx, &view)?)
-        })?;
-        let height = view.chain.height;
+        })
+    }
+
+    /// Enters a verified transaction, after the journal where a client has brought it.
+    fn enter(
+        &self,
+        (tx, bytes_hash): (Arc<DecodedTx>, TxHash),
+        bytes: &[u8],
+        origin: Origin,
+    ) -> Result<Arc<DecodedTx>, Refusal> {
+        let height = self.publisher.view().chain.height;
         let last_height = last_height(&tx, height);
         let waiting = Waiting::new((Arc::clone(&tx), bytes_hash), bytes, last_height, origin);
         let writes = origin == Origin::Client && !self.lock().is_of_a_client(&tx);
@@ -218,11 +249,7 @@ impl TxQueue {
         let view = self.publisher.view();
         view.admits(&tx)?;
         if inner.holds(&tx) {
-            if origin == Origin::Mempool {
-                inner.unoffered.remove(&(tx.signer, Slot::of(&tx)));
-            } else if let Some(owner) = inner.owners.get_mut(&tx.signer) {
-                owner.brought_by_a_client(&Slot::of(&tx));
-            }
+            inner.comes_again(&tx, origin);
             return Ok(());
         }
         inner.refuses_again(&tx, origin)?;
@@ -307,6 +334,7 @@ impl TxQueue {
         }
         let recovered = inner.recovered_of(height);
         drop(inner);
+        self.bundles.expire(&view);
         dropped.extend(recovered.iter().filter_map(|tx| self.try_restore(tx, &view)));
         self.tell(dropped);
         // The journal's error is logged; segments that stay are read once more after a restart.

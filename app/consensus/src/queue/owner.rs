@@ -149,14 +149,10 @@ impl OwnerQueue {
         }
     }
 
-    /// Notes that a client has brought a transaction as well.
-    pub(super) fn brought_by_a_client(&mut self, slot: &Slot) {
-        let waiting = match slot {
+    pub(super) fn get_mut(&mut self, slot: &Slot) -> Option<&mut Waiting> {
+        match slot {
             Slot::Own(sequence) => self.txs.get_mut(sequence),
             Slot::Agent(nonce_ms, key) => self.by_agents.get_mut(&(*nonce_ms, *key)),
-        };
-        if let Some(waiting) = waiting {
-            waiting.origin = Origin::Client;
         }
     }
 

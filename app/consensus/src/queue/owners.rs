@@ -49,9 +49,24 @@ impl Owners {
         waiting.is_some_and(|it| it.tx.hash == tx.hash && it.origin == Origin::Client)
     }
 
+    /// Notes that a transaction that waits has come once more.
+    pub(super) fn comes_again(&mut self, tx: &DecodedTx, origin: Origin) {
+        let slot = Slot::of(tx);
+        if origin != Origin::Client {
+            self.unoffered.remove(&(tx.signer, slot));
+        }
+        if let Some(waiting) = self.owners.get_mut(&tx.signer).and_then(|it| it.get_mut(&slot)) {
+            match origin {
+                Origin::Client => waiting.origin = origin,
+                Origin::Mempool => waiting.is_plain = true,
+                Origin::Bundle => {}
+            }
+        }
+    }
+
     /// Refuses what a mempool brings again after it was dropped. A client may ask again.
     pub(super) fn refuses_again(&self, tx: &DecodedTx, origin: Origin) -> Result<(), QueueRefusal> {
-        if origin == Origin::Mempool && self.dropped.contains(&tx.hash) {
+        if origin != Origin::Client && self.dropped.contains(&tx.hash) {
             return Err(QueueRefusal::DroppedBefore);
         }
         Ok(())

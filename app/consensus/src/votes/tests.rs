@@ -23,11 +23,8 @@ fn address(number: u8) -> AbciValidator {
 }
 
 fn validators() -> Vec<Validator> {
-    let validator = |number: u8| Validator {
-        address: [number; 20],
-        public_key: key(number).verification_key().to_bytes(),
-        power: 10,
-    };
+    let validator =
+        |number: u8| Validator::new([number; 20], key(number).verification_key().to_bytes(), 10);
     (0..4).map(validator).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The application as CometBFT may drive it: a block asked for again, and requirements 1, 4, 5
 //! and 9 to 13 of CometBFT's `spec/abci/abci++_app_requirements.md`.
 
+mod bundles;
 mod lag;
 mod list;
 mod queue;

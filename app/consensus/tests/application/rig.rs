@@ -24,6 +24,7 @@ use tendermint_proto::v0_38::types::{
 };
 use tidemark_consensus::abci::Node;
 use tidemark_consensus::journal::{Journal, Recovered};
+use tidemark_consensus::node_key::{NodeIdentity, NodeSecret};
 use tidemark_consensus::publish::{Publisher, Subscription};
 use tidemark_consensus::queue::{DropSink, Limits, TxQueue};
 use tidemark_consensus::timing::Clock;
@@ -78,9 +79,14 @@ fn validator_key() -> SigningKey {
     SigningKey::from([7; 32])
 }
 
+/// The only validator's address.
+pub fn validator_address() -> [u8; 20] {
+    let digest = Sha256::digest(validator_key().verification_key().to_bytes());
+    std::array::from_fn(|at| digest[at])
+}
+
 fn validator() -> Validator {
-    let address = Sha256::digest(validator_key().verification_key().to_bytes());
-    Validator { address: address[..20].to_vec().into(), power: 10 }
+    Validator { address: validator_address().to_vec().into(), power: 10 }
 }
 
 fn time(height: i64) -> Option<Timestamp> {
@@ -163,6 +169,14 @@ impl Rig {
     ) -> Self {
         Self::with_queue(threads, price, |publisher, cache| {
             TxQueue::new(publisher, cache).with_journal(journal, recovered)
+        })
+    }
+
+    /// [`Rig::new`] of the validator's node, which signs bundles with this key.
+    pub fn with_node_key(secret: NodeSecret) -> Self {
+        Self::with_queue(1, INDEX, |publisher, cache| {
+            let identity = NodeIdentity::new(secret, validator_address());
+            TxQueue::new(publisher, cache).with_identity(identity)
         })
     }
 
@@ -275,7 +289,11 @@ pub struct DecidedBlock {
 /// The chain that one honest validator makes: deposits in the first block, the first prices in the
 /// second, then one block for each of `trades`.
 pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
-    let proposer = Rig::new(1, INDEX);
+    history_of(&Rig::new(1, INDEX), trades)
+}
+
+/// [`history`], made by this validator's node.
+pub fn history_of(proposer: &Rig, trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
     let mut sequences = Sequences::default();
     let deposits = TRADERS.map(|name| sequences.deposit(name)).to_vec();
     let mut mempools = vec![deposits, Vec::new()];
@@ -285,7 +303,7 @@ pub fn history(trades: &[Vec<Trade>]) -> Vec<DecidedBlock> {
     let mut last_vote = None;
     let mut decided = Vec::new();
     for (height, mempool) in (1..).zip(mempools) {
-        let (block, extension) = decide(&proposer, height, mempool, last_vote);
+        let (block, extension) = decide(proposer, height, mempool, last_vote);
         last_vote = Some(vote(height, extension));
         decided.push(block);
     }

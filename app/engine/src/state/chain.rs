@@ -1,6 +1,7 @@
 //! The chain beside its accounts and markets: height, parameters, validators, treasury.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tidemark_oracle::extension::NodeKey;
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::types::Address;
 use tidemark_proto::units::{Atoms, TimeMs};
@@ -24,6 +25,25 @@ pub struct Validator {
     pub public_key: [u8; 32],
     /// Voting power.
     pub power: u64,
+    /// The key of its node, once it has registered one (rules §10.14).
+    pub node_key: Option<RegisteredKey>,
+}
+
+impl Validator {
+    /// A validator whose node has registered no key.
+    #[must_use]
+    pub fn new(address: [u8; 20], public_key: [u8; 32], power: u64) -> Self {
+        Self { address, public_key, power, node_key: None }
+    }
+}
+
+/// The key by which a validator's node signs bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RegisteredKey {
+    /// Ed25519.
+    pub key: NodeKey,
+    /// The block that registered it.
+    pub since_height: u64,
 }
 
 /// State of the whole chain beside accounts and markets.

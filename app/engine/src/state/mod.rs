@@ -22,7 +22,7 @@ pub mod totals_cache;
 mod view;
 
 pub use allowance::Allowance;
-pub use chain::{Chain, Validator, PROTOCOL_VERSION};
+pub use chain::{Chain, RegisteredKey, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
 pub use ended::{EndedClientIds, ENDED_CLIENT_IDS};

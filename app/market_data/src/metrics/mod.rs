@@ -5,6 +5,7 @@
 //! count every block.
 #![allow(clippy::float_arithmetic)] // outside consensus: shown, never used
 
+mod carriage;
 mod chain;
 mod declare;
 mod distance;

@@ -9,6 +9,7 @@ use tidemark_consensus::queue::TxQueue;
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::View;
 
+use super::carriage::CarriageMetrics;
 use super::chain::ChainMetrics;
 use super::event_log::EventLogMetrics;
 use super::grpc::GrpcMetrics;
@@ -35,6 +36,7 @@ pub struct Metrics {
     event_log: EventLogMetrics,
     pub(super) queue: QueueMetrics,
     watched_queue: OnceLock<Arc<TxQueue>>,
+    pub(super) carriage: CarriageMetrics,
 }
 
 impl Metrics {
@@ -53,6 +55,7 @@ impl Metrics {
             event_log: EventLogMetrics::register(&registry)?,
             queue: QueueMetrics::register(&registry)?,
             watched_queue: OnceLock::new(),
+            carriage: CarriageMetrics::register(&registry)?,
             registry,
         }))
     }
@@ -114,6 +117,7 @@ impl Metrics {
         self.event_log.refresh(market_data);
         if let Some(queue) = self.watched_queue.get() {
             self.queue.refresh(&queue.stats());
+            self.carriage.refresh(queue.bundle_counts());
         }
     }
 

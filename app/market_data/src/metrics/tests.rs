@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricType;
 use tidemark_consensus::publish::{OwnReport, PublishedBlock};
-use tidemark_consensus::queue::QueueStats;
+use tidemark_consensus::queue::{BundleCounts, QueueStats};
 use tidemark_consensus::timing::BlockTimes;
 use tidemark_engine::events::{
     Arithmetic, BlockEvents, Event, Fill, Liquidation, MarketPrices, PriceRound, PriceVote,
@@ -202,6 +202,12 @@ fn filled() -> Arc<Metrics> {
     metrics.grpc_request("/tidemark.v1.OrderService/Submit", tonic::Code::Ok);
     metrics.stream_opened("book");
     metrics.queue.refresh(&QueueStats { owners: 3, drops: [("room", 2)].into(), ..stats() });
+    let bundles = BundleCounts {
+        refused: [(Code::RateLimited, 1)].into(),
+        waiting_bytes: vec![([1; 20], 250)],
+        ..BundleCounts::default()
+    };
+    metrics.carriage.refresh(bundles);
     metrics
 }
 
@@ -265,6 +271,7 @@ fn docs_metrics_lists_every_metric_with_its_help() {
     assert_eq!(documented, families.into_iter().collect());
     // A family without a value is not gathered: the source tells whether the block above fills all.
     let source = concat!(
+        include_str!("carriage.rs"),
         include_str!("chain.rs"),
         include_str!("event_log.rs"),
         include_str!("grpc.rs"),

@@ -38,6 +38,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
+use super::forward::Forward;
 use super::server::{serve, Deps, ServerHandle};
 
 const CHAIN: &str = "test-1";
@@ -175,6 +176,7 @@ impl Node {
             market_data: Arc::clone(&market_data),
             queue: Arc::clone(&queue),
             comet: RpcClient::new(&comet.address).unwrap().with_timeout(Duration::from_millis(300)),
+            forward: Forward::default(),
             metrics: Arc::clone(&metrics),
             feed: "test".into(),
         };

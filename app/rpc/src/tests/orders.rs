@@ -217,6 +217,40 @@ async fn what_the_mempool_does_not_take_is_offered_again_in_order() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_told_of_validators_hands_on_to_the_first_that_takes_it() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let start_ms = u64::try_from(now.as_millis()).unwrap();
+    let (mut far, mut near) = (Node::start_at(start_ms).await, Node::start_at(start_ms).await);
+    far.fund(2);
+    near.fund(2);
+    let txs = [near.order(2, v1::Side::Buy, PRICE, 1), near.order(2, v1::Side::Buy, PRICE, 2)];
+    near.server.stop().await;
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let forward = Forward::to(&[nobody, format!("http://{}", far.server.address())]).unwrap();
+    let deps = Deps {
+        publisher: near.publisher,
+        market_data: near.market_data,
+        queue: Arc::clone(&near.queue),
+        comet: RpcClient::new(&near.comet.address).unwrap(),
+        forward,
+        metrics: near.metrics,
+        feed: String::new(),
+    };
+    let server = serve("127.0.0.1:0".parse().unwrap(), deps).unwrap();
+    let address = format!("http://{}", server.address());
+    let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+    for tx in &txs {
+        submit(&channel, tx, WaitFor::Accepted, 0).await.unwrap();
+    }
+    while !txs.iter().all(|tx| far.queue.holds(tx)) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(*near.comet.seen.borrow(), 0, "nothing went to its own mempool");
+    assert!(near.queue.unoffered(10).len() < 2, "and is handed on once");
+    assert!(Forward::to(&["no address".to_owned()]).is_err());
+}
+
+#[tokio::test]
 async fn a_node_that_is_behind_does_not_judge_by_its_state() {
     let mut node = Node::start_at(1_000).await;
     node.fund(2);

@@ -194,6 +194,7 @@ async fn a_busy_port_gives_a_sentence() {
         market_data: Arc::clone(&other.market_data),
         queue: Arc::clone(&other.queue),
         comet: RpcClient::new(&other.comet.address).unwrap(),
+        forward: Forward::default(),
         metrics: Arc::clone(&other.metrics),
         feed: String::new(),
     };

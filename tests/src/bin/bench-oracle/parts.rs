@@ -61,11 +61,7 @@ pub fn measure(validators: usize, markets: u16) -> (usize, usize, Vec<Part>) {
         (0..validators).map(|n| SigningKey::from([n as u8 + 1; 32])).collect();
     let set: Vec<Validator> = (0..)
         .zip(&keys)
-        .map(|(n, key)| Validator {
-            address: [n; 20],
-            public_key: key.verification_key().to_bytes(),
-            power: 10,
-        })
+        .map(|(n, key)| Validator::new([n; 20], key.verification_key().to_bytes(), 10))
         .collect();
     let reports: Vec<Report> = (0..validators).map(|n| report(n, markets)).collect();
     let extensions: Vec<Vec<u8>> = reports

@@ -8,7 +8,7 @@ use crate::exec::liquidation::sweep;
 use crate::exec::order::conditional::links;
 use crate::exec::order::ended;
 use crate::exec::phases::{
-    clock, expiries, funding, invariants, prices, statistics, transactions, triggers,
+    clock, expiries, funding, invariants, node_keys, prices, statistics, transactions, triggers,
 };
 use crate::exec::settlement;
 use crate::phase::Phase;
@@ -49,6 +49,7 @@ pub fn through_sweep(state: &mut State, block: &Block, lap: &mut dyn FnMut(Phase
 
 fn sweep_phases(ctx: &mut Ctx<'_>, block: &Block, lap: &mut dyn FnMut(Phase)) -> PriceRound {
     clock::clock(ctx.exchange, block);
+    node_keys::register(ctx.exchange, block);
     let prices = prices::run(ctx.exchange, block);
     lap(Phase::Prices);
     funding::run(ctx);

@@ -8,6 +8,7 @@ mod forfeits;
 mod funding;
 mod impact;
 mod invariants;
+mod node_keys;
 mod prices;
 mod schedule;
 mod slices;

@@ -1,5 +1,6 @@
 //! Phase 1: index and mark from the validators' reports (rules §§4.1 to 4.5).
 
+use tidemark_oracle::extension;
 use tidemark_oracle::index::{by_market, IndexRule, IndexStep, MoveBound};
 use tidemark_oracle::mark::{MarkInputs, MAX_INDEX_GAP_MS};
 use tidemark_oracle::median::{power_of, Quorum};
@@ -51,12 +52,15 @@ pub(crate) fn run(state: &mut State, block: &Block) -> PriceRound {
 /// nothing, as one that is blanked; its validator keeps its vote.
 fn votes_of(state: &State, block: &Block) -> Vec<PriceVote> {
     let base = |market: MarketId| state.markets.get(market.index())?.cell.index.commit_base();
+    let reported = |report: &[u8]| match report {
+        [] => VoteReport::Nothing,
+        report => report::decode(report, &base, Limits::default())
+            .map_or_else(VoteReport::Invalid, VoteReport::Prices),
+    };
     let said = |extension: &BallotExtension| match extension {
         BallotExtension::Missing => VoteReport::Late,
         BallotExtension::Blanked => VoteReport::Blanked,
-        BallotExtension::Bytes(bytes) if bytes.is_empty() => VoteReport::Nothing,
-        BallotExtension::Bytes(bytes) => report::decode(bytes, &base, Limits::default())
-            .map_or_else(VoteReport::Invalid, VoteReport::Prices),
+        BallotExtension::Bytes(bytes) => reported(extension::split(bytes).1),
     };
     let votes = block.ballots.iter().map(|ballot| PriceVote {
         validator: ballot.validator,
