@@ -1,6 +1,7 @@
 //! `hostile`: every attacker at once against four real validators, with honest owners beside. Exit
 //! code 1 if honest transactions come late, blocks come slowly, a process takes more memory than
-//! its bound, something that was accepted is lost, or a flood is not refused by a code.
+//! its bound, something that was accepted is lost, or a flood is not refused by a code. With
+//! `--untimed` what depends on the machine's speed is told and not judged.
 #![allow(clippy::float_arithmetic)]
 
 mod attacks;
@@ -18,25 +19,26 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: hostile [SECONDS] [--seed N] | hostile --cancels";
+const USAGE: &str = "usage: hostile [SECONDS] [--seed N] [--untimed] | hostile --cancels";
 
 /// The longest run, in seconds.
 const MAX_SECONDS: u64 = 3_600;
 
 /// The words of the command line.
 enum Task {
-    Attack { seconds: u64, seed: u64 },
+    Attack { seconds: u64, seed: u64, judges_time: bool },
     Cancels,
 }
 
 impl Task {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let (mut seconds, mut seed) = (300, 1);
+        let (mut seconds, mut seed, mut judges_time) = (300, 1, true);
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let wrong = || format!("{word} is not valid; {USAGE}");
             match word.as_str() {
                 "--cancels" => return Ok(Self::Cancels),
+                "--untimed" => judges_time = false,
                 "--seed" => {
                     seed = words.next().and_then(|seed| seed.parse().ok()).ok_or_else(wrong)?
                 }
@@ -46,7 +48,7 @@ impl Task {
                 }
             }
         }
-        Ok(Self::Attack { seconds, seed })
+        Ok(Self::Attack { seconds, seed, judges_time })
     }
 }
 
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn main_of_run(words: &[String]) -> Result<bool, String> {
     match Task::parse(words)? {
-        Task::Attack { seconds, seed } => run::run(seconds, seed).await,
+        Task::Attack { seconds, seed, judges_time } => run::run(seconds, seed, judges_time).await,
         Task::Cancels => cancels::run().await,
     }
 }

@@ -33,11 +33,11 @@ const BATCH: u64 = 512;
 /// The owner of the book.
 const MAKER: &str = "maker of the book";
 
-/// Attacks for so many seconds; true if every bound holds.
+/// Attacks for so many seconds; true if every bound holds, those on time only if they are judged.
 ///
 /// # Errors
 /// A sentence when the net, or a process, does not run.
-pub async fn run(seconds: u64, seed: u64) -> Result<bool, String> {
+pub async fn run(seconds: u64, seed: u64, judges_time: bool) -> Result<bool, String> {
     let mut net = start().await?;
     let client = net.client(0).await?;
     let mark_ticks = wait_for("a mark", || mark(&client)).await;
@@ -82,7 +82,7 @@ pub async fn run(seconds: u64, seed: u64) -> Result<bool, String> {
     let means = share.means();
     net.stop(PEER);
     let figures = Figures { seconds, means, baseline, attack, fates, proof, proposed, attacked };
-    verdict::tell(&figures)
+    verdict::tell(&figures, judges_time)
 }
 
 /// A count of the first node.
