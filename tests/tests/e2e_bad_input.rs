@@ -6,6 +6,7 @@ mod bad_input;
 use std::sync::Arc;
 
 use bad_input::{bad_transactions, deposit, Bad, Given};
+use sha2::{Digest as _, Sha256};
 use tendermint_abci::Application as _;
 use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
@@ -91,7 +92,10 @@ fn bad_input_in_a_block_gets_its_own_code_and_changes_nothing() {
     application_with(Arc::clone(&publisher));
     let genesis_hash = publisher.view().chain.genesis_hash;
     let faucet = signer(FAUCET).for_genesis(&genesis_hash);
-    let good = deposit(&faucet, "alice", 0);
+    // Of two transactions with one sequence the one with the smaller hash is admitted.
+    let rival = Sha256::digest(deposit(&faucet, "mallory", 0));
+    let mut goods = (0..1_000).map(|number| deposit(&faucet, &format!("alice {number}"), 0));
+    let good = goods.find(|good| Sha256::digest(good) < rival).expect("a smaller hash");
     let clean = first_block(&application(), std::slice::from_ref(&good));
     assert_eq!(clean.tx_results.iter().map(|result| result.code).collect::<Vec<_>>(), [0]);
     assert!(accepts(&application(), std::slice::from_ref(&good)));
