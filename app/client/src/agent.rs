@@ -17,6 +17,12 @@ const RACE_TRIES: u32 = 16;
 /// ahead of block time.
 const APART_MS: u64 = 32;
 
+/// Gas by which the same orders of two senders differ, less than.
+const APART_GAS: u64 = 4_096;
+
+/// Blocks by which their last blocks differ, less than.
+const APART_BLOCKS: u64 = 8;
+
 /// The message by which an owner lets a key sign its orders until a block time, for these
 /// subaccounts or, where none is named, for all. [`Sender::submit`](super::Sender::submit) signs it
 /// with the owner's key.
@@ -109,6 +115,17 @@ impl AgentSender {
         mode: v1::BatchMode,
         timeout_height: u64,
     ) -> SignedOrders {
+        self.sign_apart(subaccount, operations, mode, (timeout_height, 0))
+    }
+
+    /// Declares so much more gas than is usual.
+    fn sign_apart(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        mode: v1::BatchMode,
+        (timeout_height, more_gas): (u64, u64),
+    ) -> SignedOrders {
         let operations = operations.into_iter().map(v1::Operation::from).collect();
         let nonce_ms = self.next_nonce_ms();
         let mut orders = v1::AgentOrders {
@@ -119,14 +136,17 @@ impl AgentSender {
             operations,
             ..Default::default()
         };
-        orders.gas_limit = self.gas_limit.unwrap_or_else(|| usual_gas(&orders).max(self.min_gas));
+        let usual = || usual_gas(&orders).max(self.min_gas).saturating_add(more_gas);
+        orders.gas_limit = self.gas_limit.unwrap_or_else(usual);
         self.signer.sign(&self.owner, orders)
     }
 
     /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it. A
     /// transaction that is refused for its nonce was not carried out, so it is signed anew with
     /// another; after an unknown outcome nothing is sent again, and 50 blocks later nothing comes
-    /// of it any more.
+    /// of it any more. Orders of the same content that another sender of the key signs in the same
+    /// millisecond would be the same transaction, with one answer for both: gas and the last block
+    /// differ by chance, so that one of the two is refused for its nonce and signed anew.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
@@ -138,9 +158,12 @@ impl AgentSender {
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
         let mut races = 0;
+        let salt = salt()?;
+        let (more_gas, earlier) = (salt % APART_GAS, (salt / APART_GAS) % APART_BLOCKS);
         loop {
             let timeout_height = self.height.timeout_height(&self.client).await?;
-            let signed = self.sign(subaccount, operations.clone(), mode, timeout_height);
+            let apart = (timeout_height.saturating_sub(earlier), more_gas);
+            let signed = self.sign_apart(subaccount, operations.clone(), mode, apart);
             match self.submit(signed, wait_for).await {
                 Err(error) if races < RACE_TRIES && is_of_nonces(&error) => {
                     races += 1;

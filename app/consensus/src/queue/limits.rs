@@ -39,6 +39,15 @@ impl Default for Limits {
     }
 }
 
+/// The last block that may hold a transaction, as far as this node goes.
+pub(super) fn last_height(tx: &DecodedTx, height: u64) -> u64 {
+    let life = height.saturating_add(TX_LIFETIME_BLOCKS);
+    match tx.timeout_height {
+        0 => life,
+        timeout_height => timeout_height.min(life),
+    }
+}
+
 /// Memory that a decoded transaction takes, with the bytes that it came in where these are kept.
 /// An upper bound but for the allocator's own rounding.
 #[must_use]

@@ -24,7 +24,6 @@ use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_engine::state::allowance::Left;
 use tidemark_engine::state::View;
 use tidemark_proto::types::{Address, DecodedTx, Draw, TxHash, TxNumber};
 use tidemark_proto::units::TimeMs;
@@ -34,6 +33,7 @@ use crate::journal::{Journal, JournalError, Recovered};
 use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
 use bundles::Bundles;
+use limits::last_height;
 use owner::{OwnerQueue, Slot, Waiting};
 use owners::Owners;
 
@@ -390,7 +390,7 @@ impl TxQueue {
         let owners = owners.iter().filter_map(|(address, left)| {
             let next = view.sequence(address)?;
             let admits = move |waiting: &&Waiting| {
-                view.admits_at(&waiting.tx, time_ms).is_ok() && take(left, &waiting.tx)
+                view.admits_at(&waiting.tx, time_ms).is_ok() && turns::take(left, &waiting.tx)
             };
             Some(inner.owners.get(address)?.ready(next, admits))
         });
@@ -434,24 +434,6 @@ impl TxQueue {
         let slot = Slot::new(number.agent, number.number);
         let waiting = inner.owners.get(&number.owner)?.get(&slot)?;
         Some((waiting.tx.hash, waiting.last_height))
-    }
-}
-
-/// Takes what a transaction draws from what its owner has left; returns false if that is too
-/// little.
-fn take(left: &Cell<Left>, tx: &DecodedTx) -> bool {
-    let mut after = left.get();
-    let is_there = after.take(&tx.message).is_ok();
-    left.set(after);
-    is_there
-}
-
-/// The last block that may hold a transaction, as far as this node goes.
-fn last_height(tx: &DecodedTx, height: u64) -> u64 {
-    let life = height.saturating_add(TX_LIFETIME_BLOCKS);
-    match tx.timeout_height {
-        0 => life,
-        timeout_height => timeout_height.min(life),
     }
 }
 

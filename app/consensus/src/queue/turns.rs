@@ -1,8 +1,11 @@
 //! Whose transactions come into a block: cancels first, then owners in turn.
 
+use std::cell::Cell;
 use std::iter::Peekable;
 
 use tidemark_engine::admission::{tx_bytes, BlockBudget};
+use tidemark_engine::state::allowance::Left;
+use tidemark_proto::types::DecodedTx;
 
 use super::owner::{only_cancels, Waiting};
 
@@ -17,6 +20,15 @@ const FIRST_TURN: u64 = BLOCK / 1_024;
 /// The most of a block that cancels have before everything else, and that owners' first
 /// transactions have before turns begin.
 const AHEAD: u64 = BLOCK / 4;
+
+/// Takes what a transaction draws from what its owner has left; returns false if that is too
+/// little.
+pub(super) fn take(left: &Cell<Left>, tx: &DecodedTx) -> bool {
+    let mut after = left.get();
+    let is_there = after.take(&tx.message).is_ok();
+    left.set(after);
+    is_there
+}
 
 /// Chooses among the ready transactions of owners, who come in the order of their turns.
 ///
