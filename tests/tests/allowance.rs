@@ -20,7 +20,7 @@ use tidemark_tests::sim::audit;
 
 const BASE: u64 = 1_000;
 
-/// One 20x market at index 100, and traders with 10 000 USDC each, whose buckets hold `base`.
+/// A 20x market at index 100, and traders with 10 000 USDC each, whose buckets hold `base`.
 fn chain_of(base: u64, traders: &[&str]) -> Chain {
     let mut genesis = genesis(vec![plain_market("ONE-USD", 20)], 1_000);
     genesis.params.allowance_base = base;

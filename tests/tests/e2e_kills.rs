@@ -3,7 +3,7 @@
 use tidemark_tests::kills;
 use tidemark_tests::net::progress;
 
-/// One kill of both programs, one of `tidemarkd` alone, and one of CometBFT alone; `just kills`
+/// A kill of both programs, one of `tidemarkd` alone, and one of CometBFT alone; `just kills`
 /// makes hundreds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_is_carried_out_once_after_kills() {

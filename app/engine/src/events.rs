@@ -24,7 +24,7 @@ pub struct BlockEvents {
     pub time_ms: TimeMs,
     /// The app hash after it.
     pub app_hash: Hash,
-    /// One for each sender's transaction: those of the block's own list, then those that stand by
+    /// Outcomes of senders' transactions: those of the block's own list, then those that stand by
     /// themselves, each in block order.
     pub txs: Vec<TxOutcome>,
     /// In order; an event's sequence is `height·2²⁴ + index`.

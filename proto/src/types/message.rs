@@ -42,7 +42,7 @@ pub enum Message {
     /// End what an agent may.
     RevokeAgent { key: AgentKey },
     /// Order operations of one subaccount, each refused alone, or all of them together.
-    /// One that pays has the flat fee taken for what the allowance does not cover.
+    /// The sender pays the flat fee for what the allowance does not cover.
     Orders { subaccount: u32, operations: Vec<Operation>, all_or_none: bool, pays_flat_fee: bool },
 }
 

@@ -7,7 +7,7 @@ use tidemark_proto::units::{MarketId, Ticks};
 /// A way to vote. The log names it.
 #[derive(Clone, Copy, Debug)]
 pub enum Misvote {
-    /// One byte more than an extension may have, late.
+    /// A late extension with a byte more than it may have.
     LateLarge,
     /// As much as CometBFT's log and network take, late.
     LateLargest,
@@ -15,7 +15,7 @@ pub enum Misvote {
     LateGarbage,
     /// Undecodable, in time.
     Garbage,
-    /// One byte more than an extension may have, in time: honest validators refuse the vote.
+    /// As large an extension in time: honest validators refuse the vote.
     Large,
     /// A right report of markets that only another chain has.
     ForeignMarkets,

@@ -48,7 +48,7 @@ impl Chain {
         Self::of(Rig::with_limits(1, INDEX, limits))
     }
 
-    /// One whose queue tells what it drops.
+    /// A chain whose queue tells what it drops.
     fn telling(limits: Limits) -> (Self, Arc<Told>) {
         let told = Arc::new(Told::default());
         let sink: Arc<dyn DropSink> = told.clone();

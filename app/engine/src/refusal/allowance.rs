@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// One of an owner's two buckets.
+/// A bucket of an owner's allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket {
     /// Of orders and replacements.

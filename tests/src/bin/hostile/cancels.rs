@@ -116,7 +116,7 @@ impl Owner {
         })
     }
 
-    /// One order rests; then, as a block is announced, so many more are sent, and the end of all.
+    /// An order rests; as a block is announced, so many more are sent, and then the end of all.
     /// Returns the blocks and the time from the cancel to its effect, and the orders that are left.
     async fn turn(&mut self, pending: u64) -> Result<(u64, u64, usize), String> {
         let resting = self.order()?;

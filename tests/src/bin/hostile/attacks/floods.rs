@@ -54,7 +54,7 @@ pub fn gaps(attacker: &Arc<Attacker>, tasks: &mut JoinSet<()>) {
     });
 }
 
-/// One transaction with other bytes each time: another signature, or a field that is not there.
+/// A transaction with other bytes each time: another signature, or a field that is not there.
 pub fn variants(attacker: &Arc<Attacker>, tasks: &mut JoinSet<()>) {
     let names = owners("byte variants");
     for task in 0..TASKS {
