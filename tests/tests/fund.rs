@@ -145,8 +145,8 @@ fn rules_7_the_fund_pays_nothing_for_fresh_lots_and_they_are_deleveraged() {
         let closed: Vec<_> =
             liquidations(&events).iter().map(|step| (step.stage, step.lots.get())).collect();
         let by_fund = (LiquidationStage::InsuranceFund, old);
-        let expected = [by_fund, (LiquidationStage::Adl, fresh)];
-        assert_eq!(closed, &expected[usize::from(old == 0)..]);
+        let expected = [(LiquidationStage::Adl, fresh), by_fund];
+        assert_eq!(closed, &expected[..1 + usize::from(old > 0)]);
         assert_eq!((chain.lots("bidder", 0), chain.lots("long", 0)), (old as i64, 0));
     }
 }
@@ -220,6 +220,30 @@ fn rules_7_a_pair_that_was_opened_together_is_deleveraged_against_itself() {
     assert_eq!(["a", "b", "stranger"].map(|name| chain.lots(name, 0)), [0, 0, -900]);
     assert!(chain.collateral("a") + chain.collateral("b") <= before);
     assert!(fund(&chain) >= had);
+}
+
+/// At 85 a long of 900 lots lacks 3 500 USDC: the fund closes the stranger's at b's bid. It comes
+/// after a's lots, which b still holds the other side of.
+#[test]
+fn rules_7_nobody_leaves_a_fresh_pair_by_others_liquidations_before_its_loss_is_deleveraged() {
+    let mut chain = with_fund(&["a", "b", "stranger", "other"], 1_000_000);
+    trade(&mut chain, ("other", "stranger"), 100, 900);
+    chain.age_positions();
+    trade(&mut chain, ("a", "b"), 100, 900);
+    let equity = |chain: &Chain, name| {
+        let figures = figures(&chain.state, chain.account_id(name), chain.account(name));
+        figures.equity.max(Atoms::ZERO)
+    };
+    let of_pair = |chain: &Chain| equity(chain, "a") + equity(chain, "b");
+    let before = of_pair(&chain);
+    chain.orders("b", vec![place(limit(0, Buy, 85, 900))]);
+    block(&mut chain);
+    chain.index(0, 85);
+    let events = block(&mut chain);
+    assert_eq!(stages(&events)[0], LiquidationStage::Adl);
+    assert!(stages(&events).contains(&LiquidationStage::InsuranceFund), "b's bid meets the other");
+    assert_eq!(["a", "stranger"].map(|name| chain.lots(name, 0)), [0, -900]);
+    assert!(of_pair(&chain) <= before);
 }
 
 /// The gain of a friend's resting order over an opening at 100, in trades with others than its

@@ -65,17 +65,36 @@ struct ClosingSide {
 
 /// Deleverages for all accounts that have come to it, as far as each market's gas goes.
 pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
-    let sides = sides(ctx, steps);
     // A side keeps a quarter of its gas for those that are listed longest by itself.
     budgets.release(Third::Deleveraging);
-    for ((market, is_short), side) in &sides {
+    let sides = sides(ctx, steps, |step| step.deleverages);
+    close_sides(ctx, steps, budgets, &sides, ClosingSide::close);
+}
+
+/// Closes fresh lots against fresh ones, for insolvent accounts whose turn on the book came first
+/// for it ([`Step::closes_fresh`]): before others' liquidations fill orders by which the other side
+/// of such lots would leave.
+pub(crate) fn fresh_first(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
+    let sides = sides(ctx, steps, |step| step.closes_fresh);
+    close_sides(ctx, steps, budgets, &sides, ClosingSide::close_fresh);
+}
+
+/// Closes side after side within each market's gas.
+fn close_sides(
+    ctx: &mut Ctx<'_>,
+    steps: &mut [Step],
+    budgets: &mut Budgets,
+    sides: &Sides,
+    close: impl Fn(&mut ClosingSide, &mut Ctx<'_>, &mut [Step]) -> Result<(), Refusal>,
+) {
+    for ((market, is_short), side) in sides {
         // A market's gas is divided between its sides, if it has both.
         let has_other = !is_short && sides.contains_key(&(*market, true));
         let left = budgets.left(*market, Third::Deleveraging);
         let gas = if has_other { left / 2 } else { left };
         let mut side =
             ClosingSide { market: *market, is_short: *is_short, steps: side.clone(), gas };
-        let closed = side.close(ctx, steps);
+        let closed = close(&mut side, ctx, steps);
         budgets.spend(*market, Third::Deleveraging, gas.saturating_sub(side.gas));
         if let Err(refusal) = closed {
             let why = refusal.labelled();
@@ -84,10 +103,13 @@ pub(crate) fn for_all(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budge
     }
 }
 
-/// The sides of markets that steps have to close, longs before shorts.
-fn sides(ctx: &mut Ctx<'_>, steps: &[Step]) -> BTreeMap<(MarketId, bool), Vec<usize>> {
-    let mut sides: BTreeMap<(MarketId, bool), Vec<usize>> = BTreeMap::new();
-    for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.deleverages) {
+/// Indices of the steps that close, by market and side, longs before shorts.
+type Sides = BTreeMap<(MarketId, bool), Vec<usize>>;
+
+/// The sides of markets that some of the steps have to close.
+fn sides(ctx: &mut Ctx<'_>, steps: &[Step], comes: impl Fn(&Step) -> bool) -> Sides {
+    let mut sides = Sides::new();
+    for (at, step) in steps.iter().enumerate().filter(|(_, step)| comes(step)) {
         match step::closable(ctx.exchange, step.account) {
             Ok(closable) => {
                 for (market, held) in closable {
@@ -126,6 +148,52 @@ impl ClosingSide {
         Ok(())
     }
 
+    /// Fresh lots against fresh ones alone, round after round, until one closes nothing or the gas
+    /// ends.
+    fn close_fresh(&mut self, ctx: &mut Ctx<'_>, steps: &mut [Step]) -> Result<(), Refusal> {
+        for _ in 0..MAX_ROUNDS {
+            if self.gas == 0 {
+                break;
+            }
+            let counterparties = self.counterparties(ctx)?;
+            if self.fresh_pass(ctx, steps, &counterparties, &mut BTreeSet::new())?.is_zero() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holders of the other side, as far as half of the gas reaches; charges the look at them.
+    fn counterparties(&mut self, ctx: &mut Ctx<'_>) -> Result<Vec<Counterparty>, Refusal> {
+        let sign = if self.is_short { Side::Sell } else { Side::Buy };
+        let bound = Bound::of(self.gas / 2);
+        let (found, looked_at) = counterparties(ctx.exchange, self.market, sign, bound)?;
+        self.spend(looked_at.saturating_mul(HOLDER_GAS));
+        Ok(found)
+    }
+
+    /// Closes fresh lots against those of the counterparties; says how many.
+    fn fresh_pass(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        steps: &mut [Step],
+        counterparties: &[Counterparty],
+        asked: &mut BTreeSet<usize>,
+    ) -> Result<Lots, Refusal> {
+        if counterparties.iter().all(|of| of.fresh_lots.is_zero()) {
+            return Ok(Lots::ZERO);
+        }
+        let lots = |closing: &PositionToClose| closing.fresh_lots;
+        let closings = self.closings(ctx, steps)?;
+        let fresh = sum(&closings, lots);
+        if fresh.is_zero() {
+            return Ok(Lots::ZERO);
+        }
+        let first = drawn(ctx.exchange);
+        let mut queue = Queue::of_fresh(self.market, fresh, counterparties, first)?;
+        self.pass(ctx, steps, (&closings, lots), &mut queue, asked)
+    }
+
     fn is_open(&self, ctx: &Ctx<'_>, step: &Step) -> bool {
         let held = lookup::held(ctx.exchange, step.account, self.market);
         held.is_negative() == self.is_short
@@ -161,24 +229,10 @@ impl ClosingSide {
         steps: &mut [Step],
         asked: &mut BTreeSet<usize>,
     ) -> Result<Lots, Refusal> {
-        let sign = if self.is_short { Side::Sell } else { Side::Buy };
-        let bound = Bound::of(self.gas / 2);
-        let (counterparties, looked_at) = counterparties(ctx.exchange, self.market, sign, bound)?;
-        self.spend(looked_at.saturating_mul(HOLDER_GAS));
-        let mut closings = self.closings(ctx, steps)?;
-        let sum = |lots: fn(&PositionToClose) -> Lots, of: &[PositionToClose]| {
-            of.iter().map(lots).fold(Lots::ZERO, Lots::saturating_add)
-        };
-        let fresh = sum(|closing| closing.fresh_lots, &closings);
-        let mut closed = Lots::ZERO;
-        if !fresh.is_zero() && counterparties.iter().any(|of| !of.fresh_lots.is_zero()) {
-            let first = drawn(ctx.exchange);
-            let mut queue = Queue::of_fresh(self.market, fresh, &counterparties, first)?;
-            let lots = |closing: &PositionToClose| closing.fresh_lots;
-            closed = self.pass(ctx, steps, (&closings, lots), &mut queue, asked)?;
-            closings = self.closings(ctx, steps)?;
-        }
-        let all = sum(|closing| closing.lots, &closings);
+        let counterparties = self.counterparties(ctx)?;
+        let closed = self.fresh_pass(ctx, steps, &counterparties, asked)?;
+        let closings = self.closings(ctx, steps)?;
+        let all = sum(&closings, |closing| closing.lots);
         let mut queue = queue(ctx.exchange, self.market, &counterparties, all)?;
         let lots = |closing: &PositionToClose| closing.lots;
         let others = self.pass(ctx, steps, (&closings, lots), &mut queue, asked)?;
@@ -228,6 +282,11 @@ impl ClosingSide {
         closings.sort_by_key(|closing| closing.lot_quote_atoms);
         Ok(closings)
     }
+}
+
+/// Lots of positions, all together.
+fn sum(closings: &[PositionToClose], lots: impl Fn(&PositionToClose) -> Lots) -> Lots {
+    closings.iter().map(lots).fold(Lots::ZERO, Lots::saturating_add)
 }
 
 /// Returns the position that a step has to close in a market now.

@@ -31,6 +31,8 @@ pub(crate) struct Step {
     pub carried: bool,
     /// The last stage that was carried out.
     pub done: Option<LiquidationStage>,
+    /// True where an insolvent account has fresh lots to close: its turn on the book comes first.
+    pub closes_fresh: bool,
     /// True once the step needs deleveraging.
     pub deleverages: bool,
 }
@@ -65,6 +67,7 @@ impl Step {
             reached: false,
             carried: false,
             done: Some(LiquidationStage::Prune),
+            closes_fresh: false,
             deleverages: false,
         }
     }

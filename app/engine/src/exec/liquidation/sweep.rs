@@ -12,6 +12,7 @@ use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, MarketId};
 use tidemark_risk::health::Health;
 use tidemark_risk::liquidation::{next_stage, Beyond};
+use tidemark_risk::Position;
 
 use crate::exec::account::{at_risk, health, lookup};
 use crate::exec::collateral::{cash, outflow};
@@ -38,6 +39,7 @@ pub(crate) fn sweep(ctx: &mut Ctx<'_>) {
     let mut steps = prune_all(ctx, looked_at);
     let before = backstop::unlist(ctx.exchange);
     let mut budgets = Budgets::divided(ctx.exchange, &active);
+    fresh_first(ctx, &mut steps, &mut budgets);
     by_rank(ctx, &mut steps, &mut budgets, Third::Book, first_turn);
     further_turns(ctx, &mut steps, &mut budgets);
     for step in &mut steps {
@@ -194,8 +196,41 @@ fn by_rank(
     }
 }
 
-/// The first turn of stage 2.
+/// Insolvent accounts with fresh lots, before all others: their turn on the book, then their fresh
+/// lots against those of the other side. An owner of both sides would else leave one by orders that
+/// others' liquidations fill, and leave the loss of the other to strangers.
+fn fresh_first(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
+    for step in steps.iter_mut() {
+        match closes_fresh(ctx.exchange, step) {
+            Ok(closes) => step.closes_fresh = closes,
+            Err(refusal) => fail(ctx, step.account, "could not be examined", &refusal),
+        }
+        if step.closes_fresh {
+            carry_out(ctx, step, budgets, first_turn);
+        }
+    }
+    deleverage::fresh_first(ctx, steps, budgets);
+}
+
+/// Returns true for an insolvent account that holds fresh lots.
+fn closes_fresh(state: &State, step: &Step) -> Result<bool, Refusal> {
+    let positions = &lookup::account(state, step.account)?.positions;
+    let is_fresh = |position: &Position| {
+        let window = state.markets.slot(position.market).cell.market.window();
+        !position.fresh.lots(window).is_zero()
+    };
+    if step.home.is_none() || !positions.iter().any(is_fresh) {
+        return Ok(false);
+    }
+    let health = health::health(state, step.account)?;
+    Ok(health.equity_atoms.is_negative() && step::is_insolvent(state, step.account, &health)?)
+}
+
+/// The first turn of stage 2; of those that had it already nothing more.
 fn first_turn(ctx: &mut Ctx<'_>, step: &mut Step, budgets: &mut Budgets) -> Result<bool, Refusal> {
+    if step.reached {
+        return Ok(true);
+    }
     let Some(home) = step.home else { return Ok(true) };
     if budgets.left(home, Third::Book) == 0 {
         return Ok(false);
