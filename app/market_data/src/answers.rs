@@ -14,23 +14,6 @@ use super::{logged, MarketData};
 const MAX_PLACES: usize = 16;
 
 impl MarketData {
-    /// Runs a read of the event log on a thread that may wait for the disk; `None` without a log.
-    /// At most [`super::LOG_READERS`] run at once, and one that nobody waits for any more keeps its
-    /// seat until it ends.
-    pub(super) async fn with_event_log<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&EventLog) -> T + Send + 'static,
-    ) -> Option<T> {
-        let log = self.log.as_ref()?;
-        let seat = Arc::clone(&log.readers).acquire_owned().await.ok()?;
-        let state = Arc::clone(&log.state);
-        let run = move || {
-            let _seat = seat;
-            read(&state.log)
-        };
-        tokio::task::spawn_blocking(run).await.ok()
-    }
-
     /// The answer to a transaction, by its identity.
     pub async fn answer(&self, hash: &TxHash) -> Option<Arc<CommittedTx>> {
         if let Some(known) = self.outcomes.known(hash) {
@@ -56,7 +39,9 @@ impl MarketData {
         digest: u64,
         is_it: impl Fn(&CommittedTx) -> bool + Send + 'static,
     ) -> Option<Arc<CommittedTx>> {
-        let found = self.with_event_log(move |log| find(log, digest, is_it)).await?;
+        let log = self.log.as_ref()?;
+        let state = Arc::clone(&log.state);
+        let found = log.of_answers.run(move || find(&state.log, digest, is_it)).await?;
         found.inspect_err(|error| tracing::error!("an answer cannot be read: {error}")).ok()?
     }
 }

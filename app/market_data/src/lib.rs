@@ -10,6 +10,7 @@ pub mod book;
 mod convert;
 pub mod history;
 mod liquidations;
+mod log_seat;
 mod log_writer;
 mod logged;
 pub mod metrics;
@@ -28,11 +29,12 @@ use std::time::Duration;
 use tidemark_event_log::EventLog;
 use tidemark_proto::units::{AccountId, MarketId, Side};
 use tidemark_proto::v1;
-use tokio::sync::{watch, Semaphore};
+use tokio::sync::watch;
 
 use book::L2Book;
 use history::History;
 use liquidations::PastLiquidations;
+use log_seat::LogSeat;
 use log_writer::LogState;
 use order_book::L3Book;
 use orders::OpenOrders;
@@ -46,9 +48,6 @@ pub use log_writer::LogCounts;
 pub use orders::AccountOrders;
 pub use reader::{Held, OutOfRange, Reader};
 
-/// How many read the event log at once: a block of it is read, checked and decoded whole.
-const LOG_READERS: usize = 2;
-
 /// The replica. Shared by the thread that feeds it and by all who read.
 #[derive(Debug)]
 pub struct MarketData {
@@ -60,12 +59,14 @@ pub struct MarketData {
     left_out: watch::Sender<Option<u64>>,
 }
 
-/// The event log, its writer's bell, and the seats of those who read it.
+/// The event log, its writer's bell, and the seats of those who read it: streams do not keep
+/// answers waiting.
 #[derive(Debug)]
 struct Log {
     state: Arc<LogState>,
     wake: SyncSender<()>,
-    readers: Arc<Semaphore>,
+    of_streams: LogSeat,
+    of_answers: LogSeat,
 }
 
 #[derive(Debug, Default)]
@@ -157,8 +158,13 @@ impl MarketData {
     pub fn with_log(log: Arc<EventLog>) -> std::io::Result<Arc<Self>> {
         let state = Arc::new(LogState::new(log));
         let (wake, woken) = sync_channel(1);
-        let readers = Arc::new(Semaphore::new(LOG_READERS));
-        let data = Arc::new(Self::with(Some(Log { state: Arc::clone(&state), wake, readers })));
+        let log = Log {
+            state: Arc::clone(&state),
+            wake,
+            of_streams: LogSeat::default(),
+            of_answers: LogSeat::default(),
+        };
+        let data = Arc::new(Self::with(Some(log)));
         let fed = Arc::downgrade(&data);
         let write = move || log_writer::run(&fed, &state, &woken);
         std::thread::Builder::new().name("event-log".into()).spawn(write)?;

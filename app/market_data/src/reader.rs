@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidemark_event_log::{EventLog, LogError};
+use tidemark_event_log::LogError;
 use tokio::sync::watch;
 
 use super::history::{Block, TooOld};
@@ -37,12 +37,14 @@ impl MarketData {
 
     /// A block of the event log; `None` when the log does not have it, or cannot read it.
     async fn logged(&self, height: u64) -> Option<Arc<Block>> {
-        let read = move |log: &EventLog| {
-            let Some(body) = log.read(height)? else { return Ok(None) };
+        let log = self.log.as_ref()?;
+        let state = Arc::clone(&log.state);
+        let read = move || {
+            let Some(body) = state.log.read(height)? else { return Ok(None) };
             let block = logged::decode(&body.payload).ok_or(LogError::Broken(height))?;
             Ok(Some(Arc::new(block)))
         };
-        let found: Result<_, LogError> = self.with_event_log(read).await?;
+        let found: Result<_, LogError> = log.of_streams.run(read).await?;
         found.inspect_err(|error| tracing::error!(height, "{error}")).ok()?
     }
 

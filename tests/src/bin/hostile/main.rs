@@ -1,7 +1,8 @@
 //! `hostile`: every attacker at once against four real validators, with honest owners beside. Exit
 //! code 1 if honest transactions come late, blocks come slowly, a process takes more memory than
 //! its bound, something that was accepted is lost, or a flood is not refused by a code. With
-//! `--untimed` what depends on the machine's speed is told and not judged.
+//! `--untimed` what depends on the machine's speed is told and not judged; with `--no-allowances`
+//! owners may send as many operations as they like.
 #![allow(clippy::float_arithmetic)]
 
 mod attacks;
@@ -19,36 +20,56 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: hostile [SECONDS] [--seed N] [--untimed] | hostile --cancels";
+const USAGE: &str =
+    "usage: hostile [SECONDS] [--seed N] [--untimed] [--no-allowances] | hostile --cancels";
 
 /// The longest run, in seconds.
 const MAX_SECONDS: u64 = 3_600;
 
+/// An attack.
+#[derive(Clone, Copy)]
+struct Options {
+    seconds: u64,
+    seed: u64,
+    /// Bounds on time count.
+    judges_time: bool,
+    /// Owners have the allowances that a chain gives them by default.
+    has_allowances: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seconds: 300, seed: 1, judges_time: true, has_allowances: true }
+    }
+}
+
 /// The words of the command line.
 enum Task {
-    Attack { seconds: u64, seed: u64, judges_time: bool },
+    Attack(Options),
     Cancels,
 }
 
 impl Task {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let (mut seconds, mut seed, mut judges_time) = (300, 1, true);
+        let mut options = Options::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let wrong = || format!("{word} is not valid; {USAGE}");
             match word.as_str() {
                 "--cancels" => return Ok(Self::Cancels),
-                "--untimed" => judges_time = false,
+                "--untimed" => options.judges_time = false,
+                "--no-allowances" => options.has_allowances = false,
                 "--seed" => {
-                    seed = words.next().and_then(|seed| seed.parse().ok()).ok_or_else(wrong)?
+                    let seed = words.next().and_then(|seed| seed.parse().ok());
+                    options.seed = seed.ok_or_else(wrong)?;
                 }
                 _ => {
                     let value = word.parse().ok().filter(|n| (10..=MAX_SECONDS).contains(n));
-                    seconds = value.ok_or_else(wrong)?;
+                    options.seconds = value.ok_or_else(wrong)?;
                 }
             }
         }
-        Ok(Self::Attack { seconds, seed, judges_time })
+        Ok(Self::Attack(options))
     }
 }
 
@@ -83,7 +104,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn main_of_run(words: &[String]) -> Result<bool, String> {
     match Task::parse(words)? {
-        Task::Attack { seconds, seed, judges_time } => run::run(seconds, seed, judges_time).await,
+        Task::Attack(options) => run::run(options).await,
         Task::Cancels => cancels::run().await,
     }
 }

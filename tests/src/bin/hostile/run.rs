@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tidemark_client::Client;
+use tidemark_proto::params::ChainParams;
 use tidemark_proto::v1;
 use tidemark_tests::harness::{limit, place, signer};
 use tidemark_tests::net::traffic::{fund, mark};
@@ -18,6 +19,7 @@ use crate::proposers::Proposed;
 use crate::share::Share;
 use crate::verdict::{self, Attacked, Figures, Pace};
 use crate::watch::Watch;
+use crate::Options;
 
 /// The honest validators: nodes 0 to 2.
 const HONEST: usize = 3;
@@ -30,15 +32,19 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Orders in the book that slow readers ask for.
 const BOOK_BATCHES: u64 = 8;
 const BATCH: u64 = 512;
-/// The owner of the book.
-const MAKER: &str = "maker of the book";
 
-/// Attacks for so many seconds; true if every bound holds, those on time only if they are judged.
+/// The owner of one batch of the book.
+fn maker(batch: u64) -> String {
+    format!("maker of the book {batch}")
+}
+
+/// Attacks; true if every bound holds, those on time only if they are judged.
 ///
 /// # Errors
 /// A sentence when the net, or a process, does not run.
-pub async fn run(seconds: u64, seed: u64, judges_time: bool) -> Result<bool, String> {
-    let mut net = start().await?;
+pub async fn run(options: Options) -> Result<bool, String> {
+    let Options { seconds, seed, judges_time, has_allowances } = options;
+    let mut net = start(has_allowances).await?;
     let client = net.client(0).await?;
     let mark_ticks = wait_for("a mark", || mark(&client)).await;
     let genesis_hash = client.genesis_hash().await.map_err(|e| e.to_string())?;
@@ -92,9 +98,12 @@ async fn power(net: &Net, metric: &str) -> f64 {
 }
 
 /// Three honest validators, one that can misbehave, and a peer that is none.
-async fn start() -> Result<Net, String> {
+async fn start(has_allowances: bool) -> Result<Net, String> {
     let mut options = NetOptions::validators(HONEST + 1);
     options.timeout_commit_ms = 200;
+    if has_allowances {
+        options.allowance_base = ChainParams::default().allowance_base;
+    }
     options.nodes[VALIDATOR].program = Some(of_tests("hostile-validator")?);
     let program = Some(of_tests("hostile-peer")?);
     options.nodes.push(NodeOptions { power: 0, program, ..NodeOptions::default() });
@@ -104,15 +113,15 @@ async fn start() -> Result<Net, String> {
 async fn deposit_for_all(client: &Client) -> Result<(), String> {
     let mut names = honest::names();
     names.extend(ATTACKS.iter().flat_map(|attack| owners(attack)));
-    names.push(MAKER.to_owned());
+    names.extend((0..BOOK_BATCHES).map(maker));
     progress(&format!("deposits for {} owners", names.len()));
     fund(client, &names, 100_000).await
 }
 
 /// Orders far from the mark, so that a book order by order takes a while to read.
 async fn fill_the_book(client: &Client, mark_ticks: u64) -> Result<(), String> {
-    let mut maker = tidemark_client::Sender::new(client.clone(), signer(MAKER));
     for batch in 0..BOOK_BATCHES {
+        let mut maker = tidemark_client::Sender::new(client.clone(), signer(&maker(batch)));
         let price = |order: u64| mark_ticks * 8 / 10 - batch * BATCH - order;
         let orders = (0..BATCH).map(|order| place(limit(0, v1::Side::Buy, price(order), 1)));
         let sent = maker.orders(0, orders.collect(), v1::WaitFor::Committed).await;
