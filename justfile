@@ -33,6 +33,10 @@ bench: bench-chain bench-exec bench-matching bench-oracle bench-risk
 bench-chain *ARGS:
     cargo run --release -p tidemark-tests --bin bench-chain -- {{ARGS}}
 
+# The pace of four validators while one of them is away
+bench-absent:
+    cargo run --release -p tidemark-tests --bin bench-chain -- --absent
+
 # What the transactions of full blocks cost by phase, without consensus and signatures.
 bench-exec *ARGS:
     cargo run --release -p tidemark-tests --bin bench-exec -- {{ARGS}}

@@ -176,9 +176,10 @@ fn consensus(node: &CometConfig) -> Vec<Setting> {
         setting(
             "consensus",
             "timeout_propose",
-            "2s",
-            "how long a missing proposer holds up a block; a full one can take a busy machine \
-             over 1 s",
+            "300ms",
+            "how long a missing proposer holds up a block; with timeout_precommit one absent of four \
+             costs at most half of the pace. Each further round waits for 500 ms more, so that a \
+             full block comes in time",
         ),
         setting(
             "consensus",
@@ -186,7 +187,13 @@ fn consensus(node: &CometConfig) -> Vec<Setting> {
             "500ms",
             "how long late votes are waited for once two thirds are there",
         ),
-        setting("consensus", "timeout_precommit", "500ms", "as timeout_prevote"),
+        setting(
+            "consensus",
+            "timeout_precommit",
+            "100ms",
+            "the wait before the next round, also when all who are there want it; 500 ms more in \
+             each further one",
+        ),
         setting(
             "consensus",
             "timeout_commit",

@@ -1,8 +1,10 @@
 //! `bench-chain`: what the whole chain does on this machine: block time, committed orders per
 //! second, latency, and where the application's part of a block goes. Nodes are real processes
-//! under CometBFT; the load comes from this process, on the same cores.
+//! under CometBFT; the load comes from this process, on the same cores. With `--absent` the pace of
+//! four validators while one of them is away.
 #![allow(clippy::float_arithmetic)]
 
+mod absent;
 mod load;
 mod report;
 
@@ -13,10 +15,10 @@ use load::{Batch, Done};
 use report::{LoadResult, PhaseTime, Run};
 use tidemark_client::Client;
 use tidemark_engine::phase::Phase;
-use tidemark_tests::net::traffic::fund;
+use tidemark_tests::net::traffic::{fund, mark};
 use tidemark_tests::net::{progress, wait_for, Metrics, Net, NetOptions};
 
-const USAGE: &str = "usage: bench-chain [--seconds N] [--validators 1,4]";
+const USAGE: &str = "usage: bench-chain [--seconds N] [--validators 1,4] | bench-chain --absent";
 
 /// The options.
 struct Options {
@@ -61,6 +63,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
+    if std::env::args().skip(1).eq(["--absent"]) {
+        return absent::run().await;
+    }
     let options = Options::parse(std::env::args().skip(1))?;
     let mut runs = Vec::new();
     for &validators in &options.validators {
@@ -96,13 +101,6 @@ async fn measure(validators: usize, seconds: u64) -> Result<Run, String> {
         loads.push(result(&batch, done, before, after));
     }
     Ok(Run { validators, empty_block_ms, loads })
-}
-
-async fn mark(client: &Client) -> Option<u64> {
-    let markets = client.markets().await.ok()?;
-    let all = markets.iter().all(|(_, state)| state.mark_ticks > 0 && !state.stale);
-    let (_, btc) = markets.find("BTC-USD").ok()?;
-    all.then_some(btc.mark_ticks)
 }
 
 /// Mean time from block to block, as the stream tells them.
