@@ -1,8 +1,8 @@
 //! `tidemarkd`: the node.
 
 mod init_command;
+mod log;
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,9 +11,10 @@ use clap::{Parser, Subcommand};
 use tidemark_comet::cometbft::COMETBFT;
 use tidemark_devnet::DevnetOptions;
 use tidemark_engine::state::PROTOCOL_VERSION;
-use tidemark_node::start::{start, StartOptions};
+use tidemark_node::start::{start, Ended, StartOptions};
 
 use init_command::InitOptions;
+use log::LogOptions;
 
 /// The Tidemark node: a perpetual-futures exchange as its own blockchain.
 #[derive(Parser)]
@@ -22,6 +23,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// The exit code of a node that ended, or did not start, because its disk is nearly full.
+const DISK_FULL: u8 = 3;
 
 #[derive(Subcommand)]
 enum Command {
@@ -42,6 +46,8 @@ enum Command {
         /// configured.
         #[arg(long, value_name = "ADDRESS")]
         sidecar: Option<SocketAddr>,
+        #[command(flatten)]
+        log: LogOptions,
     },
     /// Run a whole exchange on this machine: nodes, prices and demo traders.
     Devnet(DevnetOptions),
@@ -63,18 +69,24 @@ async fn main() -> ExitCode {
     tidemark_node::abort_on_panic();
     let cli = Cli::parse();
     // A devnet's own screen is its output; its nodes log to files.
-    let default_filter = if matches!(cli.command, Command::Start { .. }) { "info" } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| default_filter.into());
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .init();
+    let begun = match &cli.command {
+        Command::Start { log, .. } => log::begin(log, "info"),
+        _ => log::begin(&LogOptions::default(), "warn"),
+    };
+    if let Err(why) = begun {
+        eprintln!("tidemarkd: {why}");
+        return ExitCode::FAILURE;
+    }
     let result = match cli.command {
-        Command::Start { home, external_comet, threads, sidecar } => {
-            start(&home, &StartOptions { external_comet, threads, sidecar }).await
+        Command::Start { home, external_comet, threads, sidecar, log: _ } => {
+            let options = StartOptions { external_comet, threads, sidecar };
+            match start(&home, &options).await {
+                Err(Ended::DiskFull(why)) => {
+                    eprintln!("tidemarkd: {why}");
+                    return ExitCode::from(DISK_FULL);
+                }
+                result => result.map_err(|why| why.to_string()),
+            }
         }
         Command::Devnet(options) => return tidemark_devnet::run(options).await,
         Command::Init(options) => init_command::run(&options),

@@ -19,6 +19,7 @@ mod orders;
 pub mod outcomes;
 pub mod prices;
 mod reader;
+pub mod readiness;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tidemark_comet::rpc_client::RpcClient;
 use tidemark_consensus::abci::server::Address;
 
+use super::watch::DiskBounds;
+
 /// The file's name, in the home's `config` folder.
 pub const FILE_NAME: &str = "tidemarkd.toml";
 
@@ -38,6 +40,9 @@ pub struct NodeConfig {
     pub forward_to: Vec<String>,
     /// Threads for verification and execution; 0 for one a core.
     pub threads: u16,
+    /// Bounds on the room on the home's disk.
+    #[serde(default)]
+    pub disk: DiskBounds,
     /// Where prices come from.
     pub feed: FeedConfig,
 }
@@ -141,6 +146,7 @@ impl NodeConfig {
         }
         RpcClient::new(&config.comet_rpc_addr)
             .map_err(|reason| format!("comet_rpc_addr: {reason}"))?;
+        config.disk.check()?;
         config.feed.check()?;
         Ok(config)
     }
@@ -180,6 +186,9 @@ impl NodeConfig {
              \n# Threads for verification and execution; 0 for one a core. Results do not \
              depend on it.\n\
              threads = {}\n\
+             \n# Room on the disk of this folder, in MiB: with less than warn_mib free the node \
+             warns, with less than stop_mib it ends in order, with exit code 3.\n\
+             [disk]\nwarn_mib = {}\nstop_mib = {}\n\
              \n# Where this validator's prices come from:\n\
              #   kind = \"off\"        none; the node reports no prices\n\
              #   kind = \"synthetic\"  invented, for devnets: seed, start_at_ms, validator, \
@@ -192,6 +201,8 @@ impl NodeConfig {
             self.metrics_addr,
             quoted(&self.comet_rpc_addr),
             self.threads,
+            self.disk.warn_mib,
+            self.disk.stop_mib,
             self.feed.to_text(),
         )
     }
@@ -264,6 +275,7 @@ mod tests {
             comet_rpc_addr: "localhost:26657".into(),
             forward_to: Vec::new(),
             threads: 2,
+            disk: DiskBounds { warn_mib: 7_000, stop_mib: 800 },
             feed,
         }
     }
@@ -305,6 +317,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_bounds_on_the_disk_has_the_default_ones() {
+        let text = config(FeedConfig::Off).to_text();
+        let old = text.replace("[disk]\nwarn_mib = 7000\nstop_mib = 800\n", "");
+        assert_ne!(old, text);
+        assert_eq!(NodeConfig::from_text(&old).unwrap().disk, DiskBounds::default());
+    }
+
+    #[test]
     fn the_sidecar_is_on_this_machine_and_its_prices_are_fresh() {
         let text = config(FeedConfig::sidecar("127.0.0.1:26670".parse().unwrap())).to_text();
         for (right, wrong, named) in [
@@ -340,6 +360,8 @@ mod tests {
             ("threads = 2", "threads = -2", "threads"),
             ("threads = 2", "threads = 257", "257"),
             ("threads = 2", "", "threads"),
+            ("stop_mib = 800", "stop_mib = 7001", "disk stop_mib = 7001 is above"),
+            ("stop_mib = 800", "stop_bytes = 800", "stop_bytes"),
             ("seed = 7", "sede = 7", "sede"),
             ("kind = \"synthetic\"", "kind = \"live\"", "live"),
             ("grpc_addr = \"127.0.0.1:26660\"", "grpc_addr = \"127.0.0.1\"", "grpc_addr"),

@@ -14,6 +14,7 @@ use tidemark_consensus::abci::server::{Address, BindError};
 
 use super::config::{FeedConfig, NodeConfig};
 use super::node_key;
+use super::watch::DiskBounds;
 
 /// One node to make.
 #[derive(Clone, Debug)]
@@ -97,6 +98,7 @@ impl NodeInit {
             .to_string(),
             forward_to: Vec::new(),
             threads: 0,
+            disk: DiskBounds::default(),
             feed: self.feed.clone(),
         }
     }

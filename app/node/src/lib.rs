@@ -7,6 +7,7 @@ pub mod init;
 pub mod node_key;
 pub mod sidecar;
 pub mod start;
+pub mod watch;
 
 /// Makes a panic in any thread end the process, after the usual message.
 ///

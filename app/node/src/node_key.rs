@@ -82,13 +82,22 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 /// A sentence that names the file.
 pub fn identity(home: &Path) -> Result<Option<NodeIdentity>, String> {
     let secret = load_or_make(home)?;
+    let validator = validator(home)?;
+    Ok(validator.map(|validator| NodeIdentity::new(secret, validator)))
+}
+
+/// The address that CometBFT's file of the validator's key says; `None` without the file.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn validator(home: &Path) -> Result<Option<[u8; 20]>, String> {
     let path = home.join("config").join(VALIDATOR_FILE);
     let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
     let file: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| format!("{} is not JSON: {error}", path.display()))?;
     let address = file["address"].as_str().and_then(NodeIdentity::address_from_hex);
     let address = address.ok_or_else(|| format!("{} has no address", path.display()))?;
-    Ok(Some(NodeIdentity::new(secret, address)))
+    Ok(Some(address))
 }
 
 #[cfg(test)]

@@ -18,12 +18,15 @@ use tidemark_engine::state::View;
 use tidemark_event_log::{EventLog, Options};
 use tidemark_feed::Feed;
 use tidemark_market_data::metrics::{self, Metrics};
+use tidemark_market_data::readiness::Readiness;
 use tidemark_market_data::MarketData;
 use tidemark_rpc::forward::Forward;
 use tidemark_rpc::server::{serve, Deps};
 
 use super::config::{FeedConfig, NodeConfig};
 use super::node_key;
+use super::watch::disk::free_bytes;
+use super::watch::{Parts, Watch};
 
 /// The event log's folder, in the home's `data` folder.
 const EVENTS: &str = "events";
@@ -39,11 +42,28 @@ pub struct StartOptions {
     pub sidecar: Option<SocketAddr>,
 }
 
+/// Why a node that nobody told to end has ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// A sentence that says what to do: a busy port, a missing file, CometBFT's end with its log.
+    #[error("{0}")]
+    Failed(String),
+    /// The disk is nearly full: the node ended in order, or did not start.
+    #[error("{0}")]
+    DiskFull(String),
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// Runs the node at `home` until it is told to stop or CometBFT ends.
 ///
 /// # Errors
-/// A sentence that says what to do: a busy port, a missing file, CometBFT's end with its log.
-pub async fn start(home: &Path, options: &StartOptions) -> Result<(), String> {
+/// [`Ended`].
+pub async fn start(home: &Path, options: &StartOptions) -> Result<(), Ended> {
     start_with(home, options, |node| node).await
 }
 
@@ -55,8 +75,9 @@ pub async fn start_with<A: Application>(
     home: &Path,
     options: &StartOptions,
     wrap: impl FnOnce(Node) -> A,
-) -> Result<(), String> {
+) -> Result<(), Ended> {
     let config = NodeConfig::load(home).map_err(|e| e.to_string())?;
+    has_room(home, &config)?;
     let chain_id = chain_id(home)?;
     let feed_config = options.sidecar.map_or_else(|| config.feed.clone(), FeedConfig::sidecar);
     feed_config.check()?;
@@ -65,15 +86,15 @@ pub async fn start_with<A: Application>(
     let threads = threads(options.threads.unwrap_or(config.threads));
 
     let publisher = Arc::new(Publisher::new(Arc::new(View::empty(&chain_id))));
-    let cannot = |e: std::io::Error| format!("cannot start a thread: {e}");
     let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
         .map_err(|e| format!("cannot open the event log: {e}"))?;
-    let market_data = MarketData::start(&publisher, log).map_err(cannot)?;
+    let known_height = log.held().map_or(0, |held| *held.end());
+    let market_data = MarketData::start(&publisher, log).map_err(|e| no_thread(&e))?;
     let queue = queue(&publisher, &market_data, &chain_id, home)?;
-    let metrics = Metrics::new().map_err(|e| e.to_string())?;
-    metrics.start(&publisher, Arc::clone(&market_data)).map_err(cannot)?;
-    metrics.watch_queue(Arc::clone(&queue));
-    let metrics_server = metrics::serve(config.metrics_addr, Arc::clone(&metrics)).await?;
+    let metrics = metrics(&publisher, &market_data, &queue)?;
+    let readiness = Readiness::default();
+    let pages = metrics::serve(config.metrics_addr, Arc::clone(&metrics), readiness.clone());
+    let metrics_server = pages.await?;
     let deps = Deps {
         publisher: Arc::clone(&publisher),
         market_data,
@@ -82,7 +103,10 @@ pub async fn start_with<A: Application>(
         forward: Forward::to(&config.forward_to)?,
         metrics,
         feed: feed_name.clone(),
+        readiness,
     };
+    let has_feed = feed_config != FeedConfig::Off;
+    let watch = watch(home, &config, &deps, has_feed, known_height)?;
     let grpc = serve(config.grpc_addr, deps)?;
 
     let node = Node::new(publisher, queue, feed, threads);
@@ -101,15 +125,59 @@ pub async fn start_with<A: Application>(
     );
 
     let result = if options.external_comet {
-        wait_for_signal().await;
-        Ok(())
+        until_end(watch).await
     } else {
-        supervise(home, &address).await
+        supervise(home, &address, watch).await
     };
     grpc.stop().await;
     drop(metrics_server);
     server.stop();
     result
+}
+
+/// Refuses to start on a disk on which the node would end at once.
+fn has_room(home: &Path, config: &NodeConfig) -> Result<(), Ended> {
+    let free_bytes = free_bytes(home)
+        .map_err(|e| format!("cannot read the free room of {}: {e}", home.display()))?;
+    config.disk.ends(free_bytes).map_or(Ok(()), |why| Err(Ended::DiskFull(why)))
+}
+
+fn no_thread(error: &std::io::Error) -> String {
+    format!("cannot start a thread: {error}")
+}
+
+fn metrics(
+    publisher: &Publisher,
+    market_data: &Arc<MarketData>,
+    queue: &Arc<TxQueue>,
+) -> Result<Arc<Metrics>, String> {
+    let metrics = Metrics::new().map_err(|e| e.to_string())?;
+    metrics.start(publisher, Arc::clone(market_data)).map_err(|e| no_thread(&e))?;
+    metrics.watch_queue(Arc::clone(queue));
+    Ok(metrics)
+}
+
+/// The node's watch over itself, on what it serves.
+fn watch(
+    home: &Path,
+    config: &NodeConfig,
+    deps: &Deps,
+    has_feed: bool,
+    known_height: u64,
+) -> Result<Watch, String> {
+    Watch::start(Parts {
+        home: home.to_owned(),
+        publisher: Arc::clone(&deps.publisher),
+        market_data: Arc::clone(&deps.market_data),
+        queue: Arc::clone(&deps.queue),
+        metrics: Arc::clone(&deps.metrics),
+        readiness: deps.readiness.clone(),
+        comet: deps.comet.clone(),
+        disk: config.disk,
+        validator: node_key::validator(home)?,
+        has_feed,
+        known_height,
+    })
 }
 
 /// The queue of transactions, with the journal and the node's key in its home; what it drops is
@@ -138,25 +206,38 @@ fn queue(
 async fn supervise(
     home: &Path,
     address: &tidemark_consensus::abci::server::Address,
-) -> Result<(), String> {
+    watch: Watch,
+) -> Result<(), Ended> {
     let binary = tokio::task::spawn_blocking(|| {
         ensure_installed(&cometbft::COMETBFT, &mut |line| eprintln!("{line}"))
             .map_err(|e| e.to_string())
     })
     .await
     .map_err(|e| e.to_string())??;
-    let comet = Comet::spawn(&binary, home, &address.to_string())
+    let (home, proxy_app) = (home.to_owned(), address.to_string());
+    // It may have to end one that a kill has left.
+    let comet = tokio::task::spawn_blocking(move || Comet::spawn(&binary, &home, &proxy_app))
+        .await
+        .map_err(|e| e.to_string())?
         .map_err(|e| format!("cannot start CometBFT: {e}"))?;
     let mut ended = comet.ended();
     let result = tokio::select! {
-        () = wait_for_signal() => Ok(()),
+        result = until_end(watch) => result,
         end = ended.wait_for(Option::is_some) => {
             let how = end.ok().and_then(|end| end.clone()).unwrap_or_default();
-            Err(format!("CometBFT ended by itself: {how}"))
+            Err(Ended::Failed(format!("CometBFT ended by itself: {how}")))
         }
     };
     tokio::task::spawn_blocking(move || comet.stop()).await.map_err(|e| e.to_string())?;
     result
+}
+
+/// Until the node is told to stop, or must end by itself.
+async fn until_end(mut watch: Watch) -> Result<(), Ended> {
+    tokio::select! {
+        () = wait_for_signal() => Ok(()),
+        why = watch.must_end() => Err(Ended::DiskFull(why)),
+    }
 }
 
 /// Until Ctrl-C or SIGTERM.

@@ -10,6 +10,7 @@ use tidemark_comet::rpc_client::RpcClient;
 use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::queue::TxQueue;
 use tidemark_market_data::metrics::Metrics;
+use tidemark_market_data::readiness::Readiness;
 use tidemark_market_data::MarketData;
 use tidemark_proto::v1;
 use tidemark_proto::v1::order_service_server::OrderServiceServer;
@@ -17,8 +18,11 @@ use tidemark_proto::v1::query_service_server::QueryServiceServer;
 use tidemark_proto::v1::stream_service_server::StreamServiceServer;
 use tokio::sync::{watch, Notify};
 use tokio::task::JoinHandle;
+use tonic::server::NamedService;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+use tonic_health::ServingStatus;
 use tower::layer::util::{Identity, Stack};
 
 use super::auth::AuthQuery;
@@ -65,6 +69,8 @@ pub struct Deps {
     pub metrics: Arc<Metrics>,
     /// Name of the node's price feed.
     pub feed: String,
+    /// The node's condition, which gRPC health follows.
+    pub readiness: Readiness,
 }
 
 /// A running server. Dropping it stops it at once; [`ServerHandle::stop`] lets requests end.
@@ -128,7 +134,7 @@ fn router(
     deps: Deps,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Router<Stack<CountLayer, Identity>>, String> {
-    let Deps { publisher, market_data, queue, comet, forward, metrics, feed } = deps;
+    let Deps { publisher, market_data, queue, comet, forward, metrics, feed, readiness } = deps;
     let more = Arc::new(Notify::new());
     let carrier = Carrier { queue: Arc::clone(&queue), comet, forward };
     tokio::spawn(carrier.run(Arc::clone(&more), stopped.clone()));
@@ -138,8 +144,10 @@ fn router(
         Arc::clone(&queue),
         more,
     );
-    let counted =
-        CountLayer { metrics: Arc::clone(&metrics), market_data: Arc::clone(&market_data) };
+    let counted = CountLayer {
+        metrics: Arc::clone(&metrics),
+        market_data: Arc::clone(&market_data),
+    };
     let budget = Budget::new(budget::MAX_BYTES);
     let queries = QueryServer {
         publisher: Arc::clone(&publisher),
@@ -155,13 +163,8 @@ fn router(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| format!("gRPC reflection cannot start: {error}"))?;
-    // Serving as a whole, and each service by name, from the first request on.
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(async move {
-        reporter.set_serving::<OrderServiceServer<OrderServer>>().await;
-        reporter.set_serving::<QueryServiceServer<QueryServer>>().await;
-        reporter.set_serving::<StreamServiceServer<StreamServer>>().await;
-    });
+    tokio::spawn(report_health(reporter, readiness, stopped.clone()));
     Ok(Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
@@ -174,4 +177,36 @@ fn router(
         .add_service(AuthServer::new(AuthQuery { publisher }))
         .add_service(health)
         .add_service(reflection))
+}
+
+/// The node as a whole, then each service by name.
+const HEALTH_OF: [&str; 4] = [
+    "",
+    <OrderServiceServer<OrderServer> as NamedService>::NAME,
+    <QueryServiceServer<QueryServer> as NamedService>::NAME,
+    <StreamServiceServer<StreamServer> as NamedService>::NAME,
+];
+
+/// Lets gRPC health follow readiness until the server stops: it serves while the node is ready.
+async fn report_health(
+    reporter: HealthReporter,
+    readiness: Readiness,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut told = None;
+    loop {
+        let is_ready = readiness.is_ready();
+        if told != Some(is_ready) {
+            let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+            for service in HEALTH_OF {
+                reporter.set_service_status(service, status).await;
+            }
+            told = Some(is_ready);
+        }
+        tokio::select! {
+            () = readiness.told() => {}
+            // An error means that the server is gone.
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
 }

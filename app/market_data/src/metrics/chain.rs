@@ -146,11 +146,6 @@ impl ChainMetrics {
         let gated = chain.withdrawals_gated_until.saturating_sub(chain.height);
         self.withdrawals_gated.set(i64::try_from(gated).unwrap_or(i64::MAX));
     }
-
-    /// Height of the last block that was counted.
-    pub fn height(&self) -> i64 {
-        self.block_height.get()
-    }
 }
 
 fn count_outcome(counter: &IntCounterVec, view: &View, market: MarketId, code: Code) {

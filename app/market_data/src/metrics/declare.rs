@@ -7,12 +7,13 @@ use prometheus::{
 };
 
 /// Declares a struct of metrics, a line each, and `register`, which makes it:
-/// `field: Type = "name" ["label", …] "help";`.
+/// `field: Type = "name" ["label", …] "help";`. A type with labels and none given is absent until it
+/// is set.
 macro_rules! metrics {
     (
         $(#[$attribute:meta])*
         $visibility:vis struct $group:ident {
-            $($field:ident: $kind:ty = $name:literal $([$($label:literal),+])? $help:literal;)+
+            $($field:ident: $kind:ty = $name:literal $([$($label:literal),*])? $help:literal;)+
         }
     ) => {
         $(#[$attribute])*
@@ -30,7 +31,7 @@ macro_rules! metrics {
                         registry,
                         $name,
                         $help,
-                        &[$($($label),+)?],
+                        &[$($($label),*)?],
                     )?,)+
                 })
             }

@@ -1,4 +1,5 @@
-//! `/metrics` for Prometheus and `/health` for load balancers, over plain HTTP.
+//! `/metrics` for Prometheus, `/health` and `/ready` for supervisors and load balancers, over plain
+//! HTTP.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Metrics;
+use crate::readiness::Readiness;
 
 /// Most connections at once; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -47,7 +49,11 @@ impl Drop for MetricsServer {
 ///
 /// # Errors
 /// A sentence when the port is taken or cannot be opened.
-pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<MetricsServer, String> {
+pub async fn serve(
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+) -> Result<MetricsServer, String> {
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(
             "metrics cannot listen on {address}: another process does; set metrics_addr in \
@@ -57,19 +63,27 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Metrics
     })?;
     let address =
         listener.local_addr().map_err(|error| format!("metrics have no address: {error}"))?;
-    Ok(MetricsServer { address, task: tokio::spawn(accept(listener, metrics)) })
+    let pages = Pages { metrics, readiness };
+    Ok(MetricsServer { address, task: tokio::spawn(accept(listener, pages)) })
 }
 
-async fn accept(listener: TcpListener, metrics: Arc<Metrics>) {
+/// Sources of the pages.
+#[derive(Clone)]
+struct Pages {
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+}
+
+async fn accept(listener: TcpListener, pages: Pages) {
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // The semaphore is never closed.
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let metrics = Arc::clone(&metrics);
+                let pages = pages.clone();
                 tokio::spawn(async move {
-                    connection(stream, metrics).await;
+                    connection(stream, pages).await;
                     drop(seat);
                 });
             }
@@ -82,9 +96,9 @@ async fn accept(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-async fn connection(stream: TcpStream, metrics: Arc<Metrics>) {
+async fn connection(stream: TcpStream, pages: Pages) {
     let service = service_fn(move |request| {
-        let response = answer(&request, &metrics);
+        let response = answer(&request, &pages);
         async move { Ok::<_, Infallible>(response) }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
@@ -94,21 +108,20 @@ async fn connection(stream: TcpStream, metrics: Arc<Metrics>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     let plain = |status, text: String| respond(status, "text/plain; charset=utf-8", text.into());
+    let checks = |(ok, text): (bool, String)| {
+        let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        respond(status, "application/json", text.into())
+    };
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => match metrics.text() {
+        (&Method::GET, "/metrics") => match pages.metrics.text() {
             Ok(text) => respond(StatusCode::OK, prometheus::TEXT_FORMAT, text.into()),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        (&Method::GET, "/health") => match metrics.health() {
-            (height, true) => plain(StatusCode::OK, format!("ok, height {height}\n")),
-            (height, false) => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("no block within the last minute, height {height}\n"),
-            ),
-        },
-        _ => plain(StatusCode::NOT_FOUND, "/metrics and /health are here\n".to_owned()),
+        (&Method::GET, "/health") => checks(pages.readiness.health_page()),
+        (&Method::GET, "/ready") => checks(pages.readiness.ready_page()),
+        _ => plain(StatusCode::NOT_FOUND, "/metrics, /health and /ready are here\n".to_owned()),
     }
 }
 

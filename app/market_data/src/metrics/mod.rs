@@ -14,6 +14,7 @@ mod figures;
 mod grpc;
 mod http;
 mod market;
+mod node;
 mod oracle;
 mod queue;
 mod registry;
@@ -21,4 +22,5 @@ mod registry;
 mod tests;
 
 pub use http::{serve, MetricsServer};
+pub use node::NodeFigures;
 pub use registry::Metrics;

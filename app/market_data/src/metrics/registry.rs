@@ -14,6 +14,7 @@ use super::chain::ChainMetrics;
 use super::event_log::EventLogMetrics;
 use super::grpc::GrpcMetrics;
 use super::market::MarketMetrics;
+use super::node::{NodeFigures, NodeMetrics};
 use super::oracle::OracleMetrics;
 use super::queue::QueueMetrics;
 use crate::MarketData;
@@ -21,14 +22,10 @@ use crate::MarketData;
 /// Gauges are recomputed at most this often.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// A node without a block for this long is not healthy.
-const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
-
 /// Every metric of the node.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    last_block: Mutex<Option<Instant>>,
     chain: ChainMetrics,
     market: MarketMetrics,
     oracle: OracleMetrics,
@@ -37,6 +34,7 @@ pub struct Metrics {
     pub(super) queue: QueueMetrics,
     watched_queue: OnceLock<Arc<TxQueue>>,
     pub(super) carriage: CarriageMetrics,
+    node: NodeMetrics,
 }
 
 impl Metrics {
@@ -47,7 +45,6 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, Error> {
         let registry = Registry::new();
         Ok(Arc::new(Self {
-            last_block: Mutex::default(),
             chain: ChainMetrics::register(&registry)?,
             market: MarketMetrics::register(&registry)?,
             oracle: OracleMetrics::register(&registry)?,
@@ -56,6 +53,7 @@ impl Metrics {
             queue: QueueMetrics::register(&registry)?,
             watched_queue: OnceLock::new(),
             carriage: CarriageMetrics::register(&registry)?,
+            node: NodeMetrics::register(&registry)?,
             registry,
         }))
     }
@@ -98,7 +96,6 @@ impl Metrics {
 
     /// Counts a block.
     pub(super) fn count_block(&self, block: &PublishedBlock) {
-        *self.last_block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.chain.count(block);
         self.oracle.count(&block.view, &block.events);
     }
@@ -126,6 +123,11 @@ impl Metrics {
         self.watched_queue.get_or_init(|| queue);
     }
 
+    /// Takes the figures of the node's watch over itself.
+    pub fn tell_node(&self, figures: &NodeFigures<'_>) {
+        self.node.tell(figures);
+    }
+
     /// Counts an answered request.
     pub fn grpc_request(&self, method: &str, code: tonic::Code) {
         self.grpc.request(method, code);
@@ -139,13 +141,6 @@ impl Metrics {
     /// Counts a stream that has ended.
     pub fn stream_closed(&self, stream: &str) {
         self.grpc.stream_closed(stream);
-    }
-
-    /// The last height, and whether its block came within the last minute.
-    #[must_use]
-    pub fn health(&self) -> (i64, bool) {
-        let last = *self.last_block.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.chain.height(), last.is_some_and(|at| at.elapsed() < HEALTHY_WITHIN))
     }
 
     /// All metrics in Prometheus' text format.

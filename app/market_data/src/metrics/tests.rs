@@ -29,6 +29,7 @@ use tidemark_risk::{Account, Market, Position};
 
 use super::distance::{distances, NearLiquidation};
 use super::*;
+use crate::readiness::{Check, Condition, Readiness};
 use crate::MarketData;
 
 const BTC: MarketId = MarketId::ZERO;
@@ -208,6 +209,19 @@ fn filled() -> Arc<Metrics> {
         ..BundleCounts::default()
     };
     metrics.carriage.refresh(bundles);
+    let checks = [
+        Check { name: "synced", ok: true, reason: String::new() },
+        Check { name: "disk", ok: false, reason: String::new() },
+    ];
+    metrics.tell_node(&NodeFigures {
+        checks: [&[], &checks],
+        disk_free_bytes: Some(5_000),
+        clock_ahead_ms: Some(-1_500),
+        votes_missed: 4,
+        own_prices: Some(3),
+        peers: Some(2),
+        memory_bytes: Some(70_000),
+    });
     metrics
 }
 
@@ -220,6 +234,9 @@ fn names_follow_prometheus_conventions() {
     let units = ["_seconds", "_ratio", "_usdc", "_lots", "_ticks", "_base_units", "_bytes"];
     let counts = [
         "tidemark_block_height",
+        "tidemark_check_ok",
+        "tidemark_own_report_markets",
+        "tidemark_peers",
         "tidemark_book_levels",
         "tidemark_accounts",
         "tidemark_accounts_near_liquidation",
@@ -276,6 +293,7 @@ fn docs_metrics_lists_every_metric_with_its_help() {
         include_str!("event_log.rs"),
         include_str!("grpc.rs"),
         include_str!("market.rs"),
+        include_str!("node.rs"),
         include_str!("oracle.rs"),
         include_str!("queue.rs")
     );
@@ -303,6 +321,11 @@ fn a_block_is_counted_by_outcome_market_and_stage() {
         "tidemark_twap_slices_total{market=\"BTC-USD\",outcome=\"STALE_INDEX\"} 1",
         "tidemark_invariant_violations_total 1",
         "tidemark_insurance_fund_usdc 2.5",
+        "tidemark_check_ok{check=\"disk\"} 0",
+        "tidemark_clock_ahead_seconds -1.5",
+        "tidemark_disk_free_bytes 5000",
+        "tidemark_own_votes_missed_total 4",
+        "tidemark_peers 2",
         "tidemark_bad_debt_usdc{market=\"BTC-USD\"} 7",
         "tidemark_oracle_age_seconds{market=\"BTC-USD\"} 1.5",
         "tidemark_oracle_reporting_power_ratio{market=\"BTC-USD\"} 0.6",
@@ -368,7 +391,9 @@ fn methods_are_counted_by_name_and_invented_ones_together() {
 async fn metrics_and_health_are_served_and_a_busy_port_gives_a_sentence() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let metrics = Metrics::new().unwrap();
-    let server = serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&metrics)).await.unwrap();
+    let readiness = Readiness::default();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let server = serve(any, Arc::clone(&metrics), readiness.clone()).await.unwrap();
     let address = server.address();
     let get = |path: &'static str| async move {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -379,11 +404,20 @@ async fn metrics_and_health_are_served_and_a_busy_port_gives_a_sentence() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    assert!(get("/health").await.starts_with("HTTP/1.1 503"));
+    for page in ["/health", "/ready"] {
+        let answer = get(page).await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("just started"), "{answer}");
+    }
+    let failed = Check { name: "disk", ok: false, reason: "it is full".into() };
+    let height = 42;
+    readiness.tell(Condition { height, health: Vec::new(), ready: vec![failed] });
+    assert!(get("/health").await.ends_with("{\"ok\":true,\"height\":42,\"checks\":[]}\n"));
+    let answer = get("/ready").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("it is full"), "{answer}");
     metrics.count_block(&block());
-    assert!(get("/health").await.ends_with("ok, height 42\n"));
     assert!(get("/metrics").await.contains("\ntidemark_block_height 42\n"));
     assert!(get("/other").await.starts_with("HTTP/1.1 404"));
-    let why = serve(address, Metrics::new().unwrap()).await.unwrap_err();
+    let again = serve(address, Metrics::new().unwrap(), Readiness::default()).await;
+    let why = again.unwrap_err();
     assert!(why.contains("another process does"), "{why}");
 }

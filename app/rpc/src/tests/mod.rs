@@ -28,6 +28,7 @@ use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::state::State;
 use tidemark_market_data::metrics::Metrics;
+use tidemark_market_data::readiness::{Condition, Readiness};
 use tidemark_market_data::MarketData;
 use tidemark_oracle::index::PricePoint;
 use tidemark_proto::params::{ChainParams, MarketParams};
@@ -134,6 +135,7 @@ struct Node {
     comet: Comet,
     server: ServerHandle,
     metrics: Arc<Metrics>,
+    readiness: Readiness,
     start_ms: u64,
     /// Index and perpetual price of the next blocks.
     price: u64,
@@ -171,6 +173,8 @@ impl Node {
         let outcomes = Arc::clone(market_data.outcomes());
         let queue = Arc::new(queue.with_drops(outcomes));
         let (comet, metrics) = (Comet::start().await, Metrics::new().unwrap());
+        let readiness = Readiness::default();
+        readiness.tell(Condition::default());
         let deps = Deps {
             publisher: Arc::clone(&publisher),
             market_data: Arc::clone(&market_data),
@@ -179,6 +183,7 @@ impl Node {
             forward: Forward::default(),
             metrics: Arc::clone(&metrics),
             feed: "test".into(),
+            readiness: readiness.clone(),
         };
         let server = serve("127.0.0.1:0".parse().unwrap(), deps).unwrap();
         let sequences = std::collections::BTreeMap::new();
@@ -191,6 +196,7 @@ impl Node {
             comet,
             server,
             metrics,
+            readiness,
             start_ms,
             price: PRICE,
             sequences,

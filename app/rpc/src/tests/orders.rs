@@ -235,6 +235,7 @@ async fn a_node_that_is_told_of_validators_hands_on_to_the_first_that_takes_it()
         forward,
         metrics: near.metrics,
         feed: String::new(),
+        readiness: near.readiness,
     };
     let server = serve("127.0.0.1:0".parse().unwrap(), deps).unwrap();
     let address = format!("http://{}", server.address());

@@ -5,6 +5,7 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryParamsRequest,
 };
 use prost::Message as _;
+use tidemark_market_data::readiness::Check;
 use tidemark_proto::v1::order_service_client::OrderServiceClient;
 use tidemark_proto::v1::query_service_client::QueryServiceClient;
 use tidemark_proto::Code;
@@ -159,12 +160,29 @@ async fn the_export_holds_owners_positions_and_orders() {
 }
 
 #[tokio::test]
-async fn health_and_reflection_answer() {
+async fn health_follows_readiness() {
+    let node = Node::start().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(node.channel().await);
+    let failed = Check { name: "disk", ok: false, reason: "it is full".into() };
+    let not_ready = Condition { ready: vec![failed], ..Condition::default() };
+    for (condition, serving) in [(not_ready, 2), (Condition::default(), 1)] {
+        node.readiness.tell(condition);
+        for service in ["", "tidemark.v1.OrderService", "tidemark.v1.StreamService"] {
+            loop {
+                let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
+                if health.check(request).await.unwrap().into_inner().status == serving {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn reflection_answers() {
     let node = Node::start().await;
     let channel = node.channel().await;
-    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
-    let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
-    assert_eq!(health.check(request).await.unwrap().into_inner().status, 1);
     let list = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
@@ -197,6 +215,7 @@ async fn a_busy_port_gives_a_sentence() {
         forward: Forward::default(),
         metrics: Arc::clone(&other.metrics),
         feed: String::new(),
+        readiness: other.readiness.clone(),
     };
     let address = node.server.address();
     let why = serve(address, deps).unwrap_err();
