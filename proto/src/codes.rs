@@ -85,6 +85,8 @@ codes! {
     SequencePending = 20, "SEQUENCE_PENDING";
     /// The node has dropped the transaction, which no block has; another node may still have it.
     TxDropped = 21, "TX_DROPPED";
+    /// The node's newest block is more than 30 s old, so it cannot tell; nothing was sent.
+    NodeBehind = 22, "NODE_BEHIND";
 
     /// The agent has used the nonce already.
     NonceUsed = 30, "NONCE_USED";

@@ -55,6 +55,7 @@ pub const fn grpc_code(code: Code) -> tonic::Code {
         | Code::WithdrawalQueueFull => tonic::Code::ResourceExhausted,
         Code::Overflow | Code::OutOfRange => tonic::Code::OutOfRange,
         Code::InvariantBroken => tonic::Code::Internal,
+        Code::NodeBehind => tonic::Code::Unavailable,
         _ => tonic::Code::FailedPrecondition,
     }
 }

@@ -52,6 +52,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Client(ClientError::Refused(refusal)) if refusal.code == Code::NodeBehind => 3,
             Self::Client(ClientError::Refused(_) | ClientError::Failed { .. })
             | Self::Partly { .. } => 1,
             Self::Client(ClientError::BadAddress { .. }) | Self::Usage(_) | Self::Key(_) => 2,
@@ -102,6 +103,7 @@ mod tests {
             (CliError::refused(110, "free is 1"), 1),
             (CliError::refused(60_000, "new"), 1),
             (CliError::Usage("no".into()), 2),
+            (CliError::refused(22, "its newest block is old"), 3),
             (CliError::from(unreachable), 3),
             (CliError::from(unknown), 4),
         ] {

@@ -112,7 +112,7 @@ impl Faucet {
         loop {
             let sent = self.send(&trader.address(), trader.role.collateral_usdc(), wait_for).await;
             match &sent {
-                Err(error) if error.code() == Some(Code::Overloaded) => {
+                Err(error) if matches!(error.code(), Some(Code::Overloaded | Code::NodeBehind)) => {
                     tokio::time::sleep(BUSY).await
                 }
                 _ => return sent,

@@ -72,7 +72,7 @@ impl OrderServer {
         let view = self.publisher.view();
         let next = view.sequence(&number.owner).ok_or_else(|| {
             let message = format!("{} does not exist: it never got a deposit", number.owner);
-            Refusal::new(Code::UnknownAccount, message)
+            self.standing.judge(Refusal::new(Code::UnknownAccount, message))
         })?;
         if let Some(found) = self.market_data.answer_of(number).await {
             return Ok(response(&found));
@@ -93,7 +93,7 @@ impl OrderServer {
         };
         if is_unused {
             let message = format!("{what} is not used up: the account's next is {next}");
-            return Err(Refusal::new(Code::UnknownTransaction, message));
+            return Err(self.standing.judge(Refusal::new(Code::UnknownTransaction, message)));
         }
         let oldest = self.market_data.held().oldest;
         if oldest > 1 && number.agent.is_none() {
@@ -136,7 +136,7 @@ impl OrderServer {
             "no transaction of {what} is in blocks {} to {}, which this node has",
             held.oldest, held.newest
         );
-        Refusal::new(Code::UnknownTransaction, message)
+        self.standing.judge(Refusal::new(Code::UnknownTransaction, message))
     }
 
     /// The refusal of a number that another transaction used up, with that transaction and its

@@ -16,11 +16,12 @@ use tidemark_consensus::cosmos_account::account;
 use tidemark_consensus::publish::Publisher;
 use tonic::{Request, Response, Status};
 
-use super::status::status;
+use super::standing::Standing;
 
 /// The gRPC service.
 pub(super) struct AuthQuery {
     pub publisher: Arc<Publisher>,
+    pub standing: Standing,
 }
 
 fn elsewhere<T>() -> Result<Response<T>, Status> {
@@ -34,7 +35,7 @@ impl Query for AuthQuery {
         request: Request<QueryAccountRequest>,
     ) -> Result<Response<QueryAccountResponse>, Status> {
         let account = account(&self.publisher.view(), &request.get_ref().address)
-            .map_err(|refusal| status(&refusal))?;
+            .map_err(|refusal| self.standing.refuse(refusal))?;
         Ok(Response::new(QueryAccountResponse { account: Some(account) }))
     }
 

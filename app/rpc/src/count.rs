@@ -1,5 +1,5 @@
-//! Counts requests by method and status, for metrics, and by connection: a layer around every
-//! service.
+//! Counts requests by method and status, for metrics, and by connection, and tells the node's newest
+//! block with each answer: a layer around every service.
 //!
 //! `TraceLayer` of tower-http does not serve here: its callbacks do not see the request's path, and
 //! none of them runs when the client drops an answer that has not ended, as clients of streams do.
@@ -19,6 +19,7 @@ use tonic::Status;
 use tower::{Layer, Service};
 
 use super::connection::Handle;
+use super::standing::Standing;
 use super::status::refuse;
 
 /// Of the library's sentence for a request above the bound.
@@ -29,6 +30,7 @@ const TOO_LARGE: &str = "decoded message length too large";
 pub(super) struct CountLayer {
     pub metrics: Arc<Metrics>,
     pub market_data: Arc<MarketData>,
+    pub standing: Standing,
 }
 
 /// A service whose answers are counted.
@@ -37,6 +39,7 @@ pub(super) struct CountService<S> {
     service: S,
     metrics: Arc<Metrics>,
     market_data: Arc<MarketData>,
+    standing: Standing,
 }
 
 impl<S> Layer<S> for CountLayer {
@@ -44,7 +47,7 @@ impl<S> Layer<S> for CountLayer {
 
     fn layer(&self, service: S) -> Self::Service {
         let (metrics, market_data) = (Arc::clone(&self.metrics), Arc::clone(&self.market_data));
-        CountService { service, metrics, market_data }
+        CountService { service, metrics, market_data, standing: self.standing.clone() }
     }
 }
 
@@ -77,10 +80,11 @@ where
             ticket.code = Some(refused.code());
             return Box::pin(async move { Ok(refused.into_http()) });
         }
-        let answer = self.service.call(request);
+        let (answer, standing) = (self.service.call(request), self.standing.clone());
         Box::pin(async move {
             let mut response = answer.await?;
             tell_too_large(response.headers_mut());
+            standing.tell(response.headers_mut());
             ticket.read(response.headers());
             Ok(response.map(|inner| Body::new(CountBody { inner, ticket })))
         })

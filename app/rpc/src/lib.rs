@@ -19,6 +19,7 @@ mod order;
 mod query;
 pub mod server;
 mod shared_book;
+pub mod standing;
 pub mod status;
 mod stream;
 #[cfg(test)]

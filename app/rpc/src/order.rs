@@ -6,7 +6,7 @@
 //! very bytes may be in a block that it has not seen.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use tidemark_consensus::publish::Publisher;
@@ -14,13 +14,13 @@ use tidemark_consensus::queue::{Origin, TxQueue};
 use tidemark_market_data::outcomes::{CommittedTx, Waiter};
 use tidemark_market_data::MarketData;
 use tidemark_proto::types::{DecodedTx, TxHash, TxNumber};
-use tidemark_proto::units::TimeMs;
 use tidemark_proto::v1::order_service_server::OrderService;
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{timeout_at, Instant};
 use tonic::{Request, Response, Status};
 
+use super::standing::Standing;
 use super::status::{refuse, status};
 
 /// Most transactions that are being checked, or wait for it, at once.
@@ -33,14 +33,12 @@ const MAX_TIMEOUT_MS: u32 = 60_000;
 /// up.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(5);
 
-/// A node whose newest block is older than this is replaying, syncing or cut off.
-const BEHIND: Duration = Duration::from_secs(30);
-
 /// The service.
 pub(super) struct OrderServer {
     pub(super) publisher: Arc<Publisher>,
     pub(super) market_data: Arc<MarketData>,
     pub(super) queue: Arc<TxQueue>,
+    pub(super) standing: Standing,
     /// Told of each transaction that the mempool is to have.
     more: Arc<Notify>,
     in_flight: Semaphore,
@@ -77,7 +75,8 @@ impl OrderServer {
     ) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (in_flight, checks) = (Semaphore::new(MAX_IN_FLIGHT), Semaphore::new(threads));
-        Self { publisher, market_data, queue, more, in_flight, checks }
+        let standing = Standing::new(Arc::clone(&publisher));
+        Self { publisher, market_data, queue, standing, more, in_flight, checks }
     }
 
     /// Puts a transaction into the node's queue, on a thread that serves no connections: a
@@ -121,15 +120,10 @@ impl OrderServer {
             // However old its newest block is: what waits on this node is known here.
             return Err(status(&refusal));
         }
-        let age = age(self.publisher.view().chain.time_ms);
-        if age > BEHIND {
-            let message = format!(
-                "this node's newest block is {} s old, so it cannot tell; nothing was sent",
-                age.as_secs()
-            );
-            return Err(refuse(Code::Overloaded, message));
+        match self.standing.judge(refusal) {
+            behind if behind.code == Code::NodeBehind => Err(status(&behind)),
+            refusal => Err(status(&self.refusal(tx, refusal).await)),
         }
-        Err(status(&self.refusal(tx, refusal).await))
     }
 
     /// A refusal, with the transaction that used its number where it was for that.
@@ -199,12 +193,6 @@ fn answer(hash: &TxHash, outcome: v1::SubmitOutcome) -> v1::SubmitResponse {
         tx_hash: hex::encode_upper(hash),
         ..v1::SubmitResponse::default()
     }
-}
-
-/// How long ago a block time was, by this machine's clock; 0 for one ahead of it.
-fn age(time_ms: TimeMs) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_millis(time_ms.get()))
 }
 
 fn wait_limit(timeout_ms: u32) -> Result<Duration, Status> {

@@ -18,7 +18,7 @@ use super::account::{accounts_of, at_one_height, find, keeper, subaccount, with_
 use super::agents::agents;
 use super::export::{export, ExportStream};
 use super::one_export::Exports;
-use super::status::status;
+use super::standing::Standing;
 
 /// Funding is paid at each full hour of block time.
 const HOUR_MS: u64 = 3_600_000;
@@ -34,6 +34,7 @@ pub(super) struct QueryServer {
     /// Name of this node's price feed.
     pub feed: String,
     pub exports: Exports,
+    pub standing: Standing,
 }
 
 /// An amount that is never negative, on the wire: what passes 64 bits is shown as the nearest that
@@ -162,6 +163,10 @@ fn market_id(view: &View, market: u32) -> Result<MarketId, Refusal> {
 }
 
 impl QueryServer {
+    fn respond<T>(&self, result: Result<T, Refusal>) -> Result<Response<T>, Status> {
+        result.map(Response::new).map_err(|refusal| self.standing.refuse(refusal))
+    }
+
     /// An owner's accounts, or one, and all their open orders by account, those of isolated
     /// collateral among them; all of one height.
     pub(super) async fn accounts_with_orders(
@@ -249,10 +254,6 @@ impl QueryServer {
     }
 }
 
-fn respond<T>(result: Result<T, Refusal>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|refusal| status(&refusal))
-}
-
 #[tonic::async_trait]
 impl QueryService for QueryServer {
     type ExportStream = ExportStream;
@@ -296,28 +297,28 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::MarketsRequest>,
     ) -> Result<Response<v1::MarketsResponse>, Status> {
-        respond(Self::markets(self, request.get_ref()))
+        self.respond(Self::markets(self, request.get_ref()))
     }
 
     async fn account(
         &self,
         request: Request<v1::AccountRequest>,
     ) -> Result<Response<v1::AccountResponse>, Status> {
-        respond(self.accounts(request.get_ref()).await)
+        self.respond(self.accounts(request.get_ref()).await)
     }
 
     async fn orders(
         &self,
         request: Request<v1::OrdersRequest>,
     ) -> Result<Response<v1::OrdersResponse>, Status> {
-        respond(Self::orders(self, request.get_ref()))
+        self.respond(Self::orders(self, request.get_ref()))
     }
 
     async fn book(
         &self,
         request: Request<v1::BookRequest>,
     ) -> Result<Response<v1::BookResponse>, Status> {
-        respond(Self::book(self, request.get_ref()))
+        self.respond(Self::book(self, request.get_ref()))
     }
 
     async fn funding(
@@ -325,42 +326,42 @@ impl QueryService for QueryServer {
         request: Request<v1::FundingRequest>,
     ) -> Result<Response<v1::FundingResponse>, Status> {
         let view = self.publisher.view();
-        respond(view.market(request.get_ref().market).map(funding).map_err(Refusal::from))
+        self.respond(view.market(request.get_ref().market).map(funding).map_err(Refusal::from))
     }
 
     async fn oracle(
         &self,
         request: Request<v1::OracleRequest>,
     ) -> Result<Response<v1::OracleResponse>, Status> {
-        respond(Self::oracle(self, request.get_ref()))
+        self.respond(Self::oracle(self, request.get_ref()))
     }
 
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        respond(self.explain_account(request.get_ref()).await)
+        self.respond(self.explain_account(request.get_ref()).await)
     }
 
     async fn liquidation_history(
         &self,
         request: Request<v1::LiquidationHistoryRequest>,
     ) -> Result<Response<v1::LiquidationHistoryResponse>, Status> {
-        respond(self.past_liquidations(request.get_ref()))
+        self.respond(self.past_liquidations(request.get_ref()))
     }
 
     async fn agents(
         &self,
         request: Request<v1::AgentsRequest>,
     ) -> Result<Response<v1::AgentsResponse>, Status> {
-        respond(agents(&self.publisher.view(), request.get_ref()))
+        self.respond(agents(&self.publisher.view(), request.get_ref()))
     }
 
     async fn backstop(
         &self,
         request: Request<v1::BackstopRequest>,
     ) -> Result<Response<v1::BackstopResponse>, Status> {
-        respond(backstop(&self.publisher.view(), request.get_ref().market))
+        self.respond(backstop(&self.publisher.view(), request.get_ref().market))
     }
 
     async fn export(

@@ -34,6 +34,7 @@ use super::offer::Carrier;
 use super::one_export::Exports;
 use super::order::OrderServer;
 use super::query::QueryServer;
+use super::standing::Standing;
 use super::stream::StreamServer;
 
 /// Most bytes of a request: a transaction of the largest size that governance would sensibly set.
@@ -144,9 +145,11 @@ fn router(
         Arc::clone(&queue),
         more,
     );
+    let standing = Standing::new(Arc::clone(&publisher));
     let counted = CountLayer {
         metrics: Arc::clone(&metrics),
         market_data: Arc::clone(&market_data),
+        standing: standing.clone(),
     };
     let budget = Budget::new(budget::MAX_BYTES);
     let queries = QueryServer {
@@ -155,6 +158,7 @@ fn router(
         market_data: Arc::clone(&market_data),
         feed,
         exports: Exports::new(Arc::clone(&budget)),
+        standing: standing.clone(),
     };
     let streams =
         StreamServer::new(Arc::clone(&publisher), market_data, metrics, budget, stopped.clone());
@@ -174,7 +178,7 @@ fn router(
         .add_service(OrderServiceServer::new(orders).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(QueryServiceServer::new(queries))
         .add_service(StreamServiceServer::new(streams))
-        .add_service(AuthServer::new(AuthQuery { publisher }))
+        .add_service(AuthServer::new(AuthQuery { publisher, standing }))
         .add_service(health)
         .add_service(reflection))
 }

@@ -11,14 +11,15 @@ use tidemark_market_data::metrics::Metrics;
 use tidemark_market_data::{BookSnapshot, MarketData, OutOfRange, Reader};
 use tidemark_proto::units::MarketId;
 use tidemark_proto::v1::stream_service_server::StreamService;
-use tidemark_proto::{v1, Code};
+use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 use super::account::find;
 use super::budget::{Budget, Share};
 use super::shared_book::SharedBooks;
-use super::status::{refuse, status};
+use super::standing::Standing;
+use super::status::refuse;
 use super::walk::{self, BoxStream, First, Walk};
 
 /// How long a position above the newest block may wait for its block.
@@ -30,6 +31,7 @@ const MAX_STREAMS: usize = 4_000;
 /// The service.
 pub(super) struct StreamServer {
     publisher: Arc<Publisher>,
+    standing: Standing,
     market_data: Arc<MarketData>,
     metrics: Arc<Metrics>,
     stopped: watch::Receiver<bool>,
@@ -60,6 +62,7 @@ impl StreamServer {
         stopped: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            standing: Standing::new(Arc::clone(&publisher)),
             publisher,
             market_data,
             metrics,
@@ -98,7 +101,7 @@ impl StreamServer {
 
     fn check_market(&self, market: u32) -> Result<MarketId, Status> {
         let view = self.publisher.view();
-        let cell = view.market(market).map_err(|refusal| status(&refusal.into()))?;
+        let cell = view.market(market).map_err(|refusal| self.standing.refuse(refusal))?;
         Ok(cell.market.params.id)
     }
 
@@ -109,7 +112,7 @@ impl StreamServer {
         }
         self.wait_for(from_height.saturating_sub(1)).await;
         let reader = self.market_data.reader_since(from_height);
-        reader.map_err(|out| out_of_range(&format!("from_height is {from_height}"), out))
+        reader.map_err(|out| self.out_of_range(&format!("from_height is {from_height}"), out))
     }
 
     /// A reader from the block of an event sequence on, which has been told already.
@@ -122,31 +125,36 @@ impl StreamServer {
         } else {
             self.market_data.reader_since(height)
         };
-        reader.map_err(|out| out_of_range(&format!("after_sequence is {after_sequence}"), out))
+        let position = format!("after_sequence is {after_sequence}");
+        reader.map_err(|out| self.out_of_range(&position, out))
     }
 
     /// A client that comes from another node may be a moment ahead of this one.
     async fn wait_for(&self, height: u64) {
         self.market_data.catch_up(height, AHEAD_FOR).await;
     }
-}
 
-/// The refusal of a position that the node does not have.
-fn out_of_range(position: &str, out: OutOfRange) -> Status {
-    let message = match out {
-        OutOfRange::Before(held) => format!(
-            "{position}, the node has events from {} (block {}) on: read the state, and start \
-             with 0",
-            event_sequence(held.oldest, 0),
-            held.oldest
-        ),
-        OutOfRange::Beyond(held) => format!(
-            "{position}, above the node's newest block {}: it is of another chain, or of a node \
-             that is ahead",
-            held.newest
-        ),
-    };
-    refuse(Code::OutOfRange, message)
+    /// The refusal of a position that the node does not have.
+    fn out_of_range(&self, position: &str, out: OutOfRange) -> Status {
+        let beyond = match out {
+            OutOfRange::Before(held) => {
+                // However far the node is behind, it will not have that block.
+                let message = format!(
+                    "{position}, the node has events from {} (block {}) on: read the state, and \
+                     start with 0",
+                    event_sequence(held.oldest, 0),
+                    held.oldest
+                );
+                return refuse(Code::OutOfRange, message);
+            }
+            OutOfRange::Beyond(held) => format!(
+                "{position}, above the node's newest block {}: it is of another chain, or of a \
+                 node that is ahead",
+                held.newest
+            ),
+        };
+        self.standing.refuse(Refusal::new(Code::OutOfRange, beyond))
+    }
 }
 
 /// Nothing before the first block.
@@ -280,7 +288,7 @@ impl StreamService for StreamServer {
     ) -> Result<Response<Self::AccountStream>, Status> {
         let asked = request.get_ref();
         let account = find(&self.publisher.view(), &asked.owner, asked.subaccount)
-            .map_err(|refusal| status(&refusal))?;
+            .map_err(|refusal| self.standing.refuse(refusal))?;
         let (after, from_height) = (asked.after_sequence, asked.from_height);
         let seat = self.seat(&request, "account")?;
         let reader = match after {

@@ -101,7 +101,7 @@ impl Trader {
             match self.client.submit(tx, v1::WaitFor::Accepted, TIMEOUT).await {
                 Ok(_) => return Some(sent_again),
                 Err(ClientError::Refused(refusal)) => match refusal.code {
-                    Code::Overloaded | Code::RateLimited => {}
+                    Code::Overloaded | Code::NodeBehind | Code::RateLimited => {}
                     // A node that has just started knows no account, or an older sequence.
                     Code::UnknownAccount | Code::SequenceGap if start.elapsed() < CATCHES_UP => {}
                     _ => return None,

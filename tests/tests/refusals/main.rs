@@ -28,13 +28,14 @@ use tidemark_tests::harness::{one_market, plain_market, Chain, FAUCET};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden_refusals.txt");
 
 /// Codes that no block can show, each with its reason.
-const UNREACHABLE: [(Code, &str); 8] = [
+const UNREACHABLE: [(Code, &str); 9] = [
     (Code::Ok, "not a refusal"),
     (Code::Overloaded, "only the gRPC server is short of room"),
     (Code::OutOfRange, "only the gRPC server is asked for positions of streams"),
     (Code::UnknownTransaction, "only the gRPC server is asked for answers"),
     (Code::SequencePending, "only a node's queue refuses a second transaction with a sequence"),
     (Code::TxDropped, "only a node's queue drops"),
+    (Code::NodeBehind, "only the gRPC server tells that its node is behind"),
     (
         Code::Overflow,
         "bounds on amounts, orders and ids are refused before any sum passes 127 bits",

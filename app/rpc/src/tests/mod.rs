@@ -2,6 +2,7 @@
 //! for CometBFT.
 
 mod answers;
+mod behind;
 mod explain;
 mod orders;
 mod queries;

@@ -263,6 +263,6 @@ async fn a_node_that_is_behind_does_not_judge_by_its_state() {
     let channel = node.channel().await;
     for tx in [stranger, replayed] {
         let status = submit(&channel, &tx, WaitFor::Accepted, 0).await.unwrap_err();
-        assert_eq!(code_of(&status), Code::Overloaded.number(), "{status:?}");
+        assert_eq!(code_of(&status), Code::NodeBehind.number(), "{status:?}");
     }
 }

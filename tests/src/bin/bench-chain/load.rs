@@ -190,7 +190,9 @@ impl Part {
         let start = Instant::now();
         let answer = loop {
             match client.submit(tx.to_vec(), v1::WaitFor::Committed, COMMIT_TIMEOUT).await {
-                Err(ClientError::Refused(refusal)) if refusal.code == Code::Overloaded => {
+                Err(ClientError::Refused(refusal))
+                    if matches!(refusal.code, Code::Overloaded | Code::NodeBehind) =>
+                {
                     tokio::time::sleep(OVERLOADED_WAIT).await;
                 }
                 answer => break answer.map_err(|e| e.to_string())?,

@@ -242,7 +242,7 @@ impl Trader {
                 Ok(_) => return self.find(signed, sent).await,
                 Err(ClientError::Refused(refusal)) => match refusal.code {
                     // Not taken, or not yet: again.
-                    Code::Overloaded | Code::RateLimited => {}
+                    Code::Overloaded | Code::NodeBehind | Code::RateLimited => {}
                     code => return End::Refused(code),
                 },
                 Err(_) => {}
