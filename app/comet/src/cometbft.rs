@@ -2,15 +2,18 @@
 
 use std::{
     fs, io,
-    io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
+use super::leftover;
+use super::log_file::{last_words, rotate, ROTATE_BYTES};
 use super::tools::Tool;
 
 /// The version of CometBFT that the node is built and tested with. It is pinned here and nowhere
@@ -27,10 +30,12 @@ pub const COMETBFT: Tool = Tool {
 
 /// Runs a command until it ends or standard input closes, which the operating system does when the
 /// node dies, however it dies. Then the command gets SIGTERM, and after five seconds SIGKILL. (The
-/// kernel's own way, `PR_SET_PDEATHSIG`, needs unsafe code between fork and exec, and Linux.)
+/// kernel's own way, `PR_SET_PDEATHSIG`, needs unsafe code between fork and exec, and Linux.) The
+/// file that the variable `GUARD_PID_FILE` names is told the command's process.
 pub const GUARD: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- & node=$!
+[ -z "$GUARD_PID_FILE" ] || echo $node >"$GUARD_PID_FILE"
 (
     read -r _ <&3
     kill -TERM $node
@@ -45,11 +50,8 @@ wait $guard 2>/dev/null
 exit $code
 "#;
 
-/// A log beyond this many bytes is moved aside when CometBFT starts.
-const LOG_ROTATE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// How much of the log's end is searched for the last words.
-const LAST_WORDS_BYTES: u64 = 2048;
+/// How often the log's size is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A running CometBFT. Dropping it ends the process.
 #[derive(Debug)]
@@ -63,17 +65,17 @@ pub struct Comet {
 
 impl Comet {
     /// Starts `cometbft start` on `home`, against the application at `proxy_app`, e.g.
-    /// `unix:///path/app.sock`. Its log is
-    /// `cometbft.log` in the home.
+    /// `unix:///path/app.sock`. Its log is `cometbft.log` in the home, of at most 64 MiB beside the
+    /// one before. One that a killed node has left on this home is ended first, which takes seconds.
     ///
     /// # Errors
-    /// When the log cannot be written or the process not be started.
+    /// When the log cannot be written or the process not be started, or when another node runs on
+    /// the home.
     pub fn spawn(binary: &Path, home: &Path, proxy_app: &str) -> io::Result<Self> {
         let log = home.join("cometbft.log");
-        if fs::metadata(&log).is_ok_and(|found| found.len() > LOG_ROTATE_BYTES) {
-            fs::rename(&log, home.join("cometbft.log.1"))?;
-        }
+        leftover::end(home)?;
         let log_file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let begins_at = log_file.metadata()?.len();
         let mut child = Command::new("/bin/sh")
             .args(["-c", GUARD, "cometbft-guard"])
             .arg(binary)
@@ -82,6 +84,7 @@ impl Comet {
             .arg(home)
             // The address is the one that is listened on, also when the home was moved.
             .args(["--proxy_app", proxy_app])
+            .env("GUARD_PID_FILE", leftover::from_guard(home))
             .stdin(Stdio::piped())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)
@@ -90,10 +93,18 @@ impl Comet {
             .spawn()?;
         let lifeline = child.stdin.take();
         let (tell, ended) = watch::channel(None);
-        let log_of_waiter = log.clone();
+        let record = leftover::record(binary, home);
+        let (runs, has_ended) = mpsc::channel::<()>();
+        let (log_of_keeper, log_of_waiter) = (log.clone(), log.clone());
+        let keep = move || keep_short(&log_of_keeper, &has_ended);
+        thread::Builder::new().name("cometbft-log".into()).spawn(keep)?;
         let waiter = thread::Builder::new().name("cometbft-wait".into()).spawn(move || {
             let status = child.wait();
-            let _ = tell.send(Some(ending(status, &log_of_waiter)));
+            drop(runs);
+            if let Some(record) = record {
+                record.forget();
+            }
+            let _ = tell.send(Some(ending(status, &log_of_waiter, begins_at)));
         })?;
         Ok(Self { lifeline, waiter: Some(waiter), ended, log })
     }
@@ -137,10 +148,10 @@ impl Drop for Comet {
     }
 }
 
-fn ending(status: io::Result<ExitStatus>, log: &Path) -> String {
+fn ending(status: io::Result<ExitStatus>, log: &Path, begins_at: u64) -> String {
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let log_path = log.display();
-    match last_words(log) {
+    match last_words(log, begins_at) {
         Some(words) => {
             format!("CometBFT stopped ({status}), see {log_path}; its last words: {words}")
         }
@@ -148,20 +159,13 @@ fn ending(status: io::Result<ExitStatus>, log: &Path) -> String {
     }
 }
 
-/// The last line of the log that is not blank, without the usage text that CometBFT prints after an
-/// error.
-fn last_words(log: &Path) -> Option<String> {
-    let mut file = fs::File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES))).ok()?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end).ok()?;
-    let end = String::from_utf8_lossy(&end);
-    let lines = || end.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines()
-        .rfind(|line| line.starts_with("ERROR") || line.starts_with("panic"))
-        .or_else(|| lines().next_back())
-        .map(str::to_owned)
+/// Keeps the log within its bound until its writer has ended.
+fn keep_short(log: &Path, ended: &mpsc::Receiver<()>) {
+    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = rotate(log, ROTATE_BYTES) {
+            tracing::debug!(%error, "CometBFT's log cannot be moved aside");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 pub mod cometbft;
 pub mod config;
+mod leftover;
+mod log_file;
 pub mod ports;
 pub mod rpc_client;
 pub mod tools;

@@ -64,6 +64,29 @@ fn cometbft_ends_when_the_node_is_killed() {
 }
 
 #[test]
+fn a_node_that_starts_at_once_after_a_kill_ends_the_cometbft_that_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    // As CometBFT, it has a database that one process may open, and takes a while to close it.
+    let script = "#!/bin/sh\nmkdir \"$(dirname \"$0\")/database\" || { echo locked; exit 1; }\n\
+                  trap 'sleep 1; rmdir \"$(dirname \"$0\")/database\"; exit 0' TERM\n\
+                  echo up\nwhile :; do sleep 0.05; done\n";
+    let path = folder.path().join("cometbft");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let log = || fs::read_to_string(folder.path().join("cometbft.log")).unwrap_or_default();
+    for starts in 1..=3 {
+        let mut node = process("process_that_runs_cometbft", folder.path()).spawn().unwrap();
+        wait_until("the child's start", || {
+            assert!(!log().contains("locked"), "two at once: {}", log());
+            log().matches("up").count() == starts && folder.path().join("cometbft.pid").exists()
+        });
+        node.kill().unwrap();
+        node.wait().unwrap();
+    }
+    wait_until("the last one's end", || !folder.path().join("database").exists());
+}
+
+#[test]
 #[ignore = "run by cometbft_ends_when_the_node_is_killed"]
 fn process_that_runs_cometbft() {
     if let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) {
