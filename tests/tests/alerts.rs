@@ -20,15 +20,19 @@ fn promtool() -> Result<PathBuf, String> {
 }
 
 #[test]
-fn promtool_accepts_the_alert_rules_and_the_configuration() {
+fn promtool_accepts_the_alert_rules_and_the_configuration_and_their_tests_pass() {
     let promtool = match promtool() {
         Ok(path) => path,
         Err(why) => return progress(&format!("skipped: {why}")),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
-    for (kind, file) in [("rules", "alerts.yml"), ("config", "prometheus.yml")] {
+    for (does, kind, file) in [
+        ("check", "rules", "alerts.yml"),
+        ("check", "config", "prometheus.yml"),
+        ("test", "rules", "alerts.test.yml"),
+    ] {
         let path = folder.join(file);
-        let answer = Command::new(&promtool).args(["check", kind]).arg(&path).output().unwrap();
+        let answer = Command::new(&promtool).args([does, kind]).arg(&path).output().unwrap();
         let text = String::from_utf8_lossy(&answer.stdout).into_owned()
             + &String::from_utf8_lossy(&answer.stderr);
         assert!(answer.status.success(), "{file}: {text}");
