@@ -66,7 +66,8 @@ pub struct Comet {
 impl Comet {
     /// Starts `cometbft start` on `home`, against the application at `proxy_app`, e.g.
     /// `unix:///path/app.sock`. Its log is `cometbft.log` in the home, of at most 64 MiB beside the
-    /// one before. One that a killed node has left on this home is ended first, which takes seconds.
+    /// one before. One that a killed node has left on this home is ended first, which takes
+    /// seconds.
     ///
     /// # Errors
     /// When the log cannot be written or the process not be started, or when another node runs on

@@ -113,8 +113,8 @@ pub(super) fn from_guard(home: &Path) -> PathBuf {
     path
 }
 
-/// Writes down the process that the guard has just started. Without a record, as on a system without
-/// `/proc`, the guard still ends it with the node.
+/// Writes down the process that the guard has just started. Without a record, as on a system
+/// without `/proc`, the guard still ends it with the node.
 pub(super) fn record(binary: &Path, home: &Path) -> Option<Record> {
     let told = home.join(FROM_GUARD);
     let end = Instant::now() + STARTS_WITHIN;

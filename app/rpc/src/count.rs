@@ -1,5 +1,5 @@
-//! Counts requests by method and status, for metrics, and by connection, and tells the node's newest
-//! block with each answer: a layer around every service.
+//! Counts requests by method and status, for metrics, and by connection, and tells the node's
+//! newest block with each answer: a layer around every service.
 //!
 //! `TraceLayer` of tower-http does not serve here: its callbacks do not see the request's path, and
 //! none of them runs when the client drops an answer that has not ended, as clients of streams do.

@@ -7,8 +7,8 @@ use prometheus::{
 };
 
 /// Declares a struct of metrics, a line each, and `register`, which makes it:
-/// `field: Type = "name" ["label", …] "help";`. A type with labels and none given is absent until it
-/// is set.
+/// `field: Type = "name" ["label", …] "help";`. A type with labels and none given is absent until
+/// it is set.
 macro_rules! metrics {
     (
         $(#[$attribute:meta])*

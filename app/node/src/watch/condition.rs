@@ -10,8 +10,8 @@ use super::{DiskBounds, Sight};
 /// A node without any block for longer does not work.
 const BLOCK_WITHIN: Duration = Duration::from_secs(60);
 
-/// This machine's clock may be so far from the validators'. Reports, nonces and proposals bear more;
-/// a clock that nobody sets right passes any bound.
+/// This machine's clock may be so far from the validators'. Reports, nonces and proposals bear
+/// more; a clock that nobody sets right passes any bound.
 pub(super) const CLOCK_WITHIN_MS: u64 = 1_000;
 
 /// A validator that has reported no price for longer has a silent feed.

@@ -1,5 +1,5 @@
-//! The node's watch over itself: once a second it looks at its newest block, disk, clock, prices and
-//! peers, tells `/health`, `/ready` and the metrics, and says in the log what has changed.
+//! The node's watch over itself: once a second it looks at its newest block, disk, clock, prices
+//! and peers, tells `/health`, `/ready` and the metrics, and says in the log what has changed.
 
 mod blocks;
 mod clock;
