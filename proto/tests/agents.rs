@@ -4,10 +4,14 @@
 #[path = "agents/vectors.rs"]
 mod vectors;
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use prost::Message as _;
 use tidemark_proto::tx::{block, decode, AgentSigner, Signer, TxOptions, SIGNED};
 use tidemark_proto::types::{Address, AgentKey, AgentScope, Message, SigningDomain, Subaccounts};
+use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId};
+use tidemark_proto::v1::agent_orders::Keeper;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
@@ -82,6 +86,80 @@ fn a_batch_that_an_agent_signs_is_read_back_as_it_was_sent() {
         );
         assert!(expected, "{:?}", tx.message);
     }
+}
+
+fn keepers(keeper: Keeper) -> v1::AgentOrders {
+    v1::AgentOrders {
+        operations: Vec::new(),
+        mode: v1::BatchMode::Each.into(),
+        keeper: Some(keeper),
+        ..orders()
+    }
+}
+
+const SET_ASIDE: Keeper =
+    Keeper::SetAside(v1::SetAside { market: 2, set_aside_atoms: 5_000_000_000 });
+const TAKE_LISTED: Keeper =
+    Keeper::TakeListed(v1::TakeListed { market: 2, account_id: 77, lots: 400 });
+
+#[test]
+fn rules_10_a_keepers_messages_have_a_short_form() {
+    let agent = &agents(&here())[0];
+    for (keeper, expected) in [
+        (
+            SET_ASIDE,
+            Message::RegisterBackstop {
+                subaccount: 3,
+                market: MarketId::new(2),
+                set_aside_atoms: Atoms::new(5_000_000_000),
+            },
+        ),
+        (
+            TAKE_LISTED,
+            Message::Takeover {
+                subaccount: 3,
+                market: MarketId::new(2),
+                account: AccountId::new(77),
+                lots: Lots::new(400),
+            },
+        ),
+    ] {
+        let read = decode(&agent.sign(&OWNER, keepers(keeper)).bytes, MAX_BYTES, &here()).unwrap();
+        assert_eq!((read.verify(&here()), read.tx.message), (Ok(()), expected));
+        let alone = |change: fn(&mut v1::AgentOrders)| {
+            let mut content = keepers(keeper);
+            change(&mut content);
+            code(&agent.sign(&OWNER, content).bytes)
+        };
+        for refused in [
+            alone(|content| content.operations = orders().operations),
+            alone(|content| content.mode = v1::BatchMode::All.into()),
+            alone(|content| content.pays_flat_fee = true),
+        ] {
+            assert_eq!(refused, Code::InvalidArgument);
+        }
+    }
+    let no_lots = Keeper::TakeListed(v1::TakeListed { market: 2, account_id: 77, lots: 0 });
+    assert_eq!(code(&agent.sign(&OWNER, keepers(no_lots)).bytes), Code::QuantityTooSmall);
+    // One of the two: of both, a decoder keeps the last.
+    let both = remade(&agent.sign(&OWNER, keepers(SET_ASIDE)).bytes, |message| {
+        let more = keepers(TAKE_LISTED).encode_to_vec();
+        message.content.extend(&more[more.len() - 9..]);
+    });
+    assert_eq!(code(&both), Code::TxMalformed);
+}
+
+#[test]
+fn rules_10_two_of_one_nonce_and_one_content_differ_by_their_salt() {
+    let agent = &agents(&here())[0];
+    let salted = |salt: u32| {
+        let signed = agent.sign(&OWNER, v1::AgentOrders { salt, ..orders() });
+        let read = decode(&signed.bytes, MAX_BYTES, &here()).unwrap();
+        assert_eq!((read.verify(&here()), read.tx.sequence), (Ok(()), NONCE_MS));
+        read.tx.hash
+    };
+    let hashes: BTreeSet<_> = [0, 1, 2, u32::MAX].map(salted).into();
+    assert_eq!(hashes.len(), 4);
 }
 
 #[test]

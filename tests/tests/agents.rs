@@ -1,18 +1,21 @@
-//! Agents: keys that sign orders for an owner, and nothing else.
+//! Agents: keys that sign orders and a keeper's messages for an owner, and nothing else.
 
 use std::sync::Arc;
 
 use tidemark_consensus::tx_cache::TxCache;
 use tidemark_engine::events::BlockEvents;
+use tidemark_engine::exec::{execute, Block};
 use tidemark_engine::state::State;
 use tidemark_proto::tx::{AgentSigner, TxOptions};
-use tidemark_proto::units::TimeMs;
+use tidemark_proto::types::{Authorisation, DecodedTx, Message, Subaccounts};
+use tidemark_proto::units::{Atoms, MarketId, SelfTradePrevention, TimeMs};
+use tidemark_proto::v1::agent_orders::Keeper;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, AgentScope, Side::Buy, Side::Sell};
 use tidemark_proto::Code;
 use tidemark_tests::harness::{
-    domain, genesis, healthy, limit, one_market, place, plain_market, secret, signer, Chain,
-    CHAIN_ID, GENESIS_MS,
+    decoded, domain, genesis, healthy, limit, one_market, place, plain_market, secret, signer,
+    usdc, Chain, CHAIN_ID, GENESIS_MS,
 };
 
 const FOR_EVER: u64 = u64::MAX;
@@ -61,6 +64,17 @@ fn signed(
 
 fn orders(chain: &mut Chain, name: &str, owner: &str, nonce_ms: u64, operations: Vec<Operation>) {
     chain.send_raw(signed(&agent(name), owner, (nonce_ms, 0), operations));
+}
+
+/// Adds a keeper's message that an agent of an owner signs to the next block.
+fn keep(chain: &mut Chain, name: &str, owner: &str, (nonce_ms, keeper): (u64, Keeper)) {
+    let keeper = Some(keeper);
+    let orders = v1::AgentOrders { nonce_ms, gas_limit: 1_000_000, keeper, ..Default::default() };
+    chain.send_raw(agent(name).sign(&signer(owner).address(), orders).bytes);
+}
+
+fn set_aside(usdc: u64) -> Keeper {
+    Keeper::SetAside(v1::SetAside { market: 0, set_aside_atoms: usdc * 1_000_000 })
 }
 
 fn buy() -> Vec<Operation> {
@@ -115,6 +129,101 @@ fn rules_10_an_agent_trades_for_its_owner_and_signs_nothing_else() {
     assert_eq!(order(&mut chain, "bot", "bob", now), Code::UnknownAgent);
     assert_eq!(order(&mut chain, "another", "alice", now), Code::UnknownAgent);
     assert_eq!(order(&mut chain, "bot", "stranger", now), Code::UnknownAccount);
+}
+
+/// `long` buys 900 lots from `short` at 100, and the price falls to 91: keepers may ask for them.
+#[test]
+fn rules_10_a_keeper_keeps_by_its_agent() {
+    let mut chain = one_market(&["keeper", "long", "short"]);
+    chain.deposit("keeper", 60_000);
+    authorise(&mut chain, "keeper", "bot", AgentScope::Trading, FOR_EVER);
+    chain.orders("short", vec![place(limit(0, Sell, 100, 900))]);
+    chain.block();
+    chain.orders("long", vec![place(limit(0, Buy, 100, 900))]);
+    chain.block();
+    let now = chain.now_ms;
+    keep(&mut chain, "bot", "keeper", (now, set_aside(50_000)));
+    assert_eq!(codes(&chain.block()), [Code::Ok]);
+    let keepers = |chain: &Chain| chain.state.markets[0].cell.market.keepers.clone();
+    let set_aside_atoms = usdc(50_000);
+    assert_eq!(keepers(&chain)[0].set_aside_atoms, set_aside_atoms);
+    chain.index(0, 91);
+    chain.block();
+    let account_id = chain.account_id("long").get();
+    let ask = Keeper::TakeListed(v1::TakeListed { market: 0, account_id, lots: 500 });
+    let now = chain.now_ms;
+    keep(&mut chain, "bot", "keeper", (now, ask));
+    assert_eq!(codes(&chain.block()), [Code::Ok]);
+    chain.index(0, 90);
+    chain.block();
+    assert!(chain.lots("keeper", 0) >= 500);
+    // It closes on the book what it has got, and takes the collateral back into the account.
+    chain.orders("short", vec![place(limit(0, Buy, 88, 500))]);
+    chain.block();
+    let now = chain.now_ms;
+    orders(&mut chain, "bot", "keeper", now, vec![place(limit(0, Sell, 88, 500))]);
+    keep(&mut chain, "bot", "keeper", (now + 1, set_aside(0)));
+    assert_eq!(codes(&chain.block()), [Code::Ok; 2]);
+    chain.blocks(50);
+    assert!(keepers(&chain).is_empty());
+}
+
+#[test]
+fn rules_10_an_agent_keeps_within_what_it_may() {
+    let mut chain = with_bot();
+    authorise(&mut chain, "alice", "watch", AgentScope::Cancelling, FOR_EVER);
+    chain.send("alice", authorisation("other", AgentScope::Trading, &[1], FOR_EVER));
+    assert_eq!(codes(&chain.block()), [Code::Ok; 2]);
+    for name in ["watch", "other"] {
+        let now = chain.now_ms;
+        keep(&mut chain, name, "alice", (now, set_aside(1_000)));
+        assert_eq!(codes(&chain.block()), [Code::AgentScope], "{name}");
+    }
+    let now = chain.now_ms;
+    keep(&mut chain, "bot", "alice", (now, set_aside(1_000)));
+    revoke(&mut chain, "alice", "bot");
+    let mut both = codes(&chain.block());
+    both.sort_unstable();
+    assert_eq!(both, [Code::Ok, Code::AgentRevoked]);
+    assert!(chain.state.markets[0].cell.market.keepers.is_empty());
+}
+
+/// The wire has no form for any of these; the engine refuses them whatever the wire has.
+#[test]
+fn rules_10_nothing_that_moves_money_or_changes_a_setting_is_signed_by_an_agent() {
+    let mut chain = with_bot();
+    let (market, amount_atoms) = (MarketId::ZERO, Atoms::new(1));
+    let params = Box::new(plain_market("TWO-USD", 20));
+    let recipient = signer("bob").address();
+    for message in [
+        Message::Deposit { recipient, subaccount: 0, amount_atoms },
+        Message::Withdraw { subaccount: 0, amount_atoms },
+        Message::TakeBackWithdrawal { subaccount: 0 },
+        Message::Transfer { from_subaccount: 0, to_subaccount: 1, amount_atoms },
+        Message::SetLeverage { subaccount: 0, market, leverage: 20 },
+        Message::SetSelfTradePrevention { subaccount: 0, policy: SelfTradePrevention::CancelMaker },
+        Message::ListMarket(params.clone()),
+        Message::UpdateMarket(params),
+        Message::SetMarginMode { subaccount: 0, market, isolated: true },
+        Message::AdjustIsolatedMargin { subaccount: 0, market, change_atoms: amount_atoms },
+        Message::AuthorizeAgent(Box::new(Authorisation {
+            key: agent("another").key(),
+            scope: tidemark_proto::types::AgentScope::Trading,
+            subaccounts: Subaccounts::of(&[]).unwrap(),
+            until_ms: TimeMs::new(FOR_EVER),
+        })),
+        Message::RevokeAgent { key: agent("bot").key() },
+    ] {
+        let now = chain.now_ms;
+        let order = decoded(&chain, &signed(&agent("bot"), "alice", (now, 0), buy()));
+        let name = message.name();
+        let tx = Arc::new(DecodedTx { message, ..DecodedTx::clone(&order) });
+        let block = Block { txs: vec![Ok(tx)], ..chain.next_input().block };
+        let before = chain.collateral("alice");
+        let events = execute(&mut chain.state, &block, &mut |_| ());
+        assert_eq!(codes(&events), [Code::AgentScope], "{name}");
+        assert_eq!(chain.collateral("alice"), before, "{name}");
+    }
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! A keeper on a real network: it takes over a position that the book does not close, outlives its
-//! node's restart, and hedges.
+//! A keeper on a real network, by an agent's key: it takes over a position that the book does not
+//! close, outlives its node's restart, and hedges.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidemark_client::key_file::Key;
-use tidemark_client::Sender;
+use tidemark_client::agent::authorize_agent;
+use tidemark_client::key_file::AgentKeyPair;
+use tidemark_client::{OrderKey, Sender};
 use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run, Config, Note};
 use tidemark_node::config::ShockConfig;
 use tidemark_proto::units::Ppm;
 use tidemark_proto::v1;
-use tidemark_tests::harness::{limit, place, secret, signer, usdc};
+use tidemark_tests::harness::{limit, place, signer, usdc};
 use tidemark_tests::net::traffic::{self, fund, send};
 use tidemark_tests::net::{feed, progress, wait_for, Net, NetOptions};
 
@@ -74,7 +75,13 @@ async fn a_keeper_takes_over_hedges_and_outlives_a_restart() {
 
     let told = Told::default();
     let (notes, config) = (told.clone(), config(&net));
-    let key = Key::from_secret("keeper", &secret("keeper")).unwrap();
+    // The owner's key signs once, and the keeper has its agent's.
+    let owner = signer("keeper").address();
+    let agent = AgentKeyPair::generate("bot", owner).unwrap();
+    let message = authorize_agent(&agent.key(), v1::AgentScope::Trading, &[0], u64::MAX);
+    let mut owner = Sender::new(client.clone(), signer("keeper"));
+    owner.submit(&message, v1::WaitFor::Committed).await.unwrap();
+    let key = OrderKey::Agent(agent);
     let keeper = tokio::spawn(async move { run(&config, &key, |note| notes.add(note)).await });
     let set_aside =
         |note: &Note| matches!(note, Note::SetAside { atoms, .. } if *atoms == usdc(40_000));

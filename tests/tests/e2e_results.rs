@@ -6,7 +6,7 @@ mod answers;
 use std::time::Duration;
 
 use serde_json::Value;
-use tidemark_client::agent::{authorize_agent, revoke_agent};
+use tidemark_client::agent::{self, authorize_agent, revoke_agent};
 use tidemark_client::{AgentSender, Sender};
 use tidemark_proto::tx::{AgentSigner, Signer, TxOptions};
 use tidemark_proto::types::{gas, MAX_OPERATIONS};
@@ -103,7 +103,8 @@ async fn an_agent_trades_until_it_is_revoked() {
 
     let mut bot = AgentSender::new(client.clone(), bot, owner);
     let bid = || vec![place(limit(0, v1::Side::Buy, price - 1_000, 1))];
-    let by_grpc = bot.sign(0, bid(), v1::BatchMode::Each, 0);
+    let bids = || agent::batch(0, bid(), v1::BatchMode::Each);
+    let by_grpc = bot.sign(bids()).unwrap();
     let wait = Duration::from_secs(20);
     for _ in 0..2 {
         let answer =
@@ -111,7 +112,7 @@ async fn an_agent_trades_until_it_is_revoked() {
         assert_eq!(answer.tx_hash, hex::encode_upper(by_grpc.identity));
         assert_eq!((answer.results.len(), answer.results[0].resting_lots), (1, 1));
     }
-    let by_comet = bot.sign(0, bid(), v1::BatchMode::Each, 0);
+    let by_comet = bot.sign(bids()).unwrap();
     let sent = net.comet(0).broadcast_tx_sync(&by_comet.bytes).await.unwrap();
     assert_eq!(sent.code, 0, "{}", sent.log);
     wait_for("both orders", || async {
@@ -120,6 +121,6 @@ async fn an_agent_trades_until_it_is_revoked() {
     })
     .await;
     alice.submit(&revoke_agent(&key), v1::WaitFor::Committed).await.unwrap();
-    let refused = bot.batch(0, bid(), v1::BatchMode::Each, v1::WaitFor::Committed).await;
+    let refused = bot.submit(bids(), v1::WaitFor::Committed).await;
     assert_eq!(refused.unwrap_err().code(), Some(Code::UnknownAgent));
 }

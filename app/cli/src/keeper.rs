@@ -7,14 +7,16 @@ use tidemark_keeper::decide::Limits;
 use tidemark_keeper::{run as keep, Config, Note};
 use tidemark_proto::units::{Atoms, Ppm};
 use tidemark_proto::v1;
+use tidemark_proto::v1::agent_orders::Keeper;
 
+use super::agents::{keepers_key, OrderSigner};
 use super::args::{KeeperArgs, SetAside};
-use super::trade::send;
+use super::trade::print_done;
 use super::{find, print_line, CliError, Context};
 
 pub(super) async fn run(context: &Context, args: &KeeperArgs) -> Result<(), CliError> {
     let config = config(context, args).map_err(CliError::Usage)?;
-    let key = context.key()?;
+    let key = keepers_key(context).await?;
     let tell = |note: Note| {
         print_line(&if context.json() { note.json().to_string() } else { note.text() })
     };
@@ -49,21 +51,19 @@ fn config(context: &Context, args: &KeeperArgs) -> Result<Config, String> {
 
 pub(super) async fn set_aside(context: &Context, args: &SetAside) -> Result<(), CliError> {
     let set_aside_atoms = atoms_of_usdc(args.amount).map_err(CliError::Usage)?;
-    let mut sender = context.sender(&context.key()?).await?;
-    let markets = sender.client().markets().await?;
-    let (market, _) = find(&markets, &args.market)?;
     let subaccount = context.global.subaccount;
-    let message = v1::MsgRegisterBackstop {
-        subaccount,
-        market: market.id,
-        set_aside_atoms,
-        ..Default::default()
-    };
+    let mut signer = OrderSigner::of(context).await?;
+    signer.check_keeper(subaccount)?;
+    let markets = signer.sender.client().markets().await?;
+    let (market, _) = find(&markets, &args.market)?;
+    let message = Keeper::SetAside(v1::SetAside { market: market.id, set_aside_atoms });
+    let receipt = signer.sender.keep(subaccount, message, v1::WaitFor::Committed).await?;
     let done = format!(
         "{} USDC of subaccount {subaccount} are to be set aside in {}; what is more is back after \
          50 blocks",
         money(set_aside_atoms),
         market.symbol
     );
-    send(context, &mut sender, &message, &done).await
+    print_done(context, &receipt, &done);
+    Ok(())
 }

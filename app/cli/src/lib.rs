@@ -134,8 +134,8 @@ impl Context {
         match self.agent()? {
             None => self.owners_key(),
             Some(agent) => Err(CliError::Usage(format!(
-                "agent {} signs orders and nothing else, and this command is none: leave --agent \
-                 and TIDEMARK_AGENT out, and the owner's key signs",
+                "agent {} signs orders and a keeper's messages and nothing else, and this command \
+                 is none: leave --agent and TIDEMARK_AGENT out, and the owner's key signs",
                 agent.name()
             ))),
         }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidemark_client::format::money;
 use tidemark_client::key_file::KeyFile;
-use tidemark_client::{atoms_of_usdc, Sender};
+use tidemark_client::{atoms_of_usdc, Receipt, Sender};
 use tidemark_proto::tx::Sendable;
 use tidemark_proto::v1;
 
@@ -108,11 +108,16 @@ pub(super) async fn send<M: Sendable + Clone>(
     message: &M,
     done: &str,
 ) -> Result<(), CliError> {
-    let submitted = sender.submit(message, v1::WaitFor::Committed).await?;
-    let height = submitted.height.unwrap_or_default();
+    let receipt = sender.submit(message, v1::WaitFor::Committed).await?;
+    print_done(context, &receipt, done);
+    Ok(())
+}
+
+/// Says that something is done.
+pub(super) fn print_done(context: &Context, receipt: &Receipt, done: &str) {
+    let height = receipt.height.unwrap_or_default();
     context.print(
         || format!("{done} (block {height})"),
-        || json!({"done": done, "tx_hash": submitted.tx_hash, "height": height}),
+        || json!({"done": done, "tx_hash": receipt.tx_hash, "height": height}),
     );
-    Ok(())
 }

@@ -17,12 +17,6 @@ const RACE_TRIES: u32 = 16;
 /// ahead of block time.
 const APART_MS: u64 = 32;
 
-/// Gas by which the same orders of two senders differ, less than.
-const APART_GAS: u64 = 4_096;
-
-/// Blocks by which their last blocks differ, less than.
-const APART_BLOCKS: u64 = 8;
-
 /// The message by which an owner lets a key sign its orders until a block time, for these
 /// subaccounts or, where none is named, for all. [`Sender::submit`](super::Sender::submit) signs it
 /// with the owner's key.
@@ -46,6 +40,17 @@ pub fn authorize_agent(
 #[must_use]
 pub fn revoke_agent(key: &AgentKey) -> v1::MsgRevokeAgent {
     v1::MsgRevokeAgent { agent_key: key.as_bytes().to_vec(), ..Default::default() }
+}
+
+/// The content of a batch, for [`AgentSender::sign`] and [`AgentSender::submit`].
+#[must_use]
+pub fn batch(
+    subaccount: u32,
+    operations: Vec<v1::operation::Operation>,
+    mode: v1::BatchMode,
+) -> v1::AgentOrders {
+    let operations = operations.into_iter().map(v1::Operation::from).collect();
+    v1::AgentOrders { subaccount, operations, mode: mode.into(), ..Default::default() }
 }
 
 /// An agent of an owner on a node. It needs no sequence: nonces are this machine's time, each at
@@ -106,65 +111,39 @@ impl AgentSender {
         &self.client
     }
 
-    /// Signs a batch of operations of one subaccount with the next nonce, to be carried out up to a
-    /// block; 0 is any.
-    pub fn sign(
-        &mut self,
-        subaccount: u32,
-        operations: Vec<v1::operation::Operation>,
-        mode: v1::BatchMode,
-        timeout_height: u64,
-    ) -> SignedOrders {
-        self.sign_apart(subaccount, operations, mode, (timeout_height, 0))
+    /// Signs a content with the next nonce and a salt, and with the usual gas unless it has some.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the system gives no randomness.
+    pub fn sign(&mut self, orders: v1::AgentOrders) -> Result<SignedOrders, ClientError> {
+        let mut orders = v1::AgentOrders { nonce_ms: self.next_nonce_ms(), ..orders };
+        orders.salt = short_salt()?;
+        if orders.gas_limit == 0 {
+            let usual = || usual_gas(&orders).max(self.min_gas);
+            orders.gas_limit = self.gas_limit.unwrap_or_else(usual);
+        }
+        Ok(self.signer.sign(&self.owner, orders))
     }
 
-    /// Declares so much more gas than is usual.
-    fn sign_apart(
-        &mut self,
-        subaccount: u32,
-        operations: Vec<v1::operation::Operation>,
-        mode: v1::BatchMode,
-        (timeout_height, more_gas): (u64, u64),
-    ) -> SignedOrders {
-        let operations = operations.into_iter().map(v1::Operation::from).collect();
-        let nonce_ms = self.next_nonce_ms();
-        let mut orders = v1::AgentOrders {
-            nonce_ms,
-            timeout_height,
-            subaccount,
-            mode: mode.into(),
-            operations,
-            ..Default::default()
-        };
-        let usual = || usual_gas(&orders).max(self.min_gas).saturating_add(more_gas);
-        orders.gas_limit = self.gas_limit.unwrap_or_else(usual);
-        self.signer.sign(&self.owner, orders)
-    }
-
-    /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it. A
-    /// transaction that is refused for its nonce was not carried out, so it is signed anew with
-    /// another; after an unknown outcome nothing is sent again, and 50 blocks later nothing comes
-    /// of it any more. Orders of the same content that another sender of the key signs in the same
-    /// millisecond would be the same transaction, with one answer for both: gas and the last block
-    /// differ by chance, so that one of the two is refused for its nonce and signed anew.
+    /// Signs a content, to be carried out within 50 blocks, and submits it. A transaction that is
+    /// refused for its nonce was not carried out, so it is signed anew with another; after an
+    /// unknown outcome nothing is sent again, and 50 blocks later nothing comes of it any more. No
+    /// two transactions of senders are the same, so that the answer to one is never that to another
+    /// with the same content: where two of the key meet at a millisecond, one is refused for its
+    /// nonce.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unknown`] or [`ClientError::Unreachable`].
-    pub async fn batch(
+    pub async fn submit(
         &mut self,
-        subaccount: u32,
-        operations: Vec<v1::operation::Operation>,
-        mode: v1::BatchMode,
+        orders: v1::AgentOrders,
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
         let mut races = 0;
-        let salt = salt()?;
-        let (more_gas, earlier) = (salt % APART_GAS, (salt / APART_GAS) % APART_BLOCKS);
         loop {
             let timeout_height = self.height.timeout_height(&self.client).await?;
-            let apart = (timeout_height.saturating_sub(earlier), more_gas);
-            let signed = self.sign_apart(subaccount, operations.clone(), mode, apart);
-            match self.submit(signed, wait_for).await {
+            let signed = self.sign(v1::AgentOrders { timeout_height, ..orders.clone() })?;
+            match self.send(signed, wait_for).await {
                 Err(error) if races < RACE_TRIES && is_of_nonces(&error) => {
                     races += 1;
                     self.another_nonce(error.code()).await?;
@@ -178,7 +157,21 @@ impl AgentSender {
         }
     }
 
-    async fn submit(
+    /// Signs a batch of operations of one subaccount, each alone, or all or none, and submits it.
+    ///
+    /// # Errors
+    /// As of [`Self::submit`].
+    pub async fn batch(
+        &mut self,
+        subaccount: u32,
+        operations: Vec<v1::operation::Operation>,
+        mode: v1::BatchMode,
+        wait_for: v1::WaitFor,
+    ) -> Result<Receipt, ClientError> {
+        self.submit(batch(subaccount, operations, mode), wait_for).await
+    }
+
+    async fn send(
         &self,
         signed: SignedOrders,
         wait_for: v1::WaitFor,
@@ -213,6 +206,12 @@ impl AgentSender {
 /// Returns true for a refusal of a nonce: nothing was carried out.
 fn is_of_nonces(error: &ClientError) -> bool {
     matches!(error.code(), Some(Code::NonceUsed | Code::NonceTooNew | Code::NonceTooOld))
+}
+
+/// A salt for the short form.
+fn short_salt() -> Result<u32, ClientError> {
+    let [a, b, c, d, ..] = salt()?.to_le_bytes();
+    Ok(u32::from_le_bytes([a, b, c, d]))
 }
 
 /// This machine's time.

@@ -30,7 +30,7 @@ use tonic::Streaming;
 pub use agent::AgentSender;
 pub use error::ClientError;
 pub use market::{atoms_of_usdc, lots_within, usdc, Market, Markets};
-pub use order_sender::OrderSender;
+pub use order_sender::{OrderKey, OrderSender};
 pub use sender::{Receipt, Sender};
 pub use table::Table;
 

@@ -1,11 +1,44 @@
-//! Whoever signs an owner's orders.
+//! Whoever signs an owner's orders and a keeper's messages.
 
-use tidemark_proto::v1;
+use tidemark_proto::v1::agent_orders::Keeper;
 use tidemark_proto::v1::operation::Operation;
+use tidemark_proto::{v1, Code, Refusal};
 
+use super::key_file::{AgentKeyPair, Key};
 use super::{AgentSender, Client, ClientError, Receipt, Sender};
 
-/// A key that signs an owner's orders: the owner's own, or an agent's.
+/// An open key that signs for an owner, on any node and chain: the owner's own, or an agent's.
+#[derive(Clone, Debug)]
+pub enum OrderKey {
+    /// The owner's key.
+    Owner(Key),
+    /// An agent's.
+    Agent(AgentKeyPair),
+}
+
+impl OrderKey {
+    /// Signs for the chain of a node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sender(&self, client: Client) -> Result<OrderSender, ClientError> {
+        Ok(match self {
+            Self::Owner(key) => {
+                let chain_id = client.status().await?.chain_id;
+                let signer = key
+                    .signer(&chain_id)
+                    .map_err(|error| Refusal::new(Code::InvalidArgument, error.to_string()))?;
+                OrderSender::Owner(Sender::new(client, signer))
+            }
+            Self::Agent(pair) => {
+                let signer = pair.signer(client.signing_domain().await?);
+                OrderSender::Agent(AgentSender::new(client, signer, pair.owner()))
+            }
+        })
+    }
+}
+
+/// A key that signs for an owner what needs no more than an agent: the owner's own, or an agent's.
 pub enum OrderSender {
     /// The owner's key.
     Owner(Sender),
@@ -60,5 +93,41 @@ impl OrderSender {
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
         self.batch(subaccount, operations, v1::BatchMode::Each, wait_for).await
+    }
+
+    /// A keeper's message of one subaccount, which is done or refused as a whole.
+    ///
+    /// # Errors
+    /// As of [`Sender::submit`] and [`AgentSender::submit`].
+    pub async fn keep(
+        &mut self,
+        subaccount: u32,
+        message: Keeper,
+        wait_for: v1::WaitFor,
+    ) -> Result<Receipt, ClientError> {
+        let sender = match self {
+            Self::Owner(sender) => sender,
+            Self::Agent(sender) => {
+                let keeper = Some(message);
+                let orders = v1::AgentOrders { subaccount, keeper, ..Default::default() };
+                return sender.submit(orders, wait_for).await;
+            }
+        };
+        match message {
+            Keeper::SetAside(v1::SetAside { market, set_aside_atoms }) => {
+                let message = v1::MsgRegisterBackstop {
+                    subaccount,
+                    market,
+                    set_aside_atoms,
+                    ..Default::default()
+                };
+                sender.submit(&message, wait_for).await
+            }
+            Keeper::TakeListed(v1::TakeListed { market, account_id, lots }) => {
+                let message =
+                    v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() };
+                sender.submit(&message, wait_for).await
+            }
+        }
     }
 }

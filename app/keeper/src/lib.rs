@@ -14,8 +14,7 @@ mod session;
 use std::time::Duration;
 
 use decide::Limits;
-use tidemark_client::key_file::Key;
-use tidemark_client::ClientError;
+use tidemark_client::{ClientError, OrderKey};
 use tidemark_proto::units::Atoms;
 
 pub use note::Note;
@@ -51,7 +50,7 @@ pub struct Config {
 /// [`ClientError`] that names what is wrong.
 pub async fn run(
     config: &Config,
-    key: &Key,
+    key: &OrderKey,
     mut tell: impl FnMut(Note),
 ) -> Result<(), ClientError> {
     let mut retry = FIRST_RETRY;

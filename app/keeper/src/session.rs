@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
-use tidemark_client::key_file::Key;
 use tidemark_client::words::side_word;
-use tidemark_client::{usdc, Client, ClientError, Markets, Sender};
+use tidemark_client::{usdc, Client, ClientError, Markets, OrderKey, OrderSender, Receipt};
 use tidemark_proto::params::MIN_SET_ASIDE_ATOMS;
-use tidemark_proto::tx::Sendable;
 use tidemark_proto::units::{Atoms, AtomsPerTickLot, Lots, Ppm, SignedLots, Ticks};
+use tidemark_proto::v1::agent_orders::Keeper;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
@@ -24,7 +23,11 @@ const RETRY_BLOCKS: u64 = 50;
 const OUTLOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Connects and keeps until the connection is lost; says why.
-pub(super) async fn run(config: &Config, key: &Key, mut tell: impl FnMut(Note)) -> ClientError {
+pub(super) async fn run(
+    config: &Config,
+    key: &OrderKey,
+    mut tell: impl FnMut(Note),
+) -> ClientError {
     match Session::open(config, key, &mut tell).await {
         Ok(mut session) => match session.keep(&mut tell).await {
             Ok(()) => ClientError::Unreachable {
@@ -39,7 +42,7 @@ pub(super) async fn run(config: &Config, key: &Key, mut tell: impl FnMut(Note)) 
 
 struct Session<'a> {
     config: &'a Config,
-    sender: Sender,
+    sender: OrderSender,
     taker_fee_ppm: Ppm,
     /// The amount to set aside, by market.
     targets: BTreeMap<u32, Atoms>,
@@ -65,12 +68,10 @@ struct ChainSnapshot {
 impl<'a> Session<'a> {
     async fn open(
         config: &'a Config,
-        key: &Key,
+        key: &OrderKey,
         tell: &mut impl FnMut(Note),
     ) -> Result<Self, ClientError> {
         let client = Client::connect(&config.node).await?;
-        let status = client.status().await?;
-        let signer = key.signer(&status.chain_id).map_err(|error| invalid(error.to_string()))?;
         let markets = client.markets().await?;
         let mut targets = BTreeMap::new();
         for (symbol, atoms) in &config.markets {
@@ -87,7 +88,7 @@ impl<'a> Session<'a> {
         let tiers = client.params().await?.fee_tiers;
         let taker_fee_ppm =
             tiers.iter().map(|tier| Ppm::new(tier.taker_ppm)).max().unwrap_or_default();
-        let sender = Sender::new(client, signer);
+        let sender = key.sender(client).await?;
         let session = Self {
             config,
             sender,
@@ -133,8 +134,7 @@ impl<'a> Session<'a> {
         let client = self.sender.client();
         let markets = client.markets().await?;
         let backstop = client.backstop(None).await?;
-        let mut answer =
-            client.account(&self.sender.address(), Some(self.config.subaccount)).await?;
+        let mut answer = client.account(&self.sender.owner(), Some(self.config.subaccount)).await?;
         let account =
             answer.subaccounts.pop().ok_or_else(|| invalid("the subaccount is missing".into()))?;
         let chosen = markets.iter().filter(|(market, _)| self.targets.contains_key(&market.id));
@@ -231,14 +231,9 @@ impl<'a> Session<'a> {
             let symbol = chain.symbol(market);
             let set_aside_atoms = u64::try_from(atoms.get())
                 .map_err(|_| invalid(format!("{atoms} atoms are more than 64 bits hold")))?;
-            let message = v1::MsgRegisterBackstop {
-                subaccount: self.config.subaccount,
-                market,
-                set_aside_atoms,
-                ..Default::default()
-            };
+            let message = Keeper::SetAside(v1::SetAside { market, set_aside_atoms });
             let what = ("set-aside", symbol.as_str());
-            if self.send(&message, what, tell).await?.is_some() {
+            if self.send(What::Keeper(message), what, tell).await?.is_some() {
                 tell(Note::SetAside { market: symbol, atoms });
             } else if !self.config.dry_run {
                 self.set_aside_from = chain.height + RETRY_BLOCKS;
@@ -257,15 +252,14 @@ impl<'a> Session<'a> {
         let listed = &chain.backstop.listed;
         for take in takes(limits, &chain.snapshots, &self.holdings, listed, own, self.taker_fee_ppm)
         {
-            let message = v1::MsgTakeover {
-                subaccount: self.config.subaccount,
+            let message = Keeper::TakeListed(v1::TakeListed {
                 market: take.market,
                 account_id: take.account_id,
                 lots: take.lots.get(),
-                ..Default::default()
-            };
+            });
             let symbol = chain.symbol(take.market);
-            if let Some(height) = self.send(&message, ("takeover", &symbol), tell).await? {
+            let sent = self.send(What::Keeper(message), ("takeover", &symbol), tell).await?;
+            if let Some(height) = sent.and_then(|receipt| receipt.height) {
                 let (account_id, lots, edge_ppm) = (take.account_id, take.lots, take.edge_ppm);
                 tell(Note::Asked { market: symbol, account_id, lots, edge_ppm });
                 // It is served in the next block's sweep.
@@ -283,12 +277,8 @@ impl<'a> Session<'a> {
         let orders = hedges(&self.config.limits, &chain.snapshots, &self.holdings, chain.height);
         for order in orders {
             let symbol = chain.symbol(order.market);
-            let operation = v1::Operation { operation: Some(Operation::Place(order)) };
-            let (subaccount, operations) = (self.config.subaccount, vec![operation]);
-            let message = v1::MsgOrders { subaccount, operations, ..Default::default() };
-            let Some(submitted) = self.submit(&message, ("hedge", &symbol), tell).await? else {
-                continue;
-            };
+            let sent = self.send(What::Order(order), ("hedge", &symbol), tell).await?;
+            let Some(submitted) = sent else { continue };
             let height = submitted.height.unwrap_or(0);
             for result in &submitted.results {
                 let side = side_word(order.side());
@@ -306,31 +296,28 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sends a message that is done or refused as a whole; the height that it was done at.
-    async fn send<M: Sendable + Clone + std::fmt::Debug>(
-        &mut self,
-        message: &M,
-        what: (&'static str, &str),
-        tell: &mut impl FnMut(Note),
-    ) -> Result<Option<u64>, ClientError> {
-        Ok(self.submit(message, what, tell).await?.and_then(|submitted| submitted.height))
-    }
-
     /// Sends, unless it is a dry run; a refusal is told, and is no reason to end.
-    async fn submit<M: Sendable + Clone + std::fmt::Debug>(
+    async fn send(
         &mut self,
-        message: &M,
+        message: What,
         (what, market): (&'static str, &str),
         tell: &mut impl FnMut(Note),
-    ) -> Result<Option<tidemark_client::Receipt>, ClientError> {
+    ) -> Result<Option<Receipt>, ClientError> {
         if self.config.dry_run {
             tell(Note::WouldSend { what: format!("{what} in {market}: {message:?}") });
             return Ok(None);
         }
-        match self.sender.submit(message, v1::WaitFor::Committed).await {
-            Ok(submitted) => {
-                self.not_before = self.not_before.max(submitted.height.unwrap_or(0));
-                Ok(Some(submitted))
+        let (subaccount, wait_for) = (self.config.subaccount, v1::WaitFor::Committed);
+        let sent = match message {
+            What::Keeper(message) => self.sender.keep(subaccount, message, wait_for).await,
+            What::Order(order) => {
+                self.sender.orders(subaccount, vec![Operation::Place(order)], wait_for).await
+            }
+        };
+        match sent {
+            Ok(receipt) => {
+                self.not_before = self.not_before.max(receipt.height.unwrap_or(0));
+                Ok(Some(receipt))
             }
             Err(ClientError::Refused(refusal)) => {
                 tell(Note::Refused { what, market: market.to_owned(), why: refusal.to_string() });
@@ -339,6 +326,13 @@ impl<'a> Session<'a> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A message of the keeper's.
+#[derive(Debug)]
+enum What {
+    Keeper(Keeper),
+    Order(v1::PlaceOrder),
 }
 
 impl ChainSnapshot {

@@ -177,14 +177,14 @@ fn adjust_isolated_margin(m: v1::MsgAdjustIsolatedMargin) -> Result<Message, Ref
     Ok(Message::AdjustIsolatedMargin { subaccount: m.subaccount, market, change_atoms })
 }
 
-fn register_backstop(m: v1::MsgRegisterBackstop) -> Result<Message, Refusal> {
+pub(super) fn register_backstop(m: v1::MsgRegisterBackstop) -> Result<Message, Refusal> {
     let market = market_id(m.market)?;
     let set_aside_atoms =
         if m.set_aside_atoms == 0 { Atoms::ZERO } else { convert::amount(m.set_aside_atoms)? };
     Ok(Message::RegisterBackstop { subaccount: m.subaccount, market, set_aside_atoms })
 }
 
-fn takeover(m: v1::MsgTakeover) -> Result<Message, Refusal> {
+pub(super) fn takeover(m: v1::MsgTakeover) -> Result<Message, Refusal> {
     let market = market_id(m.market)?;
     if m.lots == 0 {
         return Err(Refusal::new(Code::QuantityTooSmall, "lots is 0, must be at least 1"));

@@ -1,4 +1,5 @@
-//! The short form of a transaction: a batch of orders that an agent signs (rules §10.12).
+//! The short form of a transaction: a batch of orders, or a keeper's message, that an agent signs
+//! (rules §10.12).
 //!
 //! It travels as the one message of a `TxRaw` without auth info and signature, so that all of
 //! `block.txs` decodes alike.
@@ -10,10 +11,11 @@ use sha2::{Digest, Sha256};
 use super::agent_key;
 use super::block;
 use super::decode::check_gas;
-use super::message::batch;
+use super::message::{batch, register_backstop, takeover};
 use crate::codes::{Code, Refusal};
-use crate::types::{Address, AgentKey, DecodedTx, SigningDomain, TxHash};
+use crate::types::{Address, AgentKey, DecodedTx, Message, SigningDomain, TxHash};
 use crate::v1;
+use crate::v1::agent_orders::Keeper;
 
 /// Type URL of the short form.
 pub const SIGNED: &str = "/tidemark.v1.MsgSigned";
@@ -45,6 +47,33 @@ fn signed_bytes(domain: &SigningDomain, content: &[u8]) -> Vec<u8> {
     let mut signed = domain.prefix(PURPOSE);
     signed.extend(content);
     signed
+}
+
+/// The request of a content.
+fn content(orders: v1::AgentOrders) -> Result<Message, Refusal> {
+    let (subaccount, terms) = (orders.subaccount, (orders.mode, orders.pays_flat_fee));
+    let Some(keeper) = orders.keeper else {
+        return batch(subaccount, orders.operations, terms);
+    };
+    if !orders.operations.is_empty() || terms != (0, false) {
+        return Err(Refusal::new(
+            Code::InvalidArgument,
+            "a keeper's message stands alone: operations, mode and pays_flat_fee must be absent",
+        ));
+    }
+    match keeper {
+        Keeper::SetAside(v1::SetAside { market, set_aside_atoms }) => {
+            register_backstop(v1::MsgRegisterBackstop {
+                subaccount,
+                market,
+                set_aside_atoms,
+                ..Default::default()
+            })
+        }
+        Keeper::TakeListed(v1::TakeListed { market, account_id, lots }) => {
+            takeover(v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() })
+        }
+    }
 }
 
 /// Reads the short form from the message of a `TxRaw` with these bytes.
@@ -80,9 +109,8 @@ pub(super) fn decode(
     let key = AgentKey::from_bytes(&orders.agent_key)?;
     let (sequence, gas_limit, timeout_height) =
         (orders.nonce_ms, orders.gas_limit, orders.timeout_height);
-    let terms = (orders.mode, orders.pays_flat_fee);
-    let batch = batch(orders.subaccount, orders.operations, terms)?;
-    check_gas(gas_limit, &batch)?;
+    let content = content(orders)?;
+    check_gas(gas_limit, &content)?;
     let signed = signed_bytes(domain, &message.content);
     let tx = DecodedTx {
         hash: Sha256::digest(&signed).into(),
@@ -91,7 +119,7 @@ pub(super) fn decode(
         sequence,
         timeout_height,
         gas_limit,
-        message: batch,
+        message: content,
         size: bytes.len(),
     };
     Ok((tx, AgentProof { key, signature, signed }))
@@ -151,7 +179,7 @@ impl AgentSigner {
         &self.domain
     }
 
-    /// Signs a batch of an owner, whose address and agent key are filled in.
+    /// Signs a content for an owner, whose address and agent key are filled in.
     #[must_use]
     pub fn sign(&self, owner: &Address, orders: v1::AgentOrders) -> SignedOrders {
         let (owner, agent_key) = (owner.0.to_vec(), self.key().as_bytes().to_vec());
@@ -176,11 +204,10 @@ impl AgentSigner {
     }
 }
 
-/// Gas that clients declare for a batch where nobody says how much
+/// Gas that clients declare for a content where nobody says how much
 /// ([`Message::usual_gas`](crate::types::Message::usual_gas)); for one that is refused as it is,
 /// the most of 32 bits.
 #[must_use]
 pub fn usual_gas(orders: &v1::AgentOrders) -> u64 {
-    batch(orders.subaccount, orders.operations.clone(), (orders.mode, orders.pays_flat_fee))
-        .map_or(u64::from(u32::MAX), |batch| batch.usual_gas())
+    content(orders.clone()).map_or(u64::from(u32::MAX), |content| content.usual_gas())
 }

@@ -66,7 +66,7 @@ impl std::fmt::Display for AgentKey {
 /// The operations that an agent may sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum AgentScope {
-    /// All operations of a batch.
+    /// All operations of a batch, and a keeper's messages.
     Trading,
     /// Cancels, cancel-all, and the dead man's switch.
     Cancelling,

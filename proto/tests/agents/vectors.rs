@@ -7,6 +7,7 @@ use serde_json::{json, Value};
 use tidemark_proto::tx::{block, decode, AgentSigner, SIGNED};
 use tidemark_proto::types::{Address, SigningDomain};
 use tidemark_proto::v1;
+use tidemark_proto::v1::agent_orders::Keeper;
 use tidemark_proto::v1::operation::Operation;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/agent_orders.json");
@@ -35,6 +36,10 @@ fn of(operations: Vec<Operation>) -> v1::AgentOrders {
     }
 }
 
+fn keepers(keeper: Keeper) -> v1::AgentOrders {
+    v1::AgentOrders { subaccount: 1, salt: 7, keeper: Some(keeper), ..of(Vec::new()) }
+}
+
 /// Contents that show every field of the content, and fields that are absent.
 fn contents() -> Vec<(&'static str, v1::AgentOrders)> {
     let place = v1::PlaceOrder {
@@ -50,17 +55,27 @@ fn contents() -> Vec<(&'static str, v1::AgentOrders)> {
     vec![
         ("one order", of(vec![Operation::Place(place)])),
         (
-            "every field of the content",
+            "every field of a batch",
             v1::AgentOrders {
                 timeout_height: 123_456,
                 subaccount: 3,
                 mode: v1::BatchMode::All.into(),
+                pays_flat_fee: true,
+                salt: 0x0403_0201,
                 ..of(vec![Operation::Cancel(cancel), Operation::Place(place)])
             },
         ),
         (
             "a zero that is present, and fields that are absent",
             of(vec![Operation::CancelAll(all), Operation::CancelAll(v1::CancelAll::default())]),
+        ),
+        (
+            "a keeper's collateral",
+            keepers(Keeper::SetAside(v1::SetAside { market: 1, set_aside_atoms: 2_000_000_000 })),
+        ),
+        (
+            "a position that a keeper asks for",
+            keepers(Keeper::TakeListed(v1::TakeListed { market: 0, account_id: 77, lots: 400 })),
         ),
     ]
 }

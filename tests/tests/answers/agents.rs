@@ -43,6 +43,9 @@ async fn the_command_line_trades_by_an_agent_without_the_owners_key() {
     progress("six orders by an agent");
     assert_eq!(alice.run_by("brake", &place).await, 1, "it may cancel only");
     assert_eq!(alice.run_by("bot", &["withdraw", "--amount", "1"]).await, 2);
+    let keeps = ["set-aside", "--market", "BTC-USD", "--amount", "1000"];
+    assert_eq!(alice.run_by("brake", &keeps).await, 1, "it may cancel only");
+    assert_eq!(alice.run_by("bot", &keeps).await, 0);
     for words in [&["orders"][..], &["account"], &["agent", "list"]] {
         assert_eq!(alice.run_by("bot", words).await, 0, "{words:?}");
     }

@@ -1,4 +1,4 @@
-//! `tidemark agent`: keys that sign an owner's orders and nothing else.
+//! `tidemark agent`: keys that sign an owner's orders and a keeper's messages, and nothing else.
 
 mod signing;
 
@@ -18,7 +18,7 @@ use super::keys::check_name;
 use super::trade::send;
 use super::{CliError, Context};
 
-pub(super) use signing::OrderSigner;
+pub(super) use signing::{keepers_key, OrderSigner};
 
 pub(super) async fn run(context: &Context, command: &AgentCommand) -> Result<(), CliError> {
     match command {

@@ -15,12 +15,14 @@ pub enum AgentRefusal {
     Revoked(Box<AgentKey>),
     #[error("the agent's authorisation ended at {until_ms}, block time is {now_ms}")]
     Expired { until_ms: TimeMs, now_ms: TimeMs },
-    #[error("an agent signs batches of orders, not {0}")]
+    #[error("an agent signs batches of orders and a keeper's messages, not {0}")]
     Message(&'static str),
     #[error("the agent is not authorised for subaccount {0}")]
     Subaccount(u32),
     #[error("operation {operation} is no cancel, and the agent may only cancel")]
     CancelsOnly { operation: usize },
+    #[error("{0} is no cancel, and the agent may only cancel")]
+    NoCancel(&'static str),
     #[error("until_ms is {until_ms}, must be after block time, {now_ms}")]
     UntilPast { until_ms: TimeMs, now_ms: TimeMs },
     #[error("the owner has {0} agents, at most {0}: revoke one first")]
@@ -45,7 +47,10 @@ impl AgentRefusal {
             Self::Unknown(_) => Code::UnknownAgent,
             Self::Revoked(_) => Code::AgentRevoked,
             Self::Expired { .. } => Code::AgentExpired,
-            Self::Message(_) | Self::Subaccount(_) | Self::CancelsOnly { .. } => Code::AgentScope,
+            Self::Message(_)
+            | Self::Subaccount(_)
+            | Self::CancelsOnly { .. }
+            | Self::NoCancel(_) => Code::AgentScope,
             Self::UntilPast { .. } => Code::InvalidArgument,
             Self::TooMany(_) => Code::TooManyAgents,
             Self::KeyTaken { .. } => Code::AgentKeyTaken,

@@ -40,20 +40,44 @@ impl Agent {
         if self.has_expired(now_ms) {
             return Err(AgentRefusal::Expired { until_ms, now_ms });
         }
-        let Message::Orders { subaccount, operations, .. } = &tx.message else {
-            return Err(AgentRefusal::Message(tx.message.name()));
-        };
-        if !subaccounts.contains(*subaccount) {
-            return Err(AgentRefusal::Subaccount(*subaccount));
+        let (subaccount, operations) = signable(&tx.message)?;
+        if !subaccounts.contains(subaccount) {
+            return Err(AgentRefusal::Subaccount(subaccount));
         }
-        let cancels = |operation: &Operation| operation.class() == Class::Cancels;
-        match operations.iter().position(|operation| !cancels(operation)) {
-            Some(operation) if scope == AgentScope::Cancelling => {
-                Err(AgentRefusal::CancelsOnly { operation })
-            }
-            _ => Ok(()),
+        match (scope, operations) {
+            (AgentScope::Trading, _) => Ok(()),
+            (AgentScope::Cancelling, None) => Err(AgentRefusal::NoCancel(tx.message.name())),
+            (AgentScope::Cancelling, Some(operations)) => cancels_only(operations),
         }
     }
+}
+
+/// The subaccount of a message that agents may sign, and its operations, if it is a batch: of what
+/// moves no money out of the owner's accounts, changes no setting and authorises nobody.
+fn signable(message: &Message) -> Result<(u32, Option<&[Operation]>), AgentRefusal> {
+    match message {
+        Message::Orders { subaccount, operations, .. } => Ok((*subaccount, Some(operations))),
+        Message::RegisterBackstop { subaccount, .. } | Message::Takeover { subaccount, .. } => {
+            Ok((*subaccount, None))
+        }
+        Message::Deposit { .. }
+        | Message::Withdraw { .. }
+        | Message::TakeBackWithdrawal { .. }
+        | Message::Transfer { .. }
+        | Message::SetLeverage { .. }
+        | Message::SetSelfTradePrevention { .. }
+        | Message::ListMarket(_)
+        | Message::UpdateMarket(_)
+        | Message::SetMarginMode { .. }
+        | Message::AdjustIsolatedMargin { .. }
+        | Message::AuthorizeAgent(_)
+        | Message::RevokeAgent { .. } => Err(AgentRefusal::Message(message.name())),
+    }
+}
+
+fn cancels_only(operations: &[Operation]) -> Result<(), AgentRefusal> {
+    let other = operations.iter().position(|operation| operation.class() != Class::Cancels);
+    other.map_or(Ok(()), |operation| Err(AgentRefusal::CancelsOnly { operation }))
 }
 
 /// An owner's agents: id and row of each that is authorised, expired ones among them.

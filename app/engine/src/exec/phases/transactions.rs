@@ -155,7 +155,9 @@ fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, 
             }
             message => {
                 ctx.meter = Meter::of(beyond());
-                let refusal = other(ctx, owner, &tx.signer, message).err().map(Box::new);
+                let done = check_agent(ctx.exchange, scheduled.admitted)
+                    .and_then(|()| other(ctx, owner, &tx.signer, message));
+                let refusal = done.err().map(Box::new);
                 Progress::Ends { refusal, spent: ctx.meter.spent() }
             }
         };
@@ -165,16 +167,19 @@ fn carry_out(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>, turn: &mut Turn, 
     }
 }
 
+/// Refuses what an agent signed that the block has revoked.
+fn check_agent(state: &State, Admitted { owner, tx, .. }: Admitted<'_>) -> Result<(), Refusal> {
+    tx.agent.as_ref().map_or(Ok(()), |key| agents::check_not_revoked(state, owner, key))
+}
+
 /// The account of a batch, unless the block has revoked the agent that signed for it.
 fn account_of(
     state: &State,
-    Admitted { owner, tx, .. }: Admitted<'_>,
+    admitted: Admitted<'_>,
     subaccount: u32,
 ) -> Result<AccountId, Refusal> {
-    if let Some(key) = &tx.agent {
-        agents::check_not_revoked(state, owner, key)?;
-    }
-    cash::existing(state, owner, subaccount)
+    check_agent(state, admitted)?;
+    cash::existing(state, admitted.owner, subaccount)
 }
 
 fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
