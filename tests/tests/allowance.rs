@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tidemark_consensus::publish::Publisher;
 use tidemark_consensus::queue::{Origin, TxQueue};
 use tidemark_engine::admission::BlockBudget;
-use tidemark_engine::events::BlockEvents;
+use tidemark_engine::events::{BlockEvents, Event};
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::View;
 use tidemark_proto::types::Draw;
+use tidemark_proto::units::Atoms;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::v1::{self, PostOnly, Side::Buy, Side::Sell, TimeInForce, Trigger};
 use tidemark_proto::Code;
@@ -356,6 +357,11 @@ fn rules_10_who_pays_the_flat_fee_places_beyond_the_allowance() {
     assert_eq!(chain.collateral("payer").get(), usdc(10_000).get() - fee);
     assert_eq!(chain.state.chain.treasury.insurance_atoms.get(), fund.get() + fee);
     assert_eq!(left(&chain, "payer"), (0, 4));
+    // Who pays hears of it, in the answer and among the account's events.
+    let (account, fee_atoms) = (chain.account_id("payer"), Atoms::new(fee));
+    assert_eq!(events.txs.iter().map(|of| of.flat_fee_atoms.get()).sum::<i128>(), fee);
+    let told = Event::FlatFee { account, operations: 4, fee_atoms };
+    assert_eq!(events.events.iter().filter(|event| **event == told).count(), 1);
 }
 
 #[test]

@@ -61,8 +61,8 @@ async fn find(client: &Client, by: By, last_height: u64) -> Result<Receipt, Clie
     // Before the answer: it then covers all blocks up to this height.
     let status = client.status().await?;
     match client.answer(by).await {
-        Ok(v1::AnswerResponse { height, tx_hash, code: 0, results, .. }) => {
-            Ok(Receipt { tx_hash, height: Some(height), results })
+        Ok(v1::AnswerResponse { height, tx_hash, code: 0, results, flat_fee_atoms, .. }) => {
+            Ok(Receipt { tx_hash, height: Some(height), results, flat_fee_atoms })
         }
         Ok(answer) => {
             let code = Code::from_number(answer.code).unwrap_or(Code::InvalidArgument);

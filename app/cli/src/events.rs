@@ -30,6 +30,14 @@ pub(super) async fn run(context: &Context, args: &Events) -> Result<(), CliError
             }
             Err(status) => return Err(client.stream_ended(&status).into()),
         };
+        if let Some(Event::FlatFee(fee)) = &event.event {
+            print_line(&if context.json() {
+                at(fee_json(fee), &event).to_string()
+            } else {
+                fee_line(&event, fee)
+            });
+            continue;
+        }
         if markets.by_id(event.market).is_none() {
             // Listed since.
             markets = client.markets().await?;
@@ -53,6 +61,21 @@ fn line(market: &Market, event: &v1::AccountEvent) -> Option<String> {
     };
     let (time, symbol) = (time_text(event.time_ms), &market.symbol);
     Some(format!("{time}  {symbol:<8} {order}{what}  [{}]", event.sequence))
+}
+
+/// A flat fee, which is of no market and no order, in words.
+fn fee_line(event: &v1::AccountEvent, fee: &v1::FlatFeePaid) -> String {
+    let time = time_text(event.time_ms);
+    format!("{time}  {:<8} {}  [{}]", "-", fee_sentence(fee), event.sequence)
+}
+
+fn fee_sentence(fee: &v1::FlatFeePaid) -> String {
+    let (amount, operations) = (grouped(usdc(fee.fee_atoms), 6), fee.operations);
+    format!("flat fee of {amount} USDC paid for {operations} beyond the allowance")
+}
+
+fn fee_json(fee: &v1::FlatFeePaid) -> Value {
+    json!({"event": "flat_fee", "operations": fee.operations, "fee": usdc(fee.fee_atoms)})
 }
 
 fn notional(market: &Market, fill: &v1::OrderFilled) -> i128 {
@@ -109,6 +132,7 @@ fn sentence(market: &Market, event: &Event) -> Option<String> {
         Event::Settled(settled) => {
             format!("settled: {}", trade(settled.side(), settled.lots, settled.price_ticks))
         }
+        Event::FlatFee(fee) => fee_sentence(fee),
     })
 }
 
@@ -137,12 +161,17 @@ fn code_word(code: u32) -> &'static str {
 fn to_json(market: &Market, event: &v1::AccountEvent) -> Value {
     let mut value =
         event.event.as_ref().map_or(json!({"event": "unknown"}), |event| event_json(market, event));
-    value["sequence"] = json!(event.sequence);
-    value["height"] = json!(event.height);
-    value["time_ms"] = json!(event.time_ms);
     value["market"] = json!(market.symbol);
     value["order_id"] = json!(event.order_id);
     value["client_id"] = json!(event.client_id);
+    at(value, event)
+}
+
+/// With the event's place in the chain.
+fn at(mut value: Value, event: &v1::AccountEvent) -> Value {
+    value["sequence"] = json!(event.sequence);
+    value["height"] = json!(event.height);
+    value["time_ms"] = json!(event.time_ms);
     value
 }
 
@@ -195,6 +224,7 @@ fn event_json(market: &Market, event: &Event) -> Value {
         Event::Settled(settled) => {
             trade("settled", settled.side(), settled.lots, settled.price_ticks)
         }
+        Event::FlatFee(fee) => fee_json(fee),
     }
 }
 
@@ -253,6 +283,15 @@ mod tests {
             (&value["code"], &value["sequence"]),
             (&json!("INSUFFICIENT_COLLATERAL"), &json!(77))
         );
+        let fee = v1::FlatFeePaid { operations: 3, fee_atoms: 3_000 };
+        let event = v1::AccountEvent { sequence: 77, height: 1, ..Default::default() };
+        let text = fee_line(&event, &fee);
+        assert!(
+            text.ends_with("flat fee of 0.003000 USDC paid for 3 beyond the allowance  [77]"),
+            "{text}"
+        );
+        let value = at(fee_json(&fee), &event);
+        assert_eq!((&value["operations"], &value["sequence"]), (&json!(3), &json!(77)));
         let fill = Event::Filled(v1::OrderFilled {
             side: v1::Side::Sell.into(),
             price_ticks: 600_000,

@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tidemark_client::{ClientError, Receipt};
+use tidemark_client::{usdc, ClientError, Receipt};
 use tidemark_proto::{v1, Code};
 
 use super::args::Resend;
-use super::order::print_accepted;
+use super::order::{fee_words, print_accepted};
 use super::{wait_for, CliError, Context};
 
 /// Most that are kept; the oldest go first.
@@ -94,12 +94,13 @@ pub(super) async fn run(context: &Context, args: &Resend) -> Result<(), CliError
 
 /// Prints what a block did.
 pub(super) fn print(context: &Context, receipt: &Receipt) {
-    let Receipt { tx_hash, height, results } = receipt;
+    let Receipt { tx_hash, height, results, flat_fee_atoms } = receipt;
     let Some(height) = height else {
         return print_accepted(context, tx_hash);
     };
     let text = || {
-        let head = format!("transaction {tx_hash} is in block {height}");
+        let fee = fee_words(*flat_fee_atoms);
+        let head = format!("transaction {tx_hash} is in block {height}{fee}");
         let lines = results.iter().zip(1..).map(|(result, at)| format!("\n{}", line(at, result)));
         lines.fold(head, |text, line| text + &line)
     };
@@ -118,6 +119,7 @@ pub(super) fn print(context: &Context, receipt: &Receipt) {
             "outcome": "committed",
             "tx_hash": tx_hash,
             "height": height,
+            "flat_fee": usdc(*flat_fee_atoms),
             "results": results,
         })
     });

@@ -68,6 +68,7 @@ pub struct AgentSender {
     /// Gas to declare; `None` is what a batch usually needs, and at least `min_gas`.
     gas_limit: Option<u64>,
     min_gas: u64,
+    pays_flat_fee: bool,
 }
 
 impl AgentSender {
@@ -83,6 +84,7 @@ impl AgentSender {
             height: RecentHeight::default(),
             gas_limit: None,
             min_gas: 0,
+            pays_flat_fee: false,
         }
     }
 
@@ -91,6 +93,13 @@ impl AgentSender {
     #[must_use]
     pub fn with_gas(self, gas_limit: Option<u64>, min_gas: u64) -> Self {
         Self { gas_limit, min_gas, ..self }
+    }
+
+    /// A sender whose batches pay the flat fee for what the owner's allowance does not cover, if
+    /// they are to.
+    #[must_use]
+    pub fn with_flat_fee(self, pays_flat_fee: bool) -> Self {
+        Self { pays_flat_fee, ..self }
     }
 
     /// The agent's public key.
@@ -168,7 +177,9 @@ impl AgentSender {
         mode: v1::BatchMode,
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
-        self.submit(batch(subaccount, operations, mode), wait_for).await
+        let orders = batch(subaccount, operations, mode);
+        let orders = v1::AgentOrders { pays_flat_fee: self.pays_flat_fee, ..orders };
+        self.submit(orders, wait_for).await
     }
 
     async fn send(

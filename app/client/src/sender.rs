@@ -28,6 +28,7 @@ pub struct Sender {
     /// Gas to declare; `None` is what a message usually needs, and at least `min_gas`.
     gas_limit: Option<u64>,
     min_gas: u64,
+    pays_flat_fee: bool,
 }
 
 /// The node's answer to a transaction that was not refused.
@@ -39,14 +40,19 @@ pub struct Receipt {
     pub height: Option<u64>,
     /// One for each operation, once in a block.
     pub results: Vec<v1::OperationResult>,
+    /// The flat fee that it paid, once in a block.
+    pub flat_fee_atoms: i64,
 }
 
 impl Receipt {
     fn of(answer: v1::SubmitResponse, tx: &[u8]) -> Result<Self, ClientError> {
-        let v1::SubmitResponse { outcome, tx_hash, height, results, message, .. } = answer;
+        let v1::SubmitResponse {
+            outcome, tx_hash, height, results, message, flat_fee_atoms, ..
+        } = answer;
+        let receipt = |height| Self { tx_hash: tx_hash.clone(), height, results, flat_fee_atoms };
         match v1::SubmitOutcome::try_from(outcome) {
-            Ok(v1::SubmitOutcome::Committed) => Ok(Self { tx_hash, height: Some(height), results }),
-            Ok(v1::SubmitOutcome::Accepted) => Ok(Self { tx_hash, height: None, results }),
+            Ok(v1::SubmitOutcome::Committed) => Ok(receipt(Some(height))),
+            Ok(v1::SubmitOutcome::Accepted) => Ok(receipt(None)),
             Ok(v1::SubmitOutcome::Unknown) | Err(_) => {
                 let why = match message.as_str() {
                     "" => format!("transaction {tx_hash} was not seen in a block in time"),
@@ -84,6 +90,7 @@ impl Sender {
             height: RecentHeight::default(),
             gas_limit: None,
             min_gas: 0,
+            pays_flat_fee: false,
         }
     }
 
@@ -92,6 +99,13 @@ impl Sender {
     #[must_use]
     pub fn with_gas(self, gas_limit: Option<u64>, min_gas: u64) -> Self {
         Self { gas_limit, min_gas, ..self }
+    }
+
+    /// A sender whose batches pay the flat fee for what the owner's allowance does not cover, if
+    /// they are to.
+    #[must_use]
+    pub fn with_flat_fee(self, pays_flat_fee: bool) -> Self {
+        Self { pays_flat_fee, ..self }
     }
 
     /// The key's bech32 address.
@@ -187,8 +201,9 @@ impl Sender {
         wait_for: v1::WaitFor,
     ) -> Result<Receipt, ClientError> {
         let operations = operations.into_iter().map(v1::Operation::from).collect();
+        let (mode, pays_flat_fee) = (mode.into(), self.pays_flat_fee);
         let message =
-            v1::MsgOrders { subaccount, operations, mode: mode.into(), ..Default::default() };
+            v1::MsgOrders { subaccount, operations, mode, pays_flat_fee, ..Default::default() };
         self.submit(&message, wait_for).await
     }
 

@@ -200,6 +200,9 @@ pub enum Event {
     Settled { market: MarketId, account: AccountId, side: Side, price_ticks: Ticks, lots: Lots },
     /// The market's listed positions changed: the state has the new ones.
     ListedPositions { market: MarketId },
+    /// A transaction paid the flat fee for so many operations that its owner's allowance did not
+    /// cover.
+    FlatFee { account: AccountId, operations: u64, fee_atoms: Atoms },
     /// An hour's funding was paid, at an eighth of this rate.
     Funding { market: MarketId, rate_8h_ppm: Ppm },
 }

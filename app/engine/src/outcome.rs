@@ -28,6 +28,8 @@ pub struct TxOutcome {
     pub gas_wanted: u64,
     /// Gas that its execution took; 0 when it does not decode.
     pub gas_used: u64,
+    /// The flat fee that it paid for what its owner's allowance did not cover.
+    pub flat_fee_atoms: Atoms,
 }
 
 impl TxOutcome {

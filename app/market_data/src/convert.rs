@@ -228,7 +228,7 @@ fn account_events(
         tell(fill.maker, maker);
         tell(fill.taker, taker);
     } else if let Some((account, event)) =
-        order_event(event, orders).or_else(|| position_event(event))
+        order_event(event, orders).or_else(|| position_event(event)).or_else(|| fee_event(event))
     {
         tell(account, event);
     }
@@ -312,6 +312,14 @@ fn position_event(event: &Event) -> Option<(AccountId, v1::AccountEvent)> {
         _ => return None,
     };
     Some((account, account_event(market, OrderId::NONE, ClientId::NONE, event)))
+}
+
+/// A flat fee, for the account that paid it. It is of no market.
+fn fee_event(event: &Event) -> Option<(AccountId, v1::AccountEvent)> {
+    let Event::FlatFee { account, operations, fee_atoms } = event else { return None };
+    let fee_atoms = wire_atoms(*fee_atoms);
+    let fee = Wire::FlatFee(v1::FlatFeePaid { operations: *operations, fee_atoms });
+    Some((*account, account_event(MarketId::ZERO, OrderId::NONE, ClientId::NONE, fee)))
 }
 
 /// A trade as its maker and its taker see it.

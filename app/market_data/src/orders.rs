@@ -88,6 +88,7 @@ impl OpenOrders {
             | Event::TakenOver { .. }
             | Event::Settled { .. }
             | Event::ListedPositions { .. }
+            | Event::FlatFee { .. }
             | Event::Funding { .. } => {}
         }
     }

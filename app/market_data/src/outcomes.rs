@@ -17,6 +17,7 @@ use tidemark_proto::types::{Address, AgentKey, DecodedTx, TxHash, TxNumber};
 use tidemark_proto::{v1, Code, Refusal};
 use tokio::sync::oneshot;
 
+use super::convert::wire_atoms;
 use dropped::DroppedTxs;
 
 /// Most that may wait at once.
@@ -68,6 +69,7 @@ impl CommittedTx {
                 code: self.code().number(),
                 message: self.message(),
                 results: self.results(),
+                flat_fee_atoms: self.flat_fee_atoms(),
             },
         }
     }
@@ -134,6 +136,15 @@ impl CommittedTx {
         match &self.answer {
             Answer::New(outcome) => outcome.results.iter().map(encode::operation_answer).collect(),
             Answer::Logged(tx) => tx.results.clone(),
+        }
+    }
+
+    /// The flat fee that it paid, as the wire has it.
+    #[must_use]
+    pub fn flat_fee_atoms(&self) -> i64 {
+        match &self.answer {
+            Answer::New(outcome) => wire_atoms(outcome.flat_fee_atoms),
+            Answer::Logged(tx) => tx.flat_fee_atoms,
         }
     }
 

@@ -31,6 +31,7 @@ fn response(committed: &CommittedTx) -> v1::AnswerResponse {
         results: committed.results(),
         sequence: own.map(|number| number.number),
         nonce_ms: of_agent.map(|number| number.number),
+        flat_fee_atoms: committed.flat_fee_atoms(),
     }
 }
 

@@ -143,9 +143,12 @@ impl OrderServer {
             let refusal = Refusal::new(committed.code(), committed.message());
             return Err(status(&self.refusal(tx, refusal).await));
         }
-        let (height, results) = (committed.height, committed.results());
-        let answer = answer(&tx.hash, v1::SubmitOutcome::Committed);
-        Ok(v1::SubmitResponse { height, results, ..answer })
+        Ok(v1::SubmitResponse {
+            height: committed.height,
+            results: committed.results(),
+            flat_fee_atoms: committed.flat_fee_atoms(),
+            ..answer(&tx.hash, v1::SubmitOutcome::Committed)
+        })
     }
 
     /// Answers a transaction that this node has dropped while its client waited. It may be in a

@@ -21,8 +21,9 @@ impl OrderSigner {
         match context.agent()? {
             Some(file) => Self::of_agent(context, file).await,
             None => {
-                let sender = OrderSender::Owner(context.sender(&context.owners_key()?).await?);
-                Ok(Self { sender, agent: None })
+                let sender = context.sender(&context.owners_key()?).await?;
+                let sender = sender.with_flat_fee(context.global.pay_fee);
+                Ok(Self { sender: OrderSender::Owner(sender), agent: None })
             }
         }
     }
@@ -34,6 +35,7 @@ impl OrderSigner {
         let signer = pair.signer(client.signing_domain().await?);
         let sender = AgentSender::new(client, signer, pair.owner());
         let sender = sender.with_gas(context.global.gas, MIN_GAS);
+        let sender = sender.with_flat_fee(context.global.pay_fee);
         Ok(Self { sender: OrderSender::Agent(sender), agent: Some((name, agent)) })
     }
 

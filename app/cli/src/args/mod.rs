@@ -79,6 +79,10 @@ pub struct Global {
     /// up to 100 makers]
     #[arg(long, global = true, value_name = "GAS")]
     pub gas: Option<u64>,
+    /// Pay the flat fee for what the allowance of orders or cancels does not cover [default: such a
+    /// transaction is refused]
+    #[arg(long, global = true)]
+    pub pay_fee: bool,
     /// Print help
     #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
     pub help: Option<bool>,

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use clap::Parser as _;
 use serde_json::{json, Value};
-use tidemark_client::{ClientError, Receipt};
+use tidemark_client::{usdc, ClientError, Receipt};
 use tidemark_proto::types::MAX_OPERATIONS;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::{v1, Code, Refusal};
 
 use super::build::ChainData;
-use super::{outcome, print_accepted, without_result, word};
+use super::{fee_words, outcome, print_accepted, without_result, word};
 use crate::agents::OrderSigner;
 use crate::args::{Batch, BatchLine, OrderCommand};
 use crate::{wait_for, CliError, Context};
@@ -30,7 +30,8 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
     let mode = if args.all_or_none { v1::BatchMode::All } else { v1::BatchMode::Each };
     let wait_for = wait_for(args.wait.until);
     let submitted = signer.sender.batch(subaccount, operations.clone(), mode, wait_for).await;
-    let Receipt { tx_hash, height, results } = submitted.map_err(|error| by_line(error, &lines))?;
+    let Receipt { tx_hash, height, results, flat_fee_atoms } =
+        submitted.map_err(|error| by_line(error, &lines))?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
         return Ok(());
@@ -54,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
         || {
             let mut text: Vec<String> =
                 outcomes.iter().map(|outcome| outcome.text(&chain_data)).collect();
-            text.push(format!("(block {height})"));
+            text.push(format!("(block {height}){}", fee_words(flat_fee_atoms)));
             text.join("\n")
         },
         || {
@@ -64,6 +65,7 @@ pub(crate) async fn run(context: &Context, args: &Batch) -> Result<(), CliError>
                 "outcome": "committed",
                 "tx_hash": tx_hash,
                 "height": height,
+                "flat_fee": usdc(flat_fee_atoms),
                 "results": results,
             })
         },

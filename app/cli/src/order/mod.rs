@@ -5,7 +5,8 @@ mod build;
 mod outcome;
 
 use serde_json::json;
-use tidemark_client::{ClientError, Market, Receipt};
+use tidemark_client::format::grouped;
+use tidemark_client::{usdc, ClientError, Market, Receipt};
 use tidemark_proto::units::Lots;
 use tidemark_proto::v1::operation::Operation;
 use tidemark_proto::Code;
@@ -25,7 +26,7 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     signer.check(subaccount, &[command])?;
     let chain_data = ChainData::of(&signer.sender, subaccount, &[command]).await?;
     let operation = chain_data.operation(command).map_err(CliError::Usage)?;
-    let Receipt { tx_hash, height, results } =
+    let Receipt { tx_hash, height, results, flat_fee_atoms } =
         signer.sender.orders(subaccount, vec![operation], wait_for(command.wait())).await?;
     let Some(height) = height else {
         print_accepted(context, &tx_hash);
@@ -38,16 +39,28 @@ pub(super) async fn run(context: &Context, command: &OrderCommand) -> Result<(),
     }
     let market = chain_data.market_of(&operation);
     context.print(
-        || format!("{} (block {height})", outcome::sentence(&operation, result, market)),
+        || {
+            let sentence = outcome::sentence(&operation, result, market);
+            format!("{sentence} (block {height}){}", fee_words(flat_fee_atoms))
+        },
         || {
             let mut json = outcome::result_json(&operation, result, market);
             json["outcome"] = json!("committed");
             json["tx_hash"] = json!(tx_hash);
             json["height"] = json!(height);
+            json["flat_fee"] = json!(usdc(flat_fee_atoms));
             json
         },
     );
     Ok(())
+}
+
+/// The flat fee that a transaction paid, if it paid one.
+pub(super) fn fee_words(flat_fee_atoms: i64) -> String {
+    match flat_fee_atoms {
+        0 => String::new(),
+        atoms => format!(", flat fee {} USDC", grouped(usdc(atoms), 6)),
+    }
 }
 
 pub(super) fn print_accepted(context: &Context, tx_hash: &str) {

@@ -4,6 +4,7 @@
 use tidemark_proto::types::{Draw, Message};
 use tidemark_proto::units::{Atoms, OrderId, OwnerId};
 
+use crate::events::Event;
 use crate::exec::account::{cost, health};
 use crate::exec::collateral::cash;
 use crate::exec::ctx::Ctx;
@@ -44,25 +45,28 @@ fn charge(ctx: &mut Ctx<'_>, scheduled: &mut Scheduled<'_>) {
     ctx.meter = Meter::of(admitted.tx.gas_limit.saturating_sub(admitted.tx.message.static_gas()));
     let paid = pay(ctx, admitted.owner, &admitted.tx.message, admitted.beyond);
     scheduled.spent = ctx.meter.spent();
-    if let Err(refusal) = paid {
-        let height = ctx.exchange.chain.height;
-        if let Some(row) = ctx.exchange.allowances.get_mut(admitted.owner) {
-            row.has_not_paid(height);
+    match paid {
+        Ok(fee_atoms) => scheduled.flat_fee_atoms = fee_atoms,
+        Err(refusal) => {
+            let height = ctx.exchange.chain.height;
+            if let Some(row) = ctx.exchange.allowances.get_mut(admitted.owner) {
+                row.has_not_paid(height);
+            }
+            let refusal = Refusal::FlatFee { beyond: admitted.beyond, refusal: Box::new(refusal) };
+            scheduled.progress = Progress::Ends { refusal: Some(Box::new(refusal)), spent: 0 };
         }
-        let refusal = Refusal::FlatFee { beyond: admitted.beyond, refusal: Box::new(refusal) };
-        scheduled.progress = Progress::Ends { refusal: Some(Box::new(refusal)), spent: 0 };
     }
 }
 
 /// Moves the flat fee of some operations from what a subaccount could withdraw to the insurance
-/// fund.
+/// fund; returns it.
 fn pay(
     ctx: &mut Ctx<'_>,
     owner: OwnerId,
     message: &Message,
     operations: u64,
-) -> Result<(), Refusal> {
-    let Message::Orders { subaccount, .. } = message else { return Ok(()) };
+) -> Result<Atoms, Refusal> {
+    let Message::Orders { subaccount, .. } = message else { return Ok(Atoms::ZERO) };
     let account = cash::existing(ctx.exchange, owner, *subaccount)?;
     let fee_atoms = ctx.exchange.chain.params.flat_fee_atoms;
     let fee_atoms = Atoms::new(fee_atoms.get().saturating_mul(operations.into()));
@@ -77,7 +81,8 @@ fn pay(
     let fund_atoms = fund_atoms.ok_or_else(|| Refusal::overflow("the insurance fund"))?;
     cash::credit(ctx.exchange, account, Atoms::ZERO.saturating_sub(fee_atoms))?;
     ctx.exchange.chain.treasury.insurance_atoms = fund_atoms;
-    Ok(())
+    ctx.events.push(Event::FlatFee { account, operations, fee_atoms });
+    Ok(fee_atoms)
 }
 
 /// Gives back at the block's end: `first_ids` are the next order ids as its first transaction found

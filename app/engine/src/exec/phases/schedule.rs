@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tidemark_proto::types::{Class, Message, Operation};
-use tidemark_proto::units::OwnerId;
+use tidemark_proto::units::{Atoms, OwnerId};
 
 use crate::admission::Admitted;
 use crate::beacon::{Beacon, Draw};
@@ -88,6 +88,8 @@ pub(crate) struct Scheduled<'a> {
     pub classes: Classes,
     /// Gas beyond the static that its flat fee took.
     pub spent: u64,
+    /// The flat fee that it paid.
+    pub flat_fee_atoms: Atoms,
     pub progress: Progress<'a>,
 }
 
@@ -135,7 +137,13 @@ impl<'a> Schedule<'a> {
                     later: LaterOrders::default(),
                 }),
             }
-            txs.push(Scheduled { admitted, classes, spent: 0, progress: Progress::Waits });
+            txs.push(Scheduled {
+                admitted,
+                classes,
+                spent: 0,
+                flat_fee_atoms: Atoms::ZERO,
+                progress: Progress::Waits,
+            });
         }
         owners.sort_unstable_by_key(|owner| (owner.draw, owner.id));
         Self { owners, txs }

@@ -3,7 +3,7 @@
 //! transactions by sequence, of each transaction the operations in their order.
 
 use tidemark_proto::types::{Address, Class, Message};
-use tidemark_proto::units::{AccountId, OwnerId};
+use tidemark_proto::units::{AccountId, Atoms, OwnerId};
 
 use crate::admission::{self, Admission, Admitted};
 use crate::beacon::Beacon;
@@ -70,6 +70,7 @@ fn not_yet(tx: &CheckedTx) -> TxOutcome {
             results: Vec::new(),
             gas_wanted: tx.gas_limit,
             gas_used: tx.message.static_gas(),
+            flat_fee_atoms: Atoms::ZERO,
         },
         Err(refusal) => {
             TxOutcome { refusal: Some(Box::new(refusal.clone().into())), ..TxOutcome::default() }
@@ -186,6 +187,7 @@ fn finish(outcome: Option<&mut TxOutcome>, scheduled: Scheduled<'_>) {
     let Some(outcome) = outcome else { return };
     let tx = scheduled.admitted.tx;
     outcome.used_sequence = Some(tx.sequence);
+    outcome.flat_fee_atoms = scheduled.flat_fee_atoms;
     let paid = scheduled.spent;
     let spent = match scheduled.progress {
         Progress::Waits => 0,
