@@ -35,6 +35,15 @@ fn response(committed: &CommittedTx) -> v1::AnswerResponse {
     }
 }
 
+/// The answer to a transaction that is in no block and waits for one in this node's queue.
+fn waits_here(hash: &TxHash, last_height: u64) -> Refusal {
+    let message = format!(
+        "transaction {} waits for a block on this node, up to block {last_height}",
+        hex::encode_upper(hash)
+    );
+    Refusal::new(Code::UnknownTransaction, message)
+}
+
 impl OrderServer {
     /// Finds an answer, once the replica has what the view has.
     pub(super) async fn find_answer(
@@ -63,6 +72,9 @@ impl OrderServer {
         if let Some(found) = self.market_data.answer(hash).await {
             return Ok(response(&found));
         }
+        if let Some(last_height) = self.queue.waits_until(hash) {
+            return Err(waits_here(hash, last_height));
+        }
         match self.market_data.outcomes().dropped(hash) {
             Some(dropped) => Err(self.end_of(&dropped).await),
             None => Err(self.not_found("this hash")),
@@ -79,11 +91,7 @@ impl OrderServer {
             return Ok(response(&found));
         }
         if let Some((hash, last_height)) = self.queue.waiting(&number) {
-            let message = format!(
-                "transaction {} waits for a block on this node, up to block {last_height}",
-                hex::encode_upper(hash)
-            );
-            return Err(Refusal::new(Code::UnknownTransaction, message));
+            return Err(waits_here(&hash, last_height));
         }
         if let Some(dropped) = self.market_data.outcomes().dropped_with(&number) {
             return Err(self.end_of(&dropped).await);

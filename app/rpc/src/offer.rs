@@ -74,7 +74,7 @@ impl Carrier {
         let Some(made) = self.queue.make_bundle(now_ms) else { return 0 };
         match self.comet.broadcast_tx_sync(&made.bytes).await {
             Ok(answer) if answer.code == 0 => {
-                made.txs.iter().for_each(|tx| self.queue.offered(tx));
+                self.queue.offered_bundle(&made);
                 return made.txs.len();
             }
             Ok(answer) => tracing::debug!(log = answer.log, "this node refuses its own bundle"),

@@ -65,7 +65,7 @@ pub struct MadeBundle {
 /// Counts of bundles since the node's start, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BundleCounts {
-    /// Made here.
+    /// Made here, and taken by this node's mempool.
     pub made: u64,
     /// Taken, this node's own among them.
     pub taken: u64,
@@ -172,8 +172,13 @@ impl TxQueue {
         let domain = self.cache.domain();
         let txs = chosen.iter().map(|(_, bytes)| &**bytes);
         let bytes = make_bundle(&head, txs, (identity.secret().signing_key(), &domain));
-        self.bundles.made.fetch_add(1, Ordering::Relaxed);
         Some(MadeBundle { bytes, txs: chosen.into_iter().map(|(tx, _)| tx).collect() })
+    }
+
+    /// Notes that the mempool has a bundle of this node's: its transactions are on their way.
+    pub fn offered_bundle(&self, made: &MadeBundle) {
+        made.txs.iter().for_each(|tx| self.offered(tx));
+        self.bundles.made.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes a bundle, with those of its transactions that the queue takes: what is known, or

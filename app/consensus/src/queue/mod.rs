@@ -5,6 +5,7 @@
 //! transaction is in the mempool for as long as it is in the queue, and a proposer takes from the
 //! queue alone (ADR 43).
 
+mod asked;
 mod bundle_refusal;
 mod bundles;
 mod dropped;
@@ -25,7 +26,7 @@ use sha2::{Digest, Sha256};
 use tidemark_engine::admission::BlockBudget;
 use tidemark_engine::outcome::TxOutcome;
 use tidemark_engine::state::View;
-use tidemark_proto::types::{Address, DecodedTx, Draw, TxHash, TxNumber};
+use tidemark_proto::types::{Address, DecodedTx, TxHash};
 use tidemark_proto::units::TimeMs;
 use tidemark_proto::{Code, Refusal};
 
@@ -34,7 +35,7 @@ use crate::publish::Publisher;
 use crate::tx_cache::{Decoded, TxCache};
 use bundles::Bundles;
 use limits::last_height;
-use owner::{OwnerQueue, Slot, Waiting};
+use owner::{Slot, Waiting};
 use owners::Owners;
 
 pub use bundle_refusal::BundleRefusal;
@@ -260,6 +261,7 @@ impl TxQueue {
             owner.insert(waiting, height);
             gone
         });
+        inner.by_hash.insert(tx.hash, (tx.signer, Slot::of(&tx)));
         if origin == Origin::Client {
             inner.unoffered.insert((tx.signer, Slot::of(&tx)));
         }
@@ -282,6 +284,7 @@ impl TxQueue {
     fn release(&self, inner: &mut Owners, gone: &[Waiting]) {
         for waiting in gone {
             self.cache.release(&waiting.bytes_hash);
+            inner.by_hash.remove(&waiting.tx.hash);
             inner.unoffered.remove(&(waiting.tx.signer, Slot::of(&waiting.tx)));
         }
     }
@@ -402,38 +405,6 @@ impl TxQueue {
                 is_plain: waiting.is_plain,
             })
             .collect()
-    }
-
-    /// The first sequence of an owner that neither the chain nor a waiting transaction has used.
-    #[must_use]
-    pub fn next_free(&self, signer: &Address) -> Option<u64> {
-        let inner = self.lock();
-        let next = self.publisher.view().sequence(signer)?;
-        Some(inner.owners.get(signer).map_or(next, |owner| owner.next_free(next)))
-    }
-
-    /// Draws of an owner's transactions that wait here.
-    #[must_use]
-    pub fn draws(&self, owner: &Address) -> Draw {
-        self.lock().owners.get(owner).map(OwnerQueue::draws).unwrap_or_default()
-    }
-
-    /// Operations that an owner's allowance has left for the next block, less those that wait here.
-    #[must_use]
-    pub fn left(&self, owner: &Address) -> Draw {
-        let view = self.publisher.view();
-        let left = view.allowance(owner, view.chain.time_ms).unwrap_or_default();
-        left.draws().less(self.draws(owner))
-    }
-
-    /// The identity of the transaction that waits with a number, and the last block for which it
-    /// does.
-    #[must_use]
-    pub fn waiting(&self, number: &TxNumber) -> Option<(TxHash, u64)> {
-        let inner = self.lock();
-        let slot = Slot::new(number.agent, number.number);
-        let waiting = inner.owners.get(&number.owner)?.get(&slot)?;
-        Some((waiting.tx.hash, waiting.last_height))
     }
 }
 

@@ -92,6 +92,9 @@ pub(super) struct OwnerQueue {
     gap_bytes: usize,
     /// The last block for which what is behind `first_missing` is kept.
     gap_until: u64,
+    /// The height for which agents' transactions were last looked through: what was admitted then
+    /// is admitted until the next block.
+    looked_at: u64,
     /// When the owner's turn is, among owners: the smallest is first.
     pub(super) turn: u64,
 }
@@ -189,7 +192,11 @@ impl OwnerQueue {
         height: u64,
         admits: impl Fn(&DecodedTx) -> bool,
     ) -> Vec<Waiting> {
-        let by_agents = self.drop_by_agents(|waiting| !admits(&waiting.tx));
+        let by_agents = match self.looked_at == height {
+            true => Vec::new(),
+            false => self.drop_by_agents(|waiting| !admits(&waiting.tx)),
+        };
+        self.looked_at = height;
         let rest = self.txs.split_off(&next);
         let gone = std::mem::replace(&mut self.txs, rest);
         let first_missing = self.first_missing;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidemark_engine::state::View;
-use tidemark_proto::types::{Address, DecodedTx};
+use tidemark_proto::types::{Address, DecodedTx, TxHash};
 
 use super::dropped::{DropReason, Dropped, DroppedHashes};
 use super::limits::{memory_bytes, Limits};
@@ -27,6 +27,8 @@ pub(super) struct Owners {
     /// Taken out between a block's view and [`super::TxQueue::committed`], which finds out which of
     /// them the block has.
     pub(super) overtaken: Vec<Arc<DecodedTx>>,
+    /// Where each transaction waits, by its identity.
+    pub(super) by_hash: BTreeMap<TxHash, (Address, Slot)>,
     /// Those that clients brought and CometBFT's mempool has not seen.
     pub(super) unoffered: BTreeSet<(Address, Slot)>,
     /// Those of the journal that are to be taken again, the first of them last.

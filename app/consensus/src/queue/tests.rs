@@ -211,6 +211,8 @@ fn rules_10_what_agents_sign_is_ready_in_any_order_and_goes_one_by_one() {
     assert_eq!(owner.due_after(), 8);
     assert_eq!(numbers(owner.expire(8)), [10], "and holds back no other");
     assert_eq!(numbers(owner.advance(1, 8, |tx| tx.sequence != 30)), [0, 30]);
+    let again = owner.advance(1, 8, |_| panic!("what is admitted is looked at once a block"));
+    assert!(again.is_empty());
     assert_eq!(numbers(owner.drop_last().into_iter().collect()), [40]);
     assert_eq!(owner.len(), 2);
     let left = owner.memory_bytes();

@@ -67,8 +67,12 @@ async fn what_was_accepted_and_dropped_is_answered_at_once_and_for_certain_when_
     let request = SubmitRequest { tx, wait_for: v1::WaitFor::Committed.into(), timeout_ms: 60_000 };
     let waiting = tokio::spawn(async move { client.submit(request).await });
     node.comet.saw(1).await;
-    let pending = ask(&node, sequence(2, 0)).await.unwrap_err();
-    assert!(pending.message().contains("waits for a block on this node"), "{pending:?}");
+    let until = format!("waits for a block on this node, up to block {}", height + 50);
+    for by in [Some(By::TxHash(hash.clone())), sequence(2, 0)] {
+        let pending = ask(&node, by).await.unwrap_err();
+        assert_eq!(code_of(&pending), Code::UnknownTransaction.number());
+        assert!(pending.message().ends_with(&until), "{pending:?}");
+    }
     for _ in 0..TX_LIFETIME_BLOCKS {
         node.block(&[]);
         node.queue.committed(&[]);
