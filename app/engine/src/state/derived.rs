@@ -40,6 +40,8 @@ pub(crate) struct Derived {
     /// The first of them whose turn it is. The rows that go in a block depend on this and on
     /// `aging`: a state that is not replayed from genesis has to bring both along.
     pub owing_from: AccountId,
+    /// A 0 for each owner; a block's tallies change those of its own owners and put them back.
+    pub tally_places: Vec<u32>,
     /// Running sums of the invariants.
     pub audit: Audit,
     /// Broken invariants that no block has reported yet.
@@ -61,6 +63,7 @@ impl Derived {
             aging: self.aging.clone(),
             owing: self.owing.clone(),
             owing_from: self.owing_from,
+            tally_places: Vec::new(),
             audit: self.audit.clone(),
             violations: self.violations.clone(),
             at_risk: self.at_risk.clone(),

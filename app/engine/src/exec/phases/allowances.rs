@@ -92,12 +92,15 @@ pub(super) fn settle(ctx: &mut Ctx<'_>, schedule: &Schedule<'_>, first_ids: &[Or
     for (slot, first) in ctx.exchange.markets.iter_mut().zip(first_ids) {
         slot.cell.placed.note(at.height, *first, slot.book.next_order_id());
     }
-    let mut tallies = Tallies::of(ctx.exchange);
+    let places = std::mem::take(&mut ctx.exchange.derived.tally_places);
+    let mut tallies = Tallies::of(ctx.exchange, places);
     for scheduled in &schedule.txs {
         tallies.count_results(scheduled);
     }
     tallies.count_events(&ctx.events, &ctx.triggered);
-    for (owner, tally) in tallies.rows {
+    let (rows, places) = tallies.end();
+    ctx.exchange.derived.tally_places = places;
+    for (owner, tally) in rows {
         if let Some(row) = ctx.exchange.allowances.get_mut(owner) {
             row.settle(&at, &tally);
         }

@@ -20,15 +20,27 @@ const ONE_CANCEL: Draw = Draw { orders: 0, cancels: 1 };
 /// The tallies of the owners that a block is about.
 pub(super) struct Tallies<'a> {
     state: &'a State,
-    pub(super) rows: Vec<(OwnerId, Tally)>,
+    rows: Vec<(OwnerId, Tally)>,
     /// Of each owner the place of its tally, from 1 on; 0 without one.
     places: Vec<u32>,
 }
 
 impl<'a> Tallies<'a> {
-    pub(super) fn of(state: &'a State) -> Self {
-        let owners = state.owners.len() as usize;
-        Self { state, rows: Vec::new(), places: vec![0; owners] }
+    /// Without a tally yet. `places` are those that [`Self::end`] gave back, so that a block costs
+    /// what its own owners are, not what all are.
+    pub(super) fn of(state: &'a State, mut places: Vec<u32>) -> Self {
+        places.resize(state.owners.len() as usize, 0);
+        Self { state, rows: Vec::new(), places }
+    }
+
+    /// The tallies, and the places for the next block.
+    pub(super) fn end(mut self) -> (Vec<(OwnerId, Tally)>, Vec<u32>) {
+        for (owner, _) in &self.rows {
+            if let Some(place) = self.places.get_mut(owner.get() as usize) {
+                *place = 0;
+            }
+        }
+        (self.rows, self.places)
     }
 
     fn of_owner(&mut self, owner: OwnerId) -> Option<&mut Tally> {
