@@ -53,7 +53,7 @@ impl OrderSigner {
     }
 }
 
-/// The open key of a keeper: the agent's that the options name, if it may keep, or else the owner's.
+/// The open key of a keeper: the agent's that the options name, if it may keep, else the owner's.
 pub(crate) async fn keepers_key(context: &Context) -> Result<OrderKey, CliError> {
     let Some(file) = context.agent()? else { return Ok(OrderKey::Owner(context.owners_key()?)) };
     let name = file.name().to_owned();

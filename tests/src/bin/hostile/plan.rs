@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of attackers' processes, as the command line and the report name them.
-pub const ATTACKS: [&str; 8] = [
+pub const ATTACKS: [&str; 9] = [
     "gap flood",
     "byte variants",
     "unknown signers",
     "refused operations",
     "repeats of a peer",
+    "remixed bundles",
     "unseen blocks",
     "slow readers",
     "idle connections",

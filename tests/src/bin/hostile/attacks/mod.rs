@@ -1,6 +1,7 @@
 //! The attackers, each kind in a process of its own.
 
 mod blocks;
+mod bundles;
 mod floods;
 mod peer;
 mod readers;
@@ -113,6 +114,7 @@ pub async fn run(plan: &Path, kind: &str) -> Result<(), String> {
         "unknown signers" => floods::strangers(&attacker, &mut tasks),
         "refused operations" => floods::refused(&attacker, &mut tasks),
         "repeats of a peer" => peer::repeats(&attacker, &mut tasks),
+        "remixed bundles" => bundles::remixed(&attacker, &mut tasks),
         "unseen blocks" => blocks::unseen(&attacker, &mut tasks),
         "slow readers" => readers::slow(&attacker, &mut tasks),
         "idle connections" => readers::idle(&attacker, &mut tasks),
