@@ -390,7 +390,12 @@ impl Book {
 /// Returns an order of the level at `key` as callers see it.
 // Inlined where events are created: a copy through memory costs more than the reads.
 #[inline(always)]
-const fn view(order: &Order, attributes: Attributes, key: u64, iceberg: Iceberg) -> OrderView {
+pub(crate) const fn view(
+    order: &Order,
+    attributes: Attributes,
+    key: u64,
+    iceberg: Iceberg,
+) -> OrderView {
     let (flags, side) = (order.flags(), order.flags().side());
     OrderView {
         order_id: order.id(),

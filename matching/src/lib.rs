@@ -94,7 +94,8 @@ pub use book::Book;
 pub use dead::{BestLive, DEPTH_VISITS};
 pub use digest::Digest;
 pub use prefetch::Prefetch;
-pub use trails::{trail_price, TrailMarks, Trails};
+pub use snapshot::FrozenBook;
+pub use trails::{trail_price, TrailGroups, TrailMarks, Trails};
 pub use triggers::{Backlog, TriggerBook, TriggerDirection};
 pub use turns::TurnQueue;
 // Two terms of proto, which orders are made of.

@@ -6,12 +6,13 @@ use tidemark_proto::units::{OrderId, Side, Ticks};
 
 use crate::book::Book;
 use crate::by_side::BySide;
-use crate::ladder::price_of;
+use crate::ladder::{key_of, price_of};
 use crate::pegs::Pegs;
 
 impl Book {
     /// Counts the order of an id, which is not in the book yet, as pegged until it leaves the book.
-    /// The first call looks at every level once. A snapshot does not have the mark.
+    /// The first call looks at every level once. A snapshot does not have the mark:
+    /// [`Book::restore_pegs`].
     pub fn peg(&mut self, order_id: OrderId) {
         if !self.pegs.are_kept() {
             self.pegs = Pegs::begin(BySide::new(self.counts(Side::Buy), self.counts(Side::Sell)));
@@ -25,6 +26,17 @@ impl Book {
         let levels =
             std::iter::successors(ladder.best(), |level| ladder.next_worse(&self.levels, *level));
         levels.map(|level| self.levels.get(level)).map(|level| (level.key, level.count)).collect()
+    }
+
+    /// Marks orders of a book without marks as pegged: those that [`Book::is_pegged`] knew before
+    /// the book was written.
+    pub fn restore_pegs(&mut self, order_ids: impl IntoIterator<Item = OrderId>) {
+        for order_id in order_ids {
+            self.peg(order_id);
+            if let Some(order) = self.order(order_id) {
+                self.pegs.leave_plain(order.side, key_of(order.side, order.price_ticks));
+            }
+        }
     }
 
     /// Ends the mark of an order that did not enter the book.
@@ -129,13 +141,18 @@ mod tests {
                     _ => {}
                 }
                 pegged.retain(|id| book.order(*id).is_some());
+                let mut bytes = Vec::new();
+                book.freeze().write(&mut bytes).unwrap();
+                let mut restored = Book::from_snapshot(&mut bytes.as_slice()).unwrap();
+                restored.restore_pegs(pegged.iter().copied());
                 for side in [Side::Buy, Side::Sell] {
                     let levels = book.levels(side).map(|level| level.price_ticks);
                     let is_plain = |price: &Ticks| {
                         book.queue(side, *price).any(|order| !pegged.contains(&order.order_id))
                     };
                     let expected: Vec<_> = levels.filter(is_plain).collect();
-                    prop_assert_eq!(book.plain_prices(side).collect::<Vec<_>>(), expected);
+                    prop_assert_eq!(book.plain_prices(side).collect::<Vec<_>>(), &*expected);
+                    prop_assert_eq!(restored.plain_prices(side).collect::<Vec<_>>(), expected);
                 }
                 for order in live {
                     let id = order.order_id;

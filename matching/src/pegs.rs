@@ -66,6 +66,13 @@ impl Pegs {
         }
     }
 
+    /// An order of a level counts as pegged from now on.
+    pub(crate) fn leave_plain(&mut self, side: Side, key: u64) {
+        if let Some(kept) = &mut self.0 {
+            kept.uncount(side, key);
+        }
+    }
+
     /// An order has left the book.
     #[inline(always)]
     pub(crate) fn forget(&mut self, order_id: OrderId) {
@@ -86,9 +93,12 @@ impl Kept {
 
     #[cold]
     fn leave(&mut self, order_id: OrderId, side: Side, key: u64) {
-        if self.ids.contains(&order_id) {
-            return;
+        if !self.ids.contains(&order_id) {
+            self.uncount(side, key);
         }
+    }
+
+    fn uncount(&mut self, side: Side, key: u64) {
         let plain = self.plain.get_mut(side);
         match plain.get_mut(&key) {
             Some(count) if *count > 1 => *count = bounded::decrement(*count),

@@ -1,5 +1,6 @@
 //! Snapshots: the book as bytes. They hold all that a book needs to continue and nothing that
-//! depends on its history.
+//! depends on its history. A book is frozen first, which copies what the bytes are made of: it goes
+//! on while another thread writes them.
 
 use std::io;
 
@@ -8,14 +9,14 @@ use tidemark_proto::types::PostOnly;
 use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, Side, Ticks, TimeMs};
 use tidemark_proto::Refusal;
 
-use crate::arena::{Flags, Order, MAX_ORDER_ID};
-use crate::attributes::Attributes;
-use crate::book::Book;
+use crate::arena::{Arena, Flags, Order, MAX_ORDER_ID, NONE};
+use crate::attributes::{AttributeTable, Attributes};
+use crate::book::{view, Book};
 use crate::bounded;
-use crate::icebergs::Iceberg;
+use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::key_of;
-use crate::types::MAX_ORDER_LOTS;
+use crate::types::{OrderView, MAX_ORDER_LOTS};
 
 /// Version of the layout.
 const VERSION: u8 = 2;
@@ -36,43 +37,105 @@ struct Record {
     expires_ms: Option<TimeMs>,
 }
 
-impl Book {
+impl Record {
+    fn of(order: &OrderView) -> Self {
+        Self {
+            order_id: order.order_id,
+            owner: order.owner,
+            client_id: order.client_id,
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            hidden_lots: order.hidden_lots,
+            display_lots: order.display_lots,
+            reduce_only: order.reduce_only,
+            post_only: order.post_only,
+            expires_ms: order.expires_ms,
+        }
+    }
+}
+
+/// A level of a frozen book.
+#[derive(Debug)]
+struct FrozenLevel {
+    key: u64,
+    /// First order in the queue.
+    head: u32,
+    count: u32,
+}
+
+/// The orders of a book as they were: 32 bytes an order and 24 more where some has a client id or
+/// an expiry.
+#[derive(Debug)]
+pub struct FrozenBook {
+    next_order_id: OrderId,
+    orders: Arena,
+    attributes: AttributeTable,
+    icebergs: Icebergs,
+    /// Of bids and of asks, best first.
+    levels: [Vec<FrozenLevel>; 2],
+}
+
+impl FrozenBook {
     /// Writes the book in borsh: version, next order id, then bids and asks, each best level first
     /// and in queue order.
     ///
-    /// For state snapshots, which the chain does not write yet (decision 5): until then tests and
-    /// fuzzing alone call this.
-    ///
     /// # Errors
     /// Those of `out`.
-    pub fn to_snapshot(&self, out: &mut impl io::Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
         VERSION.serialize(out)?;
         self.next_order_id.serialize(out)?;
-        for side in [Side::Buy, Side::Sell] {
-            let count: u32 = self.levels(side).map(|level| level.count).sum();
+        for levels in &self.levels {
+            let count: u32 = levels.iter().map(|level| level.count).sum();
             count.serialize(out)?;
-            for order in self.levels(side).flat_map(|level| self.queue(side, level.price_ticks)) {
-                Record {
-                    order_id: order.order_id,
-                    owner: order.owner,
-                    client_id: order.client_id,
-                    price_ticks: order.price_ticks,
-                    lots: order.lots,
-                    hidden_lots: order.hidden_lots,
-                    display_lots: order.display_lots,
-                    reduce_only: order.reduce_only,
-                    post_only: order.post_only,
-                    expires_ms: order.expires_ms,
+            for level in levels {
+                for order in self.queue(level) {
+                    Record::of(&order).serialize(out)?;
                 }
-                .serialize(out)?;
             }
         }
         Ok(())
     }
 
-    /// Reads one book from bytes that [`Book::to_snapshot`] wrote, and leaves `input` after them.
-    /// The new book has the same roots and behaves in the same way. Called by tests and fuzzing
-    /// alone until there are state snapshots (decision 5).
+    fn queue<'a>(&'a self, level: &FrozenLevel) -> impl Iterator<Item = OrderView> + 'a {
+        let (key, some) = (level.key, |slot: u32| Some(slot).filter(|slot| *slot != NONE));
+        let slots =
+            std::iter::successors(some(level.head), move |slot| some(self.orders.get(*slot).next));
+        slots.map(move |slot| {
+            let order = self.orders.get(slot);
+            let flags = order.flags();
+            let hidden = if flags.iceberg() { self.icebergs.get(slot) } else { Iceberg::default() };
+            view(order, self.attributes.get(slot, flags), key, hidden)
+        })
+    }
+}
+
+impl Book {
+    /// Copies what a snapshot is made of.
+    #[must_use]
+    pub fn freeze(&self) -> FrozenBook {
+        FrozenBook {
+            next_order_id: self.next_order_id,
+            orders: self.orders.clone(),
+            attributes: self.attributes.clone(),
+            icebergs: self.icebergs.clone(),
+            levels: [Side::Buy, Side::Sell].map(|side| self.frozen_levels(side)),
+        }
+    }
+
+    fn frozen_levels(&self, side: Side) -> Vec<FrozenLevel> {
+        let ladder = self.ladders.get(side);
+        let levels =
+            std::iter::successors(ladder.best(), |level| ladder.next_worse(&self.levels, *level));
+        let frozen = |level| {
+            let level = self.levels.get(level);
+            FrozenLevel { key: level.key, head: level.head, count: level.count }
+        };
+        levels.map(frozen).collect()
+    }
+
+    /// Reads one book from bytes that [`FrozenBook::write`] wrote, and leaves `input` after them.
+    /// The new book has the same roots and behaves in the same way; no order of it is marked as
+    /// pegged ([`Book::restore_pegs`]).
     ///
     /// # Errors
     /// `InvalidData` for any bytes that a book would not write: an unknown version, an order out of

@@ -6,6 +6,8 @@
 //! order is touched. Within a group the order with the smallest distance comes first, so only the
 //! first ones of a group have their trigger prices in a set by price.
 
+mod groups;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -16,6 +18,7 @@ use tidemark_proto::units::{OrderId, Ticks};
 
 use crate::digest::Digest;
 use crate::triggers::TriggerDirection;
+pub use groups::TrailGroups;
 
 /// The marks that a [`Trails`] holds beside the orders of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -28,7 +31,7 @@ pub struct TrailMarks {
 }
 
 /// Trailing triggers of one market.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trails {
     falling: OneWay,
     rising: OneWay,
@@ -138,7 +141,7 @@ impl Trails {
 }
 
 /// Orders with the same best mark: from the first one's id on, up to the next group's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     first: OrderId,
     best_ticks: Ticks,
@@ -180,7 +183,7 @@ impl Group {
 }
 
 /// The orders of one direction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct OneWay {
     direction: TriggerDirection,
     groups: Vec<Group>,
@@ -424,9 +427,12 @@ mod tests {
                         }
                     }
                 }
-                for (id, direction, _, best, _) in &model {
+                let mut restored = Trails::restored(trails.groups());
+                for (id, direction, trail, best, _) in &model {
                     prop_assert_eq!(trails.best_ticks(*id, *direction), Some(*best));
+                    restored.insert(*id, *direction, *trail);
                 }
+                prop_assert_eq!(&restored, &trails);
             }
         }
     }

@@ -34,7 +34,7 @@ pub struct Backlog {
 /// Trigger prices of one market.
 ///
 /// A triggered order stays triggered, even if the mark turns before the order's turn comes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TriggerBook {
     /// Sorted by turn: highest price, then oldest.
     falling: BTreeSet<(Reverse<Ticks>, OrderId)>,
@@ -44,6 +44,12 @@ pub struct TriggerBook {
 }
 
 impl TriggerBook {
+    /// Returns a book without orders that has a backlog: the orders are then to be inserted.
+    #[must_use]
+    pub fn restored(backlog: Backlog) -> Self {
+        Self { backlog, ..Self::default() }
+    }
+
     /// Returns the backlog, which belongs in a snapshot besides the orders.
     #[must_use]
     pub const fn backlog(&self) -> Backlog {
@@ -285,6 +291,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(book.len(), model.0.len());
+                let mut restored = TriggerBook::restored(book.backlog());
+                for (id, direction, price, _) in &model.0 {
+                    restored.insert(*id, *direction, *price);
+                }
+                prop_assert_eq!(&restored, &book);
             }
         }
     }

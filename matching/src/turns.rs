@@ -5,7 +5,7 @@
 //! turn does.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_proto::units::{OrderId, OwnerId};
 
@@ -16,16 +16,23 @@ use tidemark_proto::units::{OrderId, OwnerId};
 /// turns at most before any other's next, however many orders it has; who cancels its next order
 /// waits for the round of the one after it. A [`TurnQueue`] consists of its orders with their
 /// rounds, and of the rounds that have begun.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TurnQueue {
     turns: BTreeMap<(Reverse<u8>, u64, OrderId), OwnerId>,
-    /// Of each owner in each class: its orders, and the round of the last that came.
-    owners: BTreeMap<(u8, OwnerId), (u32, u64)>,
+    /// Of each owner in each class: the rounds of its orders.
+    owners: BTreeMap<(u8, OwnerId), BTreeSet<u64>>,
     /// Of each class with orders: the round after the last that has begun.
     begun: BTreeMap<u8, u64>,
 }
 
 impl TurnQueue {
+    /// Returns a queue without orders in which these rounds have begun ([`TurnQueue::begun`]): the
+    /// orders are then to be inserted.
+    #[must_use]
+    pub fn restored(begun: BTreeMap<u8, u64>) -> Self {
+        Self { begun, ..Self::default() }
+    }
+
     /// Returns true if no order waits for its turn.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -43,16 +50,14 @@ impl TurnQueue {
     #[must_use]
     pub fn next_round(&self, class: u8, owner: OwnerId) -> u64 {
         let open = self.begun.get(&class).copied().unwrap_or(0);
-        let last = self.owners.get(&(class, owner));
-        last.map_or(open, |(_, last)| last.saturating_add(1).max(open))
+        let last = self.owners.get(&(class, owner)).and_then(BTreeSet::last);
+        last.map_or(open, |last| last.saturating_add(1).max(open))
     }
 
     /// Inserts an order with a round of [`TurnQueue::next_round`]. Ids are unique over all classes.
     pub fn insert(&mut self, order_id: OrderId, owner: OwnerId, class: u8, round: u64) {
         self.turns.insert((Reverse(class), round, order_id), owner);
-        let (orders, last) = self.owners.entry((class, owner)).or_default();
-        *orders = orders.saturating_add(1);
-        *last = round.max(*last);
+        self.owners.entry((class, owner)).or_default().insert(round);
     }
 
     /// Returns the order whose turn it is, which must be removed; its round has begun.
@@ -67,9 +72,9 @@ impl TurnQueue {
         let Some(owner) = self.turns.remove(&(Reverse(class), round, order_id)) else {
             return false;
         };
-        match self.owners.get_mut(&(class, owner)) {
-            Some((orders, _)) if *orders > 1 => *orders = orders.saturating_sub(1),
-            _ => {
+        if let Some(rounds) = self.owners.get_mut(&(class, owner)) {
+            rounds.remove(&round);
+            if rounds.is_empty() {
                 self.owners.remove(&(class, owner));
             }
         }
@@ -144,6 +149,11 @@ mod tests {
             // Owners that have cancelled an order of a class and have others there.
             let mut cancelled = BTreeSet::new();
             for (at, (step, owner, class)) in (1..).zip(steps) {
+                let mut restored = TurnQueue::restored(queue.begun().clone());
+                for (id, owner, class, round) in &model {
+                    restored.insert(*id, *owner, *class, *round);
+                }
+                prop_assert_eq!(&restored, &queue);
                 if step < 3 {
                     let (id, owner) = (OrderId::new(at), OwnerId::new(owner));
                     let round = queue.next_round(class, owner);

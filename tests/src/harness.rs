@@ -15,6 +15,7 @@ use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::exec::{execute, BallotExtension, Block, PriceBallot};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::outcome::TxOutcome;
+use tidemark_engine::snapshot;
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams, MAX_ALLOWANCE_BASE};
@@ -110,6 +111,8 @@ pub struct Chain {
     pub results: ResultsHash,
     /// Gas that each transaction declares; `None` is what its message usually needs.
     pub gas_limit: Option<u64>,
+    /// After each block the state is written and read back.
+    pub is_restored: bool,
     sequences: HashMap<String, u64>,
     pending: Vec<Vec<u8>>,
     prices: HashMap<MarketId, Ticks>,
@@ -165,6 +168,7 @@ impl Chain {
             interval_ms: 1_000,
             results: ResultsHash::default(),
             gas_limit: Some(u64::from(u32::MAX)),
+            is_restored: false,
             sequences: HashMap::new(),
             pending: Vec::new(),
             prices: HashMap::new(),
@@ -271,6 +275,9 @@ impl Chain {
         let block = Block { txs, ..input.block.clone() };
         let events = execute(&mut self.state, &block, &mut |_| ());
         self.results.add(&events);
+        if self.is_restored {
+            self.state = restored(&self.state);
+        }
         events
     }
 
@@ -342,6 +349,26 @@ impl Chain {
         let row = self.state.accounts.get(self.account_id(name));
         row.map_or(Atoms::ZERO, |row| row.collateral_atoms)
     }
+}
+
+/// A state as its own bytes give it.
+///
+/// # Panics
+/// When they do not.
+#[must_use]
+pub fn restored(state: &State) -> State {
+    snapshot::read(&mut &*snapshot_bytes(state), &state.app_hash).expect("its own bytes")
+}
+
+/// The bytes of a state.
+///
+/// # Panics
+/// Never: a vector takes all bytes.
+#[must_use]
+pub fn snapshot_bytes(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    snapshot::Frozen::of(state).write(&mut bytes).expect("memory");
+    bytes
 }
 
 /// The ballot of the one validator, with these prices in order of market.

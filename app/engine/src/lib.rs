@@ -24,5 +24,6 @@ mod invariant;
 pub mod outcome;
 pub mod phase;
 pub mod refusal;
+pub mod snapshot;
 pub mod state;
 pub mod symbol;

@@ -251,7 +251,7 @@ impl Pair {
         assert_eq!(l3, roots::l3_root(&self.model.sides, self.model.next_id));
 
         let mut bytes = Vec::new();
-        self.book.to_snapshot(&mut bytes).expect("a Vec takes all");
+        self.book.freeze().write(&mut bytes).expect("a Vec takes all");
         let mut restored = Book::from_snapshot(&mut bytes.as_slice()).expect("its own bytes");
         assert_eq!((restored.l2_root(), restored.l3_root()), (l2, l3));
         invariants::check(&restored);

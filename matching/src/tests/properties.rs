@@ -189,7 +189,7 @@ proptest! {
             pair.step(&Op::Place(order));
         }
         let mut bytes = Vec::new();
-        pair.book.to_snapshot(&mut bytes).expect("a Vec takes all");
+        pair.book.freeze().write(&mut bytes).expect("a Vec takes all");
         if cuts {
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(Book::from_snapshot(&mut bytes.as_slice()).is_err());
@@ -203,7 +203,7 @@ proptest! {
         if let Ok(book) = Book::from_snapshot(&mut input) {
             invariants::check(&book);
             let mut again = Vec::new();
-            book.to_snapshot(&mut again).expect("a Vec takes all");
+            book.freeze().write(&mut again).expect("a Vec takes all");
             prop_assert_eq!(again.as_slice(), &bytes[..bytes.len() - input.len()]);
         }
     }

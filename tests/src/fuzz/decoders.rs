@@ -55,7 +55,7 @@ static HISTORY: LazyLock<(Vec<BlockInput>, Vec<u8>)> = LazyLock::new(|| {
         inputs.push(input);
     }
     let mut book = Vec::new();
-    node.state.markets[0].book.to_snapshot(&mut book).expect("memory");
+    node.state.markets[0].book.freeze().write(&mut book).expect("memory");
     (inputs, book)
 });
 
@@ -173,7 +173,7 @@ pub(super) fn snapshots() -> Vec<Vec<u8>> {
 pub(super) fn snapshot(bytes: &[u8]) -> bool {
     let Ok(book) = Book::from_snapshot(&mut &bytes[..]) else { return false };
     let mut again = Vec::new();
-    book.to_snapshot(&mut again).expect("memory");
+    book.freeze().write(&mut again).expect("memory");
     assert_eq!(again, bytes[..again.len()], "a book is written back as it was");
     true
 }

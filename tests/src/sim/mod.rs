@@ -6,11 +6,13 @@
 //! | A | the reference: it saw every transaction in its mempool, and verifies on one thread |
 //! | B | it saw no mempool, verifies on several threads, and looks at every account where the others ask the index |
 //! | C | it begins at genesis when all is over, and replays the log |
+//! | D | it is written and read back at every so many blocks, by the seed at every one to every ninth |
 
 pub mod audit;
 pub mod figures;
 pub mod filled;
 pub mod prices;
+pub mod restored;
 pub mod rng;
 pub mod story;
 pub mod traffic;
@@ -34,6 +36,7 @@ use tidemark_proto::v1::LiquidationStage;
 use crate::harness::{genesis, test_market, usdc, BlockInput, CHAIN_ID, GENESIS_MS};
 use crate::proposer;
 use prices::Prices;
+use restored::Restored;
 use rng::Rng;
 use traffic::Traffic;
 
@@ -298,13 +301,16 @@ pub fn run(config: Config) -> Result<Summary, Failure> {
     }
     let (mut a, mut b) = (ShadowNode::new(&genesis, 1), ShadowNode::new(&genesis, 3));
     b.state.set_search(Search::Scan);
+    let mut d = Restored::new(ShadowNode::new(&genesis, 1), config.seed % 9 + 1);
     let mut proposer = Proposer::new(&config);
     let mut summary = Summary::default();
     let mut log: Vec<(BlockInput, Hash)> = Vec::new();
     for height in 1..=config.blocks {
         let failure = |what: String| Failure { seed: config.seed, height, what };
         let input = proposer.next(&a).map_err(failure)?;
-        let hash = audited(&mut a, &input, &mut summary).map_err(failure)?;
+        let events = audited(&mut a, &input, &mut summary).map_err(failure)?;
+        let hash = events.app_hash;
+        d.block(&input, (&a.state, &events)).map_err(failure)?;
         let other = b.run(&input).app_hash;
         audit::ensure(hash == other, || {
             "node B, which saw no mempool and no index, has another app hash".to_owned()
@@ -328,7 +334,7 @@ fn audited(
     node: &mut ShadowNode,
     input: &BlockInput,
     summary: &mut Summary,
-) -> Result<Hash, String> {
+) -> Result<BlockEvents, String> {
     let before = node.state.fork();
     let mut swept = node.state.fork();
     let sweep = through_sweep(&mut swept, &input.block, &mut |_| ());
@@ -359,7 +365,7 @@ fn audited(
     summary.insolvent +=
         swept.accounts.iter().filter(|(_, account)| is_insolvent(account)).count() as u64;
     summary.frozen += swept.danger.frozen.len() as u64;
-    Ok(events.app_hash)
+    Ok(events)
 }
 
 /// Three blocks of nothing: whatever the block has emptied is gone then.

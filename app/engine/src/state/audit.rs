@@ -59,6 +59,13 @@ impl Audit {
         *side += sign * lots.unsigned_abs().wide();
     }
 
+    /// Returns true if another audit has the same sums.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let markets = self.lots.len().max(other.lots.len());
+        let mut ids = (0..markets).map_while(MarketId::from_index);
+        self.totals == other.totals && ids.all(|id| self.lots(id) == other.lots(id))
+    }
+
     /// Returns the long and the short lots of a market.
     pub(crate) fn lots(&self, market: MarketId) -> (i128, i128) {
         self.lots.get(market.index()).copied().unwrap_or_default()

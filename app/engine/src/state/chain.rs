@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_oracle::extension::NodeKey;
 use tidemark_proto::params::ChainParams;
 use tidemark_proto::types::Address;
-use tidemark_proto::units::{Atoms, TimeMs};
+use tidemark_proto::units::{AccountId, Atoms, TimeMs};
 use tidemark_risk::Treasury;
 
 use super::allowance::Moment;
@@ -84,6 +84,8 @@ pub struct Chain {
     pub outflow: Outflow,
     /// Credits of addresses that are no owners yet.
     pub first_credits: FirstCredits,
+    /// Of accounts with an entry of a loss alone, the first whose turn it is to be looked at.
+    pub owing_from: AccountId,
 }
 
 const DAY_MS: u64 = 86_400_000;

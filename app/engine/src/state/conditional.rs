@@ -1,7 +1,9 @@
 //! Conditional orders of one market: those that wait for a mark or for their time, resting ones
 //! with a waiting partner, and pegged ones.
 
+mod frozen;
 mod order;
+mod shown;
 mod slicing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,9 @@ use tidemark_proto::units::{AccountId, ClientId, Lots, OrderId, OwnerId, Side, T
 
 use super::merkle::{encode, Hash};
 use super::table::Table;
+pub(crate) use frozen::FrozenConditional;
 pub use order::{reach, Conditional, Kind, Pegged, Reached, Retrying, RETRIES};
+pub(crate) use shown::shown;
 pub use slicing::{Slicing, CATCH_UP};
 
 /// The orders of one market: rows with a Merkle root, and indexes that are derived from them.

@@ -8,6 +8,7 @@ use tidemark_proto::units::{AccountId, OwnerId, TimeMs};
 use tidemark_risk::at_risk::AtRiskIndex;
 
 use super::audit::Audit;
+use super::idle::IdleAccounts;
 use super::owners::OwnerIndex;
 
 /// The way in which accounts are found. Both give the same accounts at different costs.
@@ -30,16 +31,10 @@ pub(crate) struct Derived {
     pub agent_owners: BTreeMap<AgentKey, OwnerId>,
     /// Scheduled cancels of all orders, by time.
     pub cancel_schedule: BTreeSet<(TimeMs, AccountId)>,
-    /// Accounts that held nothing at the last block's end: their rows go.
-    pub empty: BTreeSet<AccountId>,
-    /// Accounts that hold traded volume alone, by the day from which it counts no more. An entry of
-    /// another account means nothing.
-    pub aging: BTreeSet<(u32, AccountId)>,
-    /// Accounts of which a loss kept an entry at the last block's end (rules §1.9).
+    /// Accounts that held nothing, or traded volume alone, at the last block's end.
+    pub idle: IdleAccounts,
+    /// Accounts that had an entry of a loss alone at the last block's end (rules §1.9).
     pub owing: BTreeSet<AccountId>,
-    /// The first of them whose turn it is. The rows that go in a block depend on this and on
-    /// `aging`: a state that is not replayed from genesis has to bring both along.
-    pub owing_from: AccountId,
     /// A 0 for each owner; a block's tallies change those of its own owners and put them back.
     pub tally_places: Vec<u32>,
     /// Running sums of the invariants.
@@ -53,16 +48,28 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
+    /// The name of the first part that another one has otherwise; what it is found by, and what no
+    /// block has reported yet, is left out.
+    pub fn differs(&self, other: &Self) -> Option<&'static str> {
+        let parts = [
+            ("owners by address", self.owner_index.same(&other.owner_index)),
+            ("owners of agents", self.agent_owners == other.agent_owners),
+            ("scheduled cancels", self.cancel_schedule == other.cancel_schedule),
+            ("idle accounts", self.idle == other.idle),
+            ("accounts with an entry of a loss", self.owing == other.owing),
+            ("sums of the audit", self.audit.same(&other.audit)),
+        ];
+        parts.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
+    }
+
     /// A copy that shares nothing with the original.
     pub fn fork(&self) -> Self {
         Self {
             owner_index: self.owner_index.fork(),
             agent_owners: self.agent_owners.clone(),
             cancel_schedule: self.cancel_schedule.clone(),
-            empty: self.empty.clone(),
-            aging: self.aging.clone(),
+            idle: self.idle.clone(),
             owing: self.owing.clone(),
-            owing_from: self.owing_from,
             tally_places: Vec::new(),
             audit: self.audit.clone(),
             violations: self.violations.clone(),

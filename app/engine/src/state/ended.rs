@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tidemark_proto::units::{AccountId, ClientId, OrderId, TimeMs};
 
 use super::merkle::Hash;
-use super::table::Table;
+use super::table::{Table, TableView};
 
 /// Client ids of ended orders that are kept of an account in a market.
 pub const ENDED_CLIENT_IDS: usize = 16;
@@ -20,7 +20,7 @@ const KEPT_HOURS: u32 = 25;
 
 /// One account's, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-struct Row {
+pub(crate) struct Row {
     account: AccountId,
     ids: Vec<(ClientId, OrderId)>,
     /// The hour, since the Unix epoch, in which an order ended last, or in which the account was
@@ -124,6 +124,20 @@ impl EndedClientIds {
             self.hours.remove(&(row.hour, account));
         }
         self.free.insert(slot);
+    }
+
+    /// The rows as they are now.
+    pub(crate) fn view(&self) -> TableView<u32, Row> {
+        self.rows.view()
+    }
+
+    /// The rows of a snapshot, found by account and by hour again; `None` if an account has two.
+    pub(crate) fn restored(rows: Table<u32, Row>) -> Option<Self> {
+        let free = rows.ids().filter(|slot| !rows.has(*slot)).collect();
+        let hours = rows.iter().map(|(_, row)| (row.hour, row.account)).collect();
+        let slots: BTreeMap<_, _> = rows.iter().map(|(slot, row)| (row.account, slot)).collect();
+        let is_whole = slots.len() == rows.rows() as usize;
+        is_whole.then_some(Self { rows, free, slots, hours })
     }
 
     /// Commits to every row in its slot.

@@ -78,18 +78,9 @@ impl State {
             skipped_days: 0,
             outflow: Outflow::default(),
             first_credits: FirstCredits::default(),
+            owing_from: AccountId::ZERO,
         };
-        let mut state = Self {
-            chain,
-            owners: Table::default(),
-            allowances: Table::default(),
-            agents: Table::default(),
-            accounts: Table::default(),
-            markets: MarketSlots::default(),
-            danger: Danger::default(),
-            app_hash: [0; 32],
-            derived: Derived::default(),
-        };
+        let mut state = Self::without_rows(chain);
         for market in &genesis.markets {
             state.list(market.clone())?;
         }
@@ -102,6 +93,21 @@ impl State {
         state.chain.genesis_hash = state.app_hash;
         state.rehash();
         Ok(state)
+    }
+
+    /// A chain with nobody in it.
+    pub(crate) fn without_rows(chain: Chain) -> Self {
+        Self {
+            chain,
+            owners: Table::default(),
+            allowances: Table::default(),
+            agents: Table::default(),
+            accounts: Table::default(),
+            markets: MarketSlots::default(),
+            danger: Danger::default(),
+            app_hash: [0; 32],
+            derived: Derived::default(),
+        }
     }
 
     /// Lists a market under the next free id.
@@ -279,6 +285,34 @@ impl State {
             app_hash: self.app_hash,
             derived: self.derived.fork(),
         }
+    }
+
+    /// Makes the indexes and sums beside the hashed parts that follow from one row each, in a state
+    /// that has none of them.
+    ///
+    /// # Errors
+    /// `OVERFLOW` if a sum leaves 127 bits.
+    pub(crate) fn derive_indexes(&mut self) -> Result<(), RiskError> {
+        for (id, owner) in self.owners.iter() {
+            self.derived.owner_index.insert(owner.address, id);
+        }
+        for (_, agent) in self.agents.iter() {
+            self.derived.agent_owners.insert(agent.authorisation.key, agent.owner);
+        }
+        for (id, account) in self.accounts.iter() {
+            if !account.cancel_all_at_ms.is_zero() {
+                self.derived.cancel_schedule.insert((account.cancel_all_at_ms, id));
+            }
+            self.derived.audit.replace(id, Some(account))?;
+        }
+        Ok(())
+    }
+
+    /// The name of a part beside the hashed ones that a state with the same hash has otherwise.
+    /// The simulation compares a state that was read from a snapshot with one that was not.
+    #[must_use]
+    pub fn derived_differs(&self, other: &Self) -> Option<&'static str> {
+        self.derived.differs(&other.derived)
     }
 
     /// An immutable view of the state as it is now.

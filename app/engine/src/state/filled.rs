@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemark_proto::units::{Lots, OrderId};
 
 use super::merkle::Hash;
-use super::table::Table;
+use super::table::{Table, TableView};
+
+/// An order and the lots that it has traded; `None` in a slot that is free.
+pub(crate) type FilledRow = Option<(OrderId, Lots)>;
 
 /// Rows with a Merkle root: of an order on the book that has traded, and of no other, so that there
 /// are no more rows than orders.
 #[derive(Clone, Debug, Default)]
 pub struct FilledLots {
-    rows: Table<u32, Option<(OrderId, Lots)>>,
+    rows: Table<u32, FilledRow>,
     /// Slots without a row; a new row takes the lowest.
     free: BTreeSet<u32>,
     slots: BTreeMap<OrderId, u32>,
@@ -57,6 +60,21 @@ impl FilledLots {
             *row = None;
         }
         self.free.insert(slot);
+    }
+
+    /// The rows as they are now.
+    pub(crate) fn view(&self) -> TableView<u32, FilledRow> {
+        self.rows.view()
+    }
+
+    /// The rows of a snapshot, found by order again; `None` if an order has two.
+    pub(crate) fn restored(rows: Table<u32, FilledRow>) -> Option<Self> {
+        let free = rows.iter().filter(|(_, row)| row.is_none()).map(|(slot, _)| slot).collect();
+        let named = rows.iter().filter_map(|(slot, row)| Some((row.as_ref()?.0, slot)));
+        let slots: BTreeMap<_, _> = named.collect();
+        let rows_of_orders = rows.iter().filter(|(_, row)| row.is_some()).count();
+        let is_whole = slots.len() == rows_of_orders && rows.rows() == rows.len();
+        is_whole.then_some(Self { rows, free, slots })
     }
 
     /// Commits to every row in its slot.

@@ -12,6 +12,8 @@ mod exchange;
 mod failure;
 mod filled;
 mod first_credits;
+pub(crate) mod holdings;
+mod idle;
 mod market;
 pub mod merkle;
 pub mod nonces;
@@ -25,11 +27,14 @@ pub use allowance::Allowance;
 pub use chain::{Chain, RegisteredKey, Validator, PROTOCOL_VERSION};
 pub use danger::{Danger, EndangeredAccount, KeptOpen, OVERDUE_BLOCKS};
 pub use derived::Search;
+pub(crate) use ended::Row as EndedRow;
 pub use ended::{EndedClientIds, ENDED_CLIENT_IDS};
 pub use exchange::State;
 pub use failure::Failure;
 pub use filled::FilledLots;
+pub(crate) use filled::FilledRow;
 pub use first_credits::{FirstCredits, MAX_WAITING};
+pub(crate) use idle::Idle;
 pub use market::{
     ListedPosition, MarketCell, MarketSlot, MarketSlots, Settlement, SettlementStage, Takeover,
     MAX_LISTED, MAX_TAKEOVERS,

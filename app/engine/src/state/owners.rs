@@ -97,6 +97,12 @@ impl OwnerIndex {
         Self(Arc::new(RwLock::new(entries)))
     }
 
+    /// Returns true if another index has the same entries.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let entries = |index: &Self| index.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        entries(self) == entries(other)
+    }
+
     /// The id of an address.
     #[must_use]
     pub fn get(&self, address: &Address) -> Option<OwnerId> {

@@ -198,16 +198,21 @@ impl<K: RowId, T: Clone + BorshSerialize> Table<K, T> {
     }
 
     /// Appends a row; `None` when all 2³² − 1 slots are taken.
-    #[expect(clippy::indexing_slicing, reason = "the page was added above")]
     pub fn push(&mut self, row: T) -> Option<K> {
+        self.push_slot(Some(row))
+    }
+
+    /// Appends a slot, with a row or without; `None` when all 2³² − 1 are taken.
+    #[expect(clippy::indexing_slicing, reason = "the page was added above")]
+    pub fn push_slot(&mut self, row: Option<T>) -> Option<K> {
         let slot = self.rows.len;
         self.rows.len = slot.checked_add(1)?;
         let (page, _) = place(slot);
         if page == self.rows.pages.len() {
             self.rows.pages.push(Arc::new(Vec::with_capacity(PAGE_SLOTS)));
         }
-        Arc::make_mut(&mut self.rows.pages[page]).push(Some(row));
-        self.rows.rows = self.rows.rows.saturating_add(1);
+        self.rows.rows = self.rows.rows.saturating_add(u32::from(row.is_some()));
+        Arc::make_mut(&mut self.rows.pages[page]).push(row);
         let id = K::from_slot(slot);
         self.dirty.push(id);
         Some(id)
@@ -295,6 +300,9 @@ mod tests {
             let leaf = |(slot, row): (u32, u64)| (slot, leaf_hash(&encode(&row)));
             tree.update(&rows.into_iter().map(leaf).collect::<Vec<_>>());
             prop_assert_eq!(table.root(), tree.root());
+            let mut again = Table::<u32, u64>::default();
+            model.iter().for_each(|row| assert!(again.push_slot(*row).is_some()));
+            prop_assert_eq!((again.rows(), again.root()), (table.rows(), table.root()));
         }
     }
 

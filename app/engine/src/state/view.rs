@@ -63,6 +63,7 @@ impl View {
             skipped_days: 0,
             outflow: Outflow::default(),
             first_credits: FirstCredits::default(),
+            owing_from: AccountId::ZERO,
         };
         Self {
             chain,

@@ -60,12 +60,6 @@ pub(crate) fn check_room_for_leverage(
     Ok(())
 }
 
-/// Returns true if an account has an order in a market, on the book or off it.
-pub(crate) fn has_orders(state: &State, account: AccountId, market: MarketId) -> bool {
-    let slot = state.markets.slot(market);
-    slot.book.open_orders(account) > 0 || slot.conditional.of(account).next().is_some()
-}
-
 /// The entry of a market in an account, made when there is none: every market with an order of the
 /// account has one.
 pub(crate) fn position_mut(

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_proto::units::{AccountId, MarketId, SelfTradePrevention};
-use tidemark_risk::{day, Account, Keeper, Position};
+use tidemark_proto::units::{AccountId, MarketId};
+use tidemark_risk::{day, Account, Position};
 
-use crate::exec::account::lookup;
-use crate::state::State;
+use crate::state::holdings::{idle, is_unused_entry, note_owing};
+use crate::state::{Idle, State};
 
 /// Most accounts of a block whose traded volume has aged away.
 const MOST_AGED: usize = 64;
 
-/// Most accounts of a block that are looked at again because a loss kept an entry.
+/// Most accounts of a block that are looked at again because a loss alone keeps an entry.
 const MOST_OWING: usize = 256;
 
 /// At a block's end: of the accounts that it touched, entries of markets without a position, an
@@ -25,113 +25,53 @@ pub(crate) fn drop_empty(state: &mut State, mut touched: BTreeSet<AccountId>) {
     }
     // Those that lost an entry just now.
     touched.extend(state.accounts.dirty());
-    let before = std::mem::take(&mut state.derived.empty);
-    let mut candidates = touched.clone();
-    candidates.extend(aged(state));
-    for account in before.difference(&touched) {
-        candidates.extend(remove_if_empty(state, *account));
+    let mut changed = touched.clone();
+    changed.extend(touched.iter().filter_map(|account| parent(state, *account)));
+    let today = day(state.chain.volume_ms());
+    let due: Vec<AccountId> = state.derived.idle.due(today, MOST_AGED).collect();
+    for account in due.into_iter().filter(|account| !touched.contains(account)) {
+        changed.extend([Some(account), remove_if_empty(state, account)].into_iter().flatten());
     }
-    for account in candidates {
-        match kept_by(state, account) {
-            Some(Holds::Nothing) => {
-                state.derived.empty.insert(account);
-            }
-            Some(Holds::Volume { until_day }) => {
-                state.derived.aging.insert((until_day, account));
-            }
-            Some(Holds::Something) | None => {}
-        }
+    for account in changed {
+        let idle = idle(state, account);
+        state.derived.idle.set(account, idle);
     }
 }
 
-/// Accounts of which a loss kept an entry, in turns.
+/// Accounts with an entry of a loss alone, in turns.
 fn owing(state: &mut State) -> Vec<AccountId> {
-    let derived = &mut state.derived;
-    let turn: Vec<AccountId> =
-        derived.owing.range(derived.owing_from..).take(MOST_OWING).copied().collect();
+    let (owing, from) = (&state.derived.owing, &mut state.chain.owing_from);
+    let turn: Vec<AccountId> = owing.range(*from..).take(MOST_OWING).copied().collect();
     let next = turn.last().filter(|_| turn.len() == MOST_OWING);
-    derived.owing_from =
-        next.map_or(AccountId::ZERO, |last| AccountId::new(last.get().saturating_add(1)));
+    *from = next.map_or(AccountId::ZERO, |last| AccountId::new(last.get().saturating_add(1)));
     turn
 }
 
-/// Reason for which an account has its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    Nothing,
-    /// Traded volume alone, which counts up to a day.
-    Volume {
-        until_day: u32,
-    },
-    Something,
+/// The account whose isolated collateral another one is.
+fn parent(state: &State, account: AccountId) -> Option<AccountId> {
+    Some(state.accounts.get(account)?.isolated?.parent)
 }
 
 /// Removes an account that holds nothing. Returns the one whose isolated collateral it was: nothing
 /// may keep that one any more.
 fn remove_if_empty(state: &mut State, account: AccountId) -> Option<AccountId> {
-    if kept_by(state, account) != Some(Holds::Nothing) {
-        return None;
+    let today = day(state.chain.volume_ms());
+    match idle(state, account)? {
+        Idle::Aging { until_day } if until_day > today => return None,
+        Idle::Empty | Idle::Aging { .. } => {}
     }
     let row = state.accounts.remove(account)?;
     row.isolated.map(|isolated| isolated.parent)
 }
 
-/// Accounts whose traded volume counts no more.
-fn aged(state: &mut State) -> Vec<AccountId> {
-    let today = day(state.chain.volume_ms());
-    let mut aged = Vec::new();
-    while aged.len() < MOST_AGED {
-        let Some((day, account)) = state.derived.aging.first().copied() else { break };
-        if day > today {
-            break;
-        }
-        state.derived.aging.remove(&(day, account));
-        aged.push(account);
-    }
-    aged
-}
-
-/// Returns what an account's row is there for, if it has one: collateral, an entry of a market, a
-/// switch, a setting, isolated collateral, a keeper's place, or traded volume.
-fn kept_by(state: &State, account: AccountId) -> Option<Holds> {
-    let row = state.accounts.get(account)?;
-    // Isolated collateral has the setting of its parent.
-    let has_setting = row.isolated.is_none() && row.stp != SelfTradePrevention::default();
-    let holds = !row.collateral_atoms.is_zero()
-        || !row.positions.is_empty()
-        || !row.cancel_all_at_ms.is_zero()
-        || has_setting;
-    if holds || has_isolated(state, row) || is_keeper(state, account) {
-        return Some(Holds::Something);
-    }
-    let until_day = row.volume.until_day();
-    let counts = |until_day: &u32| *until_day > day(state.chain.volume_ms());
-    let volume = until_day.filter(counts).map(|until_day| Holds::Volume { until_day });
-    Some(volume.unwrap_or(Holds::Nothing))
-}
-
-/// Returns true if a subaccount has an isolated account, of which its owner has few.
-fn has_isolated(state: &State, row: &Account) -> bool {
-    let owner = state.owners.get(row.owner).filter(|_| row.isolated.is_none());
-    let mut slots = owner.into_iter().flat_map(|owner| owner.isolated_of(row.number));
-    slots.any(|slot| state.accounts.has(slot.account))
-}
-
-/// Returns true if an account has set something aside. A market has few keepers, by account.
-fn is_keeper(state: &State, account: AccountId) -> bool {
-    let in_market = |keepers: &[Keeper]| {
-        keepers.binary_search_by_key(&account, |keeper| keeper.account).is_ok()
-    };
-    state.markets.cells().any(|cell| in_market(&cell.market.keepers))
-}
-
 /// Takes entries of nothing out of an account.
 fn drop_entries(state: &mut State, account: AccountId) {
-    state.derived.owing.remove(&account);
+    drop_empty_entries(state, account);
+    note_owing(state, account);
+}
+
+fn drop_empty_entries(state: &mut State, account: AccountId) {
     let Some(row) = state.accounts.get(account) else { return };
-    if row.positions.iter().any(|entry| owes(state, account, entry)) {
-        state.derived.owing.insert(account);
-    }
     let empty = |position: &&Position| is_empty_entry(state, (account, row), position);
     let empty: Vec<MarketId> = row.positions.iter().filter(empty).map(|of| of.market).collect();
     if empty.is_empty() {
@@ -166,12 +106,10 @@ fn owes(state: &State, id: AccountId, entry: &Position) -> bool {
             || state.markets.slot(entry.market).cell.is_settling())
 }
 
-/// Returns true if an entry has no lots, no leverage, and no order. An account below 0 keeps its
-/// entries: the sweep finds it by them, and books its debt in the market of one.
+/// Returns true if an entry is of nothing. An account below 0 keeps its entries: the sweep finds it
+/// by them, and books its debt in the market of one.
 fn is_empty_entry(state: &State, (id, row): (AccountId, &Account), entry: &Position) -> bool {
-    let has_lots = !entry.lots.is_zero() || row.collateral_atoms.is_negative();
-    !has_lots
-        && entry.leverage == 0
+    !row.collateral_atoms.is_negative()
+        && is_unused_entry(state, id, entry)
         && !owes(state, id, entry)
-        && !lookup::has_orders(state, id, entry.market)
 }

@@ -14,7 +14,7 @@ use crate::exec::order::{checks, place};
 use crate::exec::phases::forfeits::{forfeit, lacks_collateral};
 use crate::invariant::{invariant, report};
 use crate::outcome::TwapSlice;
-use crate::state::conditional::{Conditional, Kind, Slicing};
+use crate::state::conditional::{shown, Conditional, Kind, Slicing};
 use crate::state::State;
 
 /// Places a TWAP's slice, and sets the time of the next.
@@ -68,7 +68,7 @@ pub(super) fn slice(ctx: &mut Ctx<'_>, market: MarketId, order_id: OrderId, mark
             slices_left,
             forfeited_atoms,
         },
-        left: (slices_left > 0).then(|| links::display(market, &order)),
+        left: (slices_left > 0).then(|| shown(market, &order)),
     };
     match (slices_left, is_over) {
         (0, true) => end_slicing(ctx, market, &order, Code::NothingToReduce),
