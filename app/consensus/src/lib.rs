@@ -12,6 +12,7 @@ pub mod node_key;
 pub mod own_report;
 pub mod publish;
 pub mod queue;
+pub mod snapshots;
 pub mod timing;
 pub mod tx_cache;
 pub mod votes;

@@ -78,6 +78,12 @@ impl Stopwatch {
         Self { last: Instant::now(), times: BlockTimes::default() }
     }
 
+    /// Time since the start or the last lap.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.last.elapsed()
+    }
+
     /// Books the time since the start or the last lap to a phase.
     pub fn lap(&mut self, phase: Phase) {
         let now = Instant::now();

@@ -28,6 +28,12 @@ impl Default for L2Book {
 }
 
 impl L2Book {
+    /// A book of these levels, bids and asks, after so many updates, with its root.
+    pub(super) fn restored([bids, asks]: [Levels; 2], sequence: u64, root: Hash) -> Self {
+        debug_assert_eq!(l2_root(&bids, &asks), root, "the levels are not those of the book");
+        Self { bids, asks, sequence, root }
+    }
+
     /// Takes a block's changes; `sequence` is the book's update count after them.
     ///
     /// In debug builds the root is recomputed from the replica and must be the one that the app

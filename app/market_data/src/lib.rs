@@ -20,6 +20,7 @@ pub mod outcomes;
 pub mod prices;
 mod reader;
 pub mod readiness;
+mod restore;
 #[cfg(test)]
 mod tests;
 

@@ -85,7 +85,8 @@ impl LogState {
         }
     }
 
-    fn reached(&self, next: u64) {
+    /// The writer has dealt with everything before a height: else a replay would wait for it.
+    pub fn reached(&self, next: u64) {
         self.stuck.store(false, Ordering::Relaxed);
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.moved.notify_all();

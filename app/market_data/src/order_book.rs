@@ -29,6 +29,17 @@ pub struct L3Book {
 }
 
 impl L3Book {
+    /// A book with its root, whose orders are then to be restored.
+    pub(super) fn restored(root: Hash, next_order_id: OrderId) -> Self {
+        Self { root, next_order_id, ..Self::default() }
+    }
+
+    /// Puts an order behind those of its price, without telling anybody.
+    pub(super) fn restore_order(&mut self, order: RestingOrder) {
+        self.rest(order);
+        self.changes.clear();
+    }
+
     /// Takes one of the book's events, in order; others change nothing.
     pub fn apply(&mut self, event: &Event) {
         match event {

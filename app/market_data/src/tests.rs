@@ -3,6 +3,7 @@
 
 mod chain;
 mod log;
+mod restore;
 
 use std::sync::Arc;
 

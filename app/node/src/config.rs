@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_comet::rpc_client::RpcClient;
 use tidemark_consensus::abci::server::Address;
 
+use super::snapshots::SnapshotConfig;
 use super::watch::DiskBounds;
 
 /// The file's name, in the home's `config` folder.
@@ -43,6 +44,9 @@ pub struct NodeConfig {
     /// Bounds on the room on the home's disk.
     #[serde(default)]
     pub disk: DiskBounds,
+    /// Snapshots of the state.
+    #[serde(default)]
+    pub snapshots: SnapshotConfig,
     /// Where prices come from.
     pub feed: FeedConfig,
 }
@@ -147,6 +151,7 @@ impl NodeConfig {
         RpcClient::new(&config.comet_rpc_addr)
             .map_err(|reason| format!("comet_rpc_addr: {reason}"))?;
         config.disk.check()?;
+        config.snapshots.check()?;
         config.feed.check()?;
         Ok(config)
     }
@@ -189,6 +194,7 @@ impl NodeConfig {
              \n# Room on the disk of this folder, in MiB: with less than warn_mib free the node \
              warns, with less than stop_mib it ends in order, with exit code 3.\n\
              [disk]\nwarn_mib = {}\nstop_mib = {}\n\
+             {}\
              \n# Where this validator's prices come from:\n\
              #   kind = \"off\"        none; the node reports no prices\n\
              #   kind = \"synthetic\"  invented, for devnets: seed, start_at_ms, validator, \
@@ -203,6 +209,7 @@ impl NodeConfig {
             self.threads,
             self.disk.warn_mib,
             self.disk.stop_mib,
+            self.snapshots.to_text(),
             self.feed.to_text(),
         )
     }
@@ -276,6 +283,7 @@ mod tests {
             forward_to: Vec::new(),
             threads: 2,
             disk: DiskBounds { warn_mib: 7_000, stop_mib: 800 },
+            snapshots: SnapshotConfig { interval: 250, archive: true },
             feed,
         }
     }
@@ -362,6 +370,8 @@ mod tests {
             ("threads = 2", "", "threads"),
             ("stop_mib = 800", "stop_mib = 7001", "disk stop_mib = 7001 is above"),
             ("stop_mib = 800", "stop_bytes = 800", "stop_bytes"),
+            ("interval = 250", "interval = 9", "snapshots interval = 9, must be 0 or at least 10"),
+            ("archive = true", "archives = true", "archives"),
             ("seed = 7", "sede = 7", "sede"),
             ("kind = \"synthetic\"", "kind = \"live\"", "live"),
             ("grpc_addr = \"127.0.0.1:26660\"", "grpc_addr = \"127.0.0.1\"", "grpc_addr"),

@@ -14,6 +14,7 @@ use tidemark_consensus::abci::server::{Address, BindError};
 
 use super::config::{FeedConfig, NodeConfig};
 use super::node_key;
+use super::snapshots::SnapshotConfig;
 use super::watch::DiskBounds;
 
 /// One node to make.
@@ -42,6 +43,8 @@ pub struct NodeInit {
     pub tx_index: bool,
     /// True if several nodes share a machine or a private network.
     pub devnet: bool,
+    /// Its snapshots.
+    pub snapshots: SnapshotConfig,
     /// Where its prices come from.
     pub feed: FeedConfig,
 }
@@ -62,6 +65,7 @@ impl NodeInit {
             timeout_commit_ms: 100,
             tx_index: false,
             devnet: true,
+            snapshots: SnapshotConfig::default(),
             feed: FeedConfig::Off,
         }
     }
@@ -99,6 +103,7 @@ impl NodeInit {
             forward_to: Vec::new(),
             threads: 0,
             disk: DiskBounds::default(),
+            snapshots: self.snapshots,
             feed: self.feed.clone(),
         }
     }

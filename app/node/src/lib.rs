@@ -6,6 +6,7 @@ pub mod feed;
 pub mod init;
 pub mod node_key;
 pub mod sidecar;
+pub mod snapshots;
 pub mod start;
 pub mod watch;
 

@@ -25,6 +25,7 @@ use tidemark_rpc::server::{serve, Deps};
 
 use super::config::{FeedConfig, NodeConfig};
 use super::node_key;
+use super::snapshots;
 use super::watch::disk::free_bytes;
 use super::watch::{Parts, Watch};
 
@@ -89,9 +90,20 @@ pub async fn start_with<A: Application>(
     let log = EventLog::open(&home.join("data").join(EVENTS), Options::of_chain(&chain_id))
         .map_err(|e| format!("cannot open the event log: {e}"))?;
     let known_height = log.held().map_or(0, |held| *held.end());
+    let snapshots = snapshots::open(home, config.snapshots, &chain_id)?;
+    let mut loaded = snapshots::newest(home, (&snapshots, &log), options.external_comet);
     let market_data = MarketData::start(&publisher, log).map_err(|e| no_thread(&e))?;
+    if let Some(loaded) = &mut loaded {
+        market_data.restore(&mut loaded.state);
+    }
     let queue = queue(&publisher, &market_data, &chain_id, home)?;
     let metrics = metrics(&publisher, &market_data, &queue)?;
+    metrics.watch_snapshots(Arc::clone(&snapshots));
+    let node = Node::new(Arc::clone(&publisher), Arc::clone(&queue), feed, threads);
+    node.make_snapshots(snapshots);
+    if let Some(loaded) = loaded {
+        node.resume(loaded);
+    }
     let readiness = Readiness::default();
     let pages = metrics::serve(config.metrics_addr, Arc::clone(&metrics), readiness.clone());
     let metrics_server = pages.await?;
@@ -109,7 +121,6 @@ pub async fn start_with<A: Application>(
     let watch = watch(home, &config, &deps, has_feed, known_height)?;
     let grpc = serve(config.grpc_addr, deps)?;
 
-    let node = Node::new(publisher, queue, feed, threads);
     let address = config.abci_addr(home);
     let server =
         Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;

@@ -16,6 +16,8 @@ use owner::{Fate, Trader};
 
 /// The pause after each block: 50 blocks, for which a transaction lives, are longer than a restart.
 const TIMEOUT_COMMIT_MS: u64 = 300;
+/// Blocks from one snapshot to the next: most starts go on from one.
+const SNAPSHOT_INTERVAL: u64 = 10;
 /// Validators, of which one at a time is away.
 const NODES: usize = 4;
 /// Owners that trade on each node.
@@ -50,8 +52,12 @@ pub struct Outcome {
 /// A sentence when the net does not run, or a node does not come back.
 pub async fn run(kills: u32, seed: u64) -> Result<Outcome, String> {
     let options = NetOptions::validators(NODES);
-    let mut net =
-        Net::start(NetOptions { timeout_commit_ms: TIMEOUT_COMMIT_MS, ..options }).await?;
+    let options = NetOptions {
+        timeout_commit_ms: TIMEOUT_COMMIT_MS,
+        snapshot_interval: SNAPSHOT_INTERVAL,
+        ..options
+    };
+    let mut net = Net::start(options).await?;
     let client = net.client(0).await?;
     let mark_ticks = wait_for("a mark", || mark(&client)).await;
     let genesis_hash = client.genesis_hash().await.map_err(|e| e.to_string())?;

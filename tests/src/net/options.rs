@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tidemark_node::config::FeedConfig;
+use tidemark_node::snapshots::INTERVAL;
 use tidemark_proto::params::{MarketParams, MAX_ALLOWANCE_BASE};
 
 use super::markets;
@@ -57,6 +58,8 @@ pub struct NetOptions {
     pub markets: Vec<MarketParams>,
     /// True if every node indexes transactions.
     pub tx_index: bool,
+    /// Blocks from one snapshot of a node to the next; 0 for none.
+    pub snapshot_interval: u64,
 }
 
 impl NetOptions {
@@ -72,6 +75,7 @@ impl NetOptions {
             allowance_base: MAX_ALLOWANCE_BASE,
             markets: markets(),
             tx_index: false,
+            snapshot_interval: INTERVAL,
         }
     }
 }

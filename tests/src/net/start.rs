@@ -60,6 +60,7 @@ impl Net {
             init.power = node.options.power;
             init.timeout_commit_ms = options.timeout_commit_ms;
             init.tx_index = options.tx_index;
+            init.snapshots.interval = options.snapshot_interval;
             let validator = u32::try_from(index).unwrap_or(u32::MAX);
             let usual = || {
                 if node.options.power > 0 {

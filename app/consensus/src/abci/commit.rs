@@ -12,11 +12,12 @@ use crate::timing::Stopwatch;
 /// A block that lies further behind this node's clock is not one that is being decided now.
 const REPLAY_BEHIND_MS: u64 = 30_000;
 
-/// Publishes the view and the events of the finalized block, once.
+/// Publishes the view and the events of the finalized block, once, and freezes its state if a
+/// snapshot is due.
 pub(super) fn commit(node: &Node) -> ResponseCommit {
     let mut watch = Stopwatch::start();
     let mut consensus = node.consensus();
-    let Consensus { state, executed, times } = &mut *consensus;
+    let Consensus { state, executed, times, params, retained } = &mut *consensus;
     let uncommitted = executed.as_mut().filter(|executed| !executed.committed);
     if let (Some(state), Some(executed)) = (state, uncommitted) {
         executed.committed = true;
@@ -33,7 +34,9 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
         let is_replayed = behind_ms > REPLAY_BEHIND_MS;
         node.inner.publisher.publish(PublishedBlock { view, events, times, is_replayed });
         node.inner.queue.committed(&executed.events.txs);
+        if let Some(snapshots) = node.inner.snapshots.get() {
+            *retained = snapshots.committed(state, params, *retained);
+        }
     }
-    // Nothing is pruned: until there are snapshots, a restart replays every block.
-    ResponseCommit { retain_height: 0 }
+    ResponseCommit { retain_height: i64::try_from(*retained).unwrap_or(0) }
 }

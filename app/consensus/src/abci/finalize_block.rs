@@ -21,13 +21,17 @@ use crate::votes;
 /// not come from the chain that CometBFT has.
 pub(super) fn finalize_block(node: &Node, request: &RequestFinalizeBlock) -> ResponseFinalizeBlock {
     let mut consensus = node.consensus();
-    let Consensus { state, executed, times } = &mut *consensus;
+    let Consensus { state, executed, times, .. } = &mut *consensus;
     let Some(state) = state.as_mut() else {
         panic!("CometBFT sent block {} before InitChain", request.height);
     };
     let hash = request.hash.as_ref().try_into().unwrap_or_default();
     let done = already_executed(&state.chain, executed.as_ref(), height(request.height), &hash)
         .unwrap_or_else(|why| panic!("{why}"));
+    if let Some(snapshots) = node.inner.snapshots.get() {
+        // CometBFT has compared the header's app hash with this node's, of the block before.
+        snapshots.confirm(height(request.height).saturating_sub(1));
+    }
     if let Some(done) = done {
         tracing::info!(height = request.height, "this block was carried out before: same answer");
         return answer(done);

@@ -6,7 +6,8 @@ use tidemark_engine::state::PROTOCOL_VERSION;
 use super::Node;
 
 /// The height and app hash of the last committed block. CometBFT sends a block that was carried out
-/// but not committed again. Height 0 after a start, so that CometBFT replays its blocks.
+/// but not committed again. After a start the height is that of the snapshot that the node goes on
+/// from, 0 without one: CometBFT replays the blocks after it.
 pub(super) fn info(node: &Node, _request: &RequestInfo) -> ResponseInfo {
     let view = node.inner.publisher.view();
     let height = view.chain.height;

@@ -24,7 +24,10 @@ pub(super) fn init_chain(node: &Node, request: RequestInitChain) -> ResponseInit
     let params = request.consensus_params.unwrap_or_default();
     node.inner.queue.begin(room::block_bytes(&params));
     node.inner.publisher.reset(Arc::new(view));
-    *node.consensus() = Consensus { state: Some(state), ..Consensus::default() };
+    if let Some(snapshots) = node.inner.snapshots.get() {
+        snapshots.put_aside();
+    }
+    *node.consensus() = Consensus { state: Some(state), params, ..Consensus::default() };
     ResponseInitChain {
         consensus_params: None,
         validators: Vec::new(),

@@ -14,7 +14,7 @@ mod reply_room;
 pub mod server;
 mod verify_vote_extension;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Timestamp;
@@ -25,6 +25,7 @@ use tendermint_proto::v0_38::abci::{
     ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
     ResponseVerifyVoteExtension,
 };
+use tendermint_proto::v0_38::types::ConsensusParams;
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::State;
 use tidemark_feed::Feed;
@@ -33,6 +34,7 @@ use tidemark_proto::units::TimeMs;
 use crate::lag::LagRefusals;
 use crate::publish::Publisher;
 use crate::queue::TxQueue;
+use crate::snapshots::{Loaded, Snapshots};
 use crate::timing::{BlockTimes, Clock, SystemClock};
 use crate::tx_cache::TxCache;
 use crate::votes;
@@ -58,17 +60,23 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Only ProcessProposal asks, from one connection.
     lag_refusals: Mutex<LagRefusals>,
+    /// None are made, and no block is pruned, until it is set.
+    snapshots: OnceLock<Arc<Snapshots>>,
     threads: usize,
 }
 
 #[derive(Default)]
 struct Consensus {
-    /// `None` until InitChain. One block ahead of the published view between FinalizeBlock and
-    /// Commit.
+    /// `None` until InitChain or a snapshot. One block ahead of the published view between
+    /// FinalizeBlock and Commit.
     state: Option<State>,
-    /// The block that made `state`; `None` at genesis.
+    /// The block that made `state`; `None` at genesis and after a start from a snapshot.
     executed: Option<ExecutedBlock>,
     times: BlockTimes,
+    /// CometBFT's parameters of consensus, which nothing changes after InitChain.
+    params: ConsensusParams,
+    /// The height from which on CometBFT keeps its blocks; 0 while it keeps all.
+    retained: u64,
 }
 
 /// A block that FinalizeBlock has carried out. CometBFT may ask for it again: when CometBFT alone
@@ -85,7 +93,8 @@ struct ExecutedBlock {
 }
 
 impl Node {
-    /// A node without state: CometBFT sends InitChain and replays its blocks.
+    /// A node without state: CometBFT sends InitChain and replays its blocks, unless the node
+    /// goes on from a snapshot ([`Node::resume`]).
     #[must_use]
     pub fn new(
         publisher: Arc<Publisher>,
@@ -113,9 +122,29 @@ impl Node {
             feed: Mutex::new(feed),
             clock,
             lag_refusals: Mutex::default(),
+            snapshots: OnceLock::new(),
             threads,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes snapshots from now on, and lets CometBFT prune what they make needless.
+    pub fn make_snapshots(&self, snapshots: Arc<Snapshots>) {
+        self.inner.snapshots.get_or_init(|| snapshots);
+    }
+
+    /// Goes on from a snapshot: `Info` tells its height, and CometBFT replays the blocks after it.
+    /// Call it before CometBFT connects.
+    pub fn resume(&self, loaded: Loaded) {
+        let Loaded { state, manifest, consensus_params } = loaded;
+        let view = state.view();
+        self.inner.cache.begin(view.signing_domain());
+        self.inner.queue.begin(votes::room::block_bytes(&consensus_params));
+        self.inner.publisher.reset(Arc::new(view));
+        let retained = manifest.retain_height;
+        let state = Some(state);
+        *self.consensus() =
+            Consensus { state, params: consensus_params, retained, ..Consensus::default() };
     }
 
     /// How far a block's time lies behind this node's clock. 0 for the first block, whose time is

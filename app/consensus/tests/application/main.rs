@@ -8,6 +8,7 @@ mod queue;
 mod replies;
 mod requirements;
 mod rig;
+mod snapshots;
 mod traffic;
 mod verdicts;
 

@@ -180,7 +180,23 @@ impl Rig {
         })
     }
 
+    /// An application that has no chain yet.
+    pub fn without_chain(threads: usize, price: u32) -> Self {
+        Self::unbegun(threads, price, TxQueue::new)
+    }
+
     fn with_queue(
+        threads: usize,
+        price: u32,
+        queue: impl FnOnce(Arc<Publisher>, Arc<TxCache>) -> TxQueue,
+    ) -> Self {
+        let rig = Self::unbegun(threads, price, queue);
+        rig.init_chain();
+        GENESIS_HASH.get_or_init(|| rig.publisher.view().chain.genesis_hash);
+        rig
+    }
+
+    fn unbegun(
         threads: usize,
         price: u32,
         queue: impl FnOnce(Arc<Publisher>, Arc<TxCache>) -> TxQueue,
@@ -192,10 +208,7 @@ impl Rig {
         let clock = Arc::new(TestClock::default());
         let feed = Box::new(Fixed(price));
         let node = Node::with_clock(publisher.clone(), queue.clone(), feed, threads, clock.clone());
-        let rig = Self { node, clock, publisher, cache, queue, published };
-        rig.init_chain();
-        GENESIS_HASH.get_or_init(|| rig.publisher.view().chain.genesis_hash);
-        rig
+        Self { node, clock, publisher, cache, queue, published }
     }
 
     /// InitChain, as CometBFT asks for it while it knows of no committed block.

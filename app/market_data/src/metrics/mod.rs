@@ -18,6 +18,7 @@ mod node;
 mod oracle;
 mod queue;
 mod registry;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use prometheus::{Encoder as _, Error, Registry, TextEncoder};
 use tidemark_consensus::publish::{OwnReport, PublishedBlock, Publisher};
 use tidemark_consensus::queue::TxQueue;
+use tidemark_consensus::snapshots::Snapshots;
 use tidemark_engine::events::BlockEvents;
 use tidemark_engine::state::View;
 
@@ -17,6 +18,7 @@ use super::market::MarketMetrics;
 use super::node::{NodeFigures, NodeMetrics};
 use super::oracle::OracleMetrics;
 use super::queue::QueueMetrics;
+use super::snapshots::SnapshotMetrics;
 use crate::MarketData;
 
 /// Gauges are recomputed at most this often.
@@ -35,6 +37,8 @@ pub struct Metrics {
     watched_queue: OnceLock<Arc<TxQueue>>,
     pub(super) carriage: CarriageMetrics,
     node: NodeMetrics,
+    snapshots: SnapshotMetrics,
+    watched_snapshots: OnceLock<Arc<Snapshots>>,
 }
 
 impl Metrics {
@@ -54,6 +58,8 @@ impl Metrics {
             watched_queue: OnceLock::new(),
             carriage: CarriageMetrics::register(&registry)?,
             node: NodeMetrics::register(&registry)?,
+            snapshots: SnapshotMetrics::register(&registry)?,
+            watched_snapshots: OnceLock::new(),
             registry,
         }))
     }
@@ -116,6 +122,9 @@ impl Metrics {
             self.queue.refresh(&queue.stats());
             self.carriage.refresh(queue.bundle_counts());
         }
+        if let Some(snapshots) = self.watched_snapshots.get() {
+            self.snapshots.refresh(&snapshots.stats());
+        }
     }
 
     /// Tells of the node's queue from now on; of the first one that is given.
@@ -126,6 +135,11 @@ impl Metrics {
     /// Takes the figures of the node's watch over itself.
     pub fn tell_node(&self, figures: &NodeFigures<'_>) {
         self.node.tell(figures);
+    }
+
+    /// Tells of the node's snapshots from now on; of the first ones that are given.
+    pub fn watch_snapshots(&self, snapshots: Arc<Snapshots>) {
+        self.watched_snapshots.get_or_init(|| snapshots);
     }
 
     /// Counts an answered request.

@@ -252,6 +252,11 @@ fn names_follow_prometheus_conventions() {
         "tidemark_event_log_missed_blocks",
         "tidemark_queue_owners",
         "tidemark_queue_transactions",
+        "tidemark_retain_height",
+        "tidemark_snapshot_damaged",
+        "tidemark_snapshot_failures",
+        "tidemark_snapshot_height",
+        "tidemark_snapshot_left_out",
     ];
     for family in filled().families() {
         let (name, help) = (family.name(), family.help());
@@ -295,7 +300,8 @@ fn docs_metrics_lists_every_metric_with_its_help() {
         include_str!("market.rs"),
         include_str!("node.rs"),
         include_str!("oracle.rs"),
-        include_str!("queue.rs")
+        include_str!("queue.rs"),
+        include_str!("snapshots.rs")
     );
     let named: BTreeSet<&str> = source
         .split('"')
