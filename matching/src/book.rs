@@ -13,6 +13,7 @@ use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::{IdTable, RingIndex};
 use crate::ladder::{price_of, PriceLadder};
 use crate::levels::Levels;
+use crate::order_tree::OrderTree;
 use crate::owners::Owners;
 use crate::pegs::Pegs;
 use crate::types::{Event, Host, LevelView, OrderView, Reject};
@@ -34,6 +35,7 @@ pub struct Book {
     pub(crate) attributes: AttributeTable,
     pub(crate) expiries: Expiries,
     pub(crate) pegs: Pegs,
+    pub(crate) order_tree: OrderTree,
 }
 
 impl Default for Book {
@@ -58,6 +60,7 @@ impl Book {
             attributes: AttributeTable::default(),
             expiries: Expiries::default(),
             pegs: Pegs::default(),
+            order_tree: OrderTree::ending_at(OrderId::new(1)),
         }
     }
 
@@ -213,6 +216,7 @@ impl Book {
         let order = self.orders.get_mut(slot);
         (order.prev, order.next) = (NONE, NONE);
         let order = self.orders.remove(slot);
+        self.order_tree.leave((order.id(), slot), (OrderId::NONE, NONE));
         self.pegs.forget(order.id());
         let last_of_owner = self.owners.remove(order.owner, slot);
         let tidy_ids = self.ids.remove(order.id(), self.ids.locate(order.id()));
@@ -252,6 +256,7 @@ impl Book {
     pub(crate) fn append(&mut self, slot: u32, mut order: Order, key: u64, index: u32) {
         let side = order.flags().side();
         self.pegs.enter(order.id(), side, key);
+        self.order_tree.touch(order.id(), slot);
         let ladder = self.ladders.get_mut(side);
         let index = if index == NONE { ladder.open(&mut self.levels, key) } else { index };
         let (last, first_change) = self.levels.push_back(index, slot, order.lots);
@@ -278,10 +283,12 @@ impl Book {
         self.append(slot, order, key, index);
     }
 
-    /// Unlinks an order from its level. An empty level is released.
+    /// Unlinks an order from its level, before it is appended to one or removed. An empty level is
+    /// released.
     #[inline(always)]
     pub(crate) fn unlink_level(&mut self, slot: u32, order: &Order) {
         let Order { lots, level, next, prev, .. } = *order;
+        self.order_tree.touch(self.orders.get(next).id(), next);
         self.orders.close_gap(prev, next);
         if self.pegs.are_kept() {
             self.pegs.leave(order.id(), order.flags().side(), self.levels.get(level).key);
@@ -297,6 +304,7 @@ impl Book {
         let order = self.orders.get_mut(slot);
         debug_assert!(by_lots < order.lots, "an order without shown lots is removed instead");
         order.lots = bounded::sub(order.lots, by_lots);
+        self.order_tree.touch(order.id(), slot);
         self.ladders.get_mut(order.flags().side()).touch(&mut self.levels, order.level);
         let level = self.levels.get_mut(order.level);
         level.lots = bounded::sub(level.lots, by_lots);
@@ -375,6 +383,7 @@ impl Book {
     pub(crate) fn drop_order(&mut self, slot: u32, id_index: RingIndex) -> Lots {
         let order = self.orders.remove(slot);
         let Order { lots, owner, level, prev, next, .. } = order;
+        self.order_tree.leave((order.id(), slot), (self.orders.get(next).id(), next));
         if self.pegs.are_kept() {
             self.pegs.leave(order.id(), order.flags().side(), self.levels.get(level).key);
             self.pegs.forget(order.id());

@@ -12,7 +12,6 @@ use tidemark_proto::units::Lots;
 
 use crate::arena::NONE;
 use crate::bounded;
-use crate::digest::Digest;
 
 /// One price level: a queue of orders.
 #[derive(Clone, Copy, Debug)]
@@ -74,13 +73,11 @@ pub(crate) struct Levels {
     /// Level 0, [`NONE`], is no level.
     levels: Vec<Level>,
     free: u32,
-    /// Indexed by level; as long as `levels` once a root was computed.
-    pub(crate) digests: Vec<Digest>,
 }
 
 impl Levels {
     pub(crate) fn new() -> Self {
-        Self { levels: vec![Level::new(0, 0)], free: NONE, digests: Vec::new() }
+        Self { levels: vec![Level::new(0, 0)], free: NONE }
     }
 
     #[inline]
@@ -94,6 +91,7 @@ impl Levels {
     }
 
     /// Returns the number of levels, free ones included.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.levels.len()
     }
@@ -148,6 +146,6 @@ impl Levels {
 
     /// Bytes held, spare capacity included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.levels.capacity() * size_of::<Level>() + self.digests.capacity() * size_of::<Digest>()
+        self.levels.capacity() * size_of::<Level>()
     }
 }

@@ -13,6 +13,7 @@
 //! | `attributes` | client ids and expiries by slot |
 //! | `icebergs` | hidden lots |
 //! | `ids`, `clients` | order ids and client ids to slots |
+//! | `order_node`, `order_tree` | digests over orders by id |
 //! | `levels` | price levels and their queues |
 //! | `reduce_only` | resting reduce-only orders of each account |
 //! | `owners` | live orders of each account |
@@ -29,6 +30,7 @@
 //! | `fillable` | the lots that an order would trade |
 //! | `place`, `replace`, `cancel` | operations |
 //! | `commit` | roots in the app hash |
+//! | `proofs` | single orders and levels under the roots |
 //! | `prefetch` | prefetching of large books |
 //! | `snapshot` | the book as bytes |
 //! | `triggers` | trigger prices, apart from the book |
@@ -70,12 +72,15 @@ mod ladder;
 mod levels;
 mod matcher;
 mod memory;
+mod order_node;
+mod order_tree;
 mod owners;
 mod page;
 mod pegged;
 mod pegs;
 mod place;
 mod prefetch;
+mod proofs;
 mod queries;
 mod reduce_only;
 mod replace;

@@ -101,13 +101,6 @@ fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Digests of one node over orders (`l3`) and over aggregates (`l2`).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Digests {
-    pub(crate) l2: Digest,
-    pub(crate) l3: Digest,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) number: u64,
@@ -118,8 +111,8 @@ pub(crate) struct Page {
     pub(crate) changed: Bits,
     /// Level of each occupied offset; [`NONE`] elsewhere.
     pub(crate) levels: [u32; PAGE_KEYS],
-    pub(crate) groups: [Digests; 64],
-    pub(crate) digests: Digests,
+    pub(crate) groups: [Digest; 64],
+    pub(crate) digest: Digest,
 }
 
 impl Page {
@@ -130,8 +123,8 @@ impl Page {
             stale: Bits::EMPTY,
             changed: Bits::EMPTY,
             levels: [NONE; PAGE_KEYS],
-            groups: [Digests::default(); 64],
-            digests: Digests::default(),
+            groups: [Digest::default(); 64],
+            digest: Digest::default(),
         }
     }
     /// Returns true if the page has no level and no change left to hash or report.

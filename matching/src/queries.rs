@@ -107,6 +107,7 @@ impl Book {
             + self.owners.memory_bytes()
             + self.icebergs.memory_bytes()
             + self.levels.memory_bytes()
+            + self.order_tree.memory_bytes()
             + self.ladders.iter().map(PriceLadder::memory_bytes).sum::<usize>()
             + self.attributes.memory_bytes()
             + self.client_ids.memory_bytes()

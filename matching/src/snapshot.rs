@@ -16,6 +16,7 @@ use crate::bounded;
 use crate::icebergs::{Iceberg, Icebergs};
 use crate::ids::IdTable;
 use crate::ladder::key_of;
+use crate::order_tree::OrderTree;
 use crate::types::{OrderView, MAX_ORDER_LOTS};
 
 /// Version of the layout.
@@ -153,6 +154,7 @@ impl Book {
             return Err(invalid(format!("next order id is {next}, must be 1 to {most}")));
         }
         book.ids = IdTable::ending_at(book.next_order_id);
+        book.order_tree = OrderTree::ending_at(book.next_order_id);
         let mut arrived = Vec::new();
         for side in [Side::Buy, Side::Sell] {
             let mut key = u64::MAX;

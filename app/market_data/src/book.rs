@@ -117,12 +117,12 @@ pub fn l2_root(bids: &Levels, asks: &Levels) -> Hash {
     // An ask's key is mirrored, so ascending keys are descending prices.
     let asks = asks.iter().rev();
     let asks = asks.map(|(price, level)| ((Ticks::MAX - *price).get(), leaf(level))).collect();
-    tree(3, [bids, asks]).finalize().into()
+    tree([bids, asks]).finalize().into()
 }
 
 /// The hash of a book's levels by ascending key, with what each level commits to.
-pub(super) fn tree(tag: u8, sides: [Vec<(u64, Vec<u8>)>; 2]) -> Sha256 {
-    let mut hash = Sha256::new_with_prefix([tag]);
+fn tree(sides: [Vec<(u64, Vec<u8>)>; 2]) -> Sha256 {
+    let mut hash = Sha256::new_with_prefix([3]);
     for side in sides {
         let pages: Vec<_> = side.chunk_by(|a, b| a.0 / 4_096 == b.0 / 4_096).collect();
         hash.update(u32::try_from(pages.len()).unwrap_or(u32::MAX).to_le_bytes());

@@ -9,8 +9,6 @@ use tidemark_proto::units::{Lots, MarketId, OrderId, Side, Ticks};
 use tidemark_proto::v1::order_book_change::Change;
 use tidemark_proto::v1::{self, RestingOrder};
 
-use super::book::tree;
-
 /// Orders of a snapshot in one message: some 30 KB, of which a client that does not read holds one.
 pub const SNAPSHOT_ORDERS: usize = 500;
 
@@ -225,33 +223,62 @@ fn side_of(order: &RestingOrder) -> Side {
 /// a client recomputes (docs/streams.md).
 #[must_use]
 pub fn l3_root<'a>(orders: impl Iterator<Item = &'a RestingOrder>, next_order_id: OrderId) -> Hash {
-    let mut levels: [BTreeMap<u64, Sha256>; 2] = Default::default();
+    let mut last: BTreeMap<(Side, u64), u64> = BTreeMap::new();
+    let mut by_id: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     for order in orders {
-        let side = side_of(order);
-        let key = if side == Side::Buy { order.price_ticks } else { u64::MAX - order.price_ticks };
-        hash_order(levels[side as usize].entry(key).or_default(), order);
+        let place = (side_of(order), order.price_ticks);
+        let ahead = last.insert(place, order.order_id).unwrap_or(0);
+        by_id.insert(order.order_id, order_bytes(order, ahead));
     }
-    let sides = levels.map(|levels| {
-        levels.into_iter().map(|(key, hash)| (key, hash.finalize().to_vec())).collect()
-    });
-    tree(4, sides).chain_update(next_order_id.get().to_le_bytes()).finalize().into()
+    let by_id: Vec<(u64, Vec<u8>)> = by_id.into_iter().collect();
+    let hash = Sha256::new_with_prefix([4]).chain_update(orders_digest(&by_id));
+    hash.chain_update(next_order_id.get().to_le_bytes()).finalize().into()
 }
 
-fn hash_order(hash: &mut Sha256, order: &RestingOrder) {
+/// The digest of orders, given by ascending id with the bytes that stand for each.
+fn orders_digest(orders: &[(u64, Vec<u8>)]) -> Hash {
+    let (Some((first, _)), Some((last, _))) = (orders.first(), orders.last()) else {
+        return [0; 32];
+    };
+    let mut hash = Sha256::new();
+    if orders.len() <= 8 {
+        hash.update([5]);
+        orders.iter().for_each(|(_, order)| hash.update(order));
+        return hash.finalize().into();
+    }
+    // The highest octal digit at which the ids differ. An id has 56 bits, so at most 18 are below.
+    let height = (first ^ last).ilog2() / 3;
+    let digits = |id: u64| id >> (3 * height);
+    hash.update([6, u8::try_from(height).unwrap_or(u8::MAX)]);
+    hash.update((digits(*first) / 8).to_le_bytes());
+    for child in orders.chunk_by(|(a, _), (b, _)| digits(*a) == digits(*b)) {
+        let digit = child.first().map_or(0, |(id, _)| digits(*id) % 8);
+        hash.update([u8::try_from(digit).unwrap_or(u8::MAX)]);
+        hash.update(orders_digest(child));
+    }
+    hash.finalize().into()
+}
+
+/// An order with the id of the order ahead of it at its price, as the root covers it.
+fn order_bytes(order: &RestingOrder, ahead: u64) -> Vec<u8> {
     let flags = side_of(order) as u8
         | u8::from(order.reduce_only) << 1
         | (order.post_only as u8) << 2
         | u8::from(order.expires_ms != 0) << 4
         | u8::from(order.client_id != 0) << 5
         | u8::from(order.display_lots != 0) << 6;
-    hash.update(order.order_id.to_le_bytes());
-    hash.update(order.account.to_le_bytes());
-    hash.update(order.shown_lots.to_le_bytes());
-    hash.update(order.client_id.to_le_bytes());
-    hash.update(order.expires_ms.to_le_bytes());
-    hash.update([flags]);
+    let mut bytes = Vec::with_capacity(69);
+    bytes.extend(order.order_id.to_le_bytes());
+    bytes.extend(order.account.to_le_bytes());
+    bytes.extend(order.shown_lots.to_le_bytes());
+    bytes.extend(order.client_id.to_le_bytes());
+    bytes.extend(order.expires_ms.to_le_bytes());
+    bytes.push(flags);
+    bytes.extend(order.price_ticks.to_le_bytes());
+    bytes.extend(ahead.to_le_bytes());
     if order.display_lots != 0 {
-        hash.update(order.display_lots.to_le_bytes());
-        hash.update(order.hidden_lots.to_le_bytes());
+        bytes.extend(order.display_lots.to_le_bytes());
+        bytes.extend(order.hidden_lots.to_le_bytes());
     }
+    bytes
 }

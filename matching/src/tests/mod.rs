@@ -7,7 +7,11 @@ mod icebergs;
 mod invariants;
 mod model;
 mod model_taker;
+#[cfg(test)]
+mod order_tree;
 mod pair;
+#[cfg(test)]
+mod proofs;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

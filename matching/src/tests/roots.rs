@@ -43,36 +43,81 @@ pub(crate) fn l2_root(levels: &L2) -> Digest {
         let leaf = [lots.get().to_le_bytes().as_slice(), count.to_le_bytes().as_slice()].concat();
         ((*side, key(*side, *price)), leaf)
     });
-    tree(0x03, &leaves.collect(), &[])
+    tree(0x03, &leaves.collect())
 }
 
 /// `l3_root` from the orders alone.
 pub(crate) fn l3_root(orders: &[Vec<OrderView>; 2], next_id: OrderId) -> Digest {
-    let mut queues = BTreeMap::<_, Vec<u8>>::new();
+    let mut by_id = BTreeMap::<u64, Vec<u8>>::new();
+    let mut last: Option<&OrderView> = None;
     for order in orders.iter().flatten() {
-        let flags = order.side as u8
-            | u8::from(order.reduce_only) << 1
-            | (order.post_only as u8) << 2
-            | u8::from(order.expires_ms.is_some()) << 4
-            | u8::from(!order.client_id.is_zero()) << 5
-            | u8::from(!order.display_lots.is_zero()) << 6;
-        let queue = queues.entry((order.side, key(order.side, order.price_ticks))).or_default();
-        queue.extend(order.order_id.get().to_le_bytes());
-        queue.extend(order.owner.get().to_le_bytes());
-        queue.extend((order.lots - order.hidden_lots).get().to_le_bytes());
-        queue.extend(order.client_id.get().to_le_bytes());
-        queue.extend(order.expires_ms.unwrap_or(TimeMs::ZERO).get().to_le_bytes());
-        queue.push(flags);
-        if !order.display_lots.is_zero() {
-            queue.extend(order.display_lots.get().to_le_bytes());
-            queue.extend(order.hidden_lots.get().to_le_bytes());
-        }
+        let place = |order: &OrderView| (order.side, order.price_ticks);
+        let ahead = last.filter(|last| place(last) == place(order));
+        let ahead = ahead.map_or(OrderId::NONE, |ahead| ahead.order_id);
+        by_id.insert(order.order_id.get(), order_bytes(order, ahead));
+        last = Some(order);
     }
-    let leaves = queues.into_iter().map(|(place, queue)| (place, Sha256::digest(queue).to_vec()));
-    tree(0x04, &leaves.collect(), &next_id.get().to_le_bytes())
+    let by_id: Vec<(u64, Vec<u8>)> = by_id.into_iter().collect();
+    let hash = Sha256::new_with_prefix([0x04]).chain_update(orders_digest(&by_id));
+    hash.chain_update(next_id.get().to_le_bytes()).finalize().into()
 }
 
-fn tree(tag: u8, leaves: &BTreeMap<(Side, u64), Vec<u8>>, tail: &[u8]) -> Digest {
+/// The digest of orders, by ascending id, each with the bytes that stand for it.
+pub(crate) fn orders_digest(orders: &[(u64, Vec<u8>)]) -> Digest {
+    let [(first, _), .., (last, _)] = orders else {
+        return orders.first().map_or([0; 32], |(_, bytes)| hash_group([bytes]));
+    };
+    if orders.len() <= 8 {
+        return hash_group(orders.iter().map(|(_, bytes)| bytes));
+    }
+    let mut height = 0;
+    while first / 8_u64.pow(height + 1) != last / 8_u64.pow(height + 1) {
+        height += 1;
+    }
+    let mut node = vec![0x06, height as u8];
+    node.extend((first / 8_u64.pow(height + 1)).to_le_bytes());
+    for digit in 0..8 {
+        let of_child = |(id, _): &(u64, Vec<u8>)| id / 8_u64.pow(height) % 8 == digit;
+        let child: Vec<_> = orders.iter().filter(|order| of_child(order)).cloned().collect();
+        if !child.is_empty() {
+            node.push(digit as u8);
+            node.extend(orders_digest(&child));
+        }
+    }
+    Sha256::digest(node).into()
+}
+
+fn hash_group<'a>(orders: impl IntoIterator<Item = &'a Vec<u8>>) -> Digest {
+    let mut hash = Sha256::new_with_prefix([0x05]);
+    orders.into_iter().for_each(|bytes| hash.update(bytes));
+    hash.finalize().into()
+}
+
+/// An order as the root covers it.
+pub(crate) fn order_bytes(order: &OrderView, ahead: OrderId) -> Vec<u8> {
+    let flags = order.side as u8
+        | u8::from(order.reduce_only) << 1
+        | (order.post_only as u8) << 2
+        | u8::from(order.expires_ms.is_some()) << 4
+        | u8::from(!order.client_id.is_zero()) << 5
+        | u8::from(!order.display_lots.is_zero()) << 6;
+    let mut bytes = Vec::new();
+    bytes.extend(order.order_id.get().to_le_bytes());
+    bytes.extend(order.owner.get().to_le_bytes());
+    bytes.extend((order.lots - order.hidden_lots).get().to_le_bytes());
+    bytes.extend(order.client_id.get().to_le_bytes());
+    bytes.extend(order.expires_ms.unwrap_or(TimeMs::ZERO).get().to_le_bytes());
+    bytes.push(flags);
+    bytes.extend(order.price_ticks.get().to_le_bytes());
+    bytes.extend(ahead.get().to_le_bytes());
+    if !order.display_lots.is_zero() {
+        bytes.extend(order.display_lots.get().to_le_bytes());
+        bytes.extend(order.hidden_lots.get().to_le_bytes());
+    }
+    bytes
+}
+
+fn tree(tag: u8, leaves: &BTreeMap<(Side, u64), Vec<u8>>) -> Digest {
     let fold = |tag: u8, nodes: BTreeMap<(Side, u64), Vec<u8>>| {
         let mut parents = BTreeMap::<_, Vec<u8>>::new();
         for ((side, key), node) in nodes {
@@ -92,6 +137,5 @@ fn tree(tag: u8, leaves: &BTreeMap<(Side, u64), Vec<u8>>, tail: &[u8]) -> Digest
             root.extend(page);
         }
     }
-    root.extend(tail);
     Sha256::digest(root).into()
 }

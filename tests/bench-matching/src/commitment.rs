@@ -1,5 +1,4 @@
-//! Cost of the app hash: the digests of the levels that a block of operations changed; and the
-//! book's memory.
+//! Cost of the app hash: the roots after a block of operations; and the book's memory.
 
 use serde::{Deserialize, Serialize};
 use tidemark_matching::Book;
@@ -28,7 +27,7 @@ pub struct Blocks {
     pub roots_us: f64,
     /// Reading the changed levels for the stream, µs.
     pub dirty_us: f64,
-    /// The first roots of the warm book, when every level is new, µs.
+    /// The first roots of the warm book, when every order is new, µs.
     pub first_roots_us: f64,
     /// Bytes that the book holds for each order, before the blocks.
     pub bytes_per_order: u64,
@@ -54,10 +53,10 @@ fn blocks(stream: &Stream, operations: usize) -> Blocks {
         events.0.clear();
     }
     let roots = |book: &mut Book| (book.l2_root(), book.l3_root());
-    let bytes_per_order = book.memory_bytes() as u64 / u64::from(book.live_orders()).max(1);
     let mut first_roots_us = 0.0;
     timed(&mut first_roots_us, || roots(&mut book));
     book.take_dirty_levels();
+    let bytes_per_order = book.memory_bytes() as u64 / u64::from(book.live_orders()).max(1);
 
     let (mut operations_us, mut roots_us, mut dirty_us, mut changed, mut blocks) =
         (0.0, 0.0, 0.0, 0, 0);

@@ -51,8 +51,9 @@ fn shape(what: &str, orders: usize, new: impl Fn(u64) -> NewOrder) -> Memory {
         book.place(&new(index));
         book.events.0.clear();
     }
-    // As after a block: no page is kept for changes.
+    // As after a block: no page is kept for changes, and the roots have their trees.
     book.inner.take_dirty_levels();
+    std::hint::black_box((book.inner.l2_root(), book.inner.l3_root()));
     let bytes_per_order = (book.inner.memory_bytes() / orders) as u64;
     Memory { what: what.to_owned(), orders, bytes_per_order }
 }

@@ -89,6 +89,18 @@ impl MerkleTree {
         level[index] = hash;
     }
 
+    /// The other child of each node from a slot's leaf to the root, the lowest first: with the
+    /// leaf, they prove the slot's row. The tree is as the last [`MerkleTree::update`] left it.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "heights are below the depth")]
+    pub fn path(&self, slot: u32) -> Vec<Hash> {
+        let other = |height: usize| {
+            let index = (slot >> height) as usize ^ 1;
+            self.levels[height].get(index).copied().unwrap_or(self.empty[height])
+        };
+        (0..DEPTH).map(other).collect()
+    }
+
     /// The root.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "heights are below the depth, indices below 2³²")]
@@ -118,6 +130,23 @@ mod tests {
     }
 
     proptest! {
+        /// Rows, and slots without one.
+        #[test]
+        fn each_slot_is_proven_by_its_path(leaves in vec(any::<[u8; 32]>(), 1..40)) {
+            let mut tree = MerkleTree::default();
+            tree.update(&(0..).zip(leaves.iter().copied()).collect::<Vec<_>>());
+            for slot in (0..50).chain([u32::MAX]) {
+                let mut hash = leaves.get(slot as usize).copied().unwrap_or(EMPTY);
+                for (height, other) in tree.path(slot).iter().enumerate() {
+                    hash = match (slot >> height) % 2 {
+                        0 => node_hash(&hash, other),
+                        _ => node_hash(other, &hash),
+                    };
+                }
+                prop_assert_eq!(hash, tree.root());
+            }
+        }
+
         #[test]
         fn incremental_updates_give_the_root_of_a_rebuilt_tree(
             batches in vec(btree_map(0_u32..70, any::<[u8; 32]>(), 0..12), 0..6)

@@ -1,5 +1,4 @@
-//! The hash of crowded price levels: a level's leaf covers its whole queue, so one order that goes
-//! has all others of its level hashed again.
+//! The roots of a book with crowded price levels, from each of which an order goes.
 
 use std::hint::black_box;
 
