@@ -177,9 +177,9 @@ fn consensus(node: &CometConfig) -> Vec<Setting> {
             "consensus",
             "timeout_propose",
             "300ms",
-            "how long a missing proposer holds up a block; with timeout_precommit one absent of four \
-             costs at most half of the pace. Each further round waits for 500 ms more, so that a \
-             full block comes in time",
+            "how long a missing proposer holds up a block; with timeout_precommit one absent of \
+             four costs at most half of the pace. Each further round waits for 500 ms more, so \
+             that a full block comes in time",
         ),
         setting(
             "consensus",

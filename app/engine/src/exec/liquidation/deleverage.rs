@@ -7,27 +7,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_proto::params::AdlOrder;
 use tidemark_proto::types::LiquidationStage;
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Side, SignedLots};
-use tidemark_risk::adl::{self, AdlFill, Counterparty, Queue};
+use tidemark_risk::adl::{AdlFill, Counterparty, Queue};
 use tidemark_risk::health::Health;
 use tidemark_risk::settlement::closes_at_settlement_price;
 use tidemark_risk::zero_price::bankruptcy_quote_delta;
-use tidemark_risk::Account;
 
 use crate::events::Event;
-use crate::exec::account::at_risk::Holders;
 use crate::exec::account::{health, lookup};
 use crate::exec::ctx::Ctx;
 use crate::exec::liquidation::budget::{Budgets, Third, COUNTERPARTY_GAS, HOLDER_GAS};
+use crate::exec::liquidation::counterparties::{counterparties, drawn, Bound, TableAccounts};
 use crate::exec::liquidation::step::{ClosedPart, ClosingTerms, Step};
 use crate::exec::liquidation::{claims, step};
 use crate::exec::meter::Budget;
 use crate::exec::order::{cancel, prune};
 use crate::invariant::{broken_account, invariant};
 use crate::refusal::Refusal;
-use crate::state::table::Table;
 use crate::state::{EndangeredAccount, Failure, State};
 
 /// Most rounds of one side of a market in a block. One is enough where every position stays in its
@@ -36,9 +33,6 @@ const MAX_ROUNDS: u32 = 8;
 
 /// Gas of a position that closes: a counterparty or more, and its own margin.
 const CLOSING_GAS: u64 = 2 * COUNTERPARTY_GAS;
-
-/// Least holders that a round looks at, however little gas is left.
-const LEAST_HOLDERS: u64 = 64;
 
 /// A position that is to be closed, or a part of it.
 struct PositionToClose {
@@ -311,63 +305,6 @@ fn closing(
     Ok(Some(PositionToClose { step: at, held, lots, fresh_lots, health, lot_quote_atoms }))
 }
 
-/// How far a round goes through the holders of a market.
-#[derive(Clone, Copy)]
-struct Bound {
-    /// Most holders that it looks at.
-    holders: u64,
-    /// Most counterparties in profit that it takes: with more of them, each would be asked for so
-    /// little that the gas would end with the first accounts that close.
-    counterparties: u64,
-}
-
-impl Bound {
-    /// Of a round that may spend so much gas on each.
-    fn of(gas: u64) -> Self {
-        Self {
-            holders: (gas / HOLDER_GAS).max(LEAST_HOLDERS),
-            counterparties: (gas / COUNTERPARTY_GAS).max(1),
-        }
-    }
-}
-
-/// Those with a position opposite to one of `side`, of the holders from the drawn account on, as
-/// far as the bound goes; and how many holders that were. By rank, all holders within the bound
-/// are looked at.
-fn counterparties(
-    state: &mut State,
-    market: MarketId,
-    side: Side,
-    bound: Bound,
-) -> Result<(Vec<Counterparty>, u64), Refusal> {
-    let first = drawn(state);
-    let is_shared = state.markets.slot(market).cell.market.params.adl_order == AdlOrder::ProRata;
-    let most = if is_shared { bound.counterparties } else { u64::MAX };
-    let closing = Lots::ONE.signed(side).unwrap_or(SignedLots::ZERO);
-    let holders = Holders::of(state, market);
-    let (mut found, mut in_profit, mut looked_at) = (Vec::new(), 0_u64, 0_u64);
-    for id in holders.around(first) {
-        if in_profit >= most || looked_at >= bound.holders {
-            break;
-        }
-        looked_at = looked_at.saturating_add(1);
-        let account = lookup::account(holders.state(), id)?;
-        let markets = &holders.state().markets;
-        let Some(one) = adl::counterparty(id, account, market, closing, markets)? else { continue };
-        in_profit = in_profit.saturating_add(u64::from(one.weight_atoms.is_positive()));
-        found.push(one);
-    }
-    Ok((found, looked_at))
-}
-
-/// The account from which on holders are looked at and shares are asked for: drawn from the block
-/// before, which nobody has in their hand.
-#[expect(clippy::arithmetic_side_effects, reason = "the divisor is at least 1")]
-fn drawn(state: &State) -> AccountId {
-    let [a, b, c, d, ..] = state.chain.block_hash;
-    AccountId::new(u32::from_le_bytes([a, b, c, d]) % state.accounts.len().max(1))
-}
-
 fn queue(
     state: &State,
     market: MarketId,
@@ -433,20 +370,6 @@ fn report(
             price_ticks,
             lots: fill.lots,
         });
-    }
-}
-
-/// Accounts as deleveraging reads and writes them.
-struct TableAccounts<'a>(&'a mut Table<AccountId, Account>);
-
-impl adl::Accounts for TableAccounts<'_> {
-    fn load(&self, id: AccountId) -> Option<Account> {
-        self.0.get(id).cloned()
-    }
-
-    fn store(&mut self, id: AccountId, account: Account) -> Option<()> {
-        *self.0.get_mut(id)? = account;
-        Some(())
     }
 }
 

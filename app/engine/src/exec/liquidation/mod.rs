@@ -4,6 +4,7 @@ mod backstop;
 mod budget;
 pub(crate) mod claims;
 mod close;
+mod counterparties;
 mod danger;
 mod debt;
 mod deficits;

@@ -104,7 +104,12 @@ fn begin(ctx: &mut Ctx<'_>, (market, order_id): (MarketId, OrderId), mark_ticks:
         let code = Code::NothingToReduce;
         links::release(conditional, market, order_id, code, &mut ctx.events);
     } else {
-        links::sleep(conditional, market, order, &mut ctx.events);
+        // Its pair has as little to close, also where this block's budget does not reach it: what
+        // the entry leaves behind is then both or none.
+        let pair = conditional.get(order.partner).filter(|pair| pair.is_due()).cloned();
+        for exit in [Some(order), pair].into_iter().flatten() {
+            links::sleep(conditional, market, exit, &mut ctx.events);
+        }
     }
 }
 
