@@ -56,10 +56,12 @@ async fn grpcurl_lists_and_calls() {
     let grpcurl = Grpcurl { program, address: net.grpc(0) };
 
     services_are_listed_and_described(&grpcurl);
-    assert_eq!(
-        grpcurl.call("grpc.health.v1.Health/Check", &json!({})),
-        json!({ "status": "SERVING" })
-    );
+    // A node looks at itself once a second.
+    wait_for("SERVING", || async {
+        let health = grpcurl.call("grpc.health.v1.Health/Check", &json!({}));
+        (health == json!({ "status": "SERVING" })).then_some(())
+    })
+    .await;
     let status = grpcurl.call("tidemark.v1.QueryService/Status", &json!({}));
     assert_eq!(status["chainId"], CHAIN_ID);
     assert!(status["height"].as_str().is_some_and(|height| height != "0"), "{status}");
