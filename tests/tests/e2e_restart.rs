@@ -123,7 +123,10 @@ async fn a_killed_node_goes_on_from_its_newest_whole_snapshot() {
     let before = whole[whole.len() - 2].file_name().unwrap().to_str().unwrap().to_owned();
     assert_eq!(format!("{:020}", resumed_at(&net)), before, "the one before is used");
     assert!(net.log(KILLED).contains("00000.chunk"), "the damaged file is named");
-    assert_eq!(metric(&net, "tidemark_snapshot_damaged").await as u64, 1);
+    wait_for("the damage is counted", || async {
+        (metric(&net, "tidemark_snapshot_damaged").await as u64 == 1).then_some(())
+    })
+    .await;
 
     let head = net.height(STAYS).await.unwrap() + INTERVAL;
     net.wait_height(KILLED, head).await.unwrap();

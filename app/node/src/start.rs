@@ -124,17 +124,9 @@ pub async fn start_with<A: Application>(
     let address = config.abci_addr(home);
     let server =
         Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
-    tracing::info!(
-        chain_id,
-        feed = feed_name,
-        threads,
-        grpc = %grpc.address(),
-        metrics = %metrics_server.address(),
-        abci = %address,
-        "tidemarkd {} is up",
-        env!("CARGO_PKG_VERSION")
-    );
-
+    let (metrics, abci) = (metrics_server.address(), &address);
+    let (version, grpc_at) = (env!("CARGO_PKG_VERSION"), grpc.address());
+    tracing::info!(chain_id, feed_name, threads, %grpc_at, %metrics, %abci, "tidemarkd {version} is up");
     let result = if options.external_comet {
         until_end(watch).await
     } else {

@@ -63,7 +63,7 @@ pub(crate) fn twap(
 /// Checks a TWAP before it starts.
 pub(crate) fn check_twap(state: &State, account: AccountId, twap: &Twap) -> Result<(), Refusal> {
     let cell = &state.market(twap.market)?.cell;
-    check_frozen(state, account, twap.reduce_only)?;
+    check_frozen(state, (account, twap.market), twap.reduce_only)?;
     checks::check_status(cell, twap.reduce_only)?;
     if twap.reduce_only {
         check_reduces(lookup::held(state, account, twap.market), twap.side, twap.lots)?;
@@ -78,7 +78,7 @@ pub(crate) fn check_twap(state: &State, account: AccountId, twap: &Twap) -> Resu
 /// Checks an order before it waits.
 pub(crate) fn check(state: &State, account: AccountId, order: &Place) -> Result<(), Refusal> {
     let cell = &state.market(order.market)?.cell;
-    check_frozen(state, account, order.reduce_only)?;
+    check_frozen(state, (account, order.market), order.reduce_only)?;
     checks::check_status(cell, order.reduce_only)?;
     if !order.whole_position {
         checks::check_lots(cell, order.lots)?;
@@ -222,12 +222,18 @@ pub(crate) fn cover_reserve(
     Ok(())
 }
 
-/// A frozen account's orders wait only to reduce (rules §7.13).
-fn check_frozen(state: &State, account: AccountId, reduce_only: bool) -> Result<(), Refusal> {
+/// A frozen account's orders wait only to reduce, and so do those of whoever enters a market under
+/// review (rules §7.13): an entry in it would freeze the account.
+fn check_frozen(
+    state: &State,
+    (account, market): (AccountId, MarketId),
+    reduce_only: bool,
+) -> Result<(), Refusal> {
     if reduce_only {
         return Ok(());
     }
-    lookup::check_not_frozen(state, account)
+    lookup::check_not_frozen(state, account)?;
+    checks::check_reviewed(state, account, market)
 }
 
 /// Checks that no mark has reached an order's trigger: not this one, nor an earlier one whose
