@@ -93,20 +93,16 @@ pub async fn start_with<A: Application>(
     let snapshots = snapshots::open(home, config.snapshots, &chain_id)?;
     let mut loaded = snapshots::newest(home, (&snapshots, &log), options.external_comet);
     let market_data = MarketData::start(&publisher, log).map_err(|e| no_thread(&e))?;
-    if let Some(loaded) = &mut loaded {
-        market_data.restore(&mut loaded.state);
-    }
+    loaded.iter_mut().for_each(|loaded| market_data.restore(&mut loaded.state));
     let queue = queue(&publisher, &market_data, &chain_id, home)?;
     let metrics = metrics(&publisher, &market_data, &queue)?;
     metrics.watch_snapshots(Arc::clone(&snapshots));
     let node = Node::new(Arc::clone(&publisher), Arc::clone(&queue), feed, threads);
     node.make_snapshots(snapshots);
-    if let Some(loaded) = loaded {
-        node.resume(loaded);
-    }
+    loaded.into_iter().for_each(|loaded| node.resume(loaded));
     let readiness = Readiness::default();
-    let pages = metrics::serve(config.metrics_addr, Arc::clone(&metrics), readiness.clone());
-    let metrics_server = pages.await?;
+    let pages = (Arc::clone(&metrics), readiness.clone());
+    let metrics_server = metrics::serve(config.metrics_addr, pages.0, pages.1).await?;
     let deps = Deps {
         publisher: Arc::clone(&publisher),
         market_data,
@@ -124,9 +120,8 @@ pub async fn start_with<A: Application>(
     let address = config.abci_addr(home);
     let server =
         Server::start(&address, ServerOptions::default(), wrap(node)).map_err(|e| e.to_string())?;
-    let (metrics, abci) = (metrics_server.address(), &address);
-    let (version, grpc_at) = (env!("CARGO_PKG_VERSION"), grpc.address());
-    tracing::info!(chain_id, feed_name, threads, %grpc_at, %metrics, %abci, "tidemarkd {version} is up");
+    let (grpc_at, metrics_at) = (grpc.address(), metrics_server.address());
+    tracing::info!(chain_id, feed_name, threads, %grpc_at, %metrics_at, %address, "the node is up");
     let result = if options.external_comet {
         until_end(watch).await
     } else {

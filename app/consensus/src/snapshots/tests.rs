@@ -92,7 +92,8 @@ fn one_counts_once_the_next_block_has_come() {
 
 #[test]
 fn a_flipped_byte_a_cut_and_a_lost_file_are_found_and_the_one_before_is_used() {
-    let damage: [(&str, fn(&Path)); 3] = [
+    type Damage = fn(&Path);
+    let damage: [(&str, Damage); 3] = [
         ("flipped", |path| {
             let mut bytes = fs::read(path).unwrap();
             let at = bytes.len() / 2;
