@@ -10,7 +10,8 @@ metrics! {
     #[derive(Debug)]
     pub(super) struct CarriageMetrics {
         made: IntCounter = "tidemark_bundles_made_total"
-            "Bundles that this node has made of what its clients brought";
+            "Bundles that this node has made of what its clients brought, and CometBFT's mempool \
+             has taken";
         taken: IntCounter = "tidemark_bundles_taken_total"
             "Bundles that this node has taken, its own among them";
         refused: IntCounterVec = "tidemark_bundles_refused_total" ["outcome"]
