@@ -18,6 +18,24 @@ impl From<v1::operation::Operation> for v1::Operation {
     }
 }
 
+impl v1::SetAside {
+    /// The message that an owner itself signs for it.
+    #[must_use]
+    pub fn of_owner(self, subaccount: u32) -> v1::MsgRegisterBackstop {
+        let Self { market, set_aside_atoms } = self;
+        v1::MsgRegisterBackstop { subaccount, market, set_aside_atoms, ..Default::default() }
+    }
+}
+
+impl v1::TakeListed {
+    /// The message that an owner itself signs for it.
+    #[must_use]
+    pub fn of_owner(self, subaccount: u32) -> v1::MsgTakeover {
+        let Self { market, account_id, lots } = self;
+        v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() }
+    }
+}
+
 impl From<Side> for v1::Side {
     fn from(side: Side) -> Self {
         match side {

@@ -15,7 +15,6 @@ use tidemark_engine::events::{BlockEvents, Event, Liquidation};
 use tidemark_engine::exec::{execute, BallotExtension, Block, PriceBallot};
 use tidemark_engine::genesis::Genesis;
 use tidemark_engine::outcome::TxOutcome;
-use tidemark_engine::snapshot;
 use tidemark_engine::state::{State, Validator};
 use tidemark_oracle::report::{encode, Limits, PriceReport, Report};
 use tidemark_proto::params::{ChainParams, MarketParams, MAX_ALLOWANCE_BASE};
@@ -24,6 +23,8 @@ use tidemark_proto::types::{DecodedTx, SigningDomain};
 use tidemark_proto::units::{AccountId, Atoms, Lots, MarketId, Ticks, TimeMs};
 use tidemark_proto::v1;
 use tidemark_risk::WINDOW_MS;
+
+use crate::snapshot::restored;
 
 /// The chain id of test chains.
 pub const CHAIN_ID: &str = "tidemark-scenario-1";
@@ -349,26 +350,6 @@ impl Chain {
         let row = self.state.accounts.get(self.account_id(name));
         row.map_or(Atoms::ZERO, |row| row.collateral_atoms)
     }
-}
-
-/// A state as its own bytes give it.
-///
-/// # Panics
-/// When they do not.
-#[must_use]
-pub fn restored(state: &State) -> State {
-    snapshot::read(&mut &*snapshot_bytes(state), &state.app_hash).expect("its own bytes")
-}
-
-/// The bytes of a state.
-///
-/// # Panics
-/// Never: a vector takes all bytes.
-#[must_use]
-pub fn snapshot_bytes(state: &State) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    snapshot::Frozen::of(state).write(&mut bytes).expect("memory");
-    bytes
 }
 
 /// The ballot of the one validator, with these prices in order of market.

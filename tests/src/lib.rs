@@ -12,3 +12,4 @@ pub mod measures;
 pub mod net;
 pub mod proposer;
 pub mod sim;
+pub mod snapshot;

@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 
 use tidemark_proto::v1::{Side::Buy, Side::Sell};
-use tidemark_tests::harness::{genesis, limit, place, plain_market, restored, Chain, ResultsHash};
+use tidemark_tests::harness::{genesis, limit, place, plain_market, Chain, ResultsHash};
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
+use tidemark_tests::snapshot::restored;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
 

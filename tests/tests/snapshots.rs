@@ -2,8 +2,8 @@
 
 use tidemark_engine::snapshot;
 use tidemark_engine::state::State;
-use tidemark_tests::harness::snapshot_bytes;
 use tidemark_tests::sim::{simulated_genesis, Config, Proposer, ShadowNode};
+use tidemark_tests::snapshot::snapshot_bytes;
 
 /// The state of a random history.
 fn state_after(blocks: u64, seed: u64) -> State {

@@ -114,19 +114,11 @@ impl OrderSender {
             }
         };
         match message {
-            Keeper::SetAside(v1::SetAside { market, set_aside_atoms }) => {
-                let message = v1::MsgRegisterBackstop {
-                    subaccount,
-                    market,
-                    set_aside_atoms,
-                    ..Default::default()
-                };
-                sender.submit(&message, wait_for).await
+            Keeper::SetAside(message) => {
+                sender.submit(&message.of_owner(subaccount), wait_for).await
             }
-            Keeper::TakeListed(v1::TakeListed { market, account_id, lots }) => {
-                let message =
-                    v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() };
-                sender.submit(&message, wait_for).await
+            Keeper::TakeListed(message) => {
+                sender.submit(&message.of_owner(subaccount), wait_for).await
             }
         }
     }

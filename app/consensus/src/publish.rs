@@ -24,6 +24,10 @@ pub struct PublishedBlock {
     pub is_replayed: bool,
 }
 
+/// A node whose newest block is older than this is replaying, syncing or cut off: the block is none
+/// that is being decided now.
+pub const BEHIND: Duration = Duration::from_secs(30);
+
 /// How many blocks may wait for a watcher. Each keeps old pages of the state alive.
 pub const MAX_WAITING_BLOCKS: usize = 64;
 

@@ -1,6 +1,7 @@
 //! The events of a block for market data, fills and metrics. Nothing here feeds back into
 //! consensus.
 
+use tidemark_matching::OrderView;
 use tidemark_oracle::index::IndexStep;
 use tidemark_oracle::report::{Report, ReportError};
 use tidemark_proto::types::{ConditionalOrder, LiquidationStage, PostOnly};
@@ -205,6 +206,26 @@ pub enum Event {
     FlatFee { account: AccountId, operations: u64, fee_atoms: Atoms },
     /// An hour's funding was paid, at an eighth of this rate.
     Funding { market: MarketId, rate_8h_ppm: Ppm },
+}
+
+impl Event {
+    /// An order as it rests on a market's book.
+    pub(crate) fn rested(market: MarketId, order: &OrderView, pegged: Option<Pegged>) -> Self {
+        Self::Rested {
+            market,
+            order_id: order.order_id,
+            account: order.owner,
+            client_id: order.client_id,
+            side: order.side,
+            price_ticks: order.price_ticks,
+            lots: order.lots,
+            reduce_only: order.reduce_only,
+            expires_ms: order.expires_ms.unwrap_or(TimeMs::ZERO),
+            display_lots: order.display_lots,
+            post_only: order.post_only,
+            pegged,
+        }
+    }
 }
 
 /// A trade between a maker and a taker.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 /// little of it is wanted.
 const PAUSE: u32 = 9;
 
-/// One seat, taken in the order of arrival.
+/// A seat for one reader, taken in the order of arrival.
 #[derive(Clone, Debug)]
 pub(super) struct LogSeat(Arc<Semaphore>);
 

@@ -7,13 +7,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// A node whose newest block is older than this is replaying, syncing or cut off.
-pub const BEHIND: Duration = Duration::from_secs(30);
-
 /// A condition that was told longer ago than this is nobody's any more: whoever looks has ended.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
-/// One thing that must hold, and the reason why it does or does not.
+/// Something that must hold, and the reason why it does or does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its name, which does not change: alerts and scripts match on it.

@@ -69,11 +69,13 @@ impl OrderServer {
     }
 
     async fn answer_of_hash(&self, hash: &TxHash) -> Result<v1::AnswerResponse, Refusal> {
+        // The queue before the event log, which reads from disk.
+        let is_known = self.market_data.outcomes().known(hash).is_some();
+        if let Some(last_height) = self.queue.waits_until(hash).filter(|_| !is_known) {
+            return Err(waits_here(hash, last_height));
+        }
         if let Some(found) = self.market_data.answer(hash).await {
             return Ok(response(&found));
-        }
-        if let Some(last_height) = self.queue.waits_until(hash) {
-            return Err(waits_here(hash, last_height));
         }
         match self.market_data.outcomes().dropped(hash) {
             Some(dropped) => Err(self.end_of(&dropped).await),
@@ -87,11 +89,12 @@ impl OrderServer {
             let message = format!("{} does not exist: it never got a deposit", number.owner);
             self.standing.judge(Refusal::new(Code::UnknownAccount, message))
         })?;
+        let is_known = self.market_data.outcomes().known_by_number(&number).is_some();
+        if let Some((hash, last_height)) = self.queue.waiting(&number).filter(|_| !is_known) {
+            return Err(waits_here(&hash, last_height));
+        }
         if let Some(found) = self.market_data.answer_of(number).await {
             return Ok(response(&found));
-        }
-        if let Some((hash, last_height)) = self.queue.waiting(&number) {
-            return Err(waits_here(&hash, last_height));
         }
         if let Some(dropped) = self.market_data.outcomes().dropped_with(&number) {
             return Err(self.end_of(&dropped).await);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
-use tidemark_consensus::publish::Publisher;
-use tidemark_market_data::readiness::BEHIND;
+use tidemark_consensus::publish::{Publisher, BEHIND};
 use tidemark_proto::grpc::grpc_code;
 use tidemark_proto::{Code, Refusal};
 use tonic::Status;

@@ -62,17 +62,8 @@ fn content(orders: v1::AgentOrders) -> Result<Message, Refusal> {
         ));
     }
     match keeper {
-        Keeper::SetAside(v1::SetAside { market, set_aside_atoms }) => {
-            register_backstop(v1::MsgRegisterBackstop {
-                subaccount,
-                market,
-                set_aside_atoms,
-                ..Default::default()
-            })
-        }
-        Keeper::TakeListed(v1::TakeListed { market, account_id, lots }) => {
-            takeover(v1::MsgTakeover { subaccount, market, account_id, lots, ..Default::default() })
-        }
+        Keeper::SetAside(message) => register_backstop(message.of_owner(subaccount)),
+        Keeper::TakeListed(message) => takeover(message.of_owner(subaccount)),
     }
 }
 

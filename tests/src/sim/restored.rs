@@ -5,7 +5,8 @@ use tidemark_engine::state::State;
 
 use super::audit::{ensure, Finding};
 use super::ShadowNode;
-use crate::harness::{restored, snapshot_bytes, BlockInput, ResultsHash};
+use crate::harness::{BlockInput, ResultsHash};
+use crate::snapshot::{restored, snapshot_bytes};
 
 /// A node that lives by its snapshots.
 pub struct Restored {

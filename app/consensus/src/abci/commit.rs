@@ -1,16 +1,14 @@
 //! Commit: the block becomes visible.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tendermint_proto::v0_38::abci::ResponseCommit;
 use tidemark_engine::phase::Phase;
 
 use super::{Consensus, Node};
-use crate::publish::PublishedBlock;
+use crate::publish::{PublishedBlock, BEHIND};
 use crate::timing::Stopwatch;
-
-/// A block that lies further behind this node's clock is not one that is being decided now.
-const REPLAY_BEHIND_MS: u64 = 30_000;
 
 /// Publishes the view and the events of the finalized block, once, and freezes its state if a
 /// snapshot is due.
@@ -30,8 +28,8 @@ pub(super) fn commit(node: &Node) -> ResponseCommit {
         watch.lap(Phase::Commit);
         times.add(Phase::Commit, watch.times.get(Phase::Commit));
         let events = Arc::clone(&executed.events);
-        let behind_ms = node.inner.clock.wall_ms().saturating_sub(events.time_ms.get());
-        let is_replayed = behind_ms > REPLAY_BEHIND_MS;
+        let age_ms = node.inner.clock.wall_ms().saturating_sub(events.time_ms.get());
+        let is_replayed = Duration::from_millis(age_ms) > BEHIND;
         node.inner.publisher.publish(PublishedBlock { view, events, times, is_replayed });
         node.inner.queue.committed(&executed.events.txs);
         if let Some(snapshots) = node.inner.snapshots.get() {

@@ -60,7 +60,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Only ProcessProposal asks, from one connection.
     lag_refusals: Mutex<LagRefusals>,
-    /// None are made, and no block is pruned, until it is set.
+    /// Their maker; until it is set none are made, and no block is pruned.
     snapshots: OnceLock<Arc<Snapshots>>,
     threads: usize,
 }

@@ -12,7 +12,7 @@ const MAX_CHUNKS: usize = 10_000;
 /// Most bytes of a manifest's file.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// One chunk: a file of the snapshot.
+/// A chunk: a file of the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chunk {

@@ -1,6 +1,6 @@
 //! The orders of a state as events tell them: what a watcher that begins with a snapshot learns.
 
-use tidemark_proto::units::{Side, TimeMs};
+use tidemark_proto::units::Side;
 
 use crate::events::Event;
 use crate::state::conditional::shown;
@@ -13,20 +13,8 @@ pub fn tell_orders(slot: &MarketSlot, mut tell: impl FnMut(&Event)) {
     for side in [Side::Buy, Side::Sell] {
         let levels = slot.book.levels(side);
         for order in levels.flat_map(|level| slot.book.queue(side, level.price_ticks)) {
-            tell(&Event::Rested {
-                market,
-                order_id: order.order_id,
-                account: order.owner,
-                client_id: order.client_id,
-                side,
-                price_ticks: order.price_ticks,
-                lots: order.lots,
-                reduce_only: order.reduce_only,
-                expires_ms: order.expires_ms.unwrap_or(TimeMs::ZERO),
-                display_lots: order.display_lots,
-                post_only: order.post_only,
-                pegged: slot.conditional.pegged(order.order_id),
-            });
+            let pegged = slot.conditional.pegged(order.order_id);
+            tell(&Event::rested(market, &order, pegged));
         }
     }
     for order in slot.conditional.iter().filter(|order| order.waits()) {

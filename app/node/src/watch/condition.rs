@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tidemark_market_data::readiness::{Check, Condition, BEHIND};
+use tidemark_consensus::publish::BEHIND;
+use tidemark_market_data::readiness::{Check, Condition};
 
 use super::disk::MIB;
 use super::{DiskBounds, Sight};

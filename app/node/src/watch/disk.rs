@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// One MiB, in which the configuration states bounds.
+/// Bytes of a MiB, in which the configuration states bounds.
 pub(super) const MIB: u64 = 1 << 20;
 
 /// Folders of the home that may be on disks of their own.

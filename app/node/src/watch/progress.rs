@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::millis;
+
 /// A point on the way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
@@ -36,10 +38,6 @@ pub(super) fn pace(from: Point, to: Point, target: u64) -> Pace {
     let by_age = per(millis(to.age), millis(from.age.saturating_sub(to.age)));
     let blocks_per_s = blocks.saturating_mul(1_000) / took_ms;
     Pace { blocks_per_s, left: by_height.or(by_age) }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tidemark_consensus::publish::BEHIND;
 use tidemark_consensus::queue::QueueStats;
-use tidemark_market_data::readiness::{Condition, BEHIND};
+use tidemark_market_data::readiness::Condition;
 
 use super::heartbeat::beat;
 use super::progress::{pace, Pace, Point};

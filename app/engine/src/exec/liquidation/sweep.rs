@@ -212,7 +212,8 @@ fn fresh_first(ctx: &mut Ctx<'_>, steps: &mut [Step], budgets: &mut Budgets) {
     deleverage::fresh_first(ctx, steps, budgets);
 }
 
-/// Returns true for an insolvent account that holds fresh lots.
+/// Returns true for an insolvent account that holds fresh lots: by its health of now, as the turns
+/// before its own may have filled its exits.
 fn closes_fresh(state: &State, step: &Step) -> Result<bool, Refusal> {
     let positions = &lookup::account(state, step.account)?.positions;
     let is_fresh = |position: &Position| {

@@ -309,20 +309,8 @@ impl<'a> BookHost<'a> {
     }
 
     fn rested(&self, order: &OrderView) -> Event {
-        Event::Rested {
-            market: self.cell.market.params.id,
-            order_id: order.order_id,
-            account: order.owner,
-            client_id: order.client_id,
-            side: order.side,
-            price_ticks: order.price_ticks,
-            lots: order.lots,
-            reduce_only: order.reduce_only,
-            expires_ms: order.expires_ms.unwrap_or(TimeMs::ZERO),
-            display_lots: order.display_lots,
-            post_only: order.post_only,
-            pegged: self.conditional.pegged(order.order_id),
-        }
+        let pegged = self.conditional.pegged(order.order_id);
+        Event::rested(self.cell.market.params.id, order, pegged)
     }
 }
 
